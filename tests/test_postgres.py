@@ -1,0 +1,79 @@
+"""The temporary PostgreSQL the other tests rest on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests import postgres as module
+from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, bundled_binaries
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_databases_are_fresh_and_apart(postgres: TemporaryPostgres, driver: str) -> None:
+    """Each database is empty and knows nothing of the others, through either driver."""
+    one, other = (create_engine(postgres.create_database(driver)) for _ in range(2))
+    with one.begin() as connection:
+        connection.execute(text("CREATE TABLE things (id INTEGER)"))
+
+    with other.connect() as connection:
+        assert connection.execute(text("SELECT to_regclass('things')")).scalar() is None
+    for engine in (one, other):
+        engine.dispose()
+
+
+def test_database_url_is_usable_on_either_kind(database_url: str) -> None:
+    """The parametrised fixture answers queries on SQLite and on PostgreSQL."""
+    engine = create_engine(database_url)
+
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    engine.dispose()
+
+
+def test_committed_rows_survive_stop_and_crash() -> None:
+    """The data outlives an orderly stop and a crash; connections open at the crash are cut."""
+    with TemporaryPostgres() as server:
+        server.execute("CREATE TABLE things AS SELECT 1 AS id")
+        server.stop()
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(server.url(driver=None))
+        server.start()
+        with psycopg.connect(server.url(driver=None)) as cut:
+            server.execute("INSERT INTO things VALUES (2)")
+            server.restart_immediately()
+            with pytest.raises(psycopg.OperationalError):
+                cut.execute("SELECT 1")
+        with psycopg.connect(server.url(driver=None)) as connection:
+            assert connection.execute("SELECT sum(id) FROM things").fetchone() == (3,)
+    assert not server.directory.exists()
+
+
+def test_server_is_durable_and_roomy(postgres: TemporaryPostgres) -> None:
+    """Tests of lost power and of many writers rest on these settings."""
+    with psycopg.connect(postgres.url(driver=None)) as connection:
+        settings = {
+            name: connection.execute(f"SHOW {name}").fetchone() for name in ("fsync", "max_connections")
+        }
+
+    assert settings == {"fsync": ("on",), "max_connections": ("100",)}
+
+
+def test_bundled_binaries_work() -> None:
+    """A machine without PostgreSQL runs the tests on the binaries of the Python package."""
+    newest = bundled_binaries()[-1]
+
+    assert newest.resolve() in available_binaries()
+    with TemporaryPostgres(newest) as server, psycopg.connect(server.url(driver=None)) as connection:
+        assert connection.info.server_version >= 160000
+
+
+def test_no_postgres_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where nothing can be started, the error names the ways out."""
+    monkeypatch.setenv("TEST_POSTGRES_BIN", str(tmp_path))
+
+    with pytest.raises(PostgresUnavailable, match=r"^no PostgreSQL 15 or newer found: .*TEST_POSTGRES_BIN$"):
+        module.TemporaryPostgres()
