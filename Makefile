@@ -1,0 +1,84 @@
+# Everything the project can do, one sentence a target: `make help`.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+export DEMO_DIR ?= demo-data
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Show this list.
+	@if [ -t 1 ]; then bold='\033[1;36m'; plain='\033[0m'; else bold=; plain=; fi; \
+	awk -F ':.*## ' -v bold="$$bold" -v plain="$$plain" \
+	  '/^[a-z-]+:.*## / { printf "%smake %-12s%s %s\n", bold, $$1, plain, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: install
+install: $(READY) ## Set up everything in .venv, if it is not up to date already.
+
+$(READY): constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "$(PYTHON) not found: install Python 3.11 or newer, or name one with make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), 3.11 or newer is needed: name one with make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "Setting up $(VENV): about a minute, only when the pinned packages change."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --require-hashes -r constraints.txt
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: demo
+demo: install ## Analyse the sample documents end to end and print the report.
+	@$(PY) -m examples.screener.demo
+
+.PHONY: demo-serve
+demo-serve: install ## Run the demo and leave the application open for a look in the browser.
+	@$(PY) -m examples.screener.demo --serve
+
+.PHONY: test
+test: install lint types contracts ## Run all checks and all tests.
+	$(PY) -m pytest
+	@echo "All checks and all tests passed."
+
+.PHONY: lint
+lint: install ## Check style and formatting.
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+.PHONY: format
+format: install ## Format the code and repair what can be repaired.
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+.PHONY: types
+types: install ## Check the types, strictly.
+	$(PY) -m mypy
+
+.PHONY: contracts
+contracts: install ## Check who imports whom.
+	$(VENV)/bin/lint-imports
+
+.PHONY: bench
+bench: install ## Run every benchmark; each ends with one line of JSON.
+	@for file in $(wildcard benchmarks/[a-z]*.py); do \
+	  $(PY) -m benchmarks.$$(basename $$file .py) || exit 1; \
+	done
+
+.PHONY: docs
+docs: install ## Show the release notes that the fragments in changelog.d would make.
+	@$(PY) -m towncrier build --draft
+
+.PHONY: lock
+lock: install ## Pin what pyproject.toml asks for, with hashes; UPGRADE=1 takes the newest versions.
+	$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group dev --python-version 3.11 --generate-hashes \
+	  $(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" --quiet --output-file constraints.txt
+
+.PHONY: clean
+clean: ## Remove everything the other targets made: environment, caches, demo data.
+	rm -rf $(VENV) "$(DEMO_DIR)" build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
