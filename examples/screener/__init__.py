@@ -1,0 +1,1 @@
+"""Screener: a small host application that ranks candidates for a job description."""

@@ -1,0 +1,15 @@
+"""A local stand-in for the OpenAI service: same wire format, deterministic answers, and a ledger.
+
+Start it with ``python -m examples.screener.standin --port 0``, or from Python::
+
+    from examples.screener.standin.client import StandIn
+
+    with StandIn() as standin:
+        client = OpenAI(base_url=standin.url, api_key="any")
+        ...
+        print(standin.ledger()["totals"])
+
+Answers depend on the request alone, embeddings reflect the text, and usage is counted from the real text.
+The ledger records every HTTP attempt and every billed token, and holds no text. Faults are set at start-up
+(``--config faults.json``) or live (``PUT /_standin/faults``); `examples.screener.standin.faults` lists them.
+"""

@@ -1,0 +1,57 @@
+"""``/_standin``: reading the ledger and setting faults, for tests and the demo."""
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import BadRequest
+
+from .faults import FaultPlan, Faults
+from .ledger import Ledger, as_json
+from .usage import PromptCache
+
+
+def control(ledger: Ledger, faults: Faults, cache: PromptCache) -> Blueprint:
+    """Return the blueprint that serves one stand-in's ledger and faults."""
+    blueprint = Blueprint("standin", __name__)
+
+    @blueprint.get("/health")
+    def health() -> Response:
+        return jsonify(status="ok")
+
+    @blueprint.get("/ledger")
+    def read_ledger() -> Response:
+        """Attempts after ``?since=SEQ``, and the totals of just these."""
+        since = request.args.get("since", "0")
+        if not since.isdecimal():
+            raise BadRequest(f"since: {since!r} is not a sequence number")
+        return jsonify(as_json(ledger.since(int(since))))
+
+    @blueprint.delete("/ledger")
+    def clear_ledger() -> Response:
+        """Forget attempts, attempt numbers, the counts of fault rules, and cached prompts."""
+        ledger.clear()
+        faults.restart()
+        cache.clear()
+        return Response(status=204)
+
+    @blueprint.get("/faults")
+    def read_faults() -> Response:
+        return jsonify(faults.plan.model_dump(exclude_unset=True))
+
+    @blueprint.put("/faults")
+    def set_faults() -> Response:
+        try:
+            faults.replace(FaultPlan.from_json(request.get_data()))
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
+        return read_faults()
+
+    @blueprint.delete("/faults")
+    def reset_faults() -> Response:
+        """Return to the rules of the start-up."""
+        faults.reset()
+        return read_faults()
+
+    @blueprint.errorhandler(BadRequest)
+    def explain(error: BadRequest) -> tuple[Response, int]:
+        return jsonify(error=error.description), 400
+
+    return blueprint

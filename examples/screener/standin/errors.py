@@ -1,0 +1,61 @@
+"""Errors in the words and shapes of the OpenAI service."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+
+class ApiError(Exception):
+    """An answer with an error body.
+
+    Attributes:
+        status: HTTP status.
+        body: The JSON body, with ``error.message``, ``.type``, ``.param`` and ``.code``.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: dict[str, Any] = {
+            "error": {"message": message, "type": kind, "param": param, "code": code}
+        }
+
+
+def invalid(error: ValidationError) -> ApiError:
+    """Turn the first thing wrong with a request into the service's 400."""
+    first = error.errors()[0]
+    param = ".".join(str(part) for part in first["loc"]) or None
+    return ApiError(400, f"Invalid request: '{param or 'body'}': {first['msg']}.", param=param)
+
+
+def injected(status: int, model: str, wait: str | None) -> ApiError:
+    """Return the error a fault rule asks for.
+
+    Args:
+        status: HTTP status, 400 to 599.
+        model: The model asked for, named in rate limit messages.
+        wait: When to try again, such as ``20ms``; only rate limit messages mention it.
+    """
+    if status == 429:
+        advice = f" Please try again in {wait}." if wait else ""
+        message = (
+            f"Rate limit reached for {model} in organization org-standin on requests per min (RPM).{advice}"
+        )
+        return ApiError(429, message, kind="requests", code="rate_limit_exceeded")
+    if status >= 500:
+        message = "The server had an error while processing your request. Sorry about that!"
+        return ApiError(status, message, kind="server_error")
+    kinds = {
+        401: ("invalid_request_error", "invalid_api_key"),
+        404: ("invalid_request_error", "model_not_found"),
+    }
+    kind, code = kinds.get(status, ("invalid_request_error", None))
+    return ApiError(status, f"The stand-in was told to answer {status}.", kind=kind, code=code)

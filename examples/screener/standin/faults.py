@@ -1,0 +1,181 @@
+"""Faults by configuration.
+
+A plan is a JSON list of rules, or ``{"seed": 7, "rules": [...]}``. A rule says *which* calls (``match``),
+*when* (``first_attempts``, ``first_total``, ``rate``; all that are given must hold, none means always) and
+*what*::
+
+    [
+        {"match": {"task": "rank"}, "status": 429, "first_attempts": 1, "retry_after_ms": 20},
+        {"match": {"path": "/embeddings"}, "delay_ms": 50},
+        {"rate": 0.1, "status": 500},
+    ]
+
+Every rule that fires applies; where two set the same thing, the earlier one wins.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from threading import Lock
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .calls import Call
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Match(_Strict):
+    """Which calls a rule is for; what is left out matches everything."""
+
+    path: str | None = None
+    """The end of the path, such as ``/chat/completions``."""
+    model: str | None = None
+    """The model as asked for."""
+    task: str | None = None
+    """The word after ``Task:`` in the system message."""
+    contains: str | None = None
+    """A piece of the text sent."""
+
+    def fits(self, call: Call) -> bool:
+        """Say whether a call is meant."""
+        return (
+            (self.path is None or call.path.endswith(self.path))
+            and (self.model is None or call.model == self.model)
+            and (self.task is None or call.task == self.task)
+            and (self.contains is None or self.contains in call.text)
+        )
+
+
+class Rule(_Strict):
+    """One fault: which calls, when, and what happens to them."""
+
+    match: Match = Match()
+    first_attempts: int | None = Field(None, ge=0)
+    """Only the first N attempts of every logical call since the rule was set."""
+    first_total: int | None = Field(None, ge=0)
+    """Only the first N attempts that the rest of the rule fits."""
+    rate: float | None = Field(None, ge=0, le=1)
+    """A share of the attempts, chosen by a hash of request, attempt number and seed."""
+    status: int | None = Field(None, ge=400, le=599)
+    """Answer with this error."""
+    retry_after: float | None = Field(None, ge=0)
+    """Seconds in the ``retry-after`` header of the error."""
+    retry_after_ms: float | None = Field(None, ge=0)
+    """Milliseconds in the ``retry-after-ms`` header of the error."""
+    delay_ms: float | None = Field(None, ge=0)
+    """Wait before answering."""
+    omit_usage: bool | None = None
+    """Leave the usage out of the answer; it is billed all the same."""
+    bad_json: bool | None = None
+    """Make the content of a chat answer something that is not JSON."""
+
+
+class FaultPlan(_Strict):
+    """The rules in force, in order of precedence."""
+
+    seed: int = 0
+    """Changes which attempts a ``rate`` chooses."""
+    rules: tuple[Rule, ...] = ()
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Self:
+        """Read a plan.
+
+        Raises:
+            ValueError: The text is no plan; one line that names the field.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"not JSON: {error}") from None
+        try:
+            return cls.model_validate({"rules": data} if isinstance(data, list) else data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "plan"
+            raise ValueError(f"{field}: {first['msg']}") from None
+
+
+class Fault(_Strict):
+    """What happens to one attempt, all rules that fired taken together."""
+
+    status: int | None = None
+    retry_after: float | None = None
+    retry_after_ms: float | None = None
+    delay_ms: float = 0
+    omit_usage: bool = False
+    bad_json: bool = False
+
+    def retry_after_headers(self) -> dict[str, str]:
+        """Return the headers that tell the client when to try again."""
+        headers = {"retry-after": self.retry_after, "retry-after-ms": self.retry_after_ms}
+        return {name: f"{value:g}" for name, value in headers.items() if value is not None}
+
+    def wait_ms(self) -> float | None:
+        """Return the wait the client is told, in milliseconds; None when it is told nothing."""
+        if self.retry_after_ms is not None:
+            return self.retry_after_ms
+        return None if self.retry_after is None else self.retry_after * 1000
+
+
+class Faults:
+    """Applies a plan to attempts and keeps the counts its rules need; thread-safe."""
+
+    def __init__(self, plan: FaultPlan) -> None:
+        self._initial = plan
+        self._lock = Lock()
+        self._set(plan)
+
+    @property
+    def plan(self) -> FaultPlan:
+        """The plan in force."""
+        return self._plan
+
+    def replace(self, plan: FaultPlan) -> None:
+        """Put another plan in force; its rules start counting from zero."""
+        with self._lock:
+            self._set(plan)
+
+    def reset(self) -> None:
+        """Return to the plan of the start-up."""
+        self.replace(self._initial)
+
+    def restart(self) -> None:
+        """Keep the plan and let its rules count from zero again."""
+        self.replace(self._plan)
+
+    def for_attempt(self, call: Call, attempt: int) -> Fault:
+        """Return what happens to an attempt."""
+        fields: dict[str, Any] = {}
+        with self._lock:
+            for index, rule in enumerate(self._plan.rules):
+                if rule.match.fits(call) and self._due(index, rule, call.key, attempt):
+                    effects = rule.model_dump(include=set(Fault.model_fields), exclude_none=True)
+                    fields = {**effects, **fields}
+        return Fault(**fields)
+
+    def _set(self, plan: FaultPlan) -> None:
+        self._plan = plan
+        self._attempts: Counter[tuple[int, str]] = Counter()
+        self._fired: Counter[int] = Counter()
+
+    def _due(self, index: int, rule: Rule, key: str, attempt: int) -> bool:
+        self._attempts[index, key] += 1
+        if rule.first_attempts is not None and self._attempts[index, key] > rule.first_attempts:
+            return False
+        if rule.rate is not None and _draw(self._plan.seed, index, key, attempt) >= rule.rate:
+            return False
+        if rule.first_total is not None and self._fired[index] >= rule.first_total:
+            return False
+        self._fired[index] += 1
+        return True
+
+
+def _draw(seed: int, index: int, key: str, attempt: int) -> float:
+    """Return a number in [0, 1) that depends on the arguments alone."""
+    digest = hashlib.sha256(f"{seed}/{index}/{key}/{attempt}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
