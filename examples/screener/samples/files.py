@@ -1,0 +1,21 @@
+"""Where the committed sample documents are."""
+
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RESUMES = HERE / "resumes"
+
+DUPLICATE = "Okafor_CV_final (2).pdf"
+DUPLICATE_OF = "amara-okafor.pdf"
+CORRUPT = "ravi-menon.pdf"
+LARGE = "tomas-reyes-portfolio.pdf"
+
+
+def jd_path() -> Path:
+    """The job description, a Word document."""
+    return HERE / "jd.docx"
+
+
+def resume_paths() -> list[Path]:
+    """All committed résumés by name, the duplicate, the corrupt and the large one among them."""
+    return sorted(path for path in RESUMES.iterdir() if path.suffix in {".pdf", ".docx", ".txt"})
