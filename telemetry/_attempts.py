@@ -1,0 +1,155 @@
+"""What one OpenAI call tells about itself, as span attributes: its attempts and its usage.
+
+Plain arithmetic over what :mod:`telemetry.openai` saw; nothing here touches a client or a span.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
+from typing import Final
+
+from opentelemetry.util.types import AttributeValue
+
+from .conventions import Attribute
+
+Attributes = dict[str, AttributeValue]
+
+_RATE_LIMITED: Final = "429"
+
+_USAGE: Final = {
+    Attribute.INPUT_TOKENS: (("prompt_tokens",), ("input_tokens",)),
+    Attribute.OUTPUT_TOKENS: (("completion_tokens",), ("output_tokens",)),
+    Attribute.CACHED_TOKENS: (
+        ("prompt_tokens_details", "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
+    ),
+    Attribute.REASONING_TOKENS: (
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+    ),
+}
+"""Where the chat and embeddings APIs, and the responses API, keep each figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP request of a call."""
+
+    started: float
+    """Seconds on the monotonic clock; so is ``ended``, when headers or an exception came back."""
+    ended: float
+    status: str
+    """HTTP code as text, ``timeout``, ``connection_error`` or ``cancelled``."""
+    retry_after: float | None = None
+    """Seconds the service asked to wait."""
+    headers: Mapping[str, str] | None = None
+    """Headers of the answer, if one came."""
+
+
+def attempt_attributes(attempts: Sequence[Attempt]) -> Attributes:
+    """Return the attributes that describe the attempts of one call, in the order in which they were made."""
+    statuses = [attempt.status for attempt in attempts]
+    retries = list(pairwise(attempts))
+    after_rate_limit = sum(before.status == _RATE_LIMITED for before, _ in retries)
+    attributes: Attributes = {
+        Attribute.ATTEMPTS: len(attempts),
+        Attribute.ATTEMPT_STATUSES: statuses,
+        Attribute.RATE_LIMIT_HITS: statuses.count(_RATE_LIMITED),
+        Attribute.RATE_LIMIT_RETRIES: after_rate_limit,
+        Attribute.OTHER_RETRIES: len(retries) - after_rate_limit,
+        Attribute.BACKOFF: math.fsum(after.started - before.ended for before, after in retries),
+    }
+    waits = [attempt.retry_after for attempt in attempts if attempt.retry_after is not None]
+    if waits:
+        attributes[Attribute.RETRY_AFTER] = max(waits)
+    return attributes | _headroom(attempts)
+
+
+def usage_attributes(body: object) -> Attributes:
+    """Return tokens, model and service tier of an answer's decoded JSON ``body``, as far as it has them."""
+    if not isinstance(body, Mapping):
+        return {}
+    attributes: Attributes = {}
+    for name, places in _USAGE.items():
+        found = [tokens for place in places if (tokens := _count_at(body.get("usage"), place)) is not None]
+        if found:
+            attributes[name] = found[0]
+    for name, key in ((Attribute.RESPONSE_MODEL, "model"), (Attribute.SERVICE_TIER, "service_tier")):
+        if isinstance(text := body.get(key), str):
+            attributes[name] = text
+    return attributes
+
+
+def failure_status(error: BaseException) -> str:
+    """Return the status of an attempt that ended in ``error`` instead of an answer."""
+    if isinstance(error, asyncio.CancelledError) or not isinstance(error, Exception):
+        return "cancelled"
+    # By name: httpx and httpx2 have a TimeoutException each, and either may be absent.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return "timeout" if names & {"TimeoutException", "TimeoutError"} else "connection_error"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that the answer's headers ask to wait, or None.
+
+    Understands ``retry-after-ms``, and ``retry-after`` in seconds or as an HTTP date.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after")
+    seconds = _number(text)
+    return _seconds_until(text) if seconds is None and text else seconds
+
+
+def _headroom(attempts: Sequence[Attempt]) -> Attributes:
+    """Return what was left of the limits at the last answer that told."""
+    attributes: Attributes = {}
+    for name, limit in (
+        (Attribute.REMAINING_REQUESTS, "requests"),
+        (Attribute.REMAINING_TOKENS, "tokens"),
+    ):
+        for attempt in reversed(attempts):
+            if attempt.headers is not None and (share := _share_left(attempt.headers, limit)) is not None:
+                attributes[name] = share
+                break
+    return attributes
+
+
+def _share_left(headers: Mapping[str, str], limit: str) -> float | None:
+    left = _number(headers.get(f"x-ratelimit-remaining-{limit}"))
+    if left is None:
+        return None
+    total = _number(headers.get(f"x-ratelimit-limit-{limit}"))
+    return min(left / total, 1.0) if total else None
+
+
+def _count_at(usage: object, path: Sequence[str]) -> int | None:
+    for key in path:
+        usage = usage.get(key) if isinstance(usage, Mapping) else None
+    return usage if isinstance(usage, int) and not isinstance(usage, bool) and usage >= 0 else None
+
+
+def _number(text: str | None) -> float | None:
+    """Return a finite number that is not negative, or None."""
+    try:
+        number = float(text) if text else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _seconds_until(http_date: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(http_date)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
