@@ -71,7 +71,7 @@ bench: install ## Run every benchmark; each ends with one line of JSON.
 
 .PHONY: docs
 docs: install ## Show the release notes that the fragments in changelog.d would make.
-	@$(PY) -m towncrier build --draft
+	@$(PY) -m towncrier build --draft --version next
 
 .PHONY: lock
 lock: install ## Pin what pyproject.toml asks for, with hashes; UPGRADE=1 takes the newest versions.

@@ -1,0 +1,79 @@
+"""What users install: the wheel, built as a release builds it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ENTRY_POINTS = [(group, name) for group, entries in PROJECT["entry-points"].items() for name in entries]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(directory)
+    return directory
+
+
+def test_wheel_adds_two_names_and_no_more(wheel: Path) -> None:
+    """Site-packages gets the two packages; tests, examples and migrations do not litter it."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.partition("/")[0] for name in archive.namelist()}
+
+    assert names == {"telemetry", "exporters", f"analysis_telemetry-{PROJECT['version']}.dist-info"}
+
+
+def test_migrations_ride_inside_exporters(installed: Path) -> None:
+    """Every migration of the repository is in the wheel, where the installed package looks for it."""
+    ours, theirs = ROOT / "migrations", installed / "exporters" / "migrations"
+    expected = {path.relative_to(ours) for path in ours.rglob("*.py")}
+
+    assert Path("env.py") in expected
+    assert {path.relative_to(theirs) for path in theirs.rglob("*.py")} == expected
+
+
+def test_packages_are_typed(installed: Path) -> None:
+    """Type checkers of users read our annotations."""
+    assert (installed / "telemetry" / "py.typed").exists()
+
+
+@pytest.mark.parametrize(("group", "name"), ENTRY_POINTS)
+def test_entry_points_load_from_the_wheel(installed: Path, tmp_path: Path, group: str, name: str) -> None:
+    """What Flask, OpenTelemetry and we ourselves look up by name is really in the wheel."""
+    program = (
+        "import sys\n"
+        "from importlib.metadata import distribution\n"
+        "entry_points = distribution('analysis-telemetry').entry_points\n"
+        "(entry,) = entry_points.select(group=sys.argv[1], name=sys.argv[2])\n"
+        "entry.load()\n"
+        "print(sys.modules[entry.module].__file__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, group, name],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(installed)
