@@ -1,0 +1,6 @@
+"""What leaves the process: rollups of runs, their way to SQL and to metrics, and the SQL tables they end in.
+
+Application code imports `telemetry`; nothing here needs to be imported by hand. Spans become a rollup, a
+rollup becomes a snapshot in the spool, and the writer brings it to the tables of `exporters.schema`, which
+`exporters.migrate` puts into the host's database.
+"""

@@ -1,0 +1,188 @@
+"""Bring a database to the schema of this version, and back.
+
+Usage:
+    >>> from exporters import migrate
+    >>> migrate.upgrade("sqlite:///app.sqlite")
+
+The host's tables must be there: its own migrations run first. Only what is missing is added, everything added
+is remembered in `telemetry_added_objects`, and `downgrade` drops that and nothing else. Two migrators at once
+are safe, and no host table is locked for longer than a moment; `exporters.migration_lock` sees to that.
+
+The history stands in its own version table, beside the host's. A host that autogenerates its own migrations
+passes `include_object` to Alembic, in its `env.py`, so that what belongs here is left alone:
+
+    context.configure(..., include_object=exporters.migrate.include_object)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+
+from .schema import HOST_COLUMNS, HOST_INDEXES, metadata
+
+VERSION_TABLE = "telemetry_alembic_version"
+"""Where the history of these migrations stands."""
+
+PATIENCE = 60.0
+"""Seconds to wait for locks in all before giving up."""
+
+# Alembic keeps the running migration in module globals.
+_one_at_a_time = threading.Lock()
+
+
+class MigrationError(RuntimeError):
+    """The database was not migrated; the message says why, and the way out, in one line."""
+
+
+def upgrade(
+    url_or_engine: str | URL | Engine,
+    *,
+    with_base_tables: bool = False,
+    revision: str = "head",
+    patience: float = PATIENCE,
+) -> None:
+    """Add what `revision` needs and the database lacks. Does nothing on a database that has it.
+
+    Args:
+        url_or_engine: The host's database, PostgreSQL or SQLite.
+        with_base_tables: Also create `users`, `analyses` and `candidate_files` where they are missing. For
+            examples and tests; a host has its own.
+        revision: How far to go.
+        patience: Seconds to wait, in all, for other migrators and for host sessions that hold locks.
+
+    Raises:
+        MigrationError: A host table is missing, a lock could not be had in time, the revision is not known,
+            or the database cannot be reached. What was done stays, and the next call goes on from there.
+    """
+    _run(
+        command.upgrade, url_or_engine, revision, with_base_tables=with_base_tables, patience_seconds=patience
+    )
+
+
+def downgrade(
+    url_or_engine: str | URL | Engine, revision: str = "base", *, patience: float = PATIENCE
+) -> None:
+    """Drop what the revisions after `revision` added, and nothing else. Its data goes with it.
+
+    Args:
+        url_or_engine: The host's database, PostgreSQL or SQLite (3.35 or newer).
+        revision: How far to go back; "base" leaves nothing of ours.
+        patience: Seconds to wait, in all, for other migrators and for host sessions that hold locks.
+
+    Raises:
+        MigrationError: As `upgrade` does.
+    """
+    _run(command.downgrade, url_or_engine, revision, patience_seconds=patience)
+
+
+def current(url_or_engine: str | URL | Engine) -> str | None:
+    """The revision the database is at, or None if it was never migrated.
+
+    Raises:
+        MigrationError: The database cannot be reached.
+    """
+    with _connection(url_or_engine) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        return context.get_current_revision()
+
+
+def head() -> str:
+    """The newest revision of this version."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision, "there is at least one migration"
+    return revision
+
+
+def include_object(
+    object_: Any, name: str | None, type_: str, reflected: bool, compare_to: object | None
+) -> bool:
+    """Keep the host's autogenerate off what was added here (for Alembic's `include_object`).
+
+    Only objects found in the database and absent from the host's own models are left out: a host that
+    declares one of these columns itself goes on managing it.
+    """
+    if not reflected or compare_to is not None:
+        return True
+    if type_ == "table":
+        return name != VERSION_TABLE and name not in metadata.tables
+    if type_ == "column":
+        return name not in {column.name for column in HOST_COLUMNS.get(object_.table.name, ())}
+    if type_ == "index":
+        return name not in {index.name for index in HOST_INDEXES}
+    return True
+
+
+def _run(
+    action: Callable[[Config, str], None],
+    url_or_engine: str | URL | Engine,
+    revision: str,
+    **attributes: object,
+) -> None:
+    with _one_at_a_time, _connection(url_or_engine) as connection:
+        config = _config()
+        config.attributes.update(attributes, connection=connection)
+        try:
+            action(config, revision)
+        except CommandError as error:
+            raise MigrationError(
+                f"{error}: this version knows the revisions up to {head()}; "
+                "correct the revision, or install the newer version that migrated this database"
+            ) from error
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    return config
+
+
+def _scripts() -> Path:
+    """The migration scripts: inside the package when installed, beside it in a checkout."""
+    package = Path(str(resources.files(__package__ or "exporters")))
+    installed, checkout = package / "migrations", package.parent / "migrations"
+    for scripts in (installed, checkout):
+        if (scripts / "env.py").is_file():
+            return scripts
+    raise MigrationError(
+        f"no migration scripts in {installed} or {checkout}: install analysis-telemetry again"
+    )
+
+
+@contextmanager
+def _connection(url_or_engine: str | URL | Engine) -> Iterator[Connection]:
+    engine = url_or_engine if isinstance(url_or_engine, Engine) else _engine(url_or_engine)
+    if engine.dialect.name not in ("postgresql", "sqlite"):
+        raise MigrationError(f"only PostgreSQL and SQLite are supported, not {engine.dialect.name}")
+    try:
+        connection = engine.connect()
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise MigrationError(f"cannot connect to {engine.url!r}: {reason}") from error
+    with connection:
+        yield connection
+
+
+def _engine(url: str | URL) -> Engine:
+    try:
+        return sa.create_engine(url, poolclass=sa.NullPool)
+    except ArgumentError as error:
+        raise MigrationError("the database URL is not one, try for example sqlite:///app.sqlite") from error
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        drivername = make_url(url).drivername
+        raise MigrationError(
+            f"no driver for {drivername}:// ({error}): install one, or name yours, as in postgresql+psycopg2://"
+        ) from error

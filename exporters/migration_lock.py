@@ -1,0 +1,151 @@
+"""How migrations wait: one migrator at a time, and never in the way of the host.
+
+An ALTER TABLE that waits for a lock makes every later query on that table wait behind it. So a statement
+gives up after `LOCK_TIMEOUT` and is tried again after a pause in which the host goes on, until patience runs
+out.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from .migrate import MigrationError
+
+LOCK_TIMEOUT = 0.2
+"""Seconds a statement waits for a table. Below deadlock_timeout, so that the host is never the victim."""
+
+ADVISORY_LOCK = 7_304_921_655_018_337_281
+"""The key of the advisory lock a migrator holds (any number no other program uses)."""
+
+_PAUSE = (0.1, 0.5)
+_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED = "55P03", "40P01"
+
+
+class Patience:
+    """Seconds to spend on waiting, in all.
+
+    Args:
+        seconds: From now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._deadline = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never below `LOCK_TIMEOUT`."""
+        return max(self._deadline - time.monotonic(), LOCK_TIMEOUT)
+
+    def pause(self, complaint: str) -> None:
+        """Wait a little, for a time that differs from one waiter to the next.
+
+        Raises:
+            MigrationError: `complaint`, when the time is used up.
+        """
+        if time.monotonic() >= self._deadline:
+            raise MigrationError(complaint)
+        time.sleep(random.uniform(*_PAUSE))
+
+    def retry(self, action: Callable[[], None]) -> None:
+        """Run `action` until no lock stands in its way.
+
+        Raises:
+            MigrationError: The time is used up; names the statement that waited.
+        """
+        while True:
+            try:
+                return action()
+            except DBAPIError as error:
+                if not _is_busy(error):
+                    raise
+                self._pause_after(error)
+
+    def _pause_after(self, error: DBAPIError) -> None:
+        statement = " ".join((error.statement or "").split())
+        try:
+            self.pause(
+                f"gave up after {self.seconds:g} s on {statement[:80]!r}: another session holds a lock; "
+                "end that session (on PostgreSQL, pg_stat_activity shows it, often as 'idle in transaction') "
+                "or try again at a quieter time: what is done stays done"
+            )
+        except MigrationError as complaint:
+            raise complaint from error
+
+
+def _is_busy(error: DBAPIError) -> bool:
+    cause = error.orig
+    if isinstance(cause, sqlite3.Error):
+        return cause.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state in (_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED)
+
+
+@contextmanager
+def one_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
+    """Keep other migrators of this database out, and lock timeouts short, while the block runs.
+
+    Raises:
+        MigrationError: Another migrator did not end in time.
+    """
+    guard = _sqlite_writer if connection.dialect.name == "sqlite" else _postgresql_migrator
+    with guard(connection, patience):
+        yield
+
+
+@contextmanager
+def _sqlite_writer(connection: Connection, _: Patience) -> Iterator[None]:
+    """Begin every transaction as a writer; the driver's own way leaves DDL outside of transactions."""
+    driver: Any = connection.connection.dbapi_connection
+    before = driver.isolation_level
+    driver.isolation_level = None
+    sa.event.listen(connection, "begin", _begin_immediate)
+    try:
+        yield
+    finally:
+        connection.rollback()
+        sa.event.remove(connection, "begin", _begin_immediate)
+        driver.isolation_level = before
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _postgresql_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
+    """Hold a session's advisory lock: it goes away with the session, so a crash leaves nothing behind."""
+    while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_LOCK))):
+        # An open transaction would hold up the other migrator's CREATE INDEX CONCURRENTLY.
+        connection.rollback()
+        patience.pause(
+            f"another migration of this database has been running for {patience.seconds:g} s: "
+            f"wait for it to end, or end its session (pg_locks shows it, locktype 'advisory')"
+        )
+    set_lock_timeout(connection, LOCK_TIMEOUT)
+    # A CREATE INDEX may rightly take longer than a request.
+    connection.exec_driver_sql("SET statement_timeout = 0")
+    connection.commit()
+    try:
+        yield
+    finally:
+        with suppress(DBAPIError):  # the session is gone, and the lock with it
+            connection.rollback()
+            connection.exec_driver_sql("RESET statement_timeout")
+            connection.exec_driver_sql("RESET lock_timeout")
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(ADVISORY_LOCK)))
+            connection.commit()
+
+
+def set_lock_timeout(connection: Connection, seconds: float) -> None:
+    """How long the session's statements wait for a lock (PostgreSQL)."""
+    connection.exec_driver_sql(f"SET lock_timeout = {max(1, round(seconds * 1000))}")

@@ -1,0 +1,72 @@
+"""Run the migrations on one connection: one migrator at a time, host tables locked for moments only.
+
+`exporters.migrate` passes the connection. Alembic's own command line works too (`alembic revision`, `alembic
+check`) with TELEMETRY_DATABASE_URL set.
+"""
+
+from __future__ import annotations
+
+import os
+
+import sqlalchemy as sa
+from alembic import context
+
+from exporters.migrate import PATIENCE, VERSION_TABLE, MigrationError
+from exporters.migration_lock import Patience, one_migrator
+from exporters.schema import metadata
+
+config = context.config
+
+
+def migrate(connection: sa.Connection) -> None:
+    connection.rollback()  # what a failed attempt left open
+    on_sqlite = connection.dialect.name == "sqlite"
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        include_name=is_ours,
+        version_table=VERSION_TABLE,
+        # A transaction each, so that no host table stays locked while another is waited for. SQLite has but
+        # one lock: there all revisions are one transaction, and a second migrator sees all of them or none.
+        transactional_ddl=True,
+        transaction_per_migration=not on_sqlite,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+        drop_empty_version_table(connection)
+    connection.commit()
+
+
+def drop_empty_version_table(connection: sa.Connection) -> None:
+    """A database that was taken back to the start shows no trace."""
+    running = context.get_context()
+    if not running.get_current_heads():
+        connection.execute(sa.text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
+
+
+def is_ours(name: str | None, type_: str, _: object) -> bool:
+    """Autogenerate, run here, minds the tables of this project only."""
+    return type_ != "table" or name in metadata.tables
+
+
+def run(connection: sa.Connection) -> None:
+    patience = config.attributes["patience"] = Patience(config.attributes.get("patience_seconds", PATIENCE))
+    with one_migrator(connection, patience):
+        patience.retry(lambda: migrate(connection))
+
+
+def main() -> None:
+    if context.is_offline_mode():
+        raise MigrationError("migrations look at what is there: run them on the database, not with --sql")
+    if connection := config.attributes.get("connection"):
+        return run(connection)
+    url = os.environ.get("TELEMETRY_DATABASE_URL")
+    if not url:
+        raise MigrationError(
+            "set TELEMETRY_DATABASE_URL to the database to migrate, as in sqlite:///app.sqlite"
+        )
+    with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
+        run(connection)
+
+
+main()
