@@ -1,0 +1,136 @@
+"""The material of one analysis in memory: what the stages of the pipeline read and fill in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from .ai import Tally, Vector
+from .config import Settings, settings
+from .jobs import Progress
+from .models import Analysis, DraftResume, Job, db
+from .prompts import Criterion, Rating
+
+
+class AnalysisFailed(Exception):
+    """An analysis cannot go on; the message is meant for the user."""
+
+
+@dataclass
+class Candidate:
+    """One résumé and what is found out about it."""
+
+    resume_id: int
+    file_name: str
+    name: str
+    text: str | None
+    """None when the file could not be read."""
+    error: str | None = None
+    chunks: int = 0
+    """Pieces the text was embedded in."""
+    vectors: Vector | None = None
+    """One row per chunk."""
+    similarity: float | None = None
+    """Closeness to job description and criteria, -1 to 1."""
+    ratings: list[Rating] = field(default_factory=list)
+    """One per criterion, in their order."""
+    insight: dict[str, Any] | None = None
+
+    @property
+    def overall(self) -> float | None:
+        """Mean of the ratings, 0 to 100; None for a file that could not be read."""
+        return round(fmean(rating.score for rating in self.ratings), 2) if self.ratings else None
+
+
+@dataclass
+class Work:
+    """One analysis under way."""
+
+    analysis_id: int
+    jd: str
+    criteria: list[Criterion]
+    candidates: list[Candidate]
+    settings: Settings
+    tally: Tally
+    report: Callable[[str, float], None]
+    """Called with a stage and the share of it that is done."""
+    started: float = field(default_factory=time.monotonic)
+    demand: Vector | None = None
+    """Vectors of the job description and the criteria, one row each."""
+
+    @property
+    def readable(self) -> list[Candidate]:
+        """The candidates whose text could be read."""
+        return [candidate for candidate in self.candidates if candidate.text]
+
+    @property
+    def ranked(self) -> list[Candidate]:
+        """All candidates, best first; similarity decides between equals, unreadable files come last."""
+        return sorted(self.candidates, key=_rank, reverse=True)
+
+    def coverage(self) -> dict[str, Any]:
+        """The result without the candidates, as it is stored with the analysis."""
+        return {
+            "job_description": self.jd,
+            "criteria": [{"name": c.name, "description": c.description} for c in self.criteria],
+        }
+
+
+def load(analysis_id: int, tally: Tally) -> Work:
+    """Read what an analysis needs from its draft.
+
+    Raises:
+        AnalysisFailed: the analysis or its draft is gone, or the draft has no readable résumé.
+    """
+    job = db.session.query(Job).filter_by(analysis_id=analysis_id).one_or_none()
+    if job is None or job.draft is None:
+        raise AnalysisFailed("The draft of this analysis has been deleted.")
+    work = Work(
+        analysis_id=analysis_id,
+        jd=job.draft.jd_text or "",
+        criteria=[Criterion(c["name"], c["description"]) for c in job.draft.criteria],
+        candidates=[_candidate(resume) for resume in job.draft.resumes],
+        settings=settings(),
+        tally=tally,
+        report=Progress(analysis_id),
+    )
+    db.session.commit()  # nothing stays locked during the minutes that follow
+    if not work.readable:
+        raise AnalysisFailed(_nothing_to_read(len(work.candidates)))
+    return work
+
+
+def present(analysis_id: int) -> Analysis:
+    """The row of an analysis under way.
+
+    Raises:
+        AnalysisFailed: the user deleted it meanwhile.
+    """
+    analysis = db.session.get(Analysis, analysis_id)
+    if analysis is None:
+        raise AnalysisFailed("The analysis was deleted while it ran.")
+    return analysis
+
+
+def _candidate(resume: DraftResume) -> Candidate:
+    return Candidate(
+        resume_id=resume.id,
+        file_name=resume.file_name,
+        name=resume.candidate_name or resume.file_name,
+        text=resume.extracted_text,
+        error=resume.error,
+    )
+
+
+def _rank(candidate: Candidate) -> tuple[float, float]:
+    overall = candidate.overall
+    return (-1.0 if overall is None else overall, candidate.similarity or 0.0)
+
+
+def _nothing_to_read(uploaded: int) -> str:
+    if uploaded == 0:
+        return "There is no résumé to analyse. Upload at least one PDF, DOCX or TXT file."
+    return f"None of the {uploaded} uploaded résumés could be read. Upload at least one readable file."

@@ -1,0 +1,82 @@
+"""The worker: `python -m examples.screener.worker` analyses what is too large for a request.
+
+SIGTERM (or Ctrl-C) lets it finish the analysis at hand and end; a second one puts that analysis back in the
+queue and ends at once. What a killed worker left unfinished is marked as failed when the next one starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from flask import Flask
+
+from . import jobs
+from .app import create_app
+from .pipeline import perform
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Polls the jobs and works on one at a time."""
+
+    def __init__(self, app: Flask, poll: float = 0.2) -> None:
+        self.app = app
+        self.poll = poll
+        self._stopping = False
+
+    def run(self, once: bool = False) -> None:
+        """Work until told to stop; with `once` only until no job is waiting."""
+        with self.app.app_context():
+            jobs.fail_abandoned()
+        while not self._stopping:
+            if self.work():
+                continue
+            if once:
+                return
+            time.sleep(self.poll)
+
+    def work(self) -> bool:
+        """Do one job if there is one; tells whether there was."""
+        with self.app.app_context():
+            analysis_id = jobs.claim()
+            if analysis_id is None:
+                return False
+            log.info("analysis %d begins", analysis_id)
+            try:
+                completed = perform(analysis_id)
+            except BaseException:
+                jobs.give_back(analysis_id)
+                log.info("analysis %d given back", analysis_id)
+                raise
+            log.info("analysis %d %s", analysis_id, "completed" if completed else "failed")
+            return True
+
+    def stop(self, signum: int, frame: FrameType | None) -> None:
+        """Signal handler: the first time finish the job at hand, the second time give it back."""
+        if self._stopping:
+            raise SystemExit(0)
+        self._stopping = True
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the worker as a process of its own."""
+    parser = argparse.ArgumentParser(prog="python -m examples.screener.worker", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="do what is waiting, then end")
+    parser.add_argument("--poll", type=float, default=0.2, metavar="SECONDS", help="pause between two looks")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    worker = Worker(create_app(), options.poll)
+    signal.signal(signal.SIGTERM, worker.stop)
+    signal.signal(signal.SIGINT, worker.stop)
+    worker.run(options.once)
+
+
+if __name__ == "__main__":
+    main()
