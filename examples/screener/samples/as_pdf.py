@@ -57,7 +57,7 @@ class Look:
 
 LOOKS = {
     "classic": Look("Times-Roman", "Times-Bold", 11.5, HexColor("#5a1f1f"), 2.6 * cm),
-    "academic": Look("Times-Roman", "Times-Bold", 13.5, HexColor("#1f3a5a"), 3 * cm),
+    "academic": Look("Times-Roman", "Times-Bold", 14, HexColor("#1f3a5a"), 3.3 * cm),
     "sidebar": Look("Helvetica", "Helvetica-Bold", 10, HexColor("#1d4e5f"), 1.6 * cm),
     "table": Look("Helvetica", "Helvetica-Bold", 9.5, HexColor("#3b3f8c")),
     "compact": Look("Helvetica", "Helvetica-Bold", 8.2, HexColor("#333333"), 1.5 * cm),
@@ -125,6 +125,7 @@ def _name(resume: Resume, look: Look) -> list[Flowable]:
 def _title(section: Section, look: Look) -> list[Flowable]:
     title = Paragraph(escape(section.title), look.style(1.15, bold=True, color=look.accent))
     rule = HRFlowable(width="100%", thickness=0.6, color=look.accent, spaceBefore=1, spaceAfter=3)
+    title.keepWithNext = rule.keepWithNext = True
     return [Spacer(1, look.size), title, rule]
 
 
