@@ -189,10 +189,20 @@ class TemporaryPostgres:
         try:
             self._execute(binaries, "postgres", "--version")
         except PermissionError:
-            home = self.directory / "installation"
-            shutil.copytree(binaries.parent, home, symlinks=True)
-            return home / binaries.name
+            return self._copied(binaries)
         return binaries
+
+    def _copied(self, binaries: Path) -> Path:
+        installation, package = binaries.parent, binaries.parent.parent
+        copy = self.directory / package.name / installation.name
+        shutil.copytree(installation, copy, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # where a Python wheel keeps shared libraries
+        if libraries.is_dir():
+            shutil.copytree(libraries, self.directory / libraries.name)
+        if self.user:
+            for path in self.directory.rglob("*"):
+                os.chown(path, pwd.getpwnam(self.user).pw_uid, -1, follow_symlinks=False)
+        return copy / binaries.name
 
     def _log_tail(self) -> str:
         return "\n" + self.log.read_text(errors="replace")[-1000:] if self.log.exists() else ""

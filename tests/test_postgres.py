@@ -71,6 +71,18 @@ def test_bundled_binaries_work() -> None:
         assert connection.info.server_version >= 160000
 
 
+def test_binaries_out_of_reach_are_copied(tmp_path: Path) -> None:
+    """A checkout under the home of root works too, though the server may not run as root."""
+    package = bundled_binaries()[-1].parents[1]
+    tmp_path.chmod(0o700)
+    for path in (package, package.with_name(f"{package.name}.libs")):
+        (tmp_path / path.name).symlink_to(path)
+    hidden = tmp_path / bundled_binaries()[-1].relative_to(package.parent)
+
+    with TemporaryPostgres(hidden) as server:
+        server.execute("SELECT 1")
+
+
 def test_no_postgres_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where nothing can be started, the error names the ways out."""
     monkeypatch.setenv("TEST_POSTGRES_BIN", str(tmp_path))
