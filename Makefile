@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-export DEMO_DIR ?= demo-data
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -80,5 +79,5 @@ lock: install ## Pin what pyproject.toml asks for, with hashes; UPGRADE=1 takes 
 
 .PHONY: clean
 clean: ## Remove everything the other targets made: environment, caches, demo data.
-	rm -rf $(VENV) "$(DEMO_DIR)" build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build demo-data dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
