@@ -1,0 +1,27 @@
+"""One stand-in process for all tests of a module, empty and without faults at the start of each test."""
+
+from collections.abc import Iterator
+
+import pytest
+from openai import OpenAI
+
+from examples.screener.standin.client import StandIn
+
+
+@pytest.fixture(scope="module")
+def _process() -> Iterator[StandIn]:
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+def standin(_process: StandIn) -> StandIn:
+    _process.faults([])
+    _process.clear()
+    return _process
+
+
+@pytest.fixture
+def client(standin: StandIn) -> Iterator[OpenAI]:
+    with OpenAI(base_url=standin.url, api_key="key-1") as client:
+        yield client
