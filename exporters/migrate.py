@@ -30,7 +30,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from .schema import HOST_COLUMNS, HOST_INDEXES, metadata
 
@@ -66,7 +66,7 @@ def upgrade(
 
     Raises:
         MigrationError: A host table is missing, a lock could not be had in time, the revision is not known,
-            or the database cannot be reached. What was done stays, and the next call goes on from there.
+            or the database cannot be reached or refuses. What was done stays, the next call goes on.
     """
     _run(
         command.upgrade, url_or_engine, revision, with_base_tables=with_base_tables, patience_seconds=patience
@@ -142,6 +142,12 @@ def _run(
                 f"{error}: this version knows the revisions up to {head()}; "
                 "correct the revision, or install the newer version that migrated this database"
             ) from error
+        except DBAPIError as error:
+            statement = " ".join((error.statement or "").split())
+            raise MigrationError(
+                f"the database refused {statement[:80]!r}: {_reason(error)}; "
+                "put that right and run it again: what is done stays done"
+            ) from error
 
 
 def _config() -> Config:
@@ -170,19 +176,23 @@ def _connection(url_or_engine: str | URL | Engine) -> Iterator[Connection]:
     try:
         connection = engine.connect()
     except OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise MigrationError(f"cannot connect to {engine.url!r}: {reason}") from error
+        raise MigrationError(f"cannot connect to {engine.url!r}: {_reason(error)}") from error
     with connection:
         yield connection
+
+
+def _reason(error: DBAPIError) -> str:
+    """What the driver says, in one line."""
+    return (str(error.orig).strip().splitlines() or ["no reason given"])[0]
 
 
 def _engine(url: str | URL) -> Engine:
     try:
         return sa.create_engine(url, poolclass=sa.NullPool)
-    except ArgumentError as error:
-        raise MigrationError("the database URL is not one, try for example sqlite:///app.sqlite") from error
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         drivername = make_url(url).drivername
         raise MigrationError(
             f"no driver for {drivername}:// ({error}): install one, or name yours, as in postgresql+psycopg2://"
         ) from error
+    except ArgumentError as error:
+        raise MigrationError("the database URL is not one, try for example sqlite:///app.sqlite") from error

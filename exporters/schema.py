@@ -71,7 +71,7 @@ def _utc_now(element: utc_now, compiler: SQLCompiler, **_: Any) -> str:
 
 def _key(name: str, length: int) -> sa.Column[str]:
     """A part of a primary key, where '' stands for "none": NULL would let rows double."""
-    return sa.Column(name, sa.String(length), primary_key=True, server_default="")
+    return sa.Column(name, sa.String(length), primary_key=True, server_default=sa.text("''"))
 
 
 def _sum(name: str) -> sa.Column[int]:
@@ -229,7 +229,7 @@ stage_usage = sa.Table(
     _sum("reasoning_tokens"),
     _sum("cost_pico"),
     sa.Column("repriced_pico", sa.BigInteger()),
-    sa.Column("price_source", sa.String(64), nullable=False, server_default=""),
+    sa.Column("price_source", sa.String(64), nullable=False, server_default=sa.text("''")),
     _count("errors"),
     _count("unpriced"),
     _count("usage_missing"),

@@ -1,0 +1,287 @@
+"""The state of one fragment while its process works on it: what happened, added up as it happens.
+
+Pure arithmetic under one short lock; no I/O, no SDK, no call into user code. :meth:`Accumulator.snapshot` gives the absolute state at any time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from telemetry._context import Document
+from telemetry.conventions import DUPLICATE, FAILED, SCORED, UNSCORED, Stage
+from telemetry.pricing import Price, Tokens
+
+from .snapshot import DocumentState, Snapshot, Usage, UsageKey
+
+UNKNOWN_BILL = frozenset({"timeout", "cancelled", "read_error"})
+"""Ends of an attempt after which nobody can tell whether the service billed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One logical OpenAI call that ended."""
+
+    stage: str
+    operation: str
+    model: str
+    service_tier: str
+    ok: bool
+    duration_us: int
+    statuses: tuple[str, ...] = ()
+    """Status of each attempt, in order; empty when the attempts are unknown."""
+    backoff_us: int = 0
+    tokens: Tokens | None = None
+    """None when the service did not say."""
+    price: Price | None = None
+
+    @property
+    def rate_limit_hits(self) -> int:
+        """Attempts answered 429."""
+        return self.statuses.count("429")
+
+    @property
+    def rate_limit_retries(self) -> int:
+        """Attempts directly after a 429."""
+        return self.statuses[:-1].count("429")
+
+    @property
+    def other_retries(self) -> int:
+        """Attempts after any other failure."""
+        return max(len(self.statuses) - 1, 0) - self.rate_limit_retries
+
+    @property
+    def usage_missing(self) -> bool:
+        """Whether tokens were, or may have been, billed that nobody reported."""
+        if any(status in UNKNOWN_BILL for status in self.statuses):
+            return True
+        return self.tokens is None and (self.ok or self.statuses[-1:] == ("200",))
+
+    @property
+    def unpriced(self) -> bool:
+        """Whether tokens are known but their price is not."""
+        return self.tokens is not None and self.price is None
+
+    def key(self) -> UsageKey:
+        """Return what the call is summed under."""
+        version = self.price.version if self.price else ""
+        return UsageKey(self.stage, self.operation, self.model, self.service_tier, version)
+
+    def usage(self) -> Usage:
+        """Return the call as sums of one."""
+        tokens = self.tokens or Tokens()
+        return Usage(
+            calls=1,
+            attempts=len(self.statuses),
+            rate_limit_hits=self.rate_limit_hits,
+            rate_limit_retries=self.rate_limit_retries,
+            other_retries=self.other_retries,
+            backoff_us=self.backoff_us,
+            duration_us=self.duration_us,
+            input_tokens=tokens.input,
+            output_tokens=tokens.output,
+            cached_tokens=tokens.cached,
+            reasoning_tokens=tokens.reasoning,
+            cost_pico=self.price.pico if self.price else 0,
+            errors=0 if self.ok else 1,
+            unpriced=int(self.unpriced),
+            usage_missing=int(self.usage_missing),
+            price_source=self.price.source if self.price else "",
+        )
+
+
+class _Clock:
+    """Time during which at least one span of a stage was open: spans side by side do not add up."""
+
+    __slots__ = ("elapsed_ns", "open", "since")
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.since = 0
+        self.elapsed_ns = 0
+
+    def start(self, now_ns: int) -> None:
+        if self.open == 0:
+            self.since = now_ns
+        self.open += 1
+
+    def stop(self, now_ns: int) -> None:
+        self.open -= 1
+        if self.open == 0:
+            self.elapsed_ns += max(now_ns - self.since, 0)
+
+    def read(self, now_ns: int) -> int:
+        running = max(now_ns - self.since, 0) if self.open else 0
+        return (self.elapsed_ns + running) // 1000
+
+
+class Accumulator:
+    """Adds up one fragment. Every method may be called from any thread."""
+
+    def __init__(self, facts: Snapshot) -> None:
+        """Start from ``facts``: a snapshot that says whose fragment this is and when it opened; sums are empty."""
+        self._lock = threading.Lock()
+        self._facts = facts
+        self._usage: dict[UsageKey, Usage] = {}
+        self._clocks: dict[str, _Clock] = {}
+        self._counters: Counter[str] = Counter()
+        self._errors: Counter[tuple[str, str]] = Counter()
+        self._documents: dict[str, list[DocumentState]] = {}
+        self._open_calls = 0
+        self._finished_late = 0
+        self._changed = True
+        self._sealed = False
+
+    @property
+    def facts(self) -> Snapshot:
+        """What the fragment is, as it stood at the last change."""
+        return self._facts
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the final state was taken: what comes now belongs to a late fragment."""
+        return self._sealed
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether anything happened since the last snapshot."""
+        return self._changed
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call or a stage is under way."""
+        return self._open_calls > 0 or any(clock.open for clock in list(self._clocks.values()))
+
+    def stage_started(self, stage: str, now_ns: int) -> None:
+        """Note that a span of ``stage`` opened."""
+        with self._lock:
+            self._clocks.setdefault(stage, _Clock()).start(now_ns)
+            self._changed = True
+
+    def stage_ended(self, stage: str, now_ns: int) -> None:
+        """Note that a span of ``stage`` closed."""
+        with self._lock:
+            if stage in self._clocks:
+                self._clocks[stage].stop(now_ns)
+                self._changed = True
+
+    def call_started(self) -> None:
+        """Note that a call is under way."""
+        with self._lock:
+            self._open_calls += 1
+            self._changed = True
+
+    def call_ended(self, call: Call, *, counted_open: bool = True, finished_late: bool = False) -> bool:
+        """Add ``call`` and return True, unless the fragment's final state was taken meanwhile.
+
+        Args:
+            call: what ended.
+            counted_open: whether :meth:`call_started` was told of it here.
+            finished_late: whether another fragment closed while it was under way.
+        """
+        with self._lock:
+            if self._sealed:
+                return False
+            self._usage.setdefault(call.key(), Usage()).add(call.usage())
+            self._open_calls -= int(counted_open)
+            self._finished_late += int(finished_late)
+            self._changed = True
+            return True
+
+    def count(self, name: str, amount: int) -> None:
+        """Add ``amount`` to the counter ``name``."""
+        with self._lock:
+            self._counters[name] += amount
+            self._changed = True
+
+    def error(self, stage: str | None, error_type: str) -> None:
+        """Add one error."""
+        with self._lock:
+            self._errors[stage or Stage.UNATTRIBUTED, error_type] += 1
+            self._changed = True
+
+    def document(self, key: str, visit: Document) -> None:
+        """Add one visit to the document that is known by the hash ``key``."""
+        with self._lock:
+            merge_visit(self._find_document(key, visit.size), visit)
+            self._changed = True
+
+    def update(self, **facts: object) -> None:
+        """Take over facts that changed: ``analysis_id``, ``trace_id``, …"""
+        with self._lock:
+            self._facts = replace(self._facts, **facts)  # type: ignore[arg-type]
+            self._changed = True
+
+    def snapshot(self, now_ns: int) -> Snapshot:
+        """Return the state at ``now_ns``; documents come only with a closed fragment."""
+        with self._lock:
+            return self._snapshot(now_ns)
+
+    def close(self, now_ns: int, **facts: object) -> Snapshot:
+        """End the fragment with its last ``facts`` (``status``, ``ends_run``, ``duration_us`` …) and return its final state."""
+        with self._lock:
+            self._facts = replace(self._facts, closed_at=now_ns, **facts)  # type: ignore[arg-type]
+            self._sealed = True
+            return self._snapshot(now_ns)
+
+    def _snapshot(self, now_ns: int) -> Snapshot:
+        self._changed = False
+        self._facts = replace(self._facts, seq=self._facts.seq + 1, taken_at=now_ns)
+        usage = {key: replace(sums) for key, sums in self._usage.items()}
+        for stage, clock in self._clocks.items():
+            usage[UsageKey(stage)] = Usage(duration_us=clock.read(now_ns))
+        return replace(
+            self._facts,
+            usage=usage,
+            counters=dict(self._counters),
+            errors=dict(self._errors),
+            open_calls=self._open_calls,
+            finished_late=self._finished_late,
+            documents=self._copy_documents() if self._facts.is_closed else None,
+        )
+
+    def _copy_documents(self) -> list[DocumentState]:
+        return [replace(document) for namesakes in self._documents.values() for document in namesakes]
+
+    def _find_document(self, key: str, size: int | None) -> DocumentState:
+        namesakes = self._documents.setdefault(key, [])
+        for known in namesakes:
+            if size is None or known.size is None or known.size == size:
+                return known
+        namesakes.append(DocumentState(key))
+        return namesakes[-1]
+
+
+def merge_visit(state: DocumentState, visit: Document) -> None:
+    """Add to ``state`` what one visit to the document found out."""
+    state.size = _known(visit.size, state.size)
+    state.characters = _known(visit.characters, state.characters)
+    state.type = visit.type or state.type
+    state.row_id = _known(visit.row_id, state.row_id)
+    state.chunks = _known(visit.chunks, state.chunks)
+    _add_duration(state, visit)
+    state.error_type = visit.error_type or state.error_type
+    if visit.score is not None:
+        state.score, state.fallback = visit.score, visit.fallback
+    state.outcome = _outcome(state, visit)
+
+
+def _add_duration(state: DocumentState, visit: Document) -> None:
+    field = "extraction_us" if visit.stage == Stage.EXTRACTION else "analysis_us"
+    setattr(state, field, (getattr(state, field) or 0) + visit.duration_ns // 1000)
+
+
+def _outcome(state: DocumentState, visit: Document) -> str:
+    """A real score stands; without one a failure does. A fallback score is no score."""
+    if state.score is not None and not state.fallback:
+        return SCORED
+    if visit.outcome == DUPLICATE:
+        return DUPLICATE
+    if state.fallback or visit.error_type or state.outcome == FAILED:
+        return FAILED
+    return UNSCORED if state.outcome != DUPLICATE else DUPLICATE
+
+
+def _known(new: int | None, old: int | None) -> int | None:
+    return old if new is None else new

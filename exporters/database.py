@@ -1,0 +1,153 @@
+"""The writer's own way to the database: its engine, its transactions, and values made to fit their columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
+from sqlalchemy.pool import NullPool
+
+from telemetry import conventions as c
+
+from .totals import Totals
+
+LOCK_TIMEOUT_MS: Final = 200
+"""Longest wait for a lock on a host row: below PostgreSQL's deadlock_timeout, so the host is never the victim."""
+SQLITE_BUSY_SECONDS: Final = 5.0
+
+PERMANENT: Final = (DataError, IntegrityError, NotSupportedError)
+"""Errors that a later attempt would meet again; all others are worth another try."""
+
+
+def create_engine(url: str) -> Engine:
+    """Return an engine of the writer's own: one connection, nothing shared with the host's.
+
+    Raises:
+        ValueError: for a database that only its own process can see.
+    """
+    target = sa.make_url(url)
+    if target.get_backend_name() == "sqlite" and target.database in (None, "", ":memory:"):
+        raise ValueError("an in-memory SQLite database exists only in the host's own connection; use a file")
+    options: dict[str, Any] = {"poolclass": NullPool}
+    if target.get_backend_name() == "postgresql":
+        options = {"pool_size": 1, "max_overflow": 1, "pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+        options["connect_args"] = {"connect_timeout": 5, "application_name": "analysis-telemetry"}
+    if target.get_driver_name() == "psycopg2":
+        options["executemany_mode"] = "values_plus_batch"
+    if target.get_driver_name() == "psycopg":
+        options["connect_args"]["prepare_threshold"] = None
+    engine = sa.create_engine(target, **options)
+    if engine.dialect.name == "sqlite":
+        _begin_immediate(engine)
+    return engine
+
+
+def _begin_immediate(engine: Engine) -> None:
+    """Take SQLite's write lock at once: a transaction that reads first and writes later can fail half-way."""
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {int(SQLITE_BUSY_SECONDS * 1000)}")
+
+    @sa.event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connection]:
+    """Open a short transaction; ``impatient`` ones give up when the host holds a lock."""
+    with engine.begin() as connection:
+        if impatient and engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
+        yield connection
+
+
+def upsert(
+    connection: Connection,
+    table: sa.Table,
+    rows: list[dict[str, Any]],
+    *,
+    keep: tuple[str, ...] = (),
+    where: Any = None,
+) -> int:
+    """Insert ``rows``, or update those that are there; return how many of them were written.
+
+    Args:
+        connection: in a transaction.
+        table: with a primary key.
+        rows: all with the same keys.
+        keep: columns an update leaves alone.
+        where: ``excluded -> condition`` under which a row that is there is updated.
+    """
+    if not rows:
+        return 0
+    insert = _insert(connection, table)
+    keys = {column.name for column in table.primary_key}
+    changes = {name: insert.excluded[name] for name in rows[0] if name not in keys and name not in keep}
+    condition = where(insert.excluded) if where else None
+    statement = insert.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=condition)
+    return connection.execute(statement, rows if len(rows) > 1 else rows[0]).rowcount
+
+
+def _insert(connection: Connection, table: sa.Table) -> Any:
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
+
+
+def fit(table: sa.Table, values: Mapping[str, Any], totals: Totals) -> dict[str, Any]:
+    """Return ``values`` made to fit their columns; what had to be cut or dropped is counted."""
+    fitted: dict[str, Any] = {}
+    for name, value in values.items():
+        fitted[name] = _fit(table.c[name].type, value)
+        if fitted[name] != value:
+            totals.add(c.VALUES_COERCED, 1, column=f"{table.name}.{name}")
+    return fitted
+
+
+def _fit(kind: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(kind, sa.String) and isinstance(value, str):
+        return value.replace("\0", "")[: kind.length]
+    if isinstance(kind, sa.Integer) and isinstance(value, int | float):
+        return _fit_integer(kind, value)
+    if isinstance(kind, sa.Numeric) and isinstance(value, int | float | Decimal):
+        return _fit_numeric(kind, value)
+    return value
+
+
+def _fit_integer(kind: sa.Integer, value: float) -> int | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    bound = 2**63 - 1 if isinstance(kind, sa.BigInteger) else 2**31 - 1
+    return max(min(int(value), bound), -bound)
+
+
+def _fit_numeric(kind: sa.Numeric[Any], value: float | Decimal) -> Any:
+    if not math.isfinite(value):
+        return None
+    if kind.precision is None or kind.scale is None:
+        return value
+    bound = Decimal(10) ** (kind.precision - kind.scale) - Decimal(1).scaleb(-kind.scale)
+    return max(min(value, bound), -bound) if abs(value) > bound else value
+
+
+def to_datetime(epoch_ns: int | None) -> datetime | None:
+    """Return epoch nanoseconds as the naive UTC time our columns hold."""
+    if epoch_ns is None:
+        return None
+    return datetime.fromtimestamp(epoch_ns // 1000 / 1e6, UTC).replace(tzinfo=None)

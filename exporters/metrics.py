@@ -1,0 +1,142 @@
+"""The instruments of ``telemetry.conventions``, fed from the same calls and documents as the rollup.
+
+Counters and gauges are observable: they read the process's :class:`~exporters.totals.Totals` when somebody scrapes or pushes, so a forked child starts at
+zero. Histograms are recorded with the context of the span that ended, so that their exemplars lead to its trace.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
+
+from telemetry import conventions as c
+from telemetry._guard import internal_errors
+from telemetry.settings import Settings
+
+from .accumulator import Call
+from .rollup import Rollup
+from .totals import Totals
+
+SCALES: Final[Mapping[str, float]] = {c.OPENAI_COST.name: 1e-12, c.OPENAI_BACKOFF.name: 1e-6, c.OPENAI_HEADROOM.name: 1e-4}
+"""From the integers of the totals to the unit of the metric; the one place where money becomes a float."""
+
+
+class Metrics:
+    """Everything this process tells Prometheus."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare the totals, at zero for every closed label set."""
+        self.totals = Totals()
+        self._histograms: dict[str, Histogram] = {}
+        self._gauges: dict[str, Callable[[], float]] = {}
+        self._settings = settings
+        self._zero()
+
+    def register(self, provider: MeterProvider) -> None:
+        """Create the instruments on ``provider``."""
+        meter = provider.get_meter(c.SCOPE)
+        for metric in c.METRICS:
+            self._create(meter, metric)
+
+    def gauge(self, metric: c.Metric, read: Callable[[], float]) -> None:
+        """Let ``metric``, which has no labels, show what ``read`` returns."""
+        self._gauges[metric.name] = read
+
+    def observe(self, metric: c.Metric, value: float, context: Context | None = None, **labels: str) -> None:
+        """Record ``value`` in a histogram; ``context`` carries the span for the exemplar."""
+        histogram = self._histograms.get(metric.name)
+        if histogram is not None:
+            histogram.record(value, self.totals.capped(metric, **labels), context=context)
+
+    def call(self, call: Call) -> None:
+        """Add one OpenAI call that ended."""
+        add, stage = self.totals.add, call.stage
+        model = call.model or c.OTHER
+        outcome = "ok" if call.ok else "error"
+        add(c.OPENAI_OPERATIONS, 1, stage=stage, operation=call.operation, model=model, outcome=outcome)
+        for status in call.statuses:
+            add(c.OPENAI_ATTEMPTS, 1, stage=stage, status=status if status in c.ATTEMPT_STATUSES else c.OTHER)
+        add(c.OPENAI_BACKOFF, call.backoff_us, stage=stage)
+        if call.tokens:
+            for kind in c.TOKEN_KINDS:
+                add(c.OPENAI_TOKENS, getattr(call.tokens, kind), stage=stage, model=model, kind=kind)
+        if call.price:
+            add(c.OPENAI_COST, call.price.pico, stage=stage, model=model)
+        if call.usage_missing:
+            self.unaccounted("usage_missing")
+        if call.unpriced:
+            self.unaccounted("unpriced")
+
+    def unaccounted(self, reason: str, amount: int = 1) -> None:
+        """Add calls whose cost is unknown or belongs to no run."""
+        self.totals.add(c.OPENAI_UNACCOUNTED, amount, reason=reason)
+
+    def headroom(self, model: str, limit: str, share: float) -> None:
+        """Keep the share of a rate limit that was left."""
+        self.totals.set(c.OPENAI_HEADROOM, round(share * 10_000), model=model or c.OTHER, limit=limit)
+
+    def run_ended(self, rollup: Rollup, context: Context) -> None:
+        """Add a run that this process, its root, has ended."""
+        kind, status = rollup.root.kind, rollup.status
+        size = c.batch_size(rollup.root.candidates or len(rollup.documents))
+        self.totals.add(c.RUNS, 1, kind=kind, status=status, batch_size=size)
+        if rollup.duration_us is not None:
+            self.observe(c.RUN_DURATION, rollup.duration_us / 1e6, context, kind=kind, status=status)
+        if rollup.queue_wait_us is not None:
+            self.observe(c.QUEUE_WAIT, rollup.queue_wait_us / 1e6, context, kind=kind)
+        for document in rollup.documents:
+            file_type = document.type if document.type in c.DOCUMENT_TYPES else c.OTHER
+            self.totals.add(c.DOCUMENTS, 1, type=file_type, outcome=document.outcome)
+            if document.size is not None:
+                self.observe(c.DOCUMENT_SIZE, document.size, context, type=file_type)
+            if document.characters is not None:
+                self.observe(c.DOCUMENT_CHARACTERS, document.characters, context, type=file_type)
+            if document.outcome == c.SCORED and document.score is not None:
+                self.observe(c.CANDIDATE_SCORE, document.score / 10_000, context)
+
+    def _create(self, meter: Meter, metric: c.Metric) -> None:
+        if metric.instrument == "histogram":
+            self._histograms[metric.name] = meter.create_histogram(
+                metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=metric.buckets
+            )
+            return
+        create = (
+            meter.create_observable_counter if metric.instrument == "counter" else meter.create_observable_gauge
+        )
+        create(metric.name, [self._reader(metric)], metric.unit, metric.description)
+
+    def _reader(self, metric: c.Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        scale = SCALES.get(metric.name)
+
+        def read(_: CallbackOptions) -> Iterator[Observation]:
+            if metric is c.INTERNAL_ERRORS:
+                yield from self._internal_errors()
+            elif metric.name in self._gauges:
+                yield Observation(self._gauges[metric.name]())
+            else:
+                for labels, value in self.totals.read(metric):
+                    yield Observation(value if scale is None else value * scale, labels)
+
+        return read
+
+    def _internal_errors(self) -> Iterator[Observation]:
+        counted = internal_errors()
+        for component in sorted({*c.COMPONENTS, *counted}):
+            yield Observation(counted.get(component, 0), {"component": component})
+
+    def _zero(self) -> None:
+        zero, stages = self.totals.zero, dict.fromkeys((*self._settings.stages, c.Stage.UNATTRIBUTED))
+        kinds = [kind for kind in c.KINDS if kind not in ("import", "orphan")]
+        zero(c.RUNS, itertools.product(kinds, c.TERMINAL_STATUSES, c.BATCH_SIZES))
+        zero(c.RUNS_ACTIVE, ((kind,) for kind in kinds))
+        zero(c.DOCUMENTS, itertools.product((*c.DOCUMENT_TYPES, c.OTHER), c.DOCUMENT_OUTCOMES))
+        zero(c.OPENAI_ATTEMPTS, itertools.product(stages, (*c.ATTEMPT_STATUSES, c.OTHER)))
+        zero(c.OPENAI_BACKOFF, ((stage,) for stage in stages))
+        zero(c.OPENAI_UNACCOUNTED, ((reason,) for reason in c.UNACCOUNTED_REASONS))
+        zero(c.EVENTS, ((name,) for name in (*self._settings.counters, c.OTHER)))
+        zero(c.SPOOL_SHED, ((what,) for what in ("checkpoint", "documents")))
+        zero(c.WRITER_FAILURES, ((name,) for name in c.TRANSACTIONS))

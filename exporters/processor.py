@@ -1,0 +1,224 @@
+"""The span processor that turns spans into the rollup of their run.
+
+``on_start`` finds the run in the Context and the stage of the span; ``on_end`` adds stage times and OpenAI calls to the run's accumulator. Neither does I/O, and no
+exception of ours gets out: the SDK would hand it to the application.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from telemetry import conventions as c
+from telemetry._context import Run, run_in, stage_in
+from telemetry._guard import guarded
+from telemetry.conventions import Attribute
+from telemetry.pricing import Pricer, Tokens
+
+from .accumulator import Accumulator, Call
+from .metrics import Metrics
+from .recorder import RunRecorder
+
+
+class _SpanState:
+    """What is remembered of an open span: whose it is, its stage, and whether it is a counted call."""
+
+    __slots__ = ("accumulator", "is_call", "own_stage", "run", "stage")
+
+    def __init__(self, run: Run | None, stage: str | None, own_stage: str | None, is_call: bool) -> None:
+        self.run = run
+        self.stage = stage
+        self.own_stage = own_stage
+        self.is_call = is_call
+        self.accumulator: Accumulator | None = None
+        """Where the span was counted as open."""
+
+
+class RollupProcessor(SpanProcessor):
+    """Feeds runs (:class:`~exporters.recorder.RunRecorder`) and :class:`~exporters.metrics.Metrics` from ended spans."""
+
+    def __init__(self, recorder: RunRecorder, metrics: Metrics, price: Pricer) -> None:
+        """Feed ``recorder`` and ``metrics``; ``price`` prices a call."""
+        self._recorder = recorder
+        self._metrics = metrics
+        self._price = price
+        self._spans: dict[int, tuple[weakref.ref[Span], _SpanState]] = {}
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Remember whose span this is."""
+        with guarded("processor"):
+            self._start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Add what the span measured."""
+        with guarded("processor"):
+            self._end(span)
+
+    def shutdown(self) -> None:
+        """Do nothing: the pipeline closes runs and drains the writer before the providers go."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Return True: nothing waits here."""
+        return True
+
+    def _start(self, span: Span, parent_context: Context | None) -> None:
+        run = run_in(parent_context)
+        is_call = _scope(span) in c.COUNTED_SCOPES
+        if run is None and not is_call:
+            return
+        attributes = span.attributes or {}
+        own = _text(attributes.get(Attribute.STAGE))
+        state = _SpanState(run, own or self._inherited(span, parent_context), own, is_call)
+        self._count_open(span, state)
+        self._remember(span, state)
+
+    def _inherited(self, span: Span, parent_context: Context | None) -> str | None:
+        """Return the stage of the nearest local parent, else that of the Context."""
+        if span.parent is not None and not span.parent.is_remote:
+            known = self._spans.get(span.parent.span_id)
+            if known is not None:
+                parent, state = known[0](), known[1]
+                set_later = _text((parent.attributes or {}).get(Attribute.STAGE)) if parent else None
+                return set_later or state.stage or stage_in(parent_context)
+        return stage_in(parent_context)
+
+    def _count_open(self, span: Span, state: _SpanState) -> None:
+        if state.run is None or span.start_time is None:
+            return
+        if not (state.is_call or state.own_stage):
+            return
+        state.accumulator = self._recorder.accumulator_for(state.run, span.start_time)
+        if state.accumulator is None:
+            state.run = None
+            return
+        if state.is_call:
+            state.accumulator.call_started()
+        elif state.own_stage:
+            state.accumulator.stage_started(state.own_stage, span.start_time)
+
+    def _remember(self, span: Span, state: _SpanState) -> None:
+        span_id, spans = span.context.span_id, self._spans
+
+        def abandoned(_: weakref.ref[Span]) -> None:
+            spans.pop(span_id, None)
+
+        spans[span_id] = (weakref.ref(span, abandoned), state)
+
+    def _end(self, span: ReadableSpan) -> None:
+        known = self._spans.pop(span.context.span_id, None) if span.context else None
+        if known is None:
+            return
+        state = known[1]
+        if state.is_call:
+            self._end_call(span, state)
+        elif state.own_stage and state.accumulator is not None:
+            self._end_stage(span, state, state.own_stage, state.accumulator)
+
+    def _end_stage(self, span: ReadableSpan, state: _SpanState, stage: str, accumulator: Accumulator) -> None:
+        start, end = span.start_time or 0, span.end_time or 0
+        accumulator.stage_ended(stage, end)
+        if _scope(span) != c.SCOPE:
+            self._plain_error(span, stage, accumulator)
+        self._metrics.observe(c.STAGE_DURATION, max(end - start, 0) / 1e9, _exemplar(span), stage=stage)
+
+    def _plain_error(self, span: ReadableSpan, stage: str, accumulator: Accumulator) -> None:
+        """Count the failure of a plain span; the API counts those of its own blocks."""
+        if span.status.status_code is trace.StatusCode.ERROR:
+            error_type = _text((span.attributes or {}).get(Attribute.ERROR_TYPE)) or _exception_type(span) or "error"
+            accumulator.error(stage, error_type)
+            self._metrics.totals.add(c.ERRORS, 1, stage=stage, type=error_type)
+
+    def _end_call(self, span: ReadableSpan, state: _SpanState) -> None:
+        call = self._call(span, state.stage or c.Stage.UNATTRIBUTED)
+        if state.run is None or state.accumulator is None:
+            self._recorder.orphan(span.start_time or 0).call_ended(call, counted_open=False)
+            self._metrics.unaccounted("orphan")
+        elif not state.accumulator.call_ended(call):
+            self._recorder.late(state.run).call_ended(call, counted_open=False, finished_late=True)
+        self._metrics.call(call)
+        self._headroom(span.attributes or {}, call.model)
+
+    def _call(self, span: ReadableSpan, stage: str) -> Call:
+        attributes = span.attributes or {}
+        model = _text(attributes.get(Attribute.RESPONSE_MODEL)) or _text(attributes.get(Attribute.REQUEST_MODEL))
+        tier = _text(attributes.get(Attribute.SERVICE_TIER)) or ""
+        start, end = span.start_time or 0, span.end_time or 0
+        tokens = _tokens(attributes)
+        return Call(
+            stage=stage,
+            operation=_text(attributes.get(Attribute.OPERATION)) or "unknown",
+            model=model or "",
+            service_tier=tier,
+            ok=Attribute.ERROR_TYPE not in attributes and span.status.status_code is not trace.StatusCode.ERROR,
+            duration_us=max(end - start, 0) // 1000,
+            statuses=_texts(attributes.get(Attribute.ATTEMPT_STATUSES)),
+            backoff_us=round(_number(attributes.get(Attribute.BACKOFF)) * 1e6),
+            tokens=tokens,
+            price=self._priced(attributes, model, tokens, start, tier),
+        )
+
+    @guarded("pricing")
+    def _priced(
+        self, attributes: Mapping[str, Any], model: str | None, tokens: Tokens | None, start: int, tier: str
+    ) -> Any:
+        if tokens is None or not model:
+            return None
+        provider = _PROVIDERS.get(_text(attributes.get(Attribute.PROVIDER)) or "", "openai")
+        return self._price(provider, model, tokens, start, tier)
+
+    def _headroom(self, attributes: Mapping[str, Any], model: str) -> None:
+        for name, limit in _LIMITS.items():
+            if name in attributes:
+                self._metrics.headroom(model, limit, _number(attributes[name]))
+
+
+_PROVIDERS = {"openai": "openai", "azure.ai.openai": "azure"}
+_LIMITS = {Attribute.REMAINING_REQUESTS: "requests", Attribute.REMAINING_TOKENS: "tokens"}
+
+
+def _scope(span: ReadableSpan) -> str:
+    return span.instrumentation_scope.name if span.instrumentation_scope else ""
+
+
+def _tokens(attributes: Mapping[str, Any]) -> Tokens | None:
+    """Return the tokens of a call, None when the service reported none."""
+    if Attribute.INPUT_TOKENS not in attributes and Attribute.OUTPUT_TOKENS not in attributes:
+        return None
+    return Tokens(
+        input=int(_number(attributes.get(Attribute.INPUT_TOKENS))),
+        output=int(_number(attributes.get(Attribute.OUTPUT_TOKENS))),
+        cached=int(_number(attributes.get(Attribute.CACHED_TOKENS))),
+        reasoning=int(_number(attributes.get(Attribute.REASONING_TOKENS))),
+    )
+
+
+def _exemplar(span: ReadableSpan) -> Context:
+    """Return a context that names the span which ended: during ``on_end`` the current one is its parent's."""
+    return trace.set_span_in_context(trace.NonRecordingSpan(span.get_span_context()), otel_context.Context())
+
+
+def _exception_type(span: ReadableSpan) -> str | None:
+    for event in span.events:
+        if event.name == "exception":
+            return _text((event.attributes or {}).get("exception.type"))
+    return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else 0
+
+

@@ -1,0 +1,366 @@
+"""T2 and T3: what the host's own rows show of its runs.
+
+Short transactions that never wait while they hold a row of the host's: rows the host is busy with are skipped and come again later. Only columns that our migration
+added are written, and a row is written only while it is plainly the one the run was linked to: SQLite gives the ids of deleted rows to new ones.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from telemetry.conventions import DUPLICATE, FAILED, RUNNING, Stage
+from telemetry.pricing import to_dollars
+
+from . import schema
+from .database import fit, transaction
+from .files import FileRow, Matched, match
+from .schema import runs
+from .sql import error_details
+from .totals import Totals
+
+SKEW: Final = timedelta(minutes=5)
+"""How far the host's clock may be ahead of ours when its row is compared with the end of a run."""
+_JOBS: Final = ("analysis", "import")
+
+_host = schema.host_tables(sa.MetaData())
+
+Run = Mapping[str, Any]
+"""A row of telemetry_runs."""
+
+
+class Projection(enum.Enum):
+    """How an attempt to project ended."""
+
+    DONE = "done"
+    BUSY = "busy"
+    """The host or another writer holds the row: try again soon."""
+    MISSING = "missing"
+    """The row is not there (yet): try again, ever more rarely."""
+    FILES_PENDING = "files_pending"
+    """The analysis is up to date; its files are not stored yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writable:
+    """The columns that our migration added to the host's tables: all we may write."""
+
+    columns: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def load(cls, engine: Engine) -> Writable:
+        """Read them from the database."""
+        table = schema.added_objects
+        query = sa.select(table.c.table_name, table.c.object_name).where(table.c.object_type == "column")
+        with engine.connect() as connection:
+            found: dict[str, set[str]] = {}
+            for table_name, column in connection.execute(query):
+                found.setdefault(table_name, set()).add(column)
+        return cls({name: frozenset(columns) for name, columns in found.items()})
+
+    def only(self, table: sa.Table, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of ``values`` that may be written to ``table``."""
+        allowed = self.columns.get(table.name, frozenset())
+        return {name: value for name, value in values.items() if name in allowed}
+
+
+def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, totals: Totals) -> Projection:
+    """T2: bring the ``analyses`` row and its ``candidate_files`` up to date with the runs linked to it.
+
+    Args:
+        engine: the writer's.
+        analysis_id: the row.
+        writable: the columns we added.
+        key: secret of the documents' hashes.
+        totals: counts what had to be made to fit.
+    """
+    with transaction(engine, impatient=True) as connection:
+        linked = _lock_linked_runs(connection, analysis_id)
+        if linked is None:
+            return Projection.BUSY
+        row = _lock_analysis(connection, analysis_id)
+        if row is None:
+            return _without_row(connection, analysis_id, linked)
+        mine = _belonging(connection, linked, row)
+        if not mine:
+            return Projection.DONE
+        usage = _usage(connection, mine)
+        _update(connection, _host.analyses, analysis_id, analysis_values(mine, usage), writable, totals)
+        pending = _project_files(connection, analysis_id, mine, writable, key, totals)
+        _remember(connection, mine, row.created_at, pending)
+    return Projection.FILES_PENDING if pending else Projection.DONE
+
+
+def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Totals) -> Projection:
+    """T3: recompute the totals of one ``users`` row, which is locked in a statement of its own first."""
+    users = _host.users
+    with transaction(engine, impatient=True) as connection:
+        mine = users.c.id == user_id
+        lock = sa.select(users.c.id).where(mine).with_for_update(skip_locked=True, key_share=True)
+        if connection.execute(lock).first() is None:
+            there = connection.execute(sa.select(users.c.id).where(mine)).first() is not None
+            return Projection.BUSY if there else Projection.MISSING
+        _update(connection, users, user_id, _user_values(connection, user_id), writable, totals)
+    return Projection.DONE
+
+
+def unprojected(engine: Engine) -> list[tuple[str, int | None, int | None]]:
+    """Return (run, analysis, user) of the ended runs whose newest state the host's rows do not show."""
+    query = sa.select(runs.c.run_id, runs.c.analysis_ref, runs.c.user_ref).where(
+        runs.c.projected_version < runs.c.version, runs.c.status != RUNNING, runs.c.analysis_gone.is_(False)
+    )
+    with engine.connect() as connection:
+        return [(run_id, analysis, user) for run_id, analysis, user in connection.execute(query)]
+
+
+def _lock_linked_runs(connection: Connection, analysis_id: int) -> list[Run] | None:
+    """Lock our runs of the analysis; None when another writer holds some of them."""
+    linked = runs.c.analysis_ref == analysis_id
+    locked = sa.select(runs).where(linked).order_by(runs.c.run_id).with_for_update(skip_locked=True)
+    rows = list(connection.execute(locked).mappings())
+    count = connection.execute(sa.select(sa.func.count()).select_from(runs).where(linked)).scalar_one()
+    return [dict(row) for row in rows] if len(rows) == count else None
+
+
+def _lock_analysis(connection: Connection, analysis_id: int) -> Any:
+    table = _host.analyses
+    query = sa.select(table.c.id, table.c.user_id, table.c.created_at).where(table.c.id == analysis_id)
+    return connection.execute(query.with_for_update(skip_locked=True, key_share=True)).first()
+
+
+def _without_row(connection: Connection, analysis_id: int, linked: Sequence[Run]) -> Projection:
+    table = _host.analyses
+    if connection.execute(sa.select(table.c.id).where(table.c.id == analysis_id)).first() is not None:
+        return Projection.BUSY
+    seen = [run for run in linked if run["analysis_seen_at"] is not None]
+    _let_go(connection, seen)
+    return Projection.MISSING if len(seen) < len(linked) else Projection.DONE
+
+
+def _belonging(connection: Connection, linked: Sequence[Run], row: Any) -> list[Run]:
+    """Return the ended runs that were linked to this very row; let go of those whose row is gone."""
+    ended = [run for run in linked if run["status"] != RUNNING or run["projected_version"]]
+    mine = [run for run in ended if _belongs(run, row)]
+    _let_go(connection, [run for run in ended if run not in mine])
+    return mine
+
+
+def _belongs(run: Run, row: Any) -> bool:
+    if run["analysis_gone"]:
+        return False
+    if run["analysis_created_at"] is not None:
+        return bool(run["analysis_created_at"] == row.created_at)
+    if run["user_ref"] is not None and run["user_ref"] != row.user_id:
+        return False
+    ended: datetime | None = run["ended_at"]
+    return ended is None or row.created_at is None or bool(row.created_at <= ended + SKEW)
+
+
+def _let_go(connection: Connection, gone: Iterable[Run]) -> None:
+    """Never project these again: what they were linked to is gone, or was never theirs."""
+    for run in gone:
+        change = {"analysis_gone": True, "projected_version": run["version"], "files_pending": 0}
+        connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(change))
+
+
+def _remember(connection: Connection, mine: Iterable[Run], created_at: datetime | None, pending: int) -> None:
+    for run in mine:
+        change = {
+            "analysis_created_at": created_at,
+            "analysis_seen_at": sa.func.coalesce(runs.c.analysis_seen_at, schema.utc_now()),
+            "projected_version": run["version"],
+            "files_pending": pending if run["kind"] == "analysis" else 0,
+        }
+        connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(change))
+
+
+def _usage(connection: Connection, mine: Iterable[Run]) -> list[Mapping[str, Any]]:
+    table = schema.stage_usage
+    query = sa.select(table).where(table.c.run_id.in_([run["run_id"] for run in mine]))
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _update(
+    connection: Connection,
+    table: sa.Table,
+    row_id: int,
+    values: Mapping[str, Any],
+    writable: Writable,
+    totals: Totals,
+) -> None:
+    allowed = fit(table, writable.only(table, values), totals)
+    if allowed:
+        connection.execute(table.update().where(table.c.id == row_id).values(allowed))
+
+
+def analysis_values(mine: Sequence[Run], usage: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what an ``analyses`` row shows: the sums of all its runs, and the documents and scores of the latest analysis."""
+    return {**_run_values(mine), **_latest_values(mine), **_stage_values(list(usage))}
+
+
+def _run_values(mine: Sequence[Run]) -> dict[str, Any]:
+    errors: Counter[tuple[str, str]] = Counter()
+    for run in mine:
+        for entry in json.loads(run["error_types"] or "[]"):
+            errors[entry["stage"], entry["type"]] += entry["count"]
+    return {
+        "api_calls_made": _sum(mine, "api_calls"),
+        "total_tokens_used": _sum(mine, "input_tokens") + _sum(mine, "output_tokens"),
+        "total_api_cost": to_dollars(_cost(mine)),
+        "rate_limit_hits": _sum(mine, "rate_limit_hits"),
+        "rate_limit_retry_count": _sum(mine, "rate_limit_retries"),
+        "error_count": _sum(mine, "error_count"),
+        "error_details": error_details(errors.items()),
+    }
+
+
+def _latest_values(mine: Sequence[Run]) -> dict[str, Any]:
+    analyses = [run for run in mine if run["kind"] in _JOBS]
+    if not analyses:
+        return {}
+    latest = max(analyses, key=lambda run: (run["started_at"], run["run_id"]))
+    documents, cost = latest["n_documents"], to_dollars(_cost(mine))
+    return {
+        "status": latest["status"],
+        "jd_file_size_bytes": latest["jd_bytes"],
+        "jd_character_count": latest["jd_characters"],
+        "total_resume_file_size_bytes": latest["resume_bytes"],
+        "avg_resume_character_count": _average(latest["resume_characters"], documents),
+        "min_resume_character_count": latest["resume_characters_min"],
+        "max_resume_character_count": latest["resume_characters_max"],
+        "avg_overall_score": latest["score_avg"],
+        "median_overall_score": latest["score_median"],
+        "min_overall_score": latest["score_min"],
+        "max_overall_score": latest["score_max"],
+        "candidates_above_70_percent": latest["above_70"],
+        "candidates_50_to_70_percent": latest["from_50_to_70"],
+        "candidates_below_50_percent": latest["below_50"],
+        "cost_per_candidate": cost / latest["candidates"] if latest["candidates"] else None,
+        "cost_per_criterion": cost / latest["criteria"] if latest["criteria"] else None,
+    }
+
+
+_STAGE_TIMES: Final = {
+    Stage.EXTRACTION: "text_extraction_total_time",
+    Stage.EMBEDDING: "embedding_generation_time",
+    Stage.SIMILARITY: "similarity_calculation_time",
+    Stage.DB_WRITE: "database_write_time",
+    Stage.INSIGHTS: "insights_generation_time_seconds",
+}
+
+
+def _stage_values(usage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return times and costs by stage; a stage that did not happen stays NULL."""
+    calls = [row for row in usage if row["operation"]]
+    times: Counter[str] = Counter()
+    for row in usage:
+        if not row["operation"]:
+            times[row["stage"]] += row["duration_us"]
+    costs: Counter[str] = Counter()
+    for row in calls:
+        costs[row["stage"]] += _cost([row])
+    insights = [row for row in calls if row["stage"] == Stage.INSIGHTS]
+    return {
+        **{column: _seconds(times.get(stage)) for stage, column in _STAGE_TIMES.items()},
+        "insights_generated_count": sum(row["calls"] - row["errors"] for row in insights) if insights else None,
+        "insights_tokens_used": _sum(insights, "input_tokens") + _sum(insights, "output_tokens") if insights else None,
+        "insights_api_cost": to_dollars(costs[Stage.INSIGHTS]) if insights else None,
+        "cost_breakdown": json.dumps({stage: str(to_dollars(pico)) for stage, pico in sorted(costs.items())})
+        if calls
+        else None,
+    }
+
+
+def _project_files(
+    connection: Connection, analysis_id: int, mine: Sequence[Run], writable: Writable, key: bytes, totals: Totals
+) -> int:
+    """Update the files that are stored and free; return how many documents still wait for theirs."""
+    table = _host.candidate_files
+    query = (
+        sa.select(table.c.id, table.c.file_name, sa.func.length(table.c.file_bytes))
+        .where(table.c.analysis_id == analysis_id)
+        .order_by(table.c.id)
+    )
+    rows = [FileRow(*row) for row in connection.execute(query.with_for_update(skip_locked=True, key_share=True))]
+    documents = _documents(connection, mine)
+    expected = sum(row["outcome"] != DUPLICATE for row in documents)
+    if not rows:
+        return expected
+    changes = [
+        {"row_id": found.row_id, **fit(table, writable.only(table, _file_values(found)), totals)}
+        for found in match(rows, documents, key)
+    ]
+    if changes and len(changes[0]) > 1:
+        columns = [name for name in changes[0] if name != "row_id"]
+        statement = table.update().where(table.c.id == sa.bindparam("row_id"))
+        connection.execute(statement.values({name: sa.bindparam(name) for name in columns}), changes)
+    return 0
+
+
+def _documents(connection: Connection, mine: Iterable[Run]) -> list[Mapping[str, Any]]:
+    table = schema.documents
+    query = (
+        sa.select(table)
+        .where(table.c.run_id.in_([run["run_id"] for run in mine]))
+        .order_by(table.c.run_id, table.c.document_key, table.c.ordinal)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _file_values(found: Matched) -> dict[str, Any]:
+    return {
+        "resume_file_size_bytes": found.size,
+        "resume_character_count": found.characters,
+        "resume_file_type": found.type,
+        "extraction_duration_seconds": _seconds(found.extraction_us),
+        "analysis_duration_seconds": _seconds(found.analysis_us),
+        "chunk_count": found.chunks,
+        "processing_error": found.outcome == FAILED,
+        "error_message": found.error_type,
+    }
+
+
+def _user_values(connection: Connection, user_id: int) -> dict[str, Any]:
+    job = sa.and_(runs.c.kind.in_(_JOBS), runs.c.status != RUNNING)
+    candidates = sa.func.coalesce(runs.c.candidates, 0)
+    query = sa.select(
+        sa.func.count(sa.case((job, 1))),
+        sa.func.coalesce(sa.func.sum(sa.case((job, candidates), else_=0)), 0),
+        sa.func.coalesce(sa.func.sum(sa.func.coalesce(runs.c.repriced_pico, runs.c.cost_pico)), 0),
+        sa.func.max(sa.case((job, candidates))),
+        sa.func.max(runs.c.started_at),
+    ).where(runs.c.user_ref == user_id, runs.c.synthetic.is_(False))
+    jobs, total, pico, largest, last = connection.execute(query).one()
+    return {
+        "total_jobs_run": jobs,
+        "total_candidates_analyzed": int(total),
+        "total_api_spend": to_dollars(int(pico)),
+        "avg_candidates_per_job": Decimal(int(total)) / jobs if jobs else None,
+        "largest_batch_processed": largest,
+        "last_active_date": last,
+    }
+
+
+def _cost(rows: Iterable[Mapping[str, Any]]) -> int:
+    return sum(row["cost_pico"] if row["repriced_pico"] is None else row["repriced_pico"] for row in rows)
+
+
+def _sum(rows: Iterable[Mapping[str, Any]], name: str) -> int:
+    return sum(row[name] for row in rows)
+
+
+def _average(total: int | None, count: int) -> int | None:
+    return None if total is None or not count else round(total / count)
+
+
+def _seconds(microseconds: int | None) -> Decimal | None:
+    return None if microseconds is None else Decimal(microseconds) / 1_000_000

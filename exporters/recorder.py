@@ -1,0 +1,323 @@
+"""Keeps the fragments of this process: opens them, closes them, and hands their snapshots on.
+
+The state of a run hangs on its handle; there is no table of runs. A weak set of open handles serves the checkpoints, and the few fragments without a handle
+(late calls, orphans) are held until they are saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import threading
+import time
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from telemetry import conventions as c
+from telemetry._context import Document, Run
+from telemetry._guard import guarded
+from telemetry.settings import Settings
+
+from .accumulator import Accumulator
+from .metrics import Metrics
+from .rollup import merge
+from .snapshot import Snapshot
+
+Save = Callable[[Snapshot], None]
+"""Puts one snapshot into the spool: one bounded file replacement."""
+
+ORPHANS: Final = uuid.UUID("6f1d0d2e-4d4f-4a55-8a57-6b1f6f7c9a10")
+"""Namespace of the ids of the daily orphan runs."""
+
+
+@dataclass(slots=True)
+class _Record:
+    """What hangs on a handle."""
+
+    accumulator: Accumulator
+    started_ns: int
+    """Monotonic."""
+    late: Accumulator | None = None
+    finalizer: weakref.finalize[..., Run] | None = None
+
+
+class RunRecorder:
+    """The :class:`telemetry._context.Recorder` of this process."""
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, process_id: str, save: Save, wake: Callable[[], None]
+    ) -> None:
+        """Keep runs.
+
+        Args:
+            settings: for the late window, the hash key and the declared counters.
+            process_id: what the fragments of this process are marked with.
+            metrics: told of runs that end.
+            save: called with the first and the final snapshot of a run, in the thread of the application.
+            wake: called when something changed that the writer should save before long.
+        """
+        self._settings = settings
+        self._metrics = metrics
+        self._save = save
+        self._wake = wake
+        self._key = settings.hmac_key.encode()
+        self._reset(process_id)
+
+    def _reset(self, process_id: str) -> None:
+        self._process_id = process_id
+        self._lock = threading.Lock()
+        self._open: weakref.WeakSet[Run] = weakref.WeakSet()
+        self._left: deque[Accumulator] = deque()
+        self._loose: set[Accumulator] = set()
+        self._orphans: dict[str, Accumulator] = {}
+
+    @guarded("recorder")
+    def open(self, run: Run) -> None:
+        """Begin a fragment and save its first state."""
+        accumulator = Accumulator(self._facts(run))
+        run.record = _Record(accumulator, time.monotonic_ns())
+        run.record.finalizer = weakref.finalize(run, self._abandon, accumulator)
+        run.record.finalizer.atexit = False
+        with self._lock:
+            self._open.add(run)
+        self._metrics.totals.add(c.RUNS_ACTIVE, 1, kind=run.kind)
+        self._save(accumulator.snapshot(time.time_ns()))
+        self._wake()
+
+    @guarded("recorder")
+    def close(self, run: Run) -> None:
+        """Take the final state, save it, and tell the metrics."""
+        record = _record(run)
+        if record is None or record.accumulator.is_closed:
+            return
+        if record.finalizer is not None:
+            record.finalizer.detach()
+        self.update(run)
+        duration_us = (time.monotonic_ns() - record.started_ns) // 1000
+        final = record.accumulator.close(
+            time.time_ns(), status=run.status, ends_run=run.finishes, duration_us=duration_us
+        )
+        with self._lock:
+            self._open.discard(run)
+        self._metrics.totals.add(c.RUNS_ACTIVE, -1, kind=run.kind)
+        self._save(final)
+        self._wake()
+        self._tell_metrics(final, run)
+
+    @guarded("recorder")
+    def update(self, run: Run) -> None:
+        """Take over what the handle says by now."""
+        record = _record(run)
+        if record is None:
+            return
+        span = run.span.get_span_context()
+        facts = {
+            "status": run.status,
+            "analysis_id": run.analysis_id,
+            "candidates": run.candidates,
+            "criteria": run.criteria,
+            "jd_bytes": run.jd[0],
+            "jd_characters": run.jd[1],
+            "trace_id": trace.format_trace_id(span.trace_id) if span.is_valid else None,
+            "trace_sampled": span.trace_flags.sampled,
+        }
+        if record.accumulator.is_closed:
+            self._update_closed(run, record, facts)
+        else:
+            record.accumulator.update(**facts)
+
+    @guarded("recorder")
+    def document(self, run: Run, document: Document) -> None:
+        """Add one visit to a document, whose name becomes a keyed hash."""
+        self._current(run).document(document_key(self._key, run.run_id, document.key), document)
+
+    @guarded("recorder")
+    def count(self, run: Run, name: str, amount: int) -> None:
+        """Add to a declared counter, to ``other`` if nobody declared it."""
+        declared = name if name in self._settings.counters else c.OTHER
+        self._current(run).count(declared, amount)
+        self._metrics.totals.add(c.EVENTS, amount, name=declared)
+
+    @guarded("recorder")
+    def error(self, run: Run, stage: str | None, error_type: str) -> None:
+        """Add one error."""
+        self._current(run).error(stage, error_type)
+        self._metrics.totals.add(c.ERRORS, 1, stage=stage or c.Stage.UNATTRIBUTED, type=error_type)
+
+    def accumulator_for(self, run: Run, started_ns: int) -> Accumulator | None:
+        """Return where a span of ``run`` that started at ``started_ns`` counts; None when the run ended too long ago."""
+        record = _record(run)
+        if record is None:
+            return None
+        if not record.accumulator.is_closed:
+            return record.accumulator
+        ended = record.accumulator.facts.closed_at or 0
+        within = started_ns - ended <= self._settings.late_seconds * 1e9
+        return self.late(run) if within else None
+
+    def late(self, run: Run) -> Accumulator:
+        """Return the fragment for what ends after its run did."""
+        record = _record(run)
+        if record is None:
+            raise LookupError("a run nobody opened")
+        with self._lock:
+            if record.late is None:
+                facts = self._facts(run)
+                facts.is_root, facts.fragment_id = False, uuid.uuid4().hex
+                facts.closed_at = facts.opened_at
+                record.late = Accumulator(facts)
+            self._loose.add(record.late)
+        self._wake()
+        return record.late
+
+    def orphan(self, started_ns: int) -> Accumulator:
+        """Return this process's fragment of the day's orphan run."""
+        day = datetime.fromtimestamp(started_ns / 1e9, UTC).strftime("%Y-%m-%d")
+        with self._lock:
+            if day not in self._orphans:
+                self._orphans = {day: self._orphan_of(day)}
+            self._loose.add(self._orphans[day])
+        self._wake()
+        return self._orphans[day]
+
+    def changed(self) -> list[Snapshot]:
+        """Return snapshots of all fragments that changed since they were last saved, and let go of what is complete."""
+        now = time.time_ns()
+        with self._lock:
+            loose = self._loose
+            self._loose = {accumulator for accumulator in loose if accumulator.is_busy}
+        snapshots = [accumulator.snapshot(now) for accumulator in loose if accumulator.has_changed]
+        for run in self._open_runs():
+            record = _record(run)
+            if record is not None and record.accumulator.has_changed and not record.accumulator.is_closed:
+                snapshots.append(record.accumulator.snapshot(now))
+        return snapshots + self._take_left()
+
+    def alive(self) -> list[Snapshot]:
+        """Return snapshots of all open fragments, changed or not: their heartbeat."""
+        now, records = time.time_ns(), [_record(run) for run in self._open_runs()]
+        return [record.accumulator.snapshot(now) for record in records if record and not record.accumulator.is_closed]
+
+    @property
+    def has_open_runs(self) -> bool:
+        """Whether any run of this process is open."""
+        return bool(self._open_runs())
+
+    @property
+    def has_loose_ends(self) -> bool:
+        """Whether anything waits that no handle will save."""
+        return bool(self._loose or self._left)
+
+    def interrupt(self) -> None:
+        """Close what is still open because the process ends: with its exact spend, as interrupted."""
+        for run in self._open_runs():
+            run.status = c.INTERRUPTED if run.status == c.RUNNING else run.status
+            self.close(run)
+
+    def after_fork(self, process_id: str) -> None:
+        """Forget the parent's fragments in a forked child, now ``process_id``; the parent goes on with them."""
+        for run in list(self._open):
+            record = _record(run)
+            if record is not None and record.finalizer is not None:
+                record.finalizer.detach()
+            run.record = None
+        self._reset(process_id)
+        self._metrics.totals.reset()
+
+    def _facts(self, run: Run) -> Snapshot:
+        now = time.time_ns()
+        return Snapshot(
+            run_id=run.run_id,
+            fragment_id=run.fragment_id,
+            process_id=self._process_id,
+            kind=run.kind,
+            seq=0,
+            opened_at=now,
+            taken_at=now,
+            is_root=run.is_root,
+            synthetic=run.synthetic,
+            user_id=run.user_id,
+            subject=run.subject,
+            analysis_id=run.analysis_id,
+            enqueued_at=int(run.enqueued_at.timestamp() * 1e9) if run.enqueued_at else None,
+            candidates=run.candidates,
+            criteria=run.criteria,
+            jd_bytes=run.jd[0],
+            jd_characters=run.jd[1],
+        )
+
+    def _orphan_of(self, day: str) -> Accumulator:
+        start = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1e9)
+        return Accumulator(
+            Snapshot(
+                run_id=uuid.uuid5(ORPHANS, day).hex,
+                fragment_id=uuid.uuid4().hex,
+                process_id=self._process_id,
+                kind="orphan",
+                seq=0,
+                opened_at=start,
+                taken_at=start,
+                closed_at=start + 86_400 * 10**9,
+                ends_run=True,
+                status=c.COMPLETED,
+            )
+        )
+
+    def _current(self, run: Run) -> Accumulator:
+        """Return where something that happens now counts."""
+        record = _record(run)
+        if record is not None and not record.accumulator.is_closed:
+            return record.accumulator
+        return self.late(run)
+
+    def _update_closed(self, run: Run, record: _Record, facts: dict[str, object]) -> None:
+        """A link that comes after the end travels with a late fragment."""
+        if run.analysis_id != record.accumulator.facts.analysis_id:
+            self.late(run).update(analysis_id=facts["analysis_id"])
+
+    def _tell_metrics(self, final: Snapshot, run: Run) -> None:
+        self._metrics.unaccounted("unfinished", final.open_calls)
+        if final.is_root and final.ends_run:
+            self._metrics.run_ended(merge([final]), trace.set_span_in_context(run.span, Context()))
+
+    def _abandon(self, accumulator: Accumulator) -> None:
+        """Note that a handle was dropped without an end: by an exit, or by a mistake of the host's.
+
+        The garbage collector calls this, perhaps in a thread that holds any of our locks: it takes none. The writer, which ticks while a run is open, looks here.
+        """
+        self._left.append(accumulator)
+
+    def _take_left(self) -> list[Snapshot]:
+        taken = []
+        while self._left:
+            accumulator = self._left.popleft()
+            self._metrics.totals.add(c.RUNS_ACTIVE, -1, kind=accumulator.facts.kind)
+            taken.append(_interrupted(accumulator))
+        return taken
+
+    def _open_runs(self) -> list[Run]:
+        with self._lock:
+            return list(self._open)
+
+
+def document_key(key: bytes, run_id: str, name: str) -> str:
+    """Return the keyed hash by which a document is known within its run."""
+    return hmac.new(key, f"{run_id}\0{name}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _record(run: Run) -> _Record | None:
+    return run.record if isinstance(run.record, _Record) else None
+
+
+def _interrupted(accumulator: Accumulator) -> Snapshot:
+    opened = accumulator.facts.opened_at
+    now = time.time_ns()
+    return accumulator.close(now, status=c.INTERRUPTED, ends_run=True, duration_us=max(now - opened, 0) // 1000)

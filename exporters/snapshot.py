@@ -1,0 +1,168 @@
+"""The absolute state of one fragment of a run, as it travels from the process to the spool and on to SQL.
+
+A snapshot is complete in itself: delivering it twice, late, or after a newer one changes nothing, because ``seq`` grows with every snapshot of a
+fragment and only the newest counts. It holds no text of the host's: no file name, no prompt, no message.
+
+Units: times are epoch nanoseconds, durations microseconds, sizes bytes, money pico-dollars, scores ten-thousandths.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple, Self
+
+SCHEMA_VERSION = 1
+"""Version of the JSON below; a reader refuses what is newer than itself and leaves it to a newer one."""
+
+
+class NewerSnapshot(ValueError):
+    """A snapshot written by a newer version of this code; it is kept, not read."""
+
+
+class UsageKey(NamedTuple):
+    """What usage is told apart by. ``operation`` is empty for the stage's own time."""
+
+    stage: str
+    operation: str = ""
+    model: str = ""
+    service_tier: str = ""
+    price_version: str = ""
+
+
+@dataclass(slots=True)
+class Usage:
+    """Sums over the calls of one :class:`UsageKey`."""
+
+    calls: int = 0
+    attempts: int = 0
+    rate_limit_hits: int = 0
+    rate_limit_retries: int = 0
+    other_retries: int = 0
+    backoff_us: int = 0
+    duration_us: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_pico: int = 0
+    errors: int = 0
+    unpriced: int = 0
+    usage_missing: int = 0
+    price_source: str = ""
+
+    def add(self, other: Usage) -> None:
+        """Add ``other`` to this, field by field."""
+        for name in USAGE_SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.price_source = max(self.price_source, other.price_source)
+
+
+USAGE_SUMS = tuple(entry.name for entry in fields(Usage) if entry.name != "price_source")
+"""The fields of :class:`Usage` that add up."""
+
+
+@dataclass(slots=True)
+class DocumentState:
+    """One document of a run. Its name appears only as a keyed hash."""
+
+    key: str
+    size: int | None = None
+    row_id: int | None = None
+    characters: int | None = None
+    type: str | None = None
+    extraction_us: int | None = None
+    analysis_us: int | None = None
+    chunks: int | None = None
+    score: int | None = None
+    fallback: bool = False
+    outcome: str = "unscored"
+    error_type: str | None = None
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The state of one fragment; see the module for units."""
+
+    run_id: str
+    fragment_id: str
+    process_id: str
+    kind: str
+    seq: int
+    opened_at: int
+    taken_at: int
+    is_root: bool = True
+    closed_at: int | None = None
+    ends_run: bool = False
+    """Whether this fragment's close is the end of the run."""
+    interrupted: bool = False
+    """Set by recovery when the process died with the fragment open."""
+    duration_us: int = 0
+    status: str = "running"
+    """What the host or an exception said; the rollup may know better."""
+    synthetic: bool = False
+    user_id: int | None = None
+    subject: str | None = None
+    analysis_id: int | None = None
+    enqueued_at: int | None = None
+    candidates: int | None = None
+    criteria: int | None = None
+    jd_bytes: int | None = None
+    jd_characters: int | None = None
+    trace_id: str | None = None
+    trace_sampled: bool = False
+    usage: dict[UsageKey, Usage] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    errors: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Errors by stage and type."""
+    open_calls: int = 0
+    """Calls under way; when the fragment is closed or its process dead, they stay unfinished."""
+    finished_late: int = 0
+    """Calls that another fragment of the run counted as unfinished and that ended after all."""
+    documents: list[DocumentState] | None = None
+    """Only in a closing snapshot."""
+    shed: int = 0
+    """Documents dropped at the spool's cap."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the fragment will not change by itself any more."""
+        return self.closed_at is not None
+
+    def to_json(self) -> str:
+        """Return the snapshot as one JSON object."""
+        state = asdict(self)
+        state["usage"] = [[*key, *asdict(usage).values()] for key, usage in self.usage.items()]
+        state["errors"] = [[*key, count] for key, count in self.errors.items()]
+        return json.dumps({"schema": SCHEMA_VERSION, **state}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            NewerSnapshot: when a newer version wrote it.
+            ValueError: when it is not a snapshot: truncated, or something else.
+        """
+        state = _object(text)
+        try:
+            keys = len(UsageKey._fields)
+            state["usage"] = {UsageKey(*row[:keys]): Usage(*row[keys:]) for row in state["usage"]}
+            state["errors"] = {(stage, kind): count for stage, kind, count in state["errors"]}
+            if state["documents"] is not None:
+                state["documents"] = [DocumentState(**document) for document in state["documents"]]
+            return cls(**state)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a snapshot: {error}") from None
+
+
+def _object(text: str) -> dict[str, Any]:
+    state = json.loads(text)
+    if not isinstance(state, dict):
+        raise ValueError("not a snapshot: no JSON object")
+    schema = state.pop("schema", None)
+    if not isinstance(schema, int):
+        raise ValueError("not a snapshot: no schema version")
+    if schema > SCHEMA_VERSION:
+        raise NewerSnapshot(f"schema {schema} is newer than {SCHEMA_VERSION}")
+    return state

@@ -1,0 +1,293 @@
+"""Rollups on their way to the database, on a local disk: a process that dies loses nothing up to its last snapshot.
+
+Layout, below TELEMETRY_SPOOL_DIR::
+
+    <database>/<process>/lock              held by the living process (lockf)
+    <database>/<process>/<fragment>.json   the newest snapshot of one fragment
+    <database>/<process>/metrics-port      where its metrics listener answers
+    <database>/dead/                       what the database refuses
+    <database>/unreadable/                 what is no snapshot; set aside, never deleted
+
+One file per fragment, replaced by a rename: a reader sees the old state or the new one. There is no fsync: a power loss is not covered. A process keeps its
+``lock`` open and locked; whoever gets the lock of another directory knows that its process is gone, also across namespaces, and takes its files over.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from telemetry import conventions as c
+from telemetry.settings import Settings
+
+from .snapshot import NewerSnapshot, Snapshot
+from .totals import Totals
+
+LOCK: Final = "lock"
+DEAD: Final = "dead"
+UNREADABLE: Final = "unreadable"
+_RESERVED: Final = frozenset({DEAD, UNREADABLE})
+
+_log = logging.getLogger("telemetry")
+
+
+@dataclass(slots=True)
+class Waiting:
+    """One fragment of this process that the database does not know, or not yet in its newest state."""
+
+    snapshot: Snapshot
+    size: int
+    since: float
+    """Monotonic time of the oldest state that was not delivered."""
+    sent_seq: int = 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to deliver."""
+        return self.snapshot.seq > self.sent_seq
+
+
+class Spool:
+    """The directory of this process; create it with :meth:`put`, which does so lazily."""
+
+    def __init__(self, settings: Settings, totals: Totals) -> None:
+        """Keep snapshots below ``settings.spool_dir``; ``totals`` counts what is shed."""
+        self._root = settings.spool_dir / settings.spool_key()
+        self._max_bytes = settings.spool_max_bytes
+        self._totals = totals
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, Waiting] = {}
+        self._bytes = 0
+        self._directory: Path | None = None
+        self._lock_file: int | None = None
+        self.process_id = uuid.uuid4().hex
+        """Names this process, its directory and its fragments."""
+
+    @property
+    def root(self) -> Path:
+        """Directory of this database."""
+        return self._root
+
+    def directory(self) -> Path:
+        """Return this process's own directory, made and locked at the first call.
+
+        Raises:
+            OSError: when the disk does not let us.
+        """
+        with self._lock:
+            return self._own_directory()
+
+    def put(self, snapshot: Snapshot) -> None:
+        """Keep ``snapshot`` as the newest state of its fragment: one file replacement.
+
+        Where the disk fails, the snapshot still waits in memory for the writer.
+
+        Raises:
+            OSError: when it could only be kept in memory.
+        """
+        with self._lock:
+            known = self._waiting.get(snapshot.fragment_id)
+            if known is not None and known.snapshot.seq >= snapshot.seq:
+                return
+            self._keep(snapshot, known)
+
+    def due(self) -> list[Waiting]:
+        """Return what waits to be delivered, the ended first, then by age."""
+        with self._lock:
+            due = [waiting for waiting in self._waiting.values() if waiting.is_due]
+        return sorted(due, key=lambda waiting: (not waiting.snapshot.is_closed, waiting.since))
+
+    def delivered(self, snapshot: Snapshot) -> None:
+        """Note that the database has committed ``snapshot``; forget its fragment if that was the last word."""
+        with self._lock:
+            waiting = self._waiting.get(snapshot.fragment_id)
+            if waiting is None:
+                return
+            waiting.sent_seq = max(waiting.sent_seq, snapshot.seq)
+            waiting.since = time.monotonic()
+            if waiting.snapshot.is_closed and not waiting.is_due:
+                self._drop(snapshot.fragment_id)
+
+    def park(self, snapshot: Snapshot, reason: str) -> None:
+        """Set aside what the database refuses for good; it is kept for a person to look at."""
+        with self._lock:
+            place = self._root / DEAD
+            place.mkdir(parents=True, exist_ok=True)
+            _replace(place / f"{snapshot.fragment_id}.json", snapshot.to_json())
+            self._drop(snapshot.fragment_id)
+        _log.error(
+            "telemetry could not store the rollup of run %s (%s); it is kept in %s", snapshot.run_id, reason, place
+        )
+
+    def pending(self) -> int:
+        """Return how many snapshots of this process wait."""
+        return len(self.due())
+
+    def oldest_age(self) -> float:
+        """Return for how many seconds the oldest of them has waited."""
+        due = self.due()
+        return time.monotonic() - min(waiting.since for waiting in due) if due else 0.0
+
+    def dead(self) -> int:
+        """Return how many snapshots are set aside."""
+        return sum(1 for _ in (self._root / DEAD).glob("*.json"))
+
+    def has_strangers(self) -> bool:
+        """Whether other processes, living or dead, have directories beside ours."""
+        return any(True for _ in self._strangers())
+
+    def recover(self) -> Iterator[Recovered]:
+        """Yield the directories of dead processes, each locked while it is yielded."""
+        for path in list(self._strangers()):
+            with _taken(path) as is_ours:
+                if is_ours:
+                    yield Recovered(path, self._root)
+
+    def close(self) -> None:
+        """Give the directory up: removed when nothing waits, else left for the next process to take over."""
+        with self._lock:
+            if self._directory is None or self._lock_file is None:
+                return
+            if not self._waiting:
+                shutil.rmtree(self._directory, ignore_errors=True)
+            os.close(self._lock_file)
+            self._directory, self._lock_file = None, None
+
+    def after_fork(self) -> None:
+        """Start empty in a forked child. The parent's lock is not ours, and closing our copy of it does not release it."""
+        inherited = self._lock_file
+        self._reset()
+        if inherited is not None:
+            os.close(inherited)
+
+    def publish_port(self, port: int) -> None:
+        """Leave a note where this process's metrics listener answers."""
+        _replace(self.directory() / "metrics-port", f"{port}\n")
+
+    def _keep(self, snapshot: Snapshot, known: Waiting | None) -> None:
+        text = snapshot.to_json()
+        size = len(text)
+        if self._bytes + size - (known.size if known else 0) > self._max_bytes:
+            snapshot, text = self._shed(snapshot, text)
+            size = len(text)
+        since = known.since if known is not None and known.is_due else time.monotonic()
+        sent_seq = known.sent_seq if known else 0
+        self._bytes += size - (known.size if known else 0)
+        self._waiting[snapshot.fragment_id] = Waiting(snapshot, size, since, sent_seq)
+        if text:
+            _replace(self._own_directory() / f"{snapshot.fragment_id}.json", text)
+
+    def _shed(self, snapshot: Snapshot, text: str) -> tuple[Snapshot, str]:
+        """At the cap: a checkpoint stays in memory only, a closing snapshot goes without its documents."""
+        if not snapshot.is_closed:
+            self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
+            return snapshot, ""
+        if snapshot.documents:
+            self._totals.add(c.SPOOL_SHED, 1, what="documents")
+            snapshot = replace(snapshot, documents=[], shed=len(snapshot.documents))
+            return snapshot, snapshot.to_json()
+        return snapshot, text
+
+    def _drop(self, fragment_id: str) -> None:
+        waiting = self._waiting.pop(fragment_id, None)
+        if waiting is not None:
+            self._bytes -= waiting.size
+        if self._directory is not None:
+            (self._directory / f"{fragment_id}.json").unlink(missing_ok=True)
+
+    def _own_directory(self) -> Path:
+        if self._directory is None:
+            hidden = self._root / f".{self.process_id}"
+            hidden.mkdir(parents=True, mode=0o700)
+            self._lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.lockf(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._directory = hidden.rename(self._root / self.process_id)
+        return self._directory
+
+    def _strangers(self) -> Iterator[Path]:
+        if not self._root.is_dir():
+            return
+        for path in sorted(self._root.iterdir()):
+            if path.is_dir() and path != self._directory and path.name not in _RESERVED and path.name[0] != ".":
+                yield path
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The directory of a dead process, taken over."""
+
+    path: Path
+    root: Path
+
+    @property
+    def process_id(self) -> str:
+        """The process that died."""
+        return self.path.name
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Yield what the process left; a fragment that was open is marked interrupted."""
+        for file in sorted(self.path.glob("*.json")):
+            snapshot = self._read(file)
+            if snapshot is not None:
+                yield snapshot if snapshot.is_closed else replace(snapshot, interrupted=True)
+
+    def delivered(self, snapshot: Snapshot) -> None:
+        """Remove what the database has committed."""
+        (self.path / f"{snapshot.fragment_id}.json").unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Remove the directory once nothing is left in it but the lock."""
+        if not any(self.path.glob("*.json")):
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def _read(self, file: Path) -> Snapshot | None:
+        try:
+            return Snapshot.from_json(file.read_text())
+        except NewerSnapshot:
+            return None
+        except (ValueError, OSError) as error:
+            place = self.root / UNREADABLE
+            place.mkdir(exist_ok=True)
+            file.rename(place / file.name)
+            _log.error("telemetry set %s aside in %s: %s", file.name, place, error)
+            return None
+
+
+@contextmanager
+def _taken(path: Path) -> Iterator[bool]:
+    """Hold the lock of a stranger's directory, if its process is dead."""
+    try:
+        lock_file = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            raise
+        yield False
+    else:
+        yield (path / LOCK).exists()
+    finally:
+        os.close(lock_file)
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text)
+    temporary.replace(path)

@@ -1,0 +1,261 @@
+"""T1, the first of the writer's three transactions: a snapshot becomes a fragment, and its run is derived anew.
+
+Only our own tables are touched. The run's row is locked *before* the fragments are read: two processes that deliver fragments of one run at the same time would
+otherwise each miss the other's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from telemetry.conventions import RUNNING
+
+from . import schema
+from .database import fit, to_datetime, transaction, upsert
+from .rollup import Rollup, merge
+from .schema import runs
+from .snapshot import SCHEMA_VERSION, USAGE_SUMS, DocumentState, Snapshot
+from .totals import Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What the database holds of a run after a snapshot was delivered."""
+
+    run_id: str
+    status: str
+    analysis_id: int | None
+    user_id: int | None
+
+
+def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
+    """Store ``snapshot`` and derive its run; safe to repeat, in any order.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        NewerSnapshot: when a newer version of this code has written other fragments of the run.
+    """
+    with transaction(engine) as connection:
+        _lock_run(connection, snapshot)
+        changed = _store_fragment(connection, snapshot, totals)
+        rollup = merge(_fragments(connection, snapshot.run_id))
+        if changed:
+            _store_rollup(connection, snapshot.run_id, rollup, totals)
+    return Delivered(snapshot.run_id, rollup.status, rollup.analysis_id, rollup.root.user_id)
+
+
+def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[Delivered]:
+    """Mark the open fragments of a dead process, of which perhaps only the database knows, as interrupted."""
+    table = schema.fragments
+    with transaction(engine) as connection:
+        query = sa.select(table.c.state).where(table.c.process_id == process_id, table.c.closed_at.is_(None))
+        states = [state for (state,) in connection.execute(query) if state]
+    return [deliver(engine, replace(Snapshot.from_json(state), interrupted=True), totals) for state in states]
+
+
+def claim_intake(engine: Engine, run_id: str) -> list[str]:
+    """Charge the intake runs of a subject to the first analysis linked to it; return the runs that were charged.
+
+    Called after T1 for the intake and for the analysis alike, so that whichever comes last sees the other.
+    """
+    with transaction(engine) as connection:
+        me = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
+        if me is None or me["subject"] is None:
+            return []
+        analysis = _first_analysis(connection, me)
+        if analysis is None:
+            return []
+        claimed = _unclaimed_intakes(connection, me)
+        for intake in claimed:
+            change = {"analysis_ref": analysis, "version": runs.c.version + 1}
+            connection.execute(runs.update().where(runs.c.run_id == intake).values(change))
+        return claimed
+
+
+def _first_analysis(connection: Connection, me: Any) -> int | None:
+    query = (
+        sa.select(runs.c.analysis_ref)
+        .where(runs.c.kind == "analysis", runs.c.subject == me["subject"], runs.c.analysis_ref.is_not(None))
+        .where(runs.c.user_ref.is_not_distinct_from(me["user_ref"]))
+        .order_by(runs.c.started_at, runs.c.run_id)
+        .limit(1)
+    )
+    return connection.execute(query).scalar()
+
+
+def _unclaimed_intakes(connection: Connection, me: Any) -> list[str]:
+    query = (
+        sa.select(runs.c.run_id)
+        .where(runs.c.kind == "intake", runs.c.subject == me["subject"], runs.c.analysis_ref.is_(None))
+        .where(runs.c.user_ref.is_not_distinct_from(me["user_ref"]))
+        .order_by(runs.c.run_id)
+        .with_for_update(skip_locked=True)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def _lock_run(connection: Connection, snapshot: Snapshot) -> None:
+    """Make sure that the run's row is there, and hold it."""
+    row = {
+        "run_id": snapshot.run_id,
+        "kind": snapshot.kind,
+        "source": "spans",
+        "synthetic": snapshot.synthetic,
+        "version": 0,
+        "status": RUNNING,
+        "cost_complete": True,
+    }
+    upsert(connection, runs, [row], keep=tuple(name for name in row if name != "kind"))
+
+
+def _store_fragment(connection: Connection, snapshot: Snapshot, totals: Totals) -> bool:
+    table = schema.fragments
+    row = {
+        "run_id": snapshot.run_id,
+        "fragment_id": snapshot.fragment_id,
+        "seq": snapshot.seq,
+        "is_root": snapshot.is_root,
+        "process_id": snapshot.process_id,
+        "schema_v": SCHEMA_VERSION,
+        "opened_at": to_datetime(snapshot.opened_at),
+        "closed_at": to_datetime(snapshot.closed_at),
+        "state": snapshot.to_json(),
+    }
+    stored = upsert(connection, table, [fit(table, row, totals)], where=lambda new: table.c.seq < new.seq)
+    mine = (table.c.run_id == snapshot.run_id) & (table.c.fragment_id == snapshot.fragment_id)
+    connection.execute(table.update().where(mine).values(seen_at=schema.utc_now()))
+    if snapshot.interrupted:
+        marked = table.update().where(mine, table.c.closed_at.is_(None), table.c.seq <= snapshot.seq)
+        stored += connection.execute(
+            marked.where(table.c.interrupted_seq.is_distinct_from(table.c.seq)).values(interrupted_seq=table.c.seq)
+        ).rowcount
+    return stored > 0
+
+
+def _fragments(connection: Connection, run_id: str) -> list[Snapshot]:
+    table = schema.fragments
+    query = sa.select(table.c.state, table.c.seq, table.c.interrupted_seq).where(table.c.run_id == run_id)
+    found = []
+    for state, seq, interrupted_seq in connection.execute(query):
+        if state:
+            interrupted = interrupted_seq is not None and interrupted_seq >= seq
+            found.append(replace(Snapshot.from_json(state), interrupted=interrupted))
+    return found
+
+
+def _store_rollup(connection: Connection, run_id: str, rollup: Rollup, totals: Totals) -> None:
+    upsert(connection, schema.stage_usage, _usage_rows(run_id, rollup, totals))
+    upsert(connection, schema.counters, _counter_rows(run_id, rollup, totals))
+    upsert(connection, schema.documents, _document_rows(run_id, rollup.documents, totals))
+    row = fit(runs, _run_row(rollup), totals)
+    analysis = sa.func.coalesce(sa.literal(row.pop("analysis_ref"), sa.BigInteger()), runs.c.analysis_ref)
+    change = {**row, "analysis_ref": analysis, "version": runs.c.version + 1, "seen_at": schema.utc_now()}
+    connection.execute(runs.update().where(runs.c.run_id == run_id).values(change))
+
+
+def _run_row(rollup: Rollup) -> dict[str, Any]:
+    root, total, scores = rollup.root, rollup.total, rollup.scores
+    characters = [document.characters for document in rollup.documents if document.characters is not None]
+    sizes = [document.size for document in rollup.documents if document.size is not None]
+    return {
+        "kind": root.kind,
+        "synthetic": root.synthetic,
+        "subject": root.subject,
+        "user_ref": root.user_id,
+        "analysis_ref": rollup.analysis_id,
+        "status": rollup.status,
+        "started_at": to_datetime(rollup.started_at),
+        "ended_at": to_datetime(rollup.ended_at),
+        "enqueued_at": to_datetime(root.enqueued_at),
+        "duration_us": rollup.duration_us,
+        "queue_wait_us": rollup.queue_wait_us,
+        "candidates": root.candidates if root.candidates is not None else len(rollup.documents) or None,
+        "criteria": root.criteria,
+        "jd_bytes": root.jd_bytes,
+        "jd_characters": root.jd_characters,
+        "n_documents": len(rollup.documents),
+        "n_scored": scores.count,
+        "n_failed": rollup.failed_documents,
+        "n_duplicates": rollup.duplicates,
+        "resume_bytes": sum(sizes) if sizes else None,
+        "resume_characters": sum(characters) if characters else None,
+        "resume_characters_min": min(characters, default=None),
+        "resume_characters_max": max(characters, default=None),
+        "score_avg": _share(scores.average),
+        "score_median": _share(scores.median),
+        "score_min": _share(scores.minimum),
+        "score_max": _share(scores.maximum),
+        "above_70": scores.above_70,
+        "from_50_to_70": scores.from_50_to_70,
+        "below_50": scores.below_50,
+        "api_calls": total.calls,
+        **{name: getattr(total, name) for name in _RUN_SUMS},
+        "cost_complete": rollup.cost_complete,
+        "unfinished": rollup.unfinished,
+        "shed": rollup.shed,
+        "error_count": sum(rollup.errors.values()),
+        "error_types": error_details(rollup.errors.items()),
+        "trace_id": root.trace_id,
+        "trace_sampled": root.trace_sampled,
+    }
+
+
+_RUN_SUMS = tuple(name for name in USAGE_SUMS if name in runs.c and name != "duration_us")
+
+
+def error_details(errors: Iterable[tuple[tuple[str, str], int]]) -> str | None:
+    """Return errors by stage and type as JSON, the most frequent first; None without any."""
+    rows = [{"stage": stage, "type": kind, "count": count} for (stage, kind), count in errors]
+    rows.sort(key=lambda row: (-row["count"], row["stage"], row["type"]))
+    return json.dumps(rows) if rows else None
+
+
+def _usage_rows(run_id: str, rollup: Rollup, totals: Totals) -> list[dict[str, Any]]:
+    table = schema.stage_usage
+    rows = []
+    for key, usage in rollup.usage.items():
+        sums = {name: getattr(usage, name) for name in USAGE_SUMS}
+        row = {"run_id": run_id, **key._asdict(), **sums, "price_source": usage.price_source}
+        rows.append(fit(table, row, totals))
+    return rows
+
+
+def _counter_rows(run_id: str, rollup: Rollup, totals: Totals) -> list[dict[str, Any]]:
+    rows = [{"run_id": run_id, "name": name, "value": value} for name, value in rollup.counters.items()]
+    return [fit(schema.counters, row, totals) for row in rows]
+
+
+def _document_rows(run_id: str, documents: Sequence[DocumentState], totals: Totals) -> list[dict[str, Any]]:
+    rows = []
+    ordinal, before = 0, ""
+    for document in documents:
+        ordinal = ordinal + 1 if document.key == before else 0
+        before = document.key
+        row = {
+            "run_id": run_id,
+            "document_key": document.key,
+            "ordinal": ordinal,
+            "row_ref": document.row_id,
+            "size_bytes": document.size,
+            "characters": document.characters,
+            "type": document.type,
+            "extraction_us": document.extraction_us,
+            "analysis_us": document.analysis_us,
+            "chunk_count": document.chunks,
+            "score": _share(document.score),
+            "outcome": document.outcome,
+            "error_type": document.error_type,
+            "fallback": document.fallback,
+        }
+        rows.append(fit(schema.documents, row, totals))
+    return rows
+
+
+def _share(ten_thousandths: int | None) -> float | None:
+    return None if ten_thousandths is None else ten_thousandths / 10_000

@@ -1,0 +1,321 @@
+"""The thread that saves checkpoints and delivers snapshots to the database: one a process, started by the first run.
+
+It sleeps until something is due and, while no run is open and nothing waits, until it is woken. The database may be away for as long as it likes: snapshots stay
+in the spool, and the host never waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from telemetry import conventions as c
+from telemetry._context import suppressed
+from telemetry._guard import guarded
+from telemetry.settings import Settings
+
+from . import projection, sql
+from .database import PERMANENT, create_engine
+from .metrics import Metrics
+from .projection import Projection, Writable
+from .recorder import RunRecorder
+from .snapshot import NewerSnapshot, Snapshot
+from .spool import Recovered, Spool
+
+FIRST_RETRY_SECONDS: Final = 0.2
+LAST_RETRY_SECONDS: Final = 60.0
+LAST_PROJECTION_SECONDS: Final = 3600.0
+LOG_INTERVAL_SECONDS: Final = 60.0
+
+_log = logging.getLogger("telemetry")
+
+
+@dataclass(slots=True)
+class _Retry:
+    """When to try something again: doubling pauses with jitter."""
+
+    pause: float = FIRST_RETRY_SECONDS
+    due: float = 0.0
+
+    def wait(self, longest: float = LAST_RETRY_SECONDS) -> None:
+        self.due = time.monotonic() + self.pause * random.uniform(0.5, 1.0)
+        self.pause = min(self.pause * 2, longest)
+
+
+class Writer:
+    """Moves what the recorder has to the spool, and what the spool has to the database."""
+
+    def __init__(self, settings: Settings, recorder: RunRecorder, spool: Spool, metrics: Metrics) -> None:
+        """Prepare; nothing runs before :meth:`wake`."""
+        self._settings = settings
+        self._recorder = recorder
+        self._spool = spool
+        self._metrics = metrics
+        self._key = settings.hmac_key.encode()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._engine: Engine | None = None
+        self._writable: Writable | None = None
+        self._outage = _Retry()
+        self._projections: dict[int, _Retry] = {}
+        self._users: dict[int, _Retry] = {}
+        self._recovered = False
+        self._checkpoint_at = 0.0
+        self._heartbeat_at = time.monotonic() + self._settings.heartbeat_seconds
+        self._logged_at = -LOG_INTERVAL_SECONDS
+
+    def wake(self) -> None:
+        """Say that there may be something to do; starts the thread the first time."""
+        if self._thread is None:
+            self._start()
+        self._woken.set()
+
+    def host_committed(self) -> None:
+        """Say that the host committed something: a row that was missing or busy may be there now."""
+        if self._projections or self._users:
+            now = time.monotonic()
+            for retry in (*list(self._projections.values()), *list(self._users.values())):
+                retry.due = min(retry.due, now)
+            self._woken.set()
+
+    def drain(self, seconds: float) -> bool:
+        """Stop the thread and deliver what is left, for at most ``seconds``; what remains stays in the spool.
+
+        Returns:
+            Whether everything was delivered.
+        """
+        deadline = time.monotonic() + seconds
+        self._stop(deadline)
+        with guarded("writer"), suppressed():
+            self._save_changed()
+            while time.monotonic() < deadline and self._spool.due():
+                if not self._deliver_due(deadline):
+                    time.sleep(max(min(0.05, deadline - time.monotonic()), 0))
+            self._project_due(deadline)
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+        return not self._spool.due()
+
+    def after_fork(self) -> None:
+        """Start anew in a forked child: its parent's thread and connections are not there."""
+        if self._engine is not None:
+            self._engine.dispose(close=False)
+        self._reset()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._stopping:
+                self._thread = threading.Thread(target=self._run, name="telemetry-writer", daemon=True)
+                self._thread.start()
+
+    def _stop(self, deadline: float) -> None:
+        with self._lock:
+            self._stopping, thread = True, self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._woken.set()
+            thread.join(max(deadline - time.monotonic(), 0))
+
+    def _run(self) -> None:
+        with suppressed():
+            while not self._stopping:
+                with guarded("writer"):
+                    self._tick()
+                self._woken.wait(self._pause())
+                self._woken.clear()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now >= self._checkpoint_at:
+            self._checkpoint_at = now + self._settings.checkpoint_seconds
+            self._save_changed()
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + self._settings.heartbeat_seconds
+            self._save(self._recorder.alive())
+            self._recovered = False
+        if now >= self._outage.due:
+            self._recover()
+            self._deliver_due()
+            self._project_due()
+
+    def _pause(self) -> float | None:
+        """Return for how many seconds nothing is due; None for as long as nobody wakes us."""
+        due = [retry.due for retry in (*self._projections.values(), *self._users.values())]
+        if self._recorder.has_open_runs or self._recorder.has_loose_ends:
+            due += [self._checkpoint_at, self._heartbeat_at]
+        if self._spool.due() or not self._recovered:
+            due.append(self._outage.due)
+        if not due:
+            return None
+        return max(min(due) - time.monotonic(), 0.005, self._outage.due - time.monotonic() if not self._recorder.has_open_runs else 0)
+
+    def _save_changed(self) -> None:
+        self._save(self._recorder.changed())
+
+    def _save(self, snapshots: list[Snapshot]) -> None:
+        for snapshot in snapshots:
+            with guarded("spool"):
+                self._spool.put(snapshot)
+
+    def _deliver_due(self, deadline: float | None = None) -> bool:
+        """Deliver what waits; return False when the database is away."""
+        for waiting in self._spool.due():
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            if not self._deliver(waiting.snapshot, self._spool.delivered, self._spool.park):
+                return False
+        return True
+
+    def _deliver(
+        self,
+        snapshot: Snapshot,
+        delivered: Callable[[Snapshot], None],
+        park: Callable[[Snapshot, str], None],
+    ) -> bool:
+        try:
+            with _Timer(self._metrics, "rollup"):
+                result = sql.deliver(self._connect(), snapshot, self._metrics.totals)
+                claimed = sql.claim_intake(self._connect(), snapshot.run_id) if snapshot.subject else []
+        except PERMANENT as error:
+            self._failed("rollup", error)
+            park(snapshot, type(error).__name__)
+            return True
+        except (SQLAlchemyError, NewerSnapshot, OSError) as error:
+            self._failed("rollup", error)
+            self._outage.wait()
+            return False
+        self._outage = _Retry()
+        delivered(snapshot)
+        self._plan(result, bool(claimed))
+        return True
+
+    def _plan(self, result: sql.Delivered, has_claimed: bool) -> None:
+        """Note which of the host's rows now lag behind."""
+        if result.status != c.RUNNING or has_claimed:
+            if result.analysis_id is not None:
+                self._projections[result.analysis_id] = _Retry()
+            elif has_claimed:
+                self._plan_unprojected()
+            if result.user_id is not None:
+                self._users[result.user_id] = _Retry()
+
+    def _plan_unprojected(self) -> None:
+        for _, analysis_id, user_id in projection.unprojected(self._connect()):
+            if analysis_id is not None:
+                self._projections.setdefault(analysis_id, _Retry())
+            if user_id is not None:
+                self._users.setdefault(user_id, _Retry())
+
+    def _project_due(self, deadline: float | None = None) -> None:
+        now = time.monotonic()
+        for analysis_id, retry in list(self._projections.items()):
+            if retry.due <= now and (deadline is None or time.monotonic() < deadline):
+                self._attempt("projection", self._projections, analysis_id)
+        for user_id, retry in list(self._users.items()):
+            if retry.due <= now and (deadline is None or time.monotonic() < deadline):
+                self._attempt("user", self._users, user_id)
+
+    def _attempt(self, transaction: str, waiting: dict[int, _Retry], row_id: int) -> None:
+        try:
+            with _Timer(self._metrics, transaction):
+                outcome = self._project(row_id) if transaction == "projection" else self._refresh(row_id)
+        except SQLAlchemyError as error:
+            self._failed(transaction, error)
+            self._writable = None
+            outcome = Projection.BUSY
+        if outcome is Projection.DONE:
+            waiting.pop(row_id, None)
+        else:
+            waiting[row_id].wait(LAST_RETRY_SECONDS if outcome is Projection.BUSY else LAST_PROJECTION_SECONDS)
+
+    def _project(self, analysis_id: int) -> Projection:
+        engine = self._connect()
+        return projection.project(engine, analysis_id, self._columns(engine), self._key, self._metrics.totals)
+
+    def _refresh(self, user_id: int) -> Projection:
+        engine = self._connect()
+        return projection.refresh_user(engine, user_id, self._columns(engine), self._metrics.totals)
+
+    def _columns(self, engine: Engine) -> Writable:
+        if self._writable is None:
+            self._writable = Writable.load(engine)
+        return self._writable
+
+    def _recover(self) -> None:
+        """Deliver what dead processes left, once at the start and then with the heartbeat."""
+        if self._recovered:
+            return
+        for dead in self._spool.recover():
+            if not self._take_over(dead):
+                return
+        try:
+            self._plan_unprojected()
+        except SQLAlchemyError as error:
+            self._failed("projection", error)
+            self._outage.wait()
+            return
+        self._recovered = True
+
+    def _take_over(self, dead: Recovered) -> bool:
+        for snapshot in dead.snapshots():
+            if not self._deliver(snapshot, dead.delivered, self._spool.park):
+                return False
+        try:
+            for result in sql.interrupt_process(self._connect(), dead.process_id, self._metrics.totals):
+                self._plan(result, has_claimed=False)
+        except (SQLAlchemyError, NewerSnapshot) as error:
+            self._failed("rollup", error)
+            self._outage.wait()
+            return False
+        dead.finish()
+        return True
+
+    def _connect(self) -> Engine:
+        if self._engine is None:
+            self._engine = create_engine(self._settings.database_url)
+        return self._engine
+
+    def _failed(self, transaction: str, error: Exception) -> None:
+        self._metrics.totals.add(c.WRITER_FAILURES, 1, transaction=transaction)
+        now = time.monotonic()
+        if now - self._logged_at >= LOG_INTERVAL_SECONDS:
+            self._logged_at = now
+            _log.warning(
+                "telemetry cannot write to its database yet (%s); rollups wait in %s, the application goes on",
+                _reason(error),
+                self._spool.root,
+            )
+
+
+class _Timer:
+    """Measures one transaction."""
+
+    def __init__(self, metrics: Metrics, transaction: str) -> None:
+        self._metrics = metrics
+        self._transaction = transaction
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        elapsed = time.perf_counter() - self._started
+        self._metrics.observe(c.WRITER_DURATION, elapsed, transaction=self._transaction)
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of the driver's message: SQLAlchemy's own carries the statement and its values."""
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}".strip(": ")

@@ -1,0 +1,54 @@
+"""OpenTelemetry observability for applications that analyse documents with OpenAI.
+
+``import telemetry`` needs only ``opentelemetry-api`` and imports neither Flask nor the SDK; see :mod:`telemetry.api` for what each name does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .api import (
+    DocumentBlock,
+    RunHandle,
+    count,
+    degraded,
+    document,
+    fail_current_run,
+    resume,
+    run,
+    stage,
+    start_run,
+)
+
+if TYPE_CHECKING:
+    from .flask import Telemetry
+    from .setup import setup_telemetry, shutdown
+
+__all__ = [
+    "DocumentBlock",
+    "RunHandle",
+    "Telemetry",
+    "count",
+    "degraded",
+    "document",
+    "fail_current_run",
+    "resume",
+    "run",
+    "setup_telemetry",
+    "shutdown",
+    "stage",
+    "start_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs more than the API only when it is asked for."""
+    if name == "Telemetry":
+        from .flask import Telemetry
+
+        return Telemetry
+    if name in ("setup_telemetry", "shutdown"):
+        from . import setup
+
+        return getattr(setup, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,204 @@
+"""The run handle, its place in the OpenTelemetry Context, and the port through which it reports.
+
+Application code sees the handle through :mod:`telemetry.api`; :mod:`exporters` sees it here. Neither imports the other: a handle reports to the
+:class:`Recorder` that ``attach`` installed, and to nobody before that.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Protocol
+
+from opentelemetry import context, trace
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
+
+from .conventions import RUNNING, Kind
+
+RUN_KEY = context.create_key("analysis-telemetry-run")
+STAGE_KEY = context.create_key("analysis-telemetry-stage")
+DOCUMENT_KEY = context.create_key("analysis-telemetry-document")
+
+
+class Run:
+    """One piece of work that spends money, as seen by this process.
+
+    A plain record: the verbs are in :class:`telemetry.api.RunHandle`. Two processes that work on the same run share ``run_id``; each has a
+    ``fragment_id`` of its own.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        run_id: str | None = None,
+        is_root: bool = True,
+        user_id: int | None = None,
+        subject: str | None = None,
+        analysis_id: int | None = None,
+        enqueued_at: datetime | None = None,
+        candidates: int | None = None,
+        criteria: int | None = None,
+        jd: tuple[int | None, int | None] | None = None,
+        synthetic: bool = False,
+    ) -> None:
+        """Describe a run that starts now; nothing is recorded yet."""
+        self.kind = kind
+        self.run_id = run_id or uuid.uuid4().hex
+        self.fragment_id = uuid.uuid4().hex
+        self.is_root = is_root
+        self.user_id = user_id
+        self.subject = subject
+        self.analysis_id = analysis_id
+        self.enqueued_at = enqueued_at
+        self.candidates = candidates
+        self.criteria = criteria
+        self.jd = jd or (None, None)
+        self.synthetic = synthetic
+        self.status: str = RUNNING
+        """``running`` until the host or an exception says otherwise."""
+        self.finishes = True
+        """Whether closing this fragment ends the run (a dispatcher's does not)."""
+        self.span: trace.Span = trace.INVALID_SPAN
+        self.record: object | None = None
+        """What the recorder keeps for this run; nobody else touches it."""
+
+
+class Document:
+    """What is known of one document of a run once its block is left."""
+
+    __slots__ = (
+        "characters",
+        "chunks",
+        "duration_ns",
+        "error_type",
+        "fallback",
+        "key",
+        "outcome",
+        "row_id",
+        "score",
+        "size",
+        "stage",
+        "type",
+    )
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        size: int | None = None,
+        characters: int | None = None,
+        type: str | None = None,  # noqa: A002 - the word of the API
+        row_id: int | None = None,
+    ) -> None:
+        """Name a document by ``key`` (it never leaves the process but as a keyed hash)."""
+        self.key = key
+        self.size = size
+        """Bytes."""
+        self.characters = characters
+        self.type = type
+        self.row_id = row_id
+        """Id of its ``candidate_files`` row, when the application knows it."""
+        self.chunks: int | None = None
+        self.score: int | None = None
+        """Ten-thousandths: 0 to 10,000."""
+        self.fallback = False
+        self.outcome: str | None = None
+        self.error_type: str | None = None
+        self.stage: str | None = None
+        self.duration_ns = 0
+
+
+class Recorder(Protocol):
+    """The port through which the API reports to whoever keeps the rollup. No method may raise."""
+
+    def open(self, run: Run) -> None:
+        """Begin to record ``run``; its own span is about to start."""
+
+    def close(self, run: Run) -> None:
+        """Keep the final state of ``run``; its own span is about to end."""
+
+    def update(self, run: Run) -> None:
+        """Take over what changed on the handle: a link to an analysis, a status."""
+
+    def document(self, run: Run, document: Document) -> None:
+        """Add one visit to a document."""
+
+    def count(self, run: Run, name: str, amount: int) -> None:
+        """Add ``amount`` to a declared counter."""
+
+    def error(self, run: Run, stage: str | None, error_type: str) -> None:
+        """Add one error of ``stage``."""
+
+
+class NoRecorder:
+    """What is installed until ``attach`` installs something better: it does nothing."""
+
+    def open(self, run: Run) -> None:
+        """Do nothing."""
+
+    def close(self, run: Run) -> None:
+        """Do nothing."""
+
+    def update(self, run: Run) -> None:
+        """Do nothing."""
+
+    def document(self, run: Run, document: Document) -> None:
+        """Do nothing."""
+
+    def count(self, run: Run, name: str, amount: int) -> None:
+        """Do nothing."""
+
+    def error(self, run: Run, stage: str | None, error_type: str) -> None:
+        """Do nothing."""
+
+
+_recorder: Recorder = NoRecorder()
+
+
+def install(recorder: Recorder | None) -> Recorder:
+    """Let runs report to ``recorder`` (None: to nobody) and return the one before."""
+    global _recorder
+    before, _recorder = _recorder, recorder or NoRecorder()
+    return before
+
+
+def recorder() -> Recorder:
+    """Return the recorder that is installed."""
+    return _recorder
+
+
+def is_recording() -> bool:
+    """Say whether anybody listens: without a recorder the API is a no-op."""
+    return not isinstance(_recorder, NoRecorder)
+
+
+def run_in(ctx: Context | None = None) -> Run | None:
+    """Return the run that ``ctx`` (default: the current context) belongs to."""
+    run = context.get_value(RUN_KEY, ctx)
+    return run if isinstance(run, Run) else None
+
+
+def stage_in(ctx: Context | None = None) -> str | None:
+    """Return the stage that ``ctx`` (default: the current context) is in."""
+    stage = context.get_value(STAGE_KEY, ctx)
+    return stage if isinstance(stage, str) else None
+
+
+def document_in(ctx: Context | None = None) -> Document | None:
+    """Return the document that ``ctx`` (default: the current context) works on."""
+    document = context.get_value(DOCUMENT_KEY, ctx)
+    return document if isinstance(document, Document) else None
+
+
+@contextmanager
+def suppressed() -> Iterator[None]:
+    """Keep our own database, HTTP and log work out of the traces."""
+    ctx = context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)
+    token = context.attach(context.set_value("suppress_instrumentation", True, ctx))
+    try:
+        yield
+    finally:
+        context.detach(token)

@@ -1,0 +1,112 @@
+"""The doorway at which our own errors stop: the host application never sees them.
+
+Usage, as a context manager or as a decorator::
+
+    with guarded("spool"):
+        spool.put(snapshot)
+
+An error is counted by component and logged once an interval. Under test (``telemetry.testing``) it is raised instead, so that a swallowed error
+fails a test somewhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+from ._context import suppressed
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+LOG_INTERVAL_SECONDS = 60.0
+
+_log = logging.getLogger("telemetry")
+_lock = threading.Lock()
+_counts: Counter[str] = Counter()
+_logged_at: dict[str, float] = {}
+_raising = False
+
+
+def internal_errors() -> dict[str, int]:
+    """Return how many errors were stopped so far in this process, by component."""
+    with _lock:
+        return dict(_counts)
+
+
+def reset_internal_errors() -> None:
+    """Forget the counts: a forked child reports only its own."""
+    global _lock
+    _lock = threading.Lock()
+    _counts.clear()
+    _logged_at.clear()
+
+
+def raise_internal_errors(on: bool) -> bool:
+    """Raise our errors instead of swallowing them (for tests); return what was set before."""
+    global _raising
+    before, _raising = _raising, on
+    return before
+
+
+class guarded:  # noqa: N801 - reads as a verb at its call sites
+    """Stop exceptions of ``component`` here; ``BaseException`` (exit, interrupt, cancellation) passes."""
+
+    __slots__ = ("component",)
+
+    def __init__(self, component: str) -> None:
+        """Guard as ``component``, one of :data:`telemetry.conventions.COMPONENTS`."""
+        self.component = component
+
+    def __enter__(self) -> None:
+        """Do nothing: the work is in the exit."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Count and log an ``Exception``; say whether it was swallowed."""
+        if not isinstance(error, Exception):
+            return False
+        report(self.component, error)
+        return not _raising
+
+    def __call__(self, func: Callable[_P, _R]) -> Callable[_P, _R | None]:
+        """Guard every call of ``func``, which answers None when it failed."""
+
+        @functools.wraps(func)
+        def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+            try:
+                return func(*args, **kwargs)
+            except Exception as error:
+                report(self.component, error)
+                if _raising:
+                    raise
+                return None
+
+        return wrapper
+
+
+def report(component: str, error: Exception) -> None:
+    """Count ``error``, and log it unless its component did so within the interval."""
+    now = time.monotonic()
+    with _lock:
+        _counts[component] += 1
+        due = now - _logged_at.get(component, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS
+        if due:
+            _logged_at[component] = now
+    if due:
+        _log_without_tracing(component, error)
+
+
+def _log_without_tracing(component: str, error: Exception) -> None:
+    with suppressed():
+        _log.warning(
+            "telemetry %s failed (%s); the application is not affected", component, type(error).__name__
+        )
+        _log.debug("telemetry %s failed", component, exc_info=error)

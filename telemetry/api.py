@@ -1,0 +1,515 @@
+"""What application code calls: runs, stages, documents, and a few words on what went wrong.
+
+Usage::
+
+    import telemetry
+
+    with telemetry.run("analysis", user_id=7, candidates=len(files)) as run:
+        with telemetry.stage("ranking"):
+            for file in files:
+                with telemetry.document(file.name, size=len(file.data), type="pdf") as doc:
+                    doc.score(rank(file), out_of=100)
+        run.link(analysis_id=save())
+
+Everything needs only ``opentelemetry-api``. Without the SDK, before set-up and (for all but runs) outside a run, every call here is a no-op, and no call
+ever raises an error of its own. Exceptions of the application pass through untouched; only their type is kept, never their text.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar, overload
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from ._context import (
+    DOCUMENT_KEY,
+    RUN_KEY,
+    STAGE_KEY,
+    Document,
+    Run,
+    document_in,
+    is_recording,
+    recorder,
+    run_in,
+    stage_in,
+)
+from ._guard import guarded
+from .conventions import (
+    CANCELLED,
+    COMPLETED,
+    DUPLICATE,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    SCOPE,
+    Attribute,
+    Kind,
+)
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+Subject = tuple[str, int | str] | str
+"""What a run is about before it has an analysis: ``("draft", 12)``."""
+
+_COUNTED = "_analysis_telemetry_run"
+_propagator = TraceContextTextMapPropagator()
+
+
+def _tracer() -> trace.Tracer:
+    return trace.get_tracer(SCOPE)
+
+
+class RunHandle:
+    """A run that is open: end it with :meth:`finish`, :meth:`fail` or :meth:`cancel`, or use it as a context manager.
+
+    The first of these calls ends the run; later ones do nothing. Leaving the ``with`` block ends it as completed, or by the exception that leaves it:
+    ``Exception`` as failed, ``SystemExit`` and ``KeyboardInterrupt`` as interrupted, a cancelled asyncio task as cancelled.
+    """
+
+    def __init__(self, run: Run | None, parent: Context) -> None:
+        """Wrap ``run`` (None: nobody records); use :func:`start_run` instead."""
+        self._run = run
+        self._parent = parent
+        self._open = run is not None
+        self._started = time.monotonic_ns()
+
+    @property
+    def run_id(self) -> str | None:
+        """Id of the run, 32 hexadecimal digits; None when nobody records."""
+        return self._run.run_id if self._run else None
+
+    def link(self, analysis_id: int) -> None:
+        """Say which analysis the run belongs to, any time, usually after that row is committed."""
+        with guarded("api"):
+            if self._run is not None:
+                self._run.analysis_id = int(analysis_id)
+                recorder().update(self._run)
+
+    def describe(
+        self,
+        *,
+        candidates: int | None = None,
+        criteria: int | None = None,
+        jd: tuple[int | None, int | None] | None = None,
+    ) -> None:
+        """Say how large the run is, once that is known; ``jd`` is the job description's (bytes, characters)."""
+        with guarded("api"):
+            if self._run is not None:
+                self._run.candidates = self._run.candidates if candidates is None else candidates
+                self._run.criteria = self._run.criteria if criteria is None else criteria
+                self._run.jd = jd or self._run.jd
+                recorder().update(self._run)
+
+    def finish(self) -> None:
+        """End the run. It stands as completed unless its documents or calls know better."""
+        self._end(COMPLETED)
+
+    def fail(self, error: BaseException | str | None = None) -> None:
+        """End the run as failed; of ``error`` only the type is kept (a string is taken as the type)."""
+        self._end(FAILED, error)
+
+    def cancel(self) -> None:
+        """End the run as cancelled."""
+        self._end(CANCELLED)
+
+    def leave(self) -> None:
+        """End this process's part but leave the run open: another process finishes it (see :meth:`carrier`)."""
+        with guarded("api"):
+            if self._run is not None:
+                self._run.finishes = False
+        self._end(COMPLETED)
+
+    def carrier(self) -> dict[str, str]:
+        """Return what another process needs to join this run by :func:`resume`: a small dict of strings."""
+        carrier: dict[str, str] = {}
+        with guarded("api"):
+            if self._run is not None:
+                _propagator.inject(carrier, trace.set_span_in_context(self._run.span))
+                carrier.update(run_id=self._run.run_id, kind=self._run.kind)
+        return carrier
+
+    def __enter__(self) -> Self:
+        """Return the handle itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the run by the way the block was left; never swallows."""
+        if error is None:
+            self.finish()
+        else:
+            self._end(_status_of(error), error)
+
+    def _end(self, status: str, error: BaseException | str | None = None) -> None:
+        with guarded("api"):
+            run = self._run
+            if run is None or not self._open:
+                return
+            self._open = False
+            _count_error(run, None, error)
+            _close(run, status, _type_of(error), self._parent)
+
+
+def _close(run: Run, status: str, error_type: str | None, parent: Context) -> None:
+    """Let the recorder keep the final state, then end the run's own span, then step out of its context."""
+    run.status = status if run.status == RUNNING else run.status
+    run.span.set_attribute(Attribute.RUN_STATUS, run.status)
+    if error_type or run.status in (FAILED, INTERRUPTED):
+        _mark_failed(run.span, error_type)
+    try:
+        recorder().close(run)
+    finally:
+        run.span.end()
+        if run_in() is run:
+            context.attach(parent)
+
+
+def run(kind: Kind, **facts: Any) -> RunHandle:
+    """Open a run for a ``with`` block: ``with telemetry.run("analysis", user_id=7) as run:``. Takes what :func:`start_run` takes."""
+    return start_run(kind, **facts)
+
+
+def start_run(
+    kind: Kind,
+    *,
+    user_id: int | None = None,
+    subject: Subject | None = None,
+    analysis_id: int | None = None,
+    enqueued_at: datetime | None = None,
+    candidates: int | None = None,
+    criteria: int | None = None,
+    jd: tuple[int | None, int | None] | None = None,
+) -> RunHandle:
+    """Open a run and make it current; nothing needs to be indented.
+
+    Args:
+        kind: ``analysis``; ``intake``, for work before an analysis exists; ``late``, for work on a known analysis afterwards.
+        user_id: the host's user who pays.
+        subject: what an intake is about, such as ``("draft", 12)``. An analysis that names the same subject is charged for it.
+        analysis_id: the analysis, if it exists already; else see :meth:`RunHandle.link`.
+        enqueued_at: when the work was queued (naive times are UTC).
+        candidates: documents handed in.
+        criteria: criteria they are judged by.
+        jd: the job description's (bytes, characters).
+    """
+    parent = context.get_current()
+    with guarded("api"):
+        if is_recording():
+            opened = Run(
+                kind,
+                user_id=user_id,
+                subject=_subject(subject),
+                analysis_id=analysis_id,
+                enqueued_at=_utc(enqueued_at),
+                candidates=candidates,
+                criteria=criteria,
+                jd=jd,
+            )
+            return _open(opened, parent)
+    return RunHandle(None, parent)
+
+
+def resume(carrier: Mapping[str, str]) -> RunHandle:
+    """Join a run of another process by what its :meth:`RunHandle.carrier` gave; close it like any other.
+
+    An empty or foreign carrier gives a handle that does nothing.
+    """
+    parent = context.get_current()
+    with guarded("api"):
+        run_id, kind = carrier.get("run_id", ""), carrier.get("kind", "")
+        if is_recording() and run_id and kind in ("analysis", "intake", "late"):
+            joined = Run(kind, run_id=run_id, is_root=False)  # type: ignore[arg-type]
+            return _open(joined, parent, _propagator.extract(carrier, parent))
+    return RunHandle(None, parent)
+
+
+def _open(opened: Run, parent: Context, under: Context | None = None) -> RunHandle:
+    ctx = context.set_value(RUN_KEY, opened, parent if under is None else under)
+    ctx = context.set_value(STAGE_KEY, None, ctx)
+    recorder().open(opened)
+    opened.span = _tracer().start_span(
+        opened.kind,
+        context=ctx,
+        attributes={Attribute.RUN_ID: opened.run_id, Attribute.RUN_KIND: opened.kind},
+    )
+    recorder().update(opened)
+    context.attach(trace.set_span_in_context(opened.span, ctx))
+    return RunHandle(opened, parent)
+
+
+class _Block:
+    """A block of code inside a run, with a span of its own; nothing outside a run."""
+
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self._span: trace.Span = trace.INVALID_SPAN
+        self._before: Context | None = None
+
+    def _enter(self, name: str, attributes: dict[str, Any], **values: object) -> None:
+        self._run = run_in() if is_recording() else None
+        if self._run is None:
+            return
+        self._before = ctx = context.get_current()
+        for key, value in values.items():
+            ctx = context.set_value(_KEYS[key], value, ctx)
+        self._span = _tracer().start_span(name, context=ctx, attributes=attributes)
+        context.attach(trace.set_span_in_context(self._span, ctx))
+
+    def _leave(self, error_type: str | None) -> None:
+        if self._run is None:
+            return
+        if error_type:
+            _mark_failed(self._span, error_type)
+        self._span.end()
+        if self._before is not None and trace.get_current_span() is self._span:
+            context.attach(self._before)
+
+
+class _Stage(_Block):
+    """What :func:`stage` returns for a ``with`` block."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def __enter__(self) -> Self:
+        with guarded("api"):
+            name = str(self._name)[:64]
+            self._enter(name, {Attribute.STAGE: name}, stage=name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with guarded("api"):
+            if self._run is not None:
+                _count_error(self._run, self._name, error)
+                self._leave(_type_of(error))
+
+
+@overload
+def stage(name: str) -> _Stage: ...
+@overload
+def stage(name: str, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+def stage(name: str, func: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> Any:
+    """Name the work of a block, or of one call.
+
+    ``with telemetry.stage("ranking"):`` works in synchronous and asynchronous code. ``telemetry.stage("ranking", func, *args)`` calls ``func`` and
+    returns its result without re-indenting anything; a coroutine function gives an awaitable.
+    """
+    if func is None:
+        return _Stage(name)
+    if inspect.iscoroutinefunction(func):
+        return _await_in_stage(name, func(*args, **kwargs))
+    with _Stage(name):
+        return func(*args, **kwargs)
+
+
+async def _await_in_stage(name: str, work: Awaitable[_R]) -> _R:
+    with _Stage(name):
+        return await work
+
+
+class DocumentBlock(_Block):
+    """What :func:`document` returns: say here what becomes known of the document."""
+
+    def __init__(self, found: Document) -> None:
+        """Wrap ``found``; use :func:`document` instead."""
+        super().__init__()
+        self._document = found
+        self._started = 0
+
+    def describe(
+        self,
+        *,
+        size: int | None = None,
+        characters: int | None = None,
+        type: str | None = None,  # noqa: A002 - the word of the conventions
+        chunks: int | None = None,
+        row_id: int | None = None,
+    ) -> None:
+        """Say the size in bytes, the length in characters, the file type, the chunks, or the id of its ``candidate_files`` row."""
+        found = self._document
+        found.size = found.size if size is None else size
+        found.characters = found.characters if characters is None else characters
+        found.type = type or found.type
+        found.chunks = found.chunks if chunks is None else chunks
+        found.row_id = found.row_id if row_id is None else row_id
+
+    def score(self, score: float, *, out_of: float = 1, fallback: bool = False) -> None:
+        """Give the candidate's score; ``fallback`` marks one that stands in for an answer and belongs in no band."""
+        with guarded("api"):
+            share = Decimal(str(score)) / Decimal(str(out_of))
+            if share.is_nan():
+                return
+            share = min(max(share, Decimal(0)), Decimal(1))
+            self._document.score = int((share * 10_000).to_integral_value(ROUND_HALF_EVEN))
+            self._document.fallback = fallback
+
+    def fail(self, error: BaseException | str) -> None:
+        """Say that the document failed, where the application swallows the exception."""
+        with guarded("api"):
+            self._document.error_type = _type_of(error)
+            self._document.outcome = FAILED
+            if self._run is not None:
+                _count_error(self._run, stage_in(), error)
+
+    def duplicate(self) -> None:
+        """Say that the document is a copy of another."""
+        self._document.outcome = DUPLICATE
+
+    def __enter__(self) -> Self:
+        """Start to measure."""
+        with guarded("api"):
+            self._enter("document", {}, document=self._document)
+            self._started = time.monotonic_ns()
+            self._document.stage = stage_in()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Keep what was found; an exception that leaves the block is the document's failure, and passes."""
+        with guarded("api"):
+            if self._run is None:
+                return
+            if error is not None:
+                self.fail(error)
+            self._document.duration_ns = time.monotonic_ns() - self._started
+            self._describe_span()
+            recorder().document(self._run, self._document)
+            self._leave(_type_of(error))
+
+    def _describe_span(self) -> None:
+        found = self._document
+        described = {
+            Attribute.DOCUMENT_SIZE: found.size,
+            Attribute.DOCUMENT_CHARACTERS: found.characters,
+            Attribute.DOCUMENT_TYPE: found.type,
+            Attribute.DOCUMENT_OUTCOME: found.outcome,
+        }
+        self._span.set_attributes({name: value for name, value in described.items() if value is not None})
+
+
+def document(
+    key: object,
+    *,
+    size: int | None = None,
+    characters: int | None = None,
+    type: str | None = None,  # noqa: A002 - the word of the conventions
+    row_id: int | None = None,
+) -> DocumentBlock:
+    """Follow one document through a block: its size, length, outcome, score and time.
+
+    Args:
+        key: what names the document within its run, usually its file name. Only a keyed hash of it is kept.
+        size: bytes.
+        characters: length of the extracted text.
+        type: file type, such as ``pdf``.
+        row_id: id of its ``candidate_files`` row, if it has one already.
+
+    The same key may be visited several times in a run (extraction, then ranking): the visits are joined.
+    """
+    kind = type.lower().lstrip(".") if type else None
+    return DocumentBlock(Document(str(key), size=size, characters=characters, type=kind, row_id=row_id))
+
+
+_KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}
+
+
+def degraded(error: BaseException | str) -> None:
+    """Say that an error was swallowed and the run goes on with less: it is counted by type, and marks the current document's score as a fallback."""
+    with guarded("api"):
+        run = run_in()
+        if run is None:
+            return
+        _count_error(run, stage_in(), error)
+        found = document_in()
+        if found is not None:
+            found.fallback = True
+            found.error_type = _type_of(error)
+
+
+def count(name: str, amount: int = 1) -> None:
+    """Add to a counter the host declared in TELEMETRY_COUNTERS, such as its own retries or fallbacks."""
+    with guarded("api"):
+        run = run_in()
+        if run is not None:
+            recorder().count(run, name, int(amount))
+
+
+def fail_current_run(error: BaseException | str) -> None:
+    """Say that the current run failed, from code that holds no handle; the run ends where it ends."""
+    with guarded("api"):
+        run = run_in()
+        if run is not None:
+            _count_error(run, stage_in(), error)
+            run.status = FAILED
+            recorder().update(run)
+
+
+def _count_error(run: Run, stage_name: str | None, error: BaseException | str | None) -> None:
+    """Count ``error`` once, however many blocks of the run it passes through; cancellation and exit are no errors."""
+    if error is None or (isinstance(error, BaseException) and not isinstance(error, Exception)):
+        return
+    if isinstance(error, Exception):
+        if getattr(error, _COUNTED, None) == run.run_id:
+            return
+        _remember_counted(error, run.run_id)
+    recorder().error(run, stage_name, _type_of(error) or "error")
+
+
+def _remember_counted(error: Exception, run_id: str) -> None:
+    try:
+        setattr(error, _COUNTED, run_id)
+    except (AttributeError, TypeError):
+        return
+
+
+def _mark_failed(span: trace.Span, error_type: str | None) -> None:
+    span.set_status(Status(StatusCode.ERROR))
+    if error_type:
+        span.set_attribute(Attribute.ERROR_TYPE, error_type)
+
+
+def _type_of(error: BaseException | str | None) -> str | None:
+    """Return the qualified class name of an exception, as ``error.type`` wants it."""
+    if error is None:
+        return None
+    if isinstance(error, str):
+        return error[:255]
+    kind = type(error)
+    if kind.__module__ in ("builtins", "__main__"):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"[:255]
+
+
+def _status_of(error: BaseException) -> str:
+    import asyncio
+
+    if isinstance(error, asyncio.CancelledError):
+        return CANCELLED
+    return FAILED if isinstance(error, Exception) else INTERRUPTED
+
+
+def _subject(subject: Subject | None) -> str | None:
+    if subject is None:
+        return None
+    return subject if isinstance(subject, str) else f"{subject[0]}:{subject[1]}"
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=UTC)

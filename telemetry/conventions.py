@@ -1,0 +1,291 @@
+"""Every name this project puts on a span, a metric or a row, declared once.
+
+Nothing here imports the SDK: instrumented code may use these constants where no SDK is installed. Names follow the OpenTelemetry semantic
+conventions where those have one (``gen_ai.*``, ``error.type``); our own live under ``analysis.`` (what the host does) and ``telemetry.`` (how we
+are doing ourselves).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+SCOPE: Final = "analysis.telemetry"
+"""Instrumentation scope of the spans and metrics of the API."""
+OPENAI_SCOPE: Final = "analysis.telemetry.openai"
+"""Scope of the spans we open for OpenAI calls that nobody else covers (``client.post``)."""
+GENAI_SCOPE: Final = "opentelemetry.instrumentation.genai.openai"
+"""Scope of the official OpenAI instrumentation. Only this one and ours are counted, so tools installed beside us cannot double a token."""
+COUNTED_SCOPES: Final = frozenset({GENAI_SCOPE, OPENAI_SCOPE})
+
+
+class Attribute:
+    """Span attributes. Ours first, then those of the OpenTelemetry conventions that we read or complete."""
+
+    RUN_ID: Final = "analysis.run.id"
+    """Id of the run a root span stands for: 32 hexadecimal digits."""
+    RUN_KIND: Final = "analysis.run.kind"
+    """One of :data:`KINDS`."""
+    RUN_STATUS: Final = "analysis.run.status"
+    """What the host said of the run; the row may know better once all documents are counted."""
+    STAGE: Final = "analysis.stage"
+    """Stage a span belongs to. A plain span that carries it joins the open run."""
+    DOCUMENT_SIZE: Final = "analysis.document.size"
+    """Size of the document in bytes."""
+    DOCUMENT_CHARACTERS: Final = "analysis.document.characters"
+    """Characters of extracted text."""
+    DOCUMENT_TYPE: Final = "analysis.document.type"
+    """Lower-case file type, such as ``pdf``."""
+    DOCUMENT_OUTCOME: Final = "analysis.document.outcome"
+    """One of :data:`DOCUMENT_OUTCOMES`."""
+
+    ATTEMPTS: Final = "analysis.openai.attempts"
+    """HTTP requests one logical call took, the first included."""
+    ATTEMPT_STATUSES: Final = "analysis.openai.attempt_statuses"
+    """Status of each attempt in order: an HTTP code as text, ``timeout``, ``connection_error`` or ``cancelled``."""
+    RATE_LIMIT_HITS: Final = "analysis.openai.rate_limit_hits"
+    """Responses with status 429."""
+    RATE_LIMIT_RETRIES: Final = "analysis.openai.rate_limit_retries"
+    """Attempts whose immediately preceding attempt was answered 429."""
+    OTHER_RETRIES: Final = "analysis.openai.other_retries"
+    """Attempts after any other failure."""
+    BACKOFF: Final = "analysis.openai.backoff"
+    """Seconds the client slept between attempts."""
+    RETRY_AFTER: Final = "analysis.openai.retry_after"
+    """Longest wait the service asked for, in seconds."""
+    REMAINING_REQUESTS: Final = "analysis.openai.ratelimit.remaining_requests"
+    """Share of the request limit that was left, 0 to 1, from the last answer's headers."""
+    REMAINING_TOKENS: Final = "analysis.openai.ratelimit.remaining_tokens"
+    """Share of the token limit that was left, 0 to 1, from the last answer's headers."""
+
+    ERROR_TYPE: Final = "error.type"
+    OPERATION: Final = "gen_ai.operation.name"
+    PROVIDER: Final = "gen_ai.provider.name"
+    REQUEST_MODEL: Final = "gen_ai.request.model"
+    RESPONSE_MODEL: Final = "gen_ai.response.model"
+    INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+    """Input tokens, the cached ones included."""
+    OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+    """Output tokens, the reasoning ones included."""
+    CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+    REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+    SERVICE_TIER: Final = "openai.response.service_tier"
+
+
+class Stage:
+    """Stage names known from the start; hosts add their own freely."""
+
+    CRITERIA: Final = "criteria"
+    NAMING: Final = "naming"
+    EXTRACTION: Final = "extraction"
+    EMBEDDING: Final = "embedding"
+    SIMILARITY: Final = "similarity"
+    RANKING: Final = "ranking"
+    INSIGHTS: Final = "insights"
+    DB_WRITE: Final = "db_write"
+    UNATTRIBUTED: Final = "unattributed"
+    """Where a call counts that no stage claims."""
+
+
+STAGES: Final = (
+    Stage.CRITERIA,
+    Stage.NAMING,
+    Stage.EXTRACTION,
+    Stage.EMBEDDING,
+    Stage.SIMILARITY,
+    Stage.RANKING,
+    Stage.INSIGHTS,
+    Stage.DB_WRITE,
+    Stage.UNATTRIBUTED,
+)
+
+Kind = Literal["analysis", "intake", "late", "orphan", "import"]
+KINDS: Final[tuple[Kind, ...]] = ("analysis", "intake", "late", "orphan", "import")
+
+RUNNING: Final = "running"
+COMPLETED: Final = "completed"
+PARTIAL_FAILURE: Final = "partial_failure"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+INTERRUPTED: Final = "interrupted"
+TERMINAL_STATUSES: Final = (COMPLETED, PARTIAL_FAILURE, FAILED, CANCELLED, INTERRUPTED)
+
+SCORED: Final = "scored"
+UNSCORED: Final = "unscored"
+DUPLICATE: Final = "duplicate"
+DOCUMENT_OUTCOMES: Final = (SCORED, FAILED, UNSCORED, DUPLICATE)
+DOCUMENT_TYPES: Final = ("pdf", "docx", "txt", "doc", "rtf", "odt", "html", "md")
+
+BATCH_SIZES: Final = ("none", "small", "medium", "large")
+MEDIUM_BATCH: Final = 51
+LARGE_BATCH: Final = 151
+
+UNACCOUNTED_REASONS: Final = ("usage_missing", "unpriced", "orphan", "unfinished")
+ATTEMPT_STATUSES: Final = (
+    "200",
+    "400",
+    "401",
+    "403",
+    "404",
+    "408",
+    "409",
+    "422",
+    "429",
+    "500",
+    "502",
+    "503",
+    "504",
+    "timeout",
+    "connection_error",
+    "cancelled",
+)
+OTHER: Final = "other"
+"""What a label says beyond its closed set or its cap."""
+
+
+def batch_size(candidates: int | None) -> str:
+    """Return the batch size of a run: ``none``, ``small`` (1-50), ``medium`` (51-150) or ``large`` (151 and more)."""
+    if not candidates or candidates < 1:
+        return "none"
+    if candidates < MEDIUM_BATCH:
+        return "small"
+    return "medium" if candidates < LARGE_BATCH else "large"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: its OpenTelemetry name, what it is, and its labels."""
+
+    name: str
+    """OpenTelemetry name; Prometheus shows it with underscores, the unit and ``_total`` added."""
+    instrument: Literal["counter", "gauge", "histogram"]
+    unit: str
+    description: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    """Explicit bucket boundaries of a histogram, in its unit."""
+
+
+_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
+_BYTES: Final = (1_000, 10_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000)
+_CHARACTERS: Final = (250, 500, 1_000, 2_000, 4_000, 6_000, 8_000, 12_000, 16_000, 24_000, 50_000)
+_SCORES: Final = (0.1, 0.2, 0.3, 0.4, 0.4999, 0.6, 0.6999, 0.8, 0.9, 1)
+
+RUNS: Final = Metric(
+    "analysis.runs", "counter", "{run}", "Runs that ended.", ("kind", "status", "batch_size")
+)
+RUNS_ACTIVE: Final = Metric("analysis.runs.active", "gauge", "{run}", "Runs open in this process.", ("kind",))
+RUN_DURATION: Final = Metric(
+    "analysis.run.duration", "histogram", "s", "Time from a run's start to its end.", ("kind", "status"), _SECONDS
+)
+QUEUE_WAIT: Final = Metric(
+    "analysis.run.queue_wait",
+    "histogram",
+    "s",
+    "Time from when a run was queued to its start.",
+    ("kind",),
+    (*_SECONDS, 3600),
+)
+STAGE_DURATION: Final = Metric(
+    "analysis.stage.duration", "histogram", "s", "Time from a stage's start to its end.", ("stage",), _SECONDS
+)
+DOCUMENTS: Final = Metric(
+    "analysis.documents", "counter", "{document}", "Documents of ended runs.", ("type", "outcome")
+)
+DOCUMENT_SIZE: Final = Metric(
+    "analysis.document.size", "histogram", "By", "Size of the documents of ended runs.", ("type",), _BYTES
+)
+DOCUMENT_CHARACTERS: Final = Metric(
+    "analysis.document.characters",
+    "histogram",
+    "{character}",
+    "Extracted text of the documents of ended runs.",
+    ("type",),
+    _CHARACTERS,
+)
+CANDIDATE_SCORE: Final = Metric(
+    "analysis.candidate.score", "histogram", "1", "Scores of candidates, 0 to 1.", (), _SCORES
+)
+OPENAI_OPERATIONS: Final = Metric(
+    "analysis.openai.operations",
+    "counter",
+    "{operation}",
+    "Logical OpenAI calls that ended.",
+    ("stage", "operation", "model", "outcome"),
+)
+OPENAI_ATTEMPTS: Final = Metric(
+    "analysis.openai.attempts",
+    "counter",
+    "{attempt}",
+    "HTTP requests to OpenAI, retries included.",
+    ("stage", "status"),
+)
+OPENAI_BACKOFF: Final = Metric(
+    "analysis.openai.backoff", "counter", "s", "Time the OpenAI client slept between attempts.", ("stage",)
+)
+OPENAI_HEADROOM: Final = Metric(
+    "analysis.openai.headroom",
+    "gauge",
+    "1",
+    "Share of the rate limit that was left at the last answer, 0 to 1.",
+    ("model", "limit"),
+)
+OPENAI_TOKENS: Final = Metric(
+    "analysis.openai.tokens",
+    "counter",
+    "{token}",
+    "Tokens billed; input includes cached, output includes reasoning.",
+    ("stage", "model", "kind"),
+)
+OPENAI_COST: Final = Metric(
+    "analysis.openai.cost.usd", "counter", "{USD}", "API cost in US dollars.", ("stage", "model")
+)
+OPENAI_UNACCOUNTED: Final = Metric(
+    "analysis.openai.unaccounted",
+    "counter",
+    "{call}",
+    "Calls whose cost is unknown or belongs to no run.",
+    ("reason",),
+)
+ERRORS: Final = Metric("analysis.errors", "counter", "{error}", "Errors recorded in runs.", ("stage", "type"))
+EVENTS: Final = Metric("analysis.events", "counter", "{event}", "Counters the host declared.", ("name",))
+
+SPOOL_PENDING: Final = Metric(
+    "telemetry.spool.pending", "gauge", "{snapshot}", "Snapshots of this process waiting for the database."
+)
+SPOOL_OLDEST: Final = Metric(
+    "telemetry.spool.oldest_age", "gauge", "s", "Age of the oldest snapshot waiting for the database."
+)
+SPOOL_SHED: Final = Metric(
+    "telemetry.spool.shed", "counter", "{snapshot}", "Snapshots or document lists shed at the spool's cap.", ("what",)
+)
+SPOOL_DEAD: Final = Metric(
+    "telemetry.spool.dead", "gauge", "{snapshot}", "Snapshots the database refuses, set aside."
+)
+WRITER_DURATION: Final = Metric(
+    "telemetry.writer.duration",
+    "histogram",
+    "s",
+    "Duration of the writer's transactions.",
+    ("transaction",),
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+WRITER_FAILURES: Final = Metric(
+    "telemetry.writer.failures", "counter", "{failure}", "Writer transactions that failed.", ("transaction",)
+)
+VALUES_COERCED: Final = Metric(
+    "telemetry.values.coerced", "counter", "{value}", "Values cut or dropped to fit their column.", ("column",)
+)
+INTERNAL_ERRORS: Final = Metric(
+    "telemetry.internal_errors", "counter", "{error}", "Errors of ours that the host never saw.", ("component",)
+)
+
+METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+"""All metrics, in the order in which they stand above."""
+
+TRANSACTIONS: Final = ("rollup", "projection", "user")
+COMPONENTS: Final = ("api", "processor", "recorder", "openai", "pricing", "spool", "writer", "metrics", "setup")
+TOKEN_KINDS: Final = ("input", "output", "cached", "reasoning")
+
+DEFAULT_COUNTERS: Final = ("app_retries", "json_fallbacks")
+"""Names ``telemetry.count`` takes unless TELEMETRY_COUNTERS says more."""

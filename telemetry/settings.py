@@ -1,0 +1,177 @@
+"""What an operator can set, each with its type, default and a sentence.
+
+Every setting is an environment variable ``TELEMETRY_…``; the Flask extension takes the same names from ``app.config`` (the environment wins).
+Everything about where traces and metrics are sent is OpenTelemetry's own ``OTEL_*``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from .conventions import DEFAULT_COUNTERS, STAGES
+
+PREFIX: Final = "TELEMETRY_"
+
+
+class SettingsError(ValueError):
+    """One or more settings cannot be used; the message names each and the way out."""
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _boolean(value: str) -> bool:
+    word = value.strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off", ""}:
+        return False
+    raise ValueError("must be true or false")
+
+
+def _number(minimum: float, maximum: float) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError("must be a number of seconds") from None
+        if not minimum <= number <= maximum:
+            raise ValueError(f"must be between {minimum:g} and {maximum:g} seconds")
+        return number
+
+    return parse
+
+
+def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError("must be a whole number") from None
+        if not minimum <= number <= maximum:
+            raise ValueError(f"must be between {minimum} and {maximum}")
+        return number
+
+    return parse
+
+
+def _names(value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    for name in names:
+        if len(name) > 64:
+            raise ValueError(f"holds a name of over 64 characters ({name[:20]}…)")
+    return names
+
+
+def _spool_dir() -> Path:
+    return Path(tempfile.gettempdir()) / f"analysis-telemetry-{os.getuid()}"
+
+
+def _setting(default: Any, parse: Callable[[str], Any]) -> Any:
+    metadata = {"parse": parse}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings; a field's environment variable is ``TELEMETRY_`` and its name in capitals."""
+
+    enabled: bool = _setting(True, _boolean)
+    """Off switches everything off; instrumented code becomes a no-op."""
+
+    database_url: str = _setting("", _text)
+    """SQLAlchemy URL of the database that keeps the rollups: the application's own. Empty: nothing is written to SQL."""
+
+    spool_dir: Path = _setting(_spool_dir, Path)
+    """Directory on a local disk in which rollups wait for the database. Every process of the application names the same one."""
+
+    spool_max_bytes: int = _setting(256 * 1024 * 1024, _whole(1024, 2**50))
+    """Size of the spool at which checkpoints, then document lists, are shed; final totals never are."""
+
+    hmac_key: str = _setting("", _text)
+    """Secret that turns document names into keyed hashes. The Flask extension derives it from SECRET_KEY when it is empty."""
+
+    checkpoint_seconds: float = _setting(5.0, _number(0.05, 3600))
+    """How often an open run that changed is saved: what a killed process can lose."""
+
+    heartbeat_seconds: float = _setting(60.0, _number(0.1, 3600))
+    """How often an open run that did not change says that it is alive."""
+
+    late_seconds: float = _setting(60.0, _number(0, 86400))
+    """How long after a run's end a call that starts in its context still counts to it; later ones are orphans."""
+
+    shutdown_seconds: float = _setting(5.0, _number(0, 600))
+    """How long a process that ends waits for the database; what is left stays in the spool."""
+
+    stages: tuple[str, ...] = _setting(STAGES, _names)
+    """Stages that metrics name from the start; others are added as they come, up to a cap."""
+
+    counters: tuple[str, ...] = _setting(DEFAULT_COUNTERS, _names)
+    """Names that ``telemetry.count`` takes; anything else is counted as ``other``."""
+
+    metrics_port: int | None = _setting(None, _whole(0, 65535))
+    """Port on which this process answers Prometheus; 0 takes any free one and publishes it in the spool. Unset: no listener."""
+
+    metrics_host: str = _setting("127.0.0.1", _text)
+    """Address on which the metrics listener binds."""
+
+    exception_messages: bool = _setting(False, _boolean)
+    """Export exception messages and stack traces on spans. They can hold résumé text: off by default."""
+
+    def spool_key(self) -> str:
+        """Return the name of the spool's folder for this database: a hash that holds no password."""
+        from urllib.parse import urlsplit
+
+        parts = urlsplit(self.database_url)
+        place = f"{parts.scheme.split('+')[0]}://{parts.hostname}:{parts.port}{parts.path}"
+        return hashlib.sha256(place.encode()).hexdigest()[:16]
+
+    @classmethod
+    def load(
+        cls, environ: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None, **given: Any
+    ) -> Settings:
+        """Read settings from ``environ`` (default: the process's), then ``config``, over ``given`` defaults.
+
+        Raises:
+            SettingsError: when a value cannot be used or a name is unknown; one line, all problems in it.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for name, value in {**_named(config or {}), **_named(environ)}.items():
+            try:
+                values[_FIELDS[name].name] = _parse(_FIELDS[name].metadata["parse"], value)
+            except KeyError:
+                problems.append(f"{name} is not a setting{_nearest(name)}")
+            except (ValueError, TypeError) as error:
+                problems.append(f"{name}={value!r} {error}")
+        if problems:
+            raise SettingsError("; ".join(problems))
+        return replace(cls(**given), **values)
+
+
+def _parse(parse: Callable[[str], Any], value: Any) -> Any:
+    return parse(value) if isinstance(value, str) else value
+
+
+def _named(source: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in source.items() if name.startswith(PREFIX)}
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, _FIELDS, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+_FIELDS: Final = {PREFIX + entry.name.upper(): entry for entry in fields(Settings)}
