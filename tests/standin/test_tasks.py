@@ -111,7 +111,7 @@ def test_a_heading_inside_a_resume_does_not_cut_it_short(client: OpenAI) -> None
 
 def test_insights_tell_strengths_and_gaps_apart(client: OpenAI) -> None:
     """What the résumé speaks of is a strength, what it leaves out is a gap."""
-    jd = "What we expect\n* Python services with Flask, by night.\n* Terraform, applied with care and patience."
+    jd = "What we expect\n* Python services with Flask, by night.\n* Terraform, applied with some patience."
     insights = ask(client, "insights", f"# Job description\n{jd}\n\n# Résumé\n{ENGINEER}")
 
     assert "Shows experience with python." in insights["strengths"]

@@ -52,7 +52,8 @@ def _serve(ledger: Ledger, faults: Faults, cache: PromptCache, limits: RateLimit
     answer = _answer(operation, call, attempt, fault, cache)
     # Written before anything is sent: whoever has an answer, or gave up waiting, finds it in the ledger.
     ledger.record(call, attempt, started, fault, answer)
-    time.sleep(fault.delay_ms / 1000)
+    if fault.delay_ms:
+        time.sleep(fault.delay_ms / 1000)
     response = _error_response(answer, fault) if isinstance(answer, ApiError) else _response(answer)
     response.headers.update(_headers(call, attempt, fault, answer, limits))
     response.headers["openai-processing-ms"] = str(round(1000 * (time.time() - started)))
