@@ -85,7 +85,7 @@ class Patience:
 def _is_busy(error: DBAPIError) -> bool:
     cause = error.orig
     if isinstance(cause, sqlite3.Error):
-        return cause.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     return state in (_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED)
 

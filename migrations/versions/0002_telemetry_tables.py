@@ -13,7 +13,7 @@ down_revision = "0001"
 
 
 def key(name: str, length: int) -> sa.Column[str]:
-    return sa.Column(name, sa.String(length), primary_key=True, server_default="")
+    return sa.Column(name, sa.String(length), primary_key=True, server_default=sa.text("''"))
 
 
 def sum_of(name: str) -> sa.Column[int]:
@@ -166,7 +166,7 @@ stage_usage = sa.Table(
     sum_of("reasoning_tokens"),
     sum_of("cost_pico"),
     sa.Column("repriced_pico", sa.BigInteger()),
-    sa.Column("price_source", sa.String(64), nullable=False, server_default=""),
+    sa.Column("price_source", sa.String(64), nullable=False, server_default=sa.text("''")),
     count("errors"),
     count("unpriced"),
     count("usage_missing"),

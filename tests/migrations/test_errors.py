@@ -1,0 +1,102 @@
+"""What goes wrong is said in one line that names the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from exporters import migrate
+from tests.migrations.databases import create_host, engine_of, host_models, picture
+from tests.postgres import TemporaryPostgres
+
+
+def message_of(error: pytest.ExceptionInfo[migrate.MigrationError]) -> str:
+    """The message, which is one line."""
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_missing_base_tables(database_url: str) -> None:
+    """An empty database is refused, with both ways out, and stays empty."""
+    with pytest.raises(migrate.MigrationError) as error:
+        migrate.upgrade(database_url)
+
+    message = message_of(error)
+    assert "lacks users, analyses, candidate_files" in message
+    assert "host application's own migrations" in message
+    assert "--with-base-tables" in message
+    assert picture(database_url) == {}
+
+
+def test_one_missing_base_table(database_url: str) -> None:
+    """The tables that are missing are named, and only those."""
+    create_host(database_url)
+    with engine_of(database_url) as engine:
+        host_models().tables["candidate_files"].drop(engine)
+
+    with pytest.raises(migrate.MigrationError, match="lacks candidate_files: run"):
+        migrate.upgrade(database_url)
+
+
+def test_unknown_revision(sqlite_url: str) -> None:
+    """A revision from a newer version, or misspelt, is named together with the newest one known."""
+    with pytest.raises(migrate.MigrationError) as error:
+        migrate.upgrade(sqlite_url, with_base_tables=True, revision="9999")
+
+    assert "9999" in message_of(error)
+    assert migrate.head() in message_of(error)
+
+
+def test_unreachable_database(tmp_path: Path) -> None:
+    """A database that cannot be opened is named."""
+    with pytest.raises(migrate.MigrationError, match="cannot connect to sqlite:.*unable to open") as error:
+        migrate.upgrade(f"sqlite:///{tmp_path / 'nowhere' / 'app.sqlite'}")
+
+    message_of(error)
+
+
+def test_a_password_is_not_shown(postgres: TemporaryPostgres) -> None:
+    """The URL in a message hides the password."""
+    url = sa.make_url(postgres.url()).set(password="hunter2", database="no_such_database")
+
+    with pytest.raises(migrate.MigrationError, match="cannot connect") as error:
+        migrate.current(url)
+
+    assert "hunter2" not in message_of(error)
+    assert "no_such_database" in message_of(error)
+
+
+@pytest.mark.parametrize("url", ["", "app.sqlite"])
+def test_not_a_url(url: str) -> None:
+    """Something that is no URL is called that, with an example of one."""
+    with pytest.raises(migrate.MigrationError, match="sqlite:///"):
+        migrate.upgrade(url)
+
+
+@pytest.mark.parametrize("url", ["postgres://localhost/app", "postgresql+nosuchdriver://localhost/app"])
+def test_no_driver(url: str) -> None:
+    """A URL nobody has a driver for is named, with a spelling that works."""
+    with pytest.raises(migrate.MigrationError, match=r"no driver for .*postgresql\+psycopg2://"):
+        migrate.upgrade(url)
+
+
+def test_a_role_that_may_not(postgres: TemporaryPostgres, postgres_url: str) -> None:
+    """A role that does not own the host's tables is told so by the statement that was refused."""
+    create_host(postgres_url)
+    with engine_of(postgres_url) as engine, engine.begin() as connection:
+        connection.exec_driver_sql("DROP ROLE IF EXISTS guest")
+        connection.exec_driver_sql("CREATE ROLE guest LOGIN")
+        connection.exec_driver_sql("GRANT ALL ON SCHEMA public TO guest")
+    try:
+        with pytest.raises(migrate.MigrationError) as error:
+            migrate.upgrade(sa.make_url(postgres_url).set(username="guest"))
+        assert "ALTER TABLE analyses" in message_of(error)
+        assert "must be owner of table analyses" in message_of(error)
+        assert migrate.current(postgres_url) == "0002"
+    finally:
+        with engine_of(postgres_url) as engine, engine.begin() as connection:
+            connection.exec_driver_sql("DROP OWNED BY guest")
+            connection.exec_driver_sql("DROP ROLE guest")

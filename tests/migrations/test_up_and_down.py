@@ -1,0 +1,201 @@
+"""From an empty database up, down and up again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from exporters import migrate, schema
+from tests.migrations.databases import added_by_us, columns_of, engine_of, indexes_of, picture, tables_of
+from tests.postgres import TemporaryPostgres
+
+ROOT = Path(__file__).parents[2]
+BASE_TABLES = {"users", "analyses", "candidate_files"}
+
+
+def differences(url: str, target: sa.MetaData) -> list[Any]:
+    """How a database differs from `target`, in the tables of `target`."""
+    with engine_of(url) as engine, engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_name": lambda name, type_, _: type_ != "table" or name in target.tables,
+                "compare_type": True,
+                "compare_server_default": True,
+            },
+        )
+        return list(compare_metadata(context, target))
+
+
+def our_tables(url: str) -> dict[str, Any]:
+    """The picture of our tables, without their rows."""
+    seen = picture(url)
+    return {name: {**seen[name], "rows": None} for name in schema.metadata.tables}
+
+
+def test_up_down_and_up_again(database_url: str) -> None:
+    """An empty database goes up to the head, down to nothing at all, and up again."""
+    migrate.upgrade(database_url, with_base_tables=True)
+    assert migrate.current(database_url) == migrate.head()
+    assert tables_of(database_url) == BASE_TABLES | set(schema.metadata.tables) | {migrate.VERSION_TABLE}
+
+    migrate.downgrade(database_url)
+    assert migrate.current(database_url) is None
+    assert tables_of(database_url) == set()
+
+    migrate.upgrade(database_url, with_base_tables=True)
+    assert migrate.current(database_url) == migrate.head()
+
+
+def test_psycopg_3(postgres: TemporaryPostgres) -> None:
+    """The other PostgreSQL driver does as well."""
+    url = postgres.create_database("psycopg")
+
+    migrate.upgrade(url, with_base_tables=True)
+    assert migrate.current(url) == migrate.head()
+
+    migrate.downgrade(url)
+    assert tables_of(url) == set()
+
+
+def test_upgrading_twice_changes_nothing(database_url: str) -> None:
+    """A database at the head is left as it is, and what was added is still known."""
+    migrate.upgrade(database_url, with_base_tables=True)
+    before = added_by_us(database_url)
+
+    migrate.upgrade(database_url)
+
+    assert added_by_us(database_url) == before
+
+
+def test_an_engine_will_do(database_url: str) -> None:
+    """The host's own engine can be given, and is as usable afterwards as before."""
+    engine = sa.create_engine(database_url)
+
+    migrate.upgrade(engine, with_base_tables=True)
+
+    assert migrate.current(engine) == migrate.head()
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO telemetry_counters VALUES ('run', 'retries', 1)"))
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT value FROM telemetry_counters")) == 1
+        if engine.dialect.name == "postgresql":
+            assert connection.scalar(sa.text("SHOW lock_timeout")) == "0"
+    engine.dispose()
+
+
+def test_our_tables_are_as_described(database_url: str) -> None:
+    """Alembic sees no difference between what the migrations made and `exporters.schema`."""
+    migrate.upgrade(database_url, with_base_tables=True)
+
+    assert differences(database_url, schema.metadata) == []
+
+
+def test_our_tables_are_as_create_all_makes_them(database_url: str) -> None:
+    """Nor in what Alembic does not compare: the order of columns, partial and covering indexes."""
+    migrate.upgrade(database_url, with_base_tables=True)
+    migrated = our_tables(database_url)
+    migrate.downgrade(database_url)
+    migrate.upgrade(database_url, with_base_tables=True, revision="0001")
+
+    with engine_of(database_url) as engine:
+        schema.metadata.create_all(engine)
+
+    assert our_tables(database_url) == migrated
+
+
+@pytest.mark.parametrize("table", schema.HOST_COLUMNS)
+def test_added_columns_are_as_described(table: str, database_url: str) -> None:
+    """The columns added to the host's tables have the described types, take NULL, and have no default."""
+    migrate.upgrade(database_url, with_base_tables=True)
+
+    with engine_of(database_url) as engine:
+        found = {column["name"]: column for column in sa.inspect(engine).get_columns(table)}
+        for column in schema.HOST_COLUMNS[table]:
+            is_there = found[column.name]
+            assert is_there["type"].compile(engine.dialect) == column.type.compile(engine.dialect)
+            assert is_there["nullable"]
+            assert is_there["default"] is None
+
+
+def test_host_indexes_are_there(database_url: str) -> None:
+    """Every index for the host's tables is created."""
+    migrate.upgrade(database_url, with_base_tables=True)
+
+    for index in schema.HOST_INDEXES:
+        assert index.name in indexes_of(database_url, index.table)
+
+
+def test_part_of_the_way(database_url: str) -> None:
+    """A downgrade to a revision takes back only what came after it, and the way up goes on from there."""
+    migrate.upgrade(database_url, with_base_tables=True)
+
+    migrate.downgrade(database_url, "0004")
+
+    assert migrate.current(database_url) == "0004"
+    assert "total_jobs_run" not in columns_of(database_url, "users")
+    assert "chunk_count" in columns_of(database_url, "candidate_files")
+    assert "document_warnings" not in tables_of(database_url)
+    migrate.upgrade(database_url)
+    assert "total_jobs_run" in columns_of(database_url, "users")
+
+
+def test_database_time_is_utc(postgres_url: str) -> None:
+    """Times the database writes itself are UTC, also where its clock shows Berlin's."""
+    with engine_of(postgres_url) as engine, engine.begin() as connection:
+        name = sa.make_url(postgres_url).database
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET timezone = 'Europe/Berlin'")
+
+    migrate.upgrade(postgres_url, with_base_tables=True)
+
+    with engine_of(postgres_url) as engine, engine.connect() as connection:
+        added_at = connection.scalars(sa.select(schema.added_objects.c.added_at)).first()
+    assert added_at is not None
+    assert abs(datetime.now(UTC).replace(tzinfo=None) - added_at) < timedelta(minutes=5)
+
+
+def test_a_warning_goes_with_its_analysis(postgres_url: str) -> None:
+    """The host deletes an analysis without knowing of us; its warnings go, its run stays."""
+    migrate.upgrade(postgres_url, with_base_tables=True)
+    with engine_of(postgres_url) as engine, engine.begin() as connection:
+        for statement in (
+            "INSERT INTO users (id, email, password_hash, name, created_at) VALUES (1, 'a', 'b', 'c', now())",
+            "INSERT INTO analyses (id, user_id, num_candidates, num_criteria, cost_usd, created_at)"
+            " VALUES (1, 1, 1, 1, 1, now())",
+            "INSERT INTO document_warnings (analysis_id, user_id, warning_type) VALUES (1, 1, 'jd_too_long')",
+            "INSERT INTO telemetry_runs"
+            " (run_id, kind, source, synthetic, analysis_ref, version, status, cost_complete)"
+            " VALUES ('r', 'analysis', 'spans', false, 1, 1, 'completed', true)",
+            "DELETE FROM analyses",
+        ):
+            connection.exec_driver_sql(statement)
+        assert connection.scalar(sa.text("SELECT count(*) FROM document_warnings")) == 0
+        assert connection.scalar(sa.text("SELECT count(*) FROM telemetry_runs")) == 1
+
+
+@pytest.mark.parametrize("layout", ["installed", "checkout"])
+def test_the_scripts_are_found(layout: str, tmp_path: Path) -> None:
+    """The scripts are found inside the installed package as well as beside it in a checkout."""
+    inside = tmp_path / "exporters" if layout == "installed" else tmp_path
+    shutil.copytree(ROOT / "exporters", tmp_path / "exporters", ignore=shutil.ignore_patterns("migrations"))
+    shutil.copytree(ROOT / "migrations", inside / "migrations")
+    code = (
+        "from exporters import migrate\n"
+        "migrate.upgrade('sqlite:///here.sqlite', with_base_tables=True)\n"
+        "print(migrate.__file__, migrate.current('sqlite:///here.sqlite'))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == [str(tmp_path / "exporters" / "migrate.py"), migrate.head()]
