@@ -189,10 +189,10 @@ async def _ask_for_insight(jd: str, resume: str) -> dict[str, Any] | None:
 def _keep_insight(analysis_id: int, candidate_id: int, insight: dict[str, Any]) -> None:
     """Add the insight to the result; the row is read again, others may have been added meanwhile."""
     db.session.rollback()
-    found = db.session.get_one(Analysis, analysis_id, with_for_update=True)
-    coverage = found.coverage
+    found = db.session.get(Analysis, analysis_id, with_for_update=True)
+    coverage = found.coverage if found else {}
     candidate = _candidate(coverage, candidate_id)
-    if candidate is not None and candidate["insight"] is None:
+    if found and candidate and candidate["insight"] is None:
         candidate["insight"] = insight
         found.coverage_data = json.dumps(coverage, ensure_ascii=False)
         payments.charge(found.user_id, found.id, payments.PRICE_PER_INSIGHT)

@@ -34,6 +34,7 @@ class Worker:
         """Work until told to stop; with `once` only until no job is waiting."""
         with self.app.app_context():
             jobs.fail_abandoned()
+        log.info("waiting for jobs")
         while not self._stopping:
             if self.work():
                 continue
