@@ -104,28 +104,30 @@ def one_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
 
 @contextmanager
 def _sqlite_writer(connection: Connection, _: Patience) -> Iterator[None]:
-    """Begin every transaction as a writer; the driver's own way leaves DDL outside of transactions."""
+    """Take transactions out of the driver's hands; its own way leaves DDL outside of them."""
     driver: Any = connection.connection.dbapi_connection
     before = driver.isolation_level
     driver.isolation_level = None
-    sa.event.listen(connection, "begin", _begin_immediate)
     try:
         yield
     finally:
         connection.rollback()
-        sa.event.remove(connection, "begin", _begin_immediate)
         driver.isolation_level = before
 
 
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def begin_writing(connection: Connection) -> None:
+    """Begin a transaction as the only writer (SQLite, within `one_migrator`)."""
+    connection.begin()
+    driver: Any = connection.connection.dbapi_connection
+    if not driver.in_transaction:  # the host's engine may have a listener that begins
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager
 def _postgresql_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
     """Hold a session's advisory lock: it goes away with the session, so a crash leaves nothing behind."""
     while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_LOCK))):
-        # An open transaction would hold up the other migrator's CREATE INDEX CONCURRENTLY.
+        # Waiting inside a transaction could hold up the other migrator's CREATE INDEX CONCURRENTLY.
         connection.rollback()
         patience.pause(
             f"another migration of this database has been running for {patience.seconds:g} s: "

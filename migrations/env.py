@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from exporters.migrate import PATIENCE, VERSION_TABLE, MigrationError
-from exporters.migration_lock import Patience, one_migrator
+from exporters.migration_lock import Patience, begin_writing, one_migrator
 from exporters.schema import metadata
 
 config = context.config
@@ -20,16 +20,16 @@ config = context.config
 
 def migrate(connection: sa.Connection) -> None:
     connection.rollback()  # what a failed attempt left open
-    on_sqlite = connection.dialect.name == "sqlite"
+    if connection.dialect.name == "sqlite":
+        # All revisions are one transaction, and a second migrator sees all of them or none.
+        begin_writing(connection)
     context.configure(
         connection=connection,
         target_metadata=metadata,
         include_name=is_ours,
         version_table=VERSION_TABLE,
-        # A transaction each, so that no host table stays locked while another is waited for. SQLite has but
-        # one lock: there all revisions are one transaction, and a second migrator sees all of them or none.
-        transactional_ddl=True,
-        transaction_per_migration=not on_sqlite,
+        # Otherwise one each, so that no host table stays locked while another is waited for.
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()

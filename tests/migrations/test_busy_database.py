@@ -205,6 +205,22 @@ def test_an_index_is_built_while_the_host_writes(busy_url: str) -> None:
     assert migrate.current(busy_url) == migrate.head()
 
 
+def test_an_index_may_take_longer_than_a_request(busy_url: str) -> None:
+    """A statement timeout meant for the host's requests does not cut an index short."""
+    migrate.upgrade(busy_url, revision="0006")
+    with engine_of(busy_url) as engine, engine.begin() as connection:
+        name = sa.make_url(busy_url).database
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET statement_timeout = '300ms'")
+    building = "SELECT count(*) FROM pg_stat_progress_create_index"
+    with in_background(lambda: migrate.upgrade(busy_url)) as raised:
+        with host_transaction(busy_url, "UPDATE analyses SET num_candidates = num_candidates"):
+            wait_until(lambda: scalar(busy_url, building) == 1)
+            time.sleep(0.6)
+
+    assert raised == []
+    assert migrate.current(busy_url) == migrate.head()
+
+
 def test_a_failure_half_way_on_sqlite(sqlite_url: str) -> None:
     """On SQLite a migration whose last step fails has changed nothing."""
     create_host(sqlite_url)

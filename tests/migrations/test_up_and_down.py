@@ -93,6 +93,37 @@ def test_an_engine_will_do(database_url: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.parametrize("begin", ["BEGIN", "BEGIN IMMEDIATE"])
+def test_an_engine_that_begins_by_itself(begin: str, sqlite_url: str) -> None:
+    """A SQLite engine with SQLAlchemy's well-known listeners for real transactions will do as well."""
+    engine = sa.create_engine(sqlite_url, poolclass=sa.NullPool)
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        connection.isolation_level = None
+
+    @sa.event.listens_for(engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    migrate.upgrade(engine, with_base_tables=True)
+    assert migrate.current(engine) == migrate.head()
+    migrate.downgrade(engine)
+    assert tables_of(sqlite_url) == set()
+
+
+def test_a_database_in_memory() -> None:
+    """The only connection of an in-memory database is used, and goes on working."""
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+
+    migrate.upgrade(engine, with_base_tables=True)
+
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO telemetry_counters VALUES ('run', 'retries', 1)"))
+    assert migrate.current(engine) == migrate.head()
+    engine.dispose()
+
+
 def test_our_tables_are_as_described(database_url: str) -> None:
     """Alembic sees no difference between what the migrations made and `exporters.schema`."""
     migrate.upgrade(database_url, with_base_tables=True)
