@@ -37,7 +37,12 @@ def create_engine(url: str) -> Engine:
         raise ValueError("an in-memory SQLite database exists only in the host's own connection; use a file")
     options: dict[str, Any] = {"poolclass": NullPool}
     if target.get_backend_name() == "postgresql":
-        options = {"pool_size": 1, "max_overflow": 1, "pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+        options = {
+            "pool_size": 1,
+            "max_overflow": 1,
+            "pool_pre_ping": True,
+            "isolation_level": "READ COMMITTED",
+        }
         options["connect_args"] = {"connect_timeout": 5, "application_name": "analysis-telemetry"}
     if target.get_driver_name() == "psycopg2":
         options["executemany_mode"] = "values_plus_batch"

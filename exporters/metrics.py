@@ -21,7 +21,11 @@ from .accumulator import Call
 from .rollup import Rollup
 from .totals import Totals
 
-SCALES: Final[Mapping[str, float]] = {c.OPENAI_COST.name: 1e-12, c.OPENAI_BACKOFF.name: 1e-6, c.OPENAI_HEADROOM.name: 1e-4}
+SCALES: Final[Mapping[str, float]] = {
+    c.OPENAI_COST.name: 1e-12,
+    c.OPENAI_BACKOFF.name: 1e-6,
+    c.OPENAI_HEADROOM.name: 1e-4,
+}
 """From the integers of the totals to the unit of the metric; the one place where money becomes a float."""
 
 
@@ -101,11 +105,16 @@ class Metrics:
     def _create(self, meter: Meter, metric: c.Metric) -> None:
         if metric.instrument == "histogram":
             self._histograms[metric.name] = meter.create_histogram(
-                metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=metric.buckets
+                metric.name,
+                metric.unit,
+                metric.description,
+                explicit_bucket_boundaries_advisory=metric.buckets,
             )
             return
         create = (
-            meter.create_observable_counter if metric.instrument == "counter" else meter.create_observable_gauge
+            meter.create_observable_counter
+            if metric.instrument == "counter"
+            else meter.create_observable_gauge
         )
         create(metric.name, [self._reader(metric)], metric.unit, metric.description)
 

@@ -130,7 +130,9 @@ class RollupProcessor(SpanProcessor):
     def _plain_error(self, span: ReadableSpan, stage: str, accumulator: Accumulator) -> None:
         """Count the failure of a plain span; the API counts those of its own blocks."""
         if span.status.status_code is trace.StatusCode.ERROR:
-            error_type = _text((span.attributes or {}).get(Attribute.ERROR_TYPE)) or _exception_type(span) or "error"
+            error_type = (
+                _text((span.attributes or {}).get(Attribute.ERROR_TYPE)) or _exception_type(span) or "error"
+            )
             accumulator.error(stage, error_type)
             self._metrics.totals.add(c.ERRORS, 1, stage=stage, type=error_type)
 
@@ -146,7 +148,9 @@ class RollupProcessor(SpanProcessor):
 
     def _call(self, span: ReadableSpan, stage: str) -> Call:
         attributes = span.attributes or {}
-        model = _text(attributes.get(Attribute.RESPONSE_MODEL)) or _text(attributes.get(Attribute.REQUEST_MODEL))
+        model = _text(attributes.get(Attribute.RESPONSE_MODEL)) or _text(
+            attributes.get(Attribute.REQUEST_MODEL)
+        )
         tier = _text(attributes.get(Attribute.SERVICE_TIER)) or ""
         start, end = span.start_time or 0, span.end_time or 0
         tokens = _tokens(attributes)
@@ -155,7 +159,8 @@ class RollupProcessor(SpanProcessor):
             operation=_text(attributes.get(Attribute.OPERATION)) or "unknown",
             model=model or "",
             service_tier=tier,
-            ok=Attribute.ERROR_TYPE not in attributes and span.status.status_code is not trace.StatusCode.ERROR,
+            ok=Attribute.ERROR_TYPE not in attributes
+            and span.status.status_code is not trace.StatusCode.ERROR,
             duration_us=max(end - start, 0) // 1000,
             statuses=_texts(attributes.get(Attribute.ATTEMPT_STATUSES)),
             backoff_us=round(_number(attributes.get(Attribute.BACKOFF)) * 1e6),
@@ -215,10 +220,12 @@ def _text(value: object) -> str | None:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    return (
+        tuple(str(item) for item in value)
+        if isinstance(value, Sequence) and not isinstance(value, str)
+        else ()
+    )
 
 
 def _number(value: object) -> float:
     return value if isinstance(value, int | float) else 0
-
-

@@ -271,17 +271,28 @@ def _stage_values(usage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     insights = [row for row in calls if row["stage"] == Stage.INSIGHTS]
     return {
         **{column: _seconds(times.get(stage)) for stage, column in _STAGE_TIMES.items()},
-        "insights_generated_count": sum(row["calls"] - row["errors"] for row in insights) if insights else None,
-        "insights_tokens_used": _sum(insights, "input_tokens") + _sum(insights, "output_tokens") if insights else None,
+        "insights_generated_count": sum(row["calls"] - row["errors"] for row in insights)
+        if insights
+        else None,
+        "insights_tokens_used": _sum(insights, "input_tokens") + _sum(insights, "output_tokens")
+        if insights
+        else None,
         "insights_api_cost": to_dollars(costs[Stage.INSIGHTS]) if insights else None,
-        "cost_breakdown": json.dumps({stage: str(to_dollars(pico)) for stage, pico in sorted(costs.items())})
+        "cost_breakdown": json.dumps(
+            {stage: f"{to_dollars(pico):f}" for stage, pico in sorted(costs.items())}
+        )
         if calls
         else None,
     }
 
 
 def _project_files(
-    connection: Connection, analysis_id: int, mine: Sequence[Run], writable: Writable, key: bytes, totals: Totals
+    connection: Connection,
+    analysis_id: int,
+    mine: Sequence[Run],
+    writable: Writable,
+    key: bytes,
+    totals: Totals,
 ) -> int:
     """Update the files that are stored and free; return how many documents still wait for theirs."""
     table = _host.candidate_files
@@ -290,7 +301,9 @@ def _project_files(
         .where(table.c.analysis_id == analysis_id)
         .order_by(table.c.id)
     )
-    rows = [FileRow(*row) for row in connection.execute(query.with_for_update(skip_locked=True, key_share=True))]
+    rows = [
+        FileRow(*row) for row in connection.execute(query.with_for_update(skip_locked=True, key_share=True))
+    ]
     documents = _documents(connection, mine)
     expected = sum(row["outcome"] != DUPLICATE for row in documents)
     if not rows:

@@ -204,7 +204,11 @@ class RunRecorder:
     def alive(self) -> list[Snapshot]:
         """Return snapshots of all open fragments, changed or not: their heartbeat."""
         now, records = time.time_ns(), [_record(run) for run in self._open_runs()]
-        return [record.accumulator.snapshot(now) for record in records if record and not record.accumulator.is_closed]
+        return [
+            record.accumulator.snapshot(now)
+            for record in records
+            if record and not record.accumulator.is_closed
+        ]
 
     @property
     def has_open_runs(self) -> bool:
@@ -320,4 +324,6 @@ def _record(run: Run) -> _Record | None:
 def _interrupted(accumulator: Accumulator) -> Snapshot:
     opened = accumulator.facts.opened_at
     now = time.time_ns()
-    return accumulator.close(now, status=c.INTERRUPTED, ends_run=True, duration_us=max(now - opened, 0) // 1000)
+    return accumulator.close(
+        now, status=c.INTERRUPTED, ends_run=True, duration_us=max(now - opened, 0) // 1000
+    )

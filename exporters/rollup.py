@@ -115,7 +115,9 @@ def merge(snapshots: Iterable[Snapshot]) -> Rollup:
     fragments = newest(snapshots)
     if not fragments:
         raise ValueError("a run without fragments")
-    root = min(fragments, key=lambda fragment: (not fragment.is_root, fragment.opened_at, fragment.fragment_id))
+    root = min(
+        fragments, key=lambda fragment: (not fragment.is_root, fragment.opened_at, fragment.fragment_id)
+    )
     usage = _merge_usage(fragments)
     documents = _merge_documents(fragments)
     total = _total(usage)

@@ -130,7 +130,10 @@ class Spool:
             _replace(place / f"{snapshot.fragment_id}.json", snapshot.to_json())
             self._drop(snapshot.fragment_id)
         _log.error(
-            "telemetry could not store the rollup of run %s (%s); it is kept in %s", snapshot.run_id, reason, place
+            "telemetry could not store the rollup of run %s (%s); it is kept in %s",
+            snapshot.run_id,
+            reason,
+            place,
         )
 
     def pending(self) -> int:
@@ -222,7 +225,12 @@ class Spool:
         if not self._root.is_dir():
             return
         for path in sorted(self._root.iterdir()):
-            if path.is_dir() and path != self._directory and path.name not in _RESERVED and path.name[0] != ".":
+            if (
+                path.is_dir()
+                and path != self._directory
+                and path.name not in _RESERVED
+                and path.name[0] != "."
+            ):
                 yield path
 
 

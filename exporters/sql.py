@@ -133,7 +133,9 @@ def _store_fragment(connection: Connection, snapshot: Snapshot, totals: Totals) 
     if snapshot.interrupted:
         marked = table.update().where(mine, table.c.closed_at.is_(None), table.c.seq <= snapshot.seq)
         stored += connection.execute(
-            marked.where(table.c.interrupted_seq.is_distinct_from(table.c.seq)).values(interrupted_seq=table.c.seq)
+            marked.where(table.c.interrupted_seq.is_distinct_from(table.c.seq)).values(
+                interrupted_seq=table.c.seq
+            )
         ).rowcount
     return stored > 0
 

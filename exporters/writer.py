@@ -153,14 +153,14 @@ class Writer:
 
     def _pause(self) -> float | None:
         """Return for how many seconds nothing is due; None for as long as nobody wakes us."""
-        due = [retry.due for retry in (*self._projections.values(), *self._users.values())]
-        if self._recorder.has_open_runs or self._recorder.has_loose_ends:
-            due += [self._checkpoint_at, self._heartbeat_at]
+        due = [
+            max(retry.due, self._outage.due) for retry in (*self._projections.values(), *self._users.values())
+        ]
         if self._spool.due() or not self._recovered:
             due.append(self._outage.due)
-        if not due:
-            return None
-        return max(min(due) - time.monotonic(), 0.005, self._outage.due - time.monotonic() if not self._recorder.has_open_runs else 0)
+        if self._recorder.has_open_runs or self._recorder.has_loose_ends:
+            due += [self._checkpoint_at, self._heartbeat_at]
+        return max(min(due) - time.monotonic(), 0.005) if due else None
 
     def _save_changed(self) -> None:
         self._save(self._recorder.changed())
@@ -239,7 +239,9 @@ class Writer:
         if outcome is Projection.DONE:
             waiting.pop(row_id, None)
         else:
-            waiting[row_id].wait(LAST_RETRY_SECONDS if outcome is Projection.BUSY else LAST_PROJECTION_SECONDS)
+            waiting[row_id].wait(
+                LAST_RETRY_SECONDS if outcome is Projection.BUSY else LAST_PROJECTION_SECONDS
+            )
 
     def _project(self, analysis_id: int) -> Projection:
         engine = self._connect()

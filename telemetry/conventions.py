@@ -167,7 +167,18 @@ class Metric:
 
 
 _SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
-_BYTES: Final = (1_000, 10_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000)
+_BYTES: Final = (
+    1_000,
+    10_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+)
 _CHARACTERS: Final = (250, 500, 1_000, 2_000, 4_000, 6_000, 8_000, 12_000, 16_000, 24_000, 50_000)
 _SCORES: Final = (0.1, 0.2, 0.3, 0.4, 0.4999, 0.6, 0.6999, 0.8, 0.9, 1)
 
@@ -176,7 +187,12 @@ RUNS: Final = Metric(
 )
 RUNS_ACTIVE: Final = Metric("analysis.runs.active", "gauge", "{run}", "Runs open in this process.", ("kind",))
 RUN_DURATION: Final = Metric(
-    "analysis.run.duration", "histogram", "s", "Time from a run's start to its end.", ("kind", "status"), _SECONDS
+    "analysis.run.duration",
+    "histogram",
+    "s",
+    "Time from a run's start to its end.",
+    ("kind", "status"),
+    _SECONDS,
 )
 QUEUE_WAIT: Final = Metric(
     "analysis.run.queue_wait",
@@ -257,7 +273,11 @@ SPOOL_OLDEST: Final = Metric(
     "telemetry.spool.oldest_age", "gauge", "s", "Age of the oldest snapshot waiting for the database."
 )
 SPOOL_SHED: Final = Metric(
-    "telemetry.spool.shed", "counter", "{snapshot}", "Snapshots or document lists shed at the spool's cap.", ("what",)
+    "telemetry.spool.shed",
+    "counter",
+    "{snapshot}",
+    "Snapshots or document lists shed at the spool's cap.",
+    ("what",),
 )
 SPOOL_DEAD: Final = Metric(
     "telemetry.spool.dead", "gauge", "{snapshot}", "Snapshots the database refuses, set aside."
@@ -274,17 +294,35 @@ WRITER_FAILURES: Final = Metric(
     "telemetry.writer.failures", "counter", "{failure}", "Writer transactions that failed.", ("transaction",)
 )
 VALUES_COERCED: Final = Metric(
-    "telemetry.values.coerced", "counter", "{value}", "Values cut or dropped to fit their column.", ("column",)
+    "telemetry.values.coerced",
+    "counter",
+    "{value}",
+    "Values cut or dropped to fit their column.",
+    ("column",),
 )
 INTERNAL_ERRORS: Final = Metric(
-    "telemetry.internal_errors", "counter", "{error}", "Errors of ours that the host never saw.", ("component",)
+    "telemetry.internal_errors",
+    "counter",
+    "{error}",
+    "Errors of ours that the host never saw.",
+    ("component",),
 )
 
 METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """All metrics, in the order in which they stand above."""
 
 TRANSACTIONS: Final = ("rollup", "projection", "user")
-COMPONENTS: Final = ("api", "processor", "recorder", "openai", "pricing", "spool", "writer", "metrics", "setup")
+COMPONENTS: Final = (
+    "api",
+    "processor",
+    "recorder",
+    "openai",
+    "pricing",
+    "spool",
+    "writer",
+    "metrics",
+    "setup",
+)
 TOKEN_KINDS: Final = ("input", "output", "cached", "reasoning")
 
 DEFAULT_COUNTERS: Final = ("app_retries", "json_fallbacks")

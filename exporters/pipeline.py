@@ -1,0 +1,178 @@
+"""Everything between an ended span and a row, put together: recorder, processor, metrics, spool and writer of one process.
+
+``telemetry.setup`` finds :class:`Pipeline` through the entry point group ``analysis_telemetry_pipeline``, so that ``telemetry`` imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import secrets
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+from telemetry import conventions as c
+from telemetry._context import install, recorder, suppressed
+from telemetry._guard import guarded, reset_internal_errors
+from telemetry.pricing import Pricer, list_price
+from telemetry.settings import Settings
+
+from .metrics import Metrics
+from .processor import RollupProcessor
+from .recorder import RunRecorder
+from .snapshot import Snapshot
+from .spool import Spool
+
+if TYPE_CHECKING:
+    from .prometheus import Listener
+    from .writer import Writer
+
+_log = logging.getLogger("telemetry")
+
+
+class Pipeline:
+    """The parts of one process, from spans to rows and metrics."""
+
+    def __init__(self, settings: Settings, price: Pricer = list_price) -> None:
+        """Put the parts together; nothing runs before :meth:`start`.
+
+        Raises:
+            ValueError: when TELEMETRY_DATABASE_URL cannot be used.
+            ImportError: when the extra ``sql`` or ``prometheus`` is missing that a setting asks for.
+        """
+        self.settings = settings = _with_key(settings)
+        self.metrics = Metrics(settings)
+        self.spool = Spool(settings, self.metrics.totals)
+        self.recorder = RunRecorder(settings, self.metrics, self.spool.process_id, self._save, self._wake)
+        self.processor = RollupProcessor(self.recorder, self.metrics, price)
+        self.writer = _writer(self) if settings.database_url else None
+        self.listener = _listener(self) if settings.metrics_port is not None else None
+        self._is_open = False
+        self._listeners: list[Callable[[Snapshot], None]] = []
+
+    def on_end(self, listener: Callable[[Snapshot], None]) -> None:
+        """Call ``listener`` with the final snapshot of every fragment that ends in this process (for tests)."""
+        self._listeners.append(listener)
+
+    def start(self, tracer_provider: TracerProvider, meter_provider: object = None) -> None:
+        """Listen to ``tracer_provider``, register the metrics, and let runs report here."""
+        tracer_provider.add_span_processor(self.processor)
+        self._register_metrics(meter_provider)
+        install(self.recorder)
+        self._is_open = True
+        _after_fork_in_child(self)
+        atexit.register(self.shutdown)
+        self._start_listener()
+        if self.writer is not None and self.spool.has_strangers():
+            self.writer.wake()
+
+    def shutdown(self, seconds: float | None = None) -> bool:
+        """Close what is open, deliver what waits for at most ``seconds`` (default: the setting), and stop.
+
+        Returns:
+            Whether everything reached the database; what did not stays in the spool for the next process.
+        """
+        if not self._is_open:
+            return True
+        self._is_open = False
+        atexit.unregister(self.shutdown)
+        self.recorder.interrupt()
+        if recorder() is self.recorder:
+            install(None)
+        delivered = True
+        if self.writer is not None:
+            delivered = self.writer.drain(self.settings.shutdown_seconds if seconds is None else seconds)
+        with guarded("spool"):
+            self.spool.close()
+        if self.listener is not None:
+            self.listener.stop()
+        return delivered
+
+    def host_committed(self) -> None:
+        """Say that the host committed a transaction of its own."""
+        if self.writer is not None:
+            self.writer.host_committed()
+
+    def after_fork(self) -> None:
+        """Become the pipeline of a forked child: empty, with a directory, threads and connections of its own."""
+        reset_internal_errors()
+        self.spool.after_fork()
+        self.recorder.after_fork(self.spool.process_id)
+        if self.writer is not None:
+            self.writer.after_fork()
+        if self.listener is not None:
+            self.listener.after_fork()
+
+    def _register_metrics(self, provider: object) -> None:
+        if not isinstance(provider, MeterProvider):
+            return
+        for metric, read in (
+            (c.SPOOL_PENDING, self.spool.pending),
+            (c.SPOOL_OLDEST, self.spool.oldest_age),
+            (c.SPOOL_DEAD, self.spool.dead),
+        ):
+            self.metrics.gauge(metric, read)
+        if self.listener is not None:
+            self.listener.register(provider)
+        self.metrics.register(provider)
+
+    def _save(self, snapshot: Snapshot) -> None:
+        if snapshot.is_closed:
+            for listener in self._listeners:
+                listener(snapshot)
+        if self.writer is not None:
+            self.spool.put(snapshot)
+
+    def _wake(self) -> None:
+        if self.writer is not None:
+            self.writer.wake()
+        else:
+            self.recorder.changed()
+        self._start_listener()
+
+    @guarded("metrics")
+    def _start_listener(self) -> None:
+        if self.listener is not None and self.listener.port is None:
+            with suppressed():
+                self.listener.start()
+
+
+def _with_key(settings: Settings) -> Settings:
+    if settings.hmac_key:
+        return settings
+    if settings.database_url:
+        _log.warning(
+            "TELEMETRY_HMAC_KEY is not set: documents are counted, but not matched with the rows of candidate_files"
+        )
+    return replace(settings, hmac_key=secrets.token_hex())
+
+
+def _writer(pipeline: Pipeline) -> Writer:
+    from .writer import Writer
+
+    return Writer(pipeline.settings, pipeline.recorder, pipeline.spool, pipeline.metrics)
+
+
+def _listener(pipeline: Pipeline) -> Listener:
+    from .prometheus import Listener
+
+    return Listener(pipeline.settings, pipeline.spool.publish_port)
+
+
+def _after_fork_in_child(pipeline: Pipeline) -> None:
+    """Call :meth:`Pipeline.after_fork` in children, for as long as the pipeline lives."""
+    reference = weakref.ref(pipeline)
+
+    def forked() -> None:
+        alive = reference()
+        if alive is not None and alive._is_open:
+            with guarded("setup"):
+                alive.after_fork()
+
+    os.register_at_fork(after_in_child=forked)

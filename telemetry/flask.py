@@ -1,0 +1,135 @@
+"""The Flask extension: one line in the application, or two with the factory pattern.
+
+Usage::
+
+    from telemetry.flask import Telemetry
+
+    Telemetry(app, engine=lambda: db.engine)
+
+It reads TELEMETRY_* from the environment and from ``app.config``, takes the database from the application's own engine and the hash key from its SECRET_KEY, and instruments
+Flask. It never keeps a reference to the application.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+import flask
+
+from ._guard import guarded
+from .settings import Settings, SettingsError
+from .setup import pipeline, setup_telemetry
+
+_log = logging.getLogger("telemetry")
+
+EXTENSION = "telemetry"
+"""Key in ``app.extensions``."""
+
+
+class Telemetry:
+    """Observability for a Flask application."""
+
+    def __init__(self, app: flask.Flask | None = None, **options: Any) -> None:
+        """Remember ``options`` (see :meth:`init_app`); with ``app``, initialise it at once."""
+        self._options = options
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(
+        self, app: flask.Flask, *, engine: Any = None, current_user_id: Callable[[], int | None] | None = None
+    ) -> None:
+        """Set telemetry up for ``app``.
+
+        Args:
+            app: the application.
+            engine: the application's SQLAlchemy engine, or a callable that returns it inside the application context. Default: TELEMETRY_DATABASE_URL, else Flask-SQLAlchemy's engine.
+            current_user_id: returns the id of the user of the current request. Default: Flask-Login's.
+        """
+        self.engine = engine = self._options.get("engine") if engine is None else engine
+        app.extensions[EXTENSION] = self
+        with guarded("setup"):
+            settings = _settings(app, engine)
+            if settings is None or setup_telemetry(settings) is None:
+                return
+            _instrument(app)
+            _listen_to_commits()
+
+
+def _settings(app: flask.Flask, engine: Any) -> Settings | None:
+    try:
+        settings = Settings.load(config=app.config)
+        if not settings.database_url:
+            settings = Settings.load(config=app.config, database_url=database_url(app, engine))
+        if not settings.hmac_key:
+            settings = _with_key(settings, app.config.get("SECRET_KEY"))
+    except SettingsError as error:
+        _log.error("telemetry is off: %s", error)
+        return None
+    return settings
+
+
+def _with_key(settings: Settings, secret: Any) -> Settings:
+    """Derive the hash key from the application's secret, so that all its processes have the same."""
+    from dataclasses import replace
+
+    if not secret:
+        return settings
+    raw = secret.encode() if isinstance(secret, str) else bytes(secret)
+    return replace(
+        settings, hmac_key=hmac.new(raw, b"analysis-telemetry documents", hashlib.sha256).hexdigest()
+    )
+
+
+def database_url(app: flask.Flask, engine: Any = None) -> str:
+    """Return the URL of the database that telemetry shares with ``app``; empty when it has none."""
+    if url := os.environ.get("TELEMETRY_DATABASE_URL") or app.config.get("TELEMETRY_DATABASE_URL"):
+        return str(url)
+    engine = engine or getattr(app.extensions.get(EXTENSION), "engine", None)
+    if engine is None and "sqlalchemy" not in app.extensions:
+        return ""
+    with app.app_context():
+        found = (
+            app.extensions["sqlalchemy"].engine
+            if engine is None
+            else engine()
+            if callable(engine)
+            else engine
+        )
+    return str(found.url.render_as_string(hide_password=False))
+
+
+def _instrument(app: flask.Flask) -> None:
+    try:
+        from opentelemetry.instrumentation.flask import FlaskInstrumentor
+    except ImportError as error:
+        _log.warning("telemetry does not see requests: install analysis-telemetry[flask] (%s)", error)
+        return
+    if not getattr(app, "_is_instrumented_by_opentelemetry", False):
+        FlaskInstrumentor().instrument_app(app)
+
+
+_listening = False
+
+
+def _listen_to_commits() -> None:
+    """Let the writer know when the application commits: a row it waits for may be there."""
+    global _listening
+    if _listening:
+        return
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session
+
+    event.listen(Session, "after_commit", _committed)
+    _listening = True
+
+
+def _committed(_: Any) -> None:
+    with guarded("writer"):
+        current = pipeline()
+        if current is not None:
+            current.host_committed()

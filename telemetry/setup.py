@@ -1,0 +1,181 @@
+"""One door for every way in: ``setup_telemetry()`` in code, the Flask extension, and ``opentelemetry-instrument``.
+
+What it does, in this order:
+
+* reads the settings; a wrong one switches telemetry off, says so, and leaves the application alone;
+* takes the tracer provider that is there, or configures OpenTelemetry from ``OTEL_*``, with sanitised export;
+* lets it record what its sampler drops, and attaches the pipeline that keeps the rollups;
+* instruments OpenAI, SQLAlchemy and threads, so that every call finds its run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from opentelemetry import metrics, trace
+
+from ._guard import guarded
+from .settings import Settings, SettingsError
+
+PIPELINE_GROUP: Final = "analysis_telemetry_pipeline"
+
+_INSTRUMENTORS: Final = (
+    ("opentelemetry.instrumentation.genai.openai", "OpenAIInstrumentor", "openai"),
+    ("opentelemetry.instrumentation.sqlalchemy", "SQLAlchemyInstrumentor", "sqlalchemy"),
+    ("opentelemetry.instrumentation.threading", "ThreadingInstrumentor", "threading"),
+)
+"""Module, class, and the library without which there is nothing to instrument."""
+
+_log = logging.getLogger("telemetry")
+_pipeline: Any = None
+
+
+def setup_telemetry(settings: Settings | None = None) -> Any:
+    """Set telemetry up for this process, once; later calls return what the first one made.
+
+    Args:
+        settings: default: read from the environment.
+
+    Returns:
+        The pipeline; None when telemetry is off, for a reason that was logged.
+    """
+    if _pipeline is not None:
+        return _pipeline
+    with guarded("setup"):
+        try:
+            settings = settings or Settings.load()
+        except SettingsError as error:
+            _log.error("telemetry is off: %s", error)
+            return None
+        if not settings.enabled:
+            _log.info("telemetry is off: TELEMETRY_ENABLED is false")
+            return None
+        return _set_up(settings)
+    return None
+
+
+def attach(provider: Any, settings: Settings, *, meter_provider: Any = None, **parts: Any) -> Any:
+    """Attach a pipeline to ``provider``, an SDK ``TracerProvider`` that somebody else may have made; return it.
+
+    Args:
+        provider: its sampler is wrapped, so that totals do not depend on sampling.
+        settings: of the pipeline.
+        meter_provider: where the metrics are registered; without one there are none.
+        parts: passed on to the pipeline.
+
+    Raises:
+        LookupError: when the distribution is not installed, so that its entry points cannot be found.
+    """
+    from .sampling import record_all
+
+    pipeline = _load_pipeline()(settings, **parts)
+    record_all(provider)
+    pipeline.start(provider, meter_provider)
+    return pipeline
+
+
+def shutdown(seconds: float | None = None) -> bool:
+    """End telemetry in this process: close runs, deliver for at most ``seconds``; return whether all was delivered."""
+    global _pipeline
+    pipeline, _pipeline = _pipeline, None
+    return True if pipeline is None else bool(pipeline.shutdown(seconds))
+
+
+def pipeline() -> Any:
+    """Return what :func:`setup_telemetry` made; None while telemetry is off."""
+    return _pipeline
+
+
+def pre_instrument() -> None:
+    """Hook of ``opentelemetry-instrument``: runs before any tracer exists, whoever configured the provider."""
+    with guarded("setup"):
+        provider = _sdk_provider()
+        if provider is None:
+            return
+        from .sampling import record_all
+
+        record_all(provider)
+        if Settings.load().database_url:
+            setup_telemetry()
+
+
+def instrument() -> None:
+    """Instrument what is installed of OpenAI, SQLAlchemy and threads; each failure is one line, and leaves the others working."""
+    from . import openai
+
+    for module, name, library in _INSTRUMENTORS:
+        _instrument(module, name, library)
+    openai.instrument()
+
+
+def _set_up(settings: Settings) -> Any:
+    global _pipeline
+    provider = _sdk_provider()
+    if provider is None:
+        provider = _configure(settings)
+    else:
+        _warn_of_foreign_export(provider)
+    try:
+        _pipeline = attach(provider, settings, meter_provider=metrics.get_meter_provider())
+    except (ImportError, LookupError, ValueError) as error:
+        _log.error("telemetry is off: %s", error)
+        return None
+    instrument()
+    return _pipeline
+
+
+def _configure(settings: Settings) -> Any:
+    from .configurator import TelemetryConfigurator
+
+    TelemetryConfigurator(settings).configure()
+    return trace.get_tracer_provider()
+
+
+def _sdk_provider() -> Any:
+    """Return the global provider if the SDK made it; None while nobody has set one."""
+    try:
+        from opentelemetry.sdk.trace import TracerProvider
+    except ImportError:
+        return None
+    provider = trace.get_tracer_provider()
+    return provider if isinstance(provider, TracerProvider) else None
+
+
+def _load_pipeline() -> Callable[..., Any]:
+    found = list(entry_points(group=PIPELINE_GROUP))
+    if not found:
+        raise LookupError(
+            "analysis-telemetry is not installed in this environment: pip install it, a path alone is not enough"
+        )
+    pipeline_class: Callable[..., Any] = found[0].load()
+    return pipeline_class
+
+
+def _instrument(module: str, name: str, library: str) -> None:
+    try:
+        instrumentor = getattr(import_module(module), name)()
+    except ImportError as error:
+        _log.debug("telemetry does not see %s: %s", library, error)
+        return
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return
+    try:
+        # The declared bounds lag behind: SQLAlchemy 2.1 is refused, and works.
+        instrumentor.instrument(skip_dep_check=True)
+    except Exception as error:
+        _log.warning("telemetry does not see %s: %s failed (%s)", library, name, error)
+
+
+def _warn_of_foreign_export(provider: Any) -> None:
+    """Say once what we cannot promise: spans that somebody else's exporters send are not sanitised."""
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
+    processors = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
+    if any(isinstance(processor, BatchSpanProcessor | SimpleSpanProcessor) for processor in processors):
+        _log.warning(
+            "telemetry joined a tracer provider that exports spans by itself: they are not sanitised"
+        )
