@@ -372,8 +372,13 @@ class OwnAsyncSend(httpx2.AsyncClient):
 @every_client
 def test_custom_http_client(standin: StandIn, spans: InMemorySpanExporter, client: Client, own: bool) -> None:
     """Attempts through the host's HTTP client count once, also when its class overrides ``send``."""
-    standin.faults([{**LIMITED, "first_attempts": 1}])
     kinds = {"sync": (httpx2.Client, OwnSend), "async": (httpx2.AsyncClient, OwnAsyncSend)}
+    drive(
+        client, CHAT, standin.url, http_client=kinds[client][False]()
+    )  # the base class is wrapped from here
+    spans.clear()
+    standin.clear()
+    standin.faults([{**LIMITED, "first_attempts": 1}])
     drive(client, CHAT, standin.url, http_client=kinds[client][own]())
     assert told(only(spans))[Attribute.ATTEMPT_STATUSES] == ("429", "200") == statuses(standin)
 
@@ -435,6 +440,18 @@ def test_call_while_a_stream_is_open(standin: StandIn, spans: InMemorySpanExport
         if span.instrumentation_scope
     }
     assert by_scope == {GENAI_SCOPE: ("429", "200"), OPENAI_SCOPE: ("200",)}
+
+
+def test_span_with_attempts_is_left_alone(
+    standin: StandIn, spans: InMemorySpanExporter, provider: TracerProvider
+) -> None:
+    """An official span takes the attempts of one call; a second call below it gets a span of ours."""
+    standin.faults([{**LIMITED, "first_total": 1}])
+    with provider.get_tracer(GENAI_SCOPE).start_as_current_span("chat"):
+        drive("sync", POST, standin.url)
+        drive("sync", POST, standin.url)
+    second, first = (told(span)[Attribute.ATTEMPT_STATUSES] for span in spans.get_finished_spans())
+    assert (first, second) == (("429", "200"), ("200",))
 
 
 def test_span_of_ours_covers_the_call(
