@@ -1,6 +1,7 @@
 """The state of one fragment while its process works on it: what happened, added up as it happens.
 
-Pure arithmetic under one short lock; no I/O, no SDK, no call into user code. :meth:`Accumulator.snapshot` gives the absolute state at any time.
+Pure arithmetic under one short lock; no I/O, no SDK, no call into user code. :meth:`Accumulator.snapshot`
+gives the absolute state at any time.
 """
 
 from __future__ import annotations
@@ -120,7 +121,10 @@ class Accumulator:
     """Adds up one fragment. Every method may be called from any thread."""
 
     def __init__(self, facts: Snapshot) -> None:
-        """Start from ``facts``: a snapshot that says whose fragment this is and when it opened; sums are empty."""
+        """Start from ``facts``.
+
+        A snapshot that says whose fragment this is and when it opened; sums are empty.
+        """
         self._lock = threading.Lock()
         self._facts = facts
         self._usage: dict[UsageKey, Usage] = {}
@@ -208,7 +212,7 @@ class Accumulator:
             self._changed = True
 
     def update(self, **facts: object) -> None:
-        """Take over facts that changed: ``analysis_id``, ``trace_id``, …"""
+        """Take over facts that changed, such as ``analysis_id``."""
         with self._lock:
             self._facts = replace(self._facts, **facts)  # type: ignore[arg-type]
             self._changed = True
@@ -219,7 +223,7 @@ class Accumulator:
             return self._snapshot(now_ns)
 
     def close(self, now_ns: int, **facts: object) -> Snapshot:
-        """End the fragment with its last ``facts`` (``status``, ``ends_run``, ``duration_us`` …) and return its final state."""
+        """End the fragment with its last ``facts`` (its ``status``, …) and return its final state."""
         with self._lock:
             self._facts = replace(self._facts, closed_at=now_ns, **facts)  # type: ignore[arg-type]
             self._sealed = True

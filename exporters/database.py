@@ -1,4 +1,7 @@
-"""The writer's own way to the database: its engine, its transactions, and values made to fit their columns."""
+"""The writer's own way to the database.
+
+Its engine, its transactions, and values made to fit their columns.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ from telemetry import conventions as c
 from .totals import Totals
 
 LOCK_TIMEOUT_MS: Final = 200
-"""Longest wait for a lock on a host row: below PostgreSQL's deadlock_timeout, so the host is never the victim."""
+"""Longest wait for a lock on a host row.
+
+Below PostgreSQL's deadlock_timeout, so the host is never the victim.
+"""
 SQLITE_BUSY_SECONDS: Final = 5.0
 
 PERMANENT: Final = (DataError, IntegrityError, NotSupportedError)
@@ -126,29 +132,31 @@ def fit(table: sa.Table, values: Mapping[str, Any], totals: Totals) -> dict[str,
 def _fit(kind: Any, value: Any) -> Any:
     if value is None:
         return None
-    if isinstance(kind, sa.String) and isinstance(value, str):
-        return value.replace("\0", "")[: kind.length]
-    if isinstance(kind, sa.Integer) and isinstance(value, int | float):
+    if isinstance(kind, sa.String):
+        return str(value).replace("\0", "")[: kind.length]
+    if isinstance(kind, sa.Integer):
         return _fit_integer(kind, value)
-    if isinstance(kind, sa.Numeric) and isinstance(value, int | float | Decimal):
+    if isinstance(kind, sa.Numeric):
         return _fit_numeric(kind, value)
     return value
 
 
 def _fit_integer(kind: sa.Integer, value: float) -> int | None:
-    if isinstance(value, float) and not math.isfinite(value):
+    if not math.isfinite(value):
         return None
     bound = 2**63 - 1 if isinstance(kind, sa.BigInteger) else 2**31 - 1
     return max(min(int(value), bound), -bound)
 
 
-def _fit_numeric(kind: sa.Numeric[Any], value: float | Decimal) -> Any:
+def _fit_numeric(kind: sa.Numeric[Any], value: float | Decimal) -> float | Decimal | None:
     if not math.isfinite(value):
         return None
-    if kind.precision is None or kind.scale is None:
+    if not kind.precision or not kind.scale:
         return value
-    bound = Decimal(10) ** (kind.precision - kind.scale) - Decimal(1).scaleb(-kind.scale)
-    return max(min(value, bound), -bound) if abs(value) > bound else value
+    bound: Decimal = Decimal(10) ** (kind.precision - kind.scale) - Decimal(1).scaleb(-kind.scale)
+    if abs(value) <= bound:
+        return value
+    return bound if value > 0 else -bound
 
 
 def to_datetime(epoch_ns: int | None) -> datetime | None:

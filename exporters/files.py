@@ -1,4 +1,7 @@
-"""Which stored file is which document: by the id the application told, else by the hash of its name, its size, and its place among its namesakes."""
+"""Which stored file is which document.
+
+By the id the application told, else by the hash of its name, its size, and its place among its namesakes.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class Matched:
     error_type: str | None = None
 
     def add(self, document: Mapping[str, Any]) -> None:
-        """Add what one run knows: times add up, for the rest the first that knows wins, and a score or failure beats silence."""
+        """Add what one run knows.
+
+        Times add up, for the rest the first that knows wins, and a score or failure beats silence.
+        """
         self.characters = document["characters"] if self.characters is None else self.characters
         self.type = self.type or document["type"]
         self.chunks = document["chunk_count"] if self.chunks is None else self.chunks

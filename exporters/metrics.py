@@ -1,7 +1,8 @@
 """The instruments of ``telemetry.conventions``, fed from the same calls and documents as the rollup.
 
-Counters and gauges are observable: they read the process's :class:`~exporters.totals.Totals` when somebody scrapes or pushes, so a forked child starts at
-zero. Histograms are recorded with the context of the span that ended, so that their exemplars lead to its trace.
+Counters and gauges are observable: they read the process's :class:`~exporters.totals.Totals` when somebody
+scrapes or pushes, so a forked child starts at zero. Histograms are recorded with the context of the span
+that ended, so that their exemplars lead to its trace.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Metrics:
 
     def headroom(self, model: str, limit: str, share: float) -> None:
         """Keep the share of a rate limit that was left."""
-        self.totals.set(c.OPENAI_HEADROOM, round(share * 10_000), model=model or c.OTHER, limit=limit)
+        self.totals.put(c.OPENAI_HEADROOM, round(share * 10_000), model=model or c.OTHER, limit=limit)
 
     def run_ended(self, rollup: Rollup, context: Context) -> None:
         """Add a run that this process, its root, has ended."""

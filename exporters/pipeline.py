@@ -1,6 +1,7 @@
-"""Everything between an ended span and a row, put together: recorder, processor, metrics, spool and writer of one process.
+"""Everything between an ended span and a row: recorder, processor, metrics, spool and writer of a process.
 
-``telemetry.setup`` finds :class:`Pipeline` through the entry point group ``analysis_telemetry_pipeline``, so that ``telemetry`` imports nothing of ours.
+``telemetry.setup`` finds :class:`Pipeline` through the entry point group ``analysis_telemetry_pipeline``,
+so that ``telemetry`` imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Pipeline:
         self._listeners: list[Callable[[Snapshot], None]] = []
 
     def on_end(self, listener: Callable[[Snapshot], None]) -> None:
-        """Call ``listener`` with the final snapshot of every fragment that ends in this process (for tests)."""
+        """Call ``listener`` with the final snapshot of every fragment that ends here (for tests)."""
         self._listeners.append(listener)
 
     def start(self, tracer_provider: TracerProvider, meter_provider: object = None) -> None:
@@ -100,7 +101,10 @@ class Pipeline:
             self.writer.host_committed()
 
     def after_fork(self) -> None:
-        """Become the pipeline of a forked child: empty, with a directory, threads and connections of its own."""
+        """Become the pipeline of a forked child.
+
+        Empty, with a directory, threads and connections of its own.
+        """
         reset_internal_errors()
         self.spool.after_fork()
         self.recorder.after_fork(self.spool.process_id)
@@ -148,7 +152,7 @@ def _with_key(settings: Settings) -> Settings:
         return settings
     if settings.database_url:
         _log.warning(
-            "TELEMETRY_HMAC_KEY is not set: documents are counted, but not matched with the rows of candidate_files"
+            "TELEMETRY_HMAC_KEY is not set: documents are counted, but not matched with their candidate_files"
         )
     return replace(settings, hmac_key=secrets.token_hex())
 

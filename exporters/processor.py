@@ -1,7 +1,8 @@
 """The span processor that turns spans into the rollup of their run.
 
-``on_start`` finds the run in the Context and the stage of the span; ``on_end`` adds stage times and OpenAI calls to the run's accumulator. Neither does I/O, and no
-exception of ours gets out: the SDK would hand it to the application.
+``on_start`` finds the run in the Context and the stage of the span; ``on_end`` adds stage times and OpenAI
+calls to the run's accumulator. Neither does I/O, and no exception of ours gets out: the SDK would hand it
+to the application.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class _SpanState:
 
 
 class RollupProcessor(SpanProcessor):
-    """Feeds runs (:class:`~exporters.recorder.RunRecorder`) and :class:`~exporters.metrics.Metrics` from ended spans."""
+    """Feeds the runs of a recorder, and the metrics, from spans that end."""
 
     def __init__(self, recorder: RunRecorder, metrics: Metrics, price: Pricer) -> None:
         """Feed ``recorder`` and ``metrics``; ``price`` prices a call."""
@@ -205,7 +206,7 @@ def _tokens(attributes: Mapping[str, Any]) -> Tokens | None:
 
 def _exemplar(span: ReadableSpan) -> Context:
     """Return a context that names the span which ended: during ``on_end`` the current one is its parent's."""
-    return trace.set_span_in_context(trace.NonRecordingSpan(span.get_span_context()), otel_context.Context())
+    return trace.set_span_in_context(trace.NonRecordingSpan(span.context), otel_context.Context())
 
 
 def _exception_type(span: ReadableSpan) -> str | None:

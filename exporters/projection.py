@@ -1,7 +1,8 @@
 """T2 and T3: what the host's own rows show of its runs.
 
-Short transactions that never wait while they hold a row of the host's: rows the host is busy with are skipped and come again later. Only columns that our migration
-added are written, and a row is written only while it is plainly the one the run was linked to: SQLite gives the ids of deleted rows to new ones.
+Short transactions that never wait while they hold a row of the host's: rows the host is busy with are
+skipped and come again later. Only columns that our migration added are written, and a row is written only
+while it is plainly the one the run was linked to: SQLite gives the ids of deleted rows to new ones.
 """
 
 from __future__ import annotations
@@ -203,7 +204,10 @@ def _update(
 
 
 def analysis_values(mine: Sequence[Run], usage: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what an ``analyses`` row shows: the sums of all its runs, and the documents and scores of the latest analysis."""
+    """Return what an ``analyses`` row shows.
+
+    The sums of all its runs, and the documents and scores of the latest analysis.
+    """
     return {**_run_values(mine), **_latest_values(mine), **_stage_values(list(usage))}
 
 
@@ -305,9 +309,8 @@ def _project_files(
         FileRow(*row) for row in connection.execute(query.with_for_update(skip_locked=True, key_share=True))
     ]
     documents = _documents(connection, mine)
-    expected = sum(row["outcome"] != DUPLICATE for row in documents)
     if not rows:
-        return expected
+        return len([row for row in documents if row["outcome"] != DUPLICATE])
     changes = [
         {"row_id": found.row_id, **fit(table, writable.only(table, _file_values(found)), totals)}
         for found in match(rows, documents, key)
@@ -364,11 +367,13 @@ def _user_values(connection: Connection, user_id: int) -> dict[str, Any]:
 
 
 def _cost(rows: Iterable[Mapping[str, Any]]) -> int:
-    return sum(row["cost_pico"] if row["repriced_pico"] is None else row["repriced_pico"] for row in rows)
+    return sum(
+        int(row["cost_pico"] if row["repriced_pico"] is None else row["repriced_pico"]) for row in rows
+    )
 
 
 def _sum(rows: Iterable[Mapping[str, Any]], name: str) -> int:
-    return sum(row[name] for row in rows)
+    return sum(int(row[name]) for row in rows)
 
 
 def _average(total: int | None, count: int) -> int | None:

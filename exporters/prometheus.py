@@ -45,7 +45,8 @@ class Listener:
         except OSError as error:
             self._failed = True
             _log.warning(
-                "telemetry has no metrics listener: TELEMETRY_METRICS_PORT=%s on %s cannot be bound (%s); 0 takes any free port",
+                "telemetry has no metrics listener: TELEMETRY_METRICS_PORT=%s on %s cannot be bound (%s);"
+                " 0 takes any free port",
                 wanted,
                 self._settings.metrics_host,
                 error.strerror,

@@ -1,7 +1,7 @@
 """Keeps the fragments of this process: opens them, closes them, and hands their snapshots on.
 
-The state of a run hangs on its handle; there is no table of runs. A weak set of open handles serves the checkpoints, and the few fragments without a handle
-(late calls, orphans) are held until they are saved.
+The state of a run hangs on its handle; there is no table of runs. A weak set of open handles serves the
+checkpoints, and the few fragments without a handle (late calls, orphans) are held until they are saved.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class RunRecorder:
         if record is None:
             return
         span = run.span.get_span_context()
-        facts = {
+        facts: dict[str, object] = {
             "status": run.status,
             "analysis_id": run.analysis_id,
             "candidates": run.candidates,
@@ -153,7 +153,10 @@ class RunRecorder:
         self._metrics.totals.add(c.ERRORS, 1, stage=stage or c.Stage.UNATTRIBUTED, type=error_type)
 
     def accumulator_for(self, run: Run, started_ns: int) -> Accumulator | None:
-        """Return where a span of ``run`` that started at ``started_ns`` counts; None when the run ended too long ago."""
+        """Return where a span of ``run`` that started at ``started_ns`` counts.
+
+        None when the run ended too long ago.
+        """
         record = _record(run)
         if record is None:
             return None
@@ -189,7 +192,7 @@ class RunRecorder:
         return self._orphans[day]
 
     def changed(self) -> list[Snapshot]:
-        """Return snapshots of all fragments that changed since they were last saved, and let go of what is complete."""
+        """Return snapshots of all fragments that changed since they were last saved."""
         now = time.time_ns()
         with self._lock:
             loose = self._loose
@@ -227,7 +230,10 @@ class RunRecorder:
             self.close(run)
 
     def after_fork(self, process_id: str) -> None:
-        """Forget the parent's fragments in a forked child, now ``process_id``; the parent goes on with them."""
+        """Forget the parent's fragments in a forked child, now ``process_id``.
+
+        The parent goes on with them.
+        """
         for run in list(self._open):
             record = _record(run)
             if record is not None and record.finalizer is not None:
@@ -295,7 +301,8 @@ class RunRecorder:
     def _abandon(self, accumulator: Accumulator) -> None:
         """Note that a handle was dropped without an end: by an exit, or by a mistake of the host's.
 
-        The garbage collector calls this, perhaps in a thread that holds any of our locks: it takes none. The writer, which ticks while a run is open, looks here.
+        The garbage collector calls this, perhaps in a thread that holds any of our locks: it takes none.
+        The writer, which ticks while a run is open, looks here.
         """
         self._left.append(accumulator)
 

@@ -1,7 +1,8 @@
 """From the fragments of a run to its rollup: pure arithmetic, whatever the order or repetition of arrival.
 
-``merge`` takes the newest snapshot of each fragment and returns what the tables hold. Money stays in integer pico-dollars and scores in
-ten-thousandths, so that sums of parts equal their whole on every database.
+``merge`` takes the newest snapshot of each fragment and returns what the tables hold. Money stays in
+integer pico-dollars and scores in ten-thousandths, so that sums of parts equal their whole on every
+database.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ def merge(snapshots: Iterable[Snapshot]) -> Rollup:
     """Merge the fragments of one run.
 
     Args:
-        snapshots: any number of snapshots of one run's fragments, in any order, repeated at will; only the newest of each counts.
+        snapshots: any number of snapshots of one run's fragments, in any order, repeated at will; only the
+            newest of each counts.
 
     Raises:
         ValueError: without a snapshot.
@@ -171,14 +173,17 @@ def _total(usage: dict[UsageKey, Usage]) -> Usage:
 
 
 def _add(counts: Iterable[dict[_K, int]]) -> Counter[_K]:
-    total: Counter[K] = Counter()
+    total: Counter[_K] = Counter()
     for count in counts:
         total.update(count)
     return total
 
 
 def _unfinished(fragments: Iterable[Snapshot]) -> int:
-    """Calls nobody saw the end of: left open by a fragment that is over, less those that ended in another one after all."""
+    """Calls nobody saw the end of.
+
+    Left open by a fragment that is over, less those that ended in another one after all.
+    """
     over = [fragment for fragment in fragments if fragment.is_closed or fragment.interrupted]
     left = sum(fragment.open_calls for fragment in over if fragment.interrupted or not _counts_late(fragment))
     late = sum(fragment.finished_late for fragment in over)
@@ -203,7 +208,7 @@ def _ended_at(fragments: Sequence[Snapshot]) -> int | None:
 
 
 def _duration(fragments: Sequence[Snapshot], root: Snapshot, ended_at: int | None) -> int | None:
-    """The root's own measure where it alone is the run, else the time between the first start and the last end."""
+    """Return the root's own measure where it alone is the run, else the time from its start to the last end."""
     if ended_at is None:
         return None
     if all(fragment is root or _counts_late(fragment) for fragment in fragments):

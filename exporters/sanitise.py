@@ -1,6 +1,7 @@
-"""What leaves the process as a span holds no personal data: no query string, no address, no message, no content.
+"""What leaves the process as a span holds no personal data: no query string, no address, no message.
 
-Spans are shared between processors, so they are rebuilt, never changed. The types of exceptions stay; messages and stack traces need TELEMETRY_EXCEPTION_MESSAGES.
+Spans are shared between processors, so they are rebuilt, never changed. The types of exceptions stay;
+messages and stack traces need TELEMETRY_EXCEPTION_MESSAGES.
 """
 
 from __future__ import annotations

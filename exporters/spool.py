@@ -1,4 +1,6 @@
-"""Rollups on their way to the database, on a local disk: a process that dies loses nothing up to its last snapshot.
+"""Rollups on their way to the database, on a local disk.
+
+A process that dies loses nothing up to its last snapshot.
 
 Layout, below TELEMETRY_SPOOL_DIR::
 
@@ -8,8 +10,9 @@ Layout, below TELEMETRY_SPOOL_DIR::
     <database>/dead/                       what the database refuses
     <database>/unreadable/                 what is no snapshot; set aside, never deleted
 
-One file per fragment, replaced by a rename: a reader sees the old state or the new one. There is no fsync: a power loss is not covered. A process keeps its
-``lock`` open and locked; whoever gets the lock of another directory knows that its process is gone, also across namespaces, and takes its files over.
+One file per fragment, replaced by a rename: a reader sees the old state or the new one. There is no fsync:
+a power loss is not covered. A process keeps its ``lock`` open and locked; whoever gets the lock of another
+directory knows that its process is gone, also across namespaces, and takes its files over.
 """
 
 from __future__ import annotations
@@ -112,7 +115,10 @@ class Spool:
         return sorted(due, key=lambda waiting: (not waiting.snapshot.is_closed, waiting.since))
 
     def delivered(self, snapshot: Snapshot) -> None:
-        """Note that the database has committed ``snapshot``; forget its fragment if that was the last word."""
+        """Note that the database has committed ``snapshot``.
+
+        Forget its fragment if that was the last word.
+        """
         with self._lock:
             waiting = self._waiting.get(snapshot.fragment_id)
             if waiting is None:
@@ -171,7 +177,10 @@ class Spool:
             self._directory, self._lock_file = None, None
 
     def after_fork(self) -> None:
-        """Start empty in a forked child. The parent's lock is not ours, and closing our copy of it does not release it."""
+        """Start empty in a forked child.
+
+        The parent's lock is not ours, and closing our copy of it does not release it.
+        """
         inherited = self._lock_file
         self._reset()
         if inherited is not None:

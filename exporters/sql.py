@@ -1,7 +1,7 @@
-"""T1, the first of the writer's three transactions: a snapshot becomes a fragment, and its run is derived anew.
+"""T1, the first of the writer's three transactions: a snapshot is stored, and its run derived anew.
 
-Only our own tables are touched. The run's row is locked *before* the fragments are read: two processes that deliver fragments of one run at the same time would
-otherwise each miss the other's.
+Only our own tables are touched. The run's row is locked *before* the fragments are read: two processes that
+deliver fragments of one run at the same time would otherwise each miss the other's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
 
 
 def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[Delivered]:
-    """Mark the open fragments of a dead process, of which perhaps only the database knows, as interrupted."""
+    """Mark the open fragments of a dead process as interrupted: perhaps only the database knows of them."""
     table = schema.fragments
     with transaction(engine) as connection:
         query = sa.select(table.c.state).where(table.c.process_id == process_id, table.c.closed_at.is_(None))
@@ -213,8 +213,8 @@ _RUN_SUMS = tuple(name for name in USAGE_SUMS if name in runs.c and name != "dur
 
 def error_details(errors: Iterable[tuple[tuple[str, str], int]]) -> str | None:
     """Return errors by stage and type as JSON, the most frequent first; None without any."""
-    rows = [{"stage": stage, "type": kind, "count": count} for (stage, kind), count in errors]
-    rows.sort(key=lambda row: (-row["count"], row["stage"], row["type"]))
+    ranked = sorted(errors, key=lambda entry: (-entry[1], entry[0]))
+    rows = [{"stage": stage, "type": kind, "count": count} for (stage, kind), count in ranked]
     return json.dumps(rows) if rows else None
 
 

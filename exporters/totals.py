@@ -1,7 +1,7 @@
 """Totals of this process since it started (or was forked), behind the counters and gauges of the metrics.
 
-Integers all the way, so that nothing is lost by adding; they become floats once, where a metric reader asks. A label with an open vocabulary is capped:
-what comes after the cap is ``other``.
+Integers all the way, so that nothing is lost by adding; they become floats once, where a metric reader
+asks. A label with an open vocabulary is capped: what comes after the cap is ``other``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Totals:
             key = tuple(self._capped(metric, name, labels[name]) for name in metric.labels)
             self._sums.setdefault(metric.name, Counter())[key] += amount
 
-    def set(self, metric: Metric, value: int, **labels: str) -> None:
+    def put(self, metric: Metric, value: int, **labels: str) -> None:
         """Set the value under ``labels`` (for gauges)."""
         with self._lock:
             key = tuple(self._capped(metric, name, labels[name]) for name in metric.labels)

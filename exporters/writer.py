@@ -1,7 +1,7 @@
-"""The thread that saves checkpoints and delivers snapshots to the database: one a process, started by the first run.
+"""The thread that saves checkpoints and delivers snapshots: one a process, started by its first run.
 
-It sleeps until something is due and, while no run is open and nothing waits, until it is woken. The database may be away for as long as it likes: snapshots stay
-in the spool, and the host never waits.
+It sleeps until something is due and, while no run is open and nothing waits, until it is woken. The
+database may be away for as long as it likes: snapshots stay in the spool, and the host never waits.
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ class Writer:
         if now - self._logged_at >= LOG_INTERVAL_SECONDS:
             self._logged_at = now
             _log.warning(
-                "telemetry cannot write to its database yet (%s); rollups wait in %s, the application goes on",
+                "telemetry cannot write to its database (%s); rollups wait in %s, the application goes on",
                 _reason(error),
                 self._spool.root,
             )
@@ -318,6 +318,9 @@ class _Timer:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of the driver's message: SQLAlchemy's own carries the statement and its values."""
+    """Return the first line of the driver's message.
+
+    SQLAlchemy's own carries the statement and its values.
+    """
     cause = getattr(error, "orig", None) or error
     return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}".strip(": ")

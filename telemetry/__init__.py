@@ -1,6 +1,7 @@
 """OpenTelemetry observability for applications that analyse documents with OpenAI.
 
-``import telemetry`` needs only ``opentelemetry-api`` and imports neither Flask nor the SDK; see :mod:`telemetry.api` for what each name does.
+``import telemetry`` needs only ``opentelemetry-api`` and imports neither Flask nor the SDK; see
+:mod:`telemetry.api` for what each name does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The run handle, its place in the OpenTelemetry Context, and the port through which it reports.
 
-Application code sees the handle through :mod:`telemetry.api`; :mod:`exporters` sees it here. Neither imports the other: a handle reports to the
-:class:`Recorder` that ``attach`` installed, and to nobody before that.
+Application code sees the handle through :mod:`telemetry.api`; :mod:`exporters` sees it here. Neither
+imports the other: a handle reports to the :class:`Recorder` that ``attach`` installed, and to nobody before
+that.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ DOCUMENT_KEY = context.create_key("analysis-telemetry-document")
 class Run:
     """One piece of work that spends money, as seen by this process.
 
-    A plain record: the verbs are in :class:`telemetry.api.RunHandle`. Two processes that work on the same run share ``run_id``; each has a
-    ``fragment_id`` of its own.
+    A plain record: the verbs are in :class:`telemetry.api.RunHandle`. Two processes that work on the same
+    run share ``run_id``; each has a ``fragment_id`` of its own.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Document:
         *,
         size: int | None = None,
         characters: int | None = None,
-        type: str | None = None,  # noqa: A002 - the word of the API
+        type: str | None = None,
         row_id: int | None = None,
     ) -> None:
         """Name a document by ``key`` (it never leaves the process but as a keyed hash)."""

@@ -5,8 +5,8 @@ Usage, as a context manager or as a decorator::
     with guarded("spool"):
         spool.put(snapshot)
 
-An error is counted by component and logged once an interval. Under test (``telemetry.testing``) it is raised instead, so that a swallowed error
-fails a test somewhere.
+An error is counted by component and logged once an interval. Under test (``telemetry.testing``) it is
+raised instead, so that a swallowed error fails a test somewhere.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def raise_internal_errors(on: bool) -> bool:
     return before
 
 
-class guarded:  # noqa: N801 - reads as a verb at its call sites
+class guarded:
     """Stop exceptions of ``component`` here; ``BaseException`` (exit, interrupt, cancellation) passes."""
 
     __slots__ = ("component",)

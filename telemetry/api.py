@@ -11,8 +11,9 @@ Usage::
                     doc.score(rank(file), out_of=100)
         run.link(analysis_id=save())
 
-Everything needs only ``opentelemetry-api``. Without the SDK, before set-up and (for all but runs) outside a run, every call here is a no-op, and no call
-ever raises an error of its own. Exceptions of the application pass through untouched; only their type is kept, never their text.
+Everything needs only ``opentelemetry-api``. Without the SDK, before set-up and (for all but runs) outside a
+run, every call here is a no-op, and no call ever raises an error of its own. Exceptions of the application
+pass through untouched; only their type is kept, never their text.
 """
 
 from __future__ import annotations
@@ -70,10 +71,11 @@ def _tracer() -> trace.Tracer:
 
 
 class RunHandle:
-    """A run that is open: end it with :meth:`finish`, :meth:`fail` or :meth:`cancel`, or use it as a context manager.
+    """A run that is open: a context manager, or to be ended by :meth:`finish`, :meth:`fail` or :meth:`cancel`.
 
-    The first of these calls ends the run; later ones do nothing. Leaving the ``with`` block ends it as completed, or by the exception that leaves it:
-    ``Exception`` as failed, ``SystemExit`` and ``KeyboardInterrupt`` as interrupted, a cancelled asyncio task as cancelled.
+    The first of these calls ends the run; later ones do nothing. Leaving the ``with`` block ends it as
+    completed, or by the exception that leaves it: ``Exception`` as failed, ``SystemExit`` and
+    ``KeyboardInterrupt`` as interrupted, a cancelled asyncio task as cancelled.
     """
 
     def __init__(self, run: Run | None, parent: Context) -> None:
@@ -102,7 +104,10 @@ class RunHandle:
         criteria: int | None = None,
         jd: tuple[int | None, int | None] | None = None,
     ) -> None:
-        """Say how large the run is, once that is known; ``jd`` is the job description's (bytes, characters)."""
+        """Say how large the run is, once that is known.
+
+        ``jd`` is the job description's (bytes, characters).
+        """
         with guarded("api"):
             if self._run is not None:
                 self._run.candidates = self._run.candidates if candidates is None else candidates
@@ -123,7 +128,10 @@ class RunHandle:
         self._end(CANCELLED)
 
     def leave(self) -> None:
-        """End this process's part but leave the run open: another process finishes it (see :meth:`carrier`)."""
+        """End this process's part but leave the run open.
+
+        Another process finishes it (see :meth:`carrier`).
+        """
         with guarded("api"):
             if self._run is not None:
                 self._run.finishes = False
@@ -176,7 +184,10 @@ def _close(run: Run, status: str, error_type: str | None, parent: Context) -> No
 
 
 def run(kind: Kind, **facts: Any) -> RunHandle:
-    """Open a run for a ``with`` block: ``with telemetry.run("analysis", user_id=7) as run:``. Takes what :func:`start_run` takes."""
+    """Open a run for a ``with`` block.
+
+    ``with telemetry.run("analysis", user_id=7) as run:``. Takes what :func:`start_run` takes.
+    """
     return start_run(kind, **facts)
 
 
@@ -194,9 +205,11 @@ def start_run(
     """Open a run and make it current; nothing needs to be indented.
 
     Args:
-        kind: ``analysis``; ``intake``, for work before an analysis exists; ``late``, for work on a known analysis afterwards.
+        kind: ``analysis``; ``intake``, for work before an analysis exists; ``late``, for work on a known
+            analysis afterwards.
         user_id: the host's user who pays.
-        subject: what an intake is about, such as ``("draft", 12)``. An analysis that names the same subject is charged for it.
+        subject: what an intake is about, such as ``("draft", 12)``. An analysis that names the same subject
+            is charged for it.
         analysis_id: the analysis, if it exists already; else see :meth:`RunHandle.link`.
         enqueued_at: when the work was queued (naive times are UTC).
         candidates: documents handed in.
@@ -302,11 +315,12 @@ class _Stage(_Block):
 def stage(name: str) -> _Stage: ...
 @overload
 def stage(name: str, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
-def stage(name: str, func: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> Any:
+def stage(name: str, func: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
     """Name the work of a block, or of one call.
 
-    ``with telemetry.stage("ranking"):`` works in synchronous and asynchronous code. ``telemetry.stage("ranking", func, *args)`` calls ``func`` and
-    returns its result without re-indenting anything; a coroutine function gives an awaitable.
+    ``with telemetry.stage("ranking"):`` works in synchronous and asynchronous code.
+    ``telemetry.stage("ranking", func, *args)`` calls ``func`` and returns its result without re-indenting
+    anything; a coroutine function gives an awaitable.
     """
     if func is None:
         return _Stage(name)
@@ -335,11 +349,11 @@ class DocumentBlock(_Block):
         *,
         size: int | None = None,
         characters: int | None = None,
-        type: str | None = None,  # noqa: A002 - the word of the conventions
+        type: str | None = None,
         chunks: int | None = None,
         row_id: int | None = None,
     ) -> None:
-        """Say the size in bytes, the length in characters, the file type, the chunks, or the id of its ``candidate_files`` row."""
+        """Say what became known: bytes, characters, file type, chunks, the id of its ``candidate_files`` row."""
         found = self._document
         found.size = found.size if size is None else size
         found.characters = found.characters if characters is None else characters
@@ -348,7 +362,10 @@ class DocumentBlock(_Block):
         found.row_id = found.row_id if row_id is None else row_id
 
     def score(self, score: float, *, out_of: float = 1, fallback: bool = False) -> None:
-        """Give the candidate's score; ``fallback`` marks one that stands in for an answer and belongs in no band."""
+        """Give the candidate's score.
+
+        ``fallback`` marks one that stands in for an answer and belongs in no band.
+        """
         with guarded("api"):
             share = Decimal(str(score)) / Decimal(str(out_of))
             if share.is_nan():
@@ -407,7 +424,7 @@ def document(
     *,
     size: int | None = None,
     characters: int | None = None,
-    type: str | None = None,  # noqa: A002 - the word of the conventions
+    type: str | None = None,
     row_id: int | None = None,
 ) -> DocumentBlock:
     """Follow one document through a block: its size, length, outcome, score and time.
@@ -429,7 +446,10 @@ _KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}
 
 
 def degraded(error: BaseException | str) -> None:
-    """Say that an error was swallowed and the run goes on with less: it is counted by type, and marks the current document's score as a fallback."""
+    """Say that an error was swallowed and the run goes on with less.
+
+    It is counted by type, and marks the current document's score as a fallback.
+    """
     with guarded("api"):
         run = run_in()
         if run is None:
@@ -460,7 +480,10 @@ def fail_current_run(error: BaseException | str) -> None:
 
 
 def _count_error(run: Run, stage_name: str | None, error: BaseException | str | None) -> None:
-    """Count ``error`` once, however many blocks of the run it passes through; cancellation and exit are no errors."""
+    """Count ``error`` once, however many blocks of the run it passes through.
+
+    Cancellation and exit are no errors.
+    """
     if error is None or (isinstance(error, BaseException) and not isinstance(error, Exception)):
         return
     if isinstance(error, Exception):

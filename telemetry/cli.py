@@ -1,6 +1,7 @@
 """``flask telemetry …``: the commands of an operator.
 
-Flask loads this module on every ``flask`` command, so it imports nothing but click; the rest comes inside the commands.
+Flask loads this module on every ``flask`` command, so it imports nothing but click; the rest comes inside
+the commands.
 """
 
 from __future__ import annotations
@@ -59,18 +60,18 @@ def current(database_url: str | None) -> None:
     """Say which revision the database is at; exit 1 unless it is the newest."""
     migrate = _migrate()
     revision, head = migrate.current(_database(database_url)), migrate.head()
-    click.echo(
-        f"{revision or 'none'}{'' if revision == head else f' (newest: {head}; run flask telemetry db upgrade)'}"
-    )
-    if revision != head:
-        raise SystemExit(1)
+    if revision == head:
+        click.echo(revision)
+        return
+    click.echo(f"{revision or 'none'} (newest: {head}; run flask telemetry db upgrade)")
+    raise SystemExit(1)
 
 
 def _migrate() -> Any:
     found = list(entry_points(group=MIGRATE_GROUP))
     if not found:
         raise click.ClickException(
-            "analysis-telemetry is not installed in this environment: pip install it, a path alone is not enough"
+            "analysis-telemetry is not installed in this environment: pip install it, a path is not enough"
         )
     try:
         return found[0].load()

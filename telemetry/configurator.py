@@ -1,6 +1,7 @@
 """Configures the OpenTelemetry SDK from ``OTEL_*``, with sanitised span export.
 
-The same class serves :func:`telemetry.setup.setup_telemetry` and, as an ``opentelemetry_configurator``, the ``opentelemetry-instrument`` command.
+The same class serves :func:`telemetry.setup.setup_telemetry` and, as an ``opentelemetry_configurator``, the
+``opentelemetry-instrument`` command.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ SANITISER_GROUP: Final = "analysis_telemetry_sanitiser"
 
 
 class TelemetryConfigurator(_OTelSDKConfigurator):
-    """Upstream's configurator; traces and metrics go out by OTLP over HTTP as soon as an endpoint is named."""
+    """Upstream's configurator.
+
+    Traces and metrics go out by OTLP over HTTP as soon as an endpoint is named.
+    """
 
     def __init__(self, settings: Settings | None = None) -> None:
         """Configure with ``settings`` (default: the environment's)."""
@@ -34,7 +38,9 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
         def processor(span_exporter: SpanExporter, *args: Any, **options: Any) -> SpanProcessor:
             return BatchSpanProcessor(_sanitised(span_exporter, settings), *args, **options)
 
-        super()._configure(export_span_processor=processor, **kwargs)
+        super()._configure(  # type: ignore[no-untyped-call]
+            export_span_processor=processor, **kwargs
+        )
 
 
 def _sanitised(exporter: SpanExporter, settings: Settings) -> SpanExporter:

@@ -1,8 +1,8 @@
 """Every name this project puts on a span, a metric or a row, declared once.
 
-Nothing here imports the SDK: instrumented code may use these constants where no SDK is installed. Names follow the OpenTelemetry semantic
-conventions where those have one (``gen_ai.*``, ``error.type``); our own live under ``analysis.`` (what the host does) and ``telemetry.`` (how we
-are doing ourselves).
+Nothing here imports the SDK: instrumented code may use these constants where no SDK is installed. Names
+follow the OpenTelemetry semantic conventions where those have one (``gen_ai.*``, ``error.type``); our own
+live under ``analysis.`` (what the host does) and ``telemetry.`` (how we are doing ourselves).
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ SCOPE: Final = "analysis.telemetry"
 OPENAI_SCOPE: Final = "analysis.telemetry.openai"
 """Scope of the spans we open for OpenAI calls that nobody else covers (``client.post``)."""
 GENAI_SCOPE: Final = "opentelemetry.instrumentation.genai.openai"
-"""Scope of the official OpenAI instrumentation. Only this one and ours are counted, so tools installed beside us cannot double a token."""
+"""Scope of the official OpenAI instrumentation.
+
+Only this one and ours are counted, so tools installed beside us cannot double a token.
+"""
 COUNTED_SCOPES: Final = frozenset({GENAI_SCOPE, OPENAI_SCOPE})
 
 
@@ -42,7 +45,10 @@ class Attribute:
     ATTEMPTS: Final = "analysis.openai.attempts"
     """HTTP requests one logical call took, the first included."""
     ATTEMPT_STATUSES: Final = "analysis.openai.attempt_statuses"
-    """Status of each attempt in order: an HTTP code as text, ``timeout``, ``connection_error`` or ``cancelled``."""
+    """Status of each attempt in order.
+
+    An HTTP code as text, ``timeout``, ``connection_error`` or ``cancelled``.
+    """
     RATE_LIMIT_HITS: Final = "analysis.openai.rate_limit_hits"
     """Responses with status 429."""
     RATE_LIMIT_RETRIES: Final = "analysis.openai.rate_limit_retries"
@@ -144,7 +150,10 @@ OTHER: Final = "other"
 
 
 def batch_size(candidates: int | None) -> str:
-    """Return the batch size of a run: ``none``, ``small`` (1-50), ``medium`` (51-150) or ``large`` (151 and more)."""
+    """Return the batch size of a run.
+
+    ``none``, ``small`` (1-50), ``medium`` (51-150) or ``large`` (151 and more).
+    """
     if not candidates or candidates < 1:
         return "none"
     if candidates < MEDIUM_BATCH:

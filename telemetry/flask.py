@@ -6,8 +6,9 @@ Usage::
 
     Telemetry(app, engine=lambda: db.engine)
 
-It reads TELEMETRY_* from the environment and from ``app.config``, takes the database from the application's own engine and the hash key from its SECRET_KEY, and instruments
-Flask. It never keeps a reference to the application.
+It reads TELEMETRY_* from the environment and from ``app.config``, takes the database from the application's
+own engine and the hash key from its SECRET_KEY, and instruments Flask. It never keeps a reference to the
+application.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Telemetry:
 
         Args:
             app: the application.
-            engine: the application's SQLAlchemy engine, or a callable that returns it inside the application context. Default: TELEMETRY_DATABASE_URL, else Flask-SQLAlchemy's engine.
+            engine: the application's SQLAlchemy engine, or a callable that returns it inside the
+                application context. Default: TELEMETRY_DATABASE_URL, else Flask-SQLAlchemy's engine.
             current_user_id: returns the id of the user of the current request. Default: Flask-Login's.
         """
         self.engine = engine = self._options.get("engine") if engine is None else engine
@@ -110,7 +112,7 @@ def _instrument(app: flask.Flask) -> None:
         _log.warning("telemetry does not see requests: install analysis-telemetry[flask] (%s)", error)
         return
     if not getattr(app, "_is_instrumented_by_opentelemetry", False):
-        FlaskInstrumentor().instrument_app(app)
+        FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
 
 
 _listening = False

@@ -1,6 +1,7 @@
 """What a call costs, in pico-dollars, from the bundled price list of ``genai-prices``.
 
-A price is the one of the call's own time and service tier. A model or tier the list does not know is *unpriced*: counted as such, never $0.
+A price is the one of the call's own time and service tier. A model or tier the list does not know is
+*unpriced*: counted as such, never $0.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from ._guard import guarded
 
 
 class RecordingSampler(Sampler):
-    """Wraps the outermost sampler and turns its DROP into RECORD_ONLY: processors see the span, exporters do not.
+    """Turns the DROP of another sampler into RECORD_ONLY: processors see the span, exporters do not.
 
     It must be the outermost: inside ``ParentBased`` it would never be asked for a child.
     """
@@ -55,7 +55,10 @@ class RecordingSampler(Sampler):
 
 
 def record_all(provider: Any) -> None:
-    """Let ``provider``, and every tracer it has made already, record what its sampler drops. Does nothing the second time."""
+    """Let ``provider``, and every tracer it has made already, record what its sampler drops.
+
+    Does nothing the second time.
+    """
     if isinstance(provider.sampler, RecordingSampler):
         return
     provider.sampler = RecordingSampler(provider.sampler)

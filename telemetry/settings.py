@@ -1,7 +1,8 @@
 """What an operator can set, each with its type, default and a sentence.
 
-Every setting is an environment variable ``TELEMETRY_…``; the Flask extension takes the same names from ``app.config`` (the environment wins).
-Everything about where traces and metrics are sent is OpenTelemetry's own ``OTEL_*``.
+Every setting is an environment variable ``TELEMETRY_…``; the Flask extension takes the same names from
+``app.config`` (the environment wins). Everything about where traces and metrics are sent is OpenTelemetry's
+own ``OTEL_*``.
 """
 
 from __future__ import annotations
@@ -89,16 +90,25 @@ class Settings:
     """Off switches everything off; instrumented code becomes a no-op."""
 
     database_url: str = _setting("", _text)
-    """SQLAlchemy URL of the database that keeps the rollups: the application's own. Empty: nothing is written to SQL."""
+    """SQLAlchemy URL of the database that keeps the rollups.
+
+    The application's own. Empty: nothing is written to SQL.
+    """
 
     spool_dir: Path = _setting(_spool_dir, Path)
-    """Directory on a local disk in which rollups wait for the database. Every process of the application names the same one."""
+    """Directory on a local disk in which rollups wait for the database.
+
+    Every process of the application names the same one.
+    """
 
     spool_max_bytes: int = _setting(256 * 1024 * 1024, _whole(1024, 2**50))
     """Size of the spool at which checkpoints, then document lists, are shed; final totals never are."""
 
     hmac_key: str = _setting("", _text)
-    """Secret that turns document names into keyed hashes. The Flask extension derives it from SECRET_KEY when it is empty."""
+    """Secret that turns document names into keyed hashes.
+
+    The Flask extension derives it from SECRET_KEY when it is empty.
+    """
 
     checkpoint_seconds: float = _setting(5.0, _number(0.05, 3600))
     """How often an open run that changed is saved: what a killed process can lose."""
@@ -107,7 +117,10 @@ class Settings:
     """How often an open run that did not change says that it is alive."""
 
     late_seconds: float = _setting(60.0, _number(0, 86400))
-    """How long after a run's end a call that starts in its context still counts to it; later ones are orphans."""
+    """How long after a run's end a call that starts in its context still counts to it.
+
+    Later ones are orphans.
+    """
 
     shutdown_seconds: float = _setting(5.0, _number(0, 600))
     """How long a process that ends waits for the database; what is left stays in the spool."""
@@ -119,7 +132,10 @@ class Settings:
     """Names that ``telemetry.count`` takes; anything else is counted as ``other``."""
 
     metrics_port: int | None = _setting(None, _whole(0, 65535))
-    """Port on which this process answers Prometheus; 0 takes any free one and publishes it in the spool. Unset: no listener."""
+    """Port on which this process answers Prometheus.
+
+    0 takes any free one and publishes it in the spool. Unset: no listener.
+    """
 
     metrics_host: str = _setting("127.0.0.1", _text)
     """Address on which the metrics listener binds."""

@@ -1,4 +1,4 @@
-"""One door for every way in: ``setup_telemetry()`` in code, the Flask extension, and ``opentelemetry-instrument``.
+"""One door for every way in: ``setup_telemetry()``, the Flask extension, and ``opentelemetry-instrument``.
 
 What it does, in this order:
 
@@ -59,7 +59,7 @@ def setup_telemetry(settings: Settings | None = None) -> Any:
 
 
 def attach(provider: Any, settings: Settings, *, meter_provider: Any = None, **parts: Any) -> Any:
-    """Attach a pipeline to ``provider``, an SDK ``TracerProvider`` that somebody else may have made; return it.
+    """Attach a pipeline to ``provider``, a ``TracerProvider`` that somebody else may have made; return it.
 
     Args:
         provider: its sampler is wrapped, so that totals do not depend on sampling.
@@ -79,7 +79,10 @@ def attach(provider: Any, settings: Settings, *, meter_provider: Any = None, **p
 
 
 def shutdown(seconds: float | None = None) -> bool:
-    """End telemetry in this process: close runs, deliver for at most ``seconds``; return whether all was delivered."""
+    """End telemetry in this process.
+
+    Close runs, deliver for at most ``seconds``; return whether all was delivered.
+    """
     global _pipeline
     pipeline, _pipeline = _pipeline, None
     return True if pipeline is None else bool(pipeline.shutdown(seconds))
@@ -91,7 +94,10 @@ def pipeline() -> Any:
 
 
 def pre_instrument() -> None:
-    """Hook of ``opentelemetry-instrument``: runs before any tracer exists, whoever configured the provider."""
+    """Hook of ``opentelemetry-instrument``.
+
+    Runs before any tracer exists, whoever configured the provider.
+    """
     with guarded("setup"):
         provider = _sdk_provider()
         if provider is None:
@@ -104,7 +110,10 @@ def pre_instrument() -> None:
 
 
 def instrument() -> None:
-    """Instrument what is installed of OpenAI, SQLAlchemy and threads; each failure is one line, and leaves the others working."""
+    """Instrument what is installed of OpenAI, SQLAlchemy and threads.
+
+    Each failure is one line, and leaves the others working.
+    """
     from . import openai
 
     for module, name, library in _INSTRUMENTORS:
@@ -131,7 +140,7 @@ def _set_up(settings: Settings) -> Any:
 def _configure(settings: Settings) -> Any:
     from .configurator import TelemetryConfigurator
 
-    TelemetryConfigurator(settings).configure()
+    TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
     return trace.get_tracer_provider()
 
 
@@ -149,7 +158,7 @@ def _load_pipeline() -> Callable[..., Any]:
     found = list(entry_points(group=PIPELINE_GROUP))
     if not found:
         raise LookupError(
-            "analysis-telemetry is not installed in this environment: pip install it, a path alone is not enough"
+            "analysis-telemetry is not installed in this environment: pip install it, a path is not enough"
         )
     pipeline_class: Callable[..., Any] = found[0].load()
     return pipeline_class

@@ -4,7 +4,8 @@ In a ``conftest.py``::
 
     pytest_plugins = ["telemetry.testing"]
 
-``telemetry_rollups`` then gives a list that fills with the rollup of every run that ends; our internal errors are raised instead of swallowed.
+``telemetry_rollups`` then gives a list that fills with the rollup of every run that ends; our internal
+errors are raised instead of swallowed.
 """
 
 from __future__ import annotations
@@ -26,18 +27,20 @@ if TYPE_CHECKING:
 
 @contextmanager
 def recording(settings: Settings, provider: TracerProvider | None = None, **options: Any) -> Iterator[Any]:
-    """Record with ``settings`` through a provider of its own (or ``provider``); yield the pipeline, and shut it down at the end.
+    """Record with ``settings`` through ``provider`` (default: one of its own) and yield the pipeline.
 
-    While it is open, the API of :mod:`telemetry` reports to this pipeline, and its spans are made by this provider.
+    While it is open, the API of :mod:`telemetry` reports to this pipeline, and its spans are made by this
+    provider.
     """
     from opentelemetry.sdk.trace import TracerProvider
 
     from . import api
+    from .conventions import SCOPE
 
     provider = provider or TracerProvider(shutdown_on_exit=False)
     pipeline = attach(provider, settings, **options)
     before = api._tracer
-    api._tracer = lambda: provider.get_tracer(api.SCOPE)
+    api._tracer = lambda: provider.get_tracer(SCOPE)
     try:
         yield pipeline
     finally:
@@ -55,7 +58,10 @@ def telemetry_errors_raise() -> Iterator[None]:
 
 @pytest.fixture
 def telemetry_rollups(telemetry_errors_raise: None, tmp_path: Path) -> Iterator[list[Any]]:
-    """Give a list of the snapshots of runs that ended in this test, in order; nothing is written to a database."""
+    """Give a list of the snapshots of runs that ended in this test, in order.
+
+    Nothing is written to a database.
+    """
     ended: list[Any] = []
     with recording(Settings(spool_dir=tmp_path / "spool")) as pipeline:
         pipeline.on_end(ended.append)
