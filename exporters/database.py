@@ -154,7 +154,7 @@ def _fit_numeric(kind: sa.Numeric[Any], value: float | Decimal) -> float | Decim
     if not kind.precision or not kind.scale:
         return value
     bound: Decimal = Decimal(10) ** (kind.precision - kind.scale) - Decimal(1).scaleb(-kind.scale)
-    if abs(value) <= bound:
+    if abs(Decimal(value)) <= bound:
         return value
     return bound if value > 0 else -bound
 

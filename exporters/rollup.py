@@ -208,7 +208,7 @@ def _ended_at(fragments: Sequence[Snapshot]) -> int | None:
 
 
 def _duration(fragments: Sequence[Snapshot], root: Snapshot, ended_at: int | None) -> int | None:
-    """Return the root's own measure where it alone is the run, else the time from its start to the last end."""
+    """Return the root's own measure where it alone is the run, else the time until the last end."""
     if ended_at is None:
         return None
     if all(fragment is root or _counts_late(fragment) for fragment in fragments):

@@ -51,7 +51,7 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
 
 
 def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[Delivered]:
-    """Mark the open fragments of a dead process as interrupted: perhaps only the database knows of them."""
+    """Mark open fragments of a dead process as interrupted: perhaps only the database has them."""
     table = schema.fragments
     with transaction(engine) as connection:
         query = sa.select(table.c.state).where(table.c.process_id == process_id, table.c.closed_at.is_(None))

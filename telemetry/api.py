@@ -71,7 +71,7 @@ def _tracer() -> trace.Tracer:
 
 
 class RunHandle:
-    """A run that is open: a context manager, or to be ended by :meth:`finish`, :meth:`fail` or :meth:`cancel`.
+    """A run that is open: a context manager, or ended by :meth:`finish`, :meth:`fail` or :meth:`cancel`.
 
     The first of these calls ends the run; later ones do nothing. Leaving the ``with`` block ends it as
     completed, or by the exception that leaves it: ``Exception`` as failed, ``SystemExit`` and
@@ -312,10 +312,10 @@ class _Stage(_Block):
 
 
 @overload
-def stage(name: str) -> _Stage: ...
+def stage(name: str, /) -> _Stage: ...
 @overload
 def stage(name: str, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
-def stage(name: str, func: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
+def stage(name: str, func: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> Any:
     """Name the work of a block, or of one call.
 
     ``with telemetry.stage("ranking"):`` works in synchronous and asynchronous code.
@@ -353,7 +353,7 @@ class DocumentBlock(_Block):
         chunks: int | None = None,
         row_id: int | None = None,
     ) -> None:
-        """Say what became known: bytes, characters, file type, chunks, the id of its ``candidate_files`` row."""
+        """Say what became known: bytes, characters, type, chunks, the id of its ``candidate_files`` row."""
         found = self._document
         found.size = found.size if size is None else size
         found.characters = found.characters if characters is None else characters
