@@ -397,6 +397,20 @@ def test_redirect(standin: StandIn, spans: InMemorySpanExporter) -> None:
     assert told(only(spans))[Attribute.ATTEMPT_STATUSES] == ("200",)
 
 
+@pytest.mark.parametrize("way", [CHAT, POST], ids=lambda way: way.name)
+def test_exit_inside_a_call(spans: InMemorySpanExporter, way: Way) -> None:
+    """A server that ends its worker in mid-call raises SystemExit there: it passes, and the attempt is told."""
+
+    def leave(request: httpx2.Request) -> httpx2.Response:
+        raise SystemExit(1)
+
+    with pytest.raises(SystemExit):
+        drive("sync", way, closed_port(), http_client=httpx2.Client(transport=httpx2.MockTransport(leave)))
+    got = told(only(spans))
+    assert got[Attribute.ATTEMPT_STATUSES] == ("cancelled",)
+    assert got[Attribute.ERROR_TYPE] == "SystemExit"
+
+
 def test_requests_of_the_host(standin: StandIn, spans: InMemorySpanExporter) -> None:
     """What the host sends with the same HTTP library, or while a call is prepared, is no attempt."""
 
