@@ -27,26 +27,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import wrapt
 from opentelemetry import context, trace
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, TracerProvider
+from opentelemetry.trace import Span, Tracer, TracerProvider
 
 from ._attempts import Attempt, attempt_attributes, failure_status, retry_after, usage_attributes
 from ._guard import guarded
+from ._openai_span import end_span, operation_of, start_span
 from .conventions import GENAI_SCOPE, OPENAI_SCOPE, Attribute
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """Answers longer than this are not searched for usage."""
-
-_OPERATIONS: Final = {
-    "/chat/completions": "chat",
-    "/responses": "chat",
-    "/embeddings": "embeddings",
-    "/completions": "text_completion",
-}
-"""Paths that spend money, the longer ending first, and their ``gen_ai.operation.name``."""
 
 _log = logging.getLogger("telemetry")
 _patches: dict[tuple[type, str], wrapt.FunctionWrapper[..., Any]] = {}
@@ -177,13 +169,13 @@ def _begin(
     """Find or open the span of a call that begins; None if there is nothing to record."""
     if _tracer is None:
         return None
-    span, operation = trace.get_current_span(), _operation(options)
+    span, operation = trace.get_current_span(), operation_of(options)
     ours = not _awaits_attempts(span)
     if ours and operation is None:
         return None
     _patch(_definer_of_send(type(client._client)), "send", send)
     if ours:
-        span = _start_span(_tracer, client, options, operation or "")
+        span = start_span(_tracer, client, options, operation or "")
         if not span.is_recording():
             return None
     call = _Call(span, client._client, operation)
@@ -199,7 +191,8 @@ def _end(call: _Call, error: BaseException | None = None) -> None:
     _set_attempts(call)
     _set_usage(call, error)
     if call.context_token is not None:
-        _end_span(call, error)
+        with guarded("openai"):
+            end_span(call.span, error)
 
 
 @guarded("openai")
@@ -227,15 +220,6 @@ def _set_usage(call: _Call, error: BaseException | None) -> None:
         call.span.set_attributes(usage_attributes(_body(call.answer)))
 
 
-@guarded("openai")
-def _end_span(call: _Call, error: BaseException | None) -> None:
-    if error is not None:
-        # Without a description: the text of an exception may hold what was sent or answered.
-        call.span.set_status(StatusCode.ERROR)
-        call.span.set_attribute(Attribute.ERROR_TYPE, _type_name(error))
-    call.span.end()
-
-
 def _awaits_attempts(span: Span) -> bool:
     """Say whether ``span`` is one of the official instrumentation whose request has not been made yet."""
     if getattr(getattr(span, "instrumentation_scope", None), "name", None) != GENAI_SCOPE:
@@ -243,32 +227,8 @@ def _awaits_attempts(span: Span) -> bool:
     outer = _current.get()
     if not span.is_recording() or (outer is not None and outer.span is span):
         return False
-    # A stream stays current until it is read; other calls may be made meanwhile.
+    # It took one call already, and is still current: the next call is another one.
     return Attribute.ATTEMPTS not in (getattr(span, "attributes", None) or {})
-
-
-def _start_span(tracer: Tracer, client: Any, options: Any, operation: str) -> Span:
-    attributes = {
-        Attribute.OPERATION: operation,
-        Attribute.PROVIDER: "azure.ai.openai" if _is_azure(client) else "openai",
-    }
-    body = options.json_data
-    model = body.get("model") if isinstance(body, Mapping) else None
-    if isinstance(model, str):
-        attributes[Attribute.REQUEST_MODEL] = model
-    name = f"{operation} {model}" if isinstance(model, str) else operation
-    return tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
-
-
-def _operation(options: Any) -> str | None:
-    if options.method.lower() != "post":
-        return None
-    path = "/" + urlsplit(options.url).path.strip("/")
-    return next((name for ending, name in _OPERATIONS.items() if path.endswith(ending)), None)
-
-
-def _is_azure(client: Any) -> bool:
-    return any(kind.__name__ == "BaseAzureClient" for kind in type(client).__mro__)
 
 
 def _definer_of_send(http_class: type) -> type:
@@ -306,9 +266,3 @@ def _body(response: Any) -> object:
         return json.loads(response.content)
     except ValueError:
         return None
-
-
-def _type_name(error: BaseException) -> str:
-    """Return the qualified name of the exception's class, as the official instrumentation writes it."""
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -7,8 +7,6 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
 import httpx2
@@ -25,7 +23,6 @@ from pydantic import ValidationError
 
 from examples.screener.standin.client import StandIn
 from telemetry import openai as attempts
-from telemetry._attempts import retry_after, usage_attributes
 from telemetry._guard import internal_errors, raise_internal_errors, reset_internal_errors
 from telemetry.conventions import GENAI_SCOPE, OPENAI_SCOPE, Attribute
 from tests.telemetry.openai_matrix import (
@@ -399,7 +396,7 @@ def test_redirect(standin: StandIn, spans: InMemorySpanExporter) -> None:
 
 @pytest.mark.parametrize("way", [CHAT, POST], ids=lambda way: way.name)
 def test_exit_inside_a_call(spans: InMemorySpanExporter, way: Way) -> None:
-    """A server that ends its worker in mid-call raises SystemExit there: it passes, and the attempt is told."""
+    """SystemExit raised in mid-call, as when a worker is ended, passes, and the attempt is told."""
 
     def leave(request: httpx2.Request) -> httpx2.Response:
         raise SystemExit(1)
@@ -582,59 +579,3 @@ def test_uninstrument(standin: StandIn, provider: TracerProvider) -> None:
     assert all(vars(owner)[name] is not old for (owner, name), old in zip(places, before, strict=True))
     attempts.uninstrument()
     assert all(vars(owner)[name] is old for (owner, name), old in zip(places, before, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after-ms": "250"}, 0.25),
-        ({"retry-after": "3"}, 3.0),
-        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
-        ({"retry-after-ms": "soon", "retry-after": "1.5"}, 1.5),
-        ({"retry-after": "Mon, 01 Jan 2024 00:00:00 GMT"}, 0.0),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "tomorrow"}, None),
-    ],
-)
-def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    """The wait the service asks for is understood in all its forms, and nonsense is no wait."""
-    assert retry_after(headers) == seconds
-
-
-def test_retry_after_date() -> None:
-    """A date in the future is a wait until then."""
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    assert retry_after({"retry-after": date}) == pytest.approx(30, abs=2)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [None, [], "text", {}, {"usage": None}, {"usage": {"prompt_tokens": -1, "completion_tokens": "2"}}],
-)
-def test_usage_of_a_strange_answer(body: object) -> None:
-    """An answer of another shape has no usage, and is no error."""
-    assert usage_attributes(body) == {}
-
-
-def test_usage_of_the_responses_api() -> None:
-    """The responses API names its figures differently; the attributes are the same."""
-    body = {
-        "model": "gpt-5-mini-2025-08-07",
-        "service_tier": "flex",
-        "usage": {
-            "input_tokens": 30,
-            "input_tokens_details": {"cached_tokens": 10},
-            "output_tokens": 20,
-            "output_tokens_details": {"reasoning_tokens": 5},
-        },
-    }
-    assert usage_attributes(body) == {
-        "gen_ai.usage.input_tokens": 30,
-        "gen_ai.usage.output_tokens": 20,
-        "gen_ai.usage.cache_read.input_tokens": 10,
-        "gen_ai.usage.reasoning.output_tokens": 5,
-        "gen_ai.response.model": "gpt-5-mini-2025-08-07",
-        "openai.response.service_tier": "flex",
-    }

@@ -1,0 +1,115 @@
+"""The arithmetic of attempts, with plain values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from telemetry._attempts import Attempt, attempt_attributes, retry_after, usage_attributes
+from telemetry.conventions import Attribute
+
+
+def test_sums() -> None:
+    """Retries are told apart by what came just before; backoff is the time between attempts, not in them."""
+    attributes = attempt_attributes(
+        [
+            Attempt(0.0, 1.0, "429", retry_after=0.5, headers=limits(left=0)),
+            Attempt(1.5, 2.0, "500", retry_after=0.2, headers={}),
+            Attempt(3.0, 4.0, "timeout"),
+            Attempt(4.25, 5.0, "200", headers=limits(left=25)),
+        ]
+    )
+    assert attributes == {
+        Attribute.ATTEMPTS: 4,
+        Attribute.ATTEMPT_STATUSES: ["429", "500", "timeout", "200"],
+        Attribute.RATE_LIMIT_HITS: 1,
+        Attribute.RATE_LIMIT_RETRIES: 1,
+        Attribute.OTHER_RETRIES: 2,
+        Attribute.BACKOFF: 0.5 + 1.0 + 0.25,
+        Attribute.RETRY_AFTER: 0.5,
+        Attribute.REMAINING_REQUESTS: 0.25,
+    }
+
+
+def test_headroom_of_an_earlier_answer() -> None:
+    """When the last attempt got no answer, the limits are those of the answer before."""
+    attributes = attempt_attributes(
+        [Attempt(0, 1, "500", headers=limits(left=40)), Attempt(2, 3, "timeout")],
+    )
+    assert attributes[Attribute.REMAINING_REQUESTS] == 0.4
+
+
+def test_a_call_that_was_never_sent() -> None:
+    """A call that failed before its first request has no attempts, and says so."""
+    attributes = attempt_attributes([])
+    assert attributes[Attribute.ATTEMPTS] == 0
+    assert attributes[Attribute.BACKOFF] == 0
+
+
+@pytest.mark.parametrize(("left", "total"), [("7", "0"), ("x", "10"), ("7", ""), ("-1", "10"), ("inf", "10")])
+def test_strange_limits(left: str, total: str) -> None:
+    """Limits that make no share are left out."""
+    headers = {"x-ratelimit-remaining-requests": left, "x-ratelimit-limit-requests": total}
+    assert Attribute.REMAINING_REQUESTS not in attempt_attributes([Attempt(0, 1, "200", headers=headers)])
+
+
+def limits(*, left: int) -> dict[str, str]:
+    return {"x-ratelimit-remaining-requests": str(left), "x-ratelimit-limit-requests": "100"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "1.5"}, 1.5),
+        ({"retry-after": "Mon, 01 Jan 2024 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "tomorrow"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    """The wait the service asks for is understood in all its forms, and nonsense is no wait."""
+    assert retry_after(headers) == seconds
+
+
+def test_retry_after_date() -> None:
+    """A date in the future is a wait until then."""
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    assert retry_after({"retry-after": date}) == pytest.approx(30, abs=2)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, [], "text", {}, {"usage": None}, {"usage": {"prompt_tokens": -1, "completion_tokens": "2"}}],
+)
+def test_usage_of_a_strange_answer(body: object) -> None:
+    """An answer of another shape has no usage, and is no error."""
+    assert usage_attributes(body) == {}
+
+
+def test_usage_of_the_responses_api() -> None:
+    """The responses API names its figures differently; the attributes are the same."""
+    body = {
+        "model": "gpt-5-mini-2025-08-07",
+        "service_tier": "flex",
+        "usage": {
+            "input_tokens": 30,
+            "input_tokens_details": {"cached_tokens": 10},
+            "output_tokens": 20,
+            "output_tokens_details": {"reasoning_tokens": 5},
+        },
+    }
+    assert usage_attributes(body) == {
+        "gen_ai.usage.input_tokens": 30,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.cache_read.input_tokens": 10,
+        "gen_ai.usage.reasoning.output_tokens": 5,
+        "gen_ai.response.model": "gpt-5-mini-2025-08-07",
+        "openai.response.service_tier": "flex",
+    }
