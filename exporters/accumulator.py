@@ -264,16 +264,12 @@ def merge_visit(state: DocumentState, visit: Document) -> None:
     state.type = visit.type or state.type
     state.row_id = _known(visit.row_id, state.row_id)
     state.chunks = _known(visit.chunks, state.chunks)
-    _add_duration(state, visit)
+    state.extraction_us = _longer(state.extraction_us, visit.extraction_ns)
+    state.analysis_us = _longer(state.analysis_us, visit.analysis_ns)
     state.error_type = visit.error_type or state.error_type
     if visit.score is not None:
         state.score, state.fallback = visit.score, visit.fallback
     state.outcome = _outcome(state, visit)
-
-
-def _add_duration(state: DocumentState, visit: Document) -> None:
-    field = "extraction_us" if visit.stage == Stage.EXTRACTION else "analysis_us"
-    setattr(state, field, (getattr(state, field) or 0) + visit.duration_ns // 1000)
 
 
 def _outcome(state: DocumentState, visit: Document) -> str:
@@ -285,6 +281,10 @@ def _outcome(state: DocumentState, visit: Document) -> str:
     if state.fallback or visit.error_type or state.outcome == FAILED:
         return FAILED
     return UNSCORED if state.outcome != DUPLICATE else DUPLICATE
+
+
+def _longer(known_us: int | None, more_ns: int | None) -> int | None:
+    return known_us if more_ns is None else (known_us or 0) + more_ns // 1000
 
 
 def _known(new: int | None, old: int | None) -> int | None:

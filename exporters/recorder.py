@@ -137,6 +137,8 @@ class RunRecorder:
     @guarded("recorder")
     def document(self, run: Run, document: Document) -> None:
         """Add one visit to a document, whose name becomes a keyed hash."""
+        if run.kind == "intake":
+            document.analysis_ns = None  # naming and filing a document is not analysing it
         self._current(run).document(document_key(self._key, run.run_id, document.key), document)
 
     @guarded("recorder")

@@ -60,7 +60,7 @@ def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[D
 
 
 def claim_intake(engine: Engine, run_id: str) -> list[str]:
-    """Charge the intake runs of a subject to the first analysis linked to it; return the runs that were charged.
+    """Charge the intake runs of a subject to the first analysis linked to it; return those that were charged.
 
     Called after T1 for the intake and for the analysis alike, so that whichever comes last sees the other.
     """

@@ -71,17 +71,17 @@ class Document:
     """What is known of one document of a run once its block is left."""
 
     __slots__ = (
+        "analysis_ns",
         "characters",
         "chunks",
-        "duration_ns",
         "error_type",
+        "extraction_ns",
         "fallback",
         "key",
         "outcome",
         "row_id",
         "score",
         "size",
-        "stage",
         "type",
     )
 
@@ -108,8 +108,10 @@ class Document:
         self.fallback = False
         self.outcome: str | None = None
         self.error_type: str | None = None
-        self.stage: str | None = None
-        self.duration_ns = 0
+        self.extraction_ns: int | None = None
+        """Nanoseconds in the stage ``extraction``; None when it was not extracted here."""
+        self.analysis_ns: int | None = None
+        """Nanoseconds of all other work on it."""
 
 
 class Recorder(Protocol):

@@ -54,6 +54,7 @@ from .conventions import (
     SCOPE,
     Attribute,
     Kind,
+    Stage,
 )
 
 _P = ParamSpec("_P")
@@ -295,11 +296,13 @@ class _Stage(_Block):
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name = name
+        self._started = 0
 
     def __enter__(self) -> Self:
         with guarded("api"):
             name = str(self._name)[:64]
             self._enter(name, {Attribute.STAGE: name}, stage=name)
+            self._started = time.monotonic_ns()
         return self
 
     def __exit__(
@@ -309,6 +312,13 @@ class _Stage(_Block):
             if self._run is not None:
                 _count_error(self._run, self._name, error)
                 self._leave(_type_of(error))
+                self._tell_document(time.monotonic_ns() - self._started)
+
+    def _tell_document(self, elapsed_ns: int) -> None:
+        """Extraction inside a document's block is that document's."""
+        found = document_in()
+        if found is not None and self._name == Stage.EXTRACTION:
+            found.extraction_ns = (found.extraction_ns or 0) + elapsed_ns
 
 
 @overload
@@ -372,7 +382,7 @@ class DocumentBlock(_Block):
                 return
             share = min(max(share, Decimal(0)), Decimal(1))
             self._document.score = int((share * 10_000).to_integral_value(ROUND_HALF_EVEN))
-            self._document.fallback = fallback
+            self._document.fallback = fallback or self._document.fallback
 
     def fail(self, error: BaseException | str) -> None:
         """Say that the document failed, where the application swallows the exception."""
@@ -391,7 +401,6 @@ class DocumentBlock(_Block):
         with guarded("api"):
             self._enter("document", {}, document=self._document)
             self._started = time.monotonic_ns()
-            self._document.stage = stage_in()
         return self
 
     def __exit__(
@@ -403,10 +412,18 @@ class DocumentBlock(_Block):
                 return
             if error is not None:
                 self.fail(error)
-            self._document.duration_ns = time.monotonic_ns() - self._started
+            self._divide_time(time.monotonic_ns() - self._started)
             self._describe_span()
             recorder().document(self._run, self._document)
             self._leave(_type_of(error))
+
+    def _divide_time(self, elapsed_ns: int) -> None:
+        """Tell extraction, around the block or inside it, from all other work."""
+        found = self._document
+        if stage_in() == Stage.EXTRACTION:
+            found.extraction_ns = elapsed_ns
+        else:
+            found.analysis_ns = max(elapsed_ns - (found.extraction_ns or 0), 0)
 
     def _describe_span(self) -> None:
         found = self._document
@@ -425,6 +442,7 @@ def document(
     size: int | None = None,
     characters: int | None = None,
     type: str | None = None,
+    chunks: int | None = None,
     row_id: int | None = None,
 ) -> DocumentBlock:
     """Follow one document through a block: its size, length, outcome, score and time.
@@ -434,12 +452,15 @@ def document(
         size: bytes.
         characters: length of the extracted text.
         type: file type, such as ``pdf``.
+        chunks: pieces it is embedded in.
         row_id: id of its ``candidate_files`` row, if it has one already.
 
     The same key may be visited several times in a run (extraction, then ranking): the visits are joined.
     """
     kind = type.lower().lstrip(".") if type else None
-    return DocumentBlock(Document(str(key), size=size, characters=characters, type=kind, row_id=row_id))
+    found = Document(str(key), size=size, characters=characters, type=kind, row_id=row_id)
+    found.chunks = chunks
+    return DocumentBlock(found)
 
 
 _KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}

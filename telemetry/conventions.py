@@ -334,5 +334,5 @@ COMPONENTS: Final = (
 )
 TOKEN_KINDS: Final = ("input", "output", "cached", "reasoning")
 
-DEFAULT_COUNTERS: Final = ("app_retries", "json_fallbacks")
+DEFAULT_COUNTERS: Final = ("app_retries", "fallbacks")
 """Names ``telemetry.count`` takes unless TELEMETRY_COUNTERS says more."""

@@ -21,6 +21,8 @@ from openai import APIConnectionError, APIError, AsyncOpenAI, InternalServerErro
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONObject
 
+import telemetry
+
 from . import prompts
 from .config import Settings
 from .prompts import Criterion, Rating
@@ -159,9 +161,12 @@ def _next_pause(pauses: Iterator[float], tally: Tally, error: APIError) -> float
     if pause is None:
         raise error
     tally.retries += 1
+    telemetry.count("app_retries")
     return pause
 
 
 def _fall_back(tally: Tally, task: str, error: Exception) -> None:
     tally.fallbacks += 1
+    telemetry.count("fallbacks")
+    telemetry.degraded(error)
     log.warning("no usable answer for %s, going on with a default (%s)", task, type(error).__name__)

@@ -11,6 +11,8 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required  # type: ignore[import-untyped]
 from sqlalchemy import delete, select
 
+import telemetry
+
 from . import jobs, payments
 from .ai import AnalysisAssistant, Tally
 from .config import settings
@@ -175,7 +177,8 @@ def _candidate(coverage: dict[str, Any], candidate_id: int) -> dict[str, Any] | 
 
 def _write_insight(found: Analysis, candidate_id: int) -> dict[str, Any] | None:
     file = db.session.get_one(CandidateFile, candidate_id)
-    insight = asyncio.run(_ask_for_insight(found.coverage["job_description"], file.extracted_text))
+    with telemetry.run("late", user_id=found.user_id, analysis_id=found.id), telemetry.stage("insights"):
+        insight = asyncio.run(_ask_for_insight(found.coverage["job_description"], file.extracted_text))
     if insight is not None:
         _keep_insight(found.id, candidate_id, insight)
     return insight

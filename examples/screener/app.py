@@ -12,6 +12,8 @@ from flask_wtf.csrf import CSRFProtect  # type: ignore[import-untyped]
 from openai import OpenAIError
 from werkzeug.exceptions import HTTPException
 
+from telemetry import Telemetry
+
 from . import analyses, auth, commands, uploads
 from .config import DEVELOPMENT_KEY, Settings
 from .models import db
@@ -61,6 +63,7 @@ def _engine_options(url: str) -> dict[str, Any]:
 
 def _extend(app: Flask) -> None:
     db.init_app(app)
+    Telemetry(app)
     csrf.init_app(app)
     auth.login_manager.init_app(app)
     for blueprint in (auth.bp, uploads.bp, analyses.bp):

@@ -10,6 +10,8 @@ from pathlib import PurePosixPath
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+import telemetry
+
 from .ai import IntakeAssistant
 from .documents import UnreadableDocument, extract_text
 from .models import Draft, DraftResume, db
@@ -35,8 +37,8 @@ def receive_jd(draft: Draft, file_name: str, data: bytes, assistant: IntakeAssis
     Raises:
         UnreadableDocument: it has no text; the draft stays as it was.
     """
-    text = extract_text(data, file_name)
-    criteria = assistant.criteria(text)
+    text = telemetry.stage("extraction", extract_text, data, file_name)
+    criteria = telemetry.stage("criteria", assistant.criteria, text)
     draft.jd_file_name = file_name
     draft.jd_bytes = data
     draft.jd_hash = content_hash(data)
@@ -48,17 +50,28 @@ def receive_jd(draft: Draft, file_name: str, data: bytes, assistant: IntakeAssis
 def receive_resume(draft_id: int, file_name: str, data: bytes, assistant: IntakeAssistant) -> Received:
     """Store a résumé with its text and the candidate's name, unless the draft holds the same content."""
     digest = content_hash(data)
-    known = _stored_as(draft_id, digest)
-    if known is not None:
-        return Received(file_name, "duplicate", known)
-    resume = DraftResume(draft_id=draft_id, file_name=file_name, content_hash=digest, file_bytes=data)
-    try:
-        resume.extracted_text = extract_text(data, file_name)
-        default = PurePosixPath(file_name).stem.replace("_", " ")
-        resume.candidate_name = assistant.name(resume.extracted_text[:HEAD], default)
-    except UnreadableDocument as error:
-        resume.error = str(error)
+    kind = PurePosixPath(file_name).suffix
+    with telemetry.document(file_name, size=len(data), type=kind) as document:
+        known = _stored_as(draft_id, digest)
+        if known is not None:
+            document.duplicate()
+            return Received(file_name, "duplicate", known)
+        resume = DraftResume(draft_id=draft_id, file_name=file_name, content_hash=digest, file_bytes=data)
+        try:
+            _read(resume, assistant)
+            document.describe(characters=len(resume.extracted_text or ""))
+        except UnreadableDocument as error:
+            document.fail(error)
+            resume.error = str(error)
     return _store(resume)
+
+
+def _read(resume: DraftResume, assistant: IntakeAssistant) -> None:
+    """Find the text of a résumé and the name in it."""
+    text = telemetry.stage("extraction", extract_text, resume.file_bytes, resume.file_name)
+    default = PurePosixPath(resume.file_name).stem.replace("_", " ")
+    resume.extracted_text = text
+    resume.candidate_name = telemetry.stage("naming", assistant.name, text[:HEAD], default)
 
 
 def content_hash(data: bytes) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
+import telemetry
+
 from . import jobs
 from .ai import AnalysisAssistant, Tally, Vector
 from .models import CandidateFile, DraftResume, User, db, utcnow
-from .work import AnalysisFailed, Candidate, Work, load, present
+from .work import AnalysisFailed, Candidate, Work, described, load, present
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +28,16 @@ CHUNK = 6000
 def perform(analysis_id: int) -> bool:
     """Run an analysis and note on its job how it ended; tells whether it was completed."""
     tally = Tally()
-    try:
-        run_analysis(analysis_id, tally)
-    except Exception as error:
-        db.session.rollback()
-        if not isinstance(error, AnalysisFailed):
-            log.exception("analysis %d failed", analysis_id)
-        jobs.fail(analysis_id, _reason(error), tally)
-        return False
+    with telemetry.run("analysis", analysis_id=analysis_id, **described(analysis_id)) as run:
+        try:
+            run_analysis(analysis_id, tally)
+        except Exception as error:
+            run.fail(error)
+            db.session.rollback()
+            if not isinstance(error, AnalysisFailed):
+                log.exception("analysis %d failed", analysis_id)
+            jobs.fail(analysis_id, _reason(error), tally)
+            return False
     return True
 
 
@@ -44,11 +48,11 @@ def run_analysis(analysis_id: int, tally: Tally | None = None) -> None:
         AnalysisFailed: there is nothing to analyse, or the analysis is gone.
     """
     work = load(analysis_id, tally or Tally())
-    embed(work)
-    compare(work)
-    rank(work)
-    write_insights(work)
-    save(work)
+    telemetry.stage("embedding", embed, work)
+    telemetry.stage("similarity", compare, work)
+    telemetry.stage("ranking", rank, work)
+    telemetry.stage("insights", write_insights, work)
+    telemetry.stage("db_write", save, work)
 
 
 def embed(work: Work) -> None:
@@ -82,6 +86,10 @@ def compare(work: Work) -> None:
 
 def rank(work: Work) -> None:
     """Rate every résumé by every criterion."""
+    for candidate in work.candidates:
+        if candidate.error:
+            with candidate.document() as document:
+                document.fail("UnreadableDocument")
     asyncio.run(_rank(work))
 
 
@@ -99,8 +107,11 @@ async def _rank(work: Work) -> None:
 async def rank_candidate(work: Work, assistant: AnalysisAssistant, candidate: Candidate) -> None:
     """Rate one résumé by every criterion."""
     text = candidate.text or ""
-    ratings = await asyncio.gather(*(assistant.rate(criterion, text) for criterion in work.criteria))
-    candidate.ratings = list(ratings)
+    with candidate.document() as document:
+        ratings = await asyncio.gather(*(assistant.rate(criterion, text) for criterion in work.criteria))
+        candidate.ratings = list(ratings)
+        if candidate.overall is not None:
+            document.score(candidate.overall, out_of=100)
 
 
 def write_insights(work: Work) -> None:

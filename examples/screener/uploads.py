@@ -10,6 +10,8 @@ from flask_login import current_user, login_required  # type: ignore[import-unty
 from sqlalchemy import select
 from werkzeug.datastructures import FileStorage
 
+import telemetry
+
 from . import payments
 from .ai import IntakeAssistant
 from .config import settings
@@ -69,7 +71,7 @@ def upload_jd(draft_id: int) -> ResponseReturnValue:
         return _refuse(found, "Choose the file with the job description.")
     name, data = clean_name(files[0].filename), files[0].read()
     try:
-        with IntakeAssistant(settings()) as assistant:
+        with IntakeAssistant(settings()) as assistant, _intake(found):
             receive_jd(found, name, data, assistant)
     except UnreadableDocument as error:
         return _refuse(found, str(error))
@@ -83,7 +85,7 @@ def upload_resumes(draft_id: int) -> ResponseReturnValue:
     files = _files("resumes")
     if not files:
         return _refuse(found, "Choose one or more files with résumés.")
-    with IntakeAssistant(settings()) as assistant:
+    with IntakeAssistant(settings()) as assistant, _intake(found):
         received = [receive_resume(draft_id, clean_name(f.filename), f.read(), assistant) for f in files]
     if not wants_json():
         _tell(received)
@@ -101,6 +103,11 @@ def remove_resume(draft_id: int, resume_id: int) -> ResponseReturnValue:
     db.session.delete(resume)
     db.session.commit()
     return answer(_page(found), {}, message=f"{resume.file_name} has been removed.")
+
+
+def _intake(draft: Draft) -> telemetry.RunHandle:
+    """What is spent on a draft before its analysis exists."""
+    return telemetry.run("intake", user_id=current_user.id, subject=("draft", draft.id))
 
 
 def _files(field: str) -> list[FileStorage]:

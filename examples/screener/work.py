@@ -5,13 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from statistics import fmean
 from typing import Any
+
+from sqlalchemy import func, select
+
+import telemetry
 
 from .ai import Tally, Vector
 from .config import Settings, settings
 from .jobs import Progress
-from .models import Analysis, DraftResume, Job, db
+from .models import Analysis, Draft, DraftResume, Job, db
 from .prompts import Criterion, Rating
 
 
@@ -26,6 +31,8 @@ class Candidate:
     resume_id: int
     file_name: str
     name: str
+    size: int
+    """Bytes of the file."""
     text: str | None
     """None when the file could not be read."""
     error: str | None = None
@@ -43,6 +50,16 @@ class Candidate:
     def overall(self) -> float | None:
         """Mean of the ratings, 0 to 100; None for a file that could not be read."""
         return round(fmean(rating.score for rating in self.ratings), 2) if self.ratings else None
+
+    def document(self) -> telemetry.DocumentBlock:
+        """A block in which the work on this résumé is measured."""
+        return telemetry.document(
+            self.file_name,
+            size=self.size,
+            characters=None if self.text is None else len(self.text),
+            type=PurePosixPath(self.file_name).suffix,
+            chunks=self.chunks or None,
+        )
 
 
 @dataclass
@@ -92,7 +109,7 @@ def load(analysis_id: int, tally: Tally) -> Work:
         analysis_id=analysis_id,
         jd=job.draft.jd_text or "",
         criteria=[Criterion(c["name"], c["description"]) for c in job.draft.criteria],
-        candidates=[_candidate(resume) for resume in job.draft.resumes],
+        candidates=_candidates(job.draft),
         settings=settings(),
         tally=tally,
         report=Progress(analysis_id),
@@ -115,8 +132,33 @@ def present(analysis_id: int) -> Analysis:
     return analysis
 
 
-def _candidate(resume: DraftResume) -> Candidate:
+def described(analysis_id: int) -> dict[str, Any]:
+    """What is known of an analysis before it begins, for its run."""
+    job = db.session.query(Job).filter_by(analysis_id=analysis_id).one_or_none()
+    if job is None or job.draft is None:
+        return {}
+    draft, started = job.draft, job.started_at or job.created_at
+    return {
+        "user_id": draft.user_id,
+        "subject": ("draft", draft.id),
+        "enqueued_at": job.created_at if started > job.created_at else None,
+        "candidates": len(draft.resumes),
+        "criteria": len(draft.criteria),
+        "jd": (len(draft.jd_bytes or b""), len(draft.jd_text or "")),
+    }
+
+
+def _candidates(draft: Draft) -> list[Candidate]:
+    lengths = select(DraftResume.id, func.length(DraftResume.file_bytes)).where(
+        DraftResume.draft_id == draft.id
+    )
+    sizes = {row_id: size for row_id, size in db.session.execute(lengths)}
+    return [_candidate(resume, sizes[resume.id]) for resume in draft.resumes]
+
+
+def _candidate(resume: DraftResume, size: int) -> Candidate:
     return Candidate(
+        size=size,
         resume_id=resume.id,
         file_name=resume.file_name,
         name=resume.candidate_name or resume.file_name,

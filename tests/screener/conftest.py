@@ -42,6 +42,7 @@ def environment(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCREENER_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("SECRET_KEY", "for tests only")
     monkeypatch.setenv("SCREENER_RETRY_PAUSE", "0.01")
+    monkeypatch.setenv("TELEMETRY_ENABLED", "false")
 
 
 @pytest.fixture
