@@ -94,45 +94,16 @@ def _is_busy(error: DBAPIError) -> bool:
 def one_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
     """Keep other migrators of this database out, and lock timeouts short, while the block runs.
 
+    On PostgreSQL by an advisory lock of the session, so that a crash leaves nothing behind; on SQLite
+    `begin_writing` is enough.
+
     Raises:
         MigrationError: Another migrator did not end in time.
     """
-    guard = _sqlite_writer if connection.dialect.name == "sqlite" else _postgresql_migrator
-    with guard(connection, patience):
+    if connection.dialect.name == "sqlite":
         yield
-
-
-@contextmanager
-def _sqlite_writer(connection: Connection, _: Patience) -> Iterator[None]:
-    """Take transactions out of the driver's hands; its own way leaves DDL outside of them."""
-    driver: Any = connection.connection.dbapi_connection
-    before = driver.isolation_level
-    driver.isolation_level = None
-    try:
-        yield
-    finally:
-        connection.rollback()
-        driver.isolation_level = before
-
-
-def begin_writing(connection: Connection) -> None:
-    """Begin a transaction as the only writer (SQLite, within `one_migrator`)."""
-    connection.begin()
-    driver: Any = connection.connection.dbapi_connection
-    if not driver.in_transaction:  # the host's engine may have a listener that begins
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-@contextmanager
-def _postgresql_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
-    """Hold a session's advisory lock: it goes away with the session, so a crash leaves nothing behind."""
-    while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_LOCK))):
-        # Waiting inside a transaction could hold up the other migrator's CREATE INDEX CONCURRENTLY.
-        connection.rollback()
-        patience.pause(
-            f"another migration of this database has been running for {patience.seconds:g} s: "
-            f"wait for it to end, or end its session (pg_locks shows it, locktype 'advisory')"
-        )
+        return
+    _wait_for_turn(connection, patience)
     set_lock_timeout(connection, LOCK_TIMEOUT)
     # A CREATE INDEX may rightly take longer than a request.
     connection.exec_driver_sql("SET statement_timeout = 0")
@@ -141,11 +112,36 @@ def _postgresql_migrator(connection: Connection, patience: Patience) -> Iterator
         yield
     finally:
         with suppress(DBAPIError):  # the session is gone, and the lock with it
-            connection.rollback()
-            connection.exec_driver_sql("RESET statement_timeout")
-            connection.exec_driver_sql("RESET lock_timeout")
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(ADVISORY_LOCK)))
-            connection.commit()
+            _leave(connection)
+
+
+def begin_writing(connection: Connection) -> None:
+    """Begin a transaction as the only writer of a SQLite database.
+
+    Begun by the driver it would start late, with the first row written, and leave the DDL before outside.
+    """
+    connection.begin()
+    driver: Any = connection.connection.dbapi_connection
+    if not driver.in_transaction:  # the host's engine may have a listener that begins
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _wait_for_turn(connection: Connection, patience: Patience) -> None:
+    while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_LOCK))):
+        # Waiting inside a transaction could hold up the other migrator's CREATE INDEX CONCURRENTLY.
+        connection.rollback()
+        patience.pause(
+            f"another migration of this database has been running for {patience.seconds:g} s: "
+            f"wait for it to end, or end its session (pg_locks shows it, locktype 'advisory')"
+        )
+
+
+def _leave(connection: Connection) -> None:
+    connection.rollback()
+    connection.exec_driver_sql("RESET statement_timeout")
+    connection.exec_driver_sql("RESET lock_timeout")
+    connection.execute(sa.select(sa.func.pg_advisory_unlock(ADVISORY_LOCK)))
+    connection.commit()
 
 
 def set_lock_timeout(connection: Connection, seconds: float) -> None:

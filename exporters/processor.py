@@ -70,7 +70,7 @@ class RollupProcessor(SpanProcessor):
 
     def _start(self, span: Span, parent_context: Context | None) -> None:
         run = run_in(parent_context)
-        is_call = _scope(span) in c.COUNTED_SCOPES
+        is_call = _is_call(span)
         if run is None and not is_call:
             return
         attributes = span.attributes or {}
@@ -156,10 +156,10 @@ class RollupProcessor(SpanProcessor):
         start, end = span.start_time or 0, span.end_time or 0
         tokens = _tokens(attributes)
         return Call(
-            stage=stage,
-            operation=_text(attributes.get(Attribute.OPERATION)) or "unknown",
-            model=model or "",
-            service_tier=tier,
+            stage=stage[:64],
+            operation=(_text(attributes.get(Attribute.OPERATION)) or "unknown")[:32],
+            model=(model or "")[:128],
+            service_tier=tier[:32],
             ok=Attribute.ERROR_TYPE not in attributes
             and span.status.status_code is not trace.StatusCode.ERROR,
             duration_us=max(end - start, 0) // 1000,
@@ -186,6 +186,11 @@ class RollupProcessor(SpanProcessor):
 
 _PROVIDERS = {"openai": "openai", "azure.ai.openai": "azure"}
 _LIMITS = {Attribute.REMAINING_REQUESTS: "requests", Attribute.REMAINING_TOKENS: "tokens"}
+
+
+def _is_call(span: ReadableSpan) -> bool:
+    operation = (span.attributes or {}).get(Attribute.OPERATION)
+    return _scope(span) in c.COUNTED_SCOPES and operation not in c.UNBILLED_OPERATIONS
 
 
 def _scope(span: ReadableSpan) -> str:

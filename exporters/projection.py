@@ -35,7 +35,9 @@ _JOBS: Final = ("analysis", "import")
 
 _host = schema.host_tables(sa.MetaData())
 
-Run = Mapping[str, Any]
+Row = Mapping[str, Any]
+"""A row of one of our tables."""
+Run = Row
 """A row of telemetry_runs."""
 
 
@@ -94,9 +96,10 @@ def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, to
         mine = _belonging(connection, linked, row)
         if not mine:
             return Projection.DONE
-        usage = _usage(connection, mine)
-        _update(connection, _host.analyses, analysis_id, analysis_values(mine, usage), writable, totals)
-        pending = _project_files(connection, analysis_id, mine, writable, key, totals)
+        documents = _documents(connection, mine)
+        values = analysis_values(mine, _usage(connection, mine), documents)
+        _update(connection, _host.analyses, analysis_id, values, writable, totals)
+        pending = _project_files(connection, analysis_id, documents, writable, key, totals)
         _remember(connection, mine, row.created_at, pending)
     return Projection.FILES_PENDING if pending else Projection.DONE
 
@@ -184,7 +187,7 @@ def _remember(connection: Connection, mine: Iterable[Run], created_at: datetime 
         connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(change))
 
 
-def _usage(connection: Connection, mine: Iterable[Run]) -> list[Mapping[str, Any]]:
+def _usage(connection: Connection, mine: Iterable[Run]) -> list[Row]:
     table = schema.stage_usage
     query = sa.select(table).where(table.c.run_id.in_([run["run_id"] for run in mine]))
     return [dict(row) for row in connection.execute(query).mappings()]
@@ -203,12 +206,12 @@ def _update(
         connection.execute(table.update().where(table.c.id == row_id).values(allowed))
 
 
-def analysis_values(mine: Sequence[Run], usage: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def analysis_values(mine: Sequence[Run], usage: Sequence[Row], documents: Iterable[Row]) -> dict[str, Any]:
     """Return what an ``analyses`` row shows.
 
     The sums of all its runs, and the documents and scores of the latest analysis.
     """
-    return {**_run_values(mine), **_latest_values(mine), **_stage_values(list(usage))}
+    return {**_run_values(mine), **_latest_values(mine, documents), **_stage_values(usage)}
 
 
 def _run_values(mine: Sequence[Run]) -> dict[str, Any]:
@@ -227,18 +230,21 @@ def _run_values(mine: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _latest_values(mine: Sequence[Run]) -> dict[str, Any]:
+def _latest_values(mine: Sequence[Run], documents: Iterable[Row]) -> dict[str, Any]:
     analyses = [run for run in mine if run["kind"] in _JOBS]
     if not analyses:
         return {}
     latest = max(analyses, key=lambda run: (run["started_at"], run["run_id"]))
-    documents, cost = latest["n_documents"], to_dollars(_cost(mine))
+    cost = to_dollars(_cost(mine))
+    texts = [
+        row["characters"] for row in documents if row["run_id"] == latest["run_id"] and row["characters"]
+    ]
     return {
         "status": latest["status"],
         "jd_file_size_bytes": latest["jd_bytes"],
         "jd_character_count": latest["jd_characters"],
         "total_resume_file_size_bytes": latest["resume_bytes"],
-        "avg_resume_character_count": _average(latest["resume_characters"], documents),
+        "avg_resume_character_count": round(sum(texts) / len(texts)) if texts else None,
         "min_resume_character_count": latest["resume_characters_min"],
         "max_resume_character_count": latest["resume_characters_max"],
         "avg_overall_score": latest["score_avg"],
@@ -262,7 +268,7 @@ _STAGE_TIMES: Final = {
 }
 
 
-def _stage_values(usage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _stage_values(usage: Sequence[Row]) -> dict[str, Any]:
     """Return times and costs by stage; a stage that did not happen stays NULL."""
     calls = [row for row in usage if row["operation"]]
     times: Counter[str] = Counter()
@@ -293,7 +299,7 @@ def _stage_values(usage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _project_files(
     connection: Connection,
     analysis_id: int,
-    mine: Sequence[Run],
+    documents: Sequence[Row],
     writable: Writable,
     key: bytes,
     totals: Totals,
@@ -308,7 +314,6 @@ def _project_files(
     rows = [
         FileRow(*row) for row in connection.execute(query.with_for_update(skip_locked=True, key_share=True))
     ]
-    documents = _documents(connection, mine)
     if not rows:
         return len([row for row in documents if row["outcome"] != DUPLICATE])
     changes = [
@@ -319,10 +324,11 @@ def _project_files(
         columns = [name for name in changes[0] if name != "row_id"]
         statement = table.update().where(table.c.id == sa.bindparam("row_id"))
         connection.execute(statement.values({name: sa.bindparam(name) for name in columns}), changes)
-    return 0
+    stored = sa.select(sa.func.count()).select_from(table).where(table.c.analysis_id == analysis_id)
+    return connection.execute(stored).scalar_one() - len(rows)
 
 
-def _documents(connection: Connection, mine: Iterable[Run]) -> list[Mapping[str, Any]]:
+def _documents(connection: Connection, mine: Iterable[Run]) -> list[Row]:
     table = schema.documents
     query = (
         sa.select(table)
@@ -366,18 +372,14 @@ def _user_values(connection: Connection, user_id: int) -> dict[str, Any]:
     }
 
 
-def _cost(rows: Iterable[Mapping[str, Any]]) -> int:
+def _cost(rows: Iterable[Row]) -> int:
     return sum(
         int(row["cost_pico"] if row["repriced_pico"] is None else row["repriced_pico"]) for row in rows
     )
 
 
-def _sum(rows: Iterable[Mapping[str, Any]], name: str) -> int:
+def _sum(rows: Iterable[Row], name: str) -> int:
     return sum(int(row[name]) for row in rows)
-
-
-def _average(total: int | None, count: int) -> int | None:
-    return None if total is None or not count else round(total / count)
 
 
 def _seconds(microseconds: int | None) -> Decimal | None:

@@ -384,12 +384,15 @@ class DocumentBlock(_Block):
             self._document.score = int((share * 10_000).to_integral_value(ROUND_HALF_EVEN))
             self._document.fallback = fallback or self._document.fallback
 
-    def fail(self, error: BaseException | str) -> None:
-        """Say that the document failed, where the application swallows the exception."""
+    def fail(self, error: BaseException | str, *, again: bool = False) -> None:
+        """Say that the document failed, where the application swallows the exception.
+
+        ``again``: an earlier run counted this error already, as an intake does whose document cannot be read.
+        """
         with guarded("api"):
             self._document.error_type = _type_of(error)
             self._document.outcome = FAILED
-            if self._run is not None:
+            if self._run is not None and not again:
                 _count_error(self._run, stage_in(), error)
 
     def duplicate(self) -> None:

@@ -90,11 +90,11 @@ def _database(url: str | None) -> str:
     """Return the URL that was given, else that of the application the ``flask`` command found."""
     if url:
         return url
-    from flask import current_app
+    from flask.cli import ScriptInfo
 
     from .flask import database_url
 
-    found = database_url(current_app._get_current_object())  # type: ignore[attr-defined]
+    found = database_url(click.get_current_context().ensure_object(ScriptInfo).load_app())
     if not found:
         raise click.ClickException("no database: set TELEMETRY_DATABASE_URL or give --database-url")
     return found

@@ -78,6 +78,10 @@ class Attribute:
     SERVICE_TIER: Final = "openai.response.service_tier"
 
 
+UNBILLED_OPERATIONS: Final = frozenset({"fetch_response"})
+"""Operations that read what was paid for before."""
+
+
 class Stage:
     """Stage names known from the start; hosts add their own freely."""
 

@@ -89,7 +89,7 @@ def rank(work: Work) -> None:
     for candidate in work.candidates:
         if candidate.error:
             with candidate.document() as document:
-                document.fail("UnreadableDocument")
+                document.fail("UnreadableDocument", again=True)
     asyncio.run(_rank(work))
 
 
