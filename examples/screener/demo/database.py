@@ -1,0 +1,147 @@
+"""What the database says, read with plain SQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from telemetry.conventions import STAGES
+
+from .figures import Figures
+
+PICO = Decimal("1e-12")
+
+FIGURES = """
+    SELECT SUM(api_calls) AS calls, SUM(attempts) AS attempts, SUM(rate_limit_hits) AS rate_limited,
+        SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens,
+        SUM(cached_tokens) AS cached_tokens, SUM(cost_pico) AS pico
+    FROM telemetry_runs
+"""
+ANALYSES = """
+    SELECT id, job_title, status, num_candidates, num_criteria, candidates_above_70_percent,
+        candidates_50_to_70_percent, candidates_below_50_percent
+    FROM analyses ORDER BY id
+"""
+# The row of a stage whose operation is '' holds how long the stage was open; the others hold its calls.
+STAGE_USAGE = """
+    SELECT kind, stage, SUM(CASE WHEN operation = '' THEN usage.duration_us ELSE 0 END) AS duration_us,
+        SUM(calls) AS calls, SUM(usage.attempts) AS attempts, SUM(usage.rate_limit_hits) AS rate_limited,
+        SUM(usage.input_tokens) AS input_tokens, SUM(usage.output_tokens) AS output_tokens,
+        SUM(usage.cached_tokens) AS cached_tokens, SUM(usage.cost_pico) AS pico
+    FROM telemetry_runs JOIN telemetry_stage_usage AS usage USING (run_id)
+    WHERE analysis_ref = ? GROUP BY kind, stage
+"""
+RUNS = """
+    SELECT kind, SUM(duration_us) AS duration_us, SUM(api_calls) AS calls, SUM(attempts) AS attempts,
+        SUM(rate_limit_hits) AS rate_limited, SUM(input_tokens) AS input_tokens,
+        SUM(output_tokens) AS output_tokens, SUM(cached_tokens) AS cached_tokens, SUM(cost_pico) AS pico
+    FROM telemetry_runs WHERE analysis_ref = ? GROUP BY kind
+"""
+SCORES = """
+    SELECT score FROM telemetry_documents JOIN telemetry_runs USING (run_id)
+    WHERE analysis_ref = ? AND outcome = 'scored' AND NOT fallback ORDER BY score
+"""
+EVENTS = """
+    SELECT name, SUM(value) AS value FROM telemetry_counters JOIN telemetry_runs USING (run_id)
+    WHERE analysis_ref = ? GROUP BY name ORDER BY name
+"""
+RETRIES = """
+    SELECT SUM(rate_limit_hits) AS rate_limited, SUM(rate_limit_retries) AS rate_limit_retries,
+        SUM(other_retries) AS other_retries, SUM(backoff_us) AS backoff_us
+    FROM telemetry_runs WHERE analysis_ref = ?
+"""
+UNSETTLED = """
+    SELECT COUNT(*) FROM telemetry_runs WHERE status = 'running' OR projected_version < version
+"""
+UNACCOUNTED = """
+    SELECT SUM(unpriced) AS unpriced, SUM(usage_missing) AS usage_missing, SUM(unfinished) AS unfinished
+    FROM telemetry_runs
+"""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One analysis with what was spent on it, from its intake to the insights unlocked later."""
+
+    row: Row
+    """Of `analyses`."""
+    stages: list[Row]
+    """One a kind of run and stage, in the order in which they happen."""
+    runs: dict[str, Row]
+    """One a kind of run."""
+    scores: list[float]
+    """Of the candidates that were scored, 0 to 1."""
+    events: dict[str, int]
+    """What the application counted itself."""
+    retries: Row
+
+    @property
+    def id(self) -> int:
+        """The number of the analysis."""
+        return int(self.row["id"])
+
+
+class Database:
+    """The demo's database, opened for reading."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def figures(self) -> Figures:
+        """What all runs have spent."""
+        with self._reading() as connection:
+            row = dict(connection.execute(FIGURES).fetchone())
+        pico = row.pop("pico") or 0
+        return Figures(**{name: value or 0 for name, value in row.items()}, dollars=pico * PICO)
+
+    def is_settled(self) -> bool:
+        """Whether every run has ended and shows on its analysis."""
+        with self._reading() as connection:
+            return not connection.execute(UNSETTLED).fetchone()[0]
+
+    def unaccounted(self) -> dict[str, int]:
+        """Calls whose cost is not known, by reason."""
+        with self._reading() as connection:
+            row = dict(connection.execute(UNACCOUNTED).fetchone())
+        return {reason: count for reason, count in row.items() if count}
+
+    def analyses(self) -> list[Analysis]:
+        """All analyses, in their order."""
+        with self._reading() as connection:
+            rows = [dict(row) for row in connection.execute(ANALYSES)]
+            return [_analysis(connection, row) for row in rows]
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._path, timeout=10)
+        connection.row_factory = sqlite3.Row
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def _analysis(connection: sqlite3.Connection, row: Row) -> Analysis:
+    def rows(query: str) -> list[Row]:
+        return [dict(found) for found in connection.execute(query, (row["id"],))]
+
+    return Analysis(
+        row=row,
+        stages=sorted(rows(STAGE_USAGE), key=_order),
+        runs={found["kind"]: found for found in rows(RUNS)},
+        scores=[float(found["score"]) for found in rows(SCORES)],
+        events={found["name"]: found["value"] for found in rows(EVENTS)},
+        retries=rows(RETRIES)[0],
+    )
+
+
+def _order(stage: Row) -> tuple[int, int]:
+    kinds, name = ("intake", "analysis", "late"), stage["stage"]
+    return kinds.index(stage["kind"]), STAGES.index(name) if name in STAGES else len(STAGES)

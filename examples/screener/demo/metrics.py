@@ -1,0 +1,54 @@
+"""The figures of the metrics: what the listeners of all processes say, added up."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from .figures import Figures
+
+
+class Scrape:
+    """One look at the metrics of every process."""
+
+    def __init__(self, spool: Path) -> None:
+        """Each process has left the port of its listener in its own folder below `spool`."""
+        self.ports = sorted(int(note.read_text()) for note in spool.glob("*/*/metrics-port"))
+        self._samples = [sample for port in self.ports for sample in _read(port)]
+
+    def total(self, name: str, **labels: str) -> float:
+        """Add up all samples of a metric that carry these labels."""
+        return sum(
+            sample.value
+            for sample in self._samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no run is open and nothing waits for the database."""
+        return not self.total("analysis_runs_active") and not self.total("telemetry_spool_pending")
+
+    def figures(self) -> Figures:
+        """Add up what was spent."""
+        return Figures(
+            calls=int(self.total("analysis_openai_operations_total")),
+            attempts=int(self.total("analysis_openai_attempts_total")),
+            rate_limited=int(self.total("analysis_openai_attempts_total", status="429")),
+            input_tokens=int(self.total("analysis_openai_tokens_total", kind="input")),
+            output_tokens=int(self.total("analysis_openai_tokens_total", kind="output")),
+            cached_tokens=int(self.total("analysis_openai_tokens_total", kind="cached")),
+            dollars=Decimal(self.total("analysis_openai_cost_usd_total")),
+        )
+
+
+def _read(port: int) -> Iterator[Sample]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    for family in text_string_to_metric_families(text):
+        yield from family.samples

@@ -1,0 +1,51 @@
+"""What went wrong and what became of it, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from .database import Analysis
+from .submission import Submitted
+
+EVENTS = {
+    "app_retries": "calls repeated by the application after the client had given up",
+    "fallbacks": "answers that could not be used and were replaced by a default",
+}
+
+
+def problems(
+    analyses: Sequence[Analysis], submitted: Sequence[Submitted], unaccounted: dict[str, int]
+) -> Table:
+    """One line a problem, by analysis."""
+    table = Table.grid(padding=(0, 2))
+    uploads = {each.analysis: each.received for each in submitted}
+    for analysis in analyses:
+        sentences = [*_of_files(uploads[analysis.id]), *_of_calls(analysis)]
+        for number, sentence in enumerate(sentences or ["none"]):
+            table.add_row(Text(f"analysis {analysis.id}" if number == 0 else "", "cyan"), sentence)
+    for reason, count in unaccounted.items():
+        table.add_row(Text("cost", "red"), f"{count} calls are not in the totals: {reason.replace('_', ' ')}")
+    return table
+
+
+def _of_files(received: Sequence[dict[str, str]]) -> Iterator[str]:
+    for file in received:
+        if file["outcome"] == "unreadable":
+            yield f"left out: {file['detail']}"
+        elif file["outcome"] == "duplicate":
+            yield f"recognised: {file['file_name']} is a duplicate of {file['detail']}"
+
+
+def _of_calls(analysis: Analysis) -> Iterator[str]:
+    retries = analysis.retries
+    repeated = retries["rate_limit_retries"] + retries["other_retries"]
+    if repeated:
+        yield (
+            f"retried: {retries['rate_limited']} answers with status 429 and "
+            f"{retries['other_retries']} other failures, {retries['backoff_us'] / 1e6:.1f} s of waiting"
+        )
+    for name, count in analysis.events.items():
+        yield f"{count} {EVENTS.get(name, name)}"

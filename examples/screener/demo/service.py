@@ -1,0 +1,69 @@
+"""Which OpenAI service the demo calls: the stand-in, or the real one when OPENAI_API_KEY is set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import DemoError
+
+FAULTS: list[dict[str, Any]] = [
+    # The client gives up after three attempts, and the application itself asks once more.
+    {"match": {"task": "criteria"}, "status": 503, "first_attempts": 3, "retry_after_ms": 20},
+    {"match": {"path": "/embeddings"}, "status": 429, "first_total": 1, "retry_after_ms": 60},
+    {"match": {"task": "insights"}, "status": 500, "first_total": 1, "retry_after_ms": 20},
+    {"match": {"task": "rank"}, "bad_json": True, "first_total": 1},
+    {"match": {"task": "rank"}, "status": 429, "rate": 0.06, "retry_after_ms": 40},
+    {"match": {"task": "name"}, "status": 429, "rate": 0.04, "retry_after_ms": 20},
+]
+"""What goes wrong at the stand-in, so that there is something to report."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """An OpenAI service and how much is asked of it."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    """OPENAI_… of the processes; empty for the stand-in, whose address is not known yet."""
+    small: int = 8
+    """Résumés of the analysis in the request."""
+    large: int = 60
+    """Résumés of the analysis in the worker."""
+    request_limit: int = 20
+    """Up to so many are analysed in the request."""
+
+    @property
+    def is_standin(self) -> bool:
+        """Whether it is the stand-in, which keeps a ledger."""
+        return not self.environment
+
+    @property
+    def cost_hint(self) -> str:
+        """What the demo may cost; empty for the stand-in."""
+        if self.is_standin:
+            return ""
+        where = self.environment.get("OPENAI_BASE_URL", "the service of OpenAI")
+        return (
+            f"OPENAI_API_KEY is set: {where} is called, with {self.small} and {self.large} résumés. "
+            "This may cost up to 5 cents. "
+            "Unset OPENAI_API_KEY for the local stand-in."
+        )
+
+    @classmethod
+    def choose(cls, environ: Mapping[str, str] = os.environ) -> Service:
+        """Take the real service if it is configured.
+
+        Raises:
+            DemoError: OPENAI_BASE_URL is set without a key.
+        """
+        if environ.get("OPENAI_API_KEY"):
+            found = {name: value for name, value in environ.items() if name.startswith("OPENAI_")}
+            return cls(found, small=4, large=10, request_limit=5)
+        if environ.get("OPENAI_BASE_URL"):
+            raise DemoError(
+                "OPENAI_BASE_URL is set, but OPENAI_API_KEY is not. "
+                "Set both for that service, or none for the local stand-in."
+            )
+        return cls()

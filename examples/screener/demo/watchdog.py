@@ -1,0 +1,39 @@
+"""Ends what the demo started, should the demo itself be killed.
+
+It reads process groups, one a line, from its standard input, whose other end the demo holds. The end of the
+input means that the demo is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+PATIENCE = 3.0
+"""Seconds the processes have to end by themselves."""
+
+
+def main() -> None:
+    groups = [int(line) for line in sys.stdin]
+    left = [group for group in groups if send(group, signal.SIGTERM)]
+    deadline = time.monotonic() + PATIENCE
+    while left and time.monotonic() < deadline:
+        time.sleep(0.05)
+        left = [group for group in left if send(group, 0)]
+    for group in left:
+        send(group, signal.SIGKILL)
+
+
+def send(group: int, number: int) -> bool:
+    """Signal a process group; tells whether it is still there."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group that is ending
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
