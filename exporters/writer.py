@@ -236,12 +236,12 @@ class Writer:
             self._failed(transaction, error)
             self._writable = None
             outcome = Projection.BUSY
-        if outcome is Projection.DONE:
-            waiting.pop(row_id, None)
+        is_busy = outcome is Projection.BUSY
+        longest = LAST_RETRY_SECONDS if is_busy else LAST_PROJECTION_SECONDS
+        if outcome is Projection.DONE or (not is_busy and waiting[row_id].pause >= longest):
+            waiting.pop(row_id, None)  # a row that never comes is left to the daily check
         else:
-            waiting[row_id].wait(
-                LAST_RETRY_SECONDS if outcome is Projection.BUSY else LAST_PROJECTION_SECONDS
-            )
+            waiting[row_id].wait(longest)
 
     def _project(self, analysis_id: int) -> Projection:
         engine = self._connect()
