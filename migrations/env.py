@@ -19,7 +19,7 @@ config = context.config
 
 
 def migrate(connection: sa.Connection) -> None:
-    connection.rollback()  # what a failed attempt left open
+    connection.rollback()  # what a failed try left open
     if connection.dialect.name == "sqlite":
         # All revisions are one transaction, and a second migrator sees all of them or none.
         begin_writing(connection)

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from exporters import migrate
+from exporters.migration_lock import LOCK_TIMEOUT
 from tests.migrations.databases import added_by_us, create_host, engine_of, indexes_of, picture
 
 ROOT = Path(__file__).parents[2]
@@ -191,15 +192,18 @@ def test_a_crash_while_an_index_is_built(busy_url: str) -> None:
 
 
 def test_an_index_is_built_while_the_host_writes(busy_url: str) -> None:
-    """While an index waits for a writer to end, others go on writing."""
+    """While an index waits for a writer to end, others go on writing, and it is not begun all over again."""
     migrate.upgrade(busy_url, revision="0006")
-    building = "SELECT count(*) FROM pg_stat_progress_create_index"
+    building = "SELECT index_relid FROM pg_stat_progress_create_index"
     with in_background(lambda: migrate.upgrade(busy_url)) as raised:
         with host_transaction(busy_url, "UPDATE analyses SET num_candidates = 9 WHERE id = 1"):
-            wait_until(lambda: scalar(busy_url, building) == 1)
+            wait_until(lambda: bool(scalar(busy_url, building)))
+            index = scalar(busy_url, building)
             with engine_of(busy_url) as engine, engine.begin() as connection:
                 connection.execute(sa.text("SET lock_timeout = '1s'"))
                 connection.execute(sa.text("UPDATE analyses SET num_candidates = 8 WHERE id = 2"))
+            time.sleep(2 * LOCK_TIMEOUT)
+            assert scalar(busy_url, building) == index
 
     assert raised == []
     assert migrate.current(busy_url) == migrate.head()
