@@ -10,13 +10,14 @@ from flask import Flask, render_template
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFProtect  # type: ignore[import-untyped]
 from openai import OpenAIError
+from sqlalchemy import inspect
 from werkzeug.exceptions import HTTPException
 
 from telemetry import Telemetry
 
 from . import analyses, auth, commands, uploads
 from .config import DEVELOPMENT_KEY, Settings
-from .models import db
+from .models import Job, db
 from .web import wants_json
 
 MAX_UPLOAD = 100 * 1024 * 1024
@@ -53,6 +54,12 @@ def init_db(app: Flask) -> None:
     """Create the tables that are missing; those that exist are left as they are."""
     with app.app_context():
         db.create_all()
+
+
+def is_set_up(app: Flask) -> bool:
+    """Whether the tables have been created."""
+    with app.app_context():
+        return inspect(db.engine).has_table(Job.__tablename__)
 
 
 def _engine_options(url: str) -> dict[str, Any]:

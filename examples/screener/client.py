@@ -45,8 +45,10 @@ class ScreenerClient:
         """
         self._fetch_token()
         answer = self._send("POST", "/sign-in", data={"email": email, "password": password})
-        if answer.status_code >= 400:
+        if answer.status_code == 401:
             raise ScreenerError("E-mail or password is wrong.")
+        if not answer.ok:
+            raise ScreenerError(f"{self.base_url} answered {answer.status_code} to signing in")
         self._fetch_token()
 
     def create_draft(self, title: str) -> int:

@@ -16,7 +16,7 @@ from types import FrameType
 from flask import Flask
 
 from . import jobs
-from .app import create_app
+from .app import create_app, is_set_up
 from .pipeline import perform
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--poll", type=float, default=0.2, metavar="SECONDS", help="pause between two looks")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
-    worker = Worker(create_app(), options.poll)
+    for chatty in ("httpx2", "openai"):  # a line for each request and each retry
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    app = create_app()
+    if not is_set_up(app):
+        raise SystemExit("The tables are missing: run `flask --app examples.screener.wsgi screener init-db`")
+    worker = Worker(app, options.poll)
     signal.signal(signal.SIGTERM, worker.stop)
     signal.signal(signal.SIGINT, worker.stop)
     worker.run(options.once)

@@ -8,6 +8,7 @@ from flask import Flask
 
 from examples.screener.auth import PASSWORD, USER_EMAIL
 from examples.screener.client import ScreenerClient, ScreenerError
+from examples.screener.models import db
 from tests.screener.conftest import SignIn
 from tests.screener.makers import resumes, rows
 
@@ -28,6 +29,14 @@ def test_a_wrong_password_is_refused(user: ScreenerClient) -> None:
     """Signing in needs the right password."""
     with pytest.raises(ScreenerError, match="wrong"):
         ScreenerClient(user.base_url).login(USER_EMAIL, "guess")
+
+
+def test_trouble_in_the_app_is_not_taken_for_a_wrong_password(app: Flask, user: ScreenerClient) -> None:
+    """A client that cannot sign in for another reason says so."""
+    with app.app_context():
+        db.drop_all()
+    with pytest.raises(ScreenerError, match="answered 500"):
+        ScreenerClient(user.base_url).login(USER_EMAIL, PASSWORD)
 
 
 def test_a_form_without_its_csrf_token_is_refused(app: Flask) -> None:

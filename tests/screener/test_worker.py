@@ -100,9 +100,18 @@ def test_an_idle_worker_ends_on_sigterm(app: Flask, start_worker: StartWorker) -
     """Told to stop while nothing is to be done, it ends cleanly and soon."""
     worker = start_worker()
     assert worker.stderr is not None
-    assert "waiting for jobs" in worker.stderr.readline()
+    assert any("waiting for jobs" in line for line in worker.stderr)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(10) == 0
+
+
+def test_a_worker_without_tables_says_what_to_do(environment: None, start_worker: StartWorker) -> None:
+    """Started before the set-up, it ends with one line that names the command."""
+    worker = start_worker()
+    _, errors = worker.communicate(timeout=30)
+    assert worker.returncode == 1
+    assert errors.splitlines()[-1].startswith("The tables are missing: run `flask --app")
+    assert "Traceback" not in errors
 
 
 def test_the_first_sigterm_lets_the_worker_finish(
