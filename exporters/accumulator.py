@@ -208,7 +208,7 @@ class Accumulator:
     def document(self, key: str, visit: Document) -> None:
         """Add one visit to the document that is known by the hash ``key``."""
         with self._lock:
-            merge_visit(self._find_document(key, visit.size), visit)
+            merge_visit(self._find_document(key, visit), visit)
             self._changed = True
 
     def update(self, **facts: object) -> None:
@@ -248,10 +248,10 @@ class Accumulator:
     def _copy_documents(self) -> list[DocumentState]:
         return [replace(document) for namesakes in self._documents.values() for document in namesakes]
 
-    def _find_document(self, key: str, size: int | None) -> DocumentState:
+    def _find_document(self, key: str, visit: Document) -> DocumentState:
         namesakes = self._documents.setdefault(key, [])
         for known in namesakes:
-            if size is None or known.size is None or known.size == size:
+            if known.may_be(visit.size, visit.row_id):
                 return known
         namesakes.append(DocumentState(key))
         return namesakes[-1]
@@ -267,7 +267,8 @@ def merge_visit(state: DocumentState, visit: Document) -> None:
     state.extraction_us = _longer(state.extraction_us, visit.extraction_ns)
     state.analysis_us = _longer(state.analysis_us, visit.analysis_ns)
     state.error_type = visit.error_type or state.error_type
-    if visit.score is not None:
+    has_score = state.score is not None and not state.fallback
+    if visit.score is not None and not (has_score and visit.fallback):
         state.score, state.fallback = visit.score, visit.fallback
     state.outcome = _outcome(state, visit)
 

@@ -7,7 +7,7 @@ database.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -228,7 +228,7 @@ def _status(
     said = max((_said(fragment) for fragment in fragments), key=_SEVERITY.index)
     if said in (FAILED, INTERRUPTED, CANCELLED):
         return said
-    if root.kind == "analysis" and not documents and not root.candidates:
+    if root.kind == "analysis" and not _submitted(fragments, documents, root):
         return FAILED
     scored, failed = _count(documents, SCORED), _count(documents, FAILED)
     if failed and failed == len(documents) - _count(documents, DUPLICATE):
@@ -236,6 +236,10 @@ def _status(
     if _has_dead_stage(usage):
         return PARTIAL_FAILURE if scored else FAILED
     return PARTIAL_FAILURE if failed else COMPLETED
+
+
+def _submitted(fragments: Iterable[Snapshot], documents: Sequence[DocumentState], root: Snapshot) -> bool:
+    return bool(documents or root.candidates or any(fragment.shed for fragment in fragments))
 
 
 def _said(fragment: Snapshot) -> str:
@@ -254,12 +258,22 @@ def _has_dead_stage(usage: dict[UsageKey, Usage]) -> bool:
 
 
 def _merge_documents(fragments: Iterable[Snapshot]) -> list[DocumentState]:
-    merged: dict[tuple[str, int | None], DocumentState] = {}
-    for fragment in fragments:
-        for document in fragment.documents or ():
-            key = (document.key, document.size)
-            merged[key] = _join(merged[key], document) if key in merged else replace(document)
-    return [merged[key] for key in sorted(merged, key=lambda key: (key[0], -1 if key[1] is None else key[1]))]
+    found = [document for fragment in fragments for document in fragment.documents or ()]
+    merged: dict[str, list[DocumentState]] = defaultdict(list)
+    for document in sorted(found, key=_most_known_first):
+        namesakes = merged[document.key]
+        for place, known in enumerate(namesakes):
+            if known.may_be(document.size, document.row_id):
+                namesakes[place] = _join(known, document)
+                break
+        else:
+            namesakes.append(replace(document))
+    return [document for key in sorted(merged) for document in merged[key]]
+
+
+def _most_known_first(document: DocumentState) -> tuple[object, ...]:
+    size, row_id = document.size, document.row_id
+    return size is None, row_id is None, size or 0, row_id or 0, _strength(document)
 
 
 def _join(one: DocumentState, other: DocumentState) -> DocumentState:
@@ -267,7 +281,7 @@ def _join(one: DocumentState, other: DocumentState) -> DocumentState:
     strong, weak = sorted((one, other), key=_strength, reverse=True)
     return DocumentState(
         key=one.key,
-        size=one.size,
+        size=_either(one.size, other.size),
         row_id=_either(strong.row_id, weak.row_id),
         characters=_either(strong.characters, weak.characters),
         type=strong.type or weak.type,

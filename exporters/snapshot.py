@@ -81,6 +81,11 @@ class DocumentState:
     outcome: str = "unscored"
     error_type: str | None = None
 
+    def may_be(self, size: int | None, row_id: int | None) -> bool:
+        """Say whether a namesake of ``size`` and ``row_id`` may be this one; unknown is no difference."""
+        same_size = None in (size, self.size) or size == self.size
+        return same_size and (None in (row_id, self.row_id) or row_id == self.row_id)
+
 
 @dataclass(slots=True)
 class Snapshot:

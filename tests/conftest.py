@@ -8,7 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from telemetry._guard import raise_internal_errors, reset_internal_errors
 from tests.postgres import PostgresUnavailable, TemporaryPostgres
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "internal_errors: errors of our own are part of the test, so they are counted, not raised"
+    )
+
+
+@pytest.fixture(autouse=True)
+def internal_errors_fail(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Errors that a host would never see fail the test that meets them."""
+    reset_internal_errors()
+    before = raise_internal_errors(request.node.get_closest_marker("internal_errors") is None)
+    yield
+    raise_internal_errors(before)
+    reset_internal_errors()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,189 @@
+"""What the tests of this folder are made of: calls, documents, fragments, and a host's database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from exporters.accumulator import Accumulator, Call
+from exporters.snapshot import DocumentState, Snapshot
+from telemetry._context import Document
+from telemetry.pricing import Price, Tokens
+
+SECOND = 10**9
+START = 1_790_000_000 * SECOND
+"""When runs of these tests begin, in epoch nanoseconds."""
+TOKENS = Tokens(input=1000, output=100)
+CREATED = datetime(2026, 9, 21, 12, 0, 0)
+"""When rows of the host's were created: before START."""
+
+
+def call(
+    stage: str = "ranking",
+    *,
+    ok: bool = True,
+    pico: int | None = 210_000_000,
+    tokens: Tokens | None = TOKENS,
+    statuses: tuple[str, ...] = ("200",),
+    model: str = "gpt-4o-mini",
+    tier: str = "default",
+    duration_us: int = 1500,
+    backoff_us: int = 0,
+) -> Call:
+    """One OpenAI call that ended; without `pico` it has no price."""
+    price = None if pico is None or tokens is None else Price(pico, "genai-prices", "1")
+    return Call(stage, "chat", model, tier, ok, duration_us, statuses, backoff_us, tokens, price)
+
+
+def failed_call(stage: str = "ranking", *statuses: str) -> Call:
+    """A call that never got an answer."""
+    return call(stage, ok=False, tokens=None, statuses=statuses or ("400",))
+
+
+def visit(key: str = "cv.pdf", *, score: float | None = None, **known: Any) -> Document:
+    """One visit to a document; `score` is a share of 1."""
+    document = Document(
+        key,
+        **{name: known.pop(name) for name in ("size", "characters", "type", "row_id") if name in known},
+    )
+    document.score = None if score is None else round(score * 10_000)
+    for name, value in known.items():
+        setattr(document, name, value)
+    return document
+
+
+def facts(run_id: str | None = None, **known: Any) -> Snapshot:
+    """What a fragment is before anything has happened in it."""
+    start = known.setdefault("opened_at", START)
+    defaults: dict[str, Any] = {
+        "run_id": run_id or uuid4().hex,
+        "fragment_id": uuid4().hex,
+        "process_id": "p1",
+        "kind": "analysis",
+        "seq": 0,
+        "taken_at": start,
+    }
+    return Snapshot(**{**defaults, **known})
+
+
+class Fragment:
+    """A fragment under way, at a time of its own."""
+
+    def __init__(self, run_id: str | None = None, **known: Any) -> None:
+        self.accumulator = Accumulator(facts(run_id, **known))
+        self.now = self.accumulator.facts.opened_at
+
+    def calls(self, *calls: Call) -> Fragment:
+        for each in calls:
+            self.accumulator.call_started()
+            assert self.accumulator.call_ended(each)
+        return self
+
+    def documents(self, *visits: Document) -> Fragment:
+        for each in visits:
+            self.accumulator.document(f"hash of {each.key}", each)
+        return self
+
+    def snapshot(self, **changes: Any) -> Snapshot:
+        self.now += SECOND
+        return replace(self.accumulator.snapshot(self.now), **changes)
+
+    def close(self, status: str = "completed", *, ends_run: bool = True, **known: Any) -> Snapshot:
+        self.now += SECOND
+        duration_us = (self.now - self.accumulator.facts.opened_at) // 1000
+        return self.accumulator.close(
+            self.now, status=status, ends_run=ends_run, duration_us=duration_us, **known
+        )
+
+
+def documents_of(*visits: Document) -> list[DocumentState]:
+    """What a run knows of its documents after these visits."""
+    found = Fragment().documents(*visits).close().documents
+    assert found is not None
+    return found
+
+
+class Host:
+    """A host's database, migrated, with the host's own way to it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine: Engine = sa.create_engine(url, poolclass=sa.NullPool)
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.engine.dialect.name == "postgresql"
+
+    def add_user(self, id: int = 1) -> None:
+        self.insert(
+            "users", id=id, email=f"{id}@example.com", password_hash="x", name="n", created_at=CREATED
+        )
+
+    def add_analysis(self, id: int = 1, user_id: int = 1, created_at: datetime = CREATED) -> None:
+        self.insert(
+            "analyses",
+            id=id,
+            user_id=user_id,
+            num_candidates=1,
+            num_criteria=1,
+            cost_usd=1,
+            created_at=created_at,
+        )
+
+    def add_file(self, analysis_id: int, name: str, content: bytes = b"12345", id: int | None = None) -> None:
+        known: dict[str, Any] = {} if id is None else {"id": id}
+        self.insert(
+            "candidate_files",
+            analysis_id=analysis_id,
+            file_name=name,
+            file_bytes=content,
+            extracted_text="t",
+            created_at=CREATED,
+            **known,
+        )
+
+    def insert(self, table: str, **values: Any) -> None:
+        columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        self.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", **values)
+
+    def execute(self, statement: str, **values: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(statement), values)
+
+    def rows(self, table: str, **where: Any) -> list[dict[str, Any]]:
+        described = sa.Table(table, sa.MetaData(), autoload_with=self.engine)
+        query = sa.select(described).filter_by(**where).order_by(*described.primary_key.columns)
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def row(self, table: str, **where: Any) -> dict[str, Any]:
+        (found,) = self.rows(table, **where)
+        return found
+
+    @contextmanager
+    def holding(self, statement: str) -> Iterator[Connection]:
+        """A transaction of the host's that has run `statement` and stays open."""
+        with self.engine.connect() as connection, connection.begin():
+            connection.execute(sa.text(statement))
+            yield connection
+
+
+def until(true: Any, seconds: float = 10) -> None:
+    """Wait for something that is about to be so."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.01)
+
+
+def moment(epoch_ns: int) -> datetime:
+    """An epoch time as the naive UTC of our tables."""
+    return datetime.fromtimestamp(epoch_ns / SECOND, UTC).replace(tzinfo=None)

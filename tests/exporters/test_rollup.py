@@ -1,0 +1,453 @@
+"""From fragments to a rollup: the same, however the fragments came and however the work was divided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from statistics import median
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.accumulator import Call
+from exporters.rollup import Rollup, Scores, merge, newest
+from exporters.snapshot import USAGE_SUMS, NewerSnapshot, Snapshot, Usage, UsageKey
+from telemetry._context import Document
+from telemetry.pricing import Price, Tokens, to_dollars
+from tests.exporters.makers import SECOND, START, Fragment, call, facts, failed_call, visit
+
+RUN = "a" * 32
+
+names = st.sampled_from(["ranking", "embedding", "insights"])
+counts = st.integers(0, 10**6)
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> Call:
+    tokens = draw(st.none() | st.builds(Tokens, counts, counts, counts, counts))
+    price = draw(st.none() | st.builds(Price, st.integers(0, 10**13), st.just("list"), st.just("1")))
+    return Call(
+        stage=draw(names),
+        operation=draw(st.sampled_from(["chat", "embeddings"])),
+        model=draw(st.sampled_from(["gpt-4o-mini", "text-embedding-3-small"])),
+        service_tier=draw(st.sampled_from(["", "flex"])),
+        ok=draw(st.booleans()),
+        duration_us=draw(counts),
+        statuses=tuple(draw(st.lists(st.sampled_from(["200", "429", "500", "timeout"]), max_size=4))),
+        backoff_us=draw(counts),
+        tokens=tokens,
+        price=price if tokens else None,
+    )
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> list[Document]:
+    """Documents, each visited a few times; the visits know different things, and none contradicts another."""
+    visits: list[Document] = []
+    for number in range(draw(st.integers(0, 6))):
+        key, size = f"cv {draw(st.integers(0, 3))}", number + 1
+        first = visit(key, size=size, characters=draw(st.none() | counts))
+        last = visit(key, size=size, score=draw(st.none() | st.floats(0, 1)))
+        last.fallback = draw(st.booleans()) if last.score is not None else False
+        first.error_type = draw(st.none() | st.just("ValueError"))
+        first.extraction_ns, last.analysis_ns = draw(counts) * 1000, draw(counts) * 1000
+        visits += [first, last]
+    return visits
+
+
+@dataclass(frozen=True)
+class Work:
+    """What happens in one run."""
+
+    calls: list[Call]
+    errors: list[tuple[str, str]]
+    counters: list[tuple[str, int]]
+    documents: list[Document]
+
+
+works = st.builds(
+    Work,
+    calls=st.lists(calls(), max_size=8),
+    errors=st.lists(st.tuples(names, st.sampled_from(["ValueError", "KeyError"])), max_size=5),
+    counters=st.lists(st.tuples(st.sampled_from(["app_retries", "json_fallbacks"]), counts), max_size=5),
+    documents=documents(),
+)
+
+
+def divide(work: Work, parts: int) -> list[Fragment]:
+    """The work of one run, dealt out to so many processes."""
+    fragments = [Fragment(RUN, fragment_id=f"{part:032x}", is_root=part == 0) for part in range(parts)]
+    for position, fragment in enumerate(fragments):
+        fragment.calls(*work.calls[position::parts])
+        fragment.documents(*work.documents[position::parts])
+        for stage, error_type in work.errors[position::parts]:
+            fragment.accumulator.error(stage, error_type)
+        for name, amount in work.counters[position::parts]:
+            fragment.accumulator.count(name, amount)
+    return fragments
+
+
+def closed(fragments: Sequence[Fragment]) -> list[Snapshot]:
+    return [fragment.close(ends_run=position == 0) for position, fragment in enumerate(fragments)]
+
+
+def figures(rollup: Rollup) -> dict[str, Any]:
+    """What a rollup comes to, apart from which fragments there were."""
+    return {
+        name: getattr(rollup, name)
+        for name in Rollup.__dataclass_fields__
+        if name not in ("root", "started_at", "ended_at", "duration_us")
+    }
+
+
+@given(work=works, parts=st.integers(2, 4))
+def test_work_may_be_divided(work: Work, parts: int) -> None:
+    """A run comes to the same in one process as in several, whatever each of them did of it."""
+    alone = merge(closed(divide(work, 1)))
+    together = merge(closed(divide(work, parts)))
+
+    assert figures(together) == figures(alone)
+
+
+@given(work=works, parts=st.integers(1, 3), data=st.data())
+def test_order_and_repetition_do_not_matter(work: Work, parts: int, data: st.DataObject) -> None:
+    """Snapshots may come in any order and any number of times: only the newest of each fragment counts."""
+    fragments = divide(work, parts)
+    older = [fragment.snapshot() for fragment in fragments]
+    last = closed(fragments)
+    arriving = data.draw(
+        st.permutations([*older, *last, *data.draw(st.lists(st.sampled_from(older + last)))])
+    )
+
+    assert merge(arriving) == merge(last)
+
+
+@given(work=works)
+def test_only_the_newest_snapshot_counts(work: Work) -> None:
+    """An older snapshot never takes back what a newer one said."""
+    (fragment,) = divide(work, 1)
+    old, new = fragment.snapshot(), fragment.calls(call()).snapshot()
+
+    assert new.seq > old.seq
+    assert newest([new, old]) == newest([old, new]) == [new]
+
+
+@given(work=works, parts=st.integers(1, 3))
+def test_stages_sum_to_the_run(work: Work, parts: int) -> None:
+    """Calls, tokens, cost and everything else of a run are the sums of its stages', and of its calls."""
+    rollup = merge(closed(divide(work, parts)))
+    of_stages = [usage for key, usage in rollup.usage.items() if key.operation]
+
+    for name in USAGE_SUMS:
+        total = getattr(rollup.total, name)
+        assert total == sum(getattr(usage, name) for usage in of_stages)
+        assert total == sum(getattr(each.usage(), name) for each in work.calls)
+
+
+@given(work=works, parts=st.integers(1, 3))
+def test_bands_add_up_to_scored(work: Work, parts: int) -> None:
+    """Every scored candidate is in exactly one band, and every document has exactly one outcome."""
+    rollup = merge(closed(divide(work, parts)))
+    scores = rollup.scores
+
+    assert scores.above_70 + scores.from_50_to_70 + scores.below_50 == scores.count
+    unscored = sum(document.outcome == "unscored" for document in rollup.documents)
+    assert scores.count + rollup.failed_documents + rollup.duplicates + unscored == len(rollup.documents)
+
+
+@given(st.lists(st.integers(0, 10**13), max_size=30))
+def test_pico_sums_equal_decimal_sums(prices: list[int]) -> None:
+    """Adding pico-dollars gives what adding exact dollars gives."""
+    fragment = Fragment().calls(*(call(pico=pico) for pico in prices))
+
+    assert to_dollars(merge([fragment.close()]).total.cost_pico) == sum(map(to_dollars, prices), Decimal(0))
+
+
+@given(work=works, parts=st.integers(1, 2))
+def test_json_keeps_everything(work: Work, parts: int) -> None:
+    """A snapshot that was written and read again is the same snapshot."""
+    fragments = divide(work, parts)
+    for snapshot in [*(fragment.snapshot() for fragment in fragments), *closed(fragments)]:
+        assert Snapshot.from_json(snapshot.to_json()) == snapshot
+
+
+def test_json_of_a_newer_version_is_refused() -> None:
+    """What a newer version wrote is told apart from what is broken."""
+    text = facts().to_json()
+
+    with pytest.raises(NewerSnapshot):
+        Snapshot.from_json(text.replace('"schema":1', '"schema":2'))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"schema":1}', '{"schema":"x"}', '{"schema":1,"a":2}']
+)
+def test_json_that_is_no_snapshot_is_refused(text: str) -> None:
+    """Truncated or foreign text is a plain ValueError, not something newer."""
+    with pytest.raises(ValueError) as caught:
+        Snapshot.from_json(text)
+    assert not isinstance(caught.value, NewerSnapshot)
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1))
+def test_scores_are_rounded_half_even(scores: list[int]) -> None:
+    """Average and median agree with exact fractions, rounded half-even to ten-thousandths."""
+    found = Scores.of(scores)
+
+    assert found.average == round(Decimal(sum(scores)) / len(scores))
+    assert found.median == round(median(map(Decimal, scores)))
+    assert (found.minimum, found.maximum, found.count) == (min(scores), max(scores), len(scores))
+
+
+def test_halves_go_to_the_even_neighbour() -> None:
+    """0.00005 is rounded to 0.0000, 0.00015 to 0.0002: not always up."""
+    assert (Scores.of([0, 1]).average, Scores.of([1, 2]).average) == (0, 2)
+    assert (Scores.of([0, 1]).median, Scores.of([1, 2]).median) == (0, 2)
+
+
+def test_bands_begin_at_70_and_50_percent() -> None:
+    """70 % is above, 69.99 % is not; 50 % is in the middle, 49.99 % is below."""
+    found = Scores.of([10_000, 7_000, 6_999, 5_000, 4_999, 0])
+
+    assert (found.above_70, found.from_50_to_70, found.below_50) == (2, 2, 2)
+
+
+def test_nothing_scored_has_no_average() -> None:
+    """Without a score there is no distribution, rather than one of zeros."""
+    assert Scores.of([]) == Scores(0, None, None, None, None, 0, 0, 0)
+
+
+def scored(number: int = 1) -> list[Document]:
+    return [visit(f"scored {position}", score=0.8) for position in range(number)]
+
+
+def broken(number: int = 1) -> list[Document]:
+    return [visit(f"broken {position}", error_type="ValueError") for position in range(number)]
+
+
+@pytest.mark.parametrize(
+    ("said", "visits", "made", "status"),
+    [
+        ("completed", scored(2), [call()], "completed"),
+        ("completed", [*scored(), visit("copy", outcome="duplicate")], [call()], "completed"),
+        ("completed", [*scored(), *broken()], [call()], "partial_failure"),
+        ("completed", broken(2), [call()], "failed"),
+        ("completed", [*broken(), visit("copy", outcome="duplicate")], [call()], "failed"),
+        ("completed", [], [], "failed"),
+        ("failed", scored(2), [call()], "failed"),
+        ("cancelled", scored(2), [call()], "cancelled"),
+        ("interrupted", scored(2), [call()], "interrupted"),
+        ("completed", scored(2), [failed_call(), failed_call()], "partial_failure"),
+        ("completed", [visit()], [failed_call()], "failed"),
+        ("completed", scored(2), [failed_call(), call()], "completed"),
+        ("completed", scored(2), [failed_call("insights"), call()], "partial_failure"),
+        ("completed", [visit(score=0.0, fallback=True)], [call()], "failed"),
+        ("completed", [*scored(), visit(score=0.0, fallback=True)], [call()], "partial_failure"),
+    ],
+    ids=[
+        "all scored",
+        "a duplicate is no failure",
+        "one failed, one scored",
+        "all failed",
+        "all but a duplicate failed",
+        "none submitted",
+        "the host said failed",
+        "cancelled",
+        "interrupted",
+        "a stage without an answer",
+        "a stage without an answer and no score",
+        "a stage with one answer",
+        "one of two stages without an answer",
+        "a fallback is no score",
+        "one fallback, one score",
+    ],
+)
+def test_status(said: str, visits: list[Document], made: list[Call], status: str) -> None:
+    """What the host says of a run stands, unless its documents and calls know better."""
+    assert merge([Fragment().calls(*made).documents(*visits).close(said)]).status == status
+
+
+def test_work_without_documents_is_complete() -> None:
+    """Only an analysis must have something submitted: an intake that makes one call is complete."""
+    assert merge([Fragment(kind="intake").calls(call()).close()]).status == "completed"
+
+
+def test_shed_documents_are_not_missing_documents() -> None:
+    """An analysis whose document list was shed at the spool's cap had documents: it has not failed."""
+    final = Fragment().calls(call()).documents(*scored(2)).close()
+    shed = replace(final, documents=[], shed=2)
+
+    assert (merge([shed]).status, merge([shed]).shed) == ("completed", 2)
+
+
+def test_a_run_is_running_until_every_fragment_is_over() -> None:
+    """A dispatcher that leaves does not end the run; the worker that finishes does."""
+    dispatcher, worker = Fragment(RUN), Fragment(RUN, is_root=False)
+    left = dispatcher.close(ends_run=False)
+    working = worker.documents(*scored()).calls(call()).snapshot()
+
+    assert merge([left]).status == "running"
+    assert merge([left, working]).status == "running"
+    assert merge([left, worker.close()]).status == "completed"
+
+
+def test_one_interrupted_fragment_interrupts_the_run() -> None:
+    """A run whose worker died is interrupted, and running again if the worker turns out to live."""
+    left = Fragment(RUN).close(ends_run=False)
+    worker = Fragment(RUN, is_root=False).calls(call())
+    dead = worker.snapshot(interrupted=True)
+
+    assert merge([left, dead]).status == "interrupted"
+    assert merge([left, dead]).ended_at is not None
+    assert merge([left, dead, worker.snapshot()]).status == "running"
+
+
+def test_calls_left_open_are_unfinished() -> None:
+    """A call under way when its run closes makes the cost incomplete."""
+    fragment = Fragment(candidates=1)
+    fragment.accumulator.call_started()
+
+    assert merge([fragment.snapshot()]).unfinished == 0
+    final = merge([fragment.close()])
+    assert (final.unfinished, final.cost_complete) == (1, False)
+
+
+def test_a_call_that_ends_late_is_not_unfinished() -> None:
+    """A call that outlives its run counts with all it cost, and the cost is complete again."""
+    root = Fragment(RUN, candidates=1)
+    root.accumulator.call_started()
+    final = root.close()
+    late = Fragment(RUN, is_root=False, closed_at=START)
+    late.accumulator.call_ended(call(), counted_open=False, finished_late=True)
+
+    assert merge([final]).cost_complete is False
+    rollup = merge([final, late.snapshot()])
+    assert (rollup.unfinished, rollup.cost_complete, rollup.total.calls) == (0, True, 1)
+    assert rollup.ended_at == final.closed_at, "what comes late does not make the run longer"
+    assert rollup.duration_us == final.duration_us
+
+
+def test_a_late_call_under_way_is_not_unfinished_yet() -> None:
+    """What is open in a late fragment is still under way."""
+    final = Fragment(RUN, candidates=1).close()
+    late = Fragment(RUN, is_root=False, closed_at=START)
+    late.accumulator.call_started()
+
+    assert merge([final, late.snapshot()]).unfinished == 0
+
+
+def test_calls_open_in_a_dead_process_are_unfinished() -> None:
+    """What a killed process was waiting for stays unfinished."""
+    fragment = Fragment().calls(call())
+    fragment.accumulator.call_started()
+    rollup = merge([fragment.snapshot(interrupted=True)])
+
+    assert (rollup.status, rollup.unfinished, rollup.cost_complete) == ("interrupted", 1, False)
+
+
+@pytest.mark.parametrize(
+    ("made", "complete"),
+    [
+        ([call()], True),
+        ([call(), call(pico=None)], False),
+        ([call(tokens=None)], False),
+        ([failed_call("ranking", "400")], True),
+        ([failed_call("ranking", "429", "429", "429")], True),
+        ([failed_call("ranking", "timeout")], False),
+        ([call(statuses=("timeout", "200"))], False),
+        ([failed_call("ranking", "200")], False),
+        ([call(tokens=Tokens(), pico=0)], True),
+    ],
+    ids=[
+        "priced",
+        "no price",
+        "no usage",
+        "refused",
+        "rate limited",
+        "timed out",
+        "timed out once",
+        "unreadable answer",
+        "nothing used",
+    ],
+)
+def test_cost_is_complete_only_when_all_is_known(made: list[Call], complete: bool) -> None:
+    """A total that may lack something is never shown as complete; a refusal costs nothing."""
+    assert merge([Fragment(candidates=1).calls(*made).close()]).cost_complete is complete
+
+
+def test_the_root_says_what_the_run_is() -> None:
+    """User, size and start come from the root fragment, whichever fragment comes first."""
+    root = Fragment(RUN, opened_at=START + SECOND, user_id=7, candidates=3, enqueued_at=START - 2 * SECOND)
+    other = Fragment(RUN, is_root=False, opened_at=START)
+    rollup = merge([other.close(), root.close()])
+
+    assert (rollup.root.user_id, rollup.root.candidates, rollup.started_at) == (7, 3, START + SECOND)
+    assert rollup.queue_wait_us == 3_000_000
+
+
+def test_a_link_may_come_with_any_fragment() -> None:
+    """The analysis is known as soon as one fragment knows it."""
+    root = Fragment(RUN).close()
+    late = Fragment(RUN, is_root=False, closed_at=START, analysis_id=5).snapshot()
+
+    assert merge([root]).analysis_id is None
+    assert merge([root, late]).analysis_id == 5
+
+
+def test_namesakes_stay_apart_and_revisits_are_joined() -> None:
+    """Two files of one name and different size are two documents; two processes' visits to one are one."""
+    web = Fragment(RUN).documents(visit(size=10, characters=5), visit(size=20))
+    worker = Fragment(RUN, is_root=False).documents(visit(size=10, score=0.6))
+    rollup = merge([web.close(ends_run=False), worker.close()])
+
+    found = [(each.size, each.characters, each.score, each.outcome) for each in rollup.documents]
+    assert found == [(10, 5, 6000, "scored"), (20, None, None, "unscored")]
+
+
+def test_a_visit_that_does_not_know_the_size_is_no_other_document() -> None:
+    """A process that only knows the name of a document joins what another one knows of it."""
+    web = Fragment(RUN).documents(visit(size=10, characters=5))
+    worker = Fragment(RUN, is_root=False).documents(visit(score=0.6))
+    parts = [web.close(ends_run=False), worker.close()]
+
+    for rollup in (merge(parts), merge(parts[::-1])):
+        (found,) = rollup.documents
+        assert (found.size, found.characters, found.score) == (10, 5, 6000)
+
+
+def test_equal_namesakes_with_rows_of_their_own_stay_apart() -> None:
+    """Where the application tells the ids of their rows, the same file twice is two documents."""
+    snapshot = Fragment().documents(visit(size=10, row_id=7), visit(size=10, row_id=8)).close()
+
+    assert [each.row_id for each in merge([snapshot]).documents] == [7, 8]
+
+
+def test_merging_changes_no_snapshot() -> None:
+    """A snapshot is what it is: merging it with others leaves it alone."""
+    parts = [Fragment(RUN, is_root=root).calls(call()).documents(visit(size=1)) for root in (True, False)]
+    snapshots = [part.close() for part in parts]
+    before = [snapshot.to_json() for snapshot in snapshots]
+
+    merge(snapshots)
+
+    assert [snapshot.to_json() for snapshot in snapshots] == before
+
+
+def test_nothing_cannot_be_merged() -> None:
+    """A run without fragments is a mistake of ours."""
+    with pytest.raises(ValueError, match="without fragments"):
+        merge([])
+
+
+@settings(max_examples=50)
+@given(
+    st.dictionaries(st.builds(UsageKey, names, st.sampled_from(["", "chat"])), st.builds(Usage, calls=counts))
+)
+def test_time_of_a_stage_is_no_call(usage: dict[UsageKey, Usage]) -> None:
+    """The row that holds how long a stage was open adds nothing to the run's calls."""
+    rollup = merge([facts(usage=usage)])
+
+    assert rollup.total.calls == sum(sums.calls for key, sums in usage.items() if key.operation)
