@@ -148,14 +148,14 @@ class Accumulator:
         return self._sealed
 
     @property
+    def is_loose(self) -> bool:
+        """Whether this is a fragment without a handle, for what comes late or belongs to no run."""
+        return self._facts.is_closed and not self._sealed
+
+    @property
     def has_changed(self) -> bool:
         """Whether anything happened since the last snapshot."""
         return self._changed
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a call or a stage is under way."""
-        return self._open_calls > 0 or any(clock.open for clock in list(self._clocks.values()))
 
     def stage_started(self, stage: str, now_ns: int) -> None:
         """Note that a span of ``stage`` opened."""
@@ -193,23 +193,32 @@ class Accumulator:
             self._changed = True
             return True
 
-    def count(self, name: str, amount: int) -> None:
-        """Add ``amount`` to the counter ``name``."""
+    def count(self, name: str, amount: int) -> bool:
+        """Add ``amount`` to the counter ``name``. False: it is closed."""
         with self._lock:
+            if self._sealed:
+                return False
             self._counters[name] += amount
             self._changed = True
+            return True
 
-    def error(self, stage: str | None, error_type: str) -> None:
-        """Add one error."""
+    def error(self, stage: str | None, error_type: str) -> bool:
+        """Add one error. False: it is closed."""
         with self._lock:
+            if self._sealed:
+                return False
             self._errors[stage or Stage.UNATTRIBUTED, error_type] += 1
             self._changed = True
+            return True
 
-    def document(self, key: str, visit: Document) -> None:
-        """Add one visit to the document that is known by the hash ``key``."""
+    def document(self, key: str, visit: Document) -> bool:
+        """Add one visit to the document that is known by the hash ``key``. False: it is closed."""
         with self._lock:
+            if self._sealed:
+                return False
             merge_visit(self._find_document(key, visit), visit)
             self._changed = True
+            return True
 
     def update(self, **facts: object) -> None:
         """Take over facts that changed, such as ``analysis_id``."""

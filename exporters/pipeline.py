@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import multiprocessing.util
 import os
 import secrets
 import weakref
@@ -131,7 +132,8 @@ class Pipeline:
             for listener in self._listeners:
                 listener(snapshot)
         if self.writer is not None:
-            self.spool.put(snapshot)
+            with guarded("spool"):  # what the disk refuses waits in memory
+                self.spool.put(snapshot)
 
     def _wake(self) -> None:
         if self.writer is not None:
@@ -180,3 +182,9 @@ def _after_fork_in_child(pipeline: Pipeline) -> None:
                 alive.after_fork()
 
     os.register_at_fork(after_in_child=forked)
+    multiprocessing.util.register_after_fork(pipeline, _shut_down_with_child)
+
+
+def _shut_down_with_child(pipeline: Pipeline) -> None:
+    """Children of multiprocessing leave by os._exit, past every exit hook but those of multiprocessing."""
+    multiprocessing.util.Finalize(pipeline, pipeline.shutdown, exitpriority=100)

@@ -124,6 +124,7 @@ class RollupProcessor(SpanProcessor):
     def _end_stage(self, span: ReadableSpan, state: _SpanState, stage: str, accumulator: Accumulator) -> None:
         start, end = span.start_time or 0, span.end_time or 0
         accumulator.stage_ended(stage, end)
+        self._recorder.hold(accumulator)
         if _scope(span) != c.SCOPE:
             self._plain_error(span, stage, accumulator)
         self._metrics.observe(c.STAGE_DURATION, max(end - start, 0) / 1e9, _exemplar(span), stage=stage)
@@ -139,13 +140,21 @@ class RollupProcessor(SpanProcessor):
 
     def _end_call(self, span: ReadableSpan, state: _SpanState) -> None:
         call = self._call(span, state.stage or c.Stage.UNATTRIBUTED)
-        if state.run is None or state.accumulator is None:
-            self._recorder.orphan(span.start_time or 0).call_ended(call, counted_open=False)
-            self._metrics.unaccounted("orphan")
-        elif not state.accumulator.call_ended(call):
-            self._recorder.late(state.run).call_ended(call, counted_open=False, finished_late=True)
+        self._add_call(call, span, state)
         self._metrics.call(call)
         self._headroom(span.attributes or {}, call.model)
+
+    def _add_call(self, call: Call, span: ReadableSpan, state: _SpanState) -> None:
+        """Add the call where it was counted as open, or where it belongs by now."""
+        target = state.accumulator
+        if state.run is None or target is None:
+            target = self._recorder.orphan(span.start_time or 0)
+            target.call_ended(call, counted_open=False)
+            self._metrics.unaccounted("orphan")
+        elif not target.call_ended(call):
+            target = self._recorder.late(state.run)
+            target.call_ended(call, counted_open=False, finished_late=True)
+        self._recorder.hold(target)
 
     def _call(self, span: ReadableSpan, stage: str) -> Call:
         attributes = span.attributes or {}

@@ -46,6 +46,8 @@ class _Record:
     started_ns: int
     """Monotonic."""
     late: Accumulator | None = None
+    is_inherited: bool = False
+    """Whether the run belongs to the process this one was forked from."""
     finalizer: weakref.finalize[..., Run] | None = None
 
 
@@ -139,19 +141,20 @@ class RunRecorder:
         """Add one visit to a document, whose name becomes a keyed hash."""
         if run.kind == "intake":
             document.analysis_ns = None  # naming and filing a document is not analysing it
-        self._current(run).document(document_key(self._key, run.run_id, document.key), document)
+        key = document_key(self._key, run.run_id, document.key)
+        self._add(run, lambda accumulator: accumulator.document(key, document))
 
     @guarded("recorder")
     def count(self, run: Run, name: str, amount: int) -> None:
         """Add to a declared counter, to ``other`` if nobody declared it."""
         declared = name if name in self._settings.counters else c.OTHER
-        self._current(run).count(declared, amount)
+        self._add(run, lambda accumulator: accumulator.count(declared, amount))
         self._metrics.totals.add(c.EVENTS, amount, name=declared)
 
     @guarded("recorder")
     def error(self, run: Run, stage: str | None, error_type: str) -> None:
         """Add one error."""
-        self._current(run).error(stage, error_type)
+        self._add(run, lambda accumulator: accumulator.error(stage, error_type))
         self._metrics.totals.add(c.ERRORS, 1, stage=stage or c.Stage.UNATTRIBUTED, type=error_type)
 
     def accumulator_for(self, run: Run, started_ns: int) -> Accumulator | None:
@@ -166,10 +169,10 @@ class RunRecorder:
             return record.accumulator
         ended = record.accumulator.facts.closed_at or 0
         within = started_ns - ended <= self._settings.late_seconds * 1e9
-        return self.late(run) if within else None
+        return self.late(run) if within or record.is_inherited else None
 
     def late(self, run: Run) -> Accumulator:
-        """Return the fragment for what ends after its run did."""
+        """Return the fragment for what ends after its run did; :meth:`hold` it after adding."""
         record = _record(run)
         if record is None:
             raise LookupError("a run nobody opened")
@@ -179,26 +182,28 @@ class RunRecorder:
                 facts.is_root, facts.fragment_id = False, uuid.uuid4().hex
                 facts.closed_at = facts.opened_at
                 record.late = Accumulator(facts)
-            self._loose.add(record.late)
-        self._wake()
-        return record.late
+            return record.late
 
     def orphan(self, started_ns: int) -> Accumulator:
-        """Return this process's fragment of the day's orphan run."""
+        """Return this process's fragment of the day's orphan run; :meth:`hold` it after adding."""
         day = datetime.fromtimestamp(started_ns / 1e9, UTC).strftime("%Y-%m-%d")
         with self._lock:
             if day not in self._orphans:
                 self._orphans = {day: self._orphan_of(day)}
-            self._loose.add(self._orphans[day])
-        self._wake()
-        return self._orphans[day]
+            return self._orphans[day]
+
+    def hold(self, accumulator: Accumulator) -> None:
+        """Keep a fragment that has no handle until what was added to it is saved."""
+        if accumulator.is_loose:
+            with self._lock:
+                self._loose.add(accumulator)
+            self._wake()
 
     def changed(self) -> list[Snapshot]:
         """Return snapshots of all fragments that changed since they were last saved."""
         now = time.time_ns()
         with self._lock:
-            loose = self._loose
-            self._loose = {accumulator for accumulator in loose if accumulator.is_busy}
+            loose, self._loose = self._loose, set()
         snapshots = [accumulator.snapshot(now) for accumulator in loose if accumulator.has_changed]
         for run in self._open_runs():
             record = _record(run)
@@ -232,16 +237,19 @@ class RunRecorder:
             self.close(run)
 
     def after_fork(self, process_id: str) -> None:
-        """Forget the parent's fragments in a forked child, now ``process_id``.
+        """Leave the open fragments to the parent: what this child adds to them goes to late fragments.
 
-        The parent goes on with them.
+        Args:
+            process_id: the child's own.
         """
-        for run in list(self._open):
-            record = _record(run)
-            if record is not None and record.finalizer is not None:
-                record.finalizer.detach()
-            run.record = None
+        inherited = [(run, record) for run in list(self._open) if (record := _record(run)) is not None]
         self._reset(process_id)
+        for run, record in inherited:
+            if record.finalizer is not None:
+                record.finalizer.detach()
+            parents = Accumulator(record.accumulator.facts)
+            parents.close(time.time_ns())
+            run.record = _Record(parents, record.started_ns, is_inherited=True)
         self._metrics.totals.reset()
 
     def _facts(self, run: Run) -> Snapshot:
@@ -283,17 +291,21 @@ class RunRecorder:
             )
         )
 
-    def _current(self, run: Run) -> Accumulator:
-        """Return where something that happens now counts."""
+    def _add(self, run: Run, change: Callable[[Accumulator], bool]) -> None:
+        """Apply ``change`` to the run's fragment or, once that is closed, to its late one."""
         record = _record(run)
-        if record is not None and not record.accumulator.is_closed:
-            return record.accumulator
-        return self.late(run)
+        if record is None or change(record.accumulator):
+            return
+        late = self.late(run)
+        change(late)
+        self.hold(late)
 
     def _update_closed(self, run: Run, record: _Record, facts: dict[str, object]) -> None:
         """A link that comes after the end travels with a late fragment."""
         if run.analysis_id != record.accumulator.facts.analysis_id:
-            self.late(run).update(analysis_id=facts["analysis_id"])
+            late = self.late(run)
+            late.update(analysis_id=facts["analysis_id"])
+            self.hold(late)
 
     def _tell_metrics(self, final: Snapshot, run: Run) -> None:
         self._metrics.unaccounted("unfinished", final.open_calls)

@@ -188,7 +188,7 @@ class Writer:
         try:
             with _Timer(self._metrics, "rollup"):
                 result = sql.deliver(self._connect(), snapshot, self._metrics.totals)
-                claimed = sql.claim_intake(self._connect(), snapshot.run_id) if snapshot.subject else []
+                claimed = self._claim(snapshot)
         except PERMANENT as error:
             self._failed("rollup", error)
             park(snapshot, type(error).__name__)
@@ -201,6 +201,11 @@ class Writer:
         delivered(snapshot)
         self._plan(result, bool(claimed))
         return True
+
+    def _claim(self, snapshot: Snapshot) -> list[str]:
+        """Charge intake to its analysis, where this snapshot may be the one that brings them together."""
+        is_turn = snapshot.seq == 1 or snapshot.is_closed or snapshot.interrupted
+        return sql.claim_intake(self._connect(), snapshot.run_id) if snapshot.subject and is_turn else []
 
     def _plan(self, result: sql.Delivered, has_claimed: bool) -> None:
         """Note which of the host's rows now lag behind."""

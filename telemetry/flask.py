@@ -17,7 +17,6 @@ import hashlib
 import hmac
 import logging
 import os
-from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -41,16 +40,13 @@ class Telemetry:
         if app is not None:
             self.init_app(app)
 
-    def init_app(
-        self, app: flask.Flask, *, engine: Any = None, current_user_id: Callable[[], int | None] | None = None
-    ) -> None:
+    def init_app(self, app: flask.Flask, *, engine: Any = None) -> None:
         """Set telemetry up for ``app``.
 
         Args:
             app: the application.
             engine: the application's SQLAlchemy engine, or a callable that returns it inside the
                 application context. Default: TELEMETRY_DATABASE_URL, else Flask-SQLAlchemy's engine.
-            current_user_id: returns the id of the user of the current request. Default: Flask-Login's.
         """
         self.engine = engine = self._options.get("engine") if engine is None else engine
         app.extensions[EXTENSION] = self

@@ -109,16 +109,17 @@ def pre_instrument() -> None:
             setup_telemetry()
 
 
-def instrument() -> None:
-    """Instrument what is installed of OpenAI, SQLAlchemy and threads.
+def instrument(provider: Any = None) -> None:
+    """Instrument what is installed of OpenAI, SQLAlchemy and threads; a failure leaves the others working.
 
-    Each failure is one line, and leaves the others working.
+    Args:
+        provider: where spans of our own go; default: the global one.
     """
     from . import openai
 
     for module, name, library in _INSTRUMENTORS:
         _instrument(module, name, library)
-    openai.instrument()
+    openai.instrument(provider)
 
 
 def _set_up(settings: Settings) -> Any:
@@ -133,7 +134,7 @@ def _set_up(settings: Settings) -> Any:
     except (ImportError, LookupError, ValueError) as error:
         _log.error("telemetry is off: %s", error)
         return None
-    instrument()
+    instrument(provider)
     return _pipeline
 
 
