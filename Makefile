@@ -69,7 +69,8 @@ bench: install ## Run every benchmark; each ends with one line of JSON.
 	done
 
 .PHONY: docs
-docs: install ## Show the release notes that the fragments in changelog.d would make.
+docs: install ## Write the generated parts of the documentation, and show the release notes to come.
+	@$(PY) docs/settings.py
 	@$(PY) -m towncrier build --draft --version next
 
 .PHONY: lock

@@ -90,9 +90,9 @@ class Settings:
     """Off switches everything off; instrumented code becomes a no-op."""
 
     database_url: str = _setting("", _text)
-    """SQLAlchemy URL of the database that keeps the rollups.
+    """SQLAlchemy URL of the database that keeps the rollups: the application's own.
 
-    The application's own. Empty: nothing is written to SQL.
+    Empty: nothing is written to SQL.
     """
 
     spool_dir: Path = _setting(_spool_dir, Path)

@@ -1,0 +1,90 @@
+"""The README keeps its word: its example runs, its settings are the ones there are."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import sqlalchemy as sa
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+PRELUDE = """
+import types
+from flask import Flask
+import sqlalchemy as sa
+
+engine = sa.create_engine(DATABASE)
+app = Flask("host")
+app.secret_key = "secret"
+user = types.SimpleNamespace(id=1)
+resumes = [types.SimpleNamespace(file_name=f"{n}.txt", data=b"x" * n) for n in (1, 2, 3)]
+
+def rank(resume):
+    return 30 * len(resume.data)
+
+def save_analysis(user, resumes):
+    row = {"user_id": user.id, "num_candidates": len(resumes), "num_criteria": 1, "cost_usd": 1}
+    with engine.begin() as connection:
+        connection.execute(sa.text(
+            "INSERT INTO analyses (id, user_id, num_candidates, num_criteria, cost_usd, created_at)"
+            " VALUES (7, :user_id, :num_candidates, :num_criteria, :cost_usd, CURRENT_TIMESTAMP)"), row)
+    return types.SimpleNamespace(id=7)
+"""
+
+
+def example() -> str:
+    found = re.search(r"<!-- integration example -->\n```python\n(.*?)```", README, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_integration_example_fills_the_hosts_rows(tmp_path: Path) -> None:
+    """The lines of the README, in a fresh process of a host: its analysis then shows status and scores."""
+    url = f"sqlite:///{tmp_path}/host.sqlite"
+    environment = {"TELEMETRY_DATABASE_URL": url, "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")}
+    flask = [
+        sys.executable,
+        "-m",
+        "flask",
+        "--app",
+        "host",
+        "telemetry",
+        "db",
+        "upgrade",
+        "--with-base-tables",
+    ]
+    subprocess.run(flask, env=environment, cwd=tmp_path, check=True)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        user = {"id": 1, "email": "user@example.com", "password_hash": "-", "name": "User"}
+        statement = "INSERT INTO users ({}, created_at) VALUES (:{}, CURRENT_TIMESTAMP)"
+        connection.execute(sa.text(statement.format(", ".join(user), ", :".join(user))), user)
+
+    program = f"DATABASE = {url!r}\n{PRELUDE}\n{example()}"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    with engine.connect() as connection:
+        query = "SELECT status, avg_overall_score, candidates_above_70_percent FROM analyses WHERE id = 7"
+        assert connection.execute(sa.text(query)).one() == ("completed", 0.6, 1)
+        jobs = connection.execute(
+            sa.text("SELECT total_jobs_run, total_candidates_analyzed FROM users")
+        ).one()
+        assert jobs == (1, 3)
+
+
+def test_the_integration_example_is_short() -> None:
+    """About ten lines, as promised."""
+    assert len([line for line in example().splitlines() if line.strip()]) <= 12
+
+
+def test_the_settings_table_is_the_one_in_the_code() -> None:
+    """Every setting stands in the README with its default and its sentence (`make docs` writes it)."""
+    tools = runpy.run_path(str(ROOT / "docs" / "settings.py"))
+
+    assert tools["fill_in"](README) == README
