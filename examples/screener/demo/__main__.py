@@ -16,7 +16,6 @@ import requests
 from rich.console import Console
 from rich.markup import escape
 
-from examples.screener.auth import ADMIN_EMAIL, PASSWORD, USER_EMAIL
 from examples.screener.client import ScreenerError
 
 from .database import Database
@@ -26,7 +25,7 @@ from .folder import Folder
 from .ledger import ledger_figures
 from .metrics import Scrape
 from .processes import Processes
-from .report import print_agreement, print_outlook, print_report
+from .report import print_agreement, print_invitation, print_outlook, print_report
 from .service import Service
 from .stack import Stack
 from .steps import Steps
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return Demo(console).run(serve=options.serve)
     except DemoError as error:
-        return _complain(console, error)
+        return _complain(Console(stderr=True, highlight=False), error)
     except KeyboardInterrupt:
         console.print("\nStopped.")
         return 130
@@ -72,16 +71,16 @@ class Demo:
             system = Stack(self.folder, self.service, processes)
             with Steps(self.console) as steps:
                 submitted = self._perform(system, steps)
-            agree = self._report(system, submitted)
+                scrape = self._settle(system, steps)
+            agree = self._report(system, submitted, scrape)
             if serve:
-                self._serve(system)
+                self._serve(system, scrape)
         return 0 if agree else 1
 
     def _begin(self, is_again: bool) -> None:
         if is_again:
-            self.console.print(
-                f"[dim]Starting afresh: what the last demo left in {self.folder.path} is removed."
-            )
+            removed = f"Starting afresh: what the last demo left in {self.folder.path} is removed."
+            self.console.print(escape(removed), style="dim")
         if self.service.cost_hint:
             self.console.print(f"[yellow]{self.service.cost_hint}")
 
@@ -95,20 +94,25 @@ class Demo:
         except (requests.RequestException, ScreenerError, TimeoutError) as error:
             system.processes.check()
             raise DemoError(f"The app did not do as asked: {error}", self.folder.log("app")) from error
-        with steps.step("Waiting until telemetry has delivered"):
-            self._settle(system)
         return submitted
 
-    def _settle(self, system: Stack) -> None:
-        def settled() -> bool:
+    def _settle(self, system: Stack, steps: Steps) -> Scrape:
+        """Wait until the database knows everything; returns the metrics of that moment."""
+        waited = "Telemetry did not deliver"
+        with steps.step("Waiting until telemetry has delivered"):
+            system.processes.wait_until(self._is_settled, waited, DELIVERY, self.folder.log("worker"))
+            return Scrape(self.folder.spool)
+
+    def _is_settled(self) -> bool:
+        try:
             return Scrape(self.folder.spool).is_settled and self.database.is_settled()
+        except OSError:  # a listener is gone
+            return False
 
-        system.processes.wait_until(settled, "Telemetry did not deliver", DELIVERY, self.folder.log("worker"))
-
-    def _report(self, system: Stack, submitted: list[Submitted]) -> bool:
+    def _report(self, system: Stack, submitted: list[Submitted], scrape: Scrape) -> bool:
         sources = [
             Source("SQL", self.database.figures()),
-            Source("metrics", Scrape(self.folder.spool).figures(), is_exact=False),
+            Source("metrics", scrape.figures(), is_exact=False),
         ]
         if self.service.is_standin:
             sources.append(Source("ledger", ledger_figures(system.ledger())))
@@ -118,14 +122,10 @@ class Demo:
         print_outlook(
             self.console, self.folder.database, self.folder.ledger if self.service.is_standin else None
         )
-        wrong = [line.name.replace("_", " ") for line in lines if not line.agrees]
-        if wrong:
-            self.console.print(f"[bold red]✗ The sources differ in: {', '.join(wrong)}.")
-        return not wrong
+        return all(line.agrees for line in lines)
 
-    def _serve(self, system: Stack) -> None:
-        self.console.print(f"\nThe screener answers at [bold]{system.url}[/] until Ctrl-C.")
-        self.console.print(f"Sign in as {USER_EMAIL} or {ADMIN_EMAIL}, password {PASSWORD}.")
+    def _serve(self, system: Stack, scrape: Scrape) -> None:
+        print_invitation(self.console, system.url, scrape.urls)
         try:
             while True:
                 system.processes.check()
@@ -143,9 +143,9 @@ def _console() -> Console:
 
 
 def _complain(console: Console, error: DemoError) -> int:
-    console.print(f"[bold red]✗[/] {escape(str(error))}")
+    console.print(f"[bold red]✗[/] {escape(str(error))}", soft_wrap=True)
     if error.tail:
-        console.print(escape(error.tail), style="dim")
+        console.print(escape(error.tail), style="dim", soft_wrap=True)
     return 1
 
 

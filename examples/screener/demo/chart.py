@@ -24,12 +24,17 @@ def score_chart(analyses: Sequence[Analysis]) -> Table:
     counts = [Counter(_range(score) for score in analysis.scores) for analysis in analyses]
     for analysis in analyses:
         table.add_column(f"analysis {analysis.id}", width=WIDTH + 4)
-    for start in range(100 - STEP, -1, -STEP):
-        if any(count[low] for count in counts for low in range(0, start + 1, STEP)):
-            bars = [_bar(count[start], max(count.values()), start) for count in counts]
-            table.add_row(f"{start}–{start + STEP} %", *bars)
+    for start in _ranges(counts):
+        bars = [_bar(count[start], max(count.values()), start) for count in counts]
+        table.add_row(f"{start}–{start + STEP}", *bars)
     table.add_row("", *(Text(_bands(analysis), "dim") for analysis in analyses))
     return table
+
+
+def _ranges(counts: Sequence[Counter[int]]) -> range:
+    """From the best range somebody reached down to the worst."""
+    reached = [start for count in counts for start in count]
+    return range(max(reached), min(reached) - 1, -STEP) if reached else range(0)
 
 
 def _range(score: float) -> int:
@@ -52,6 +57,6 @@ def _colour(start: int) -> str:
 def _bands(analysis: Analysis) -> str:
     row = analysis.row
     return (
-        f"≥ 70 %: {row['candidates_above_70_percent']} · 50–70 %: {row['candidates_50_to_70_percent']} · "
-        f"< 50 %: {row['candidates_below_50_percent']}"
+        f"≥70: {row['candidates_above_70_percent']} · 50–70: {row['candidates_50_to_70_percent']} · "
+        f"<50: {row['candidates_below_50_percent']}"
     )

@@ -11,12 +11,11 @@ from .database import PICO, Analysis, Row
 
 COLUMNS = ("time", "calls", "attempts", "429s", "input", "cached", "output", "dollars")
 COUNTED = ("calls", "attempts", "rate_limited", "input_tokens", "cached_tokens", "output_tokens")
-ROW_STYLES = {"intake": "", "analysis": "", "late": ""}
 
 
-def cost_table(analysis: Analysis) -> Table:
-    """One line a stage, grouped by what the run was for, and the sum below."""
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+def cost_table(analysis: Analysis, gap: int) -> Table:
+    """One line a stage, grouped by what the run was for, and the sum below; `gap` parts the columns."""
+    table = Table(box=None, header_style="dim", padding=(0, gap, 0, 0))
     table.add_column("run")
     table.add_column("stage")
     for title in COLUMNS:

@@ -10,11 +10,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from telemetry.conventions import STAGES
-
+from .errors import DemoError
 from .figures import Figures
 
 PICO = Decimal("1e-12")
+KINDS = ("intake", "analysis", "late", "import")
+STAGES = ("extraction", "criteria", "naming", "embedding", "similarity", "ranking", "insights", "db_write")
+"""In the order in which they happen."""
 
 FIGURES = """
     SELECT SUM(api_calls) AS calls, SUM(attempts) AS attempts, SUM(rate_limit_hits) AS rate_limited,
@@ -124,6 +126,8 @@ class Database:
         connection.row_factory = sqlite3.Row
         try:
             yield connection
+        except sqlite3.Error as error:
+            raise DemoError(f"{self._path} cannot be read: {error}") from error
         finally:
             connection.close()
 
@@ -143,5 +147,5 @@ def _analysis(connection: sqlite3.Connection, row: Row) -> Analysis:
 
 
 def _order(stage: Row) -> tuple[int, int]:
-    kinds, name = ("intake", "analysis", "late"), stage["stage"]
-    return kinds.index(stage["kind"]), STAGES.index(name) if name in STAGES else len(STAGES)
+    name = stage["stage"]
+    return KINDS.index(stage["kind"]), STAGES.index(name) if name in STAGES else len(STAGES)

@@ -18,8 +18,9 @@ class Scrape:
 
     def __init__(self, spool: Path) -> None:
         """Each process has left the port of its listener in its own folder below `spool`."""
-        self.ports = sorted(int(note.read_text()) for note in spool.glob("*/*/metrics-port"))
-        self._samples = [sample for port in self.ports for sample in _read(port)]
+        ports = sorted(int(note.read_text()) for note in spool.glob("*/*/metrics-port"))
+        self.urls = [f"http://127.0.0.1:{port}/metrics" for port in ports]
+        self._samples = [sample for url in self.urls for sample in _read(url)]
 
     def total(self, name: str, **labels: str) -> float:
         """Add up all samples of a metric that carry these labels."""
@@ -47,8 +48,8 @@ class Scrape:
         )
 
 
-def _read(port: int) -> Iterator[Sample]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+def _read(url: str) -> Iterator[Sample]:
+    with urllib.request.urlopen(url, timeout=10) as answer:
         text = answer.read().decode()
     for family in text_string_to_metric_families(text):
         yield from family.samples

@@ -11,8 +11,8 @@ from .database import Analysis
 from .submission import Submitted
 
 EVENTS = {
-    "app_retries": "calls repeated by the application after the client had given up",
-    "fallbacks": "answers that could not be used and were replaced by a default",
+    "app_retries": "call repeated by the application after the client had given up",
+    "fallbacks": "answer unusable and replaced by a default; its candidate does not count as scored",
 }
 
 
@@ -34,9 +34,9 @@ def problems(
 def _of_files(received: Sequence[dict[str, str]]) -> Iterator[str]:
     for file in received:
         if file["outcome"] == "unreadable":
-            yield f"left out: {file['detail']}"
+            yield f"unreadable, left out: {file['detail']}"
         elif file["outcome"] == "duplicate":
-            yield f"recognised: {file['file_name']} is a duplicate of {file['detail']}"
+            yield f"duplicate, stored once: {file['file_name']} = {file['detail']}"
 
 
 def _of_calls(analysis: Analysis) -> Iterator[str]:
@@ -44,8 +44,8 @@ def _of_calls(analysis: Analysis) -> Iterator[str]:
     repeated = retries["rate_limit_retries"] + retries["other_retries"]
     if repeated:
         yield (
-            f"retried: {retries['rate_limited']} answers with status 429 and "
-            f"{retries['other_retries']} other failures, {retries['backoff_us'] / 1e6:.1f} s of waiting"
+            f"{repeated} × retried by the client: {retries['rate_limit_retries']} after a 429, "
+            f"{retries['other_retries']} after another error, {retries['backoff_us'] / 1e6:.1f} s of waiting"
         )
     for name, count in analysis.events.items():
-        yield f"{count} {EVENTS.get(name, name)}"
+        yield f"{count} × {EVENTS.get(name, name)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,8 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
+
+from examples.screener.auth import ADMIN_EMAIL, PASSWORD, USER_EMAIL
 
 from .chart import score_chart
 from .costs import cost_table, dollars
@@ -28,6 +31,8 @@ LABELS = {
     "cached_tokens": "of them cached",
     "dollars": "dollars",
 }
+COMFORTABLE = 92
+"""Columns from which on the tables have room to breathe."""
 STATUS_STYLES = {"completed": "green", "partial_failure": "yellow"}
 
 
@@ -39,36 +44,48 @@ def print_report(
 ) -> None:
     """Print everything about the analyses themselves."""
     places = {each.analysis: each.place for each in submitted}
+    gap = 2 if console.width >= COMFORTABLE else 1
     for analysis in analyses:
-        _section(
-            console, f"Analysis {analysis.id}", _about(analysis, places[analysis.id]), cost_table(analysis)
-        )
+        about, costs = _about(analysis, places[analysis.id]), cost_table(analysis, gap)
+        _section(console, f"Analysis {analysis.id}", about, Text(), costs)
     _section(console, "Scores", score_chart(analyses))
     _section(console, "Problems met", problems(analyses, submitted, unaccounted))
 
 
 def print_agreement(console: Console, sources: Sequence[Source], lines: Sequence[Line]) -> None:
-    """Print the totals of all sources side by side."""
+    """Print the totals of all sources side by side, and whether they are the same."""
     table = _table("", *(source.name for source in sources), "")
     for line in lines:
-        mark = Text("✓", "bold green") if line.agrees else Text("✗ differs", "bold red")
+        mark = Text("✓", "bold green") if line.agrees else Text("✗", "bold red")
         table.add_row(LABELS[line.name], *map(_exact, line.values), mark)
-    _section(console, "Totals", table)
+    _section(console, "Totals", table, Text(), _verdict(sources, lines))
 
 
 def print_outlook(console: Console, database: Path, ledger: Path | None) -> None:
     """Say where everything is and how to go on."""
-    query = "SELECT id, status, api_calls_made, total_api_cost FROM analyses"
+    path = shlex.quote(_short(database))
     steps = Table.grid(padding=(0, 2))
-    steps.add_row("database", str(database))
+    steps.add_row("database", _short(database))
     if ledger:
-        steps.add_row("ledger", str(ledger))
-    steps.add_row("look into it", f'sqlite3 -box {database.name} "{query}"')
-    steps.add_row("", f'sqlite3 -box {database.name} "SELECT * FROM telemetry_stage_usage"')
-    steps.add_row("in the browser", "make demo-serve")
-    steps.add_row("all tests", "make test")
+        steps.add_row("ledger", _short(ledger))
+    steps.add_row("ask it", f'sqlite3 -box {path} "SELECT id, total_api_cost FROM analyses"')
+    steps.add_row("", f'sqlite3 -box {path} "SELECT * FROM telemetry_stage_usage"')
+    steps.add_row("look around", "make demo-serve   the same, and the screener stays open for the browser")
+    steps.add_row("test it", "make test")
     steps.columns[0].style = "dim"
     _section(console, "How to go on", steps)
+
+
+def print_invitation(console: Console, url: str, metrics: Sequence[str]) -> None:
+    """Say where the running screener is to be found, and how to sign in."""
+    places = Table.grid(padding=(0, 2))
+    places.add_row("screener", Text(url, "bold"))
+    places.add_row("sign in as", f"{USER_EMAIL} or {ADMIN_EMAIL}, password {PASSWORD}")
+    for number, address in enumerate(metrics):
+        places.add_row("" if number else "metrics", address)
+    places.add_row("stop it", "Ctrl-C")
+    places.columns[0].style = "dim"
+    _section(console, "Open in the browser", places)
 
 
 def _section(console: Console, title: str, *content: RenderableType) -> None:
@@ -85,6 +102,20 @@ def _about(analysis: Analysis, place: str) -> Text:
         (status.replace("_", " "), STATUS_STYLES.get(status, "red")),
         f" · {dollars(sum(run['pico'] for run in analysis.runs.values()) * PICO)}",
     )
+
+
+def _verdict(sources: Sequence[Source], lines: Sequence[Line]) -> Text:
+    wrong = [LABELS[line.name] for line in lines if not line.agrees]
+    names = " and ".join(", ".join(source.name for source in sources).rsplit(", ", 1))
+    if wrong:
+        return Text(f"✗ {names} differ in: {', '.join(wrong)}", "bold red")
+    return Text(f"✓ {names} agree on every call, every token and every fraction of a cent", "green")
+
+
+def _short(path: Path) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _table(*titles: str) -> Table:

@@ -6,11 +6,11 @@ import json
 import os
 import secrets
 import socket
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
+from .errors import DemoError
 from .folder import Folder
 from .processes import Process, Processes
 from .service import FAULTS, Service
@@ -53,8 +53,14 @@ class Stack:
 
     def ledger(self) -> list[dict[str, Any]]:
         """The attempts the stand-in has seen; also kept in the demo's folder."""
-        with urllib.request.urlopen(f"{self._standin}/_standin/ledger", timeout=30) as answer:
-            text = answer.read()
+        try:
+            with urllib.request.urlopen(f"{self._standin}/_standin/ledger", timeout=30) as answer:
+                text = answer.read()
+        except OSError as error:
+            self.processes.check()
+            raise DemoError(
+                f"The stand-in does not show its ledger: {error}", self.folder.log("stand-in")
+            ) from error
         self.folder.ledger.write_bytes(text)
         attempts: list[dict[str, Any]] = json.loads(text)["attempts"]
         return attempts
@@ -82,6 +88,7 @@ class Stack:
 
     def _start_app(self, listener: int) -> Process:
         options = ["--bind", f"fd://{listener}", "--workers", str(WEB_WORKERS), "--timeout", "600"]
+        options.append("--no-control-socket")  # it would lie in the home directory
         return self._start("app", "gunicorn", *options, "examples.screener.wsgi:app", pass_fds=(listener,))
 
     def _start(self, name: str, *command: str, pass_fds: tuple[int, ...] = ()) -> Process:
@@ -99,5 +106,5 @@ def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=10):
             return True
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False

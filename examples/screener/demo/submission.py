@@ -52,13 +52,13 @@ class Submission:
         return analyses
 
     def _small(self) -> Submitted:
-        draft, received = self._upload("Few résumés", few_resumes(self._service.small))
-        with self._steps.step("Analysing them within the request"):
+        draft, received = self._upload(few_resumes(self._service.small))
+        with self._steps.step("Analysing them in the request"):
             analysis = self._client.start(draft)["analysis"]
         return self._ended(Submitted(analysis, "request", received))
 
     def _large(self) -> Submitted:
-        draft, received = self._upload("Many résumés", many_resumes(self._service.large))
+        draft, received = self._upload(many_resumes(self._service.large))
         analysis = self._client.start(draft)["analysis"]
         with self._steps.step("Analysing them in the worker", 1.0) as report:
 
@@ -69,9 +69,9 @@ class Submission:
             self._client.wait(analysis, note, timeout=WAIT)
         return self._ended(Submitted(analysis, "worker", received))
 
-    def _upload(self, what: str, resumes: list[Document]) -> tuple[int, list[dict[str, str]]]:
+    def _upload(self, resumes: list[Document]) -> tuple[int, list[dict[str, str]]]:
         draft = self._client.create_draft(TITLE)
-        with self._steps.step(f"Uploading {what.lower()}", len(resumes)) as report:
+        with self._steps.step(f"Uploading {len(resumes)} résumés", len(resumes)) as report:
             self._client.upload_jd(draft, jd_path().name, jd_path().read_bytes())
             received = self._client.upload_resumes(draft, resumes, batch=4, progress=report)
         return draft, received

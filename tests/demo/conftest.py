@@ -1,0 +1,48 @@
+"""One run of the demo that many tests look at."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.demo.runs import processes_of, run_demo
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A demo that has come to its end."""
+
+    folder: Path
+    done: subprocess.CompletedProcess[str]
+    left: dict[int, str]
+    """Processes that were still there."""
+    database: sqlite3.Connection
+
+    @property
+    def ledger(self) -> list[dict[str, Any]]:
+        """The attempts the stand-in has seen."""
+        attempts: list[dict[str, Any]] = json.loads((self.folder / "ledger.json").read_text())["attempts"]
+        return attempts
+
+    def row(self, query: str) -> tuple[Any, ...]:
+        """The first row of an answer."""
+        found: tuple[Any, ...] = self.database.execute(query).fetchone()
+        return found
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    """The demo, run once."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = run_demo(folder)
+    left = processes_of(folder)
+    with closing(sqlite3.connect(folder / "screener.sqlite")) as database:
+        yield Finished(folder, done, left, database)

@@ -1,0 +1,63 @@
+"""The demo as a person starts it, and the processes that belong to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "examples.screener.demo"]
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """The environment of a person who has set nothing but DEMO_DIR."""
+    settings = ("FORCE_COLOR", "OPENAI_", "SCREENER_", "TELEMETRY_", "OTEL_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
+    return kept | {"DEMO_DIR": str(folder)} | more
+
+
+def run_demo(folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    return subprocess.run(
+        COMMAND, cwd=ROOT, env=environment(folder, **more), capture_output=True, text=True, check=False
+    )
+
+
+def start_demo(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """Start it; what it prints goes to `stdout`."""
+    return subprocess.Popen(
+        [*COMMAND, *options],
+        cwd=ROOT,
+        env=environment(folder, PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """Every process that was started for this folder, by number, with its command."""
+    return {
+        int(process.name): _read(process / "cmdline").replace("\0", " ")
+        for process in Path("/proc").glob("[0-9]*")
+        if f"DEMO_DIR={folder}\0" in _read(process / "environ")
+    }
+
+
+def until(condition: Callable[[], object], seconds: float) -> None:
+    """Wait for something that the demo does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # it has ended, or belongs to somebody else
+        return ""

@@ -1,0 +1,124 @@
+"""How the demo ends when it cannot go on or is ended: with a reason, and leaving no process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.demo.runs import processes_of, run_demo, start_demo, until
+
+pytestmark = pytest.mark.timeout(300)
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts demos; those still running at the end are ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start_one(folder: Path, *options: str) -> subprocess.Popen[str]:
+        started.append(start_demo(folder, *options))
+        return started[-1]
+
+    yield start_one
+    for demo in started:
+        demo.terminate()
+        demo.communicate()
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_clear_line(tmp_path: Path) -> None:
+    """DEMO_DIR names a file: the message names the setting, the place and the way out."""
+    file = tmp_path / "file"
+    file.touch()
+    done = run_demo(file)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"✗ DEMO_DIR={file} cannot be used: File exists. Name another folder with DEMO_DIR=…"
+    ]
+
+
+def test_a_database_that_no_demo_has_made_stays_as_it_is(tmp_path: Path) -> None:
+    """The demo refuses to start in its folder."""
+    (tmp_path / "screener.sqlite").write_text("precious")
+    done = run_demo(tmp_path)
+    assert done.returncode == 1
+    assert "screener.sqlite in it was not made by the demo" in done.stderr
+    assert (tmp_path / "screener.sqlite").read_text() == "precious"
+
+
+def test_a_demo_starts_afresh_and_has_its_folder_for_itself(tmp_path: Path, start: Start) -> None:
+    """What a former demo left is removed, and it says so; a second demo at the same time is refused."""
+    (tmp_path / ".made-by-demo").touch()
+    (tmp_path / "screener.sqlite").write_text("of the last demo")
+    demo = start(tmp_path)
+    assert demo.stdout is not None
+    assert "Starting afresh" in demo.stdout.readline()
+    done = run_demo(tmp_path)
+    assert done.returncode == 1
+    assert "another demo is at work in it" in done.stderr
+    assert demo.poll() is None
+
+
+def test_an_address_without_a_key_is_refused(tmp_path: Path) -> None:
+    """Half a configuration of the real service never falls back to the stand-in in silence."""
+    done = run_demo(tmp_path, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+    assert done.returncode == 1
+    assert "OPENAI_BASE_URL is set, but OPENAI_API_KEY is not" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_keeps_running_after_it_was_ended(
+    tmp_path: Path, start: Start, number: signal.Signals
+) -> None:
+    """Ctrl-C, a polite and an impolite end: the processes it started end with it."""
+    demo = start(tmp_path)
+    until((tmp_path / "worker.log").exists, 90)
+    assert len(processes_of(tmp_path)) > 3
+    demo.send_signal(number)
+    assert demo.wait(30) != 0
+    until(lambda: not processes_of(tmp_path), 15)
+
+
+def test_the_failure_of_a_process_is_told_with_its_log(tmp_path: Path, start: Start) -> None:
+    """The worker is killed: the demo names it, shows the end of its log, and ends with an error."""
+    demo = start(tmp_path)
+    until((tmp_path / "worker.log").exists, 90)
+    until(lambda: _worker(tmp_path), 30)
+    os.kill(_worker(tmp_path)[0], signal.SIGKILL)
+    output, _ = demo.communicate(timeout=120)
+    assert demo.returncode == 1
+    assert "The worker process was ended by SIGKILL" in output
+    assert str(tmp_path / "worker.log") in output
+    assert processes_of(tmp_path) == {}
+
+
+def test_serving_goes_on_until_ctrl_c(tmp_path: Path, start: Start) -> None:
+    """After the report the screener answers at the address shown; Ctrl-C ends everything, with status 0."""
+    demo = start(tmp_path, "--serve")
+    assert demo.stdout is not None
+    lines = []
+    for line in demo.stdout:
+        lines.append(line)
+        if "stop it" in line:
+            break
+    shown = dict(line.split(maxsplit=1) for line in lines if line.split()[:1] in (["screener"], ["metrics"]))
+    with urllib.request.urlopen(shown["screener"].strip() + "/sign-in", timeout=10) as answer:
+        assert "csrf-token" in answer.read().decode()
+    with urllib.request.urlopen(shown["metrics"].strip(), timeout=10) as answer:
+        assert "analysis_openai_cost_usd_total" in answer.read().decode()
+    assert any("user@example.com" in line and "password" in line for line in lines)
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(30) == 0
+    assert processes_of(tmp_path) == {}
+
+
+def _worker(folder: Path) -> list[int]:
+    found = processes_of(folder).items()
+    return [number for number, command in found if "examples.screener.worker" in command]

@@ -1,0 +1,48 @@
+"""The demo from its start to its report."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.demo.conftest import Finished
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_it_ends_well_and_leaves_no_process(finished: Finished) -> None:
+    """Exit status 0, nothing on stderr, and nothing keeps running."""
+    assert finished.done.returncode == 0, finished.done.stdout + finished.done.stderr
+    assert finished.done.stderr == ""
+    assert finished.left == {}
+
+
+def test_piped_output_is_plain_text(finished: Finished) -> None:
+    """No colours, no cursor movements, no line longer than 100 columns."""
+    assert "\x1b" not in finished.done.stdout
+    assert "\r" not in finished.done.stdout
+    assert max(map(len, finished.done.stdout.splitlines())) <= 100
+
+
+def test_every_total_is_marked_as_agreed(finished: Finished) -> None:
+    """The three sources stand side by side, and none differs."""
+    totals = finished.done.stdout.split("Totals")[1].split("How to go on")[0]
+    assert "SQL" in totals and "metrics" in totals and "ledger" in totals
+    assert totals.count("✓") == 8
+    assert "✗" not in totals
+
+
+def test_the_report_names_what_went_wrong(finished: Finished) -> None:
+    """A corrupt file, a duplicate, retries and a fallback are part of the demo, and of its report."""
+    problems = finished.done.stdout.split("Problems met")[1].split("Totals")[0]
+    for expected in ("ravi-menon.pdf", "amara-okafor.pdf", "retried by the client", "replaced by a default"):
+        assert expected in problems
+
+
+def test_one_analysis_ran_in_the_request_and_one_in_the_worker(finished: Finished) -> None:
+    """The large one waited in the queue; both are complete but for the corrupt file."""
+    query = "SELECT state, owner FROM jobs ORDER BY id"
+    jobs = finished.database.execute(query).fetchall()
+    assert [state for state, _ in jobs] == ["completed", "completed"]
+    assert len({owner for _, owner in jobs}) == 2
+    assert finished.row("SELECT COUNT(DISTINCT status), MIN(status) FROM analyses") == (1, "partial_failure")
+    assert finished.row("SELECT MAX(queue_wait_us) > 0 FROM telemetry_runs WHERE candidates > 20") == (1,)
