@@ -1,0 +1,100 @@
+"""Databases that are ready for the screener, a stand-in, and the logs of the processes when a test fails."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.screener.app import create_app, init_db
+from examples.screener.auth import seed_users
+from examples.screener.models import db
+from examples.screener.standin.client import StandIn
+from exporters import migrate
+from tests.end_to_end.stack import Stack
+from tests.postgres import TemporaryPostgres
+
+NewDatabase = Callable[[str], str]
+NewStack = Callable[..., Stack]
+
+
+@pytest.fixture(scope="session")
+def new_database(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[NewDatabase]:
+    """Makes databases ("sqlite" or "postgresql") with all tables and both users, as copies of one of each."""
+    folder = tmp_path_factory.mktemp("databases")
+    copies: dict[str, Iterator[str]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TELEMETRY_ENABLED", "false")
+
+        def make(kind: str) -> str:
+            if kind not in copies:
+                server = request.getfixturevalue("postgres") if kind == "postgresql" else None
+                copies[kind] = _postgres_copies(server) if server else _sqlite_copies(folder)
+            return next(copies[kind])
+
+        yield make
+
+
+def _sqlite_copies(folder: Path) -> Iterator[str]:
+    original = folder / "original.sqlite"
+    _prepare(f"sqlite:///{original}")
+    number = 0
+    while True:
+        number += 1
+        yield f"sqlite:///{shutil.copy(original, folder / f'{number}.sqlite')}"
+
+
+def _postgres_copies(server: TemporaryPostgres) -> Iterator[str]:
+    original = server.create_database()
+    _prepare(original)
+    template = original.rpartition("/")[2]
+    number = 0
+    while True:
+        number += 1
+        name = f"{template}_{number}"
+        server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield server.url(dbname=name)
+
+
+def _prepare(url: str) -> None:
+    app = create_app({"SCREENER_DATABASE_URL": url, "SECRET_KEY": "set-up"})
+    init_db(app)
+    with app.app_context():
+        seed_users()
+        db.engine.dispose()
+    migrate.upgrade(url)
+
+
+@pytest.fixture(scope="session")
+def shared_standin() -> Iterator[StandIn]:
+    """One stand-in for all tests here that do not leave calls hanging in it."""
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+def standin(shared_standin: StandIn) -> StandIn:
+    """The stand-in without faults and with an empty ledger."""
+    shared_standin.reset_faults()
+    shared_standin.clear()
+    return shared_standin
+
+
+@pytest.fixture
+def own_standin() -> Iterator[StandIn]:
+    """A stand-in of the test's own, in which calls may hang."""
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the processes wrote beside the failure of a test."""
+    report = yield
+    if report.failed:
+        report.sections.extend(log for stack in Stack.running for log in stack.logs())
+    return report

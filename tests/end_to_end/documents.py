@@ -1,0 +1,82 @@
+"""What the tests submit: a job description, and résumés with words that must never leave the application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from tests.screener.makers import damaged_pdf, pdf, word
+
+File = tuple[str, bytes]
+
+JD: File = (
+    "Stellenbeschreibung-Quokka.txt",
+    b"""Senior Backend Engineer
+
+We look for a backend engineer who builds reliable services in Python.
+
+What you bring
+- Python: many years of Python in production, Flask or Django, testing with pytest.
+- PostgreSQL: relational modelling, query plans, migrations of large tables.
+- Distributed systems: message queues such as Kafka, idempotent consumers, caching.
+- Operations: Docker, Kubernetes, monitoring, on-call and incident response.
+""",
+)
+"""Four criteria are found in it. Its file name is a canary."""
+
+SKILLS = (
+    "Python in production with Flask, Django and pytest testing",
+    "PostgreSQL relational modelling, query plans and migrations of large tables",
+    "Distributed systems with message queues, Kafka, idempotent consumers and caching",
+    "Operations with Docker, Kubernetes, monitoring, on-call and incident response",
+)
+SURNAMES = ("Xanthopoulos", "Wyrzykowski", "Quillfeather", "Zubizarreta", "Vandersloot", "Oyelaran")
+CANARIES = (*SURNAMES, "quokka", "wombat.example", "+44 20 7946", "Numbat Street", "Screener-Canary-Query")
+"""Pieces of file names, addresses, telephone numbers, names and texts; they stand nowhere else."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A résumé and what is known about its file."""
+
+    name: str
+    data: bytes
+    text: str
+
+    @property
+    def file(self) -> File:
+        return self.name, self.data
+
+    @property
+    def type(self) -> str:
+        return PurePath(self.name).suffix.lstrip(".")
+
+
+def resume(number: int, kind: str = "txt") -> Resume:
+    """The résumé with this number; every fifth has none of the skills, the one after it one, and so on."""
+    surname = SURNAMES[number % len(SURNAMES)]
+    lines = [
+        f"Ada {surname}",
+        f"ada.{number}@wombat.example",
+        f"+44 20 7946 {number:04}",
+        f"{number} Numbat Street",
+        *SKILLS[: number % 5],
+        f"Reference {number}",
+    ]
+    text = "\n".join(lines)
+    return Resume(f"{surname}-{number}.{kind}", MAKERS[kind](text), text)
+
+
+def resumes(count: int, start: int = 1) -> list[Resume]:
+    """Some résumés of all kinds."""
+    return [resume(number, KINDS[number % len(KINDS)]) for number in range(start, start + count)]
+
+
+def damaged(name: str = "Quillfeather-damaged.pdf") -> File:
+    """A file that nobody can read."""
+    return name, damaged_pdf()
+
+
+KINDS = ("pdf", "docx", "txt")
+MAKERS: dict[str, Callable[[str], bytes]] = {"pdf": pdf, "docx": word, "txt": str.encode}

@@ -1,0 +1,352 @@
+"""What goes wrong in an analysis is told, counted and paid for exactly."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from examples.screener.standin.client import StandIn
+from tests.end_to_end.conftest import NewDatabase
+from tests.end_to_end.documents import damaged, resume, resumes
+from tests.end_to_end.ledger import Truth, dollars, truth
+from tests.end_to_end.stack import Row, Stack
+from tests.end_to_end.submission import draft, submit
+
+SERVER_ERROR = {"status": 500, "retry_after_ms": 5}
+
+
+@pytest.fixture(scope="module")
+def system(
+    new_database: NewDatabase, shared_standin: StandIn, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """App and worker for all tests here; analyses of more than eight résumés go to the worker."""
+    folder = tmp_path_factory.mktemp("failures")
+    settings = {"SCREENER_APP_RETRIES": "1", "SCREENER_REQUEST_LIMIT": "8"}
+    with Stack(folder, new_database("sqlite"), shared_standin, **settings) as stack:
+        stack.web()
+        stack.worker()
+        yield stack
+
+
+@pytest.fixture
+def stack(system: Stack, standin: StandIn) -> Stack:
+    """The system, with an empty ledger and a service that works."""
+    return system
+
+
+def test_no_candidates(stack: Stack) -> None:
+    """An analysis of nothing fails with a clear message and costs what its intake cost."""
+    before = stack.user()
+    ended = submit(stack.client(), [])
+    stack.settle()
+    row, run = stack.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
+
+    assert ended.status["state"] == "failed"
+    assert ended.status["message"].startswith("There is no résumé to analyse.")
+    assert (run["status"], row["status"]) == ("failed", "failed")
+    assert (run["candidates"], run["n_documents"], run["api_calls"], run["cost_pico"]) == (0, 0, 0, 0)
+    assert [run["error_count"], row["error_count"]] == [1, 1]
+    assert row["avg_overall_score"] is None
+    assert row["candidates_above_70_percent"] == 0
+    assert row["embedding_generation_time"] is None
+    assert row["cost_per_candidate"] is None
+    assert Decimal(str(row["total_api_cost"])) == dollars(_truth(stack).cost_pico)
+    _check_user(stack, before, jobs=1, candidates=0)
+
+
+def test_corrupt_file_fails_alone(stack: Stack) -> None:
+    """A file that cannot be read is one failed document of an analysis that goes on."""
+    before = stack.user()
+    good = resumes(3)
+    ended = submit(stack.client(), [*(each.file for each in good), damaged()])
+    stack.settle()
+    row, run = stack.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
+    files = stack.rows("SELECT * FROM candidate_files WHERE analysis_id = :id", id=ended.analysis)
+
+    assert ended.status["state"] == "completed"
+    assert (run["status"], row["status"]) == ("partial_failure", "partial_failure")
+    assert (run["n_documents"], run["n_scored"], run["n_failed"]) == (4, 3, 1)
+    assert row["error_count"] == 1
+    assert [error["type"] for error in json.loads(row["error_details"])] == [
+        "examples.screener.documents.UnreadableDocument"
+    ]
+    assert _bands(row) == 3
+    assert {file["file_name"]: bool(file["processing_error"]) for file in files} == {
+        **{each.name: False for each in good},
+        damaged()[0]: True,
+    }
+    assert next(file for file in files if file["processing_error"])["error_message"]
+    assert _figures(stack, ended.analysis) == _expected(stack)
+    _check_user(stack, before, jobs=1, candidates=4)
+
+
+def test_duplicates_are_counted_in_intake(stack: Stack) -> None:
+    """A second file with the same content is counted as a duplicate, and costs nothing."""
+    first = resume(2, "docx")
+    client = stack.client()
+    number = draft(client, [first.file])
+    answers = client.upload_resumes(number, [("Vandersloot again.docx", first.data), resume(3).file])
+    analysis = client.start(number)["analysis"]
+    stack.settle()
+    runs = stack.runs(analysis)
+
+    assert [answer["outcome"] for answer in answers] == ["duplicate", "stored"]
+    assert sum(run["n_duplicates"] for run in runs) == 1
+    assert {run["status"] for run in runs} == {"completed"}
+    assert _analysis_run(stack, analysis)["n_documents"] == 2
+    assert _bands(stack.analysis(analysis)) == 2
+    names = [line for line in stack.standin.ledger()["attempts"] if line["task"] == "name"]
+    assert len(names) == 2
+    assert _figures(stack, analysis) == _expected(stack)
+
+
+def test_file_in_another_draft_is_matched_too(stack: Stack) -> None:
+    """The same file in two drafts has what was measured on it in both analyses."""
+    client = stack.client()
+    analyses = [submit(client, [resume(4, "pdf").file]).analysis for _ in range(2)]
+    stack.settle()
+    sizes = [
+        stack.value("SELECT resume_file_size_bytes FROM candidate_files WHERE analysis_id = :id", id=analysis)
+        for analysis in analyses
+    ]
+
+    assert sizes == [len(resume(4, "pdf").data)] * 2
+
+
+def test_ranking_without_answers(stack: Stack) -> None:
+    """An analysis in which no rating could be had is never completed; made-up scores are in no band."""
+    stack.standin.faults([{"match": {"task": "rank"}, **SERVER_ERROR}])
+    before = stack.user()
+    ended = submit(stack.client(), [each.file for each in resumes(2)])
+    stack.settle()
+    row, run = stack.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
+    counters = {each["name"]: each["value"] for each in _counters(stack, run)}
+    expected = _truth(stack)
+
+    assert ended.status["state"] == "completed"  # so the application believes
+    assert {candidate["overall"] for candidate in json.loads(row["coverage_data"])["candidates"]} == {0.0}
+    assert run["status"] == row["status"] == "failed"
+    assert (run["n_scored"], run["n_failed"], _bands(row)) == (0, 2, 0)
+    assert row["avg_overall_score"] is None
+    assert counters == {"fallbacks": 2 * 4, "app_retries": 2 * 4}
+    assert expected.errors == 2 * 4 * 2
+    assert expected.other_retries == 2 * 4 * 2 * 2
+    assert _figures(stack, ended.analysis) == _expected(stack)
+    assert run["cost_complete"]  # what was refused was not billed
+    _check_user(stack, before, jobs=1, candidates=2)
+
+
+def test_some_ratings_without_answers(stack: Stack) -> None:
+    """A candidate whose rating rests on a default is no scored candidate; the others are."""
+    lost = resume(3)
+    stack.standin.faults([{"match": {"task": "rank", "contains": "Reference 3"}, **SERVER_ERROR}])
+    ended = submit(stack.client(), [resume(1).file, resume(2).file, lost.file])
+    stack.settle()
+    row, run = stack.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
+    real = [
+        Decimal(str(candidate["overall"]))
+        for candidate in json.loads(row["coverage_data"])["candidates"]
+        if not any(rating["fallback"] for rating in candidate["ratings"])
+    ]
+
+    assert run["status"] == row["status"] == "partial_failure"
+    assert (run["n_scored"], run["n_failed"], _bands(row)) == (2, 1, 2)
+    assert len(real) == 2
+    assert Decimal(str(row["min_overall_score"])) * 100 == min(real)
+    assert Decimal(str(row["max_overall_score"])) * 100 == max(real)
+    assert row["error_count"] == 4
+    assert [error["count"] for error in json.loads(row["error_details"])] == [4]
+
+
+def test_unusable_answers_are_paid(stack: Stack) -> None:
+    """An answer that is no JSON is an error of the analysis; what it cost counts all the same."""
+    stack.standin.faults([{"match": {"task": "rank"}, "bad_json": True, "first_total": 1}])
+    ended = submit(stack.client(), [each.file for each in resumes(3)])
+    stack.settle()
+    row = stack.analysis(ended.analysis)
+
+    assert row["status"] == "partial_failure"
+    assert row["error_count"] == 1
+    assert _bands(row) == 2
+    assert _figures(stack, ended.analysis) == _expected(stack)
+
+
+def test_usage_left_out(stack: Stack) -> None:
+    """Where the service does not say what it billed, the cost is not complete, and never zero in silence."""
+    stack.standin.faults([{"match": {"task": "insights"}, "omit_usage": True}])
+    ended = submit(stack.client(), [resume(1).file])
+    stack.settle()
+    run = _analysis_run(stack, ended.analysis)
+    told = truth(line for line in stack.standin.ledger()["attempts"] if line["usage_reported"])
+
+    assert run["usage_missing"] == 1
+    assert not run["cost_complete"]
+    assert sum(each["cost_pico"] for each in stack.runs(ended.analysis)) == told.cost_pico
+    assert sum(each["api_calls"] for each in stack.runs(ended.analysis)) == told.calls + 1
+
+
+def test_whole_analysis_fails(stack: Stack) -> None:
+    """An analysis that cannot go on stands as failed with the type of its error, never with a message."""
+    stack.standin.faults([{"match": {"path": "/embeddings"}, **SERVER_ERROR}])
+    before = stack.user()
+    ended = submit(stack.client(), [each.file for each in resumes(2)])
+    stack.settle()
+    row, run = stack.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
+
+    assert ended.status["state"] == "failed"
+    assert run["status"] == row["status"] == "failed"
+    assert row["completed_at"] is None
+    assert json.loads(row["error_details"]) == [
+        {"stage": "embedding", "type": "openai.InternalServerError", "count": 1}
+    ]
+    assert row["similarity_calculation_time"] is None
+    assert row["avg_overall_score"] is None
+    assert _figures(stack, ended.analysis) == _expected(stack)
+    _check_user(stack, before, jobs=1, candidates=2)
+
+
+def test_failure_in_worker(stack: Stack) -> None:
+    """In the worker it is the same, and the worker goes on with the next analysis."""
+    client = stack.client()
+    files = [resume(number).file for number in range(1, 10)]
+    stack.standin.faults([{"match": {"path": "/embeddings"}, **SERVER_ERROR}])
+    failed = submit(client, files)
+    stack.standin.faults([])
+    completed = submit(client, files)
+    stack.settle()
+
+    assert (failed.status["state"], completed.status["state"]) == ("failed", "completed")
+    assert stack.analysis(failed.analysis)["status"] == "failed"
+    assert stack.analysis(completed.analysis)["status"] == "completed"
+
+
+def test_insight_unlocked_later(stack: Stack) -> None:
+    """An insight of later days is a run of its own, whose cost is added to the same analysis."""
+    client = stack.client()
+    ended = submit(client, [resume(number).file for number in range(1, 6)])
+    stack.settle()
+    earlier = stack.analysis(ended.analysis)
+    known = len(stack.standin.ledger()["attempts"])
+    locked = next(each for each in client.result(ended.analysis)["candidates"] if each["insight"] is None)
+    insight = client.unlock_insight(ended.analysis, locked["id"])
+    stack.settle()
+    later, added = stack.analysis(ended.analysis), truth(stack.standin.ledger(since=known)["attempts"])
+    runs = stack.runs(ended.analysis, kind="late")
+
+    assert insight["summary"]
+    assert [run["status"] for run in runs] == ["completed"]
+    assert runs[0]["cost_pico"] == added.cost_pico > 0
+    assert later["api_calls_made"] == earlier["api_calls_made"] + 1
+    assert later["insights_generated_count"] == earlier["insights_generated_count"] + 1 == 4
+    assert _figures(stack, ended.analysis) == _expected(stack)
+    assert later["status"] == earlier["status"] == "completed"
+    assert _bands(later) == _bands(earlier) == 5
+    unchanged = ("avg_overall_score", "total_resume_file_size_bytes", "embedding_generation_time")
+    assert [later[name] for name in unchanged] == [earlier[name] for name in unchanged]
+
+
+def test_draft_analysed_twice(stack: Stack) -> None:
+    """Intake is charged to the first analysis of a draft only."""
+    client = stack.client()
+    number = draft(client, [resume(1).file])
+    first, second = (client.start(number)["analysis"] for _ in range(2))
+    stack.settle()
+
+    assert Counter(run["kind"] for run in stack.runs(first)) == {"intake": 2, "analysis": 1}
+    assert Counter(run["kind"] for run in stack.runs(second)) == {"analysis": 1}
+    assert sum(run["cost_pico"] for run in stack.runs()[-4:]) == _truth(stack).cost_pico
+
+
+def test_draft_never_analysed(stack: Stack) -> None:
+    """What was spent on a draft that leads to nothing stands with its user all the same."""
+    before = stack.user()
+    draft(stack.client(), [resume(1).file])
+    stack.settle()
+
+    runs = stack.runs(kind="intake")[-2:]
+    assert [run["analysis_ref"] for run in runs] == [None, None]
+    assert sum(run["cost_pico"] for run in runs) == _truth(stack).cost_pico > 0
+    _check_user(stack, before, jobs=0, candidates=0)
+
+
+def test_deleted_analysis(stack: Stack) -> None:
+    """What a deleted analysis cost stays with its user, and does not come back on a row with the same id."""
+    client = stack.client()
+    deleted = submit(client, [each.file for each in resumes(2)])
+    stack.settle()
+    before = stack.user()
+    client.delete([deleted.analysis])
+    known = len(stack.standin.ledger()["attempts"])
+    another = submit(client, [resume(7).file])
+    stack.settle()
+    row, expected = stack.analysis(another.analysis), truth(stack.standin.ledger(since=known)["attempts"])
+
+    assert another.analysis == deleted.analysis  # SQLite gives the id of the last row again
+    assert row["api_calls_made"] == expected.calls
+    assert Decimal(str(row["total_api_cost"])) == dollars(expected.cost_pico)
+    assert _bands(row) == 1
+    assert stack.user()["total_jobs_run"] == before["total_jobs_run"] + 1
+    spent = Decimal(str(stack.user()["total_api_spend"])) - Decimal(str(before["total_api_spend"]))
+    assert spent.quantize(Decimal("1e-12")) == dollars(expected.cost_pico)
+
+
+def _analysis_run(stack: Stack, analysis: int) -> Row:
+    runs = stack.runs(analysis, kind="analysis")
+    assert len(runs) == 1
+    return runs[0]
+
+
+def _counters(stack: Stack, run: Row) -> list[Row]:
+    return stack.rows("SELECT * FROM telemetry_counters WHERE run_id = :id", id=run["run_id"])
+
+
+def _bands(row: Row) -> int:
+    bands = ("above_70", "50_to_70", "below_50")
+    return sum(row[f"candidates_{band}_percent"] for band in bands)
+
+
+def _truth(stack: Stack) -> Truth:
+    return truth(stack.standin.ledger()["attempts"])
+
+
+def _expected(stack: Stack) -> tuple[object, ...]:
+    found = _truth(stack)
+    return (
+        found.calls,
+        found.attempts,
+        found.rate_limit_hits,
+        found.other_retries,
+        found.input_tokens + found.output_tokens,
+        found.cost_pico,
+    )
+
+
+def _figures(stack: Stack, analysis: int) -> tuple[object, ...]:
+    """What the row of an analysis says, and what it does not say, its runs."""
+    row, runs = stack.analysis(analysis), stack.runs(analysis)
+    pico = round(Decimal(str(row["total_api_cost"])) * 10**12)
+    assert pico == sum(run["cost_pico"] for run in runs)
+    return (
+        row["api_calls_made"],
+        sum(run["attempts"] for run in runs),
+        row["rate_limit_hits"],
+        sum(run["other_retries"] for run in runs),
+        row["total_tokens_used"],
+        pico,
+    )
+
+
+def _check_user(stack: Stack, before: Row, *, jobs: int, candidates: int) -> None:
+    """The user's row grew by exactly this, and by what the ledger holds."""
+    after = stack.user()
+    spent = Decimal(str(after["total_api_spend"])) - Decimal(str(before["total_api_spend"] or 0))
+    total = (before["total_candidates_analyzed"] or 0) + candidates
+    number = (before["total_jobs_run"] or 0) + jobs
+
+    assert (after["total_jobs_run"], after["total_candidates_analyzed"]) == (number, total)
+    assert float(after["avg_candidates_per_job"]) == pytest.approx(total / number, abs=0.0051)
+    assert spent.quantize(Decimal("1e-12")) == dollars(_truth(stack).cost_pico)
