@@ -71,9 +71,10 @@ class RollupProcessor(SpanProcessor):
     def _start(self, span: Span, parent_context: Context | None) -> None:
         run = run_in(parent_context)
         is_call = _is_call(span)
-        if run is None and not is_call:
-            return
         attributes = span.attributes or {}
+        # A run holds its own span, which is in no stage: remembering it here would keep the run alive.
+        if (run is None and not is_call) or Attribute.RUN_ID in attributes:
+            return
         own = _text(attributes.get(Attribute.STAGE))
         state = _SpanState(run, own or self._inherited(span, parent_context), own, is_call)
         self._count_open(span, state)

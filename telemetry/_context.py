@@ -63,6 +63,9 @@ class Run:
         self.finishes = True
         """Whether closing this fragment ends the run (a dispatcher's does not)."""
         self.span: trace.Span = trace.INVALID_SPAN
+        self.parent = Context()
+        """What was current before the run; current again when it has ended."""
+        self.has_ended = False
         self.record: object | None = None
         """What the recorder keeps for this run; nobody else touches it."""
 

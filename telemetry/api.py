@@ -79,10 +79,9 @@ class RunHandle:
     ``KeyboardInterrupt`` as interrupted, a cancelled asyncio task as cancelled.
     """
 
-    def __init__(self, run: Run | None, parent: Context) -> None:
+    def __init__(self, run: Run | None) -> None:
         """Wrap ``run`` (None: nobody records); use :func:`start_run` instead."""
         self._run = run
-        self._parent = parent
         self._open = run is not None
         self._started = time.monotonic_ns()
 
@@ -167,10 +166,10 @@ class RunHandle:
                 return
             self._open = False
             _count_error(run, None, error)
-            _close(run, status, _type_of(error), self._parent)
+            _close(run, status, _type_of(error))
 
 
-def _close(run: Run, status: str, error_type: str | None, parent: Context) -> None:
+def _close(run: Run, status: str, error_type: str | None) -> None:
     """Let the recorder keep the final state, then end the run's own span, then step out of its context."""
     run.status = status if run.status == RUNNING else run.status
     run.span.set_attribute(Attribute.RUN_STATUS, run.status)
@@ -180,8 +179,18 @@ def _close(run: Run, status: str, error_type: str | None, parent: Context) -> No
         recorder().close(run)
     finally:
         run.span.end()
+        run.has_ended, run.parent = True, _without_ended(run.parent)
         if run_in() is run:
-            context.attach(parent)
+            context.attach(run.parent)
+
+
+def _without_ended(ctx: Context) -> Context:
+    """Return ``ctx``, or what was around its run if that has ended: handles may overlap."""
+    run = run_in(ctx)
+    while run is not None and run.has_ended:
+        ctx = run.parent
+        run = run_in(ctx)
+    return ctx
 
 
 def run(kind: Kind, **facts: Any) -> RunHandle:
@@ -231,7 +240,7 @@ def start_run(
                 jd=jd,
             )
             return _open(opened, parent)
-    return RunHandle(None, parent)
+    return RunHandle(None)
 
 
 def resume(carrier: Mapping[str, str]) -> RunHandle:
@@ -245,12 +254,13 @@ def resume(carrier: Mapping[str, str]) -> RunHandle:
         if is_recording() and run_id and kind in ("analysis", "intake", "late"):
             joined = Run(kind, run_id=run_id, is_root=False)  # type: ignore[arg-type]
             return _open(joined, parent, _propagator.extract(carrier, parent))
-    return RunHandle(None, parent)
+    return RunHandle(None)
 
 
 def _open(opened: Run, parent: Context, under: Context | None = None) -> RunHandle:
     ctx = context.set_value(RUN_KEY, opened, parent if under is None else under)
-    ctx = context.set_value(STAGE_KEY, None, ctx)
+    ctx = context.set_value(DOCUMENT_KEY, None, context.set_value(STAGE_KEY, None, ctx))
+    opened.parent = parent
     recorder().open(opened)
     opened.span = _tracer().start_span(
         opened.kind,
@@ -259,7 +269,7 @@ def _open(opened: Run, parent: Context, under: Context | None = None) -> RunHand
     )
     recorder().update(opened)
     context.attach(trace.set_span_in_context(opened.span, ctx))
-    return RunHandle(opened, parent)
+    return RunHandle(opened)
 
 
 class _Block:
@@ -367,7 +377,7 @@ class DocumentBlock(_Block):
         found = self._document
         found.size = found.size if size is None else size
         found.characters = found.characters if characters is None else characters
-        found.type = type or found.type
+        found.type = _file_type(type) or found.type
         found.chunks = found.chunks if chunks is None else chunks
         found.row_id = found.row_id if row_id is None else row_id
 
@@ -460,10 +470,13 @@ def document(
 
     The same key may be visited several times in a run (extraction, then ranking): the visits are joined.
     """
-    kind = type.lower().lstrip(".") if type else None
-    found = Document(str(key), size=size, characters=characters, type=kind, row_id=row_id)
+    found = Document(str(key), size=size, characters=characters, type=_file_type(type), row_id=row_id)
     found.chunks = chunks
     return DocumentBlock(found)
+
+
+def _file_type(type: str | None) -> str | None:
+    return type.lower().lstrip(".") if type else None
 
 
 _KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}
