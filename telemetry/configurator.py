@@ -19,6 +19,10 @@ from .settings import Settings
 SANITISER_GROUP: Final = "analysis_telemetry_sanitiser"
 
 
+class SanitisingProcessor(BatchSpanProcessor):
+    """A batch processor whose exporter is known to send nothing personal."""
+
+
 class TelemetryConfigurator(_OTelSDKConfigurator):
     """Upstream's configurator.
 
@@ -36,7 +40,7 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
             os.environ.setdefault("OTEL_METRICS_EXPORTER", "otlp_proto_http")
 
         def processor(span_exporter: SpanExporter, *args: Any, **options: Any) -> SpanProcessor:
-            return BatchSpanProcessor(_sanitised(span_exporter, settings), *args, **options)
+            return SanitisingProcessor(_sanitised(span_exporter, settings), *args, **options)
 
         super()._configure(  # type: ignore[no-untyped-call]
             export_span_processor=processor, **kwargs

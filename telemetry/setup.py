@@ -11,6 +11,7 @@ What it does, in this order:
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -34,11 +35,12 @@ _log = logging.getLogger("telemetry")
 _pipeline: Any = None
 
 
-def setup_telemetry(settings: Settings | None = None) -> Any:
+def setup_telemetry(settings: Settings | None = None, *, instrumenting: bool = True) -> Any:
     """Set telemetry up for this process, once; later calls return what the first one made.
 
     Args:
         settings: default: read from the environment.
+        instrumenting: whether to instrument OpenAI, SQLAlchemy and threads, too.
 
     Returns:
         The pipeline; None when telemetry is off, for a reason that was logged.
@@ -54,7 +56,9 @@ def setup_telemetry(settings: Settings | None = None) -> Any:
         if not settings.enabled:
             _log.info("telemetry is off: TELEMETRY_ENABLED is false")
             return None
-        return _set_up(settings)
+        if _set_up(settings) is not None and instrumenting:
+            instrument(_sdk_provider())
+        return _pipeline
     return None
 
 
@@ -105,8 +109,14 @@ def pre_instrument() -> None:
         from .sampling import record_all
 
         record_all(provider)
-        if Settings.load().database_url:
-            setup_telemetry()
+        if os.environ.get("TELEMETRY_DATABASE_URL"):
+            setup_telemetry(instrumenting=False)
+
+
+def post_instrument() -> None:
+    """Hook of ``opentelemetry-instrument``: instruments what it refused or does not know."""
+    if _pipeline is not None:
+        instrument(_sdk_provider())
 
 
 def instrument(provider: Any = None) -> None:
@@ -134,7 +144,6 @@ def _set_up(settings: Settings) -> Any:
     except (ImportError, LookupError, ValueError) as error:
         _log.error("telemetry is off: %s", error)
         return None
-    instrument(provider)
     return _pipeline
 
 
@@ -184,8 +193,11 @@ def _warn_of_foreign_export(provider: Any) -> None:
     """Say once what we cannot promise: spans that somebody else's exporters send are not sanitised."""
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
+    from .configurator import SanitisingProcessor
+
     processors = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
-    if any(isinstance(processor, BatchSpanProcessor | SimpleSpanProcessor) for processor in processors):
+    exporting = [found for found in processors if isinstance(found, BatchSpanProcessor | SimpleSpanProcessor)]
+    if any(not isinstance(processor, SanitisingProcessor) for processor in exporting):
         _log.warning(
             "telemetry joined a tracer provider that exports spans by itself: they are not sanitised"
         )

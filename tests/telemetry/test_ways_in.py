@@ -1,0 +1,114 @@
+"""Every way in ends at the same rollup: code, `opentelemetry-instrument`, and a provider somebody else made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from examples.screener.standin.client import StandIn
+from exporters import migrate
+
+PROGRAM = """
+import telemetry
+from openai import OpenAI
+
+{setup}
+with telemetry.run("analysis", candidates=1) as run:
+    with telemetry.stage("ranking"):
+        question = [{{"role": "user", "content": "a secret question"}}]
+        OpenAI().chat.completions.create(model="gpt-4o-mini", messages=question)
+"""
+IN_CODE = "telemetry.setup_telemetry()"
+BY_A_HOST = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider(provider)
+telemetry.setup_telemetry()
+"""
+
+
+@pytest.fixture
+def environment(sqlite_url: str, tmp_path: Path) -> dict[str, str]:
+    migrate.upgrade(sqlite_url, with_base_tables=True)
+    return os.environ | {
+        "OPENAI_API_KEY": "any",
+        "TELEMETRY_DATABASE_URL": sqlite_url,
+        "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool"),
+        "TELEMETRY_HMAC_KEY": "key",
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+    }
+
+
+def run(
+    program: str, environment: dict[str, str], *, agent: bool = False
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program]
+    if agent:
+        command.insert(0, str(Path(sys.executable).with_name("opentelemetry-instrument")))
+    with StandIn() as standin:
+        given = environment | {"OPENAI_BASE_URL": standin.url}
+        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def rows(url: str) -> list[tuple[object, ...]]:
+    query = "SELECT kind, status, api_calls, attempts, trace_sampled FROM telemetry_runs"
+    with sa.create_engine(url).connect() as connection:
+        return [tuple(row) for row in connection.execute(sa.text(query))]
+
+
+def test_in_code(environment: dict[str, str]) -> None:
+    """`setup_telemetry()` makes and configures everything."""
+    done = run(PROGRAM.format(setup=IN_CODE), environment)
+
+    assert rows(environment["TELEMETRY_DATABASE_URL"]) == [("analysis", "completed", 1, 1, True)]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("sampler", ["always_on", "always_off"])
+def test_by_the_agent(environment: dict[str, str], sampler: str) -> None:
+    """`opentelemetry-instrument` needs no line of code, and its sampler changes no total."""
+    done = run(PROGRAM.format(setup=""), environment | {"OTEL_TRACES_SAMPLER": sampler}, agent=True)
+
+    sampled = sampler == "always_on"
+    assert rows(environment["TELEMETRY_DATABASE_URL"]) == [("analysis", "completed", 1, 1, sampled)]
+    assert "already instrumented" not in done.stderr
+
+
+def test_the_agent_exports_sanitised_spans(environment: dict[str, str]) -> None:
+    """With our configurator in charge, spans leave through the sanitiser, and nobody is warned for nothing."""
+    done = run(PROGRAM.format(setup=""), environment | {"OTEL_TRACES_EXPORTER": "console"}, agent=True)
+
+    assert '"analysis.run.kind": "analysis"' in done.stdout
+    assert "a secret question" not in done.stdout
+    assert "not sanitised" not in done.stderr
+
+
+def test_a_provider_of_the_hosts_is_joined(environment: dict[str, str]) -> None:
+    """A provider that is there stays; that its own exporters are out of our hands is said once."""
+    done = run(PROGRAM.format(setup=BY_A_HOST), environment)
+
+    assert rows(environment["TELEMETRY_DATABASE_URL"]) == [("analysis", "completed", 1, 1, True)]
+    assert done.stderr.count("they are not sanitised") == 1
+    assert '"analysis.stage": "ranking"' in done.stdout
+
+
+def test_a_wrong_setting_switches_telemetry_off(environment: dict[str, str]) -> None:
+    """The application runs, one line names the setting and what it must be."""
+    done = run(PROGRAM.format(setup=IN_CODE), environment | {"TELEMETRY_METRICS_PORT": "abc"})
+
+    assert done.stderr.splitlines() == [
+        "telemetry is off: TELEMETRY_METRICS_PORT='abc' must be a whole number"
+    ]
+    assert rows(environment["TELEMETRY_DATABASE_URL"]) == []
