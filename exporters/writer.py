@@ -120,7 +120,8 @@ class Writer:
         with self._lock:
             if self._thread is None and not self._stopping:
                 self._thread = threading.Thread(target=self._run, name="telemetry-writer", daemon=True)
-                self._thread.start()
+                with suppressed():  # else the thread would inherit, and keep, the run that started it
+                    self._thread.start()
 
     def _stop(self, deadline: float) -> None:
         with self._lock:

@@ -201,8 +201,8 @@ def document_in(ctx: Context | None = None) -> Document | None:
 
 @contextmanager
 def suppressed() -> Iterator[None]:
-    """Keep our own database, HTTP and log work out of the traces."""
-    ctx = context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)
+    """Keep our own database, HTTP and log work out of the traces, and threads begun here out of the run."""
+    ctx = context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, Context())
     token = context.attach(context.set_value("suppress_instrumentation", True, ctx))
     try:
         yield
