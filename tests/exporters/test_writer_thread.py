@@ -1,4 +1,4 @@
-"""The writer's thread belongs to the process, not to the run that started it."""
+"""The writer's thread belongs to the process, not to the code that happened to start it."""
 
 from __future__ import annotations
 
@@ -6,26 +6,31 @@ import gc
 import weakref
 from pathlib import Path
 
+from opentelemetry import context
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 
-from telemetry._context import run_in
 from telemetry.settings import Settings
 from telemetry.testing import recording
 
 
-def test_the_thread_does_not_keep_the_run_that_started_it(sqlite_url: str, tmp_path: Path) -> None:
-    """With threads instrumented, a new thread inherits the context; ours begins with an empty one."""
-    import telemetry
+class Held:
+    """Something that a context holds, such as a run."""
 
+
+def test_the_thread_does_not_keep_the_context_it_was_started_in(sqlite_url: str, tmp_path: Path) -> None:
+    """With threads instrumented, a new thread inherits the context; ours begins with an empty one."""
+    settings = Settings(database_url=sqlite_url, spool_dir=tmp_path / "spool", hmac_key="k", shutdown_seconds=0)
+    held = Held()
+    reference = weakref.ref(held)
     ThreadingInstrumentor().instrument()
     try:
-        settings = Settings(database_url=sqlite_url, spool_dir=tmp_path / "spool", hmac_key="k", shutdown_seconds=0)
-        with recording(settings):
-            with telemetry.run("analysis") as handle:
-                opened = weakref.ref(run_in())
-            del handle
+        with recording(settings) as pipeline:
+            token = context.attach(context.set_value("held", held))
+            pipeline.writer.wake()
+            context.detach(token)
+            del held, token
             gc.collect()
 
-            assert opened() is None
+            assert reference() is None
     finally:
         ThreadingInstrumentor().uninstrument()
