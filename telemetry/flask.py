@@ -52,7 +52,7 @@ class Telemetry:
         app.extensions[EXTENSION] = self
         with guarded("setup"):
             settings = _settings(app, engine)
-            if settings is None or setup_telemetry(settings) is None:
+            if settings is None or setup_telemetry(settings, engines=_engines(app, engine)) is None:
                 return
             _instrument(app)
             _listen_to_commits()
@@ -87,18 +87,19 @@ def database_url(app: flask.Flask, engine: Any = None) -> str:
     """Return the URL of the database that telemetry shares with ``app``; empty when it has none."""
     if url := os.environ.get("TELEMETRY_DATABASE_URL") or app.config.get("TELEMETRY_DATABASE_URL"):
         return str(url)
-    engine = engine or getattr(app.extensions.get(EXTENSION), "engine", None)
-    if engine is None and "sqlalchemy" not in app.extensions:
-        return ""
+    engines = _engines(app, engine or getattr(app.extensions.get(EXTENSION), "engine", None))
+    return str(engines[0].url.render_as_string(hide_password=False)) if engines else ""
+
+
+def _engines(app: flask.Flask, engine: Any) -> list[Any]:
+    """Return the engines of ``app``, the one that telemetry shares first."""
     with app.app_context():
-        found = (
-            app.extensions["sqlalchemy"].engine
-            if engine is None
-            else engine()
-            if callable(engine)
-            else engine
-        )
-    return str(found.url.render_as_string(hide_password=False))
+        if engine is not None:
+            return [engine() if callable(engine) else engine]
+        if "sqlalchemy" not in app.extensions:
+            return []
+        database = app.extensions["sqlalchemy"]
+        return [database.engine, *(other for name, other in database.engines.items() if name is not None)]
 
 
 def _instrument(app: flask.Flask) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Final
@@ -35,11 +35,14 @@ _log = logging.getLogger("telemetry")
 _pipeline: Any = None
 
 
-def setup_telemetry(settings: Settings | None = None, *, instrumenting: bool = True) -> Any:
+def setup_telemetry(
+    settings: Settings | None = None, *, engines: Sequence[Any] = (), instrumenting: bool = True
+) -> Any:
     """Set telemetry up for this process, once; later calls return what the first one made.
 
     Args:
         settings: default: read from the environment.
+        engines: SQLAlchemy engines that exist already; those made later are found by themselves.
         instrumenting: whether to instrument OpenAI, SQLAlchemy and threads, too.
 
     Returns:
@@ -57,7 +60,7 @@ def setup_telemetry(settings: Settings | None = None, *, instrumenting: bool = T
             _log.info("telemetry is off: TELEMETRY_ENABLED is false")
             return None
         if _set_up(settings) is not None and instrumenting:
-            instrument(_sdk_provider())
+            instrument(_sdk_provider(), engines)
         return _pipeline
     return None
 
@@ -119,16 +122,17 @@ def post_instrument() -> None:
         instrument(_sdk_provider())
 
 
-def instrument(provider: Any = None) -> None:
+def instrument(provider: Any = None, engines: Sequence[Any] = ()) -> None:
     """Instrument what is installed of OpenAI, SQLAlchemy and threads; a failure leaves the others working.
 
     Args:
         provider: where spans of our own go; default: the global one.
+        engines: SQLAlchemy engines that exist already.
     """
     from . import openai
 
     for module, name, library in _INSTRUMENTORS:
-        _instrument(module, name, library)
+        _instrument(module, name, library, {"engines": list(engines)} if library == "sqlalchemy" else {})
     openai.instrument(provider)
 
 
@@ -174,7 +178,7 @@ def _load_pipeline() -> Callable[..., Any]:
     return pipeline_class
 
 
-def _instrument(module: str, name: str, library: str) -> None:
+def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -> None:
     try:
         instrumentor = getattr(import_module(module), name)()
     except ImportError as error:
@@ -184,7 +188,7 @@ def _instrument(module: str, name: str, library: str) -> None:
         return
     try:
         # The declared bounds lag behind: SQLAlchemy 2.1 is refused, and works.
-        instrumentor.instrument(skip_dep_check=True)
+        instrumentor.instrument(skip_dep_check=True, **options)
     except Exception as error:
         _log.warning("telemetry does not see %s: %s failed (%s)", library, name, error)
 

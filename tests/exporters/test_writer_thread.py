@@ -19,7 +19,8 @@ class Held:
 
 def test_the_thread_does_not_keep_the_context_it_was_started_in(sqlite_url: str, tmp_path: Path) -> None:
     """With threads instrumented, a new thread inherits the context; ours begins with an empty one."""
-    settings = Settings(database_url=sqlite_url, spool_dir=tmp_path / "spool", hmac_key="k", shutdown_seconds=0)
+    spool = tmp_path / "spool"
+    settings = Settings(database_url=sqlite_url, spool_dir=spool, hmac_key="k", shutdown_seconds=0)
     held = Held()
     reference = weakref.ref(held)
     ThreadingInstrumentor().instrument()

@@ -1,8 +1,9 @@
-"""Every way in ends at the same rollup: code, `opentelemetry-instrument`, and a provider somebody else made."""
+"""Every way in ends at the same rollup: code, the agent, Flask, and a provider somebody else made."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_by_the_agent(environment: dict[str, str], sampler: str) -> None:
 
 
 def test_the_agent_exports_sanitised_spans(environment: dict[str, str]) -> None:
-    """With our configurator in charge, spans leave through the sanitiser, and nobody is warned for nothing."""
+    """With our configurator in charge, spans leave through the sanitiser, and nobody is warned."""
     done = run(PROGRAM.format(setup=""), environment | {"OTEL_TRACES_EXPORTER": "console"}, agent=True)
 
     assert '"analysis.run.kind": "analysis"' in done.stdout
@@ -102,6 +103,42 @@ def test_a_provider_of_the_hosts_is_joined(environment: dict[str, str]) -> None:
     assert rows(environment["TELEMETRY_DATABASE_URL"]) == [("analysis", "completed", 1, 1, True)]
     assert done.stderr.count("they are not sanitised") == 1
     assert '"analysis.stage": "ranking"' in done.stdout
+
+
+FLASK = """
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+import os, sqlalchemy
+
+app = Flask("host")
+app.config.update(SECRET_KEY="secret", SQLALCHEMY_DATABASE_URI=os.environ["HOST_DATABASE"])
+db = SQLAlchemy(app)
+telemetry.Telemetry(app)
+
+@app.get("/pages/<int:number>")
+def page(number):
+    with telemetry.run("analysis", candidates=1), telemetry.stage("ranking"):
+        db.session.execute(sqlalchemy.text("SELECT 1"))
+    return "done"
+
+app.test_client().get("/pages/1?name=somebody")
+"""
+
+
+def test_the_flask_extension(environment: dict[str, str]) -> None:
+    """One line, database and key taken from the application: a trace holds request, run, stage and query."""
+    url = environment.pop("TELEMETRY_DATABASE_URL")
+    given = environment | {"HOST_DATABASE": url, "OTEL_TRACES_EXPORTER": "console"}
+    del given["TELEMETRY_HMAC_KEY"]
+
+    done = run(PROGRAM.format(setup=FLASK), given)
+
+    assert rows(url) == [("analysis", "completed", 0, 0, True), ("analysis", "completed", 1, 1, True)]
+    names = re.findall(r'^    "name": "(.*)"', done.stdout, re.MULTILINE)
+    assert {"GET /pages/<int:number>", "analysis", "ranking"} <= set(names)
+    assert any(name.startswith("SELECT") for name in names)
+    assert "telemetry_" not in done.stdout, "the writer's own statements are no part of any trace"
+    assert "somebody" not in done.stdout
 
 
 def test_a_wrong_setting_switches_telemetry_off(environment: dict[str, str]) -> None:
