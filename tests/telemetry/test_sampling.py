@@ -1,0 +1,126 @@
+"""Totals do not depend on what is sampled, nor on what a caller's headers say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openai import OpenAI
+from opentelemetry import context, propagate
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
+
+import telemetry
+from examples.screener.standin.client import StandIn
+from telemetry._guard import internal_errors
+from telemetry.conventions import Attribute
+from tests.telemetry.conftest import Record
+from tests.telemetry.recordings import Recorded, ask, calls_by_stage
+
+UNSAMPLED = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-00"}
+SAMPLED = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+HOSTILE = {
+    **UNSAMPLED,
+    "tracestate": "analysis=evil",
+    "baggage": "analysis.run.id=evil,analysis.stage=evil,analysis.id=7",
+}
+
+
+class Broken(Sampler):
+    """A sampler of the host's that fails."""
+
+    def should_sample(self, *_: Any, **__: Any) -> SamplingResult:
+        raise ValueError
+
+    def get_description(self) -> str:
+        return "Broken"
+
+
+def work(recorded: Recorded, client: OpenAI, headers: dict[str, str]) -> dict[str, int]:
+    """Do the same work whatever the headers say; return the calls of each stage."""
+    token = context.attach(propagate.extract(headers))
+    try:
+        with telemetry.run("intake"):
+            with telemetry.stage("ranking"):
+                ask(client)
+            with recorded.tracer.start_as_current_span("plain", attributes={Attribute.STAGE: "insights"}):
+                ask(client)
+                ask(client)
+    finally:
+        context.detach(token)
+    return calls_by_stage(recorded.run())
+
+
+SAME = {"ranking": 1, "insights": 2}
+SAMPLERS = [ALWAYS_OFF, ALWAYS_ON, TraceIdRatioBased(0), ParentBased(ALWAYS_ON), ParentBased(ALWAYS_OFF)]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.get_description())
+@pytest.mark.parametrize(
+    "headers", [{}, UNSAMPLED, SAMPLED, HOSTILE], ids=["none", "unsampled", "sampled", "hostile"]
+)
+def test_totals_are_the_same(
+    record: Record, client: OpenAI, ledger: StandIn, sampler: Sampler, headers: dict[str, str]
+) -> None:
+    """Whatever the sampler and the caller's headers, each call counts, in its run and its stage."""
+    recorded = record(TracerProvider(sampler=sampler, shutdown_on_exit=False))
+
+    assert work(recorded, client, headers) == SAME
+    total = recorded.run().total
+    used = [attempt["usage"] for attempt in ledger.ledger()["attempts"]]
+    assert total.input_tokens == sum(usage["input_tokens"] for usage in used)
+    assert total.output_tokens == sum(usage["output_tokens"] for usage in used)
+
+
+@pytest.mark.parametrize("headers", [UNSAMPLED, SAMPLED])
+def test_the_run_says_whether_its_trace_was_sampled(
+    record: Record, client: OpenAI, headers: dict[str, str]
+) -> None:
+    """The row tells whether there is a trace to look at, and which."""
+    recorded = record(TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False))
+    work(recorded, client, headers)
+    root = recorded.run().root
+
+    assert (root.trace_id, root.trace_sampled) == ("a" * 32, headers is SAMPLED)
+
+
+@pytest.mark.parametrize(("sampler", "exported"), [(ALWAYS_OFF, False), (ALWAYS_ON, True)])
+def test_what_was_dropped_is_not_exported(
+    record: Record, client: OpenAI, sampler: Sampler, exported: bool
+) -> None:
+    """Recording for the totals exports nothing that the sampler dropped."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    work(record(provider), client, {})
+
+    assert bool(exporter.get_finished_spans()) is exported
+
+
+def test_tracers_made_before_are_covered(record: Record, client: OpenAI) -> None:
+    """A tracer that the application made before telemetry was attached records for the totals too."""
+    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    early = provider.get_tracer("early")
+    recorded = record(provider)
+    with telemetry.run("intake"), early.start_as_current_span("x", attributes={Attribute.STAGE: "ranking"}):
+        ask(client)
+
+    assert calls_by_stage(recorded.run()) == {"ranking": 1}
+
+
+@pytest.mark.internal_errors
+def test_a_sampler_that_fails_costs_nothing(record: Record, client: OpenAI) -> None:
+    """An error of the host's sampler neither reaches the application nor the totals."""
+    recorded = record(TracerProvider(sampler=Broken(), shutdown_on_exit=False))
+
+    assert work(recorded, client, {}) == SAME
+    assert set(internal_errors()) == {"setup"}
