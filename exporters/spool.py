@@ -191,14 +191,13 @@ class Spool:
         _replace(self.directory() / "metrics-port", f"{port}\n")
 
     def _keep(self, snapshot: Snapshot, known: Waiting | None) -> None:
-        text = snapshot.to_json()
-        size = len(text)
-        if self._bytes + size - (known.size if known else 0) > self._max_bytes:
+        text, on_disk = snapshot.to_json(), known.size if known else 0
+        if self._bytes + len(text) - on_disk > self._max_bytes:
             snapshot, text = self._shed(snapshot, text)
-            size = len(text)
+        size = len(text) or on_disk  # a checkpoint that is shed leaves the older one where it is
         since = known.since if known is not None and known.is_due else time.monotonic()
         sent_seq = known.sent_seq if known else 0
-        self._bytes += size - (known.size if known else 0)
+        self._bytes += size - on_disk
         self._waiting[snapshot.fragment_id] = Waiting(snapshot, size, since, sent_seq)
         if text:
             _replace(self._own_directory() / f"{snapshot.fragment_id}.json", text)

@@ -1,0 +1,399 @@
+"""The spool: what waits for the database survives its process, and nothing else touches it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from exporters.snapshot import Snapshot
+from exporters.spool import Spool
+from exporters.totals import Totals
+from telemetry.conventions import SPOOL_SHED
+from telemetry.settings import Settings
+from tests.exporters.makers import Fragment, call, visit
+
+ROOT = Path(__file__).parents[2]
+
+PROCESS = """
+    import os, sys
+    from pathlib import Path
+    from exporters.snapshot import Snapshot
+    from exporters.spool import Spool
+    from exporters.totals import Totals
+    from telemetry.settings import Settings
+
+    spool = Spool(Settings(spool_dir=Path(sys.argv[1])), Totals())
+    for line in sys.stdin:
+        spool.put(Snapshot.from_json(line))
+        print(spool.process_id, flush=True)
+"""
+"""Another process that spools every snapshot it is given, and lives until it is killed."""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def spool_in(directory: Path, max_bytes: int = 2**20) -> Spool:
+    return Spool(Settings(spool_dir=directory, spool_max_bytes=max_bytes), Totals())
+
+
+@pytest.fixture
+def spool(directory: Path) -> Iterator[Spool]:
+    spool = spool_in(directory)
+    yield spool
+    spool.close()
+
+
+@contextmanager
+def other_process(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(PROCESS), str(directory)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def give(process: subprocess.Popen[str], *snapshots: Snapshot) -> str:
+    """Let the other process spool these; return its id."""
+    assert process.stdin and process.stdout
+    name = ""
+    for snapshot in snapshots:
+        process.stdin.write(snapshot.to_json() + "\n")
+        process.stdin.flush()
+        name = process.stdout.readline().strip()
+    return name
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+
+
+def leave_behind(directory: Path, *snapshots: Snapshot) -> str:
+    """What a process that was killed has left; return its id."""
+    with other_process(directory) as process:
+        name = give(process, *snapshots)
+        kill(process)
+    return name
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.rglob("*.json"))
+
+
+def recovered(spool: Spool) -> list[Snapshot]:
+    """Take over everything there is, as the writer does."""
+    found = []
+    for dead in spool.recover():
+        for snapshot in dead.snapshots():
+            found.append(snapshot)
+            dead.delivered(snapshot)
+        dead.finish()
+    return found
+
+
+def test_the_newest_state_replaces_the_older(spool: Spool, directory: Path) -> None:
+    """A fragment has one file, which holds its newest state; an older one that comes late changes nothing."""
+    fragment = Fragment()
+    old, new = fragment.snapshot(), fragment.calls(call()).snapshot()
+    for snapshot in (old, new, old):
+        spool.put(snapshot)
+
+    (path,) = directory.rglob("*.json")
+    assert Snapshot.from_json(path.read_text()) == new
+    assert [waiting.snapshot for waiting in spool.due()] == [new]
+    assert (spool.pending(), spool.oldest_age() > 0) == (1, True)
+
+
+def test_what_ended_is_delivered_first(spool: Spool) -> None:
+    """Final states come before checkpoints, each by age."""
+    open_one, open_two, ended = Fragment(), Fragment(), Fragment()
+    for snapshot in (open_one.snapshot(), open_two.snapshot(), ended.close()):
+        spool.put(snapshot)
+    spool.put(open_one.snapshot())
+
+    ids = [waiting.snapshot.fragment_id for waiting in spool.due()]
+    assert ids == [each.accumulator.facts.fragment_id for each in (ended, open_one, open_two)]
+
+
+def test_an_open_fragment_stays_until_its_end_is_delivered(spool: Spool, directory: Path) -> None:
+    """A delivered checkpoint is not due again, but its file stays: if the process dies, it tells of the run."""
+    fragment = Fragment()
+    checkpoint = fragment.snapshot()
+    spool.put(checkpoint)
+    spool.delivered(checkpoint)
+    assert (spool.pending(), len(files(directory))) == (0, 1)
+
+    final = fragment.close()
+    spool.put(final)
+    spool.delivered(checkpoint)
+    assert (spool.pending(), len(files(directory))) == (1, 1)
+
+    spool.delivered(final)
+    assert (spool.pending(), files(directory)) == (0, [])
+
+
+def shed(spool: Spool) -> dict[str, int]:
+    return {labels["what"]: count for labels, count in spool._totals.read(SPOOL_SHED)}
+
+
+def test_at_the_cap_checkpoints_go_first(directory: Path) -> None:
+    """Beyond the cap a checkpoint is not written; it still waits in memory."""
+    spool = spool_in(directory, max_bytes=1024)
+    first, second = Fragment().snapshot(), Fragment().snapshot()
+    spool.put(first)
+    spool.put(second)
+
+    assert len(files(directory)) == 1
+    assert shed(spool) == {"checkpoint": 1}
+    assert sorted(waiting.snapshot.fragment_id for waiting in spool.due()) == sorted(
+        [first.fragment_id, second.fragment_id]
+    )
+    spool.close()
+
+
+def test_at_the_cap_documents_go_next(directory: Path) -> None:
+    """A final state beyond the cap is kept without its documents, which are counted."""
+    spool = spool_in(directory, max_bytes=1024)
+    final = Fragment().calls(call()).documents(*(visit(f"cv {n}", size=n) for n in range(20))).close()
+    spool.put(final)
+    (path,) = directory.rglob("*.json")
+    kept = Snapshot.from_json(path.read_text())
+
+    assert (kept.documents, kept.shed, kept.usage) == ([], 20, final.usage)
+    assert shed(spool) == {"documents": 1}
+    assert spool.due()[0].snapshot == kept
+    spool.close()
+
+
+def test_final_totals_are_never_shed(directory: Path) -> None:
+    """However full the spool is, what a run came to is kept."""
+    spool = spool_in(directory, max_bytes=1024)
+    finals = [Fragment().calls(call()).close() for _ in range(10)]
+    for final in finals:
+        spool.put(final)
+
+    assert files(directory) == sorted(f"{final.fragment_id}.json" for final in finals)
+    assert shed(spool) == {}
+    spool.close()
+
+
+def test_room_is_found_again(directory: Path) -> None:
+    """What was delivered makes room for checkpoints again, and what was only kept in memory took none."""
+    room = 2 * len(Fragment().calls(call()).snapshot().to_json()) + 20
+    spool = spool_in(directory, max_bytes=room)
+    fragments = [Fragment() for _ in range(5)]
+    for stage in ("ranking", "insights", "embedding"):
+        for fragment in fragments:
+            spool.put(fragment.calls(call(stage)).snapshot())
+            on_disk = sum(path.stat().st_size for path in directory.rglob("*.json"))
+            assert on_disk <= room
+    for fragment in fragments:
+        final = fragment.close()
+        spool.put(final)
+        spool.delivered(final)
+    assert files(directory) == []
+    spool.put(Fragment().snapshot())
+
+    assert len(files(directory)) == 1
+    spool.close()
+
+
+def test_a_process_that_lives_is_left_alone(spool: Spool, directory: Path) -> None:
+    """Another process's directory is its own for as long as it lives."""
+    with other_process(directory) as process:
+        give(process, Fragment().snapshot())
+
+        assert spool.has_strangers()
+        assert recovered(spool) == []
+        assert len(files(directory)) == 1
+
+
+def test_a_process_that_was_killed_is_taken_over(spool: Spool, directory: Path) -> None:
+    """What a killed process left is found: ended runs as they are, open ones marked as interrupted."""
+    ended, open_ = Fragment().calls(call()).close(), Fragment().calls(call()).snapshot()
+    name = leave_behind(directory, ended, open_)
+
+    assert [dead.process_id for dead in spool.recover()] == [name]
+    found = {snapshot.fragment_id: snapshot for snapshot in recovered(spool)}
+    assert found[ended.fragment_id] == ended
+    assert (found[open_.fragment_id].interrupted, found[open_.fragment_id].usage) == (True, open_.usage)
+    assert not spool.has_strangers(), "nothing is left of it"
+
+
+def test_what_was_not_delivered_stays(spool: Spool, directory: Path) -> None:
+    """Taking over without delivering, as when the database is away, loses nothing."""
+    left = [Fragment().close() for _ in range(3)]
+    leave_behind(directory, *left)
+    for dead in spool.recover():
+        dead.delivered(next(iter(dead.snapshots())))
+        dead.finish()
+
+    assert len(recovered(spool)) == 2
+
+
+@pytest.mark.parametrize("content", ["", '{"schema":1,"run_', "not JSON", "[1, 2]", '{"some": "file"}'])
+def test_what_is_no_snapshot_is_set_aside(
+    spool: Spool, directory: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A truncated or foreign file is kept for a person to look at, and stands in nobody's way."""
+    final = Fragment().close()
+    name = leave_behind(directory, final)
+    (spool.root / name / "foreign.json").write_text(content)
+
+    assert recovered(spool) == [final]
+    assert (spool.root / "unreadable" / "foreign.json").read_text() == content
+    assert not (spool.root / name).exists()
+    assert "foreign.json" in caplog.text
+
+
+def test_what_a_newer_version_wrote_is_left_to_it(spool: Spool, directory: Path) -> None:
+    """A snapshot of a newer schema stays where it is, until a process of that version comes."""
+    final = Fragment().close()
+    name = leave_behind(directory, final)
+    newer = spool.root / name / "newer.json"
+    newer.write_text(final.to_json().replace('"schema":1', '"schema":2'))
+
+    assert recovered(spool) == [final]
+    assert newer.exists()
+
+
+def test_a_forked_child_does_not_release_its_parents_lock(directory: Path) -> None:
+    """A child starts empty under another name, and its end leaves its parent's directory locked."""
+    spool = spool_in(directory)
+    spool.put(Fragment().snapshot())
+    parent = spool.process_id
+    child = os.fork()
+    if child == 0:
+        try:
+            spool.after_fork()
+            ok = not spool.due() and spool.process_id != parent and recovered(spool) == []
+            spool.put(Fragment().snapshot())
+            os._exit(0 if ok else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    with other_process(directory) as process:
+        give(process, Fragment().snapshot())
+        code = f"""
+            from tests.exporters.test_spool import *
+            names = [dead.process_id for dead in spool_in(Path({str(directory)!r})).recover()]
+            assert len(names) == 1 and {parent!r} not in names, names
+        """
+        subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True, timeout=60)
+    spool.close()
+
+
+def test_two_recoverers_deliver_each_fragment_once(directory: Path) -> None:
+    """Two processes that take over at the same time share the work, and neither fails."""
+    left = [Fragment().close() for _ in range(12)]
+    for position in range(0, 12, 6):
+        leave_behind(directory, *left[position : position + 6])
+    code = f"""
+        from tests.exporters.test_spool import *
+        for snapshot in recovered(spool_in(Path({str(directory)!r}))):
+            print(snapshot.fragment_id)
+    """
+
+    def recover(_: int) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            cwd=ROOT,
+            check=True,
+            timeout=60,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.split()
+
+    with ThreadPoolExecutor(2) as pool:
+        delivered = [name for names in pool.map(recover, range(2)) for name in names]
+
+    assert sorted(delivered) == sorted(snapshot.fragment_id for snapshot in left)
+
+
+def test_closing_leaves_no_empty_directory(spool: Spool, directory: Path) -> None:
+    """A process that has delivered everything leaves nothing behind."""
+    final = Fragment().close()
+    spool.put(final)
+    spool.delivered(final)
+    assert any(spool.root.iterdir())
+    spool.close()
+
+    assert not any(spool.root.iterdir())
+
+
+def test_closing_leaves_what_waits(directory: Path) -> None:
+    """What a process could not deliver is there for the next one."""
+    spool, final = spool_in(directory), Fragment().close()
+    spool.put(final)
+    spool.close()
+
+    next_one = spool_in(directory)
+    assert recovered(next_one) == [final]
+    next_one.close()
+
+
+def test_databases_do_not_share_a_spool(tmp_path: Path) -> None:
+    """What waits for one database is not found by a process that writes to another."""
+
+    def spool_for(url: str) -> Spool:
+        return Spool(Settings(spool_dir=tmp_path, database_url=url), Totals())
+
+    spool = spool_for("postgresql://ada:secret@db.example/one")
+    spool.put(Fragment().close())
+    spool.close()
+
+    assert not spool_for("postgresql://ada:secret@db.example/two").has_strangers()
+    same = spool_for("postgresql+psycopg://bob:changed@db.example/one")
+    assert same.has_strangers(), "a new password or driver is still the same database"
+    assert "secret" not in str(spool.root)
+
+
+def test_parked_snapshots_are_kept_and_counted(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    """What the database refuses for good is set aside with a line that names the run."""
+    final = Fragment().close()
+    spool.put(final)
+    spool.park(final, "DataError")
+
+    assert (spool.pending(), spool.dead()) == (0, 1)
+    (path,) = (spool.root / "dead").iterdir()
+    assert Snapshot.from_json(path.read_text()) == final
+    assert final.run_id in caplog.text
+
+
+def test_a_disk_that_refuses_keeps_the_snapshot_in_memory(tmp_path: Path) -> None:
+    """Where the disk does not take a snapshot, it still waits for the database."""
+    (tmp_path / "file").write_text("in the way")
+    spool, final = spool_in(tmp_path / "file"), Fragment().close()
+    with pytest.raises(OSError):
+        spool.put(final)
+
+    assert [waiting.snapshot for waiting in spool.due()] == [final]
+    spool.delivered(final)
+    assert spool.due() == []
+
+
+def test_the_port_of_the_listener_is_published(spool: Spool) -> None:
+    """Whoever looks for a process's metrics finds its port in its directory."""
+    spool.publish_port(4711)
+
+    assert (spool.directory() / "metrics-port").read_text().strip() == "4711"
