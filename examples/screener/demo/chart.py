@@ -13,7 +13,9 @@ from .database import Analysis
 STEP = 10
 """Width of a bar's range, in percent."""
 WIDTH = 26
-"""Characters of the longest bar."""
+"""Characters a bar may have."""
+WIDEST = 4
+"""Characters that stand for one candidate where there are few."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -45,7 +47,8 @@ def _range(score: float) -> int:
 def _bar(number: int, largest: int, start: int) -> Text:
     if number == 0:
         return Text("")
-    whole, eighths = divmod(max(1, round(8 * WIDTH * number / largest)), 8)
+    unit = min(WIDTH / largest, WIDEST)
+    whole, eighths = divmod(max(1, round(8 * unit * number)), 8)
     blocks = EIGHTHS[8] * whole + (EIGHTHS[eighths] if eighths else "")
     return Text.assemble((blocks, _colour(start)), f" {number}")
 

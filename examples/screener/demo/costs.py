@@ -9,7 +9,7 @@ from rich.text import Text
 
 from .database import PICO, Analysis, Row
 
-COLUMNS = ("time", "calls", "attempts", "429s", "input", "cached", "output", "dollars")
+COLUMNS = ("seconds", "calls", "attempts", "429s", "input", "cached", "output", "dollars")
 COUNTED = ("calls", "attempts", "rate_limited", "input_tokens", "cached_tokens", "output_tokens")
 
 
@@ -42,7 +42,7 @@ def _cells(row: Row) -> list[Text]:
     if row["rate_limited"]:
         counts[COUNTED.index("rate_limited")].stylize("yellow")
     money = dollars(row["pico"] * PICO) if row["calls"] else ""
-    return [Text(f"{row['duration_us'] / 1e6:.2f} s"), *counts, Text(money, "green")]
+    return [Text(f"{row['duration_us'] / 1e6:.2f}"), *counts, Text(money.lstrip("$"), "green")]
 
 
 def _total(analysis: Analysis) -> Row:

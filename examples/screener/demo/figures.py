@@ -22,8 +22,8 @@ class Figures:
     """Attempts answered 429."""
     input_tokens: int
     """The cached ones included."""
-    output_tokens: int
     cached_tokens: int
+    output_tokens: int
     dollars: Decimal
 
 

@@ -41,11 +41,9 @@ def _of_files(received: Sequence[dict[str, str]]) -> Iterator[str]:
 
 def _of_calls(analysis: Analysis) -> Iterator[str]:
     retries = analysis.retries
-    repeated = retries["rate_limit_retries"] + retries["other_retries"]
-    if repeated:
-        yield (
-            f"{repeated} × retried by the client: {retries['rate_limit_retries']} after a 429, "
-            f"{retries['other_retries']} after another error, {retries['backoff_us'] / 1e6:.1f} s of waiting"
-        )
+    reasons = {"a 429": retries["rate_limit_retries"], "another error": retries["other_retries"]}
+    if repeated := [f"{count} after {reason}" for reason, count in reasons.items() if count]:
+        total, waited = sum(reasons.values()), retries["backoff_us"] / 1e6
+        yield f"{total} × retried by the client: {', '.join(repeated)}; {waited:.1f} s of waiting"
     for name, count in analysis.events.items():
         yield f"{count} × {EVENTS.get(name, name)}"

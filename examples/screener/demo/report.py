@@ -27,8 +27,8 @@ LABELS = {
     "attempts": "HTTP attempts",
     "rate_limited": "answered 429",
     "input_tokens": "input tokens",
-    "output_tokens": "output tokens",
     "cached_tokens": "of them cached",
+    "output_tokens": "output tokens",
     "dollars": "dollars",
 }
 COMFORTABLE = 92

@@ -47,8 +47,7 @@ class Service:
         where = self.environment.get("OPENAI_BASE_URL", "the service of OpenAI")
         return (
             f"OPENAI_API_KEY is set: {where} is called, with {self.small} and {self.large} résumés. "
-            "This may cost up to 5 cents. "
-            "Unset OPENAI_API_KEY for the local stand-in."
+            "This costs a few cents. Unset OPENAI_API_KEY for the local stand-in."
         )
 
     @classmethod
@@ -60,7 +59,7 @@ class Service:
         """
         if environ.get("OPENAI_API_KEY"):
             found = {name: value for name, value in environ.items() if name.startswith("OPENAI_")}
-            return cls(found, small=4, large=10, request_limit=5)
+            return cls(found, small=6, large=12, request_limit=6)
         if environ.get("OPENAI_BASE_URL"):
             raise DemoError(
                 "OPENAI_BASE_URL is set, but OPENAI_API_KEY is not. "

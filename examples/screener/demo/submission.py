@@ -73,7 +73,12 @@ class Submission:
         draft = self._client.create_draft(TITLE)
         with self._steps.step(f"Uploading {len(resumes)} résumés", len(resumes)) as report:
             self._client.upload_jd(draft, jd_path().name, jd_path().read_bytes())
-            received = self._client.upload_resumes(draft, resumes, batch=4, progress=report)
+
+            def note(stored: int) -> None:
+                self._check()
+                report(stored)
+
+            received = self._client.upload_resumes(draft, resumes, batch=4, progress=note)
         return draft, received
 
     def _ended(self, submitted: Submitted) -> Submitted:
