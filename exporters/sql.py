@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from . import schema
 from .database import fit, to_datetime, transaction, upsert
 from .rollup import Rollup, merge
 from .schema import runs
-from .snapshot import SCHEMA_VERSION, USAGE_SUMS, DocumentState, Snapshot
+from .snapshot import SCHEMA_VERSION, USAGE_SUMS, DocumentState, Snapshot, Usage, UsageKey
 from .totals import Totals
 
 
@@ -32,6 +32,8 @@ class Delivered:
     status: str
     analysis_id: int | None
     user_id: int | None
+    is_shown: bool
+    """Whether the host's row shows an earlier state of it."""
 
 
 def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
@@ -47,7 +49,12 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
         rollup = merge(_fragments(connection, snapshot.run_id))
         if changed:
             _store_rollup(connection, snapshot.run_id, rollup, totals)
-    return Delivered(snapshot.run_id, rollup.status, rollup.analysis_id, rollup.root.user_id)
+        # An intake may be charged to an analysis of which its own fragments know nothing.
+        query = sa.select(runs.c.analysis_ref, runs.c.projected_version).where(
+            runs.c.run_id == snapshot.run_id
+        )
+        analysis_id, shown = connection.execute(query).one()
+    return Delivered(snapshot.run_id, rollup.status, analysis_id, rollup.root.user_id, bool(shown))
 
 
 def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[Delivered]:
@@ -220,12 +227,14 @@ def error_details(errors: Iterable[tuple[tuple[str, str], int]]) -> str | None:
 
 def _usage_rows(run_id: str, rollup: Rollup, totals: Totals) -> list[dict[str, Any]]:
     table = schema.stage_usage
-    rows = []
+    fitted: dict[UsageKey, Usage] = {}
     for key, usage in rollup.usage.items():
-        sums = {name: getattr(usage, name) for name in USAGE_SUMS}
-        row = {"run_id": run_id, **key._asdict(), **sums, "price_source": usage.price_source}
-        rows.append(fit(table, row, totals))
-    return rows
+        # Names that are cut may become equal.
+        fitted.setdefault(UsageKey(**fit(table, key._asdict(), totals)), Usage()).add(usage)
+    return [
+        {"run_id": run_id, **key._asdict(), **fit(table, asdict(usage), totals)}
+        for key, usage in fitted.items()
+    ]
 
 
 def _counter_rows(run_id: str, rollup: Rollup, totals: Totals) -> list[dict[str, Any]]:

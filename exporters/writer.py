@@ -210,7 +210,7 @@ class Writer:
 
     def _plan(self, result: sql.Delivered, has_claimed: bool) -> None:
         """Note which of the host's rows now lag behind."""
-        if result.status != c.RUNNING or has_claimed:
+        if result.status != c.RUNNING or result.is_shown or has_claimed:
             if result.analysis_id is not None:
                 self._projections[result.analysis_id] = _Retry()
             elif has_claimed:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from exporters.accumulator import Accumulator, Call
+from exporters.recorder import document_key
 from exporters.snapshot import DocumentState, Snapshot
 from telemetry._context import Document
 from telemetry.pricing import Price, Tokens
@@ -21,6 +22,8 @@ from telemetry.pricing import Price, Tokens
 SECOND = 10**9
 START = 1_790_000_000 * SECOND
 """When runs of these tests begin, in epoch nanoseconds."""
+KEY = b"secret"
+"""Of the hashes of documents."""
 TOKENS = Tokens(input=1000, output=100)
 CREATED = datetime(2026, 9, 21, 12, 0, 0)
 """When rows of the host's were created: before START."""
@@ -89,7 +92,8 @@ class Fragment:
 
     def documents(self, *visits: Document) -> Fragment:
         for each in visits:
-            self.accumulator.document(f"hash of {each.key}", each)
+            key = document_key(KEY, self.accumulator.facts.run_id, each.key)
+            assert self.accumulator.document(key, each)
         return self
 
     def snapshot(self, **changes: Any) -> Snapshot:

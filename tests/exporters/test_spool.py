@@ -134,7 +134,7 @@ def test_what_ended_is_delivered_first(spool: Spool) -> None:
 
 
 def test_an_open_fragment_stays_until_its_end_is_delivered(spool: Spool, directory: Path) -> None:
-    """A delivered checkpoint is not due again, but its file stays: if the process dies, it tells of the run."""
+    """A delivered checkpoint is not due again, but its file stays, in case the process dies."""
     fragment = Fragment()
     checkpoint = fragment.snapshot()
     spool.put(checkpoint)

@@ -1,0 +1,374 @@
+"""T1: snapshots become rows, whatever the order, repetition and company in which they arrive."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from threading import Barrier
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from exporters import schema, sql
+from exporters.database import create_engine, fit
+from exporters.rollup import merge
+from exporters.snapshot import USAGE_SUMS, NewerSnapshot, Snapshot
+from exporters.totals import Totals
+from telemetry.conventions import VALUES_COERCED
+from tests.exporters.makers import SECOND, START, Fragment, Host, call, failed_call, moment, visit
+
+TABLES = ("telemetry_runs", "telemetry_stage_usage", "telemetry_counters", "telemetry_documents")
+
+
+@pytest.fixture
+def engine(host: Host) -> Iterator[Engine]:
+    """The writer's own way to the database."""
+    engine = create_engine(host.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def totals() -> Totals:
+    return Totals()
+
+
+def deliver(engine: Engine, *snapshots: Snapshot) -> sql.Delivered:
+    for snapshot in snapshots:
+        delivered = sql.deliver(engine, snapshot, Totals())
+    return delivered
+
+
+def a_run(run_id: str | None = None, **known: Any) -> Fragment:
+    """A fragment in which a little of everything has happened."""
+    known = {"user_id": 1, "candidates": 3, "criteria": 2, "jd_bytes": 10, "jd_characters": 9} | known
+    fragment = Fragment(run_id, **known)
+    fragment.calls(
+        call(), call(statuses=("429", "200"), backoff_us=7), call("insights"), failed_call("x", "500")
+    )
+    fragment.documents(
+        visit("a.pdf", size=10, characters=5, type="pdf", score=0.85),
+        visit("b.pdf", size=20, characters=7, type="pdf", score=0.5),
+        visit("c.pdf", size=30, error_type="ValueError"),
+    )
+    fragment.accumulator.stage_started("ranking", START)
+    fragment.accumulator.stage_ended("ranking", START + SECOND)
+    fragment.accumulator.error("ranking", "ValueError")
+    fragment.accumulator.count("app_retries", 2)
+    return fragment
+
+
+def picture(host: Host) -> dict[str, list[dict[str, Any]]]:
+    """All that stands there, without how often and when it was written."""
+    aside = ("version", "seen_at")
+    return {
+        table: [{name: value for name, value in row.items() if name not in aside} for row in host.rows(table)]
+        for table in TABLES
+    }
+
+
+def test_a_run_becomes_rows(host: Host, engine: Engine) -> None:
+    """The rows of a run say what its snapshot says."""
+    final = a_run(trace_id="f" * 32).close()
+    delivered = deliver(engine, final)
+    run = host.row("telemetry_runs")
+    expected = merge([final])
+
+    assert (delivered.run_id, delivered.status, delivered.user_id) == (final.run_id, "partial_failure", 1)
+    assert (run["status"], run["kind"], run["user_ref"], run["candidates"]) == (
+        "partial_failure",
+        "analysis",
+        1,
+        3,
+    )
+    assert (run["started_at"], run["ended_at"]) == (moment(final.opened_at), moment(final.closed_at or 0))
+    assert (run["api_calls"], run["attempts"], run["rate_limit_hits"]) == (4, 5, 1)
+    assert (run["cost_pico"], run["cost_complete"]) == (3 * 210_000_000, True)
+    assert (run["n_documents"], run["n_scored"], run["n_failed"]) == (3, 2, 1)
+    assert (float(run["score_avg"]), float(run["score_min"]), run["above_70"]) == (0.675, 0.5, 1)
+    assert (run["resume_bytes"], run["resume_characters"], run["resume_characters_max"]) == (60, 12, 7)
+    assert json.loads(run["error_types"]) == [{"stage": "ranking", "type": "ValueError", "count": 1}]
+    assert (run["trace_id"], run["duration_us"]) == ("f" * 32, expected.duration_us)
+    assert host.row("telemetry_counters")["value"] == 2
+    scores = sorted(float(row["score"] or 0) for row in host.rows("telemetry_documents"))
+    assert scores == [0, 0.5, 0.85]
+
+
+def test_stage_rows_sum_to_the_run(host: Host, engine: Engine) -> None:
+    """The database can add the stages of a run up to the run, to the pico-dollar and the token."""
+    deliver(engine, a_run().close())
+    run, usage = host.row("telemetry_runs"), host.rows("telemetry_stage_usage")
+    calls = [row for row in usage if row["operation"]]
+
+    assert sum(row["calls"] for row in calls) == run["api_calls"]
+    for name in set(USAGE_SUMS) & set(run) - {"duration_us"}:
+        assert sum(row[name] for row in calls) == run[name], name
+    (time,) = (row for row in usage if not row["operation"])
+    assert (time["stage"], time["duration_us"], time["calls"]) == ("ranking", 1_000_000, 0)
+
+
+def test_order_and_repetition_change_nothing(host: Host, engine: Engine) -> None:
+    """However the snapshots of two fragments arrive, the rows are the same in the end."""
+    left, worker = a_run(is_root=True), a_run(is_root=False, user_id=None)
+    run_id = left.accumulator.facts.run_id
+    worker.accumulator.update(run_id=run_id)
+    opened = left.snapshot()
+    working, final = worker.snapshot(), worker.close()
+    snapshots = [opened, left.close(ends_run=False), working, final]
+    deliver(engine, *snapshots)
+    expected = picture(host)
+    assert expected["telemetry_runs"][0]["api_calls"] == 8
+
+    for arriving in list(itertools.permutations(snapshots))[1::5]:
+        for table in (*TABLES, "telemetry_fragments"):
+            host.execute(f"DELETE FROM {table}")
+        deliver(engine, *arriving, arriving[0])
+        assert picture(host) == expected
+
+
+def test_a_repetition_is_no_new_version(host: Host, engine: Engine) -> None:
+    """What is already there does not have to be brought to the host's rows again."""
+    fragment = a_run()
+    old, final = fragment.snapshot(), fragment.close()
+    deliver(engine, old, final)
+    before = host.row("telemetry_runs")["version"]
+    deliver(engine, final, old, final)
+
+    assert host.row("telemetry_runs")["version"] == before
+
+
+def test_fragments_that_arrive_together_are_both_counted(host: Host) -> None:
+    """Two processes that deliver fragments of one run at the same time: a hundred times, none is lost."""
+    runs = [uuid4().hex for _ in range(100)]
+    together = Barrier(2)
+
+    def process(is_root: bool) -> None:
+        engine = create_engine(host.url)
+        for run_id in runs:
+            final = Fragment(run_id, is_root=is_root, candidates=1).calls(call()).close(ends_run=is_root)
+            together.wait(30)
+            sql.deliver(engine, final, Totals())
+        engine.dispose()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(process, (True, False)))
+
+    rows = host.rows("telemetry_runs")
+    assert {row["run_id"] for row in rows} == set(runs)
+    assert [row["api_calls"] for row in rows] == [2] * 100
+    assert [row["status"] for row in rows] == ["completed"] * 100
+
+
+def test_interrupted_is_a_mark_that_a_newer_state_clears(host: Host, engine: Engine) -> None:
+    """A run whose process seemed dead is interrupted, until it is heard of again."""
+    fragment = a_run()
+    checkpoint = fragment.snapshot()
+    deliver(engine, checkpoint)
+    assert host.row("telemetry_runs")["status"] == "running"
+
+    (delivered,) = sql.interrupt_process(engine, checkpoint.process_id, Totals())
+    assert delivered.status == host.row("telemetry_runs")["status"] == "interrupted"
+    assert sql.interrupt_process(engine, "another process", Totals()) == []
+
+    deliver(engine, checkpoint)
+    assert host.row("telemetry_runs")["status"] == "interrupted", "an old state is no sign of life"
+    deliver(engine, fragment.snapshot())
+    assert host.row("telemetry_runs")["status"] == "running"
+    deliver(engine, fragment.close())
+    assert host.row("telemetry_runs")["status"] == "partial_failure"
+    assert sql.interrupt_process(engine, checkpoint.process_id, Totals()) == [], (
+        "what ended cannot be interrupted"
+    )
+
+
+def test_a_recovered_checkpoint_interrupts(host: Host, engine: Engine) -> None:
+    """A checkpoint that a dead process left on the disk says how far it came, and that it died."""
+    deliver(engine, a_run().snapshot(interrupted=True))
+    run = host.row("telemetry_runs")
+
+    assert (run["status"], run["api_calls"]) == ("interrupted", 4)
+    assert run["ended_at"] is not None
+
+
+def coerced(totals: Totals) -> dict[str, int]:
+    return {labels["column"]: count for labels, count in totals.read(VALUES_COERCED)}
+
+
+def test_values_are_made_to_fit(host: Host, engine: Engine, totals: Totals) -> None:
+    """What is too long, too large or holds a NUL is cut and counted; the rest of the run is stored."""
+    fragment = a_run(subject="s" * 300, candidates=2**40, user_id=2**70)
+    fragment.calls(call("st\0age"), call(model="m" * 200))
+    fragment.documents(visit("d", type="application/pdf", characters=2**80, error_type="e" * 300))
+    final = fragment.close()
+    sql.deliver(engine, final, totals)
+    run = host.row("telemetry_runs")
+
+    assert (run["subject"], run["candidates"], run["user_ref"]) == ("s" * 255, 2**31 - 1, 2**63 - 1)
+    assert {"stage", "m" * 128} <= {
+        value for row in host.rows("telemetry_stage_usage") for value in (row["stage"], row["model"])
+    }
+    (document,) = host.rows("telemetry_documents", type="applicatio")
+    assert (document["characters"], document["error_type"]) == (2**63 - 1, "e" * 255)
+    assert (
+        coerced(totals).items()
+        >= {
+            "telemetry_runs.subject": 1,
+            "telemetry_runs.candidates": 1,
+            "telemetry_runs.user_ref": 1,
+            "telemetry_stage_usage.stage": 1,
+            "telemetry_stage_usage.model": 1,
+            "telemetry_documents.type": 1,
+            "telemetry_documents.characters": 1,
+            "telemetry_documents.error_type": 1,
+        }.items()
+    )
+
+
+def test_names_that_become_equal_are_added_up(host: Host, engine: Engine) -> None:
+    """Two stages whose names are alike once they are cut share a row, and lose nothing."""
+    fragment = Fragment(candidates=1).calls(call("s" * 64 + "one"), call("s" * 64 + "other"))
+    deliver(engine, fragment.close())
+
+    assert host.row("telemetry_stage_usage")["calls"] == host.row("telemetry_runs")["api_calls"] == 2
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("Infinity")])
+@pytest.mark.parametrize("column", ["candidates", "score_avg"])
+def test_what_is_no_number_becomes_null(totals: Totals, value: float | Decimal, column: str) -> None:
+    """NaN would poison every sum: it becomes NULL, and is counted."""
+    assert fit(schema.runs, {column: value}, totals) == {column: None}
+    assert coerced(totals) == {f"telemetry_runs.{column}": 1}
+
+
+def test_what_fits_is_left_alone(totals: Totals) -> None:
+    """Ordinary values are stored as they are."""
+    values = {"candidates": 3, "score_avg": 0.85, "subject": "draft:12", "user_ref": None, "shed": 0}
+
+    assert fit(schema.runs, values, totals) == values
+    assert coerced(totals) == {}
+
+
+def test_a_newer_version_is_not_misread(host: Host, engine: Engine) -> None:
+    """A run to which a newer version has added is left to it, rather than summed up wrongly."""
+    root = a_run()
+    deliver(engine, root.snapshot())
+    before = picture(host)
+    host.execute(
+        "UPDATE telemetry_fragments SET state = replace(state, :this, :newer)",
+        this='"schema":1',
+        newer='"schema":2',
+    )
+    other = Fragment(root.accumulator.facts.run_id, is_root=False)
+
+    with pytest.raises(NewerSnapshot):
+        deliver(engine, other.snapshot())
+    assert picture(host) == before
+
+
+# Intake
+
+
+def intake(subject: str = "draft:1", **known: Any) -> Snapshot:
+    return Fragment(kind="intake", subject=subject, user_id=1, **known).calls(call()).close()
+
+
+def analysis(analysis_id: int, subject: str = "draft:1", start: int = 100, user_id: int = 1) -> Snapshot:
+    fragment = Fragment(subject=subject, user_id=user_id, opened_at=START + start * SECOND, candidates=1)
+    return fragment.calls(call()).close(analysis_id=analysis_id)
+
+
+def arrive(engine: Engine, *snapshots: Snapshot) -> list[str]:
+    claimed = []
+    for snapshot in snapshots:
+        deliver(engine, snapshot)
+        claimed += sql.claim_intake(engine, snapshot.run_id)
+    return claimed
+
+
+def charged(host: Host) -> dict[str, int | None]:
+    return {row["run_id"]: row["analysis_ref"] for row in host.rows("telemetry_runs", kind="intake")}
+
+
+@pytest.mark.parametrize("intake_first", [True, False])
+def test_intake_is_charged_to_its_analysis(host: Host, engine: Engine, intake_first: bool) -> None:
+    """What was spent on a draft is the analysis's that came of it, whichever of the two arrives first."""
+    before, after = intake(), analysis(5)
+    claimed = arrive(engine, *((before, after) if intake_first else (after, before)))
+
+    assert claimed == [before.run_id]
+    assert charged(host) == {before.run_id: 5}
+
+
+def test_intake_is_charged_once(host: Host, engine: Engine) -> None:
+    """A draft that is analysed twice is charged to the first analysis, and stays there."""
+    before, first, second = intake(), analysis(5), analysis(6, start=200)
+    arrive(engine, before, first, second)
+    arrive(engine, before, second)
+
+    assert charged(host) == {before.run_id: 5}
+
+
+def test_the_first_analysis_is_the_one_that_began_first(host: Host, engine: Engine) -> None:
+    """Among analyses that are there already, the earlier one is charged."""
+    before, first, second = intake(), analysis(5), analysis(6, start=200)
+    arrive(engine, second, first, before)
+
+    assert charged(host) == {before.run_id: 5}
+
+
+@pytest.mark.parametrize("other", [{"subject": "draft:2"}, {"user_id": 2}])
+def test_intake_of_others_is_not_charged(host: Host, engine: Engine, other: dict[str, Any]) -> None:
+    """Another draft, or another user's, is nobody's business."""
+    before = intake()
+    arrive(engine, before, analysis(5, **other))
+
+    assert charged(host) == {before.run_id: None}
+
+
+def test_intake_without_an_analysis_waits(host: Host, engine: Engine) -> None:
+    """A draft that was never analysed, or whose analysis is not known yet, stays uncharged."""
+    before = intake()
+    unlinked = Fragment(subject="draft:1", user_id=1, candidates=1)
+    arrive(engine, before, unlinked.snapshot())
+    assert charged(host) == {before.run_id: None}
+
+    arrive(engine, unlinked.close(analysis_id=5))
+    assert charged(host) == {before.run_id: 5}
+
+
+def test_a_charge_survives_what_comes_late(host: Host, engine: Engine) -> None:
+    """A fragment of the intake that arrives after the charge does not take it back."""
+    before = intake()
+    arrive(engine, before, analysis(5))
+    late = Fragment(
+        before.run_id, kind="intake", is_root=False, closed_at=START, subject="draft:1", user_id=1
+    )
+    delivered = deliver(engine, late.calls(call()).snapshot())
+
+    assert charged(host) == {before.run_id: 5}
+    assert delivered.analysis_id == 5
+
+
+def test_charging_at_the_same_time(host: Host) -> None:
+    """An intake and its analysis that arrive at the same moment find each other: twenty times of twenty."""
+    together = Barrier(2)
+
+    def process(kind: str) -> None:
+        engine = create_engine(host.url)
+        for number in range(20):
+            subject = f"draft:{number}"
+            snapshot = intake(subject) if kind == "intake" else analysis(number, subject)
+            together.wait(30)
+            arrive(engine, snapshot)
+        engine.dispose()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(process, ("intake", "analysis")))
+
+    assert sorted(charged(host).values(), key=str) == sorted(range(20), key=str)
