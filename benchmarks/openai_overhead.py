@@ -1,9 +1,9 @@
 """What observing a chat call costs: ``python -m benchmarks.openai_overhead``.
 
-The real client, answered in memory, in one process, in turn: not instrumented; the official instrumentation with
-traces and metrics, both exported in batches to memory; ours complete, which is the official one and, inside an
-open run and stage, attempts, processor, pricing, metrics and rollup. A call over a network waits a hundred to ten
-thousand times as long as any of these.
+The real client, answered in memory, in one process, in turn: not instrumented; the official
+instrumentation with traces and metrics, both exported to memory; ours complete, which is the official one
+and, inside an open run and stage, attempts, processor, pricing, metrics and rollup. A call over a network
+waits a hundred to ten thousand times as long as any of these.
 """
 
 from __future__ import annotations
