@@ -151,9 +151,10 @@ def test_fragments_that_arrive_together_are_both_counted(host: Host) -> None:
     def process(is_root: bool) -> None:
         engine = create_engine(host.url)
         for run_id in runs:
-            final = Fragment(run_id, is_root=is_root, candidates=1).calls(call()).close(ends_run=is_root)
+            fragment = Fragment(run_id, is_root=is_root, candidates=1)
+            deliver(engine, fragment.snapshot())
             together.wait(30)
-            sql.deliver(engine, final, Totals())
+            deliver(engine, fragment.calls(call()).close(ends_run=is_root))
         engine.dispose()
 
     with ThreadPoolExecutor(2) as pool:

@@ -1,0 +1,490 @@
+"""T2 and T3: what the host's rows show, and that the host never has to wait for it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from decimal import Decimal
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from exporters import migrate, sql
+from exporters.database import create_engine
+from exporters.projection import Projection, Writable, project, refresh_user, unprojected
+from exporters.recorder import document_key
+from exporters.snapshot import Snapshot
+from exporters.totals import Totals
+from tests.exporters.makers import (
+    CREATED,
+    KEY,
+    SECOND,
+    START,
+    Fragment,
+    Host,
+    call,
+    moment,
+    visit,
+)
+from tests.migrations.databases import create_host
+
+DONE, BUSY, MISSING, FILES_PENDING = (
+    Projection.DONE,
+    Projection.BUSY,
+    Projection.MISSING,
+    Projection.FILES_PENDING,
+)
+
+
+@pytest.fixture
+def engine(host: Host) -> Iterator[Engine]:
+    """The writer's own way to the database."""
+    engine = create_engine(host.url)
+    yield engine
+    engine.dispose()
+
+
+class Writer:
+    """The three transactions, one after the other."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.writable = Writable.load(engine)
+
+    def deliver(self, *snapshots: Snapshot) -> None:
+        for snapshot in snapshots:
+            sql.deliver(self.engine, snapshot, Totals())
+
+    def project(self, analysis_id: int = 1) -> Projection:
+        return project(self.engine, analysis_id, self.writable, KEY, Totals())
+
+    def refresh(self, user_id: int = 1) -> Projection:
+        return refresh_user(self.engine, user_id, self.writable, Totals())
+
+
+@pytest.fixture
+def writer(host: Host, engine: Engine) -> Writer:
+    """A host with a user, and what the writer does to it."""
+    host.add_user()
+    return Writer(engine)
+
+
+def a_run(analysis_id: int | None = 1, **known: Any) -> Fragment:
+    """An analysis of two files."""
+    known = {"user_id": 1, "candidates": 2, "criteria": 4, "jd_bytes": 10, "jd_characters": 9} | known
+    fragment = Fragment(analysis_id=analysis_id, **known)
+    fragment.calls(call(pico=3 * 10**9), call("insights", pico=10**9))
+    return fragment.documents(
+        visit("a.pdf", size=5, characters=100, type="pdf", score=0.85, extraction_ns=2 * SECOND),
+        visit("b.pdf", size=7, characters=200, type="pdf", error_type="ValueError", analysis_ns=SECOND // 2),
+    )
+
+
+def add_analysis(host: Host, id: int = 1, **known: Any) -> None:
+    host.add_analysis(id, **known)
+    host.add_file(id, "a.pdf", b"12345")
+    host.add_file(id, "b.pdf", b"1234567")
+
+
+# Values
+
+
+def test_an_analysis_shows_its_run(host: Host, writer: Writer) -> None:
+    """The row of the host's shows what its run cost, took and found."""
+    add_analysis(host)
+    writer.deliver(a_run().close())
+    assert writer.project() is DONE
+    row = host.row("analyses")
+
+    assert (row["status"], row["api_calls_made"], row["total_tokens_used"]) == ("partial_failure", 2, 2200)
+    assert Decimal(str(row["total_api_cost"])) == Decimal("0.004")
+    assert (row["jd_file_size_bytes"], row["jd_character_count"]) == (10, 9)
+    assert (row["avg_resume_character_count"], row["max_resume_character_count"]) == (150, 200)
+    assert (float(row["avg_overall_score"]), row["candidates_above_70_percent"]) == (0.85, 1)
+    assert Decimal(str(row["cost_per_candidate"])) == Decimal("0.002")
+    assert Decimal(str(row["cost_per_criterion"])) == Decimal("0.001")
+    assert (row["insights_generated_count"], Decimal(str(row["insights_api_cost"]))) == (1, Decimal("0.001"))
+    assert {stage: Decimal(cost) for stage, cost in json.loads(row["cost_breakdown"]).items()} == {
+        "ranking": Decimal("0.003"),
+        "insights": Decimal("0.001"),
+    }
+
+
+def test_a_stage_that_did_not_happen_is_null(host: Host, writer: Writer) -> None:
+    """Nothing is shown as zero that was never measured."""
+    add_analysis(host)
+    writer.deliver(Fragment(analysis_id=1, user_id=1, candidates=2).calls(call()).close())
+    writer.project()
+    row = host.row("analyses")
+
+    for column in ("insights_generated_count", "embedding_generation_time", "avg_overall_score"):
+        assert row[column] is None, column
+
+
+def test_all_runs_of_an_analysis_add_up(host: Host, writer: Writer) -> None:
+    """Intake and later work are part of what an analysis cost; its documents are those of the analysis."""
+    add_analysis(host)
+    extra = [
+        Fragment(kind=kind, analysis_id=1, user_id=1).calls(call(pico=10**9)) for kind in ("intake", "late")
+    ]
+    writer.deliver(a_run().close(), *(fragment.close() for fragment in extra))
+    writer.project()
+    row = host.row("analyses")
+
+    assert (row["api_calls_made"], Decimal(str(row["total_api_cost"]))) == (4, Decimal("0.006"))
+    assert (row["status"], row["candidates_above_70_percent"]) == ("partial_failure", 1)
+
+
+def test_a_run_under_way_is_not_shown(host: Host, writer: Writer) -> None:
+    """Checkpoints never touch the host's rows."""
+    add_analysis(host)
+    before = host.row("analyses")
+    writer.deliver(a_run().snapshot())
+    writer.project()
+
+    assert host.row("analyses") == before
+
+
+def test_an_interruption_is_shown_and_taken_back(host: Host, writer: Writer) -> None:
+    """A row that showed a run as interrupted follows when the run turns out to live."""
+    add_analysis(host)
+    fragment = a_run()
+    checkpoint = fragment.snapshot()
+    writer.deliver(checkpoint)
+    sql.interrupt_process(writer.engine, checkpoint.process_id, Totals())
+    writer.project()
+    assert host.row("analyses")["status"] == "interrupted"
+
+    delivered = sql.deliver(writer.engine, fragment.snapshot(), Totals())
+    assert delivered.is_shown
+    writer.project()
+    assert host.row("analyses")["status"] == "running"
+    writer.deliver(fragment.close())
+    writer.project()
+    assert host.row("analyses")["status"] == "partial_failure"
+
+
+def test_only_columns_of_ours_are_written(database_url: str) -> None:
+    """A column that the host had before us, even under a name of ours, keeps the host's value."""
+    create_host(database_url)
+    migrate.upgrade(database_url)
+    host, engine = Host(database_url), create_engine(database_url)
+    tables = ("analyses", "candidate_files", "users")
+    before = {table: host.rows(table) for table in tables}
+    writer = Writer(engine)
+    final = Fragment(analysis_id=1, user_id=1, candidates=2, jd_characters=9).calls(call())
+    writer.deliver(final.documents(visit("cv.txt", chunks=99, characters=5)).close())
+    assert (writer.project(), writer.refresh()) == (DONE, DONE)
+    engine.dispose()
+
+    row = host.row("analyses", id=1)
+    assert (row["jd_character_count"], float(row["total_api_cost"]), row["status"]) == (1234, 0.57, "done")
+    assert (row["api_calls_made"], row["num_candidates"]) == (1, 3)
+    file, user = host.row("candidate_files"), host.row("users")
+    assert (file["chunk_count"], file["resume_character_count"]) == (4, 5)
+    assert (user["total_jobs_run"], user["total_candidates_analyzed"]) == (7, 2)
+    for table in tables:
+        for old, new in zip(before[table], host.rows(table), strict=True):
+            changed = {name for name in old if old[name] != new[name]}
+            assert changed <= writer.writable.columns[table]
+
+
+def test_the_hosts_own_analytics_are_left_alone(host: Host, writer: Writer) -> None:
+    """The four live columns of the host's are the host's."""
+    add_analysis(host)
+    host.execute(
+        "UPDATE analyses"
+        " SET exceeded_resume_limit = true, processing_duration_seconds = 7, user_chose_override = true"
+    )
+    writer.deliver(a_run().close())
+    writer.project()
+    row = host.row("analyses")
+
+    assert (row["exceeded_resume_limit"], row["processing_duration_seconds"]) == (True, 7)
+    assert (row["completed_at"], float(row["cost_usd"])) == (None, 1.0)
+
+
+# Rows that come, go and are confused
+
+
+def test_a_row_that_is_not_there_yet(host: Host, writer: Writer) -> None:
+    """A run whose row is not committed yet waits for it."""
+    writer.deliver(a_run().close())
+    assert writer.project() is MISSING
+    assert [analysis for _, analysis, _ in unprojected(writer.engine)] == [1]
+
+    host.add_analysis()
+    assert writer.project() is FILES_PENDING
+    assert host.row("analyses")["api_calls_made"] == 2
+    assert unprojected(writer.engine) == []
+
+    host.add_file(1, "a.pdf")
+    assert writer.project() is DONE
+    assert host.row("candidate_files")["resume_character_count"] == 100
+
+
+def test_a_row_that_was_deleted_is_let_go(host: Host, writer: Writer) -> None:
+    """What the host deleted stays deleted: its run is never brought to a row again."""
+    add_analysis(host)
+    run = a_run()
+    final = run.close()
+    writer.deliver(final)
+    writer.project()
+    host.execute("DELETE FROM candidate_files")
+    host.execute("DELETE FROM analyses")
+    late = Fragment(final.run_id, is_root=False, closed_at=START).calls(call())
+    writer.deliver(late.snapshot())
+    assert writer.project() is DONE
+
+    add_analysis(host)
+    assert writer.project() is DONE
+    assert host.row("analyses")["api_calls_made"] is None
+    assert unprojected(writer.engine) == []
+
+
+def test_an_id_that_is_used_again_is_another_row(host: Host, writer: Writer) -> None:
+    """SQLite gives the ids of deleted rows to new ones: what a run found does not move to a stranger."""
+    add_analysis(host)
+    old = a_run().close()
+    writer.deliver(old)
+    writer.project()
+    host.execute("DELETE FROM candidate_files")
+    host.execute("DELETE FROM analyses")
+    add_analysis(host, created_at=CREATED + timedelta(minutes=1))
+    writer.deliver(Fragment(old.run_id, is_root=False, closed_at=START).calls(call()).snapshot())
+    assert writer.project() is DONE
+    assert host.row("analyses")["api_calls_made"] is None
+
+    writer.deliver(a_run().close())
+    assert writer.project() is DONE
+    assert host.row("analyses")["api_calls_made"] == 2, "the new row shows its own run alone"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_row_made_after_the_run_is_not_its_own(host: Host, writer: Writer, late: bool) -> None:
+    """Clocks may differ by minutes; a row that is created later than that is another's."""
+    final = a_run().close()
+    created = moment(final.closed_at or 0) + timedelta(minutes=6 if late else 4)
+    add_analysis(host, created_at=created)
+    writer.deliver(final)
+    writer.project()
+
+    assert host.row("analyses")["api_calls_made"] == (None if late else 2)
+
+
+def test_a_row_of_another_user_is_not_written(host: Host, writer: Writer) -> None:
+    """A link that does not fit the row's user is a mistake, and shows on nobody's row."""
+    host.add_user(2)
+    add_analysis(host, user_id=2)
+    writer.deliver(a_run().close())
+
+    assert writer.project() is DONE
+    assert host.row("analyses")["api_calls_made"] is None
+    assert unprojected(writer.engine) == []
+
+
+# Files
+
+
+def shown(host: Host) -> dict[int, int | None]:
+    return {row["id"]: row["resume_character_count"] for row in host.rows("candidate_files")}
+
+
+def test_files_are_found_by_their_names(host: Host, writer: Writer) -> None:
+    """A stored file shows what is known of the document of its name; no name is stored with us."""
+    add_analysis(host)
+    host.add_file(1, "never seen.pdf")
+    writer.deliver(a_run().close())
+    writer.project()
+    a, b, other = host.rows("candidate_files")
+
+    assert (a["resume_file_size_bytes"], a["resume_character_count"], a["resume_file_type"]) == (
+        5,
+        100,
+        "pdf",
+    )
+    assert (float(a["extraction_duration_seconds"]), a["processing_error"]) == (2.0, False)
+    assert (b["processing_error"], b["error_message"]) == (True, "ValueError")
+    assert float(b["analysis_duration_seconds"]) == 0.5
+    assert (other["resume_character_count"], other["processing_error"]) == (None, None)
+    keys = {row["document_key"] for row in host.rows("telemetry_documents")}
+    assert not any("a.pdf" in key for key in keys)
+
+
+def test_namesakes_are_told_apart_by_size(host: Host, writer: Writer) -> None:
+    """Of two files with one name, each shows the document of its own size."""
+    host.add_analysis()
+    for content in (b"1234567", b"12345"):
+        host.add_file(1, "cv.pdf", content)
+    run = Fragment(analysis_id=1, user_id=1)
+    run.documents(visit("cv.pdf", size=5, characters=55), visit("cv.pdf", size=7, characters=77))
+    writer.deliver(run.close())
+    writer.project()
+
+    assert shown(host) == {1: 77, 2: 55}
+
+
+def test_files_are_found_by_the_ids_that_were_told(host: Host, writer: Writer) -> None:
+    """An id that the application told goes before any name."""
+    host.add_analysis()
+    for id in (7, 8):
+        host.add_file(1, "cv.pdf", id=id)
+    run = Fragment(analysis_id=1, user_id=1)
+    run.documents(visit("x", row_id=8, characters=88), visit("y", row_id=7, characters=77))
+    writer.deliver(run.close())
+    writer.project()
+
+    assert shown(host) == {7: 77, 8: 88}
+
+
+def test_another_key_finds_nothing(host: Host, writer: Writer) -> None:
+    """Without the secret, documents cannot be matched with names."""
+    add_analysis(host)
+    writer.deliver(a_run().close())
+    project(writer.engine, 1, writer.writable, b"another", Totals())
+
+    assert set(shown(host).values()) == {None}
+    assert document_key(KEY, "run", "a") != document_key(b"another", "run", "a")
+
+
+def test_what_intake_and_analysis_know_is_joined(host: Host, writer: Writer) -> None:
+    """The extraction of a file in the intake, and its ranking in the analysis, show on one row."""
+    add_analysis(host)
+    intake = Fragment(kind="intake", analysis_id=1, user_id=1)
+    intake.documents(visit("a.pdf", size=5, extraction_ns=3 * SECOND, chunks=4))
+    writer.deliver(intake.close(), a_run().close())
+    writer.project()
+    row = host.row("candidate_files", file_name="a.pdf")
+
+    assert (float(row["extraction_duration_seconds"]), row["chunk_count"]) == (5.0, 4)
+    assert row["processing_error"] is False or row["processing_error"] == 0
+
+
+# Users
+
+
+def test_totals_of_a_user_equal_the_sums_of_the_runs(host: Host, writer: Writer) -> None:
+    """A user's row shows the jobs, candidates and spend of all runs that are the user's."""
+    host.add_user(2)
+    sizes = (2, 5, 11)
+    runs = [a_run(None, candidates=size, opened_at=START + size * SECOND) for size in sizes]
+    intake = Fragment(kind="intake", user_id=1).calls(call(pico=10**9))
+    others = a_run(None, user_id=2, candidates=100)
+    synthetic = a_run(None, synthetic=True, candidates=100)
+    writer.deliver(*(run.close() for run in (*runs, intake, others, synthetic)))
+    assert writer.refresh() is DONE
+    user = host.row("users", id=1)
+
+    assert (user["total_jobs_run"], user["total_candidates_analyzed"]) == (3, 18)
+    assert Decimal(str(user["total_api_spend"])) == Decimal("0.013")
+    assert (float(user["avg_candidates_per_job"]), user["largest_batch_processed"]) == (6.0, 11)
+    assert user["last_active_date"] == moment(START + 11 * SECOND)
+    assert host.row("users", id=2)["total_jobs_run"] is None
+
+
+def test_a_user_who_is_not_there(writer: Writer) -> None:
+    """A user who was deleted, or is not committed yet, is missing, which is no error."""
+    assert writer.refresh(99) is MISSING
+
+
+# A host that is busy
+
+
+Statement = Callable[[Writer], Projection]
+HELD = [
+    ("SELECT id FROM analyses FOR UPDATE", Writer.project),
+    ("UPDATE analyses SET job_title = 'x'", Writer.project),
+    ("SELECT id FROM candidate_files WHERE file_name = 'b.pdf' FOR UPDATE", Writer.project),
+    ("UPDATE candidate_files SET candidate_name = 'x'", Writer.project),
+    ("SELECT id FROM users FOR UPDATE", Writer.refresh),
+    ("UPDATE users SET name = 'x'", Writer.refresh),
+]
+
+
+@pytest.mark.parametrize(("statement", "transaction"), HELD, ids=[statement for statement, _ in HELD])
+def test_rows_the_host_holds_are_left_for_later(
+    postgres_host: Host, statement: str, transaction: Statement
+) -> None:
+    """We come back at once from a row that the host has locked; once it is free, it is brought up to date."""
+    engine = create_engine(postgres_host.url)
+    postgres_host.add_user()
+    add_analysis(postgres_host)
+    writer = Writer(engine)
+    writer.deliver(a_run().close())
+    with postgres_host.holding(statement) as connection:
+        started = time.monotonic()
+        outcome = transaction(writer)
+        assert time.monotonic() - started < 1
+        assert outcome is not DONE
+        connection.execute(sa.text("UPDATE users SET last_seen = now()"))
+        connection.execute(sa.text("UPDATE analyses SET completed_at = now()"))
+
+    assert transaction(writer) is DONE
+    assert postgres_host.row("users")["last_seen"] is not None
+    if transaction is Writer.project:
+        assert postgres_host.row("analyses")["api_calls_made"] == 2
+        assert set(shown(postgres_host).values()) == {100, 200}
+    engine.dispose()
+
+
+def test_the_host_is_never_a_deadlocks_victim(postgres_host: Host) -> None:
+    """A host that locks its rows in any order, while we write without a pause, commits every time."""
+    postgres_host.add_user()
+    add_analysis(postgres_host)
+    engine = create_engine(postgres_host.url)
+    writer = Writer(engine)
+    writer.deliver(a_run().close())
+    stop = Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            writer.project()
+            writer.refresh()
+
+    thread = Thread(target=write)
+    thread.start()
+    orders = [
+        ("UPDATE users SET name = 'x'", "UPDATE candidate_files SET candidate_name = 'x'"),
+        ("UPDATE candidate_files SET candidate_name = 'y'", "UPDATE analyses SET job_title = 'y'"),
+        ("UPDATE analyses SET job_title = 'z'", "UPDATE users SET name = 'z'"),
+    ]
+    slowest = 0.0
+    try:
+        for first, second in orders * 15:
+            started = time.monotonic()
+            with postgres_host.holding(first) as connection:
+                time.sleep(0.005)
+                connection.execute(sa.text(second))
+            slowest = max(slowest, time.monotonic() - started)
+    finally:
+        stop.set()
+        thread.join()
+        engine.dispose()
+
+    assert slowest < 1, "nor does the host wait for us"
+
+
+def test_a_sqlite_host_that_writes_is_waited_for(sqlite_host: Host) -> None:
+    """SQLite has one writer: while it is the host, our transaction waits its turn, and the host commits."""
+    sqlite_host.add_user()
+    add_analysis(sqlite_host)
+    engine = create_engine(sqlite_host.url)
+    writer = Writer(engine)
+    writer.deliver(a_run().close())
+    outcomes: list[Projection] = []
+    thread = Thread(target=lambda: outcomes.append(writer.project()))
+    with sqlite_host.holding("UPDATE analyses SET job_title = 'mine'"):
+        thread.start()
+        time.sleep(0.2)
+        assert outcomes == []
+    thread.join()
+    engine.dispose()
+
+    assert outcomes == [DONE]
+    row = sqlite_host.row("analyses")
+    assert (row["job_title"], row["api_calls_made"]) == ("mine", 2)
