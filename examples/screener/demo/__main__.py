@@ -46,12 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _ask_own_machine_directly()
     console = _console()
     try:
-        return Demo(console).run(serve=options.serve)
+        Demo(console).run(serve=options.serve)
     except DemoError as error:
         return _complain(Console(stderr=True, highlight=False), error)
     except KeyboardInterrupt:
         console.print("\nStopped.")
         return 130
+    return 0
 
 
 class Demo:
@@ -63,8 +64,12 @@ class Demo:
         self.folder = Folder.from_environment()
         self.database = Database(self.folder.database)
 
-    def run(self, serve: bool) -> int:
-        """Start everything, submit the samples, report, and stop everything."""
+    def run(self, serve: bool) -> None:
+        """Start everything, submit the samples, report, and stop everything.
+
+        Raises:
+            DemoError: it could not be done, or the totals differ.
+        """
         with ExitStack() as stack:
             self._begin(is_again=stack.enter_context(self.folder.claimed()))
             processes = stack.enter_context(Processes())
@@ -75,7 +80,8 @@ class Demo:
             agree = self._report(system, submitted, scrape)
             if serve:
                 self._serve(system, scrape)
-        return 0 if agree else 1
+        if not agree:
+            raise DemoError("The totals differ, as marked above: something was not counted right.")
 
     def _begin(self, is_again: bool) -> None:
         if is_again:

@@ -27,7 +27,7 @@ def problems(
         for number, sentence in enumerate(sentences or ["none"]):
             table.add_row(Text(f"analysis {analysis.id}" if number == 0 else "", "cyan"), sentence)
     for reason, count in unaccounted.items():
-        table.add_row(Text("cost", "red"), f"{count} calls are not in the totals: {reason.replace('_', ' ')}")
+        table.add_row(Text("cost", "red"), f"{count} × call without a known cost: {reason.replace('_', ' ')}")
     return table
 
 

@@ -64,6 +64,9 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:  # in a hurry: all at once
+            for process in self._started:
+                process.popen.terminate()
         for process in reversed(self._started):
             process.stop(PATIENCE if kind is None else IMPATIENCE)
         self._watchdog.kill()

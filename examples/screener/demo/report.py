@@ -69,7 +69,7 @@ def print_outlook(console: Console, database: Path, ledger: Path | None) -> None
     if ledger:
         steps.add_row("ledger", _short(ledger))
     steps.add_row("ask it", f'sqlite3 -box {path} "SELECT id, total_api_cost FROM analyses"')
-    steps.add_row("", f'sqlite3 -box {path} "SELECT * FROM telemetry_stage_usage"')
+    steps.add_row("", f'sqlite3 -box {path} "SELECT kind, cost_pico FROM telemetry_runs"')
     steps.add_row("look around", "make demo-serve   the same, and the screener stays open for the browser")
     steps.add_row("test it", "make test")
     steps.columns[0].style = "dim"
