@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.demo.conftest import Finished
@@ -46,3 +48,16 @@ def test_one_analysis_ran_in_the_request_and_one_in_the_worker(finished: Finishe
     assert len({owner for _, owner in jobs}) == 2
     assert finished.row("SELECT COUNT(DISTINCT status), MIN(status) FROM analyses") == (1, "partial_failure")
     assert finished.row("SELECT MAX(queue_wait_us) > 0 FROM telemetry_runs WHERE candidates > 20") == (1,)
+
+
+def test_the_readme_shows_these_totals(finished: Finished) -> None:
+    """The result on the README's first screen is what the demo prints."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    shown = readme.split("\nTotals\n")[1].split("```")[0]
+    printed = finished.done.stdout.split("Totals ")[1].split("How to go on")[0]
+
+    assert figures(shown) == figures(printed)
+
+
+def figures(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if "✓" in line]
