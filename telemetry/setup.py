@@ -31,6 +31,13 @@ _INSTRUMENTORS: Final = (
 )
 """Module, class, and the library without which there is nothing to instrument."""
 
+_EXTRAS: Final = {
+    "opentelemetry.exporter.prometheus": "prometheus",
+    "prometheus_client": "prometheus",
+    "sqlalchemy": "sql",
+}
+"""What modules come with, where it is not the extra ``sdk``."""
+
 _log = logging.getLogger("telemetry")
 _pipeline: Any = None
 
@@ -138,17 +145,23 @@ def instrument(provider: Any = None, engines: Sequence[Any] = ()) -> None:
 
 def _set_up(settings: Settings) -> Any:
     global _pipeline
-    provider = _sdk_provider()
-    if provider is None:
-        provider = _configure(settings)
-    else:
-        _warn_of_foreign_export(provider)
     try:
+        provider = _sdk_provider()
+        if provider is None:
+            provider = _configure(settings)
+        else:
+            _warn_of_foreign_export(provider)
         _pipeline = attach(provider, settings, meter_provider=metrics.get_meter_provider())
-    except (ImportError, LookupError, ValueError) as error:
+    except ImportError as error:
+        _log.error("telemetry is off: %s; install analysis-telemetry[%s]", error, _extra_with(error.name))
+    except (LookupError, ValueError) as error:
         _log.error("telemetry is off: %s", error)
-        return None
     return _pipeline
+
+
+def _extra_with(module: str | None) -> str:
+    """Return the extra that brings ``module``."""
+    return next((extra for start, extra in _EXTRAS.items() if (module or "").startswith(start)), "sdk")
 
 
 def _configure(settings: Settings) -> Any:
