@@ -71,7 +71,7 @@ def _prepare(url: str) -> None:
 
 @pytest.fixture(scope="session")
 def shared_standin() -> Iterator[StandIn]:
-    """One stand-in for all tests here that do not leave calls hanging in it."""
+    """One stand-in for all tests here; ask for `standin` in a test."""
     with StandIn() as standin:
         yield standin
 
@@ -82,13 +82,6 @@ def standin(shared_standin: StandIn) -> StandIn:
     shared_standin.reset_faults()
     shared_standin.clear()
     return shared_standin
-
-
-@pytest.fixture
-def own_standin() -> Iterator[StandIn]:
-    """A stand-in of the test's own, in which calls may hang."""
-    with StandIn() as standin:
-        yield standin
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import PurePath
 
 from tests.screener.makers import damaged_pdf, pdf, word
@@ -53,8 +54,9 @@ class Resume:
         return PurePath(self.name).suffix.lstrip(".")
 
 
+@cache
 def resume(number: int, kind: str = "txt") -> Resume:
-    """The résumé with this number; every fifth has none of the skills, the one after it one, and so on."""
+    """The résumé with this number, the same bytes each time; it has as many skills as the number modulo 5."""
     surname = SURNAMES[number % len(SURNAMES)]
     lines = [
         f"Ada {surname}",
@@ -71,6 +73,11 @@ def resume(number: int, kind: str = "txt") -> Resume:
 def resumes(count: int, start: int = 1) -> list[Resume]:
     """Some résumés of all kinds."""
     return [resume(number, KINDS[number % len(KINDS)]) for number in range(start, start + count)]
+
+
+def leaks(text: str) -> list[str]:
+    """The canaries in a text."""
+    return [canary for canary in CANARIES if canary.lower() in text.lower()]
 
 
 def damaged(name: str = "Quillfeather-damaged.pdf") -> File:

@@ -14,10 +14,11 @@ import pytest
 from examples.screener import samples
 from examples.screener.standin.client import StandIn
 from tests.end_to_end.conftest import NewDatabase
+from tests.end_to_end.database import Row
 from tests.end_to_end.documents import File, resume
 from tests.end_to_end.ledger import Line, Truth, by_stage, dollars, truth
 from tests.end_to_end.metrics import Metrics
-from tests.end_to_end.stack import Row, Stack
+from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import draft_quickly
 
 SIZES = (1, 5, 250)
@@ -124,14 +125,14 @@ def test_ledger_is_interesting(outcome: Outcome) -> None:
 def test_runs_equal_ledger(outcome: Outcome) -> None:
     """All runs together have exactly the calls, attempts, 429s, retries, tokens and cost of the ledger."""
     columns = ", ".join(f"SUM({name}) AS {name}" for name in ("api_calls", *RUN_FIGURES))
-    found = outcome.stack.row(f"SELECT {columns} FROM telemetry_runs")
+    found = outcome.stack.sql.row(f"SELECT {columns} FROM telemetry_runs")
 
     assert _integers(found) == _run_figures(truth(outcome.ledger))
 
 
 def test_analysis_equals_its_part_of_ledger(outcome: Outcome, analysed: Analysed) -> None:
     """The stage rows of an analysis, its intake included, have exactly what its documents caused."""
-    found = outcome.stack.row(CALLS_OF_ANALYSIS, id=analysed.analysis)
+    found = outcome.stack.sql.row(CALLS_OF_ANALYSIS, id=analysed.analysis)
 
     assert _integers(found) == asdict(analysed.truth)
 
@@ -139,8 +140,8 @@ def test_analysis_equals_its_part_of_ledger(outcome: Outcome, analysed: Analysed
 def test_stages_equal_ledger(outcome: Outcome) -> None:
     """Every stage has exactly the calls, tokens and cost that the ledger holds for its tasks."""
     found = {
-        tuple(key.values()): _integers(outcome.stack.row(CALLS_OF_STAGE, **key))
-        for key in outcome.stack.rows(STAGES)
+        tuple(key.values()): _integers(outcome.stack.sql.row(CALLS_OF_STAGE, **key))
+        for key in outcome.stack.sql.rows(STAGES)
     }
 
     assert found == {key: asdict(sums) for key, sums in by_stage(outcome.ledger).items()}
@@ -148,8 +149,8 @@ def test_stages_equal_ledger(outcome: Outcome) -> None:
 
 def test_stage_rows_sum_to_runs(outcome: Outcome) -> None:
     """In every run, the stage rows add up to the run."""
-    for run in outcome.stack.runs():
-        stages = outcome.stack.row(f"{CALLS} AND run_id = :id", id=run["run_id"])
+    for run in outcome.stack.sql.runs():
+        stages = outcome.stack.sql.row(f"{CALLS} AND run_id = :id", id=run["run_id"])
         sums = _integers(stages)
 
         assert (run["api_calls"], *(run[name] for name in RUN_FIGURES)) == (
@@ -160,7 +161,7 @@ def test_stage_rows_sum_to_runs(outcome: Outcome) -> None:
 
 def test_runs_sum_to_row(outcome: Outcome, analysed: Analysed) -> None:
     """The columns of the `analyses` row are the ledger's figures for the analysis and its intake."""
-    row, expected = outcome.stack.analysis(analysed.analysis), analysed.truth
+    row, expected = outcome.stack.sql.analysis(analysed.analysis), analysed.truth
 
     assert row["status"] == "completed"
     assert row["api_calls_made"] == expected.calls
@@ -174,7 +175,7 @@ def test_runs_sum_to_row(outcome: Outcome, analysed: Analysed) -> None:
 
 def test_cost_breakdown_and_insights(outcome: Outcome, analysed: Analysed) -> None:
     """Cost by stage, and what the insights took, are the ledger's."""
-    row = outcome.stack.analysis(analysed.analysis)
+    row = outcome.stack.sql.analysis(analysed.analysis)
     stages = {key[0]: sums for key, sums in by_stage(analysed.lines).items()}
 
     assert {stage: Decimal(cost) for stage, cost in json.loads(row["cost_breakdown"]).items()} == {
@@ -188,7 +189,7 @@ def test_cost_breakdown_and_insights(outcome: Outcome, analysed: Analysed) -> No
 
 def test_cost_is_complete(outcome: Outcome) -> None:
     """No call is without usage, price or end, and every run says that its cost is complete."""
-    for run in outcome.stack.runs():
+    for run in outcome.stack.sql.runs():
         assert run["cost_complete"]
         assert (run["usage_missing"], run["unpriced"], run["unfinished"]) == (0, 0, 0)
         assert run["kind"] in ("intake", "analysis")
@@ -197,7 +198,7 @@ def test_cost_is_complete(outcome: Outcome) -> None:
 
 def test_intake_is_charged_to_its_analysis(outcome: Outcome, analysed: Analysed) -> None:
     """What reading the job description and the résumés cost stands with the analysis it led to."""
-    runs = outcome.stack.runs(analysed.analysis)
+    runs = outcome.stack.sql.runs(analysed.analysis)
     intake = [run for run in runs if run["kind"] == "intake"]
     expected = truth(line for line in analysed.lines if line["task"] in ("criteria", "name"))
 
@@ -208,7 +209,7 @@ def test_intake_is_charged_to_its_analysis(outcome: Outcome, analysed: Analysed)
 
 def test_users_row_sums_runs(outcome: Outcome) -> None:
     """The user's row has the jobs, candidates and the whole spend."""
-    user = outcome.stack.user()
+    user = outcome.stack.sql.user()
 
     assert user["total_jobs_run"] == len(SIZES)
     assert user["total_candidates_analyzed"] == sum(SIZES)
@@ -247,7 +248,7 @@ def test_metrics_equal_ledger_by_stage(outcome: Outcome) -> None:
 
 def test_metrics_of_runs_and_documents(outcome: Outcome) -> None:
     """Ended runs, documents and scores are counted once, whichever process did the work; none is active."""
-    metrics, runs = outcome.metrics, outcome.stack.runs()
+    metrics, runs = outcome.metrics, outcome.stack.sql.runs()
 
     assert metrics.total("analysis_runs_total") == len(runs)
     assert metrics.total("analysis_runs_total", kind="analysis", status="completed") == len(SIZES)
@@ -263,7 +264,7 @@ def test_metrics_of_runs_and_documents(outcome: Outcome) -> None:
 def test_backoff_is_what_the_service_asked_for(outcome: Outcome) -> None:
     """The time between attempts is at least what each 429 asked for, and the same in SQL and metrics."""
     asked = sum(line["retry_after_ms"] for line in outcome.ledger if line["status"] == 429) / 1000
-    in_sql = outcome.stack.value("SELECT SUM(backoff_us) FROM telemetry_runs")
+    in_sql = outcome.stack.sql.value("SELECT SUM(backoff_us) FROM telemetry_runs")
 
     assert int(in_sql) / 1e6 >= asked
     assert outcome.metrics.total("analysis_openai_backoff_seconds_total") == pytest.approx(int(in_sql) / 1e6)
@@ -271,11 +272,11 @@ def test_backoff_is_what_the_service_asked_for(outcome: Outcome) -> None:
 
 def test_scores_are_the_hosts(outcome: Outcome, analysed: Analysed) -> None:
     """Score bands and statistics are those of the result that the application itself stored."""
-    row = outcome.stack.analysis(analysed.analysis)
+    row = outcome.stack.sql.analysis(analysed.analysis)
     scores = [
         Decimal(str(candidate["overall"])) for candidate in json.loads(row["coverage_data"])["candidates"]
     ]
-    run = next(run for run in outcome.stack.runs(analysed.analysis) if run["kind"] == "analysis")
+    run = next(run for run in outcome.stack.sql.runs(analysed.analysis) if run["kind"] == "analysis")
 
     bands = [row[f"candidates_{band}_percent"] for band in ("above_70", "50_to_70", "below_50")]
     assert bands == [
@@ -294,7 +295,7 @@ def test_scores_are_the_hosts(outcome: Outcome, analysed: Analysed) -> None:
 
 def test_columns_of_the_host_are_untouched(outcome: Outcome, analysed: Analysed) -> None:
     """The host's own columns stand as it wrote them: above its limit, the override the user chose."""
-    row = outcome.stack.analysis(analysed.analysis)
+    row = outcome.stack.sql.analysis(analysed.analysis)
     is_large = len(analysed.files) > RESUME_LIMIT
 
     assert (bool(row["exceeded_resume_limit"]), bool(row["user_chose_override"])) == (is_large, is_large)
@@ -305,20 +306,20 @@ def test_columns_of_the_host_are_untouched(outcome: Outcome, analysed: Analysed)
 
 def test_large_analysis_ran_in_worker(outcome: Outcome) -> None:
     """The analysis of 250 candidates waited for the worker, the small ones were done in their request."""
-    runs = {run["candidates"]: run for run in outcome.stack.runs(kind="analysis")}
+    runs = {run["candidates"]: run for run in outcome.stack.sql.runs(kind="analysis")}
 
     assert set(runs) == set(SIZES)
     assert runs[250]["queue_wait_us"] > 0
     assert (runs[1]["queue_wait_us"], runs[5]["queue_wait_us"]) == (None, None)
-    in_worker = outcome.stack.rows(PROCESSES, kind="analysis", least=250)
-    in_web = outcome.stack.rows(PROCESSES, kind="intake", least=0)
+    in_worker = outcome.stack.sql.rows(PROCESSES, kind="analysis", least=250)
+    in_web = outcome.stack.sql.rows(PROCESSES, kind="intake", least=0)
     assert len(in_worker) == 1
     assert in_worker[0] not in in_web
 
 
 def test_files_carry_what_was_measured(outcome: Outcome, analysed: Analysed) -> None:
     """Each stored file has its size, length, type, pieces and durations, matched by name and content."""
-    rows = outcome.stack.rows("SELECT * FROM candidate_files WHERE analysis_id = :id", id=analysed.analysis)
+    rows = outcome.stack.sql.files(analysed.analysis)
     uploaded = dict(analysed.files)
 
     assert {row["file_name"] for row in rows} == set(uploaded)
@@ -335,13 +336,8 @@ def test_files_carry_what_was_measured(outcome: Outcome, analysed: Analysed) -> 
 
 def test_sizes_of_documents(outcome: Outcome, analysed: Analysed) -> None:
     """The analysis has the bytes and characters of its résumés."""
-    row = outcome.stack.analysis(analysed.analysis)
-    texts = [
-        len(file["extracted_text"])
-        for file in outcome.stack.rows(
-            "SELECT extracted_text FROM candidate_files WHERE analysis_id = :id", id=analysed.analysis
-        )
-    ]
+    row = outcome.stack.sql.analysis(analysed.analysis)
+    texts = [len(file["extracted_text"]) for file in outcome.stack.sql.files(analysed.analysis)]
 
     assert row["total_resume_file_size_bytes"] == sum(len(data) for _, data in analysed.files)
     assert (row["min_resume_character_count"], row["max_resume_character_count"]) == (min(texts), max(texts))
@@ -350,8 +346,8 @@ def test_sizes_of_documents(outcome: Outcome, analysed: Analysed) -> None:
 
 def test_stage_times(outcome: Outcome, analysed: Analysed) -> None:
     """Every stage that happened has its time, and none took longer than the runs did."""
-    row = outcome.stack.analysis(analysed.analysis)
-    spans = [run["duration_us"] for run in outcome.stack.runs(analysed.analysis)]
+    row = outcome.stack.sql.analysis(analysed.analysis)
+    spans = [run["duration_us"] for run in outcome.stack.sql.runs(analysed.analysis)]
     times = [
         row[column]
         for column in (

@@ -11,9 +11,10 @@ import pytest
 
 from examples.screener.standin.client import StandIn
 from tests.end_to_end.conftest import NewDatabase
+from tests.end_to_end.database import Row
 from tests.end_to_end.documents import damaged, resume, resumes
 from tests.end_to_end.ledger import Truth, dollars, truth
-from tests.end_to_end.stack import Row, Stack
+from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import draft, submit
 
 SERVER_ERROR = {"status": 500, "retry_after_ms": 5}
@@ -40,10 +41,10 @@ def stack(system: Stack, standin: StandIn) -> Stack:
 
 def test_no_candidates(stack: Stack) -> None:
     """An analysis of nothing fails with a clear message and costs what its intake cost."""
-    before = stack.user()
+    before = stack.sql.user()
     ended = submit(stack.client(), [])
     stack.settle()
-    row, run = stack.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
+    row, run = stack.sql.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
 
     assert ended.status["state"] == "failed"
     assert ended.status["message"].startswith("There is no résumé to analyse.")
@@ -60,12 +61,12 @@ def test_no_candidates(stack: Stack) -> None:
 
 def test_corrupt_file_fails_alone(stack: Stack) -> None:
     """A file that cannot be read is one failed document of an analysis that goes on."""
-    before = stack.user()
+    before = stack.sql.user()
     good = resumes(3)
     ended = submit(stack.client(), [*(each.file for each in good), damaged()])
     stack.settle()
-    row, run = stack.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
-    files = stack.rows("SELECT * FROM candidate_files WHERE analysis_id = :id", id=ended.analysis)
+    row, run = stack.sql.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
+    files = stack.sql.files(ended.analysis)
 
     assert ended.status["state"] == "completed"
     assert (run["status"], row["status"]) == ("partial_failure", "partial_failure")
@@ -92,13 +93,13 @@ def test_duplicates_are_counted_in_intake(stack: Stack) -> None:
     answers = client.upload_resumes(number, [("Vandersloot again.docx", first.data), resume(3).file])
     analysis = client.start(number)["analysis"]
     stack.settle()
-    runs = stack.runs(analysis)
+    runs = stack.sql.runs(analysis)
 
     assert [answer["outcome"] for answer in answers] == ["duplicate", "stored"]
     assert sum(run["n_duplicates"] for run in runs) == 1
     assert {run["status"] for run in runs} == {"completed"}
     assert _analysis_run(stack, analysis)["n_documents"] == 2
-    assert _bands(stack.analysis(analysis)) == 2
+    assert _bands(stack.sql.analysis(analysis)) == 2
     names = [line for line in stack.standin.ledger()["attempts"] if line["task"] == "name"]
     assert len(names) == 2
     assert _figures(stack, analysis) == _expected(stack)
@@ -110,20 +111,22 @@ def test_file_in_another_draft_is_matched_too(stack: Stack) -> None:
     analyses = [submit(client, [resume(4, "pdf").file]).analysis for _ in range(2)]
     stack.settle()
     sizes = [
-        stack.value("SELECT resume_file_size_bytes FROM candidate_files WHERE analysis_id = :id", id=analysis)
+        stack.sql.value(
+            "SELECT resume_file_size_bytes FROM candidate_files WHERE analysis_id = :id", id=analysis
+        )
         for analysis in analyses
     ]
 
-    assert sizes == [len(resume(4, "pdf").data)] * 2
+    assert sizes == [[len(resume(4, "pdf").data)]] * 2
 
 
 def test_ranking_without_answers(stack: Stack) -> None:
     """An analysis in which no rating could be had is never completed; made-up scores are in no band."""
     stack.standin.faults([{"match": {"task": "rank"}, **SERVER_ERROR}])
-    before = stack.user()
+    before = stack.sql.user()
     ended = submit(stack.client(), [each.file for each in resumes(2)])
     stack.settle()
-    row, run = stack.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
+    row, run = stack.sql.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
     counters = {each["name"]: each["value"] for each in _counters(stack, run)}
     expected = _truth(stack)
 
@@ -146,7 +149,7 @@ def test_some_ratings_without_answers(stack: Stack) -> None:
     stack.standin.faults([{"match": {"task": "rank", "contains": "Reference 3"}, **SERVER_ERROR}])
     ended = submit(stack.client(), [resume(1).file, resume(2).file, lost.file])
     stack.settle()
-    row, run = stack.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
+    row, run = stack.sql.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
     real = [
         Decimal(str(candidate["overall"]))
         for candidate in json.loads(row["coverage_data"])["candidates"]
@@ -167,7 +170,7 @@ def test_unusable_answers_are_paid(stack: Stack) -> None:
     stack.standin.faults([{"match": {"task": "rank"}, "bad_json": True, "first_total": 1}])
     ended = submit(stack.client(), [each.file for each in resumes(3)])
     stack.settle()
-    row = stack.analysis(ended.analysis)
+    row = stack.sql.analysis(ended.analysis)
 
     assert row["status"] == "partial_failure"
     assert row["error_count"] == 1
@@ -185,17 +188,17 @@ def test_usage_left_out(stack: Stack) -> None:
 
     assert run["usage_missing"] == 1
     assert not run["cost_complete"]
-    assert sum(each["cost_pico"] for each in stack.runs(ended.analysis)) == told.cost_pico
-    assert sum(each["api_calls"] for each in stack.runs(ended.analysis)) == told.calls + 1
+    assert sum(each["cost_pico"] for each in stack.sql.runs(ended.analysis)) == told.cost_pico
+    assert sum(each["api_calls"] for each in stack.sql.runs(ended.analysis)) == told.calls + 1
 
 
 def test_whole_analysis_fails(stack: Stack) -> None:
     """An analysis that cannot go on stands as failed with the type of its error, never with a message."""
     stack.standin.faults([{"match": {"path": "/embeddings"}, **SERVER_ERROR}])
-    before = stack.user()
+    before = stack.sql.user()
     ended = submit(stack.client(), [each.file for each in resumes(2)])
     stack.settle()
-    row, run = stack.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
+    row, run = stack.sql.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
 
     assert ended.status["state"] == "failed"
     assert run["status"] == row["status"] == "failed"
@@ -220,8 +223,8 @@ def test_failure_in_worker(stack: Stack) -> None:
     stack.settle()
 
     assert (failed.status["state"], completed.status["state"]) == ("failed", "completed")
-    assert stack.analysis(failed.analysis)["status"] == "failed"
-    assert stack.analysis(completed.analysis)["status"] == "completed"
+    assert stack.sql.analysis(failed.analysis)["status"] == "failed"
+    assert stack.sql.analysis(completed.analysis)["status"] == "completed"
 
 
 def test_insight_unlocked_later(stack: Stack) -> None:
@@ -229,13 +232,13 @@ def test_insight_unlocked_later(stack: Stack) -> None:
     client = stack.client()
     ended = submit(client, [resume(number).file for number in range(1, 6)])
     stack.settle()
-    earlier = stack.analysis(ended.analysis)
+    earlier = stack.sql.analysis(ended.analysis)
     known = len(stack.standin.ledger()["attempts"])
     locked = next(each for each in client.result(ended.analysis)["candidates"] if each["insight"] is None)
     insight = client.unlock_insight(ended.analysis, locked["id"])
     stack.settle()
-    later, added = stack.analysis(ended.analysis), truth(stack.standin.ledger(since=known)["attempts"])
-    runs = stack.runs(ended.analysis, kind="late")
+    later, added = stack.sql.analysis(ended.analysis), truth(stack.standin.ledger(since=known)["attempts"])
+    runs = stack.sql.runs(ended.analysis, kind="late")
 
     assert insight["summary"]
     assert [run["status"] for run in runs] == ["completed"]
@@ -256,18 +259,18 @@ def test_draft_analysed_twice(stack: Stack) -> None:
     first, second = (client.start(number)["analysis"] for _ in range(2))
     stack.settle()
 
-    assert Counter(run["kind"] for run in stack.runs(first)) == {"intake": 2, "analysis": 1}
-    assert Counter(run["kind"] for run in stack.runs(second)) == {"analysis": 1}
-    assert sum(run["cost_pico"] for run in stack.runs()[-4:]) == _truth(stack).cost_pico
+    assert Counter(run["kind"] for run in stack.sql.runs(first)) == {"intake": 2, "analysis": 1}
+    assert Counter(run["kind"] for run in stack.sql.runs(second)) == {"analysis": 1}
+    assert sum(run["cost_pico"] for run in stack.sql.runs()[-4:]) == _truth(stack).cost_pico
 
 
 def test_draft_never_analysed(stack: Stack) -> None:
     """What was spent on a draft that leads to nothing stands with its user all the same."""
-    before = stack.user()
+    before = stack.sql.user()
     draft(stack.client(), [resume(1).file])
     stack.settle()
 
-    runs = stack.runs(kind="intake")[-2:]
+    runs = stack.sql.runs(kind="intake")[-2:]
     assert [run["analysis_ref"] for run in runs] == [None, None]
     assert sum(run["cost_pico"] for run in runs) == _truth(stack).cost_pico > 0
     _check_user(stack, before, jobs=0, candidates=0)
@@ -278,30 +281,30 @@ def test_deleted_analysis(stack: Stack) -> None:
     client = stack.client()
     deleted = submit(client, [each.file for each in resumes(2)])
     stack.settle()
-    before = stack.user()
+    before = stack.sql.user()
     client.delete([deleted.analysis])
     known = len(stack.standin.ledger()["attempts"])
     another = submit(client, [resume(7).file])
     stack.settle()
-    row, expected = stack.analysis(another.analysis), truth(stack.standin.ledger(since=known)["attempts"])
+    row, expected = stack.sql.analysis(another.analysis), truth(stack.standin.ledger(since=known)["attempts"])
 
     assert another.analysis == deleted.analysis  # SQLite gives the id of the last row again
     assert row["api_calls_made"] == expected.calls
     assert Decimal(str(row["total_api_cost"])) == dollars(expected.cost_pico)
     assert _bands(row) == 1
-    assert stack.user()["total_jobs_run"] == before["total_jobs_run"] + 1
-    spent = Decimal(str(stack.user()["total_api_spend"])) - Decimal(str(before["total_api_spend"]))
+    assert stack.sql.user()["total_jobs_run"] == before["total_jobs_run"] + 1
+    spent = Decimal(str(stack.sql.user()["total_api_spend"])) - Decimal(str(before["total_api_spend"]))
     assert spent.quantize(Decimal("1e-12")) == dollars(expected.cost_pico)
 
 
 def _analysis_run(stack: Stack, analysis: int) -> Row:
-    runs = stack.runs(analysis, kind="analysis")
+    runs = stack.sql.runs(analysis, kind="analysis")
     assert len(runs) == 1
     return runs[0]
 
 
 def _counters(stack: Stack, run: Row) -> list[Row]:
-    return stack.rows("SELECT * FROM telemetry_counters WHERE run_id = :id", id=run["run_id"])
+    return stack.sql.rows("SELECT * FROM telemetry_counters WHERE run_id = :id", id=run["run_id"])
 
 
 def _bands(row: Row) -> int:
@@ -327,7 +330,7 @@ def _expected(stack: Stack) -> tuple[object, ...]:
 
 def _figures(stack: Stack, analysis: int) -> tuple[object, ...]:
     """What the row of an analysis says, and what it does not say, its runs."""
-    row, runs = stack.analysis(analysis), stack.runs(analysis)
+    row, runs = stack.sql.analysis(analysis), stack.sql.runs(analysis)
     pico = round(Decimal(str(row["total_api_cost"])) * 10**12)
     assert pico == sum(run["cost_pico"] for run in runs)
     return (
@@ -342,7 +345,7 @@ def _figures(stack: Stack, analysis: int) -> tuple[object, ...]:
 
 def _check_user(stack: Stack, before: Row, *, jobs: int, candidates: int) -> None:
     """The user's row grew by exactly this, and by what the ledger holds."""
-    after = stack.user()
+    after = stack.sql.user()
     spent = Decimal(str(after["total_api_spend"])) - Decimal(str(before["total_api_spend"] or 0))
     total = (before["total_candidates_analyzed"] or 0) + candidates
     number = (before["total_jobs_run"] or 0) + jobs

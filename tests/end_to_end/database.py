@@ -1,0 +1,74 @@
+"""What the database says, in plain SQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from examples.screener.auth import USER_EMAIL
+
+Row = dict[str, Any]
+
+UNDELIVERED = "SELECT COUNT(*) FROM telemetry_runs WHERE status = 'running'"
+UNPROJECTED = """
+    SELECT COUNT(*) FROM telemetry_runs
+    WHERE analysis_ref IS NOT NULL AND NOT analysis_gone AND projected_version < version
+"""
+
+
+class Database:
+    """A database that is read with a connection for each question."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = sa.create_engine(url, poolclass=sa.NullPool)
+
+    def rows(self, query: str, **values: object) -> list[Row]:
+        """The rows a query finds."""
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
+
+    def row(self, query: str, **values: object) -> Row:
+        """The one row a query finds."""
+        rows = self.rows(query, **values)
+        assert len(rows) == 1, f"{len(rows)} rows: {query} {values}"
+        return rows[0]
+
+    def value(self, query: str, **values: object) -> Any:
+        """The one value of the one row a query finds."""
+        return next(iter(self.row(query, **values).values()))
+
+    def runs(self, analysis: int | None = None, **values: str) -> list[Row]:
+        """Rows of telemetry_runs, in the order of their start."""
+        known = {"analysis_ref": analysis, **values} if analysis is not None else values
+        where = " AND ".join(f"{name} = :{name}" for name in known) or "1 = 1"
+        return self.rows(f"SELECT * FROM telemetry_runs WHERE {where} ORDER BY started_at, run_id", **known)
+
+    def analysis(self, analysis: int) -> Row:
+        """The row of an analysis."""
+        return self.row("SELECT * FROM analyses WHERE id = :id", id=analysis)
+
+    def files(self, analysis: int) -> list[Row]:
+        """The rows of the files of an analysis."""
+        query = "SELECT * FROM candidate_files WHERE analysis_id = :id ORDER BY id"
+        return self.rows(query, id=analysis)
+
+    def user(self) -> Row:
+        """The row of the user who signs in."""
+        return self.row("SELECT * FROM users WHERE email = :email", email=USER_EMAIL)
+
+    def is_delivered(self) -> bool:
+        """Whether every run that is known has ended."""
+        return not self.value(UNDELIVERED)
+
+    def is_projected(self) -> bool:
+        """Whether the rows of the host show all runs in their newest state."""
+        return not self.value(UNPROJECTED) and self._is_user_current()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _is_user_current(self) -> bool:
+        user = self.user()
+        spent = self.value("SELECT SUM(cost_pico) FROM telemetry_runs WHERE user_ref = :id", id=user["id"])
+        return spent is None or round((user["total_api_spend"] or 0) * 10**12) == spent

@@ -1,0 +1,24 @@
+"""What waits for the database, of living and of dead processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from exporters.snapshot import Snapshot
+
+
+def waiting(spool: Path) -> list[Path]:
+    """The files of snapshots that no database has taken."""
+    return [path for path in spool.glob("*/*/*.json") if not path.name.startswith(".")]
+
+
+def snapshots(spool: Path) -> list[Snapshot]:
+    """What those say; one that was delivered meanwhile is left out."""
+    return [Snapshot.from_json(text) for path in waiting(spool) if (text := _text_of(path))]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""

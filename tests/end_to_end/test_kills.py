@@ -1,0 +1,224 @@
+"""What a process that is ended in the middle of an analysis had spent stands in SQL, exactly."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from examples.screener.standin.client import StandIn
+from tests.end_to_end.conftest import NewDatabase
+from tests.end_to_end.database import Row
+from tests.end_to_end.documents import resume
+from tests.end_to_end.ledger import Line, Truth, dollars, truth
+from tests.end_to_end.spool import snapshots
+from tests.end_to_end.stack import Stack, wait_until
+from tests.end_to_end.submission import draft
+
+CRITERIA = 4
+CUT = (2, 5)
+"""Numbers of the résumés whose ratings never come."""
+RESUMES = range(1, 7)
+QUICK = 1 + CRITERIA * (len(RESUMES) - len(CUT))
+"""Calls of the analysis that are answered: one embedding, and the other ratings."""
+HANGING = [
+    {"match": {"task": "rank", "contains": f"Reference {number}\n"}, "delay_ms": 20_000} for number in CUT
+]
+EVERYTHING_TO_WORKER = {"SCREENER_REQUEST_LIMIT": "0", "SCREENER_CONCURRENCY": "32"}
+CHECKPOINTS = {"TELEMETRY_CHECKPOINT_SECONDS": "0.2"}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def system(
+    request: pytest.FixtureRequest,
+    new_database: NewDatabase,
+    shared_standin: StandIn,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    """App and worker; everything goes to the worker, which saves a checkpoint five times a second."""
+    folder, settings = tmp_path_factory.mktemp("kills"), {**EVERYTHING_TO_WORKER, **CHECKPOINTS}
+    with Stack(folder, new_database(request.param), shared_standin, **settings) as stack:
+        stack.web()
+        stack.worker()
+        yield stack
+
+
+@pytest.fixture
+def stack(system: Stack, standin: StandIn) -> Stack:
+    """The system, with an empty ledger and a service that works."""
+    return system
+
+
+def test_killed_worker(stack: Stack) -> None:
+    """Kill -9: once a worker runs again, the run is interrupted, with all that the last checkpoint knew."""
+    stack.standin.faults(HANGING)
+    client = stack.client()
+    analysis = client.start(draft(client, [resume(number).file for number in RESUMES]))["analysis"]
+    wait_until("a checkpoint with all that was answered", lambda: _calls(stack, analysis) == QUICK)
+    killed, web = stack.processes["worker"], stack.processes["web"]
+    killed.kill()
+    before = _run(stack, analysis)
+    lines = stack.standin.ledger()["attempts"]
+
+    assert before["status"] == "running"
+    assert stack.sql.analysis(analysis)["status"] is None
+
+    stack.standin.faults([])
+    stack.worker()
+    stack.settle()
+    run, row, answered = _run(stack, analysis), stack.sql.analysis(analysis), truth(_answered(lines))
+
+    assert (run["status"], row["status"]) == ("interrupted", "interrupted")
+    assert (run["api_calls"], run["unfinished"]) == (QUICK, CRITERIA * len(CUT))
+    assert not run["cost_complete"]
+    assert _sums(stack.sql.runs(analysis)) == _expected(answered)
+    assert row["api_calls_made"] == answered.calls
+    assert dollars(answered.cost_pico) == dollars(round(float(row["total_api_cost"]) * 10**12))
+    assert row["candidates_above_70_percent"] in (None, 0)
+    assert client.wait(analysis)["state"] == "failed"
+    assert web.is_running
+    assert len(list(stack.spool.glob("*/*/lock"))) == 3  # what the dead process left is gone
+
+    again = client.start(draft(client, [resume(1).file]))["analysis"]
+    assert client.wait(again)["state"] == "completed"
+    stack.settle()
+    everything = stack.standin.ledger()["attempts"]
+
+    assert _run(stack, analysis) == run
+    assert _sums(stack.sql.runs(analysis) + stack.sql.runs(again)) == _expected(truth(_answered(everything)))
+
+
+def test_killed_in_full_flow(stack: Stack) -> None:
+    """Killed at any moment, a run has at least what a checkpoint had, never more than was billed."""
+    stack.standin.faults([{"match": {"task": "rank"}, "delay_ms": 40}])
+    client = stack.client()
+    numbers = range(1, 25)
+    analysis = client.start(draft(client, [resume(number).file for number in numbers]))["analysis"]
+    wait_until("some ratings in the database", lambda: _calls(stack, analysis) > 20)
+    stack.processes["worker"].kill()
+    known = _run(stack, analysis)
+    left = [each for each in snapshots(stack.spool) if each.run_id == known["run_id"]]
+    in_spool = sum(usage.cost_pico for each in left for usage in each.usage.values())
+    billed = truth(stack.standin.ledger()["attempts"])
+    stack.worker()
+    stack.settle()
+    run = _run(stack, analysis)
+    total = _sums(stack.sql.runs(analysis))
+
+    assert known["status"] == "running"
+    assert len(left) == 1
+    assert run["status"] == "interrupted"
+    assert run["api_calls"] < 1 + CRITERIA * len(numbers)
+    assert run["cost_pico"] >= max(known["cost_pico"], in_spool) > 0
+    assert run["cost_pico"] == max(known["cost_pico"], in_spool)
+    assert total["cost_pico"] <= billed.cost_pico
+    assert total["api_calls"] <= billed.calls
+    assert total["api_calls"] + run["unfinished"] <= billed.calls
+
+
+def test_request_that_gunicorn_ends(new_database: NewDatabase, standin: StandIn, tmp_path: Path) -> None:
+    """A request over gunicorn's timeout is interrupted by SystemExit, and its run has its exact spend."""
+    with Stack(tmp_path, new_database("sqlite"), standin, SCREENER_CONCURRENCY="32") as stack:
+        # Loaded before the workers are forked, the app does not spend their time-out on starting.
+        stack.web(timeout=3, preload=True)
+        client = stack.client()
+        number = draft(client, [resume(number).file for number in RESUMES])
+        stack.standin.faults(HANGING)
+        with pytest.raises(requests.RequestException):
+            client.start(number)
+        stack.settle()
+        analysis = stack.sql.value("SELECT MAX(id) FROM analyses")
+        run, row = _run(stack, analysis), stack.sql.analysis(analysis)
+        lines = stack.standin.ledger()["attempts"]
+        answered, cut = truth(_answered(lines)), CRITERIA * len(CUT)
+
+        assert "WORKER TIMEOUT" in stack.processes["web"].text()
+        assert (run["status"], row["status"]) == ("interrupted", "interrupted")
+        assert run["usage_missing"] + run["unfinished"] == cut
+        assert not run["cost_complete"]
+        assert _sums(stack.sql.runs(analysis), "cost_pico", "input_tokens", "output_tokens") == {
+            "cost_pico": answered.cost_pico,
+            "input_tokens": answered.input_tokens,
+            "output_tokens": answered.output_tokens,
+        }
+        assert _sums(stack.sql.runs(analysis))["api_calls"] + run["unfinished"] == truth(lines).calls
+        assert 2_000_000 < run["duration_us"] < 10_000_000
+        assert row["error_count"] == 0
+
+
+def test_worker_terminated_twice(new_database: NewDatabase, standin: StandIn, tmp_path: Path) -> None:
+    """A worker that is told twice gives its job back; both attempts are runs, and the row is their sum."""
+    with Stack(tmp_path, new_database("sqlite"), standin, **EVERYTHING_TO_WORKER) as stack:
+        stack.web()
+        worker = stack.worker()
+        client = stack.client()
+        number = draft(client, [resume(number).file for number in RESUMES])
+        stack.standin.faults(HANGING)
+        analysis = client.start(number)["analysis"]
+        wait_until("the calls that hang", lambda: len(_cut(stack.standin)) == CRITERIA * len(CUT))
+        worker.signal(signal.SIGTERM)
+        with pytest.raises(TimeoutError):
+            client.wait(analysis, timeout=0.5)
+        assert worker.is_running
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+        assert client.status(analysis)["state"] == "queued"
+        stack.settle()
+
+        assert stack.sql.analysis(analysis)["status"] == "interrupted"
+
+        stack.standin.faults([])
+        stack.worker()
+        assert client.wait(analysis)["state"] == "completed"
+        stack.settle()
+        first, second = stack.sql.runs(analysis, kind="analysis")
+        row, lines = stack.sql.analysis(analysis), stack.standin.ledger()["attempts"]
+        answered = truth(_answered(lines))
+
+        assert (first["status"], second["status"]) == ("interrupted", "completed")
+        assert (first["cost_complete"], second["cost_complete"]) == (False, True)
+        assert first["usage_missing"] + first["unfinished"] == CRITERIA * len(CUT)
+        assert sum(run["cost_pico"] for run in stack.sql.runs(analysis)) == answered.cost_pico
+        assert row["status"] == "completed"
+        assert round(float(row["total_api_cost"]) * 10**12) == answered.cost_pico
+        assert row["total_tokens_used"] == answered.input_tokens + answered.output_tokens
+        assert row["api_calls_made"] + first["unfinished"] == truth(lines).calls
+        assert row["candidates_above_70_percent"] is not None
+        assert second["n_scored"] == len(RESUMES)
+
+
+def _answered(lines: list[Line]) -> list[Line]:
+    return [line for line in lines if line["delay_ms"] == 0]
+
+
+def _cut(standin: StandIn) -> list[Line]:
+    return [line for line in standin.ledger()["attempts"] if line["delay_ms"] > 0]
+
+
+def _run(stack: Stack, analysis: int) -> Row:
+    runs = stack.sql.runs(analysis, kind="analysis")
+    assert len(runs) == 1
+    return runs[0]
+
+
+def _calls(stack: Stack, analysis: int) -> int:
+    return sum(run["api_calls"] for run in stack.sql.runs(analysis, kind="analysis"))
+
+
+def _sums(runs: list[Row], *names: str) -> dict[str, int]:
+    names = names or ("api_calls", "attempts", "input_tokens", "output_tokens", "cached_tokens", "cost_pico")
+    return {name: sum(run[name] for run in runs) for name in names}
+
+
+def _expected(found: Truth) -> dict[str, int]:
+    return {
+        "api_calls": found.calls,
+        "attempts": found.attempts,
+        "input_tokens": found.input_tokens,
+        "output_tokens": found.output_tokens,
+        "cached_tokens": found.cached_tokens,
+        "cost_pico": found.cost_pico,
+    }

@@ -1,0 +1,186 @@
+"""What leaves the processes over OTLP: the same totals, one trace for each run, and no word of anybody's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+
+from examples.screener.client import ScreenerError
+from examples.screener.standin.client import StandIn
+from tests.end_to_end.collector import Collector, attributes
+from tests.end_to_end.conftest import NewDatabase
+from tests.end_to_end.database import Row
+from tests.end_to_end.documents import CANARIES, damaged, leaks, resumes
+from tests.end_to_end.ledger import Line, dollars, truth
+from tests.end_to_end.stack import Stack
+from tests.end_to_end.submission import submit
+
+QUERY = "Screener-Canary-Query"
+OPENAI_SCOPE = "opentelemetry.instrumentation.genai.openai"
+FAULTS: list[dict[str, Any]] = [
+    {"match": {"task": "rank", "contains": "ada.3@"}, "status": 500, "retry_after_ms": 5},
+    {"match": {"task": "rank", "contains": "ada.4@"}, "bad_json": True},
+    {"status": 429, "rate": 0.1, "retry_after_ms": 5},
+]
+OUR_TABLES = (
+    "telemetry_runs telemetry_fragments telemetry_stage_usage telemetry_counters telemetry_documents "
+    "document_warnings system_health_log"
+).split()
+OUR_COLUMNS = {
+    "analyses": "status, error_details, cost_breakdown",
+    "candidate_files": "resume_file_type, error_message",
+}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a session with failures of all kinds left behind."""
+
+    collector: Collector
+    runs: list[Row]
+    ledger: list[Line]
+    ours: str
+    """All text in our tables, and in our columns of the host's."""
+    hosts: str
+    """All text in the tables of the host."""
+    metrics: str
+    """What the listeners answered."""
+    spool: str
+    """What lay in the spool meanwhile."""
+
+
+@pytest.fixture(scope="module")
+def sent(
+    new_database: NewDatabase, shared_standin: StandIn, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sent]:
+    """Documents full of names, addresses and numbers, analysed in the request and in the worker."""
+    shared_standin.clear()
+    shared_standin.faults(FAULTS)
+    with Collector() as collector:
+        settings = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "SCREENER_APP_RETRIES": "1",
+            "SCREENER_REQUEST_LIMIT": "6",
+        }
+        folder = tmp_path_factory.mktemp("otlp")
+        with Stack(folder, new_database("sqlite"), shared_standin, **settings) as stack:
+            stack.web()
+            stack.worker()
+            spool = _use(stack)
+            stack.settle()
+            metrics = "".join(stack.metrics().texts)
+            stack.stop()
+            yield Sent(
+                collector,
+                stack.sql.runs(),
+                shared_standin.ledger()["attempts"],
+                _text(stack, dict.fromkeys(OUR_TABLES, "*") | OUR_COLUMNS),
+                _text(stack, dict.fromkeys(("draft_resumes", "drafts", "candidate_files", "users"), "*")),
+                metrics,
+                spool,
+            )
+
+
+def _use(stack: Stack) -> str:
+    """Submit documents, meet errors, and return what lay in the spool while an analysis was under way."""
+    client = stack.client()
+    small = submit(client, [*(each.file for each in resumes(4)), damaged()])
+    with pytest.raises(ScreenerError):
+        client.result(4711)
+    requests.get(f"{stack.url}/sign-in?next={QUERY}", headers={"User-Agent": f"{QUERY}/1.0"}, timeout=60)
+    locked = next(
+        each
+        for each in client.result(small.analysis)["candidates"]
+        if not each["insight"] and not each["error"]
+    )
+    client.unlock_insight(small.analysis, locked["id"])
+    submit(client, [each.file for each in resumes(8, start=21)])
+    return "".join(path.read_text(errors="replace") for path in stack.spool.rglob("*") if path.is_file())
+
+
+def _text(stack: Stack, tables: dict[str, str]) -> str:
+    return "\n".join(
+        str(list(row.values()))
+        for table, columns in tables.items()
+        for row in stack.sql.rows(f"SELECT {columns} FROM {table}")
+    )
+
+
+def test_metrics_equal_ledger(sent: Sent) -> None:
+    """Calls, attempts, tokens and cost of all processes together are those of the ledger."""
+    total, expected = sent.collector.total, truth(sent.ledger)
+
+    assert len(sent.collector.processes()) == 3
+    assert total("analysis.openai.operations") == expected.calls
+    assert total("analysis.openai.operations", outcome="error") == expected.errors > 0
+    assert total("analysis.openai.attempts") == expected.attempts
+    assert total("analysis.openai.attempts", status="429") == expected.rate_limit_hits > 0
+    assert total("analysis.openai.tokens", kind="input") == expected.input_tokens
+    assert total("analysis.openai.tokens", kind="output") == expected.output_tokens
+    assert total("analysis.openai.cost.usd") == dollars(expected.cost_pico)
+
+
+def test_metrics_equal_sql(sent: Sent) -> None:
+    """Runs and their cost are the same in the metrics and in SQL."""
+    assert sent.collector.total("analysis.runs") == len(sent.runs)
+    for (kind, status), count in Counter((run["kind"], run["status"]) for run in sent.runs).items():
+        assert sent.collector.total("analysis.runs", kind=kind, status=status) == count
+        assert sent.collector.total("analysis.run.duration", kind=kind, status=status) == count
+    cost = sum(run["cost_pico"] for run in sent.runs)
+    assert sent.collector.total("analysis.openai.cost.usd") == dollars(cost)
+
+
+def test_each_run_is_one_trace(sent: Sent) -> None:
+    """Each run is a trace of its own that SQL names, and all its calls are in it."""
+    spans = sent.collector.spans()
+    roots = {
+        attributes(span.attributes)["analysis.run.id"]: span.trace_id.hex()
+        for _, span in spans
+        if "analysis.run.id" in attributes(span.attributes)
+    }
+    calls = Counter(span.trace_id.hex() for scope, span in spans if scope == OPENAI_SCOPE)
+
+    assert roots == {run["run_id"]: run["trace_id"] for run in sent.runs}
+    assert len(set(roots.values())) == len(sent.runs)
+    assert {run["trace_id"]: run["api_calls"] for run in sent.runs if run["api_calls"]} == calls
+    assert all(run["trace_sampled"] for run in sent.runs)
+    assert {run["kind"] for run in sent.runs} == {"intake", "analysis", "late"}
+
+
+def test_spans_tell_attempts(sent: Sent) -> None:
+    """The spans of the calls tell the attempts that the client hides."""
+    calls = [attributes(span.attributes) for scope, span in sent.collector.spans() if scope == OPENAI_SCOPE]
+
+    assert sum(call["analysis.openai.attempts"] for call in calls) == len(sent.ledger)
+    assert (
+        sum(call["analysis.openai.rate_limit_hits"] for call in calls) == truth(sent.ledger).rate_limit_hits
+    )
+
+
+def test_canaries_are_in_the_documents(sent: Sent) -> None:
+    """The host's own tables are full of what must not leave it: the search finds what is there."""
+    assert set(leaks(sent.hosts)) == set(CANARIES) - {QUERY}
+
+
+def test_nothing_leaks_over_otlp(sent: Sent) -> None:
+    """No file name, address, name, text or query string is in anything that was sent."""
+    assert {path for path, _ in sent.collector.bodies} == {"/v1/traces", "/v1/metrics"}
+    assert leaks("".join(body.decode("utf-8", "replace") for _, body in sent.collector.bodies)) == []
+
+
+def test_nothing_leaks_into_tables(sent: Sent) -> None:
+    """Nor in our tables, or in the columns we added."""
+    assert "InternalServerError" in sent.ours
+    assert leaks(sent.ours) == []
+
+
+def test_nothing_leaks_into_metrics_and_spool(sent: Sent) -> None:
+    """Nor in what the listeners answer, or in the spool."""
+    assert "analysis_openai_tokens_total" in sent.metrics
+    assert leaks(sent.metrics) == []
+    assert leaks(sent.spool) == []

@@ -1,0 +1,168 @@
+"""The application gives the same answers whatever becomes of telemetry."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from examples.screener.standin.client import StandIn
+from tests.end_to_end.conftest import NewDatabase
+from tests.end_to_end.documents import leaks
+from tests.end_to_end.ledger import truth
+from tests.end_to_end.spool import snapshots, waiting
+from tests.end_to_end.stack import Stack
+from tests.end_to_end.transcript import FAULTS, SETTINGS, Transcript, play
+
+BLOCKED = str(Path(__file__).parent / "blocked")
+WITHOUT_SDK = "opentelemetry.sdk,opentelemetry.instrumentation,opentelemetry.exporter"
+API_ONLY = (
+    f"{WITHOUT_SDK},opentelemetry.proto,opentelemetry.semconv,opentelemetry.util.genai,opentelemetry.util.http,"
+    "exporters,alembic,genai_prices,prometheus_client,wrapt"
+)
+PATIENCE = 3.0
+"""Seconds that an analysis may take longer on a busy machine; less than any wait for a database."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session, and what the processes wrote meanwhile."""
+
+    transcript: Transcript
+    web_log: str
+    worker_log: str
+
+    def complaints(self) -> list[str]:
+        """Lines of the web processes about telemetry."""
+        return [line for line in self.web_log.splitlines() if re.search("telemetry", line, re.IGNORECASE)]
+
+
+@pytest.fixture(scope="module")
+def expected(
+    new_database: NewDatabase, shared_standin: StandIn, tmp_path_factory: pytest.TempPathFactory
+) -> Transcript:
+    """The session with telemetry at work."""
+    folder = tmp_path_factory.mktemp("on")
+    session = _session(folder, new_database("sqlite"), shared_standin, {})
+
+    assert session.complaints() == []
+    return session.transcript
+
+
+def test_session_is_interesting(expected: Transcript) -> None:
+    """The session has successes and failures of every kind, so that there is something to compare."""
+    statuses = {status for _, _, status, _ in expected.answers}
+    coverage = "".join(row["coverage_data"] or "" for row in expected.tables["analyses"])
+
+    assert {200, 201, 202, 400, 404, 502} <= statuses
+    assert '"fallback": true' in coverage and '"fallback": false' in coverage
+    assert [job["state"] for job in expected.tables["jobs"]] == ["completed", "completed", "failed"]
+    assert {payment["kind"] for payment in expected.tables["payments"]} == {"charge", "refund"}
+    assert sum(job["retries"] for job in expected.tables["jobs"]) > 0
+    assert len(expected.tables["candidate_files"]) == 4 + 5
+
+
+def test_off(
+    expected: Transcript, new_database: NewDatabase, shared_standin: StandIn, tmp_path: Path
+) -> None:
+    """TELEMETRY_ENABLED=false: the same answers, nothing recorded, nothing said."""
+    database = new_database("sqlite")
+    session = _session(tmp_path, database, shared_standin, {"TELEMETRY_ENABLED": "false"})
+
+    _compare(session.transcript, expected)
+    assert session.complaints() == []
+    assert not (tmp_path / "spool").exists()
+
+
+@pytest.mark.parametrize("blocked", [WITHOUT_SDK, API_ONLY], ids=["without the SDK", "API only"])
+def test_not_installed(
+    blocked: str, expected: Transcript, new_database: NewDatabase, shared_standin: StandIn, tmp_path: Path
+) -> None:
+    """Without the SDK and all that needs it: the same answers, and one line that says why nothing is kept."""
+    settings = {"PYTHONPATH": BLOCKED, "BLOCKED_IMPORTS": blocked}
+    session = _session(tmp_path, new_database("sqlite"), shared_standin, settings)
+
+    _compare(session.transcript, expected)
+    assert len(session.complaints()) == 1
+    assert session.complaints()[0].endswith("install analysis-telemetry[sdk]")
+
+
+def test_wrong_setting(
+    expected: Transcript, new_database: NewDatabase, shared_standin: StandIn, tmp_path: Path
+) -> None:
+    """A setting that cannot be used: the same answers, and one line that names it and the way out."""
+    settings = {"TELEMETRY_METRICS_PORT": "abc"}
+    session = _session(tmp_path, new_database("sqlite"), shared_standin, settings)
+
+    _compare(session.transcript, expected)
+    assert session.complaints() == ["telemetry is off: TELEMETRY_METRICS_PORT='abc' must be a whole number"]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port at which somebody takes connections and never says a word."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize("kind", ["closed_port", "silent_port"])
+def test_unreachable_database(
+    kind: str,
+    request: pytest.FixtureRequest,
+    expected: Transcript,
+    new_database: NewDatabase,
+    shared_standin: StandIn,
+    tmp_path: Path,
+) -> None:
+    """The writer's database is away: the same answers as quickly, and everything waits in the spool."""
+    port = request.getfixturevalue(kind)
+    settings = {
+        "TELEMETRY_DATABASE_URL": f"postgresql+psycopg2://somebody:secret@127.0.0.1:{port}/nowhere",
+        "TELEMETRY_SHUTDOWN_SECONDS": "0.5",
+    }
+    session = _session(tmp_path, new_database("sqlite"), shared_standin, settings)
+    left = snapshots(tmp_path / "spool")
+
+    _compare(session.transcript, expected)
+    assert session.transcript.analysis_seconds < expected.analysis_seconds + PATIENCE
+    assert all(snapshot.is_closed for snapshot in left)
+    found = truth(shared_standin.ledger()["attempts"])
+    usage = [sums for snapshot in left for sums in snapshot.usage.values()]
+    assert sum(sums.calls for sums in usage) == found.calls
+    assert sum(sums.attempts for sums in usage) == found.attempts
+    assert sum(sums.cost_pico for sums in usage) == found.cost_pico
+    assert not [leak for path in waiting(tmp_path / "spool") for leak in leaks(path.read_text())]
+    assert all("cannot write to its database" in line for line in session.complaints())
+    assert session.complaints() or kind == "silent_port"  # where it takes a while to find out
+    assert "secret" not in session.web_log + session.worker_log
+
+
+def _session(folder: Path, database: str, standin: StandIn, settings: dict[str, str]) -> Session:
+    """Play the session with one web process and the worker, until both have ended in good order."""
+    standin.clear()
+    standin.faults(FAULTS)
+    with Stack(folder, database, standin, **SETTINGS, **settings) as stack:
+        stack.web(workers=1)
+        stack.worker()
+        transcript = play(stack)
+        stack.stop()
+        return Session(transcript, *(stack.processes[name].text() for name in ("web", "worker")))
+
+
+def _compare(found: Transcript, expected: Transcript) -> None:
+    assert found.answers == expected.answers
+    assert found.tables == expected.tables

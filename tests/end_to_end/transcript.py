@@ -1,0 +1,103 @@
+"""What a user sees of the screener in one long session, and what it leaves in the tables of the host."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pytest
+import requests
+
+from examples.screener.client import ScreenerClient, ScreenerError
+from examples.screener.models import Base
+from tests.end_to_end.database import Database, Row
+from tests.end_to_end.documents import damaged, resume, resumes
+from tests.end_to_end.stack import Stack
+from tests.end_to_end.submission import draft
+
+FAULTS: list[dict[str, Any]] = [
+    {"match": {"task": "rank", "contains": "ada.3@"}, "status": 500, "retry_after_ms": 5},
+    {"match": {"task": "insights", "contains": "ada.2@"}, "bad_json": True},
+    {"status": 429, "rate": 0.1, "retry_after_ms": 5},
+]
+"""The session meets failures of every kind."""
+SETTINGS = {"SCREENER_APP_RETRIES": "1", "SCREENER_INSIGHTS": "1", "SCREENER_REQUEST_LIMIT": "4"}
+OF_THE_MOMENT = {"owner", "processing_duration_seconds", "password_hash"}
+"""Columns that differ between any two sessions."""
+
+
+@dataclass
+class Transcript:
+    """Everything that must not depend on telemetry."""
+
+    answers: list[tuple[str, str, int, Any]] = field(default_factory=list)
+    """Method, path, status and JSON of each request but those that watch a job."""
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+    """The columns of the host, without times."""
+    analysis_seconds: float = 0.0
+    """How long the analysis within a request took."""
+
+    def note(self, answer: requests.Response, *_: Any, **__: Any) -> None:
+        path = requests.utils.urlparse(answer.url).path  # type: ignore[attr-defined]
+        if path.endswith("/status"):
+            return
+        is_json = "json" in answer.headers.get("Content-Type", "")
+        self.answers.append(
+            (answer.request.method or "", path, answer.status_code, answer.json() if is_json else None)
+        )
+
+
+def play(stack: Stack) -> Transcript:
+    """Use the screener in every way a user can, and note what it answers."""
+    transcript, client = Transcript(), stack.client()
+    client._session.hooks["response"].append(transcript.note)
+    small = draft(client, [*(each.file for each in resumes(3)), damaged(), ("again.txt", resume(2).data)])
+    started = time.perf_counter()
+    analysis = client.start(small)["analysis"]
+    transcript.analysis_seconds = time.perf_counter() - started
+    _unlock(client, analysis)
+    large = client.start(draft(client, [each.file for each in resumes(5, start=11)]))["analysis"]
+    assert client.wait(large, timeout=100)["state"] == "completed"
+    client.result(large)
+    client.start(draft(client, []))
+    with pytest.raises(ScreenerError):
+        client.start(client.create_draft("No job description"))
+    with pytest.raises(ScreenerError):
+        client.result(4711)
+    client.delete([client.start(draft(client, [resume(6).file]))["analysis"]])
+    transcript.tables = {name: _rows(stack.sql, name) for name in sorted(Base.metadata.tables)}
+    return transcript
+
+
+def _unlock(client: ScreenerClient, analysis: int) -> None:
+    """Ask for every insight; one of them cannot be had."""
+    for candidate in client.result(analysis)["candidates"]:
+        with suppress(ScreenerError):
+            client.unlock_insight(analysis, candidate["id"])
+    client.result(analysis)
+
+
+def _rows(database: Database, table: str) -> list[Row]:
+    names = [
+        column.name
+        for column in Base.metadata.tables[table].columns
+        if column.type.python_type is not datetime and column.name not in OF_THE_MOMENT
+    ]
+    return [_comparable(row) for row in database.rows(f"SELECT {', '.join(names)} FROM {table} ORDER BY id")]
+
+
+def _comparable(row: Row) -> Row:
+    return {
+        name: hashlib.sha256(value).hexdigest() if isinstance(value, bytes | memoryview) else value
+        for name, value in row.items()
+    }
+
+
+def as_text(transcript: Transcript) -> str:
+    """All of it as one text."""
+    return json.dumps([transcript.answers, transcript.tables], default=str, ensure_ascii=False)
