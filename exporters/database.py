@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NotSupportedError
 from sqlalchemy.pool import NullPool
 
 from telemetry import conventions as c
@@ -36,9 +36,19 @@ def create_engine(url: str) -> Engine:
     """Return an engine of the writer's own: one connection, nothing shared with the host's.
 
     Raises:
-        ValueError: for a database that only its own process can see.
+        ValueError: for a URL that is none, or of a database that cannot keep rollups.
+        ImportError: when its driver is not installed.
     """
-    target = sa.make_url(url)
+    try:
+        target = sa.make_url(url)
+    except ArgumentError:
+        raise ValueError(
+            "TELEMETRY_DATABASE_URL is no SQLAlchemy URL (dialect://user@host/database)"
+        ) from None
+    if target.get_backend_name() not in ("postgresql", "sqlite"):
+        raise ValueError(
+            f"TELEMETRY_DATABASE_URL names {target.get_backend_name()}: rollups need PostgreSQL or SQLite"
+        )
     if target.get_backend_name() == "sqlite" and target.database in (None, "", ":memory:"):
         raise ValueError("an in-memory SQLite database exists only in the host's own connection; use a file")
     options: dict[str, Any] = {"poolclass": NullPool}

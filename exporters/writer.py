@@ -54,7 +54,13 @@ class Writer:
     """Moves what the recorder has to the spool, and what the spool has to the database."""
 
     def __init__(self, settings: Settings, recorder: RunRecorder, spool: Spool, metrics: Metrics) -> None:
-        """Prepare; nothing runs before :meth:`wake`."""
+        """Prepare; nothing runs before :meth:`wake`.
+
+        Raises:
+            ValueError: when TELEMETRY_DATABASE_URL cannot be used.
+            ImportError: when the driver it names is not installed.
+        """
+        create_engine(settings.database_url).dispose()
         self._settings = settings
         self._recorder = recorder
         self._spool = spool
@@ -133,10 +139,15 @@ class Writer:
     def _run(self) -> None:
         with suppressed():
             while not self._stopping:
-                with guarded("writer"):
-                    self._tick()
+                self._try_tick()
                 self._woken.wait(self._pause())
                 self._woken.clear()
+
+    def _try_tick(self) -> None:
+        with guarded("writer"):
+            self._tick()
+            return
+        self._outage.wait()  # whatever it was, it is not tried again at once
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -198,6 +209,10 @@ class Writer:
             self._failed("rollup", error)
             self._outage.wait()
             return False
+        except (TypeError, ValueError, ArithmeticError) as error:
+            self._failed("rollup", error)
+            park(snapshot, type(error).__name__)
+            return True
         self._outage = _Retry()
         delivered(snapshot)
         self._plan(result, bool(claimed))
@@ -278,8 +293,12 @@ class Writer:
         self._recovered = True
 
     def _take_over(self, dead: Recovered) -> bool:
+        def park(snapshot: Snapshot, reason: str) -> None:
+            self._spool.park(snapshot, reason)
+            dead.delivered(snapshot)
+
         for snapshot in dead.snapshots():
-            if not self._deliver(snapshot, dead.delivered, self._spool.park):
+            if not self._deliver(snapshot, dead.delivered, park):
                 return False
         try:
             for result in sql.interrupt_process(self._connect(), dead.process_id, self._metrics.totals):

@@ -1,0 +1,511 @@
+"""The writer: whatever the database does, the host goes on, and every run arrives in the end."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import telemetry
+from exporters import migrate
+from exporters.pipeline import Pipeline
+from telemetry._guard import internal_errors
+from telemetry.conventions import EVENTS, WRITER_FAILURES
+from telemetry.settings import Settings
+from telemetry.testing import recording
+from tests.exporters.makers import CREATED, Fragment, Host, call, until
+from tests.exporters.test_spool import files, give, kill, leave_behind, other_process
+from tests.postgres import TemporaryPostgres
+
+ROOT = Path(__file__).parents[2]
+Record = Callable[..., Pipeline]
+
+
+@pytest.fixture
+def spool_dir(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def record(spool_dir: Path) -> Iterator[Record]:
+    """Starts to record to a database, with checkpoints that do not let a test wait."""
+    with ExitStack() as stack:
+
+        def start(url: str, provider: TracerProvider | None = None, **settings: Any) -> Pipeline:
+            chosen = {
+                "database_url": url,
+                "spool_dir": spool_dir,
+                "hmac_key": "secret",
+                "checkpoint_seconds": 0.1,
+                "shutdown_seconds": 0.2,
+            }
+            pipeline: Pipeline = stack.enter_context(recording(Settings(**{**chosen, **settings}), provider))
+            return pipeline
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def fragile() -> Iterator[TemporaryPostgres]:
+    """A server that these tests stop and start."""
+    with TemporaryPostgres() as server:
+        yield server
+
+
+def statuses(host: Host) -> list[str]:
+    return [row["status"] for row in host.rows("telemetry_runs")]
+
+
+def writer_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "telemetry-writer"]
+
+
+def test_a_run_reaches_the_database_and_the_hosts_rows(host: Host, record: Record, spool_dir: Path) -> None:
+    """From the end of a run to the rows of the host's, without anybody asking."""
+    host.add_user()
+    host.add_analysis()
+    host.add_file(1, "cv.pdf")
+    record(host.url)
+    with telemetry.run("analysis", user_id=1) as run, telemetry.document("cv.pdf", characters=9) as document:
+        document.score(0.8)
+        run.link(1)
+
+    until(lambda: host.row("users")["total_jobs_run"] == 1)
+    assert statuses(host) == ["completed"]
+    assert host.row("analyses")["status"] == "completed"
+    assert host.row("candidate_files")["resume_character_count"] == 9
+    until(lambda: files(spool_dir) == [])
+
+
+def test_an_open_run_is_saved_while_it_goes_on(sqlite_host: Host, record: Record) -> None:
+    """What an open run has done so far is in the database before its end."""
+    record(sqlite_host.url)
+    with telemetry.run("intake"):
+        telemetry.count("app_retries", 3)
+        until(lambda: [row["value"] for row in sqlite_host.rows("telemetry_counters")] == [3])
+        assert statuses(sqlite_host) == ["running"]
+
+
+def test_an_open_run_says_that_it_is_alive(sqlite_host: Host, record: Record) -> None:
+    """A run in which nothing happens for long still shows that its process lives."""
+    record(sqlite_host.url, heartbeat_seconds=0.1)
+    with telemetry.run("intake"):
+        until(lambda: any(row["seq"] >= 4 for row in sqlite_host.rows("telemetry_fragments")))
+
+
+def test_the_writer_is_not_traced(sqlite_host: Host, record: Record) -> None:
+    """Our own database work makes no spans in the traces of the host."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    pipeline = record(sqlite_host.url, provider)
+    with telemetry.run("intake"):
+        pass
+    assert pipeline.shutdown(10)
+
+    assert [span.name for span in exporter.get_finished_spans()] == ["intake"]
+
+
+# The database is away
+
+
+def test_a_database_that_is_down_does_not_stop_the_host(fragile: TemporaryPostgres, record: Record) -> None:
+    """A run ends at once while the database is down, and is delivered when it is up again."""
+    url = fragile.create_database()
+    migrate.upgrade(url, with_base_tables=True)
+    fragile.stop()
+    try:
+        pipeline = record(url)
+        started = time.monotonic()
+        for _ in range(3):
+            with telemetry.run("intake"):
+                telemetry.count("app_retries")
+        assert time.monotonic() - started < 0.5
+        until(lambda: failures(pipeline) > 0)
+        assert pipeline.spool.pending() == 3
+    finally:
+        fragile.start()
+
+    until(lambda: statuses(Host(url)) == ["completed"] * 3, 20)
+    until(lambda: pipeline.spool.pending() == 0)
+
+
+def test_a_connection_that_breaks_is_replaced(fragile: TemporaryPostgres, record: Record) -> None:
+    """A server that was restarted between two runs costs nothing."""
+    url = fragile.create_database()
+    migrate.upgrade(url, with_base_tables=True)
+    record(url)
+    with telemetry.run("intake"):
+        pass
+    until(lambda: statuses(Host(url)) == ["completed"])
+    fragile.restart_immediately()
+    with telemetry.run("intake"):
+        pass
+
+    until(lambda: statuses(Host(url)) == ["completed"] * 2)
+
+
+def failures(pipeline: Pipeline) -> int:
+    return sum(count for _, count in pipeline.metrics.totals.read(WRITER_FAILURES))
+
+
+def test_missing_tables_are_waited_for(
+    database_url: str, record: Record, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An application that is deployed before its migration ran loses nothing, and is told once."""
+    pipeline = record(database_url)
+    with telemetry.run("intake"):
+        pass
+    until(lambda: failures(pipeline) >= 2)
+    migrate.upgrade(database_url, with_base_tables=True)
+
+    until(lambda: statuses(Host(database_url)) == ["completed"])
+    (line,) = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert "telemetry_runs" in line and "\n" not in line
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """An address that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"postgresql+psycopg2://postgres@127.0.0.1:{listener.getsockname()[1]}/nowhere"
+
+
+@pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "never answers"])
+def test_the_end_of_the_process_does_not_wait_for_a_dead_database(
+    silent_server: str, record: Record, spool_dir: Path, is_silent: bool
+) -> None:
+    """A process ends in the time it was given, and leaves what it could not deliver in the spool."""
+    pipeline = record(silent_server if is_silent else silent_server.replace("127.0.0.1", "127.0.0.2"))
+    with telemetry.run("intake"):
+        pass
+    time.sleep(0.05)
+    started = time.monotonic()
+
+    assert pipeline.shutdown(0.5) is False
+    assert time.monotonic() - started < 1
+    assert len(files(spool_dir)) == 1
+
+
+def test_what_a_process_could_not_deliver_the_next_one_does(
+    sqlite_host: Host, record: Record, spool_dir: Path
+) -> None:
+    """Runs that a process left in the spool are delivered by the next, even before it has one of its own."""
+    code = f"""
+        import telemetry
+        from pathlib import Path
+        from telemetry.settings import Settings
+        from telemetry.testing import recording
+        import os
+        url, spool_dir = {sqlite_host.url!r}, Path({str(spool_dir)!r})
+        settings = Settings(database_url=url, spool_dir=spool_dir, hmac_key="secret")
+        with recording(settings) as pipeline:
+            pipeline.writer.wake = lambda: None
+            with telemetry.run("intake"):
+                pass
+            telemetry.start_run("intake")
+            os._exit(0)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True, timeout=60)
+    assert (statuses(sqlite_host), len(files(spool_dir))) == ([], 2)
+    record(sqlite_host.url)
+
+    until(lambda: sorted(statuses(sqlite_host)) == ["completed", "interrupted"])
+    until(lambda: files(spool_dir) == [])
+
+
+def test_a_killed_process_shows_what_it_had_spent(sqlite_host: Host, record: Record, spool_dir: Path) -> None:
+    """The last checkpoint of a process that was killed stands as interrupted, with its spend."""
+    settings = Settings(database_url=sqlite_host.url, spool_dir=spool_dir)
+    with other_process(spool_dir) as process:
+        give(process, Fragment(candidates=1).calls(call()).snapshot())
+        kill(process)
+    (left,) = [path for path in spool_dir.iterdir() if path.is_dir()]
+    left.rename(spool_dir / settings.spool_key())
+    record(sqlite_host.url)
+
+    until(lambda: statuses(sqlite_host) == ["interrupted"])
+    run = sqlite_host.row("telemetry_runs")
+    assert (run["api_calls"], run["cost_pico"]) == (1, 210_000_000)
+
+
+# What the database refuses
+
+
+def refuse_large_runs(host: Host) -> None:
+    """A rule of the database's that some runs break."""
+    if host.is_postgresql:
+        host.execute("ALTER TABLE telemetry_runs ADD CONSTRAINT small CHECK (candidates < 100)")
+    else:
+        host.execute(
+            "CREATE TRIGGER small BEFORE UPDATE ON telemetry_runs WHEN new.candidates >= 100"
+            " BEGIN SELECT RAISE(ABORT, 'too large'); END"
+        )
+
+
+def test_what_the_database_refuses_is_parked(
+    host: Host, record: Record, spool_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that cannot be stored is set aside and told of; the runs behind it are delivered."""
+    refuse_large_runs(host)
+    pipeline = record(host.url)
+    with telemetry.run("analysis", candidates=100) as refused:
+        pass
+    with telemetry.run("analysis", candidates=99):
+        pass
+
+    until(lambda: "completed" in statuses(host))
+    until(lambda: pipeline.spool.pending() == 0)
+    assert [path.parent.name for path in spool_dir.rglob("*.json")] == ["dead"]
+    assert pipeline.spool.dead() == 1
+    assert str(refused.run_id) in caplog.text
+
+
+def test_what_a_dead_process_left_may_be_refused_too(
+    host: Host, record: Record, spool_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run of a dead process that cannot be stored is set aside once, and its directory goes."""
+    refuse_large_runs(host)
+    leave_behind(spool_dir, Fragment(candidates=100).close(), Fragment(candidates=1).close())
+    (left,) = [path for path in spool_dir.iterdir() if path.is_dir()]
+    left.rename(spool_dir / Settings(database_url=host.url).spool_key())
+    pipeline = record(host.url)
+
+    until(lambda: statuses(host) == ["completed"])
+    until(lambda: not pipeline.spool.has_strangers())
+    assert pipeline.spool.dead() == 1
+
+
+def test_nonsense_stands_in_nobodys_way(host: Host, record: Record) -> None:
+    """A host that gives something else than a number for an id does not stop the other runs."""
+    pipeline = record(host.url)
+    with telemetry.run("intake", user_id="ada"):
+        pass
+    with telemetry.run("intake", user_id=1):
+        pass
+
+    until(lambda: [row["user_ref"] for row in host.rows("telemetry_runs") if row["started_at"]] == [1])
+    until(lambda: pipeline.spool.pending() == 0)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite://", "in-memory"),
+        ("sqlite:///:memory:", "in-memory"),
+        ("no url", "TELEMETRY_DATABASE_URL"),
+        ("mysql://ada:secret@db/app", "PostgreSQL or SQLite"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_at_the_start(tmp_path: Path, url: str, reason: str) -> None:
+    """A wrong address is one clear error at set-up, not a thread that tries for ever."""
+    with pytest.raises(ValueError, match=reason) as caught:
+        Pipeline(Settings(database_url=url, spool_dir=tmp_path))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.internal_errors
+def test_a_disk_that_refuses_loses_nothing(sqlite_host: Host, record: Record, tmp_path: Path) -> None:
+    """Where the spool cannot be written, runs go to the database from memory."""
+    (tmp_path / "file").write_text("in the way")
+    record(sqlite_host.url, spool_dir=tmp_path / "file" / "spool")
+    with telemetry.run("intake"):
+        telemetry.count("app_retries")
+
+    until(lambda: statuses(sqlite_host) == ["completed"])
+    assert set(internal_errors()) == {"spool"}
+
+
+# The host's rows
+
+
+def test_a_row_that_comes_late_is_brought_up_to_date_by_its_commit(sqlite_host: Host, record: Record) -> None:
+    """The host commits its row after the run ended: it need not wait for our next attempt."""
+    sqlite_host.add_user()
+    pipeline = record(sqlite_host.url)
+    with telemetry.run("analysis", user_id=1, analysis_id=1, candidates=1):
+        pass
+    until(lambda: statuses(sqlite_host) == ["completed"])
+    time.sleep(0.5)
+    sqlite_host.add_analysis(1, created_at=CREATED)
+    pipeline.host_committed()
+
+    until(lambda: sqlite_host.row("analyses")["status"] == "completed", 1)
+
+
+def test_intake_is_charged_on_its_way(sqlite_host: Host, record: Record) -> None:
+    """An intake that arrives after its analysis is shown on the analysis's row."""
+    sqlite_host.add_user()
+    sqlite_host.add_analysis()
+    record(sqlite_host.url)
+    with telemetry.run("analysis", user_id=1, subject=("draft", 1), candidates=1, analysis_id=1):
+        pass
+    until(lambda: sqlite_host.row("analyses")["status"] == "completed")
+    with telemetry.run("intake", user_id=1, subject=("draft", 1)), telemetry.stage("naming"):
+        telemetry.degraded("Nameless")
+
+    until(lambda: sqlite_host.row("analyses")["error_count"] == 1)
+
+
+def test_a_late_change_of_a_charged_intake_is_shown(sqlite_host: Host, record: Record) -> None:
+    """What is added to an intake after it was charged reaches the analysis's row too."""
+    sqlite_host.add_user()
+    sqlite_host.add_analysis()
+    record(sqlite_host.url)
+    with telemetry.run("intake", user_id=1, subject=("draft", 1)):
+        inside = telemetry.stage("naming")
+        inside.__enter__()
+    with telemetry.run("analysis", user_id=1, subject=("draft", 1), candidates=1, analysis_id=1):
+        pass
+    until(lambda: {row["analysis_ref"] for row in sqlite_host.rows("telemetry_runs")} == {1})
+    until(lambda: sqlite_host.row("analyses")["error_count"] == 0)
+    inside.__exit__(ValueError, ValueError(), None)
+
+    until(lambda: sqlite_host.row("analyses")["error_count"] == 1)
+
+
+# The thread
+
+
+def test_there_is_no_thread_before_the_first_run(sqlite_host: Host, record: Record) -> None:
+    """A process that records nothing has no thread of ours."""
+    record(sqlite_host.url)
+    with telemetry.stage("ranking"), telemetry.document("cv.pdf"):
+        telemetry.count("app_retries")
+    assert writer_threads() == []
+
+    with telemetry.run("intake"):
+        assert len(writer_threads()) == 1
+
+
+def test_the_thread_sleeps_when_nothing_is_due(
+    sqlite_host: Host, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once everything is delivered, the thread does not wake up until there is a run again."""
+    pipeline = record(sqlite_host.url, heartbeat_seconds=0.1)
+    assert pipeline.writer
+    ticks: list[float] = []
+    tick = pipeline.writer._tick
+
+    def counted() -> None:
+        ticks.append(time.monotonic())
+        tick()
+
+    monkeypatch.setattr(pipeline.writer, "_tick", counted)
+    with telemetry.run("intake"):
+        pass
+    until(lambda: statuses(sqlite_host) == ["completed"] and pipeline.spool.pending() == 0)
+    time.sleep(0.2)
+    before = len(ticks)
+    time.sleep(1)
+    assert len(ticks) == before
+
+    with telemetry.run("intake"):
+        pass
+    until(lambda: statuses(sqlite_host) == ["completed"] * 2)
+
+
+def test_an_outage_is_not_hammered(silent_server: str, record: Record) -> None:
+    """While the database is away, attempts become rarer instead of following each other."""
+    pipeline = record(silent_server.replace("127.0.0.1", "127.0.0.2"))
+    with telemetry.run("intake"):
+        pass
+    time.sleep(1.5)
+
+    assert 2 <= failures(pipeline) <= 8
+
+
+# Forked children
+
+
+def in_child(work: Callable[[], None]) -> None:
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_in_mid_run(host: Host, record: Record, spool_dir: Path) -> None:
+    """A child adds to the run it was forked in; the run is its parent's to end."""
+    pipeline = record(host.url, shutdown_seconds=10)
+
+    def work() -> None:
+        assert sum(count for _, count in pipeline.metrics.totals.read(EVENTS)) == 0
+        with telemetry.stage("ranking"), telemetry.document("b.pdf", size=1) as document:
+            telemetry.count("app_retries", 10)
+            document.score(0.5)
+
+    with telemetry.run("analysis") as run:
+        telemetry.count("app_retries")
+        until(lambda: statuses(host) == ["running"])
+        in_child(work)
+        assert statuses(host) == ["running"]
+        with telemetry.document("a.pdf", size=1) as document:
+            document.score(1)
+
+    until(lambda: statuses(host) == ["completed"])
+    assert host.row("telemetry_counters")["value"] == 11
+    found = host.row("telemetry_runs")
+    assert (found["run_id"], found["n_scored"]) == (run.run_id, 2)
+    assert sum(count for _, count in pipeline.metrics.totals.read(EVENTS)) == 1
+    until(lambda: files(spool_dir) == [])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_has_runs_of_its_own(host: Host, record: Record, spool_dir: Path) -> None:
+    """A forked worker records and delivers as its parent does, with a writer of its own."""
+    record(host.url, shutdown_seconds=10)
+    with telemetry.run("intake", user_id=1):
+        pass
+    until(lambda: statuses(host) == ["completed"])
+
+    def work() -> None:
+        assert writer_threads() == []
+        with telemetry.run("intake", user_id=2):
+            telemetry.count("app_retries")
+
+    in_child(work)
+    with telemetry.run("intake", user_id=3):
+        pass
+
+    until(lambda: sorted(row["user_ref"] for row in host.rows("telemetry_runs")) == [1, 2, 3])
+    until(lambda: statuses(host) == ["completed"] * 3)
+    assert len({row["process_id"] for row in host.rows("telemetry_fragments")}) == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_that_ends_the_inherited_run_ends_nothing(sqlite_host: Host, record: Record) -> None:
+    """The copy of the handle in a child cannot end its parent's run."""
+    record(sqlite_host.url, shutdown_seconds=10)
+    run = telemetry.start_run("intake")
+    in_child(run.fail)
+    run.finish()
+
+    until(lambda: statuses(sqlite_host) == ["completed"])
+
+
+def test_os_exit_of_a_child_leaves_the_parent_alone(sqlite_host: Host, record: Record) -> None:
+    """A child that leaves without any hook, as after `os.fork`, takes nothing of its parent's along."""
+    record(sqlite_host.url)
+    with telemetry.run("intake"):
+        if (child := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    until(lambda: statuses(sqlite_host) == ["completed"])
