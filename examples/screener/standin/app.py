@@ -1,12 +1,12 @@
 """The Flask application: takes an attempt, asks for its fault and its answer, writes the ledger, replies."""
 
 import time
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from . import chat, embeddings
+from . import azure
 from .answer import Answer
 from .calls import Call, arrived, fingerprint
 from .control import control
@@ -14,15 +14,19 @@ from .errors import ApiError, injected
 from .faults import Fault, FaultPlan, Faults
 from .ledger import Ledger
 from .limits import RateLimits
-from .usage import PromptCache
+from .memory import Memory
+from .operations import OPERATIONS, Operation
+from .stream import send
 
-Operation = Callable[[Call, int, Fault, PromptCache], Answer]
-"""Answers an attempt (call, its number, fault, cache) or raises `ApiError`."""
 
-OPERATIONS: dict[str, tuple[str, Operation]] = {
-    "/v1/chat/completions": ("chat", chat.answer),
-    "/v1/embeddings": ("embeddings", embeddings.answer),
-}
+@dataclass(frozen=True)
+class _Service:
+    """The state of one stand-in."""
+
+    faults: Faults
+    ledger: Ledger = field(default_factory=Ledger)
+    memory: Memory = field(default_factory=Memory)
+    limits: RateLimits = field(default_factory=RateLimits)
 
 
 def create_app(plan: FaultPlan | None = None) -> Flask:
@@ -33,43 +37,39 @@ def create_app(plan: FaultPlan | None = None) -> Flask:
     """
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
-    ledger, faults, cache, limits = Ledger(), Faults(plan or FaultPlan()), PromptCache(), RateLimits()
-    app.register_blueprint(control(ledger, faults, cache), url_prefix="/_standin")
-
-    @app.route("/v1/<path:_>", methods=["GET", "POST", "DELETE"])
-    def serve(_: str) -> Response:
-        return _serve(ledger, faults, cache, limits)
-
+    service = _Service(Faults(plan or FaultPlan()))
+    app.register_blueprint(control(service.ledger, service.faults, service.memory), url_prefix="/_standin")
+    for operation in OPERATIONS:
+        _mount(app, service, operation)
     return app
 
 
-def _serve(ledger: Ledger, faults: Faults, cache: PromptCache, limits: RateLimits) -> Response:
+def _mount(app: Flask, service: _Service, operation: Operation) -> None:
+    def serve(**_: str) -> Response:
+        return _serve(service, operation)
+
+    for path in operation.paths:
+        app.add_url_rule(path, operation.name, serve, methods=operation.methods)
+
+
+def _serve(service: _Service, operation: Operation) -> Response:
     started = time.time()
-    name, operation = OPERATIONS.get(request.path if request.method == "POST" else "", ("unknown", _unknown))
-    call = _read(name)
-    attempt = ledger.next_attempt(call.key)
-    fault = faults.for_attempt(call, attempt)
-    answer = _answer(operation, call, attempt, fault, cache)
+    call = arrived(request, operation.name)
+    attempt = service.ledger.next_attempt(call.key)
+    fault = service.faults.for_attempt(call, attempt)
+    answer = _answer(operation, call, attempt, fault, service.memory)
     # Written before anything is sent: whoever has an answer, or gave up waiting, finds it in the ledger.
-    ledger.record(call, attempt, started, fault, answer)
+    service.ledger.record(call, attempt, started, fault, answer)
     if fault.delay_ms:
         time.sleep(fault.delay_ms / 1000)
-    response = _error_response(answer, fault) if isinstance(answer, ApiError) else _response(answer)
-    response.headers.update(_headers(call, attempt, fault, answer, limits))
+    response = _error_response(answer, fault) if isinstance(answer, ApiError) else _response(answer, fault)
+    response.headers.update(_headers(call, attempt, fault, answer, service.limits))
     response.headers["openai-processing-ms"] = str(round(1000 * (time.time() - started)))
     return response
 
 
-def _read(operation: str) -> Call:
-    body = request.get_json(force=True, silent=True)
-    secret = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-    return arrived(
-        request.path, operation, request.get_data(), body if isinstance(body, dict) else {}, secret
-    )
-
-
 def _answer(
-    operation: Operation, call: Call, attempt: int, fault: Fault, cache: PromptCache
+    operation: Operation, call: Call, attempt: int, fault: Fault, memory: Memory
 ) -> Answer | ApiError:
     if fault.status is not None:
         wait = fault.wait_ms()
@@ -77,24 +77,17 @@ def _answer(
     if not call.authorization:
         return ApiError(401, "You didn't provide an API key.")
     try:
-        return operation(call, attempt, fault, cache)
+        azure.check_version(request)
+        return operation.answer(call, attempt, fault, memory).cut_after(fault.cut_stream_after)
     except ApiError as error:
         return error
 
 
-def _unknown(call: Call, attempt: int, fault: Fault, cache: PromptCache) -> Answer:
-    raise ApiError(404, f"Invalid URL ({request.method} {call.path})")
-
-
-def _response(answer: Answer) -> Response:
+def _response(answer: Answer, fault: Fault) -> Response:
     if answer.body is not None:
         return jsonify(answer.body)
-    return Response(_events(answer), mimetype="text/event-stream", headers={"cache-control": "no-cache"})
-
-
-def _events(answer: Answer) -> Iterator[str]:
-    for event in answer.events:
-        yield f"data: {event}\n\n"
+    events = send(answer, fault.chunk_delay_ms)
+    return Response(events, mimetype="text/event-stream", headers={"cache-control": "no-cache"})
 
 
 def _error_response(error: ApiError, fault: Fault) -> Response:
@@ -112,6 +105,7 @@ def _headers(
         "openai-version": "2020-10-01",
     }
     if isinstance(answer, Answer):
-        return {**fixed, **limits.headers(call.model, answer.usage.total_tokens)}
+        tokens = answer.usage.total_tokens if answer.usage else 0
+        return {**fixed, **limits.headers(call.model, tokens)}
     wait = f"{fault.wait_ms() or 0:g}ms" if answer.status == 429 else None
     return {**fixed, **limits.headers(call.model, 0, exhausted_for=wait)}

@@ -2,9 +2,15 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flask import Request
+
+from . import azure
+
+_INSTRUCTING = ("system", "developer")
 _TASK = re.compile(r"^\s*Task:\s*(\w+)", re.MULTILINE)
 
 
@@ -12,17 +18,24 @@ _TASK = re.compile(r"^\s*Task:\s*(\w+)", re.MULTILINE)
 class Call:
     """One attempt of a logical call; two attempts with the same path and body have the same key."""
 
+    method: str
     path: str
+    parameters: Mapping[str, str]
+    """What stands in the path and behind it, such as ``response_id``."""
     operation: str
-    """``chat``, ``embeddings``, or ``unknown`` for a path the stand-in does not serve."""
+    """Its name in `operations.OPERATIONS`; ``unknown`` for a path the stand-in does not serve."""
     key: str
     """Hash of path and body."""
     authorization: str
     """Hash of the key the caller sent; empty without one."""
     body: dict[str, Any]
     model: str
+    """The model asked for; on Azure, a deployment where the body names no model."""
+    served_model: str
+    """The model that answers."""
+    azure: bool
     task: str
-    """The word after ``Task:`` in the system message; empty without one."""
+    """The word after ``Task:`` in the system message or instructions; empty without one."""
     text: str
     """Everything the caller wrote, for rules that look for a piece of it."""
     stream: bool
@@ -30,18 +43,29 @@ class Call:
     """The tier asked for."""
 
 
-def arrived(path: str, operation: str, raw: bytes, body: dict[str, Any], secret: str) -> Call:
+def arrived(request: Request, operation: str) -> Call:
     """Describe an attempt; anything missing or malformed in the body reads as empty here."""
+    sent = request.get_json(force=True, silent=True)
+    parameters = {**request.args.to_dict(), **(request.view_args or {})}
+    deployment = parameters.get("deployment", "")
+    body = {**({"model": deployment} if deployment else {}), **(sent if isinstance(sent, dict) else {})}
+    model = str(body.get("model") or "")
+    on_azure = azure.is_azure(request.path)
     instructions, text = _texts(body)
     task = _TASK.search(instructions)
     tier = body.get("service_tier")
+    secret = azure.secret(request)
     return Call(
-        path=path,
+        method=request.method,
+        path=request.path,
+        parameters=parameters,
         operation=operation,
-        key=fingerprint(path.encode() + b"\0" + raw),
+        key=fingerprint(request.path.encode() + b"\0" + request.get_data()),
         authorization=fingerprint(secret.encode()) if secret else "",
         body=body,
-        model=str(body.get("model") or ""),
+        model=model,
+        served_model=azure.served_model(deployment or model) if on_azure else model,
+        azure=on_azure,
         task=task[1] if task else "",
         text=text,
         stream=body.get("stream") is True,
@@ -63,12 +87,17 @@ def content_text(content: Any) -> str:
 
 def _texts(body: dict[str, Any]) -> tuple[str, str]:
     """Return the instructions, and everything the caller wrote."""
-    messages = [each for each in _list(body.get("messages")) if isinstance(each, dict)]
-    system = [
-        content_text(each.get("content")) for each in messages if each.get("role") in ("system", "developer")
-    ]
-    inputs = [each for each in _list(body.get("input")) if isinstance(each, str)]
-    return "\n".join(system), "\n".join([*(content_text(each.get("content")) for each in messages), *inputs])
+    said = [*_list(body.get("messages")), *_list(body.get("input"))]
+    messages = [each for each in said if isinstance(each, dict)]
+    system = [*_strings(body.get("instructions"))]
+    system += [content_text(each.get("content")) for each in messages if each.get("role") in _INSTRUCTING]
+    others = [content_text(each.get("content")) for each in messages if each.get("role") not in _INSTRUCTING]
+    inputs = [*_strings(body.get("input")), *_strings(body.get("prompt"))]
+    return "\n".join(system), "\n".join([*system, *others, *inputs])
+
+
+def _strings(value: Any) -> list[str]:
+    return [each for each in _list(value) if isinstance(each, str)]
 
 
 def _list(value: Any) -> list[Any]:

@@ -1,24 +1,23 @@
 """``/v1/chat/completions``, plain and streamed."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from .answer import Answer
+from .azure import CONTENT_FILTER, FIRST_CHUNK, PROMPT_FILTER
 from .calls import Call, content_text, fingerprint
 from .errors import invalid
 from .faults import Fault
-from .models import caches_prompts, dated, reasoning_tokens
-from .tasks import reply
-from .tokens import pieces, tokenize, truncate
-from .usage import PromptCache, Usage
-
-_TOKENS_PER_CHUNK = 4
-_TIERS = {None: "default", "auto": "default"}
+from .generation import TOKENS_PER_CHUNK, Generation, Message, converse
+from .memory import Memory
+from .models import dated
+from .tiers import Tier, billed
+from .tokens import pieces
+from .usage import Usage
 
 
 class _Message(BaseModel):
@@ -45,18 +44,11 @@ class _Request(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     response_format: dict[str, Any] | None = None
-    service_tier: Literal["auto", "default", "flex", "priority", "scale"] | None = None
+    service_tier: Tier | None = None
 
     @property
     def wants_json(self) -> bool:
         return self.response_format is not None and self.response_format.get("type") != "text"
-
-    @property
-    def prompt(self) -> list[str]:
-        """The tokens of the prompt: three a message beside its text, as the service counts them."""
-        return [
-            token for each in self.messages for token in ("<start>", each.role, "<end>", *tokenize(each.text))
-        ]
 
     @property
     def limit(self) -> int | None:
@@ -67,15 +59,18 @@ class _Request(BaseModel):
 class _Completion:
     """The pieces that plain and streamed answers share."""
 
-    content: str
+    generation: Generation
     choices: int
-    finish_reason: str
-    usage: Usage
+    azure: bool
     head: dict[str, Any]
     """What an answer and each of its chunks begin with."""
 
+    @property
+    def finish_reason(self) -> str:
+        return "stop" if self.generation.complete else "length"
 
-def answer(call: Call, attempt: int, fault: Fault, cache: PromptCache) -> Answer:
+
+def answer(call: Call, attempt: int, fault: Fault, memory: Memory) -> Answer:
     """Answer a chat request.
 
     Raises:
@@ -85,62 +80,58 @@ def answer(call: Call, attempt: int, fault: Fault, cache: PromptCache) -> Answer
         request = _Request.model_validate(call.body)
     except ValidationError as error:
         raise invalid(error) from None
-    completion = _complete(request, call, attempt, fault, cache)
-    tier = completion.head["service_tier"]
+    completion = _complete(request, call, attempt, fault, memory)
+    usage, tier = completion.generation.usage, completion.head["service_tier"]
     if not request.stream:
         body = _body(completion, with_usage=not fault.omit_usage)
-        return Answer(completion.usage, body=body, usage_reported=not fault.omit_usage, service_tier=tier)
+        return Answer(usage, body=body, usage_reported=not fault.omit_usage, service_tier=tier)
     asked = bool(request.stream_options and request.stream_options.include_usage)
     reported = asked and not fault.omit_usage
-    events = (*map(json.dumps, _chunks(completion, asked=asked, reported=reported)), "[DONE]")
-    return Answer(completion.usage, events=events, usage_reported=reported, service_tier=tier)
+    chunks = tuple(_chunks(completion, asked=asked, reported=reported))
+    return Answer(usage, events=chunks, ends_with_done=True, usage_reported=reported, service_tier=tier)
 
 
-def _complete(request: _Request, call: Call, attempt: int, fault: Fault, cache: PromptCache) -> _Completion:
-    prompt = request.prompt
-    user = "\n".join(each.text for each in request.messages if each.role == "user")
-    full = reply(call.task, user, want_json=request.wants_json)
-    if fault.bad_json:
-        full = f"Here you are: {full[: len(full) // 2]}"
-    reasoning = reasoning_tokens(request.model, prompt)
-    reasoning = min(reasoning, request.limit or reasoning)
-    content = full if request.limit is None else truncate(full, request.limit - reasoning)
+def _complete(request: _Request, call: Call, attempt: int, fault: Fault, memory: Memory) -> _Completion:
     choices = request.n or 1
-    owner = f"{call.authorization}/{request.model}"
-    usage = Usage(
-        input_tokens=len(prompt) + 3,
-        output_tokens=choices * (len(tokenize(content)) + reasoning),
-        cached_tokens=cache.cached_tokens(owner, prompt) if caches_prompts(request.model) else 0,
-        reasoning_tokens=choices * reasoning,
+    generation = converse(
+        call,
+        [Message(each.role, each.text) for each in request.messages],
+        fault,
+        memory.prompts,
+        want_json=request.wants_json,
+        limit=request.limit,
+        choices=choices,
     )
     head = {
         "id": f"chatcmpl-{fingerprint(f'{call.key}/{attempt}'.encode())[:29]}",
         "created": int(time.time()),
-        "model": dated(request.model),
-        "service_tier": _TIERS.get(request.service_tier, request.service_tier),
-        "system_fingerprint": f"fp_{fingerprint(request.model.encode())[:10]}",
+        "model": dated(call.served_model),
+        "service_tier": billed(request.service_tier, fault.service_tier),
+        "system_fingerprint": f"fp_{fingerprint(call.served_model.encode())[:10]}",
     }
-    return _Completion(content, choices, "stop" if content == full else "length", usage, head)
+    return _Completion(generation, choices, call.azure, head)
 
 
 def _body(done: _Completion, *, with_usage: bool) -> dict[str, Any]:
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": done.content,
+        "content": done.generation.content,
         "refusal": None,
         "annotations": [],
     }
+    choice = {"message": message, "logprobs": None, "finish_reason": done.finish_reason}
     choices = [
-        {"index": index, "message": message, "logprobs": None, "finish_reason": done.finish_reason}
-        for index in range(done.choices)
+        {"index": index, **choice, **(CONTENT_FILTER if done.azure else {})} for index in range(done.choices)
     ]
     body = {**done.head, "object": "chat.completion", "choices": choices}
-    return {**body, "usage": _usage_body(done.usage)} if with_usage else body
+    usage = {"usage": _usage_body(done.generation.usage)} if with_usage else {}
+    return {**body, **usage, **(PROMPT_FILTER if done.azure else {})}
 
 
 def _chunks(done: _Completion, *, asked: bool, reported: bool) -> Iterator[dict[str, Any]]:
     """Yield the chunks of a stream; with usage asked for, all but the last carry ``usage: null``."""
-    head = {**done.head, "object": "chat.completion.chunk", **({"usage": None} if asked else {})}
+    no_usage = {"usage": None} if asked else {}
+    head = {**done.head, "object": "chat.completion.chunk", **no_usage}
 
     def chunk(index: int, delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
         return {
@@ -148,13 +139,15 @@ def _chunks(done: _Completion, *, asked: bool, reported: bool) -> Iterator[dict[
             "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}],
         }
 
+    if done.azure:
+        yield {**FIRST_CHUNK, **PROMPT_FILTER, **no_usage}
     for index in range(done.choices):
         yield chunk(index, {"role": "assistant", "content": ""})
-        for piece in pieces(done.content, _TOKENS_PER_CHUNK):
+        for piece in pieces(done.generation.content, TOKENS_PER_CHUNK):
             yield chunk(index, {"content": piece})
         yield chunk(index, {}, done.finish_reason)
     if reported:
-        yield {**head, "choices": [], "usage": _usage_body(done.usage)}
+        yield {**head, "choices": [], "usage": _usage_body(done.generation.usage)}
 
 
 def _usage_body(usage: Usage) -> dict[str, Any]:

@@ -49,6 +49,15 @@ class StandIn:
         """
         return f"{self._running_base()}/v1"
 
+    @property
+    def azure_endpoint(self) -> str:
+        """The endpoint for the ``AzureOpenAI`` client.
+
+        Raises:
+            RuntimeError: The stand-in is not running.
+        """
+        return self._running_base()
+
     def start(self) -> Self:
         """Start the process and wait until it answers.
 
@@ -83,7 +92,7 @@ class StandIn:
         return answer
 
     def clear(self) -> None:
-        """Empty the ledger; attempt numbers, fault counts and prompt cache start afresh, fault rules stay."""
+        """Empty the ledger; attempt numbers, fault counts and memory start afresh, fault rules stay."""
         self._ask("DELETE", "/ledger")
 
     def faults(self, rules: Sequence[Mapping[str, Any]], *, seed: int = 0) -> None:

@@ -5,10 +5,10 @@ from werkzeug.exceptions import BadRequest
 
 from .faults import FaultPlan, Faults
 from .ledger import Ledger, as_json
-from .usage import PromptCache
+from .memory import Memory
 
 
-def control(ledger: Ledger, faults: Faults, cache: PromptCache) -> Blueprint:
+def control(ledger: Ledger, faults: Faults, memory: Memory) -> Blueprint:
     """Return the blueprint that serves one stand-in's ledger and faults."""
     blueprint = Blueprint("standin", __name__)
 
@@ -26,10 +26,10 @@ def control(ledger: Ledger, faults: Faults, cache: PromptCache) -> Blueprint:
 
     @blueprint.delete("/ledger")
     def clear_ledger() -> Response:
-        """Forget attempts, attempt numbers, the counts of fault rules, and cached prompts."""
+        """Forget attempts, their numbers, the counts of fault rules, cached prompts and stored responses."""
         ledger.clear()
         faults.restart()
-        cache.clear()
+        memory.clear()
         return Response(status=204)
 
     @blueprint.get("/faults")

@@ -10,9 +10,10 @@ from .answer import Answer
 from .calls import Call
 from .errors import ApiError, invalid
 from .faults import Fault
+from .memory import Memory
 from .models import dimensions
 from .tokens import tokenize
-from .usage import PromptCache, Usage
+from .usage import Usage
 from .vectors import Vector, embed
 
 MAX_INPUT_TOKENS = 8192
@@ -35,7 +36,7 @@ class _Request(BaseModel):
         return [tokens] if tokens else [each for each in self.input if not isinstance(each, int)]
 
 
-def answer(call: Call, attempt: int, fault: Fault, cache: PromptCache) -> Answer:
+def answer(call: Call, attempt: int, fault: Fault, memory: Memory) -> Answer:
     """Answer an embeddings request.
 
     Raises:
@@ -45,7 +46,7 @@ def answer(call: Call, attempt: int, fault: Fault, cache: PromptCache) -> Answer
         request = _Request.model_validate(call.body)
     except ValidationError as error:
         raise invalid(error) from None
-    full = dimensions(request.model)
+    full = dimensions(call.served_model)
     if request.dimensions and request.dimensions > full:
         raise ApiError(400, f"{request.model} has at most {full} dimensions.", param="dimensions")
     usage = Usage(input_tokens=sum(_checked_lengths(request)))
@@ -55,7 +56,7 @@ def answer(call: Call, attempt: int, fault: Fault, cache: PromptCache) -> Answer
             embed(_as_text(each), full, request.dimensions) for each in request.inputs
         )
     ]
-    body: dict[str, Any] = {"object": "list", "data": data, "model": request.model}
+    body: dict[str, Any] = {"object": "list", "data": data, "model": call.served_model}
     if not fault.omit_usage:
         body["usage"] = {"prompt_tokens": usage.input_tokens, "total_tokens": usage.total_tokens}
     return Answer(usage, body=body, usage_reported=not fault.omit_usage)

@@ -7,6 +7,7 @@ A plan is a JSON list of rules, or ``{"seed": 7, "rules": [...]}``. A rule says 
     [
         {"match": {"task": "rank"}, "status": 429, "first_attempts": 1, "retry_after_ms": 20},
         {"match": {"path": "/embeddings"}, "delay_ms": 50},
+        {"match": {"path": "/responses"}, "cut_stream_after": 3, "rate": 0.5},
         {"rate": 0.1, "status": 500},
     ]
 
@@ -22,6 +23,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .calls import Call
+from .tiers import BilledTier
 
 
 class _Strict(BaseModel):
@@ -36,7 +38,7 @@ class Match(_Strict):
     model: str | None = None
     """The model as asked for."""
     task: str | None = None
-    """The word after ``Task:`` in the system message."""
+    """The word after ``Task:`` in the system message or instructions."""
     contains: str | None = None
     """A piece of the text sent."""
 
@@ -68,10 +70,16 @@ class Rule(_Strict):
     """Milliseconds in the ``retry-after-ms`` header of the error."""
     delay_ms: float | None = Field(None, ge=0)
     """Wait before answering."""
+    chunk_delay_ms: float | None = Field(None, ge=0)
+    """Wait between two chunks of a stream."""
+    cut_stream_after: int | None = Field(None, ge=0)
+    """Close the connection after so many chunks of a stream; a shorter one is left whole. All is billed."""
+    service_tier: BilledTier | None = None
+    """Bill this tier whatever was asked, as the service does when it has no room; chat and responses."""
     omit_usage: bool | None = None
     """Leave the usage out of the answer; it is billed all the same."""
     bad_json: bool | None = None
-    """Make the content of a chat answer something that is not JSON."""
+    """Make the content of an answer something that is not JSON."""
 
 
 class FaultPlan(_Strict):
@@ -107,6 +115,9 @@ class Fault(_Strict):
     retry_after: float | None = None
     retry_after_ms: float | None = None
     delay_ms: float = 0
+    chunk_delay_ms: float = 0
+    cut_stream_after: int | None = None
+    service_tier: BilledTier | None = None
     omit_usage: bool = False
     bad_json: bool = False
 

@@ -29,6 +29,8 @@ class Attempt:
     """The model as asked for."""
     response_model: str
     """The model as the answer names it."""
+    service_tier_asked: str | None
+    """The tier asked for; None where the request names none."""
     service_tier: str | None
     """The tier billed; None for operations without tiers and for errors."""
     status: int
@@ -38,9 +40,12 @@ class Attempt:
     request_key: str
     """Hash of path and body: the same for all attempts of a logical call."""
     usage: dict[str, int] | None
-    """Billed tokens, also when the answer leaves them out or nobody reads it to its end; None for errors."""
+    """Billed tokens, also when the answer leaves them out or nobody reads it to its end; None for errors and
+    for what is free of charge."""
     usage_reported: bool
-    """Whether the answer carries the usage."""
+    """Whether the answer carries what was billed for it."""
+    cut: bool
+    """Whether a fault rule cut the stream off before its end."""
     delay_ms: float
     retry_after_ms: float | None
     """The wait the client is told."""
@@ -83,14 +88,16 @@ class Ledger:
                 operation=call.operation,
                 task=call.task,
                 model=call.model,
-                response_model=dated(call.model),
+                response_model=(ok and ok.model) or dated(call.served_model),
+                service_tier_asked=call.service_tier,
                 service_tier=ok.service_tier if ok else None,
                 status=answer.status,
                 attempt=attempt,
                 stream=call.stream,
                 request_key=call.key,
-                usage=ok.usage.as_dict() if ok else None,
+                usage=ok.usage.as_dict() if ok and ok.usage else None,
                 usage_reported=ok.usage_reported if ok else False,
+                cut=ok.cut if ok else False,
                 delay_ms=fault.delay_ms,
                 retry_after_ms=None if ok else fault.wait_ms(),
                 authorization=call.authorization,

@@ -18,7 +18,9 @@ _DATES = {
     "o3-mini": "2025-01-31",
     "o4-mini": "2025-04-16",
 }
-_DIMENSIONS = {"text-embedding-3-large": 3072}
+_DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072}
+MODELS = frozenset(_DATES) | frozenset(_DIMENSIONS)
+"""The models known by name; any other name is accepted as well."""
 _CACHING = re.compile(r"gpt-4o|gpt-4\.1|gpt-5|o\d")
 _REASONING = re.compile(r"gpt-5|o\d")
 REASONING_STEP = 64

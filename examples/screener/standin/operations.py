@@ -1,0 +1,44 @@
+"""What the stand-in serves, where, and who answers it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import chat, completions, embeddings, responses
+from .answer import Answer
+from .calls import Call
+from .errors import ApiError
+from .faults import Fault
+from .memory import Memory
+
+_DEPLOYED = ("/v1", "/openai/v1", "/openai/deployments/<deployment>")
+_RESPONSES = ("/v1", "/openai/v1", "/openai")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing the service does."""
+
+    name: str
+    """What the ledger calls it."""
+    methods: tuple[str, ...]
+    paths: tuple[str, ...]
+    answer: Callable[[Call, int, Fault, Memory], Answer]
+    """Answers an attempt (call, its number, fault, memory) or raises `ApiError`."""
+
+
+def _unknown(call: Call, attempt: int, fault: Fault, memory: Memory) -> Answer:
+    raise ApiError(404, f"Invalid URL ({call.method} {call.path})")
+
+
+def _below(bases: tuple[str, ...], path: str) -> tuple[str, ...]:
+    return tuple(f"{base}{path}" for base in bases)
+
+
+OPERATIONS = (
+    Operation("chat", ("POST",), _below(_DEPLOYED, "/chat/completions"), chat.answer),
+    Operation("completions", ("POST",), _below(_DEPLOYED, "/completions"), completions.answer),
+    Operation("embeddings", ("POST",), _below(_DEPLOYED, "/embeddings"), embeddings.answer),
+    Operation("responses", ("POST",), _below(_RESPONSES, "/responses"), responses.answer),
+    Operation("retrieval", ("GET",), _below(_RESPONSES, "/responses/<response_id>"), responses.retrieve),
+    Operation("unknown", ("GET", "POST", "DELETE"), ("/v1/<path:_>", "/openai/<path:_>"), _unknown),
+)

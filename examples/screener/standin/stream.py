@@ -1,0 +1,35 @@
+"""Sending an answer as server-sent events, in one piece or cut off."""
+
+import errno
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from .answer import Answer
+
+
+def send(answer: Answer, chunk_delay_ms: float) -> Iterator[str]:
+    """Yield the events of an answer.
+
+    Args:
+        answer: A streamed answer.
+        chunk_delay_ms: The pause between two chunks.
+
+    Raises:
+        ConnectionResetError: The stream is to be cut here; the server closes the connection without an end.
+    """
+    yield ""  # lets the headers go out, also where nothing follows
+    for number, event in enumerate(answer.events):
+        if number and chunk_delay_ms:
+            time.sleep(chunk_delay_ms / 1000)
+        yield _written(event)
+    if answer.cut:
+        raise ConnectionResetError(errno.ECONNRESET, "the stream is cut, as configured")
+    if answer.ends_with_done:
+        yield "data: [DONE]\n\n"
+
+
+def _written(event: dict[str, Any]) -> str:
+    name = f"event: {event['type']}\n" if "type" in event else ""
+    return f"{name}data: {json.dumps(event)}\n\n"
