@@ -19,6 +19,13 @@ from exporters.snapshot import Snapshot
 MODEL = "gpt-4o-mini"
 
 
+class Broken(Exception):
+    """An error of the application's."""
+
+
+BROKEN = f"{Broken.__module__}.Broken"
+
+
 @dataclass
 class Recorded:
     """A pipeline that records, and what it has delivered."""

@@ -1,0 +1,86 @@
+"""Calls: each counts once, in the run it belongs to, as the service itself counted it."""
+
+from __future__ import annotations
+
+import contextvars
+
+import pytest
+from openai import OpenAI
+
+import telemetry
+from examples.screener.standin.client import StandIn
+from tests.telemetry.conftest import Record
+from tests.telemetry.recordings import Recorded, ask, calls_by_stage
+
+
+def test_every_count_is_the_ledgers(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """Calls, attempts, rate limits and tokens of a run are those the service counted."""
+    ledger.faults([{"status": 429, "first_attempts": 1, "retry_after_ms": 5}])
+    with telemetry.run("intake"), telemetry.stage("ranking"):
+        for text in ("one", "two words", "three words here"):
+            ask(client, text)
+    total = recorded.run().total
+    attempts = ledger.ledger()["attempts"]
+    used = [attempt["usage"] for attempt in attempts if attempt["usage"]]
+
+    assert (total.calls, total.attempts, total.rate_limit_hits, total.rate_limit_retries) == (3, 6, 3, 3)
+    assert len(attempts) == 6
+    assert total.input_tokens == sum(usage["input_tokens"] for usage in used) > 0
+    assert total.output_tokens == sum(usage["output_tokens"] for usage in used) > 0
+    assert total.backoff_us >= 3 * 5_000
+    assert total.cost_pico == total.input_tokens * 150_000 + total.output_tokens * 600_000
+
+
+def test_calls_outside_any_run_are_orphans(recorded: Recorded, client: OpenAI) -> None:
+    """Nothing spent is lost: a call that belongs to no run counts in the run of the day."""
+    ask(client)
+    with telemetry.stage("ranking"):
+        ask(client)
+    found = recorded.run()
+
+    assert (found.root.kind, found.status, found.total.calls) == ("orphan", "completed", 2)
+    assert found.total.cost_pico > 0
+
+
+def test_a_call_that_outlives_its_run_is_of_the_run(recorded: Recorded, client: OpenAI) -> None:
+    """A stream that is read after the end counts to the run that began it, and the cost is complete again."""
+    with telemetry.run("intake"), telemetry.stage("ranking"):
+        stream = client.chat.completions.create(
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Hello"}],
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    list(stream)
+    found = recorded.run()
+
+    assert (found.root.kind, found.total.calls, found.unfinished) == ("intake", 1, 0)
+    assert found.cost_complete
+    assert calls_by_stage(found) == {"ranking": 1}
+
+
+def test_a_call_that_never_ends_is_unfinished(recorded: Recorded, client: OpenAI) -> None:
+    """A stream that is still open when its run and its process end makes the cost incomplete."""
+    with telemetry.run("intake"):
+        stream = client.chat.completions.create(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello"}], stream=True
+        )
+    found = recorded.run()
+    stream.close()
+
+    assert (found.unfinished, found.cost_complete) == (1, False)
+
+
+@pytest.mark.parametrize(("late_seconds", "kinds"), [(60.0, ["intake"]), (0.0, ["intake", "orphan"])])
+def test_work_left_behind_by_a_run_is_its_own_for_a_while(
+    record: Record, client: OpenAI, late_seconds: float, kinds: list[str]
+) -> None:
+    """A call that a run's thread makes after the end is of the run; long after, it is nobody's."""
+    recorded = record(late_seconds=late_seconds)
+    with telemetry.run("intake"):
+        inside = contextvars.copy_context()
+    inside.run(ask, client)
+    runs = recorded.runs()
+
+    assert sorted(run.root.kind for run in runs) == kinds
+    assert sum(run.total.calls for run in runs) == 1

@@ -1,0 +1,138 @@
+"""Documents, scores, counters and degraded answers, and that no text of them is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+import telemetry
+from exporters import schema
+from exporters.rollup import Rollup
+from tests.telemetry.conftest import Record
+from tests.telemetry.recordings import BROKEN, Broken, Recorded, ask
+
+
+def documents(run: Rollup) -> list[tuple[Any, ...]]:
+    return [(each.size, each.characters, each.type, each.score, each.outcome) for each in run.documents]
+
+
+def test_documents(recorded: Recorded) -> None:
+    """A document keeps its size, length, type and score, which may be of 1 or of 100."""
+    with telemetry.run("analysis"):
+        with telemetry.document("a.PDF", size=100, type=".PDF") as document:
+            document.describe(characters=50, chunks=2)
+            document.score(85, out_of=100)
+        with telemetry.document("b.docx", size=200) as document:
+            document.describe(type="DOCX")
+            document.score(0.85)
+    found = recorded.run()
+
+    assert sorted(documents(found)) == [(100, 50, "pdf", 8500, "scored"), (200, None, "docx", 8500, "scored")]
+    assert found.scores.above_70 == 2
+
+
+@pytest.mark.parametrize("percent", [0, 1, 29, 49.99, 50, 69.99, 70, 100])
+def test_scores_of_one_and_of_a_hundred_agree(recorded: Recorded, percent: float) -> None:
+    """A score is the same whether the application counts to 1 or to 100."""
+    with telemetry.run("analysis"):
+        with telemetry.document("a") as document:
+            document.score(percent, out_of=100)
+        with telemetry.document("b") as document:
+            document.score(round(percent / 100, 6))
+    one, other = recorded.run().documents
+
+    assert one.score == other.score == round(percent * 100)
+
+
+def test_visits_are_joined_and_namesakes_are_not(recorded: Recorded) -> None:
+    """The same name with another size is another document; the same document may be visited often."""
+    with telemetry.run("analysis"):
+        with telemetry.stage("extraction"):
+            for size in (10, 20):
+                with telemetry.document("cv.pdf", size=size, characters=size * 2):
+                    pass
+        with telemetry.stage("ranking"):
+            for size in (10, 20):
+                with telemetry.document("cv.pdf", size=size) as document:
+                    document.score(size, out_of=100)
+    found = recorded.run()
+
+    assert documents(found) == [(10, 20, None, 1000, "scored"), (20, 40, None, 2000, "scored")]
+    assert all(each.extraction_us is not None and each.analysis_us is not None for each in found.documents)
+
+
+def test_failed_and_duplicate_documents(recorded: Recorded) -> None:
+    """A document fails by the exception that leaves it or by a word; a copy is no failure."""
+    with telemetry.run("analysis"):
+        with pytest.raises(Broken), telemetry.document("a"):
+            raise Broken
+        with telemetry.document("b") as document:
+            document.fail("Unreadable")
+        with telemetry.document("c") as document:
+            document.duplicate()
+        with telemetry.document("d") as document:
+            document.score(1)
+    found = recorded.run()
+
+    assert (found.status, found.failed_documents, found.duplicates, found.scores.count) == (
+        "partial_failure",
+        2,
+        1,
+        1,
+    )
+    assert found.errors == {("unattributed", BROKEN): 1, ("unattributed", "Unreadable"): 1}
+    assert {each.error_type for each in found.documents} == {BROKEN, "Unreadable", None}
+
+
+@pytest.mark.parametrize("score_first", [True, False])
+def test_degraded_marks_a_fallback(recorded: Recorded, score_first: bool) -> None:
+    """A score that stands in for an answer is in no band, whichever is said first; its error is counted."""
+    with telemetry.run("analysis"), telemetry.stage("ranking"):
+        with telemetry.document("good") as document:
+            document.score(0.9)
+        with telemetry.document("bad") as document:
+            if score_first:
+                document.score(0)
+            telemetry.degraded(Broken())
+            if not score_first:
+                document.score(0)
+    found = recorded.run()
+
+    assert (found.scores.count, found.scores.below_50, found.failed_documents) == (1, 0, 1)
+    assert (found.status, found.errors) == ("partial_failure", {("ranking", BROKEN): 1})
+
+
+def test_fallback_said_with_the_score(recorded: Recorded) -> None:
+    """The application may mark the score itself."""
+    with telemetry.run("analysis"), telemetry.document("bad") as document:
+        document.score(0, fallback=True)
+    found = recorded.run()
+
+    assert (found.scores.count, found.failed_documents, found.status) == (0, 1, "failed")
+
+
+def test_counters_are_declared(record: Record) -> None:
+    """A declared name is counted as it is, any other as `other`: a typing error cannot fill the metrics."""
+    recorded = record(counters=("app_retries", "ours"))
+    with telemetry.run("intake"):
+        telemetry.count("app_retries", 3)
+        telemetry.count("ours")
+        telemetry.count("somebody@example.com")
+
+    assert recorded.run().counters == {"app_retries": 3, "ours": 1, "other": 1}
+
+
+def test_no_text_of_the_application_is_kept(recorded: Recorded, client: OpenAI) -> None:
+    """Neither prompt nor answer, neither file name nor message reaches the database or the spool."""
+    with telemetry.run("analysis"), telemetry.stage("ranking"):
+        with telemetry.document("Zanzibar cv.pdf") as document:
+            ask(client, "Describe Zanzibar")
+            telemetry.degraded(Broken("Zanzibar"))
+            document.fail(Broken("Zanzibar"))
+    assert recorded.run().documents
+
+    for path in recorded.path.parent.rglob("*"):
+        assert not path.is_file() or b"Zanzibar" not in path.read_bytes()
+    assert len(recorded.rows(schema.documents)) == 1

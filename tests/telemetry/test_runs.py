@@ -1,0 +1,173 @@
+"""Runs: how they begin and end, and what stands in the database afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+
+import pytest
+from openai import OpenAI
+
+import telemetry
+from tests.telemetry.recordings import BROKEN, Broken, Recorded, ask, calls_by_stage
+
+
+def test_run_as_a_block(recorded: Recorded) -> None:
+    """A run knows what it was told at its start, and is complete when its block is left."""
+    with telemetry.run(
+        "intake", user_id=7, subject=("draft", 12), candidates=3, criteria=2, jd=(10, 9)
+    ) as run:
+        run.link(analysis_id=5)
+    found = recorded.run()
+
+    assert (found.status, found.analysis_id, found.root.run_id) == ("completed", 5, run.run_id)
+    told = found.root
+    assert (told.kind, told.user_id, told.candidates, told.criteria) == ("intake", 7, 3, 2)
+    assert (told.jd_bytes, told.jd_characters) == (10, 9)
+    assert told.subject is not None
+    assert "draft" in told.subject and "12" in told.subject
+
+
+def test_run_as_a_handle(recorded: Recorded) -> None:
+    """A run needs no block: what happens between start and finish belongs to it, and no more."""
+    run = telemetry.start_run("intake")
+    telemetry.count("app_retries")
+    run.describe(candidates=4)
+    run.finish()
+    telemetry.count("app_retries")
+    found = recorded.run()
+
+    assert (found.status, found.counters, found.root.candidates) == ("completed", {"app_retries": 1}, 4)
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("finish", "completed"), ("fail", "failed"), ("cancel", "cancelled")]
+)
+def test_only_the_first_end_counts(recorded: Recorded, end: str, status: str) -> None:
+    """A run that has ended stays as it ended, whatever else is called."""
+    run = telemetry.start_run("intake")
+    getattr(run, end)()
+    run.finish()
+    run.fail(Broken())
+    run.cancel()
+    found = recorded.run()
+
+    assert (found.status, found.errors) == (status, {})
+
+
+def test_fail_keeps_the_type_of_the_error_alone(recorded: Recorded) -> None:
+    """A run that failed tells the type of its error; the text stays in the process."""
+    run = telemetry.start_run("intake")
+    run.fail(Broken("ada@example.com could not be read"))
+    found = recorded.run()
+
+    assert (found.status, found.errors) == ("failed", {("unattributed", BROKEN): 1})
+
+
+def test_fail_current_run(recorded: Recorded) -> None:
+    """Code that holds no handle may say that the run failed; the way its block is left changes nothing."""
+    with telemetry.run("intake"), telemetry.stage("ranking"):
+        telemetry.fail_current_run(Broken())
+    found = recorded.run()
+
+    assert (found.status, found.errors) == ("failed", {("ranking", BROKEN): 1})
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "errors"),
+    [
+        (Broken("text"), "failed", 1),
+        (SystemExit(1), "interrupted", 0),
+        (KeyboardInterrupt(), "interrupted", 0),
+        (asyncio.CancelledError(), "cancelled", 0),
+    ],
+    ids=["exception", "exit", "interrupt", "cancellation"],
+)
+def test_exceptions_pass_unchanged(
+    recorded: Recorded, client: OpenAI, error: BaseException, status: str, errors: int
+) -> None:
+    """The exception that leaves a run is the very one that was raised; it is counted once, at its stage."""
+    with (
+        pytest.raises(type(error)) as caught,
+        telemetry.run("analysis", candidates=1),
+        telemetry.stage("ranking"),
+        telemetry.document("cv.pdf"),
+        telemetry.stage("insights"),
+    ):
+        ask(client)
+        raise error
+    found = recorded.run()
+
+    assert caught.value is error
+    assert (error.__cause__, error.__context__) == (None, None)
+    assert found.status == status
+    assert sum(found.errors.values()) == errors
+    assert {stage for stage, _ in found.errors} <= {"insights"}
+    assert found.total.calls == 1, "what was spent is known exactly"
+    assert found.cost_complete
+
+
+def test_one_exception_in_two_runs_counts_in_both(recorded: Recorded) -> None:
+    """An error object that is raised again in another run is an error of that run too."""
+    error = Broken()
+    for _ in range(2):
+        with pytest.raises(Broken), telemetry.run("intake"):
+            raise error
+
+    assert [run.errors for run in recorded.runs()] == [{("unattributed", BROKEN): 1}] * 2
+
+
+def test_a_handle_that_is_dropped_is_interrupted(recorded: Recorded) -> None:
+    """A run whose handle is lost without an end does not stay open for ever."""
+    contextvars.copy_context().run(telemetry.start_run, "analysis", candidates=1)
+    gc.collect()
+
+    assert not recorded.pipeline.recorder.has_open_runs
+    assert recorded.run().status == "interrupted"
+
+
+def test_an_open_run_is_interrupted_when_the_process_ends(recorded: Recorded, client: OpenAI) -> None:
+    """A process that ends in an orderly way tells the exact spend of what it had open."""
+    run = telemetry.start_run("analysis", candidates=1)
+    with telemetry.stage("ranking"):
+        ask(client)
+    found = recorded.run()
+
+    assert (found.status, calls_by_stage(found)) == ("interrupted", {"ranking": 1})
+    run.finish()
+
+
+def test_a_link_may_come_after_the_end(recorded: Recorded) -> None:
+    """The host may commit its row after the run ended."""
+    run = telemetry.start_run("intake")
+    run.finish()
+    run.link(analysis_id=5)
+
+    assert recorded.run().analysis_id == 5
+
+
+def test_another_process_joins_by_a_carrier(recorded: Recorded) -> None:
+    """A dispatcher leaves its run open; who resumes it by the carrier adds to it and ends it."""
+    run = telemetry.start_run("analysis", candidates=1)
+    telemetry.count("app_retries")
+    carrier = run.carrier()
+    run.leave()
+    with telemetry.resume(carrier) as joined:
+        telemetry.count("app_retries")
+    found = recorded.run()
+
+    assert joined.run_id == run.run_id
+    assert (found.status, found.counters) == ("completed", {"app_retries": 2})
+
+
+@pytest.mark.parametrize(
+    "carrier", [{}, {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}, {"kind": "analysis"}]
+)
+def test_a_foreign_carrier_joins_nothing(recorded: Recorded, carrier: dict[str, str]) -> None:
+    """Only a carrier of ours names a run."""
+    with telemetry.resume(carrier) as joined:
+        telemetry.count("app_retries")
+
+    assert joined.run_id is None
+    assert recorded.runs() == []
