@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from telemetry import conventions as c
 from telemetry._context import install, recorder, suppressed
 from telemetry._guard import guarded, reset_internal_errors
-from telemetry.pricing import Pricer, list_price
+from telemetry.pricing import Pricer, default_pricer
 from telemetry.settings import Settings
 
 from .metrics import Metrics
@@ -41,8 +41,12 @@ _log = logging.getLogger("telemetry")
 class Pipeline:
     """The parts of one process, from spans to rows and metrics."""
 
-    def __init__(self, settings: Settings, price: Pricer = list_price) -> None:
+    def __init__(self, settings: Settings, price: Pricer | None = None) -> None:
         """Put the parts together; nothing runs before :meth:`start`.
+
+        Args:
+            settings: of the process.
+            price: what a call costs; default: as the settings say.
 
         Raises:
             ValueError: when TELEMETRY_DATABASE_URL cannot be used.
@@ -52,7 +56,7 @@ class Pipeline:
         self.metrics = Metrics(settings)
         self.spool = Spool(settings, self.metrics.totals)
         self.recorder = RunRecorder(settings, self.metrics, self.spool.process_id, self._save, self._wake)
-        self.processor = RollupProcessor(self.recorder, self.metrics, price)
+        self.processor = RollupProcessor(self.recorder, self.metrics, price or default_pricer(settings))
         self.writer = _writer(self) if settings.database_url else None
         self.listener = _listener(self) if settings.metrics_port is not None else None
         self._is_open = False

@@ -71,6 +71,10 @@ def _names(value: str) -> tuple[str, ...]:
     return names
 
 
+def _path(value: str) -> Path | None:
+    return Path(value) if value else None
+
+
 def _spool_dir() -> Path:
     return Path(tempfile.gettempdir()) / f"analysis-telemetry-{os.getuid()}"
 
@@ -130,6 +134,9 @@ class Settings:
 
     counters: tuple[str, ...] = _setting(DEFAULT_COUNTERS, _names)
     """Names that ``telemetry.count`` takes; anything else is counted as ``other``."""
+
+    prices_file: Path | None = _setting(None, _path)
+    """TOML file with negotiated prices and those of private deployments; it goes before the bundled list."""
 
     metrics_port: int | None = _setting(None, _whole(0, 65535))
     """Port on which this process answers Prometheus.

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, time
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
 
 import genai_prices
 import pytest
-from genai_prices.data_snapshot import DataSnapshot, set_custom_snapshot
-from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_snapshot
+from genai_prices.types import (
+    ClauseEquals,
+    ConditionalPrice,
+    ModelInfo,
+    ModelPrice,
+    Provider,
+    TimeOfDateConstraint,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.pricing import Price, Tokens, list_price, to_dollars
 
 NOW = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp() * 10**9)
+DAY = 86_400 * 10**9
 
 # Dollars for a million tokens: input, cached input, output.
 PUBLISHED = {
@@ -24,6 +34,27 @@ PUBLISHED = {
     "gpt-5-mini": ("0.25", "0.025", "2"),
     "text-embedding-3-small": ("0.02", "0", "0"),
 }
+
+
+ALL_MODELS = [
+    (provider.id, f"{model.id}-2024-08-06:acme::1" if model.id.startswith("ft:") else model.id)
+    for provider in get_snapshot().providers
+    if provider.id in ("openai", "azure")
+    for model in provider.models
+]
+TOKEN_COUNTS = st.integers(0, 10**6) | st.sampled_from([0, 1, 128_000, 200_000, 272_000, 272_001])
+"""The thresholds of prices that depend on the length of the input among them."""
+
+
+@contextmanager
+def listed(model: ModelInfo) -> Iterator[None]:
+    """A list with nothing but `model`."""
+    provider = Provider(id="openai", name="OpenAI", api_pattern="x", models=[model])
+    set_custom_snapshot(DataSnapshot(providers=[provider], from_auto_update=False))
+    try:
+        yield
+    finally:
+        set_custom_snapshot(None)
 
 
 def price(
@@ -103,10 +134,100 @@ def test_other_tiers_have_prices_of_their_own() -> None:
     assert pico(model, tier="flex") < pico(model) < pico(model, tier="priority")
 
 
-@pytest.mark.parametrize("tier", ["batch", "scale", "something new"])
+def test_batch_is_a_tier() -> None:
+    """A call of the Batch API costs what the list says of batch processing."""
+    assert pico("gpt-5-mini", Tokens(1000, 100, 400), tier="batch") == 600 * 125_000 + 400 * 12_500 + 10**8
+
+
+@pytest.mark.parametrize("tier", ["scale", "something new", "Flex"])
 def test_an_unknown_tier_is_unpriced(tier: str) -> None:
     """A tier nobody knows is not charged as if it were standard."""
     assert price(tier=tier) is None
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"model": "gpt-4o-mini", "tier": "flex"},
+        {"model": "text-embedding-3-small", "tier": "priority", "tokens": Tokens(10)},
+        {"model": "gpt-4-0613", "tier": "batch", "at": NOW - 365 * DAY},
+        {"model": "gpt-5-mini", "tier": "flex", "at": NOW - 365 * DAY},
+        {"model": "gpt-5-mini", "tier": "flex", "provider": "azure"},
+    ],
+)
+def test_a_tier_without_a_price_is_unpriced(unknown: dict[str, Any]) -> None:
+    """Where the list has no price of that tier for that model at that time, it is not the standard one."""
+    assert price(**{**unknown, "tier": ""}) is not None
+    assert price(**unknown) is None
+
+
+def test_a_kind_of_token_without_a_price_is_unpriced() -> None:
+    """Output of a model that the list sells by its input only is not free."""
+    assert price("text-embedding-3-small", Tokens(10, 0)) is not None
+    assert price("text-embedding-3-small", Tokens(10, 1)) is None
+    assert price("whisper-1", Tokens(10, 0)) is None
+
+
+@settings(deadline=None, max_examples=1000)
+@given(
+    listed_as=st.sampled_from(ALL_MODELS),
+    tier=st.sampled_from(["", "default", "flex", "priority", "fast", "batch", "scale"]),
+    tokens=st.builds(Tokens, TOKEN_COUNTS, TOKEN_COUNTS, TOKEN_COUNTS),
+    at=st.datetimes(datetime(2024, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),
+)
+def test_remembered_rates_are_the_list(
+    listed_as: tuple[str, str], tier: str, tokens: Tokens, at: datetime
+) -> None:
+    """Every price is to the pico-dollar what the list says when it is asked for this very call."""
+    provider, model = listed_as
+    context = {"": None, "default": None, "batch": {"processing": "batch"}}.get(tier, {"service_tier": tier})
+    usage = genai_prices.Usage(
+        input_tokens=tokens.input,
+        cache_read_tokens=min(tokens.cached, tokens.input),
+        output_tokens=tokens.output,
+    )
+    found = price(model, tokens, at=int(at.timestamp()) * 10**9, tier=tier, provider=provider)
+    standard, asked = (
+        genai_prices.calc_price(
+            usage, model, provider_id=provider, genai_request_timestamp=at, price_context=each
+        )
+        for each in (None, context)
+    )
+
+    if found is not None:
+        assert found.pico == int((asked.total_price * 10**12).to_integral_value(ROUND_HALF_EVEN))
+    elif context is None:  # a kind of token has no price
+        prices = asked.model_price
+        assert prices.input_mtok is None or (tokens.output and prices.output_mtok is None)
+    else:  # where we say nothing, the list falls back to the standard price
+        assert asked.total_price == standard.total_price
+
+
+def test_a_price_for_a_part_of_the_day() -> None:
+    """A price that changes within a day is that of the hour."""
+    day, night = ModelPrice(input_mtok=Decimal(2)), ModelPrice(input_mtok=Decimal(1))
+    conditions = [
+        ConditionalPrice(prices=day),
+        ConditionalPrice(TimeOfDateConstraint(time(22), time(6)), prices=night),
+    ]
+    with listed(ModelInfo(id="owl", match=ClauseEquals(equals="owl"), prices=conditions)):
+        by_hour = [pico("owl", Tokens(1), at=NOW - NOW % DAY + hour * DAY // 24) for hour in range(24)]
+    assert by_hour == [10**6] * 6 + [2 * 10**6] * 16 + [10**6] * 2
+
+
+def test_updated_prices_count_at_once() -> None:
+    """When the application updates the list while it runs, calls cost the new price."""
+    for dollars in (1, 2):
+        model_price = ModelPrice(input_mtok=Decimal(dollars))
+        with listed(ModelInfo(id="tiny", match=ClauseEquals(equals="tiny"), prices=model_price)):
+            assert pico("tiny", Tokens(1)) == dollars * 10**6
+
+
+def test_the_hosts_decimal_context_does_not_matter() -> None:
+    """An application that computes with few digits gets exact prices all the same."""
+    with localcontext() as context:
+        context.prec = 3
+        assert pico("gpt-4.1-nano", Tokens(123_457, 7, 11)) == 123_446 * 100_000 + 11 * 25_000 + 7 * 400_000
 
 
 @pytest.mark.parametrize("model", ["my-deployment", "gpt-99-ultra", "", "openai/gpt-4o-mini"])
@@ -141,10 +262,5 @@ def test_source_and_version_are_told() -> None:
 def test_halves_go_to_the_even_pico(tokens: int, rounded: int) -> None:
     """A price that ends in half a pico-dollar is rounded half-even, so that rounding does not add up."""
     half_a_pico = ModelPrice(input_mtok=Decimal("0.0000005"))
-    model = ModelInfo(id="tiny", match=ClauseEquals(equals="tiny"), prices=half_a_pico)
-    provider = Provider(id="openai", name="OpenAI", api_pattern="x", models=[model])
-    set_custom_snapshot(DataSnapshot(providers=[provider], from_auto_update=False))
-    try:
+    with listed(ModelInfo(id="tiny", match=ClauseEquals(equals="tiny"), prices=half_a_pico)):
         assert pico("tiny", Tokens(input=tokens)) == rounded
-    finally:
-        set_custom_snapshot(None)

@@ -1,0 +1,116 @@
+"""The price list that comes with ``genai-prices``, read one model, tier and day at a time.
+
+For a tier the list does not know, ``genai-prices`` answers with the standard price; here that is no price.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from ._rates import PerMillion, Rates
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import PriceCalculation, TieredPrices
+
+SOURCE: Final = "genai-prices"
+BATCH: Final = "batch"
+"""The tier of a call made through the Batch API."""
+
+
+def snapshot() -> DataSnapshot | None:
+    """Return the list in use now, None without ``genai-prices``; an update makes it another object."""
+    library = _library()
+    return None if library is None else library.get_snapshot()
+
+
+def rates(prices: DataSnapshot, provider: str, model: str, tier: str, at: datetime) -> Rates | None:
+    """Return what the list says, None when it does not know the model, or not in this tier.
+
+    Args:
+        prices: of :func:`snapshot`.
+        provider: ``openai`` or ``azure``.
+        model: as the service names it.
+        tier: empty for the standard one.
+        at: when the call was made.
+    """
+    from genai_prices import Usage
+
+    context = _context(tier)
+    try:
+        found = prices.calc(Usage(), model, provider, None, at, context)
+    except LookupError:
+        return None
+    if context and not _has_tier(found, context, at):
+        return None
+    steps = _steps(found)
+    if steps is None:
+        return None
+    return Rates.of(SOURCE, _version(prices), steps, is_momentary=_is_momentary(found))
+
+
+@cache
+def _library() -> Any:
+    try:
+        from genai_prices import data_snapshot
+    except ImportError:
+        return None
+    return data_snapshot
+
+
+def _context(tier: str) -> dict[str, str] | None:
+    if not tier:
+        return None
+    return {"processing": BATCH} if tier == BATCH else {"service_tier": tier}
+
+
+def _has_tier(found: PriceCalculation, context: dict[str, str], at: datetime) -> bool:
+    """Say whether the list has prices for ``context``.
+
+    One without figures of its own says that they are the standard ones. Those of a model that is listed
+    under another provider (Azure's are, under OpenAI) do not count.
+    """
+    if not any(found.model is model for model in found.provider.models):
+        return False
+    return any(
+        context.items() >= variant.when.items()
+        and (variant.constraint is None or variant.constraint.active(at))
+        for variant in found.model.price_variants or ()
+    )
+
+
+def _steps(found: PriceCalculation) -> dict[int, PerMillion] | None:
+    prices = found.model_price
+    given = (prices.input_mtok, prices.cache_read_mtok, prices.output_mtok)
+    starts = {-1}.union(
+        *((tier.start for tier in price.tiers) for price in given if price and hasattr(price, "tiers"))
+    )
+    steps = {}
+    for start in starts:
+        fresh, cached, output = (_above(price, start) for price in given)
+        if fresh is None:
+            return None
+        steps[start] = PerMillion(fresh, fresh if cached is None else cached, output)
+    return steps
+
+
+def _above(price: Decimal | TieredPrices | None, start: int) -> Decimal | None:
+    """Return the price of calls with more than ``start`` input tokens, up to the next step."""
+    if price is None or isinstance(price, Decimal):
+        return price
+    return next((tier.price for tier in reversed(price.tiers) if tier.start <= start), price.base)
+
+
+def _is_momentary(found: PriceCalculation) -> bool:
+    prices = found.model.prices
+    conditions = [*(prices if isinstance(prices, list) else ()), *(found.model.price_variants or ())]
+    return any(hasattr(condition.constraint, "start_time") for condition in conditions)
+
+
+def _version(prices: DataSnapshot) -> str:
+    from genai_prices import __version__
+
+    return f"{__version__}+{prices.timestamp:%Y-%m-%dT%H:%M}" if prices.from_auto_update else __version__
