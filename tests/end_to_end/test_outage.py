@@ -1,0 +1,93 @@
+"""While the database of telemetry is away, everything waits for it: nothing is lost, nothing comes twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.screener.standin.client import StandIn
+from tests.end_to_end.conftest import NewDatabase
+from tests.end_to_end.database import Database
+from tests.end_to_end.documents import resume
+from tests.end_to_end.ledger import Truth, truth
+from tests.end_to_end.spool import waiting
+from tests.end_to_end.stack import Stack, wait_until
+from tests.end_to_end.submission import submit
+from tests.postgres import TemporaryPostgres
+
+SPENT = """
+    SELECT COALESCE(SUM(api_calls), 0) AS calls, COALESCE(SUM(attempts), 0) AS attempts,
+        COALESCE(SUM(cost_pico), 0) AS cost_pico FROM telemetry_runs
+"""
+
+
+@pytest.fixture
+def server(postgres: TemporaryPostgres) -> Iterator[TemporaryPostgres]:
+    """A PostgreSQL server that may be stopped; it runs again afterwards."""
+    yield postgres
+    if not postgres.is_running():
+        postgres.start()
+
+
+@pytest.fixture
+def database(new_database: NewDatabase, server: TemporaryPostgres) -> Iterator[Database]:
+    """The database of telemetry, which is not the host's here."""
+    database = Database(new_database("postgresql"))
+    yield database
+    database.close()
+
+
+def test_outage(
+    server: TemporaryPostgres,
+    database: Database,
+    new_database: NewDatabase,
+    standin: StandIn,
+    tmp_path: Path,
+) -> None:
+    """What was done in an outage is delivered by the same processes, or by those that come after them."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    settings = {"TELEMETRY_DATABASE_URL": url, "TELEMETRY_SHUTDOWN_SECONDS": "0.5"}
+    with Stack(tmp_path, new_database("sqlite"), standin, **settings) as stack:
+        server.stop()
+        stack.web()
+        client = stack.client()
+
+        assert submit(client, [resume(1).file]).status["state"] == "completed"
+        assert len(waiting(stack.spool)) == 3
+
+        server.start()
+        _wait_until_delivered(stack, database)
+
+        assert _spent(database) == _expected(standin)
+
+        server.stop()
+
+        assert submit(client, [resume(2).file]).status["state"] == "completed"
+
+        stack.stop()
+
+        assert len(waiting(stack.spool)) == 3
+
+        server.start()
+        stack.web()
+        _wait_until_delivered(stack, database)
+
+        assert _spent(database) == _expected(standin)
+        assert {run["status"] for run in database.runs()} == {"completed"}
+        assert len(database.runs()) == 6
+
+
+def _wait_until_delivered(stack: Stack, database: Database) -> None:
+    wait_until("the spool is empty", lambda: not waiting(stack.spool))
+    wait_until("every run has ended", database.is_delivered)
+
+
+def _spent(database: Database) -> dict[str, int]:
+    return {name: int(value) for name, value in database.row(SPENT).items()}
+
+
+def _expected(standin: StandIn) -> dict[str, int]:
+    found: Truth = truth(standin.ledger()["attempts"])
+    return {"calls": found.calls, "attempts": found.attempts, "cost_pico": found.cost_pico}
