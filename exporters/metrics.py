@@ -8,6 +8,7 @@ that ended, so that their exemplars lead to its trace.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
@@ -46,6 +47,21 @@ class Metrics:
         meter = provider.get_meter(c.SCOPE)
         for metric in c.METRICS:
             self._create(meter, metric)
+
+    def after_fork(self, provider: MeterProvider | None) -> None:
+        """Start at zero in a forked child: the parent goes on reporting what it measured.
+
+        The SDK gives a child its parent's histograms, which would then be summed twice. A reader that is taken
+        out and put back has none; there is no public way to do so without shutting it down.
+        """
+        self.totals.reset()
+        consumer = getattr(provider, "_measurement_consumer", None)
+        if consumer is None:
+            return
+        consumer._lock = threading.Lock()  # another thread of the parent may have held it
+        for reader in list(consumer._reader_storages):
+            consumer.remove_metric_reader(reader)
+            consumer.add_metric_reader(reader)
 
     def gauge(self, metric: c.Metric, read: Callable[[], float]) -> None:
         """Let ``metric``, which has no labels, show what ``read`` returns."""

@@ -60,6 +60,7 @@ class Pipeline:
         self.writer = _writer(self) if settings.database_url else None
         self.listener = _listener(self) if settings.metrics_port is not None else None
         self._is_open = False
+        self._meter_provider: MeterProvider | None = None
         self._listeners: list[Callable[[Snapshot], None]] = []
 
     def on_end(self, listener: Callable[[Snapshot], None]) -> None:
@@ -111,6 +112,7 @@ class Pipeline:
         Empty, with a directory, threads and connections of its own.
         """
         reset_internal_errors()
+        self.metrics.after_fork(self._meter_provider)
         self.spool.after_fork()
         self.recorder.after_fork(self.spool.process_id)
         if self.writer is not None:
@@ -121,6 +123,7 @@ class Pipeline:
     def _register_metrics(self, provider: object) -> None:
         if not isinstance(provider, MeterProvider):
             return
+        self._meter_provider = provider
         for metric, read in (
             (c.SPOOL_PENDING, self.spool.pending),
             (c.SPOOL_OLDEST, self.spool.oldest_age),

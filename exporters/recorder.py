@@ -250,7 +250,6 @@ class RunRecorder:
             parents = Accumulator(record.accumulator.facts)
             parents.close(time.time_ns())
             run.record = _Record(parents, record.started_ns, is_inherited=True)
-        self._metrics.totals.reset()
 
     def _facts(self, run: Run) -> Snapshot:
         now = time.time_ns()

@@ -282,6 +282,30 @@ def test_a_forked_child_starts_at_zero(measured: Measured) -> None:
     assert measured.total(c.EVENTS) == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_has_histograms_of_its_own(measured: Measured) -> None:
+    """What the parent measured is in no histogram of the child, which goes on measuring."""
+    work(measured)
+    before = counted(measured, c.RUN_DURATION)
+
+    def child() -> None:
+        assert counted(measured, c.RUN_DURATION) == 0
+        with telemetry.run("intake"):
+            pass
+        assert counted(measured, c.RUN_DURATION) == 1
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(30)
+
+    assert process.exitcode == 0
+    assert counted(measured, c.RUN_DURATION) == before > 0
+
+
+def counted(measured: Measured, metric: c.Metric) -> int:
+    return sum(point.count for point in measured.points(metric))
+
+
 def test_open_labels_are_capped() -> None:
     """However many stages a host invents, a label has a bounded number of values; nothing is lost."""
     totals = Totals()
