@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from openai import OpenAI
+from openai import AzureOpenAI, OpenAI
 
 from examples.screener.standin.client import StandIn
 
@@ -24,4 +24,11 @@ def standin(_process: StandIn) -> StandIn:
 @pytest.fixture
 def client(standin: StandIn) -> Iterator[OpenAI]:
     with OpenAI(base_url=standin.url, api_key="key-1") as client:
+        yield client
+
+
+@pytest.fixture
+def azure(standin: StandIn) -> Iterator[AzureOpenAI]:
+    endpoint = standin.azure_endpoint
+    with AzureOpenAI(azure_endpoint=endpoint, api_version="2024-10-21", api_key="key-1") as client:
         yield client
