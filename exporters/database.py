@@ -116,6 +116,7 @@ def upsert(
     changes = {name: insert.excluded[name] for name in rows[0] if name not in keys and name not in keep}
     condition = where(insert.excluded) if where else None
     statement = insert.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=condition)
+    statement = statement.execution_options(preserve_rowcount=True)  # with psycopg 3 it is lost otherwise
     return connection.execute(statement, rows if len(rows) > 1 else rows[0]).rowcount
 
 

@@ -49,8 +49,9 @@ def postgres_host(postgres: TemporaryPostgres, migrated_postgres: str) -> Iterat
     postgres.drop_database(url)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "psycopg2", "psycopg"])
 def host(request: pytest.FixtureRequest) -> Host:
+    """A host on SQLite, and on PostgreSQL with either driver."""
     fixture = "sqlite_host" if request.param == "sqlite" else "postgres_host"
     found: Host = request.getfixturevalue(fixture)
-    return found
+    return Host(found.url.replace("psycopg2", request.param))

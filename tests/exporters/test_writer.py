@@ -92,23 +92,6 @@ def test_a_run_reaches_the_database_and_the_hosts_rows(host: Host, record: Recor
     until(lambda: files(spool_dir) == [])
 
 
-def test_psycopg_3_works_too(postgres_host: Host, record: Record) -> None:
-    """The writer takes either driver of PostgreSQL."""
-    postgres_host.add_user()
-    postgres_host.add_analysis()
-    for name in ("a.pdf", "b.pdf"):
-        postgres_host.add_file(1, name)
-    record(postgres_host.url.replace("+psycopg2", "+psycopg"))
-    with telemetry.run("analysis", user_id=1, subject=("draft", 1), analysis_id=1):
-        for name in ("a.pdf", "b.pdf"):
-            with telemetry.document(name, characters=9) as document:
-                document.score(0.8)
-
-    until(lambda: postgres_host.row("users")["total_jobs_run"] == 1)
-    assert postgres_host.row("analyses")["candidates_above_70_percent"] == 2
-    assert [row["resume_character_count"] for row in postgres_host.rows("candidate_files")] == [9, 9]
-
-
 def test_an_open_run_is_saved_while_it_goes_on(sqlite_host: Host, record: Record) -> None:
     """What an open run has done so far is in the database before its end."""
     record(sqlite_host.url)
