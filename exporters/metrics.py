@@ -51,8 +51,8 @@ class Metrics:
     def after_fork(self, provider: MeterProvider | None) -> None:
         """Start at zero in a forked child: the parent goes on reporting what it measured.
 
-        The SDK gives a child its parent's histograms, which would then be summed twice. A reader that is taken
-        out and put back has none; there is no public way to do so without shutting it down.
+        The SDK gives a child its parent's histograms, which would then be summed twice. A reader that is
+        taken out and put back has none; the public way would shut it down.
         """
         self.totals.reset()
         consumer = getattr(provider, "_measurement_consumer", None)
