@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
 """Seconds a process has to end by itself."""
 FOREIGN = ("FLASK_", "GUNICORN_", "OPENAI_", "OTEL_", "SCREENER_", "TELEMETRY_")
-"""Settings of the machine the tests run on, which would change what they see."""
+"""Settings of whoever runs the tests, which would change what they see."""
 
 
 def environment(**settings: str) -> dict[str, str]:

@@ -21,6 +21,8 @@ from tests.end_to_end.metrics import Metrics
 from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import draft_quickly
 
+pytestmark = pytest.mark.timeout(240)  # the first test on each database waits for the analyses
+
 SIZES = (1, 5, 250)
 RESUME_LIMIT = 200
 FAULTS = [{"status": 429, "rate": 0.1, "retry_after_ms": 15}]

@@ -110,12 +110,7 @@ def test_file_in_another_draft_is_matched_too(stack: Stack) -> None:
     client = stack.client()
     analyses = [submit(client, [resume(4, "pdf").file]).analysis for _ in range(2)]
     stack.settle()
-    sizes = [
-        stack.sql.value(
-            "SELECT resume_file_size_bytes FROM candidate_files WHERE analysis_id = :id", id=analysis
-        )
-        for analysis in analyses
-    ]
+    sizes = [[file["resume_file_size_bytes"] for file in stack.sql.files(each)] for each in analyses]
 
     assert sizes == [[len(resume(4, "pdf").data)]] * 2
 

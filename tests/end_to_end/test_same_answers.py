@@ -25,7 +25,7 @@ API_ONLY = (
     f"{WITHOUT_SDK},opentelemetry.proto,opentelemetry.semconv,opentelemetry.util.genai,opentelemetry.util.http,"
     "exporters,alembic,genai_prices,prometheus_client,wrapt"
 )
-PATIENCE = 3.0
+PATIENCE = 4.0
 """Seconds that an analysis may take longer on a busy machine; less than any wait for a database."""
 
 
