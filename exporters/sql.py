@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from telemetry.conventions import RUNNING
 
-from . import schema
+from . import repriced, schema
 from .database import fit, to_datetime, transaction, upsert
 from .rollup import Rollup, merge
 from .schema import runs
@@ -159,10 +159,11 @@ def _fragments(connection: Connection, run_id: str) -> list[Snapshot]:
 
 
 def _store_rollup(connection: Connection, run_id: str, rollup: Rollup, totals: Totals) -> None:
-    upsert(connection, schema.stage_usage, _usage_rows(run_id, rollup, totals))
+    usage, row = _usage_rows(run_id, rollup, totals), fit(runs, _run_row(rollup), totals)
+    row |= repriced.carry(connection, run_id, usage, row, rollup)
+    upsert(connection, schema.stage_usage, usage)
     upsert(connection, schema.counters, _counter_rows(run_id, rollup, totals))
     upsert(connection, schema.documents, _document_rows(run_id, rollup.documents, totals))
-    row = fit(runs, _run_row(rollup), totals)
     analysis = sa.func.coalesce(sa.literal(row.pop("analysis_ref"), sa.BigInteger()), runs.c.analysis_ref)
     change = {**row, "analysis_ref": analysis, "version": runs.c.version + 1, "seen_at": schema.utc_now()}
     connection.execute(runs.update().where(runs.c.run_id == run_id).values(change))

@@ -7,11 +7,15 @@ the commands.
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
 MIGRATE_GROUP = "analysis_telemetry_migrate"
+COMMANDS_GROUP = "analysis_telemetry_commands"
+
+_DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
 @click.group("telemetry")
@@ -67,8 +71,72 @@ def current(database_url: str | None) -> None:
     raise SystemExit(1)
 
 
+@cli.command()
+@click.option(
+    "--since", type=_DAY, required=True, help="First day (UTC) on which the runs began: 2026-10-01."
+)
+@click.option("--until", type=_DAY, help="The first day they did not begin on any more. Default: no end.")
+@click.option("--model", default="*", show_default=True, help="Which models, as a glob.")
+@click.option("--provider", type=click.Choice(["openai", "azure"]), default="openai", show_default=True)
+@click.option("--prices-file", type=click.Path(), help="Default: TELEMETRY_PRICES_FILE.")
+@click.option("--apply", is_flag=True, help="Write the new prices. Default: only show what would change.")
+@click.option(
+    "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
+)
+def reprice(prices_file: str | None, database_url: str | None, **selection: Any) -> None:
+    """Price recorded calls again, after a price changed or became known.
+
+    The old value is kept. Exit 1 if the price file or the database cannot be used.
+    """
+    command = _load(COMMANDS_GROUP, "reprice")
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from .pricing import prices
+    from .settings import SettingsError
+
+    selection |= {end: selection[end] and selection[end].date() for end in ("since", "until")}
+    try:
+        settings = _settings()
+        url = _database(database_url or settings.database_url)
+        report = command(
+            url,
+            prices(Path(prices_file) if prices_file else settings.prices_file),
+            # The key belongs to the application's own database.
+            hmac_key=settings.hmac_key if url == settings.database_url else "",
+            **selection,
+        )
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise click.ClickException(f"the database cannot be used: {reason}") from None
+    for line in report.lines():
+        click.echo(line)
+
+
+def _settings() -> Any:
+    """Return the settings of the application the ``flask`` command found, else those of the environment."""
+    from flask.cli import NoAppException, ScriptInfo
+
+    from .flask import EXTENSION, _settings
+    from .settings import Settings
+
+    try:
+        app = click.get_current_context().ensure_object(ScriptInfo).load_app()
+    except NoAppException:
+        return Settings.load()
+    settings = _settings(app, getattr(app.extensions.get(EXTENSION), "engine", None))
+    if settings is None:
+        raise click.ClickException("the settings cannot be used (see above)")
+    return settings
+
+
 def _migrate() -> Any:
-    found = list(entry_points(group=MIGRATE_GROUP))
+    return _load(MIGRATE_GROUP, "default")
+
+
+def _load(group: str, name: str) -> Any:
+    found = list(entry_points(group=group, name=name))
     if not found:
         raise click.ClickException(
             "analysis-telemetry is not installed in this environment: pip install it, a path is not enough"

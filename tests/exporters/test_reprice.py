@@ -1,0 +1,363 @@
+"""Repricing: recorded calls at today's prices, the old value kept, and nothing undone by what comes late."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from exporters import sql
+from exporters.database import create_engine
+from exporters.reprice import MID_RUN, NO_PRICE, NOT_LINEAR, reprice
+from exporters.repricing_report import Report
+from exporters.totals import Totals
+from telemetry.pricing import Tokens, prices
+from tests.exporters.makers import KEY, START, Fragment, Host, call
+
+DAY = datetime.fromtimestamp(START // 10**9, UTC).date()
+"""On which the runs of these tests begin."""
+TOMORROW = date.fromordinal(DAY.toordinal() + 1)
+OLD = 210_000_000
+"""What a call cost when it was recorded."""
+NEW = 1000 * 10**6 + 100 * 2 * 10**6
+"""What it costs by the file below."""
+
+FILE = """\
+version = "new"
+[[price]]
+model = "gpt-4o-mini"
+input = 1
+output = 2
+[[price]]
+model = "mine"
+input = 1
+output = 2
+"""
+
+
+@pytest.fixture
+def engine(host: Host) -> Iterator[Engine]:
+    """The writer's own way to the database."""
+    engine = create_engine(host.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A price file with new prices."""
+    path = tmp_path / "prices.toml"
+    path.write_text(FILE)
+    return path
+
+
+class Operator:
+    """Delivers runs, and prices them again."""
+
+    def __init__(self, host: Host, engine: Engine, file: Path) -> None:
+        self.host, self.engine, self.file = host, engine, file
+
+    def deliver(self, *fragments: Fragment) -> None:
+        for fragment in fragments:
+            sql.deliver(self.engine, fragment.close(), Totals())
+
+    def reprice(self, **options: Any) -> Report:
+        return reprice(self.host.url, prices(self.file), **{"since": DAY, "apply": True, **options})
+
+    @property
+    def run(self) -> dict[str, Any]:
+        return self.host.row("telemetry_runs")
+
+    @property
+    def rows(self) -> dict[str, tuple[int, int | None]]:
+        """Old and new value by model."""
+        found = self.host.rows("telemetry_stage_usage")
+        return {row["model"]: (row["cost_pico"], row["repriced_pico"]) for row in found if row["operation"]}
+
+
+@pytest.fixture
+def operator(host: Host, engine: Engine, file: Path) -> Operator:
+    return Operator(host, engine, file)
+
+
+def late(fragment: Fragment, *calls: Any) -> Fragment:
+    """Another process's part of the same run, which is delivered later."""
+    return Fragment(fragment.accumulator.facts.run_id, is_root=False, process_id="p2").calls(*calls)
+
+
+def unpriced_call(**known: Any) -> Any:
+    return call(pico=None, model="mine", **known)
+
+
+# What is written
+
+
+def test_new_prices_stand_beside_the_old(operator: Operator) -> None:
+    """Rows and run keep what was recorded, and carry the new value, whose sums agree."""
+    operator.deliver(Fragment().calls(call(), call(), call("insights", pico=7, model="other")))
+    operator.reprice()
+
+    assert operator.rows == {"gpt-4o-mini": (2 * OLD, 2 * NEW), "other": (7, None)}
+    assert (operator.run["cost_pico"], operator.run["repriced_pico"]) == (2 * OLD + 7, 2 * NEW + 7)
+
+
+def test_a_dry_run_writes_nothing(operator: Operator) -> None:
+    """Without `apply` the difference is told, and the tables stay as they are."""
+    operator.deliver(Fragment().calls(call(), call()))
+    before = operator.run, operator.rows
+    report = operator.reprice(apply=False)
+
+    assert (operator.run, operator.rows) == before
+    line = report.models["gpt-4o-mini"]
+    assert (line.calls, line.old, line.new) == (2, 2 * OLD, 2 * NEW)
+    assert list(report.lines()) == [
+        "model        calls     old $     new $  difference $",
+        "gpt-4o-mini      2  0.000420  0.002400     +0.001980",
+        "total            2  0.000420  0.002400     +0.001980",
+        "1 of 1 runs would change.",
+        "Nothing was written; --apply writes.",
+    ]
+
+
+def test_repeating_changes_nothing(operator: Operator) -> None:
+    """A second time there is nothing left to do: not even a new version that would be projected again."""
+    operator.deliver(Fragment().calls(call(), unpriced_call()))
+    assert len(operator.reprice().changed) == 1
+    before = operator.run
+
+    assert operator.reprice().changed == []
+    assert operator.run == before
+
+
+def test_a_later_price_replaces_an_earlier_one(operator: Operator) -> None:
+    """The old value shown is that of the last time; what was recorded first is still kept."""
+    operator.deliver(Fragment().calls(call()))
+    operator.reprice()
+    operator.file.write_text(FILE.replace("input = 1\n", "input = 3\n"))
+    report = operator.reprice()
+
+    assert (report.models["gpt-4o-mini"].old, report.models["gpt-4o-mini"].new) == (NEW, NEW + 2 * 10**9)
+    assert operator.rows == {"gpt-4o-mini": (OLD, NEW + 2 * 10**9)}
+    assert operator.run["repriced_pico"] == NEW + 2 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ({"since": DAY}, True),
+        ({"since": TOMORROW}, False),
+        ({"since": date(2020, 1, 1), "until": DAY}, False),
+        ({"since": date(2020, 1, 1), "until": TOMORROW}, True),
+        ({"since": DAY, "model": "gpt-4O*"}, True),
+        ({"since": DAY, "model": "gpt-5*"}, False),
+    ],
+)
+def test_only_what_was_asked_for(operator: Operator, options: dict[str, Any], changes: bool) -> None:
+    """Runs that began in the range, and models that fit the glob."""
+    operator.deliver(Fragment().calls(call()))
+    operator.reprice(**options)
+
+    assert (operator.run["repriced_pico"] is not None) is changes
+
+
+def test_a_run_under_way_is_left_alone(operator: Operator) -> None:
+    """It is still changing; its turn comes when it has ended."""
+    sql.deliver(operator.engine, Fragment().calls(call()).snapshot(), Totals())
+
+    assert operator.reprice().runs == 0
+
+
+def test_many_runs(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a transaction takes: each is found once."""
+    monkeypatch.setattr("exporters.reprice.BATCH", 2)
+    operator.deliver(*(Fragment().calls(call()) for _ in range(5)))
+    report = operator.reprice()
+
+    assert (report.runs, len({run for run, _, _ in report.changed})) == (5, 5)
+    assert {run["repriced_pico"] for run in operator.host.rows("telemetry_runs")} == {NEW}
+
+
+# What has no price
+
+
+def test_unpriced_calls_become_priced(operator: Operator) -> None:
+    """A model that is known by now has its price, and the run's cost is complete."""
+    operator.deliver(Fragment().calls(call(), unpriced_call(), unpriced_call()))
+    assert (operator.run["unpriced"], operator.run["cost_complete"]) == (2, False)
+    operator.reprice()
+
+    assert operator.rows["mine"] == (0, 2 * NEW)
+    assert (operator.run["unpriced"], operator.run["cost_complete"]) == (0, True)
+    assert operator.run["repriced_pico"] == 3 * NEW
+
+
+def test_what_is_unknown_otherwise_stays_unknown(operator: Operator) -> None:
+    """Calls whose usage nobody knows keep the run's cost incomplete, whatever the prices."""
+    operator.deliver(Fragment().calls(unpriced_call(), call(tokens=None)))
+    operator.reprice()
+
+    assert (operator.run["unpriced"], operator.run["cost_complete"]) == (0, False)
+
+
+def test_a_model_without_a_price_keeps_what_it_has(operator: Operator) -> None:
+    """No price today does not turn a known cost into nothing, nor an unknown one into zero."""
+    operator.deliver(Fragment().calls(call(model="gone"), call(pico=None, model="unknown")))
+    report = operator.reprice()
+
+    assert operator.rows == {"gone": (OLD, None), "unknown": (0, None)}
+    assert (operator.run["unpriced"], operator.run["cost_complete"]) == (1, False)
+    assert report.kept == {("gone", NO_PRICE): 1, ("unknown", NO_PRICE): 1}
+
+
+def test_sums_that_do_not_tell_keep_what_they_have(operator: Operator) -> None:
+    """Where long calls cost more, a sum of several does not say which were long; one call does."""
+    long = call(model="gpt-5.4", tokens=Tokens(200_000, 10))
+    operator.deliver(Fragment().calls(long, long), Fragment().calls(long))
+    report = operator.reprice()
+
+    assert report.kept == {("gpt-5.4", NOT_LINEAR): 2}
+    assert len(report.changed) == 1
+
+
+def test_a_price_that_changed_during_the_run_keeps_what_it_has(operator: Operator) -> None:
+    """The row does not say which calls were made before and which after."""
+    operator.file.write_text(f'[[price]]\nmodel = "gpt-4o-mini"\ninput = 1\noutput = 1\nuntil = {TOMORROW}\n')
+    night = Fragment().calls(call())
+    night.now += 86_400 * 10**9
+    operator.deliver(night)
+
+    assert operator.reprice().kept == {("gpt-4o-mini", MID_RUN): 1}
+
+
+# What comes late
+
+
+def test_a_late_snapshot_does_not_undo_it(operator: Operator) -> None:
+    """Calls that arrive after the repricing are added at their own price, in row and run alike."""
+    fragment = Fragment().calls(call())
+    operator.deliver(fragment)
+    operator.reprice()
+    operator.deliver(late(fragment, call(), call("insights", pico=7, model="other")))
+
+    assert operator.rows == {"gpt-4o-mini": (2 * OLD, NEW + OLD), "other": (7, None)}
+    assert (operator.run["cost_pico"], operator.run["repriced_pico"]) == (2 * OLD + 7, NEW + OLD + 7)
+
+
+def test_late_unpriced_calls_are_unpriced(operator: Operator) -> None:
+    """What was settled stays settled, what comes later is counted; repricing once more settles that, too."""
+    fragment = Fragment().calls(unpriced_call())
+    operator.deliver(fragment)
+    operator.reprice()
+    operator.deliver(late(fragment, unpriced_call(), call()))
+
+    assert operator.rows["mine"] == (0, NEW)
+    assert (operator.run["unpriced"], operator.run["cost_complete"]) == (1, False)
+    operator.reprice(model="gpt*")
+    assert (operator.run["unpriced"], operator.run["cost_complete"]) == (1, False)
+    operator.reprice()
+    assert operator.rows["mine"] == (0, 2 * NEW)
+    assert (operator.run["unpriced"], operator.run["cost_complete"]) == (0, True)
+    assert operator.run["repriced_pico"] == 3 * NEW
+
+
+def test_the_same_snapshot_again_changes_nothing(operator: Operator) -> None:
+    """A delivery that is repeated finds its values stored already."""
+    fragment = Fragment().calls(call(), unpriced_call())
+    closing = fragment.close()
+    sql.deliver(operator.engine, closing, Totals())
+    operator.reprice()
+    before = operator.run
+    sql.deliver(operator.engine, closing, Totals())
+
+    assert {**operator.run, "seen_at": None} == {**before, "seen_at": None}
+
+
+def test_repricing_while_snapshots_arrive(host: Host, operator: Operator) -> None:
+    """Whatever overtakes what: at the end every call has a value, and the rows sum to the run."""
+    fragment = Fragment().calls(call())
+    operator.deliver(fragment)
+    parts = [late(fragment, call(), unpriced_call()) for _ in range(20)]
+    with ThreadPoolExecutor(2) as pool:
+        delivered = [pool.submit(operator.deliver, part) for part in parts]
+        while not all(part.done() for part in delivered):
+            operator.reprice()
+        for part in delivered:
+            part.result()
+    operator.reprice()
+
+    assert operator.rows == {"gpt-4o-mini": (21 * OLD, 21 * NEW), "mine": (0, 20 * NEW)}
+    assert (operator.run["repriced_pico"], operator.run["cost_pico"]) == (41 * NEW, 21 * OLD)
+    assert (operator.run["unpriced"], operator.run["cost_complete"]) == (0, True)
+
+
+# What the host sees
+
+
+def test_the_hosts_rows_show_the_new_value(host: Host, operator: Operator) -> None:
+    """The analysis, its stages and its user's total are brought up to date, and count the difference."""
+    host.add_user()
+    host.add_analysis()
+    operator.deliver(Fragment(analysis_id=1, user_id=1, candidates=2).calls(call(), unpriced_call()))
+    report = operator.reprice(hmac_key=KEY.decode())
+    analysis = host.row("analyses")
+
+    assert report.is_shown
+    assert Decimal(str(analysis["total_api_cost"])) == Decimal("0.0024")
+    assert Decimal(str(analysis["cost_per_candidate"])) == Decimal("0.0012")
+    assert json.loads(analysis["cost_breakdown"]) == {"ranking": "0.0024"}
+    assert Decimal(str(host.row("users")["total_api_spend"])) == Decimal("0.0024")
+
+
+# The command
+
+
+def command(tmp_path: Path, url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """`flask telemetry reprice` of an application in `tmp_path`."""
+    (tmp_path / "host.py").write_text("import flask\napp = flask.Flask('host')\napp.secret_key = 'secret'\n")
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "host", "telemetry", "reprice", *options],
+        env={"TELEMETRY_DATABASE_URL": url, "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command(host: Host, operator: Operator, tmp_path: Path) -> None:
+    """It shows what would change, and changes it when told to."""
+    host.add_user()
+    host.add_analysis()
+    operator.deliver(Fragment(analysis_id=1, user_id=1, candidates=2).calls(call()))
+    options = ("--since", DAY.isoformat(), "--prices-file", str(operator.file))
+
+    shown = command(tmp_path, host.url, *options)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "gpt-4o-mini      1  0.000210  0.001200     +0.000990" in shown.stdout
+    assert shown.stdout.endswith("1 of 1 runs would change.\nNothing was written; --apply writes.\n")
+    assert operator.run["repriced_pico"] is None
+
+    applied = command(tmp_path, host.url, *options, "--apply")
+    assert applied.stdout.endswith("1 of 1 runs changed.\n")
+    assert operator.run["repriced_pico"] == NEW
+    assert Decimal(str(host.row("analyses")["total_api_cost"])) == Decimal("0.0012")
+
+
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
+    """A broken price file, a database without tables: one line each, and exit 1."""
+    (tmp_path / "broken.toml").write_text("[[price]]\ninput = -1\n")
+    url = f"sqlite:///{tmp_path}/empty.sqlite"
+    broken = command(tmp_path, url, "--since", "2026-10-01", "--prices-file", "broken.toml")
+    empty = command(tmp_path, url, "--since", "2026-10-01")
+
+    assert (broken.returncode, empty.returncode) == (1, 1)
+    assert broken.stderr == "Error: broken.toml, line 2: input must not be negative\n"
+    assert empty.stderr == "Error: the database cannot be used: no such table: telemetry_runs\n"
