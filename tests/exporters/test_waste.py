@@ -1,0 +1,301 @@
+"""What the money was spent on: every run in one class, and the classes add up to everything."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporters import migrate, schema
+from exporters.sql import claim_intake, deliver
+from exporters.totals import Totals
+from exporters.waste import CLASSES, WASTE, Spend, spend
+from telemetry.conventions import KINDS, RUNNING, TERMINAL_STATUSES
+from tests.exporters.makers import SECOND, START, Fragment, Host, call, moment, visit
+
+HOUR = 3600 * SECOND
+VIEWS = {"telemetry_run_spend", "telemetry_spend", "telemetry_analysis_spend"}
+
+
+class Runs:
+    """Runs that reach the database of a host, an hour apart, each of a cost that no other sum can be."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.cost = 1
+        self.hours = 0
+
+    def add(self, kind: str = "analysis", status: str = "completed", **known: Any) -> int:
+        """Deliver a run; return what it cost."""
+        self.cost *= 3
+        self.hours += 1
+        fragment = Fragment(kind=kind, opened_at=START + self.hours * HOUR, **known)
+        fragment.calls(call(pico=self.cost)).documents(visit("a.pdf", score=0.9), visit("b.pdf", score=0.2))
+        snapshot = fragment.snapshot() if status == RUNNING else fragment.close(status)
+        totals = Totals()
+        claim_intake(self.host.engine, deliver(self.host.engine, snapshot, totals).run_id)
+        return self.cost
+
+    def spend(self, *period: datetime) -> Spend:
+        with self.host.engine.connect() as connection:
+            return spend(connection, *period)
+
+
+@pytest.fixture
+def runs(host: Host) -> Runs:
+    return Runs(host)
+
+
+def only(**pico: int) -> dict[str, int]:
+    """Spend of these classes and none of the others."""
+    return dict.fromkeys(CLASSES, 0) | pico
+
+
+def test_work_that_did_not_end_well(runs: Runs) -> None:
+    """Whatever the kind, failed, cancelled and interrupted runs are told apart, and those under way, too."""
+    good = runs.add()
+    statuses = ("failed", "cancelled", "interrupted", "running")
+    bad = {
+        status: sum(runs.add(kind, status) for kind in ("analysis", "intake", "late")) for status in statuses
+    }
+
+    assert runs.spend().pico == only(useful=good, **bad)
+    assert runs.spend().wasted == bad["failed"] + bad["cancelled"] + bad["interrupted"]
+
+
+@pytest.mark.parametrize("shared", [{"analysis_id": 1}, {"subject": "draft:1", "user_id": 1}])
+def test_of_repeated_work_the_last_counts(runs: Runs, shared: dict[str, Any]) -> None:
+    """A draft or an analysis that was analysed again: what came before is repeated."""
+    first, second, third = (runs.add(**shared) for _ in range(3))
+
+    assert runs.spend().pico == only(repeated=first + second, useful=third)
+
+
+def test_a_failed_repetition_does_not_take_the_first_ones_place(runs: Runs) -> None:
+    """The result that stands is the one that was useful."""
+    first, failed = runs.add(analysis_id=1), runs.add(analysis_id=1, status="failed")
+
+    assert runs.spend().pico == only(useful=first, failed=failed)
+
+
+def test_namesakes_are_not_repetitions(runs: Runs) -> None:
+    """The same draft number of another user, and analyses without either, have nothing in common."""
+    costs = [
+        runs.add(subject="draft:1", user_id=1),
+        runs.add(subject="draft:1", user_id=2),
+        runs.add(),
+        runs.add(),
+    ]
+
+    assert runs.spend().pico == only(useful=sum(costs))
+
+
+def test_an_id_that_came_back_is_another_analysis(runs: Runs) -> None:
+    """SQLite gives the id of a deleted row to a new one: neither run repeats the other."""
+    first = runs.add(analysis_id=2)
+    runs.host.execute("UPDATE telemetry_runs SET analysis_gone = TRUE, analysis_created_at = '2026-01-01'")
+    second = runs.add(analysis_id=2)
+
+    assert runs.spend().pico == only(useful=first + second)
+    assert [int(row["cost_pico"]) for row in analyses(runs.host)] == [second]
+
+
+def test_intake_is_useful_once_its_analysis_delivers(runs: Runs) -> None:
+    """Before, nobody has analysed it; while the analysis is under way, nobody calls it unused."""
+    intake = runs.add("intake", subject="draft:1", user_id=1)
+    assert runs.spend().pico == only(unused_intake=intake)
+
+    running = runs.add(status=RUNNING, subject="draft:1", user_id=1)
+    assert runs.spend().pico == only(useful=intake, running=running)
+
+    runs.host.execute("UPDATE telemetry_runs SET status = 'failed' WHERE kind = 'analysis'")
+    assert runs.spend().pico == only(unused_intake=intake, failed=running)
+
+    again = runs.add(subject="draft:1", user_id=1)
+    assert runs.spend().pico == only(useful=intake + again, failed=running)
+
+
+def test_late_work_and_orphans_are_classes_of_their_own(runs: Runs) -> None:
+    """Unlocking one more insight, and calls outside any run, are neither waste nor part of an analysis."""
+    late, orphan = runs.add("late", analysis_id=1), runs.add("orphan", status="interrupted")
+
+    spent = runs.spend()
+
+    assert spent.pico == only(late=late, orphan=orphan)
+    assert spent.wasted == 0
+
+
+def test_what_a_reprice_says_counts(runs: Runs) -> None:
+    """Spend is what the host's rows show, too: the new price where there is one."""
+    runs.add()
+    runs.host.execute("UPDATE telemetry_runs SET repriced_pico = 7")
+
+    assert runs.spend().pico == only(useful=7)
+
+
+def test_unit_costs_carry_the_waste(runs: Runs) -> None:
+    """A delivered candidate costs what everything cost: two delivered, one of them above 70 %."""
+    costs = [runs.add(status="failed", criteria=4), runs.add(criteria=4)]
+
+    spent = runs.spend()
+
+    assert (spent.candidates, spent.criteria, spent.above_70) == (2, 4, 1)
+    assert spent.per_candidate == Decimal(sum(costs)) / 2 / 10**12
+    assert spent.per_criterion == Decimal(sum(costs)) / 4 / 10**12
+    assert spent.per_candidate_above_70 == Decimal(sum(costs)) / 10**12
+
+
+def test_nothing_delivered_has_no_unit_cost(runs: Runs) -> None:
+    """Division by nobody is None, not zero and no error."""
+    runs.add(status="failed")
+
+    spent = runs.spend()
+
+    assert (spent.per_candidate, spent.per_criterion, spent.per_candidate_above_70) == (None, None, None)
+
+
+def test_sums_that_are_lower_bounds_say_so(runs: Runs) -> None:
+    """A run with a call whose tokens nobody told is counted beside the sum."""
+    runs.add()
+    runs.host.execute("UPDATE telemetry_runs SET cost_complete = FALSE")
+
+    assert runs.spend().incomplete_runs == 1
+
+
+def test_a_period_begins_inclusive_and_ends_exclusive(runs: Runs) -> None:
+    """Neighbouring periods miss no run and share none."""
+    first, second = runs.add(), runs.add()
+    middle = moment(START + 2 * HOUR)
+
+    assert runs.spend(datetime.min, middle).total == first
+    assert runs.spend(middle, datetime.max).total == second
+
+
+def test_each_analysis_with_its_unit_costs(runs: Runs) -> None:
+    """All runs of an analysis stand together, what of it was waste, and what a candidate cost in the end."""
+    failed = runs.add(analysis_id=1, status="failed", criteria=4)
+    intake = runs.add("intake", subject="draft:1", user_id=1)
+    good = runs.add(analysis_id=1, subject="draft:1", user_id=1, criteria=4)
+    late = runs.add("late", analysis_id=1)
+
+    (row,) = analyses(runs.host)
+
+    total = failed + intake + good + late
+    assert (row["analysis_ref"], row["runs"], row["cost_pico"], row["wasted_pico"]) == (1, 4, total, failed)
+    assert float(row["cost_per_candidate"]) == pytest.approx(total / 2 / 10**12)
+    assert float(row["cost_per_criterion"]) == pytest.approx(total / 4 / 10**12)
+    assert float(row["cost_per_candidate_above_70"]) == pytest.approx(total / 10**12)
+
+
+def analyses(host: Host) -> list[dict[str, Any]]:
+    with host.engine.connect() as connection:
+        query = sa.text("SELECT * FROM telemetry_analysis_spend ORDER BY analysis_ref")
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def test_the_query_of_the_page_runs(runs: Runs) -> None:
+    """What `docs/waste.md` tells people to ask is answered, the most expensive class first."""
+    cheap, dear = runs.add(status="failed"), runs.add()
+    page = (Path(__file__).parents[2] / "docs/waste.md").read_text()
+    (query,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+
+    with runs.host.engine.connect() as connection:
+        rows = connection.execute(sa.text(query.replace("2026-11-01", "2026-01-01"))).mappings().all()
+
+    assert [(row["spend_class"], row["runs"], row["incomplete"]) for row in rows] == [
+        ("useful", 1, 0),
+        ("failed", 1, 0),
+    ]
+    assert [round(float(row["dollars"]) * 10**12) for row in rows] == [dear, cheap]
+
+
+def test_the_views_go_with_their_migration(host: Host) -> None:
+    """Downgrading leaves no view behind that would break the tables below it."""
+    assert set(sa.inspect(host.engine).get_view_names()) >= VIEWS
+
+    migrate.downgrade(host.url, "0007")
+
+    assert VIEWS.isdisjoint(sa.inspect(host.engine).get_view_names())
+
+
+def few(*values: Any) -> st.SearchStrategy[Any]:
+    """So few values that runs often have them in common."""
+    return st.sampled_from(values)
+
+
+RUN_ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "kind": few(*KINDS),
+            "status": few(RUNNING, *TERMINAL_STATUSES),
+            "synthetic": few(False, False, True),
+            "subject": few(None, "draft:1", "draft:2"),
+            "user_ref": few(None, 1, 2),
+            "analysis_ref": few(None, 1, 2),
+            "analysis_gone": st.booleans(),
+            "analysis_created_at": few(None, datetime(2026, 1, 1), datetime(2026, 2, 1)),
+            "started_at": few(None, *(datetime(2026, 3, 1) + timedelta(hours=hours) for hours in range(3))),
+            "cost_pico": st.integers(0, 10**15),
+            "repriced_pico": st.none() | st.integers(0, 10**15),
+            "cost_complete": st.booleans(),
+            "candidates": st.none() | st.integers(0, 500),
+            "criteria": st.none() | st.integers(0, 20),
+            "above_70": st.integers(0, 100),
+        }
+    ),
+    max_size=12,
+)
+
+
+@pytest.fixture(scope="module")
+def shared(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Connection]:
+    """One database for all examples; nothing is ever committed."""
+    path = tmp_path_factory.mktemp("waste") / "host.sqlite"
+    shutil.copy(migrated_sqlite, path)
+    engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        yield connection
+
+
+@given(rows=RUN_ROWS)
+def test_the_classes_partition_everything(shared: sa.Connection, rows: list[dict[str, Any]]) -> None:
+    """Whatever the runs are, each is in one known class, and the sums are exact: also by day and analysis."""
+    real = [row for row in rows if not row["synthetic"]]
+    cost = [row["cost_pico"] if row["repriced_pico"] is None else row["repriced_pico"] for row in real]
+
+    with shared.begin():
+        numbered = [
+            {**row, "run_id": f"{n:032}", "source": "spans", "version": 1} for n, row in enumerate(rows)
+        ]
+        if rows:
+            shared.execute(schema.runs.insert(), numbered)
+        spent = spend(shared)
+        by_day = shared.scalar(sa.text("SELECT COALESCE(SUM(cost_pico), 0) FROM telemetry_spend"))
+        classes = set(shared.scalars(sa.text("SELECT spend_class FROM telemetry_run_spend")))
+        by_analysis = shared.scalar(
+            sa.text("SELECT COALESCE(SUM(cost_pico), 0) FROM telemetry_analysis_spend")
+        )
+        shared.rollback()
+
+    assert classes <= set(CLASSES)
+    assert (spent.total, by_day, sum(spent.runs.values())) == (sum(cost), sum(cost), len(real))
+    assert by_analysis == sum(
+        pico
+        for row, pico in zip(real, cost, strict=True)
+        if row["analysis_ref"] is not None and not row["analysis_gone"]
+    )
+    assert spent.incomplete_runs == sum(not row["cost_complete"] for row in real)
+
+
+def test_waste_is_part_of_the_classes() -> None:
+    """No kind of waste is outside the total."""
+    assert set(WASTE) < set(CLASSES)
