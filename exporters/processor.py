@@ -162,7 +162,7 @@ class RollupProcessor(SpanProcessor):
         model = _text(attributes.get(Attribute.RESPONSE_MODEL)) or _text(
             attributes.get(Attribute.REQUEST_MODEL)
         )
-        tier = _text(attributes.get(Attribute.SERVICE_TIER)) or ""
+        tier = _tier(attributes)
         start, end = span.start_time or 0, span.end_time or 0
         tokens = _tokens(attributes)
         return Call(
@@ -217,6 +217,12 @@ def _tokens(attributes: Mapping[str, Any]) -> Tokens | None:
         cached=int(_number(attributes.get(Attribute.CACHED_TOKENS))),
         reasoning=int(_number(attributes.get(Attribute.REASONING_TOKENS))),
     )
+
+
+def _tier(attributes: Mapping[str, Any]) -> str:
+    """Return the tier that was billed; where the answer does not say, the one that was asked for."""
+    asked = _text(attributes.get(Attribute.REQUEST_TIER))
+    return _text(attributes.get(Attribute.SERVICE_TIER)) or (asked if asked and asked != "auto" else "")
 
 
 def _exemplar(span: ReadableSpan) -> Context:

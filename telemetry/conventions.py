@@ -76,6 +76,7 @@ class Attribute:
     CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
     REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
     SERVICE_TIER: Final = "openai.response.service_tier"
+    REQUEST_TIER: Final = "openai.request.service_tier"
 
 
 UNBILLED_OPERATIONS: Final = frozenset({"fetch_response"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -251,3 +252,13 @@ def test_the_setting_is_a_path() -> None:
         "/etc/prices.toml"
     )
     assert Settings.load({"TELEMETRY_PRICES_FILE": ""}).prices_file is None
+
+
+def test_the_documented_file_can_be_used(tmp_path: Path) -> None:
+    """The example of the documentation is a price file."""
+    documentation = (Path(__file__).parents[2] / "docs" / "prices.md").read_text()
+    example = re.search(r"<!-- price file -->\n```toml\n(.*?)```", documentation, re.DOTALL)
+    assert example
+    pricer = default_pricer(Settings(prices_file=write(tmp_path / "prices.toml", example[1])))
+
+    assert source(priced(pricer, "gpt-4o-mini")) == source(priced(pricer, "my-deployment")) == "prices-file"
