@@ -47,7 +47,9 @@ def rates(prices: DataSnapshot, provider: str, model: str, tier: str, at: dateti
     if context and not _has_tier(found, context, at):
         return None
     steps = _steps(found)
-    if steps is None:
+    if (
+        steps is None or found.total_price
+    ):  # a price for the call itself, beside its tokens, is not ours to sum
         return None
     return Rates.of(SOURCE, _version(prices), steps, is_momentary=_is_momentary(found))
 

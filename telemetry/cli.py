@@ -95,6 +95,8 @@ def reprice(prices_file: str | None, database_url: str | None, **selection: Any)
     from .settings import SettingsError
 
     selection |= {end: selection[end] and selection[end].date() for end in ("since", "until")}
+    if selection["until"] and selection["until"] <= selection["since"]:
+        raise click.BadParameter("must be later than --since", param_hint="--until")
     try:
         settings = _settings()
         url = _database(database_url or settings.database_url)

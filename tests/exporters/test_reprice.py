@@ -358,6 +358,9 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     broken = command(tmp_path, url, "--since", "2026-10-01", "--prices-file", "broken.toml")
     empty = command(tmp_path, url, "--since", "2026-10-01")
 
-    assert (broken.returncode, empty.returncode) == (1, 1)
+    swapped = command(tmp_path, url, "--since", "2026-10-02", "--until", "2026-10-01")
+
+    assert (broken.returncode, empty.returncode, swapped.returncode) == (1, 1, 2)
+    assert swapped.stderr.endswith("Error: Invalid value for --until: must be later than --since\n")
     assert broken.stderr == "Error: broken.toml, line 2: input must not be negative\n"
     assert empty.stderr == "Error: the database cannot be used: no such table: telemetry_runs\n"
