@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -31,6 +31,8 @@ from .totals import Totals
 
 SKEW: Final = timedelta(minutes=5)
 """How far the host's clock may be ahead of ours when its row is compared with the end of a run."""
+PATIENCE: Final = timedelta(days=1)
+"""How long after a run its files may still be stored."""
 _JOBS: Final = ("analysis", "import")
 
 _host = schema.host_tables(sa.MetaData())
@@ -110,20 +112,59 @@ def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Total
     with transaction(engine, impatient=True) as connection:
         mine = users.c.id == user_id
         lock = sa.select(users.c.id).where(mine).with_for_update(skip_locked=True, key_share=True)
-        if connection.execute(lock).first() is None:
-            there = connection.execute(sa.select(users.c.id).where(mine)).first() is not None
-            return Projection.BUSY if there else Projection.MISSING
-        _update(connection, users, user_id, _user_values(connection, user_id), writable, totals)
-    return Projection.DONE
+        is_there = connection.execute(lock).first() is not None
+        if not is_there and connection.execute(sa.select(users.c.id).where(mine)).first() is not None:
+            return Projection.BUSY
+        seen = _unsummed(connection, user_id)
+        if is_there:
+            _update(connection, users, user_id, _user_values(connection, user_id), writable, totals)
+    _remember_summed(engine, seen)
+    return Projection.DONE if is_there else Projection.MISSING
 
 
-def unprojected(engine: Engine) -> list[tuple[str, int | None, int | None]]:
-    """Return (run, analysis, user) of the ended runs whose newest state the host's rows do not show."""
-    query = sa.select(runs.c.run_id, runs.c.analysis_ref, runs.c.user_ref).where(
-        runs.c.projected_version < runs.c.version, runs.c.status != RUNNING, runs.c.analysis_gone.is_(False)
+def lagging_analyses(engine: Engine) -> list[int]:
+    """Return the analyses that do not show the newest state of a run that ended.
+
+    Files that were not stored a day after their run ended are not asked for again.
+    """
+    lately = datetime.now(UTC).replace(tzinfo=None) - PATIENCE
+    behind = runs.c.projected_version < runs.c.version
+    without_files = sa.and_(runs.c.files_pending > 0, runs.c.ended_at > lately)
+    linked = sa.and_(runs.c.analysis_ref.is_not(None), runs.c.analysis_gone.is_(False))
+    query = sa.select(runs.c.analysis_ref).where(
+        sa.or_(behind, without_files), linked, runs.c.status != RUNNING
     )
     with engine.connect() as connection:
-        return [(run_id, analysis, user) for run_id, analysis, user in connection.execute(query)]
+        return list(connection.execute(query.distinct()).scalars())
+
+
+def lagging_users(engine: Engine) -> list[int]:
+    """Return the users whose totals lack the newest state of a run that ended."""
+    behind = runs.c.user_version < runs.c.version
+    query = sa.select(runs.c.user_ref).where(behind, runs.c.user_ref.is_not(None), runs.c.status != RUNNING)
+    with engine.connect() as connection:
+        return list(connection.execute(query.distinct()).scalars())
+
+
+def _unsummed(connection: Connection, user_id: int) -> list[tuple[str, int]]:
+    """Return (run, version) of the user's ended runs that the totals about to be computed will hold."""
+    behind = runs.c.user_version < runs.c.version
+    query = sa.select(runs.c.run_id, runs.c.version).where(behind, runs.c.user_ref == user_id)
+    return [
+        (run_id, version) for run_id, version in connection.execute(query.where(runs.c.status != RUNNING))
+    ]
+
+
+def _remember_summed(engine: Engine, seen: Iterable[tuple[str, int]]) -> None:
+    """Note it in a transaction of its own: waiting for our runs must not hold the host's row."""
+    rows = [{"summed_run": run_id, "summed_version": version} for run_id, version in sorted(seen)]
+    if not rows:
+        return
+    mine = runs.c.run_id == sa.bindparam("summed_run")
+    with transaction(engine) as connection:
+        connection.execute(
+            runs.update().where(mine).values(user_version=sa.bindparam("summed_version")), rows
+        )
 
 
 def _lock_linked_runs(connection: Connection, analysis_id: int) -> list[Run] | None:

@@ -323,8 +323,11 @@ class RunRecorder:
         taken = []
         while self._left:
             accumulator = self._left.popleft()
-            self._metrics.totals.add(c.RUNS_ACTIVE, -1, kind=accumulator.facts.kind)
-            taken.append(_interrupted(accumulator))
+            final = _interrupted(accumulator)
+            self._metrics.totals.add(c.RUNS_ACTIVE, -1, kind=final.kind)
+            if final.is_root:
+                self._metrics.run_ended(merge([final]), Context())
+            taken.append(final)
         return taken
 
     def _open_runs(self) -> list[Run]:

@@ -28,7 +28,7 @@ from .metrics import Metrics
 from .projection import Projection, Writable
 from .recorder import RunRecorder
 from .snapshot import NewerSnapshot, Snapshot
-from .spool import Recovered, Spool
+from .spool import Recovered, Spool, Waiting
 
 FIRST_RETRY_SECONDS: Final = 0.2
 LAST_RETRY_SECONDS: Final = 60.0
@@ -76,6 +76,8 @@ class Writer:
         self._engine: Engine | None = None
         self._writable: Writable | None = None
         self._outage = _Retry()
+        self._postponed: dict[str, _Retry] = {}
+        """Fragments of runs that a newer version of this code has touched: it will deliver them."""
         self._projections: dict[int, _Retry] = {}
         self._users: dict[int, _Retry] = {}
         self._recovered = False
@@ -107,7 +109,7 @@ class Writer:
         self._stop(deadline)
         with guarded("writer"), suppressed():
             self._save_changed()
-            while time.monotonic() < deadline and self._spool.due():
+            while time.monotonic() < deadline and self._due():
                 if not self._deliver_due(deadline):
                     time.sleep(max(min(0.05, deadline - time.monotonic()), 0))
             self._project_due(deadline)
@@ -168,11 +170,21 @@ class Writer:
         due = [
             max(retry.due, self._outage.due) for retry in (*self._projections.values(), *self._users.values())
         ]
-        if self._spool.due() or not self._recovered:
+        due += [max(self._postponed_until(each.snapshot), self._outage.due) for each in self._spool.due()]
+        if not self._recovered:
             due.append(self._outage.due)
         if self._recorder.has_open_runs or self._recorder.has_loose_ends:
             due += [self._checkpoint_at, self._heartbeat_at]
         return max(min(due) - time.monotonic(), 0.005) if due else None
+
+    def _due(self) -> list[Waiting]:
+        """Return what waits and is not postponed."""
+        now = time.monotonic()
+        return [each for each in self._spool.due() if self._postponed_until(each.snapshot) <= now]
+
+    def _postponed_until(self, snapshot: Snapshot) -> float:
+        retry = self._postponed.get(snapshot.fragment_id)
+        return retry.due if retry else 0.0
 
     def _save_changed(self) -> None:
         self._save(self._recorder.changed())
@@ -184,7 +196,7 @@ class Writer:
 
     def _deliver_due(self, deadline: float | None = None) -> bool:
         """Deliver what waits; return False when the database is away."""
-        for waiting in self._spool.due():
+        for waiting in self._due():
             if deadline is not None and time.monotonic() >= deadline:
                 return False
             if not self._deliver(waiting.snapshot, self._spool.delivered, self._spool.park):
@@ -205,7 +217,11 @@ class Writer:
             self._failed("rollup", error)
             park(snapshot, type(error).__name__)
             return True
-        except (SQLAlchemyError, NewerSnapshot, OSError) as error:
+        except NewerSnapshot as error:
+            self._failed("rollup", error)
+            self._postponed.setdefault(snapshot.fragment_id, _Retry()).wait()
+            return True
+        except (SQLAlchemyError, OSError) as error:
             self._failed("rollup", error)
             self._outage.wait()
             return False
@@ -214,6 +230,7 @@ class Writer:
             park(snapshot, type(error).__name__)
             return True
         self._outage = _Retry()
+        self._postponed.pop(snapshot.fragment_id, None)
         delivered(snapshot)
         self._plan(result, bool(claimed))
         return True
@@ -229,16 +246,15 @@ class Writer:
             if result.analysis_id is not None:
                 self._projections[result.analysis_id] = _Retry()
             elif has_claimed:
-                self._plan_unprojected()
+                self._plan_lagging()
             if result.user_id is not None:
                 self._users[result.user_id] = _Retry()
 
-    def _plan_unprojected(self) -> None:
-        for _, analysis_id, user_id in projection.unprojected(self._connect()):
-            if analysis_id is not None:
-                self._projections.setdefault(analysis_id, _Retry())
-            if user_id is not None:
-                self._users.setdefault(user_id, _Retry())
+    def _plan_lagging(self) -> None:
+        for analysis_id in projection.lagging_analyses(self._connect()):
+            self._projections.setdefault(analysis_id, _Retry())
+        for user_id in projection.lagging_users(self._connect()):
+            self._users.setdefault(user_id, _Retry())
 
     def _project_due(self, deadline: float | None = None) -> None:
         now = time.monotonic()
@@ -285,7 +301,7 @@ class Writer:
             if not self._take_over(dead):
                 return
         try:
-            self._plan_unprojected()
+            self._plan_lagging()
         except SQLAlchemyError as error:
             self._failed("projection", error)
             self._outage.wait()

@@ -347,7 +347,8 @@ def stage(name: str, func: Callable[..., Any] | None = None, /, *args: Any, **kw
     if inspect.iscoroutinefunction(func):
         return _await_in_stage(name, func(*args, **kwargs))
     with _Stage(name):
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+    return _await_in_stage(name, result) if inspect.isawaitable(result) else result
 
 
 async def _await_in_stage(name: str, work: Awaitable[_R]) -> _R:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from opentelemetry import metrics, trace
 
 from ._guard import guarded
+from .compatibility import installed, problems
 from .settings import Settings, SettingsError
 
 PIPELINE_GROUP: Final = "analysis_telemetry_pipeline"
@@ -136,15 +137,41 @@ def instrument(provider: Any = None, engines: Sequence[Any] = ()) -> None:
         provider: where spans of our own go; default: the global one.
         engines: SQLAlchemy engines that exist already.
     """
-    from . import openai
-
+    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").replace(" ", "").split(",")
     for module, name, library in _INSTRUMENTORS:
-        _instrument(module, name, library, {"engines": list(engines)} if library == "sqlalchemy" else {})
-    openai.instrument(provider)
+        if library not in disabled and "*" not in disabled:
+            _instrument(module, name, library, {"engines": list(engines)} if library == "sqlalchemy" else {})
+    _count_attempts(provider)
+
+
+def not_seen(library: str, error: Exception) -> None:
+    """Say why ``library`` is not seen, unless it is not there or start-up said so already."""
+    is_known = any(library in (found.library.name, found.library.beside) for found in problems())
+    level = logging.WARNING if installed(library) and not is_known else logging.DEBUG
+    _log.log(level, "telemetry does not see %s %s: %s", library, installed(library), error)
+
+
+def _count_attempts(provider: Any) -> None:
+    try:
+        from . import openai
+    except ImportError as error:
+        not_seen("openai", error)
+    else:
+        openai.instrument(provider)
+
+
+def _warn_of_versions() -> None:
+    """Say once what of other libraries is missing or not supported, each in a line."""
+    found = list(problems())
+    if any(problem.library.name == "opentelemetry-sdk" and problem.found is None for problem in found):
+        return  # that telemetry is off for want of it is all there is to say
+    for problem in found:
+        _log.warning("telemetry: %s", problem)
 
 
 def _set_up(settings: Settings) -> Any:
     global _pipeline
+    _warn_of_versions()
     try:
         provider = _sdk_provider()
         if provider is None:
@@ -195,7 +222,7 @@ def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -
     try:
         instrumentor = getattr(import_module(module), name)()
     except ImportError as error:
-        _log.debug("telemetry does not see %s: %s", library, error)
+        not_seen(library, error)
         return
     if instrumentor.is_instrumented_by_opentelemetry:
         return
@@ -203,7 +230,7 @@ def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -
         # The declared bounds lag behind: SQLAlchemy 2.1 is refused, and works.
         instrumentor.instrument(skip_dep_check=True, **options)
     except Exception as error:
-        _log.warning("telemetry does not see %s: %s failed (%s)", library, name, error)
+        not_seen(library, error)
 
 
 def _warn_of_foreign_export(provider: Any) -> None:

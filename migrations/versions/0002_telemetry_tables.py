@@ -115,6 +115,12 @@ sa.Index(
     sqlite_where=runs.c.projected_version < runs.c.version,
 )
 sa.Index(
+    "ix_telemetry_runs_unsummed",
+    runs.c.user_ref,
+    postgresql_where=runs.c.user_version < runs.c.version,
+    sqlite_where=runs.c.user_version < runs.c.version,
+)
+sa.Index(
     "ix_telemetry_runs_running",
     runs.c.seen_at,
     postgresql_where=runs.c.status == "running",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import gc
 import multiprocessing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -258,6 +260,16 @@ def test_a_trace_that_was_not_sampled_is_no_exemplar(measured: Measured) -> None
 
     assert exemplars(measured, c.STAGE_DURATION) == set()
     assert measured.total(c.RUNS) == 1
+
+
+def test_a_run_whose_handle_was_dropped_is_counted(measured: Measured) -> None:
+    """It is no longer active, and ended as interrupted."""
+    contextvars.copy_context().run(telemetry.start_run, "analysis", candidates=1)
+    gc.collect()
+    measured.pipeline.recorder.changed()
+
+    assert measured.values(c.RUNS_ACTIVE)[("analysis",)] == 0
+    assert measured.total(c.RUNS, kind="analysis", status="interrupted") == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

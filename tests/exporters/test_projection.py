@@ -16,7 +16,14 @@ from sqlalchemy.engine import Engine
 
 from exporters import migrate, sql
 from exporters.database import create_engine
-from exporters.projection import Projection, Writable, project, refresh_user, unprojected
+from exporters.projection import (
+    Projection,
+    Writable,
+    lagging_analyses,
+    lagging_users,
+    project,
+    refresh_user,
+)
 from exporters.recorder import document_key
 from exporters.snapshot import Snapshot
 from exporters.totals import Totals
@@ -216,12 +223,12 @@ def test_a_row_that_is_not_there_yet(host: Host, writer: Writer) -> None:
     """A run whose row is not committed yet waits for it."""
     writer.deliver(a_run().close())
     assert writer.project() is MISSING
-    assert [analysis for _, analysis, _ in unprojected(writer.engine)] == [1]
+    assert lagging_analyses(writer.engine) == [1]
 
     host.add_analysis()
     assert writer.project() is FILES_PENDING
     assert host.row("analyses")["api_calls_made"] == 2
-    assert unprojected(writer.engine) == []
+    assert lagging_analyses(writer.engine) == []
 
     host.add_file(1, "a.pdf")
     assert writer.project() is DONE
@@ -244,7 +251,7 @@ def test_a_row_that_was_deleted_is_let_go(host: Host, writer: Writer) -> None:
     add_analysis(host)
     assert writer.project() is DONE
     assert host.row("analyses")["api_calls_made"] is None
-    assert unprojected(writer.engine) == []
+    assert lagging_analyses(writer.engine) == []
 
 
 def test_an_id_that_is_used_again_is_another_row(host: Host, writer: Writer) -> None:
@@ -285,7 +292,7 @@ def test_a_row_of_another_user_is_not_written(host: Host, writer: Writer) -> Non
 
     assert writer.project() is DONE
     assert host.row("analyses")["api_calls_made"] is None
-    assert unprojected(writer.engine) == []
+    assert lagging_analyses(writer.engine) == []
 
 
 # Files
@@ -385,6 +392,28 @@ def test_totals_of_a_user_equal_the_sums_of_the_runs(host: Host, writer: Writer)
     assert (float(user["avg_candidates_per_job"]), user["largest_batch_processed"]) == (6.0, 11)
     assert user["last_active_date"] == moment(START + 11 * SECOND)
     assert host.row("users", id=2)["total_jobs_run"] is None
+
+
+def test_a_user_whose_totals_lag_behind_is_known(host: Host, writer: Writer) -> None:
+    """Should a process end before it has summed up a user, the next one does; one who is gone is let go."""
+    run, nobodys = a_run(), a_run(None, user_id=99)
+    writer.deliver(run.snapshot())
+    assert lagging_users(writer.engine) == []
+
+    writer.deliver(run.close(), nobodys.close())
+    assert sorted(lagging_users(writer.engine)) == [1, 99]
+
+    assert (writer.refresh(), writer.refresh(99)) == (DONE, MISSING)
+    assert lagging_users(writer.engine) == []
+
+
+def test_files_that_come_late_are_asked_for(host: Host, writer: Writer) -> None:
+    """Should a process end before the host has stored the files, the next one asks for them."""
+    host.add_analysis(created_at=moment(time.time_ns()))
+    writer.deliver(a_run(opened_at=time.time_ns()).close())
+    assert writer.project() is FILES_PENDING
+
+    assert lagging_analyses(writer.engine) == [1]
 
 
 def test_a_user_who_is_not_there(writer: Writer) -> None:

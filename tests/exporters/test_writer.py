@@ -509,3 +509,22 @@ def test_os_exit_of_a_child_leaves_the_parent_alone(sqlite_host: Host, record: R
         os.waitpid(child, 0)
 
     until(lambda: statuses(sqlite_host) == ["completed"])
+
+
+@pytest.mark.internal_errors
+def test_a_run_of_a_newer_version_stops_no_other(sqlite_host: Host, record: Record, spool_dir: Path) -> None:
+    """What a newer version has touched waits for it; the runs after it are delivered."""
+    record(sqlite_host.url)
+    with telemetry.run("analysis"):
+        until(lambda: statuses(sqlite_host) == ["running"])
+        sqlite_host.execute(
+            "UPDATE telemetry_fragments SET state = replace(state, :this, :newer), seq = 1000",
+            this='"schema":1',
+            newer='"schema":2',
+        )
+    for _ in range(2):
+        with telemetry.run("intake"):
+            pass
+
+    until(lambda: sorted(statuses(sqlite_host)) == ["completed", "completed", "running"])
+    assert len(files(spool_dir)) == 1, "what could not be delivered is kept"

@@ -8,6 +8,7 @@ import pytest
 from openai import OpenAI
 
 import telemetry
+from exporters.snapshot import UsageKey
 from telemetry.conventions import Attribute
 from tests.telemetry.recordings import BROKEN, Broken, Recorded, ask, calls_by_stage, stages
 
@@ -30,6 +31,19 @@ def test_stage_around_one_call(recorded: Recorded) -> None:
     found = recorded.run()
 
     assert (stages(found), found.counters) == ({"ranking", "insights"}, {"app_retries": 2})
+
+
+def test_stage_around_a_function_that_gives_an_awaitable(recorded: Recorded) -> None:
+    """What is awaited later is in the stage then, too, whatever kind of callable it came from."""
+
+    async def wait(seconds: float) -> int:
+        await asyncio.sleep(seconds)
+        return 3
+
+    with telemetry.run("intake"):
+        assert asyncio.run(telemetry.stage("ranking", lambda: wait(0.05))) == 3
+
+    assert recorded.run().usage[UsageKey("ranking")].duration_us >= 50_000
 
 
 def test_stage_around_a_call_that_fails(recorded: Recorded) -> None:
