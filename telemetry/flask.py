@@ -23,7 +23,7 @@ import flask
 
 from ._guard import guarded
 from .settings import Settings, SettingsError
-from .setup import pipeline, setup_telemetry
+from .setup import not_seen, pipeline, setup_telemetry
 
 _log = logging.getLogger("telemetry")
 
@@ -106,7 +106,7 @@ def _instrument(app: flask.Flask) -> None:
     try:
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
     except ImportError as error:
-        _log.warning("telemetry does not see requests: install analysis-telemetry[flask] (%s)", error)
+        not_seen("flask", error)
         return
     if not getattr(app, "_is_instrumented_by_opentelemetry", False):
         FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
