@@ -239,12 +239,13 @@ def test_retry_after_no_answer(spans: InMemorySpanExporter, client: Client) -> N
 @every_way
 def test_cancelled(standin: StandIn, spans: InMemorySpanExporter, way: Way) -> None:
     """A cancelled call tells the attempt it was in; the caller gets its cancellation."""
-    standin.faults([{"delay_ms": 150}])
+    standin.faults([{"delay_ms": 5_000}])
 
     async def cancel() -> None:
         async with AsyncOpenAI(base_url=standin.url, api_key="any") as client:
             task = asyncio.ensure_future(way.call(client))
-            await asyncio.sleep(0.05)
+            while not (await asyncio.to_thread(standin.ledger))["attempts"]:
+                await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
