@@ -148,4 +148,6 @@ def prices(path: Path | None) -> Prices:
     Raises:
         SettingsError: when the file cannot be used.
     """
+    # Now, not at the first call: openai 2 trips over an httpx2 that another thread is only just importing.
+    _price_list.snapshot()
     return Prices(None if path is None else read_price_file(path))
