@@ -1,50 +1,41 @@
-"""What leaves the process as a span holds no personal data: no query string, no address, no message.
+"""What leaves the process as a span or a log record holds no personal data: see :mod:`exporters.personal`.
 
-Spans are shared between processors, so they are rebuilt, never changed. The types of exceptions stay;
-messages and stack traces need TELEMETRY_EXCEPTION_MESSAGES.
+Spans and records are shared between processors, so they are rebuilt, never changed. The types of exceptions
+stay. Messages and stack traces need TELEMETRY_EXCEPTION_MESSAGES, prompts and answers
+TELEMETRY_MESSAGE_CONTENT, and the text of log records TELEMETRY_LOG_MESSAGES. Names of spans and events,
+links and the resource leave as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Status
-from opentelemetry.util.types import Attributes
 
-DROPPED: Final = frozenset(
-    {
-        "url.query",
-        "client.address",
-        "client.port",
-        "net.peer.ip",
-        "net.peer.port",
-        "net.sock.peer.addr",
-        "http.client_ip",
-        "http.user_agent",
-        "user_agent.original",
-        "enduser.id",
-    }
-)
-"""Attributes that say who asked for what."""
-CUT_AT_QUERY: Final = frozenset({"http.target", "http.url", "url.full"})
-"""Attributes that are kept up to the question mark."""
-MESSAGES: Final = frozenset({"exception.message", "exception.stacktrace"})
+from .personal import Allowed, clean, clean_log
+
+CONTENT_EVENTS: Final = "gen_ai."
+"""What the names of events begin with that are about messages."""
 
 
 class SanitisingExporter(SpanExporter):
     """Hands cleaned copies of spans to another exporter."""
 
-    def __init__(self, exporter: SpanExporter, *, exception_messages: bool = False) -> None:
-        """Wrap ``exporter``; ``exception_messages`` lets messages and stack traces through."""
+    def __init__(self, exporter: SpanExporter, **allowed: bool) -> None:
+        """Wrap ``exporter``; ``allowed`` are fields of :class:`exporters.personal.Allowed`."""
         self._exporter = exporter
-        self._exception_messages = exception_messages
+        self._allowed = Allowed(**allowed)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export copies of ``spans``."""
-        return self._exporter.export([sanitised(span, self._exception_messages) for span in spans])
+        return self._exporter.export([sanitised(span, self._allowed) for span in spans])
 
     def shutdown(self) -> None:
         """Shut the wrapped exporter down."""
@@ -54,17 +45,47 @@ class SanitisingExporter(SpanExporter):
         """Flush the wrapped exporter."""
         return self._exporter.force_flush(timeout_millis)
 
+    @staticmethod
+    def for_logs(exporter: LogRecordExporter, **allowed: bool) -> LogRecordExporter:
+        """Wrap an exporter of log records in the same way."""
+        return SanitisingLogExporter(exporter, **allowed)
 
-def sanitised(span: ReadableSpan, exception_messages: bool = False) -> ReadableSpan:
+
+class SanitisingLogExporter(LogRecordExporter):
+    """Hands cleaned copies of log records to another exporter."""
+
+    def __init__(self, exporter: LogRecordExporter, **allowed: bool) -> None:
+        """Wrap ``exporter``; ``allowed`` are fields of :class:`exporters.personal.Allowed`."""
+        self._exporter = exporter
+        self._allowed = Allowed(**allowed)
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Export copies of the records."""
+        return self._exporter.export([sanitised_record(record, self._allowed) for record in batch])
+
+    def shutdown(self) -> None:
+        """Shut the wrapped exporter down."""
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the wrapped exporter."""
+        return self._exporter.force_flush(timeout_millis)
+
+
+def sanitised(span: ReadableSpan, allowed: Allowed) -> ReadableSpan:
     """Return a copy of ``span`` that may leave the process."""
-    status = span.status if exception_messages else Status(span.status.status_code)
+    status = span.status if allowed.exception_messages else Status(span.status.status_code)
     return ReadableSpan(
         name=span.name,
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=clean(span.attributes),
-        events=[_clean_event(event, exception_messages) for event in span.events],
+        attributes=clean(span.attributes, allowed),
+        events=[
+            Event(event.name, clean(event.attributes, allowed), event.timestamp)
+            for event in span.events
+            if allowed.message_content or not event.name.startswith(CONTENT_EVENTS)
+        ],
         links=span.links,
         kind=span.kind,
         status=status,
@@ -74,18 +95,12 @@ def sanitised(span: ReadableSpan, exception_messages: bool = False) -> ReadableS
     )
 
 
-def clean(attributes: Mapping[str, Any] | None) -> Attributes:
-    """Return ``attributes`` without what is dropped, and cut where a query string begins."""
-    kept = {}
-    for name, value in (attributes or {}).items():
-        if name in DROPPED:
-            continue
-        kept[name] = str(value).partition("?")[0] if name in CUT_AT_QUERY else value
-    return kept
-
-
-def _clean_event(event: Event, exception_messages: bool) -> Event:
-    attributes = clean(event.attributes)
-    if not exception_messages and attributes is not None:
-        attributes = {name: value for name, value in attributes.items() if name not in MESSAGES}
-    return Event(event.name, attributes, event.timestamp)
+def sanitised_record(record: ReadableLogRecord, allowed: Allowed) -> ReadableLogRecord:
+    """Return a copy of ``record`` that may leave the process."""
+    cleaned = copy.copy(record.log_record)
+    about_messages = (cleaned.event_name or "").startswith(CONTENT_EVENTS)
+    if not (allowed.message_content if about_messages else allowed.log_messages):
+        cleaned.body = None
+    cleaned.exception = None
+    cleaned.attributes = clean_log(cleaned.attributes, allowed)
+    return replace(record, log_record=cleaned)

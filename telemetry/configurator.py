@@ -1,4 +1,4 @@
-"""Configures the OpenTelemetry SDK from ``OTEL_*``, with sanitised span export.
+"""Configures the OpenTelemetry SDK from ``OTEL_*``, with sanitised export of spans and log records.
 
 The same class serves :func:`telemetry.setup.setup_telemetry` and, as an ``opentelemetry_configurator``, the
 ``opentelemetry-instrument`` command.
@@ -6,27 +6,38 @@ The same class serves :func:`telemetry.setup.setup_telemetry` and, as an ``opent
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.metadata import entry_points
 from typing import Any, Final
 
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from .settings import Settings
 
 SANITISER_GROUP: Final = "analysis_telemetry_sanitiser"
+CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+_log = logging.getLogger("telemetry")
 
 
 class SanitisingProcessor(BatchSpanProcessor):
     """A batch processor whose exporter is known to send nothing personal."""
 
 
+class SanitisingLogProcessor(BatchLogRecordProcessor):
+    """The same for log records."""
+
+
 class TelemetryConfigurator(_OTelSDKConfigurator):
     """Upstream's configurator.
 
-    Traces and metrics go out by OTLP over HTTP as soon as an endpoint is named.
+    Traces and metrics go out by OTLP over HTTP as soon as an endpoint is named; log records when
+    OTEL_LOGS_EXPORTER asks for them.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -35,20 +46,49 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
 
     def _configure(self, **kwargs: Any) -> None:
         settings = self._settings or Settings.load()
-        if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-            os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp_proto_http")
-            os.environ.setdefault("OTEL_METRICS_EXPORTER", "otlp_proto_http")
+        _default_to_http()
+        sanitiser, allowed = _sanitiser(), _allowed(settings)
 
-        def processor(span_exporter: SpanExporter, *args: Any, **options: Any) -> SpanProcessor:
-            return SanitisingProcessor(_sanitised(span_exporter, settings), *args, **options)
+        def spans(span_exporter: SpanExporter, *args: Any, **options: Any) -> SpanProcessor:
+            return SanitisingProcessor(sanitiser(span_exporter, **allowed), *args, **options)
+
+        def records(exporter: LogRecordExporter, *args: Any, **options: Any) -> LogRecordProcessor:
+            return SanitisingLogProcessor(sanitiser.for_logs(exporter, **allowed), *args, **options)
 
         super()._configure(  # type: ignore[no-untyped-call]
-            export_span_processor=processor, **kwargs
+            export_span_processor=spans, export_log_record_processor=records, **kwargs
         )
+        if os.environ.get("OTEL_CONFIG_FILE"):
+            _log.warning(
+                "OTEL_CONFIG_FILE configures exporters of its own: what they send is not sanitised;"
+                " unset it and use OTEL_TRACES_EXPORTER and the like to have that"
+            )
 
 
-def _sanitised(exporter: SpanExporter, settings: Settings) -> SpanExporter:
-    """Wrap ``exporter`` in the installed sanitiser.
+def _default_to_http() -> None:
+    """Choose OTLP over HTTP, the protocol that comes with us, where the operator chose none."""
+    if not entry_points(group="opentelemetry_traces_exporter", name="otlp_proto_grpc"):
+        os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp_proto_http")
+        os.environ.setdefault("OTEL_METRICS_EXPORTER", "otlp_proto_http")
+
+
+def _allowed(settings: Settings) -> dict[str, bool]:
+    """Return what may leave although it may be personal. Content needs two to agree."""
+    captured = os.environ.get(CAPTURE, "").strip().lower() not in ("", "no_content", "false")
+    if captured != settings.message_content:
+        missing = "TELEMETRY_MESSAGE_CONTENT=true" if captured else f"{CAPTURE}=SPAN_ONLY"
+        _log.warning("prompts and answers are not exported: that takes %s, too", missing)
+    return {
+        "exception_messages": settings.exception_messages,
+        "message_content": captured and settings.message_content,
+        "log_messages": settings.log_messages,
+    }
+
+
+def _sanitiser() -> Any:
+    """Return the installed sanitiser: a class that wraps exporters.
 
     Raises:
         LookupError: when there is none: nothing is exported rather than something unclean.
@@ -58,5 +98,4 @@ def _sanitised(exporter: SpanExporter, settings: Settings) -> SpanExporter:
         raise LookupError(
             "analysis-telemetry is not installed in this environment: spans cannot be sanitised"
         )
-    wrapped: SpanExporter = found[0].load()(exporter, exception_messages=settings.exception_messages)
-    return wrapped
+    return found[0].load()

@@ -148,7 +148,24 @@ class Settings:
     """Address on which the metrics listener binds."""
 
     exception_messages: bool = _setting(False, _boolean)
-    """Export exception messages and stack traces on spans. They can hold résumé text: off by default."""
+    """Export exception messages and stack traces on spans and log records.
+
+    They can hold résumé text: off by default.
+    """
+
+    message_content: bool = _setting(False, _boolean)
+    """Export prompts and answers, résumés and names in them, on spans and log records.
+
+    It takes OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT,
+    too. SQL and metrics never hold any.
+    """
+
+    log_messages: bool = _setting(False, _boolean)
+    """Export the text of log records and what the application attached to them (``extra``).
+
+    That is for OTEL_LOGS_EXPORTER; they can hold names. Without it a record tells level, logger, place in the
+    code and type of exception.
+    """
 
     def spool_key(self) -> str:
         """Return the name of the spool's folder for this database: a hash that holds no password."""

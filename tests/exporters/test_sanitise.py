@@ -13,6 +13,34 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from exporters.sanitise import SanitisingExporter
 
 SECRET = "Zanzibar"
+ASKED = """
+    url.query url.path http.target client.address network.peer.address net.peer.ip net.peer.name
+    http.client_ip http.user_agent user_agent.original enduser.id user.email session.id file.name
+    http.request.header.cookie http.response.header.content_disposition db.query.parameter.name
+""".split()
+CONTENT = """
+    gen_ai.input.messages gen_ai.output.messages gen_ai.system_instructions gen_ai.prompt.0.content
+    gen_ai.completion.0.content gen_ai.tool.definitions gen_ai.tool.call.arguments input.value
+    llm.input_messages.0.message.content traceloop.entity.output langfuse.observation.input request_data
+""".split()
+STATEMENTS = [
+    ("SELECT a FROM users WHERE id = %(id_1)s", "SELECT a FROM users WHERE id = %(id_1)s"),
+    (
+        "SELECT a FROM t1 WHERE id = $1 AND b = ? AND c = :c_1",
+        "SELECT a FROM t1 WHERE id = $1 AND b = ? AND c = :c_1",
+    ),
+    ("SELECT a FROM t WHERE name = 'Ada' AND age > 42", "SELECT a FROM t WHERE name = ? AND age > ?"),
+    ("SELECT a FROM t WHERE name = 'O''Hara'", "SELECT a FROM t WHERE name = ?"),
+    ('SELECT a FROM t WHERE name = "Ada" -- for Ada', "SELECT a FROM t WHERE name = ? ?"),
+    ("SELECT a /* for Ada */ FROM t WHERE b = $x$Ada's$x$", "SELECT a ? FROM t WHERE b = ?"),
+    ("INSERT INTO t VALUES (-1.5e3, 'it''s', '')", "INSERT INTO t VALUES (-?, ?, ?)"),
+    ("SELECT 'C:\\' FROM Ada, 'x'", "SELECT"),
+    ("SELECT a FROM t WHERE name = 'Ada", "SELECT"),
+    ("UPDATE t /* a /* b */ Ada */ SET a = 1", "UPDATE"),
+    ("'Ada", ""),
+    ("  ", "  "),
+]
+"""Statements, and what leaves of them."""
 
 
 class Exported:
@@ -36,40 +64,97 @@ def fail(exported: Exported) -> None:
 
 
 def test_what_says_who_asked_for_what_is_dropped() -> None:
-    """Addresses, user agents and query strings do not leave; the rest does, unchanged."""
-    exported = Exported()
+    """Addresses, user agents, cookies, paths and query strings do not leave; the rest does, unchanged."""
     kept: dict[str, Any] = {
         "http.request.method": "GET",
-        "url.path": "/analyze/1",
+        "http.response.status_code": 404,
         "analysis.stage": "ranking",
         "n": 3,
     }
-    dropped = dict.fromkeys(
-        (
-            "url.query",
-            "client.address",
-            "net.peer.ip",
-            "http.user_agent",
-            "user_agent.original",
-            "enduser.id",
-        ),
-        SECRET,
-    )
-    cut = {
-        "http.target": f"/analyze/1?name={SECRET}",
-        "http.url": f"http://h/x?{SECRET}",
-        "url.full": "http://h/",
+    exported = Exported()
+    exported.tracer.start_span("GET", attributes={**kept, **dict.fromkeys(ASKED, SECRET)}).end()
+    plain, clean = exported.one()
+
+    assert set(ASKED) <= set(plain.attributes or {})
+    assert dict(clean.attributes or {}) == kept
+
+
+@pytest.mark.parametrize("name", ["http.url", "url.full"])
+@pytest.mark.parametrize(
+    ("url", "left"),
+    [
+        (f"https://ada:{SECRET}@host:8080/{SECRET}?name={SECRET}#{SECRET}", "https://host:8080"),
+        ("https://host/", "https://host"),
+        (f"/{SECRET}", None),
+        (f"https://[{SECRET}", None),
+    ],
+)
+def test_of_an_address_the_host_leaves(name: str, url: str, left: str | None) -> None:
+    """No password, path or query leaves with an address."""
+    exported = Exported()
+    exported.tracer.start_span("GET", attributes={name: url}).end()
+    _, clean = exported.one()
+
+    assert (clean.attributes or {}).get(name) == left
+
+
+def test_of_a_path_the_route_leaves() -> None:
+    """A path may name a file: where the route is known it leaves instead."""
+    route = "/resumes/<path:name>"
+    exported = Exported()
+    paths = {
+        "http.target": f"/resumes/{SECRET}.pdf?all",
+        "url.path": f"/resumes/{SECRET}.pdf",
+        "url.full": f"http://h/resumes/{SECRET}.pdf",
     }
-    exported.tracer.start_span("GET", attributes={**kept, **dropped, **cut}).end()
+    exported.tracer.start_span("GET", attributes={**paths, "http.route": route}).end()
     _, clean = exported.one()
 
     assert dict(clean.attributes or {}) == {
-        **kept,
-        "http.target": "/analyze/1",
-        "http.url": "http://h/x",
-        "url.full": "http://h/",
+        "http.target": route,
+        "url.path": route,
+        "url.full": f"http://h{route}",
+        "http.route": route,
     }
+
+
+@pytest.mark.parametrize("name", ["db.statement", "db.query.text"])
+@pytest.mark.parametrize(("text", "left"), STATEMENTS)
+def test_statements_leave_without_their_values(name: str, text: str, left: str) -> None:
+    """Strings, numbers and comments of a statement stay here; placeholders and names leave."""
+    exported = Exported()
+    exported.tracer.start_span("SELECT", attributes={name: text}).end()
+    _, clean = exported.one()
+
+    assert (clean.attributes or {})[name] == left
+
+
+def converse(exported: Exported) -> None:
+    with exported.tracer.start_as_current_span("chat", attributes=dict.fromkeys(CONTENT, SECRET)) as span:
+        span.set_attributes({"gen_ai.usage.input_tokens": 3, "gen_ai.output.type": "json"})
+        span.add_event("gen_ai.user.message", {"content": SECRET})
+        span.add_event("gen_ai.content.prompt", {"gen_ai.prompt": SECRET})
+        span.add_event("retry", {"message": SECRET, "n": 1})
+
+
+def test_content_stays_here() -> None:
+    """Prompts and answers stay, however a tool names them; what is counted leaves."""
+    exported = Exported()
+    converse(exported)
+    _, clean = exported.one()
+
     assert SECRET not in clean.to_json()
+    assert dict(clean.attributes or {}) == {"gen_ai.usage.input_tokens": 3, "gen_ai.output.type": "json"}
+    assert [(event.name, dict(event.attributes or {})) for event in clean.events] == [("retry", {"n": 1})]
+
+
+def test_content_may_be_asked_for() -> None:
+    """Who wants prompts and answers gets them."""
+    exported = Exported(message_content=True)
+    converse(exported)
+    plain, clean = exported.one()
+
+    assert plain.to_json() == clean.to_json()
 
 
 def test_messages_of_exceptions_stay_here() -> None:
