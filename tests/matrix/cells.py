@@ -1,0 +1,82 @@
+"""The cells of the matrix: kinds of calls, what becomes of them, and clients of either sort."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from .kinds import KINDS, Kind
+from .outcomes import OUTCOMES, Outcome, mark
+
+Variant = Literal[
+    "made after set-up", "made before set-up", "with_options", "own HTTP client", "own send", "Azure"
+]
+USUAL: Variant = "made after set-up"
+VARIANTS: tuple[Variant, ...] = (
+    "made before set-up",
+    "with_options",
+    "own HTTP client",
+    "own send",
+    "Azure",
+)
+VARIED_KINDS = {
+    "chat",
+    "chat, streamed with usage",
+    "chat, parse()",
+    "chat, post()",
+    "responses",
+    "embeddings",
+}
+VARIED_OUTCOMES = {"success", "429, then success", "refused as wrong", "timeout, then success", "cancelled"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One thing to try."""
+
+    kind: Kind
+    outcome: Outcome
+    is_async: bool
+    variant: Variant = USUAL
+
+    @property
+    def row(self) -> str:
+        """Return where it stands in the table."""
+        return self.kind.name if self.variant == USUAL else f"client: {self.variant}"
+
+    @property
+    def name(self) -> str:
+        client = "" if self.variant == USUAL else f" · client {self.variant}"
+        return f"{self.kind.name} · {self.outcome.name} · {'async' if self.is_async else 'sync'}{client}"
+
+    def text(self, openai: str) -> str:
+        """Return a prompt that no other cell and no other version of ``openai`` sends."""
+        return f"{mark(self.outcome)} {self.name} · openai {openai}"
+
+    def api_key(self, openai: str) -> str:
+        """Return the key by which the service knows its calls from all others."""
+        return hashlib.sha256(self.text(openai).encode()).hexdigest()
+
+
+def cells() -> Iterator[Cell]:
+    """Yield every cell."""
+    for kind in KINDS:
+        for outcome in OUTCOMES:
+            if outcome.happens_to(kind):
+                yield from _clients(kind, outcome, USUAL)
+    for variant in VARIANTS:
+        for kind in KINDS:
+            for outcome in OUTCOMES:
+                if kind.name in VARIED_KINDS and outcome.name in VARIED_OUTCOMES:
+                    yield from _clients(kind, outcome, variant)
+
+
+def _clients(kind: Kind, outcome: Outcome, variant: Variant) -> Iterator[Cell]:
+    for is_async in (True,) if outcome.only_async else (False, True):
+        yield Cell(kind, outcome, is_async, variant)
+
+
+ROWS = tuple(dict.fromkeys(cell.row for cell in cells()))
+"""Rows of the table, in order."""

@@ -1,0 +1,83 @@
+"""The clients that an application may have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import openai
+
+from .cells import Cell, Variant
+from .outcomes import PATIENCE, RETRIES, Client
+
+AZURE_VERSION = "2025-04-01-preview"
+_HURRIES: dict[Client, dict[str, Any]] = {
+    "usual": {"timeout": 30.0},
+    "impatient": {"timeout": PATIENCE, "max_retries": RETRIES},
+    "refused": {"timeout": 30.0, "max_retries": RETRIES},
+}
+
+
+@dataclass
+class Clients:
+    """Makes clients and keeps them: one of a sort serves many calls, as in an application."""
+
+    service: str
+    """Address of the service, without a path."""
+    nobody: str
+    """An address at which nobody listens."""
+    _kept: dict[tuple[bool, Variant, Client], Any] = field(default_factory=dict)
+
+    def make_early(self) -> None:
+        """Make those that are there before telemetry is set up."""
+        for is_async in (False, True):
+            for client in _HURRIES:
+                self._get(is_async, "made before set-up", client)
+
+    def of(self, cell: Cell) -> Any:
+        """Return the client with which a cell is tried."""
+        return self._get(cell.is_async, cell.variant, cell.outcome.client)
+
+    async def close(self) -> None:
+        """Close all of them."""
+        for (is_async, *_), client in self._kept.items():
+            closed = client.close()
+            if is_async:
+                await closed
+
+    def _get(self, is_async: bool, variant: Variant, client: Client) -> Any:
+        key = (is_async, variant, client)
+        if key not in self._kept:
+            self._kept[key] = self._make(is_async, variant, client)
+        return self._kept[key]
+
+    def _make(self, is_async: bool, variant: Variant, client: Client) -> Any:
+        options = {"api_key": "replaced in every call", **_HURRIES[client]}
+        base = self.nobody if client == "refused" else self.service
+        if variant == "Azure":
+            azure = openai.AsyncAzureOpenAI if is_async else openai.AzureOpenAI
+            return azure(azure_endpoint=base, api_version=AZURE_VERSION, **options)
+        if variant in ("own HTTP client", "own send"):
+            options["http_client"] = http_class(is_async, own_send=variant == "own send")()
+        plain = openai.AsyncOpenAI if is_async else openai.OpenAI
+        if variant == "with_options":
+            return plain(base_url=self.nobody, api_key="any").with_options(base_url=f"{base}/v1", **options)
+        return plain(base_url=f"{base}/v1", **options)
+
+
+@cache
+def http_class(is_async: bool, *, own_send: bool) -> Any:
+    """Return the class of HTTP client below this ``openai``, or a subclass with its own ``send``."""
+    default: Any = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
+    library: Any = next(kind for kind in default.__mro__ if kind.__module__.startswith("httpx"))
+    if not own_send:
+        return library
+
+    def send(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return library.send(self, *args, **kwargs)
+
+    async def send_async(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await library.send(self, *args, **kwargs)
+
+    return type("Own", (library,), {"send": send_async if is_async else send})

@@ -1,0 +1,162 @@
+"""Making the call of one cell inside a run of its own, the way an application would."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import AsyncExitStack, ExitStack, closing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import telemetry
+
+from .cells import Cell
+
+CANCELLED_AFTER = 1.0
+"""Seconds after which a call that waits for its answer is cancelled."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A cell that is being tried."""
+
+    cell: Cell
+    client: Any
+    openai: str
+
+    def make(self) -> Any:
+        """Make the call: return its answer, or something to be awaited or entered for it."""
+        key = self.cell.api_key(self.openai)
+        headers = {"api-key": key} if self.cell.variant == "Azure" else {"Authorization": f"Bearer {key}"}
+        return self.cell.kind.make(self.client, self.cell.text(self.openai), headers)
+
+
+@dataclass
+class Tried:
+    """What became of a cell, as the application saw it."""
+
+    run_id: str
+    raised: str = ""
+
+
+def drive(trial: Trial) -> Tried:
+    """Try a cell of a synchronous client."""
+    run = telemetry.start_run("analysis")
+    tried = Tried(run.run_id or "")
+    rest: Iterator[Any] | None = None
+    try:
+        with telemetry.stage("ranking"):
+            for _ in range(trial.cell.outcome.calls):
+                rest = _begin(trial)
+        run.finish()
+        deque(rest or (), maxlen=0)
+    except Exception as error:
+        tried.raised = type(error).__name__
+    run.finish()
+    return tried
+
+
+def _begin(trial: Trial) -> Iterator[Any] | None:
+    """Read the answer as far as the outcome says; return what is to be read after the run."""
+    reading, items = trial.cell.outcome.reading, _items(trial)
+    if reading == "all":
+        deque(items, maxlen=0)
+        return None
+    next(items)
+    if reading == "keep":
+        return items
+    items.close()
+    del items
+    gc.collect()
+    return None
+
+
+def _items(trial: Trial) -> Generator[Any]:
+    """Yield what the caller gets piece by piece; left early, close the stream if the outcome says so."""
+    kind = trial.cell.kind
+    with ExitStack() as stack:
+        answer = trial.make()
+        if kind.is_managed:
+            answer = stack.enter_context(answer)
+            yield answer  # the headers are here, the body is not read yet
+        if kind.is_raw:
+            answer = answer.parse()
+        if not kind.is_streamed:
+            yield answer
+            return
+        if trial.cell.outcome.reading == "close":
+            stack.enter_context(closing(answer))
+        for item in answer:  # noqa: UP028 - `yield from` would close what is only dropped
+            yield item
+
+
+async def drive_async(trial: Trial) -> Tried:
+    """Try a cell of an asynchronous client, in a task of its own."""
+    has_answer = asyncio.Event()
+    task = asyncio.ensure_future(_drive_async(trial, has_answer))
+    if trial.cell.outcome.reading == "cancel":
+        with suppress(TimeoutError):
+            await asyncio.wait_for(has_answer.wait(), CANCELLED_AFTER)
+        task.cancel()
+    return await task
+
+
+async def _drive_async(trial: Trial, has_answer: asyncio.Event) -> Tried:
+    run = telemetry.start_run("analysis")
+    tried = Tried(run.run_id or "")
+    rest: AsyncIterator[Any] | None = None
+    try:
+        with telemetry.stage("ranking"):
+            for _ in range(trial.cell.outcome.calls):
+                rest = await _begin_async(trial, has_answer)
+        run.finish()
+        if rest is not None:
+            await _exhaust(rest)
+    except (Exception, asyncio.CancelledError) as error:
+        tried.raised = type(error).__name__
+    run.finish()
+    return tried
+
+
+async def _begin_async(trial: Trial, has_answer: asyncio.Event) -> AsyncIterator[Any] | None:
+    reading, items = trial.cell.outcome.reading, _items_async(trial)
+    if reading == "all":
+        await _exhaust(items)
+        return None
+    await anext(items)
+    has_answer.set()
+    if reading == "keep":
+        return items
+    if reading == "cancel":
+        await _exhaust(items)
+    await items.aclose()
+    del items
+    gc.collect()
+    return None
+
+
+async def _exhaust(items: AsyncIterator[Any]) -> None:
+    async for _ in items:
+        pass
+
+
+async def _items_async(trial: Trial) -> AsyncGenerator[Any]:
+    kind = trial.cell.kind
+    async with AsyncExitStack() as stack:
+        answer = trial.make()
+        answer = await (stack.enter_async_context(answer) if kind.is_managed else answer)
+        if kind.is_managed:
+            yield answer
+        if kind.is_raw:
+            answer = answer.parse()
+            answer = await answer if inspect.isawaitable(answer) else answer
+        if not kind.is_streamed:
+            yield answer
+            return
+        if trial.cell.outcome.reading == "close":
+            stack.push_async_callback(answer.close)
+        async for item in answer:
+            yield item

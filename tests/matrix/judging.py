@@ -1,0 +1,122 @@
+"""Whether a cell is accounted right: our row against the lines of the service's ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN
+from typing import Any
+
+from genai_prices import Usage, calc_price
+
+from .cells import Cell
+
+Line = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+PICO = 10**12
+COUNTS = ("api_calls", "attempts", "rate_limit_hits", "rate_limit_retries", "other_retries")
+BILLED = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_pico")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of one cell."""
+
+    complaints: tuple[str, ...] = ()
+    """What is wrong; empty: it is accounted right."""
+    is_exact: bool = False
+    """Whether the cost is known to the last pico-dollar, and not merely counted as unknown."""
+    absent: str = ""
+    """Why this version has no such call."""
+
+
+def judge(cell: Cell, tried: Line, row: Row | None, ledger: Sequence[Line]) -> Verdict:
+    """Judge a cell by its row and the ledger's lines of it."""
+    if "absent" in tried:
+        return Verdict(absent=tried["absent"])
+    if row is None:
+        return Verdict(("no row of its run",))
+    complaints = (*_happened(cell, tried), *_counts(cell, row, ledger), *_bill(row, ledger))
+    return Verdict(complaints, bool(row["cost_complete"]))
+
+
+def _happened(cell: Cell, tried: Line) -> Iterator[str]:
+    """Did the application see what the cell is about?"""
+    expected = sorted(cell.outcome.raises)
+    if tried["raised"] not in (expected or [""]):
+        yield f"raised {tried['raised'] or 'nothing'} instead of {' or '.join(expected) or 'nothing'}"
+
+
+def _counts(cell: Cell, row: Row, ledger: Sequence[Line]) -> Iterator[str]:
+    if cell.outcome.calls == row["unfinished"]:
+        expected = dict.fromkeys(COUNTS, 0)  # it is not known what it came to
+    else:
+        expected = _expected_counts(cell, [str(line["status"]) for line in ledger])
+    for name in COUNTS:
+        if row[name] != expected[name]:
+            yield f"{name} {row[name]} instead of {expected[name]}"
+
+
+def _expected_counts(cell: Cell, answered: Sequence[str]) -> dict[str, int]:
+    attempts = [*answered, *["refused"] * cell.outcome.refused]
+    # The same prompt again is the same request to the ledger; nothing else makes more than one call.
+    retried = attempts[:-1] if cell.outcome.calls == 1 else []
+    return {
+        "api_calls": cell.outcome.calls,
+        "attempts": len(attempts),
+        "rate_limit_hits": attempts.count("429"),
+        "rate_limit_retries": retried.count("429"),
+        "other_retries": len(retried) - retried.count("429"),
+    }
+
+
+def _bill(row: Row, ledger: Sequence[Line]) -> Iterator[str]:
+    """Nothing beyond the bill; and where something is missing from it, the row says that it is incomplete."""
+    expected = bill(ledger)
+    for name in BILLED:
+        if row[name] > expected[name]:
+            yield f"{name} {row[name]}, more than the {expected[name]} billed"
+    missing = [name for name in BILLED if row[name] < expected[name]]
+    reasons = [name for name in ("usage_missing", "unfinished", "unpriced") if row[name]]
+    if missing and not reasons:
+        yield f"counted as complete, but {_difference(row, expected, missing)}"
+    if reasons and not missing:
+        yield f"counted as {', '.join(reasons)}, but nothing that was billed is missing"
+    if bool(row["cost_complete"]) is bool(reasons):
+        yield f"cost_complete {row['cost_complete']} with {', '.join(reasons) or 'no reason'}"
+    if row["unpriced"]:
+        yield f"{row['unpriced']} unpriced"
+
+
+def _difference(row: Row, expected: Mapping[str, int], names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {row[name]} of {expected[name]}" for name in names)
+
+
+def bill(ledger: Iterable[Line]) -> dict[str, int]:
+    """Add up what some lines of the ledger were billed."""
+    billed = dict.fromkeys(BILLED, 0)
+    for line in ledger:
+        if line["usage"]:
+            for name in BILLED[:-1]:
+                billed[name] += line["usage"][name]
+            billed["cost_pico"] += _price(line)
+    return billed
+
+
+def _price(line: Line) -> int:
+    """What one line costs in pico-dollars, at its own time, rounded half-even."""
+    assert line["service_tier"] in (None, "default"), "no tier but the standard one is priced here"
+    usage = Usage(
+        input_tokens=line["usage"]["input_tokens"],
+        cache_read_tokens=line["usage"]["cached_tokens"],
+        output_tokens=line["usage"]["output_tokens"],
+    )
+    cost = calc_price(
+        usage,
+        line["response_model"],
+        provider_id="azure" if line["path"].startswith("/openai/") else "openai",
+        genai_request_timestamp=datetime.fromtimestamp(line["time"], UTC),
+    )
+    return int((cost.total_price * PICO).to_integral_value(ROUND_HALF_EVEN))

@@ -1,0 +1,66 @@
+"""Every OpenAI call is accounted right, or counted with the reason why it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from telemetry import conventions as c
+
+from .cells import ROWS
+from .environments import Environment, environments
+from .judging import BILLED, COUNTS, PICO
+from .kinds import KINDS
+from .results import Results
+
+# The first test of a version makes its environment, and runs all its cells.
+pytestmark = pytest.mark.timeout(900)
+
+every_version = pytest.mark.parametrize(
+    "version", environments(), ids=lambda version: f"openai {version.openai}"
+)
+Get = Callable[[Environment], Results]
+
+LATER = {"chat, stream()", "chat, parse()"}
+"""What openai 1.26 does not have yet, beside the whole of the responses API."""
+
+
+@every_version
+@pytest.mark.parametrize("row", ROWS)
+def test_cells(results_of: Get, version: Environment, row: str) -> None:
+    """Calls, attempts, retries, tokens and cost are the ledger's; what is missing of them is owned up to."""
+    red = results_of(version).red(row)
+    assert not red, "\n".join([f"{len(red)} cells of openai {version.openai} are wrong:", *red])
+
+
+@every_version
+def test_nothing_is_silently_absent(results_of: Get, version: Environment) -> None:
+    """Only the oldest version lacks kinds of calls, and only those which came after it."""
+    verdicts = results_of(version).verdicts
+    absent = {cell.kind for cell, verdict in verdicts.items() if verdict.absent}
+    later = {kind for kind in KINDS if kind.name in LATER or kind.needs.startswith("responses.")}
+    assert absent == (later if version.major == "1" else set())
+
+
+@every_version
+def test_nothing_else_is_recorded(results_of: Get, version: Environment) -> None:
+    """Every cell is one run, there are no orphans among the calls, and none of our own code fails."""
+    results = results_of(version)
+    tried = [verdict for verdict in results.verdicts.values() if not verdict.absent]
+    assert [row["kind"] for row in results.rows] == ["analysis"] * len(tried)
+    assert results.internal_errors == {}, results.said
+
+
+@every_version
+def test_metrics(results_of: Get, version: Environment) -> None:
+    """The metrics of the process are the sum of its rows."""
+    results = results_of(version)
+    total = {name: sum(row[name] for row in results.rows) for name in (*COUNTS, *BILLED, "usage_missing")}
+    metrics = results.metrics
+    assert metrics[c.OPENAI_OPERATIONS.name] == total["api_calls"]
+    assert metrics[c.OPENAI_ATTEMPTS.name] == total["attempts"]
+    assert metrics[c.OPENAI_COST.name] == pytest.approx(total["cost_pico"] / PICO, rel=1e-12)
+    for kind in c.TOKEN_KINDS:
+        assert metrics[f"{c.OPENAI_TOKENS.name}/{kind}"] == total[f"{kind}_tokens"]
+    assert metrics[f"{c.OPENAI_UNACCOUNTED.name}/usage_missing"] == total["usage_missing"]
