@@ -23,6 +23,16 @@ def cli() -> None:
     """Observability of this application's analyses."""
 
 
+@cli.command()
+def doctor() -> None:
+    """Say what works, what does not, and what to do; exit 1 if anything is wrong."""
+    from flask.cli import ScriptInfo
+
+    from .doctor import main
+
+    raise SystemExit(main(click.get_current_context().ensure_object(ScriptInfo).load_app))
+
+
 @cli.group()
 def db() -> None:
     """Tables and columns of telemetry in the application's database."""

@@ -25,7 +25,7 @@ from .settings import Settings, SettingsError
 
 PIPELINE_GROUP: Final = "analysis_telemetry_pipeline"
 
-_INSTRUMENTORS: Final = (
+INSTRUMENTORS: Final = (
     ("opentelemetry.instrumentation.genai.openai", "OpenAIInstrumentor", "openai"),
     ("opentelemetry.instrumentation.sqlalchemy", "SQLAlchemyInstrumentor", "sqlalchemy"),
     ("opentelemetry.instrumentation.threading", "ThreadingInstrumentor", "threading"),
@@ -137,11 +137,25 @@ def instrument(provider: Any = None, engines: Sequence[Any] = ()) -> None:
         provider: where spans of our own go; default: the global one.
         engines: SQLAlchemy engines that exist already.
     """
-    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").replace(" ", "").split(",")
-    for module, name, library in _INSTRUMENTORS:
-        if library not in disabled and "*" not in disabled:
+    off = disabled()
+    for module, name, library in INSTRUMENTORS:
+        if library not in off:
             _instrument(module, name, library, {"engines": list(engines)} if library == "sqlalchemy" else {})
     _count_attempts(provider)
+
+
+def disabled() -> list[str]:
+    """Return the libraries that OTEL_PYTHON_DISABLED_INSTRUMENTATIONS tells to leave alone."""
+    named = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").replace(" ", "").split(",")
+    return [library for _, _, library in INSTRUMENTORS] if "*" in named else named
+
+
+def is_instrumented(module: str, name: str) -> bool:
+    """Say whether one of :data:`INSTRUMENTORS` is at work, whoever started it."""
+    try:
+        return bool(getattr(import_module(module), name)().is_instrumented_by_opentelemetry)
+    except ImportError:
+        return False
 
 
 def not_seen(library: str, error: Exception) -> None:
@@ -235,13 +249,22 @@ def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -
 
 def _warn_of_foreign_export(provider: Any) -> None:
     """Say once what we cannot promise: spans that somebody else's exporters send are not sanitised."""
+    if foreign_exporters(provider):
+        _log.warning(
+            "telemetry joined a tracer provider that exports spans by itself: they are not sanitised"
+        )
+
+
+def foreign_exporters(provider: Any) -> list[str]:
+    """Name the exporters of ``provider`` whose spans are not sanitised."""
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
     from .configurator import SanitisingProcessor
 
     processors = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
     exporting = [found for found in processors if isinstance(found, BatchSpanProcessor | SimpleSpanProcessor)]
-    if any(not isinstance(processor, SanitisingProcessor) for processor in exporting):
-        _log.warning(
-            "telemetry joined a tracer provider that exports spans by itself: they are not sanitised"
-        )
+    return [
+        type(getattr(processor, "span_exporter", processor)).__name__
+        for processor in exporting
+        if not isinstance(processor, SanitisingProcessor)
+    ]

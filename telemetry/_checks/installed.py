@@ -1,0 +1,61 @@
+"""What is installed here: our own parts, and the libraries that they work with."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from ..compatibility import LIBRARIES, problem_of
+from .check import Answer, Check, Patient
+
+DISTRIBUTION: Final = "analysis-telemetry"
+
+
+def check_python(_: Patient) -> Answer:
+    """Which Python is it."""
+    yield Check("good", "python", platform.python_version())
+
+
+def check_entry_points(_: Patient) -> Answer:
+    """Are our parts found, and are they ours: a folder of the same name can stand before them."""
+    try:
+        found = distribution(DISTRIBUTION).entry_points
+    except PackageNotFoundError:
+        remedy = f"pip install {DISTRIBUTION}: a path to the code is not enough"
+        yield Check("bad", "entry points", f"{DISTRIBUTION} is not installed here", remedy)
+        return
+    home = Path(__file__).resolve().parents[2]
+    for entry in found:
+        yield _entry_point(entry, home)
+
+
+def _entry_point(entry: EntryPoint, home: Path) -> Check:
+    subject = "entry point"
+    name = f"{entry.group}: {entry.name}"
+    try:
+        spec = find_spec(entry.module)
+    except ImportError as error:
+        spec, reason = None, f" ({error})"
+    else:
+        reason = ""
+    file = Path(spec.origin).resolve() if spec and spec.origin else None
+    if file is None:
+        again = f"pip install --force-reinstall {DISTRIBUTION}"
+        return Check("bad", subject, f"{name} names {entry.module}, which is not there{reason}", again)
+    if not file.is_relative_to(home):
+        remedy = f"rename that folder, or run where it is not found before {home}"
+        return Check("bad", subject, f"{name} is {file}, which is not ours", remedy)
+    return Check("good", subject, f"{name} is {file}")
+
+
+def check_libraries(_: Patient) -> Answer:
+    """Which versions are here, and are they supported."""
+    for library in LIBRARIES:
+        if problem := problem_of(library):
+            text = f"{problem.reason}: {library.otherwise}"
+            yield Check("bad", "library", text, problem.remedy)
+        elif found := library.found():
+            yield Check("good", "library", f"{library.name} {found} (supported: {library.bounds})")

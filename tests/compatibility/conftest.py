@@ -1,0 +1,142 @@
+"""Hosts in environments of their own, in front of one stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from examples.screener.standin.client import StandIn
+from exporters import migrate
+from tests.compatibility.environments import ROOT, interpreter
+
+HOST = Path(__file__).with_name("host.py")
+THIS = "this"
+"""The environment of the tests themselves: the newest of everything."""
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, as a folder that any environment can put on its path."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site-packages")
+    return folder / "site-packages"
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[StandIn]:
+    with StandIn() as standin:
+        yield standin
+
+
+@dataclass
+class Session:
+    """What a host printed, what telemetry said, and what it kept."""
+
+    status: int
+    out: str
+    err: str
+    host: Host = field(repr=False)
+
+    @property
+    def answer(self) -> Any:
+        """What the host answered."""
+        assert self.status == 0, self.err
+        return json.loads(next(line for line in self.out.splitlines() if line.startswith('{"')))
+
+    def run(self) -> dict[str, Any]:
+        """The only run that was kept."""
+        (found,) = self.host.rows("telemetry_runs")
+        return found
+
+
+@dataclass
+class Host:
+    """A host application in one of the environments."""
+
+    name: str
+    url: str
+    environment: dict[str, str]
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        return Path(sys.executable) if self.name == THIS else interpreter(self.name)
+
+    def serve(self, *, agent: bool = False, **settings: str) -> Session:
+        """Answer one request; `agent` starts it by opentelemetry-instrument."""
+        command = [str(self.python), str(HOST)]
+        if agent:
+            command.insert(0, str(self.python.with_name("opentelemetry-instrument")))
+            settings = {"TELEMETRY_DATABASE_URL": self.url, "TELEMETRY_HMAC_KEY": "key"} | settings
+        return self.call(command, settings)
+
+    def doctor(
+        self, *, flask: bool = True, agent: bool = False, app: str = str(HOST), **settings: str
+    ) -> Session:
+        """Ask the doctor, through Flask or without."""
+        command = [str(self.python), "-m", "telemetry.doctor"]
+        if flask:
+            command = [str(self.python), "-m", "flask", "--app", app, "telemetry", "doctor"]
+        if agent:
+            command.insert(0, str(self.python.with_name("opentelemetry-instrument")))
+        return self.call(command, settings)
+
+    def call(self, command: list[str], settings: dict[str, str]) -> Session:
+        path = os.pathsep.join(filter(None, [settings.get("PYTHONPATH"), self.environment.get("PYTHONPATH")]))
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | settings | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        return Session(done.returncode, done.stdout, done.stderr, self)
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        engine = sa.create_engine(self.url, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return [dict(row) for row in connection.execute(sa.text(f"SELECT * FROM {table}")).mappings()]
+
+
+NewHost = Callable[..., Host]
+
+
+@pytest.fixture
+def host(installed: Path, service: StandIn, sqlite_url: str, tmp_path: Path) -> NewHost:
+    """Makes a host in an environment, with a migrated database."""
+
+    def make(name: str = THIS, url: str = sqlite_url) -> Host:
+        migrate.upgrade(url, with_base_tables=True)
+        service.clear()
+        ours = re.compile("OTEL_|TELEMETRY_|PYTHON|FLASK_")
+        environment = {key: value for key, value in os.environ.items() if not ours.match(key)}
+        environment |= {
+            "PYTHONPATH": str(installed),
+            "OPENAI_API_KEY": "any",
+            "OPENAI_BASE_URL": service.url,
+            "HOST_DATABASE": url,
+            "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool"),
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_LOGS_EXPORTER": "none",
+        }
+        return Host(name, url, environment, tmp_path)
+
+    return make

@@ -1,0 +1,57 @@
+"""A small host application on whatever versions are installed; prints what it answers, as JSON.
+
+One request analyses one candidate: a plain chat call, a streamed one and an embedding, between two queries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import flask
+import sqlalchemy as sa
+from openai import OpenAI
+
+import telemetry
+
+if os.environ.get("HOST_EXPORTS"):  # a provider of its own, whose exporter knows nothing of telemetry
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
+    trace.set_tracer_provider(provider)
+
+engine = sa.create_engine(os.environ["HOST_DATABASE"])
+app = flask.Flask("host")
+app.config["SECRET_KEY"] = "secret"
+telemetry.Telemetry(app, engine=engine)
+
+
+@app.get("/analyses/<int:number>")
+def analyse(number: int) -> dict[str, Any]:
+    with telemetry.run("analysis", candidates=1), telemetry.stage("ranking"), engine.connect() as connection:
+        return {
+            "number": connection.scalar(sa.text("SELECT CAST(:number AS INTEGER)"), {"number": number}),
+            "chat": ask(stream=False).choices[0].message.content,
+            "stream": "".join(
+                chunk.choices[0].delta.content or "" for chunk in ask(stream=True) if chunk.choices
+            ),
+            "embedding": client.embeddings.create(model="text-embedding-3-small", input=["one"])
+            .data[0]
+            .embedding,
+        }
+
+
+def ask(*, stream: bool) -> Any:
+    question: Any = [{"role": "user", "content": "Rank this candidate."}]
+    return client.chat.completions.create(model="gpt-4o-mini", messages=question, stream=stream)
+
+
+client = OpenAI()
+
+if __name__ == "__main__":
+    print(json.dumps(app.test_client().get("/analyses/7").get_json()))

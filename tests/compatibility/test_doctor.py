@@ -1,0 +1,248 @@
+"""The doctor names what is wrong and what to do, in a line each; the exit status says whether anything is."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from exporters import migrate
+from tests.compatibility.conftest import HOST, Host, NewHost, Session
+
+
+def wrong(session: Session) -> list[str]:
+    """The lines of what is wrong; the exit status must agree with them."""
+    lines = [line for line in session.out.splitlines() if line.startswith("✗")]
+    assert session.status == bool(lines), session.out + session.err
+    assert all(" → " in line for line in lines), "each says what to do"
+    return lines
+
+
+def only(session: Session) -> str:
+    """The one thing that is wrong."""
+    (line,) = wrong(session)
+    return line
+
+
+def test_a_healthy_host(host: NewHost, installed: Path) -> None:
+    """Nothing is wrong: exit 0, in plain text, with the file behind each name; and nothing is recorded."""
+    healthy = host()
+
+    session = healthy.doctor()
+
+    assert wrong(session) == []
+    assert "\033" not in session.out
+    assert session.err == ""
+    for line in (
+        "✓ settings        valid",
+        "✓ set-up          telemetry is on",
+        "✓ instrumentation openai is seen",
+        "✓ instrumentation sqlalchemy is seen",
+        "✓ instrumentation flask is seen",
+        "✓ attempts        of OpenAI calls are counted, retries and 429s included",
+        "✓ tracer provider whatever it exports is sanitised",
+        f"✓ entry point     analysis_telemetry_pipeline: default is {installed}/exporters/pipeline.py",
+        f"✓ database        reachable, at revision {migrate.head()}, the newest",
+    ):
+        assert line in session.out.splitlines()
+    assert healthy.rows("telemetry_runs") == []
+
+
+@pytest.mark.parametrize("flask", [True, False], ids=["flask", "module"])
+def test_openai_below_the_bound(flask: bool, host: NewHost) -> None:
+    """The version found, the one needed, and how to get it."""
+    lines = wrong(host("old").doctor(flask=flask))
+
+    assert "openai 1.6.1 is older than 1.26.0" in lines[0]
+    assert lines[0].endswith("→ pip install 'openai>=1.26.0,<4'")
+    assert "openai is not seen" in lines[1]
+    assert len(lines) == 2
+
+
+def test_without_the_sdk(host: NewHost) -> None:
+    """Half of everything is missing: the doctor still names it all."""
+    bare = host("bare")
+
+    for session in (bare.doctor(), bare.doctor(flask=False)):
+        lines = "\n".join(wrong(session))
+        assert (
+            "opentelemetry-sdk is not installed: telemetry is off → pip install 'analysis-telemetry[sdk]'"
+            in lines
+        )
+        assert "wrapt is not installed beside openai 3.54.0" in lines
+        assert "set-up          telemetry is off: No module named 'opentelemetry.sdk'" in lines
+    assert "✗ database        cannot be looked at: No module named 'alembic'" in bare.doctor().out
+
+
+def test_without_instrumentations(host: NewHost) -> None:
+    """Each one that is missing beside a library that is there."""
+    lines = "\n".join(wrong(host("uninstrumented").doctor()))
+
+    for missing in ("genai-openai", "flask", "sqlalchemy"):
+        assert f"opentelemetry-instrumentation-{missing} is not installed beside" in lines
+    assert "✗ prices          there is no price list" in lines
+    assert "attempts" not in lines, "our own hook works"
+
+
+def test_a_version_that_came_after_us(host: NewHost, tmp_path: Path) -> None:
+    """A release we know nothing of is named; nothing is taken for granted."""
+    metadata = tmp_path / "newer" / "openai-4.0.0.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: openai\nVersion: 4.0.0\n")
+
+    line = only(host().doctor(PYTHONPATH=str(tmp_path / "newer")))
+
+    assert "openai 4.0.0 is not supported yet (below 4 is)" in line
+
+
+@pytest.mark.parametrize("configurator", ["analysis_telemetry", "configurator"])
+def test_under_the_agent_beside_upstreams_distribution(configurator: str, host: NewHost) -> None:
+    """With our configurator all is well; with upstream's, what it exports is not sanitised."""
+    session = host("distro").doctor(
+        agent=True, OTEL_TRACES_EXPORTER="console", OTEL_PYTHON_CONFIGURATOR=configurator
+    )
+
+    if configurator == "analysis_telemetry":
+        assert wrong(session) == []
+    else:
+        assert "tracer provider exports by ConsoleSpanExporter" in only(session)
+        assert only(session).endswith("OTEL_PYTHON_CONFIGURATOR=analysis_telemetry")
+
+
+def test_a_provider_of_the_hosts(host: NewHost) -> None:
+    """Exporters that telemetry did not set up are named."""
+    assert "tracer provider exports by ConsoleSpanExporter" in only(host().doctor(HOST_EXPORTS="1"))
+
+
+def test_an_instrumentation_that_was_switched_off(host: NewHost) -> None:
+    """Said, and not held against anybody."""
+    session = host().doctor(OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="sqlalchemy")
+
+    assert wrong(session) == []
+    assert (
+        "! instrumentation sqlalchemy is switched off by OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" in session.out
+    )
+
+
+def test_a_wrong_setting(host: NewHost) -> None:
+    """The setting is named, and what follows from it."""
+    lines = wrong(host().doctor(TELEMETRY_METRICS_PORT="abc"))
+
+    assert "TELEMETRY_METRICS_PORT='abc' must be a whole number" in lines[0]
+    assert "telemetry is off while the settings are wrong" in lines[1]
+
+
+def test_switched_off(host: NewHost) -> None:
+    """Off on purpose is no mistake."""
+    session = host().doctor(TELEMETRY_ENABLED="false")
+
+    assert wrong(session) == []
+    assert "! set-up          telemetry is off: TELEMETRY_ENABLED is false" in session.out
+
+
+def test_places_that_cannot_be_used(host: NewHost, tmp_path: Path) -> None:
+    """Database, spool and price file: where they are, what is the matter, and what follows from it."""
+    behind = host()
+    migrate.downgrade(behind.url, "0005")
+    prices, spool = tmp_path / "prices.toml", tmp_path / "prices.toml" / "spool"
+    prices.write_text('version = "1"\n[[price]]\nmodel = "x"\ninput = -1\n')
+
+    lines = wrong(behind.doctor(TELEMETRY_PRICES_FILE=str(prices), TELEMETRY_SPOOL_DIR=str(spool)))
+    of = {line.split()[1]: line for line in lines}
+
+    assert str(prices) in of["prices"] and "must not be negative: calls are unpriced" in of["prices"]
+    assert f"at revision 0005; the newest is {migrate.head()} → flask telemetry db upgrade" in of["database"]
+    assert f"{spool} cannot be written" in of["spool"] and "TELEMETRY_SPOOL_DIR" in of["spool"]
+
+
+def test_a_database_that_is_away(host: NewHost) -> None:
+    """The address is told without its password."""
+    url = "postgresql+psycopg2://somebody:hidden@127.0.0.1:1/nowhere"
+
+    session = host().doctor(TELEMETRY_DATABASE_URL=url)
+
+    assert "✗ database        cannot connect to" in only(session)
+    assert "hidden" not in session.out + session.err
+
+
+def test_a_folder_that_stands_before_ours(host: NewHost, tmp_path: Path) -> None:
+    """A host's own `exporters` is what Python finds first: the file shows it."""
+    (tmp_path / "exporters").mkdir()
+    (tmp_path / "exporters" / "__init__.py").write_text("")
+
+    lines = wrong(host().doctor(flask=False))
+
+    assert any("exporters.pipeline, which is not there" in line for line in lines)
+
+
+def test_not_installed_but_on_the_path(host: NewHost, tmp_path: Path, installed: Path) -> None:
+    """Packages copied by hand have no entry points: that is said, and what to do."""
+    for name in ("telemetry", "exporters"):
+        (tmp_path / name).symlink_to(installed / name)
+    copied = host("bare")
+    copied.environment["PYTHONPATH"] = ""
+
+    lines = wrong(copied.doctor(flask=False))
+
+    assert "entry points    analysis-telemetry is not installed here" in lines[0]
+
+
+APPS = {
+    "unaware": ("import flask\napp = flask.Flask('unaware')\n", "unaware does not set telemetry up"),
+    "broken": (
+        "raise RuntimeError('no configuration')\n",
+        "cannot be loaded: RuntimeError: no configuration",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_an_application_that_does_not_do(name: str, host: NewHost, tmp_path: Path) -> None:
+    """One that never sets telemetry up, or cannot be loaded: the rest is looked at all the same."""
+    program, complaint = APPS[name]
+    (tmp_path / f"{name}.py").write_text(program)
+
+    session = host().doctor(app=f"{name}.py")
+
+    assert f"✗ application     {complaint}" in only(session)
+    assert "✓ set-up          telemetry is on" in session.out
+
+
+def test_a_terminal_gets_colours(host: NewHost) -> None:
+    """Marks are coloured where a person looks, unless NO_COLOR asks for none."""
+    healthy = host()
+
+    assert "\033[32m✓\033[0m settings" in on_a_terminal(healthy)
+    assert "\033" not in on_a_terminal(healthy, NO_COLOR="1")
+
+
+def test_a_terminal_without_the_signs(host: NewHost) -> None:
+    """Where the marks cannot be shown, words stand in their place."""
+    session = host().doctor(PYTHONIOENCODING="ascii")
+
+    assert session.status == 0
+    assert "ok settings        valid" in session.out
+
+
+def on_a_terminal(host: Host, **settings: str) -> str:
+    """What the doctor prints on a terminal."""
+    ours, theirs = pty.openpty()
+    command = [str(host.python), "-m", "flask", "--app", str(HOST), "telemetry", "doctor"]
+    environment = host.environment | {"TERM": "xterm"} | settings
+    with subprocess.Popen(command, stdout=theirs, cwd=host.folder, env=environment):
+        os.close(theirs)
+        shown = b""
+        while part := _read(ours):
+            shown += part
+    os.close(ours)
+    return shown.decode()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # what Linux says at the end
+        return b""
