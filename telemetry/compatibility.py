@@ -78,9 +78,9 @@ LIBRARIES: Final = (
     ),
     Library("genai-prices", "0.2", "calls are counted as unpriced", extra="openai", beside="openai"),
     Library("wrapt", "1.16", "OpenAI calls are not counted at all", extra="openai", beside="openai"),
-    Library("flask", "3", "the extension may not work"),
+    Library("flask", "3", "the extension may not work", extra="flask"),
     Library("opentelemetry-instrumentation-flask", "0.66b1", _NO_REQUESTS, extra="flask", beside="flask"),
-    Library("sqlalchemy", "2.0", "rollups may not reach the database", below="2.2"),
+    Library("sqlalchemy", "2.0", "rollups may not reach the database", below="2.2", extra="sql"),
     Library(
         "opentelemetry-instrumentation-sqlalchemy",
         "0.66b1",
