@@ -11,36 +11,21 @@ import gc
 import json
 import statistics
 import time
-from typing import Any, Final
+from typing import Final
 
-import httpx2
 from openai import OpenAI
 from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
 from telemetry import openai as attempts
 
+from ._chat import answered_client, call
+
 ROUNDS: Final = 60
 CALLS: Final = 25
 """Calls of a round, with the hook and again without it."""
 TARGET: Final = 1.10
 """The hook may add a tenth to what the client and the instrumentation cost without a network."""
-
-ANSWER: Final[dict[str, Any]] = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 0,
-    "model": "gpt-4o-mini-2024-07-18",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Yes."}}],
-    "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
-}
-HEADERS: Final = {
-    "x-request-id": "req_1",
-    "x-ratelimit-limit-requests": "10000",
-    "x-ratelimit-remaining-requests": "9999",
-    "x-ratelimit-limit-tokens": "200000",
-    "x-ratelimit-remaining-tokens": "199900",
-}
 
 
 def measure(client: OpenAI, provider: TracerProvider) -> tuple[list[float], list[float]]:
@@ -67,17 +52,11 @@ def microseconds(client: OpenAI) -> float:
     return elapsed / CALLS / 1000
 
 
-def call(client: OpenAI) -> None:
-    """Make one chat call."""
-    client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Fit?"}])
-
-
 def main() -> None:
     """Measure, and print the figures."""
     provider = TracerProvider()
     OpenAIInstrumentor().instrument(tracer_provider=provider)
-    answers = httpx2.MockTransport(lambda request: httpx2.Response(200, json=ANSWER, headers=HEADERS))
-    with OpenAI(api_key="none", http_client=httpx2.Client(transport=answers)) as client:
+    with answered_client() as client:
         with_hook, without = measure(client, provider)
     ratio = statistics.median(one / other for one, other in zip(with_hook, without, strict=True))
     print(f"with the hook    {statistics.median(with_hook):7.1f} µs a call")

@@ -1,25 +1,28 @@
-"""What observing a chat call costs: ``python -m benchmarks.openai_overhead``.
+"""What observing a chat call costs: ``python -m benchmarks.openai_overhead [--peers]``.
 
-The real client, answered in memory, in one process, in turn: not instrumented; the official
-instrumentation with traces and metrics, both exported to memory; ours complete, which is the official one
-and, inside an open run and stage, attempts, processor, pricing, metrics and rollup. A call over a network
-waits a hundred to ten thousand times as long as any of these.
+The real client, answered in memory: not instrumented; the official instrumentation with traces and metrics,
+both exported to memory; ours complete, which is the official one and, inside an open run and stage, attempts,
+processor, pricing, metrics and rollup.
+
+The ratio is what a whole call costs with ours to what a whole call costs with the official one: processor
+time of the calling thread, client included, network excluded; see :mod:`._arms`. "official again" shows what
+the method is good for: its ratio would be 1.
+
+With ``--peers``, other tools follow, each in an environment of its own that is made when it is first asked
+for, beside bare and official calls of the same process. Their figures are information: no target is set.
 """
 
 from __future__ import annotations
 
-import gc
 import json
-import statistics
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import httpx2
-from openai import OpenAI
 from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -32,14 +35,12 @@ from telemetry import openai as attempts
 from telemetry.settings import Settings
 from telemetry.testing import recording
 
-from .attempt_hook import ANSWER, HEADERS, call
+from ._arms import Arm, Figures, cost, measure, table
+from ._chat import answered_client, call
+from ._peers import PEERS, Peer, run_peer
 
-ROUNDS: Final = 40
-CALLS: Final = 25
 TARGET: Final = 1.15
 """Ours complete may cost a call at most this much of what it costs with the official instrumentation."""
-
-Arm = Callable[[], AbstractContextManager[object]]
 
 
 @contextmanager
@@ -68,47 +69,51 @@ def ours() -> Iterator[None]:
     provider.shutdown()
 
 
-ARMS: Final[dict[str, Arm]] = {"none": nullcontext, "official": official, "ours": ours}
-
-
-def measure() -> dict[str, list[float]]:
-    """Return microseconds a call for each arm, one figure a round."""
-    answers = httpx2.MockTransport(lambda request: httpx2.Response(200, json=ANSWER, headers=HEADERS))
-    figures: dict[str, list[float]] = {name: [] for name in ARMS}
-    with OpenAI(api_key="none", http_client=httpx2.Client(transport=answers)) as client:
-        for _ in range(ROUNDS):
-            for name, arm in ARMS.items():
-                with arm():
-                    figures[name].append(_microseconds(client))
-    return figures
+ARMS: Final[dict[str, Arm]] = {
+    "none": nullcontext,
+    "official": official,
+    "official again": official,
+    "ours": ours,
+}
 
 
 def main() -> None:
     """Measure, and print the figures."""
-    figures = measure()
-    for name, rounds in figures.items():
-        added = statistics.median(one - none for one, none in zip(rounds, figures["none"], strict=True))
-        print(f"{name:<10} {statistics.median(rounds):8.1f} µs a call   {added:+8.1f} µs added")
-    pairs = zip(figures["ours"], figures["official"], strict=True)
-    ratio = statistics.median(ours / official for ours, official in pairs)
-    print(
-        json.dumps(
-            {"name": "openai_overhead", "ratio": round(ratio, 3), "target": TARGET, "met": ratio <= TARGET}
-        )
-    )
+    with answered_client() as client:
+        figures = measure(ARMS, partial(call, client))
+    print(table(figures, "none", "official"))
+    peers = [_report(run_peer(name)) for name in PEERS if "--peers" in sys.argv]
+    ratio = _ratio(figures, "ours")
+    result = {
+        "name": "openai_overhead",
+        "ratio": ratio,
+        "target": TARGET,
+        "met": ratio <= TARGET,
+        "control": _ratio(figures, "official again"),
+        "added_us": {arm: _added(figures, arm) for arm in figures},
+        "peers": {peer.name: _summary(peer) for peer in peers},
+    }
+    print(json.dumps(result))
 
 
-def _microseconds(client: OpenAI) -> float:
-    for _ in range(3):
-        call(client)
-    gc.collect()
-    gc.disable()
-    started = time.process_time_ns()
-    for _ in range(CALLS):
-        call(client)
-    elapsed = time.process_time_ns() - started
-    gc.enable()
-    return elapsed / CALLS / 1000
+def _report(peer: Peer) -> Peer:
+    print(f"\n{peer.versions}")
+    print(table(peer.figures, "none", "official") if peer.figures else f"not measured: {peer.reason}")
+    return peer
+
+
+def _summary(peer: Peer) -> dict[str, object]:
+    if peer.figures is None:
+        return {"reason": peer.reason}
+    return {"added_us": _added(peer.figures, peer.name), "ratio": _ratio(peer.figures, peer.name)}
+
+
+def _added(figures: Figures, arm: str) -> float:
+    return round(cost(figures, arm) - cost(figures, "none"), 1)
+
+
+def _ratio(figures: Figures, arm: str) -> float:
+    return round(cost(figures, arm) / cost(figures, "official"), 3)
 
 
 @contextmanager
