@@ -19,6 +19,7 @@ pass through untouched; only their type is kept, never their text.
 from __future__ import annotations
 
 import inspect
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -47,9 +48,11 @@ from ._guard import guarded
 from .conventions import (
     CANCELLED,
     COMPLETED,
+    DOCUMENT_TYPES,
     DUPLICATE,
     FAILED,
     INTERRUPTED,
+    OTHER,
     RUNNING,
     SCOPE,
     Attribute,
@@ -64,6 +67,8 @@ Subject = tuple[str, int | str] | str
 """What a run is about before it has an analysis: ``("draft", 12)``."""
 
 _COUNTED = "_analysis_telemetry_run"
+_TYPE = re.compile(r"[A-Za-z_][\w.]*")
+"""What a type of error looks like."""
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -120,7 +125,10 @@ class RunHandle:
         self._end(COMPLETED)
 
     def fail(self, error: BaseException | str | None = None) -> None:
-        """End the run as failed; of ``error`` only the type is kept (a string is taken as the type)."""
+        """End the run as failed.
+
+        Of ``error`` only the type is kept. A single word is taken as the type; a text counts as ``error``.
+        """
         self._end(FAILED, error)
 
     def cancel(self) -> None:
@@ -398,6 +406,8 @@ class DocumentBlock(_Block):
     def fail(self, error: BaseException | str, *, again: bool = False) -> None:
         """Say that the document failed, where the application swallows the exception.
 
+        ``error``: the exception, or a word for its type; never its text.
+
         ``again``: an earlier run counted this error already, as an intake does whose document cannot be read.
         """
         with guarded("api"):
@@ -465,7 +475,7 @@ def document(
         key: what names the document within its run, usually its file name. Only a keyed hash of it is kept.
         size: bytes.
         characters: length of the extracted text.
-        type: file type, such as ``pdf``.
+        type: file type, such as ``pdf`` or ``application/pdf``; ``other`` unless it is a known one.
         chunks: pieces it is embedded in.
         row_id: id of its ``candidate_files`` row, if it has one already.
 
@@ -477,7 +487,11 @@ def document(
 
 
 def _file_type(type: str | None) -> str | None:
-    return type.lower().lstrip(".") if type else None
+    """Return ``type`` if it is a known one: what follows the last dot of a name may be part of a person's."""
+    if not type:
+        return None
+    name = type.lower().rpartition("/")[2].lstrip(".")
+    return name if name in DOCUMENT_TYPES else OTHER
 
 
 _KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}
@@ -545,11 +559,12 @@ def _mark_failed(span: trace.Span, error_type: str | None) -> None:
 
 
 def _type_of(error: BaseException | str | None) -> str | None:
-    """Return the qualified class name of an exception, as ``error.type`` wants it."""
+    """Return what ``error.type`` wants: the qualified class name of an exception, or the word for it."""
     if error is None:
         return None
     if isinstance(error, str):
-        return error[:255]
+        # A text may say what nobody outside should read.
+        return error[:255] if _TYPE.fullmatch(error) else "error"
     kind = type(error)
     if kind.__module__ in ("builtins", "__main__"):
         return kind.__qualname__
