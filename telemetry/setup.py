@@ -167,11 +167,12 @@ def not_seen(library: str, error: Exception) -> None:
 
 def _count_attempts(provider: Any) -> None:
     try:
-        from . import openai
+        from . import _openai_legacy, openai
     except ImportError as error:
         not_seen("openai", error)
     else:
         openai.instrument(provider)
+        _openai_legacy.instrument(provider)
 
 
 def _warn_of_versions() -> None:

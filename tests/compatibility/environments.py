@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = Path(__file__).with_name("requirements")
 KEPT = ROOT / "build" / "environments"
 EXTRAS = {
+    "ancient": ["--all-extras"],
     "bare": [],
     "distro": ["--all-extras"],
     "old": ["--all-extras"],
@@ -58,7 +59,7 @@ def lock() -> None:
     """Pin every environment, with hashes."""
     for name, extras in EXTRAS.items():
         given = ["pyproject.toml", f"tests/compatibility/requirements/{name}.in", *extras, "--no-annotate"]
-        if name != "old":
+        if name not in ("ancient", "old"):
             given += ["--constraints", "constraints.txt"]  # the newest of everything, as we test it
         given += ["--python-version", "3.11", "--generate-hashes"]
         given += ["--custom-compile-command", "python -m tests.compatibility.environments"]

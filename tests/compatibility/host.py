@@ -11,8 +11,8 @@ import sys
 from typing import Any
 
 import flask
+import openai
 import sqlalchemy as sa
-from openai import OpenAI
 
 import telemetry
 
@@ -37,21 +37,32 @@ def analyse(number: int) -> dict[str, Any]:
         return {
             "number": connection.scalar(sa.text("SELECT CAST(:number AS INTEGER)"), {"number": number}),
             "chat": ask(stream=False).choices[0].message.content,
-            "stream": "".join(
-                chunk.choices[0].delta.content or "" for chunk in ask(stream=True) if chunk.choices
-            ),
-            "embedding": client.embeddings.create(model="text-embedding-3-small", input=["one"])
-            .data[0]
-            .embedding,
+            "stream": "".join(words(chunk) for chunk in ask(stream=True)),
+            "embedding": embed(**TEXT).data[0].embedding,
         }
+
+
+TEXT: Any = {"model": "text-embedding-3-small", "input": ["one"], "encoding_format": "float"}
 
 
 def ask(*, stream: bool) -> Any:
     question: Any = [{"role": "user", "content": "Rank this candidate."}]
-    return client.chat.completions.create(model="gpt-4o-mini", messages=question, stream=stream)
+    return chat(model="gpt-4o-mini", messages=question, stream=stream)
 
 
-client = OpenAI()
+def words(chunk: Any) -> str:
+    return (getattr(chunk.choices[0].delta, "content", None) or "") if chunk.choices else ""
+
+
+chat: Any
+embed: Any
+if hasattr(openai, "OpenAI"):
+    client = openai.OpenAI()
+    chat, embed = client.chat.completions.create, client.embeddings.create
+else:  # before 1.0
+    ancient: Any = openai
+    ancient.api_base = os.environ["OPENAI_BASE_URL"]
+    chat, embed = ancient.ChatCompletion.create, ancient.Embedding.create
 
 if __name__ == "__main__":
     print(json.dumps(app.test_client().get("/analyses/7").get_json()))

@@ -51,10 +51,9 @@ def test_a_healthy_host(host: NewHost, installed: Path) -> None:
     assert healthy.rows("telemetry_runs") == []
 
 
-@pytest.mark.parametrize("flask", [True, False], ids=["flask", "module"])
-def test_openai_below_the_bound(flask: bool, host: NewHost) -> None:
+def test_openai_below_the_bound(host: NewHost) -> None:
     """The version found, the one needed, and how to get it."""
-    lines = wrong(host("old").doctor(flask=flask))
+    lines = wrong(host("old").doctor())
 
     assert "openai 1.6.1 is older than 1.26.0" in lines[0]
     assert lines[0].endswith("→ pip install 'openai>=1.26.0,<4'")
@@ -62,19 +61,27 @@ def test_openai_below_the_bound(flask: bool, host: NewHost) -> None:
     assert len(lines) == 2
 
 
+def test_openai_before_1(host: NewHost) -> None:
+    """The instrumentation sees nothing of it; that our own hook does is said, too."""
+    session = host("ancient").doctor()
+
+    assert "openai 0.28.1 is older than 1.26.0" in wrong(session)[0]
+    assert "✓ attempts        of OpenAI calls are counted" in session.out
+
+
 def test_without_the_sdk(host: NewHost) -> None:
     """Half of everything is missing: the doctor still names it all."""
     bare = host("bare")
 
-    for session in (bare.doctor(), bare.doctor(flask=False)):
+    for session in (bare.doctor(), bare.doctor(flask=False, TELEMETRY_DATABASE_URL=bare.url)):
         lines = "\n".join(wrong(session))
-        assert (
-            "opentelemetry-sdk is not installed: telemetry is off → pip install 'analysis-telemetry[sdk]'"
-            in lines
-        )
-        assert "wrapt is not installed beside openai 3.54.0" in lines
-        assert "set-up          telemetry is off: No module named 'opentelemetry.sdk'" in lines
-    assert "✗ database        cannot be looked at: No module named 'alembic'" in bare.doctor().out
+        for complaint in (
+            "opentelemetry-sdk is not installed: telemetry is off → pip install 'analysis-telemetry[sdk]'",
+            "wrapt is not installed beside openai 3.54.0",
+            "set-up          telemetry is off: No module named 'opentelemetry.sdk'",
+            "database        cannot be looked at: No module named 'alembic'",
+        ):
+            assert complaint in lines
 
 
 def test_without_instrumentations(host: NewHost) -> None:

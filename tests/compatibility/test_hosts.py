@@ -52,6 +52,67 @@ def test_openai_below_the_bound(
     assert session.run()["unpriced"] == 0
 
 
+def test_openai_before_1(host: NewHost, service: StandIn) -> None:
+    """Openai 0.28 has another face altogether; it is counted as well, and named."""
+    ancient = host("ancient")
+    expected = ancient.serve(TELEMETRY_ENABLED="false").answer
+    service.clear()
+
+    session = ancient.serve()
+
+    assert session.answer == expected
+    assert len(ours(session)) == 1
+    assert ours(session)[0].startswith("telemetry: openai 0.28.1 is older than 1.26.0: ")
+    counted(session, service)
+    assert session.run()["unpriced"] == 0
+
+
+FAILING = """
+import asyncio, os, openai, telemetry
+openai.api_base = os.environ["OPENAI_BASE_URL"]
+telemetry.setup_telemetry()
+
+def question(content, **options):
+    return dict(model="gpt-4o-mini", messages=[{"role": "user", "content": content}], **options)
+
+async def ask():
+    await openai.ChatCompletion.acreate(**question("One."))
+    async for _ in await openai.ChatCompletion.acreate(**question("Two.", stream=True)):
+        pass
+    await openai.ChatCompletion.acreate(**question("limited"))
+
+with telemetry.run("analysis"), telemetry.stage("ranking"):
+    for call in (
+        lambda: openai.ChatCompletion.create(**question("limited")),
+        lambda: openai.ChatCompletion.create(**question("slow", request_timeout=0.3)),
+        lambda: asyncio.run(ask()),
+    ):
+        try:
+            call()
+        except openai.error.OpenAIError as error:
+            print(type(error).__name__)
+"""
+
+
+def test_openai_before_1_when_it_fails(host: NewHost, service: StandIn) -> None:
+    """Openai 0.28, sync and async: the host meets its rate limits and timeouts, and we count them."""
+    limited = {"match": {"contains": "limited"}, "status": 429, "retry_after_ms": 1500}
+    service.faults([limited, {"match": {"contains": "slow"}, "delay_ms": 1000}])
+    ancient = host("ancient")
+    settings = {"TELEMETRY_DATABASE_URL": ancient.url, "TELEMETRY_HMAC_KEY": "key"}
+
+    session = ancient.call([str(ancient.python), "-c", FAILING], settings)
+    service.reset_faults()
+
+    run, attempts = session.run(), service.ledger()["attempts"]
+    told = [attempt["usage"]["input_tokens"] for attempt in attempts if attempt["status"] == 200]
+    assert session.out.split() == ["RateLimitError", "Timeout", "RateLimitError"]
+    assert (run["api_calls"], run["attempts"], run["rate_limit_hits"]) == (5, len(attempts), 2)
+    assert run["usage_missing"] == 2, "of the stream, and of the answer that came too late"
+    assert run["input_tokens"] in told, "those of the one answer that tells"
+    assert sum(row["errors"] for row in ancient.rows("telemetry_stage_usage")) == 3
+
+
 def test_the_newest_of_everything(host: NewHost, service: StandIn, postgres: TemporaryPostgres) -> None:
     """SQLAlchemy 2.1 and psycopg 3: nothing to complain about, and statements are seen."""
     newest = host("distro", postgres.create_database("psycopg"))
