@@ -2,8 +2,8 @@
 
 Spans and records are shared between processors, so they are rebuilt, never changed. The types of exceptions
 stay. Messages and stack traces need TELEMETRY_EXCEPTION_MESSAGES, prompts and answers
-TELEMETRY_MESSAGE_CONTENT, and the text of log records TELEMETRY_LOG_MESSAGES. Names of spans and events,
-links and the resource leave as they are.
+TELEMETRY_MESSAGE_CONTENT, and the text of log records TELEMETRY_LOG_MESSAGES. Links, the resource, and the
+names of spans and events leave as they are; only a request without a route is named by its method alone.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import Status
+from opentelemetry.trace import SpanKind, Status
 
-from .personal import Allowed, clean, clean_log
+from .personal import ROUTE, Allowed, clean, clean_log
 
 CONTENT_EVENTS: Final = "gen_ai."
 """What the names of events begin with that are about messages."""
@@ -76,7 +76,7 @@ def sanitised(span: ReadableSpan, allowed: Allowed) -> ReadableSpan:
     """Return a copy of ``span`` that may leave the process."""
     status = span.status if allowed.exception_messages else Status(span.status.status_code)
     return ReadableSpan(
-        name=span.name,
+        name=_name(span),
         context=span.context,
         parent=span.parent,
         resource=span.resource,
@@ -93,6 +93,15 @@ def sanitised(span: ReadableSpan, allowed: Allowed) -> ReadableSpan:
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
+
+
+def _name(span: ReadableSpan) -> str:
+    """Return the name of ``span``; where no route is known it may be a path, which may name anything."""
+    attributes = span.attributes or {}
+    method = attributes.get("http.request.method") or attributes.get("http.method")
+    if span.kind is not SpanKind.SERVER or method is None or ROUTE in attributes:
+        return span.name
+    return str(method)
 
 
 def sanitised_record(record: ReadableLogRecord, allowed: Allowed) -> ReadableLogRecord:

@@ -118,6 +118,19 @@ def test_of_a_path_the_route_leaves() -> None:
     }
 
 
+@pytest.mark.parametrize("method", ["http.method", "http.request.method"])
+@pytest.mark.parametrize(("route", "name"), [(None, "GET"), ("/cv/<name>", "GET /cv/<name>")])
+def test_requests_are_named_by_their_route(method: str, route: str | None, name: str) -> None:
+    """A request that leads nowhere is named by its path, which stays here; other names leave."""
+    exported = Exported()
+    attributes = {method: "GET", **({"http.route": route} if route else {})}
+    path = route or f"/cv/{SECRET}.pdf"
+    exported.tracer.start_span(f"GET {path}", kind=SpanKind.SERVER, attributes=attributes).end()
+    _, clean = exported.one()
+
+    assert clean.name == name
+
+
 @pytest.mark.parametrize("name", ["db.statement", "db.query.text"])
 @pytest.mark.parametrize(("text", "left"), STATEMENTS)
 def test_statements_leave_without_their_values(name: str, text: str, left: str) -> None:
