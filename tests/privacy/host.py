@@ -1,7 +1,8 @@
-"""An application full of people's data: `python -m tests.privacy.host BASE_URL FOLDER`.
+"""An application full of people's data: `python -m tests.privacy.host BASE_URL FOLDER [EVERY]`.
 
 It makes every kind of call to OpenAI, well and badly, fails wherever an exception meets telemetry, and logs
-what it should not. At its end it leaves in FOLDER what its listener says of it.
+what it should not. At its end it leaves in FOLDER what its listener says of it. Of the kinds of calls it
+leaves some out if EVERY is not 1.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import inspect
 import logging
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,13 @@ class Strict(BaseModel):
     years: int
 
 
-def main(base_url: str, folder: Path) -> None:
+def main(base_url: str, folder: Path, every: int = 1) -> None:
     logging.getLogger().setLevel(logging.DEBUG)
     setup_telemetry()
     with OpenAI(base_url=base_url, api_key="any") as client:
-        make_calls(client)
+        make_calls(client, KINDS[::every])
         fail_everywhere(client)
-    asyncio.run(make_calls_in_loop(base_url))
+    asyncio.run(make_calls_in_loop(base_url, KINDS[::every]))
     listener = pipeline().listener
     with urllib.request.urlopen(f"http://127.0.0.1:{listener.port}/metrics") as answer:
         (folder / "metrics").write_bytes(answer.read())
@@ -64,17 +65,17 @@ def analysis() -> telemetry.RunHandle:
     return telemetry.run("analysis", user_id=7, candidates=1)
 
 
-def make_calls(client: OpenAI) -> None:
-    for kind in KINDS:
+def make_calls(client: OpenAI, kinds: Sequence[Kind]) -> None:
+    for kind in kinds:
         for ending in ENDINGS:
             with analysis(), telemetry.stage("ranking"), telemetry.document(FILE, type="pdf"):
                 with suppress(Exception):
                     _read(kind, client, ending)
 
 
-async def make_calls_in_loop(base_url: str) -> None:
+async def make_calls_in_loop(base_url: str, kinds: Sequence[Kind]) -> None:
     async with AsyncOpenAI(base_url=base_url, api_key="any") as client:
-        for kind in KINDS:
+        for kind in kinds:
             with analysis(), telemetry.stage("ranking"):
                 await asyncio.gather(
                     *(_read_async(kind, client, ending) for ending in ENDINGS), return_exceptions=True
@@ -169,4 +170,4 @@ def in_words() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))
