@@ -19,8 +19,10 @@ from .snapshot import DocumentState, Snapshot, Usage, UsageKey
 UNKNOWN_BILL = frozenset({"timeout", "cancelled", "read_error"})
 """Ends of an attempt after which nobody can tell whether the service billed it."""
 
+_NO_TOKENS = Tokens()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Call:
     """One logical OpenAI call that ended."""
 
@@ -55,7 +57,7 @@ class Call:
     @property
     def usage_missing(self) -> bool:
         """Whether tokens were, or may have been, billed that nobody reported."""
-        if any(status in UNKNOWN_BILL for status in self.statuses):
+        if not UNKNOWN_BILL.isdisjoint(self.statuses):
             return True
         return self.tokens is None and (self.ok or self.statuses[-1:] == ("200",))
 
@@ -71,7 +73,7 @@ class Call:
 
     def usage(self) -> Usage:
         """Return the call as sums of one."""
-        tokens = self.tokens or Tokens()
+        tokens = self.tokens or _NO_TOKENS
         return Usage(
             calls=1,
             attempts=len(self.statuses),
@@ -187,7 +189,11 @@ class Accumulator:
         with self._lock:
             if self._sealed:
                 return False
-            self._usage.setdefault(call.key(), Usage()).add(call.usage())
+            key, usage = call.key(), call.usage()
+            if key in self._usage:
+                self._usage[key].add(usage)
+            else:
+                self._usage[key] = usage
             self._open_calls -= int(counted_open)
             self._finished_late += int(finished_late)
             self._changed = True

@@ -21,7 +21,7 @@ from telemetry.settings import Settings
 
 from .accumulator import Call
 from .rollup import Rollup
-from .totals import Totals
+from .totals import Key, Totals
 
 SCALES: Final[Mapping[str, float]] = {
     c.OPENAI_COST.name: 1e-12,
@@ -75,22 +75,25 @@ class Metrics:
 
     def call(self, call: Call) -> None:
         """Add one OpenAI call that ended."""
-        add, stage = self.totals.add, call.stage
-        model = call.model or c.OTHER
+        stage, model = call.stage, call.model or c.OTHER
         outcome = "ok" if call.ok else "error"
-        add(c.OPENAI_OPERATIONS, 1, stage=stage, operation=call.operation, model=model, outcome=outcome)
+        additions: list[tuple[c.Metric, int, Key]] = [
+            (c.OPENAI_OPERATIONS, 1, (stage, call.operation, model, outcome)),
+            (c.OPENAI_BACKOFF, call.backoff_us, (stage,)),
+        ]
         for status in call.statuses:
-            add(c.OPENAI_ATTEMPTS, 1, stage=stage, status=status if status in c.ATTEMPT_STATUSES else c.OTHER)
-        add(c.OPENAI_BACKOFF, call.backoff_us, stage=stage)
+            known = status if status in c.ATTEMPT_STATUSES else c.OTHER
+            additions.append((c.OPENAI_ATTEMPTS, 1, (stage, known)))
         if call.tokens:
             for kind in c.TOKEN_KINDS:
-                add(c.OPENAI_TOKENS, getattr(call.tokens, kind), stage=stage, model=model, kind=kind)
+                additions.append((c.OPENAI_TOKENS, getattr(call.tokens, kind), (stage, model, kind)))
         if call.price:
-            add(c.OPENAI_COST, call.price.pico, stage=stage, model=model)
+            additions.append((c.OPENAI_COST, call.price.pico, (stage, model)))
         if call.usage_missing:
-            self.unaccounted("usage_missing")
+            additions.append((c.OPENAI_UNACCOUNTED, 1, ("usage_missing",)))
         if call.unpriced:
-            self.unaccounted("unpriced")
+            additions.append((c.OPENAI_UNACCOUNTED, 1, ("unpriced",)))
+        self.totals.add_all(additions)
 
     def unaccounted(self, reason: str, amount: int = 1) -> None:
         """Add calls whose cost is unknown or belongs to no run."""
@@ -98,7 +101,7 @@ class Metrics:
 
     def headroom(self, model: str, limit: str, share: float) -> None:
         """Keep the share of a rate limit that was left."""
-        self.totals.put(c.OPENAI_HEADROOM, round(share * 10_000), model=model or c.OTHER, limit=limit)
+        self.totals.put(c.OPENAI_HEADROOM, round(share * 10_000), (model or c.OTHER, limit))
 
     def run_ended(self, rollup: Rollup, context: Context) -> None:
         """Add a run that this process, its root, has ended."""

@@ -8,7 +8,7 @@ to the application.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -30,7 +30,7 @@ from .recorder import RunRecorder
 class _SpanState:
     """What is remembered of an open span: whose it is, its stage, and whether it is a counted call."""
 
-    __slots__ = ("accumulator", "is_call", "own_stage", "run", "stage")
+    __slots__ = ("accumulator", "call", "is_call", "is_part", "own_stage", "run", "stage")
 
     def __init__(self, run: Run | None, stage: str | None, own_stage: str | None, is_call: bool) -> None:
         self.run = run
@@ -39,6 +39,10 @@ class _SpanState:
         self.is_call = is_call
         self.accumulator: Accumulator | None = None
         """Where the span was counted as open."""
+        self.call: weakref.ref[Span] | None = None
+        """The official span of the call which this one is, or is in."""
+        self.is_part = False
+        """Whether a span of ours tells of the call it is in, because another tool's came in between."""
 
 
 class RollupProcessor(SpanProcessor):
@@ -51,15 +55,39 @@ class RollupProcessor(SpanProcessor):
         self._price = price
         self._spans: dict[int, tuple[weakref.ref[Span], _SpanState]] = {}
 
+    @guarded("processor")
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember whose span this is."""
-        with guarded("processor"):
-            self._start(span, parent_context)
+        run, attributes = run_in(parent_context), span.attributes or {}
+        scope, around = _scope(span), self._call_around(span)
+        is_part = around is not None and scope == c.OPENAI_SCOPE and _awaits_attempts(around())
+        is_call = (
+            not is_part
+            and scope in c.COUNTED_SCOPES
+            and attributes.get(Attribute.OPERATION) not in c.UNBILLED_OPERATIONS
+        )
+        # A run holds its own span, which is in no stage: remembering it here would keep the run alive.
+        if (run is None and not is_call and around is None) or Attribute.RUN_ID in attributes:
+            return
+        own = _text(attributes.get(Attribute.STAGE))
+        state = _SpanState(run, own or self._inherited(span, parent_context), own, is_call)
+        state.call, state.is_part = weakref.ref(span) if is_call else around, is_part
+        self._count_open(span, state)
+        self._remember(span, state)
 
+    @guarded("processor")
     def on_end(self, span: ReadableSpan) -> None:
         """Add what the span measured."""
-        with guarded("processor"):
-            self._end(span)
+        known = self._spans.pop(span.context.span_id, None) if span.context else None
+        if known is None:
+            return
+        state = known[1]
+        if state.is_call:
+            self._end_call(span, state)
+        elif state.is_part and state.call is not None:
+            _hand_over(span, state.call())
+        elif state.own_stage and state.accumulator is not None:
+            self._end_stage(span, state, state.own_stage, state.accumulator)
 
     def shutdown(self) -> None:
         """Do nothing: the pipeline closes runs and drains the writer before the providers go."""
@@ -68,22 +96,16 @@ class RollupProcessor(SpanProcessor):
         """Return True: nothing waits here."""
         return True
 
-    def _start(self, span: Span, parent_context: Context | None) -> None:
-        run = run_in(parent_context)
-        is_call = _is_call(span)
-        attributes = span.attributes or {}
-        # A run holds its own span, which is in no stage: remembering it here would keep the run alive.
-        if (run is None and not is_call) or Attribute.RUN_ID in attributes:
-            return
-        own = _text(attributes.get(Attribute.STAGE))
-        state = _SpanState(run, own or self._inherited(span, parent_context), own, is_call)
-        self._count_open(span, state)
-        self._remember(span, state)
+    def _call_around(self, span: Span) -> weakref.ref[Span] | None:
+        """Return the span of the call that ``span`` is in."""
+        known = self._spans.get(span.parent.span_id) if span.parent is not None else None
+        return known[1].call if known is not None else None
 
     def _inherited(self, span: Span, parent_context: Context | None) -> str | None:
         """Return the stage of the nearest local parent, else that of the Context."""
-        if span.parent is not None and not span.parent.is_remote:
-            known = self._spans.get(span.parent.span_id)
+        local = span.parent
+        if local is not None and not local.is_remote:
+            known = self._spans.get(local.span_id)
             if known is not None:
                 parent, state = known[0](), known[1]
                 set_later = _text((parent.attributes or {}).get(Attribute.STAGE)) if parent else None
@@ -112,16 +134,6 @@ class RollupProcessor(SpanProcessor):
 
         spans[span_id] = (weakref.ref(span, abandoned), state)
 
-    def _end(self, span: ReadableSpan) -> None:
-        known = self._spans.pop(span.context.span_id, None) if span.context else None
-        if known is None:
-            return
-        state = known[1]
-        if state.is_call:
-            self._end_call(span, state)
-        elif state.own_stage and state.accumulator is not None:
-            self._end_stage(span, state, state.own_stage, state.accumulator)
-
     def _end_stage(self, span: ReadableSpan, state: _SpanState, stage: str, accumulator: Accumulator) -> None:
         start, end = span.start_time or 0, span.end_time or 0
         accumulator.stage_ended(stage, end)
@@ -140,10 +152,11 @@ class RollupProcessor(SpanProcessor):
             self._metrics.totals.add(c.ERRORS, 1, stage=stage, type=error_type)
 
     def _end_call(self, span: ReadableSpan, state: _SpanState) -> None:
-        call = self._call(span, state.stage or c.Stage.UNATTRIBUTED)
+        attributes = _copied(span.attributes)
+        call = self._call(span, attributes, state.stage or c.Stage.UNATTRIBUTED)
         self._add_call(call, span, state)
         self._metrics.call(call)
-        self._headroom(span.attributes or {}, call.model)
+        self._headroom(attributes, call.model)
 
     def _add_call(self, call: Call, span: ReadableSpan, state: _SpanState) -> None:
         """Add the call where it was counted as open, or where it belongs by now."""
@@ -157,8 +170,7 @@ class RollupProcessor(SpanProcessor):
             target.call_ended(call, counted_open=False, finished_late=True)
         self._recorder.hold(target)
 
-    def _call(self, span: ReadableSpan, stage: str) -> Call:
-        attributes = span.attributes or {}
+    def _call(self, span: ReadableSpan, attributes: Mapping[str, Any], stage: str) -> Call:
         model = _text(attributes.get(Attribute.RESPONSE_MODEL)) or _text(
             attributes.get(Attribute.REQUEST_MODEL)
         )
@@ -195,16 +207,35 @@ class RollupProcessor(SpanProcessor):
 
 
 _PROVIDERS = {"openai": "openai", "azure.ai.openai": "azure"}
+_REQUEST_FACTS = ("analysis.openai.", "gen_ai.response.", "gen_ai.usage.", "openai.response.")
 _LIMITS = {Attribute.REMAINING_REQUESTS: "requests", Attribute.REMAINING_TOKENS: "tokens"}
 
 
-def _is_call(span: ReadableSpan) -> bool:
-    operation = (span.attributes or {}).get(Attribute.OPERATION)
-    return _scope(span) in c.COUNTED_SCOPES and operation not in c.UNBILLED_OPERATIONS
-
-
 def _scope(span: ReadableSpan) -> str:
-    return span.instrumentation_scope.name if span.instrumentation_scope else ""
+    scope = span.instrumentation_scope
+    return scope.name if scope else ""
+
+
+def _copied(attributes: Any) -> dict[str, Any]:
+    """Return what a span holds as a plain dict: the SDK's own mapping is slow where a name is missing."""
+    copy: dict[str, Any] = attributes.copy()
+    return copy
+
+
+def _awaits_attempts(call: Span | None) -> bool:
+    """Say whether ``call`` is an official span whose request nobody has told of yet."""
+    return (
+        call is not None
+        and _scope(call) == c.GENAI_SCOPE
+        and Attribute.ATTEMPTS not in (call.attributes or {})
+    )
+
+
+def _hand_over(span: ReadableSpan, call: Span | None) -> None:
+    """Put what a span of ours tells of its request on the official span of that call, which counts."""
+    if call is not None:
+        told = (span.attributes or {}).items()
+        call.set_attributes({name: value for name, value in told if name.startswith(_REQUEST_FACTS)})
 
 
 def _tokens(attributes: Mapping[str, Any]) -> Tokens | None:
@@ -242,12 +273,8 @@ def _text(value: object) -> str | None:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return (
-        tuple(str(item) for item in value)
-        if isinstance(value, Sequence) and not isinstance(value, str)
-        else ()
-    )
+    return tuple([str(item) for item in value]) if isinstance(value, (tuple, list)) else ()
 
 
 def _number(value: object) -> float:
-    return value if isinstance(value, int | float) else 0
+    return value if isinstance(value, (int, float)) else 0

@@ -7,14 +7,17 @@ asks. A label with an open vocabulary is capped: what comes after the cap is ``o
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from telemetry.conventions import OTHER, Metric
 
 LABEL_CAP: Final = 50
 """Different values of one open label of one metric."""
+
+Key = tuple[str, ...]
+"""Values of a metric's labels, in the order in which it declares them."""
 
 
 class Totals:
@@ -23,34 +26,40 @@ class Totals:
     def __init__(self) -> None:
         """Start with nothing."""
         self._lock = threading.Lock()
-        self._sums: dict[str, Counter[tuple[str, ...]]] = {}
-        self._values: dict[str, dict[str, set[str]]] = {}
+        self._sums: defaultdict[str, Counter[Key]] = defaultdict(Counter)
+        self._values: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        """Values seen, by metric and label name."""
 
-    def zero(self, metric: Metric, label_sets: Iterator[tuple[str, ...]]) -> None:
+    def zero(self, metric: Metric, label_sets: Iterator[Key]) -> None:
         """Let ``metric`` show zero for ``label_sets`` (values in the metric's label order)."""
         with self._lock:
-            sums = self._sums.setdefault(metric.name, Counter())
+            sums = self._sums[metric.name]
             for labels in label_sets:
                 for name, value in zip(metric.labels, labels, strict=True):
-                    self._known(metric, name).add(value)
+                    self._values[metric.name, name].add(value)
                 sums[labels] += 0
 
     def add(self, metric: Metric, amount: int = 1, **labels: str) -> None:
         """Add ``amount`` under ``labels``, of which every one the metric declares must be given."""
-        with self._lock:
-            key = tuple(self._capped(metric, name, labels[name]) for name in metric.labels)
-            self._sums.setdefault(metric.name, Counter())[key] += amount
+        self.add_all([(metric, amount, tuple([labels[name] for name in metric.labels]))])
 
-    def put(self, metric: Metric, value: int, **labels: str) -> None:
-        """Set the value under ``labels`` (for gauges)."""
+    def add_all(self, additions: Iterable[tuple[Metric, int, Key]]) -> None:
+        """Add each metric's amount under its label values, which come in the metric's label order."""
         with self._lock:
-            key = tuple(self._capped(metric, name, labels[name]) for name in metric.labels)
-            self._sums.setdefault(metric.name, Counter())[key] = value
+            for metric, amount, key in additions:
+                sums = self._sums[metric.name]
+                sums[key if key in sums else self._within_cap(metric, key)] += amount
+
+    def put(self, metric: Metric, value: int, key: Key) -> None:
+        """Set the value under ``key`` (for gauges)."""
+        with self._lock:
+            sums = self._sums[metric.name]
+            sums[key if key in sums else self._within_cap(metric, key)] = value
 
     def read(self, metric: Metric) -> list[tuple[Mapping[str, str], int]]:
         """Return every label set of ``metric`` with its sum."""
         with self._lock:
-            items = list(self._sums.get(metric.name, Counter()).items())
+            items = list(self._sums[metric.name].items())
         return [(dict(zip(metric.labels, key, strict=True)), value) for key, value in items]
 
     def capped(self, metric: Metric, **labels: str) -> dict[str, str]:
@@ -65,14 +74,14 @@ class Totals:
             for key in sums:
                 sums[key] = 0
 
-    def _known(self, metric: Metric, name: str) -> set[str]:
-        return self._values.setdefault(metric.name, {}).setdefault(name, set())
+    def _within_cap(self, metric: Metric, key: Key) -> Key:
+        return tuple(
+            self._capped(metric, name, value) for name, value in zip(metric.labels, key, strict=True)
+        )
 
     def _capped(self, metric: Metric, name: str, value: str) -> str:
-        known = self._known(metric, name)
-        if value in known:
-            return value
-        if len(known) >= LABEL_CAP:
+        known = self._values[metric.name, name]
+        if value not in known and len(known) >= LABEL_CAP:
             return OTHER
         known.add(value)
         return value

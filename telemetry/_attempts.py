@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from opentelemetry.util.types import AttributeValue
 
@@ -36,9 +35,14 @@ _USAGE: Final = {
 }
 """Where the chat and embeddings APIs, and the responses API, keep each figure."""
 
+_HEADROOM: Final = (
+    (Attribute.REMAINING_REQUESTS, "x-ratelimit-remaining-requests", "x-ratelimit-limit-requests"),
+    (Attribute.REMAINING_TOKENS, "x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens"),
+)
+"""The share that is left of a limit, and the headers with the two figures it takes."""
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+
+class Attempt(NamedTuple):
     """One HTTP request of a call."""
 
     started: float
@@ -55,20 +59,22 @@ class Attempt:
 def attempt_attributes(attempts: Sequence[Attempt]) -> Attributes:
     """Return the attributes that describe the attempts of one call, in the order in which they were made."""
     statuses = [attempt.status for attempt in attempts]
-    retries = list(pairwise(attempts))
-    after_rate_limit = sum(before.status == _RATE_LIMITED for before, _ in retries)
+    after_rate_limit, backoff = statuses[:-1].count(_RATE_LIMITED), 0.0
+    for before, after in pairwise(attempts):
+        backoff += after.started - before.ended
     attributes: Attributes = {
         Attribute.ATTEMPTS: len(attempts),
         Attribute.ATTEMPT_STATUSES: statuses,
         Attribute.RATE_LIMIT_HITS: statuses.count(_RATE_LIMITED),
         Attribute.RATE_LIMIT_RETRIES: after_rate_limit,
-        Attribute.OTHER_RETRIES: len(retries) - after_rate_limit,
-        Attribute.BACKOFF: math.fsum(after.started - before.ended for before, after in retries),
+        Attribute.OTHER_RETRIES: max(len(attempts) - 1, 0) - after_rate_limit,
+        Attribute.BACKOFF: backoff,
     }
     waits = [attempt.retry_after for attempt in attempts if attempt.retry_after is not None]
     if waits:
         attributes[Attribute.RETRY_AFTER] = max(waits)
-    return attributes | _headroom(attempts)
+    attributes.update(_headroom(attempts))
+    return attributes
 
 
 def usage_attributes(body: object) -> Attributes:
@@ -111,23 +117,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def _headroom(attempts: Sequence[Attempt]) -> Attributes:
     """Return what was left of the limits at the last answer that told."""
     attributes: Attributes = {}
-    for name, limit in (
-        (Attribute.REMAINING_REQUESTS, "requests"),
-        (Attribute.REMAINING_TOKENS, "tokens"),
-    ):
+    for name, remaining, limit in _HEADROOM:
         for attempt in reversed(attempts):
-            if attempt.headers is not None and (share := _share_left(attempt.headers, limit)) is not None:
-                attributes[name] = share
+            if attempt.headers is None:
+                continue
+            left, total = _number(attempt.headers.get(remaining)), _number(attempt.headers.get(limit))
+            if left is not None and total:
+                attributes[name] = min(left / total, 1.0)
                 break
     return attributes
-
-
-def _share_left(headers: Mapping[str, str], limit: str) -> float | None:
-    left = _number(headers.get(f"x-ratelimit-remaining-{limit}"))
-    if left is None:
-        return None
-    total = _number(headers.get(f"x-ratelimit-limit-{limit}"))
-    return min(left / total, 1.0) if total else None
 
 
 def _count_at(usage: object, path: Sequence[str]) -> int | None:

@@ -24,8 +24,8 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from contextvars import ContextVar, Token
+from functools import cache
 from typing import Any, Final
 
 import wrapt
@@ -86,14 +86,14 @@ def _patch(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
 class _Call:
     """One logical call while it runs."""
 
-    __slots__ = ("answer", "attempts", "context_token", "http", "operation", "sending", "span", "token")
+    __slots__ = ("answer", "attempts", "context_token", "http", "options", "sending", "span", "token")
 
-    def __init__(self, span: Span, http: object, operation: str | None) -> None:
+    def __init__(self, span: Span, http: object, options: object) -> None:
         self.span = span
         self.http = http
         """The HTTP client of the call; what others send meanwhile (a token provider) is no attempt."""
-        self.operation = operation
-        """None unless the call spends money."""
+        self.options = options
+        """The request, as the client describes it."""
         self.attempts: list[Attempt] = []
         self.answer: Any = None
         """The last response, if it succeeded and its body was read."""
@@ -169,16 +169,17 @@ def _begin(
     """Find or open the span of a call that begins; None if there is nothing to record."""
     if _tracer is None:
         return None
-    span, operation = trace.get_current_span(), operation_of(options)
+    span = trace.get_current_span()
     ours = not _awaits_attempts(span)
+    operation = operation_of(options) if ours else None
     if ours and operation is None:
         return None
-    _patch(_definer_of_send(type(client._client)), "send", send)
-    if ours:
-        span = start_span(_tracer, client, options, operation or "")
+    _patch(_definer_of_send(client._client.__class__), "send", send)
+    if operation is not None:
+        span = start_span(_tracer, client, options, operation)
         if not span.is_recording():
             return None
-    call = _Call(span, client._client, operation)
+    call = _Call(span, client._client, options)
     if ours:
         call.context_token = context.attach(trace.set_span_in_context(span))
     call.token = _current.set(call)
@@ -197,10 +198,11 @@ def _end(call: _Call, error: BaseException | None = None) -> None:
 
 @guarded("openai")
 def _leave(call: _Call) -> None:
-    # A coroutine that is closed instead of awaited ends in another context, where there is nothing to reset.
-    with suppress(ValueError):
+    try:
         if call.token is not None:
             _current.reset(call.token)
+    except ValueError:
+        pass  # a coroutine that is closed instead of awaited ends in another context: nothing to reset
     if call.context_token is not None:
         context.detach(call.context_token)
 
@@ -213,10 +215,12 @@ def _set_attempts(call: _Call) -> None:
 @guarded("openai")
 def _set_usage(call: _Call, error: BaseException | None) -> None:
     """Add the usage where the instrumentation will not, or may not: it overwrites ours with equal values."""
-    if call.operation is None or call.answer is None:
+    if call.answer is None:
         return
     uncovered = call.context_token is not None or error is not None
-    if uncovered or "x-stainless-raw-response" in call.answer.request.headers:
+    if not uncovered and "x-stainless-raw-response" not in call.answer.request.headers:
+        return
+    if operation_of(call.options) is not None:
         call.span.set_attributes(usage_attributes(_body(call.answer)))
 
 
@@ -231,6 +235,7 @@ def _awaits_attempts(span: Span) -> bool:
     return Attribute.ATTEMPTS not in (getattr(span, "attributes", None) or {})
 
 
+@cache
 def _definer_of_send(http_class: type) -> type:
     """Return the class to wrap: httpx, httpx2 or a subclass that overrides ``send``."""
     return next(kind for kind in http_class.__mro__ if "send" in vars(kind))
