@@ -35,12 +35,14 @@ def ours(session: Session) -> list[str]:
     return [line for line in session.err.splitlines() if line.startswith("telemetry")]
 
 
-@pytest.mark.parametrize("agent", [False, True], ids=["in code", "agent"])
+@pytest.mark.parametrize(
+    ("agent", "driver"), [(False, "psycopg2"), (True, "psycopg")], ids=["in code", "agent"]
+)
 def test_openai_below_the_bound(
-    agent: bool, host: NewHost, service: StandIn, postgres: TemporaryPostgres
+    agent: bool, driver: str, host: NewHost, service: StandIn, postgres: TemporaryPostgres
 ) -> None:
-    """Openai 1.6.1, SQLAlchemy 2.0, psycopg2: our own hook counts what the instrumentation cannot."""
-    old = host("old", postgres.create_database())
+    """Openai 1.6.1, SQLAlchemy 2.0, either driver: our own hook counts what the instrumentation cannot."""
+    old = host("old", postgres.create_database(driver))
     expected = old.serve(TELEMETRY_ENABLED="false").answer
     service.clear()
 

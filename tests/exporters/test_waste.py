@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -99,14 +100,21 @@ def test_namesakes_are_not_repetitions(runs: Runs) -> None:
     assert runs.spend().pico == only(useful=sum(costs))
 
 
-def test_an_id_that_came_back_is_another_analysis(runs: Runs) -> None:
-    """SQLite gives the id of a deleted row to a new one: neither run repeats the other."""
+@pytest.mark.parametrize("second_is_gone", [False, True])
+def test_an_id_that_came_back_is_another_analysis(runs: Runs, second_is_gone: bool) -> None:
+    """SQLite gives the id of a deleted row to a new one, deleted later or not: neither repeats the other."""
     first = runs.add(analysis_id=2)
     runs.host.execute("UPDATE telemetry_runs SET analysis_gone = TRUE, analysis_created_at = '2026-01-01'")
     second = runs.add(analysis_id=2)
+    runs.host.execute(
+        "UPDATE telemetry_runs SET analysis_gone = :gone, analysis_created_at = '2026-02-01'"
+        " WHERE cost_pico = :cost",
+        gone=second_is_gone,
+        cost=second,
+    )
 
     assert runs.spend().pico == only(useful=first + second)
-    assert [int(row["cost_pico"]) for row in analyses(runs.host)] == [second]
+    assert [int(row["cost_pico"]) for row in analyses(runs.host)] == [second] * (not second_is_gone)
 
 
 def test_intake_is_useful_once_its_analysis_delivers(runs: Runs) -> None:
@@ -196,6 +204,15 @@ def test_each_analysis_with_its_unit_costs(runs: Runs) -> None:
     assert float(row["cost_per_candidate_above_70"]) == pytest.approx(total / 10**12)
 
 
+def test_the_last_success_gives_the_candidates(runs: Runs) -> None:
+    """What counts of an analysis that was repeated is its last result: two candidates, no longer nine."""
+    total = runs.add(analysis_id=1, candidates=9) + runs.add(analysis_id=1, candidates=2)
+
+    (row,) = analyses(runs.host)
+
+    assert (row["candidates"], row["cost_pico"]) == (2, total)
+
+
 def analyses(host: Host) -> list[dict[str, Any]]:
     with host.engine.connect() as connection:
         query = sa.text("SELECT * FROM telemetry_analysis_spend ORDER BY analysis_ref")
@@ -280,13 +297,22 @@ def test_the_classes_partition_everything(shared: sa.Connection, rows: list[dict
             shared.execute(schema.runs.insert(), numbered)
         spent = spend(shared)
         by_day = shared.scalar(sa.text("SELECT COALESCE(SUM(cost_pico), 0) FROM telemetry_spend"))
-        classes = set(shared.scalars(sa.text("SELECT spend_class FROM telemetry_run_spend")))
+        classed = shared.execute(sa.text("SELECT * FROM telemetry_run_spend")).mappings().all()
         by_analysis = shared.scalar(
             sa.text("SELECT COALESCE(SUM(cost_pico), 0) FROM telemetry_analysis_spend")
         )
         shared.rollback()
 
-    assert classes <= set(CLASSES)
+    assert {run["spend_class"] for run in classed} <= set(CLASSES)
+    counting = Counter(
+        (run["subject"], run["user_ref"])
+        for run in classed
+        if run["kind"] == "analysis"
+        and run["spend_class"] == "useful"
+        and run["subject"]
+        and run["started_at"]
+    )
+    assert set(counting.values()) <= {1}, "of one subject, one analysis counts"
     assert (spent.total, by_day, sum(spent.runs.values())) == (sum(cost), sum(cost), len(real))
     assert by_analysis == sum(
         pico
