@@ -21,6 +21,8 @@ MODEL = "gpt-5-mini"
 NOBODY = "orphan"
 """The run of calls that belong to none."""
 NO_STAGE = "unattributed"
+LONG = "Be precise, and say where you found it. " * 120
+"""Enough for the prompt cache."""
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 
 Sums = dict[str, Counter[str]]

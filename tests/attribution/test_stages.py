@@ -74,7 +74,7 @@ def test_the_same_stage_in_many_runs(recorded: Recorded, client: OpenAI, ledger:
 def test_outside_a_run(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
     """Outside a run nothing is a stage, and a span that says so opens none."""
     ask(client, NOBODY, NO_STAGE)
-    with telemetry.stage("ranking"):
+    with telemetry.stage("ranking"), plain(recorded, "ranking"):
         ask(client, NOBODY, NO_STAGE)
 
     (run,) = assert_all_have_their_own(recorded, ledger)

@@ -76,11 +76,16 @@ def test_callbacks(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
 
     async def work() -> None:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def ask_at_last() -> None:
+            ask(client, "ada", "ranking")
+            done.set()
+
         with telemetry.stage("ranking"):
             loop.call_soon(ask, client, "ada", "ranking")
             task = asyncio.create_task(asyncio.sleep(0))
             task.add_done_callback(lambda _: ask(client, "ada", "ranking"))
-            loop.call_later(0.01, lambda: (ask(client, "ada", "ranking"), done.set()))
+            loop.call_later(0.01, ask_at_last)
         await task
         await done.wait()
 

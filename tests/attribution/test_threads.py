@@ -153,7 +153,7 @@ def test_a_thread_that_overrides_run(recorded: Recorded, client: OpenAI, ledger:
 def test_a_thread_that_outlives_its_run(
     record: Record, client: OpenAI, ledger: StandIn, late_seconds: float, owner: tuple[str, str]
 ) -> None:
-    """What it calls soon after the end is the run's still; later calls are nobody's. The stage stays known."""
+    """What it calls soon after the end is the run's still; later calls are nobody's."""
     recorded = record(late_seconds=late_seconds)
     begun, ended = Queue[None](), Queue[None]()
 

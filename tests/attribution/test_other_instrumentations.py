@@ -1,0 +1,93 @@
+"""Tools installed beside us: what they see of a call is counted once, by us."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from openai import AsyncOpenAI, OpenAI
+from opentelemetry.sdk.trace import TracerProvider
+
+import telemetry
+from examples.screener.standin.client import StandIn
+from tests.attribution import beside
+from tests.attribution.owners import Owner, ask, ask_async, assert_all_have_their_own, body, stream
+from tests.telemetry.conftest import Record
+from tests.telemetry.recordings import Recorded
+
+PLACES = ("around ours", "inside ours", "around and inside ours")
+
+
+@contextmanager
+def recording_beside(place: str, record: Record) -> Iterator[Recorded]:
+    """Record, with another instrumentation installed after ours, or before it, or both."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    with ExitStack() as stack:
+        if "inside" in place:
+            stack.enter_context(beside.installed(provider))
+        recorded = record(provider)
+        if "around" in place:
+            stack.enter_context(beside.installed(provider))
+        yield recorded
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_nothing_is_doubled(place: str, record: Record, client: OpenAI, ledger: StandIn) -> None:
+    """Calls, attempts and tokens are the ledger's: in a run, in a stage, and outside."""
+    with recording_beside(place, record) as recorded:
+        ask(client)
+        with telemetry.run("intake", subject="ada"):
+            ask(client, "ada")
+            with telemetry.stage("ranking"):
+                ask(client, "ada", "ranking")
+                list(stream(client, "ada", "ranking"))
+                ask(client, "ada", "ranking")
+        assert_all_have_their_own(recorded, ledger)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_nothing_is_doubled_in_an_event_loop(
+    place: str, record: Record, async_client: AsyncOpenAI, ledger: StandIn
+) -> None:
+    """The same with many calls at once."""
+
+    async def work() -> None:
+        async with async_client:
+            await ask_async(async_client)
+            with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
+                await asyncio.gather(*(ask_async(async_client, "ada", "ranking") for _ in range(5)))
+
+    with recording_beside(place, record) as recorded:
+        asyncio.run(work())
+        assert_all_have_their_own(recorded, ledger)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_attempts_are_seen(place: str, record: Record, client: OpenAI, ledger: StandIn) -> None:
+    """The attempts of a call, and one that fails for good, are counted once, too."""
+    ledger.faults([{"status": 429, "first_attempts": 2, "retry_after_ms": 1}])
+    with recording_beside(place, record) as recorded:
+        with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
+            ask(client, "ada", "ranking")
+            ledger.faults([{"status": 429, "retry_after_ms": 1}])
+            with pytest.raises(Exception, match="429"):
+                ask(client, "ada", "insights")
+        total = recorded.run().total
+
+    assert (total.calls, total.errors) == (2, 1)
+    assert (total.attempts, total.rate_limit_hits, total.rate_limit_retries) == (6, 5, 4)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_only_ours_covers(place: str, record: Record, client: OpenAI, ledger: StandIn) -> None:
+    """`post`, and embeddings read raw, are counted once whatever stands around them."""
+    asked = body(Owner("ada", "ranking"))
+    with recording_beside(place, record) as recorded:
+        other = recorded.provider.get_tracer(beside.SCOPE)
+        with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
+            with other.start_as_current_span("chain", attributes={"gen_ai.usage.input_tokens": 7}):
+                client.post("/chat/completions", cast_to=dict[str, object], body=asked)
+                ask(client, "ada", "ranking")
+        assert_all_have_their_own(recorded, ledger)
