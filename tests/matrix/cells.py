@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from .kinds import KINDS, Kind
-from .outcomes import OUTCOMES, Outcome, mark
+from tests.matrix.kinds import KINDS, Kind
+from tests.matrix.outcomes import OUTCOMES, Outcome, mark
 
 Variant = Literal[
     "made after set-up", "made before set-up", "with_options", "own HTTP client", "own send", "Azure"
@@ -51,13 +51,15 @@ class Cell:
         client = "" if self.variant == USUAL else f" · client {self.variant}"
         return f"{self.kind.name} · {self.outcome.name} · {'async' if self.is_async else 'sync'}{client}"
 
-    def text(self, openai: str) -> str:
-        """Return a prompt that no other cell and no other version of ``openai`` sends."""
-        return f"{mark(self.outcome)} {self.name} · openai {openai}"
+    @property
+    def text(self) -> str:
+        """Return a prompt that no other cell sends."""
+        return f"{mark(self.outcome)} {self.name}"
 
-    def api_key(self, openai: str) -> str:
+    @property
+    def api_key(self) -> str:
         """Return the key by which the service knows its calls from all others."""
-        return hashlib.sha256(self.text(openai).encode()).hexdigest()
+        return hashlib.sha256(self.name.encode()).hexdigest()
 
 
 def cells() -> Iterator[Cell]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import openai
 
-from .cells import Cell, Variant
-from .outcomes import PATIENCE, RETRIES, Client
+from tests.matrix.cells import Cell, Variant
+from tests.matrix.outcomes import PATIENCE, RETRIES, Client
 
 AZURE_VERSION = "2025-04-01-preview"
 _HURRIES: dict[Client, dict[str, Any]] = {

@@ -4,48 +4,63 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from examples.screener.standin.client import StandIn
 from exporters import migrate
-
-from .environments import Environment, EnvironmentFailed
-from .outcomes import fault_rules
-from .results import Results, RunFailed, run_matrix
-from .table import table
+from tests.matrix.environments import Environment, EnvironmentFailed, environments
+from tests.matrix.outcomes import fault_rules
+from tests.matrix.results import Results, RunFailed, run_matrix
+from tests.matrix.table import table
 
 _results = pytest.StashKey[dict[Environment, Results]]()
 
+Run = Callable[..., Results]
+Get = Callable[[Environment], Results]
+
 
 @pytest.fixture(scope="session")
-def results_of(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[Environment], Results]]:
-    """Gives the results of an environment, which are made when they are asked for first."""
-    folder = tmp_path_factory.mktemp("matrix")
-    template = folder / "template.sqlite"
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs the matrix in an environment, with a service and a database of its own."""
+    template = tmp_path_factory.mktemp("template") / "host.sqlite"
     migrate.upgrade(f"sqlite:///{template}", with_base_tables=True)
+
+    def run(environment: Environment, **options: Any) -> Results:
+        folder = tmp_path_factory.mktemp("matrix")
+        database = Path(shutil.copy(template, folder / "host.sqlite"))
+        with StandIn(list(fault_rules())) as standin:
+            return run_matrix(environment, standin, database, folder / "spool", **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def results_of(request: pytest.FixtureRequest, run: Run) -> Iterator[Get]:
+    """Gives the results of all cells in an environment; those of all environments are made at once."""
     kept = request.config.stash.setdefault(_results, {})
-    with StandIn(list(fault_rules())) as standin:
+    wanted = {environment for item in request.session.items for environment in _wanted_by(item)}
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        made = {environment: pool.submit(run, environment) for environment in wanted}
 
         def results(environment: Environment) -> Results:
-            if environment not in kept:
-                kept[environment] = _run(environment, standin, folder / environment.openai, template)
+            try:
+                kept[environment] = made[environment].result()
+            except (EnvironmentFailed, RunFailed) as error:
+                pytest.fail(str(error), pytrace=False)
             return kept[environment]
 
         yield results
 
 
-def _run(environment: Environment, standin: StandIn, folder: Path, template: Path) -> Results:
-    folder.mkdir()
-    database = folder / "host.sqlite"
-    shutil.copy(template, database)
-    try:
-        return run_matrix(environment, standin, database, folder / "spool")
-    except (EnvironmentFailed, RunFailed) as error:
-        pytest.fail(str(error), pytrace=False)
+def _wanted_by(item: pytest.Item) -> Iterator[Environment]:
+    """Yield the environment whose results a test asks for: the one it names, else this one."""
+    if isinstance(item, pytest.Function) and "results_of" in item.fixturenames:
+        named: Any = item.callspec.params.get("version")
+        yield named or next(each for each in environments() if each.is_this_one)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -7,16 +7,16 @@ import gc
 import inspect
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import AsyncExitStack, ExitStack, closing, suppress
+from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 import telemetry
+from tests.matrix.arrivals import Arrivals
+from tests.matrix.cells import Cell
 
-from .cells import Cell
-
-CANCELLED_AFTER = 1.0
-"""Seconds after which a call that waits for its answer is cancelled."""
+LOOKING_EVERY = 0.05
+"""Seconds between two looks whether a call that is to be cancelled is on its way."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Trial:
 
     cell: Cell
     client: Any
-    openai: str
+    arrivals: Arrivals
 
     def make(self) -> Any:
         """Make the call: return its answer, or something to be awaited or entered for it."""
-        key = self.cell.api_key(self.openai)
+        key = self.cell.api_key
         headers = {"api-key": key} if self.cell.variant == "Azure" else {"Authorization": f"Bearer {key}"}
-        return self.cell.kind.make(self.client, self.cell.text(self.openai), headers)
+        return self.cell.kind.make(self.client, self.cell.text, headers)
 
 
 @dataclass
@@ -98,8 +98,13 @@ async def drive_async(trial: Trial) -> Tried:
     has_answer = asyncio.Event()
     task = asyncio.ensure_future(_drive_async(trial, has_answer))
     if trial.cell.outcome.reading == "cancel":
-        with suppress(TimeoutError):
-            await asyncio.wait_for(has_answer.wait(), CANCELLED_AFTER)
+        while not task.done() and not await asyncio.to_thread(trial.arrivals.include, trial.cell.api_key):
+            await asyncio.sleep(LOOKING_EVERY)
+        task.cancel()
+    elif trial.cell.outcome.reading == "cancel later":
+        begun = asyncio.ensure_future(has_answer.wait())
+        await asyncio.wait([task, begun], return_when=asyncio.FIRST_COMPLETED)
+        begun.cancel()
         task.cancel()
     return await task
 
@@ -123,14 +128,14 @@ async def _drive_async(trial: Trial, has_answer: asyncio.Event) -> Tried:
 
 async def _begin_async(trial: Trial, has_answer: asyncio.Event) -> AsyncIterator[Any] | None:
     reading, items = trial.cell.outcome.reading, _items_async(trial)
-    if reading == "all":
+    if reading in ("all", "cancel"):
         await _exhaust(items)
         return None
     await anext(items)
     has_answer.set()
     if reading == "keep":
         return items
-    if reading == "cancel":
+    if reading == "cancel later":
         await _exhaust(items)
     await items.aclose()
     del items

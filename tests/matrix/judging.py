@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN
 from typing import Any
 
 from genai_prices import Usage, calc_price
 
-from .cells import Cell
+from tests.matrix.cells import Cell
+from tests.matrix.outcomes import WAIT_MS
 
 Line = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -30,6 +31,8 @@ class Verdict:
     """Whether the cost is known to the last pico-dollar, and not merely counted as unknown."""
     absent: str = ""
     """Why this version has no such call."""
+    row: Row = field(default_factory=dict)
+    """What stands in ``telemetry_runs``."""
 
 
 def judge(cell: Cell, tried: Line, row: Row | None, ledger: Sequence[Line]) -> Verdict:
@@ -38,8 +41,8 @@ def judge(cell: Cell, tried: Line, row: Row | None, ledger: Sequence[Line]) -> V
         return Verdict(absent=tried["absent"])
     if row is None:
         return Verdict(("no row of its run",))
-    complaints = (*_happened(cell, tried), *_counts(cell, row, ledger), *_bill(row, ledger))
-    return Verdict(complaints, bool(row["cost_complete"]))
+    complaints = (*_happened(cell, tried), *_counts(cell, row, ledger), *_waits(row), *_bill(row, ledger))
+    return Verdict(complaints, bool(row["cost_complete"]), row=row)
 
 
 def _happened(cell: Cell, tried: Line) -> Iterator[str]:
@@ -70,6 +73,13 @@ def _expected_counts(cell: Cell, answered: Sequence[str]) -> dict[str, int]:
         "rate_limit_retries": retried.count("429"),
         "other_retries": len(retried) - retried.count("429"),
     }
+
+
+def _waits(row: Row) -> Iterator[str]:
+    """Before every retry the client waits, as long as the service asks at least."""
+    least = (row["rate_limit_retries"] + row["other_retries"]) * WAIT_MS * 1000
+    if row["backoff_us"] < least or (row["backoff_us"] and not least):
+        yield f"backoff {row['backoff_us']} µs, at least {least} expected"
 
 
 def _bill(row: Row, ledger: Sequence[Line]) -> Iterator[str]:

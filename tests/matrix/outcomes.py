@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .kinds import Kind
+from tests.matrix.kinds import Kind
 
 WAIT_MS = 10
 """What the service asks to wait before the next attempt."""
-PATIENCE = 1.0
+PATIENCE = 1.6
 """Seconds after which the impatient client gives up an attempt."""
-SLOWNESS_MS = 2500
+SLOWNESS_MS = 2400
 """How long the service makes the impatient wait."""
 RETRIES = 1
 """How often the impatient client, and the one that finds nobody, try again."""
 
 Client = Literal["usual", "impatient", "refused"]
-Reading = Literal["all", "close", "drop", "keep", "cancel"]
+Reading = Literal["all", "close", "drop", "keep", "cancel", "cancel later"]
 
 
 def _any(_: Kind) -> bool:
@@ -56,6 +56,11 @@ class Outcome:
     """Attempts that never reach the service."""
     happens_to: Callable[[Kind], bool] = _any
     only_async: bool = False
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether most of it is waiting."""
+        return self.client != "usual" or self.reading in ("cancel", "cancel later")
 
 
 def _limited(**when: int) -> dict[str, Any]:
@@ -121,7 +126,7 @@ OUTCOMES = (
         "cancel…",
         (_STALLING,),
         frozenset({"CancelledError"}),
-        reading="cancel",
+        reading="cancel later",
         happens_to=_streamed,
         only_async=True,
     ),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import time
 from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
 from exporters import schema
-
-from .cells import Cell, cells
-from .environments import ROOT, Environment
-from .judging import Line, Verdict, judge
+from tests.matrix.arrivals import hashed
+from tests.matrix.cells import Cell, cells
+from tests.matrix.environments import ROOT, Environment
+from tests.matrix.judging import Line, Verdict, judge
 
 
 class RunFailed(Exception):
@@ -48,46 +48,53 @@ class Results:
         ]
 
 
-def run_matrix(environment: Environment, standin: StandIn, database: Path, spool: Path) -> Results:
+def run_matrix(
+    environment: Environment,
+    standin: StandIn,
+    database: Path,
+    spool: Path,
+    *,
+    outcomes: Collection[str] = (),
+    options: Sequence[str] = (),
+) -> Results:
     """Try every cell.
 
     Args:
         environment: Where.
-        standin: The service, with the fault rules of the outcomes.
+        standin: The service, with the fault rules of the outcomes and an empty ledger.
         database: A migrated SQLite file without rows.
         spool: An empty directory.
+        outcomes: What is tried; default: all.
+        options: More for the runner.
 
     Raises:
         EnvironmentFailed: The environment could not be made.
         RunFailed: The runner did not come to its end.
     """
-    url = f"sqlite:///{database}"
-    options = ["--service", standin.azure_endpoint, "--database", url, "--spool", str(spool)]
+    python, url = environment.python(), f"sqlite:///{database}"
+    given = ["--service", standin.azure_endpoint, "--database", url, "--spool", str(spool), *options]
+    given += [word for outcome in outcomes for word in ("--outcome", outcome)]
     done = subprocess.run(
-        [str(environment.python()), "-m", "tests.matrix.run", *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+        [str(python), "-m", "tests.matrix.run", *given], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise RunFailed(f"openai {environment.openai}: {done.stderr.strip()}")
     *tried, last = map(json.loads, done.stdout.splitlines())
-    rows = _rows(url)
-    verdicts = _judge_all(environment.openai, tried, rows, _ledger(standin))
-    return Results(environment.openai, verdicts, rows, last["metrics"], last["internal_errors"], done.stderr)
+    results = Results(
+        environment.openai, {}, _rows(url), last["metrics"], last["internal_errors"], done.stderr
+    )
+    results.verdicts = _judge_all(tried, results.rows, _ledger(standin))
+    return results
 
 
 def _judge_all(
-    openai: str, tried: list[Line], rows: list[dict[str, Any]], ledger: dict[str, list[Line]]
+    tried: Iterable[Line], rows: Iterable[dict[str, Any]], ledger: dict[str, list[Line]]
 ) -> dict[Cell, Verdict]:
-    by_name = {line["cell"]: line for line in tried}
-    by_run = {row["run_id"]: row for row in rows}
+    known, by_run = {cell.name: cell for cell in cells()}, {row["run_id"]: row for row in rows}
     verdicts = {}
-    for cell in cells():
-        line = by_name[cell.name]
-        secret = hashlib.sha256(cell.api_key(openai).encode()).hexdigest()[:32]
-        verdicts[cell] = judge(cell, line, by_run.get(line.get("run_id", "")), ledger[secret])
+    for line in tried:
+        cell = known[line["cell"]]
+        verdicts[cell] = judge(cell, line, by_run.get(line.get("run_id", "")), ledger[hashed(cell.api_key)])
     return verdicts
 
 

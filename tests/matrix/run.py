@@ -16,35 +16,38 @@ import gc
 import json
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import openai
-from opentelemetry import metrics, trace
+from opentelemetry import context, metrics, propagate, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from sqlalchemy import Engine, event
 
 import telemetry
 from telemetry._guard import internal_errors
 from telemetry.settings import Settings
+from tests.matrix.arrivals import Arrivals
+from tests.matrix.cells import Cell, cells
+from tests.matrix.clients import Clients
+from tests.matrix.driving import Trial, Tried, drive, drive_async
 
-from .cells import Cell, cells
-from .clients import Clients
-from .driving import Trial, Tried, drive, drive_async
-
-AT_ONCE = 24
-"""Calls under way at the same time."""
+BUSY_AT_ONCE = 8
+"""Cells under way at the same time."""
+SLOW_AT_ONCE = 24
+"""The same of those which mostly wait: each may keep two threads of the service busy, which has 48."""
 
 
 def main() -> None:
     given = _arguments()
     reader = InMemoryMetricReader()
-    trace.set_tracer_provider(TracerProvider())
+    trace.set_tracer_provider(TracerProvider(sampler=ParentBased(TraceIdRatioBased(given.sampled))))
     metrics.set_meter_provider(MeterProvider([reader]))
     with _refusing() as nobody:
         clients = Clients(given.service, nobody)
@@ -52,7 +55,9 @@ def main() -> None:
         telemetry.setup_telemetry(
             Settings(database_url=given.database, spool_dir=given.spool, hmac_key="any", shutdown_seconds=60)
         )
-        for line in _try_all(clients):
+        if given.headers:
+            context.attach(propagate.extract(json.loads(given.headers)))
+        for line in asyncio.run(_try_all(clients, given.outcome)):
             print(json.dumps(line))
     if not telemetry.shutdown():
         raise SystemExit("not everything reached the database in a minute")
@@ -64,6 +69,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--service", required=True)
     parser.add_argument("--database", required=True)
     parser.add_argument("--spool", type=Path, required=True)
+    parser.add_argument("--sampled", type=float, default=1.0, help="share of the traces that are sampled")
+    parser.add_argument("--headers", help="headers of a request in which everything happens, as JSON")
+    parser.add_argument("--outcome", action="append", default=[], help="try this one; default: all of them")
     return parser.parse_args()
 
 
@@ -81,30 +89,28 @@ def _hurry(connection: Any, _: object) -> None:
     connection.execute("PRAGMA synchronous = OFF")
 
 
-def _try_all(clients: Clients) -> list[dict[str, Any]]:
-    """Try all cells, one sort of client after the other, and describe each."""
-    every = list(cells())
+async def _try_all(clients: Clients, wanted: Sequence[str]) -> list[dict[str, Any]]:
+    """Try the cells of the outcomes that are ``wanted``, first the busy, then the slow, and describe each."""
+    every = [cell for cell in cells() if not wanted or cell.outcome.name in wanted]
     absent = [cell for cell in every if cell.kind.absent_from(clients.of(cell))]
-    trials = [Trial(cell, clients.of(cell), openai.VERSION) for cell in every if cell not in absent]
+    arrivals = Arrivals(clients.service)
+    trials = [Trial(cell, clients.of(cell), arrivals) for cell in every if cell not in absent]
     gc.freeze()  # dropped streams are collected often, and what is there by now never goes
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        lines = list(pool.map(_try, [trial for trial in trials if not trial.cell.is_async]))
-    lines += asyncio.run(_try_async([trial for trial in trials if trial.cell.is_async]))
-    return lines + [_absent(cell) for cell in absent]
+    lines = [_absent(cell) for cell in absent]
+    with ThreadPoolExecutor(SLOW_AT_ONCE) as threads:
+        for is_slow, at_once in ((False, BUSY_AT_ONCE), (True, SLOW_AT_ONCE)):
+            places = asyncio.Semaphore(at_once)
+            some = [trial for trial in trials if trial.cell.outcome.takes_long is is_slow]
+            lines += await asyncio.gather(*(_try(trial, places, threads) for trial in some))
+    return lines
 
 
-def _try(trial: Trial) -> dict[str, Any]:
-    return _line(trial.cell, drive(trial))
-
-
-async def _try_async(trials: list[Trial]) -> list[dict[str, Any]]:
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(trial: Trial) -> dict[str, Any]:
-        async with places:
+async def _try(trial: Trial, places: asyncio.Semaphore, threads: ThreadPoolExecutor) -> dict[str, Any]:
+    async with places:
+        if trial.cell.is_async:
             return _line(trial.cell, await drive_async(trial))
-
-    return list(await asyncio.gather(*map(one, trials)))
+        loop = asyncio.get_running_loop()
+        return _line(trial.cell, await loop.run_in_executor(threads, drive, trial))
 
 
 def _line(cell: Cell, tried: Tried) -> dict[str, Any]:

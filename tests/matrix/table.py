@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .cells import ROWS
-from .judging import Verdict
-from .outcomes import OUTCOMES
-from .results import Results
+from tests.matrix.cells import ROWS
+from tests.matrix.judging import Verdict
+from tests.matrix.outcomes import OUTCOMES
+from tests.matrix.results import Results
 
 FIELD = 7
 """Width of a field."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from telemetry import conventions as c
-
-from .cells import ROWS
-from .environments import Environment, environments
-from .judging import BILLED, COUNTS, PICO
-from .kinds import KINDS
-from .results import Results
+from tests.matrix.cells import ROWS
+from tests.matrix.conftest import Get
+from tests.matrix.environments import Environment, environments
+from tests.matrix.judging import BILLED, COUNTS, PICO
+from tests.matrix.kinds import KINDS
 
 # The first test of a version makes its environment, and runs all its cells.
 pytestmark = pytest.mark.timeout(900)
@@ -20,8 +17,6 @@ pytestmark = pytest.mark.timeout(900)
 every_version = pytest.mark.parametrize(
     "version", environments(), ids=lambda version: f"openai {version.openai}"
 )
-Get = Callable[[Environment], Results]
-
 LATER = {"chat, stream()", "chat, parse()"}
 """What openai 1.26 does not have yet, beside the whole of the responses API."""
 
