@@ -88,6 +88,16 @@ def test_a_failed_repetition_does_not_take_the_first_ones_place(runs: Runs) -> N
     assert runs.spend().pico == only(useful=first, failed=failed)
 
 
+def test_of_analyses_begun_at_once_one_counts(runs: Runs) -> None:
+    """The clock does not tell which was last, but no result is paid for twice."""
+    costs = {runs.add(analysis_id=1), runs.add(analysis_id=1)}
+    runs.host.execute("UPDATE telemetry_runs SET started_at = '2026-10-01'")
+
+    pico = runs.spend().pico
+
+    assert {pico["useful"], pico["repeated"]} == costs
+
+
 def test_namesakes_are_not_repetitions(runs: Runs) -> None:
     """The same draft number of another user, and analyses without either, have nothing in common."""
     costs = [
