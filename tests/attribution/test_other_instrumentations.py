@@ -9,11 +9,12 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.util.genai.handler import TelemetryHandler
 
 import telemetry
 from examples.screener.standin.client import StandIn
 from tests.attribution import beside
-from tests.attribution.owners import Owner, ask, ask_async, assert_all_have_their_own, body, stream
+from tests.attribution.owners import MODEL, Owner, ask, ask_async, assert_all_have_their_own, body, stream
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded
 
@@ -91,3 +92,19 @@ def test_what_only_ours_covers(place: str, record: Record, client: OpenAI, ledge
                 client.post("/chat/completions", cast_to=dict[str, object], body=asked)
                 ask(client, "ada", "ranking")
         assert_all_have_their_own(recorded, ledger)
+
+
+def test_inside_a_tool_of_the_same_family(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """Such a tool takes the official span's place: the call counts once, a stream's usage as missing."""
+    tool = TelemetryHandler(tracer_provider=recorded.provider)
+    with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
+        with tool.inference("openai", request_model=MODEL):
+            ask(client, "ada", "ranking")
+        with tool.inference("openai", request_model=MODEL):
+            list(stream(client, "ada", "ranking"))
+    run = recorded.run()
+    whole, _ = ledger.ledger()["attempts"]
+
+    assert (run.total.calls, run.total.attempts, run.total.usage_missing) == (2, 2, 1)
+    assert run.total.input_tokens == whole["usage"]["input_tokens"]
+    assert not run.cost_complete

@@ -96,9 +96,11 @@ def test_a_job_that_opens_a_run(recorded: Recorded, client: OpenAI, ledger: Stan
 
 
 def test_pools_of_multiprocessing(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """The threads of `multiprocessing.pool` belong to where their pool was made."""
+    """Jobs of `multiprocessing.pool` belong to where their pool was made, wherever they are handed over."""
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"), ThreadPool(2) as pool:
         pool.starmap(ask, [(client, "ada", "ranking")] * 3)
+        with telemetry.run("intake", subject="bob"):
+            pool.apply(ask, (client, "ada", "ranking"))
 
     assert_all_have_their_own(recorded, ledger)
 
