@@ -11,7 +11,7 @@ from typing import Any
 from genai_prices import Usage, calc_price
 
 from tests.matrix.cells import Cell
-from tests.matrix.outcomes import WAIT_MS
+from tests.matrix.outcomes import WAIT_MS, is_known
 
 Line = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -41,7 +41,8 @@ def judge(cell: Cell, tried: Line, row: Row | None, ledger: Sequence[Line]) -> V
         return Verdict(absent=tried["absent"])
     if row is None:
         return Verdict(("no row of its run",))
-    complaints = (*_happened(cell, tried), *_counts(cell, row, ledger), *_waits(row), *_bill(row, ledger))
+    counted = (*_counts(cell, row, ledger), *_waits(row), *_bill(row, ledger), *_knowledge(cell, row))
+    complaints = (*_happened(cell, tried), *counted)
     return Verdict(complaints, bool(row["cost_complete"]), row=row)
 
 
@@ -98,6 +99,12 @@ def _bill(row: Row, ledger: Sequence[Line]) -> Iterator[str]:
         yield f"cost_complete {row['cost_complete']} with {', '.join(reasons) or 'no reason'}"
     if row["unpriced"]:
         yield f"{row['unpriced']} unpriced"
+
+
+def _knowledge(cell: Cell, row: Row) -> Iterator[str]:
+    """What can be known must be: to count it as unknown is not enough."""
+    if is_known(cell.kind, cell.outcome) and not row["cost_complete"]:
+        yield "counted as unknown, though it can be known"
 
 
 def _difference(row: Row, expected: Mapping[str, int], names: Iterable[str]) -> str:

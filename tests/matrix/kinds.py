@@ -39,6 +39,9 @@ class Kind:
     is_streamed: bool = False
     parses: bool = False
     """Whether the client makes an object from the JSON of the answer."""
+    tells_usage: bool = True
+    """Whether the usage of a call that succeeds can be known: not if the service is not asked for it, nor if
+    nobody but the application reads the answer."""
 
     def absent_from(self, client: object) -> bool:
         """Say whether the client does not have this kind of call."""
@@ -115,6 +118,7 @@ KINDS = (
         _made(f"{_CHAT}.create", chat, stream=True),
         f"{_CHAT}.create",
         is_streamed=True,
+        tells_usage=False,
     ),
     Kind(
         "chat, streamed with usage",
@@ -154,6 +158,7 @@ KINDS = (
         f"{_CHAT}.with_streaming_response",
         is_managed=True,
         is_raw=True,
+        tells_usage=False,
     ),
     Kind(
         "chat, streaming raw, streamed",
@@ -169,6 +174,7 @@ KINDS = (
         _posted_stream("/chat/completions", lambda text: {**chat(text), **_USAGE}),
         "post",
         is_streamed=True,
+        tells_usage=False,
     ),
     Kind("responses", _made("responses.create", response), "responses.create"),
     Kind(
@@ -202,6 +208,7 @@ KINDS = (
         "responses.with_streaming_response",
         is_managed=True,
         is_raw=True,
+        tells_usage=False,
     ),
     Kind("responses, post()", _posted("/responses", response), "post"),
     Kind("embeddings", _made("embeddings.create", embedding), "embeddings.create"),
@@ -217,6 +224,7 @@ KINDS = (
         "embeddings.with_streaming_response",
         is_managed=True,
         is_raw=True,
+        tells_usage=False,
     ),
     Kind("embeddings, post()", _posted("/embeddings", embedding), "post"),
     Kind("completions", _made("completions.create", completion), "completions.create"),
@@ -225,5 +233,6 @@ KINDS = (
         _made("completions.create", completion, stream=True),
         "completions.create",
         is_streamed=True,
+        tells_usage=False,
     ),
 )

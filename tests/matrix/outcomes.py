@@ -56,6 +56,8 @@ class Outcome:
     """Attempts that never reach the service."""
     happens_to: Callable[[Kind], bool] = _any
     only_async: bool = False
+    bill: Literal["told", "not told", "none"] = "told"
+    """Whether anything is billed, and whether the service tells the caller all of it."""
 
     @property
     def takes_long(self) -> bool:
@@ -77,23 +79,30 @@ OUTCOMES = (
     Outcome("success", "200"),
     Outcome("the same prompt again", "200 200", calls=2),
     Outcome("429, then success", "429 200", (_limited(first_attempts=1),)),
-    Outcome("429 to the end", "429", (_limited(),), frozenset({"RateLimitError"})),
+    Outcome("429 to the end", "429", (_limited(),), frozenset({"RateLimitError"}), bill="none"),
     Outcome(
         "429, 500, then success",
         "429 500",
         (_limited(first_attempts=1), {**_limited(first_attempts=2), "status": 500}),
     ),
-    Outcome("refused as wrong", "400", ({"status": 400},), frozenset({"BadRequestError"})),
-    Outcome("timeout", "timeout", (_SLOW,), frozenset({"APITimeoutError"}), "impatient"),
-    Outcome("timeout, then success", "t/o 200", ({**_SLOW, "first_attempts": 1},), client="impatient"),
+    Outcome("refused as wrong", "400", ({"status": 400},), frozenset({"BadRequestError"}), bill="none"),
+    Outcome("timeout", "timeout", (_SLOW,), frozenset({"APITimeoutError"}), "impatient", bill="not told"),
+    Outcome(
+        "timeout, then success",
+        "t/o 200",
+        ({**_SLOW, "first_attempts": 1},),
+        client="impatient",
+        bill="not told",
+    ),
     Outcome(
         "connection refused",
         "refused",
         raises=frozenset({"APIConnectionError"}),
         client="refused",
         refused=1 + RETRIES,
+        bill="none",
     ),
-    Outcome("usage left out", "no usage", ({"omit_usage": True},)),
+    Outcome("usage left out", "no usage", ({"omit_usage": True},), bill="not told"),
     Outcome(
         "not the JSON asked for",
         "no JSON",
@@ -101,17 +110,12 @@ OUTCOMES = (
         frozenset({"ValidationError"}),
         happens_to=_parses,
     ),
-    Outcome("closed before its end", "closed", reading="close", happens_to=_opened),
-    Outcome("dropped before its end", "dropped", reading="drop", happens_to=_streamed),
+    Outcome("closed before its end", "closed", reading="close", happens_to=_opened, bill="not told"),
+    Outcome("dropped before its end", "dropped", reading="drop", happens_to=_streamed, bill="not told"),
     Outcome("read after the run", "late", reading="keep", happens_to=_streamed),
-    Outcome("cut off", "cut", ({"cut_stream_after": 2},), _BROKEN_OFF, happens_to=_streamed),
+    Outcome("cut off", "cut", ({"cut_stream_after": 2},), _BROKEN_OFF, happens_to=_streamed, bill="not told"),
     Outcome(
-        "stalled",
-        "stalled",
-        (_STALLING,),
-        _BROKEN_OFF,
-        "impatient",
-        happens_to=_streamed,
+        "stalled", "stalled", (_STALLING,), _BROKEN_OFF, "impatient", happens_to=_streamed, bill="not told"
     ),
     Outcome(
         "cancelled",
@@ -120,6 +124,7 @@ OUTCOMES = (
         frozenset({"CancelledError"}),
         reading="cancel",
         only_async=True,
+        bill="not told",
     ),
     Outcome(
         "cancelled in mid-stream",
@@ -129,8 +134,14 @@ OUTCOMES = (
         reading="cancel later",
         happens_to=_streamed,
         only_async=True,
+        bill="not told",
     ),
 )
+
+
+def is_known(kind: Kind, outcome: Outcome) -> bool:
+    """Say whether the cost of such a call can be known to the last pico-dollar."""
+    return outcome.bill == "none" or (outcome.bill == "told" and kind.tells_usage)
 
 
 def fault_rules() -> Iterator[dict[str, Any]]:

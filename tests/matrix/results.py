@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,15 @@ class Results:
     """What came of all cells with one version of ``openai``."""
 
     openai: str
-    verdicts: dict[Cell, Verdict] = field(default_factory=dict)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: dict[Cell, Verdict]
+    rows: list[dict[str, Any]]
     """All rows of ``telemetry_runs``."""
-    metrics: dict[str, float] = field(default_factory=dict)
+    stages: list[dict[str, Any]]
+    """All rows of ``telemetry_stage_usage`` that are about calls."""
+    metrics: dict[str, float]
     """Sums over all cells; unaccounted calls by reason, tokens by kind."""
-    internal_errors: dict[str, int] = field(default_factory=dict)
-    said: str = ""
+    internal_errors: dict[str, int]
+    said: str
     """What the runner wrote to stderr."""
 
     def red(self, row: str | None = None) -> list[str]:
@@ -80,11 +82,16 @@ def run_matrix(
     if done.returncode:
         raise RunFailed(f"openai {environment.openai}: {done.stderr.strip()}")
     *tried, last = map(json.loads, done.stdout.splitlines())
-    results = Results(
-        environment.openai, {}, _rows(url), last["metrics"], last["internal_errors"], done.stderr
+    rows = _rows(url, schema.runs)
+    return Results(
+        openai=environment.openai,
+        verdicts=_judge_all(tried, rows, _ledger(standin)),
+        rows=rows,
+        stages=[row for row in _rows(url, schema.stage_usage) if row["operation"]],
+        metrics=last["metrics"],
+        internal_errors=last["internal_errors"],
+        said=done.stderr,
     )
-    results.verdicts = _judge_all(tried, results.rows, _ledger(standin))
-    return results
 
 
 def _judge_all(
@@ -98,10 +105,10 @@ def _judge_all(
     return verdicts
 
 
-def _rows(url: str) -> list[dict[str, Any]]:
+def _rows(url: str, table: sa.Table) -> list[dict[str, Any]]:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as connection:
-        return [dict(row) for row in connection.execute(sa.select(schema.runs)).mappings()]
+        return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
 
 
 def _ledger(standin: StandIn) -> dict[str, list[Line]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+
 import pytest
 
 from telemetry import conventions as c
-from tests.matrix.cells import ROWS
+from tests.matrix.cells import ROWS, cells
 from tests.matrix.conftest import Get
 from tests.matrix.environments import Environment, environments
 from tests.matrix.judging import BILLED, COUNTS, PICO
@@ -31,8 +33,9 @@ def test_cells(results_of: Get, version: Environment, row: str) -> None:
 
 @every_version
 def test_nothing_is_silently_absent(results_of: Get, version: Environment) -> None:
-    """Only the oldest version lacks kinds of calls, and only those which came after it."""
+    """Every cell is tried; only the oldest version lacks kinds of calls, those which came after it."""
     verdicts = results_of(version).verdicts
+    assert set(verdicts) == set(cells())
     absent = {cell.kind for cell, verdict in verdicts.items() if verdict.absent}
     later = {kind for kind in KINDS if kind.name in LATER or kind.needs.startswith("responses.")}
     assert absent == (later if version.major == "1" else set())
@@ -45,6 +48,19 @@ def test_nothing_else_is_recorded(results_of: Get, version: Environment) -> None
     tried = [verdict for verdict in results.verdicts.values() if not verdict.absent]
     assert [row["kind"] for row in results.rows] == ["analysis"] * len(tried)
     assert results.internal_errors == {}, results.said
+
+
+@every_version
+def test_stages(results_of: Get, version: Environment) -> None:
+    """The rows by stage add up to their runs, and all name the stage in which the calls were made."""
+    results = results_of(version)
+    names = [*COUNTS[1:], *BILLED, "backoff_us", "usage_missing"]
+    by_run: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in results.stages:
+        by_run[row["run_id"]].update({"api_calls": row["calls"], **{name: row[name] for name in names}})
+    for row in results.rows:
+        assert {name: row[name] for name in ("api_calls", *names) if row[name]} == +by_run[row["run_id"]]
+    assert {row["stage"] for row in results.stages} == {"ranking"}
 
 
 @every_version
