@@ -46,6 +46,7 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
 
     def _configure(self, **kwargs: Any) -> None:
         settings = self._settings or Settings.load()
+        _warn_of_configuration_file()
         _default_to_http()
         sanitiser, allowed = _sanitiser(), _allowed(settings)
 
@@ -58,11 +59,14 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
         super()._configure(  # type: ignore[no-untyped-call]
             export_span_processor=spans, export_log_record_processor=records, **kwargs
         )
-        if os.environ.get("OTEL_CONFIG_FILE"):
-            _log.warning(
-                "OTEL_CONFIG_FILE configures exporters of its own: what they send is not sanitised;"
-                " unset it and use OTEL_TRACES_EXPORTER and the like to have that"
-            )
+
+
+def _warn_of_configuration_file() -> None:
+    if os.environ.get("OTEL_CONFIG_FILE"):
+        _log.warning(
+            "OTEL_CONFIG_FILE configures exporters of its own: what they send is not sanitised;"
+            " unset it and use OTEL_TRACES_EXPORTER and the like to have that"
+        )
 
 
 def _default_to_http() -> None:
