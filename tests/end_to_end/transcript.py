@@ -46,7 +46,7 @@ class Transcript:
         path = requests.utils.urlparse(answer.url).path  # type: ignore[attr-defined]
         if path.endswith("/status"):
             return
-        told = answer.json() if "json" in answer.headers.get("Content-Type", "") else None
+        told: Any = answer.json() if "json" in answer.headers.get("Content-Type", "") else None
         if answer.status_code == 202:  # the worker may have begun already, or not
             told = {"analysis": told["analysis"]}
         self.answers.append((answer.request.method or "", path, answer.status_code, told))
