@@ -40,8 +40,10 @@ class Kind:
     parses: bool = False
     """Whether the client makes an object from the JSON of the answer."""
     tells_usage: bool = True
-    """Whether the usage of a call that succeeds can be known: not if the service is not asked for it, nor if
-    nobody but the application reads the answer."""
+    """Whether the usage of a call that succeeds can be known.
+
+    It cannot if the service is not asked for it, nor if nobody but the application reads the answer.
+    """
 
     def absent_from(self, client: object) -> bool:
         """Say whether the client does not have this kind of call."""
