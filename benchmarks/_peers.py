@@ -39,8 +39,7 @@ def run_peer(name: str) -> Peer:
         printed = _run(str(python), "-m", "benchmarks._peer", name)
         return Peer(name, versions, json.loads(printed.splitlines()[-1]))
     except subprocess.CalledProcessError as error:
-        lines = (error.stderr or "").strip().splitlines()
-        return Peer(name, versions, reason=lines[-1] if lines else f"exit status {error.returncode}")
+        return Peer(name, versions, reason=_reason(error.stderr) or f"exit status {error.returncode}")
     except subprocess.TimeoutExpired:
         return Peer(name, versions, reason=f"not done after {MINUTES} minutes")
 
@@ -60,6 +59,12 @@ def _environment(name: str) -> Path:
 def _run(*command: str) -> str:
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=MINUTES * 60)
     return done.stdout
+
+
+def _reason(stderr: str) -> str:
+    """Return the line that says what went wrong: an installer's first, else a traceback's last."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith(("error", "×"))), lines[-1] if lines else "")
 
 
 def _versions(name: str) -> str:
