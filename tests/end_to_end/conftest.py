@@ -21,22 +21,18 @@ NewStack = Callable[..., Stack]
 
 
 @pytest.fixture(scope="session")
-def new_database(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[NewDatabase]:
+def new_database(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> NewDatabase:
     """Makes databases ("sqlite" or "postgresql") with all tables and both users, as copies of one of each."""
     folder = tmp_path_factory.mktemp("databases")
     copies: dict[str, Iterator[str]] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TELEMETRY_ENABLED", "false")
 
-        def make(kind: str) -> str:
-            if kind not in copies:
-                server = request.getfixturevalue("postgres") if kind == "postgresql" else None
-                copies[kind] = _postgres_copies(server) if server else _sqlite_copies(folder)
-            return next(copies[kind])
+    def make(kind: str) -> str:
+        if kind not in copies:
+            server = request.getfixturevalue("postgres") if kind == "postgresql" else None
+            copies[kind] = _postgres_copies(server) if server else _sqlite_copies(folder)
+        return next(copies[kind])
 
-        yield make
+    return make
 
 
 def _sqlite_copies(folder: Path) -> Iterator[str]:
@@ -61,7 +57,9 @@ def _postgres_copies(server: TemporaryPostgres) -> Iterator[str]:
 
 
 def _prepare(url: str) -> None:
-    app = create_app({"SCREENER_DATABASE_URL": url, "SECRET_KEY": "set-up"})
+    with pytest.MonkeyPatch.context() as patch:  # not for longer: other tests start processes that record
+        patch.setenv("TELEMETRY_ENABLED", "false")
+        app = create_app({"SCREENER_DATABASE_URL": url, "SECRET_KEY": "set-up"})
     init_db(app)
     with app.app_context():
         seed_users()
