@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from telemetry import conventions as c
 
+from . import fork_gate
 from .totals import Totals
 
 LOCK_TIMEOUT_MS: Final = 200
@@ -86,7 +87,7 @@ def _begin_immediate(engine: Engine) -> None:
 @contextmanager
 def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connection]:
     """Open a short transaction; ``impatient`` ones give up when the host holds a lock."""
-    with engine.begin() as connection:
+    with fork_gate.gate.passed(), engine.begin() as connection:
         if impatient and engine.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
         yield connection

@@ -66,7 +66,7 @@ class Writable:
         """Read them from the database."""
         table = schema.added_objects
         query = sa.select(table.c.table_name, table.c.object_name).where(table.c.object_type == "column")
-        with engine.connect() as connection:
+        with transaction(engine) as connection:
             found: dict[str, set[str]] = {}
             for table_name, column in connection.execute(query):
                 found.setdefault(table_name, set()).add(column)
@@ -134,7 +134,7 @@ def lagging_analyses(engine: Engine) -> list[int]:
     query = sa.select(runs.c.analysis_ref).where(
         sa.or_(behind, without_files), linked, runs.c.status != RUNNING
     )
-    with engine.connect() as connection:
+    with transaction(engine) as connection:
         return list(connection.execute(query.distinct()).scalars())
 
 
@@ -142,7 +142,7 @@ def lagging_users(engine: Engine) -> list[int]:
     """Return the users whose totals lack the newest state of a run that ended."""
     behind = runs.c.user_version < runs.c.version
     query = sa.select(runs.c.user_ref).where(behind, runs.c.user_ref.is_not(None), runs.c.status != RUNNING)
-    with engine.connect() as connection:
+    with transaction(engine) as connection:
         return list(connection.execute(query.distinct()).scalars())
 
 

@@ -6,13 +6,14 @@ import logging
 import multiprocessing
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -487,6 +488,57 @@ def test_a_child_has_runs_of_its_own(host: Host, record: Record, spool_dir: Path
     until(lambda: sorted(row["user_ref"] for row in host.rows("telemetry_runs")) == [1, 2, 3])
     until(lambda: statuses(host) == ["completed"] * 3)
     assert len({row["process_id"] for row in host.rows("telemetry_fragments")}) == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_children_of_a_busy_parent_deliver(host: Host, record: Record) -> None:
+    """A fork while the parent's writer is at work leaves the child able to write to the same database."""
+    pipeline = record(host.url, shutdown_seconds=10)
+    over = threading.Event()
+
+    def keep_the_writer_busy() -> None:
+        while not over.wait(0.002):
+            with telemetry.run("intake"):
+                telemetry.count("app_retries")
+
+    def work() -> None:
+        over.set()
+        with telemetry.run("late", user_id=1):
+            telemetry.count("app_retries")
+        started = time.monotonic()
+        assert pipeline.shutdown(10)
+        assert time.monotonic() - started < 4
+
+    busy = threading.Thread(target=keep_the_writer_busy)
+    busy.start()
+    try:
+        for _ in range(8):
+            in_child(work)
+    finally:
+        over.set()
+        busy.join()
+
+    until(lambda: pipeline.spool.pending() == 0)
+    ended = [row["status"] for row in host.rows("telemetry_runs") if row["kind"] == "late"]
+    assert ended == ["completed"] * 8
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_does_not_wait_for_a_database_that_hangs(sqlite_host: Host, record: Record) -> None:
+    """While our transaction waits for a lock of the host's, the host forks all the same."""
+    pipeline = record(sqlite_host.url)
+    with closing(sqlite3.connect(sqlite_host.engine.url.database or "", isolation_level=None)) as hosts:
+        hosts.execute("BEGIN IMMEDIATE")
+        with telemetry.run("intake"):
+            pass
+        time.sleep(0.3)
+        started = time.monotonic()
+        in_child(lambda: None)
+        assert time.monotonic() - started < 3
+        assert pipeline.spool.pending() == 1
+        hosts.execute("COMMIT")
+
+    until(lambda: statuses(sqlite_host) == ["completed"])
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
