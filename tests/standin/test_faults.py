@@ -95,13 +95,15 @@ def test_a_rate_chooses_the_same_attempts_every_time(standin: StandIn, client: O
         ({"path": "/embeddings"}, [False, False]),
         ({"model": "gpt-4o"}, [False, True]),
         ({"contains": "“Ünïcode”"}, [True, False]),
+        ({"contains": ["“Ünïcode”", "Hi"]}, [True, False]),
+        ({"contains": ["“Ünïcode”", "JSON"]}, [False, False]),
         ({"task": "rank"}, [False, True]),
         ({"task": "rank", "model": "o3"}, [False, False]),
         ({}, [True, True]),
     ],
 )
 def test_a_rule_meets_only_the_calls_it_is_for(
-    standin: StandIn, client: OpenAI, match: dict[str, str], hit: list[bool]
+    standin: StandIn, client: OpenAI, match: dict[str, object], hit: list[bool]
 ) -> None:
     """Everything under match must fit."""
     standin.faults([{"match": match, "status": 500}])

@@ -39,8 +39,8 @@ class Match(_Strict):
     """The model as asked for."""
     task: str | None = None
     """The word after ``Task:`` in the system message or instructions."""
-    contains: str | None = None
-    """A piece of the text sent."""
+    contains: str | tuple[str, ...] | None = None
+    """A piece of the text sent, or several that all have to stand in it."""
 
     def fits(self, call: Call) -> bool:
         """Say whether a call is meant."""
@@ -48,8 +48,11 @@ class Match(_Strict):
             (self.path is None or call.path.endswith(self.path))
             and (self.model is None or call.model == self.model)
             and (self.task is None or call.task == self.task)
-            and (self.contains is None or self.contains in call.text)
+            and all(piece in call.text for piece in self._pieces())
         )
+
+    def _pieces(self) -> tuple[str, ...]:
+        return (self.contains,) if isinstance(self.contains, str) else self.contains or ()
 
 
 class Rule(_Strict):
