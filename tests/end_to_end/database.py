@@ -13,7 +13,8 @@ Row = dict[str, Any]
 UNDELIVERED = "SELECT COUNT(*) FROM telemetry_runs WHERE status = 'running'"
 UNPROJECTED = """
     SELECT COUNT(*) FROM telemetry_runs
-    WHERE analysis_ref IS NOT NULL AND NOT analysis_gone AND projected_version < version
+    WHERE (analysis_ref IS NOT NULL AND NOT analysis_gone AND projected_version < version)
+    OR (user_ref IS NOT NULL AND status <> 'running' AND user_version < version)
 """
 
 
@@ -63,12 +64,7 @@ class Database:
 
     def is_projected(self) -> bool:
         """Whether the rows of the host show all runs in their newest state."""
-        return not self.value(UNPROJECTED) and self._is_user_current()
+        return not self.value(UNPROJECTED)
 
     def close(self) -> None:
         self.engine.dispose()
-
-    def _is_user_current(self) -> bool:
-        user = self.user()
-        spent = self.value("SELECT SUM(cost_pico) FROM telemetry_runs WHERE user_ref = :id", id=user["id"])
-        return spent is None or round((user["total_api_spend"] or 0) * 10**12) == spent

@@ -93,7 +93,7 @@ def test_killed_worker(stack: Stack) -> None:
 
 def test_killed_in_full_flow(stack: Stack) -> None:
     """Killed at any moment, a run has at least what a checkpoint had, never more than was billed."""
-    stack.standin.faults([{"match": {"task": "rank"}, "delay_ms": 40}])
+    stack.standin.faults([*HANGING, {"match": {"task": "rank"}, "delay_ms": 150}])
     client = stack.client()
     numbers = range(1, 25)
     analysis = client.start(draft(client, [resume(number).file for number in numbers]))["analysis"]
