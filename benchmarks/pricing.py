@@ -39,7 +39,12 @@ CALLS: Final = [
 
 def before(model: str, tier: str, tokens: Tokens, at_ns: int) -> int:
     """Ask the list."""
-    usage = Usage(input_tokens=tokens.input, cache_read_tokens=tokens.cached, output_tokens=tokens.output)
+    usage = Usage(
+        input_tokens=tokens.input,
+        cache_read_tokens=tokens.cached,
+        cache_write_tokens=tokens.cache_write,
+        output_tokens=tokens.output,
+    )
     cost = calc_price(
         usage,
         model,

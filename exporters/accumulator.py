@@ -38,6 +38,8 @@ class Call:
     tokens: Tokens | None = None
     """None when the service did not say."""
     price: Price | None = None
+    has_tool_fees: bool = False
+    """Whether tools of the service may have been billed, of which no answer tells how much."""
 
     @property
     def rate_limit_hits(self) -> int:
@@ -56,8 +58,8 @@ class Call:
 
     @property
     def usage_missing(self) -> bool:
-        """Whether tokens were, or may have been, billed that nobody reported."""
-        if not UNKNOWN_BILL.isdisjoint(self.statuses):
+        """Whether tokens or tools were, or may have been, billed that nobody reported."""
+        if not UNKNOWN_BILL.isdisjoint(self.statuses) or (self.has_tool_fees and self.ok):
             return True
         return self.tokens is None and (self.ok or self.statuses[-1:] == ("200",))
 
@@ -85,6 +87,7 @@ class Call:
             input_tokens=tokens.input,
             output_tokens=tokens.output,
             cached_tokens=tokens.cached,
+            cache_write_tokens=tokens.cache_write,
             reasoning_tokens=tokens.reasoning,
             cost_pico=self.price.pico if self.price else 0,
             errors=0 if self.ok else 1,

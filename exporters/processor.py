@@ -189,6 +189,7 @@ class RollupProcessor(SpanProcessor):
             backoff_us=round(_number(attributes.get(Attribute.BACKOFF)) * 1e6),
             tokens=tokens,
             price=self._priced(attributes, model, tokens, start, tier),
+            has_tool_fees=Attribute.TOOL_FEES in attributes,
         )
 
     @guarded("pricing")
@@ -247,6 +248,7 @@ def _tokens(attributes: Mapping[str, Any]) -> Tokens | None:
         output=int(_number(attributes.get(Attribute.OUTPUT_TOKENS))),
         cached=int(_number(attributes.get(Attribute.CACHED_TOKENS))),
         reasoning=int(_number(attributes.get(Attribute.REASONING_TOKENS))),
+        cache_write=int(_number(attributes.get(Attribute.CACHE_WRITE_TOKENS))),
     )
 
 

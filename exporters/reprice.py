@@ -169,7 +169,12 @@ class _Repricing:
             return _Verdict(row, None, NO_PRICE)
         if begin != end:
             return _Verdict(row, None, MID_RUN)
-        tokens = Tokens(row["input_tokens"], row["output_tokens"], row["cached_tokens"])
+        tokens = Tokens(
+            row["input_tokens"],
+            row["output_tokens"],
+            row["cached_tokens"],
+            cache_write=row["cache_write_tokens"],
+        )
         new = begin.pico_of_sum(tokens, row["calls"])
         return _Verdict(row, new, NOT_LINEAR if new is None else "")
 

@@ -28,6 +28,10 @@ _USAGE: Final = {
         ("prompt_tokens_details", "cached_tokens"),
         ("input_tokens_details", "cached_tokens"),
     ),
+    Attribute.CACHE_WRITE_TOKENS: (
+        ("prompt_tokens_details", "cache_write_tokens"),
+        ("input_tokens_details", "cache_write_tokens"),
+    ),
     Attribute.REASONING_TOKENS: (
         ("completion_tokens_details", "reasoning_tokens"),
         ("output_tokens_details", "reasoning_tokens"),

@@ -18,7 +18,7 @@ from opentelemetry.trace import Span, Tracer, TracerProvider
 
 from ._attempts import Attempt, attempt_attributes, failure_status, retry_after, usage_attributes
 from ._guard import guarded
-from ._openai_span import end_span, operation_of, start_span
+from ._openai_span import TOLD_IN_TOKENS, end_span, operation_of, start_span
 from .conventions import OPENAI_SCOPE, Attribute
 
 
@@ -69,6 +69,7 @@ def _requestor() -> Any:
 
 class _Call(NamedTuple):
     span: Span
+    operation: str
     started: float
 
 
@@ -84,7 +85,7 @@ def _begin(
     span = start_span(tracer, requestor, options, operation)
     if "azure" in str(getattr(requestor, "api_type", "")).lower():
         span.set_attribute(Attribute.PROVIDER, "azure.ai.openai")
-    return _Call(span, time.monotonic())
+    return _Call(span, operation, time.monotonic())
 
 
 @guarded("openai")
@@ -94,7 +95,8 @@ def _succeed(call: _Call | None, answer: Any) -> None:
     response = answer[0]  # of a stream, it is an iterator that tells nothing
     attempt = Attempt(call.started, time.monotonic(), "200", headers=_headers(response, "_headers"))
     call.span.set_attributes(attempt_attributes([attempt]))
-    call.span.set_attributes(usage_attributes(getattr(response, "data", None)))
+    if call.operation in TOLD_IN_TOKENS:
+        call.span.set_attributes(usage_attributes(getattr(response, "data", None)))
     end_span(call.span, None)
 
 

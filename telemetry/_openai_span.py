@@ -13,10 +13,28 @@ from .conventions import Attribute
 _OPERATIONS: Final = {
     "/chat/completions": "chat",
     "/responses": "chat",
+    "/responses/compact": "chat",
     "/embeddings": "embeddings",
     "/completions": "text_completion",
+    "/images/generations": "image_generation",
+    "/images/edits": "image_generation",
+    "/images/variations": "image_generation",
+    "/audio/speech": "speech",
+    "/audio/transcriptions": "transcription",
+    "/audio/translations": "transcription",
+    "/videos": "video_generation",
+    "/videos/edits": "video_generation",
+    "/videos/extensions": "video_generation",
+    "/remix": "video_generation",
+    "/batches": "batch",
+    "/fine_tuning/jobs": "fine_tuning",
+    "/runs": "run",
 }
-"""Paths that spend money, the longer ending first, and their ``gen_ai.operation.name``."""
+"""Endings of paths that spend money, the longer one first, and their ``gen_ai.operation.name``."""
+TOLD_IN_TOKENS: Final = frozenset({"chat", "embeddings", "text_completion"})
+"""Operations that the tokens in their answers pay for: what others cost is counted as unknown."""
+_BILLED_TOOLS: Final = ("web_search", "file_search", "code_interpreter", "image_generation", "shell")
+"""Beginnings of the types of tools that the service runs itself, and charges for beside tokens."""
 
 
 def operation_of(options: Any) -> str | None:
@@ -25,6 +43,16 @@ def operation_of(options: Any) -> str | None:
         return None
     path = "/" + urlsplit(options.url).path.strip("/")
     return next((name for ending, name in _OPERATIONS.items() if path.endswith(ending)), None)
+
+
+def has_tool_fees(body: object) -> bool:
+    """Say whether a request lets the service use tools that it charges for: no answer tells how much."""
+    if not isinstance(body, Mapping):
+        return False
+    tools = body.get("tools")
+    named = [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+    billed = (str(tool.get("type")).startswith(_BILLED_TOOLS) for tool in named)
+    return body.get("web_search_options") is not None or any(billed)
 
 
 def start_span(tracer: Tracer, client: Any, options: Any, operation: str) -> Span:

@@ -12,6 +12,7 @@ TOML, read exactly::
     until = 2027-01-01       # the first day it does not hold any more; default: for ever
     input = 0.12             # dollars for a million tokens, as a number or in quotes
     cached_input = 0.06      # default: as input
+    cache_write = 0.15       # default: as input
     output = 0.48            # default: none; then a call with output has no price
 
 Of the prices that fit a call, the first one counts.
@@ -93,6 +94,7 @@ class FilePrice:
     until: date = _key(_day, default=date.max)
     input: Decimal = _key(_dollars)
     cached_input: Decimal | None = _key(_dollars, default=None)
+    cache_write: Decimal | None = _key(_dollars, default=None)
     output: Decimal | None = _key(_dollars, default=None)
 
     def fits(self, provider: str, model: str, tier: str, day: date) -> bool:
@@ -103,6 +105,13 @@ class FilePrice:
             and self.from_ <= day < self.until
             and fnmatchcase(model.lower(), self.model)
         )
+
+    def per_million(self) -> PerMillion:
+        """Return the price with its defaults filled in."""
+        cached, written = (
+            self.input if price is None else price for price in (self.cached_input, self.cache_write)
+        )
+        return PerMillion(self.input, cached, written, self.output)
 
 
 _KEYS: Final = {entry.name.rstrip("_"): entry for entry in fields(FilePrice)}
@@ -120,8 +129,7 @@ class PriceFile:
         """Return what the first fitting price says, None when none fits; ``tier`` is empty for standard."""
         for price in self.prices:
             if price.fits(provider, model, tier, day):
-                cached = price.input if price.cached_input is None else price.cached_input
-                return Rates.of(SOURCE, self.version, {-1: PerMillion(price.input, cached, price.output)})
+                return Rates.of(SOURCE, self.version, {-1: price.per_million()})
         return None
 
 

@@ -5,6 +5,7 @@ For a tier the list does not know, ``genai-prices`` answers with the standard pr
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 SOURCE: Final = "genai-prices"
 BATCH: Final = "batch"
 """The tier of a call made through the Batch API."""
+_OTHER_TOKENS: Final = re.compile("audio|image|video")
 
 
 def snapshot() -> DataSnapshot | None:
@@ -47,9 +49,8 @@ def rates(prices: DataSnapshot, provider: str, model: str, tier: str, at: dateti
     if context and not _has_tier(found, context, at):
         return None
     steps = _steps(found)
-    if (
-        steps is None or found.total_price
-    ):  # a price for the call itself, beside its tokens, is not ours to sum
+    # A price for the call itself, or for sounds and pictures, is beside the tokens we know of.
+    if steps is None or found.total_price or _has_other_tokens(found):
         return None
     return Rates.of(SOURCE, _version(prices), steps, is_momentary=_is_momentary(found))
 
@@ -86,17 +87,24 @@ def _has_tier(found: PriceCalculation, context: dict[str, str], at: datetime) ->
 
 def _steps(found: PriceCalculation) -> dict[int, PerMillion] | None:
     prices = found.model_price
-    given = (prices.input_mtok, prices.cache_read_mtok, prices.output_mtok)
+    given = (prices.input_mtok, prices.cache_read_mtok, prices.cache_write_mtok, prices.output_mtok)
     starts = {-1}.union(
         *((tier.start for tier in price.tiers) for price in given if price and hasattr(price, "tiers"))
     )
     steps = {}
     for start in starts:
-        fresh, cached, output = (_above(price, start) for price in given)
+        fresh, cached, written, output = (_above(price, start) for price in given)
         if fresh is None:
             return None
-        steps[start] = PerMillion(fresh, fresh if cached is None else cached, output)
+        cached, written = (fresh if price is None else price for price in (cached, written))
+        steps[start] = PerMillion(fresh, cached, written, output)
     return steps
+
+
+def _has_other_tokens(found: PriceCalculation) -> bool:
+    """Say whether some tokens of the model are sounds or pictures, which cost other prices than text."""
+    prices = vars(found.model_price)
+    return any(prices[name] is not None and _OTHER_TOKENS.search(name) for name in prices)
 
 
 def _above(price: Decimal | TieredPrices | None, start: int) -> Decimal | None:

@@ -16,12 +16,17 @@ PICO_PER_TOKEN: Final = 10**6
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens of one call. ``cached`` is part of ``input``, ``reasoning`` part of ``output``."""
+    """Tokens of one call.
+
+    ``cached`` and ``cache_write`` are parts of ``input`` that do not overlap, ``reasoning`` is part of
+    ``output``.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
+    cache_write: int = 0
 
 
 class PerMillion(NamedTuple):
@@ -29,6 +34,7 @@ class PerMillion(NamedTuple):
 
     input: Decimal
     cached: Decimal
+    cache_write: Decimal
     output: Decimal | None
 
 
@@ -37,6 +43,7 @@ class _PerToken(NamedTuple):
 
     input: int
     cached: int
+    cache_write: int
     output: int | None
 
 
@@ -69,10 +76,13 @@ class Rates:
     def pico(self, tokens: Tokens) -> int | None:
         """Return what a call costs, rounded half-even; None when some of its tokens have no price."""
         step = self.steps[bisect_left(self.starts, tokens.input) if self.starts else 0]
-        if tokens.output and step.output is None or min(tokens.input, tokens.cached, tokens.output) < 0:
+        counts = (tokens.input, tokens.cached, tokens.cache_write, tokens.output)
+        if (tokens.output and step.output is None) or min(counts) < 0:
             return None
         cached = min(tokens.cached, tokens.input)
-        total = (tokens.input - cached) * step.input + cached * step.cached
+        written = min(tokens.cache_write, tokens.input - cached)
+        fresh = tokens.input - cached - written
+        total = fresh * step.input + cached * step.cached + written * step.cache_write
         total += tokens.output * (step.output or 0)
         return total if self.parts == 1 else _divide(total, self.parts)
 

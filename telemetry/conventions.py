@@ -63,6 +63,8 @@ class Attribute:
     """Share of the request limit that was left, 0 to 1, from the last answer's headers."""
     REMAINING_TOKENS: Final = "analysis.openai.ratelimit.remaining_tokens"
     """Share of the token limit that was left, 0 to 1, from the last answer's headers."""
+    TOOL_FEES: Final = "analysis.openai.tool_fees"
+    """True when the request names tools of the service that it bills beside tokens, such as web search."""
 
     ERROR_TYPE: Final = "error.type"
     OPERATION: Final = "gen_ai.operation.name"
@@ -74,6 +76,8 @@ class Attribute:
     OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
     """Output tokens, the reasoning ones included."""
     CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+    CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+    """Input tokens written to the prompt cache, for which newer models charge more."""
     REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
     SERVICE_TIER: Final = "openai.response.service_tier"
     REQUEST_TIER: Final = "openai.request.service_tier"
@@ -264,7 +268,7 @@ OPENAI_TOKENS: Final = Metric(
     "analysis.openai.tokens",
     "counter",
     "{token}",
-    "Tokens billed; input includes cached, output includes reasoning.",
+    "Tokens billed; input includes cached and cache_write, output includes reasoning.",
     ("stage", "model", "kind"),
 )
 OPENAI_COST: Final = Metric(
@@ -337,7 +341,7 @@ COMPONENTS: Final = (
     "metrics",
     "setup",
 )
-TOKEN_KINDS: Final = ("input", "output", "cached", "reasoning")
+TOKEN_KINDS: Final = ("input", "output", "cached", "cache_write", "reasoning")
 
 DEFAULT_COUNTERS: Final = ("app_retries", "fallbacks")
 """Names ``telemetry.count`` takes unless TELEMETRY_COUNTERS says more."""

@@ -34,7 +34,7 @@ from opentelemetry.trace import Span, Tracer, TracerProvider
 
 from ._attempts import Attempt, attempt_attributes, failure_status, retry_after, usage_attributes
 from ._guard import guarded
-from ._openai_span import end_span, operation_of, start_span
+from ._openai_span import TOLD_IN_TOKENS, end_span, has_tool_fees, operation_of, start_span
 from .conventions import GENAI_SCOPE, OPENAI_SCOPE, Attribute
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
@@ -88,7 +88,7 @@ class _Call:
 
     __slots__ = ("answer", "attempts", "context_token", "http", "options", "sending", "span", "token")
 
-    def __init__(self, span: Span, http: object, options: object) -> None:
+    def __init__(self, span: Span, http: object, options: Any) -> None:
         self.span = span
         self.http = http
         """The HTTP client of the call; what others send meanwhile (a token provider) is no attempt."""
@@ -210,6 +210,8 @@ def _leave(call: _Call) -> None:
 @guarded("openai")
 def _set_attempts(call: _Call) -> None:
     call.span.set_attributes(attempt_attributes(call.attempts))
+    if has_tool_fees(call.options.json_data):
+        call.span.set_attribute(Attribute.TOOL_FEES, True)
 
 
 @guarded("openai")
@@ -220,7 +222,7 @@ def _set_usage(call: _Call, error: BaseException | None) -> None:
     uncovered = call.context_token is not None or error is not None
     if not uncovered and "x-stainless-raw-response" not in call.answer.request.headers:
         return
-    if operation_of(call.options) is not None:
+    if operation_of(call.options) in TOLD_IN_TOKENS:
         call.span.set_attributes(usage_attributes(_body(call.answer)))
 
 

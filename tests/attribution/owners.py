@@ -23,7 +23,7 @@ NOBODY = "orphan"
 NO_STAGE = "unattributed"
 LONG = "Be precise, and say where you found it. " * 120
 """Enough for the prompt cache."""
-TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 
 Sums = dict[str, Counter[str]]
 """Calls, attempts and tokens by owner."""

@@ -70,6 +70,7 @@ def _price(attempt: dict[str, Any]) -> int:
         "input_tokens": "input_tokens",
         "output_tokens": "output_tokens",
         "cached_tokens": "cache_read_tokens",
+        "cache_write_tokens": "cache_write_tokens",
     }
     usage = Usage(**{theirs: attempt["usage"][ours] for ours, theirs in names.items()})
     return round(calc_price(usage, attempt["model"], provider_id="openai").total_price * 10**12)

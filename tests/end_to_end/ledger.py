@@ -65,6 +65,7 @@ def price(line: Line) -> int:
     usage = Usage(
         input_tokens=line["usage"]["input_tokens"],
         cache_read_tokens=line["usage"]["cached_tokens"],
+        cache_write_tokens=line["usage"]["cache_write_tokens"],
         output_tokens=line["usage"]["output_tokens"],
     )
     cost = calc_price(

@@ -18,7 +18,14 @@ Row = Mapping[str, Any]
 
 PICO = 10**12
 COUNTS = ("api_calls", "attempts", "rate_limit_hits", "rate_limit_retries", "other_retries")
-BILLED = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_pico")
+BILLED = (
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_pico",
+)
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,7 @@ def _price(line: Line) -> int:
     usage = Usage(
         input_tokens=line["usage"]["input_tokens"],
         cache_read_tokens=line["usage"]["cached_tokens"],
+        cache_write_tokens=line["usage"]["cache_write_tokens"],
         output_tokens=line["usage"]["output_tokens"],
     )
     cost = calc_price(

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-CHAT_MODEL = "gpt-5-mini"
-"""A model that reasons and caches prompts, so that every kind of token occurs."""
+CHAT_MODEL = "gpt-6-sol"
+"""A model that reasons, caches prompts and charges for that, so that every kind of token occurs."""
 EMBEDDING_MODEL = "text-embedding-3-small"
 INSTRUCTIONS = "Be precise, and say where you found it. " * 120
 """Long enough for the prompt cache."""
@@ -68,6 +68,16 @@ def response(text: str) -> dict[str, Any]:
 def embedding(text: str) -> dict[str, Any]:
     """The body of a request for an embedding."""
     return {"model": EMBEDDING_MODEL, "input": [text, "Another candidate."]}
+
+
+def image(text: str) -> dict[str, Any]:
+    """The body of a request for an image."""
+    return {"model": "gpt-image-1", "prompt": text}
+
+
+def recording(text: str) -> dict[str, Any]:
+    """The body of a request for a transcription."""
+    return {"model": "gpt-4o-mini-transcribe", "prompt": text, "file": ("interview.mp3", b"\xff\xfb")}
 
 
 def completion(text: str) -> dict[str, Any]:
@@ -235,6 +245,13 @@ KINDS = (
         _made("completions.create", completion, stream=True),
         "completions.create",
         is_streamed=True,
+        tells_usage=False,
+    ),
+    Kind("images", _made("images.generate", image), "images.generate", tells_usage=False),
+    Kind(
+        "transcriptions",
+        _made("audio.transcriptions.create", recording),
+        "audio.transcriptions.create",
         tells_usage=False,
     ),
 )

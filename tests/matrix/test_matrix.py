@@ -64,6 +64,13 @@ def test_stages(results_of: Get, version: Environment) -> None:
 
 
 @every_version
+def test_every_kind_of_token_occurs(results_of: Get, version: Environment) -> None:
+    """What is said of tokens is said of cached and hidden ones, and of those written to the cache, too."""
+    rows = results_of(version).rows
+    assert all(sum(row[name] for row in rows) > 0 for name in BILLED)
+
+
+@every_version
 def test_metrics(results_of: Get, version: Environment) -> None:
     """The metrics of the process are the sum of its rows."""
     results = results_of(version)

@@ -113,6 +113,23 @@ def test_a_long_prompt_seen_before_is_cached(client: OpenAI, words: int, cached:
     assert ask("second") == cached
 
 
+@pytest.mark.parametrize(("model", "written"), [("gpt-6-sol", [1152, 128, 0]), ("gpt-5-mini", [0, 0, 0])])
+def test_newer_models_tell_what_they_write_to_the_cache(
+    standin: StandIn, client: OpenAI, model: str, written: list[int]
+) -> None:
+    """What was not served from the cache is written to it, in the same steps; it is billed as reported."""
+
+    def ask(words: int) -> int | None:
+        usage = client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": "word " * words}]
+        ).usage
+        assert usage and usage.prompt_tokens_details
+        return usage.prompt_tokens_details.cache_write_tokens
+
+    assert [ask(words) for words in (1200, 1300, 1300)] == written
+    assert [each["usage"]["cache_write_tokens"] for each in standin.ledger()["attempts"]] == written
+
+
 def test_the_cache_is_kept_by_key_and_model(standin: StandIn, client: OpenAI) -> None:
     """Neither another customer nor another model profits from a prompt."""
     prompt: list[ChatCompletionMessageParam] = [{"role": "user", "content": "word " * 1500}]

@@ -55,6 +55,7 @@ def test_sixty_calls_at_once_are_counted_exactly(standin: StandIn) -> None:
                     for each in reported
                     if each.prompt_tokens_details
                 ),
+                "cache_write_tokens": 0,
                 "output_tokens": sum(each.completion_tokens for each in reported),
                 "reasoning_tokens": sum(each.reasoning_tokens or 0 for each in details if each),
             }

@@ -68,6 +68,7 @@ def test_the_ledger_has_the_usage_of_the_response(standin: StandIn, client: Open
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "cached_tokens": usage.input_tokens_details.cached_tokens,
+        "cache_write_tokens": usage.input_tokens_details.cache_write_tokens,
         "reasoning_tokens": usage.output_tokens_details.reasoning_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
     }

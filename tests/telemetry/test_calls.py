@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 
 import pytest
-from openai import OpenAI
+from openai import NotFoundError, OpenAI
 
 import telemetry
 from examples.screener.standin.client import StandIn
@@ -29,6 +30,47 @@ def test_every_count_is_the_ledgers(recorded: Recorded, client: OpenAI, ledger: 
     assert total.output_tokens == sum(usage["output_tokens"] for usage in used) > 0
     assert total.backoff_us >= 3 * 5_000
     assert total.cost_pico == total.input_tokens * 150_000 + total.output_tokens * 600_000
+
+
+@pytest.mark.parametrize(
+    ("path", "operation"),
+    [("/images/generations", "image_generation"), ("/batches", "batch"), ("/threads/1/runs", "run")],
+)
+def test_calls_that_tokens_do_not_tell_all_of_are_counted_as_unknown(
+    recorded: Recorded, client: OpenAI, path: str, operation: str
+) -> None:
+    """Images, batches and the like cost something that no answer tells: it is neither nothing nor tokens."""
+    body = {"prompt": "A desk", "input_file_id": "f", "endpoint": "/v1/responses", "completion_window": "24h"}
+    with telemetry.run("intake"), contextlib.suppress(NotFoundError):
+        client.post(path, cast_to=dict[str, object], body=body)
+    found = recorded.run()
+
+    assert [key.operation for key in found.usage] == [operation]
+    assert (found.total.calls, found.total.attempts, found.total.input_tokens) == (1, 1, 0)
+    is_served = not path.endswith("/runs")  # the stand-in has no assistants
+    assert (found.total.usage_missing, found.total.errors) == (int(is_served), int(not is_served))
+    assert found.cost_complete is not is_served
+
+
+@pytest.mark.parametrize(
+    ("tools", "is_complete"),
+    [
+        ([], True),
+        ([{"type": "function", "name": "f", "parameters": {}}], True),
+        ([{"type": "web_search_preview"}], False),
+        ([{"type": "file_search", "vector_store_ids": ["v"]}], False),
+    ],
+)
+def test_tools_that_the_service_charges_for_make_the_cost_incomplete(
+    recorded: Recorded, client: OpenAI, tools: list[dict[str, object]], is_complete: bool
+) -> None:
+    """Tokens are counted and priced; that there may have been searches beside them is owned up to."""
+    with telemetry.run("intake"):
+        client.responses.create(model="gpt-5-mini", input="Hello", tools=tools)  # type: ignore[arg-type]
+    found = recorded.run()
+
+    assert found.total.cost_pico > 0 and found.total.input_tokens > 0
+    assert (found.cost_complete, found.total.usage_missing) == (is_complete, int(not is_complete))
 
 
 def test_calls_outside_any_run_are_orphans(recorded: Recorded, client: OpenAI) -> None:

@@ -93,6 +93,16 @@ def test_the_contract_counts_before_the_list(contract: Pricer) -> None:
     assert source(priced(contract, "gpt-5-mini")) == "genai-prices"
 
 
+def test_writing_to_the_cache_has_a_price_of_its_own(tmp_path: Path) -> None:
+    """It costs what the file says, and as input where the file does not."""
+    text = '[[price]]\nmodel = "gpt-6*"\ninput = 2\ncache_write = "2.2"\noutput = 1\n'
+    prices = default_pricer(Settings(prices_file=write(tmp_path / "prices.toml", CONTRACT + text)))
+    tokens = Tokens(input=1000, cached=300, cache_write=500)
+
+    assert pico(prices, "gpt-6-sol", tokens=tokens) == 500 * 2 * 10**6 + 500 * 2_200_000
+    assert pico(prices, "gpt-4o-mini", tokens=tokens) == 700 * 120_000 + 300 * 60_000
+
+
 def test_a_private_deployment_has_a_price(contract: Pricer) -> None:
     """A name no list knows has a price, with both providers; cached tokens cost as input unless told."""
     for provider in ("openai", "azure"):

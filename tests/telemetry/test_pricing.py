@@ -168,11 +168,24 @@ def test_a_kind_of_token_without_a_price_is_unpriced() -> None:
     assert price("whisper-1", Tokens(10, 0)) is None
 
 
+@pytest.mark.parametrize("model", ["gpt-audio", "gpt-4o-transcribe", "gpt-image-1", "gpt-realtime"])
+def test_sounds_and_pictures_are_not_priced_as_text(model: str) -> None:
+    """Of a model with other prices for other kinds of input, tokens alone do not tell the price."""
+    assert price(model) is None
+
+
+def test_writing_to_the_prompt_cache_costs_what_is_published() -> None:
+    """Newer models charge more for the input they cache; to the others it is input like any other."""
+    tokens = Tokens(input=1000, cached=300, cache_write=500)
+    assert pico("gpt-6-sol", tokens) == 200 * 2_000_000 + 300 * 200_000 + 500 * 2_500_000
+    assert pico("gpt-5-mini", tokens) == 700 * 250_000 + 300 * 25_000
+
+
 @settings(deadline=None, max_examples=1000)
 @given(
     listed_as=st.sampled_from(ALL_MODELS),
     tier=st.sampled_from(["", "default", "flex", "priority", "fast", "batch", "scale"]),
-    tokens=st.builds(Tokens, TOKEN_COUNTS, TOKEN_COUNTS, TOKEN_COUNTS),
+    tokens=st.builds(Tokens, TOKEN_COUNTS, TOKEN_COUNTS, TOKEN_COUNTS, cache_write=TOKEN_COUNTS),
     at=st.datetimes(datetime(2024, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),
 )
 def test_remembered_rates_are_the_list(
@@ -181,9 +194,11 @@ def test_remembered_rates_are_the_list(
     """Every price is to the pico-dollar what the list says when it is asked for this very call."""
     provider, model = listed_as
     context = {"": None, "default": None, "batch": {"processing": "batch"}}.get(tier, {"service_tier": tier})
+    cached = min(tokens.cached, tokens.input)
     usage = genai_prices.Usage(
         input_tokens=tokens.input,
-        cache_read_tokens=min(tokens.cached, tokens.input),
+        cache_read_tokens=cached,
+        cache_write_tokens=min(tokens.cache_write, tokens.input - cached),
         output_tokens=tokens.output,
     )
     found = price(model, tokens, at=int(at.timestamp()) * 10**9, tier=tier, provider=provider)
@@ -198,7 +213,8 @@ def test_remembered_rates_are_the_list(
         assert found.pico == int((asked.total_price * 10**12).to_integral_value(ROUND_HALF_EVEN))
     elif context is None:  # a kind of token has no price
         prices = asked.model_price
-        assert prices.input_mtok is None or (tokens.output and prices.output_mtok is None)
+        has_others = any(word in name for name in vars(prices) for word in ("audio", "image"))
+        assert has_others or prices.input_mtok is None or (tokens.output and prices.output_mtok is None)
     else:  # where we say nothing, the list falls back to the standard price
         assert asked.total_price == standard.total_price
 

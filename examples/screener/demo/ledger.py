@@ -47,6 +47,7 @@ def price(attempt: Attempt) -> Decimal:
         Usage(
             input_tokens=usage["input_tokens"],
             cache_read_tokens=usage["cached_tokens"],
+            cache_write_tokens=usage["cache_write_tokens"],
             output_tokens=usage["output_tokens"],
         ),
         attempt["response_model"],

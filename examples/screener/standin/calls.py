@@ -45,7 +45,7 @@ class Call:
 
 def arrived(request: Request, operation: str) -> Call:
     """Describe an attempt; anything missing or malformed in the body reads as empty here."""
-    sent = request.get_json(force=True, silent=True)
+    data, sent = _content(request)
     parameters = {**request.args.to_dict(), **(request.view_args or {})}
     deployment = parameters.get("deployment", "")
     body = {**({"model": deployment} if deployment else {}), **(sent if isinstance(sent, dict) else {})}
@@ -60,7 +60,7 @@ def arrived(request: Request, operation: str) -> Call:
         path=request.path,
         parameters=parameters,
         operation=operation,
-        key=fingerprint(request.path.encode() + b"\0" + request.get_data()),
+        key=fingerprint(request.path.encode() + b"\0" + data),
         authorization=fingerprint(secret.encode()) if secret else "",
         body=body,
         model=model,
@@ -71,6 +71,16 @@ def arrived(request: Request, operation: str) -> Call:
         stream=body.get("stream") is True,
         service_tier=tier if isinstance(tier, str) else None,
     )
+
+
+def _content(request: Request) -> tuple[bytes, Any]:
+    """Return what was sent, the same for every attempt, and what it says."""
+    data = request.get_data()
+    if request.mimetype != "multipart/form-data":
+        return data, request.get_json(force=True, silent=True)
+    fields = request.form.to_dict()  # the lines between the parts of a form differ from attempt to attempt
+    files = (file.read() for file in request.files.values())
+    return b"\0".join([repr(sorted(fields.items())).encode(), *files]), fields
 
 
 def fingerprint(data: bytes) -> str:

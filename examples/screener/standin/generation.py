@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from .calls import Call
 from .faults import Fault
-from .models import caches_prompts, reasoning_tokens
+from .models import bills_cache_writes, caches_prompts, reasoning_tokens
 from .tasks import reply
 from .tokens import tokenize, truncate
 from .usage import PromptCache, Usage
@@ -96,10 +96,12 @@ def generate(
     reasoning = min(reasoning, limit or reasoning)
     content = full if limit is None else truncate(full, limit - reasoning)
     owner = f"{call.authorization}/{call.served_model}"
+    cached, written = cache.take(owner, prompt) if caches_prompts(call.served_model) else (0, 0)
     usage = Usage(
         input_tokens=len(prompt) + extra_tokens,
         output_tokens=choices * (len(tokenize(content)) + reasoning),
-        cached_tokens=cache.cached_tokens(owner, prompt) if caches_prompts(call.served_model) else 0,
+        cached_tokens=cached,
+        cache_write_tokens=written if bills_cache_writes(call.served_model) else 0,
         reasoning_tokens=choices * reasoning,
     )
     return Generation(content, content == full, usage)

@@ -11,6 +11,8 @@ from .errors import ApiError
 from .faults import Fault
 from .models import dated
 
+TOKENS = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+"""What is added up of the usage of each attempt."""
 Totals = dict[str, dict[str, dict[str, int]]]
 
 
@@ -128,14 +130,13 @@ def totals(attempts: list[Attempt]) -> Totals:
         row = sums.setdefault(each.model, {}).setdefault(each.operation, _empty_row())
         row["attempts"] += 1
         row[_outcome(each.status)] += 1
-        for name in ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"):
+        for name in TOKENS:
             row[name] += (each.usage or {}).get(name, 0)
     return sums
 
 
 def _empty_row() -> dict[str, int]:
-    names = "attempts ok status_429 other_errors input_tokens cached_tokens output_tokens reasoning_tokens"
-    return dict.fromkeys(names.split(), 0)
+    return dict.fromkeys(("attempts", "ok", "status_429", "other_errors", *TOKENS), 0)
 
 
 def _outcome(status: int) -> str:

@@ -21,8 +21,9 @@ _DATES = {
 _DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072}
 MODELS = frozenset(_DATES) | frozenset(_DIMENSIONS)
 """The models known by name; any other name is accepted as well."""
-_CACHING = re.compile(r"gpt-4o|gpt-4\.1|gpt-5|o\d")
-_REASONING = re.compile(r"gpt-5|o\d")
+_CACHING = re.compile(r"gpt-4o|gpt-4\.1|gpt-[5-9]|o\d")
+_BILLING_WRITES = re.compile(r"gpt-5\.[6-9]|gpt-[6-9]")
+_REASONING = re.compile(r"gpt-[5-9]|o\d")
 REASONING_STEP = 64
 
 
@@ -39,6 +40,11 @@ def dimensions(model: str) -> int:
 def caches_prompts(model: str) -> bool:
     """Say whether the service discounts repeated prompt prefixes for this model."""
     return bool(_CACHING.match(model))
+
+
+def bills_cache_writes(model: str) -> bool:
+    """Say whether the service counts, and charges for, what it writes to the prompt cache for this model."""
+    return bool(_BILLING_WRITES.match(model))
 
 
 def reasoning_tokens(model: str, prompt: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import chat, completions, embeddings, responses
+from . import chat, completions, embeddings, media, responses
 from .answer import Answer
 from .calls import Call
 from .errors import ApiError
@@ -38,6 +38,9 @@ OPERATIONS = (
     Operation("chat", ("POST",), _below(_DEPLOYED, "/chat/completions"), chat.answer),
     Operation("completions", ("POST",), _below(_DEPLOYED, "/completions"), completions.answer),
     Operation("embeddings", ("POST",), _below(_DEPLOYED, "/embeddings"), embeddings.answer),
+    Operation("images", ("POST",), _below(_DEPLOYED, "/images/generations"), media.image),
+    Operation("transcriptions", ("POST",), _below(_DEPLOYED, "/audio/transcriptions"), media.transcription),
+    Operation("batches", ("POST",), ("/v1/batches", "/openai/v1/batches"), media.batch),
     Operation("responses", ("POST",), _below(_RESPONSES, "/responses"), responses.answer),
     Operation("retrieval", ("GET",), _below(_RESPONSES, "/responses/<response_id>"), responses.retrieve),
     Operation("unknown", ("GET", "POST", "DELETE"), ("/v1/<path:_>", "/openai/<path:_>"), _unknown),

@@ -19,6 +19,8 @@ class Usage:
     """All tokens of the answer, reasoning included."""
     cached_tokens: int = 0
     """The part of the input that was served from the prompt cache."""
+    cache_write_tokens: int = 0
+    """The part of the input that was written to it, for which some models charge."""
     reasoning_tokens: int = 0
     """The part of the output that is hidden reasoning."""
 
@@ -39,8 +41,8 @@ class PromptCache:
         self._seen: set[bytes] = set()
         self._lock = Lock()
 
-    def cached_tokens(self, owner: str, prompt: Sequence[str]) -> int:
-        """Return the length of the longest known prefix of a prompt, and remember the prompt.
+    def take(self, owner: str, prompt: Sequence[str]) -> tuple[int, int]:
+        """Remember a prompt, and return how long its longest known prefix is and how much of it is new.
 
         Args:
             owner: What prompts are shared within, such as key and model.
@@ -50,7 +52,7 @@ class PromptCache:
         with self._lock:
             known = max((length for length, mark in marks.items() if mark in self._seen), default=0)
             self._seen.update(marks.values())
-        return known
+        return known, max(marks, default=known) - known
 
     def clear(self) -> None:
         """Forget every prompt."""
