@@ -110,6 +110,15 @@ def test_new_prices_stand_beside_the_old(operator: Operator) -> None:
     assert (operator.run["cost_pico"], operator.run["repriced_pico"]) == (2 * OLD + 7, 2 * NEW + 7)
 
 
+def test_cached_input_and_cache_writes_are_priced_again_as_such(operator: Operator) -> None:
+    """The sums of a row keep apart what input is served from the cache, written to it, and neither."""
+    tokens = Tokens(1000, 0, cached=300, cache_write=500)
+    operator.deliver(Fragment().calls(*[call(model="gpt-6-sol", tokens=tokens, pico=1)] * 2))
+    operator.reprice()
+
+    assert operator.rows == {"gpt-6-sol": (2, 2 * (200 * 2_000_000 + 300 * 200_000 + 500 * 2_500_000))}
+
+
 def test_a_dry_run_writes_nothing(operator: Operator) -> None:
     """Without `apply` the difference is told, and the tables stay as they are."""
     operator.deliver(Fragment().calls(call(), call()))
