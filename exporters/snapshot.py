@@ -55,9 +55,23 @@ class Usage:
     price_source: str = ""
 
     def add(self, other: Usage) -> None:
-        """Add ``other`` to this, field by field."""
-        for name in USAGE_SUMS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        """Add ``other`` to this, field by field: spelt out, because every call comes through here."""
+        self.calls += other.calls
+        self.attempts += other.attempts
+        self.rate_limit_hits += other.rate_limit_hits
+        self.rate_limit_retries += other.rate_limit_retries
+        self.other_retries += other.other_retries
+        self.backoff_us += other.backoff_us
+        self.duration_us += other.duration_us
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cached_tokens += other.cached_tokens
+        self.cache_write_tokens += other.cache_write_tokens
+        self.reasoning_tokens += other.reasoning_tokens
+        self.cost_pico += other.cost_pico
+        self.errors += other.errors
+        self.unpriced += other.unpriced
+        self.usage_missing += other.usage_missing
         self.price_source = max(self.price_source, other.price_source)
 
 

@@ -56,24 +56,20 @@ class Attempt(NamedTuple):
     """HTTP code as text, ``timeout``, ``connection_error`` or ``cancelled``."""
     retry_after: float | None = None
     """Seconds the service asked to wait."""
-    headers: Mapping[str, str] | None = None
-    """Headers of the answer, if one came."""
+    limits: Mapping[str, str] | None = None
+    """The answer's headers that tell of rate limits, if one came; others are not looked at."""
 
 
 def attempt_attributes(attempts: Sequence[Attempt]) -> Attributes:
-    """Return the attributes that describe the attempts of one call, in the order in which they were made."""
+    """Return the attributes that describe the attempts of one call, in the order in which they were made.
+
+    What is nought is left out: every attribute costs every call, and most calls need one attempt.
+    """
     statuses = [attempt.status for attempt in attempts]
-    after_rate_limit, backoff = statuses[:-1].count(_RATE_LIMITED), 0.0
-    for before, after in pairwise(attempts):
-        backoff += after.started - before.ended
-    attributes: Attributes = {
-        Attribute.ATTEMPTS: len(attempts),
-        Attribute.ATTEMPT_STATUSES: statuses,
-        Attribute.RATE_LIMIT_HITS: statuses.count(_RATE_LIMITED),
-        Attribute.RATE_LIMIT_RETRIES: after_rate_limit,
-        Attribute.OTHER_RETRIES: max(len(attempts) - 1, 0) - after_rate_limit,
-        Attribute.BACKOFF: backoff,
-    }
+    attributes: Attributes = {Attribute.ATTEMPTS: len(attempts), Attribute.ATTEMPT_STATUSES: statuses}
+    if len(attempts) > 1 or _RATE_LIMITED in statuses:
+        sums = _retries(attempts, statuses)
+        attributes.update({name: amount for name, amount in sums.items() if amount})
     waits = [attempt.retry_after for attempt in attempts if attempt.retry_after is not None]
     if waits:
         attributes[Attribute.RETRY_AFTER] = max(waits)
@@ -118,14 +114,24 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return _seconds_until(text) if seconds is None and text else seconds
 
 
+def _retries(attempts: Sequence[Attempt], statuses: Sequence[str]) -> dict[str, float]:
+    after_rate_limit = statuses[:-1].count(_RATE_LIMITED)
+    return {
+        Attribute.RATE_LIMIT_HITS: statuses.count(_RATE_LIMITED),
+        Attribute.RATE_LIMIT_RETRIES: after_rate_limit,
+        Attribute.OTHER_RETRIES: len(attempts) - 1 - after_rate_limit,
+        Attribute.BACKOFF: sum(after.started - before.ended for before, after in pairwise(attempts)),
+    }
+
+
 def _headroom(attempts: Sequence[Attempt]) -> Attributes:
     """Return what was left of the limits at the last answer that told."""
     attributes: Attributes = {}
     for name, remaining, limit in _HEADROOM:
         for attempt in reversed(attempts):
-            if attempt.headers is None:
+            if attempt.limits is None:
                 continue
-            left, total = _number(attempt.headers.get(remaining)), _number(attempt.headers.get(limit))
+            left, total = _number(attempt.limits.get(remaining)), _number(attempt.limits.get(limit))
             if left is not None and total:
                 attributes[name] = min(left / total, 1.0)
                 break

@@ -93,7 +93,7 @@ def _succeed(call: _Call | None, answer: Any) -> None:
     if call is None:
         return
     response = answer[0]  # of a stream, it is an iterator that tells nothing
-    attempt = Attempt(call.started, time.monotonic(), "200", headers=_headers(response, "_headers"))
+    attempt = Attempt(call.started, time.monotonic(), "200", limits=_headers(response, "_headers"))
     call.span.set_attributes(attempt_attributes([attempt]))
     if call.operation in TOLD_IN_TOKENS:
         call.span.set_attributes(usage_attributes(getattr(response, "data", None)))

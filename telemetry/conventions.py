@@ -50,7 +50,7 @@ class Attribute:
     An HTTP code as text, ``timeout``, ``connection_error`` or ``cancelled``.
     """
     RATE_LIMIT_HITS: Final = "analysis.openai.rate_limit_hits"
-    """Responses with status 429."""
+    """Responses with status 429. Like the three that follow, it is left out when it is 0."""
     RATE_LIMIT_RETRIES: Final = "analysis.openai.rate_limit_retries"
     """Attempts whose immediately preceding attempt was answered 429."""
     OTHER_RETRIES: Final = "analysis.openai.other_retries"

@@ -261,9 +261,18 @@ def _note_answer(call: _Call, started: float, response: Any, kwargs: Mapping[str
     call.sending, call.answer = False, None
     code, headers = response.status_code, response.headers
     wait = retry_after(headers) if code >= 400 else None
-    call.attempts.append(Attempt(started, ended, str(code), wait, headers))
+    call.attempts.append(Attempt(started, ended, str(code), wait, _limits(headers)))
     if code < 300 and not kwargs.get("stream"):
         call.answer = response
+
+
+def _limits(headers: Any) -> dict[str, str]:
+    """Return the rate-limit headers, read in one pass: each look-up by name would go through them all."""
+    return {
+        name.lower().decode("latin-1"): value.decode("latin-1")
+        for name, value in headers.raw
+        if name[:12].lower() == b"x-ratelimit-"
+    }
 
 
 def _body(response: Any) -> object:

@@ -17,8 +17,8 @@ from telemetry.conventions import GENAI_SCOPE, OPENAI_SCOPE
 Client = Literal["sync", "async"]
 CLIENTS: tuple[Client, ...] = ("sync", "async")
 
-CHAT_MODEL = "gpt-5-mini"
-"""A model that reasons and caches prompts, so that every kind of token occurs."""
+CHAT_MODEL = "gpt-6-sol"
+"""A model that reasons, caches prompts and charges for that, so that every kind of token occurs."""
 EMBEDDING_MODEL = "text-embedding-3-small"
 SECRET = "Zanzibar"
 """A word of every prompt, which no span may hold."""

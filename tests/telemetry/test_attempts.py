@@ -15,10 +15,10 @@ def test_sums() -> None:
     """Retries are told apart by what came just before; backoff is the time between attempts, not in them."""
     attributes = attempt_attributes(
         [
-            Attempt(0.0, 1.0, "429", retry_after=0.5, headers=limits(left=0)),
-            Attempt(1.5, 2.0, "500", retry_after=0.2, headers={}),
+            Attempt(0.0, 1.0, "429", retry_after=0.5, limits=limits(left=0)),
+            Attempt(1.5, 2.0, "500", retry_after=0.2, limits={}),
             Attempt(3.0, 4.0, "timeout"),
-            Attempt(4.25, 5.0, "200", headers=limits(left=25)),
+            Attempt(4.25, 5.0, "200", limits=limits(left=25)),
         ]
     )
     assert attributes == {
@@ -36,23 +36,30 @@ def test_sums() -> None:
 def test_headroom_of_an_earlier_answer() -> None:
     """When the last attempt got no answer, the limits are those of the answer before."""
     attributes = attempt_attributes(
-        [Attempt(0, 1, "500", headers=limits(left=40)), Attempt(2, 3, "timeout")],
+        [Attempt(0, 1, "500", limits=limits(left=40)), Attempt(2, 3, "timeout")],
     )
     assert attributes[Attribute.REMAINING_REQUESTS] == 0.4
 
 
 def test_a_call_that_was_never_sent() -> None:
     """A call that failed before its first request has no attempts, and says so."""
-    attributes = attempt_attributes([])
-    assert attributes[Attribute.ATTEMPTS] == 0
-    assert attributes[Attribute.BACKOFF] == 0
+    assert attempt_attributes([]) == {Attribute.ATTEMPTS: 0, Attribute.ATTEMPT_STATUSES: []}
+
+
+@pytest.mark.parametrize(
+    ("status", "more"), [("200", {}), ("500", {}), ("429", {Attribute.RATE_LIMIT_HITS: 1})]
+)
+def test_what_did_not_happen_is_left_out(status: str, more: dict[str, int]) -> None:
+    """A call without retries carries no counts of them."""
+    expected = {Attribute.ATTEMPTS: 1, Attribute.ATTEMPT_STATUSES: [status], **more}
+    assert attempt_attributes([Attempt(0, 1, status)]) == expected
 
 
 @pytest.mark.parametrize(("left", "total"), [("7", "0"), ("x", "10"), ("7", ""), ("-1", "10"), ("inf", "10")])
 def test_strange_limits(left: str, total: str) -> None:
     """Limits that make no share are left out."""
     headers = {"x-ratelimit-remaining-requests": left, "x-ratelimit-limit-requests": total}
-    assert Attribute.REMAINING_REQUESTS not in attempt_attributes([Attempt(0, 1, "200", headers=headers)])
+    assert Attribute.REMAINING_REQUESTS not in attempt_attributes([Attempt(0, 1, "200", limits=headers)])
 
 
 def limits(*, left: int) -> dict[str, str]:
