@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
 from exporters import migrate
-from tests.compatibility.environments import ROOT, interpreter
+from tests.environments import ROOT, interpreter
 
 HOST = Path(__file__).with_name("host.py")
 THIS = "this"
@@ -75,7 +75,7 @@ class Host:
 
     @property
     def python(self) -> Path:
-        return Path(sys.executable) if self.name == THIS else interpreter(self.name)
+        return Path(sys.executable) if self.name == THIS else interpreter(f"host-{self.name}")
 
     def serve(self, *, agent: bool = False, **settings: str) -> Session:
         """Answer one request; `agent` starts it by opentelemetry-instrument."""

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from telemetry.compatibility import LIBRARIES, Library, _key
-from tests.compatibility.environments import ROOT
+from tests.environments import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAGE = (ROOT / "docs/compatibility.md").read_text()

@@ -12,7 +12,8 @@ import pytest
 
 from examples.screener.standin.client import StandIn
 from exporters import migrate
-from tests.matrix.environments import Environment, EnvironmentFailed, environments
+from tests.environments import EnvironmentFailed
+from tests.matrix.environments import Environment, environments
 from tests.matrix.outcomes import fault_rules
 from tests.matrix.results import Results, RunFailed, run_matrix
 from tests.matrix.table import table

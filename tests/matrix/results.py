@@ -15,9 +15,10 @@ import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
 from exporters import schema
+from tests.environments import ROOT
 from tests.matrix.arrivals import hashed
 from tests.matrix.cells import Cell, cells
-from tests.matrix.environments import ROOT, Environment
+from tests.matrix.environments import Environment
 from tests.matrix.judging import Line, Verdict, judge
 
 

@@ -1,0 +1,88 @@
+"""Virtual environments with other packages than this one: one for each `requirements/*.txt`, kept once made.
+
+After a change of `requirements/*.in`, `constraints.txt` or `pyproject.toml`, pin what they hold anew:
+`.venv/bin/python -m tests.environments`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = ROOT / "requirements"
+KEPT = ROOT / "build" / "environments"
+CLIENT = ("--extra", "sdk", "--extra", "openai", "--extra", "sql", "--group", "build")
+PARTS: dict[str, tuple[str, ...]] = {
+    "openai-1": CLIENT,
+    "openai-2": CLIENT,
+    "host-ancient": ("--all-extras",),
+    "host-bare": (),
+    "host-distro": ("--all-extras",),
+    "host-old": ("--all-extras",),
+    "host-uninstrumented": ("--extra", "sdk"),
+}
+"""What of the project's own dependencies stands beside what each file asks for."""
+
+
+class EnvironmentFailed(Exception):
+    """A virtual environment could not be made; the message says why and what to do."""
+
+
+def interpreter(name: str, *, with_project: bool = False) -> Path:
+    """Return the Python of an environment that holds what its file says, made or renewed where needed.
+
+    Args:
+        name: of the file in `requirements`.
+        with_project: whether this checkout is installed there, too.
+
+    Raises:
+        EnvironmentFailed: the packages cannot be installed.
+    """
+    folder, pinned = KEPT / name, REQUIREMENTS / f"{name}.txt"
+    depends_on = [sys.version, pinned.read_text()]
+    if with_project:
+        depends_on.append((ROOT / "pyproject.toml").read_text())
+    state = hashlib.sha256("\0".join(depends_on).encode()).hexdigest()
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with (KEPT / f".{name}.lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once make it once
+        mark = folder / ".made-of"
+        if not mark.exists() or mark.read_text() != state:
+            _make(folder, pinned, with_project)
+            mark.write_text(state)
+    return folder / "bin" / "python"
+
+
+def lock() -> None:
+    """Pin every environment, with hashes, and with the versions of `constraints.txt` where they fit."""
+    for name, parts in PARTS.items():
+        pinned = REQUIREMENTS / f"{name}.txt"
+        shutil.copy(ROOT / "constraints.txt", pinned)  # uv keeps what is pinned already
+        given = ["pyproject.toml", f"requirements/{name}.in", *parts, "--no-annotate", "--generate-hashes"]
+        given += ["--python-version", "3.11", "--custom-compile-command", "python -m tests.environments"]
+        _uv("pip", "compile", *given, "--output-file", str(pinned))
+
+
+def _make(folder: Path, pinned: Path, with_project: bool) -> None:
+    _uv("venv", "--clear", "--python", sys.executable, str(folder))
+    install = ("pip", "install", "--python", str(folder / "bin" / "python"))
+    _uv(*install, "--require-hashes", "-r", str(pinned))
+    if with_project:
+        _uv(*install, "--no-deps", "--no-build-isolation", "-e", str(ROOT))
+
+
+def _uv(*arguments: str) -> None:
+    command = [sys.executable, "-m", "uv", "--quiet", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        what = " ".join(("uv", *arguments))
+        raise EnvironmentFailed(f"`{what}` failed (it needs a package index once): {done.stderr.strip()}")
+
+
+if __name__ == "__main__":
+    lock()
