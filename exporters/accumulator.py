@@ -35,6 +35,7 @@ class Call:
     statuses: tuple[str, ...] = ()
     """Status of each attempt, in order; empty when the attempts are unknown."""
     backoff_us: int = 0
+    retry_after_us: int = 0
     tokens: Tokens | None = None
     """None when the service did not say."""
     price: Price | None = None
@@ -83,6 +84,7 @@ class Call:
             rate_limit_retries=self.rate_limit_retries,
             other_retries=self.other_retries,
             backoff_us=self.backoff_us,
+            retry_after_us=self.retry_after_us,
             duration_us=self.duration_us,
             input_tokens=tokens.input,
             output_tokens=tokens.output,

@@ -26,6 +26,7 @@ from .totals import Key, Totals
 SCALES: Final[Mapping[str, float]] = {
     c.OPENAI_COST.name: 1e-12,
     c.OPENAI_BACKOFF.name: 1e-6,
+    c.OPENAI_RETRY_AFTER.name: 1e-6,
     c.OPENAI_HEADROOM.name: 1e-4,
 }
 """From the integers of the totals to the unit of the metric; the one place where money becomes a float."""
@@ -80,7 +81,11 @@ class Metrics:
         additions: list[tuple[c.Metric, int, Key]] = [
             (c.OPENAI_OPERATIONS, 1, (stage, call.operation, model, outcome)),
             (c.OPENAI_BACKOFF, call.backoff_us, (stage,)),
+            (c.OPENAI_RETRY_AFTER, call.retry_after_us, (stage,)),
         ]
+        if len(call.statuses) > 1:
+            additions.append((c.OPENAI_RETRIES, call.rate_limit_retries, (stage, "rate_limit")))
+            additions.append((c.OPENAI_RETRIES, call.other_retries, (stage, "other")))
         for status in call.statuses:
             known = status if status in c.ATTEMPT_STATUSES else c.OTHER
             additions.append((c.OPENAI_ATTEMPTS, 1, (stage, known)))
@@ -165,6 +170,8 @@ class Metrics:
         zero(c.DOCUMENTS, itertools.product((*c.DOCUMENT_TYPES, c.OTHER), c.DOCUMENT_OUTCOMES))
         zero(c.OPENAI_ATTEMPTS, itertools.product(stages, (*c.ATTEMPT_STATUSES, c.OTHER)))
         zero(c.OPENAI_BACKOFF, ((stage,) for stage in stages))
+        zero(c.OPENAI_RETRY_AFTER, ((stage,) for stage in stages))
+        zero(c.OPENAI_RETRIES, itertools.product(stages, c.RETRY_REASONS))
         zero(c.OPENAI_UNACCOUNTED, ((reason,) for reason in c.UNACCOUNTED_REASONS))
         zero(c.EVENTS, ((name,) for name in (*self._settings.counters, c.OTHER)))
         zero(c.SPOOL_SHED, ((what,) for what in ("checkpoint", "documents")))

@@ -187,6 +187,7 @@ class RollupProcessor(SpanProcessor):
             duration_us=max(end - start, 0) // 1000,
             statuses=_texts(attributes.get(Attribute.ATTEMPT_STATUSES)),
             backoff_us=round(_number(attributes.get(Attribute.BACKOFF)) * 1e6),
+            retry_after_us=round(_number(attributes.get(Attribute.RETRY_AFTER)) * 1e6),
             tokens=tokens,
             price=self._priced(attributes, model, tokens, start, tier),
             has_tool_fees=Attribute.TOOL_FEES in attributes,

@@ -42,6 +42,8 @@ class Usage:
     rate_limit_retries: int = 0
     other_retries: int = 0
     backoff_us: int = 0
+    retry_after_us: int = 0
+    """Of each call, the longest wait that the service asked for."""
     duration_us: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -62,6 +64,7 @@ class Usage:
         self.rate_limit_retries += other.rate_limit_retries
         self.other_retries += other.other_retries
         self.backoff_us += other.backoff_us
+        self.retry_after_us += other.retry_after_us
         self.duration_us += other.duration_us
         self.input_tokens += other.input_tokens
         self.output_tokens += other.output_tokens

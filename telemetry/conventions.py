@@ -257,6 +257,20 @@ OPENAI_ATTEMPTS: Final = Metric(
 OPENAI_BACKOFF: Final = Metric(
     "analysis.openai.backoff", "counter", "s", "Time the OpenAI client slept between attempts.", ("stage",)
 )
+OPENAI_RETRIES: Final = Metric(
+    "analysis.openai.retries",
+    "counter",
+    "{attempt}",
+    "Attempts of the OpenAI client after one that failed, by whether that was answered 429.",
+    ("stage", "reason"),
+)
+OPENAI_RETRY_AFTER: Final = Metric(
+    "analysis.openai.retry_after",
+    "counter",
+    "s",
+    "Waits that OpenAI asked for by Retry-After; of each call, the longest.",
+    ("stage",),
+)
 OPENAI_HEADROOM: Final = Metric(
     "analysis.openai.headroom",
     "gauge",
@@ -341,6 +355,7 @@ COMPONENTS: Final = (
     "metrics",
     "setup",
 )
+RETRY_REASONS: Final = ("rate_limit", "other")
 TOKEN_KINDS: Final = ("input", "output", "cached", "cache_write", "reasoning")
 
 DEFAULT_COUNTERS: Final = ("app_retries", "fallbacks")

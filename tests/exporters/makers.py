@@ -40,10 +40,12 @@ def call(
     tier: str = "default",
     duration_us: int = 1500,
     backoff_us: int = 0,
+    retry_after_us: int = 0,
 ) -> Call:
     """One OpenAI call that ended; without `pico` it has no price."""
     price = None if pico is None or tokens is None else Price(pico, "genai-prices", "1")
-    return Call(stage, "chat", model, tier, ok, duration_us, statuses, backoff_us, tokens, price)
+    waits = (backoff_us, retry_after_us)
+    return Call(stage, "chat", model, tier, ok, duration_us, statuses, *waits, tokens, price)
 
 
 def failed_call(stage: str = "ranking", *statuses: str) -> Call:

@@ -33,6 +33,7 @@ MODEL = "gpt-4o-mini"
 RATE_LIMITED = {
     Attribute.ATTEMPT_STATUSES: ["429", "200"],
     Attribute.BACKOFF: 0.25,
+    Attribute.RETRY_AFTER: 0.125,
     Attribute.CACHED_TOKENS: 40,
     Attribute.REMAINING_TOKENS: 0.75,
 }
@@ -177,6 +178,9 @@ def test_counters_equal_the_rollup(measured: Measured) -> None:
     assert measured.total(c.OPENAI_ATTEMPTS, status="429") == total.rate_limit_hits == 3
     assert measured.total(c.OPENAI_ATTEMPTS, status="other") == 1
     assert measured.total(c.OPENAI_BACKOFF) == pytest.approx(total.backoff_us / 1e6) == pytest.approx(0.75)
+    assert measured.total(c.OPENAI_RETRY_AFTER) == total.retry_after_us / 1e6 == 0.375
+    assert measured.total(c.OPENAI_RETRIES, reason="rate_limit") == total.rate_limit_retries == 3
+    assert measured.total(c.OPENAI_RETRIES, reason="other") == total.other_retries == 2
     assert measured.total(c.OPENAI_COST) == pytest.approx(total.cost_pico / 1e12)
     assert total.cost_pico == 3 * (60 * 150_000 + 40 * 75_000 + 10 * 600_000) + (100 * 150_000 + 10 * 600_000)
     for kind in c.TOKEN_KINDS:

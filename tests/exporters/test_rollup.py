@@ -27,7 +27,7 @@ counts = st.integers(0, 10**6)
 
 @st.composite
 def calls(draw: st.DrawFn) -> Call:
-    tokens = draw(st.none() | st.builds(Tokens, counts, counts, counts, counts))
+    tokens = draw(st.none() | st.builds(Tokens, counts, counts, counts, counts, counts))
     price = draw(st.none() | st.builds(Price, st.integers(0, 10**13), st.just("list"), st.just("1")))
     return Call(
         stage=draw(names),
@@ -38,6 +38,7 @@ def calls(draw: st.DrawFn) -> Call:
         duration_us=draw(counts),
         statuses=tuple(draw(st.lists(st.sampled_from(["200", "429", "500", "timeout"]), max_size=4))),
         backoff_us=draw(counts),
+        retry_after_us=draw(counts),
         tokens=tokens,
         price=price if tokens else None,
     )

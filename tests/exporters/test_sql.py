@@ -50,7 +50,10 @@ def a_run(run_id: str | None = None, **known: Any) -> Fragment:
     known = {"user_id": 1, "candidates": 3, "criteria": 2, "jd_bytes": 10, "jd_characters": 9} | known
     fragment = Fragment(run_id, **known)
     fragment.calls(
-        call(), call(statuses=("429", "200"), backoff_us=7), call("insights"), failed_call("x", "500")
+        call(),
+        call(statuses=("429", "200"), backoff_us=7, retry_after_us=5),
+        call("insights"),
+        failed_call("x", "500"),
     )
     fragment.documents(
         visit("a.pdf", size=10, characters=5, type="pdf", score=0.85),

@@ -48,7 +48,7 @@ def judge(cell: Cell, tried: Line, row: Row | None, ledger: Sequence[Line]) -> V
         return Verdict(absent=tried["absent"])
     if row is None:
         return Verdict(("no row of its run",))
-    counted = (*_counts(cell, row, ledger), *_waits(row), *_bill(row, ledger), *_knowledge(cell, row))
+    counted = (*_counts(cell, row, ledger), *_waits(row, ledger), *_bill(row, ledger), *_knowledge(cell, row))
     complaints = (*_happened(cell, tried), *counted)
     return Verdict(complaints, bool(row["cost_complete"]), row=row)
 
@@ -83,8 +83,11 @@ def _expected_counts(cell: Cell, answered: Sequence[str]) -> dict[str, int]:
     }
 
 
-def _waits(row: Row) -> Iterator[str]:
-    """Before every retry the client waits, as long as the service asks at least."""
+def _waits(row: Row, ledger: Sequence[Line]) -> Iterator[str]:
+    """Before every retry the client waits, as long as the service asks at least; and that is told, too."""
+    asked = max((line["retry_after_ms"] or 0 for line in ledger), default=0)
+    if row["retry_after_us"] != round(asked * 1000):
+        yield f"retry-after {row['retry_after_us']} µs instead of {asked} ms"
     least = (row["rate_limit_retries"] + row["other_retries"]) * WAIT_MS * 1000
     if row["backoff_us"] < least or (row["backoff_us"] and not least):
         yield f"backoff {row['backoff_us']} µs, at least {least} expected"

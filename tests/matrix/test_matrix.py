@@ -14,6 +14,7 @@ from tests.matrix.judging import BILLED, COUNTS, PICO
 from tests.matrix.kinds import KINDS
 
 # The first test of a version makes its environment, and runs all its cells.
+WAITS = ("backoff_us", "retry_after_us")
 pytestmark = pytest.mark.timeout(900)
 
 every_version = pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_nothing_else_is_recorded(results_of: Get, version: Environment) -> None
 def test_stages(results_of: Get, version: Environment) -> None:
     """The rows by stage add up to their runs, and all name the stage in which the calls were made."""
     results = results_of(version)
-    names = [*COUNTS[1:], *BILLED, "backoff_us", "usage_missing"]
+    names = [*COUNTS[1:], *BILLED, "backoff_us", "retry_after_us", "usage_missing"]
     by_run: dict[str, Counter[str]] = defaultdict(Counter)
     for row in results.stages:
         by_run[row["run_id"]].update({"api_calls": row["calls"], **{name: row[name] for name in names}})
@@ -74,10 +75,17 @@ def test_every_kind_of_token_occurs(results_of: Get, version: Environment) -> No
 def test_metrics(results_of: Get, version: Environment) -> None:
     """The metrics of the process are the sum of its rows."""
     results = results_of(version)
-    total = {name: sum(row[name] for row in results.rows) for name in (*COUNTS, *BILLED, "usage_missing")}
+    total = {
+        name: sum(row[name] for row in results.rows) for name in (*COUNTS, *BILLED, *WAITS, "usage_missing")
+    }
     metrics = results.metrics
     assert metrics[c.OPENAI_OPERATIONS.name] == total["api_calls"]
     assert metrics[c.OPENAI_ATTEMPTS.name] == total["attempts"]
+    assert metrics[f"{c.OPENAI_RETRIES.name}/rate_limit"] == total["rate_limit_retries"]
+    assert metrics[f"{c.OPENAI_RETRIES.name}/other"] == total["other_retries"]
+    assert metrics[c.OPENAI_BACKOFF.name] == pytest.approx(total["backoff_us"] / 1e6)
+    assert metrics[c.OPENAI_RETRY_AFTER.name] == pytest.approx(total["retry_after_us"] / 1e6)
+    assert min(total[name] for name in WAITS) > 0
     assert metrics[c.OPENAI_COST.name] == pytest.approx(total["cost_pico"] / PICO, rel=1e-12)
     for kind in c.TOKEN_KINDS:
         assert metrics[f"{c.OPENAI_TOKENS.name}/{kind}"] == total[f"{kind}_tokens"]
