@@ -17,16 +17,13 @@ directory knows that its process is gone, also across namespaces, and takes its 
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import logging
 import os
 import shutil
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -34,15 +31,12 @@ from typing import Final
 from telemetry import conventions as c
 from telemetry.settings import Settings
 
-from .snapshot import NewerSnapshot, Snapshot
+from .parked import DEAD, park, parked, replace_file
+from .recovered import LOCK, UNREADABLE, Recovered, taken
+from .snapshot import Snapshot
 from .totals import Totals
 
-LOCK: Final = "lock"
-DEAD: Final = "dead"
-UNREADABLE: Final = "unreadable"
 _RESERVED: Final = frozenset({DEAD, UNREADABLE})
-
-_log = logging.getLogger("telemetry")
 
 
 @dataclass(slots=True)
@@ -75,6 +69,7 @@ class Spool:
         self._lock = threading.Lock()
         self._waiting: dict[str, Waiting] = {}
         self._bytes = 0
+        self._others_bytes = 0
         self._directory: Path | None = None
         self._lock_file: int | None = None
         self.process_id = uuid.uuid4().hex
@@ -131,16 +126,8 @@ class Spool:
     def park(self, snapshot: Snapshot, reason: str) -> None:
         """Set aside what the database refuses for good; it is kept for a person to look at."""
         with self._lock:
-            place = self._root / DEAD
-            place.mkdir(parents=True, exist_ok=True)
-            _replace(place / f"{snapshot.fragment_id}.json", snapshot.to_json())
+            park(self._root, snapshot, reason)
             self._drop(snapshot.fragment_id)
-        _log.error(
-            "telemetry could not store the rollup of run %s (%s); it is kept in %s",
-            snapshot.run_id,
-            reason,
-            place,
-        )
 
     def pending(self) -> int:
         """Return how many snapshots of this process wait."""
@@ -153,18 +140,37 @@ class Spool:
 
     def dead(self) -> int:
         """Return how many snapshots are set aside."""
-        return sum(1 for _ in (self._root / DEAD).glob("*.json"))
+        return sum(1 for _ in parked(self._root))
 
     def has_strangers(self) -> bool:
         """Whether other processes, living or dead, have directories beside ours."""
-        return any(True for _ in self._strangers())
+        return any(True for _ in self.strangers())
+
+    def strangers(self) -> Iterator[Path]:
+        """Yield the directories of other processes, living or dead."""
+        if not self._root.is_dir():
+            return
+        for path in sorted(self._root.iterdir()):
+            if (
+                path.is_dir()
+                and path != self._directory
+                and path.name not in _RESERVED
+                and path.name[0] != "."
+            ):
+                yield path
 
     def recover(self) -> Iterator[Recovered]:
         """Yield the directories of dead processes, each locked while it is yielded."""
-        for path in list(self._strangers()):
-            with _taken(path) as is_ours:
+        for path in list(self.strangers()):
+            with taken(path) as is_ours:
                 if is_ours:
                     yield Recovered(path, self._root)
+
+    def measure(self) -> None:
+        """Take note of what other processes have in the spool: the cap is for all of it."""
+        others = sum(_size(path) for path in self.strangers())
+        with self._lock:
+            self._others_bytes = others
 
     def close(self) -> None:
         """Give the directory up: removed when nothing waits, else left for the next process to take over."""
@@ -188,30 +194,46 @@ class Spool:
 
     def publish_port(self, port: int) -> None:
         """Leave a note where this process's metrics listener answers."""
-        _replace(self.directory() / "metrics-port", f"{port}\n")
+        replace_file(self.directory() / "metrics-port", f"{port}\n")
 
     def _keep(self, snapshot: Snapshot, known: Waiting | None) -> None:
         text, on_disk = snapshot.to_json(), known.size if known else 0
-        if self._bytes + len(text) - on_disk > self._max_bytes:
-            snapshot, text = self._shed(snapshot, text)
+        too_much = self._others_bytes + self._bytes + len(text) - on_disk - self._max_bytes
+        if too_much > 0:
+            snapshot, text = self._shed(snapshot, text, too_much)
         size = len(text) or on_disk  # a checkpoint that is shed leaves the older one where it is
         since = known.since if known is not None and known.is_due else time.monotonic()
         sent_seq = known.sent_seq if known else 0
         self._bytes += size - on_disk
         self._waiting[snapshot.fragment_id] = Waiting(snapshot, size, since, sent_seq)
         if text:
-            _replace(self._own_directory() / f"{snapshot.fragment_id}.json", text)
+            replace_file(self._own_directory() / f"{snapshot.fragment_id}.json", text)
 
-    def _shed(self, snapshot: Snapshot, text: str) -> tuple[Snapshot, str]:
-        """At the cap: a checkpoint stays in memory only, a closing snapshot goes without its documents."""
+    def _shed(self, snapshot: Snapshot, text: str, too_much: int) -> tuple[Snapshot, str]:
+        """At the cap: a checkpoint stays in memory only; for a final state checkpoints go, then documents."""
         if not snapshot.is_closed:
             self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
             return snapshot, ""
-        if snapshot.documents:
+        too_much -= self._shed_checkpoints(too_much, snapshot.fragment_id)
+        if too_much > 0 and snapshot.documents:
             self._totals.add(c.SPOOL_SHED, 1, what="documents")
             snapshot = replace(snapshot, documents=[], shed=len(snapshot.documents))
             return snapshot, snapshot.to_json()
         return snapshot, text
+
+    def _shed_checkpoints(self, too_much: int, but: str) -> int:
+        """Take the files of open fragments away, the largest first, until so many bytes are free."""
+        open_ones = [each for each in self._waiting.values() if each.size and not each.snapshot.is_closed]
+        freed = 0
+        for waiting in sorted(open_ones, key=lambda each: each.size, reverse=True):
+            if freed >= too_much:
+                break
+            if waiting.snapshot.fragment_id != but:
+                (self._own_directory() / f"{waiting.snapshot.fragment_id}.json").unlink(missing_ok=True)
+                freed, waiting.size = freed + waiting.size, 0
+                self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
+        self._bytes -= freed
+        return freed
 
     def _drop(self, fragment_id: str) -> None:
         waiting = self._waiting.pop(fragment_id, None)
@@ -229,81 +251,9 @@ class Spool:
             self._directory = hidden.rename(self._root / self.process_id)
         return self._directory
 
-    def _strangers(self) -> Iterator[Path]:
-        if not self._root.is_dir():
-            return
-        for path in sorted(self._root.iterdir()):
-            if (
-                path.is_dir()
-                and path != self._directory
-                and path.name not in _RESERVED
-                and path.name[0] != "."
-            ):
-                yield path
 
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """The directory of a dead process, taken over."""
-
-    path: Path
-    root: Path
-
-    @property
-    def process_id(self) -> str:
-        """The process that died."""
-        return self.path.name
-
-    def snapshots(self) -> Iterator[Snapshot]:
-        """Yield what the process left; a fragment that was open is marked interrupted."""
-        for file in sorted(self.path.glob("*.json")):
-            snapshot = self._read(file)
-            if snapshot is not None:
-                yield snapshot if snapshot.is_closed else replace(snapshot, interrupted=True)
-
-    def delivered(self, snapshot: Snapshot) -> None:
-        """Remove what the database has committed."""
-        (self.path / f"{snapshot.fragment_id}.json").unlink(missing_ok=True)
-
-    def finish(self) -> None:
-        """Remove the directory once nothing is left in it but the lock."""
-        if not any(self.path.glob("*.json")):
-            shutil.rmtree(self.path, ignore_errors=True)
-
-    def _read(self, file: Path) -> Snapshot | None:
-        try:
-            return Snapshot.from_json(file.read_text())
-        except NewerSnapshot:
-            return None
-        except (ValueError, OSError) as error:
-            place = self.root / UNREADABLE
-            place.mkdir(exist_ok=True)
-            file.rename(place / file.name)
-            _log.error("telemetry set %s aside in %s: %s", file.name, place, error)
-            return None
-
-
-@contextmanager
-def _taken(path: Path) -> Iterator[bool]:
-    """Hold the lock of a stranger's directory, if its process is dead."""
+def _size(directory: Path) -> int:
     try:
-        lock_file = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            raise
-        yield False
-    else:
-        yield (path / LOCK).exists()
-    finally:
-        os.close(lock_file)
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
-    temporary.replace(path)
+        return sum(file.stat().st_size for file in directory.glob("*.json"))
+    except FileNotFoundError:  # delivered meanwhile: it is measured again
+        return 0

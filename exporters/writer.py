@@ -23,12 +23,13 @@ from telemetry._guard import guarded
 from telemetry.settings import Settings
 
 from . import projection, sql
-from .database import PERMANENT, create_engine
+from .database import PERMANENT, create_engine, transaction
 from .metrics import Metrics
 from .projection import Projection, Writable
 from .recorder import RunRecorder
+from .recovered import Recovered
 from .snapshot import NewerSnapshot, Snapshot
-from .spool import Recovered, Spool, Waiting
+from .spool import Spool, Waiting
 
 FIRST_RETRY_SECONDS: Final = 0.2
 LAST_RETRY_SECONDS: Final = 60.0
@@ -117,6 +118,22 @@ class Writer:
             self._engine.dispose()
             self._engine = None
         return not self._spool.due()
+
+    def recover(self, seconds: float) -> bool:
+        """Deliver what dead processes left, here and now; return whether all was done within ``seconds``.
+
+        Rows of the host's that stay busy, or are not there, are left to its own processes.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        """
+        deadline = time.monotonic() + seconds
+        with suppressed():
+            with transaction(self._connect()):
+                pass  # what the writer would wait for, an operator is told
+            while time.monotonic() < deadline and not self._has_recovered(deadline):
+                time.sleep(0.05)
+        return self._recovered
 
     def after_fork(self) -> None:
         """Start anew in a forked child: its parent's thread and connections are not there."""
@@ -297,6 +314,7 @@ class Writer:
         """Deliver what dead processes left, once at the start and then with the heartbeat."""
         if self._recovered:
             return
+        self._spool.measure()
         for dead in self._spool.recover():
             if not self._take_over(dead):
                 return
@@ -307,6 +325,12 @@ class Writer:
             self._outage.wait()
             return
         self._recovered = True
+
+    def _has_recovered(self, deadline: float) -> bool:
+        if time.monotonic() >= self._outage.due:
+            self._recover()
+            self._project_due(deadline)
+        return self._recovered and not self._projections and not self._users
 
     def _take_over(self, dead: Recovered) -> bool:
         def park(snapshot: Snapshot, reason: str) -> None:

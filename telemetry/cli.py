@@ -6,15 +6,19 @@ the commands.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
 MIGRATE_GROUP = "analysis_telemetry_migrate"
 COMMANDS_GROUP = "analysis_telemetry_commands"
 
+RECOVERY_SECONDS: Final = 10.0
+_Result = TypeVar("_Result")
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
@@ -120,10 +124,122 @@ def reprice(prices_file: str | None, database_url: str | None, **selection: Any)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise click.ClickException(f"the database cannot be used: {reason}") from None
+        raise click.ClickException(f"the database cannot be used: {_first_line(error)}") from None
     for line in report.lines():
         click.echo(line)
+
+
+@cli.group()
+def spool() -> None:
+    """What waits for the database on this machine's disk."""
+
+
+@spool.command("list")
+def spool_list() -> None:
+    """Show what each process keeps, what is set aside, and what cannot be read."""
+    keeper = _keeper()
+    click.echo(str(keeper.root))
+    _table(
+        ("process", "", "snapshots", "bytes", "oldest"),
+        [
+            (
+                each.process_id,
+                "living" if each.is_alive else "dead",
+                each.snapshots,
+                each.bytes,
+                _age(each.age),
+            )
+            for each in keeper.processes()
+        ],
+        "No process keeps anything.",
+    )
+    _table(
+        ("set aside", "refused with", "since"),
+        [(each.fragment_id, each.reason, f"{each.since:%Y-%m-%d %H:%M} UTC") for each in keeper.parked()],
+        "Nothing is set aside.",
+    )
+    for path in keeper.unreadable():
+        click.echo(f"no snapshot: {path}")
+
+
+@spool.command("retry")
+@click.argument("fragments", nargs=-1)
+def spool_retry(fragments: tuple[str, ...]) -> None:
+    """Deliver what was set aside, all of it or the FRAGMENTS named; exit 1 if the database still refuses."""
+    results = _kept(lambda: list(_keeper().retry(fragments)))
+    for each in results:
+        click.echo(f"{each.fragment_id}  {each.error and f'still refused: {each.error}' or 'delivered'}")
+    if any(each.error for each in results):
+        raise SystemExit(1)
+    _kept(lambda: _keeper().recover(RECOVERY_SECONDS))
+
+
+@spool.command("drop")
+@click.argument("fragments", nargs=-1, required=True)
+@click.confirmation_option(prompt="What these runs came to is then nowhere. Go on?")
+def spool_drop(fragments: tuple[str, ...]) -> None:
+    """Remove the FRAGMENTS named from what is set aside, for good."""
+    click.echo(f"{_kept(lambda: _keeper().drop(fragments))} dropped.")
+
+
+@cli.command()
+def recover() -> None:
+    """Deliver what dead processes left in the spool, as their successors would; exit 1 if some is left."""
+    keeper = _keeper()
+    dead = [each for each in keeper.processes() if not each.is_alive]
+    is_done = _kept(lambda: keeper.recover(RECOVERY_SECONDS))
+    click.echo(f"{len(dead)} dead, {sum(each.snapshots for each in dead)} snapshots left by them.")
+    left = sum(each.snapshots for each in keeper.processes() if not each.is_alive)
+    if left or not is_done:
+        raise click.ClickException(f"{left} are still there: see flask telemetry spool list")
+    click.echo("All is delivered.")
+
+
+def _keeper() -> Any:
+    keeper = _load(COMMANDS_GROUP, "spool")
+    settings = _settings()
+    return _kept(lambda: keeper(replace(settings, database_url=_database(settings.database_url))))
+
+
+def _kept(action: Callable[[], _Result]) -> _Result:
+    """Do something with the spool; what is wrong becomes one line."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return action()
+    except (LookupError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    except SQLAlchemyError as error:
+        raise click.ClickException(f"the database cannot be used: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    """Return what the driver says: SQLAlchemy's own text carries the statement and its values."""
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
+    """Print rows in columns under their titles, numbers to the right."""
+    if not rows:
+        click.echo(nothing)
+        return
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(text) for text in column) for column in zip(titles, *texts, strict=True)]
+    click.secho("  ".join(title.ljust(width) for title, width in zip(titles, widths, strict=True)), bold=True)
+    for row, cells in zip(rows, texts, strict=True):
+        places = zip(row, cells, widths, strict=True)
+        click.echo(
+            "  ".join(text.rjust(w) if isinstance(cell, int) else text.ljust(w) for cell, text, w in places)
+        )
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _settings() -> Any:

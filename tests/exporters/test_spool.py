@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from exporters.parked import parked
 from exporters.snapshot import Snapshot
 from exporters.spool import Spool
 from exporters.totals import Totals
@@ -166,6 +167,46 @@ def test_at_the_cap_checkpoints_go_first(directory: Path) -> None:
     assert sorted(waiting.snapshot.fragment_id for waiting in spool.due()) == sorted(
         [first.fragment_id, second.fragment_id]
     )
+    spool.close()
+
+
+def test_checkpoints_make_room_for_a_final_state(directory: Path) -> None:
+    """At the cap the files of open runs go before the documents of one that ended; they wait in memory."""
+    documents = [visit(f"cv {number}", size=number) for number in range(5)]
+    final = Fragment().calls(call()).documents(*documents).close()
+    open_ones = [Fragment().snapshot() for _ in range(3)]
+    room = len(final.to_json()) + len(open_ones[0].to_json())
+    spool = spool_in(directory, max_bytes=room + 20)
+    for snapshot in (*open_ones, final):
+        spool.put(snapshot)
+    on_disk = [Snapshot.from_json(path.read_text()) for path in directory.rglob("*.json")]
+
+    assert final in on_disk and len(on_disk) == 2
+    assert sum(path.stat().st_size for path in directory.rglob("*.json")) <= room + 20
+    assert shed(spool)["checkpoint"] >= 1 and "documents" not in shed(spool)
+    assert len(spool.due()) == 4
+    spool.put(Fragment().snapshot())
+    for snapshot in (*open_ones, final):
+        spool.delivered(snapshot)
+    spool.close()
+
+
+def test_the_cap_is_for_all_processes(directory: Path) -> None:
+    """What another process keeps in the spool leaves less room for this one."""
+    theirs, ours = Fragment().snapshot(), Fragment().snapshot()
+    spool = spool_in(directory, max_bytes=len(theirs.to_json()) + len(ours.to_json()) // 2)
+    with other_process(directory) as process:
+        give(process, theirs)
+        spool.measure()
+        spool.put(ours)
+
+        assert files(directory) == [f"{theirs.fragment_id}.json"]
+        assert shed(spool) == {"checkpoint": 1}
+    for snapshot in recovered(spool):
+        assert snapshot.fragment_id == theirs.fragment_id
+    spool.measure()
+    spool.put(Fragment().snapshot())
+    assert len(files(directory)) == 1
     spool.close()
 
 
@@ -375,8 +416,8 @@ def test_parked_snapshots_are_kept_and_counted(spool: Spool, caplog: pytest.LogC
     spool.park(final, "DataError")
 
     assert (spool.pending(), spool.dead()) == (0, 1)
-    (path,) = (spool.root / "dead").iterdir()
-    assert Snapshot.from_json(path.read_text()) == final
+    (found,) = parked(spool.root)
+    assert (found.snapshot(), found.reason, found.fragment_id) == (final, "DataError", final.fragment_id)
     assert final.run_id in caplog.text
 
 

@@ -1,0 +1,139 @@
+"""What an operator does with a spool: look at it, recover what the dead left, settle what is set aside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from telemetry.settings import Settings
+
+from . import sql
+from .database import create_engine
+from .parked import Parked, parked
+from .pipeline import Pipeline
+from .recovered import UNREADABLE, taken
+from .snapshot import NewerSnapshot
+from .totals import Totals
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDirectory:
+    """What one process keeps in the spool."""
+
+    process_id: str
+    is_alive: bool
+    snapshots: int
+    bytes: int
+    age: float | None
+    """Seconds since its oldest snapshot was written; None without any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What became of a snapshot that was set aside."""
+
+    fragment_id: str
+    error: str
+    """Why it is still there; empty when the database has it now."""
+
+
+class SpoolKeeper:
+    """The spool of one database; its processes may be at work meanwhile."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep the spool that ``settings`` name.
+
+        Raises:
+            ValueError: when TELEMETRY_DATABASE_URL cannot be used.
+        """
+        # A pipeline that is not started: it takes part in nothing, and has all the parts.
+        self._pipeline = Pipeline(replace(settings, metrics_port=None))
+        self._settings = settings
+        self.root = self._pipeline.spool.root
+
+    def processes(self) -> list[ProcessDirectory]:
+        """Return the directories of all processes, the dead ones first."""
+        found = [_look_at(path) for path in self._pipeline.spool.strangers()]
+        return sorted(found, key=lambda each: (each.is_alive, each.process_id))
+
+    def parked(self) -> list[Parked]:
+        """Return what the database refused for good."""
+        return list(parked(self.root))
+
+    def unreadable(self) -> list[Path]:
+        """Return the files that are no snapshots."""
+        return sorted((self.root / UNREADABLE).glob("*"))
+
+    def retry(self, fragment_ids: Iterable[str] = ()) -> Iterator[Retried]:
+        """Deliver what is set aside, all of it unless some is named; yield what became of each.
+
+        Raises:
+            LookupError: when one of ``fragment_ids`` is not there.
+        """
+        engine = create_engine(self._settings.database_url)
+        try:
+            for each in self._named(fragment_ids):
+                try:
+                    snapshot = each.snapshot()
+                    sql.deliver(engine, snapshot, Totals())
+                    sql.claim_intake(engine, snapshot.run_id)
+                except (SQLAlchemyError, NewerSnapshot, ValueError, OSError, ArithmeticError) as error:
+                    yield Retried(each.fragment_id, type(error).__name__)
+                else:
+                    each.drop()
+                    yield Retried(each.fragment_id, "")
+        finally:
+            engine.dispose()
+
+    def drop(self, fragment_ids: Iterable[str]) -> int:
+        """Remove what is set aside under these names for good; return how many they were.
+
+        Raises:
+            LookupError: when one of ``fragment_ids`` is not there.
+        """
+        found = self._named(fragment_ids)
+        for each in found:
+            each.drop()
+        return len(found)
+
+    def recover(self, seconds: float) -> bool:
+        """Deliver what dead processes left, and bring the host's rows up to date.
+
+        Returns:
+            Whether all was done within ``seconds``; what remains stays where it is.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        """
+        writer = self._pipeline.writer
+        if writer is None:
+            raise ValueError("no database: set TELEMETRY_DATABASE_URL")
+        try:
+            return writer.recover(seconds)
+        finally:
+            self._pipeline.spool.close()
+
+    def _named(self, fragment_ids: Iterable[str]) -> list[Parked]:
+        there = {each.fragment_id: each for each in self.parked()}
+        wanted = list(fragment_ids) or list(there)
+        missing = [name for name in wanted if name not in there]
+        if missing:
+            raise LookupError(f"nothing is set aside under {', '.join(missing)}")
+        return [there[name] for name in wanted]
+
+
+def _look_at(path: Path) -> ProcessDirectory:
+    with taken(path) as is_dead:
+        stats = [file.stat() for file in path.glob("*.json") if file.exists()]
+    oldest = min((stat.st_mtime for stat in stats), default=None)
+    return ProcessDirectory(
+        path.name,
+        not is_dead,
+        len(stats),
+        sum(stat.st_size for stat in stats),
+        None if oldest is None else max(time.time() - oldest, 0.0),
+    )

@@ -1,0 +1,146 @@
+"""What an operator does with the spool, by the commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporters.spool import Spool
+from exporters.totals import Totals
+from telemetry.settings import Settings
+from tests.exporters.makers import Fragment, Host, call
+from tests.exporters.test_spool import give, leave_behind, other_process, recovered
+from tests.exporters.test_writer import refuse_large_runs
+
+
+class Operator:
+    """Somebody at the machine of an application that is not running."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        self.host, self.folder = host, folder
+        self.settings = Settings(database_url=host.url, spool_dir=folder / "spool", hmac_key="secret")
+
+    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`flask telemetry …`, without an application."""
+        return subprocess.run(
+            [sys.executable, "-m", "flask", "telemetry", *words],
+            env={
+                "TELEMETRY_DATABASE_URL": self.settings.database_url,
+                "TELEMETRY_SPOOL_DIR": str(self.settings.spool_dir),
+                "TELEMETRY_HMAC_KEY": self.settings.hmac_key,
+                **environment,
+            },
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture
+def operator(host: Host, tmp_path: Path) -> Operator:
+    return Operator(host, tmp_path)
+
+
+@pytest.fixture
+def quick_operator(sqlite_host: Host, tmp_path: Path) -> Operator:
+    """For what does not depend on the database."""
+    return Operator(sqlite_host, tmp_path)
+
+
+def left_by_the_dead(settings: Settings, *fragments: Fragment) -> str:
+    """Let a process of this application die with what these have come to."""
+    name = leave_behind(settings.spool_dir, *(fragment.snapshot() for fragment in fragments))
+    return moved(settings, name)
+
+
+def moved(settings: Settings, name: str) -> str:
+    """Put the directory of a process where those of this database are."""
+    (made_in,) = settings.spool_dir.glob(f"*/{name}")
+    target = settings.spool_dir / settings.spool_key()
+    target.mkdir(exist_ok=True)
+    made_in.rename(target / name)
+    return name
+
+
+def test_recover_delivers_what_the_dead_left(host: Host, operator: Operator) -> None:
+    """No process of the application need run for it; rows of the host's are brought up to date, too."""
+    host.add_user()
+    host.add_analysis()
+    fragment = Fragment(analysis_id=1, user_id=1, candidates=2)
+    left_by_the_dead(operator.settings, fragment.calls(call()))
+    done = operator.run("recover")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["1 dead, 1 snapshots left by them.", "All is delivered."]
+    assert host.row("telemetry_runs")["status"] == "interrupted"
+    assert host.row("analyses")["status"] == "interrupted"
+    assert host.row("users")["total_jobs_run"] == 1
+    assert operator.run("recover").stdout.startswith("0 dead")
+
+
+def test_recover_leaves_the_living_alone(quick_operator: Operator) -> None:
+    """What a process at work keeps is its own."""
+    with other_process(quick_operator.settings.spool_dir) as process:
+        moved(quick_operator.settings, give(process, Fragment().snapshot()))
+
+        assert quick_operator.run("recover").returncode == 0
+        assert quick_operator.host.rows("telemetry_runs") == []
+        shown = quick_operator.run("spool", "list").stdout
+        assert "living" in shown and "dead" not in shown
+
+
+def test_recover_says_that_the_database_is_away(quick_operator: Operator) -> None:
+    """One line and exit 1, and nothing is lost."""
+    left_by_the_dead(quick_operator.settings, Fragment())
+    done = quick_operator.run("recover", TELEMETRY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: the database cannot be used: ")
+    assert len(done.stderr.splitlines()) <= 2
+    assert len(recovered(Spool(quick_operator.settings, Totals()))) == 1
+
+
+def test_what_was_set_aside_is_listed_retried_and_dropped(host: Host, operator: Operator) -> None:
+    """Refused runs stay until the reason is gone or a person lets them go."""
+    refuse_large_runs(host)
+    large, huge = Fragment(candidates=100), Fragment(candidates=200)
+    left_by_the_dead(operator.settings, large, huge)
+    assert operator.run("recover").returncode == 0
+    one, other = (each.accumulator.facts.fragment_id for each in (large, huge))
+
+    shown = operator.run("spool", "list").stdout
+    assert one in shown and other in shown and "IntegrityError" in shown
+    refused = operator.run("spool", "retry", one)
+    assert (refused.returncode, refused.stdout) == (1, f"{one}  still refused: IntegrityError\n")
+
+    allow_large_runs(host)
+    assert operator.run("spool", "retry", one).stdout == f"{one}  delivered\n"
+    assert [row["candidates"] for row in host.rows("telemetry_runs")] == [100]
+    assert one not in operator.run("spool", "list").stdout
+
+    assert operator.run("spool", "drop", other).returncode == 1, "it asks first"
+    assert operator.run("spool", "drop", other, "--yes").stdout == "1 dropped.\n"
+    assert "Nothing is set aside." in operator.run("spool", "list").stdout
+    missing = operator.run("spool", "retry", other)
+    assert missing.returncode == 1 and f"nothing is set aside under {other}" in missing.stderr
+
+
+def test_an_empty_spool(quick_operator: Operator) -> None:
+    """A machine on which nothing has run yet is no error."""
+    assert quick_operator.run("spool", "list").stdout.splitlines()[1:] == [
+        "No process keeps anything.",
+        "Nothing is set aside.",
+    ]
+    assert quick_operator.run("spool", "retry").returncode == 0
+    assert quick_operator.run("recover").returncode == 0
+
+
+def allow_large_runs(host: Host) -> None:
+    if host.is_postgresql:
+        host.execute("ALTER TABLE telemetry_runs DROP CONSTRAINT small")
+    else:
+        host.execute("DROP TRIGGER small")
