@@ -6,7 +6,7 @@ Its engine, its transactions, and values made to fit their columns.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -28,13 +28,18 @@ LOCK_TIMEOUT_MS: Final = 200
 Below PostgreSQL's deadlock_timeout, so the host is never the victim.
 """
 SQLITE_BUSY_SECONDS: Final = 5.0
+CONNECT_SECONDS: Final = 5.0
 
 PERMANENT: Final = (DataError, IntegrityError, NotSupportedError)
 """Errors that a later attempt would meet again; all others are worth another try."""
 
 
-def create_engine(url: str) -> Engine:
+def create_engine(url: str, patience: Callable[[], float] = lambda: CONNECT_SECONDS) -> Engine:
     """Return an engine of the writer's own: one connection, nothing shared with the host's.
+
+    Args:
+        url: of the database.
+        patience: how many seconds a connection that begins now may take.
 
     Raises:
         ValueError: for a URL that is none, or of a database that cannot keep rollups.
@@ -60,7 +65,7 @@ def create_engine(url: str) -> Engine:
             "pool_pre_ping": True,
             "isolation_level": "READ COMMITTED",
         }
-        options["connect_args"] = {"connect_timeout": 5, "application_name": "analysis-telemetry"}
+        options["connect_args"] = {"application_name": "analysis-telemetry"}
     if target.get_driver_name() == "psycopg2":
         options["executemany_mode"] = "values_plus_batch"
     if target.get_driver_name() == "psycopg":
@@ -68,7 +73,15 @@ def create_engine(url: str) -> Engine:
     engine = sa.create_engine(target, **options)
     if engine.dialect.name == "sqlite":
         _begin_immediate(engine)
+    else:
+        _limit_connecting(engine, patience)
     return engine
+
+
+def _limit_connecting(engine: Engine, patience: Callable[[], float]) -> None:
+    @sa.event.listens_for(engine, "do_connect")
+    def connecting(_: Any, __: Any, ___: Any, parameters: dict[str, Any]) -> None:
+        parameters["connect_timeout"] = max(math.ceil(patience()), 1)  # 0 would be for ever
 
 
 def _begin_immediate(engine: Engine) -> None:

@@ -103,9 +103,12 @@ class RunRecorder:
         if record.finalizer is not None:
             record.finalizer.detach()
         self.update(run)
-        duration_us = (time.monotonic_ns() - record.started_ns) // 1000
+        elapsed_ns = time.monotonic_ns() - record.started_ns
         final = record.accumulator.close(
-            time.time_ns(), status=run.status, ends_run=run.finishes, duration_us=duration_us
+            record.accumulator.facts.opened_at + max(elapsed_ns, 1),  # the clock on the wall may be set back
+            status=run.status,
+            ends_run=run.finishes,
+            duration_us=elapsed_ns // 1000,
         )
         with self._lock:
             self._open.discard(run)
@@ -346,7 +349,5 @@ def _record(run: Run) -> _Record | None:
 
 def _interrupted(accumulator: Accumulator) -> Snapshot:
     opened = accumulator.facts.opened_at
-    now = time.time_ns()
-    return accumulator.close(
-        now, status=c.INTERRUPTED, ends_run=True, duration_us=max(now - opened, 0) // 1000
-    )
+    now = max(time.time_ns(), opened + 1)
+    return accumulator.close(now, status=c.INTERRUPTED, ends_run=True, duration_us=(now - opened) // 1000)

@@ -23,7 +23,7 @@ from telemetry._guard import guarded
 from telemetry.settings import Settings
 
 from . import projection, sql
-from .database import PERMANENT, create_engine, transaction
+from .database import CONNECT_SECONDS, PERMANENT, create_engine, transaction
 from .metrics import Metrics
 from .projection import Projection, Writable
 from .recorder import RunRecorder
@@ -74,6 +74,7 @@ class Writer:
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._deadline: float | None = None
         self._engine: Engine | None = None
         self._writable: Writable | None = None
         self._outage = _Retry()
@@ -106,7 +107,7 @@ class Writer:
         Returns:
             Whether everything was delivered.
         """
-        deadline = time.monotonic() + seconds
+        self._deadline = deadline = time.monotonic() + seconds
         self._stop(deadline)
         with guarded("writer"), suppressed():
             self._save_changed()
@@ -352,8 +353,14 @@ class Writer:
 
     def _connect(self) -> Engine:
         if self._engine is None:
-            self._engine = create_engine(self._settings.database_url)
+            self._engine = create_engine(self._settings.database_url, self._patience)
         return self._engine
+
+    def _patience(self) -> float:
+        """Return for how many seconds a connection may be waited for: at the end, no longer than there is."""
+        if self._deadline is None:
+            return CONNECT_SECONDS
+        return min(CONNECT_SECONDS, self._deadline - time.monotonic())
 
     def _failed(self, transaction: str, error: Exception) -> None:
         self._metrics.totals.add(c.WRITER_FAILURES, 1, transaction=transaction)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,47 @@ def test_the_end_of_the_process_does_not_wait_for_a_dead_database(
     assert len(files(spool_dir)) == 1
 
 
+def test_the_first_connection_is_no_longer_waited_for_than_there_is_time(
+    silent_server: str, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process whose thread never came to connect, and whose database is silent, ends all the same."""
+    pipeline = record(silent_server)
+    assert pipeline.writer
+    monkeypatch.setattr(pipeline.writer, "_start", lambda: None)
+    with telemetry.run("intake"):
+        pass
+    started = time.monotonic()
+
+    assert pipeline.shutdown(1) is False
+    assert time.monotonic() - started < 3.5  # libpq waits for two seconds at least
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_clock_that_jumps(
+    sqlite_host: Host, record: Record, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """When the clock is put back or forward in a run, its times are still in order and its duration right."""
+    record(sqlite_host.url)
+    now = time.time_ns
+    with telemetry.run("analysis", candidates=1) as run, telemetry.document("cv.pdf") as document:
+        document.score(1)
+        until(lambda: statuses(sqlite_host) == ["running"])
+        monkeypatch.setattr(time, "time_ns", lambda: now() + hours * 3600 * 10**9)
+        telemetry.count("app_retries")
+        until(lambda: len(sqlite_host.rows("telemetry_counters")) == 1)
+    until(lambda: statuses(sqlite_host) == ["completed"])
+    row = sqlite_host.row("telemetry_runs")
+
+    assert (row["run_id"], row["n_scored"]) == (run.run_id, 1)
+    assert 0 < row["duration_us"] < 60 * 10**6
+    lasted = moment_of(row["ended_at"]) - moment_of(row["started_at"])
+    assert abs(lasted.total_seconds() - row["duration_us"] / 1e6) < 0.01
+
+
+def moment_of(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+
+
 def test_what_a_process_could_not_deliver_the_next_one_does(
     sqlite_host: Host, record: Record, spool_dir: Path
 ) -> None:
@@ -330,6 +372,27 @@ def test_a_disk_that_refuses_loses_nothing(sqlite_host: Host, record: Record, tm
 
     until(lambda: statuses(sqlite_host) == ["completed"])
     assert set(internal_errors()) == {"spool"}
+
+
+def test_a_full_disk_loses_nothing(postgres_host: Host, tmp_path: Path) -> None:
+    """Where the disk has no room for a snapshot, it reaches the database from memory; the host goes on."""
+    code = f"""
+        import resource, telemetry
+        from pathlib import Path
+        from telemetry._guard import internal_errors
+        from telemetry.settings import Settings
+        spool = Path({str(tmp_path / "spool")!r})
+        telemetry.setup_telemetry(Settings(database_url={postgres_host.url!r}, spool_dir=spool, hmac_key="k"))
+        with telemetry.run("intake"):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+            telemetry.count("app_retries", 3)
+        assert telemetry.shutdown()
+        assert internal_errors().keys() == {{"spool"}}, internal_errors()
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True, timeout=60)
+
+    assert statuses(postgres_host) == ["completed"]
+    assert postgres_host.row("telemetry_counters")["value"] == 3
 
 
 # The host's rows
@@ -497,7 +560,7 @@ def test_children_of_a_busy_parent_deliver(host: Host, record: Record) -> None:
     over = threading.Event()
 
     def keep_the_writer_busy() -> None:
-        while not over.wait(0.002):
+        while not over.wait(0.02):
             with telemetry.run("intake"):
                 telemetry.count("app_retries")
 
