@@ -68,6 +68,10 @@ bench: install ## Run every benchmark; each ends with one line of JSON.
 	  $(PY) -m benchmarks.$$(basename $$file .py) || exit 1; \
 	done
 
+.PHONY: soak
+soak: install ## Analyse 2,400 times while processes are killed and the database fails; ends with JSON.
+	@$(PY) -m tests.soak
+
 .PHONY: docs
 docs: install ## Write the generated parts of the documentation, and show the release notes to come.
 	@$(PY) docs/settings.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -128,7 +129,7 @@ class SpoolKeeper:
 
 def _look_at(path: Path) -> ProcessDirectory:
     with taken(path) as is_dead:
-        stats = [file.stat() for file in path.glob("*.json") if file.exists()]
+        stats = list(_stats(path))
     oldest = min((stat.st_mtime for stat in stats), default=None)
     return ProcessDirectory(
         path.name,
@@ -137,3 +138,11 @@ def _look_at(path: Path) -> ProcessDirectory:
         sum(stat.st_size for stat in stats),
         None if oldest is None else max(time.time() - oldest, 0.0),
     )
+
+
+def _stats(path: Path) -> Iterator[os.stat_result]:
+    try:
+        for file in path.glob("*.json"):
+            yield file.stat()
+    except FileNotFoundError:  # it was delivered meanwhile, or its process has ended
+        return

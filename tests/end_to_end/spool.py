@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 from exporters.snapshot import Snapshot
@@ -9,7 +10,8 @@ from exporters.snapshot import Snapshot
 
 def waiting(spool: Path) -> list[Path]:
     """The files of snapshots that no database has taken."""
-    return [path for path in spool.glob("*/*/*.json") if not path.name.startswith(".")]
+    # Not Path.glob, which fails when a directory goes meanwhile; hidden files are left out.
+    return [Path(found) for found in glob.glob(f"{glob.escape(str(spool))}/*/*/*.json")]
 
 
 def snapshots(spool: Path) -> list[Snapshot]:

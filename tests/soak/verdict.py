@@ -1,0 +1,144 @@
+"""What the database says after the fire, against the application's journals and the service's ledger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from examples.screener.standin.calls import fingerprint
+from tests.end_to_end.ledger import Line, Truth, truth
+from tests.soak.system import Job, System
+from tests.soak.worker import api_key
+
+SUMS = ("attempts", "rate_limit_hits", "input_tokens", "output_tokens", "cost_pico")
+
+
+@dataclass
+class Verdict:
+    """How many runs ended and were cut short, and what is wrong with which of them."""
+
+    ended: int = 0
+    cut_short: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    longest_block_ms: float = 0.0
+
+
+@dataclass
+class _Run:
+    """What the application knows of one run."""
+
+    number: int
+    run_id: str
+    is_ended: bool = False
+    had_room: bool = True
+    least_pico: int = 0
+    """What its last snapshot on the disk had spent."""
+
+
+def judge(system: System) -> Verdict:
+    """Compare run by run; a run that ended is exact, one cut short has at least its last snapshot."""
+    verdict, runs = Verdict(), _runs(system)
+    ledger = _ledger(system)
+    rows = {row["run_id"]: row for row in system.rows("SELECT * FROM telemetry_runs WHERE kind = 'analysis'")}
+    stages = _stage_sums(system)
+    shown = {row["id"]: row for row in system.rows("SELECT id, status, total_api_cost FROM analyses")}
+    for run in runs.values():
+        row, billed = rows.pop(run.run_id, None), truth(ledger[fingerprint(api_key(run.number).encode())])
+        if run.is_ended:
+            verdict.ended += 1
+            _judge_ended(verdict, run, row, billed, stages[run.run_id], shown[run.number])
+        else:
+            verdict.cut_short += 1
+            _judge_cut_short(verdict, run, row, billed)
+    verdict.doubled += [f"a run that nobody began: {run_id}" for run_id in rows]
+    verdict.lost += [f"a process ended by itself: {job.journal.name}" for job in system.jobs if _died(job)]
+    verdict.longest_block_ms = max(_blocks(system), default=0.0)
+    _judge_users(verdict, system)
+    return verdict
+
+
+def _judge_ended(
+    verdict: Verdict,
+    run: _Run,
+    row: dict[str, Any] | None,
+    billed: Truth,
+    stages: dict[str, int],
+    shown: dict[str, Any],
+) -> None:
+    if row is None or row["status"] != "completed":
+        verdict.lost.append(f"analysis {run.number} ended, but is {row and row['status']}")
+        return
+    for name in SUMS:
+        here = f"analysis {run.number}: {name} {row[name]} of {getattr(billed, name)}"
+        if row[name] < getattr(billed, name) or stages[name] < row[name]:
+            verdict.lost.append(f"{here}, by stage {stages[name]}")
+        if row[name] > getattr(billed, name) or stages[name] > row[name]:
+            verdict.doubled.append(f"{here}, by stage {stages[name]}")
+    if shown["status"] != "completed" or round(shown["total_api_cost"] * 10**12) != row["cost_pico"]:
+        verdict.lost.append(f"the row of analysis {run.number} does not show it: {shown}")
+
+
+def _judge_cut_short(verdict: Verdict, run: _Run, row: dict[str, Any] | None, billed: Truth) -> None:
+    if row is None:
+        if run.had_room:
+            verdict.lost.append(f"analysis {run.number} was cut short, and there is nothing of it")
+        return
+    if row["status"] not in ("interrupted", "completed"):
+        verdict.lost.append(f"analysis {run.number} was cut short, but is {row['status']}")
+    if row["cost_pico"] < run.least_pico:
+        verdict.lost.append(f"analysis {run.number}: {row['cost_pico']} of at least {run.least_pico}")
+    if row["cost_pico"] > billed.cost_pico:
+        verdict.doubled.append(f"analysis {run.number}: {row['cost_pico']} of at most {billed.cost_pico}")
+
+
+def _judge_users(verdict: Verdict, system: System) -> None:
+    query = """
+        SELECT users.id, total_jobs_run, total_api_spend, COUNT(run_id) AS jobs, SUM(cost_pico) AS pico
+        FROM users JOIN telemetry_runs ON user_ref = users.id GROUP BY users.id
+    """
+    for row in system.rows(query):
+        jobs, pico = row["total_jobs_run"] or 0, round((row["total_api_spend"] or 0) * 10**12)
+        here = f"user {row['id']}: {jobs} of {row['jobs']} jobs, {pico} of {row['pico']} pico-dollars"
+        if (jobs, pico) > (row["jobs"], row["pico"]):
+            verdict.doubled.append(here)
+        elif (jobs, pico) != (row["jobs"], row["pico"]):
+            verdict.lost.append(here)
+
+
+def _died(job: Job) -> bool:
+    return not job.was_killed and job.process.returncode != 0
+
+
+def _runs(system: System) -> dict[str, _Run]:
+    found: dict[str, _Run] = {}
+    for job in system.jobs:
+        for event in job.events():
+            run = found.setdefault(event["run_id"], _Run(event["number"], event["run_id"]))
+            run.is_ended = run.is_ended or event["event"] == "ended"
+            run.had_room = not job.has_small_spool
+            if (left := job.left.get(run.run_id)) is not None:
+                run.least_pico = sum(usage.cost_pico for usage in left.usage.values())
+    return found
+
+
+def _ledger(system: System) -> dict[str, list[Line]]:
+    lines: dict[str, list[Line]] = defaultdict(list)
+    for line in system.standin.ledger()["attempts"]:
+        lines[line["authorization"]].append(line)
+    return lines
+
+
+def _stage_sums(system: System) -> dict[str, dict[str, int]]:
+    sums = ", ".join(f"SUM({name}) AS {name}" for name in SUMS)
+    rows = system.rows(f"SELECT run_id, {sums} FROM telemetry_stage_usage GROUP BY run_id")
+    return {row["run_id"]: {name: int(row[name]) for name in SUMS} for row in rows}
+
+
+def _blocks(system: System) -> Iterator[float]:
+    for job in system.jobs:
+        for event in job.events():
+            if "blocked_ms" in event:
+                yield event["blocked_ms"]
