@@ -134,7 +134,8 @@ def _ledger(system: System) -> dict[str, list[Line]]:
 def _stage_sums(system: System) -> dict[str, dict[str, int]]:
     sums = ", ".join(f"SUM({name}) AS {name}" for name in SUMS)
     rows = system.rows(f"SELECT run_id, {sums} FROM telemetry_stage_usage GROUP BY run_id")
-    return {row["run_id"]: {name: int(row[name]) for name in SUMS} for row in rows}
+    found = {row["run_id"]: {name: int(row[name]) for name in SUMS} for row in rows}
+    return defaultdict(lambda: dict.fromkeys(SUMS, 0), found)
 
 
 def _blocks(system: System) -> Iterator[float]:
