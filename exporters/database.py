@@ -5,14 +5,17 @@ Its engine, its transactions, and values made to fit their columns.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NotSupportedError
 from sqlalchemy.pool import NullPool
@@ -29,6 +32,9 @@ Below PostgreSQL's deadlock_timeout, so the host is never the victim.
 """
 SQLITE_BUSY_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
+_INTEGER: Final = 2**31 - 1
+BULK_ROWS: Final = 20
+"""Rows from which on PostgreSQL gets them in one parameter."""
 
 PERMANENT: Final = (DataError, IntegrityError, NotSupportedError)
 """Errors that a later attempt would meet again; all others are worth another try."""
@@ -127,11 +133,45 @@ def upsert(
         return 0
     insert = _insert(connection, table)
     keys = {column.name for column in table.primary_key}
+    if is_bulk := _is_bulk(connection, rows):
+        given = _recordset({name: table.c[name].type for name in rows[0]}, rows)
+        # Without a condition, PostgreSQL's grammar takes ON CONFLICT for one of a join.
+        insert = insert.from_select(list(rows[0]), sa.select(given).where(sa.true()))
     changes = {name: insert.excluded[name] for name in rows[0] if name not in keys and name not in keep}
     condition = where(insert.excluded) if where else None
     statement = insert.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=condition)
     statement = statement.execution_options(preserve_rowcount=True)  # with psycopg 3 it is lost otherwise
+    if is_bulk:
+        return connection.execute(statement).rowcount
     return connection.execute(statement, rows if len(rows) > 1 else rows[0]).rowcount
+
+
+def update_rows(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Update the rows of ``table`` whose ``id`` stands as ``row_id`` in ``rows``, which have equal keys."""
+    columns = [name for name in rows[0] if name != "row_id"] if rows else []
+    if not columns:
+        return
+    if _is_bulk(connection, rows):
+        types = {"row_id": table.c.id.type, **{name: table.c[name].type for name in columns}}
+        given = _recordset(types, rows)
+        change = table.update().where(table.c.id == given.c.row_id)
+        connection.execute(change.values({name: given.c[name] for name in columns}))
+        return
+    change = table.update().where(table.c.id == sa.bindparam("row_id"))
+    connection.execute(change.values({name: sa.bindparam(name) for name in columns}), rows)
+
+
+def _is_bulk(connection: Connection, rows: list[dict[str, Any]]) -> bool:
+    """Say whether one statement over a JSON array is quicker than one for each row."""
+    return connection.dialect.name == "postgresql" and len(rows) >= BULK_ROWS
+
+
+def _recordset(types: Mapping[str, Any], rows: list[dict[str, Any]]) -> Any:
+    """Return ``rows`` as a table of PostgreSQL's, sent as one JSON parameter."""
+    text = sa.bindparam("given", json.dumps(rows, default=str), type_=sa.Text())
+    columns = [sa.column(name, kind) for name, kind in types.items()]
+    records = sa.func.json_to_recordset(sa.cast(text, JSON)).table_valued(*columns, name="given")
+    return records.render_derived(with_types=True)
 
 
 def _insert(connection: Connection, table: sa.Table) -> Any:
@@ -146,17 +186,22 @@ def _insert(connection: Connection, table: sa.Table) -> Any:
 
 def fit(table: sa.Table, values: Mapping[str, Any], totals: Totals) -> dict[str, Any]:
     """Return ``values`` made to fit their columns; what had to be cut or dropped is counted."""
-    fitted: dict[str, Any] = {}
+    kinds, fitted = _kinds(table), dict(values)
     for name, value in values.items():
-        fitted[name] = _fit(table.c[name].type, value)
+        if value is None:
+            continue
+        fitted[name] = _fit(kinds[name], value)
         if fitted[name] != value:
             totals.add(c.VALUES_COERCED, 1, column=f"{table.name}.{name}")
     return fitted
 
 
+@cache
+def _kinds(table: sa.Table) -> dict[str, Any]:
+    return {column.name: column.type for column in table.c}
+
+
 def _fit(kind: Any, value: Any) -> Any:
-    if value is None:
-        return None
     if isinstance(kind, sa.String):
         return str(value).replace("\0", "")[: kind.length]
     if isinstance(kind, sa.Integer):
@@ -167,9 +212,11 @@ def _fit(kind: Any, value: Any) -> Any:
 
 
 def _fit_integer(kind: sa.Integer, value: float) -> int | None:
+    if type(value) is int and -_INTEGER <= value <= _INTEGER:
+        return value  # nearly all are, and every row has many
     if not math.isfinite(value):
         return None
-    bound = 2**63 - 1 if isinstance(kind, sa.BigInteger) else 2**31 - 1
+    bound = 2**63 - 1 if isinstance(kind, sa.BigInteger) else _INTEGER
     return max(min(int(value), bound), -bound)
 
 
@@ -178,10 +225,16 @@ def _fit_numeric(kind: sa.Numeric[Any], value: float | Decimal) -> float | Decim
         return None
     if not kind.precision or not kind.scale:
         return value
-    bound: Decimal = Decimal(10) ** (kind.precision - kind.scale) - Decimal(1).scaleb(-kind.scale)
+    bound = _bound(kind.precision, int(kind.scale))
     if abs(Decimal(value)) <= bound:
         return value
     return bound if value > 0 else -bound
+
+
+@cache
+def _bound(precision: int, scale: int) -> Decimal:
+    """Return the largest number of such a column."""
+    return Decimal(10) ** (precision - scale) - Decimal(1).scaleb(-scale)
 
 
 def to_datetime(epoch_ns: int | None) -> datetime | None:

@@ -23,7 +23,7 @@ from telemetry.conventions import DUPLICATE, FAILED, RUNNING, Stage
 from telemetry.pricing import to_dollars
 
 from . import schema
-from .database import fit, transaction
+from .database import fit, transaction, update_rows
 from .files import FileRow, Matched, match
 from .schema import runs
 from .sql import error_details
@@ -118,7 +118,7 @@ def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Total
         seen = _unsummed(connection, user_id)
         if is_there:
             _update(connection, users, user_id, _user_values(connection, user_id), writable, totals)
-    _remember_summed(engine, seen)
+        _remember_summed(connection, seen)
     return Projection.DONE if is_there else Projection.MISSING
 
 
@@ -146,25 +146,23 @@ def lagging_users(engine: Engine) -> list[int]:
         return list(connection.execute(query.distinct()).scalars())
 
 
-def _unsummed(connection: Connection, user_id: int) -> list[tuple[str, int]]:
-    """Return (run, version) of the user's ended runs that the totals about to be computed will hold."""
+def _unsummed(connection: Connection, user_id: int) -> dict[str, int]:
+    """Return the versions of the user's ended runs that the totals about to be computed will hold, by run."""
     behind = runs.c.user_version < runs.c.version
     query = sa.select(runs.c.run_id, runs.c.version).where(behind, runs.c.user_ref == user_id)
-    return [
-        (run_id, version) for run_id, version in connection.execute(query.where(runs.c.status != RUNNING))
-    ]
+    return {run_id: version for run_id, version in connection.execute(query.where(runs.c.status != RUNNING))}
 
 
-def _remember_summed(engine: Engine, seen: Iterable[tuple[str, int]]) -> None:
-    """Note it in a transaction of its own: waiting for our runs must not hold the host's row."""
-    rows = [{"summed_run": run_id, "summed_version": version} for run_id, version in sorted(seen)]
-    if not rows:
-        return
-    mine = runs.c.run_id == sa.bindparam("summed_run")
-    with transaction(engine) as connection:
-        connection.execute(
-            runs.update().where(mine).values(user_version=sa.bindparam("summed_version")), rows
-        )
+def _remember_summed(connection: Connection, seen: Mapping[str, int]) -> None:
+    """Note it for the runs that are free: a host's row is held, and waits for nothing.
+
+    One that another writer is at work on stays behind, and is summed again.
+    """
+    mine = runs.c.run_id.in_(sorted(seen))
+    free = sa.select(runs.c.run_id).where(mine).order_by(runs.c.run_id).with_for_update(skip_locked=True)
+    for run_id in list(connection.execute(free).scalars()) if seen else ():
+        change = {"user_version": seen[run_id]}
+        connection.execute(runs.update().where(runs.c.run_id == run_id).values(change))
 
 
 def _lock_linked_runs(connection: Connection, analysis_id: int) -> list[Run] | None:
@@ -361,10 +359,7 @@ def _project_files(
         {"row_id": found.row_id, **fit(table, writable.only(table, _file_values(found)), totals)}
         for found in match(rows, documents, key)
     ]
-    if changes and len(changes[0]) > 1:
-        columns = [name for name in changes[0] if name != "row_id"]
-        statement = table.update().where(table.c.id == sa.bindparam("row_id"))
-        connection.execute(statement.values({name: sa.bindparam(name) for name in columns}), changes)
+    update_rows(connection, table, changes)
     stored = sa.select(sa.func.count()).select_from(table).where(table.c.analysis_id == analysis_id)
     return connection.execute(stored).scalar_one() - len(rows)
 

@@ -11,7 +11,7 @@ Units: times are epoch nanoseconds, durations microseconds, sizes bytes, money p
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self
 
 SCHEMA_VERSION = 1
@@ -156,8 +156,10 @@ class Snapshot:
 
     def to_json(self) -> str:
         """Return the snapshot as one JSON object."""
-        state = asdict(self)
-        state["usage"] = [[*key, *asdict(usage).values()] for key, usage in self.usage.items()]
+        state = _shallow(self)
+        state["usage"] = [[*key, *_shallow(usage).values()] for key, usage in self.usage.items()]
+        if self.documents is not None:
+            state["documents"] = [_shallow(document) for document in self.documents]
         state["errors"] = [[*key, count] for key, count in self.errors.items()]
         return json.dumps({"schema": SCHEMA_VERSION, **state}, separators=(",", ":"))
 
@@ -179,6 +181,11 @@ class Snapshot:
             return cls(**state)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a snapshot: {error}") from None
+
+
+def _shallow(instance: Any) -> dict[str, Any]:
+    """Return the fields by name; ``asdict`` would copy every value, in the thread of the application."""
+    return {entry.name: getattr(instance, entry.name) for entry in fields(instance)}
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -45,9 +45,11 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
     """
     with transaction(engine) as connection:
         _lock_run(connection, snapshot)
-        changed = _store_fragment(connection, snapshot, totals)
-        rollup = merge(_fragments(connection, snapshot.run_id))
-        if changed:
+        is_news = _store_fragment(connection, snapshot, totals)
+        is_marked = snapshot.interrupted and _mark_interrupted(connection, snapshot)
+        known = snapshot if is_news and not snapshot.interrupted else None
+        rollup = merge(_fragments(connection, snapshot.run_id, known))
+        if is_news or is_marked:
             _store_rollup(connection, snapshot.run_id, rollup, totals)
         # An intake may be charged to an analysis of which its own fragments know nothing.
         query = sa.select(runs.c.analysis_ref, runs.c.projected_version).where(
@@ -135,22 +137,30 @@ def _store_fragment(connection: Connection, snapshot: Snapshot, totals: Totals) 
         "state": snapshot.to_json(),
     }
     stored = upsert(connection, table, [fit(table, row, totals)], where=lambda new: table.c.seq < new.seq)
-    mine = (table.c.run_id == snapshot.run_id) & (table.c.fragment_id == snapshot.fragment_id)
-    connection.execute(table.update().where(mine).values(seen_at=schema.utc_now()))
-    if snapshot.interrupted:
-        marked = table.update().where(mine, table.c.closed_at.is_(None), table.c.seq <= snapshot.seq)
-        stored += connection.execute(
-            marked.where(table.c.interrupted_seq.is_distinct_from(table.c.seq)).values(
-                interrupted_seq=table.c.seq
-            )
-        ).rowcount
+    connection.execute(table.update().where(_is(snapshot)).values(seen_at=schema.utc_now()))
     return stored > 0
 
 
-def _fragments(connection: Connection, run_id: str) -> list[Snapshot]:
+def _mark_interrupted(connection: Connection, snapshot: Snapshot) -> bool:
+    table = schema.fragments
+    marked = table.update().where(_is(snapshot), table.c.closed_at.is_(None), table.c.seq <= snapshot.seq)
+    news = marked.where(table.c.interrupted_seq.is_distinct_from(table.c.seq))
+    return connection.execute(news.values(interrupted_seq=table.c.seq)).rowcount > 0
+
+
+def _is(snapshot: Snapshot) -> sa.ColumnElement[bool]:
+    table = schema.fragments
+    return (table.c.run_id == snapshot.run_id) & (table.c.fragment_id == snapshot.fragment_id)
+
+
+def _fragments(connection: Connection, run_id: str, known: Snapshot | None) -> list[Snapshot]:
+    """Return the fragments of a run; ``known`` is as the database has it, and need not be read."""
     table = schema.fragments
     query = sa.select(table.c.state, table.c.seq, table.c.interrupted_seq).where(table.c.run_id == run_id)
     found = []
+    if known is not None:
+        found.append(known)
+        query = query.where(table.c.fragment_id != known.fragment_id)
     for state, seq, interrupted_seq in connection.execute(query):
         if state:
             interrupted = interrupted_seq is not None and interrupted_seq >= seq
