@@ -190,6 +190,8 @@ def _after_fork_in_child(pipeline: Pipeline) -> None:
 
     os.register_at_fork(after_in_child=forked)
     multiprocessing.util.register_after_fork(pipeline, _shut_down_with_child)
+    if multiprocessing.parent_process() is not None:  # telemetry is set up in a child
+        _shut_down_with_child(pipeline)
 
 
 def _shut_down_with_child(pipeline: Pipeline) -> None:

@@ -166,12 +166,13 @@ def spool_list() -> None:
 @click.argument("fragments", nargs=-1)
 def spool_retry(fragments: tuple[str, ...]) -> None:
     """Deliver what was set aside, all of it or the FRAGMENTS named; exit 1 if the database still refuses."""
-    results = _kept(lambda: list(_keeper().retry(fragments)))
+    keeper = _keeper()
+    results = _kept(lambda: list(keeper.retry(fragments)))
     for each in results:
         click.echo(f"{each.fragment_id}  {each.error and f'still refused: {each.error}' or 'delivered'}")
     if any(each.error for each in results):
         raise SystemExit(1)
-    _kept(lambda: _keeper().recover(RECOVERY_SECONDS))
+    _kept(lambda: keeper.recover(RECOVERY_SECONDS))
 
 
 @spool.command("drop")

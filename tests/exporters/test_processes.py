@@ -1,0 +1,151 @@
+"""Processes of every kind: what each did is in the database once it has ended, whoever ended it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.exporters.makers import Host
+
+ROOT = Path(__file__).parents[2]
+SET_UP = """
+    import multiprocessing, os, signal, sys, threading
+    from concurrent.futures import ProcessPoolExecutor
+    from pathlib import Path
+    import telemetry
+    from telemetry.settings import Settings
+
+    def set_up():
+        telemetry.setup_telemetry(
+            Settings(database_url=sys.argv[1], spool_dir=Path(sys.argv[2]), hmac_key="k", shutdown_seconds=20)
+        )
+
+    def intake(user):
+        with telemetry.run("intake", user_id=user):
+            telemetry.count("app_retries", user)
+
+    def first_in_child(user):
+        set_up()
+        intake(user)
+
+    def part(carrier, amount):
+        set_up()
+        with telemetry.resume(carrier), telemetry.stage("ranking"):
+            telemetry.count("app_retries", amount)
+        telemetry.shutdown()
+"""
+
+
+def run_script(host: Host, folder: Path, body: str) -> int:
+    """Run a script of an application to its end, and return its exit status."""
+    script = folder / "application.py"
+    main = textwrap.indent(textwrap.dedent(body), "    ")
+    script.write_text(f'{textwrap.dedent(SET_UP)}\nif __name__ == "__main__":\n    set_up()\n{main}')
+    command = [sys.executable, str(script), host.url, str(folder / "spool")]
+    return subprocess.run(command, cwd=ROOT, check=False, timeout=90).returncode
+
+
+def counted(host: Host) -> dict[Any, int]:
+    """What was counted, by user."""
+    users = {row["run_id"]: row["user_ref"] for row in host.rows("telemetry_runs")}
+    return {users[row["run_id"]]: row["value"] for row in host.rows("telemetry_counters")}
+
+
+def statuses(host: Host) -> list[str]:
+    return sorted(row["status"] for row in host.rows("telemetry_runs"))
+
+
+def test_a_script_that_exits_at_once(sqlite_host: Host, tmp_path: Path) -> None:
+    """A process that ends right after its run delivers it on the way out."""
+    assert run_script(sqlite_host, tmp_path, "intake(7)") == 0
+    assert (statuses(sqlite_host), counted(sqlite_host)) == (["completed"], {7: 7})
+
+
+def test_a_script_that_exits_in_its_run(sqlite_host: Host, tmp_path: Path) -> None:
+    """What it had done is told exactly, as interrupted."""
+    body = """
+        with telemetry.run("intake", user_id=3):
+            telemetry.count("app_retries", 5)
+            sys.exit(4)
+    """
+    assert run_script(sqlite_host, tmp_path, body) == 4
+    assert (statuses(sqlite_host), counted(sqlite_host)) == (["interrupted"], {3: 5})
+
+
+def test_an_uncaught_exception_ends_the_process(sqlite_host: Host, tmp_path: Path) -> None:
+    """The run failed, and says so."""
+    body = """
+        with telemetry.run("intake", user_id=3):
+            telemetry.count("app_retries", 5)
+            raise ValueError("no")
+    """
+    assert run_script(sqlite_host, tmp_path, body) == 1
+    assert (statuses(sqlite_host), counted(sqlite_host)) == (["failed"], {3: 5})
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_pool_of_processes(sqlite_host: Host, tmp_path: Path, method: str) -> None:
+    """Each process of a pool has runs of its own, however it was started."""
+    body = f"""
+        context = multiprocessing.get_context({method!r})
+        options = {{}} if {method!r} == "fork" else {{"initializer": set_up}}
+        with ProcessPoolExecutor(2, mp_context=context, **options) as pool:
+            list(pool.map(intake, range(1, 7)))
+    """
+    assert run_script(sqlite_host, tmp_path, body) == 0
+    assert counted(sqlite_host) == {user: user for user in range(1, 7)}
+    assert statuses(sqlite_host) == ["completed"] * 6
+
+
+@pytest.mark.parametrize("dispatcher_is_first", [True, False])
+def test_one_run_in_several_processes(sqlite_host: Host, tmp_path: Path, dispatcher_is_first: bool) -> None:
+    """Parts that other processes did, told apart by a carrier, are one run, whoever is done first."""
+    wait = "for child in children: child.join()"
+    body = f"""
+        run = telemetry.start_run("analysis", user_id=9, candidates=1)
+        telemetry.count("app_retries", 1)
+        context = multiprocessing.get_context("spawn")
+        children = [context.Process(target=part, args=(run.carrier(), 10 ** n)) for n in (1, 2)]
+        for child in children: child.start()
+        {"pass" if dispatcher_is_first else wait}
+        run.finish()
+        {wait}
+    """
+    assert run_script(sqlite_host, tmp_path, body) == 0
+    assert (statuses(sqlite_host), counted(sqlite_host)) == (["completed"], {9: 111})
+    assert len(sqlite_host.rows("telemetry_fragments")) == 3
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_telemetry_that_is_set_up_in_a_child(sqlite_host: Host, tmp_path: Path, method: str) -> None:
+    """A child that sets telemetry up by itself delivers before it is gone, though its parent has none."""
+    body = f"""
+        telemetry.shutdown()
+        child = multiprocessing.get_context({method!r}).Process(target=first_in_child, args=(5,))
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+    """
+    assert run_script(sqlite_host, tmp_path, body) == 0
+    assert (statuses(sqlite_host), counted(sqlite_host)) == (["completed"], {5: 5})
+
+
+def test_many_children_one_after_another(sqlite_host: Host, tmp_path: Path) -> None:
+    """A child for every task, as with Celery's max_tasks_per_child=1: none is lost, none counts twice."""
+    body = """
+        intake(100)
+        context = multiprocessing.get_context("fork")
+        for user in range(1, 6):
+            child = context.Process(target=intake, args=(user,))
+            child.start()
+            child.join()
+            assert child.exitcode == 0
+    """
+    assert run_script(sqlite_host, tmp_path, body) == 0
+    assert counted(sqlite_host) == {100: 100, **{user: user for user in range(1, 6)}}
+    assert statuses(sqlite_host) == ["completed"] * 6
