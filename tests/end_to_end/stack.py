@@ -78,12 +78,17 @@ class Stack:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def web(
-        self, *, timeout: int = 600, workers: int = WEB_WORKERS, preload: bool = False, **settings: str
+        self,
+        *more: str,
+        timeout: int = 600,
+        workers: int = WEB_WORKERS,
+        preload: bool = False,
+        **settings: str,
     ) -> Process:
-        """Start the app under gunicorn. Requests wait in the listening socket until it is ready."""
+        """Start the app under gunicorn, with `more` options. Requests wait in the socket until it is there."""
         descriptor = self._listener.fileno()
         options = ["--bind", f"fd://{descriptor}", "--workers", str(workers), "--timeout", str(timeout)]
-        options += ["--preload"] if preload else []
+        options += ["--preload", *more] if preload else more
         command = ["gunicorn", *options, "--no-control-socket", "examples.screener.wsgi:app"]
         return self._start("web", command, settings, (descriptor,))
 
