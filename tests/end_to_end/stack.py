@@ -85,7 +85,7 @@ class Stack:
         preload: bool = False,
         **settings: str,
     ) -> Process:
-        """Start the app under gunicorn, with `more` options. Requests wait in the socket until it is there."""
+        """Start the app under gunicorn, with `more` options. Requests wait in the socket until it is up."""
         descriptor = self._listener.fileno()
         options = ["--bind", f"fd://{descriptor}", "--workers", str(workers), "--timeout", str(timeout)]
         options += ["--preload", *more] if preload else more
