@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,13 +74,27 @@ def test_an_address_without_a_key_is_refused(tmp_path: Path) -> None:
     assert "OPENAI_BASE_URL is set, but OPENAI_API_KEY is not" in done.stderr
 
 
+@pytest.mark.parametrize("after", [0.0002, 0.0012, 0.0025])
+def test_a_process_that_is_just_being_started_ends_too(tmp_path: Path, start: Start, after: float) -> None:
+    """A polite end that comes while the demo starts a process leaves nothing behind."""
+    demo = start(tmp_path)
+    while not (tmp_path / "worker.log").exists():
+        assert demo.poll() is None
+        time.sleep(0.0002)
+    time.sleep(after)
+    demo.terminate()
+    assert demo.wait(30) != 0
+    until(lambda: not processes_of(tmp_path), 15)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_keeps_running_after_it_was_ended(
     tmp_path: Path, start: Start, number: signal.Signals
 ) -> None:
     """Ctrl-C, a polite and an impolite end: the processes it started end with it."""
     demo = start(tmp_path)
-    until((tmp_path / "worker.log").exists, 90)
+    until(lambda: _worker(tmp_path), 90)
+    time.sleep(0.3)  # killed at once, the demo could not have told its watchdog yet
     assert len(processes_of(tmp_path)) > 3
     demo.send_signal(number)
     assert demo.wait(30) != 0

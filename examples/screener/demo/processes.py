@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -81,7 +82,7 @@ class Processes:
         pass_fds: Sequence[int] = (),
     ) -> Process:
         """Start ``python -m command…``; what it prints goes to `log`."""
-        with log.open("ab") as output:
+        with log.open("ab") as output, _undisturbed():
             popen = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 cwd=ROOT,
@@ -92,9 +93,9 @@ class Processes:
                 start_new_session=True,
                 pass_fds=pass_fds,
             )
-        process = Process(name, popen, log)
-        self._started.append(process)
-        self._tell_watchdog(popen.pid)
+            process = Process(name, popen, log)
+            self._started.append(process)
+            self._tell_watchdog(popen.pid)
         return process
 
     def finish(self, process: Process) -> None:
@@ -136,3 +137,20 @@ class Processes:
         assert self._watchdog.stdin is not None
         self._watchdog.stdin.write(f"{group}\n".encode())
         self._watchdog.stdin.flush()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals that end the demo wait: one that comes while a process starts would leave it behind."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
