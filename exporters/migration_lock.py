@@ -27,6 +27,7 @@ ADVISORY_LOCK = 7_304_921_655_018_337_281
 """The key of the advisory lock a migrator holds (any number no other program uses)."""
 
 _PAUSE = (0.1, 0.5)
+_ATTEMPTS = 5
 _LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED = "55P03", "40P01"
 
 
@@ -98,11 +99,12 @@ def one_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
     `begin_writing` is enough.
 
     Raises:
-        MigrationError: Another migrator did not end in time.
+        MigrationError: Another migrator did not end in time, or there is no session to lock anything with.
     """
     if connection.dialect.name == "sqlite":
         yield
         return
+    _insist_on_a_session(connection)
     _wait_for_turn(connection, patience)
     set_lock_timeout(connection, LOCK_TIMEOUT)
     # A CREATE INDEX may rightly take longer than a request.
@@ -124,6 +126,28 @@ def begin_writing(connection: Connection) -> None:
     driver: Any = connection.connection.dbapi_connection
     if not driver.in_transaction:  # the host's engine may have a listener that begins
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _insist_on_a_session(connection: Connection) -> None:
+    """Refuse a pooler that gives every transaction another session, and the host what was set in this one.
+
+    It shows when a transaction on a second connection is served by the session that the first has just used.
+    """
+    announced = getattr(connection.connection.dbapi_connection, "info", None)
+    session = sa.select(sa.func.pg_backend_pid())
+    if connection.scalar(session) == getattr(announced, "backend_pid", None):
+        return  # nobody stands between
+    for _ in range(_ATTEMPTS):
+        mine = connection.scalar(session)
+        connection.rollback()
+        with connection.engine.connect() as other:
+            if other.scalar(session) == mine or connection.scalar(session) != mine:
+                raise MigrationError(
+                    "the database is reached through a pooler in transaction mode (PgBouncer?), "
+                    "which migrations cannot use: "
+                    "run flask telemetry db upgrade with --database-url and PostgreSQL's own address"
+                )
+        connection.rollback()
 
 
 def _wait_for_turn(connection: Connection, patience: Patience) -> None:

@@ -33,6 +33,8 @@ SKEW: Final = timedelta(minutes=5)
 """How far the host's clock may be ahead of ours when its row is compared with the end of a run."""
 PATIENCE: Final = timedelta(days=1)
 """How long after a run its files may still be stored."""
+COURTESY: Final = timedelta(seconds=60)
+"""For how long after news of a run its rows wait while a transaction of the host's keeps a snapshot."""
 _JOBS: Final = ("analysis", "import")
 
 _host = schema.host_tables(sa.MetaData())
@@ -90,7 +92,7 @@ def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, to
     """
     with transaction(engine, impatient=True) as connection:
         linked = _lock_linked_runs(connection, analysis_id)
-        if linked is None:
+        if linked is None or _would_break_a_snapshot(connection, linked):
             return Projection.BUSY
         row = _lock_analysis(connection, analysis_id)
         if row is None:
@@ -115,10 +117,12 @@ def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Total
         is_there = connection.execute(lock).first() is not None
         if not is_there and connection.execute(sa.select(users.c.id).where(mine)).first() is not None:
             return Projection.BUSY
-        seen = _unsummed(connection, user_id)
+        behind = _unsummed(connection, user_id)
+        if _would_break_a_snapshot(connection, behind):
+            return Projection.BUSY
         if is_there:
             _update(connection, users, user_id, _user_values(connection, user_id), writable, totals)
-        _remember_summed(connection, seen)
+        _remember_summed(connection, {run["run_id"]: run["version"] for run in behind})
     return Projection.DONE if is_there else Projection.MISSING
 
 
@@ -146,11 +150,11 @@ def lagging_users(engine: Engine) -> list[int]:
         return list(connection.execute(query.distinct()).scalars())
 
 
-def _unsummed(connection: Connection, user_id: int) -> dict[str, int]:
-    """Return the versions of the user's ended runs that the totals about to be computed will hold, by run."""
+def _unsummed(connection: Connection, user_id: int) -> Sequence[Row]:
+    """Return the user's ended runs whose newest version only the totals about to be computed will hold."""
     behind = runs.c.user_version < runs.c.version
-    query = sa.select(runs.c.run_id, runs.c.version).where(behind, runs.c.user_ref == user_id)
-    return {run_id: version for run_id, version in connection.execute(query.where(runs.c.status != RUNNING))}
+    query = sa.select(runs.c.run_id, runs.c.version, runs.c.seen_at).where(behind, runs.c.user_ref == user_id)
+    return [dict(row) for row in connection.execute(query.where(runs.c.status != RUNNING)).mappings()]
 
 
 def _remember_summed(connection: Connection, seen: Mapping[str, int]) -> None:
@@ -163,6 +167,25 @@ def _remember_summed(connection: Connection, seen: Mapping[str, int]) -> None:
     for run_id in list(connection.execute(free).scalars()) if seen else ():
         change = {"user_version": seen[run_id]}
         connection.execute(runs.update().where(runs.c.run_id == run_id).values(change))
+
+
+_SNAPSHOT_KEPT: Final = sa.text(
+    "SELECT :news > timezone('utc', now()) - :courtesy AND EXISTS (SELECT FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND state = 'idle in transaction' AND backend_xmin IS NOT NULL)"
+)
+"""Between its statements, a transaction keeps a snapshot from REPEATABLE READ on, and not below."""
+
+
+def _would_break_a_snapshot(connection: Connection, mine: Sequence[Row]) -> bool:
+    """Say whether the host, at REPEATABLE READ, could fail to update a row because we did meanwhile.
+
+    Its transaction is waited for, but not for ever: a dump or a report keeps a snapshot for hours.
+    """
+    news = max((run["seen_at"] for run in mine if run["seen_at"]), default=None)
+    if news is None or connection.dialect.name != "postgresql":
+        return False
+    return bool(connection.scalar(_SNAPSHOT_KEPT, {"news": news, "courtesy": COURTESY}))
 
 
 def _lock_linked_runs(connection: Connection, analysis_id: int) -> list[Run] | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from telemetry._guard import raise_internal_errors, reset_internal_errors
-from tests.postgres import PostgresUnavailable, TemporaryPostgres
+from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
+from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +42,23 @@ def postgres() -> Iterator[TemporaryPostgres]:
         pytest.fail(str(error), pytrace=False)
     with server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def newest_postgres() -> Iterator[TemporaryPostgres]:
+    """A server of the newest version there is, once for the whole test run."""
+    with TemporaryPostgres(max(available_binaries(), key=lambda found: major_version(found) or 0)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: TemporaryPostgres) -> Iterator[PgBouncer]:
+    """A pooler in transaction mode before the server."""
+    try:
+        with PgBouncer(postgres) as pooler:
+            yield pooler
+    except PgBouncerUnavailable as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture

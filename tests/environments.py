@@ -25,6 +25,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "host-distro": ("--all-extras",),
     "host-old": ("--all-extras",),
     "host-uninstrumented": ("--extra", "sdk"),
+    "sqlalchemy-2.0": ("--all-extras", "--group", "build", "--group", "example", "--group", "tests"),
 }
 """What of the project's own dependencies stands beside what each file asks for."""
 

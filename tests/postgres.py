@@ -73,8 +73,8 @@ class TemporaryPostgres:
         self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
-        self.user = _unprivileged_user()
-        self.port = _free_port()
+        self.user = unprivileged_user()
+        self.port = free_port()
         try:
             if self.user:
                 shutil.chown(self.directory, self.user)
@@ -217,15 +217,16 @@ def _preferred_binaries() -> Path:
     )
 
 
-def _unprivileged_user() -> str | None:
-    """The user to run the server as: PostgreSQL refuses root."""
+def unprivileged_user() -> str | None:
+    """The user to run a server as: PostgreSQL refuses root."""
     if os.geteuid() != 0:
         return None
     users = {entry.pw_name for entry in pwd.getpwall()}
     return next((name for name in ("postgres", "nobody") if name in users), None)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

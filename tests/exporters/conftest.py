@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,31 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+class Databases:
+    """Databases of a server, each a copy of one that was migrated."""
+
+    def __init__(self, server: TemporaryPostgres) -> None:
+        self._server = server
+        self._template = server.create_database()
+        migrate.upgrade(self._template, with_base_tables=True)
+
+    @contextmanager
+    def copy(self, driver: str) -> Iterator[str]:
+        name = f"test_{uuid.uuid4().hex}"
+        self._server.execute(f"CREATE DATABASE {name} TEMPLATE {self._template.rpartition('/')[2]}")
+        url = self._server.url(driver, name)
+        yield url
+        self._server.drop_database(url)
+
+
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres: TemporaryPostgres) -> str:
-    url = postgres.create_database()
-    migrate.upgrade(url, with_base_tables=True)
-    return url
+def databases(postgres: TemporaryPostgres) -> Databases:
+    return Databases(postgres)
+
+
+@pytest.fixture(scope="session")
+def newest_databases(newest_postgres: TemporaryPostgres) -> Databases:
+    return Databases(newest_postgres)
 
 
 @pytest.fixture
@@ -41,17 +62,18 @@ def sqlite_host(migrated_sqlite: Path, tmp_path: Path) -> Host:
 
 
 @pytest.fixture
-def postgres_host(postgres: TemporaryPostgres, migrated_postgres: str) -> Iterator[Host]:
-    name = f"test_{uuid.uuid4().hex}"
-    postgres.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_postgres.rpartition('/')[2]}")
-    url = postgres.url(dbname=name)
-    yield Host(url)
-    postgres.drop_database(url)
+def postgres_host(databases: Databases) -> Iterator[Host]:
+    with databases.copy("psycopg2") as url:
+        yield Host(url)
 
 
-@pytest.fixture(params=["sqlite", "psycopg2", "psycopg"])
-def host(request: pytest.FixtureRequest) -> Host:
-    """A host on SQLite, and on PostgreSQL with either driver."""
-    fixture = "sqlite_host" if request.param == "sqlite" else "postgres_host"
-    found: Host = request.getfixturevalue(fixture)
-    return Host(found.url.replace("psycopg2", request.param))
+@pytest.fixture(params=["sqlite", "psycopg2", "psycopg", "newest", "pgbouncer"])
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A host on SQLite, on PostgreSQL with either driver, on the newest one, and behind PgBouncer."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_host")
+        return
+    is_newest = request.param == "newest"
+    copies: Databases = request.getfixturevalue("newest_databases" if is_newest else "databases")
+    with copies.copy("psycopg2" if request.param == "psycopg2" else "psycopg") as url:
+        yield Host(request.getfixturevalue("pgbouncer").through(url) if request.param == "pgbouncer" else url)

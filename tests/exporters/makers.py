@@ -122,7 +122,8 @@ class Host:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine: Engine = sa.create_engine(url, poolclass=sa.NullPool)
+        options = {"prepare_threshold": None} if "+psycopg:" in url else {}  # as a pooler wants it
+        self.engine: Engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
 
     @property
     def is_postgresql(self) -> bool:

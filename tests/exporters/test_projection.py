@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters import migrate, sql
+from exporters import migrate, projection, sql
 from exporters.database import create_engine
 from exporters.projection import (
     Projection,
@@ -496,6 +496,32 @@ def test_the_host_is_never_a_deadlocks_victim(postgres_host: Host) -> None:
         engine.dispose()
 
     assert slowest < 1, "nor does the host wait for us"
+
+
+@pytest.mark.parametrize("transaction", [Writer.project, Writer.refresh])
+def test_a_host_at_repeatable_read_can_update_what_it_has_read(
+    postgres_host: Host, monkeypatch: pytest.MonkeyPatch, transaction: Statement
+) -> None:
+    """A transaction that keeps its snapshot is let finish, unless it goes on and on."""
+    engine = create_engine(postgres_host.url)
+    postgres_host.add_user()
+    add_analysis(postgres_host)
+    writer = Writer(engine)
+    writer.deliver(a_run().close())
+    postgres_host.engine = sa.create_engine(
+        postgres_host.url, poolclass=sa.NullPool, isolation_level="REPEATABLE READ"
+    )
+    with postgres_host.holding("SELECT * FROM analyses") as connection:
+        assert transaction(writer) is BUSY
+        connection.execute(sa.text("UPDATE users SET last_seen = now()"))
+        connection.execute(sa.text("UPDATE analyses SET completed_at = now()"))
+    assert transaction(writer) is DONE
+
+    writer.deliver(a_run().close())
+    with postgres_host.holding("SELECT * FROM analyses"):
+        monkeypatch.setattr(projection, "COURTESY", timedelta(0))
+        assert transaction(writer) is DONE
+    engine.dispose()
 
 
 def test_a_sqlite_host_that_writes_is_waited_for(sqlite_host: Host) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from exporters import migrate
 from tests.migrations.databases import create_host, engine_of, host_models, picture
+from tests.pgbouncer import PgBouncer
 from tests.postgres import TemporaryPostgres
 
 
@@ -100,3 +101,19 @@ def test_a_role_that_may_not(postgres: TemporaryPostgres, postgres_url: str) -> 
         with engine_of(postgres_url) as engine, engine.begin() as connection:
             connection.exec_driver_sql("DROP OWNED BY guest")
             connection.exec_driver_sql("DROP ROLE guest")
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_a_pooler_in_transaction_mode(postgres_url: str, pgbouncer: PgBouncer, driver: str) -> None:
+    """A pooler would hand our lock timeouts to the host's own transactions: it is refused."""
+    create_host(postgres_url)
+    url = pgbouncer.through(postgres_url).replace("psycopg2", driver)
+    before = picture(postgres_url)
+    with pytest.raises(migrate.MigrationError) as error:
+        migrate.upgrade(url)
+
+    assert "pooler in transaction mode" in message_of(error)
+    assert "--database-url and PostgreSQL's own address" in message_of(error)
+    assert picture(postgres_url) == before
+    with engine_of(url) as engine, engine.connect() as connection:
+        assert connection.scalar(sa.text("SHOW lock_timeout")) == "0"

@@ -1,0 +1,36 @@
+"""What reaches the database, and how its tables come about, on the oldest SQLAlchemy that is supported."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.environments import ROOT, interpreter
+
+TESTS = (
+    "tests/exporters/test_projection.py",
+    "tests/exporters/test_sql.py",
+    "tests/exporters/test_waste.py",
+    "tests/exporters/test_writer.py",
+    "tests/migrations/test_up_and_down.py",
+)
+
+
+@pytest.mark.timeout(600)
+def test_the_writer_and_the_migrations_on_sqlalchemy_2_0() -> None:
+    """The same tests pass, with either driver and on SQLite."""
+    python = interpreter("sqlalchemy-2.0", with_project=True)
+    version = subprocess.run(
+        [python, "-c", "import sqlalchemy; print(sqlalchemy.__version__)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert version.stdout.startswith("2.0.")
+    # Which PostgreSQL it is makes no difference here.
+    chosen = ["-k", "not newest and not pgbouncer", "-p", "no:cacheprovider", "-q", *TESTS]
+    done = subprocess.run(
+        [python, "-m", "pytest", *chosen], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-5000:]

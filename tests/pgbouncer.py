@@ -1,0 +1,122 @@
+"""A real PgBouncer in transaction mode before a PostgreSQL server, for tests.
+
+The program is the system's where it has one, else Debian's package, unpacked under `build` without being
+installed. `TEST_PGBOUNCER` names a program to use instead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+import sqlalchemy as sa
+
+from tests.postgres import SUPERUSER, TemporaryPostgres, free_port, unprivileged_user
+
+ROOT = Path(__file__).resolve().parents[1]
+UNPACKED = ROOT / "build" / "pgbouncer"
+PACKAGES = ("pgbouncer", "libevent-2.1-7", "libc-ares2")
+CONFIGURATION = """\
+[databases]
+* = host=127.0.0.1 port={server} user={user}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 3
+max_client_conn = 200
+"""
+"""Three connections a database: a client meets what others have left in the session."""
+
+
+class PgBouncerUnavailable(RuntimeError):
+    """No PgBouncer could be started; the message says why and what to do."""
+
+
+class PgBouncer:
+    """Forwards clients to a server, transaction by transaction, while the `with` block runs."""
+
+    def __init__(self, postgres: TemporaryPostgres) -> None:
+        self.port = free_port()
+        self._directory = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
+        self._configuration = self._directory / "pgbouncer.ini"
+        self._configuration.write_text(
+            CONFIGURATION.format(server=postgres.port, port=self.port, user=SUPERUSER)
+        )
+
+    def __enter__(self) -> Self:
+        program, libraries = _program()
+        user = unprivileged_user()
+        if user:
+            shutil.chown(self._directory, user)
+        self._process = subprocess.Popen(
+            [program, "-q", self._configuration],
+            cwd=self._directory,
+            env={**os.environ, "LD_LIBRARY_PATH": libraries},
+            user=user,
+            extra_groups=[] if user else None,
+        )
+        self._wait()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def through(self, url: str) -> str:
+        """Return the address of a database of the server's as clients of this one see it."""
+        return sa.make_url(url).set(port=self.port).render_as_string(hide_password=False)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError as error:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise PgBouncerUnavailable(f"PgBouncer did not start: {error}") from error
+                time.sleep(0.02)
+
+
+def _program() -> tuple[Path, str]:
+    """Return the program, and where its libraries are if the system does not know."""
+    if chosen := os.environ.get("TEST_PGBOUNCER") or shutil.which(
+        "pgbouncer", path="/usr/sbin:" + os.defpath
+    ):
+        return Path(chosen), ""
+    UNPACKED.mkdir(parents=True, exist_ok=True)
+    with (UNPACKED / ".lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once unpack it once
+        if not (UNPACKED / "usr/sbin/pgbouncer").exists():
+            _unpack()
+    (library,) = UNPACKED.glob("usr/lib/*/libcares.so.2")
+    return UNPACKED / "usr/sbin/pgbouncer", str(library.parent)
+
+
+def _unpack() -> None:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _run("apt-get", "download", *PACKAGES, cwd=Path(folder))
+            for package in Path(folder).glob("*.deb"):
+                _run("dpkg-deb", "--extract", package, UNPACKED, cwd=UNPACKED)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", "") or str(error)
+        raise PgBouncerUnavailable(
+            f"no pgbouncer found, nor could Debian's be fetched ({reason.strip()}):"
+            " install pgbouncer, or name the program in TEST_PGBOUNCER"
+        ) from error
+
+
+def _run(*command: str | Path, cwd: Path) -> None:
+    subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True)
