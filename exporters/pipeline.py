@@ -11,6 +11,7 @@ import logging
 import multiprocessing.util
 import os
 import secrets
+import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -187,13 +188,24 @@ def _after_fork_in_child(pipeline: Pipeline) -> None:
         if alive is not None and alive._is_open:
             with guarded("setup"):
                 alive.after_fork()
+                _shut_down_with_celery(alive)
 
     os.register_at_fork(after_in_child=forked)
     multiprocessing.util.register_after_fork(pipeline, _shut_down_with_child)
     if multiprocessing.parent_process() is not None:  # telemetry is set up in a child
         _shut_down_with_child(pipeline)
+    _shut_down_with_celery(pipeline)
 
 
 def _shut_down_with_child(pipeline: Pipeline) -> None:
     """Children of multiprocessing leave by os._exit, past every exit hook but those of multiprocessing."""
     multiprocessing.util.Finalize(pipeline, pipeline.shutdown, exitpriority=100)
+
+
+def _shut_down_with_celery(pipeline: Pipeline) -> None:
+    """Children of Celery's pool leave by os._exit too, past every hook but a signal of Celery's own."""
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        signals.worker_process_shutdown.connect(
+            lambda **_: pipeline.shutdown(), weak=False, dispatch_uid=f"analysis-telemetry {id(pipeline)}"
+        )

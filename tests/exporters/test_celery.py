@@ -1,0 +1,92 @@
+"""The application of docs/processes.md under Celery's prefork pool, with a new process for every task."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.exporters.makers import Host, until
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "processes.md"
+CONFIGURATION = """\
+broker_url = "filesystem://"
+broker_transport_options = {
+    name: "queue" for name in ("data_folder_in", "data_folder_out", "processed_folder", "control_folder")
+}
+worker_max_tasks_per_child = 1
+"""
+
+
+class Application:
+    """An application that does its work in Celery tasks."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+        (folder / "screening.py").write_text(code)
+        (folder / "celeryconfig.py").write_text(CONFIGURATION)
+        (folder / "queue").mkdir()
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "TELEMETRY_DATABASE_URL": host.url,
+            "TELEMETRY_SPOOL_DIR": str(folder / "spool"),
+            "TELEMETRY_HMAC_KEY": "k",
+            "TELEMETRY_SHUTDOWN_SECONDS": "20",
+        }
+
+    def analyse(self, user_id: int, *resumes: str) -> None:
+        """Hand an analysis out to tasks, in a process that ends at once."""
+        code = f"import screening; screening.analyse({user_id}, {dict.fromkeys(resumes, 'text')})"
+        environment = self._environment | {"TELEMETRY_SHUTDOWN_SECONDS": "1"}
+        command = [sys.executable, "-c", code]
+        subprocess.run(command, cwd=self._folder, env=environment, check=True, timeout=60)
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """Run a worker of two processes."""
+        options = ("-A", "screening", "worker", "--pool", "prefork", "-c", "2", "--loglevel", "warning")
+        command = [sys.executable, "-m", "celery", *options]
+        process = subprocess.Popen(command, cwd=self._folder, env=self._environment)
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+
+    def waiting(self) -> set[Path]:
+        """Return the directories of processes with something that waits for the database."""
+        return {file.parent for file in self._folder.glob("spool/**/*.json")}
+
+
+def scored(host: Host) -> list[int]:
+    """Return how many documents were scored, by run."""
+    return [row["n_scored"] for row in host.rows("telemetry_runs")]
+
+
+def test_tasks_add_up_to_one_analysis(sqlite_host: Host, tmp_path: Path) -> None:
+    """Each task is done by a process of its own, after the one that began the analysis is gone."""
+    application = Application(sqlite_host, tmp_path)
+    application.analyse(1, "a.pdf", "b.pdf", "c.pdf")
+    with application.worker():
+        until(lambda: scored(sqlite_host) == [3], 60)
+
+    run = sqlite_host.row("telemetry_runs")
+    assert (run["kind"], run["status"], float(run["score_avg"])) == ("analysis", "completed", 0.85)
+    assert len(sqlite_host.rows("telemetry_fragments")) == 4
+
+
+def test_a_process_that_is_replaced_delivers_first(sqlite_host: Host, tmp_path: Path) -> None:
+    """Celery ends its processes without exit hooks, a second after their last task."""
+    application = Application(sqlite_host, tmp_path)
+    with application.worker():
+        with sqlite_host.holding("UPDATE users SET name = 'the database is busy'"):
+            application.analyse(1, "a.pdf")
+            until(lambda: len(application.waiting()) == 2, 60)
+            time.sleep(3)
+        until(lambda: scored(sqlite_host) == [1])
