@@ -40,7 +40,7 @@ class Recovered:
     def snapshots(self) -> Iterator[Snapshot]:
         """Yield what the process left; a fragment that was open is marked interrupted."""
         for file in sorted(self.path.glob("*.json")):
-            snapshot = self._read(file)
+            snapshot = read(file, self.root)
             if snapshot is not None:
                 yield snapshot if snapshot.is_closed else replace(snapshot, interrupted=True)
 
@@ -53,17 +53,22 @@ class Recovered:
         if not any(self.path.glob("*.json")):
             shutil.rmtree(self.path, ignore_errors=True)
 
-    def _read(self, file: Path) -> Snapshot | None:
-        try:
-            return Snapshot.from_json(file.read_text())
-        except NewerSnapshot:
-            return None
-        except (ValueError, OSError) as error:
-            place = self.root / UNREADABLE
-            place.mkdir(exist_ok=True)
-            file.rename(place / file.name)
-            _log.error("telemetry set %s aside in %s: %s", file.name, place, error)
-            return None
+
+def read(file: Path, root: Path) -> Snapshot | None:
+    """Return the snapshot in ``file``; None when it is a newer version's, or none, which is set aside."""
+    try:
+        return Snapshot.from_json(file.read_text())
+    except NewerSnapshot:
+        return None
+    except FileNotFoundError:
+        _log.error("telemetry misses %s: something removed it from the spool", file)
+        return None
+    except (ValueError, OSError) as error:
+        place = root / UNREADABLE
+        place.mkdir(exist_ok=True)
+        file.rename(place / file.name)
+        _log.error("telemetry set %s aside in %s: %s", file.name, place, error)
+        return None
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from telemetry import conventions as c
 from telemetry.settings import Settings
 
 from .parked import DEAD, park, parked, replace_file
-from .recovered import LOCK, UNREADABLE, Recovered, taken
+from .recovered import LOCK, UNREADABLE, Recovered, read, taken
 from .snapshot import Snapshot
 from .totals import Totals
 
@@ -43,16 +43,21 @@ _RESERVED: Final = frozenset({DEAD, UNREADABLE})
 class Waiting:
     """One fragment of this process that the database does not know, or not yet in its newest state."""
 
-    snapshot: Snapshot
+    fragment_id: str
+    seq: int
+    is_closed: bool
     size: int
     since: float
     """Monotonic time of the oldest state that was not delivered."""
     sent_seq: int = 0
+    snapshot: Snapshot | None = None
+    """Its newest state; None when that is on the disk only."""
+    is_on_disk: bool = False
 
     @property
     def is_due(self) -> bool:
         """Whether there is something to deliver."""
-        return self.snapshot.seq > self.sent_seq
+        return self.seq > self.sent_seq
 
 
 class Spool:
@@ -99,7 +104,7 @@ class Spool:
         """
         with self._lock:
             known = self._waiting.get(snapshot.fragment_id)
-            if known is not None and known.snapshot.seq >= snapshot.seq:
+            if known is not None and known.seq >= snapshot.seq:
                 return
             self._keep(snapshot, known)
 
@@ -107,7 +112,24 @@ class Spool:
         """Return what waits to be delivered, the ended first, then by age."""
         with self._lock:
             due = [waiting for waiting in self._waiting.values() if waiting.is_due]
-        return sorted(due, key=lambda waiting: (not waiting.snapshot.is_closed, waiting.since))
+        return sorted(due, key=lambda waiting: (not waiting.is_closed, waiting.since))
+
+    def newest(self, waiting: Waiting) -> Snapshot | None:
+        """Return the newest state of ``waiting``; None, and it is forgotten, when its file is damaged."""
+        with self._lock:
+            if waiting.snapshot is not None:
+                return waiting.snapshot
+            snapshot = read(self._file(waiting.fragment_id), self._root)
+            if snapshot is None:
+                self._drop(waiting.fragment_id)
+            return snapshot
+
+    def unload(self) -> None:
+        """Keep what has ended on the disk only: an outage may be long, and the memory is the host's."""
+        with self._lock:
+            for waiting in self._waiting.values():
+                if waiting.is_closed and waiting.is_on_disk:
+                    waiting.snapshot = None
 
     def delivered(self, snapshot: Snapshot) -> None:
         """Note that the database has committed ``snapshot``.
@@ -120,7 +142,7 @@ class Spool:
                 return
             waiting.sent_seq = max(waiting.sent_seq, snapshot.seq)
             waiting.since = time.monotonic()
-            if waiting.snapshot.is_closed and not waiting.is_due:
+            if waiting.is_closed and not waiting.is_due:
                 self._drop(snapshot.fragment_id)
 
     def park(self, snapshot: Snapshot, reason: str) -> None:
@@ -175,12 +197,11 @@ class Spool:
     def close(self) -> None:
         """Give the directory up: removed when nothing waits, else left for the next process to take over."""
         with self._lock:
-            if self._directory is None or self._lock_file is None:
+            if self._directory is None:
                 return
             if not self._waiting:
                 shutil.rmtree(self._directory, ignore_errors=True)
-            os.close(self._lock_file)
-            self._directory, self._lock_file = None, None
+            self._leave_directory()
 
     def after_fork(self) -> None:
         """Start empty in a forked child.
@@ -205,9 +226,20 @@ class Spool:
         since = known.since if known is not None and known.is_due else time.monotonic()
         sent_seq = known.sent_seq if known else 0
         self._bytes += size - on_disk
-        self._waiting[snapshot.fragment_id] = Waiting(snapshot, size, since, sent_seq)
+        waiting = Waiting(
+            snapshot.fragment_id, snapshot.seq, snapshot.is_closed, size, since, sent_seq, snapshot
+        )
+        self._waiting[snapshot.fragment_id] = waiting
         if text:
-            replace_file(self._own_directory() / f"{snapshot.fragment_id}.json", text)
+            self._write(snapshot.fragment_id, text)
+            waiting.is_on_disk = True
+
+    def _write(self, fragment_id: str, text: str) -> None:
+        try:
+            replace_file(self._file(fragment_id), text)
+        except FileNotFoundError:  # something has tidied our directory away
+            self._leave_directory()
+            replace_file(self._file(fragment_id), text)
 
     def _shed(self, snapshot: Snapshot, text: str, too_much: int) -> tuple[Snapshot, str]:
         """At the cap: a checkpoint stays in memory only; for a final state checkpoints go, then documents."""
@@ -223,13 +255,13 @@ class Spool:
 
     def _shed_checkpoints(self, too_much: int, but: str) -> int:
         """Take the files of open fragments away, the largest first, until so many bytes are free."""
-        open_ones = [each for each in self._waiting.values() if each.size and not each.snapshot.is_closed]
+        open_ones = [each for each in self._waiting.values() if each.size and not each.is_closed]
         freed = 0
         for waiting in sorted(open_ones, key=lambda each: each.size, reverse=True):
             if freed >= too_much:
                 break
-            if waiting.snapshot.fragment_id != but:
-                (self._own_directory() / f"{waiting.snapshot.fragment_id}.json").unlink(missing_ok=True)
+            if waiting.fragment_id != but:
+                self._file(waiting.fragment_id).unlink(missing_ok=True)
                 freed, waiting.size = freed + waiting.size, 0
                 self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
         self._bytes -= freed
@@ -241,6 +273,14 @@ class Spool:
             self._bytes -= waiting.size
         if self._directory is not None:
             (self._directory / f"{fragment_id}.json").unlink(missing_ok=True)
+
+    def _file(self, fragment_id: str) -> Path:
+        return self._own_directory() / f"{fragment_id}.json"
+
+    def _leave_directory(self) -> None:
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+        self._directory, self._lock_file = None, None
 
     def _own_directory(self) -> Path:
         if self._directory is None:

@@ -182,13 +182,15 @@ class Writer:
             self._recover()
             self._deliver_due()
             self._project_due()
+        if now < self._outage.due:
+            self._spool.unload()
 
     def _pause(self) -> float | None:
         """Return for how many seconds nothing is due; None for as long as nobody wakes us."""
         due = [
             max(retry.due, self._outage.due) for retry in (*self._projections.values(), *self._users.values())
         ]
-        due += [max(self._postponed_until(each.snapshot), self._outage.due) for each in self._spool.due()]
+        due += [max(self._postponed_until(each), self._outage.due) for each in self._spool.due()]
         if not self._recovered:
             due.append(self._outage.due)
         if self._recorder.has_open_runs or self._recorder.has_loose_ends:
@@ -198,10 +200,10 @@ class Writer:
     def _due(self) -> list[Waiting]:
         """Return what waits and is not postponed."""
         now = time.monotonic()
-        return [each for each in self._spool.due() if self._postponed_until(each.snapshot) <= now]
+        return [each for each in self._spool.due() if self._postponed_until(each) <= now]
 
-    def _postponed_until(self, snapshot: Snapshot) -> float:
-        retry = self._postponed.get(snapshot.fragment_id)
+    def _postponed_until(self, waiting: Waiting) -> float:
+        retry = self._postponed.get(waiting.fragment_id)
         return retry.due if retry else 0.0
 
     def _save_changed(self) -> None:
@@ -217,7 +219,8 @@ class Writer:
         for waiting in self._due():
             if deadline is not None and time.monotonic() >= deadline:
                 return False
-            if not self._deliver(waiting.snapshot, self._spool.delivered, self._spool.park):
+            snapshot = self._spool.newest(waiting)
+            if snapshot is not None and not self._deliver(snapshot, self._spool.delivered, self._spool.park):
                 return False
         return True
 

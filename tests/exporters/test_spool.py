@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +124,58 @@ def test_the_newest_state_replaces_the_older(spool: Spool, directory: Path) -> N
     assert (spool.pending(), spool.oldest_age() > 0) == (1, True)
 
 
+def test_what_ended_need_not_be_in_memory(spool: Spool, directory: Path) -> None:
+    """During an outage, ended fragments are on the disk only; open ones stay at hand, they change soon."""
+    ended, under_way = Fragment().calls(call()).close(), Fragment().snapshot()
+    for snapshot in (ended, under_way):
+        spool.put(snapshot)
+    spool.unload()
+
+    assert [waiting.snapshot for waiting in spool.due()] == [None, under_way]
+    assert [spool.newest(waiting) for waiting in spool.due()] == [ended, under_way]
+    spool.delivered(ended)
+    assert files(directory) == [f"{under_way.fragment_id}.json"]
+
+
+def test_what_the_disk_refused_stays_in_memory(spool: Spool, directory: Path) -> None:
+    """An outage does not let go of the only copy."""
+    ended = Fragment().close()
+    directory.mkdir()
+    spool.root.write_text("no directory")
+    with pytest.raises(OSError):
+        spool.put(ended)
+    spool.unload()
+
+    assert [spool.newest(waiting) for waiting in spool.due()] == [ended]
+
+
+def test_a_directory_that_was_removed_is_made_again(spool: Spool, directory: Path) -> None:
+    """What cleans temporary directories up takes what was there, not what comes."""
+    spool.put(Fragment().snapshot())
+    shutil.rmtree(directory)
+    ended = Fragment().close()
+    spool.put(ended)
+
+    assert files(directory) == [f"{ended.fragment_id}.json"]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")], ids=["gone", "damaged"])
+def test_a_file_that_is_harmed_meanwhile(
+    spool: Spool, directory: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told in one line, and stands in nobody's way."""
+    spool.put(Fragment().close())
+    spool.unload()
+    (path,) = directory.rglob("*.json")
+    damage(path)
+
+    (waiting,) = spool.due()
+    assert spool.newest(waiting) is None
+    assert spool.due() == []
+    (message,) = caplog.messages
+    assert path.name in message
+
+
 def test_what_ended_is_delivered_first(spool: Spool) -> None:
     """Final states come before checkpoints, each by age."""
     open_one, open_two, ended = Fragment(), Fragment(), Fragment()
@@ -130,7 +183,7 @@ def test_what_ended_is_delivered_first(spool: Spool) -> None:
         spool.put(snapshot)
     spool.put(open_one.snapshot())
 
-    ids = [waiting.snapshot.fragment_id for waiting in spool.due()]
+    ids = [waiting.fragment_id for waiting in spool.due()]
     assert ids == [each.accumulator.facts.fragment_id for each in (ended, open_one, open_two)]
 
 
@@ -164,7 +217,7 @@ def test_at_the_cap_checkpoints_go_first(directory: Path) -> None:
 
     assert len(files(directory)) == 1
     assert shed(spool) == {"checkpoint": 1}
-    assert sorted(waiting.snapshot.fragment_id for waiting in spool.due()) == sorted(
+    assert sorted(waiting.fragment_id for waiting in spool.due()) == sorted(
         [first.fragment_id, second.fragment_id]
     )
     spool.close()

@@ -140,6 +140,7 @@ def test_a_database_that_is_down_does_not_stop_the_host(fragile: TemporaryPostgr
         assert time.monotonic() - started < 1
         until(lambda: failures(pipeline) > 0)
         assert pipeline.spool.pending() == 3
+        until(lambda: all(waiting.snapshot is None for waiting in pipeline.spool.due()))
     finally:
         fragile.start()
 
