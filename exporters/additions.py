@@ -6,18 +6,20 @@ For migration scripts: one `Additions` a revision. Whatever is there already is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.reflection import Inspector
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from .host_schema import HostIndex
 from .migrate import MigrationError
-from .migration_lock import LOCK_TIMEOUT, Patience, set_lock_timeout
+from .migration_lock import LOCK_TIMEOUT, Patience, lock_timeout
 from .schema import added_objects
 
 _log = logging.getLogger(__name__)
@@ -26,49 +28,58 @@ _log = logging.getLogger(__name__)
 class Additions:
     """What one revision adds.
 
+    Where SQL is only printed, the database is still looked at, to print just what it lacks.
+
     Args:
         context: Alembic's, as `op.get_context()` gives it.
         revision: The revision that adds, so that its downgrade knows what to drop.
     """
 
     def __init__(self, context: MigrationContext, revision: str) -> None:
+        assert context.config
         self._operations = Operations(context)
+        self._attributes = context.config.attributes
+        self._connection: Connection = self._attributes["connection"]
         self._revision = revision
+
+    def has_table(self, name: str) -> bool:
+        """Say whether the database has such a table."""
+        return self._inspector.has_table(name)
 
     def table(self, table: sa.Table) -> None:
         """Create a table with its indexes, or complete the one that is there."""
-        if not self._inspector.has_table(table.name):
-            table.create(self._connection)
-            self._remember(table.name, "table", table.name)
+        if not self.has_table(table.name):
+            self._operations.execute(CreateTable(table))
+            self._create_indexes(table.indexes)
+            self._remember(table.name, "table", [table.name])
             return
         self.columns(table.name, table.columns)
         present = {index["name"] for index in self._inspector.get_indexes(table.name)}
-        for index in table.indexes:
-            if index.name not in present:
-                index.create(self._connection)
-                self._remember(table.name, "index", str(index.name))
+        missing = [index for index in table.indexes if index.name not in present]
+        self._create_indexes(missing)
+        self._remember(table.name, "index", [str(index.name) for index in missing])
 
     def columns(self, table_name: str, columns: Iterable[sa.Column[Any]]) -> None:
         """Add the columns a table lacks, always nullable: existing rows have no value for them."""
-        present = {column["name"] for column in self._inspector.get_columns(table_name)}
-        for column in columns:
-            if column.name not in present:
-                self._operations.add_column(table_name, sa.Column(column.name, column.type))
-                self._remember(table_name, "column", column.name)
+        present = self._present_columns(table_name)
+        missing = [column for column in columns if column.name not in present]
+        for column in missing:
+            self._operations.add_column(table_name, sa.Column(column.name, column.type))
+        self._remember(table_name, "column", [column.name for column in missing])
 
     def index(self, index: HostIndex) -> None:
         """Add an index to a table in use, without stopping writes to it.
 
         Commits what the revision did so far: an index that is built concurrently cannot be in a transaction.
         """
-        present = {column["name"] for column in self._inspector.get_columns(index.table)}
+        present = self._present_columns(index.table)
         if missing := [column for column in index.columns if column not in present]:
             _log.warning("%s has no column %s: the index %s is left out", index.table, missing[0], index.name)
             return
         if self._has_valid_index(index):
             return
         # First, because it cannot be one transaction: a crash must not make our index look like the host's.
-        self._remember(index.table, "index", index.name)
+        self._remember(index.table, "index", [index.name])
         if self._is_postgresql:
             self._create_concurrently(index)
         else:
@@ -84,10 +95,6 @@ class Additions:
         self._drop_tables({name for _, name in added["table"]})
 
     @property
-    def _connection(self) -> Connection:
-        return self._operations.get_bind()
-
-    @property
     def _inspector(self) -> Inspector:
         """A fresh one each time: an inspector remembers what it saw."""
         return sa.inspect(self._connection)
@@ -96,16 +103,38 @@ class Additions:
     def _is_postgresql(self) -> bool:
         return self._connection.dialect.name == "postgresql"
 
-    def _remember(self, table_name: str, object_type: str, object_name: str) -> None:
-        key = {"table_name": table_name, "object_type": object_type, "object_name": object_name}
-        self._connection.execute(sa.delete(added_objects).filter_by(**key))
-        self._connection.execute(sa.insert(added_objects).values(**key, revision=self._revision))
+    def _present_columns(self, table_name: str) -> set[str]:
+        """Return the columns of a table, with those that printed SQL would have added by now."""
+        found = {column["name"] for column in self._inspector.get_columns(table_name)}
+        return found | self._planned.get(table_name, set())
+
+    @property
+    def _planned(self) -> dict[str, set[str]]:
+        planned: dict[str, set[str]] = self._attributes.setdefault("planned", {})
+        return planned
+
+    def _create_indexes(self, indexes: Iterable[sa.Index]) -> None:
+        for index in sorted(indexes, key=lambda index: str(index.name)):  # printed alike each time
+            self._operations.execute(CreateIndex(index))
+
+    def _remember(self, table_name: str, object_type: str, names: Sequence[str]) -> None:
+        if not names:
+            return
+        if self._operations.get_context().as_sql and object_type == "column":
+            self._planned.setdefault(table_name, set()).update(names)
+        ours = {"table_name": table_name, "object_type": object_type, "revision": self._revision}
+        insert = postgresql.insert if self._is_postgresql else sqlite.insert
+        rows = insert(added_objects).values([{**ours, "object_name": name} for name in names])
+        keys = [column.name for column in added_objects.primary_key]
+        self._operations.execute(
+            rows.on_conflict_do_update(index_elements=keys, set_={"revision": rows.excluded.revision})
+        )
 
     def _forget(self) -> dict[str, list[tuple[str, str]]]:
         """Take this revision's objects off the list; table and object names by type."""
         ours = added_objects.c.revision == self._revision
         rows = self._connection.execute(sa.select(added_objects).where(ours)).all()
-        self._connection.execute(sa.delete(added_objects).where(ours))
+        self._operations.execute(sa.delete(added_objects).where(ours))
         added: dict[str, list[tuple[str, str]]] = {"index": [], "column": [], "table": []}
         for row in rows:
             added[row.object_type].append((row.table_name, row.object_name))
@@ -118,12 +147,11 @@ class Additions:
         return bool(self._connection.scalar(valid, {"name": index.name}))
 
     def _create_concurrently(self, index: HostIndex) -> None:
+        patience: Patience = self._attributes["patience"]
         context = self._operations.get_context()
-        assert context.config
-        patience: Patience = context.config.attributes["patience"]
         with context.autocommit_block():
             # It waits for writers to end while nobody waits for it.
-            set_lock_timeout(self._connection, patience.remaining)
+            self._operations.execute(lock_timeout(patience.seconds if context.as_sql else patience.remaining))
             try:
                 # One that a crash or a timeout left behind is invalid, yet would pass for IF NOT EXISTS.
                 self._operations.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")
@@ -131,7 +159,7 @@ class Additions:
                     index.name, index.table, index.columns, postgresql_concurrently=True
                 )
             finally:
-                set_lock_timeout(self._connection, LOCK_TIMEOUT)
+                self._operations.execute(lock_timeout(LOCK_TIMEOUT))
 
     def _drop_column(self, table_name: str, name: str) -> None:
         dialect = self._connection.dialect
@@ -145,4 +173,6 @@ class Additions:
     def _drop_tables(self, names: set[str]) -> None:
         reflected = sa.MetaData()
         reflected.reflect(self._connection, only=lambda name, _: name in names)
-        reflected.drop_all(self._connection, tables=[t for t in reflected.sorted_tables if t.name in names])
+        for table in reversed(reflected.sorted_tables):
+            if table.name in names:
+                self._operations.drop_table(table.name)

@@ -19,9 +19,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import resources
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import sqlalchemy as sa
 from alembic import command
@@ -89,6 +91,32 @@ def downgrade(
     _run(command.downgrade, url_or_engine, revision, patience_seconds=patience)
 
 
+def upgrade_sql(url_or_engine: str | URL | Engine, *, revision: str = "head") -> str:
+    """Return the SQL that `upgrade` would run on this database now, to be read, or run by somebody else.
+
+    Nothing is changed. Run as a script it should stop at the first error (`psql -v ON_ERROR_STOP=1`); what is
+    left then is what this returns next.
+
+    Args:
+        url_or_engine: The host's database, PostgreSQL or SQLite.
+        revision: How far to go.
+
+    Raises:
+        MigrationError: A host table is missing, the revision is not known, or the database cannot be reached.
+    """
+    return _sql(command.upgrade, url_or_engine, revision)
+
+
+def downgrade_sql(url_or_engine: str | URL | Engine, revision: str = "base") -> str:
+    """Return the SQL that `downgrade` would run on this database now.
+
+    Raises:
+        MigrationError: As `upgrade_sql` does.
+    """
+    script = _sql(command.downgrade, url_or_engine, revision)
+    return f"{script}DROP TABLE {VERSION_TABLE};\n" if script and revision == "base" else script
+
+
 def current(url_or_engine: str | URL | Engine) -> str | None:
     """The revision the database is at, or None if it was never migrated.
 
@@ -126,15 +154,27 @@ def include_object(
     return True
 
 
+def _sql(action: Callable[..., None], url_or_engine: str | URL | Engine, revision: str) -> str:
+    begin = current(url_or_engine)
+    if (begin or "base") == (head() if revision == "head" else revision):
+        return ""
+    printed = StringIO()
+    _run(partial(action, sql=True), url_or_engine, f"{begin or 'base'}:{revision}", output=printed)
+    return printed.getvalue()
+
+
 def _run(
     action: Callable[[Config, str], None],
     url_or_engine: str | URL | Engine,
     revision: str,
+    output: TextIO | None = None,
     **attributes: object,
 ) -> None:
     with _one_at_a_time, _connection(url_or_engine) as connection:
         config = _config()
         config.attributes.update(attributes, connection=connection)
+        if output is not None:
+            config.output_buffer = output
         try:
             action(config, revision)
         except CommandError as error:

@@ -106,7 +106,7 @@ def one_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
         return
     _insist_on_a_session(connection)
     _wait_for_turn(connection, patience)
-    set_lock_timeout(connection, LOCK_TIMEOUT)
+    connection.exec_driver_sql(lock_timeout(LOCK_TIMEOUT))
     # A CREATE INDEX may rightly take longer than a request.
     connection.exec_driver_sql("SET statement_timeout = 0")
     connection.commit()
@@ -168,6 +168,6 @@ def _leave(connection: Connection) -> None:
     connection.commit()
 
 
-def set_lock_timeout(connection: Connection, seconds: float) -> None:
-    """How long the session's statements wait for a lock (PostgreSQL)."""
-    connection.exec_driver_sql(f"SET lock_timeout = {max(1, round(seconds * 1000))}")
+def lock_timeout(seconds: float) -> str:
+    """Return the statement that says how long the session's statements wait for a lock (PostgreSQL)."""
+    return f"SET lock_timeout = {max(1, round(seconds * 1000))}"

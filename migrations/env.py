@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from exporters.migrate import PATIENCE, VERSION_TABLE, MigrationError
-from exporters.migration_lock import Patience, begin_writing, one_migrator
+from exporters.migration_lock import LOCK_TIMEOUT, Patience, begin_writing, lock_timeout, one_migrator
 from exporters.schema import metadata
 
 config = context.config
@@ -55,9 +55,28 @@ def run(connection: sa.Connection) -> None:
         patience.retry(lambda: migrate(connection))
 
 
+def print_sql(connection: sa.Connection) -> None:
+    """Write what there is to do into the configuration's output; look at the database, change nothing."""
+    config.attributes["patience"] = Patience(PATIENCE)
+    context.configure(
+        dialect_name=connection.dialect.name,
+        literal_binds=True,
+        version_table=VERSION_TABLE,
+        transaction_per_migration=True,
+    )
+    if connection.dialect.name == "postgresql":
+        context.execute(lock_timeout(LOCK_TIMEOUT))
+    with context.begin_transaction():
+        context.run_migrations()
+
+
 def main() -> None:
     if context.is_offline_mode():
-        raise MigrationError("migrations look at what is there: run them on the database, not with --sql")
+        if "connection" not in config.attributes:
+            raise MigrationError(
+                "migrations look at what is there: use flask telemetry db upgrade --sql, which does"
+            )
+        return print_sql(config.attributes["connection"])
     if connection := config.attributes.get("connection"):
         return run(connection)
     url = os.environ.get("TELEMETRY_DATABASE_URL")
@@ -66,6 +85,7 @@ def main() -> None:
             "set TELEMETRY_DATABASE_URL to the database to migrate, as in sqlite:///app.sqlite"
         )
     with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
+        config.attributes["connection"] = connection
         run(connection)
 
 

@@ -51,9 +51,13 @@ def db() -> None:
 @click.option(
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
 )
-def upgrade(with_base_tables: bool, database_url: str | None) -> None:
+@click.option("--sql", is_flag=True, help="Print the SQL for this database instead of running it.")
+def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None:
     """Add what is missing; nothing that is there is changed."""
     migrate = _migrate()
+    if sql:
+        _print_sql(migrate, migrate.upgrade_sql, database_url)
+        return
     _run(migrate, migrate.upgrade, _database(database_url), with_base_tables=with_base_tables)
     click.echo(f"The database is at {migrate.current(_database(database_url))}.")
 
@@ -62,10 +66,16 @@ def upgrade(with_base_tables: bool, database_url: str | None) -> None:
 @click.option(
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
 )
-@click.confirmation_option(prompt="This drops what telemetry added, its data included. Go on?")
-def downgrade(database_url: str | None) -> None:
+@click.option("--sql", is_flag=True, help="Print the SQL for this database instead of running it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def downgrade(database_url: str | None, sql: bool, yes: bool) -> None:
     """Drop what the upgrade added, and only that."""
     migrate = _migrate()
+    if sql:
+        _print_sql(migrate, migrate.downgrade_sql, database_url)
+        return
+    if not yes:
+        click.confirm("This drops what telemetry added, its data included. Go on?", abort=True)
     _run(migrate, migrate.downgrade, _database(database_url))
     click.echo("What telemetry added is gone.")
 
@@ -276,11 +286,16 @@ def _load(group: str, name: str) -> Any:
         raise click.ClickException(f"the database commands need analysis-telemetry[sql] ({error})") from None
 
 
-def _run(migrate: Any, action: Any, *args: Any, **options: Any) -> None:
+def _run(migrate: Any, action: Any, *args: Any, **options: Any) -> Any:
     try:
-        action(*args, **options)
+        return action(*args, **options)
     except migrate.MigrationError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _print_sql(migrate: Any, action: Any, database_url: str | None) -> None:
+    printed = _run(migrate, action, _database(database_url))
+    click.echo(printed or "-- There is nothing to do.\n", nl=False)
 
 
 def _database(url: str | None) -> str:

@@ -74,25 +74,20 @@ candidate_files = sa.Table(
 
 
 def upgrade() -> None:
-    missing = missing_base_tables()
+    additions = Additions(op.get_context(), revision)
+    missing = [table for table in (users, analyses, candidate_files) if not additions.has_table(table.name)]
     if missing and not with_base_tables():
         names = ", ".join(table.name for table in missing)
         raise MigrationError(
             f"the database lacks {names}: run the host application's own migrations first, "
             "or pass --with-base-tables to have them created"
         )
-    additions = Additions(op.get_context(), revision)
     for table in [added_objects, *missing]:
         additions.table(table)
 
 
 def downgrade() -> None:
     Additions(op.get_context(), revision).drop()
-
-
-def missing_base_tables() -> list[sa.Table]:
-    inspector = sa.inspect(op.get_bind())
-    return [table for table in (users, analyses, candidate_files) if not inspector.has_table(table.name)]
 
 
 def with_base_tables() -> bool:

@@ -1,0 +1,105 @@
+"""SQL to read before it is run, or to hand to somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from exporters import migrate
+from telemetry.cli import cli
+from tests.migrations.databases import added_by_us, create_host, engine_of, picture
+
+Printed = Callable[[str], str]
+
+
+def run_script(url: str, script: str) -> None:
+    """Run it statement by statement, as `psql` would."""
+    with engine_of(url) as engine, engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        if connection.dialect.name == "postgresql":
+            driver.autocommit = True
+        else:
+            driver.isolation_level = None
+        for statement in filter(str.strip, script.split(";\n")):
+            driver.cursor().execute(statement)
+
+
+def without_times(seen: dict[str, Any]) -> dict[str, Any]:
+    """The same picture whenever it was taken."""
+    for row in (rows := [dict(row) for row in seen["telemetry_added_objects"]["rows"]]):
+        del row["added_at"]
+    return seen | {"telemetry_added_objects": {**seen["telemetry_added_objects"], "rows": rows}}
+
+
+@pytest.fixture
+def host_url(database_url: str) -> str:
+    create_host(database_url)
+    return database_url
+
+
+def test_the_script_does_what_an_upgrade_does(host_url: str) -> None:
+    """Tables, columns, indexes and what is remembered of them are the same either way."""
+    script = migrate.upgrade_sql(host_url)
+    migrate.upgrade(host_url)
+    expected = without_times(picture(host_url))
+    migrate.downgrade(host_url)
+
+    run_script(host_url, script)
+
+    assert without_times(picture(host_url)) == expected
+    assert migrate.current(host_url) == migrate.head()
+
+
+def test_it_says_what_this_database_lacks(host_url: str) -> None:
+    """What the host has already is not in it, nor is anything changed by looking."""
+    before = picture(host_url)
+
+    script = migrate.upgrade_sql(host_url)
+
+    assert picture(host_url) == before
+    assert "ALTER TABLE analyses ADD COLUMN api_calls_made INTEGER;" in script
+    assert "ADD COLUMN total_api_cost" not in script
+    assert "idx_analyses_status" not in script
+    assert "CREATE TABLE analyses" not in script
+    migrate.upgrade(host_url)
+    assert migrate.upgrade_sql(host_url) == ""
+
+
+def test_indexes_are_built_outside_transactions(postgres_url: str) -> None:
+    """The host goes on writing, and no statement waits for a lock for long."""
+    create_host(postgres_url)
+    script = migrate.upgrade_sql(postgres_url)
+
+    assert script.startswith("SET lock_timeout = 200;\n")
+    before, _, after = script.partition("CREATE INDEX CONCURRENTLY idx_analyses_completed_at")
+    assert before.rindex("COMMIT;") > before.rindex("BEGIN;")
+    assert after.index("SET lock_timeout = 200;") < after.index("BEGIN;")
+
+
+def test_the_way_back(host_url: str) -> None:
+    """The downgrade's script leaves the host as it was."""
+    before = picture(host_url)
+    migrate.upgrade(host_url)
+    assert ("analyses", "column", "api_calls_made") in added_by_us(host_url)
+
+    run_script(host_url, migrate.downgrade_sql(host_url))
+
+    assert picture(host_url) == before
+    assert migrate.downgrade_sql(host_url) == ""
+
+
+def test_the_commands(host_url: str) -> None:
+    """Both print, ask nothing and change nothing."""
+    environment = {"TELEMETRY_DATABASE_URL": host_url}
+    upgrade = CliRunner().invoke(cli, ["db", "upgrade", "--sql"], env=environment)
+    assert (upgrade.exit_code, upgrade.output) == (0, migrate.upgrade_sql(host_url))
+    assert migrate.current(host_url) is None
+    migrate.upgrade(host_url)
+    downgrade = CliRunner().invoke(cli, ["db", "downgrade", "--sql"], env=environment)
+    assert (downgrade.exit_code, downgrade.output) == (0, migrate.downgrade_sql(host_url))
+    assert migrate.current(host_url) == migrate.head()
+    again = CliRunner().invoke(cli, ["db", "upgrade", "--sql"], env=environment)
+    assert again.output == "-- There is nothing to do.\n"
