@@ -1,0 +1,114 @@
+"""Beside a host that has a history of its own, kept with Flask-Migrate."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+APPLICATION = """
+import os
+
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+
+from exporters.migrate import include_object
+from telemetry.flask import Telemetry
+
+app = Flask(__name__)
+app.config.update(SQLALCHEMY_DATABASE_URI=os.environ["DATABASE"], SECRET_KEY="k")
+db = SQLAlchemy(app)
+Migrate(app, db, include_object=include_object)
+Telemetry(app)
+
+
+class User(db.Model):
+    __tablename__ = "users"
+    id = db.Column(db.Integer, primary_key=True)
+    email = db.Column(db.String(120), nullable=False, unique=True)
+    created_at = db.Column(db.DateTime)
+    if "WITH_PHONE" in os.environ:
+        phone = db.Column(db.String(40))
+
+
+class Analysis(db.Model):
+    __tablename__ = "analyses"
+    id = db.Column(db.Integer, primary_key=True)
+    user_id = db.Column(db.ForeignKey("users.id"), nullable=False)
+    num_candidates = db.Column(db.Integer, nullable=False)
+    created_at = db.Column(db.DateTime, nullable=False)
+    completed_at = db.Column(db.DateTime)
+    processing_duration_seconds = db.Column(db.Integer)
+
+
+class CandidateFile(db.Model):
+    __tablename__ = "candidate_files"
+    id = db.Column(db.Integer, primary_key=True)
+    analysis_id = db.Column(db.ForeignKey("analyses.id", ondelete="CASCADE"), nullable=False)
+    file_name = db.Column(db.String(255), nullable=False)
+    file_bytes = db.Column(db.LargeBinary, nullable=False)
+"""
+
+
+class Host:
+    """An application and its commands."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        (folder / "application.py").write_text(APPLICATION)
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "FLASK_APP": "application",
+            "DATABASE": url,
+            "TELEMETRY_SPOOL_DIR": str(folder / "spool"),
+        }
+
+    def flask(self, command: str, **environment: str) -> str:
+        """Run a command of the application's, and return what it says."""
+        done = subprocess.run(
+            [sys.executable, "-m", "flask", *command.split()],
+            cwd=self._folder,
+            env=self._environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def newest_script(self) -> str:
+        scripts = (self._folder / "migrations" / "versions").glob("*.py")
+        return max(scripts, key=lambda script: script.stat().st_mtime_ns).read_text()
+
+
+@pytest.fixture
+def host(database_url: str, tmp_path: Path) -> Host:
+    host = Host(database_url, tmp_path)
+    for command in ("db init", "db migrate", "db upgrade"):
+        host.flask(command)
+    return host
+
+
+def test_both_histories_go_on(host: Host) -> None:
+    """The host's autogenerate leaves what is ours alone, and its migrations do not touch our history."""
+    host.flask("telemetry db upgrade")
+
+    host.flask("db migrate", WITH_PHONE="1")
+    written = [line.strip() for line in host.newest_script().splitlines() if "op." in line]
+    assert [line for line in written if "alter_table" not in line] == [
+        "batch_op.add_column(sa.Column('phone', sa.String(length=40), nullable=True))",
+        "batch_op.drop_column('phone')",
+    ]
+    host.flask("db upgrade", WITH_PHONE="1")
+    host.flask("db downgrade")
+    host.flask("telemetry db current")
+
+    host.flask("telemetry db downgrade --yes")
+    host.flask("db upgrade", WITH_PHONE="1")
+    host.flask("db check", WITH_PHONE="1")
