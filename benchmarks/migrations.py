@@ -44,8 +44,8 @@ HOST: Final = (
     f"INSERT INTO analyses SELECT n, 1 + n % {USERS}, 'Engineer', 1 + n % 200, 5, repeat('x', 200), 9.5,"
     " now() - n * interval '1 minute', now() - n * interval '1 minute', n % 900"
     f" FROM generate_series(1, {ANALYSES}) n",
-    f"INSERT INTO candidate_files SELECT n, 1 + n % {ANALYSES}, 'name', n || '.pdf', decode('00ff', 'hex'), 'text', now()"
-    f" FROM generate_series(1, {FILES}) n",
+    f"INSERT INTO candidate_files SELECT n, 1 + n % {ANALYSES}, 'name', n || '.pdf', "
+    f" decode('00ff', 'hex'), 'text', now() FROM generate_series(1, {FILES}) n",
     "ANALYZE",
 )
 HELD: Final = sa.text(

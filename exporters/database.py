@@ -139,7 +139,10 @@ def upsert(
         insert = insert.from_select(list(rows[0]), sa.select(given).where(sa.true()))
     changes = {name: insert.excluded[name] for name in rows[0] if name not in keys and name not in keep}
     condition = where(insert.excluded) if where else None
-    statement = insert.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=condition)
+    if changes:
+        statement = insert.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=condition)
+    else:
+        statement = insert.on_conflict_do_nothing(index_elements=sorted(keys))
     statement = statement.execution_options(preserve_rowcount=True)  # with psycopg 3 it is lost otherwise
     if is_bulk:
         return connection.execute(statement).rowcount
@@ -172,6 +175,12 @@ def _recordset(types: Mapping[str, Any], rows: list[dict[str, Any]]) -> Any:
     columns = [sa.column(name, kind) for name, kind in types.items()]
     records = sa.func.json_to_recordset(sa.cast(text, JSON)).table_valued(*columns, name="given")
     return records.render_derived(with_types=True)
+
+
+def byte_length(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+    """Return how many bytes a binary column holds, without reading them from where they are stored."""
+    name = "octet_length" if connection.dialect.name == "postgresql" else "length"
+    return sa.Function(name, column, type_=sa.BigInteger())
 
 
 def _insert(connection: Connection, table: sa.Table) -> Any:

@@ -145,6 +145,9 @@ def host_tables(metadata: sa.MetaData) -> HostTables:
             sa.Column("user_id", sa.Integer()),
             sa.Column("created_at", sa.DateTime()),
             sa.Column("num_candidates", sa.Integer()),
+            sa.Column("num_criteria", sa.Integer()),
+            sa.Column("completed_at", sa.DateTime()),
+            sa.Column("processing_duration_seconds", sa.Integer()),
             *_copies(ANALYSES_COLUMNS),
         ),
         candidate_files=sa.Table(
@@ -154,6 +157,7 @@ def host_tables(metadata: sa.MetaData) -> HostTables:
             sa.Column("analysis_id", sa.Integer()),
             sa.Column("file_name", sa.String(255)),
             sa.Column("file_bytes", sa.LargeBinary()),
+            sa.Column("extracted_text", sa.Text()),
             *_copies(CANDIDATE_FILES_COLUMNS),
         ),
         users=sa.Table(

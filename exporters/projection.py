@@ -23,7 +23,7 @@ from telemetry.conventions import DUPLICATE, FAILED, RUNNING, Stage
 from telemetry.pricing import to_dollars
 
 from . import schema
-from .database import fit, transaction, update_rows
+from .database import byte_length, fit, transaction, update_rows
 from .files import FileRow, Matched, match
 from .schema import runs
 from .sql import error_details
@@ -277,6 +277,9 @@ def analysis_values(mine: Sequence[Run], usage: Sequence[Row], documents: Iterab
 
 
 def _run_values(mine: Sequence[Run]) -> dict[str, Any]:
+    mine = _seen(mine)
+    if not mine:
+        return {}
     errors: Counter[tuple[str, str]] = Counter()
     for run in mine:
         for entry in json.loads(run["error_types"] or "[]"):
@@ -297,7 +300,7 @@ def _latest_values(mine: Sequence[Run], documents: Iterable[Row]) -> dict[str, A
     if not analyses:
         return {}
     latest = max(analyses, key=lambda run: (run["started_at"], run["run_id"]))
-    cost = to_dollars(_cost(mine))
+    cost = to_dollars(_cost(mine)) if _seen(mine) else None
     texts = [
         row["characters"] for row in documents if row["run_id"] == latest["run_id"] and row["characters"]
     ]
@@ -306,19 +309,39 @@ def _latest_values(mine: Sequence[Run], documents: Iterable[Row]) -> dict[str, A
         "jd_file_size_bytes": latest["jd_bytes"],
         "jd_character_count": latest["jd_characters"],
         "total_resume_file_size_bytes": latest["resume_bytes"],
-        "avg_resume_character_count": round(sum(texts) / len(texts)) if texts else None,
+        "avg_resume_character_count": round(sum(texts) / len(texts)) if texts else _average(latest),
         "min_resume_character_count": latest["resume_characters_min"],
         "max_resume_character_count": latest["resume_characters_max"],
         "avg_overall_score": latest["score_avg"],
         "median_overall_score": latest["score_median"],
         "min_overall_score": latest["score_min"],
         "max_overall_score": latest["score_max"],
-        "candidates_above_70_percent": latest["above_70"],
-        "candidates_50_to_70_percent": latest["from_50_to_70"],
-        "candidates_below_50_percent": latest["below_50"],
-        "cost_per_candidate": cost / latest["candidates"] if latest["candidates"] else None,
-        "cost_per_criterion": cost / latest["criteria"] if latest["criteria"] else None,
+        **{column: latest[band] if _seen([latest]) else None for column, band in _BANDS.items()},
+        "cost_per_candidate": _each(cost, latest["candidates"]),
+        "cost_per_criterion": _each(cost, latest["criteria"]),
     }
+
+
+_BANDS: Final = {
+    "candidates_above_70_percent": "above_70",
+    "candidates_50_to_70_percent": "from_50_to_70",
+    "candidates_below_50_percent": "below_50",
+}
+
+
+def _seen(mine: Sequence[Run]) -> list[Run]:
+    """Return the runs that telemetry saw: what the others cost is not known, which is not nothing."""
+    return [run for run in mine if run["kind"] != "import"]
+
+
+def _each(cost: Decimal | None, number: int | None) -> Decimal | None:
+    return cost / number if cost is not None and number else None
+
+
+def _average(taken_over: Run) -> int | None:
+    """Return the mean length of the texts of a run that has no list of documents."""
+    total, files = taken_over["resume_characters"], taken_over["n_documents"]
+    return round(total / files) if total is not None and files else None
 
 
 _STAGE_TIMES: Final = {
@@ -369,7 +392,7 @@ def _project_files(
     """Update the files that are stored and free; return how many documents still wait for theirs."""
     table = _host.candidate_files
     query = (
-        sa.select(table.c.id, table.c.file_name, sa.func.length(table.c.file_bytes))
+        sa.select(table.c.id, table.c.file_name, byte_length(connection, table.c.file_bytes))
         .where(table.c.analysis_id == analysis_id)
         .order_by(table.c.id)
     )

@@ -6,7 +6,7 @@ the commands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -137,6 +137,38 @@ def reprice(prices_file: str | None, database_url: str | None, **selection: Any)
         raise click.ClickException(f"the database cannot be used: {_first_line(error)}") from None
     for line in report.lines():
         click.echo(line)
+
+
+@cli.command("import-history")
+@click.option(
+    "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
+)
+def import_history(database_url: str | None) -> None:
+    """Take over analyses from the time before telemetry; break it off and repeat it at will.
+
+    Exit 1 if some are left because the application held their rows.
+    """
+    command = _load(COMMANDS_GROUP, "import-history")
+    with _kept(lambda: command(_database(database_url))) as history:
+        taken = _kept(lambda: _advance("Analyses", history.pending(), history.analyses()))
+        users = _kept(history.users)
+        _kept(lambda: _advance("Users", len(users), (history.refresh(user) for user in users)))
+        left = _kept(history.pending)
+    click.echo(f"{taken} analyses taken over, {len(users)} users brought up to date.")
+    if left:
+        raise click.ClickException(f"the application held {left} more: repeat the command")
+
+
+def _advance(label: str, length: int, steps: Iterable[int]) -> int:
+    """Work through ``steps`` behind a progress bar, which a terminal shows; return their sum."""
+    total = 0
+    if not length:
+        return total
+    with click.progressbar(length=length, label=label) as bar:
+        for step in steps:
+            total += step
+            bar.update(step)
+    return total
 
 
 @cli.group()

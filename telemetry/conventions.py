@@ -123,6 +123,8 @@ PARTIAL_FAILURE: Final = "partial_failure"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 INTERRUPTED: Final = "interrupted"
+UNKNOWN: Final = "unknown"
+"""Of an analysis from the time before telemetry that does not say how it ended."""
 TERMINAL_STATUSES: Final = (COMPLETED, PARTIAL_FAILURE, FAILED, CANCELLED, INTERRUPTED)
 
 SCORED: Final = "scored"

@@ -1,0 +1,259 @@
+"""Analyses from the time before telemetry, taken over once: what `flask telemetry import-history` does.
+
+Each becomes a run of kind `import`. Its sizes and lengths come from the files that are stored, its times and
+numbers from its row; what it cost nobody knows, so its cost is never complete. The host's rows get the
+columns that can be derived, and users their totals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import PurePath
+from typing import Any, Final, Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from telemetry.conventions import COMPLETED, DOCUMENT_TYPES, OTHER, UNKNOWN
+
+from . import schema
+from .database import byte_length, create_engine, fit, transaction, update_rows, upsert
+from .projection import Projection, Writable, analysis_values, lagging_users, refresh_user
+from .schema import runs
+from .totals import Totals
+
+BATCH: Final = 100
+"""Analyses of one transaction, whose rows are locked for as long as it takes: tens of milliseconds."""
+YOUNG: Final = timedelta(days=1)
+"""The run of a younger analysis may still be on its way."""
+
+_host = schema.host_tables(sa.MetaData())
+
+NOTHING: Final[dict[str, Any]] = dict.fromkeys(runs.c.keys())
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The stored files of one analysis."""
+
+    rows: Sequence[Row]
+
+    def values(self) -> dict[str, Any]:
+        """Return what a run says of them."""
+        sizes = [row["size"] for row in self.rows if row["size"] is not None]
+        lengths = [row["characters"] for row in self.rows if row["characters"] is not None]
+        return {
+            "n_documents": len(self.rows),
+            "resume_bytes": sum(sizes) if sizes else None,
+            "resume_characters": sum(lengths) if lengths else None,
+            "resume_characters_min": min(lengths, default=None),
+            "resume_characters_max": max(lengths, default=None),
+        }
+
+
+class History:
+    """The analyses of a database that no run is linked to, older than telemetry's first."""
+
+    def __init__(self, database_url: str) -> None:
+        """Look at the database.
+
+        Raises:
+            ValueError: for a URL that cannot be used.
+            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        """
+        self._engine = create_engine(database_url)
+        self._totals = Totals()
+        self._writable = Writable.load(self._engine)
+        with transaction(self._engine) as connection:
+            self._present = _present_columns(connection)
+            self._now: datetime = connection.execute(sa.select(schema.utc_now())).scalar_one()
+            self._end = _end(connection, self._now)
+
+    def pending(self) -> int:
+        """Return how many analyses are to be taken over."""
+        with transaction(self._engine) as connection:
+            query = sa.select(sa.func.count()).select_from(_host.analyses).where(self._is_pending())
+            return connection.execute(query).scalar_one()
+
+    def analyses(self) -> Iterator[int]:
+        """Take them over, and yield how many it were after each transaction; may be broken off at any time.
+
+        Those that the host has locked are left out: they are pending afterwards.
+        """
+        last: int | None = None
+        while True:
+            with transaction(self._engine) as connection:
+                found = self._locked_analyses(connection, last)
+                taken = self._take_over(connection, found)
+            if not found:
+                return
+            last = found[-1]["id"]
+            yield taken
+
+    def users(self) -> list[int]:
+        """Return the users whose totals lag behind."""
+        return lagging_users(self._engine)
+
+    def refresh(self, user_id: int) -> bool:
+        """Bring a user's totals up to date; False when the host holds the row, and its writer does it."""
+        return refresh_user(self._engine, user_id, self._writable, self._totals) is not Projection.BUSY
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._engine.dispose()
+
+    def _is_pending(self) -> sa.ColumnElement[bool]:
+        table = _host.analyses
+        created = runs.c.analysis_created_at
+        same_row = sa.or_(created.is_(None), self._moment(created) == self._moment(table.c.created_at))
+        linked = sa.and_(
+            runs.c.analysis_ref == table.c.id,
+            runs.c.kind.in_(("analysis", "import")),
+            runs.c.analysis_gone.is_(False),
+            same_row,  # SQLite gives ids of deleted rows to new ones
+        )
+        return sa.and_(table.c.created_at < self._end, ~sa.exists().where(linked))
+
+    def _locked_analyses(self, connection: Connection, last: int | None) -> Sequence[Row]:
+        table = _host.analyses
+        read = ("id", "user_id", "created_at", "num_candidates", "num_criteria", "completed_at")
+        told = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes")
+        query = sa.select(*(self._column(table, name) for name in (*read, *told))).where(self._is_pending())
+        if last is not None:
+            query = query.where(table.c.id > last)
+        query = query.order_by(table.c.id).limit(BATCH)
+        locked = query.with_for_update(of=table, skip_locked=True, key_share=True)
+        return [dict(row) for row in connection.execute(locked).mappings()]
+
+    def _take_over(self, connection: Connection, found: Sequence[Row]) -> int:
+        files = self._locked_files(connection, [row["id"] for row in found])
+        free = [row for row in found if row["id"] in files]
+        taken = [_run(row, files[row["id"]]) | {"analysis_seen_at": self._now} for row in free]
+        upsert(connection, runs, [fit(runs, run, self._totals) for run in taken], keep=tuple(runs.c.keys()))
+        self._show_analyses(connection, taken)
+        self._show_files(connection, [file for row in free for file in files[row["id"]].rows])
+        return len(taken)
+
+    def _locked_files(self, connection: Connection, analyses: Sequence[int]) -> dict[int, _Files]:
+        """Lock the files of ``analyses``, and return them by analysis, but for those the host has locked."""
+        table = _host.candidate_files
+        mine = table.c.analysis_id.in_(analyses)
+        query = sa.select(
+            table.c.id,
+            table.c.analysis_id,
+            table.c.file_name,
+            byte_length(connection, table.c.file_bytes).label("size"),
+            sa.func.length(self._column(table, "extracted_text")).label("characters"),
+        ).where(mine)
+        locked = query.order_by(table.c.id).with_for_update(skip_locked=True, key_share=True)
+        rows: dict[int, list[Row]] = {analysis_id: [] for analysis_id in analyses}
+        for row in connection.execute(locked).mappings():
+            rows[row["analysis_id"]].append(dict(row))
+        count = sa.select(table.c.analysis_id, sa.func.count()).where(mine).group_by(table.c.analysis_id)
+        stored = {analysis_id: number for analysis_id, number in connection.execute(count)}
+        return {key: _Files(found) for key, found in rows.items() if len(found) == stored.get(key, 0)}
+
+    def _show_analyses(self, connection: Connection, taken: Sequence[Row]) -> None:
+        table = _host.analyses
+        rows = [
+            {
+                "row_id": run["analysis_ref"],
+                **self._writable.only(table, analysis_values([{**NOTHING, **run}], [], [])),
+            }
+            for run in taken
+        ]
+        update_rows(connection, table, [_fit_row(table, row, self._totals) for row in rows])
+
+    def _show_files(self, connection: Connection, files: Sequence[Row]) -> None:
+        table = _host.candidate_files
+        rows = [
+            {
+                "row_id": row["id"],
+                **self._writable.only(
+                    table,
+                    {
+                        "resume_file_size_bytes": row["size"],
+                        "resume_character_count": row["characters"],
+                        "resume_file_type": _type(row["file_name"]),
+                    },
+                ),
+            }
+            for row in files
+        ]
+        update_rows(connection, table, [_fit_row(table, row, self._totals) for row in rows])
+
+    def _moment(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """Return a time that can be compared: SQLite keeps text, with fractions of a second or without."""
+        if self._engine.dialect.name == "sqlite":
+            return sa.func.strftime("%Y-%m-%d %H:%M:%f", column)
+        return column
+
+    def _column(self, table: sa.Table, name: str) -> sa.ColumnElement[Any]:
+        """Return a column of the host's, or NULL where the host has none of that name."""
+        column = table.c[name]
+        return column if name in self._present[table.name] else sa.null().label(name)
+
+
+def _present_columns(connection: Connection) -> dict[str, set[str]]:
+    inspector = sa.inspect(connection)
+    return {table.name: {column["name"] for column in inspector.get_columns(table.name)} for table in _host}
+
+
+def _end(connection: Connection, now: datetime) -> datetime:
+    """Return the first moment that is no history: telemetry's first analysis, or a day ago."""
+    first = sa.select(sa.func.min(runs.c.started_at)).where(
+        runs.c.kind == "analysis", runs.c.synthetic.is_(False)
+    )
+    begun: datetime | None = connection.execute(first).scalar()
+    return min(begun, now - YOUNG) if begun is not None else now - YOUNG
+
+
+def _run(row: Row, files: _Files) -> dict[str, Any]:
+    """Return the run that stands for a row of ``analyses``, shown there already."""
+    ended, duration = row["completed_at"], row["processing_duration_seconds"]
+    if duration is None and ended is not None:
+        duration = (ended - row["created_at"]).total_seconds()
+    return {
+        "run_id": _run_id(row),
+        "kind": "import",
+        "source": "import",
+        "synthetic": False,
+        "user_ref": row["user_id"],
+        "analysis_ref": row["id"],
+        "analysis_created_at": row["created_at"],
+        "version": 1,
+        "projected_version": 1,
+        "status": UNKNOWN if ended is None else COMPLETED,
+        "started_at": row["created_at"],
+        "ended_at": ended,
+        "duration_us": None if duration is None else round(duration * 1_000_000),
+        "candidates": row["num_candidates"],
+        "criteria": row["num_criteria"],
+        "jd_bytes": row["jd_file_size_bytes"],
+        "jd_characters": row["jd_character_count"],
+        "cost_complete": False,
+        **files.values(),
+    }
+
+
+def _run_id(row: Row) -> str:
+    """Return the same id for the same row, so that taking it over twice changes nothing."""
+    name = f"import {row['id']} {row['created_at'].isoformat()}"
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def _type(file_name: str | None) -> str | None:
+    suffix = PurePath(file_name or "").suffix.lower().lstrip(".")
+    return (suffix if suffix in DOCUMENT_TYPES else OTHER) if suffix else None
+
+
+def _fit_row(table: sa.Table, row: Row, totals: Totals) -> dict[str, Any]:
+    values = {name: value for name, value in row.items() if name != "row_id"}
+    return {"row_id": row["row_id"], **fit(table, values, totals)}
