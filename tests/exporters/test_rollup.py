@@ -78,9 +78,9 @@ works = st.builds(
 )
 
 
-def divide(work: Work, parts: int) -> list[Fragment]:
+def divide(work: Work, parts: int, run_id: str = RUN) -> list[Fragment]:
     """The work of one run, dealt out to so many processes."""
-    fragments = [Fragment(RUN, fragment_id=f"{part:032x}", is_root=part == 0) for part in range(parts)]
+    fragments = [Fragment(run_id, fragment_id=f"{part:032x}", is_root=part == 0) for part in range(parts)]
     for position, fragment in enumerate(fragments):
         fragment.calls(*work.calls[position::parts])
         fragment.documents(*work.documents[position::parts])

@@ -1,0 +1,68 @@
+"""One run in several processes: its rows are those of a single process, in whatever order they deliver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.engine import Engine
+
+from exporters import sql
+from exporters.database import create_engine
+from exporters.snapshot import Snapshot
+from exporters.totals import Totals
+from tests.exporters.makers import Host
+from tests.exporters.test_rollup import Work, closed, divide, works
+
+OF_THE_RUN = ("run_id", "document_key", "version", "seen_at")
+"""Differ from run to run, whatever was done in it."""
+OF_THE_CLOCK = ("started_at", "ended_at", "duration_us")
+"""Differ when the same work is done side by side."""
+
+
+@pytest.fixture
+def engine(host: Host) -> Iterator[Engine]:
+    engine = create_engine(host.url)
+    yield engine
+    engine.dispose()
+
+
+def rows(host: Host, table: str, run_id: str) -> list[dict[str, Any]]:
+    """What a table says of a run, in an order that does not depend on its id."""
+    aside = {*OF_THE_RUN, *OF_THE_CLOCK} if table == "telemetry_runs" else set(OF_THE_RUN)
+    found = [
+        {name: value for name, value in row.items() if name not in aside}
+        for row in host.rows(table, run_id=run_id)
+    ]
+    return sorted(found, key=repr)
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, snapshots: list[Snapshot]) -> list[Snapshot]:
+    """All of them in some order, some of them again."""
+    again = draw(st.lists(st.sampled_from(snapshots), max_size=4))
+    return draw(st.permutations([*snapshots, *again]))
+
+
+@pytest.mark.parametrize("host", ["sqlite", "psycopg"], indirect=True)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(work=works, parts=st.integers(2, 4), data=st.data())
+def test_any_interleaving_comes_to_the_same(
+    host: Host, engine: Engine, work: Work, parts: int, data: st.DataObject
+) -> None:
+    """Checkpoints and final states, mixed; the dispatcher's last word may be the first to come."""
+    alone, together = uuid4().hex, uuid4().hex
+    for snapshot in closed(divide(work, 1, alone)):
+        sql.deliver(engine, snapshot, Totals())
+    fragments = divide(work, parts, together)
+    checkpoints = [fragment.snapshot() for fragment in fragments]
+
+    for snapshot in data.draw(arrivals([*checkpoints, *closed(fragments)])):
+        sql.deliver(engine, snapshot, Totals())
+
+    for table in ("telemetry_runs", "telemetry_stage_usage", "telemetry_counters", "telemetry_documents"):
+        assert rows(host, table, together) == rows(host, table, alone), table
