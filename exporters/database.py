@@ -177,6 +177,13 @@ def _recordset(types: Mapping[str, Any], rows: list[dict[str, Any]]) -> Any:
     return records.render_derived(with_types=True)
 
 
+def comparable(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return a time that can be compared: SQLite keeps text, with fractions of a second or without."""
+    if connection.dialect.name == "sqlite":
+        return sa.func.strftime("%Y-%m-%d %H:%M:%f", column)
+    return column
+
+
 def byte_length(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
     """Return how many bytes a binary column holds, without reading them from where they are stored."""
     name = "octet_length" if connection.dialect.name == "postgresql" else "length"

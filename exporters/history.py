@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from telemetry.conventions import COMPLETED, DOCUMENT_TYPES, OTHER, UNKNOWN
 
 from . import schema
-from .database import byte_length, create_engine, fit, transaction, update_rows, upsert
+from .database import byte_length, comparable, create_engine, fit, transaction, update_rows, upsert
 from .projection import Projection, Writable, analysis_values, lagging_users, refresh_user
 from .schema import runs
 from .totals import Totals
@@ -77,7 +77,7 @@ class History:
     def pending(self) -> int:
         """Return how many analyses are to be taken over."""
         with transaction(self._engine) as connection:
-            query = sa.select(sa.func.count()).select_from(_host.analyses).where(self._is_pending())
+            query = sa.select(sa.func.count()).select_from(_host.analyses).where(self._is_pending(connection))
             return connection.execute(query).scalar_one()
 
     def analyses(self) -> Iterator[int]:
@@ -109,10 +109,11 @@ class History:
     def __exit__(self, *exception: object) -> None:
         self._engine.dispose()
 
-    def _is_pending(self) -> sa.ColumnElement[bool]:
-        table = _host.analyses
-        created = runs.c.analysis_created_at
-        same_row = sa.or_(created.is_(None), self._moment(created) == self._moment(table.c.created_at))
+    def _is_pending(self, connection: Connection) -> sa.ColumnElement[bool]:
+        table, created = _host.analyses, runs.c.analysis_created_at
+        same_row = sa.or_(
+            created.is_(None), comparable(connection, created) == comparable(connection, table.c.created_at)
+        )
         linked = sa.and_(
             runs.c.analysis_ref == table.c.id,
             runs.c.kind.in_(("analysis", "import")),
@@ -125,7 +126,9 @@ class History:
         table = _host.analyses
         read = ("id", "user_id", "created_at", "num_candidates", "num_criteria", "completed_at")
         told = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes")
-        query = sa.select(*(self._column(table, name) for name in (*read, *told))).where(self._is_pending())
+        query = sa.select(*(self._column(table, name) for name in (*read, *told))).where(
+            self._is_pending(connection)
+        )
         if last is not None:
             query = query.where(table.c.id > last)
         query = query.order_by(table.c.id).limit(BATCH)
@@ -188,12 +191,6 @@ class History:
             for row in files
         ]
         update_rows(connection, table, [_fit_row(table, row, self._totals) for row in rows])
-
-    def _moment(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        """Return a time that can be compared: SQLite keeps text, with fractions of a second or without."""
-        if self._engine.dialect.name == "sqlite":
-            return sa.func.strftime("%Y-%m-%d %H:%M:%f", column)
-        return column
 
     def _column(self, table: sa.Table, name: str) -> sa.ColumnElement[Any]:
         """Return a column of the host's, or NULL where the host has none of that name."""

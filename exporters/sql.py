@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -61,9 +62,25 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
 
 def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[Delivered]:
     """Mark open fragments of a dead process as interrupted: perhaps only the database has them."""
-    table = schema.fragments
+    return _interrupt(engine, schema.fragments.c.process_id == process_id, totals)
+
+
+def interrupt_stale(engine: Engine, age: timedelta, totals: Totals) -> list[Delivered]:
+    """Mark open fragments as interrupted that were not heard of for ``age``, by the database's clock.
+
+    Their process may have died together with its disk. One that lives after all takes the mark back with
+    its next word.
+    """
     with transaction(engine) as connection:
-        query = sa.select(table.c.state).where(table.c.process_id == process_id, table.c.closed_at.is_(None))
+        now: datetime = connection.execute(sa.select(schema.utc_now())).scalar_one()
+    return _interrupt(engine, schema.fragments.c.seen_at < now - age, totals)
+
+
+def _interrupt(engine: Engine, which: sa.ColumnElement[bool], totals: Totals) -> list[Delivered]:
+    table = schema.fragments
+    unmarked = table.c.interrupted_seq.is_distinct_from(table.c.seq)
+    with transaction(engine) as connection:
+        query = sa.select(table.c.state).where(which, table.c.closed_at.is_(None), unmarked)
         states = [state for (state,) in connection.execute(query) if state]
     return [deliver(engine, replace(Snapshot.from_json(state), interrupted=True), totals) for state in states]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import telemetry
-from exporters import migrate
+from exporters import migrate, sql
+from exporters.database import create_engine
 from exporters.pipeline import Pipeline
+from exporters.totals import Totals
 from telemetry._guard import internal_errors
 from telemetry.conventions import EVENTS, WRITER_FAILURES
 from telemetry.settings import Settings
@@ -286,6 +289,56 @@ def test_a_killed_process_shows_what_it_had_spent(sqlite_host: Host, record: Rec
     until(lambda: statuses(sqlite_host) == ["interrupted"])
     run = sqlite_host.row("telemetry_runs")
     assert (run["api_calls"], run["cost_pico"]) == (1, 210_000_000)
+
+
+def test_the_disk_goes_with_the_process(host: Host, tmp_path: Path) -> None:
+    """What the database took of a run stands, and is interrupted once nothing was heard of it for long."""
+    spool = tmp_path / "ephemeral"
+    settings = Settings(database_url=host.url, spool_dir=spool, hmac_key="k", checkpoint_seconds=0.1)
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(LIVES_ON), repr(settings)], cwd=ROOT
+    ) as process:
+        until(lambda: [row["value"] for row in host.rows("telemetry_counters")] == [5], 30)
+        process.kill()
+    shutil.rmtree(spool)
+    engine = create_engine(host.url)
+    assert sql.interrupt_stale(engine, timedelta(minutes=15), Totals()) == []
+    assert statuses(host) == ["running"]
+
+    host.execute("UPDATE telemetry_fragments SET seen_at = :then", then=datetime(2026, 1, 1))
+    (delivered,) = sql.interrupt_stale(engine, timedelta(minutes=15), Totals())
+
+    assert (delivered.status, statuses(host)) == ("interrupted", ["interrupted"])
+    assert host.row("telemetry_counters")["value"] == 5
+    assert sql.interrupt_stale(engine, timedelta(0), Totals()) == [], "once is enough"
+    engine.dispose()
+
+
+def test_a_run_that_was_thought_dead(sqlite_host: Host, record: Record) -> None:
+    """The mark goes with the next word of a process that was away from the database for long."""
+    engine = create_engine(sqlite_host.url)
+    record(sqlite_host.url)
+    with telemetry.run("intake"):
+        until(lambda: statuses(sqlite_host) == ["running"])
+        sql.interrupt_stale(engine, timedelta(seconds=-1), Totals())
+        assert statuses(sqlite_host) == ["interrupted"]
+        telemetry.count("app_retries")
+        until(lambda: statuses(sqlite_host) == ["running"])
+    until(lambda: statuses(sqlite_host) == ["completed"])
+    engine.dispose()
+
+
+LIVES_ON = """
+    import sys, time
+    from pathlib import PosixPath
+    import telemetry
+    from telemetry.settings import Settings
+
+    telemetry.setup_telemetry(eval(sys.argv[1]))
+    with telemetry.run("intake"):
+        telemetry.count("app_retries", 5)
+        time.sleep(100)
+"""
 
 
 # What the database refuses
