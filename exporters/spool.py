@@ -116,13 +116,15 @@ class Spool:
 
     def newest(self, waiting: Waiting) -> Snapshot | None:
         """Return the newest state of ``waiting``; None, and it is forgotten, when its file is damaged."""
+        if (kept := waiting.snapshot) is not None:
+            return kept
         with self._lock:
-            if waiting.snapshot is not None:
-                return waiting.snapshot
-            snapshot = read(self._file(waiting.fragment_id), self._root)
-            if snapshot is None:
+            file = self._file(waiting.fragment_id)
+        snapshot = read(file, self._root)
+        if snapshot is None:
+            with self._lock:
                 self._drop(waiting.fragment_id)
-            return snapshot
+        return snapshot
 
     def unload(self) -> None:
         """Keep what has ended on the disk only: an outage may be long, and the memory is the host's."""

@@ -39,7 +39,8 @@ def main() -> int:
     console.print(
         f"{damage.killed} processes killed, {damage.outages} outages, connections cut {damage.cut} times, "
         f"{damage.repeated} snapshots delivered again; the spool held {damage.largest_spool:,} bytes at "
-        f"most, and the longest block of a host thread was {verdict.longest_block_ms:.0f} ms."
+        f"most. The longest block of a host thread was {verdict.longest_block_ms:.0f} ms, where a plain file "
+        f"replacement took up to {verdict.longest_plain_ms:.0f} ms."
     )
     result = {
         "name": "soak",
@@ -50,6 +51,7 @@ def main() -> int:
         "doubled": len(verdict.doubled),
         "largest_spool_bytes": damage.largest_spool,
         "longest_block_ms": verdict.longest_block_ms,
+        "longest_plain_ms": verdict.longest_plain_ms,
     }
     print(json.dumps(result))
     return 1 if verdict.lost or verdict.doubled else 0

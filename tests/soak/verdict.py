@@ -24,6 +24,9 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     longest_block_ms: float = 0.0
+    """For which telemetry held a thread of the application up."""
+    longest_plain_ms: float = 0.0
+    """For which one plain file replacement did, in the same threads."""
 
 
 @dataclass
@@ -55,7 +58,8 @@ def judge(system: System) -> Verdict:
             _judge_cut_short(verdict, run, row, billed)
     verdict.doubled += [f"a run that nobody began: {run_id}" for run_id in rows]
     verdict.lost += [f"a process ended by itself: {job.journal.name}" for job in system.jobs if _died(job)]
-    verdict.longest_block_ms = max(_blocks(system), default=0.0)
+    verdict.longest_block_ms = max(_took(system, "blocked_ms"), default=0.0)
+    verdict.longest_plain_ms = max(_took(system, "plain_ms"), default=0.0)
     _judge_users(verdict, system)
     return verdict
 
@@ -138,8 +142,8 @@ def _stage_sums(system: System) -> dict[str, dict[str, int]]:
     return defaultdict(lambda: dict.fromkeys(SUMS, 0), found)
 
 
-def _blocks(system: System) -> Iterator[float]:
+def _took(system: System, what: str) -> Iterator[float]:
     for job in system.jobs:
         for event in job.events():
-            if "blocked_ms" in event:
-                yield event["blocked_ms"]
+            if what in event:
+                yield event[what]

@@ -45,7 +45,7 @@ class Worker:
     def __init__(self, journal: TextIO) -> None:
         self._journal = journal
         self._client = OpenAI(max_retries=4)
-        self._blocked = 0.0
+        self._blocked = self._plain = 0.0
 
     def work(self, numbers: Iterable[int]) -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -66,7 +66,9 @@ class Worker:
                     self._ask(client, number, candidate)
                     document.score(0.5)
         self._timed(run.finish)
-        self._note(number, "ended", run_id=run.run_id, blocked_ms=round(self._blocked * 1000, 1))
+        self._replace_a_file(number)
+        took = {"blocked_ms": round(self._blocked * 1000, 1), "plain_ms": round(self._plain * 1000, 1)}
+        self._note(number, "ended", run_id=run.run_id, **took)
 
     def _ask(self, client: OpenAI, number: int, candidate: int) -> None:
         text = f"Analysis {number}, candidate {candidate}"
@@ -82,6 +84,14 @@ class Worker:
             return act()
         finally:
             self._blocked = max(self._blocked, time.monotonic() - started)
+
+    def _replace_a_file(self, number: int) -> None:
+        """Measure how long the same thread needs for what telemetry may hold it up for: one file."""
+        started = time.monotonic()
+        temporary = Path(f"{self._journal.name}.{number}")
+        temporary.write_text("x" * 2000)
+        temporary.replace(f"{self._journal.name}.plain")
+        self._plain = max(self._plain, time.monotonic() - started)
 
     def _note(self, number: int, event: str, **more: object) -> None:
         self._journal.write(json.dumps({"number": number, "event": event, "pid": os.getpid(), **more}) + "\n")
