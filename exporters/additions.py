@@ -43,14 +43,15 @@ class Additions:
         self._revision = revision
 
     def has_table(self, name: str) -> bool:
-        """Say whether the database has such a table."""
-        return self._inspector.has_table(name)
+        """Say whether the database has such a table, or would have it by now."""
+        return name in self._planned or self._inspector.has_table(name)
 
     def table(self, table: sa.Table) -> None:
         """Create a table with its indexes, or complete the one that is there."""
         if not self.has_table(table.name):
             self._operations.execute(CreateTable(table))
             self._create_indexes(table.indexes)
+            self._plan(table.name, table.columns.keys())
             self._remember(table.name, "table", [table.name])
             return
         self.columns(table.name, table.columns)
@@ -65,6 +66,7 @@ class Additions:
         missing = [column for column in columns if column.name not in present]
         for column in missing:
             self._operations.add_column(table_name, sa.Column(column.name, column.type))
+        self._plan(table_name, [column.name for column in missing])
         self._remember(table_name, "column", [column.name for column in missing])
 
     def index(self, index: HostIndex) -> None:
@@ -105,13 +107,19 @@ class Additions:
 
     def _present_columns(self, table_name: str) -> set[str]:
         """Return the columns of a table, with those that printed SQL would have added by now."""
-        found = {column["name"] for column in self._inspector.get_columns(table_name)}
+        there = self._inspector.has_table(table_name)
+        found = {column["name"] for column in self._inspector.get_columns(table_name)} if there else set()
         return found | self._planned.get(table_name, set())
 
     @property
     def _planned(self) -> dict[str, set[str]]:
+        """What printed SQL would have added by now: columns by table."""
         planned: dict[str, set[str]] = self._attributes.setdefault("planned", {})
         return planned
+
+    def _plan(self, table_name: str, columns: Iterable[str]) -> None:
+        if self._operations.get_context().as_sql:
+            self._planned.setdefault(table_name, set()).update(columns)
 
     def _create_indexes(self, indexes: Iterable[sa.Index]) -> None:
         for index in sorted(indexes, key=lambda index: str(index.name)):  # printed alike each time
@@ -120,8 +128,6 @@ class Additions:
     def _remember(self, table_name: str, object_type: str, names: Sequence[str]) -> None:
         if not names:
             return
-        if self._operations.get_context().as_sql and object_type == "column":
-            self._planned.setdefault(table_name, set()).update(names)
         ours = {"table_name": table_name, "object_type": object_type, "revision": self._revision}
         insert = postgresql.insert if self._is_postgresql else sqlite.insert
         rows = insert(added_objects).values([{**ours, "object_name": name} for name in names])

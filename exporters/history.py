@@ -21,7 +21,7 @@ from telemetry.conventions import COMPLETED, DOCUMENT_TYPES, OTHER, UNKNOWN
 
 from . import schema
 from .database import byte_length, comparable, create_engine, fit, transaction, update_rows, upsert
-from .projection import Projection, Writable, analysis_values, lagging_users, refresh_user
+from .projection import COPIED, Projection, Writable, analysis_values, lagging_users, refresh_user
 from .schema import runs
 from .totals import Totals
 
@@ -70,7 +70,6 @@ class History:
         self._totals = Totals()
         self._writable = Writable.load(self._engine)
         with transaction(self._engine) as connection:
-            self._present = _present_columns(connection)
             self._now: datetime = connection.execute(sa.select(schema.utc_now())).scalar_one()
             self._end = _end(connection, self._now)
 
@@ -125,10 +124,8 @@ class History:
     def _locked_analyses(self, connection: Connection, last: int | None) -> Sequence[Row]:
         table = _host.analyses
         read = ("id", "user_id", "created_at", "num_candidates", "num_criteria", "completed_at")
-        told = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes")
-        query = sa.select(*(self._column(table, name) for name in (*read, *told))).where(
-            self._is_pending(connection)
-        )
+        told = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes", *COPIED)
+        query = sa.select(*self._writable.read(table, *read, *told)).where(self._is_pending(connection))
         if last is not None:
             query = query.where(table.c.id > last)
         query = query.order_by(table.c.id).limit(BATCH)
@@ -153,7 +150,7 @@ class History:
             table.c.analysis_id,
             table.c.file_name,
             byte_length(connection, table.c.file_bytes).label("size"),
-            sa.func.length(self._column(table, "extracted_text")).label("characters"),
+            sa.func.length(*self._writable.read(table, "extracted_text")).label("characters"),
         ).where(mine)
         locked = query.order_by(table.c.id).with_for_update(skip_locked=True, key_share=True)
         rows: dict[int, list[Row]] = {analysis_id: [] for analysis_id in analyses}
@@ -192,16 +189,6 @@ class History:
         ]
         update_rows(connection, table, [_fit_row(table, row, self._totals) for row in rows])
 
-    def _column(self, table: sa.Table, name: str) -> sa.ColumnElement[Any]:
-        """Return a column of the host's, or NULL where the host has none of that name."""
-        column = table.c[name]
-        return column if name in self._present[table.name] else sa.null().label(name)
-
-
-def _present_columns(connection: Connection) -> dict[str, set[str]]:
-    inspector = sa.inspect(connection)
-    return {table.name: {column["name"] for column in inspector.get_columns(table.name)} for table in _host}
-
 
 def _end(connection: Connection, now: datetime) -> datetime:
     """Return the first moment that is no history: telemetry's first analysis, or a day ago."""
@@ -236,6 +223,7 @@ def _run(row: Row, files: _Files) -> dict[str, Any]:
         "jd_bytes": row["jd_file_size_bytes"],
         "jd_characters": row["jd_character_count"],
         "cost_complete": False,
+        **{name: row[name] for name in COPIED},
         **files.values(),
     }
 

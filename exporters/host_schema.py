@@ -148,6 +148,8 @@ def host_tables(metadata: sa.MetaData) -> HostTables:
             sa.Column("num_criteria", sa.Integer()),
             sa.Column("completed_at", sa.DateTime()),
             sa.Column("processing_duration_seconds", sa.Integer()),
+            sa.Column("exceeded_resume_limit", sa.Boolean()),
+            sa.Column("user_chose_override", sa.Boolean()),
             *_copies(ANALYSES_COLUMNS),
         ),
         candidate_files=sa.Table(
@@ -161,7 +163,11 @@ def host_tables(metadata: sa.MetaData) -> HostTables:
             *_copies(CANDIDATE_FILES_COLUMNS),
         ),
         users=sa.Table(
-            "users", metadata, sa.Column("id", sa.Integer(), primary_key=True), *_copies(USERS_COLUMNS)
+            "users",
+            metadata,
+            sa.Column("id", sa.Integer(), primary_key=True),
+            sa.Column("created_at", sa.DateTime()),
+            *_copies(USERS_COLUMNS),
         ),
     )
 

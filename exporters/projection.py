@@ -23,7 +23,7 @@ from telemetry.conventions import DUPLICATE, FAILED, RUNNING, Stage
 from telemetry.pricing import to_dollars
 
 from . import schema
-from .database import byte_length, fit, transaction, update_rows
+from .database import byte_length, fit, transaction, update_rows, upsert
 from .files import FileRow, Matched, match
 from .schema import runs
 from .sql import error_details
@@ -36,6 +36,8 @@ PATIENCE: Final = timedelta(days=1)
 COURTESY: Final = timedelta(seconds=60)
 """For how long after news of a run its rows wait while a transaction of the host's keeps a snapshot."""
 _JOBS: Final = ("analysis", "import")
+COPIED: Final = ("exceeded_resume_limit", "user_chose_override")
+"""Columns of the host's own that views need, and may not read from its table."""
 
 _host = schema.host_tables(sa.MetaData())
 
@@ -62,6 +64,8 @@ class Writable:
     """The columns that our migration added to the host's tables: all we may write."""
 
     columns: Mapping[str, frozenset[str]]
+    readable: Mapping[str, frozenset[str]]
+    """All columns there are, the host's own included."""
 
     @classmethod
     def load(cls, engine: Engine) -> Writable:
@@ -72,12 +76,22 @@ class Writable:
             found: dict[str, set[str]] = {}
             for table_name, column in connection.execute(query):
                 found.setdefault(table_name, set()).add(column)
-        return cls({name: frozenset(columns) for name, columns in found.items()})
+            readable = {table.name: _columns(connection, table.name) for table in _host}
+        return cls({name: frozenset(columns) for name, columns in found.items()}, readable)
+
+    def read(self, table: sa.Table, *names: str) -> list[sa.ColumnElement[Any]]:
+        """Return columns of ``table`` to select, NULL in the place of those that this host has not."""
+        there = self.readable[table.name]
+        return [table.c[name] if name in there else sa.null().label(name) for name in names]
 
     def only(self, table: sa.Table, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of ``values`` that may be written to ``table``."""
         allowed = self.columns.get(table.name, frozenset())
         return {name: value for name, value in values.items() if name in allowed}
+
+
+def _columns(connection: Connection, table_name: str) -> frozenset[str]:
+    return frozenset(column["name"] for column in sa.inspect(connection).get_columns(table_name))
 
 
 def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, totals: Totals) -> Projection:
@@ -94,7 +108,7 @@ def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, to
         linked = _lock_linked_runs(connection, analysis_id)
         if linked is None or _would_break_a_snapshot(connection, linked):
             return Projection.BUSY
-        row = _lock_analysis(connection, analysis_id)
+        row = _lock_analysis(connection, analysis_id, writable)
         if row is None:
             return _without_row(connection, analysis_id, linked)
         mine = _belonging(connection, linked, row)
@@ -104,7 +118,7 @@ def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, to
         values = analysis_values(mine, _usage(connection, mine), documents)
         _update(connection, _host.analyses, analysis_id, values, writable, totals)
         pending = _project_files(connection, analysis_id, documents, writable, key, totals)
-        _remember(connection, mine, row.created_at, pending)
+        _remember(connection, mine, row, pending)
     return Projection.FILES_PENDING if pending else Projection.DONE
 
 
@@ -113,17 +127,21 @@ def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Total
     users = _host.users
     with transaction(engine, impatient=True) as connection:
         mine = users.c.id == user_id
-        lock = sa.select(users.c.id).where(mine).with_for_update(skip_locked=True, key_share=True)
-        is_there = connection.execute(lock).first() is not None
-        if not is_there and connection.execute(sa.select(users.c.id).where(mine)).first() is not None:
+        lock = sa.select(*writable.read(users, "id", "created_at")).where(mine)
+        row = connection.execute(lock.with_for_update(skip_locked=True, key_share=True)).first()
+        if row is None and connection.execute(sa.select(users.c.id).where(mine)).first() is not None:
             return Projection.BUSY
         behind = _unsummed(connection, user_id)
         if _would_break_a_snapshot(connection, behind):
             return Projection.BUSY
-        if is_there:
-            _update(connection, users, user_id, _user_values(connection, user_id), writable, totals)
+        if row is None:
+            connection.execute(schema.users.delete().where(schema.users.c.user_ref == user_id))
+        else:
+            person = _person(connection, user_id)
+            upsert(connection, schema.users, [{**person, "created_at": row.created_at}])
+            _update(connection, users, user_id, _user_values(person), writable, totals)
         _remember_summed(connection, {run["run_id"]: run["version"] for run in behind})
-    return Projection.DONE if is_there else Projection.MISSING
+    return Projection.MISSING if row is None else Projection.DONE
 
 
 def lagging_analyses(engine: Engine) -> list[int]:
@@ -197,9 +215,10 @@ def _lock_linked_runs(connection: Connection, analysis_id: int) -> list[Run] | N
     return [dict(row) for row in rows] if len(rows) == count else None
 
 
-def _lock_analysis(connection: Connection, analysis_id: int) -> Any:
+def _lock_analysis(connection: Connection, analysis_id: int, writable: Writable) -> Any:
     table = _host.analyses
-    query = sa.select(table.c.id, table.c.user_id, table.c.created_at).where(table.c.id == analysis_id)
+    columns = writable.read(table, "user_id", "created_at", *COPIED)
+    query = sa.select(*columns).where(table.c.id == analysis_id)
     return connection.execute(query.with_for_update(skip_locked=True, key_share=True)).first()
 
 
@@ -238,10 +257,11 @@ def _let_go(connection: Connection, gone: Iterable[Run]) -> None:
         connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(change))
 
 
-def _remember(connection: Connection, mine: Iterable[Run], created_at: datetime | None, pending: int) -> None:
+def _remember(connection: Connection, mine: Iterable[Run], row: Any, pending: int) -> None:
     for run in mine:
         change = {
-            "analysis_created_at": created_at,
+            "analysis_created_at": row.created_at,
+            **{name: getattr(row, name) for name in COPIED},
             "analysis_seen_at": sa.func.coalesce(runs.c.analysis_seen_at, schema.utc_now()),
             "projected_version": run["version"],
             "files_pending": pending if run["kind"] == "analysis" else 0,
@@ -433,7 +453,8 @@ def _file_values(found: Matched) -> dict[str, Any]:
     }
 
 
-def _user_values(connection: Connection, user_id: int) -> dict[str, Any]:
+def _person(connection: Connection, user_id: int) -> dict[str, Any]:
+    """Return the totals of a user, as our own table has them."""
     job = sa.and_(runs.c.kind.in_(_JOBS), runs.c.status != RUNNING)
     candidates = sa.func.coalesce(runs.c.candidates, 0)
     query = sa.select(
@@ -445,12 +466,24 @@ def _user_values(connection: Connection, user_id: int) -> dict[str, Any]:
     ).where(runs.c.user_ref == user_id, runs.c.synthetic.is_(False))
     jobs, total, pico, largest, last = connection.execute(query).one()
     return {
+        "user_ref": user_id,
+        "jobs": jobs,
+        "candidates": int(total),
+        "cost_pico": int(pico),
+        "largest_batch": largest,
+        "last_run_at": last,
+    }
+
+
+def _user_values(person: Mapping[str, Any]) -> dict[str, Any]:
+    jobs, candidates = person["jobs"], person["candidates"]
+    return {
         "total_jobs_run": jobs,
-        "total_candidates_analyzed": int(total),
-        "total_api_spend": to_dollars(int(pico)),
-        "avg_candidates_per_job": Decimal(int(total)) / jobs if jobs else None,
-        "largest_batch_processed": largest,
-        "last_active_date": last,
+        "total_candidates_analyzed": candidates,
+        "total_api_spend": to_dollars(person["cost_pico"]),
+        "avg_candidates_per_job": Decimal(candidates) / jobs if jobs else None,
+        "largest_batch_processed": person["largest_batch"],
+        "last_active_date": person["last_run_at"],
     }
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "CANDIDATE_FILES_COLUMNS",
     "HOST_COLUMNS",
     "HOST_INDEXES",
+    "VIEWS",
     "NAMING_CONVENTION",
     "USERS_COLUMNS",
     "HostIndex",
@@ -44,6 +45,7 @@ __all__ = [
     "runs",
     "stage_usage",
     "system_health_log",
+    "users",
     "utc_now",
 ]
 
@@ -160,8 +162,13 @@ runs = sa.Table(
     sa.Column("error_types", sa.Text()),
     sa.Column("trace_id", sa.String(32)),
     sa.Column("trace_sampled", sa.Boolean()),
+    sa.Column("exceeded_resume_limit", sa.Boolean()),
+    sa.Column("user_chose_override", sa.Boolean()),
 )
-"""One row a run: the sums of its fragments, and how far they have reached the host's row."""
+"""One row a run: the sums of its fragments, and how far they have reached the host's row.
+
+The last two columns are the host's, copied where it has them: no view may stand on a table of the host's.
+"""
 
 sa.Index(None, runs.c.analysis_ref)
 sa.Index(None, runs.c.started_at)
@@ -277,6 +284,31 @@ documents = sa.Table(
     _flag("fallback"),
 )
 """One row a document of a run; `row_ref` is the id of its `candidate_files` row, if the host told it."""
+
+users = sa.Table(
+    "telemetry_users",
+    metadata,
+    sa.Column("user_ref", sa.BigInteger(), primary_key=True, autoincrement=False),
+    sa.Column("created_at", sa.DateTime()),
+    _count("jobs"),
+    _sum("candidates"),
+    _sum("cost_pico"),
+    sa.Column("largest_batch", sa.Integer()),
+    sa.Column("last_run_at", sa.DateTime()),
+)
+"""One row a user who has runs: what the segments are told by. It goes when the user's row is gone."""
+
+VIEWS = (
+    "telemetry_run_spend",
+    "telemetry_spend",
+    "telemetry_analysis_spend",
+    "telemetry_user_segments",
+    "telemetry_jobs",
+    "telemetry_warnings",
+    "telemetry_stages",
+    "telemetry_health",
+)
+"""What dashboards, exports and reports read; a role for dashboards may read these and nothing else."""
 
 added_objects = sa.Table(
     "telemetry_added_objects",

@@ -95,6 +95,16 @@ def current(database_url: str | None) -> None:
     raise SystemExit(1)
 
 
+@db.command()
+@click.option(
+    "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
+)
+@click.option("--name", default="grafana", show_default=True, help="Of the role.")
+def role(database_url: str | None, name: str) -> None:
+    """Print the SQL that makes a role which may read the views and nothing else."""
+    click.echo(_kept(lambda: _load(COMMANDS_GROUP, "role")(_database(database_url), name)), nl=False)
+
+
 @cli.command()
 @click.option(
     "--since", type=_DAY, required=True, help="First day (UTC) on which the runs began: 2026-10-01."

@@ -87,7 +87,7 @@ def test_existing_rows_have_no_invented_values(host_url: str) -> None:
 
     seen = picture(host_url)
     for table, kind, name in added_by_us(host_url):
-        if kind == "column":
+        if kind == "column" and seen[table]["rows"]:
             assert {row[name] for row in seen[table]["rows"]} == {None}
 
 

@@ -1,0 +1,178 @@
+"""The views: one place for the rules that dashboards, exports and reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+from exporters import schema, sql
+from exporters.database import create_engine
+from exporters.projection import Projection, Writable, project, refresh_user
+from exporters.totals import Totals
+from telemetry import conventions
+from telemetry.cli import cli
+from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call
+
+NOW = int(datetime.now(UTC).timestamp()) * SECOND
+DAY = 86_400 * SECOND
+
+
+@pytest.fixture
+def engine(host: Host) -> Iterator[Engine]:
+    engine = create_engine(host.url)
+    yield engine
+    engine.dispose()
+
+
+def rows(host: Host, query: str) -> list[dict[str, Any]]:
+    with host.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(sa.text(query)).mappings()]
+
+
+def job(engine: Engine, analysis_id: int | None = None, user_id: int = 1, **known: Any) -> None:
+    """Deliver an analysis, and bring the host's rows up to date."""
+    known = {"opened_at": NOW, "candidates": 3} | known
+    fragment = Fragment(analysis_id=analysis_id, user_id=user_id, **known).calls(call(pico=2 * 10**12))
+    sql.deliver(engine, fragment.close(), Totals())
+    writable = Writable.load(engine)
+    if analysis_id is not None:
+        assert project(engine, analysis_id, writable, KEY, Totals()) is Projection.DONE
+    refresh_user(engine, user_id, writable, Totals())
+
+
+@pytest.mark.parametrize("candidates", [None, 0, 1, 50, 51, 150, 151, 250])
+def test_batch_sizes_are_those_of_the_metrics(sqlite_host: Host, candidates: int | None) -> None:
+    """The same rule in SQL and in Python."""
+    engine = create_engine(sqlite_host.url)
+    job(engine, candidates=candidates)
+    (found,) = rows(sqlite_host, "SELECT batch_size FROM telemetry_jobs")
+    assert found["batch_size"] == conventions.batch_size(candidates)
+
+
+def test_a_job_has_its_cost_and_its_time(host: Host, engine: Engine) -> None:
+    """In dollars and seconds; what is no analysis is no job."""
+    host.add_user()
+    job(engine)
+    sql.deliver(engine, Fragment(kind="intake", user_id=1, opened_at=NOW).close(), Totals())
+    sql.deliver(engine, Fragment(user_id=1, opened_at=NOW, synthetic=True).close(), Totals())
+
+    (found,) = rows(host, "SELECT * FROM telemetry_jobs")
+    assert (float(found["cost_dollars"]), float(found["duration_seconds"])) == (2, 1)
+    assert (found["cost_pico"], bool(found["cost_complete"])) == (2 * 10**12, True)
+
+
+def test_segments(host: Host, engine: Engine) -> None:
+    """New: here for less than 30 days; active: a run in 30 days; power: ten jobs."""
+    for user in (1, 2, 3):
+        host.add_user(user)
+    days_ago = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=3)
+    host.execute("UPDATE users SET created_at = :then WHERE id = 1", then=days_ago)
+    host.execute("UPDATE users SET created_at = :then WHERE id > 1", then=CREATED - timedelta(days=400))
+    job(engine, user_id=1)
+    job(engine, user_id=2, opened_at=NOW - 40 * DAY)
+    for _ in range(10):
+        job(engine, user_id=3)
+
+    found = {row["user_ref"]: row for row in rows(host, "SELECT * FROM telemetry_user_segments")}
+    flags = ("is_new_user", "is_active_user", "is_power_user")
+    assert [[bool(found[user][flag]) for flag in flags] for user in (1, 2, 3)] == [
+        [True, True, False],
+        [False, False, False],
+        [False, True, True],
+    ]
+    assert (found[3]["jobs"], found[3]["candidates"], float(found[3]["cost_dollars"])) == (10, 30, 20)
+    jobs = rows(host, "SELECT DISTINCT user_ref, is_power_user FROM telemetry_jobs ORDER BY user_ref")
+    assert [bool(row["is_power_user"]) for row in jobs] == [False, False, True]
+
+
+def test_a_user_who_is_gone_has_no_segment(host: Host, engine: Engine) -> None:
+    """Jobs stay jobs; who is not there is not counted as a user."""
+    host.add_user()
+    job(engine)
+    host.execute("DELETE FROM users")
+    refresh_user(engine, 1, Writable.load(engine), Totals())
+
+    assert rows(host, "SELECT * FROM telemetry_user_segments") == []
+    (found,) = rows(host, "SELECT is_power_user, is_active_user FROM telemetry_jobs")
+    assert not found["is_active_user"]
+
+
+def test_limits_and_overrides(host: Host, engine: Engine) -> None:
+    """The host's own columns are left to it and shown; where it says nothing, its warnings speak."""
+    host.add_user()
+    for row in (1, 2, 3):
+        host.add_analysis(row)
+    host.execute("UPDATE analyses SET exceeded_resume_limit = true, user_chose_override = false WHERE id = 1")
+    for row in (1, 2):
+        known = {"analysis_id": row, "user_id": 1, "warning_type": "batch_too_large"}
+        host.insert("document_warnings", id=row, warning_shown_at=CREATED, user_action="override", **known)
+    for row in (1, 2, 3):
+        job(engine, row)
+
+    query = "SELECT analysis_ref, exceeded_resume_limit e, user_chose_override o FROM telemetry_jobs"
+    found = {row["analysis_ref"]: (bool(row["e"]), bool(row["o"])) for row in rows(host, query)}
+    assert found == {1: (True, False), 2: (True, True), 3: (False, False)}
+
+
+def test_stages_sum_to_the_jobs(host: Host, engine: Engine) -> None:
+    """Money by stage and model is the money of the runs."""
+    job(engine)
+    (stages,) = rows(host, "SELECT SUM(cost_pico) AS pico, SUM(calls) AS calls FROM telemetry_stages")
+    (jobs,) = rows(host, "SELECT SUM(cost_pico) AS pico, SUM(api_calls) AS calls FROM telemetry_jobs")
+    assert (
+        (int(stages["pico"]), int(stages["calls"]))
+        == (int(jobs["pico"]), int(jobs["calls"]))
+        == (2 * 10**12, 1)
+    )
+
+
+def test_all_views_are_known(host: Host) -> None:
+    """None is left out of what a role is granted, nor of the documentation."""
+    assert set(sa.inspect(host.engine).get_view_names()) == set(schema.VIEWS)
+
+
+# The role
+
+
+@pytest.fixture
+def reader(postgres_host: Host) -> Iterator[Host]:
+    """The host's database as the role for dashboards sees it."""
+    done = CliRunner().invoke(
+        cli, ["db", "role", "--name", "read'er"], env={"TELEMETRY_DATABASE_URL": postgres_host.url}
+    )
+    assert done.exit_code == 0, done.output
+    with postgres_host.engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True
+        driver.cursor().execute(done.output)
+        driver.cursor().execute(done.output)  # it may be run again
+    url = sa.make_url(postgres_host.url).set(username="read'er")
+    yield Host(url.render_as_string(hide_password=False))
+    postgres_host.execute("""DROP OWNED BY "read'er\"""")
+    postgres_host.execute("""DROP ROLE "read'er\"""")
+
+
+def test_the_role_reads_every_view_and_nothing_else(postgres_host: Host, reader: Host) -> None:
+    """No table, of ours or of the host's, and it changes nothing."""
+    for view in schema.VIEWS:
+        rows(reader, f"SELECT * FROM {view}")
+
+    for table in sa.inspect(postgres_host.engine).get_table_names():
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            rows(reader, f"SELECT * FROM {table}")
+    for statement in ("DELETE FROM telemetry_warnings", "CREATE TABLE mine (id int)"):
+        with pytest.raises(DBAPIError, match="permission denied|read-only"):
+            reader.execute(statement)
+
+
+def test_other_databases_have_no_roles(sqlite_host: Host) -> None:
+    """One line says so."""
+    done = CliRunner().invoke(cli, ["db", "role"], env={"TELEMETRY_DATABASE_URL": sqlite_host.url})
+    assert (done.exit_code, done.output) == (1, "Error: sqlite has no roles; only PostgreSQL does\n")
