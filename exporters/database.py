@@ -117,6 +117,7 @@ def upsert(
     table: sa.Table,
     rows: list[dict[str, Any]],
     *,
+    by: tuple[str, ...] = (),
     keep: tuple[str, ...] = (),
     where: Any = None,
 ) -> int:
@@ -126,13 +127,14 @@ def upsert(
         connection: in a transaction.
         table: with a primary key.
         rows: all with the same keys.
+        by: unique columns that tell whether a row is there; default: the primary key.
         keep: columns an update leaves alone.
         where: ``excluded -> condition`` under which a row that is there is updated.
     """
     if not rows:
         return 0
     insert = _insert(connection, table)
-    keys = {column.name for column in table.primary_key}
+    keys = set(by) or {column.name for column in table.primary_key}
     if is_bulk := _is_bulk(connection, rows):
         given = _recordset({name: table.c[name].type for name in rows[0]}, rows)
         # Without a condition, PostgreSQL's grammar takes ON CONFLICT for one of a join.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -149,6 +150,57 @@ def reprice(prices_file: str | None, database_url: str | None, **selection: Any)
         click.echo(line)
 
 
+@cli.command("health-check")
+@click.option("--date", "only", type=_DAY, help="Only this day: 2026-11-24.")
+@click.option("--since", type=_DAY, help="From this day on. Default: yesterday and today.")
+def health_check(only: datetime | None, since: datetime | None) -> None:
+    """Write the log of days, and tidy up: once a day, or as often as you like."""
+    if only and since:
+        raise click.UsageError("--date and --since exclude each other")
+    command, settings = _load(COMMANDS_GROUP, "health-check"), _database_settings()
+    with _kept(lambda: command(settings)) as check:
+        tidied = _kept(check.tidy)
+        first = only or since
+        last = only.date() if only else None
+        days = _kept(lambda: list(check.log(first.date() if first else check.yesterday(), last)))
+    _table(_HEALTH_TITLES, [_health_row(day) for day in days], "No such day.")
+    click.echo(
+        f"{tidied.interrupted} runs interrupted, {tidied.shown} rows brought up to date, "
+        f"{tidied.swept.runs + tidied.swept.warnings} references to deleted rows let go."
+    )
+
+
+_HEALTH_TITLES: Final = (
+    *("day", "completed", "failed", "mean s", "dollars", "runs with 429s"),
+    *("at once", "candidates", "calls"),
+)
+
+
+def _health_row(day: Any) -> tuple[object, ...]:
+    mean = "" if day.avg_processing_time is None else f"{day.avg_processing_time:.1f}"
+    dollars = f"{day.cost_pico / 10**12:.4f}"
+    numbers = (day.rate_limit_incidents, day.peak_concurrent_jobs, day.total_candidates_processed)
+    return (f"{day.date}", day.jobs_completed, day.jobs_failed, mean, dollars, *numbers, day.total_api_calls)
+
+
+@cli.command()
+@click.option(
+    "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
+)
+def validate(database_url: str | None) -> None:
+    """Say whether what the tables say is consistent; exit 1, with the ids, if it is not."""
+    command = _load(COMMANDS_GROUP, "validate")
+    found = _kept(lambda: command(_database(database_url)))
+    for each in found:
+        click.secho(f"{each.rule.name}: {each.count}", fg="red", bold=True)
+        click.echo(f"  It should be so that {each.rule.meaning}.")
+        more = "" if each.count == len(each.ids) else f" and {each.count - len(each.ids)} more"
+        click.echo(f"  {each.rule.id_name}: {', '.join(each.ids)}{more}")
+    if found:
+        raise SystemExit(1)
+    click.secho("Everything is consistent.", fg="green")
+
+
 @cli.command("import-history")
 @click.option(
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
@@ -250,8 +302,14 @@ def recover() -> None:
 
 def _keeper() -> Any:
     keeper = _load(COMMANDS_GROUP, "spool")
+    settings = _database_settings()
+    return _kept(lambda: keeper(settings))
+
+
+def _database_settings() -> Any:
+    """Return the settings, with a database in any case."""
     settings = _settings()
-    return _kept(lambda: keeper(replace(settings, database_url=_database(settings.database_url))))
+    return replace(settings, database_url=_database(settings.database_url))
 
 
 def _kept(action: Callable[[], _Result]) -> _Result:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .conventions import DEFAULT_COUNTERS, STAGES
 
@@ -69,6 +70,14 @@ def _names(value: str) -> tuple[str, ...]:
         if len(name) > 64:
             raise ValueError(f"holds a name of over 64 characters ({name[:20]}…)")
     return names
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, IsADirectoryError):
+        raise ValueError("must be a time zone such as UTC or Europe/Berlin") from None
+    return value
 
 
 def _path(value: str) -> Path | None:
@@ -137,6 +146,12 @@ class Settings:
 
     prices_file: Path | None = _setting(None, _path)
     """TOML file with negotiated prices and those of private deployments; it goes before the bundled list."""
+
+    timezone: str = _setting("UTC", _time_zone)
+    """Whose days the daily check, insights and reports count."""
+
+    stale_seconds: float = _setting(900.0, _number(60, 86400 * 7))
+    """How long after its last word the daily check calls a run interrupted."""
 
     metrics_port: int | None = _setting(None, _whole(0, 65535))
     """Port on which this process answers Prometheus.

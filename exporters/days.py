@@ -1,0 +1,41 @@
+"""Days of a time zone as the periods of naive UTC that our columns hold: 23, 24 or 25 hours long."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day, from its beginning to the beginning of the next."""
+
+    date: dt.date
+    start: datetime
+    """Naive UTC, inclusive."""
+    end: datetime
+    """Naive UTC, exclusive."""
+
+    @classmethod
+    def of(cls, day: dt.date, zone: ZoneInfo) -> Day:
+        """Return the day of this date in ``zone``."""
+        return cls(day, _midnight(day, zone), _midnight(day + timedelta(days=1), zone))
+
+    @classmethod
+    def today(cls, zone: ZoneInfo, now: datetime | None = None) -> Day:
+        """Return the day in ``zone`` that has ``now`` in it (aware; default: this moment)."""
+        return cls.of((now or datetime.now(UTC)).astimezone(zone).date(), zone)
+
+
+def days(first: dt.date, last: dt.date, zone: ZoneInfo) -> Iterator[Day]:
+    """Yield the days from ``first`` to ``last``, both included."""
+    while first <= last:
+        yield Day.of(first, zone)
+        first += timedelta(days=1)
+
+
+def _midnight(day: dt.date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,117 @@
+"""Rules of consistency: they hold for what the writer writes, and each finds what breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy.engine import Engine
+
+from exporters import migrate, sql
+from exporters.database import create_engine
+from exporters.integrity import RULES, broken
+from exporters.projection import Writable, project, refresh_user
+from exporters.totals import Totals
+from telemetry.cli import cli
+from tests.exporters.makers import CREATED, KEY, Fragment, Host, call, failed_call, visit
+from tests.migrations.databases import create_host
+
+RUNS = "UPDATE telemetry_runs SET {} WHERE kind = 'analysis'"
+BREAK = {
+    "orphaned_warnings": "UPDATE document_warnings SET user_id = 77",
+    "timing_of_analyses": "UPDATE analyses SET processing_duration_seconds = 5, completed_at = NULL",
+    "score_bands": RUNS.format("above_70 = above_70 + 1"),
+    "scored_candidates": RUNS.format("n_duplicates = 99"),
+    "stages_sum_to_the_run": "UPDATE telemetry_stage_usage SET cost_pico = cost_pico + 1",
+    "runs_sum_to_the_analysis": "UPDATE analyses SET api_calls_made = 99 WHERE id = 1",
+    "times_of_runs": RUNS.format("duration_us = -1"),
+    "complete_costs": RUNS.format("unpriced = 1, cost_complete = true"),
+    "negative_sums": RUNS.format("reasoning_tokens = -1"),
+    "ended_runs": "UPDATE telemetry_fragments SET closed_at = NULL",
+}
+"""Of each rule, what breaks it."""
+
+
+@pytest.fixture
+def engine(host: Host) -> Iterator[Engine]:
+    engine = create_engine(host.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def used(host: Host, engine: Engine) -> Host:
+    """A database in which a little of everything has happened."""
+    host.add_user()
+    for row in (1, 2):
+        host.add_analysis(row)
+        host.add_file(row, "a.pdf")
+    host.insert("document_warnings", id=1, user_id=1, warning_type="jd_too_long", warning_shown_at=CREATED)
+    fragments = [
+        Fragment(analysis_id=1, user_id=1, candidates=3)
+        .calls(call(), failed_call("ranking", "429", "500"), call(pico=None, tokens=None))
+        .documents(
+            visit("a.pdf", score=0.9), visit("b.pdf", score=0.1), visit("c.pdf", error_type="ValueError")
+        ),
+        Fragment(analysis_id=1, user_id=1, kind="late").calls(call("insights")),
+        Fragment(kind="intake", user_id=1, subject="draft/1").calls(call()),
+    ]
+    for fragment in fragments:
+        sql.deliver(engine, fragment.close(), Totals())
+    sql.deliver(engine, Fragment(analysis_id=2, user_id=1).calls(call()).snapshot(), Totals())
+    writable = Writable.load(engine)
+    for row in (1, 2):
+        project(engine, row, writable, KEY, Totals())
+    refresh_user(engine, 1, writable, Totals())
+    return host
+
+
+def test_what_the_writer_writes_is_consistent(used: Host, engine: Engine) -> None:
+    """No rule is broken."""
+    assert list(broken(engine)) == []
+
+
+@pytest.mark.parametrize("rule", [rule.name for rule in RULES])
+def test_each_rule_finds_what_breaks_it(used: Host, engine: Engine, rule: str) -> None:
+    """With the ids of the rows."""
+    if not used.is_postgresql:
+        used.execute("PRAGMA foreign_keys = OFF")
+    elif rule == "orphaned_warnings":
+        used.execute("ALTER TABLE document_warnings DROP CONSTRAINT fk_document_warnings_user_id_users")
+    used.execute(BREAK[rule])
+
+    (found,) = [each for each in broken(engine) if each.rule.name == rule]
+    assert found.count == len(found.ids) > 0
+
+
+def test_many_offenders_are_counted_and_some_named(used: Host, engine: Engine) -> None:
+    """A list of a million ids helps nobody."""
+    used.execute("UPDATE telemetry_runs SET reasoning_tokens = -1")
+    (found,) = [each for each in broken(engine, shown=2) if each.rule.name == "negative_sums"]
+    assert (found.count, len(found.ids)) == (4, 2)
+
+
+def test_a_host_without_these_columns(database_url: str) -> None:
+    """Rules that cannot be asked are left out."""
+    create_host(database_url)
+    migrate.upgrade(database_url)
+    engine = create_engine(database_url)
+    assert list(broken(engine)) == []
+    engine.dispose()
+
+
+def test_the_command(used: Host) -> None:
+    """It names rule and ids, and its exit status says whether all is well."""
+    environment = {"TELEMETRY_DATABASE_URL": used.url}
+    good = CliRunner().invoke(cli, ["validate"], env=environment)
+    assert (good.exit_code, good.output) == (0, "Everything is consistent.\n")
+
+    used.execute(BREAK["runs_sum_to_the_analysis"])
+    bad = CliRunner().invoke(cli, ["validate"], env=environment)
+    assert (bad.exit_code, bad.output) == (
+        1,
+        "runs_sum_to_the_analysis: 1\n"
+        "  It should be so that an analysis shows the calls of all its runs.\n"
+        "  analyses.id: 1\n",
+    )
