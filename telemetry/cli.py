@@ -201,6 +201,24 @@ def validate(database_url: str | None) -> None:
     click.secho("Everything is consistent.", fg="green")
 
 
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a finding, each on a line.")
+def insights(as_json: bool) -> None:
+    """Say what stands out in the figures of late, and what to do; exit 1 if some of it is severe."""
+    command, settings = _load(COMMANDS_GROUP, "insights"), _database_settings()
+    found = _kept(lambda: command(settings))
+    for each in found:
+        if as_json:
+            click.echo(each.to_json())
+            continue
+        click.secho(each.title, fg="red" if each.is_severe else "yellow", bold=True)
+        click.echo(f"  {each.message}\n  {each.action}")
+    if not found and not as_json:
+        click.secho("Nothing stands out.", fg="green")
+    if any(each.is_severe for each in found):
+        raise SystemExit(1)
+
+
 @cli.command("import-history")
 @click.option(
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."

@@ -51,6 +51,16 @@ def _number(minimum: float, maximum: float) -> Callable[[str], float]:
     return parse
 
 
+def _factor(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("must be a number") from None
+    if not 1 <= number <= 1000:
+        raise ValueError("must be between 1 and 1000")
+    return number
+
+
 def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         try:
@@ -152,6 +162,24 @@ class Settings:
 
     stale_seconds: float = _setting(900.0, _number(60, 86400 * 7))
     """How long after its last word the daily check calls a run interrupted."""
+
+    override_factor: float = _setting(1.5, _factor)
+    """How many times the override rate of 30 days that of 7 days may be before it is a finding."""
+
+    override_min_jobs: int = _setting(5, _whole(1, 1_000_000))
+    """Jobs over the limit in 7 days below which their override rate says nothing."""
+
+    rate_limited_jobs: int = _setting(5, _whole(0, 1_000_000))
+    """How many jobs may meet rate limits in a day before it is a finding."""
+
+    anomaly_factor: float = _setting(2.0, _factor)
+    """How many times the median of the same weekdays of 28 days a day may be before it is a finding."""
+
+    anomaly_min_jobs: int = _setting(5, _whole(1, 1_000_000))
+    """Jobs a day below which neither that day nor its weekday says anything."""
+
+    queue_wait_seconds: float = _setting(600.0, _number(1, 86400 * 7))
+    """How long a job may wait for its worker before it is a finding."""
 
     metrics_port: int | None = _setting(None, _whole(0, 65535))
     """Port on which this process answers Prometheus.

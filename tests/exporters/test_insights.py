@@ -1,0 +1,212 @@
+"""What stands out: nothing at the threshold, a finding beyond it, silence where too little is known."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+
+from exporters.insights import Finding, insights
+from exporters.schema import runs
+from telemetry.cli import cli
+from telemetry.settings import Settings
+from tests.exporters.makers import Host
+
+NOW = datetime(2026, 11, 25, 15, tzinfo=UTC)
+TODAY = datetime(2026, 11, 25, 12)
+YESTERDAY = TODAY - timedelta(days=1)
+
+
+class Past:
+    """What the database knows of the last weeks."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, count: int, at: datetime, **known: Any) -> Past:
+        for number in range(count):
+            row = {
+                "run_id": f"{len(self._rows):032x}",
+                "kind": "analysis",
+                "source": "spans",
+                "synthetic": False,
+                "version": 1,
+                "status": "completed",
+                "started_at": at + timedelta(seconds=number),
+                "duration_us": 10_000_000,
+                "queue_wait_us": None,
+                "candidates": 5,
+                "cost_pico": 10**12,
+                "cost_complete": True,
+                "rate_limit_hits": 0,
+                "exceeded_resume_limit": False,
+                "user_chose_override": False,
+            }
+            self._rows.append(row | known)
+        return self
+
+    def weeks(self, count: int, **known: Any) -> Past:
+        """The same number of jobs on the last four weekdays that yesterday is compared with."""
+        for week in range(1, 5):
+            self.add(count, YESTERDAY - timedelta(days=7 * week), **known)
+        return self
+
+    def findings(self, now: datetime = NOW, **settings: Any) -> dict[str, Finding]:
+        with self.host.engine.begin() as connection:
+            connection.execute(sa.delete(runs))
+            if self._rows:
+                connection.execute(sa.insert(runs), self._rows)
+        found = insights(Settings(**{"database_url": self.host.url} | settings), now)
+        assert len({finding.name for finding in found}) == len(found)
+        return {finding.name: finding for finding in found}
+
+
+@pytest.fixture
+def past(host: Host) -> Past:
+    return Past(host)
+
+
+def test_nothing_is_known(past: Past) -> None:
+    """An empty database has nothing to tell, and nothing to divide by."""
+    assert past.findings() == {}
+
+
+OVER = {"exceeded_resume_limit": True}
+
+
+@pytest.mark.parametrize(("overridden", "stands_out"), [(29, False), (30, False), (31, True)])
+def test_overrides(past: Past, overridden: int, stands_out: bool) -> None:
+    """30 % of 100 in 30 days is 1.5 times 20 %: one more override is a finding."""
+    old = TODAY - timedelta(days=20)
+    past.add(overridden, TODAY - timedelta(days=2), **OVER, user_chose_override=True)
+    past.add(100 - overridden, TODAY - timedelta(days=3), **OVER)
+    past.add(40 - overridden, old, **OVER, user_chose_override=True)
+    past.add(60 + overridden, old, **OVER)
+
+    found = past.findings()
+    assert ("override_rate" in found) is stands_out
+    if stands_out:
+        assert found["override_rate"].figures == {
+            "rate_7_days": 0.31,
+            "rate_30_days": 0.2,
+            "jobs_7_days": 100,
+        }
+        assert "31% of the 100 jobs over the limit" in found["override_rate"].message
+
+
+@pytest.mark.parametrize(("jobs", "stands_out"), [(4, False), (5, True)])
+def test_few_overrides_say_nothing(past: Past, jobs: int, stands_out: bool) -> None:
+    """Four jobs over the limit are no trend."""
+    past.add(jobs, TODAY, **OVER, user_chose_override=True)
+    past.add(20, TODAY - timedelta(days=20), **OVER)
+    assert ("override_rate" in past.findings()) is stands_out
+
+
+@pytest.mark.parametrize(("jobs", "stands_out"), [(5, False), (6, True)])
+def test_rate_limits_today(past: Past, jobs: int, stands_out: bool) -> None:
+    """More than five jobs; those of yesterday are forgotten at midnight."""
+    past.add(jobs, TODAY, rate_limit_hits=3).add(50, YESTERDAY, rate_limit_hits=3)
+    found = past.findings()
+    assert ("rate_limited_jobs" in found) is stands_out
+    if stands_out:
+        assert found["rate_limited_jobs"].figures == {"jobs_today": 6, "hits_today": 18}
+        assert found["rate_limited_jobs"].is_severe
+    assert "rate_limited_jobs" not in past.findings(NOW + timedelta(days=1))
+
+
+def test_today_is_that_of_the_time_zone(past: Past) -> None:
+    """At 23:30 UTC it is tomorrow in Berlin."""
+    past.add(6, datetime(2026, 11, 25, 23, 10), rate_limit_hits=1)
+    late = datetime(2026, 11, 25, 23, 30, tzinfo=UTC)
+    assert "rate_limited_jobs" in past.findings(late, timezone="Europe/Berlin")
+    assert "rate_limited_jobs" not in past.findings(late - timedelta(hours=1), timezone="Europe/Berlin")
+
+
+@pytest.mark.parametrize(("seconds", "stands_out"), [(600, False), (601, True)])
+def test_jobs_that_wait(past: Past, seconds: int, stands_out: bool) -> None:
+    """Longer than the setting, today."""
+    past.add(1, TODAY, queue_wait_us=seconds * 10**6).add(1, YESTERDAY, queue_wait_us=9000 * 10**6)
+    assert ("queue_wait" in past.findings()) is stands_out
+
+
+@pytest.mark.parametrize(
+    ("yesterday", "names"),
+    [
+        ({"count": 10}, set()),
+        ({"count": 10, "cost_pico": 2 * 10**12}, set()),
+        ({"count": 10, "cost_pico": 2 * 10**12 + 10**9}, {"cost"}),
+        ({"count": 20, "cost_pico": 0}, set()),
+        ({"count": 21, "cost_pico": 0}, {"volume"}),
+        ({"count": 5}, set()),
+        ({"count": 4}, {"volume"}),
+        ({"count": 0}, {"volume"}),
+        ({"count": 10, "duration_us": 20_000_000}, set()),
+        ({"count": 10, "duration_us": 20_100_000}, {"latency"}),
+        ({"count": 10, "status": "failed"}, {"errors"}),
+    ],
+)
+def test_a_day_against_its_weekday(past: Past, yesterday: dict[str, Any], names: set[str]) -> None:
+    """Twice the median is usual, more is not; half the jobs are usual, fewer are not."""
+    past.weeks(10).add(at=YESTERDAY, **yesterday)
+    assert set(past.findings()) == names
+
+
+@pytest.mark.parametrize(("failed", "stands_out"), [(2, False), (4, False), (5, True)])
+def test_failures_against_what_is_usual(past: Past, failed: int, stands_out: bool) -> None:
+    """20 of 100 are usual here."""
+    past.weeks(8).weeks(2, status="failed")
+    past.add(failed, YESTERDAY, status="interrupted").add(10 - failed, YESTERDAY)
+    assert ("errors" in past.findings()) is stands_out
+
+
+def test_too_little_is_known_of_the_weekday(past: Past) -> None:
+    """Two weeks are no rule, nor are weekdays with a handful of jobs."""
+    for week in (1, 2):
+        past.add(10, YESTERDAY - timedelta(days=7 * week))
+    assert past.add(100, YESTERDAY, status="failed").findings() == {}
+    assert Past(past.host).weeks(4).add(100, YESTERDAY, status="failed").findings() == {}
+
+
+def test_one_odd_week_changes_little(past: Past) -> None:
+    """The median forgives a holiday."""
+    for week, count in enumerate((10, 10, 0, 10), start=1):
+        past.add(count, YESTERDAY - timedelta(days=7 * week))
+    assert past.add(10, YESTERDAY).findings() == {}
+
+
+def test_thresholds_are_settings(past: Past) -> None:
+    """Each of them."""
+    past.add(2, TODAY, rate_limit_hits=1, queue_wait_us=5 * 10**6)
+    assert past.findings() == {}
+    assert set(past.findings(rate_limited_jobs=1, queue_wait_seconds=4)) == {
+        "rate_limited_jobs",
+        "queue_wait",
+    }
+
+
+def test_the_command(sqlite_host: Host) -> None:
+    """In words or as JSON, the severe first; the exit status says whether there is something severe."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    environment = {
+        "TELEMETRY_DATABASE_URL": sqlite_host.url,
+        "TELEMETRY_TIMEZONE": f"Etc/GMT{now.hour - 12:+d}",  # where it is noon, far from the next day
+    }
+    calm = CliRunner().invoke(cli, ["insights"], env=environment)
+    assert (calm.exit_code, calm.output) == (0, "Nothing stands out.\n")
+
+    Past(sqlite_host).add(6, now, rate_limit_hits=2, **OVER, user_chose_override=True).add(
+        20, now - timedelta(days=20), **OVER
+    ).findings()
+    words = CliRunner().invoke(cli, ["insights"], env=environment)
+    lines = CliRunner().invoke(cli, ["insights", "--json"], env=environment)
+
+    assert (words.exit_code, lines.exit_code) == (1, 1)
+    assert words.output.startswith(
+        "Many jobs meet rate limits\n  6 jobs met rate limits today, 12 times in all.\n"
+    )
+    assert [json.loads(line)["severity"] for line in lines.output.splitlines()] == ["alert", "warning"]
