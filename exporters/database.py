@@ -32,6 +32,8 @@ Below PostgreSQL's deadlock_timeout, so the host is never the victim.
 """
 SQLITE_BUSY_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
+APPLICATION_NAME: Final = "analysis-telemetry"
+"""Of our sessions, in pg_stat_activity."""
 _INTEGER: Final = 2**31 - 1
 BULK_ROWS: Final = 20
 """Rows from which on PostgreSQL gets them in one parameter."""
@@ -40,12 +42,15 @@ PERMANENT: Final = (DataError, IntegrityError, NotSupportedError)
 """Errors that a later attempt would meet again; all others are worth another try."""
 
 
-def create_engine(url: str, patience: Callable[[], float] = lambda: CONNECT_SECONDS) -> Engine:
-    """Return an engine of the writer's own: one connection, nothing shared with the host's.
+def create_engine(
+    url: str, patience: Callable[[], float] = lambda: CONNECT_SECONDS, *, for_reading: bool = False
+) -> Engine:
+    """Return an engine of our own: one connection, nothing shared with the host's.
 
     Args:
         url: of the database.
         patience: how many seconds a connection that begins now may take.
+        for_reading: its transactions only read, and on SQLite keep nobody from writing.
 
     Raises:
         ValueError: for a URL that is none, or of a database that cannot keep rollups.
@@ -71,14 +76,14 @@ def create_engine(url: str, patience: Callable[[], float] = lambda: CONNECT_SECO
             "pool_pre_ping": True,
             "isolation_level": "READ COMMITTED",
         }
-        options["connect_args"] = {"application_name": "analysis-telemetry"}
+        options["connect_args"] = {"application_name": APPLICATION_NAME}
     if target.get_driver_name() == "psycopg2":
         options["executemany_mode"] = "values_plus_batch"
     if target.get_driver_name() == "psycopg":
         options["connect_args"]["prepare_threshold"] = None
     engine = sa.create_engine(target, **options)
     if engine.dialect.name == "sqlite":
-        _begin_immediate(engine)
+        _begin(engine, "BEGIN" if for_reading else "BEGIN IMMEDIATE")
     else:
         _limit_connecting(engine, patience)
     return engine
@@ -90,8 +95,11 @@ def _limit_connecting(engine: Engine, patience: Callable[[], float]) -> None:
         parameters["connect_timeout"] = max(math.ceil(patience()), 1)  # 0 would be for ever
 
 
-def _begin_immediate(engine: Engine) -> None:
-    """Take SQLite's write lock at once: a transaction that reads first and writes later can fail half-way."""
+def _begin(engine: Engine, statement: str) -> None:
+    """Begin transactions on SQLite ourselves.
+
+    A writer takes the lock at once: a transaction that reads first and writes later can fail half-way.
+    """
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
@@ -100,7 +108,7 @@ def _begin_immediate(engine: Engine) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(statement)
 
 
 @contextmanager

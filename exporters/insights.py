@@ -79,7 +79,7 @@ def insights(settings: Settings, now: datetime | None = None) -> list[Finding]:
         ValueError: for a URL that cannot be used.
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
-    engine = create_engine(settings.database_url)
+    engine = create_engine(settings.database_url, for_reading=True)
     today = Day.today(ZoneInfo(settings.timezone), now or datetime.now(UTC))
     try:
         with transaction(engine) as connection:

@@ -23,7 +23,7 @@ from telemetry.conventions import DUPLICATE, FAILED, RUNNING, Stage
 from telemetry.pricing import to_dollars
 
 from . import schema
-from .database import byte_length, fit, transaction, update_rows, upsert
+from .database import APPLICATION_NAME, byte_length, fit, transaction, update_rows, upsert
 from .files import FileRow, Matched, match
 from .schema import runs
 from .sql import error_details
@@ -190,6 +190,7 @@ def _remember_summed(connection: Connection, seen: Mapping[str, int]) -> None:
 _SNAPSHOT_KEPT: Final = sa.text(
     "SELECT :news > timezone('utc', now()) - :courtesy AND EXISTS (SELECT FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    f" AND application_name <> '{APPLICATION_NAME}'"
     " AND state = 'idle in transaction' AND backend_xmin IS NOT NULL)"
 )
 """Between its statements, a transaction keeps a snapshot from REPEATABLE READ on, and not below."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -219,6 +220,64 @@ def insights(as_json: bool) -> None:
         raise SystemExit(1)
 
 
+@cli.command()
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "json", "jsonl"]), default="csv", show_default=True
+)
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: what comes next in the pipe."
+)
+@click.option("--days", type=click.IntRange(1, 36500), help="The last so many days, today included.")
+@click.option("--since", type=_DAY, help="First day on which the jobs began: 2026-10-01.")
+@click.option("--until", type=_DAY, help="The first day they did not begin on any more. Default: no end.")
+@click.option(
+    "--segment", type=click.Choice(["all", "new", "active", "power"]), default="all", show_default=True
+)
+@click.option(
+    "--batch-size", type=click.Choice(["all", "small", "medium", "large"]), default="all", show_default=True
+)
+@click.option("--with-emails", is_flag=True, help="Also tell the e-mail addresses of their users.")
+def export(
+    form: str,
+    output: Path | None,
+    days: int | None,
+    since: datetime | None,
+    until: datetime | None,
+    **selection: Any,
+) -> None:
+    """Write the jobs as CSV, JSON or JSON lines, as the dashboards count them."""
+    if days and since:
+        raise click.UsageError("--days and --since exclude each other")
+    command, settings = _load(COMMANDS_GROUP, "export"), _database_settings()
+    first = since and since.date()
+    if days:
+        first = datetime.now(ZoneInfo(settings.timezone)).date() - timedelta(days=days - 1)
+    period = {
+        "since": first and _midnight(first, settings.timezone),
+        "until": until and _midnight(until.date(), settings.timezone),
+    }
+    with _kept(lambda: command(settings.database_url, **period, **selection)) as jobs:
+        _kept(lambda: _write_out(jobs, form, output))
+
+
+def _write_out(jobs: Any, form: str, output: Path | None) -> None:
+    """Write to a file behind a progress bar, which a terminal shows, or to standard output."""
+    if output is None:
+        for piece in jobs.text(form):
+            click.echo(piece, nl=False)
+        return
+    temporary = output.with_name(f".{output.name}.new")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        _advance("Jobs", jobs.count(), (min(file.write(piece), 1) for piece in jobs.text(form)))
+    temporary.replace(output)
+    click.echo(f"{jobs.exported} jobs in {output}.")
+
+
+def _midnight(day: date, zone: str) -> datetime:
+    """Return the beginning of a day as naive UTC."""
+    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
+
+
 @cli.command("import-history")
 @click.option(
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
@@ -241,9 +300,9 @@ def import_history(database_url: str | None) -> None:
 
 def _advance(label: str, length: int, steps: Iterable[int]) -> int:
     """Work through ``steps`` behind a progress bar, which a terminal shows; return their sum."""
-    total = 0
     if not length:
-        return total
+        return sum(steps)
+    total = 0
     with click.progressbar(length=length, label=label) as bar:
         for step in steps:
             total += step

@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -26,6 +27,8 @@ from .settings import Settings, SettingsError
 from .setup import not_seen, pipeline, setup_telemetry
 
 _log = logging.getLogger("telemetry")
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 EXTENSION = "telemetry"
 """Key in ``app.extensions``."""
@@ -40,15 +43,20 @@ class Telemetry:
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: flask.Flask, *, engine: Any = None) -> None:
+    def init_app(
+        self, app: flask.Flask, *, engine: Any = None, admin_required: Decorator | None = None
+    ) -> None:
         """Set telemetry up for ``app``.
 
         Args:
             app: the application.
             engine: the application's SQLAlchemy engine, or a callable that returns it inside the
                 application context. Default: TELEMETRY_DATABASE_URL, else Flask-SQLAlchemy's engine.
+            admin_required: the application's own decorator of views that only admins may see. Without it
+                there are no such views.
         """
         self.engine = engine = self._options.get("engine") if engine is None else engine
+        admin_required = admin_required or self._options.get("admin_required")
         app.extensions[EXTENSION] = self
         with guarded("setup"):
             settings = _settings(app, engine)
@@ -56,6 +64,10 @@ class Telemetry:
                 return
             _instrument(app)
             _listen_to_commits()
+            if admin_required is not None:
+                from ._export_view import blueprint
+
+                app.register_blueprint(blueprint(settings, admin_required))
 
 
 def _settings(app: flask.Flask, engine: Any) -> Settings | None:

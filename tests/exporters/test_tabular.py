@@ -1,0 +1,236 @@
+"""Exports: what the views say, streamed, safe to open in a spreadsheet, and nobody's personal data."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporters import schema
+from exporters.database import create_engine
+from exporters.schema import runs
+from exporters.tabular import COLUMNS, Export, as_csv, as_json
+from tests.exporters.makers import CREATED, Host
+
+NOW = datetime(2026, 11, 25, 12)
+
+
+def add_jobs(host: Host, count: int, **known: Any) -> None:
+    """So many jobs, each a minute after the other."""
+    rows = [
+        {
+            "run_id": f"{known.get('user_ref', 0):02x}{number:030x}",
+            "kind": "analysis",
+            "source": "spans",
+            "synthetic": False,
+            "version": 1,
+            "status": "completed",
+            "started_at": NOW - timedelta(minutes=number),
+            "duration_us": 1_500_000,
+            "candidates": 5,
+            "cost_pico": 10**9 + number,
+            "cost_complete": True,
+        }
+        | known
+        for number in range(count)
+    ]
+    with host.engine.begin() as connection:
+        connection.execute(sa.insert(runs), rows)
+
+
+@pytest.fixture
+def jobs(host: Host) -> Host:
+    """Jobs of two users, of whom the second has many and a doubtful address."""
+    for user in (1, 2):
+        host.add_user(user)
+    host.execute("UPDATE users SET email = '=HYPERLINK(1)@example.com' WHERE id = 2")
+    add_jobs(host, 3, user_ref=1, candidates=5, error_types='[{"stage": "x", "type": "é", "count": 1}]')
+    add_jobs(host, 4, user_ref=2, candidates=200, started_at=NOW - timedelta(days=40), kind="import")
+    people = [
+        {"user_ref": 1, "created_at": datetime.now(UTC).replace(tzinfo=None), "jobs": 3, "last_run_at": NOW},
+        {"user_ref": 2, "created_at": CREATED - timedelta(days=400), "jobs": 40, "last_run_at": None},
+    ]
+    with host.engine.begin() as connection:
+        connection.execute(sa.insert(schema.users), people)
+    return host
+
+
+def exported(host: Host, form: str = "json", **selection: Any) -> str:
+    with Export(host.url, **selection) as export:
+        return "".join(export.text(form))
+
+
+def listed(host: Host, **selection: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(exported(host, **selection))
+    return found
+
+
+def test_what_is_exported(jobs: Host) -> None:
+    """Every column, times in UTC, truth as truth, money exactly and in dollars."""
+    row = listed(jobs)[-1]
+    assert tuple(row) == COLUMNS
+    assert (row["started_at"], row["duration_seconds"]) == ("2026-11-25T12:00:00.000Z", 1.5)
+    assert (row["cost_pico"], row["cost_dollars"], row["cost_complete"]) == (10**9, 0.001, True)
+    assert (row["is_new_user"], row["is_power_user"], row["batch_size"]) == (True, False, "small")
+
+
+def test_all_formats_say_the_same(jobs: Host) -> None:
+    """CSV tells empty for nothing, and text for numbers; else they agree."""
+    as_list = listed(jobs)
+    lines = [json.loads(line) for line in exported(jobs, "jsonl").splitlines()]
+    table = list(csv.DictReader(io.StringIO(exported(jobs, "csv"))))
+
+    assert lines == as_list
+    words = {None: "", True: "true", False: "false"}
+    assert table == [
+        {
+            name: words[value]
+            if value in (None, True, False) and not isinstance(value, int | float) or isinstance(value, bool)
+            else str(value)
+            for name, value in row.items()
+        }
+        for row in as_list
+    ]
+
+
+def test_sums_are_those_of_the_view(jobs: Host) -> None:
+    """To the pico-dollar."""
+    with jobs.engine.connect() as connection:
+        query = sa.text("SELECT COUNT(*), SUM(cost_pico), SUM(candidates) FROM telemetry_jobs")
+        count, pico, candidates = connection.execute(query).one()
+    rows = listed(jobs)
+    assert (len(rows), sum(row["cost_pico"] for row in rows)) == (count, pico)
+    assert sum(row["candidates"] for row in rows) == candidates
+
+
+@pytest.mark.parametrize(
+    ("selection", "users"),
+    [
+        ({}, [2, 2, 2, 2, 1, 1, 1]),
+        ({"segment": "new"}, [1, 1, 1]),
+        ({"segment": "power"}, [2, 2, 2, 2]),
+        ({"batch_size": "large"}, [2, 2, 2, 2]),
+        ({"batch_size": "small", "segment": "power"}, []),
+        ({"since": NOW - timedelta(minutes=1)}, [1, 1]),
+        ({"until": NOW}, [2, 2, 2, 2, 1, 1]),
+    ],
+)
+def test_selections(jobs: Host, selection: dict[str, Any], users: list[int]) -> None:
+    """By segment, batch size and time; the end is not included."""
+    with Export(jobs.url, **selection) as export:
+        assert export.count() == len(users)
+    assert [row["user_ref"] for row in listed(jobs, **selection)] == users
+
+
+def test_no_personal_data_unless_asked_for(jobs: Host) -> None:
+    """Addresses come with `with_emails`, and are no formula to a spreadsheet."""
+    assert "example.com" not in exported(jobs, "csv") + exported(jobs, "json")
+    rows = list(csv.DictReader(io.StringIO(exported(jobs, "csv", with_emails=True))))
+    assert {row["email"] for row in rows} == {"1@example.com", "'=HYPERLINK(1)@example.com"}
+
+
+@pytest.mark.parametrize("wrong", [{"segment": "rich"}, {"batch_size": "huge"}])
+def test_selections_that_there_are_not(sqlite_host: Host, wrong: dict[str, str]) -> None:
+    """One line that names what there is."""
+    with pytest.raises(ValueError, match="must be one of all, "):
+        Export(sqlite_host.url, **wrong)
+
+
+def test_nothing_to_export(host: Host) -> None:
+    """A header, an empty list, nothing."""
+    assert exported(host, "csv") == ",".join(COLUMNS) + "\r\n"
+    assert (exported(host, "json"), exported(host, "jsonl")) == ("[]\n", "")
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+
+
+@given(st.lists(texts, min_size=1, max_size=5))
+def test_no_cell_is_a_formula(values: list[str]) -> None:
+    """Whatever stands in it, and it can be read again."""
+    rows = [{"name": value} for value in values]
+    found = [row["name"] for row in csv.DictReader(io.StringIO("".join(as_csv(rows, ["name"])), newline=""))]
+    assert [cell.removeprefix("'") for cell in found] == [value.removeprefix("'") for value in values]
+    assert not any(cell.lstrip()[:1] in ("=", "+", "-", "@") for cell in found if cell)
+
+
+def test_json_is_streamed() -> None:
+    """The first row is there before the last one is."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield {"a": 1}
+        raise RuntimeError("not yet")
+
+    assert next(as_json(rows(), [])) == '[{"a": 1}'
+
+
+@pytest.mark.parametrize("host", ["sqlite", "psycopg"], indirect=True)
+def test_memory_does_not_grow_with_the_rows(host: Host) -> None:
+    """Ten times the jobs take no more memory."""
+    peaks = []
+    for first, count in ((0, 2_000), (1, 18_000)):
+        add_jobs(host, count, user_ref=first)
+        tracemalloc.start()
+        with Export(host.url) as export:
+            assert sum(1 for _ in export.text("csv")) == export.count() + 1
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_an_export_keeps_nobody_from_writing(host: Host) -> None:
+    """The host and the writer go on while somebody downloads."""
+    add_jobs(host, 3000)
+    writer = create_engine(host.url)
+    with Export(host.url) as export:
+        pieces = export.text("csv")
+        next(pieces), next(pieces)
+        with writer.begin() as connection:
+            connection.execute(runs.update().values(status="failed"))
+        assert sum(1 for _ in pieces) == 2999
+    writer.dispose()
+
+
+def flask(host: Host, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "host.py").write_text("import flask\napp = flask.Flask('host')\napp.secret_key = 's'\n")
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "host", "telemetry", "export", *options],
+        env={"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_SPOOL_DIR": str(folder / "spool")},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command(sqlite_host: Host, tmp_path: Path) -> None:
+    """To standard output, or to a file that is there only when it is complete."""
+    add_jobs(sqlite_host, 3)
+    piped = flask(
+        sqlite_host, tmp_path, "--format", "jsonl", "--since", "2026-11-25", "--until", "2026-11-26"
+    )
+    written = flask(sqlite_host, tmp_path, "--output", "jobs.csv")
+    none = flask(sqlite_host, tmp_path, "--since", "2027-01-01", "--output", "none.csv")
+    both = flask(sqlite_host, tmp_path, "--since", "2027-01-01", "--days", "3")
+
+    assert [json.loads(line)["cost_pico"] for line in piped.stdout.splitlines()] == [
+        10**9 + 2,
+        10**9 + 1,
+        10**9,
+    ]
+    assert written.stdout.endswith("3 jobs in jobs.csv.\n")
+    assert len((tmp_path / "jobs.csv").read_text().splitlines()) == 4
+    assert none.stdout == "0 jobs in none.csv.\n"
+    assert [done.returncode for done in (piped, written, none, both)] == [0, 0, 0, 2]

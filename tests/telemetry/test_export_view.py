@@ -1,0 +1,165 @@
+"""The download of jobs: for admins, as they select, and never half an error."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import telemetry
+from exporters import migrate
+from exporters.schema import runs
+from telemetry.flask import Telemetry
+
+NOW = datetime.now(UTC).replace(tzinfo=None)
+
+
+def admins_only(view: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator such as hosts have."""
+
+    @wraps(view)
+    def guarded(*args: Any, **known: Any) -> Any:
+        role = flask.request.headers.get("Role")
+        if role is None:
+            return flask.Response("Who are you?", 401)
+        return view(*args, **known) if role == "admin" else flask.Response("Not you.", 403)
+
+    return guarded
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A database with three jobs: now, a week ago, and a large one two months ago."""
+    url = f"sqlite:///{tmp_path}/host.sqlite"
+    migrate.upgrade(url, with_base_tables=True)
+    rows = [
+        {
+            "run_id": f"{number:032x}",
+            "kind": "analysis",
+            "source": "spans",
+            "synthetic": False,
+            "version": 1,
+            "status": "completed",
+            "started_at": NOW - timedelta(days=ago),
+            "candidates": candidates,
+            "cost_complete": True,
+        }
+        for number, (ago, candidates) in enumerate([(0, 5), (7, 5), (60, 200)])
+    ]
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.insert(runs), rows)
+    return url
+
+
+@pytest.fixture
+def client(url: str, tmp_path: Path) -> Iterator[Any]:
+    app = flask.Flask("host")
+    app.config.update(SECRET_KEY="k", TELEMETRY_DATABASE_URL=url, TELEMETRY_SPOOL_DIR=tmp_path / "spool")
+    Telemetry(app, admin_required=admins_only)
+    yield app.test_client()
+    telemetry.shutdown()
+
+
+def get(client: Any, query: str = "", form: str = "json", role: str | None = "admin") -> Any:
+    headers = {} if role is None else {"Role": role}
+    return client.get(f"/admin/analytics/export/{form}?{query}", headers=headers)
+
+
+@pytest.mark.parametrize(("role", "status"), [(None, 401), ("user", 403), ("admin", 200)])
+def test_admins_only(client: Any, role: str | None, status: int) -> None:
+    """By the application's own decorator, whose answers are passed on."""
+    assert get(client, role=role).status_code == status
+
+
+def test_without_a_decorator_there_is_no_such_page(url: str, tmp_path: Path) -> None:
+    """Nothing is open by default."""
+    app = flask.Flask("host")
+    app.config.update(SECRET_KEY="k", TELEMETRY_DATABASE_URL=url, TELEMETRY_SPOOL_DIR=tmp_path / "spool")
+    Telemetry(app)
+    assert get(app.test_client()).status_code == 404
+    telemetry.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("query", "jobs"),
+    [
+        ("", 3),
+        ("days=1", 1),
+        ("days=30", 2),
+        ("days=365&batch_size=large", 1),
+        ("segment=power", 0),
+        (f"from={int((NOW - timedelta(days=8)).replace(tzinfo=UTC).timestamp() * 1000)}", 2),
+        (f"to={int((NOW - timedelta(days=8)).replace(tzinfo=UTC).timestamp() * 1000)}", 1),
+    ],
+)
+def test_selections(client: Any, query: str, jobs: int) -> None:
+    """Days, moments as Grafana passes them, segment and batch size."""
+    assert len(get(client, query).json) == jobs
+
+
+def test_a_download(client: Any) -> None:
+    """With a name, and kept by no cache."""
+    found = get(client, form="csv")
+    assert found.content_type == "text/csv; charset=utf-8"
+    assert found.headers["Content-Disposition"].startswith('attachment; filename="analyses-20')
+    assert found.headers["Cache-Control"] == "no-store"
+    assert found.is_streamed
+    assert len(list(csv.DictReader(io.StringIO(found.text)))) == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("days=0", "days"),
+        ("days=-1", "days"),
+        ("days=ten", "days"),
+        ("days=²", "days"),
+        ("days=99999999999999999999", "days"),
+        ("days=3&from=0", "days"),
+        ("from=yesterday", "from"),
+        ("to=99999999999999999999", "to"),
+        ("segment=rich", "segment"),
+        ("batch_size=", "batch_size"),
+        ("with_emails=true", "with_emails"),
+    ],
+)
+def test_what_cannot_be_used(client: Any, query: str, field: str) -> None:
+    """400, with JSON that names the field."""
+    found = get(client, query)
+    assert (found.status_code, found.json["field"]) == (400, field)
+    assert found.json["error"].startswith(f"{field} ")
+
+
+def test_a_format_that_there_is_not(client: Any) -> None:
+    """404, and which there are."""
+    found = get(client, form="xlsx")
+    assert (found.status_code, found.json["error"]) == (404, "format must be one of csv, json, jsonl")
+
+
+def test_a_database_that_is_away(client: Any, tmp_path: Path) -> None:
+    """503 before anything is sent, never half a file."""
+    (tmp_path / "host.sqlite").write_text("this is no database")
+    found = get(client)
+    assert (found.status_code, found.json["field"]) == (503, "database")
+
+
+words = st.text(max_size=8) | st.sampled_from(["1", "30", "all", "new", "large", "0"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.dictionaries(st.sampled_from(["days", "from", "to", "segment", "batch_size", "x"]) | words, words))
+def test_no_query_is_too_much(client: Any, query: dict[str, str]) -> None:
+    """Whatever is asked, it is answered or refused."""
+    found = client.get("/admin/analytics/export/json", query_string=query, headers={"Role": "admin"})
+    assert found.status_code in (200, 400)
