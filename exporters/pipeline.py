@@ -54,11 +54,15 @@ class Pipeline:
             ImportError: when the extra ``sql`` or ``prometheus`` is missing that a setting asks for.
         """
         self.settings = settings = _with_key(settings)
+        self.writer: Writer | None = None
         self.metrics = Metrics(settings)
         self.spool = Spool(settings, self.metrics.totals)
-        self.recorder = RunRecorder(settings, self.metrics, self.spool.process_id, self._save, self._wake)
+        self.recorder = RunRecorder(
+            settings, self.metrics, self.spool.process_id, self._save, self._wake, self._nudge
+        )
         self.processor = RollupProcessor(self.recorder, self.metrics, price or default_pricer(settings))
-        self.writer = _writer(self) if settings.database_url else None
+        if settings.database_url:
+            self.writer = _writer(self)
         self.listener = _listener(self) if settings.metrics_port is not None else None
         self._is_open = False
         self._meter_provider: MeterProvider | None = None
@@ -149,6 +153,10 @@ class Pipeline:
         else:
             self.recorder.changed()
         self._start_listener()
+
+    def _nudge(self) -> None:
+        if self.writer is not None:
+            self.writer.nudge()
 
     @guarded("metrics")
     def _start_listener(self) -> None:

@@ -23,6 +23,7 @@ from telemetry.conventions import Attribute
 from telemetry.pricing import Pricer, Tokens
 
 from .accumulator import Accumulator, Call
+from .deferred import deferrable, is_collecting
 from .metrics import Metrics
 from .recorder import RunRecorder
 
@@ -51,10 +52,13 @@ class RollupProcessor(SpanProcessor):
     def __init__(self, recorder: RunRecorder, metrics: Metrics, price: Pricer) -> None:
         """Feed ``recorder`` and ``metrics``; ``price`` prices a call."""
         self._recorder = recorder
+        self.deferred = recorder.deferred
+        """What the garbage collector told of, and is not done yet."""
         self._metrics = metrics
         self._price = price
         self._spans: dict[int, tuple[weakref.ref[Span], _SpanState]] = {}
 
+    @deferrable
     @guarded("processor")
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember whose span this is."""
@@ -75,6 +79,7 @@ class RollupProcessor(SpanProcessor):
         self._count_open(span, state)
         self._remember(span, state)
 
+    @deferrable
     @guarded("processor")
     def on_end(self, span: ReadableSpan) -> None:
         """Add what the span measured."""
@@ -127,10 +132,16 @@ class RollupProcessor(SpanProcessor):
             state.accumulator.stage_started(state.own_stage, span.start_time)
 
     def _remember(self, span: Span, state: _SpanState) -> None:
-        span_id, spans = span.context.span_id, self._spans
+        span_id, spans, deferred = span.context.span_id, self._spans, self.deferred
+
+        def forget() -> None:
+            spans.pop(span_id, None)
 
         def abandoned(_: weakref.ref[Span]) -> None:
-            spans.pop(span_id, None)
+            if is_collecting():  # what is finalized next may yet end the span
+                deferred.put(lambda: deferred.put(forget))
+            else:
+                forget()
 
         spans[span_id] = (weakref.ref(span, abandoned), state)
 

@@ -27,6 +27,7 @@ from telemetry._guard import guarded
 from telemetry.settings import Settings
 
 from .accumulator import Accumulator
+from .deferred import Deferred, deferrable
 from .metrics import Metrics
 from .rollup import merge
 from .snapshot import Snapshot
@@ -55,7 +56,13 @@ class RunRecorder:
     """The :class:`telemetry._context.Recorder` of this process."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, process_id: str, save: Save, wake: Callable[[], None]
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        process_id: str,
+        save: Save,
+        wake: Callable[[], None],
+        nudge: Callable[[], None] = lambda: None,
     ) -> None:
         """Keep runs.
 
@@ -65,22 +72,27 @@ class RunRecorder:
             metrics: told of runs that end.
             save: called with the first and the final snapshot of a run, in the thread of the application.
             wake: called when something changed that the writer should save before long.
+            nudge: called, perhaps by the garbage collector, when there is something to catch up with.
         """
         self._settings = settings
         self._metrics = metrics
         self._save = save
         self._wake = wake
+        self.deferred = Deferred(nudge)
+        """What the garbage collector told of, and is not done yet."""
         self._key = settings.hmac_key.encode()
         self._reset(process_id)
 
     def _reset(self, process_id: str) -> None:
         self._process_id = process_id
         self._lock = threading.Lock()
+        self.deferred.acts.clear()
         self._open: weakref.WeakSet[Run] = weakref.WeakSet()
         self._left: deque[Accumulator] = deque()
         self._loose: set[Accumulator] = set()
         self._orphans: dict[str, Accumulator] = {}
 
+    @deferrable
     @guarded("recorder")
     def open(self, run: Run) -> None:
         """Begin a fragment and save its first state."""
@@ -94,6 +106,7 @@ class RunRecorder:
         self._save(accumulator.snapshot(time.time_ns()))
         self._wake()
 
+    @deferrable
     @guarded("recorder")
     def close(self, run: Run) -> None:
         """Take the final state, save it, and tell the metrics."""
@@ -117,6 +130,7 @@ class RunRecorder:
         self._wake()
         self._tell_metrics(final, run)
 
+    @deferrable
     @guarded("recorder")
     def update(self, run: Run) -> None:
         """Take over what the handle says by now."""
@@ -139,6 +153,7 @@ class RunRecorder:
         else:
             record.accumulator.update(**facts)
 
+    @deferrable
     @guarded("recorder")
     def document(self, run: Run, document: Document) -> None:
         """Add one visit to a document, whose name becomes a keyed hash."""
@@ -147,6 +162,7 @@ class RunRecorder:
         key = document_key(self._key, run.run_id, document.key)
         self._add(run, lambda accumulator: accumulator.document(key, document))
 
+    @deferrable
     @guarded("recorder")
     def count(self, run: Run, name: str, amount: int) -> None:
         """Add to a declared counter, to ``other`` if nobody declared it."""
@@ -154,6 +170,7 @@ class RunRecorder:
         self._add(run, lambda accumulator: accumulator.count(declared, amount))
         self._metrics.totals.add(c.EVENTS, amount, name=declared)
 
+    @deferrable
     @guarded("recorder")
     def error(self, run: Run, stage: str | None, error_type: str) -> None:
         """Add one error."""
@@ -204,6 +221,7 @@ class RunRecorder:
 
     def changed(self) -> list[Snapshot]:
         """Return snapshots of all fragments that changed since they were last saved."""
+        self.deferred.work_off()
         now = time.time_ns()
         with self._lock:
             loose, self._loose = self._loose, set()
@@ -231,10 +249,11 @@ class RunRecorder:
     @property
     def has_loose_ends(self) -> bool:
         """Whether anything waits that no handle will save."""
-        return bool(self._loose or self._left)
+        return bool(self._loose or self._left or self.deferred.acts)
 
     def interrupt(self) -> None:
         """Close what is still open because the process ends: with its exact spend, as interrupted."""
+        self.deferred.work_off()
         for run in self._open_runs():
             run.status = c.INTERRUPTED if run.status == c.RUNNING else run.status
             self.close(run)

@@ -11,7 +11,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from sqlalchemy.engine import Engine
@@ -71,7 +73,8 @@ class Writer:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._woken = threading.Event()
+        self._wakeups: SimpleQueue[None] = SimpleQueue()
+        """Takes no lock that the garbage collector could find taken, as an Event would."""
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._deadline: float | None = None
@@ -91,7 +94,12 @@ class Writer:
         """Say that there may be something to do; starts the thread the first time."""
         if self._thread is None:
             self._start()
-        self._woken.set()
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Say so to the thread, if there is one: takes no lock, and may come from a garbage collection."""
+        if self._wakeups.empty():
+            self._wakeups.put(None)
 
     def host_committed(self) -> None:
         """Say that the host committed something: a row that was missing or busy may be there now."""
@@ -99,7 +107,7 @@ class Writer:
             now = time.monotonic()
             for retry in (*list(self._projections.values()), *list(self._users.values())):
                 retry.due = min(retry.due, now)
-            self._woken.set()
+            self.nudge()
 
     def drain(self, seconds: float) -> bool:
         """Stop the thread and deliver what is left, for at most ``seconds``; what remains stays in the spool.
@@ -153,15 +161,18 @@ class Writer:
         with self._lock:
             self._stopping, thread = True, self._thread
         if thread is not None and thread is not threading.current_thread():
-            self._woken.set()
+            self.nudge()
             thread.join(max(deadline - time.monotonic(), 0))
 
     def _run(self) -> None:
         with suppressed():
             while not self._stopping:
                 self._try_tick()
-                self._woken.wait(self._pause())
-                self._woken.clear()
+                self._sleep(self._pause())
+
+    def _sleep(self, seconds: float | None) -> None:
+        with suppress(Empty):
+            self._wakeups.get(timeout=seconds)
 
     def _try_tick(self) -> None:
         with guarded("writer"):

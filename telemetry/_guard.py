@@ -28,7 +28,7 @@ _R = TypeVar("_R")
 LOG_INTERVAL_SECONDS = 60.0
 
 _log = logging.getLogger("telemetry")
-_lock = threading.Lock()
+_lock = threading.RLock()
 _counts: Counter[str] = Counter()
 _logged_at: dict[str, float] = {}
 _raising = False
@@ -43,7 +43,7 @@ def internal_errors() -> dict[str, int]:
 def reset_internal_errors() -> None:
     """Forget the counts: a forked child reports only its own."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _counts.clear()
     _logged_at.clear()
 

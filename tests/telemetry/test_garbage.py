@@ -1,0 +1,183 @@
+"""The garbage collector may end spans, in any thread, at any moment: nothing hangs, nothing is lost."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Span
+
+import telemetry
+from exporters import accumulator, schema
+from exporters.totals import Totals
+from telemetry.conventions import GENAI_SCOPE, Attribute
+from tests.telemetry.conftest import Record
+from tests.telemetry.recordings import Recorded
+
+PATIENCE = 30
+"""Seconds after which something hangs."""
+
+
+class Stream:
+    """An answer that nobody reads: it ends its call when it is finalized, as those of OpenAI do."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._myself = self  # so that only the garbage collector finds it
+
+    def __del__(self) -> None:
+        self._span.end()
+
+
+def abandon(recorded: Recorded, spans: list[Span] | None = None) -> None:
+    """Begin a call, and let go of its answer; ``spans`` keep the span alive, as somebody's Context may."""
+    tracer = recorded.provider.get_tracer(GENAI_SCOPE)
+    attributes: dict[str, str | int] = {
+        Attribute.OPERATION: "chat",
+        Attribute.REQUEST_MODEL: "gpt-4o-mini",
+        Attribute.INPUT_TOKENS: 10,
+        Attribute.OUTPUT_TOKENS: 1,
+    }
+    span = tracer.start_span("chat", attributes=attributes)
+    Stream(span)
+    if spans is not None:
+        spans.append(span)
+
+
+def in_time(work: Callable[[], None]) -> None:
+    """Do it in a thread that would be left hanging."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "it hangs"
+    assert failures == []
+
+
+@pytest.fixture
+def recorded(record: Record) -> Recorded:
+    return record(TracerProvider(shutdown_on_exit=False), checkpoint_seconds=0.05, shutdown_seconds=20)
+
+
+@pytest.fixture(autouse=True)
+def by_hand() -> Iterator[None]:
+    """Collect when the test says so."""
+    gc.disable()
+    yield
+    gc.set_threshold(700, 10, 10)
+    gc.enable()
+
+
+@pytest.mark.parametrize("spans", [None, []], ids=["", "kept"])
+def test_a_collection_while_a_run_is_closed(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, spans: list[Span] | None
+) -> None:
+    """A call that is ended in the middle of the final state is of its run all the same."""
+
+    def copy_and_collect(*args: Any, **known: Any) -> Any:
+        gc.collect()
+        return replace(*args, **known)
+
+    def work() -> None:
+        with telemetry.run("analysis"):
+            abandon(recorded, spans)
+            monkeypatch.setattr(accumulator, "replace", copy_and_collect)
+        monkeypatch.undo()
+
+    in_time(work)
+    recorded.pipeline.shutdown(20)
+    (run,) = recorded.rows(schema.runs)
+    assert (run["api_calls"], run["input_tokens"], run["unfinished"]) == (1, 10, 0)
+
+
+@pytest.mark.parametrize("spans", [None, []], ids=["", "kept"])
+def test_a_collection_while_totals_are_added_to(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, spans: list[Span] | None
+) -> None:
+    """The lock of the totals is not waited for by the thread that has it."""
+    capped = Totals._within_cap
+
+    def cap_and_collect(self: Totals, *args: object) -> object:
+        gc.collect()
+        return capped(self, *args)  # type: ignore[arg-type]
+
+    def work() -> None:
+        with telemetry.run("analysis"):
+            abandon(recorded, spans)
+            monkeypatch.setattr(Totals, "_within_cap", cap_and_collect)
+            telemetry.degraded(ValueError("of a kind that was not met before"))
+        monkeypatch.undo()
+
+    in_time(work)
+    recorded.pipeline.shutdown(20)
+    assert sum(run["api_calls"] for run in recorded.rows(schema.runs)) == 1
+
+
+def test_a_block_that_the_collector_leaves(recorded: Recorded) -> None:
+    """A generator that nobody finishes leaves its document and its stage when it is finalized."""
+
+    def work_on(holder: list[object]) -> Iterator[None]:
+        with telemetry.stage("ranking"), telemetry.document("cv.pdf", characters=9):
+            yield
+            holder.clear()
+
+    def work() -> None:
+        with telemetry.run("analysis"):
+            holder: list[object] = []
+            steps = work_on(holder)
+            holder.append(steps)
+            next(steps)
+            del steps, holder
+            gc.collect()
+
+    in_time(work)
+    recorded.pipeline.shutdown(20)
+    (document,) = recorded.rows(schema.documents)
+    assert document["characters"] == 9
+
+
+@pytest.mark.parametrize("spans", [None, []], ids=["", "kept"])
+def test_collections_at_every_moment(recorded: Recorded, spans: list[Span] | None) -> None:
+    """A collector that runs at nearly every allocation: each call is counted once, wherever it was ended."""
+
+    def work() -> None:
+        gc.set_threshold(2, 2, 2)
+        gc.enable()
+        for _ in range(30):
+            with telemetry.run("analysis", user_id=1), telemetry.stage("ranking"):
+                for number in range(3):
+                    abandon(recorded, spans)
+                    telemetry.count("fallbacks")
+                    with telemetry.document(f"{number}.pdf") as document:
+                        document.score(0.5)
+        gc.set_threshold(700, 10, 10)
+
+    in_time(work)
+    gc.collect()
+    assert recorded.pipeline.shutdown(20)
+    runs = recorded.rows(schema.runs)
+    assert sum(run["api_calls"] for run in runs) == 90
+    assert sum(run["input_tokens"] for run in runs) == 900
+    assert [run["n_scored"] for run in runs] == [3] * 30
+
+
+def test_what_is_collected_after_the_run(recorded: Recorded) -> None:
+    """It still counts to its run, when nothing else happens any more."""
+    with telemetry.run("analysis"):
+        abandon(recorded)
+    gc.collect()
+    recorded.pipeline.shutdown(20)
+    (run,) = recorded.rows(schema.runs)
+    assert (run["api_calls"], run["unfinished"], bool(run["cost_complete"])) == (1, 0, True)
