@@ -278,6 +278,27 @@ def _midnight(day: date, zone: str) -> datetime:
     return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
 
 
+@cli.command()
+@click.option("--days", type=click.IntRange(1, 3660), default=30, show_default=True, help="Today included.")
+@click.option("--analysis", "analysis_id", type=int, help="Only this analysis, whenever it was.")
+@click.option("--failed", is_flag=True, help="The latest failed jobs instead of the latest.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def report(days: int, analysis_id: int | None, failed: bool, as_json: bool) -> None:
+    """Show the figures of the last days: jobs, money, stages, users, and what went wrong."""
+    command, settings = _load(COMMANDS_GROUP, "report"), _database_settings()
+    found = _kept(lambda: command(settings, days, failed=failed, analysis_id=analysis_id))
+    if as_json:
+        click.echo(found.to_json())
+        return
+    try:
+        from ._report_page import show
+    except ImportError as error:
+        raise click.ClickException(
+            f"this needs analysis-telemetry[report] ({error}); --json does not"
+        ) from None
+    show(found, failed=failed)
+
+
 @cli.command("import-history")
 @click.option(
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."

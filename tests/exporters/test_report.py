@@ -1,0 +1,180 @@
+"""The report: the figures of the admin pages, as the views have them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.engine import Engine
+
+from exporters import sql
+from exporters.database import create_engine
+from exporters.projection import Writable, project, refresh_user
+from exporters.report import Range, Report, _bins, _median, report
+from exporters.totals import Totals
+from telemetry.cli import cli
+from telemetry.settings import Settings
+from tests.exporters.makers import KEY, SECOND, Fragment, Host, call, failed_call, visit
+
+NOW = int(datetime.now(UTC).timestamp()) * SECOND
+DAY = 86_400 * SECOND
+
+
+@pytest.fixture
+def engine(host: Host) -> Iterator[Engine]:
+    engine = create_engine(host.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def used(host: Host, engine: Engine) -> Host:
+    """A small job over the limit, a large one that fails, one a week ago, and an intake."""
+    for user in (1, 2):
+        host.add_user(user)
+    host.add_analysis(1, 1, created_at=datetime.now(UTC).replace(tzinfo=None, microsecond=0))
+    host.execute("UPDATE analyses SET exceeded_resume_limit = true, user_chose_override = true")
+    small = Fragment(
+        analysis_id=1, user_id=1, opened_at=NOW - 60 * SECOND, candidates=2, criteria=3, jd_characters=900
+    )
+    small.calls(
+        call(pico=3 * 10**12, duration_us=2_000_000), call("insights", pico=10**12, duration_us=4_000_000)
+    )
+    small.documents(visit("a.pdf", characters=100, score=0.9), visit("b.pdf", characters=300, score=0.7))
+    large = Fragment(user_id=2, opened_at=NOW - 50 * SECOND, candidates=300)
+    large.calls(failed_call("ranking", "429", "500"))
+    large.accumulator.error("ranking", "RateLimitError")
+    old = Fragment(user_id=2, opened_at=NOW - 7 * DAY, candidates=10).calls(call(pico=10**12))
+    old.documents(visit("a.pdf", score=0.5))
+    intake = Fragment(kind="intake", user_id=1, opened_at=NOW - 90 * SECOND).calls(call(pico=5 * 10**11))
+    for fragment, status, seconds in (
+        (small, "completed", 8),
+        (large, "failed", 20),
+        (old, "completed", 100),
+        (intake, "completed", 1),
+    ):
+        fragment.now += seconds * SECOND
+        sql.deliver(engine, fragment.close(status), Totals())
+    writable = Writable.load(engine)
+    project(engine, 1, writable, KEY, Totals())
+    for user in (1, 2):
+        refresh_user(engine, user, writable, Totals())
+    return host
+
+
+def ask(host: Host, days: int = 30, **known: Any) -> Report:
+    return report(Settings(database_url=host.url), days, **known)
+
+
+def test_totals(used: Host) -> None:
+    """Jobs of the period, and the money of everything in it."""
+    found = ask(used)
+    assert (found.jobs, found.users, found.candidates) == (3, 2, 312)
+    assert (found.completed, found.failed) == (2, 1)
+    assert found.success_rate == pytest.approx(2 / 3)
+    assert (found.cost_dollars, found.cost_is_complete) == (5.5, True)
+    assert found.cost_per_job == pytest.approx(5.5 / 3)
+    assert found.cost_per_candidate == pytest.approx(5.5 / 312)
+
+
+def test_sizes_and_times(used: Host) -> None:
+    """Mean, least and most; batches as the admin page has them."""
+    found = ask(used)
+    assert found.seconds == Range(pytest.approx(131 / 3), 9, 101)  # type: ignore[arg-type]
+    assert (found.batch, found.batch_median) == (Range(104, 2, 300), 10)
+    assert found.batches == {"1-10": 2, "11-50": 0, "51-100": 0, "101-200": 0, "200+": 1}
+    assert (found.jd_characters, found.resume_characters) == (Range(900, 900, 900), Range(200, 100, 300))
+    assert found.response_seconds == pytest.approx((2 + 4 + 0.0015 * 3) / 5)
+
+
+def test_limits(used: Host) -> None:
+    """How many went over the limit, and what follows from it."""
+    found = ask(used)
+    assert (found.over_limit, found.overrides, found.override_rate) == (1, 1, 1)
+    assert found.advice == "Half of the users over the limit override it: raise it."
+
+
+def test_health(used: Host) -> None:
+    """One of three jobs failed, another took ten seconds a candidate."""
+    found = ask(used)
+    assert found.health_score == pytest.approx(1 / 3)
+    assert found.health == "poor"
+
+
+def test_parts(used: Host) -> None:
+    """By day, stage and user."""
+    found = ask(used, days=8)
+    assert len(found.per_day) == 8
+    assert sum(day["jobs"] for day in found.per_day) == 3
+    assert [stage["stage"] for stage in found.stages] == ["ranking", "insights"]
+    assert sum(stage["cost_dollars"] for stage in found.stages) == 5.5
+    assert [(user["user"], user["jobs"]) for user in found.active_users] == [(2, 2), (1, 1)]
+
+
+def test_the_latest_and_the_failed(used: Host) -> None:
+    """With their errors, and how far they came."""
+    latest, failed = ask(used).latest, ask(used, failed=True).latest
+    assert [job["status"] for job in latest] == ["failed", "completed", "completed"]
+    (job,) = failed
+    assert job["errors"] == {"RateLimitError in ranking": 1}
+    assert (job["done"], job["candidates"]) == (0, 300)
+
+
+def test_a_shorter_period(used: Host) -> None:
+    """What began before is not in it."""
+    assert ask(used, days=6).jobs == 2
+
+
+def test_one_analysis(used: Host) -> None:
+    """Whenever it was."""
+    found = ask(used, analysis_id=1)
+    assert (found.jobs, found.cost_dollars, [job["analysis"] for job in found.latest]) == (1, 4.0, [1])
+    assert found.per_day == []
+    assert ask(used, analysis_id=77).jobs == 0
+
+
+def test_nothing_happened(host: Host) -> None:
+    """Nothing is divided by nothing."""
+    found = ask(host)
+    assert (found.jobs, found.success_rate, found.cost_per_job, found.health_score) == (0, None, None, None)
+    assert (found.override_rate, found.advice, found.batch) == (None, "", Range())
+
+
+@given(st.lists(st.integers(1, 400), min_size=1))
+def test_the_median_of_counts_is_the_median(sizes: list[int]) -> None:
+    """Also where equal sizes are counted together; and every job is in one bin."""
+    from statistics import median
+
+    counted = [(size, sizes.count(size)) for size in sorted(set(sizes))]
+    assert _median(counted) == median(sizes)
+    assert sum(_bins(counted).values()) == len(sizes)
+
+
+def run(host: Host, *options: str) -> str:
+    done = CliRunner().invoke(cli, ["report", *options], env={"TELEMETRY_DATABASE_URL": host.url})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_the_page(used: Host) -> None:
+    """Plain when it is piped, with everything on it."""
+    page = run(used)
+    assert "\x1b" not in page
+    for words in ("Totals", "$5.50", "33% poor", "1 of 1 (100%)", "RateLimitError in ranking", "Latest jobs"):
+        assert words in page
+    assert "Latest failures" in run(used, "--failed")
+    assert "There were none." in run(used, "--analysis", "77")
+
+
+def test_as_json(used: Host) -> None:
+    """The same figures."""
+    found = json.loads(run(used, "--json"))
+    assert (found["jobs"], found["cost_dollars"], found["seconds"]["most"]) == (3, 5.5, 101)
+    today = datetime.now(UTC).date()
+    assert found["last"] in (str(today), str(today - timedelta(days=1)))
