@@ -24,6 +24,7 @@ from telemetry.settings import Settings
 from . import sql
 from .database import create_engine, fit, transaction, upsert
 from .days import Day, days
+from .document_warnings import abandon
 from .projection import Projection, Writable, lagging_analyses, lagging_users, project, refresh_user
 from .schema import runs, system_health_log
 from .sweep import Swept, sweep
@@ -80,6 +81,8 @@ class Tidied:
     """Runs of which nothing had been heard for long."""
     shown: int
     """Rows of the host's that lagged behind and are up to date now."""
+    abandoned: int
+    """Warnings that nobody answered."""
     swept: Swept
 
 
@@ -112,7 +115,8 @@ class HealthCheck:
         age = timedelta(seconds=self._settings.stale_seconds)
         stale = sql.interrupt_stale(self._engine, age, self._totals)
         shown = sum(self._show()) if self._settings.hmac_key else 0
-        return Tidied(len(stale), shown, sweep(self._engine))
+        abandoned = abandon(self._engine, timedelta(seconds=self._settings.warning_seconds))
+        return Tidied(len(stale), shown, abandoned, sweep(self._engine))
 
     def log(self, first: date, last: date | None = None) -> Iterator[HealthDay]:
         """Write the days from ``first`` to ``last`` (default: today) to the log, and yield them.

@@ -166,6 +166,8 @@ class Metrics:
         zero, stages = self.totals.zero, dict.fromkeys((*self._settings.stages, c.Stage.UNATTRIBUTED))
         kinds = [kind for kind in c.KINDS if kind not in ("import", "orphan")]
         zero(c.RUNS, itertools.product(kinds, c.TERMINAL_STATUSES, c.BATCH_SIZES))
+        types = self._settings.warning_types
+        zero(c.WARNINGS, itertools.product(types, (c.SHOWN, c.REFUSED, *c.WARNING_ACTIONS)))
         zero(c.RUNS_ACTIVE, ((kind,) for kind in kinds))
         zero(c.DOCUMENTS, itertools.product((*c.DOCUMENT_TYPES, c.OTHER), c.DOCUMENT_OUTCOMES))
         zero(c.OPENAI_ATTEMPTS, itertools.product(stages, (*c.ATTEMPT_STATUSES, c.OTHER)))

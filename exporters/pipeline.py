@@ -106,6 +106,10 @@ class Pipeline:
             self.listener.stop()
         return delivered
 
+    def warned(self, warning_type: str, action: str) -> None:
+        """Count a warning that was shown, or what a user did then."""
+        self.metrics.totals.add(c.WARNINGS, 1, type=warning_type, action=action)
+
     def host_committed(self) -> None:
         """Say that the host committed a transaction of its own."""
         if self.writer is not None:

@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection, Engine
 from telemetry.conventions import DUPLICATE, FAILED, RUNNING, Stage
 from telemetry.pricing import to_dollars
 
-from . import schema
+from . import document_warnings, schema
 from .database import APPLICATION_NAME, byte_length, fit, transaction, update_rows, upsert
 from .files import FileRow, Matched, match
 from .schema import runs
@@ -119,6 +119,7 @@ def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, to
         _update(connection, _host.analyses, analysis_id, values, writable, totals)
         pending = _project_files(connection, analysis_id, documents, writable, key, totals)
         _remember(connection, mine, row, pending)
+        document_warnings.attach(connection, analysis_id, mine)
     return Projection.FILES_PENDING if pending else Projection.DONE
 
 

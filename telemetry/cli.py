@@ -167,6 +167,7 @@ def health_check(only: datetime | None, since: datetime | None) -> None:
     _table(_HEALTH_TITLES, [_health_row(day) for day in days], "No such day.")
     click.echo(
         f"{tidied.interrupted} runs interrupted, {tidied.shown} rows brought up to date, "
+        f"{tidied.abandoned} warnings abandoned, "
         f"{tidied.swept.runs + tidied.swept.warnings} references to deleted rows let go."
     )
 

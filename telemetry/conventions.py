@@ -133,6 +133,17 @@ DUPLICATE: Final = "duplicate"
 DOCUMENT_OUTCOMES: Final = (SCORED, FAILED, UNSCORED, DUPLICATE)
 DOCUMENT_TYPES: Final = ("pdf", "docx", "txt", "doc", "rtf", "odt", "html", "md")
 
+WARNING_TYPES: Final = (
+    *("jd_too_long", "jd_too_short", "resume_too_long", "resume_too_short"),
+    "batch_too_large",
+)
+ABANDONED: Final = "abandoned"
+WARNING_ACTIONS: Final = ("continued", ABANDONED, "reduced_batch", "override")
+"""What users do after a warning."""
+SHOWN: Final = "shown"
+REFUSED: Final = "refused"
+"""Of a warning that was not recorded: its user has had too many."""
+
 BATCH_SIZES: Final = ("none", "small", "medium", "large")
 MEDIUM_BATCH: Final = 51
 LARGE_BATCH: Final = 151
@@ -204,6 +215,13 @@ _SCORES: Final = (0.1, 0.2, 0.3, 0.4, 0.4999, 0.6, 0.6999, 0.8, 0.9, 1)
 
 RUNS: Final = Metric(
     "analysis.runs", "counter", "{run}", "Runs that ended.", ("kind", "status", "batch_size")
+)
+WARNINGS: Final = Metric(
+    "analysis.warnings",
+    "counter",
+    "{warning}",
+    "Warnings: `shown` when they were, what users did then, `refused` when there were too many.",
+    ("type", "action"),
 )
 RUNS_ACTIVE: Final = Metric("analysis.runs.active", "gauge", "{run}", "Runs open in this process.", ("kind",))
 RUN_DURATION: Final = Metric(

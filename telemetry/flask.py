@@ -44,7 +44,13 @@ class Telemetry:
             self.init_app(app)
 
     def init_app(
-        self, app: flask.Flask, *, engine: Any = None, admin_required: Decorator | None = None
+        self,
+        app: flask.Flask,
+        *,
+        engine: Any = None,
+        admin_required: Decorator | None = None,
+        track_warnings: bool | None = None,
+        current_user_id: Callable[[], int | None] | None = None,
     ) -> None:
         """Set telemetry up for ``app``.
 
@@ -54,9 +60,15 @@ class Telemetry:
                 application context. Default: TELEMETRY_DATABASE_URL, else Flask-SQLAlchemy's engine.
             admin_required: the application's own decorator of views that only admins may see. Without it
                 there are no such views.
+            track_warnings: whether the application's pages may tell what their users are warned of, at
+                ``/api/track-warning``. Default: no.
+            current_user_id: returns the id of the user who is signed in, or None. Default: Flask-Login's.
         """
         self.engine = engine = self._options.get("engine") if engine is None else engine
         admin_required = admin_required or self._options.get("admin_required")
+        current_user_id = current_user_id or self._options.get("current_user_id")
+        if track_warnings is None:
+            track_warnings = self._options.get("track_warnings", False)
         app.extensions[EXTENSION] = self
         with guarded("setup"):
             settings = _settings(app, engine)
@@ -68,6 +80,10 @@ class Telemetry:
                 from ._export_view import blueprint
 
                 app.register_blueprint(blueprint(settings, admin_required))
+            if track_warnings:
+                from . import _warning_views
+
+                app.register_blueprint(_warning_views.blueprint(settings, current_user_id))
 
 
 def _settings(app: flask.Flask, engine: Any) -> Settings | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from .conventions import DEFAULT_COUNTERS, STAGES
+from .conventions import DEFAULT_COUNTERS, STAGES, WARNING_TYPES
 
 PREFIX: Final = "TELEMETRY_"
 
@@ -162,6 +162,15 @@ class Settings:
 
     stale_seconds: float = _setting(900.0, _number(60, 86400 * 7))
     """How long after its last word the daily check calls a run interrupted."""
+
+    warning_types: tuple[str, ...] = _setting(WARNING_TYPES, _names)
+    """Types of warnings that may be recorded."""
+
+    warnings_per_day: int = _setting(200, _whole(1, 1_000_000))
+    """Warnings of one user in 24 hours beyond which no more are recorded."""
+
+    warning_seconds: float = _setting(86_400.0, _number(60, 86400 * 365))
+    """How long after a warning nobody answered it the daily check calls it abandoned."""
 
     override_factor: float = _setting(1.5, _factor)
     """How many times the override rate of 30 days that of 7 days may be before it is a finding."""

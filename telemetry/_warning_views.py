@@ -1,0 +1,180 @@
+"""`POST /api/track-warning` and `PATCH /api/track-warning/<id>`: warnings, and what users do then.
+
+For the host's own front end, with the host's own login. A CSRF protection of the host covers both, as it
+covers its other views: its token goes into the header that it asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+import flask
+
+from . import conventions as c
+from ._guard import guarded
+from .settings import Settings
+from .setup import pipeline
+
+PATH: Final = "/api/track-warning"
+MOST_BYTES: Final = 4096
+MOST_DOCUMENTS: Final = 1_000_000
+MOST_DOCUMENT_BYTES: Final = 2**40
+MOST_TEXT: Final = 255
+
+UserId = Callable[[], int | None]
+
+
+class BadRequest(ValueError):
+    """A request cannot be used: its status, the field, and why."""
+
+    def __init__(self, status: int, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.field = field
+
+
+def blueprint(settings: Settings, current_user_id: UserId | None = None) -> flask.Blueprint:
+    """Return the two views.
+
+    Args:
+        settings: of the process.
+        current_user_id: the id of the user who is signed in, or None; default: as Flask-Login says.
+    """
+    found = flask.Blueprint("telemetry_warnings", __name__)
+    views = _Views(settings, current_user_id or _flask_login)
+    found.add_url_rule(PATH, "shown", views.shown, methods=["POST"])
+    found.add_url_rule(f"{PATH}/<int:warning_id>", "answered", views.answered, methods=["PATCH"])
+    return found
+
+
+class _Views:
+    def __init__(self, settings: Settings, current_user_id: UserId) -> None:
+        self._settings = settings
+        self._current_user_id = current_user_id
+        self._stores: dict[int, Any] = {}
+        """By process: a fork has connections of its own."""
+
+    def shown(self) -> flask.Response:
+        """Record that the user was shown a warning."""
+        return self._answer(self._shown)
+
+    def answered(self, warning_id: int) -> flask.Response:
+        """Record what the user did."""
+        return self._answer(lambda user: self._answered(user, warning_id))
+
+    def _answer(self, act: Callable[[int], flask.Response]) -> flask.Response:
+        try:
+            user = self._current_user_id()
+            if user is None:
+                raise BadRequest(401, "login", "is needed")
+            return act(user)
+        except BadRequest as error:
+            return _refusal(error.status, error.field, str(error))
+        except Exception as error:
+            # The page does not depend on it, and the log has it.
+            flask.current_app.logger.warning("telemetry could not record a warning: %s", type(error).__name__)
+            return _refusal(503, "database", "cannot be used: try again later")
+
+    def _shown(self, user: int) -> flask.Response:
+        fields = _fields({"warning_type", "document_count", "document_size", "limit", "subject"})
+        kind = fields.pop("warning_type", None)
+        if kind not in self._settings.warning_types:
+            raise BadRequest(400, "warning_type", f"must be one of {', '.join(self._settings.warning_types)}")
+        limit = _number(fields.pop("limit", None), "limit", MOST_DOCUMENT_BYTES)
+        facts = {
+            "document_count": _number(fields.get("document_count"), "document_count", MOST_DOCUMENTS),
+            "document_size": _number(fields.get("document_size"), "document_size", MOST_DOCUMENT_BYTES),
+            "subject": _text(fields.get("subject"), "subject"),
+            "additional_data": None if limit is None else {"limit": limit},
+        }
+        try:
+            warning_id = self._store().add(user, kind, **facts)
+        except Exception as error:
+            if type(error).__name__ != "TooManyWarnings":
+                raise
+            self._count(kind, c.REFUSED)
+            raise BadRequest(429, "warning_type", f"was recorded too often: {error}") from None
+        self._count(kind, c.SHOWN)
+        return flask.jsonify({"status": "tracked", "warning_id": warning_id})
+
+    def _answered(self, user: int, warning_id: int) -> flask.Response:
+        action = _fields({"user_action"}).get("user_action")
+        if action not in c.WARNING_ACTIONS:
+            raise BadRequest(400, "user_action", f"must be one of {', '.join(c.WARNING_ACTIONS)}")
+        kind = self._store().answer(user, warning_id, action) if warning_id < 2**31 else None
+        if kind is None:
+            raise BadRequest(404, "warning_id", "is of no warning of yours")
+        self._count(kind, action)
+        return flask.jsonify({"status": "tracked", "warning_id": warning_id})
+
+    def _store(self) -> Any:
+        process = os.getpid()
+        if process not in self._stores:
+            (entry,) = entry_points(group="analysis_telemetry_commands", name="warnings")
+            self._stores = {process: entry.load()(self._settings)}
+        return self._stores[process]
+
+    @guarded("metrics")
+    def _count(self, kind: str, action: str) -> None:
+        current = pipeline()
+        if current is not None:
+            current.warned(kind, action)
+
+
+def _flask_login() -> int | None:
+    """Return the id of the user whom Flask-Login knows."""
+    if not hasattr(flask.current_app, "login_manager"):
+        return None
+    from flask_login import current_user  # type: ignore[import-untyped]
+
+    if not current_user.is_authenticated:
+        return None
+    return int(current_user.get_id())
+
+
+def _fields(known: set[str]) -> dict[str, Any]:
+    """Return the fields of the body, which is a JSON object of at most 4 KB and has no others."""
+    request = flask.request
+    if request.mimetype != "application/json":
+        raise BadRequest(415, "Content-Type", "must be application/json")
+    if (request.content_length or 0) > MOST_BYTES:
+        raise BadRequest(413, "body", f"must be at most {MOST_BYTES} bytes")
+    body = request.stream.read(MOST_BYTES + 1)
+    if len(body) > MOST_BYTES:
+        raise BadRequest(413, "body", f"must be at most {MOST_BYTES} bytes")
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest(400, "body", "is no JSON") from None
+    if not isinstance(fields, dict):
+        raise BadRequest(400, "body", "must be a JSON object")
+    for name in fields:
+        if name not in known:
+            raise BadRequest(400, name[:MOST_TEXT], f"is not a field; there are {', '.join(sorted(known))}")
+    return fields
+
+
+def _number(value: Any, field: str, most: int) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int or not 0 <= value <= most:
+        raise BadRequest(400, field, f"must be a whole number from 0 to {most}")
+    return value
+
+
+def _text(value: Any, field: str) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= MOST_TEXT or not value.isprintable():
+        raise BadRequest(400, field, f"must be a text of 1 to {MOST_TEXT} characters")
+    return value
+
+
+def _refusal(status: int, field: str, reason: str) -> flask.Response:
+    response = flask.jsonify({"error": f"{field} {reason}", "field": field})
+    response.status_code = status
+    return response

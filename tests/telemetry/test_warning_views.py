@@ -1,0 +1,269 @@
+"""Warnings over HTTP: with the application's own login, nothing but what is allowed, and nobody else's."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+import sqlalchemy as sa
+from flask_login import LoginManager, UserMixin, login_user  # type: ignore[import-untyped]
+from flask_wtf.csrf import CSRFProtect, generate_csrf  # type: ignore[import-untyped]
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import telemetry
+from exporters import migrate
+from telemetry.conventions import WARNINGS
+from telemetry.flask import Telemetry
+from telemetry.setup import pipeline
+
+NOW = datetime.now(UTC).replace(tzinfo=None)
+
+
+class Host:
+    """An application with two users, and its database."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.url = f"sqlite:///{folder}/host.sqlite"
+        migrate.upgrade(self.url, with_base_tables=True)
+        for user in (1, 2):
+            self.execute(
+                "INSERT INTO users (id, email, password_hash, name, created_at)"
+                f" VALUES ({user}, '{user}@example.com', 'x', 'n', '2026-01-01')"
+            )
+        self.app = flask.Flask("host")
+        self.app.config.update(
+            SECRET_KEY="k",
+            TELEMETRY_DATABASE_URL=self.url,
+            TELEMETRY_SPOOL_DIR=folder / "spool",
+            TELEMETRY_WARNINGS_PER_DAY=5,
+        )
+        Telemetry(self.app, track_warnings=True, **options)
+        self.client = self.app.test_client()
+
+    def execute(self, statement: str) -> None:
+        engine = sa.create_engine(self.url, poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            connection.execute(sa.text(statement))
+
+    def rows(self) -> list[dict[str, Any]]:
+        engine = sa.create_engine(self.url, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            query = sa.text("SELECT * FROM document_warnings ORDER BY id")
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def post(self, fields: Any, user: int | None = 1, **known: Any) -> Any:
+        return self._send(self.client.post, "/api/track-warning", fields, user, **known)
+
+    def patch(self, warning_id: int, fields: Any, user: int | None = 1) -> Any:
+        return self._send(self.client.patch, f"/api/track-warning/{warning_id}", fields, user)
+
+    def _send(self, method: Any, path: str, fields: Any, user: int | None, **known: Any) -> Any:
+        headers = {} if user is None else {"User": str(user)}
+        data = fields if isinstance(fields, str | bytes) else json.dumps(fields)
+        return method(path, data=data, headers=headers, **{"content_type": "application/json"} | known)
+
+
+def user_of_header() -> int | None:
+    value = flask.request.headers.get("User")
+    return None if value is None else int(value)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    yield Host(tmp_path, current_user_id=user_of_header)
+    telemetry.shutdown()
+
+
+SHOWN = {"warning_type": "batch_too_large", "document_count": 250, "limit": 200}
+
+
+def test_a_warning_is_shown_and_answered(host: Host) -> None:
+    """As the page tells it, with the id in between."""
+    shown = host.post(SHOWN | {"document_size": 9_000_000, "subject": "draft/12"})
+    assert (shown.status_code, shown.json) == (200, {"status": "tracked", "warning_id": 1})
+    answered = host.patch(1, {"user_action": "override"})
+    assert (answered.status_code, answered.json) == (200, {"status": "tracked", "warning_id": 1})
+
+    (row,) = host.rows()
+    assert (row["user_id"], row["warning_type"], row["user_action"]) == (1, "batch_too_large", "override")
+    assert (row["document_count"], row["document_size"], row["subject"]) == (250, 9_000_000, "draft/12")
+    assert json.loads(row["additional_data"]) == {"limit": 200}
+    assert abs(datetime.fromisoformat(row["warning_shown_at"]) - NOW) < timedelta(minutes=10)
+
+
+def test_the_first_answer_stands(host: Host) -> None:
+    """But for one that nobody gave."""
+    host.post(SHOWN)
+    host.patch(1, {"user_action": "abandoned"})
+    host.patch(1, {"user_action": "reduced_batch"})
+    assert host.patch(1, {"user_action": "override"}).status_code == 200
+    assert host.rows()[0]["user_action"] == "reduced_batch"
+
+
+def test_both_are_counted(host: Host) -> None:
+    """By type and action."""
+    host.post(SHOWN)
+    host.patch(1, {"user_action": "continued"})
+    found: Any = pipeline()
+    counts = {(labels["type"], labels["action"]): n for labels, n in found.metrics.totals.read(WARNINGS)}
+    assert counts["batch_too_large", "shown"] == counts["batch_too_large", "continued"] == 1
+    assert counts["jd_too_long", "shown"] == 0
+
+
+def test_nobody_is_signed_in(host: Host) -> None:
+    """401, and nothing is recorded."""
+    assert host.post(SHOWN, user=None).status_code == 401
+    host.post(SHOWN)
+    assert host.patch(1, {"user_action": "override"}, user=None).status_code == 401
+    assert [row["user_action"] for row in host.rows()] == [None]
+
+
+@pytest.mark.parametrize("warning_id", [1, 77, 2**31, 2**63])
+def test_somebody_elses_warning(host: Host, warning_id: int) -> None:
+    """404, as if it were not there."""
+    host.post(SHOWN)
+    found = host.patch(warning_id, {"user_action": "override"}, user=2)
+    assert (found.status_code, found.json["field"]) == (404, "warning_id")
+    assert host.rows()[0]["user_action"] is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "warning_type"),
+        ({"warning_type": "nonsense"}, "warning_type"),
+        ({"warning_type": ["batch_too_large"]}, "warning_type"),
+        (SHOWN | {"document_count": -1}, "document_count"),
+        (SHOWN | {"document_count": 10**9}, "document_count"),
+        (SHOWN | {"document_count": 1.5}, "document_count"),
+        (SHOWN | {"document_count": True}, "document_count"),
+        (SHOWN | {"document_count": "250"}, "document_count"),
+        (SHOWN | {"document_size": 2**41}, "document_size"),
+        (SHOWN | {"limit": -5}, "limit"),
+        (SHOWN | {"subject": "x" * 256}, "subject"),
+        (SHOWN | {"subject": 12}, "subject"),
+        (SHOWN | {"subject": "a\nb"}, "subject"),
+        (SHOWN | {"user_id": 2}, "user_id"),
+        (SHOWN | {"additional_data": {}}, "additional_data"),
+        ([SHOWN], "body"),
+        ("{", "body"),
+        ("", "body"),
+        (b"\xff\xfe", "body"),
+        ("[" * 4000, "body"),
+    ],
+)
+def test_what_cannot_be_used(host: Host, fields: Any, field: str) -> None:
+    """400, JSON that names the field, and no row."""
+    found = host.post(fields)
+    assert (found.status_code, found.json["field"]) == (400, field)
+    assert found.json["error"].startswith(f"{field} ")
+    assert host.rows() == []
+
+
+@pytest.mark.parametrize("fields", [{}, {"user_action": "shrugged"}, {"user_action": None}, {"x": 1}, 5])
+def test_answers_that_there_are_not(host: Host, fields: Any) -> None:
+    """400, and the warning stays as it was."""
+    host.post(SHOWN)
+    assert host.patch(1, fields).status_code == 400
+    assert host.rows()[0]["user_action"] is None
+
+
+def test_too_much(host: Host) -> None:
+    """413 beyond 4 KB, said or not; 415 for what is no JSON by its own account."""
+    large = json.dumps(SHOWN | {"subject": "x" * 5000})
+    assert host.post(large).status_code == 413
+    chunked = host.client.open(
+        "/api/track-warning",
+        method="POST",
+        headers={"User": "1", "Transfer-Encoding": "chunked"},
+        content_type="application/json",
+        input_stream=io.BytesIO(large.encode()),
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert chunked.status_code == 413
+    for wrong in ("text/plain", "application/x-www-form-urlencoded", "application/xml"):
+        assert host.post(SHOWN, content_type=wrong).status_code == 415
+    assert host.rows() == []
+
+
+def test_the_database_cannot_be_filled(host: Host) -> None:
+    """After so many in 24 hours 429, for that user alone; it is counted."""
+    assert [host.post(SHOWN).status_code for _ in range(7)] == [200] * 5 + [429] * 2
+    assert host.post(SHOWN, user=2).status_code == 200
+    assert len(host.rows()) == 6
+    found: Any = pipeline()
+    counts = {(labels["type"], labels["action"]): n for labels, n in found.metrics.totals.read(WARNINGS)}
+    assert counts["batch_too_large", "refused"] == 2
+    host.execute("UPDATE document_warnings SET warning_shown_at = '2026-01-01'")
+    assert host.post(SHOWN).status_code == 200
+
+
+def test_a_database_that_is_away(host: Host, tmp_path: Path) -> None:
+    """503, and the page goes on."""
+    (tmp_path / "host.sqlite").write_text("this is no database")
+    found = host.post(SHOWN)
+    assert (found.status_code, found.json["field"]) == (503, "database")
+
+
+def test_it_is_off_by_default(tmp_path: Path) -> None:
+    """The application may have such a page of its own."""
+    app = flask.Flask("host")
+    app.config.update(SECRET_KEY="k", TELEMETRY_SPOOL_DIR=tmp_path / "spool")
+    app.add_url_rule("/api/track-warning", "own", lambda: "own", methods=["POST"])
+    Telemetry(app)
+    assert app.test_client().post("/api/track-warning").text == "own"
+    telemetry.shutdown()
+
+
+class Person(UserMixin):  # type: ignore[misc]
+    """A user of Flask-Login's."""
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+
+
+def test_flask_login_and_csrf(tmp_path: Path) -> None:
+    """The user is the one who is signed in, and the application's own protection holds."""
+    host = Host(tmp_path)
+    manager = LoginManager(host.app)
+    manager.user_loader(lambda id: Person(int(id)))
+    CSRFProtect(host.app)
+    host.app.add_url_rule("/sign-in/<int:id>", "sign_in", lambda id: str(login_user(Person(id))))
+    host.app.add_url_rule("/token", "token", generate_csrf)
+    token = host.client.get("/token").text
+    headers = {"X-CSRFToken": token}
+
+    anonymous = host.client.post("/api/track-warning", json=SHOWN, headers=headers)
+    host.client.get("/sign-in/2")
+    unprotected = host.client.post("/api/track-warning", json=SHOWN)
+    good = host.client.post("/api/track-warning", json=SHOWN, headers=headers)
+
+    assert [found.status_code for found in (anonymous, unprotected, good)] == [401, 400, 200]
+    assert [row["user_id"] for row in host.rows()] == [2]
+    telemetry.shutdown()
+
+
+words = st.text(max_size=12) | st.sampled_from(["batch_too_large", "override", "draft/1", "x" * 300])
+values = st.none() | st.booleans() | st.integers() | st.floats() | words | st.lists(st.integers(), max_size=3)
+names = st.sampled_from(
+    ["warning_type", "document_count", "document_size", "limit", "subject", "user_action"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@given(st.dictionaries(names | words, values, max_size=5), st.integers(-5, 2**70))
+def test_no_request_is_too_much(host: Host, fields: dict[str, Any], warning_id: int) -> None:
+    """Whatever comes, it is answered; no row comes of what is refused."""
+    before = len(host.rows())
+    shown = host.post(fields)
+    assert shown.status_code in (200, 400, 429)
+    assert len(host.rows()) == before + (shown.status_code == 200)
+    assert host.patch(warning_id, fields).status_code in (200, 400, 404)
+    host.execute("DELETE FROM document_warnings")
