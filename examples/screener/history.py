@@ -1,0 +1,314 @@
+"""Years of analyses in a minute: ``python -m examples.screener.history --database-url URL --analyses 10000``.
+
+The same seed gives the same history: users who come one after another and come back, weekdays and holidays,
+growth, batches of every size, days on which the provider is in trouble, jobs that fail before they have a
+row. The database has the tables of the screener and of telemetry, and nobody else's analyses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+import sqlalchemy as sa
+from rich.console import Console
+
+from .demo.steps import Steps
+
+YEARS: Final = 3
+BATCH: Final = 5000
+RESUME_LIMIT: Final = 200
+PICO_AN_INPUT_TOKEN: Final = 150_000
+PICO_AN_OUTPUT_TOKEN: Final = 600_000
+WEEKDAYS: Final = (1.0, 1.1, 1.1, 1.0, 0.75, 0.12, 0.08)
+TROUBLED: Final = 60
+"""One day in so many the provider is in trouble."""
+ERRORS: Final = (
+    "openai.RateLimitError",
+    "openai.APITimeoutError",
+    "openai.InternalServerError",
+    "ValueError",
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One analysis: its run, the calls by stage, and the application's row, if it came to that."""
+
+    run: Row
+    stages: list[Row]
+    analysis: Row | None
+
+
+class History:
+    """A history that ends yesterday, of so many analyses."""
+
+    def __init__(self, analyses: int, end: date, seed: int = 1) -> None:
+        self._random = Random(seed)
+        self._analyses = analyses
+        self._days = [end - timedelta(days=YEARS * 365 - n) for n in range(YEARS * 365)]
+        self._troubled = {day for day in self._days if self._random.random() < 1 / TROUBLED}
+        self._signed_up = self._sign_ups()
+
+    def users(self) -> Iterator[Row]:
+        """Yield the users, in the order in which they came."""
+        for number, day in enumerate(self._signed_up, start=1):
+            yield {
+                "id": number,
+                "email": f"user-{number}@example.com",
+                "password_hash": "!",
+                "name": f"User {number}",
+                "created_at": _at(day, 7.5),
+            }
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield the analyses, in the order in which they began."""
+        number, owed, whole = 0, 0.0, sum(map(self._weight, self._days))
+        known = 0
+        for day in self._days:
+            while known < len(self._signed_up) and self._signed_up[known] <= day:
+                known += 1
+            owed += self._analyses * self._weight(day) / whole
+            today, owed = int(owed + 1e-6), owed - int(owed + 1e-6)
+            for hour in sorted(self._hour() for _ in range(today)):
+                number += 1
+                yield self._job(number, _at(day, hour), day in self._troubled, known)
+
+    def _weight(self, day: date) -> float:
+        """Return how busy a day is: growth, weekday, and the time of the year."""
+        age = (day - self._days[0]).days / len(self._days)
+        holidays = 0.15 if (day.month, day.day) >= (12, 22) else 0.6 if day.month == 8 else 1.0
+        return math.exp(1.6 * age) * WEEKDAYS[day.weekday()] * holidays
+
+    def _sign_ups(self) -> list[date]:
+        count = max(3, self._analyses // 200)
+        places = sorted(self._random.random() ** 0.6 for _ in range(count))
+        return [self._days[0], *(self._days[int(place * len(self._days))] for place in places[1:])]
+
+    def _hour(self) -> float:
+        return min(max(self._random.gauss(13, 3.2), 0.0), 23.9)
+
+    def _job(self, number: int, began: datetime, is_troubled: bool, users: int) -> Job:
+        chance = self._random
+        candidates = min(max(int(chance.lognormvariate(2.9, 1.1)), 1), 400)
+        criteria = chance.randint(3, 8)
+        user = 1 + int(users * chance.random() ** 2.2)
+        status = self._status(is_troubled)
+        done = candidates if status == "completed" else int(candidates * chance.random())
+        stages = self._stages(number, done, criteria, is_troubled)
+        seconds = 4 + candidates * chance.uniform(0.3, 1.2) * (2 if is_troubled else 1)
+        has_row = status != "failed" or chance.random() > 0.3
+        exceeded = candidates > RESUME_LIMIT
+        scores = self._scores(done)
+        run = {
+            "run_id": f"{number:032x}",
+            "kind": "analysis",
+            "source": "spans",
+            "synthetic": False,
+            "user_ref": user,
+            "analysis_ref": number if has_row else None,
+            "analysis_created_at": began if has_row else None,
+            "analysis_seen_at": began if has_row else None,
+            "version": 1,
+            "projected_version": 1,
+            "user_version": 1,
+            "status": status,
+            "started_at": began,
+            "ended_at": began + timedelta(seconds=seconds),
+            "seen_at": began + timedelta(seconds=seconds),
+            "duration_us": int(seconds * 1e6),
+            "queue_wait_us": int(chance.expovariate(1 / 3e6)) if candidates > 75 else None,
+            "candidates": candidates,
+            "criteria": criteria,
+            "jd_bytes": 30_000,
+            "jd_characters": chance.randint(900, 6000),
+            "n_documents": candidates,
+            "n_failed": candidates - done if status == "partial_failure" else 0,
+            "resume_bytes": 60_000 * candidates,
+            "resume_characters": 3200 * candidates,
+            "resume_characters_min": 900,
+            "resume_characters_max": 9000,
+            **scores,
+            **{name: sum(stage[name] for stage in stages) for name in _SUMS},
+            "api_calls": sum(stage["calls"] for stage in stages),
+            "cost_complete": chance.random() > 0.005,
+            "error_count": 0 if status == "completed" else 1,
+            "error_types": None if status == "completed" else self._error(),
+            "trace_id": f"{chance.getrandbits(128):032x}",
+            "trace_sampled": chance.random() < 0.1,
+            "exceeded_resume_limit": exceeded if has_row else None,
+            "user_chose_override": exceeded if has_row else None,
+        }
+        return Job(run, stages, self._analysis(number, run) if has_row else None)
+
+    def _status(self, is_troubled: bool) -> str:
+        draw = self._random.random() / (12 if is_troubled else 1)
+        if draw < 0.004:
+            return "interrupted"
+        return "failed" if draw < 0.015 else "partial_failure" if draw < 0.03 else "completed"
+
+    def _scores(self, done: int) -> Row:
+        """Return how the candidates scored; mean and median are those of a bell."""
+        middle = min(max(self._random.gauss(0.6, 0.1), 0.2), 0.9)
+        above = round(done * min(max(middle - 0.25, 0), 1))
+        below = round((done - above) * min(max(0.75 - middle, 0), 1))
+        known = {"score_avg": middle, "score_median": middle, "score_min": 0.1, "score_max": 0.95}
+        return {
+            "n_scored": done,
+            **(known if done else dict.fromkeys(known)),
+            "above_70": above,
+            "from_50_to_70": done - above - below,
+            "below_50": below,
+        }
+
+    def _stages(self, number: int, done: int, criteria: int, is_troubled: bool) -> list[Row]:
+        found = [("ranking", done * criteria, 900, 120), ("insights", min(done, 5), 2600, 450)]
+        return [self._stage(number, *stage, is_troubled) for stage in found if stage[1]]
+
+    def _stage(
+        self, number: int, stage: str, calls: int, asked: int, answered: int, is_troubled: bool
+    ) -> Row:
+        limited = sum(self._random.random() < (0.2 if is_troubled else 0.004) for _ in range(min(calls, 40)))
+        tokens = (calls * self._random.randint(asked // 2, asked), calls * answered)
+        return {
+            "run_id": f"{number:032x}",
+            "stage": stage,
+            "operation": "chat",
+            "model": "gpt-4o-mini",
+            "service_tier": "default",
+            "price_version": "1",
+            "price_source": "genai-prices",
+            "calls": calls,
+            "attempts": calls + limited,
+            "rate_limit_hits": limited,
+            "rate_limit_retries": limited,
+            "backoff_us": limited * 800_000,
+            "duration_us": calls * self._random.randint(600_000, 2_400_000),
+            "input_tokens": tokens[0],
+            "output_tokens": tokens[1],
+            "cost_pico": tokens[0] * PICO_AN_INPUT_TOKEN + tokens[1] * PICO_AN_OUTPUT_TOKEN,
+        }
+
+    def _error(self) -> str:
+        kind = self._random.choice(ERRORS)
+        return json.dumps([{"stage": "ranking", "type": kind, "count": 1}])
+
+    def _analysis(self, number: int, run: Row) -> Row:
+        is_over = run["status"] in ("completed", "partial_failure")
+        return {
+            "id": number,
+            "user_id": run["user_ref"],
+            "job_title": "Engineer",
+            "num_candidates": run["candidates"],
+            "num_criteria": run["criteria"],
+            "cost_usd": round(0.5 * run["candidates"], 2),
+            "created_at": run["started_at"],
+            "completed_at": run["ended_at"] if is_over else None,
+            "processing_duration_seconds": run["duration_us"] // 10**6 if is_over else None,
+            "exceeded_resume_limit": run["exceeded_resume_limit"],
+            "user_chose_override": run["user_chose_override"],
+            "api_calls_made": run["api_calls"],
+            "total_api_cost": run["cost_pico"] / 1e12,
+            "status": run["status"],
+        }
+
+
+_SUMS: Final = (
+    *("attempts", "rate_limit_hits", "rate_limit_retries", "backoff_us"),
+    *("input_tokens", "output_tokens", "cost_pico"),
+)
+_USERS: Final = """
+    INSERT INTO telemetry_users
+        (user_ref, created_at, jobs, candidates, cost_pico, largest_batch, last_run_at)
+    SELECT users.id, users.created_at, COUNT(*), SUM(run.candidates), SUM(run.cost_pico),
+        MAX(run.candidates), MAX(run.started_at)
+    FROM telemetry_runs run JOIN users ON users.id = run.user_ref
+    GROUP BY users.id, users.created_at
+"""
+
+
+def write(engine: sa.Engine, history: History, report: Any = lambda done: None) -> None:
+    """Put a history into a database that has none.
+
+    Args:
+        engine: with the tables of the screener and of telemetry.
+        history: what happened.
+        report: told how many analyses are written.
+    """
+    names = ("users", "telemetry_runs", "telemetry_stage_usage", "analyses")
+    tables = {name: sa.Table(name, sa.MetaData(), autoload_with=engine) for name in names}
+    with engine.begin() as connection:
+        _insert(connection, tables["users"], list(history.users()))
+    done = 0
+    for jobs in _batches(history.jobs()):
+        with engine.begin() as connection:
+            _insert(connection, tables["analyses"], [job.analysis for job in jobs if job.analysis])
+            _insert(connection, tables["telemetry_runs"], [job.run for job in jobs])
+            stages = [stage for job in jobs for stage in job.stages]
+            _insert(connection, tables["telemetry_stage_usage"], stages)
+        done += len(jobs)
+        report(done)
+    with engine.begin() as connection:
+        connection.execute(sa.text(_USERS))
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.text("ANALYZE"))
+
+
+def _batches(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+    batch: list[Job] = []
+    for job in jobs:
+        batch.append(job)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    driver: Any = connection.connection.dbapi_connection
+    if not hasattr(driver.cursor(), "copy_expert"):
+        connection.execute(table.insert(), list(rows))
+        return
+    text = io.StringIO()
+    csv.writer(text).writerows([_cell(value) for value in row.values()] for row in rows)
+    text.seek(0)
+    driver.cursor().copy_expert(f"COPY {table.name} ({', '.join(rows[0])}) FROM STDIN (FORMAT csv)", text)
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _at(day: date, hour: float) -> datetime:
+    return datetime(day.year, day.month, day.day) + timedelta(hours=hour)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m examples.screener.history", description=__doc__)
+    parser.add_argument("--database-url", required=True)
+    parser.add_argument("--analyses", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    engine = sa.create_engine(given.database_url, poolclass=sa.NullPool)
+    history = History(given.analyses, datetime.now(UTC).date(), given.seed)
+    with Steps(Console(highlight=False)) as steps:
+        with steps.step(f"{given.analyses:,} analyses", given.analyses) as report:
+            write(engine, history, report)
+
+
+if __name__ == "__main__":
+    main()
