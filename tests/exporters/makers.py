@@ -19,6 +19,8 @@ from exporters.snapshot import DocumentState, Snapshot
 from telemetry._context import Document
 from telemetry.pricing import Price, Tokens
 
+SOME_HOSTS = ("sqlite", "psycopg2", "newest")
+"""For modules whose statements are no different behind a pooler."""
 SECOND = 10**9
 START = 1_790_000_000 * SECOND
 """When runs of these tests begin, in epoch nanoseconds."""

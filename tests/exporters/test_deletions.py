@@ -23,7 +23,9 @@ from exporters.projection import (
 )
 from exporters.sweep import Swept, sweep
 from exporters.totals import Totals
-from tests.exporters.makers import CREATED, KEY, Fragment, Host, call
+from tests.exporters.makers import CREATED, KEY, SOME_HOSTS, Fragment, Host, call
+
+HOSTS = SOME_HOSTS
 
 EVERYTHING = ("DELETE FROM candidate_files", "DELETE FROM analyses", "DELETE FROM users")
 SPENT = "SELECT SUM(cost_pico), SUM(runs) FROM telemetry_spend"

@@ -14,7 +14,9 @@ from exporters.document_warnings import TooManyWarnings, UserWarnings, abandon
 from exporters.projection import Writable, project
 from exporters.totals import Totals
 from telemetry.settings import Settings
-from tests.exporters.makers import KEY, Fragment, Host
+from tests.exporters.makers import KEY, SOME_HOSTS, Fragment, Host
+
+HOSTS = SOME_HOSTS
 
 
 @pytest.fixture

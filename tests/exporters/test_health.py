@@ -21,7 +21,9 @@ from exporters.days import Day
 from exporters.health import HealthCheck, Interval, peak
 from exporters.totals import Totals
 from telemetry.settings import Settings
-from tests.exporters.makers import SECOND, Fragment, Host, call, visit
+from tests.exporters.makers import SECOND, SOME_HOSTS, Fragment, Host, call, visit
+
+HOSTS = SOME_HOSTS
 
 DAY = date(2026, 11, 10)
 NOON = int(datetime(2026, 11, 10, 12, tzinfo=UTC).timestamp()) * SECOND

@@ -18,8 +18,10 @@ from exporters.database import create_engine
 from exporters.history import History
 from exporters.projection import Writable, lagging_analyses, project
 from exporters.totals import Totals
-from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call
+from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call
 from tests.migrations.databases import create_host
+
+HOSTS = SOME_HOSTS
 
 Take = Callable[[], int]
 

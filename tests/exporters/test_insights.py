@@ -14,7 +14,9 @@ from exporters.insights import Finding, insights
 from exporters.schema import runs
 from telemetry.cli import cli
 from telemetry.settings import Settings
-from tests.exporters.makers import Host
+from tests.exporters.makers import SOME_HOSTS, Host
+
+HOSTS = SOME_HOSTS
 
 NOW = datetime(2026, 11, 25, 15, tzinfo=UTC)
 TODAY = datetime(2026, 11, 25, 12)

@@ -14,8 +14,10 @@ from exporters.integrity import RULES, broken
 from exporters.projection import Writable, project, refresh_user
 from exporters.totals import Totals
 from telemetry.cli import cli
-from tests.exporters.makers import CREATED, KEY, Fragment, Host, call, failed_call, visit
+from tests.exporters.makers import CREATED, KEY, SOME_HOSTS, Fragment, Host, call, failed_call, visit
 from tests.migrations.databases import create_host
+
+HOSTS = SOME_HOSTS
 
 RUNS = "UPDATE telemetry_runs SET {} WHERE kind = 'analysis'"
 BREAK = {

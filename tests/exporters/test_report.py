@@ -20,7 +20,9 @@ from exporters.report import Range, Report, _bins, _median, report
 from exporters.totals import Totals
 from telemetry.cli import cli
 from telemetry.settings import Settings
-from tests.exporters.makers import KEY, SECOND, Fragment, Host, call, failed_call, visit
+from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, Fragment, Host, call, failed_call, visit
+
+HOSTS = SOME_HOSTS
 
 NOW = int(datetime.now(UTC).timestamp()) * SECOND
 DAY = 86_400 * SECOND

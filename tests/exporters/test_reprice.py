@@ -21,7 +21,9 @@ from exporters.reprice import MID_RUN, NO_PRICE, NOT_LINEAR, reprice
 from exporters.repricing_report import Report
 from exporters.totals import Totals
 from telemetry.pricing import Tokens, prices
-from tests.exporters.makers import KEY, START, Fragment, Host, call
+from tests.exporters.makers import KEY, SOME_HOSTS, START, Fragment, Host, call
+
+HOSTS = SOME_HOSTS
 
 DAY = datetime.fromtimestamp(START // 10**9, UTC).date()
 """On which the runs of these tests begin."""

@@ -11,9 +11,11 @@ import pytest
 from exporters.spool import Spool
 from exporters.totals import Totals
 from telemetry.settings import Settings
-from tests.exporters.makers import Fragment, Host, call
+from tests.exporters.makers import SOME_HOSTS, Fragment, Host, call
 from tests.exporters.test_spool import give, leave_behind, other_process, recovered
 from tests.exporters.test_writer import refuse_large_runs
+
+HOSTS = SOME_HOSTS
 
 
 class Operator:

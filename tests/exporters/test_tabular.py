@@ -22,7 +22,9 @@ from exporters import schema
 from exporters.database import create_engine
 from exporters.schema import runs
 from exporters.tabular import COLUMNS, Export, as_csv, as_json
-from tests.exporters.makers import CREATED, Host
+from tests.exporters.makers import CREATED, SOME_HOSTS, Host
+
+HOSTS = SOME_HOSTS
 
 NOW = datetime(2026, 11, 25, 12)
 

@@ -18,7 +18,9 @@ from exporters.projection import Projection, Writable, project, refresh_user
 from exporters.totals import Totals
 from telemetry import conventions
 from telemetry.cli import cli
-from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call
+from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call
+
+HOSTS = SOME_HOSTS
 
 NOW = int(datetime.now(UTC).timestamp()) * SECOND
 DAY = 86_400 * SECOND

@@ -21,7 +21,9 @@ from exporters.sql import claim_intake, deliver
 from exporters.totals import Totals
 from exporters.waste import CLASSES, WASTE, Spend, spend
 from telemetry.conventions import KINDS, RUNNING, TERMINAL_STATUSES
-from tests.exporters.makers import SECOND, START, Fragment, Host, call, moment, visit
+from tests.exporters.makers import SECOND, SOME_HOSTS, START, Fragment, Host, call, moment, visit
+
+HOSTS = SOME_HOSTS
 
 HOUR = 3600 * SECOND
 VIEWS = {"telemetry_run_spend", "telemetry_spend", "telemetry_analysis_spend"}

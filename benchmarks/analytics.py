@@ -1,0 +1,105 @@
+"""What the upkeep commands take on 1,000,000 analyses: ``python -m benchmarks.analytics [ANALYSES]``.
+
+The analyses are those of ``examples.screener.history``, on PostgreSQL. Each command is run twice, in one
+process, without its start-up; the second time counts. The whole export is timed once, by how many jobs a
+second it writes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from rich.console import Console
+
+from examples.screener.demo.steps import Steps
+from examples.screener.history import History, write
+from exporters import migrate
+from exporters.health import HealthCheck
+from exporters.insights import insights
+from exporters.integrity import validate
+from exporters.report import report
+from exporters.tabular import Export
+from telemetry.settings import Settings
+from tests.postgres import TemporaryPostgres
+
+TARGET: Final = 5.0
+"""Seconds that a command may take."""
+
+
+def main() -> None:
+    """Measure, and print the figures."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    with TemporaryPostgres() as server:
+        _make(server.url(), count)
+        settings = Settings(database_url=server.url(), hmac_key="benchmark")
+        seconds = {name: _timed(act) for name, act in _commands(settings).items()}
+        rate = _export(server.url())
+    for name, took in seconds.items():
+        print(f"{name:<22}{took:8.2f} s")
+    print(f"{'export':<22}{rate:8,.0f} jobs a second")
+    worst = max(seconds.values())
+    result = {
+        "name": "analytics",
+        "analyses": count,
+        "seconds": {name: round(took, 2) for name, took in seconds.items()},
+        "export_jobs_per_second": round(rate),
+        "target": TARGET,
+        "met": worst <= TARGET,
+    }
+    print(json.dumps(result))
+
+
+def _make(url: str, count: int) -> None:
+    migrate.upgrade(url, with_base_tables=True)
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    history = History(count, datetime.now(UTC).date())
+    with Steps(Console(highlight=False)) as steps:
+        with steps.step(f"{count:,} analyses", count) as told:
+            write(engine, history, told)
+
+
+def _commands(settings: Settings) -> dict[str, Callable[[], Any]]:
+    def health_check() -> None:
+        with HealthCheck(settings) as check:
+            check.tidy()
+            list(check.log(check.yesterday()))
+
+    def a_year_of_health() -> None:
+        with HealthCheck(settings) as check:
+            list(check.log(check.yesterday() - timedelta(days=364)))
+
+    return {
+        "report of 30 days": lambda: report(settings, 30),
+        "report of a year": lambda: report(settings, 365),
+        "insights": lambda: insights(settings),
+        "health-check": health_check,
+        "health-check, a year": a_year_of_health,
+        "validate": lambda: validate(settings.database_url),
+    }
+
+
+def _timed(act: Callable[[], Any]) -> float:
+    act()
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+def _export(url: str) -> float:
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, Export(url) as jobs:
+        with Path(folder, "jobs.csv").open("w", newline="") as file:
+            file.writelines(jobs.text("csv"))
+        return jobs.exported / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()
