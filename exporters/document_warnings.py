@@ -15,6 +15,7 @@ from telemetry.settings import Settings
 
 from . import schema
 from .database import create_engine, fit, transaction
+from .ownership import is_ours
 from .schema import document_warnings as table
 from .totals import Totals
 
@@ -49,12 +50,14 @@ class UserWarnings:
 
         Raises:
             TooManyWarnings: when the user has had TELEMETRY_WARNINGS_PER_DAY.
+            LookupError: when the table is the host's own.
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
         more = facts.pop("additional_data", None)
         row = {"user_id": user_id, "warning_type": warning_type, **facts}
         row["additional_data"] = json.dumps(more, ensure_ascii=False) if more else None
         with transaction(self._engine, impatient=True) as connection:
+            self._insist(connection)
             now: datetime = connection.execute(sa.select(schema.utc_now())).scalar_one()
             lately = sa.select(sa.func.count()).where(table.c.user_id == user_id)
             if (
@@ -80,6 +83,7 @@ class UserWarnings:
         mine = sa.and_(table.c.id == warning_id, table.c.user_id == user_id)
         open_ones = sa.or_(table.c.user_action.is_(None), table.c.user_action == ABANDONED)
         with transaction(self._engine, impatient=True) as connection:
+            self._insist(connection)
             connection.execute(table.update().where(mine, open_ones).values(user_action=action))
             return connection.execute(sa.select(table.c.warning_type).where(mine)).scalar()
 
@@ -87,10 +91,16 @@ class UserWarnings:
         """Leave the database."""
         self._engine.dispose()
 
+    def _insist(self, connection: Connection) -> None:
+        if not is_ours(connection, table):
+            raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
+
 
 def abandon(engine: Engine, age: timedelta) -> int:
     """Call warnings abandoned that nobody answered for ``age``; return how many."""
     with transaction(engine) as connection:
+        if not is_ours(connection, table):
+            return 0
         now: datetime = connection.execute(sa.select(schema.utc_now())).scalar_one()
         unanswered = sa.and_(table.c.user_action.is_(None), table.c.warning_shown_at < now - age)
         return connection.execute(table.update().where(unanswered).values(user_action=ABANDONED)).rowcount
@@ -101,7 +111,8 @@ def attach(connection: Connection, analysis_id: int, runs: list[Mapping[str, Any
 
     The row of the analysis is held: warnings that somebody else is at work on are left for the next time.
     """
-    for subject, user in {(run["subject"], run["user_ref"]) for run in runs if run["subject"]}:
+    subjects = {(run["subject"], run["user_ref"]) for run in runs if run["subject"]}
+    for subject, user in subjects if subjects and is_ours(connection, table) else ():
         mine = sa.and_(
             table.c.analysis_id.is_(None),
             table.c.subject == subject,

@@ -25,6 +25,7 @@ from . import sql
 from .database import create_engine, fit, transaction, upsert
 from .days import Day, days
 from .document_warnings import abandon
+from .ownership import is_ours
 from .projection import Projection, Writable, lagging_analyses, lagging_users, project, refresh_user
 from .schema import runs, system_health_log
 from .sweep import Swept, sweep
@@ -123,9 +124,14 @@ class HealthCheck:
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            LookupError: when the table is the host's own.
         """
         for day in days(first, last or Day.today(self._zone).date, self._zone):
             with transaction(self._engine) as connection:
+                if not is_ours(connection, system_health_log):
+                    raise LookupError(
+                        f"{system_health_log.name} is the application's own: rename it, and upgrade again"
+                    )
                 found = health_of(connection, day)
                 row = fit(system_health_log, found.row(), self._totals)
                 upsert(connection, system_health_log, [row], by=("log_date",))

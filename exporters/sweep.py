@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from . import schema
 from .database import comparable, transaction
+from .ownership import is_ours
 from .schema import document_warnings as warnings
 from .schema import runs
 
@@ -72,4 +73,6 @@ def _sweep_warnings(engine: Engine) -> int:
     owners = ((warnings.c.analysis_id, _host.analyses.c.id), (warnings.c.user_id, _host.users.c.id))
     lost = [sa.and_(mine.is_not(None), ~sa.exists().where(theirs == mine)) for mine, theirs in owners]
     with transaction(engine) as connection:
+        if not is_ours(connection, warnings):
+            return 0
         return connection.execute(warnings.delete().where(sa.or_(*lost))).rowcount

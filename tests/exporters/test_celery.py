@@ -89,4 +89,4 @@ def test_a_process_that_is_replaced_delivers_first(sqlite_host: Host, tmp_path: 
             application.analyse(1, "a.pdf")
             until(lambda: len(application.waiting()) == 2, 60)
             time.sleep(3)
-        until(lambda: scored(sqlite_host) == [1])
+        until(lambda: scored(sqlite_host) == [1], 40)

@@ -1,0 +1,80 @@
+"""A host that had tables of these names before: what is in them is the host's, and stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from exporters import migrate, sql
+from exporters.database import create_engine
+from exporters.document_warnings import UserWarnings, abandon
+from exporters.health import HealthCheck
+from exporters.projection import Writable, project
+from exporters.sweep import sweep
+from exporters.totals import Totals
+from telemetry.settings import Settings
+from tests.exporters.makers import KEY, Fragment, Host
+
+TABLES = ("document_warnings", "system_health_log")
+
+
+@pytest.fixture
+def host(database_url: str) -> Host:
+    """Its warnings have no user any more, and nobody answered them; its log counts something else."""
+    migrate.upgrade(database_url, with_base_tables=True, revision="0001")
+    host = Host(database_url)
+    host.execute(
+        "CREATE TABLE document_warnings (id INTEGER PRIMARY KEY, user_id INTEGER, analysis_id INTEGER,"
+        " subject VARCHAR(255), warning_type VARCHAR(50), warning_shown_at TIMESTAMP, user_action VARCHAR(50))"
+    )
+    host.execute(
+        "CREATE TABLE system_health_log (id INTEGER PRIMARY KEY, log_date DATE UNIQUE, jobs_failed INTEGER)"
+    )
+    host.execute(
+        "INSERT INTO document_warnings VALUES (1, 77, NULL, 'draft/1', 'own', '2026-01-01 00:00:00', NULL)"
+    )
+    host.execute("INSERT INTO system_health_log VALUES (1, '2026-01-01')")
+    migrate.upgrade(database_url)
+    return host
+
+
+@pytest.fixture
+def engine(host: Host) -> Iterator[Engine]:
+    engine = create_engine(host.url)
+    yield engine
+    engine.dispose()
+
+
+def rows(host: Host) -> list[list[tuple[object, ...]]]:
+    with host.engine.connect() as connection:
+        return [
+            [tuple(row) for row in connection.execute(sa.text(f"SELECT * FROM {name}"))] for name in TABLES
+        ]
+
+
+def test_what_was_there_stays(host: Host, engine: Engine) -> None:
+    """Nothing is tied, abandoned, swept or logged; who asks for it is told."""
+    before = rows(host)
+    host.add_user(77)
+    host.add_analysis(1, 77)
+    sql.deliver(engine, Fragment(analysis_id=1, user_id=77, subject="draft/1").close(), Totals())
+    project(engine, 1, Writable.load(engine), KEY, Totals())
+    host.execute("DELETE FROM analyses")
+    host.execute("DELETE FROM users")
+
+    assert abandon(engine, timedelta(0)) == 0
+    assert sweep(engine).warnings == 0
+    settings = Settings(database_url=host.url, hmac_key="k")
+    with HealthCheck(settings) as check:
+        check.tidy()
+        with pytest.raises(LookupError, match="system_health_log is the application's own"):
+            list(check.log(date(2026, 1, 1)))
+    warnings = UserWarnings(settings)
+    with pytest.raises(LookupError, match="document_warnings is the application's own"):
+        warnings.add(77, "batch_too_large")
+    warnings.close()
+    assert rows(host) == before
