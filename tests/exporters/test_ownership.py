@@ -23,7 +23,7 @@ TABLES = ("document_warnings", "system_health_log")
 
 
 @pytest.fixture
-def host(database_url: str) -> Host:
+def owner(database_url: str) -> Host:
     """Its warnings have no user any more, and nobody answered them; its log counts something else."""
     migrate.upgrade(database_url, with_base_tables=True, revision="0001")
     host = Host(database_url)
@@ -31,9 +31,7 @@ def host(database_url: str) -> Host:
         "CREATE TABLE document_warnings (id INTEGER PRIMARY KEY, user_id INTEGER, analysis_id INTEGER,"
         " subject VARCHAR(255), warning_type VARCHAR(50), warning_shown_at TIMESTAMP, user_action VARCHAR(50))"
     )
-    host.execute(
-        "CREATE TABLE system_health_log (id INTEGER PRIMARY KEY, log_date DATE UNIQUE, jobs_failed INTEGER)"
-    )
+    host.execute("CREATE TABLE system_health_log (id INTEGER PRIMARY KEY, log_date DATE UNIQUE)")
     host.execute(
         "INSERT INTO document_warnings VALUES (1, 77, NULL, 'draft/1', 'own', '2026-01-01 00:00:00', NULL)"
     )
@@ -43,8 +41,8 @@ def host(database_url: str) -> Host:
 
 
 @pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    engine = create_engine(host.url)
+def engine(owner: Host) -> Iterator[Engine]:
+    engine = create_engine(owner.url)
     yield engine
     engine.dispose()
 
@@ -56,19 +54,19 @@ def rows(host: Host) -> list[list[tuple[object, ...]]]:
         ]
 
 
-def test_what_was_there_stays(host: Host, engine: Engine) -> None:
+def test_what_was_there_stays(owner: Host, engine: Engine) -> None:
     """Nothing is tied, abandoned, swept or logged; who asks for it is told."""
-    before = rows(host)
-    host.add_user(77)
-    host.add_analysis(1, 77)
+    before = rows(owner)
+    owner.add_user(77)
+    owner.add_analysis(1, 77)
     sql.deliver(engine, Fragment(analysis_id=1, user_id=77, subject="draft/1").close(), Totals())
     project(engine, 1, Writable.load(engine), KEY, Totals())
-    host.execute("DELETE FROM analyses")
-    host.execute("DELETE FROM users")
+    owner.execute("DELETE FROM analyses")
+    owner.execute("DELETE FROM users")
 
     assert abandon(engine, timedelta(0)) == 0
     assert sweep(engine).warnings == 0
-    settings = Settings(database_url=host.url, hmac_key="k")
+    settings = Settings(database_url=owner.url, hmac_key="k")
     with HealthCheck(settings) as check:
         check.tidy()
         with pytest.raises(LookupError, match="system_health_log is the application's own"):
@@ -77,4 +75,4 @@ def test_what_was_there_stays(host: Host, engine: Engine) -> None:
     with pytest.raises(LookupError, match="document_warnings is the application's own"):
         warnings.add(77, "batch_too_large")
     warnings.close()
-    assert rows(host) == before
+    assert rows(owner) == before
