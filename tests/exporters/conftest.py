@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy.engine import Engine
 
 from exporters import migrate
+from exporters.database import create_engine
 from tests.exporters.makers import Host
 from tests.postgres import TemporaryPostgres
 
@@ -86,3 +88,11 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     copies: Databases = request.getfixturevalue("newest_databases" if is_newest else "databases")
     with copies.copy("psycopg2" if request.param == "psycopg2" else "psycopg") as url:
         yield Host(request.getfixturevalue("pgbouncer").through(url) if request.param == "pgbouncer" else url)
+
+
+@pytest.fixture
+def engine(host: Host) -> Iterator[Engine]:
+    """The writer's own way to the host's database."""
+    engine = create_engine(host.url)
+    yield engine
+    engine.dispose()

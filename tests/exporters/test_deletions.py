@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from threading import Event, Thread
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
@@ -29,13 +27,6 @@ HOSTS = SOME_HOSTS
 
 EVERYTHING = ("DELETE FROM candidate_files", "DELETE FROM analyses", "DELETE FROM users")
 SPENT = "SELECT SUM(cost_pico), SUM(runs) FROM telemetry_spend"
-
-
-@pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    engine = create_engine(host.url)
-    yield engine
-    engine.dispose()
 
 
 def add_rows(host: Host) -> None:

@@ -20,13 +20,6 @@ HOSTS = SOME_HOSTS
 
 
 @pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    engine = create_engine(host.url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def warnings(host: Host) -> Iterator[UserWarnings]:
     for user in (1, 2):
         host.add_user(user)

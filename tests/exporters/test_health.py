@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
@@ -28,13 +26,6 @@ HOSTS = SOME_HOSTS
 DAY = date(2026, 11, 10)
 NOON = int(datetime(2026, 11, 10, 12, tzinfo=UTC).timestamp()) * SECOND
 HOUR = 3600 * SECOND
-
-
-@pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    engine = create_engine(host.url)
-    yield engine
-    engine.dispose()
 
 
 def deliver(engine: Engine, fragment: Fragment, status: str = "completed", seconds: int = 10) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
@@ -33,13 +31,6 @@ BREAK = {
     "ended_runs": "UPDATE telemetry_fragments SET closed_at = NULL",
 }
 """Of each rule, what breaks it."""
-
-
-@pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    engine = create_engine(host.url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
 from exporters import sql
-from exporters.database import create_engine
 from exporters.snapshot import Snapshot
 from exporters.totals import Totals
 from tests.exporters.makers import Host
@@ -22,13 +20,6 @@ OF_THE_RUN = ("run_id", "document_key", "version", "seen_at")
 """Differ from run to run, whatever was done in it."""
 OF_THE_CLOCK = ("started_at", "ended_at", "duration_us")
 """Differ when the same work is done side by side."""
-
-
-@pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    engine = create_engine(host.url)
-    yield engine
-    engine.dispose()
 
 
 def rows(host: Host, table: str, run_id: str) -> list[dict[str, Any]]:

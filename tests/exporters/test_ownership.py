@@ -29,7 +29,7 @@ def owner(database_url: str) -> Host:
     host = Host(database_url)
     host.execute(
         "CREATE TABLE document_warnings (id INTEGER PRIMARY KEY, user_id INTEGER, analysis_id INTEGER,"
-        " subject VARCHAR(255), warning_type VARCHAR(50), warning_shown_at TIMESTAMP, user_action VARCHAR(50))"
+        " subject VARCHAR(99), warning_type VARCHAR(50), warning_shown_at TIMESTAMP, user_action VARCHAR(50))"
     )
     host.execute("CREATE TABLE system_health_log (id INTEGER PRIMARY KEY, log_date DATE UNIQUE)")
     host.execute(

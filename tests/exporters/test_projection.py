@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from threading import Event, Thread
@@ -46,14 +46,6 @@ DONE, BUSY, MISSING, FILES_PENDING = (
     Projection.MISSING,
     Projection.FILES_PENDING,
 )
-
-
-@pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    """The writer's own way to the database."""
-    engine = create_engine(host.url)
-    yield engine
-    engine.dispose()
 
 
 class Writer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
 from exporters import sql
-from exporters.database import create_engine
 from exporters.projection import Writable, project, refresh_user
 from exporters.report import Range, Report, _bins, _median, report
 from exporters.totals import Totals
@@ -26,13 +24,6 @@ HOSTS = SOME_HOSTS
 
 NOW = int(datetime.now(UTC).timestamp()) * SECOND
 DAY = 86_400 * SECOND
-
-
-@pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    engine = create_engine(host.url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

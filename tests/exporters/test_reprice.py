@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -16,7 +15,6 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from exporters import sql
-from exporters.database import create_engine
 from exporters.reprice import MID_RUN, NO_PRICE, NOT_LINEAR, reprice
 from exporters.repricing_report import Report
 from exporters.totals import Totals
@@ -44,14 +42,6 @@ model = "mine"
 input = 1
 output = 2
 """
-
-
-@pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    """The writer's own way to the database."""
-    engine = create_engine(host.url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from threading import Barrier
@@ -24,14 +23,6 @@ from telemetry.conventions import VALUES_COERCED
 from tests.exporters.makers import SECOND, START, Fragment, Host, call, failed_call, moment, visit
 
 TABLES = ("telemetry_runs", "telemetry_stage_usage", "telemetry_counters", "telemetry_documents")
-
-
-@pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    """The writer's own way to the database."""
-    engine = create_engine(host.url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

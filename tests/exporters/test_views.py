@@ -26,13 +26,6 @@ NOW = int(datetime.now(UTC).timestamp()) * SECOND
 DAY = 86_400 * SECOND
 
 
-@pytest.fixture
-def engine(host: Host) -> Iterator[Engine]:
-    engine = create_engine(host.url)
-    yield engine
-    engine.dispose()
-
-
 def rows(host: Host, query: str) -> list[dict[str, Any]]:
     with host.engine.connect() as connection:
         return [dict(row) for row in connection.execute(sa.text(query)).mappings()]
