@@ -107,7 +107,7 @@ def _program() -> tuple[Path, str]:
 def _unpack() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
-            _run("apt-get", "download", *PACKAGES, cwd=Path(folder))
+            _download(Path(folder))
             for package in Path(folder).glob("*.deb"):
                 _run("dpkg-deb", "--extract", package, UNPACKED, cwd=UNPACKED)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -116,6 +116,16 @@ def _unpack() -> None:
             f"no pgbouncer found, nor could Debian's be fetched ({reason.strip()}):"
             " install pgbouncer, or name the program in TEST_PGBOUNCER"
         ) from error
+
+
+def _download(folder: Path) -> None:
+    try:
+        _run("apt-get", "download", *PACKAGES, cwd=folder)
+    except subprocess.CalledProcessError:
+        if os.geteuid() != 0:
+            raise
+        _run("apt-get", "update", cwd=folder)  # a new machine knows of no packages
+        _run("apt-get", "download", *PACKAGES, cwd=folder)
 
 
 def _run(*command: str | Path, cwd: Path) -> None:
