@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -26,7 +27,14 @@ def _watch(phase: str, _: dict[str, int]) -> None:
     _collector = threading.get_ident() if phase == "start" else None
 
 
+def _forget() -> None:
+    """Forget, in a forked child, the collection of a thread that it does not have."""
+    global _collector
+    _collector = None
+
+
 gc.callbacks.append(_watch)
+os.register_at_fork(after_in_child=_forget)
 
 
 def is_collecting() -> bool:

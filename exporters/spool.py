@@ -241,6 +241,8 @@ class Spool:
             replace_file(self._file(fragment_id), text)
         except FileNotFoundError:  # something has tidied our directory away
             self._leave_directory()
+            for waiting in self._waiting.values():
+                waiting.is_on_disk = False
             replace_file(self._file(fragment_id), text)
 
     def _shed(self, snapshot: Snapshot, text: str, too_much: int) -> tuple[Snapshot, str]:

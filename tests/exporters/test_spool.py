@@ -159,6 +159,17 @@ def test_a_directory_that_was_removed_is_made_again(spool: Spool, directory: Pat
     assert files(directory) == [f"{ended.fragment_id}.json"]
 
 
+def test_what_was_in_a_directory_that_was_removed_stays_in_memory(spool: Spool, directory: Path) -> None:
+    """It has no other copy, so an outage does not let go of it."""
+    before, after = Fragment().close(), Fragment().close()
+    spool.put(before)
+    shutil.rmtree(directory)
+    spool.put(after)
+    spool.unload()
+
+    assert [spool.newest(waiting) for waiting in spool.due()] == [before, after]
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")], ids=["gone", "damaged"])
 def test_a_file_that_is_harmed_meanwhile(
     spool: Spool, directory: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
