@@ -300,6 +300,25 @@ def report(days: int, analysis_id: int | None, failed: bool, as_json: bool) -> N
     show(found, failed=failed)
 
 
+@cli.command()
+@click.option("--user", "user_id", type=int, help="Everything of this user's.")
+@click.option("--analysis", "analysis_id", type=int, help="Everything of this analysis, its intake included.")
+@click.option("--apply", is_flag=True, help="Erase it. Default: only count it.")
+@click.option(
+    "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
+)
+def erase(user_id: int | None, analysis_id: int | None, apply: bool, database_url: str | None) -> None:
+    """Erase what is tied to one user or one analysis, on their request."""
+    if (user_id is None) == (analysis_id is None):
+        raise click.UsageError("name --user or --analysis")
+    command = _load(COMMANDS_GROUP, "erase")
+    tied = {"user_id": user_id, "analysis_id": analysis_id}
+    found = _kept(lambda: command(_database(database_url), **tied, apply=apply))
+    click.echo(f"{found.runs} runs, {found.rows} rows{' erased' if apply else ''}.")
+    if not apply:
+        click.echo("Nothing was erased; --apply erases.")
+
+
 @cli.command("import-history")
 @click.option(
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."

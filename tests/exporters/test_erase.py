@@ -1,0 +1,103 @@
+"""What is tied to one user or one analysis goes on request, and nothing else does."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from sqlalchemy.engine import Engine
+
+from exporters import erase as module
+from exporters import sql
+from exporters.erase import Erased, erase
+from exporters.projection import Writable, refresh_user
+from exporters.totals import Totals
+from telemetry.cli import cli
+from tests.exporters.makers import CREATED, SOME_HOSTS, Fragment, Host, call, visit
+
+HOSTS = SOME_HOSTS
+TABLES = ("telemetry_runs", "telemetry_fragments", "telemetry_stage_usage", "telemetry_counters")
+OTHERS = ("telemetry_documents", "telemetry_users", "document_warnings")
+
+
+@pytest.fixture
+def used(host: Host, engine: Engine) -> Host:
+    """Two users with two analyses each, one of them with intake, and a warning each."""
+    for user in (1, 2):
+        host.add_user(user)
+        known = {"user_id": user, "warning_type": "jd_too_long", "warning_shown_at": CREATED}
+        host.insert("document_warnings", id=user, **known)
+    for analysis, user in ((1, 1), (2, 1), (3, 2), (4, 2)):
+        host.add_analysis(analysis, user)
+        subject = f"draft/{analysis}" if analysis == 1 else None
+        job = Fragment(analysis_id=analysis, user_id=user, subject=subject).calls(call())
+        job.documents(visit("a.pdf", score=0.5)).accumulator.count("fallbacks", 1)
+        sql.deliver(engine, job.close(), Totals())
+    intake = Fragment(kind="intake", user_id=1, subject="draft/1").calls(call()).close()
+    sql.deliver(engine, intake, Totals())
+    sql.claim_intake(engine, intake.run_id)
+    for user in (1, 2):
+        refresh_user(engine, user, Writable.load(engine), Totals())
+    return host
+
+
+def left(host: Host) -> dict[str, int]:
+    return {table: len(host.rows(table)) for table in (*TABLES, *OTHERS)}
+
+
+def test_a_user(used: Host) -> None:
+    """Runs, their parts, warnings, totals; the other user keeps everything."""
+    counted = erase(used.url, user_id=1)
+    before = left(used)
+    erased = erase(used.url, user_id=1, apply=True)
+
+    assert erased == counted
+    assert erased.runs == 3
+    assert erased.rows == sum(before.values()) - sum(left(used).values())
+    assert {run["user_ref"] for run in used.rows("telemetry_runs")} == {2}
+    assert [row["user_ref"] for row in used.rows("telemetry_users")] == [2]
+    assert [row["user_id"] for row in used.rows("document_warnings")] == [2]
+    runs = {run["run_id"] for run in used.rows("telemetry_runs")}
+    for table in (*TABLES, "telemetry_documents"):
+        assert {row["run_id"] for row in used.rows(table)} == runs
+    assert erase(used.url, user_id=1, apply=True) == Erased(0, 0)
+
+
+def test_an_analysis(used: Host) -> None:
+    """With its intake; the user's other analyses stay."""
+    assert erase(used.url, analysis_id=1, apply=True).runs == 2
+    assert sorted(run["analysis_ref"] for run in used.rows("telemetry_runs")) == [2, 3, 4]
+    assert left(used)["document_warnings"] == 2
+
+
+def test_many_runs(used: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch by batch."""
+    monkeypatch.setattr(module, "BATCH", 1)
+    assert erase(used.url, user_id=1, apply=True).runs == 3
+    assert {run["user_ref"] for run in used.rows("telemetry_runs")} == {2}
+
+
+def test_counting_changes_nothing(used: Host) -> None:
+    """It only looks."""
+    before = left(used)
+    assert erase(used.url, user_id=2).runs == 2
+    assert left(used) == before
+
+
+def test_the_hosts_rows_stay(used: Host) -> None:
+    """They are for the host to delete."""
+    erase(used.url, user_id=1, apply=True)
+    with used.engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT COUNT(*) FROM analyses")) == 4
+
+
+def test_the_command(used: Host) -> None:
+    """Two runs of five rows each, a warning and totals; one of the two must be named."""
+    environment = {"TELEMETRY_DATABASE_URL": used.url}
+    shown = CliRunner().invoke(cli, ["erase", "--user", "2"], env=environment)
+    assert shown.output == "2 runs, 12 rows.\nNothing was erased; --apply erases.\n"
+    done = CliRunner().invoke(cli, ["erase", "--user", "2", "--apply"], env=environment)
+    assert (done.exit_code, done.output) == (0, "2 runs, 12 rows erased.\n")
+    assert CliRunner().invoke(cli, ["erase"], env=environment).exit_code == 2
+    both = CliRunner().invoke(cli, ["erase", "--user", "1", "--analysis", "1"], env=environment)
+    assert both.exit_code == 2
