@@ -18,7 +18,7 @@ from exporters.report import Range, Report, _bins, _median, report
 from exporters.totals import Totals
 from telemetry.cli import cli
 from telemetry.settings import Settings
-from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, Fragment, Host, call, failed_call, visit
+from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, Fragment, Host, call, failed_call, moment, visit
 
 HOSTS = SOME_HOSTS
 
@@ -31,7 +31,7 @@ def used(host: Host, engine: Engine) -> Host:
     """A small job over the limit, a large one that fails, one a week ago, and an intake."""
     for user in (1, 2):
         host.add_user(user)
-    host.add_analysis(1, 1, created_at=datetime.now(UTC).replace(tzinfo=None, microsecond=0))
+    host.add_analysis(1, 1, created_at=moment(NOW - 60 * SECOND))
     host.execute("UPDATE analyses SET exceeded_resume_limit = true, user_chose_override = true")
     small = Fragment(
         analysis_id=1, user_id=1, opened_at=NOW - 60 * SECOND, candidates=2, criteria=3, jd_characters=900

@@ -50,7 +50,7 @@ def url(tmp_path: Path) -> str:
             "synthetic": False,
             "version": 1,
             "status": "completed",
-            "started_at": NOW - timedelta(days=ago),
+            "started_at": datetime.now(UTC).replace(tzinfo=None) - timedelta(days=ago),
             "candidates": candidates,
             "cost_complete": True,
         }

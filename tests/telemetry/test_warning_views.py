@@ -23,8 +23,6 @@ from telemetry.conventions import WARNINGS
 from telemetry.flask import Telemetry
 from telemetry.setup import pipeline
 
-NOW = datetime.now(UTC).replace(tzinfo=None)
-
 
 class Host:
     """An application with two users, and its database."""
@@ -95,7 +93,8 @@ def test_a_warning_is_shown_and_answered(host: Host) -> None:
     assert (row["user_id"], row["warning_type"], row["user_action"]) == (1, "batch_too_large", "override")
     assert (row["document_count"], row["document_size"], row["subject"]) == (250, 9_000_000, "draft/12")
     assert json.loads(row["additional_data"]) == {"limit": 200}
-    assert abs(datetime.fromisoformat(row["warning_shown_at"]) - NOW) < timedelta(minutes=10)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    assert abs(datetime.fromisoformat(row["warning_shown_at"]) - now) < timedelta(minutes=10)
 
 
 def test_the_first_answer_stands(host: Host) -> None:
