@@ -146,19 +146,27 @@ def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Total
 
 
 def lagging_analyses(engine: Engine) -> list[int]:
-    """Return the analyses that do not show the newest state of a run that ended.
+    """Return the analyses that do not show the newest state of their runs, and can.
 
-    Files that were not stored a day after their run ended are not asked for again.
+    Every process asks this when it starts, and after each commit of the host's while it waits for something:
+    a row that is not there, or files that are not stored, cost no attempt until they are. Files that were
+    not stored a day after their run ended are not asked for again.
     """
     lately = datetime.now(UTC).replace(tzinfo=None) - PATIENCE
-    behind = runs.c.projected_version < runs.c.version
-    without_files = sa.and_(runs.c.files_pending > 0, runs.c.ended_at > lately)
-    linked = sa.and_(runs.c.analysis_ref.is_not(None), runs.c.analysis_gone.is_(False))
-    query = sa.select(runs.c.analysis_ref).where(
-        sa.or_(behind, without_files), linked, runs.c.status != RUNNING
+    is_there = sa.exists().where(_host.analyses.c.id == runs.c.analysis_ref)
+    has_files = sa.exists().where(_host.candidate_files.c.analysis_id == runs.c.analysis_ref)
+    behind = sa.select(runs.c.analysis_ref).where(
+        runs.c.projected_version < runs.c.version,
+        runs.c.analysis_ref.is_not(None),
+        runs.c.analysis_gone.is_(False),
+        sa.or_(runs.c.status != RUNNING, runs.c.projected_version > 0),
+        sa.or_(is_there, runs.c.analysis_seen_at.is_not(None)),
+    )
+    without_files = sa.select(runs.c.analysis_ref).where(
+        runs.c.files_pending > 0, runs.c.ended_at > lately, runs.c.analysis_ref.is_not(None), has_files
     )
     with transaction(engine) as connection:
-        return list(connection.execute(query.distinct()).scalars())
+        return list(connection.execute(sa.union(behind, without_files)).scalars())
 
 
 def lagging_users(engine: Engine) -> list[int]:

@@ -192,6 +192,12 @@ sa.Index(
     sqlite_where=runs.c.user_version < runs.c.version,
 )
 sa.Index(
+    "ix_telemetry_runs_without_files",
+    runs.c.ended_at,
+    postgresql_where=runs.c.files_pending > 0,
+    sqlite_where=runs.c.files_pending > 0,
+)
+sa.Index(
     "ix_telemetry_runs_running",
     runs.c.seen_at,
     postgresql_where=runs.c.status == "running",

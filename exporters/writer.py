@@ -47,6 +47,8 @@ class _Retry:
 
     pause: float = FIRST_RETRY_SECONDS
     due: float = 0.0
+    is_pressing: bool = True
+    """Whether it may succeed at once; not where something has to be there first."""
 
     def wait(self, longest: float = LAST_RETRY_SECONDS) -> None:
         self.due = time.monotonic() + self.pause * random.uniform(0.5, 1.0)
@@ -86,6 +88,7 @@ class Writer:
         self._projections: dict[int, _Retry] = {}
         self._users: dict[int, _Retry] = {}
         self._recovered = False
+        self._has_host_committed = False
         self._checkpoint_at = 0.0
         self._heartbeat_at = time.monotonic() + self._settings.heartbeat_seconds
         self._logged_at = -LOG_INTERVAL_SECONDS
@@ -104,9 +107,7 @@ class Writer:
     def host_committed(self) -> None:
         """Say that the host committed something: a row that was missing or busy may be there now."""
         if self._projections or self._users:
-            now = time.monotonic()
-            for retry in (*list(self._projections.values()), *list(self._users.values())):
-                retry.due = min(retry.due, now)
+            self._has_host_committed = True
             self.nudge()
 
     def drain(self, seconds: float) -> bool:
@@ -122,6 +123,7 @@ class Writer:
             while time.monotonic() < deadline and self._due():
                 if not self._deliver_due(deadline):
                     time.sleep(max(min(0.05, deadline - time.monotonic()), 0))
+            self._look_again()
             self._project_due(deadline)
         if self._engine is not None:
             self._engine.dispose()
@@ -131,7 +133,7 @@ class Writer:
     def recover(self, seconds: float) -> bool:
         """Deliver what dead processes left, here and now; return whether all was done within ``seconds``.
 
-        Rows of the host's that stay busy, or are not there, are left to its own processes.
+        Rows of the host's that stay busy, or are not there yet, are left to its own processes.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
@@ -192,6 +194,7 @@ class Writer:
         if now >= self._outage.due:
             self._recover()
             self._deliver_due()
+            self._look_again()
             self._project_due()
         if now < self._outage.due:
             self._spool.unload()
@@ -288,6 +291,24 @@ class Writer:
         for user_id in projection.lagging_users(self._connect()):
             self._users.setdefault(user_id, _Retry())
 
+    def _look_again(self) -> None:
+        """After a commit of the host's: what may have waited for just that is due now."""
+        if not self._has_host_committed:
+            return
+        self._has_host_committed = False
+        now = time.monotonic()
+        for retry in self._users.values():
+            retry.due = min(retry.due, now)
+        if not self._projections:
+            return
+        try:
+            for analysis_id in projection.lagging_analyses(self._connect()):
+                retry = self._projections.setdefault(analysis_id, _Retry())
+                retry.due = min(retry.due, now)
+        except SQLAlchemyError as error:
+            self._failed("projection", error)
+            self._outage.wait()
+
     def _project_due(self, deadline: float | None = None) -> None:
         now = time.monotonic()
         for analysis_id, retry in list(self._projections.items()):
@@ -310,6 +331,7 @@ class Writer:
         if outcome is Projection.DONE or (not is_busy and waiting[row_id].pause >= longest):
             waiting.pop(row_id, None)  # a row that never comes is left to the daily check
         else:
+            waiting[row_id].is_pressing = is_busy
             waiting[row_id].wait(longest)
 
     def _project(self, analysis_id: int) -> Projection:
@@ -345,7 +367,8 @@ class Writer:
         if time.monotonic() >= self._outage.due:
             self._recover()
             self._project_due(deadline)
-        return self._recovered and not self._projections and not self._users
+        waiting = (*self._projections.values(), *self._users.values())
+        return self._recovered and not any(retry.is_pressing for retry in waiting)
 
     def _take_over(self, dead: Recovered) -> bool:
         def park(snapshot: Snapshot, reason: str) -> None:
@@ -366,9 +389,10 @@ class Writer:
         return True
 
     def _connect(self) -> Engine:
-        if self._engine is None:
-            self._engine = create_engine(self._settings.database_url, self._patience)
-        return self._engine
+        engine = self._engine  # one reading: at the end of the process, drain() forgets it meanwhile
+        if engine is None:
+            engine = self._engine = create_engine(self._settings.database_url, self._patience)
+        return engine
 
     def _patience(self) -> float:
         """Return for how many seconds a connection may be waited for: at the end, no longer than there is."""

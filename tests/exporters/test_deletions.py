@@ -95,6 +95,8 @@ def test_a_row_that_never_came_is_still_waited_for(host: Host, engine: Engine) -
     sql.deliver(engine, Fragment(analysis_id=9).close(), Totals())
 
     assert sweep(engine).runs == 0
+    host.add_user()
+    host.add_analysis(9)
     assert lagging_analyses(engine) == [9]
 
 

@@ -215,9 +215,10 @@ def test_a_row_that_is_not_there_yet(host: Host, writer: Writer) -> None:
     """A run whose row is not committed yet waits for it."""
     writer.deliver(a_run().close())
     assert writer.project() is MISSING
-    assert lagging_analyses(writer.engine) == [1]
+    assert lagging_analyses(writer.engine) == [], "no attempt is worth its while yet"
 
     host.add_analysis()
+    assert lagging_analyses(writer.engine) == [1]
     assert writer.project() is FILES_PENDING
     assert host.row("analyses")["api_calls_made"] == 2
     assert lagging_analyses(writer.engine) == []
@@ -400,11 +401,13 @@ def test_a_user_whose_totals_lag_behind_is_known(host: Host, writer: Writer) -> 
 
 
 def test_files_that_come_late_are_asked_for(host: Host, writer: Writer) -> None:
-    """Should a process end before the host has stored the files, the next one asks for them."""
+    """Should a process end before the host has stored the files, the next one asks for them then."""
     host.add_analysis(created_at=moment(time.time_ns()))
     writer.deliver(a_run(opened_at=time.time_ns()).close())
     assert writer.project() is FILES_PENDING
+    assert lagging_analyses(writer.engine) == [], "every process that starts would try all of them in vain"
 
+    host.add_file(1, "a.pdf")
     assert lagging_analyses(writer.engine) == [1]
 
 

@@ -28,6 +28,7 @@ import telemetry
 from exporters import fork_gate, migrate, sql
 from exporters.database import create_engine
 from exporters.pipeline import Pipeline
+from exporters.spool_keeper import SpoolKeeper
 from exporters.totals import Totals
 from telemetry._guard import internal_errors
 from telemetry.conventions import EVENTS, WRITER_FAILURES
@@ -464,6 +465,28 @@ def test_a_row_that_comes_late_is_brought_up_to_date_by_its_commit(sqlite_host: 
     pipeline.host_committed()
 
     until(lambda: sqlite_host.row("analyses")["status"] == "completed", 1)
+
+
+def test_an_operator_does_not_wait_for_files_that_were_never_stored(
+    sqlite_host: Host, record: Record, spool_dir: Path
+) -> None:
+    """A process that takes over asks once for what may never be stored, and is through with it."""
+    sqlite_host.add_user()
+    for number in range(1, 4):
+        sqlite_host.add_analysis(number, created_at=CREATED)
+    record(sqlite_host.url)
+    for number in range(1, 4):
+        with telemetry.run("analysis", user_id=1, analysis_id=number), telemetry.document("a.pdf", size=5):
+            pass
+    assert telemetry.shutdown()
+    sqlite_host.execute("UPDATE telemetry_runs SET projected_version = 0")
+    started = time.monotonic()
+
+    keeper = SpoolKeeper(Settings(database_url=sqlite_host.url, spool_dir=spool_dir, hmac_key="secret"))
+    assert keeper.recover(30)
+    assert time.monotonic() - started < 20
+    assert {row["files_pending"] for row in sqlite_host.rows("telemetry_runs")} == {1}
+    assert not sqlite_host.rows("telemetry_runs", projected_version=0)
 
 
 def test_intake_is_charged_on_its_way(sqlite_host: Host, record: Record) -> None:
