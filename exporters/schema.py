@@ -47,6 +47,7 @@ __all__ = [
     "system_health_log",
     "users",
     "utc_now",
+    "warning_events",
 ]
 
 NAMING_CONVENTION = {
@@ -350,6 +351,24 @@ sa.Index("idx_warnings_analysis", document_warnings.c.analysis_id)
 sa.Index("idx_warnings_user", document_warnings.c.user_id)
 sa.Index("idx_warnings_type", document_warnings.c.warning_type)
 sa.Index("idx_warnings_shown_at", document_warnings.c.warning_shown_at)
+
+warning_events = sa.Table(
+    "telemetry_warning_events",
+    metadata,
+    sa.Column("event_id", sa.String(32), primary_key=True),
+    sa.Column("user_ref", sa.BigInteger()),
+    sa.Column("subject", sa.String(255)),
+    sa.Column("user_action", sa.String(50)),
+    sa.Column("happened_at", sa.DateTime(), nullable=False),
+    sa.Column("arrived_at", sa.DateTime(), nullable=False, server_default=utc_now()),
+)
+"""What the application told about warnings, as often and in whatever order it arrives.
+
+A warning that was shown has no ``user_action``; an answer has, and holds for what was shown before it.
+"""
+
+sa.Index(None, warning_events.c.subject)
+sa.Index(None, warning_events.c.arrived_at)
 
 system_health_log = sa.Table(
     "system_health_log",
