@@ -10,16 +10,28 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from telemetry import conventions as c
+from telemetry._context import Warned
 from telemetry.conventions import ABANDONED
 from telemetry.settings import Settings
 
 from . import schema
-from .database import create_engine, fit, transaction
+from .database import create_engine, fit, to_datetime, transaction, upsert
 from .ownership import is_ours
 from .schema import document_warnings as table
+from .schema import runs
+from .schema import warning_events as events
 from .totals import Totals
+from .warning_event import WarningEvent, subject_of
 
 DAY: Final = timedelta(days=1)
+WEEK: Final = timedelta(days=7)
+SKEW: Final = timedelta(seconds=5)
+"""How far the clocks may be apart by which a warning and its answer are told."""
+REMEMBERED: Final = timedelta(days=365)
+"""For how long an event is known again that arrives once more."""
+
+_host = schema.host_tables(sa.MetaData())
 
 
 class TooManyWarnings(Exception):
@@ -59,11 +71,7 @@ class UserWarnings:
         with transaction(self._engine, impatient=True) as connection:
             self._insist(connection)
             now: datetime = connection.execute(sa.select(schema.utc_now())).scalar_one()
-            lately = sa.select(sa.func.count()).where(table.c.user_id == user_id)
-            if (
-                connection.execute(lately.where(table.c.warning_shown_at > now - DAY)).scalar_one()
-                >= self._most
-            ):
+            if _count(connection, table.c.user_id == user_id, now) >= self._most:
                 raise TooManyWarnings(f"{self._most} warnings in 24 hours")
             row = fit(table, row, self._totals) | {"warning_shown_at": now}
             insert = table.insert().values(row).returning(table.c.id)
@@ -96,29 +104,198 @@ class UserWarnings:
             raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
 
 
-def abandon(engine: Engine, age: timedelta) -> int:
-    """Call warnings abandoned that nobody answered for ``age``; return how many."""
+def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Totals) -> None:
+    """Store an event; safe to repeat, in any order.
+
+    Args:
+        engine: the writer's.
+        event: a warning that was shown, or an answer.
+        most_per_day: warnings of one user in 24 hours beyond which no more are stored.
+        totals: counts them.
+
+    Raises:
+        LookupError: when the table is the host's own.
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+    """
+    with transaction(engine, impatient=True) as connection:
+        if not is_ours(connection, table):
+            if event.warned.is_automatic:
+                return
+            raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
+        _wait_for_others(connection, event.warned.subject)
+        if not _is_news(connection, event, totals):
+            return
+        if event.warned.type is None:
+            _answer(connection, event, totals)
+        else:
+            _show(connection, event, event.warned.type, most_per_day, totals)
+
+
+def _wait_for_others(connection: Connection, subject: str | None) -> None:
+    """Let a warning and an answer to it not pass each other unseen; SQLite has one writer at a time."""
+    if connection.dialect.name == "postgresql":
+        lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"telemetry-warnings {subject}", 0))
+        connection.execute(sa.select(lock))
+
+
+def _is_news(connection: Connection, event: WarningEvent, totals: Totals) -> bool:
+    told = event.warned
+    row = {
+        "event_id": event.event_id,
+        "user_ref": told.user_id,
+        "subject": told.subject,
+        "user_action": told.action if told.type is None else None,
+        "happened_at": to_datetime(event.happened_at),
+    }
+    return bool(upsert(connection, events, [fit(events, row, totals)], keep=tuple(row)))
+
+
+def _answer(connection: Connection, event: WarningEvent, totals: Totals) -> None:
+    """Answer what was shown before; the first answer to a warning stands, whichever arrives first."""
+    told = event.warned
+    shown = sa.and_(
+        table.c.subject == told.subject,
+        table.c.warning_shown_at <= _moment(event) + SKEW,
+        sa.true() if told.user_id is None else table.c.user_id == told.user_id,
+    )
+    columns = (table.c.id, table.c.user_id, table.c.warning_type, table.c.warning_shown_at)
+    for row in connection.execute(sa.select(*columns, table.c.user_action).where(shown)).all():
+        answers = _answers_to(connection, str(told.subject), row.user_id, row.warning_shown_at)
+        if row.user_action in (None, ABANDONED, *answers[1:]) and row.user_action != answers[0]:
+            change = table.update().where(table.c.id == row.id)
+            connection.execute(change.values(user_action=answers[0]))
+            totals.add(c.WARNINGS, 1, type=row.warning_type, action=answers[0])
+
+
+def _show(connection: Connection, event: WarningEvent, kind: str, most: int, totals: Totals) -> None:
+    told, moment = event.warned, _moment(event)
+    if told.is_automatic and kind == c.BATCH_TOO_LARGE and _is_known(connection, told):
+        return
+    mine = table.c.user_id.is_not_distinct_from(told.user_id)
+    is_gone = told.user_id is not None and not _exists(connection, _host.users.c.id == told.user_id)
+    if is_gone or _count(connection, mine, moment) >= most:
+        totals.add(c.WARNINGS, 1, type=kind, action=c.REFUSED)
+        return
+    more = {name: value for name in ("limit", "characters") if (value := getattr(told, name)) is not None}
+    answers = _answers_to(connection, told.subject, told.user_id, moment) if told.subject else []
+    row = {
+        "user_id": told.user_id,
+        "subject": told.subject,
+        "analysis_id": _analysis_of(connection, told, moment),
+        "warning_type": kind,
+        "warning_shown_at": moment,
+        "user_action": told.action or (answers[0] if answers else None),
+        "document_count": told.document_count,
+        "document_size": told.document_size,
+        "additional_data": json.dumps(more) if more else None,
+    }
+    connection.execute(table.insert().values(fit(table, row, totals)))
+    totals.add(c.WARNINGS, 1, type=kind, action=c.SHOWN)
+    if row["user_action"]:
+        totals.add(c.WARNINGS, 1, type=kind, action=str(row["user_action"]))
+
+
+def _is_known(connection: Connection, told: Warned) -> bool:
+    """Say whether the page, or an intake, has told of the same batch already."""
+    same = sa.and_(
+        table.c.warning_type == told.type,
+        table.c.user_id.is_not_distinct_from(told.user_id),
+        table.c.subject == told.subject,
+    )
+    return _exists(connection, same)
+
+
+def _analysis_of(connection: Connection, told: Warned, moment: datetime) -> int | None:
+    """Return the analysis a warning belongs to, if it is there already: the first that began after it."""
+    analyses = _host.analyses
+    if told.analysis_id is not None:
+        return told.analysis_id if _exists(connection, analyses.c.id == told.analysis_id) else None
+    query = (
+        sa.select(runs.c.analysis_ref)
+        .join(analyses, analyses.c.id == runs.c.analysis_ref)
+        .where(runs.c.kind == "analysis", runs.c.subject == told.subject, runs.c.analysis_gone.is_(False))
+        .where(runs.c.user_ref.is_not_distinct_from(told.user_id), runs.c.ended_at >= moment)
+        .order_by(runs.c.started_at)
+    )
+    return connection.execute(query.limit(1)).scalar()
+
+
+def _answers_to(connection: Connection, subject: str, user_id: int | None, shown_at: datetime) -> list[str]:
+    """Return the answers to what was shown then, by the order in which they were given."""
+    query = (
+        sa.select(events.c.user_action)
+        .where(events.c.subject == subject, events.c.user_action.is_not(None))
+        .where(events.c.happened_at >= shown_at - SKEW)
+        .where(sa.or_(events.c.user_ref.is_(None), events.c.user_ref == user_id))
+        .order_by(events.c.happened_at, events.c.event_id)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def _moment(event: WarningEvent) -> datetime:
+    moment = to_datetime(event.happened_at)
+    assert moment is not None
+    return moment
+
+
+def _exists(connection: Connection, condition: sa.ColumnElement[bool]) -> bool:
+    return bool(connection.execute(sa.select(sa.exists().where(condition))).scalar())
+
+
+def _count(connection: Connection, mine: sa.ColumnElement[bool], moment: datetime) -> int:
+    """Return how many warnings there were in the 24 hours before ``moment``."""
+    lately = table.c.warning_shown_at > moment - DAY
+    return int(connection.execute(sa.select(sa.func.count()).where(mine, lately)).scalar_one())
+
+
+def settle(engine: Engine, age: timedelta) -> int:
+    """Settle warnings that nobody answered for ``age``; return how many were abandoned.
+
+    Whoever went on to an analysis has continued, even if no page said so.
+    """
     with transaction(engine) as connection:
+        now: datetime = connection.execute(sa.select(schema.utc_now())).scalar_one()
+        connection.execute(events.delete().where(events.c.arrived_at < now - REMEMBERED))
         if not is_ours(connection, table):
             return 0
-        now: datetime = connection.execute(sa.select(schema.utc_now())).scalar_one()
+        _attach_late(connection, now - WEEK)
         unanswered = sa.and_(table.c.user_action.is_(None), table.c.warning_shown_at < now - age)
+        went_on = table.update().where(unanswered, table.c.analysis_id.is_not(None))
+        connection.execute(went_on.values(user_action=c.CONTINUED))
         return connection.execute(table.update().where(unanswered).values(user_action=ABANDONED)).rowcount
 
 
-def attach(connection: Connection, analysis_id: int, runs: list[Mapping[str, Any]]) -> None:
+def _attach_late(connection: Connection, since: datetime) -> None:
+    """Tie what arrived at the very moment at which its analysis was brought up to date."""
+    loose = sa.and_(
+        table.c.analysis_id.is_(None), table.c.subject.is_not(None), table.c.warning_shown_at > since
+    )
+    query = sa.select(table.c.id, table.c.user_id, table.c.subject, table.c.warning_shown_at).where(loose)
+    for row in connection.execute(query).all():
+        told = Warned(user_id=row.user_id, subject=row.subject)
+        found = _analysis_of(connection, told, row.warning_shown_at)
+        if found is not None:
+            connection.execute(table.update().where(table.c.id == row.id).values(analysis_id=found))
+
+
+def attach(connection: Connection, analysis_id: int, mine: list[Mapping[str, Any]]) -> None:
     """Tie warnings about a subject to the analysis that its runs are linked to.
 
     The row of the analysis is held: warnings that somebody else is at work on are left for the next time.
     """
-    subjects = {(run["subject"], run["user_ref"]) for run in runs if run["subject"]}
-    for subject, user in subjects if subjects and is_ours(connection, table) else ():
-        mine = sa.and_(
+    subjects: dict[int | None, set[str]] = {}
+    for run in mine:
+        subjects.setdefault(run["user_ref"], set()).update(
+            filter(None, (run["subject"], subject_of(run["run_id"])))
+        )
+    for user, names in subjects.items():
+        loose = sa.and_(
             table.c.analysis_id.is_(None),
-            table.c.subject == subject,
+            table.c.subject.in_(sorted(names)),
             table.c.user_id.is_not_distinct_from(user),
         )
-        free = sa.select(table.c.id).where(mine).with_for_update(skip_locked=True)
-        ids = list(connection.execute(free).scalars())
-        if ids:
-            connection.execute(table.update().where(table.c.id.in_(ids)).values(analysis_id=analysis_id))
+        ids = list(connection.execute(sa.select(table.c.id).where(loose)).scalars())
+        if ids and is_ours(connection, table):
+            free = sa.select(table.c.id).where(table.c.id.in_(ids)).with_for_update(skip_locked=True)
+            held = list(connection.execute(free).scalars())
+            connection.execute(table.update().where(table.c.id.in_(held)).values(analysis_id=analysis_id))

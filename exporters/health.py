@@ -24,7 +24,7 @@ from telemetry.settings import Settings
 from . import sql
 from .database import create_engine, fit, transaction, upsert
 from .days import Day, days
-from .document_warnings import abandon
+from .document_warnings import settle
 from .ownership import is_ours
 from .projection import Projection, Writable, lagging_analyses, lagging_users, project, refresh_user
 from .schema import runs, system_health_log
@@ -116,7 +116,7 @@ class HealthCheck:
         age = timedelta(seconds=self._settings.stale_seconds)
         stale = sql.interrupt_stale(self._engine, age, self._totals)
         shown = sum(self._show()) if self._settings.hmac_key else 0
-        abandoned = abandon(self._engine, timedelta(seconds=self._settings.warning_seconds))
+        abandoned = settle(self._engine, timedelta(seconds=self._settings.warning_seconds))
         return Tidied(len(stale), shown, abandoned, sweep(self._engine))
 
     def log(self, first: date, last: date | None = None) -> Iterator[HealthDay]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from .item import Item, read_item
 from .snapshot import Snapshot
 
 DEAD: Final = "dead"
@@ -38,14 +39,14 @@ class Parked:
         """When it was set aside."""
         return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
 
-    def snapshot(self) -> Snapshot:
+    def item(self) -> Item:
         """Return what it holds.
 
         Raises:
-            ValueError: when that is no snapshot.
+            ValueError: when that is neither a snapshot nor an event.
             OSError: when it cannot be read.
         """
-        return Snapshot.from_json(self.path.read_text())
+        return read_item(self.path.read_text())
 
     def drop(self) -> None:
         """Remove it for good."""
@@ -53,16 +54,16 @@ class Parked:
         self.path.with_suffix(".reason").unlink(missing_ok=True)
 
 
-def park(root: Path, snapshot: Snapshot, reason: str) -> None:
-    """Set ``snapshot`` aside below the spool's ``root``, and say so."""
+def park(root: Path, item: Item, reason: str) -> None:
+    """Set ``item`` aside below the spool's ``root``, and say so."""
     place = root / DEAD
     place.mkdir(parents=True, exist_ok=True)
-    path = place / f"{snapshot.fragment_id}.json"
+    path = place / f"{item.fragment_id}.json"
     replace_file(path.with_suffix(".reason"), f"{reason}\n")
-    replace_file(path, snapshot.to_json())
+    replace_file(path, item.to_json())
     _log.error(
-        "telemetry could not store the rollup of run %s (%s); it is kept in %s (flask telemetry spool list)",
-        snapshot.run_id,
+        "telemetry could not store %s (%s); it is kept in %s (flask telemetry spool list)",
+        f"the rollup of run {item.run_id}" if isinstance(item, Snapshot) else f"warning {item.event_id}",
         reason,
         place,
     )

@@ -26,11 +26,13 @@ from telemetry._guard import guarded, reset_internal_errors
 from telemetry.pricing import Pricer, default_pricer
 from telemetry.settings import Settings
 
+from .item import Item
 from .metrics import Metrics
 from .processor import RollupProcessor
 from .recorder import RunRecorder
 from .snapshot import Snapshot
 from .spool import Spool
+from .warning_event import WarningEvent
 
 if TYPE_CHECKING:
     from .prometheus import Listener
@@ -143,13 +145,15 @@ class Pipeline:
             self.listener.register(provider)
         self.metrics.register(provider)
 
-    def _save(self, snapshot: Snapshot) -> None:
-        if snapshot.is_closed:
+    def _save(self, item: Item) -> None:
+        if isinstance(item, Snapshot) and item.is_closed:
             for listener in self._listeners:
-                listener(snapshot)
+                listener(item)
         if self.writer is not None:
             with guarded("spool"):  # what the disk refuses waits in memory
-                self.spool.put(snapshot)
+                self.spool.put(item)
+        elif isinstance(item, WarningEvent) and item.warned.type is not None:
+            self.warned(item.warned.type, c.SHOWN)
 
     def _wake(self) -> None:
         if self.writer is not None:

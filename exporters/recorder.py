@@ -14,7 +14,7 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -22,18 +22,21 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from telemetry import conventions as c
-from telemetry._context import Document, Run
+from telemetry._context import Document, Run, Warned
 from telemetry._guard import guarded
 from telemetry.settings import Settings
 
 from .accumulator import Accumulator
 from .deferred import Deferred, deferrable
+from .item import Item
+from .limits import exceeded
 from .metrics import Metrics
 from .rollup import merge
 from .snapshot import Snapshot
+from .warning_event import WarningEvent, subject_of
 
-Save = Callable[[Snapshot], None]
-"""Puts one snapshot into the spool: one bounded file replacement."""
+Save = Callable[[Item], None]
+"""Puts one snapshot or event into the spool: one bounded file replacement."""
 
 ORPHANS: Final = uuid.UUID("6f1d0d2e-4d4f-4a55-8a57-6b1f6f7c9a10")
 """Namespace of the ids of the daily orphan runs."""
@@ -127,6 +130,7 @@ class RunRecorder:
             self._open.discard(run)
         self._metrics.totals.add(c.RUNS_ACTIVE, -1, kind=run.kind)
         self._save(final)
+        self._warn_of_limits(final, run)
         self._wake()
         self._tell_metrics(final, run)
 
@@ -145,6 +149,7 @@ class RunRecorder:
             "criteria": run.criteria,
             "jd_bytes": run.jd[0],
             "jd_characters": run.jd[1],
+            "jd_type": run.jd_type,
             "trace_id": trace.format_trace_id(span.trace_id) if span.is_valid else None,
             "trace_sampled": span.trace_flags.sampled,
         }
@@ -176,6 +181,15 @@ class RunRecorder:
         """Add one error."""
         self._add(run, lambda accumulator: accumulator.error(stage, error_type))
         self._metrics.totals.add(c.ERRORS, 1, stage=stage or c.Stage.UNATTRIBUTED, type=error_type)
+
+    @deferrable
+    @guarded("recorder")
+    def warn(self, warned: Warned) -> None:
+        """Keep a warning, or an answer to some."""
+        if warned.type is not None and warned.type not in self._settings.warning_types:
+            warned = replace(warned, type=c.OTHER)
+        self._save(WarningEvent(uuid.uuid4().hex, time.time_ns(), warned))
+        self._wake()
 
     def accumulator_for(self, run: Run, started_ns: int) -> Accumulator | None:
         """Return where a span of ``run`` that started at ``started_ns`` counts.
@@ -293,6 +307,7 @@ class RunRecorder:
             criteria=run.criteria,
             jd_bytes=run.jd[0],
             jd_characters=run.jd[1],
+            jd_type=run.jd_type,
         )
 
     def _orphan_of(self, day: str) -> Accumulator:
@@ -327,6 +342,22 @@ class RunRecorder:
             late = self.late(run)
             late.update(analysis_id=facts["analysis_id"])
             self.hold(late)
+
+    def _warn_of_limits(self, final: Snapshot, run: Run) -> None:
+        """Record what the documents of a run are worth a warning of, and leave it on the handle."""
+        if not final.is_root or final.synthetic:
+            return
+        run.warnings = tuple(exceeded(final, self._settings))
+        for warned in run.warnings:
+            self.warn(
+                replace(
+                    warned,
+                    user_id=final.user_id,
+                    subject=final.subject or subject_of(final.run_id),
+                    analysis_id=final.analysis_id,
+                    is_automatic=True,
+                )
+            )
 
     def _tell_metrics(self, final: Snapshot, run: Run) -> None:
         self._metrics.unaccounted("unfinished", final.open_calls)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from .item import Item, read_item
 from .snapshot import NewerSnapshot, Snapshot
 
 LOCK: Final = "lock"
@@ -37,16 +38,18 @@ class Recovered:
         """The process that died."""
         return self.path.name
 
-    def snapshots(self) -> Iterator[Snapshot]:
+    def items(self) -> Iterator[Item]:
         """Yield what the process left; a fragment that was open is marked interrupted."""
         for file in sorted(self.path.glob("*.json")):
-            snapshot = read(file, self.root)
-            if snapshot is not None:
-                yield snapshot if snapshot.is_closed else replace(snapshot, interrupted=True)
+            item = read(file, self.root)
+            if isinstance(item, Snapshot) and not item.is_closed:
+                item = replace(item, interrupted=True)
+            if item is not None:
+                yield item
 
-    def delivered(self, snapshot: Snapshot) -> None:
+    def delivered(self, item: Item) -> None:
         """Remove what the database has committed."""
-        (self.path / f"{snapshot.fragment_id}.json").unlink(missing_ok=True)
+        (self.path / f"{item.fragment_id}.json").unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Remove the directory once nothing is left in it but the lock."""
@@ -54,10 +57,10 @@ class Recovered:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def read(file: Path, root: Path) -> Snapshot | None:
-    """Return the snapshot in ``file``; None when it is a newer version's, or none, which is set aside."""
+def read(file: Path, root: Path) -> Item | None:
+    """Return what is in ``file``; None when it is a newer version's, or none, which is set aside."""
     try:
-        return Snapshot.from_json(file.read_text())
+        return read_item(file.read_text())
     except NewerSnapshot:
         return None
     except FileNotFoundError:

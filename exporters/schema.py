@@ -165,6 +165,7 @@ runs = sa.Table(
     sa.Column("trace_sampled", sa.Boolean()),
     sa.Column("exceeded_resume_limit", sa.Boolean()),
     sa.Column("user_chose_override", sa.Boolean()),
+    sa.Column("jd_type", sa.String(10)),
 )
 """One row a run: the sums of its fragments, and how far they have reached the host's row.
 
@@ -349,6 +350,7 @@ document_warnings = sa.Table(
 
 sa.Index("idx_warnings_analysis", document_warnings.c.analysis_id)
 sa.Index("idx_warnings_user", document_warnings.c.user_id)
+sa.Index("idx_warnings_subject", document_warnings.c.subject)
 sa.Index("idx_warnings_type", document_warnings.c.warning_type)
 sa.Index("idx_warnings_shown_at", document_warnings.c.warning_shown_at)
 

@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the JSON below; a reader refuses what is newer than itself and leaves it to a newer one."""
 
 
@@ -134,6 +134,7 @@ class Snapshot:
     criteria: int | None = None
     jd_bytes: int | None = None
     jd_characters: int | None = None
+    jd_type: str | None = None
     trace_id: str | None = None
     trace_sampled: bool = False
     usage: dict[UsageKey, Usage] = field(default_factory=dict)
@@ -171,7 +172,15 @@ class Snapshot:
             NewerSnapshot: when a newer version wrote it.
             ValueError: when it is not a snapshot: truncated, or something else.
         """
-        state = _object(text)
+        return cls.from_state(read_object(text))
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Read the object that :meth:`to_json` wrote, without its schema.
+
+        Raises:
+            ValueError: when it is not a snapshot.
+        """
         try:
             keys = len(UsageKey._fields)
             state["usage"] = {UsageKey(*row[:keys]): Usage(*row[keys:]) for row in state["usage"]}
@@ -188,7 +197,13 @@ def _shallow(instance: Any) -> dict[str, Any]:
     return {entry.name: getattr(instance, entry.name) for entry in fields(instance)}
 
 
-def _object(text: str) -> dict[str, Any]:
+def read_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in ``text`` without its schema, which is checked.
+
+    Raises:
+        NewerSnapshot: when a newer version wrote it.
+        ValueError: when it is truncated, or something else.
+    """
     state = json.loads(text)
     if not isinstance(state, dict):
         raise ValueError("not a snapshot: no JSON object")

@@ -31,6 +31,7 @@ from typing import Final
 from telemetry import conventions as c
 from telemetry.settings import Settings
 
+from .item import Item
 from .parked import DEAD, park, parked, replace_file
 from .recovered import LOCK, UNREADABLE, Recovered, read, taken
 from .snapshot import Snapshot
@@ -50,7 +51,7 @@ class Waiting:
     since: float
     """Monotonic time of the oldest state that was not delivered."""
     sent_seq: int = 0
-    snapshot: Snapshot | None = None
+    item: Item | None = None
     """Its newest state; None when that is on the disk only."""
     is_on_disk: bool = False
 
@@ -94,19 +95,19 @@ class Spool:
         with self._lock:
             return self._own_directory()
 
-    def put(self, snapshot: Snapshot) -> None:
-        """Keep ``snapshot`` as the newest state of its fragment: one file replacement.
+    def put(self, item: Item) -> None:
+        """Keep ``item`` as the newest state of its fragment: one file replacement.
 
-        Where the disk fails, the snapshot still waits in memory for the writer.
+        Where the disk fails, it still waits in memory for the writer.
 
         Raises:
             OSError: when it could only be kept in memory.
         """
         with self._lock:
-            known = self._waiting.get(snapshot.fragment_id)
-            if known is not None and known.seq >= snapshot.seq:
+            known = self._waiting.get(item.fragment_id)
+            if known is not None and known.seq >= item.seq:
                 return
-            self._keep(snapshot, known)
+            self._keep(item, known)
 
     def due(self) -> list[Waiting]:
         """Return what waits to be delivered, the ended first, then by age."""
@@ -114,44 +115,44 @@ class Spool:
             due = [waiting for waiting in self._waiting.values() if waiting.is_due]
         return sorted(due, key=lambda waiting: (not waiting.is_closed, waiting.since))
 
-    def newest(self, waiting: Waiting) -> Snapshot | None:
+    def newest(self, waiting: Waiting) -> Item | None:
         """Return the newest state of ``waiting``; None, and it is forgotten, when its file is damaged."""
-        if (kept := waiting.snapshot) is not None:
+        if (kept := waiting.item) is not None:
             return kept
         with self._lock:
             file = self._file(waiting.fragment_id)
-        snapshot = read(file, self._root)
-        if snapshot is None:
+        item = read(file, self._root)
+        if item is None:
             with self._lock:
                 self._drop(waiting.fragment_id)
-        return snapshot
+        return item
 
     def unload(self) -> None:
         """Keep what has ended on the disk only: an outage may be long, and the memory is the host's."""
         with self._lock:
             for waiting in self._waiting.values():
                 if waiting.is_closed and waiting.is_on_disk:
-                    waiting.snapshot = None
+                    waiting.item = None
 
-    def delivered(self, snapshot: Snapshot) -> None:
-        """Note that the database has committed ``snapshot``.
+    def delivered(self, item: Item) -> None:
+        """Note that the database has committed ``item``.
 
         Forget its fragment if that was the last word.
         """
         with self._lock:
-            waiting = self._waiting.get(snapshot.fragment_id)
+            waiting = self._waiting.get(item.fragment_id)
             if waiting is None:
                 return
-            waiting.sent_seq = max(waiting.sent_seq, snapshot.seq)
+            waiting.sent_seq = max(waiting.sent_seq, item.seq)
             waiting.since = time.monotonic()
             if waiting.is_closed and not waiting.is_due:
-                self._drop(snapshot.fragment_id)
+                self._drop(item.fragment_id)
 
-    def park(self, snapshot: Snapshot, reason: str) -> None:
+    def park(self, item: Item, reason: str) -> None:
         """Set aside what the database refuses for good; it is kept for a person to look at."""
         with self._lock:
-            park(self._root, snapshot, reason)
-            self._drop(snapshot.fragment_id)
+            park(self._root, item, reason)
+            self._drop(item.fragment_id)
 
     def pending(self) -> int:
         """Return how many snapshots of this process wait."""
@@ -219,21 +220,19 @@ class Spool:
         """Leave a note where this process's metrics listener answers."""
         replace_file(self.directory() / "metrics-port", f"{port}\n")
 
-    def _keep(self, snapshot: Snapshot, known: Waiting | None) -> None:
-        text, on_disk = snapshot.to_json(), known.size if known else 0
+    def _keep(self, item: Item, known: Waiting | None) -> None:
+        text, on_disk = item.to_json(), known.size if known else 0
         too_much = self._others_bytes + self._bytes + len(text) - on_disk - self._max_bytes
         if too_much > 0:
-            snapshot, text = self._shed(snapshot, text, too_much)
+            item, text = self._shed(item, text, too_much)
         size = len(text) or on_disk  # a checkpoint that is shed leaves the older one where it is
         since = known.since if known is not None and known.is_due else time.monotonic()
         sent_seq = known.sent_seq if known else 0
         self._bytes += size - on_disk
-        waiting = Waiting(
-            snapshot.fragment_id, snapshot.seq, snapshot.is_closed, size, since, sent_seq, snapshot
-        )
-        self._waiting[snapshot.fragment_id] = waiting
+        waiting = Waiting(item.fragment_id, item.seq, item.is_closed, size, since, sent_seq, item)
+        self._waiting[item.fragment_id] = waiting
         if text:
-            self._write(snapshot.fragment_id, text)
+            self._write(item.fragment_id, text)
             waiting.is_on_disk = True
 
     def _write(self, fragment_id: str, text: str) -> None:
@@ -245,17 +244,17 @@ class Spool:
                 waiting.is_on_disk = False
             replace_file(self._file(fragment_id), text)
 
-    def _shed(self, snapshot: Snapshot, text: str, too_much: int) -> tuple[Snapshot, str]:
+    def _shed(self, item: Item, text: str, too_much: int) -> tuple[Item, str]:
         """At the cap: a checkpoint stays in memory only; for a final state checkpoints go, then documents."""
-        if not snapshot.is_closed:
+        if not item.is_closed:
             self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
-            return snapshot, ""
-        too_much -= self._shed_checkpoints(too_much, snapshot.fragment_id)
-        if too_much > 0 and snapshot.documents:
+            return item, ""
+        too_much -= self._shed_checkpoints(too_much, item.fragment_id)
+        if too_much > 0 and isinstance(item, Snapshot) and item.documents:
             self._totals.add(c.SPOOL_SHED, 1, what="documents")
-            snapshot = replace(snapshot, documents=[], shed=len(snapshot.documents))
-            return snapshot, snapshot.to_json()
-        return snapshot, text
+            item = replace(item, documents=[], shed=len(item.documents))
+            return item, item.to_json()
+        return item, text
 
     def _shed_checkpoints(self, too_much: int, but: str) -> int:
         """Take the files of open fragments away, the largest first, until so many bytes are free."""

@@ -8,17 +8,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from telemetry.settings import Settings
 
-from . import sql
+from . import document_warnings, sql
 from .database import create_engine
+from .item import Item
 from .parked import Parked, parked
 from .pipeline import Pipeline
 from .recovered import UNREADABLE, taken
-from .snapshot import NewerSnapshot
+from .snapshot import NewerSnapshot, Snapshot
 from .totals import Totals
+
+_BAD = (ValueError, OSError, ArithmeticError)
+"""What a file may be: something else, not there, or numbers that make no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,8 @@ class SpoolKeeper:
         try:
             for each in self._named(fragment_ids):
                 try:
-                    snapshot = each.snapshot()
-                    sql.deliver(engine, snapshot, Totals())
-                    sql.claim_intake(engine, snapshot.run_id)
-                except (SQLAlchemyError, NewerSnapshot, ValueError, OSError, ArithmeticError) as error:
+                    self._store(engine, each.item())
+                except (SQLAlchemyError, NewerSnapshot, LookupError, *_BAD) as error:
                     yield Retried(each.fragment_id, type(error).__name__)
                 else:
                     each.drop()
@@ -117,6 +120,13 @@ class SpoolKeeper:
             return writer.recover(seconds)
         finally:
             self._pipeline.spool.close()
+
+    def _store(self, engine: Engine, item: Item) -> None:
+        if isinstance(item, Snapshot):
+            sql.deliver(engine, item, Totals())
+            sql.claim_intake(engine, item.run_id)
+        else:
+            document_warnings.deliver(engine, item, self._settings.warnings_per_day, Totals())
 
     def _named(self, fragment_ids: Iterable[str]) -> list[Parked]:
         there = {each.fragment_id: each for each in self.parked()}

@@ -216,6 +216,7 @@ def _run_row(rollup: Rollup) -> dict[str, Any]:
         "criteria": root.criteria,
         "jd_bytes": root.jd_bytes,
         "jd_characters": root.jd_characters,
+        "jd_type": root.jd_type,
         "n_documents": len(rollup.documents),
         "n_scored": scores.count,
         "n_failed": rollup.failed_documents,

@@ -24,14 +24,16 @@ from telemetry._context import suppressed
 from telemetry._guard import guarded
 from telemetry.settings import Settings
 
-from . import projection, sql
+from . import document_warnings, projection, sql
 from .database import CONNECT_SECONDS, PERMANENT, create_engine, transaction
+from .item import Item
 from .metrics import Metrics
 from .projection import Projection, Writable
 from .recorder import RunRecorder
 from .recovered import Recovered
 from .snapshot import NewerSnapshot, Snapshot
 from .spool import Spool, Waiting
+from .warning_event import WarningEvent
 
 FIRST_RETRY_SECONDS: Final = 0.2
 LAST_RETRY_SECONDS: Final = 60.0
@@ -233,42 +235,50 @@ class Writer:
         for waiting in self._due():
             if deadline is not None and time.monotonic() >= deadline:
                 return False
-            snapshot = self._spool.newest(waiting)
-            if snapshot is not None and not self._deliver(snapshot, self._spool.delivered, self._spool.park):
+            item = self._spool.newest(waiting)
+            if item is not None and not self._deliver(item, self._spool.delivered, self._spool.park):
                 return False
         return True
 
     def _deliver(
-        self,
-        snapshot: Snapshot,
-        delivered: Callable[[Snapshot], None],
-        park: Callable[[Snapshot, str], None],
+        self, item: Item, delivered: Callable[[Item], None], park: Callable[[Item, str], None]
     ) -> bool:
         try:
-            with _Timer(self._metrics, "rollup"):
-                result = sql.deliver(self._connect(), snapshot, self._metrics.totals)
-                claimed = self._claim(snapshot)
+            if isinstance(item, Snapshot):
+                self._store(item)
+            else:
+                self._store_warning(item)
         except PERMANENT as error:
             self._failed("rollup", error)
-            park(snapshot, type(error).__name__)
+            park(item, type(error).__name__)
             return True
         except NewerSnapshot as error:
             self._failed("rollup", error)
-            self._postponed.setdefault(snapshot.fragment_id, _Retry()).wait()
+            self._postponed.setdefault(item.fragment_id, _Retry()).wait()
             return True
         except (SQLAlchemyError, OSError) as error:
             self._failed("rollup", error)
             self._outage.wait()
             return False
-        except (TypeError, ValueError, ArithmeticError) as error:
+        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
             self._failed("rollup", error)
-            park(snapshot, type(error).__name__)
+            park(item, type(error).__name__)
             return True
         self._outage = _Retry()
-        self._postponed.pop(snapshot.fragment_id, None)
-        delivered(snapshot)
-        self._plan(result, bool(claimed))
+        self._postponed.pop(item.fragment_id, None)
+        delivered(item)
         return True
+
+    def _store(self, snapshot: Snapshot) -> None:
+        with _Timer(self._metrics, "rollup"):
+            result = sql.deliver(self._connect(), snapshot, self._metrics.totals)
+            claimed = self._claim(snapshot)
+        self._plan(result, bool(claimed))
+
+    def _store_warning(self, event: WarningEvent) -> None:
+        with _Timer(self._metrics, "warning"):
+            most, totals = self._settings.warnings_per_day, self._metrics.totals
+            document_warnings.deliver(self._connect(), event, most, totals)
 
     def _claim(self, snapshot: Snapshot) -> list[str]:
         """Charge intake to its analysis, where this snapshot may be the one that brings them together."""
@@ -371,12 +381,12 @@ class Writer:
         return self._recovered and not any(retry.is_pressing for retry in waiting)
 
     def _take_over(self, dead: Recovered) -> bool:
-        def park(snapshot: Snapshot, reason: str) -> None:
-            self._spool.park(snapshot, reason)
-            dead.delivered(snapshot)
+        def park(item: Item, reason: str) -> None:
+            self._spool.park(item, reason)
+            dead.delivered(item)
 
-        for snapshot in dead.snapshots():
-            if not self._deliver(snapshot, dead.delivered, park):
+        for item in dead.items():
+            if not self._deliver(item, dead.delivered, park):
                 return False
         try:
             for result in sql.interrupt_process(self._connect(), dead.process_id, self._metrics.totals):

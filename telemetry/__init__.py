@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .api import (
     DocumentBlock,
     RunHandle,
+    answer_warnings,
     count,
     degraded,
     document,
@@ -19,6 +20,7 @@ from .api import (
     run,
     stage,
     start_run,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ __all__ = [
     "DocumentBlock",
     "RunHandle",
     "Telemetry",
+    "answer_warnings",
     "count",
     "degraded",
     "document",
@@ -39,6 +42,7 @@ __all__ = [
     "shutdown",
     "stage",
     "start_run",
+    "warn",
 ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -43,6 +44,7 @@ class Run:
         candidates: int | None = None,
         criteria: int | None = None,
         jd: tuple[int | None, int | None] | None = None,
+        jd_type: str | None = None,
         synthetic: bool = False,
     ) -> None:
         """Describe a run that starts now; nothing is recorded yet."""
@@ -57,6 +59,7 @@ class Run:
         self.candidates = candidates
         self.criteria = criteria
         self.jd = jd or (None, None)
+        self.jd_type = jd_type
         self.synthetic = synthetic
         self.status: str = RUNNING
         """``running`` until the host or an exception says otherwise."""
@@ -66,6 +69,8 @@ class Run:
         self.parent = Context()
         """What was current before the run; current again when it has ended."""
         self.has_ended = False
+        self.warnings: tuple[Warned, ...] = ()
+        """What its end was worth a warning of."""
         self.record: object | None = None
         """What the recorder keeps for this run; nobody else touches it."""
 
@@ -117,6 +122,28 @@ class Document:
         """Nanoseconds of all other work on it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """A warning that a user was shown; without a ``type``, what the user did after those about a subject."""
+
+    type: str | None = None
+    action: str | None = None
+    """What the user did, where that is known."""
+    user_id: int | None = None
+    subject: str | None = None
+    analysis_id: int | None = None
+    document_count: int | None = None
+    """How many documents it was about."""
+    document_size: int | None = None
+    """Bytes: of all of them, or of the longest or shortest."""
+    characters: int | None = None
+    """Length of the longest, or of the shortest, of them."""
+    limit: int | None = None
+    """What the documents, or their number, went beyond."""
+    is_automatic: bool = False
+    """Whether telemetry found it out by its own limits."""
+
+
 class Recorder(Protocol):
     """The port through which the API reports to whoever keeps the rollup. No method may raise."""
 
@@ -138,6 +165,9 @@ class Recorder(Protocol):
     def error(self, run: Run, stage: str | None, error_type: str) -> None:
         """Add one error of ``stage``."""
 
+    def warn(self, warned: Warned) -> None:
+        """Keep a warning, or an answer to some."""
+
 
 class NoRecorder:
     """What is installed until ``attach`` installs something better: it does nothing."""
@@ -158,6 +188,9 @@ class NoRecorder:
         """Do nothing."""
 
     def error(self, run: Run, stage: str | None, error_type: str) -> None:
+        """Do nothing."""
+
+    def warn(self, warned: Warned) -> None:
         """Do nothing."""
 
 

@@ -38,6 +38,7 @@ from ._context import (
     STAGE_KEY,
     Document,
     Run,
+    Warned,
     document_in,
     is_recording,
     recorder,
@@ -48,6 +49,7 @@ from ._guard import guarded
 from .conventions import (
     CANCELLED,
     COMPLETED,
+    CONTINUED,
     DOCUMENT_TYPES,
     DUPLICATE,
     FAILED,
@@ -55,6 +57,7 @@ from .conventions import (
     OTHER,
     RUNNING,
     SCOPE,
+    WARNING_ACTIONS,
     Attribute,
     Kind,
     Stage,
@@ -95,6 +98,15 @@ class RunHandle:
         """Id of the run, 32 hexadecimal digits; None when nobody records."""
         return self._run.run_id if self._run else None
 
+    @property
+    def warnings(self) -> tuple[Warned, ...]:
+        """What the run's documents were worth a warning of, once it has ended: see the TELEMETRY_… limits.
+
+        They are recorded; show them to the user. Each has ``type``, ``document_count``, ``characters`` (of
+        the longest or the shortest document) and ``limit``.
+        """
+        return self._run.warnings if self._run else ()
+
     def link(self, analysis_id: int) -> None:
         """Say which analysis the run belongs to, any time, usually after that row is committed."""
         with guarded("api"):
@@ -108,16 +120,18 @@ class RunHandle:
         candidates: int | None = None,
         criteria: int | None = None,
         jd: tuple[int | None, int | None] | None = None,
+        jd_type: str | None = None,
     ) -> None:
         """Say how large the run is, once that is known.
 
-        ``jd`` is the job description's (bytes, characters).
+        ``jd`` is the job description's (bytes, characters), ``jd_type`` its type, such as ``pdf``.
         """
         with guarded("api"):
             if self._run is not None:
                 self._run.candidates = self._run.candidates if candidates is None else candidates
                 self._run.criteria = self._run.criteria if criteria is None else criteria
                 self._run.jd = jd or self._run.jd
+                self._run.jd_type = _file_type(jd_type) or self._run.jd_type
                 recorder().update(self._run)
 
     def finish(self) -> None:
@@ -219,6 +233,7 @@ def start_run(
     candidates: int | None = None,
     criteria: int | None = None,
     jd: tuple[int | None, int | None] | None = None,
+    jd_type: str | None = None,
 ) -> RunHandle:
     """Open a run and make it current; nothing needs to be indented.
 
@@ -233,6 +248,7 @@ def start_run(
         candidates: documents handed in.
         criteria: criteria they are judged by.
         jd: the job description's (bytes, characters).
+        jd_type: its type, such as ``pdf`` or ``application/pdf``.
     """
     parent = context.get_current()
     with guarded("api"):
@@ -246,6 +262,7 @@ def start_run(
                 candidates=candidates,
                 criteria=criteria,
                 jd=jd,
+                jd_type=_file_type(jd_type),
             )
             return _open(opened, parent)
     return RunHandle(None)
@@ -529,6 +546,65 @@ def fail_current_run(error: BaseException | str) -> None:
             _count_error(run, stage_in(), error)
             run.status = FAILED
             recorder().update(run)
+
+
+def warn(
+    warning_type: str,
+    *,
+    user_id: int | None = None,
+    subject: Subject | None = None,
+    analysis_id: int | None = None,
+    action: str | None = None,
+    document_count: int | None = None,
+    document_size: int | None = None,
+    limit: int | None = None,
+) -> None:
+    """Say that a user was shown a warning; an analysis need not exist yet, nor a run be open.
+
+    Args:
+        warning_type: one of TELEMETRY_WARNING_TYPES; anything else is recorded as ``other``.
+        user_id: who was shown it; default: whose run is current.
+        subject: what it was about, such as ``("draft", 12)``; default: that of the current run. The warning
+            belongs to the analysis whose run has the same subject, once there is one.
+        analysis_id: the analysis, if it exists already.
+        action: what the user did, if that is known already; else see :func:`answer_warnings`.
+        document_count: how many documents it is about.
+        document_size: their bytes.
+        limit: what they went beyond.
+    """
+    with guarded("api"):
+        run = run_in()
+        recorder().warn(
+            Warned(
+                type=str(warning_type),
+                action=_action(action),
+                user_id=run.user_id if user_id is None and run else user_id,
+                subject=_subject(subject) or (run.subject if run else None),
+                analysis_id=run.analysis_id if analysis_id is None and run else analysis_id,
+                document_count=document_count,
+                document_size=document_size,
+                limit=limit,
+            )
+        )
+
+
+def answer_warnings(subject: Subject, action: str, *, user_id: int | None = None) -> None:
+    """Say what a user did after the warnings about a subject that nobody has answered yet.
+
+    Args:
+        subject: as in :func:`warn`.
+        action: ``continued``, ``abandoned``, ``reduced_batch`` or ``override``; anything else counts as
+            ``continued``.
+        user_id: the user, where a subject is not one user's alone; default: whoever was shown them.
+    """
+    with guarded("api"):
+        recorder().warn(
+            Warned(action=_action(action) or CONTINUED, user_id=user_id, subject=_subject(subject))
+        )
+
+
+def _action(action: str | None) -> str | None:
+    return action if action is None or action in WARNING_ACTIONS else CONTINUED
 
 
 def _count_error(run: Run, stage_name: str | None, error: BaseException | str | None) -> None:

@@ -133,12 +133,14 @@ DUPLICATE: Final = "duplicate"
 DOCUMENT_OUTCOMES: Final = (SCORED, FAILED, UNSCORED, DUPLICATE)
 DOCUMENT_TYPES: Final = ("pdf", "docx", "txt", "doc", "rtf", "odt", "html", "md")
 
+BATCH_TOO_LARGE: Final = "batch_too_large"
 WARNING_TYPES: Final = (
     *("jd_too_long", "jd_too_short", "resume_too_long", "resume_too_short"),
-    "batch_too_large",
+    BATCH_TOO_LARGE,
 )
 ABANDONED: Final = "abandoned"
-WARNING_ACTIONS: Final = ("continued", ABANDONED, "reduced_batch", "override")
+CONTINUED: Final = "continued"
+WARNING_ACTIONS: Final = (CONTINUED, ABANDONED, "reduced_batch", "override")
 """What users do after a warning."""
 SHOWN: Final = "shown"
 REFUSED: Final = "refused"
@@ -363,7 +365,7 @@ INTERNAL_ERRORS: Final = Metric(
 METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """All metrics, in the order in which they stand above."""
 
-TRANSACTIONS: Final = ("rollup", "projection", "user")
+TRANSACTIONS: Final = ("rollup", "projection", "user", "warning")
 COMPONENTS: Final = (
     "api",
     "processor",

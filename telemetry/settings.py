@@ -166,6 +166,21 @@ class Settings:
     warning_types: tuple[str, ...] = _setting(WARNING_TYPES, _names)
     """Types of warnings that may be recorded."""
 
+    jd_min_characters: int = _setting(200, _whole(0, 10**9))
+    """Length of a job description below which it is worth a warning. 0: none."""
+
+    jd_max_characters: int = _setting(20_000, _whole(0, 10**9))
+    """Length of a job description beyond which it is worth a warning. 0: none."""
+
+    resume_min_characters: int = _setting(200, _whole(0, 10**9))
+    """Length of a résumé below which it is worth a warning. 0: none."""
+
+    resume_max_characters: int = _setting(30_000, _whole(0, 10**9))
+    """Length of a résumé beyond which it is worth a warning. 0: none."""
+
+    batch_max_documents: int = _setting(200, _whole(0, 10**9))
+    """Candidates of a run beyond which it is worth a warning. 0: none."""
+
     warnings_per_day: int = _setting(200, _whole(1, 1_000_000))
     """Warnings of one user in 24 hours beyond which no more are recorded."""
 

@@ -1,4 +1,4 @@
-"""Which analyses still wait for their files, and which events about warnings have arrived."""
+"""Which analyses wait for their files, which events about warnings have arrived, and types of uploads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from exporters.additions import Additions
-from exporters.schema import NAMING_CONVENTION, utc_now
+from exporters.schema import NAMING_CONVENTION, HostIndex, utc_now
 
 revision = "0010"
 down_revision = "0009"
@@ -32,7 +32,10 @@ sa.Index(None, warning_events.c.arrived_at)
 def upgrade() -> None:
     waiting = sa.text("files_pending > 0")
     op.create_index(INDEX, "telemetry_runs", ["ended_at"], postgresql_where=waiting, sqlite_where=waiting)
-    Additions(op.get_context(), revision).table(warning_events)
+    additions = Additions(op.get_context(), revision)
+    additions.columns("telemetry_runs", [sa.Column("jd_type", sa.String(10))])
+    additions.table(warning_events)
+    additions.index(HostIndex("idx_warnings_subject", "document_warnings", ("subject",)))
 
 
 def downgrade() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine
 
 from exporters import sql
 from exporters.database import create_engine
-from exporters.document_warnings import TooManyWarnings, UserWarnings, abandon
+from exporters.document_warnings import TooManyWarnings, UserWarnings, settle
 from exporters.projection import Writable, project
 from exporters.totals import Totals
 from telemetry.settings import Settings
@@ -76,7 +76,7 @@ def test_what_nobody_answers_is_abandoned(host: Host, engine: Engine, warnings: 
             id=each,
         )
 
-    assert abandon(engine, timedelta(days=1)) == 1
+    assert settle(engine, timedelta(days=1)) == 1
     actions = {row["id"]: row["user_action"] for row in host.rows("document_warnings")}
     assert actions == {old: "abandoned", new: None, answered: "continued"}
     warnings.answer(1, old, "reduced_batch")

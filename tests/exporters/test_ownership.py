@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 
 from exporters import migrate, sql
 from exporters.database import create_engine
-from exporters.document_warnings import UserWarnings, abandon
+from exporters.document_warnings import UserWarnings, settle
 from exporters.health import HealthCheck
 from exporters.projection import Writable, project
 from exporters.sweep import sweep
@@ -64,7 +64,7 @@ def test_what_was_there_stays(owner: Host, engine: Engine) -> None:
     owner.execute("DELETE FROM analyses")
     owner.execute("DELETE FROM users")
 
-    assert abandon(engine, timedelta(0)) == 0
+    assert settle(engine, timedelta(0)) == 0
     assert sweep(engine).warnings == 0
     settings = Settings(database_url=owner.url, hmac_key="k")
     with HealthCheck(settings) as check:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporters.accumulator import Call
 from exporters.rollup import Rollup, Scores, merge, newest
-from exporters.snapshot import USAGE_SUMS, NewerSnapshot, Snapshot, Usage, UsageKey
+from exporters.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot, Usage, UsageKey
 from telemetry._context import Document
 from telemetry.pricing import Price, Tokens, to_dollars
 from tests.exporters.makers import SECOND, START, Fragment, call, facts, failed_call, visit
@@ -180,7 +180,7 @@ def test_json_of_a_newer_version_is_refused() -> None:
     text = facts().to_json()
 
     with pytest.raises(NewerSnapshot):
-        Snapshot.from_json(text.replace('"schema":1', '"schema":2'))
+        Snapshot.from_json(text.replace(f'"schema":{SCHEMA_VERSION}', '"schema":99'))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from exporters.item import Item
 from exporters.parked import parked
-from exporters.snapshot import Snapshot
+from exporters.snapshot import SCHEMA_VERSION, Snapshot
 from exporters.spool import Spool
 from exporters.totals import Totals
 from telemetry.conventions import SPOOL_SHED
@@ -100,11 +102,11 @@ def files(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.rglob("*.json"))
 
 
-def recovered(spool: Spool) -> list[Snapshot]:
+def recovered(spool: Spool) -> list[Item]:
     """Take over everything there is, as the writer does."""
-    found = []
+    found: list[Item] = []
     for dead in spool.recover():
-        for snapshot in dead.snapshots():
+        for snapshot in dead.items():
             found.append(snapshot)
             dead.delivered(snapshot)
         dead.finish()
@@ -120,7 +122,7 @@ def test_the_newest_state_replaces_the_older(spool: Spool, directory: Path) -> N
 
     (path,) = directory.rglob("*.json")
     assert Snapshot.from_json(path.read_text()) == new
-    assert [waiting.snapshot for waiting in spool.due()] == [new]
+    assert [waiting.item for waiting in spool.due()] == [new]
     assert (spool.pending(), spool.oldest_age() > 0) == (1, True)
 
 
@@ -131,7 +133,7 @@ def test_what_ended_need_not_be_in_memory(spool: Spool, directory: Path) -> None
         spool.put(snapshot)
     spool.unload()
 
-    assert [waiting.snapshot for waiting in spool.due()] == [None, under_way]
+    assert [waiting.item for waiting in spool.due()] == [None, under_way]
     assert [spool.newest(waiting) for waiting in spool.due()] == [ended, under_way]
     spool.delivered(ended)
     assert files(directory) == [f"{under_way.fragment_id}.json"]
@@ -284,7 +286,7 @@ def test_at_the_cap_documents_go_next(directory: Path) -> None:
 
     assert (kept.documents, kept.shed, kept.usage) == ([], 20, final.usage)
     assert shed(spool) == {"documents": 1}
-    assert spool.due()[0].snapshot == kept
+    assert spool.due()[0].item == kept
     spool.close()
 
 
@@ -338,8 +340,10 @@ def test_a_process_that_was_killed_is_taken_over(spool: Spool, directory: Path) 
 
     assert [dead.process_id for dead in spool.recover()] == [name]
     found = {snapshot.fragment_id: snapshot for snapshot in recovered(spool)}
-    assert found[ended.fragment_id] == ended
-    assert (found[open_.fragment_id].interrupted, found[open_.fragment_id].usage) == (True, open_.usage)
+    assert found == {
+        ended.fragment_id: ended,
+        open_.fragment_id: replace(open_, interrupted=True),
+    }
     assert not spool.has_strangers(), "nothing is left of it"
 
 
@@ -348,7 +352,7 @@ def test_what_was_not_delivered_stays(spool: Spool, directory: Path) -> None:
     left = [Fragment().close() for _ in range(3)]
     leave_behind(directory, *left)
     for dead in spool.recover():
-        dead.delivered(next(iter(dead.snapshots())))
+        dead.delivered(next(iter(dead.items())))
         dead.finish()
 
     assert len(recovered(spool)) == 2
@@ -374,7 +378,7 @@ def test_what_a_newer_version_wrote_is_left_to_it(spool: Spool, directory: Path)
     final = Fragment().close()
     name = leave_behind(directory, final)
     newer = spool.root / name / "newer.json"
-    newer.write_text(final.to_json().replace('"schema":1', '"schema":2'))
+    newer.write_text(final.to_json().replace(f'"schema":{SCHEMA_VERSION}', '"schema":99'))
 
     assert recovered(spool) == [final]
     assert newer.exists()
@@ -481,7 +485,7 @@ def test_parked_snapshots_are_kept_and_counted(spool: Spool, caplog: pytest.LogC
 
     assert (spool.pending(), spool.dead()) == (0, 1)
     (found,) = parked(spool.root)
-    assert (found.snapshot(), found.reason, found.fragment_id) == (final, "DataError", final.fragment_id)
+    assert (found.item(), found.reason, found.fragment_id) == (final, "DataError", final.fragment_id)
     assert final.run_id in caplog.text
 
 
@@ -492,7 +496,7 @@ def test_a_disk_that_refuses_keeps_the_snapshot_in_memory(tmp_path: Path) -> Non
     with pytest.raises(OSError):
         spool.put(final)
 
-    assert [waiting.snapshot for waiting in spool.due()] == [final]
+    assert [waiting.item for waiting in spool.due()] == [final]
     spool.delivered(final)
     assert spool.due() == []
 

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from exporters import schema, sql
 from exporters.database import create_engine, fit
 from exporters.rollup import merge
-from exporters.snapshot import USAGE_SUMS, NewerSnapshot, Snapshot
+from exporters.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot
 from exporters.totals import Totals
 from telemetry.conventions import VALUES_COERCED
 from tests.exporters.makers import SECOND, START, Fragment, Host, call, failed_call, moment, visit
@@ -256,8 +256,8 @@ def test_a_newer_version_is_not_misread(host: Host, engine: Engine) -> None:
     before = picture(host)
     host.execute(
         "UPDATE telemetry_fragments SET state = replace(state, :this, :newer)",
-        this='"schema":1',
-        newer='"schema":2',
+        this=f'"schema":{SCHEMA_VERSION}',
+        newer='"schema":99',
     )
     other = Fragment(root.accumulator.facts.run_id, is_root=False)
 

@@ -28,6 +28,7 @@ import telemetry
 from exporters import fork_gate, migrate, sql
 from exporters.database import create_engine
 from exporters.pipeline import Pipeline
+from exporters.snapshot import SCHEMA_VERSION
 from exporters.spool_keeper import SpoolKeeper
 from exporters.totals import Totals
 from telemetry._guard import internal_errors
@@ -144,7 +145,7 @@ def test_a_database_that_is_down_does_not_stop_the_host(fragile: TemporaryPostgr
         assert time.monotonic() - started < 1
         until(lambda: failures(pipeline) > 0)
         assert pipeline.spool.pending() == 3
-        until(lambda: all(waiting.snapshot is None for waiting in pipeline.spool.due()))
+        until(lambda: all(waiting.item is None for waiting in pipeline.spool.due()))
     finally:
         fragile.start()
 
@@ -714,8 +715,8 @@ def test_a_run_of_a_newer_version_stops_no_other(sqlite_host: Host, record: Reco
         until(lambda: statuses(sqlite_host) == ["running"])
         sqlite_host.execute(
             "UPDATE telemetry_fragments SET state = replace(state, :this, :newer), seq = 1000",
-            this='"schema":1',
-            newer='"schema":2',
+            this=f'"schema":{SCHEMA_VERSION}',
+            newer='"schema":99',
         )
     for _ in range(2):
         with telemetry.run("intake"):
