@@ -148,7 +148,8 @@ class Additions:
 
     def _has_valid_index(self, index: HostIndex) -> bool:
         if not self._is_postgresql:
-            return any(found["name"] == index.name for found in self._inspector.get_indexes(index.table))
+            there = self._inspector.get_indexes(index.table) if self._inspector.has_table(index.table) else []
+            return any(found["name"] == index.name for found in there)
         valid = sa.text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
         return bool(self._connection.scalar(valid, {"name": index.name}))
 

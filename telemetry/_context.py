@@ -124,9 +124,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
-    """A warning that a user was shown; without a ``type``, what the user did after those about a subject."""
+    """A warning that a user was shown, or what a user did after those about a subject."""
 
     type: str | None = None
+    """Of the warning; an answer may be to those of all types."""
+    is_answer: bool = False
     action: str | None = None
     """What the user did, where that is known."""
     user_id: int | None = None

@@ -39,6 +39,7 @@ def start(draft_id: int) -> ResponseReturnValue:
         return answer(url_for("uploads.draft", draft_id=draft_id), {"error": refusal}, 400, refusal)
     in_request = len(draft.resumes) <= settings().request_limit or not draft.readable
     hopeless = not draft.readable
+    telemetry.answer_warnings(("draft", draft_id), "override" if override else "continued")
     analysis_id = _enter(draft, override, in_request)
     if in_request:
         perform(analysis_id)

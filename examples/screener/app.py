@@ -42,6 +42,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         MAX_CONTENT_LENGTH=MAX_UPLOAD,
         SESSION_COOKIE_SAMESITE="Lax",
     )
+    app.config.setdefault("TELEMETRY_BATCH_MAX_DOCUMENTS", settings.resume_limit)
     app.config.update(config)
     app.extensions["screener"] = settings
     _extend(app)
@@ -70,7 +71,7 @@ def _engine_options(url: str) -> dict[str, Any]:
 
 def _extend(app: Flask) -> None:
     db.init_app(app)
-    Telemetry(app)
+    Telemetry(app, admin_required=auth.admin_required, track_warnings=True)
     csrf.init_app(app)
     auth.login_manager.init_app(app)
     for blueprint in (auth.bp, uploads.bp, analyses.bp):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user, login_required, login_user, logout_user  # type: ignore[import-untyped]
 from sqlalchemy import select
@@ -31,6 +35,23 @@ def ask_to_sign_in() -> ResponseReturnValue:
         return {"error": "Please sign in."}, 401
     flash("Please sign in.", "info")
     return redirect(url_for("auth.sign_in"))
+
+
+_P = ParamSpec("_P")
+
+
+def admin_required(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
+    """Let only admins see a view; for others there is no such page."""
+
+    @wraps(view)
+    def guarded(*args: _P.args, **known: _P.kwargs) -> ResponseReturnValue:
+        if not current_user.is_authenticated:
+            return ask_to_sign_in()
+        if not current_user.is_admin:
+            abort(404)
+        return view(*args, **known)
+
+    return guarded
 
 
 @bp.get("/sign-in")

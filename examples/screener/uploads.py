@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import PurePosixPath
 
 from flask import Blueprint, abort, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -21,6 +22,14 @@ from .models import Draft, DraftResume, db
 from .web import answer, own, wants_json
 
 bp = Blueprint("uploads", __name__)
+
+WARNINGS = {
+    "jd_too_long": "The job description has more than {limit:,} characters: what matters may get lost.",
+    "jd_too_short": "The job description has fewer than {limit:,} characters: it says little to judge by.",
+    "resume_too_long": "{count} résumés have more than {limit:,} characters.",
+    "resume_too_short": "{count} résumés have fewer than {limit:,} characters: perhaps they are scans.",
+}
+"""What users are told, by the type of a warning."""
 
 
 @bp.before_request
@@ -71,12 +80,14 @@ def upload_jd(draft_id: int) -> ResponseReturnValue:
         return _refuse(found, "Choose the file with the job description.")
     name, data = clean_name(files[0].filename), files[0].read()
     try:
-        with IntakeAssistant(settings()) as assistant, _intake(found):
+        with IntakeAssistant(settings()) as assistant, _intake(found) as run:
             receive_jd(found, name, data, assistant)
+            run.describe(jd=(len(data), len(found.jd_text or "")), jd_type=PurePosixPath(name).suffix)
     except UnreadableDocument as error:
         return _refuse(found, str(error))
     message = f"{name} has been read: {len(found.criteria)} criteria."
-    return answer(_page(found), {"criteria": found.criteria}, message=message)
+    data_told = {"criteria": found.criteria, "warnings": _warn(run)}
+    return answer(_page(found), data_told, message=message)
 
 
 @bp.post("/drafts/<int:draft_id>/resumes")
@@ -85,11 +96,11 @@ def upload_resumes(draft_id: int) -> ResponseReturnValue:
     files = _files("resumes")
     if not files:
         return _refuse(found, "Choose one or more files with résumés.")
-    with IntakeAssistant(settings()) as assistant, _intake(found):
+    with IntakeAssistant(settings()) as assistant, _intake(found) as run:
         received = [receive_resume(draft_id, clean_name(f.filename), f.read(), assistant) for f in files]
     if not wants_json():
         _tell(received)
-    return answer(_page(found), {"received": [vars(item) for item in received]})
+    return answer(_page(found), {"received": [vars(item) for item in received], "warnings": _warn(run)})
 
 
 @bp.post("/drafts/<int:draft_id>/resumes/<int:resume_id>/remove")
@@ -108,6 +119,19 @@ def remove_resume(draft_id: int, resume_id: int) -> ResponseReturnValue:
 def _intake(draft: Draft) -> telemetry.RunHandle:
     """What is spent on a draft before its analysis exists."""
     return telemetry.run("intake", user_id=current_user.id, subject=("draft", draft.id))
+
+
+def _warn(run: telemetry.RunHandle) -> list[str]:
+    """Show, and return, what the limits say about the documents that came in."""
+    messages = [
+        WARNINGS[warned.type].format(count=warned.document_count, limit=warned.limit)
+        for warned in run.warnings
+        if warned.type in WARNINGS
+    ]
+    if not wants_json():
+        for message in messages:
+            flash(message, "warning")
+    return messages
 
 
 def _files(field: str) -> list[FileStorage]:
