@@ -125,10 +125,10 @@ def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Tota
         _wait_for_others(connection, event.warned.subject)
         if not _is_news(connection, event, totals):
             return
-        if event.warned.type is None:
+        if event.warned.is_answer:
             _answer(connection, event, totals)
         else:
-            _show(connection, event, event.warned.type, most_per_day, totals)
+            _show(connection, event, str(event.warned.type), most_per_day, totals)
 
 
 def _wait_for_others(connection: Connection, subject: str | None) -> None:
@@ -144,7 +144,8 @@ def _is_news(connection: Connection, event: WarningEvent, totals: Totals) -> boo
         "event_id": event.event_id,
         "user_ref": told.user_id,
         "subject": told.subject,
-        "user_action": told.action if told.type is None else None,
+        "warning_type": told.type,
+        "user_action": told.action if told.is_answer else None,
         "happened_at": to_datetime(event.happened_at),
     }
     return bool(upsert(connection, events, [fit(events, row, totals)], keep=tuple(row)))
@@ -157,10 +158,13 @@ def _answer(connection: Connection, event: WarningEvent, totals: Totals) -> None
         table.c.subject == told.subject,
         table.c.warning_shown_at <= _moment(event) + SKEW,
         sa.true() if told.user_id is None else table.c.user_id == told.user_id,
+        sa.true() if told.type is None else table.c.warning_type == told.type,
     )
     columns = (table.c.id, table.c.user_id, table.c.warning_type, table.c.warning_shown_at)
     for row in connection.execute(sa.select(*columns, table.c.user_action).where(shown)).all():
-        answers = _answers_to(connection, str(told.subject), row.user_id, row.warning_shown_at)
+        answers = _answers_to(
+            connection, str(told.subject), row.warning_type, row.user_id, row.warning_shown_at
+        )
         if row.user_action in (None, ABANDONED, *answers[1:]) and row.user_action != answers[0]:
             change = table.update().where(table.c.id == row.id)
             connection.execute(change.values(user_action=answers[0]))
@@ -177,7 +181,7 @@ def _show(connection: Connection, event: WarningEvent, kind: str, most: int, tot
         totals.add(c.WARNINGS, 1, type=kind, action=c.REFUSED)
         return
     more = {name: value for name in ("limit", "characters") if (value := getattr(told, name)) is not None}
-    answers = _answers_to(connection, told.subject, told.user_id, moment) if told.subject else []
+    answers = _answers_to(connection, told.subject, kind, told.user_id, moment) if told.subject else []
     row = {
         "user_id": told.user_id,
         "subject": told.subject,
@@ -220,13 +224,16 @@ def _analysis_of(connection: Connection, told: Warned, moment: datetime) -> int 
     return connection.execute(query.limit(1)).scalar()
 
 
-def _answers_to(connection: Connection, subject: str, user_id: int | None, shown_at: datetime) -> list[str]:
+def _answers_to(
+    connection: Connection, subject: str, kind: str, user_id: int | None, shown_at: datetime
+) -> list[str]:
     """Return the answers to what was shown then, by the order in which they were given."""
     query = (
         sa.select(events.c.user_action)
         .where(events.c.subject == subject, events.c.user_action.is_not(None))
         .where(events.c.happened_at >= shown_at - SKEW)
         .where(sa.or_(events.c.user_ref.is_(None), events.c.user_ref == user_id))
+        .where(sa.or_(events.c.warning_type.is_(None), events.c.warning_type == kind))
         .order_by(events.c.happened_at, events.c.event_id)
     )
     return list(connection.execute(query).scalars())

@@ -152,8 +152,8 @@ class Pipeline:
         if self.writer is not None:
             with guarded("spool"):  # what the disk refuses waits in memory
                 self.spool.put(item)
-        elif isinstance(item, WarningEvent) and item.warned.type is not None:
-            self.warned(item.warned.type, c.SHOWN)
+        elif isinstance(item, WarningEvent) and not item.warned.is_answer:
+            self.warned(str(item.warned.type), c.SHOWN)
 
     def _wake(self) -> None:
         if self.writer is not None:

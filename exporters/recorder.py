@@ -186,7 +186,7 @@ class RunRecorder:
     @guarded("recorder")
     def warn(self, warned: Warned) -> None:
         """Keep a warning, or an answer to some."""
-        if warned.type is not None and warned.type not in self._settings.warning_types:
+        if not warned.is_answer and warned.type not in self._settings.warning_types:
             warned = replace(warned, type=c.OTHER)
         self._save(WarningEvent(uuid.uuid4().hex, time.time_ns(), warned))
         self._wake()

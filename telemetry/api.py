@@ -588,18 +588,27 @@ def warn(
         )
 
 
-def answer_warnings(subject: Subject, action: str, *, user_id: int | None = None) -> None:
+def answer_warnings(
+    subject: Subject, action: str, *, warning_type: str | None = None, user_id: int | None = None
+) -> None:
     """Say what a user did after the warnings about a subject that nobody has answered yet.
 
     Args:
         subject: as in :func:`warn`.
         action: ``continued``, ``abandoned``, ``reduced_batch`` or ``override``; anything else counts as
             ``continued``.
+        warning_type: which of them; default: all.
         user_id: the user, where a subject is not one user's alone; default: whoever was shown them.
     """
     with guarded("api"):
         recorder().warn(
-            Warned(action=_action(action) or CONTINUED, user_id=user_id, subject=_subject(subject))
+            Warned(
+                type=warning_type,
+                is_answer=True,
+                action=_action(action) or CONTINUED,
+                user_id=user_id,
+                subject=_subject(subject),
+            )
         )
 
 

@@ -39,7 +39,7 @@ def start(draft_id: int) -> ResponseReturnValue:
         return answer(url_for("uploads.draft", draft_id=draft_id), {"error": refusal}, 400, refusal)
     in_request = len(draft.resumes) <= settings().request_limit or not draft.readable
     hopeless = not draft.readable
-    telemetry.answer_warnings(("draft", draft_id), "override" if override else "continued")
+    _answer_warnings(draft_id, override)
     analysis_id = _enter(draft, override, in_request)
     if in_request:
         perform(analysis_id)
@@ -106,6 +106,14 @@ def _refusal(draft: Draft, override: bool) -> str:
             'Remove some, or tick "analyse anyway".'
         )
     return ""
+
+
+def _answer_warnings(draft_id: int, override: bool) -> None:
+    """The user goes on, whatever the page could tell of it."""
+    subject = ("draft", draft_id)
+    if override:
+        telemetry.answer_warnings(subject, "override", warning_type="batch_too_large")
+    telemetry.answer_warnings(subject, "continued")
 
 
 def _enter(draft: Draft, override: bool, in_request: bool) -> int:

@@ -46,7 +46,7 @@ def admin_required(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, Resp
     @wraps(view)
     def guarded(*args: _P.args, **known: _P.kwargs) -> ResponseReturnValue:
         if not current_user.is_authenticated:
-            return ask_to_sign_in()
+            abort(401)
         if not current_user.is_admin:
             abort(404)
         return view(*args, **known)

@@ -21,6 +21,7 @@ warning_events = sa.Table(
     sa.Column("event_id", sa.String(32), primary_key=True),
     sa.Column("user_ref", sa.BigInteger()),
     sa.Column("subject", sa.String(255)),
+    sa.Column("warning_type", sa.String(50)),
     sa.Column("user_action", sa.String(50)),
     sa.Column("happened_at", sa.DateTime(), nullable=False),
     sa.Column("arrived_at", sa.DateTime(), nullable=False, server_default=utc_now()),

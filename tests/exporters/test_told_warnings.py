@@ -133,6 +133,18 @@ def test_an_answer_is_for_one_user_if_it_says_so(sqlite_host: Host, record: Call
     assert actions == {1: None, 2: "reduced_batch"}
 
 
+def test_an_answer_may_be_to_one_type(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
+    """Who overrides a limit has merely gone on with the rest."""
+    record(sqlite_host)
+    for kind in ("jd_too_long", "batch_too_large"):
+        telemetry.warn(kind, user_id=1, subject=DRAFT)
+    telemetry.answer_warnings(DRAFT, "override", warning_type="batch_too_large")
+    telemetry.answer_warnings(DRAFT, "continued")
+
+    until(lambda: None not in [action for _, action, _ in shown(sqlite_host)] != [])
+    assert shown(sqlite_host) == [("batch_too_large", "override", None), ("jd_too_long", "continued", None)]
+
+
 def test_without_recording_nothing_happens() -> None:
     """As with every other call."""
     telemetry.warn("jd_too_long", user_id=1)
@@ -200,7 +212,7 @@ def event(at: int, **told: Any) -> WarningEvent:
 def test_an_answer_may_overtake_its_warning(host: Host, engine: Engine) -> None:
     """Another process may deliver it; a warning that was shown after it is not answered by it."""
     host.add_user()
-    answer = event(20 * SECOND, subject="draft:1", action="reduced_batch")
+    answer = event(20 * SECOND, subject="draft:1", action="reduced_batch", is_answer=True)
     late = event(10 * SECOND, type="jd_too_long", user_id=1, subject="draft:1")
     later = event(30 * SECOND, type="jd_too_short", user_id=1, subject="draft:1")
     for each in (answer, late, later, answer, late):
@@ -230,6 +242,7 @@ def test_any_order_comes_to_the_same(sqlite_host: Host, parts: list[tuple[str, i
             base + hour * 3600 * SECOND + n,
             type="jd_too_long" if what == "shown" else None,
             action=None if what == "shown" else what,
+            is_answer=what != "shown",
             user_id=1,
             subject="draft:1",
             document_count=n,
@@ -253,7 +266,7 @@ def test_any_order_comes_to_the_same(sqlite_host: Host, parts: list[tuple[str, i
     for number, action in results[0]:
         at = next(each.happened_at for each in happened if each.warned.document_count == number)
         since = at - 5 * SECOND  # clocks may differ
-        answers = [each for each in happened if each.warned.type is None and each.happened_at >= since]
+        answers = [each for each in happened if each.warned.is_answer and each.happened_at >= since]
         first = min(answers, key=lambda each: each.happened_at, default=None)
         assert action == (first.warned.action if first else None)
 
