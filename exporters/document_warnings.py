@@ -181,22 +181,26 @@ def _show(connection: Connection, event: WarningEvent, kind: str, most: int, tot
         totals.add(c.WARNINGS, 1, type=kind, action=c.REFUSED)
         return
     more = {name: value for name in ("limit", "characters") if (value := getattr(told, name)) is not None}
-    answers = _answers_to(connection, told.subject, kind, told.user_id, moment) if told.subject else []
+    action = told.action
+    if told.subject and told.is_automatic and action is not None:
+        action = _overriding(connection, told.subject, kind, moment) or action
+    elif told.subject and action is None:
+        action = next(iter(_answers_to(connection, told.subject, kind, told.user_id, moment)), None)
     row = {
         "user_id": told.user_id,
         "subject": told.subject,
         "analysis_id": _analysis_of(connection, told, moment),
         "warning_type": kind,
         "warning_shown_at": moment,
-        "user_action": told.action or (answers[0] if answers else None),
+        "user_action": action,
         "document_count": told.document_count,
         "document_size": told.document_size,
         "additional_data": json.dumps(more) if more else None,
     }
     connection.execute(table.insert().values(fit(table, row, totals)))
     totals.add(c.WARNINGS, 1, type=kind, action=c.SHOWN)
-    if row["user_action"]:
-        totals.add(c.WARNINGS, 1, type=kind, action=str(row["user_action"]))
+    if action is not None:
+        totals.add(c.WARNINGS, 1, type=kind, action=action)
 
 
 def _is_known(connection: Connection, told: Warned) -> bool:
@@ -237,6 +241,17 @@ def _answers_to(
         .order_by(events.c.happened_at, events.c.event_id)
     )
     return list(connection.execute(query).scalars())
+
+
+def _overriding(connection: Connection, subject: str, kind: str, moment: datetime) -> str | None:
+    """Return what the user said of a limit on the way to an analysis, though no page told of a warning."""
+    query = (
+        sa.select(events.c.user_action)
+        .where(events.c.subject == subject, events.c.warning_type == kind, events.c.user_action.is_not(None))
+        .where(events.c.happened_at.between(moment - DAY, moment))
+        .order_by(events.c.happened_at.desc())
+    )
+    return connection.execute(query.limit(1)).scalar()
 
 
 def _moment(event: WarningEvent) -> datetime:

@@ -1,0 +1,72 @@
+"""The Chromium that tests look at pages with: the system's, or Debian's, installed where that is possible."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class ChromiumUnavailable(RuntimeError):
+    """There is no Chromium, and none could be installed."""
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Start a Chromium without a window.
+
+    Raises:
+        ChromiumUnavailable: with the way out.
+    """
+    with sync_playwright() as playwright:
+        options = [] if os.geteuid() else ["--no-sandbox"]  # Chromium's sandbox does not work for root
+        browser = playwright.chromium.launch(executable_path=chromium(), args=options)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def chromium() -> str:
+    """Return the path of a Chromium; TEST_CHROMIUM may name one."""
+    if chosen := os.environ.get("TEST_CHROMIUM") or _installed():
+        return chosen
+    with (Path(tempfile.gettempdir()) / "analysis-telemetry-chromium.lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once install it once
+        if _installed() is None:
+            _install()
+    found = _installed()
+    assert found is not None
+    return found
+
+
+def _installed() -> str | None:
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def _install() -> None:
+    try:
+        if os.geteuid() != 0:
+            raise ChromiumUnavailable("only root may install packages")
+        _run("apt-get", "update")
+        _run("apt-get", "install", "--yes", "--no-install-recommends", "chromium")
+    except (OSError, subprocess.CalledProcessError, ChromiumUnavailable) as error:
+        reason = getattr(error, "stderr", "") or str(error)
+        raise ChromiumUnavailable(
+            f"no Chromium found, nor could Debian's be installed ({reason.strip()}):"
+            " install chromium, or name the program in TEST_CHROMIUM"
+        ) from error
+
+
+def _run(*command: str) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
