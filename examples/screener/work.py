@@ -145,6 +145,7 @@ def described(analysis_id: int) -> dict[str, Any]:
         "candidates": len(draft.resumes),
         "criteria": len(draft.criteria),
         "jd": (len(draft.jd_bytes or b""), len(draft.jd_text or "")),
+        "jd_type": PurePosixPath(draft.jd_file_name or "").suffix,
     }
 
 

@@ -94,7 +94,7 @@ def test_a_run_reaches_the_database_and_the_hosts_rows(host: Host, record: Recor
 
     until(lambda: host.row("users")["total_jobs_run"] == 1)
     assert statuses(host) == ["completed"]
-    assert host.row("analyses")["status"] == "completed"
+    until(lambda: host.row("analyses")["status"] == "completed")
     assert host.row("candidate_files")["resume_character_count"] == 9
     until(lambda: files(spool_dir) == [])
 
