@@ -1,0 +1,47 @@
+"""The examples of docs/warnings.md do what the page says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import telemetry
+from exporters import migrate
+from telemetry.settings import Settings
+from telemetry.testing import recording
+from tests.exporters.makers import Host, until
+
+PAGE = (Path(__file__).parents[2] / "docs/warnings.md").read_text()
+
+
+def block(language: str, beginning: str) -> str:
+    found = [text for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if beginning in text]
+    assert len(found) == 1, f"{len(found)} blocks with {beginning}"
+    return str(found[0])
+
+
+def test_the_examples(sqlite_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the limits say is printed as shown; warnings told from Python are recorded and answered."""
+    migrate.upgrade(sqlite_url, with_base_tables=True)
+    sqlite_host = Host(sqlite_url)
+    sqlite_host.add_user(7)
+    names: dict[str, Any] = {"telemetry": telemetry}
+    settings = Settings(database_url=sqlite_host.url, spool_dir=tmp_path / "spool", hmac_key="secret")
+    with recording(settings):
+        exec(block("python", "run.warnings"), names)
+        exec(block("python", "telemetry.warn("), names)
+        until(lambda: None not in [row["user_action"] for row in rows(sqlite_host)] != [])
+
+    assert capsys.readouterr().out == block("text", "")
+    assert {row["warning_type"]: row["user_action"] for row in rows(sqlite_host)} == {
+        "batch_too_large": "override",
+        "jd_too_short": "continued",
+        "resume_too_long": "continued",
+    }
+
+
+def rows(host: Host) -> list[dict[str, Any]]:
+    return [dict(row) for row in host.rows("document_warnings")]
