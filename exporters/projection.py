@@ -330,14 +330,15 @@ def _latest_values(mine: Sequence[Run], documents: Iterable[Row]) -> dict[str, A
     if not analyses:
         return {}
     latest = max(analyses, key=lambda run: (run["started_at"], run["run_id"]))
+    described = _with_jd(latest, mine)
     cost = to_dollars(_cost(mine)) if _seen(mine) else None
     texts = [
         row["characters"] for row in documents if row["run_id"] == latest["run_id"] and row["characters"]
     ]
     return {
         "status": latest["status"],
-        "jd_file_size_bytes": latest["jd_bytes"],
-        "jd_character_count": latest["jd_characters"],
+        "jd_file_size_bytes": described["jd_bytes"],
+        "jd_character_count": described["jd_characters"],
         "total_resume_file_size_bytes": latest["resume_bytes"],
         "avg_resume_character_count": round(sum(texts) / len(texts)) if texts else _average(latest),
         "min_resume_character_count": latest["resume_characters_min"],
@@ -357,6 +358,15 @@ _BANDS: Final = {
     "candidates_50_to_70_percent": "from_50_to_70",
     "candidates_below_50_percent": "below_50",
 }
+
+
+def _with_jd(latest: Run, mine: Sequence[Run]) -> Run:
+    """Return the run that knows the job description: the analysis, or the last upload before it."""
+    uploads = sorted(
+        (run for run in mine if run["kind"] == "intake"), key=lambda run: run["started_at"], reverse=True
+    )
+    known = (run for run in (latest, *uploads) if (run["jd_bytes"], run["jd_characters"]) != (None, None))
+    return next(known, latest)
 
 
 def _seen(mine: Sequence[Run]) -> list[Run]:

@@ -208,6 +208,23 @@ def test_the_hosts_own_analytics_are_left_alone(host: Host, writer: Writer) -> N
     assert (row["completed_at"], float(row["cost_usd"])) == (None, 1.0)
 
 
+def test_a_job_description_is_known_from_its_upload(host: Host, writer: Writer) -> None:
+    """Where the analysis says nothing of it, the last intake does; what the analysis says counts more."""
+    add_analysis(host)
+    intake = {"kind": "intake", "subject": "draft:1", "user_id": 1}
+    writer.deliver(Fragment(**intake, jd_bytes=5, jd_characters=4, opened_at=START).close())
+    writer.deliver(Fragment(**intake, jd_bytes=7, jd_characters=6, opened_at=START + SECOND).close())
+    writer.deliver(Fragment(**intake, opened_at=START + 2 * SECOND).close())
+    analysis = Fragment(subject="draft:1", user_id=1, analysis_id=1, opened_at=START + 3 * SECOND)
+    final = analysis.close()
+    writer.deliver(final)
+    assert len(sql.claim_intake(writer.engine, final.run_id)) == 3
+    writer.project()
+    row = host.row("analyses")
+
+    assert (row["jd_file_size_bytes"], row["jd_character_count"]) == (7, 6)
+
+
 # Rows that come, go and are confused
 
 
