@@ -211,7 +211,7 @@ def test_the_hosts_own_analytics_are_left_alone(host: Host, writer: Writer) -> N
 def test_a_job_description_is_known_from_its_upload(host: Host, writer: Writer) -> None:
     """Where the analysis says nothing of it, the last intake does; what the analysis says counts more."""
     add_analysis(host)
-    intake = {"kind": "intake", "subject": "draft:1", "user_id": 1}
+    intake: dict[str, Any] = {"kind": "intake", "subject": "draft:1", "user_id": 1}
     writer.deliver(Fragment(**intake, jd_bytes=5, jd_characters=4, opened_at=START).close())
     writer.deliver(Fragment(**intake, jd_bytes=7, jd_characters=6, opened_at=START + SECOND).close())
     writer.deliver(Fragment(**intake, opened_at=START + 2 * SECOND).close())
