@@ -93,7 +93,7 @@ ANALYSES_COLUMNS: tuple[sa.Column[Any], ...] = (
     _dollars("cost_per_candidate", "`total_api_cost` divided by the candidates."),
     _dollars("cost_per_criterion", "`total_api_cost` divided by the criteria."),
     column("cost_breakdown", sa.Text(), "JSON: cost by stage.", DOLLARS),
-    column("status", sa.String(20), f"How it ended: {listed(STATUSES)}. NULL: nobody has said."),
+    column("status", sa.String(20), f"How it stands: {listed(STATUSES)}. NULL: nobody has said."),
     _count("error_count", "errors", "Errors in all its runs."),
     column("error_details", sa.Text(), "JSON: how often which error in which stage."),
 )

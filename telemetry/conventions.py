@@ -438,7 +438,7 @@ LABELS: Final[Mapping[str, Label]] = {
     "name": Label("Counter of the host's.", (*DEFAULT_COUNTERS, OTHER), setting="TELEMETRY_COUNTERS"),
     "operation": Label("As in `gen_ai.operation.name`: chat, embeddings …", is_open=True),
     "outcome": Label("Whether the call was answered.", (OK, ERROR)),
-    "reason": Label("Why.", UNACCOUNTED_REASONS),
+    "reason": Label("Why the cost is not known, or belongs to no run.", UNACCOUNTED_REASONS),
     "stage": Label("Stage of the run.", STAGES, setting="TELEMETRY_STAGES", is_open=True),
     "status": Label("How the run ended.", TERMINAL_STATUSES),
     "transaction": Label("Which of the writer's transactions.", TRANSACTIONS),
