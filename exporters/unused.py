@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,17 +111,25 @@ def _own_paths() -> list[Path]:
     return [home / name for name in LOOKED_AT if (home / name).exists()] if home else []
 
 
-def _all_passages(paths: Iterable[Path], views: dict[str, Definition]) -> Iterator[Passage]:
+def _all_passages(paths: Iterable[Path], views: Mapping[str, Definition]) -> Iterator[Passage]:
     tables = _tables_by_name()
     for path in files(paths):
         yield from passages(path, tables)
-    code = [path for path in files(HOME / name for name in PACKAGES) if path.suffix == ".py"]
-    for path in code:
-        # In the wheel, the migrations lie inside a package; what their views say comes below.
-        if path.name not in DECLARATIONS and "migrations" not in path.parts:
-            yield from passages(path, tables)
+    yield from _our_code()
     for name, view in views.items():
         yield passage(f"view {name}", view.query)
+
+
+@cache
+def _our_code() -> tuple[Passage, ...]:
+    """Return what our own modules read.
+
+    Not those that say what there is, and no migrations: in the wheel they lie inside a package.
+    """
+    tables = _tables_by_name()
+    ours = [path for path in files(HOME / name for name in PACKAGES) if path.suffix == ".py"]
+    read = [path for path in ours if path.name not in DECLARATIONS and "migrations" not in path.parts]
+    return tuple(found for path in read for found in passages(path, tables))
 
 
 def _tables_by_name() -> dict[str, str]:
@@ -144,7 +153,7 @@ def names(metric: Metric) -> frozenset[str]:
     return frozenset(base.removesuffix("_total") + end for base in bases for end in ends)
 
 
-def _columns(index: _Index, views: dict[str, Definition]) -> Iterator[Entry]:
+def _columns(index: _Index, views: Mapping[str, Definition]) -> Iterator[Entry]:
     for table in schema.metadata.tables.values():
         yield from (_column(index, table.name, column) for column in table.columns)
     for name, columns in schema.HOST_COLUMNS.items():

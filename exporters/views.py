@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,7 +51,8 @@ class Definition:
     query: str
 
 
-def definitions() -> dict[str, Definition]:
+@cache
+def definitions() -> Mapping[str, Definition]:
     """Return the views by name; they are looked up in a new SQLite database that is migrated to the head."""
     with tempfile.TemporaryDirectory() as directory:
         engine = sa.create_engine(f"sqlite:///{Path(directory, 'empty.sqlite')}", poolclass=sa.NullPool)
