@@ -128,7 +128,11 @@ def _our_code() -> tuple[Passage, ...]:
     """
     tables = _tables_by_name()
     ours = [path for path in files(HOME / name for name in PACKAGES) if path.suffix == ".py"]
-    read = [path for path in ours if path.name not in DECLARATIONS and "migrations" not in path.parts]
+    read = [
+        path
+        for path in ours
+        if path.name not in DECLARATIONS and "migrations" not in path.relative_to(HOME).parts
+    ]
     return tuple(found for path in read for found in passages(path, tables))
 
 
