@@ -28,11 +28,12 @@ class Reader(ast.NodeVisitor):
     that are names or SQL; not what it writes (keys of dictionaries), nor what it says.
     """
 
-    def __init__(self, tables: Mapping[str, str]) -> None:
+    def __init__(self, tables: Mapping[str, str], *, takes_objects: bool = False) -> None:
         """Read nothing yet.
 
         Args:
             tables: names of tables, by the names they have in our code.
+            takes_objects: whether attributes of anything may be items of rows, as with an ORM.
         """
         self.words: set[str] = set()
         """Tables, columns, and the words of texts."""
@@ -41,6 +42,7 @@ class Reader(ast.NodeVisitor):
         self.items: set[str] = set()
         """Items of rows."""
         self._ours = tables
+        self._takes_objects = takes_objects
         self._tables: dict[str, set[str]] = defaultdict(set)
         """Tables by the variables that stand for them."""
         self._columns: set[str] = set()
@@ -78,7 +80,7 @@ class Reader(ast.NodeVisitor):
         name = owner.id if isinstance(owner, ast.Name) else ""
         if _is_columns(owner) or name in self._columns:
             self.words.add(node.attr)
-        if name == "row":
+        if name == "row" or (self._takes_objects and isinstance(node.ctx, ast.Load)):
             self.items.add(node.attr)
         self.words |= self._tables_of(node)
         self.generic_visit(node)

@@ -20,7 +20,8 @@ from .code_reader import Reader, words
 
 TEXTS: Final = (".yaml", ".yml", ".rules", ".sql", ".promql", ".jsonnet", ".libsonnet", ".tf", ".toml")
 """Files that are read as they are, but for their comments."""
-SUFFIXES: Final = (".json", ".md", ".py", *TEXTS)
+TEMPLATES: Final = (".html", ".jinja", ".jinja2", ".j2")
+SUFFIXES: Final = (".json", ".md", ".py", *TEXTS, *TEMPLATES)
 PASSED_OVER: Final = frozenset({"node_modules", "__pycache__", "site-packages"})
 """Directories; those whose names begin with a dot, too."""
 PROSE: Final = frozenset({"title", "description"})
@@ -28,6 +29,7 @@ PROSE: Final = frozenset({"title", "description"})
 
 _COMMENT: Final = re.compile(r"^\s*(?:#|--|//).*$", re.MULTILINE)
 _CODE: Final = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+_EXPRESSION: Final = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 _STAR: Final = re.compile(r"(?:\bSELECT|,)\s+(?:\w+\.)?\*", re.IGNORECASE)
 
 
@@ -44,6 +46,8 @@ class Passage:
     """Tables of which it reads rows as a whole; what of them is used, the items of rows tell."""
     items: frozenset[str] = frozenset()
     """Items of rows that it uses, wherever they were read."""
+    is_host: bool = False
+    """Whether it is the application's own code: its items may be columns of its own tables."""
 
 
 def passage(source: str, text: str) -> Passage:
@@ -51,12 +55,13 @@ def passage(source: str, text: str) -> Passage:
     return Passage(source, frozenset(words(text)), bool(_STAR.search(text)))
 
 
-def passages(path: Path, tables: Mapping[str, str]) -> Iterator[Passage]:
+def passages(path: Path, tables: Mapping[str, str] | None = None) -> Iterator[Passage]:
     """Yield the passages of a file.
 
     Args:
-        path: of the file; what is no JSON, Markdown or Python is read as it is.
-        tables: names of tables, by the names they have in our code.
+        path: of the file; what is of no known kind is read as it is.
+        tables: of our own code: names of tables, by the names they have there. Without them, Python and
+            templates are the host's.
     """
     text = path.read_text(encoding="utf-8", errors="replace")
     if text.startswith(MARK):
@@ -66,6 +71,9 @@ def passages(path: Path, tables: Mapping[str, str]) -> Iterator[Passage]:
         yield _code(source, text, tables)
     elif path.suffix == ".md":
         yield passage(source, "\n".join(_CODE.findall(text)))
+    elif path.suffix in TEMPLATES:
+        told = "\n".join(_EXPRESSION.findall(text))
+        yield Passage(source, frozenset(), items=frozenset(words(told)), is_host=True)
     elif path.suffix == ".json":
         yield from _json(source, text)
     else:
@@ -109,13 +117,17 @@ def _texts(value: Any) -> Iterator[str]:
                 yield from _texts(each)
 
 
-def _code(source: str, text: str, tables: Mapping[str, str]) -> Passage:
+def _code(source: str, text: str, tables: Mapping[str, str] | None) -> Passage:
     try:
         module = ast.parse(text)
     except SyntaxError:
         return passage(source, text)
-    reader = Reader(tables)
+    reader = Reader(tables or {}, takes_objects=tables is None)
     reader.visit(module)
     return Passage(
-        source, frozenset(reader.words), whole=frozenset(reader.whole), items=frozenset(reader.items)
+        source,
+        frozenset(reader.words),
+        whole=frozenset(reader.whole),
+        items=frozenset(reader.items),
+        is_host=tables is None,
     )

@@ -84,8 +84,9 @@ class _Index:
     def reading(self, table: str, column: str) -> tuple[str, ...]:
         """Return where a column and its table stand together, or a row of it is taken apart."""
         found = [each for each in self.by_word.get(table, ()) if each.takes_all or column in each.words]
-        if table in self.whole:
-            found += self.by_item.get(column, ())
+        for each in self.by_item.get(column, ()):
+            if table in (schema.HOST_COLUMNS if each.is_host else self.whole):
+                found.append(each)
         return tuple(sorted({each.source for each in found}))
 
 
@@ -112,9 +113,10 @@ def _own_paths() -> list[Path]:
 
 
 def _all_passages(paths: Iterable[Path], views: Mapping[str, Definition]) -> Iterator[Passage]:
-    tables = _tables_by_name()
+    ours = [HOME / name for name in PACKAGES]
     for path in files(paths):
-        yield from passages(path, tables)
+        if not any(path.resolve().is_relative_to(each) for each in ours):
+            yield from passages(path)
     yield from _our_code()
     for name, view in views.items():
         yield passage(f"view {name}", view.query)

@@ -56,8 +56,9 @@ def _shown(place: Path) -> str:
 def unused(paths: tuple[Path, ...], with_used: bool, fail: bool, as_json: bool) -> None:
     """List metrics and columns that no panel, rule, view, command or document uses.
 
-    PATHS are directories or files with dashboards (Grafana's JSON), rules (Prometheus' YAML), SQL, Markdown
-    or Python. Default: those of this project, where it is checked out. Its views and commands always count.
+    PATHS are directories or files with dashboards (Grafana's JSON), rules (Prometheus' YAML), SQL, Markdown,
+    or pages of the application (Python, Jinja). Default: those of this project, where it is checked out. Its
+    views and commands always count.
     """
     from .cli import COMMANDS_GROUP, _kept, _load, _table
 

@@ -131,6 +131,31 @@ def test_views_and_our_own_commands_count_in_any_case(tmp_path: Path) -> None:
     assert found["analyses.cost_breakdown"] == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "is_use"),
+    [
+        ("pages.py", "def cost(analysis): return analysis.total_api_cost", True),
+        ("pages.py", "Analysis.query.order_by(Analysis.total_api_cost.desc())", True),
+        ("pages.py", "analysis.total_api_cost = 3", False),
+        ("page.html", "<td>{{ '%.2f' | format(analysis.total_api_cost or 0) }}</td>", True),
+        ("page.html", "<td>total_api_cost</td>", False),
+    ],
+)
+def test_the_hosts_own_pages(tmp_path: Path, name: str, text: str, is_use: bool) -> None:
+    """What was added to the host's tables is used by its objects and templates; what is ours is not."""
+    (tmp_path / name).write_text(text)
+
+    assert used_by(tmp_path, "analyses.total_api_cost") == ([name] if is_use else [])
+    assert used_by(tmp_path, "telemetry_spend.cost_pico") == []
+
+
+def test_our_own_declarations_are_no_use_wherever_they_are_found() -> None:
+    """Whoever names the whole repository is not told that everything is used because it is declared."""
+    found = {entry.name: entry.used_by for entry in usage([Path(__file__).parents[2] / "exporters"]).entries}
+
+    assert found["telemetry_fragments.schema_v"] == ()
+
+
 def test_the_report(tmp_path: Path) -> None:
     """A table of what is not used, with its meaning; the exit status is that of a report unless asked for."""
     (tmp_path / "rules.yml").write_text("expr: analysis_runs_total")
