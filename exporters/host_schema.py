@@ -11,6 +11,13 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from telemetry import conventions as c
+
+from .columns import BYTES, CHARACTERS, DOLLARS, SECONDS, SHARE, TOKENS, column, listed
+
+STATUSES = (c.RUNNING, *c.TERMINAL_STATUSES, c.UNKNOWN)
+"""How a run or an analysis stands."""
+
 
 class HostIndex(NamedTuple):
     """An index on a host table."""
@@ -28,91 +35,96 @@ class HostTables(NamedTuple):
     users: sa.Table
 
 
-def _bytes(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.BigInteger())
+def _bytes(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.BigInteger(), meaning, BYTES)
 
 
-def _characters(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.BigInteger())
+def _characters(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.BigInteger(), meaning, CHARACTERS)
 
 
-def _tokens(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.BigInteger())
+def _tokens(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.BigInteger(), meaning, TOKENS)
 
 
-def _count(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.Integer())
+def _count(name: str, unit: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.Integer(), meaning, unit)
 
 
-def _seconds(name: str) -> sa.Column[Any]:
-    return sa.Column(name, sa.Numeric(12, 3))
+def _seconds(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.Numeric(12, 3), meaning, SECONDS)
 
 
-def _dollars(name: str) -> sa.Column[Any]:
-    return sa.Column(name, sa.Numeric(20, 12))
+def _dollars(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.Numeric(20, 12), meaning, DOLLARS)
 
 
-def _score(name: str) -> sa.Column[Any]:
-    return sa.Column(name, sa.Numeric(5, 4))
+def _score(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.Numeric(5, 4), meaning, SHARE)
 
 
 ANALYSES_COLUMNS: tuple[sa.Column[Any], ...] = (
-    _bytes("jd_file_size_bytes"),
-    _characters("jd_character_count"),
-    _bytes("total_resume_file_size_bytes"),
-    _characters("avg_resume_character_count"),
-    _characters("min_resume_character_count"),
-    _characters("max_resume_character_count"),
-    _count("api_calls_made"),
-    _tokens("total_tokens_used"),
-    _dollars("total_api_cost"),
-    _count("rate_limit_hits"),
-    _count("rate_limit_retry_count"),
-    _score("avg_overall_score"),
-    _score("median_overall_score"),
-    _score("min_overall_score"),
-    _score("max_overall_score"),
-    _count("candidates_above_70_percent"),
-    _count("candidates_50_to_70_percent"),
-    _count("candidates_below_50_percent"),
-    _count("insights_generated_count"),
-    _seconds("insights_generation_time_seconds"),
-    _tokens("insights_tokens_used"),
-    _dollars("insights_api_cost"),
-    _seconds("text_extraction_total_time"),
-    _seconds("embedding_generation_time"),
-    _seconds("similarity_calculation_time"),
-    _seconds("database_write_time"),
-    _dollars("cost_per_candidate"),
-    _dollars("cost_per_criterion"),
-    sa.Column("cost_breakdown", sa.Text()),
-    sa.Column("status", sa.String(20)),
-    _count("error_count"),
-    sa.Column("error_details", sa.Text()),
+    _bytes("jd_file_size_bytes", "Size of the job description."),
+    _characters("jd_character_count", "Length of the job description's text."),
+    _bytes("total_resume_file_size_bytes", "Size of all résumés."),
+    _characters("avg_resume_character_count", "Mean length of a résumé's text."),
+    _characters("min_resume_character_count", "Length of the shortest résumé."),
+    _characters("max_resume_character_count", "Length of the longest résumé."),
+    _count("api_calls_made", "calls", "Calls to OpenAI, each with all its attempts."),
+    _tokens("total_tokens_used", "Input and output."),
+    _dollars("total_api_cost", "What the API cost; a lower bound while a run of it is not `cost_complete`."),
+    _count("rate_limit_hits", "answers", "Answers with status 429."),
+    _count("rate_limit_retry_count", "attempts", "Attempts that followed right after a 429."),
+    _score("avg_overall_score", "Mean score of the candidates that were scored."),
+    _score("median_overall_score", "Their median score."),
+    _score("min_overall_score", "Their lowest score."),
+    _score("max_overall_score", "Their highest score."),
+    _count("candidates_above_70_percent", "candidates", "Scored 0.7 and more."),
+    _count("candidates_50_to_70_percent", "candidates", "Scored 0.5 and more, below 0.7."),
+    _count("candidates_below_50_percent", "candidates", "Scored below 0.5."),
+    _count("insights_generated_count", "calls", "Successful calls of the stage insights."),
+    _seconds("insights_generation_time_seconds", "How long the stage insights was open."),
+    _tokens("insights_tokens_used", "Input and output of the stage insights."),
+    _dollars("insights_api_cost", "What the stage insights cost."),
+    _seconds("text_extraction_total_time", "How long the stage extraction was open."),
+    _seconds("embedding_generation_time", "How long the stage embedding was open."),
+    _seconds("similarity_calculation_time", "How long the stage similarity was open."),
+    _seconds("database_write_time", "How long the stage db_write was open."),
+    _dollars("cost_per_candidate", "`total_api_cost` divided by the candidates."),
+    _dollars("cost_per_criterion", "`total_api_cost` divided by the criteria."),
+    column("cost_breakdown", sa.Text(), "JSON: cost by stage.", DOLLARS),
+    column("status", sa.String(20), f"How it stands: {listed(STATUSES)}. NULL: nobody has said."),
+    _count("error_count", "errors", "Errors in all its runs."),
+    column("error_details", sa.Text(), "JSON: how often which error in which stage."),
 )
-"""Added to `analyses`. `cost_breakdown` and `error_details` hold JSON; scores run from 0 to 1."""
+"""Added to `analyses`: the sums of all its runs, and the documents and scores of the latest that analysed.
+
+A stage that did not happen is NULL, and so is what nobody knows of history.
+"""
 
 CANDIDATE_FILES_COLUMNS: tuple[sa.Column[Any], ...] = (
-    _bytes("resume_file_size_bytes"),
-    _characters("resume_character_count"),
-    sa.Column("resume_file_type", sa.String(10)),
-    _seconds("extraction_duration_seconds"),
-    _seconds("analysis_duration_seconds"),
-    _count("chunk_count"),
-    sa.Column("processing_error", sa.Boolean()),
-    sa.Column("error_message", sa.Text()),
+    _bytes("resume_file_size_bytes", "Size of the file."),
+    _characters("resume_character_count", "Length of its text."),
+    column("resume_file_type", sa.String(10), f"Type of the file: {listed((*c.DOCUMENT_TYPES, c.OTHER))}."),
+    _seconds("extraction_duration_seconds", "Time it took to extract its text."),
+    _seconds("analysis_duration_seconds", "Time it took to analyse it, in all runs."),
+    _count("chunk_count", "chunks", "Parts into which its text was cut."),
+    column("processing_error", sa.Boolean(), "Whether it failed."),
+    column("error_message", sa.Text(), "Type of the error; never a message, which could quote the résumé."),
 )
 """Added to `candidate_files`."""
 
 USERS_COLUMNS: tuple[sa.Column[Any], ...] = (
-    _count("total_jobs_run"),
-    _count("total_candidates_analyzed"),
-    _dollars("total_api_spend"),
-    sa.Column("avg_candidates_per_job", sa.Numeric(6, 2)),
-    _count("largest_batch_processed"),
-    sa.Column("last_active_date", sa.DateTime()),
+    _count("total_jobs_run", "jobs", "Analyses that ended, history included."),
+    _count("total_candidates_analyzed", "candidates", "Candidates of these analyses."),
+    _dollars("total_api_spend", "What all runs of the user cost, intake and late ones too."),
+    column(
+        "avg_candidates_per_job", sa.Numeric(6, 2), "Mean number of candidates of an analysis.", "candidates"
+    ),
+    _count("largest_batch_processed", "candidates", "Candidates of the largest analysis."),
+    column("last_active_date", sa.DateTime(), "When the user's latest run began."),
 )
-"""Added to `users`. `last_active_date` is naive UTC."""
+"""Added to `users`."""
 
 HOST_COLUMNS: dict[str, tuple[sa.Column[Any], ...]] = {
     "analyses": ANALYSES_COLUMNS,

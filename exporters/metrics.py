@@ -77,7 +77,7 @@ class Metrics:
     def call(self, call: Call) -> None:
         """Add one OpenAI call that ended."""
         stage, model = call.stage, call.model or c.OTHER
-        outcome = "ok" if call.ok else "error"
+        outcome = c.OK if call.ok else c.ERROR
         additions: list[tuple[c.Metric, int, Key]] = [
             (c.OPENAI_OPERATIONS, 1, (stage, call.operation, model, outcome)),
             (c.OPENAI_BACKOFF, call.backoff_us, (stage,)),
@@ -164,11 +164,10 @@ class Metrics:
 
     def _zero(self) -> None:
         zero, stages = self.totals.zero, dict.fromkeys((*self._settings.stages, c.Stage.UNATTRIBUTED))
-        kinds = [kind for kind in c.KINDS if kind not in ("import", "orphan")]
-        zero(c.RUNS, itertools.product(kinds, c.TERMINAL_STATUSES, c.BATCH_SIZES))
+        zero(c.RUNS, itertools.product(c.MEASURED_KINDS, c.TERMINAL_STATUSES, c.BATCH_SIZES))
         types = self._settings.warning_types
         zero(c.WARNINGS, itertools.product(types, (c.SHOWN, c.REFUSED, *c.WARNING_ACTIONS)))
-        zero(c.RUNS_ACTIVE, ((kind,) for kind in kinds))
+        zero(c.RUNS_ACTIVE, ((kind,) for kind in c.MEASURED_KINDS))
         zero(c.DOCUMENTS, itertools.product((*c.DOCUMENT_TYPES, c.OTHER), c.DOCUMENT_OUTCOMES))
         zero(c.OPENAI_ATTEMPTS, itertools.product(stages, (*c.ATTEMPT_STATUSES, c.OTHER)))
         zero(c.OPENAI_BACKOFF, ((stage,) for stage in stages))
@@ -176,5 +175,5 @@ class Metrics:
         zero(c.OPENAI_RETRIES, itertools.product(stages, c.RETRY_REASONS))
         zero(c.OPENAI_UNACCOUNTED, ((reason,) for reason in c.UNACCOUNTED_REASONS))
         zero(c.EVENTS, ((name,) for name in (*self._settings.counters, c.OTHER)))
-        zero(c.SPOOL_SHED, ((what,) for what in ("checkpoint", "documents")))
+        zero(c.SPOOL_SHED, ((what,) for what in c.SHED_PARTS))
         zero(c.WRITER_FAILURES, ((name,) for name in c.TRANSACTIONS))

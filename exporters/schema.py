@@ -14,11 +14,26 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
+from telemetry import conventions as c
+
+from .columns import (
+    BYTES,
+    CHARACTERS,
+    DOLLARS,
+    MICROSECONDS,
+    PICO_DOLLARS,
+    SECONDS,
+    SHARE,
+    TOKENS,
+    column,
+    listed,
+)
 from .host_schema import (
     ANALYSES_COLUMNS,
     CANDIDATE_FILES_COLUMNS,
     HOST_COLUMNS,
     HOST_INDEXES,
+    STATUSES,
     USERS_COLUMNS,
     HostIndex,
     HostTables,
@@ -72,26 +87,67 @@ def _utc_now(element: utc_now, compiler: SQLCompiler, **_: Any) -> str:
     return "timezone('utc', now())" if compiler.dialect.name == "postgresql" else "CURRENT_TIMESTAMP"
 
 
-def _key(name: str, length: int) -> sa.Column[str]:
+def _key(name: str, length: int, meaning: str) -> sa.Column[Any]:
     """A part of a primary key, where '' stands for "none": NULL would let rows double."""
-    return sa.Column(name, sa.String(length), primary_key=True, server_default=sa.text("''"))
+    return column(name, sa.String(length), meaning, primary_key=True, server_default=sa.text("''"))
 
 
-def _sum(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.BigInteger(), nullable=False, server_default=sa.text("0"))
+def _id(name: str, meaning: str) -> sa.Column[Any]:
+    """One of ours, as text."""
+    return column(name, sa.String(32), meaning, primary_key=True)
 
 
-def _count(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.Integer(), nullable=False, server_default=sa.text("0"))
+def _reference(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.BigInteger(), meaning)
 
 
-def _flag(name: str) -> sa.Column[bool]:
-    return sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false())
+def _number(name: str, unit: str, meaning: str) -> sa.Column[Any]:
+    """NULL: it is not known."""
+    return column(name, sa.BigInteger(), meaning, unit)
 
 
-def _score(name: str) -> sa.Column[float]:
-    """Between 0 and 1."""
-    return sa.Column(name, sa.Numeric(5, 4, asdecimal=False))
+def _sum(name: str, unit: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.BigInteger(), meaning, unit, nullable=False, server_default=sa.text("0"))
+
+
+def _count(name: str, unit: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.Integer(), meaning, unit, nullable=False, server_default=sa.text("0"))
+
+
+def _flag(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.Boolean(), meaning, nullable=False, server_default=sa.false())
+
+
+def _moment(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.DateTime(), meaning)
+
+
+def _score(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.Numeric(5, 4, asdecimal=False), meaning, SHARE)
+
+
+def _used() -> list[sa.Column[Any]]:
+    """What calls to OpenAI took and cost."""
+    return [
+        _sum("attempts", "attempts", "HTTP requests to OpenAI, retries included."),
+        _sum("rate_limit_hits", "answers", "Answers with status 429."),
+        _sum("rate_limit_retries", "attempts", "Attempts right after one that was answered 429."),
+        _sum("other_retries", "attempts", "Attempts after any other failure."),
+        _sum("backoff_us", MICROSECONDS, "Time the client slept between attempts."),
+        _sum("retry_after_us", MICROSECONDS, "Waits that OpenAI asked for; of each call, the longest."),
+    ]
+
+
+def _billed() -> list[sa.Column[Any]]:
+    return [
+        _sum("input_tokens", TOKENS, "Input, the cached ones included."),
+        _sum("output_tokens", TOKENS, "Output, the reasoning ones included."),
+        _sum("cached_tokens", TOKENS, "Of the input, read from the prompt cache."),
+        _sum("cache_write_tokens", TOKENS, "Of the input, written to the prompt cache."),
+        _sum("reasoning_tokens", TOKENS, "Of the output, spent on reasoning."),
+        _sum("cost_pico", PICO_DOLLARS, "What it cost, at the prices of that time."),
+        _number("repriced_pico", PICO_DOLLARS, "What it costs at the prices of the last `reprice --apply`."),
+    ]
 
 
 metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
@@ -100,72 +156,66 @@ metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
 runs = sa.Table(
     "telemetry_runs",
     metadata,
-    sa.Column("run_id", sa.String(32), primary_key=True),
-    sa.Column("kind", sa.String(20), nullable=False),
-    sa.Column("source", sa.String(20), nullable=False),
-    sa.Column("synthetic", sa.Boolean(), nullable=False),
-    sa.Column("subject", sa.String(255)),
-    sa.Column("user_ref", sa.BigInteger()),
-    sa.Column("analysis_ref", sa.BigInteger()),
-    sa.Column("analysis_created_at", sa.DateTime()),
-    sa.Column("analysis_seen_at", sa.DateTime()),
-    _flag("analysis_gone"),
-    sa.Column("version", sa.BigInteger(), nullable=False),
-    _sum("projected_version"),
-    _sum("user_version"),
-    _count("files_pending"),
-    sa.Column("status", sa.String(20), nullable=False),
-    sa.Column("started_at", sa.DateTime()),
-    sa.Column("ended_at", sa.DateTime()),
-    sa.Column("seen_at", sa.DateTime()),
-    sa.Column("enqueued_at", sa.DateTime()),
-    sa.Column("duration_us", sa.BigInteger()),
-    sa.Column("queue_wait_us", sa.BigInteger()),
-    sa.Column("candidates", sa.Integer()),
-    sa.Column("criteria", sa.Integer()),
-    sa.Column("jd_bytes", sa.BigInteger()),
-    sa.Column("jd_characters", sa.BigInteger()),
-    _count("n_documents"),
-    _count("n_scored"),
-    _count("n_failed"),
-    _count("n_duplicates"),
-    sa.Column("resume_bytes", sa.BigInteger()),
-    sa.Column("resume_characters", sa.BigInteger()),
-    sa.Column("resume_characters_min", sa.BigInteger()),
-    sa.Column("resume_characters_max", sa.BigInteger()),
-    _score("score_avg"),
-    _score("score_median"),
-    _score("score_min"),
-    _score("score_max"),
-    _count("above_70"),
-    _count("from_50_to_70"),
-    _count("below_50"),
-    _sum("api_calls"),
-    _sum("attempts"),
-    _sum("rate_limit_hits"),
-    _sum("rate_limit_retries"),
-    _sum("other_retries"),
-    _sum("backoff_us"),
-    _sum("retry_after_us"),
-    _sum("input_tokens"),
-    _sum("output_tokens"),
-    _sum("cached_tokens"),
-    _sum("cache_write_tokens"),
-    _sum("reasoning_tokens"),
-    _sum("cost_pico"),
-    sa.Column("repriced_pico", sa.BigInteger()),
-    sa.Column("cost_complete", sa.Boolean(), nullable=False),
-    _count("unpriced"),
-    _count("usage_missing"),
-    _count("unfinished"),
-    _count("shed"),
-    _count("error_count"),
-    sa.Column("error_types", sa.Text()),
-    sa.Column("trace_id", sa.String(32)),
-    sa.Column("trace_sampled", sa.Boolean()),
-    sa.Column("exceeded_resume_limit", sa.Boolean()),
-    sa.Column("user_chose_override", sa.Boolean()),
-    sa.Column("jd_type", sa.String(10)),
+    _id("run_id", "Id of the run: 32 hexadecimal digits."),
+    column("kind", sa.String(20), f"What it is: {listed(c.KINDS)}.", nullable=False),
+    column("source", sa.String(20), "Where it is known from: `spans`, or `import`.", nullable=False),
+    column("synthetic", sa.Boolean(), "Whether the doctor made it up; views leave it out.", nullable=False),
+    column("subject", sa.String(255), "What the host calls what it is about, such as `draft:12`."),
+    _reference("user_ref", "`users.id`."),
+    _reference("analysis_ref", "`analyses.id`."),
+    _moment("analysis_created_at", "`analyses.created_at`: ids of deleted rows come back on SQLite."),
+    _moment("analysis_seen_at", "When its analysis was first found in the host's table."),
+    _flag("analysis_gone", "Whether the analysis was deleted, or was never the run's."),
+    column("version", sa.BigInteger(), "Grows with each change of the run.", nullable=False),
+    _sum("projected_version", "", "The version that the host's row shows."),
+    _sum("user_version", "", "The version that the totals of its user hold."),
+    _count("files_pending", "files", "Documents whose stored files do not show it yet."),
+    column("status", sa.String(20), f"How it stands: {listed(STATUSES)}.", nullable=False),
+    _moment("started_at", "When it began."),
+    _moment("ended_at", "When it ended."),
+    _moment("seen_at", "When the database last heard of it, by the database's clock."),
+    _moment("enqueued_at", "When it was queued."),
+    _number("duration_us", MICROSECONDS, "From its start to its end."),
+    _number("queue_wait_us", MICROSECONDS, "From when it was queued to its start."),
+    column("candidates", sa.Integer(), "Candidates submitted.", "candidates"),
+    column("criteria", sa.Integer(), "Criteria they are judged by.", "criteria"),
+    _number("jd_bytes", BYTES, "Size of the job description."),
+    _number("jd_characters", CHARACTERS, "Length of the job description's text."),
+    _count("n_documents", "documents", "Documents it saw, each once."),
+    _count("n_scored", "documents", "Of these, scored; fallback scores not included."),
+    _count("n_failed", "documents", "Of these, failed, or left with a fallback score."),
+    _count("n_duplicates", "documents", "Of these, recognised as copies by the host."),
+    _number("resume_bytes", BYTES, "Size of all résumés."),
+    _number("resume_characters", CHARACTERS, "Length of their texts, added up."),
+    _number("resume_characters_min", CHARACTERS, "Length of the shortest."),
+    _number("resume_characters_max", CHARACTERS, "Length of the longest."),
+    _score("score_avg", "Mean score of the candidates."),
+    _score("score_median", "Their median score."),
+    _score("score_min", "Their lowest score."),
+    _score("score_max", "Their highest score."),
+    _count("above_70", "candidates", "Scored 0.7 and more."),
+    _count("from_50_to_70", "candidates", "Scored 0.5 and more, below 0.7."),
+    _count("below_50", "candidates", "Scored below 0.5."),
+    _sum("api_calls", "calls", "Calls to OpenAI, each with all its attempts."),
+    *_used(),
+    *_billed(),
+    column(
+        "cost_complete",
+        sa.Boolean(),
+        "Whether every call ended, told its tokens and had a price; else the cost is a lower bound.",
+        nullable=False,
+    ),
+    _count("unpriced", "calls", "Calls without a price."),
+    _count("usage_missing", "calls", "Calls that did not tell their tokens."),
+    _count("unfinished", "calls", "Calls nobody saw the end of."),
+    _count("shed", "documents", "Documents of which nothing is known because the spool was full."),
+    _count("error_count", "errors", "Errors in all stages."),
+    column("error_types", sa.Text(), "JSON: how often which type in which stage."),
+    column("trace_id", sa.String(32), "Trace of the run: 32 hexadecimal digits."),
+    column("trace_sampled", sa.Boolean(), "Whether that trace was exported."),
+    column("exceeded_resume_limit", sa.Boolean(), "The host's own column, if it has one."),
+    column("user_chose_override", sa.Boolean(), "The host's own column, if it has one."),
+    column("jd_type", sa.String(10), "Type of the job description's file, such as `pdf`."),
 )
 """One row a run: the sums of its fragments, and how far they have reached the host's row.
 
@@ -209,17 +259,17 @@ sa.Index(
 fragments = sa.Table(
     "telemetry_fragments",
     metadata,
-    sa.Column("run_id", sa.String(32), primary_key=True),
-    sa.Column("fragment_id", sa.String(32), primary_key=True),
-    sa.Column("seq", sa.BigInteger(), nullable=False),
-    sa.Column("is_root", sa.Boolean(), nullable=False),
-    sa.Column("process_id", sa.String(32), nullable=False),
-    sa.Column("schema_v", sa.Integer(), nullable=False),
-    sa.Column("opened_at", sa.DateTime()),
-    sa.Column("closed_at", sa.DateTime()),
-    sa.Column("seen_at", sa.DateTime()),
-    sa.Column("interrupted_seq", sa.BigInteger()),
-    sa.Column("state", sa.Text()),
+    _id("run_id", "The run it is a part of."),
+    _id("fragment_id", "Id of the part that one process saw."),
+    column("seq", sa.BigInteger(), "Grows with each snapshot; the newest counts.", nullable=False),
+    column("is_root", sa.Boolean(), "Whether its process began the run.", nullable=False),
+    column("process_id", sa.String(32), "The process, as in the spool.", nullable=False),
+    column("schema_v", sa.Integer(), "Version of the format of `state`.", nullable=False),
+    _moment("opened_at", "When the process began with it."),
+    _moment("closed_at", "When it was done with it."),
+    _moment("seen_at", "When the database last heard of it, by the database's clock."),
+    column("interrupted_seq", sa.BigInteger(), "The `seq` at which its process was found dead."),
+    column("state", sa.Text(), "JSON: the newest snapshot, from which the run is added up."),
 )
 """One row a fragment: the newest snapshot of what one process saw of a run. `state` is NULL once emptied."""
 
@@ -233,31 +283,26 @@ sa.Index(
 stage_usage = sa.Table(
     "telemetry_stage_usage",
     metadata,
-    sa.Column("run_id", sa.String(32), primary_key=True),
-    _key("stage", 64),
-    _key("operation", 32),
-    _key("model", 128),
-    _key("service_tier", 32),
-    _key("price_version", 64),
-    _sum("calls"),
-    _sum("attempts"),
-    _sum("rate_limit_hits"),
-    _sum("rate_limit_retries"),
-    _sum("other_retries"),
-    _sum("backoff_us"),
-    _sum("retry_after_us"),
-    _sum("duration_us"),
-    _sum("input_tokens"),
-    _sum("output_tokens"),
-    _sum("cached_tokens"),
-    _sum("cache_write_tokens"),
-    _sum("reasoning_tokens"),
-    _sum("cost_pico"),
-    sa.Column("repriced_pico", sa.BigInteger()),
-    sa.Column("price_source", sa.String(64), nullable=False, server_default=sa.text("''")),
-    _count("errors"),
-    _count("unpriced"),
-    _count("usage_missing"),
+    _id("run_id", "The run."),
+    _key("stage", 64, "Stage of the run, `unattributed` where nobody said."),
+    _key("operation", 32, "As in `gen_ai.operation.name`; '' is the row of the stage's own time."),
+    _key("model", 128, "Model that answered, else the one that was asked."),
+    _key("service_tier", 32, "Tier that the service told."),
+    _key("price_version", 64, "Version of the price list or file."),
+    _sum("calls", "calls", "Calls to OpenAI, each with all its attempts."),
+    *_used(),
+    _sum("duration_us", MICROSECONDS, "Time of the calls added up; where `operation` is '', of the stage."),
+    *_billed(),
+    column(
+        "price_source",
+        sa.String(64),
+        "Where the price is from: `prices-file`, `genai-prices`, or '' without one.",
+        nullable=False,
+        server_default=sa.text("''"),
+    ),
+    _count("errors", "calls", "Calls that failed."),
+    _count("unpriced", "calls", "Calls without a price."),
+    _count("usage_missing", "calls", "Calls that did not tell their tokens."),
 )
 """OpenAI calls of a run by stage, operation, model, tier and price.
 
@@ -267,42 +312,48 @@ The row whose `operation` is '' is the stage's own time: its `duration_us` is ho
 counters = sa.Table(
     "telemetry_counters",
     metadata,
-    sa.Column("run_id", sa.String(32), primary_key=True),
-    sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("value", sa.BigInteger(), nullable=False),
+    _id("run_id", "The run."),
+    column("name", sa.String(64), "One of TELEMETRY_COUNTERS, or `other`.", primary_key=True),
+    column("value", sa.BigInteger(), "How often it was counted.", "times", nullable=False),
 )
 """What the application counted itself (`telemetry.count`)."""
 
 documents = sa.Table(
     "telemetry_documents",
     metadata,
-    sa.Column("run_id", sa.String(32), primary_key=True),
-    sa.Column("document_key", sa.String(64), primary_key=True),
-    sa.Column("ordinal", sa.Integer(), primary_key=True, autoincrement=False),
-    sa.Column("row_ref", sa.BigInteger()),
-    sa.Column("size_bytes", sa.BigInteger()),
-    sa.Column("characters", sa.BigInteger()),
-    sa.Column("type", sa.String(10)),
-    sa.Column("extraction_us", sa.BigInteger()),
-    sa.Column("analysis_us", sa.BigInteger()),
-    sa.Column("chunk_count", sa.Integer()),
-    _score("score"),
-    sa.Column("outcome", sa.String(20), nullable=False),
-    sa.Column("error_type", sa.String(255)),
-    _flag("fallback"),
+    _id("run_id", "The run."),
+    column("document_key", sa.String(64), "Keyed hash of its name within the run.", primary_key=True),
+    column(
+        "ordinal",
+        sa.Integer(),
+        "0, and counts on for namesakes that differ.",
+        primary_key=True,
+        autoincrement=False,
+    ),
+    _reference("row_ref", "`candidate_files.id`, if the host told it."),
+    _number("size_bytes", BYTES, "Size of the file."),
+    _number("characters", CHARACTERS, "Length of its text."),
+    column("type", sa.String(10), "Type of the file, in lower case."),
+    _number("extraction_us", MICROSECONDS, "Time it took to extract its text."),
+    _number("analysis_us", MICROSECONDS, "Time it took to analyse it."),
+    column("chunk_count", sa.Integer(), "Parts into which its text was cut.", "chunks"),
+    _score("score", "Its score."),
+    column("outcome", sa.String(20), f"What became of it: {listed(c.DOCUMENT_OUTCOMES)}.", nullable=False),
+    column("error_type", sa.String(255), "Type of the error it failed with."),
+    _flag("fallback", "Whether its score stands in for one that failed; such scores are not in the bands."),
 )
-"""One row a document of a run; `row_ref` is the id of its `candidate_files` row, if the host told it."""
+"""One row a document of a run."""
 
 users = sa.Table(
     "telemetry_users",
     metadata,
-    sa.Column("user_ref", sa.BigInteger(), primary_key=True, autoincrement=False),
-    sa.Column("created_at", sa.DateTime()),
-    _count("jobs"),
-    _sum("candidates"),
-    _sum("cost_pico"),
-    sa.Column("largest_batch", sa.Integer()),
-    sa.Column("last_run_at", sa.DateTime()),
+    column("user_ref", sa.BigInteger(), "`users.id`.", primary_key=True, autoincrement=False),
+    _moment("created_at", "`users.created_at`."),
+    _count("jobs", "jobs", "Analyses that ended, history included."),
+    _sum("candidates", "candidates", "Candidates of these analyses."),
+    _sum("cost_pico", PICO_DOLLARS, "What all runs of the user cost."),
+    column("largest_batch", sa.Integer(), "Candidates of the largest analysis.", "candidates"),
+    _moment("last_run_at", "When the user's latest run began."),
 )
 """One row a user who has runs: what the segments are told by. It goes when the user's row is gone."""
 
@@ -321,30 +372,41 @@ VIEWS = (
 added_objects = sa.Table(
     "telemetry_added_objects",
     metadata,
-    sa.Column("table_name", sa.String(63), primary_key=True),
-    sa.Column("object_type", sa.String(10), primary_key=True),
-    sa.Column("object_name", sa.String(63), primary_key=True),
-    sa.Column("revision", sa.String(32), nullable=False),
-    sa.Column("added_at", sa.DateTime(), nullable=False, server_default=utc_now()),
+    column("table_name", sa.String(63), "The table.", primary_key=True),
+    column("object_type", sa.String(10), "`column`, `index` or `table`.", primary_key=True),
+    column("object_name", sa.String(63), "What was added to it.", primary_key=True),
+    column("revision", sa.String(32), "The migration that added it.", nullable=False),
+    column("added_at", sa.DateTime(), "When.", nullable=False, server_default=utc_now()),
 )
-"""What the migrations added (`object_type`: column, index or table): all that may be written and dropped."""
+"""What the migrations added: all that may be written and dropped."""
 
 # Only for the foreign keys below: these tables are the host's.
 _host = host_tables(sa.MetaData())
 
+
+def _cascade(table: sa.Table) -> sa.ForeignKey:
+    return sa.ForeignKey(table.c.id, ondelete="CASCADE")
+
+
 document_warnings = sa.Table(
     "document_warnings",
     metadata,
-    sa.Column("id", sa.Integer(), primary_key=True),
-    sa.Column("analysis_id", sa.Integer(), sa.ForeignKey(_host.analyses.c.id, ondelete="CASCADE")),
-    sa.Column("user_id", sa.Integer(), sa.ForeignKey(_host.users.c.id, ondelete="CASCADE")),
-    sa.Column("subject", sa.String(255)),
-    sa.Column("warning_type", sa.String(50), nullable=False),
-    sa.Column("warning_shown_at", sa.DateTime(), nullable=False, server_default=utc_now()),
-    sa.Column("user_action", sa.String(50)),
-    sa.Column("document_count", sa.Integer()),
-    sa.Column("document_size", sa.BigInteger()),
-    sa.Column("additional_data", sa.Text()),
+    column("id", sa.Integer(), "Id of the warning.", primary_key=True),
+    column("analysis_id", sa.Integer(), "The analysis, once there is one.", "", _cascade(_host.analyses)),
+    column("user_id", sa.Integer(), "Who was warned.", "", _cascade(_host.users)),
+    column("subject", sa.String(255), "What it was about before there was an analysis: `draft:12`."),
+    column("warning_type", sa.String(50), "One of TELEMETRY_WARNING_TYPES.", nullable=False),
+    column(
+        "warning_shown_at",
+        sa.DateTime(),
+        "When it was shown.",
+        nullable=False,
+        server_default=utc_now(),
+    ),
+    column("user_action", sa.String(50), f"What the user did then: {listed(c.WARNING_ACTIONS)}."),
+    column("document_count", sa.Integer(), "How many documents it was about.", "documents"),
+    _number("document_size", BYTES, "Of all of them, or of the longest or shortest."),
+    column("additional_data", sa.Text(), "JSON: what else the host told, such as the limit."),
 )
 """Warnings shown to users about their documents, and what they did then."""
 
@@ -357,13 +419,13 @@ sa.Index("idx_warnings_shown_at", document_warnings.c.warning_shown_at)
 warning_events = sa.Table(
     "telemetry_warning_events",
     metadata,
-    sa.Column("event_id", sa.String(32), primary_key=True),
-    sa.Column("user_ref", sa.BigInteger()),
-    sa.Column("subject", sa.String(255)),
-    sa.Column("warning_type", sa.String(50)),
-    sa.Column("user_action", sa.String(50)),
-    sa.Column("happened_at", sa.DateTime(), nullable=False),
-    sa.Column("arrived_at", sa.DateTime(), nullable=False, server_default=utc_now()),
+    _id("event_id", "Id of the event, so that it counts once however often it arrives."),
+    _reference("user_ref", "`users.id`."),
+    column("subject", sa.String(255), "What it is about, as of a run."),
+    column("warning_type", sa.String(50), "Of the warning; an answer may be to all."),
+    column("user_action", sa.String(50), "What the user did; NULL: a warning was shown."),
+    column("happened_at", sa.DateTime(), "When, as the application told.", nullable=False),
+    column("arrived_at", sa.DateTime(), "When it arrived.", nullable=False, server_default=utc_now()),
 )
 """What the application told about warnings, as often and in whatever order it arrives.
 
@@ -376,16 +438,16 @@ sa.Index(None, warning_events.c.arrived_at)
 system_health_log = sa.Table(
     "system_health_log",
     metadata,
-    sa.Column("id", sa.Integer(), primary_key=True),
-    sa.Column("log_date", sa.Date(), nullable=False, unique=True),
-    _count("jobs_completed"),
-    _count("jobs_failed"),
-    sa.Column("avg_processing_time", sa.Numeric(12, 3)),
-    sa.Column("total_api_spend", sa.Numeric(20, 12)),
-    _count("rate_limit_incidents"),
-    sa.Column("error_types", sa.Text()),
-    sa.Column("peak_concurrent_jobs", sa.Integer()),
-    _count("total_candidates_processed"),
-    _sum("total_api_calls"),
+    column("id", sa.Integer(), "Id of the row.", primary_key=True),
+    column("log_date", sa.Date(), "The day, of TELEMETRY_TIMEZONE.", nullable=False, unique=True),
+    _count("jobs_completed", "jobs", "Analyses that began on the day and succeeded, at least in part."),
+    _count("jobs_failed", "jobs", "Those that failed or were interrupted."),
+    column("avg_processing_time", sa.Numeric(12, 3), "Mean duration of those that ended.", SECONDS),
+    column("total_api_spend", sa.Numeric(20, 12), "What all runs that began on the day cost.", DOLLARS),
+    _count("rate_limit_incidents", "runs", "Runs that met a 429."),
+    column("error_types", sa.Text(), "JSON: how often each type."),
+    column("peak_concurrent_jobs", sa.Integer(), "Analyses under way at once, at most.", "jobs"),
+    _count("total_candidates_processed", "candidates", "Candidates of the analyses that ended."),
+    _sum("total_api_calls", "calls", "Calls of all runs that began on the day."),
 )
 """One row a day, written by the daily check."""

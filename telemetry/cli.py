@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from ._reference_commands import catalogue, unused
+
 MIGRATE_GROUP = "analysis_telemetry_migrate"
 COMMANDS_GROUP = "analysis_telemetry_commands"
 
@@ -27,6 +29,10 @@ _DAY: Final = click.DateTime(["%Y-%m-%d"])
 @click.group("telemetry")
 def cli() -> None:
     """Observability of this application's analyses."""
+
+
+cli.add_command(catalogue)
+cli.add_command(unused)
 
 
 @cli.command()

@@ -7,6 +7,7 @@ live under ``analysis.`` (what the host does) and ``telemetry.`` (how we are doi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -116,6 +117,8 @@ STAGES: Final = (
 
 Kind = Literal["analysis", "intake", "late", "orphan", "import"]
 KINDS: Final[tuple[Kind, ...]] = ("analysis", "intake", "late", "orphan", "import")
+MEASURED_KINDS: Final[tuple[Kind, ...]] = ("analysis", "intake", "late")
+"""Kinds of runs that a process begins and ends: what metrics of runs tell apart."""
 
 RUNNING: Final = "running"
 COMPLETED: Final = "completed"
@@ -190,13 +193,52 @@ class Metric:
     """One metric: its OpenTelemetry name, what it is, and its labels."""
 
     name: str
-    """OpenTelemetry name; Prometheus shows it with underscores, the unit and ``_total`` added."""
+    """OpenTelemetry name."""
     instrument: Literal["counter", "gauge", "histogram"]
     unit: str
     description: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     """Explicit bucket boundaries of a histogram, in its unit."""
+
+    @property
+    def prometheus_name(self) -> str:
+        """Its name in Prometheus: with underscores, the unit, and ``_total`` for a counter.
+
+        Where Prometheus itself takes OTLP, gauges of the unit 1 end in ``_ratio`` as well.
+        """
+        name, unit = self.name.replace(".", "_"), _PROMETHEUS_UNITS.get(self.unit)
+        name = f"{name}_{unit}" if unit else name
+        return f"{name}_total" if self.instrument == "counter" else name
+
+    def label(self, name: str) -> Label:
+        """Return what the label ``name`` says on this metric.
+
+        Raises:
+            LookupError: when :data:`LABELS` does not tell.
+        """
+        try:
+            return LABELS.get(f"{self.name} {name}") or LABELS[name]
+        except KeyError:
+            raise LookupError(
+                f"the label {name} of {self.name} has no entry in LABELS of telemetry.conventions"
+            ) from None
+
+
+_PROMETHEUS_UNITS: Final = {"s": "seconds", "By": "bytes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a label of metrics says."""
+
+    meaning: str
+    values: tuple[str, ...] = ()
+    """All there are, or those that are known from the start."""
+    setting: str = ""
+    """The one that names the values; they are its default then."""
+    is_open: bool = False
+    """Whether values are added as they come, up to a cap beyond which they are ``other``."""
 
 
 _SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
@@ -378,7 +420,39 @@ COMPONENTS: Final = (
     "setup",
 )
 RETRY_REASONS: Final = ("rate_limit", "other")
+RATE_LIMITS: Final = ("requests", "tokens")
+OK: Final = "ok"
+ERROR: Final = "error"
+SHED_PARTS: Final = ("checkpoint", "documents")
 TOKEN_KINDS: Final = ("input", "output", "cached", "cache_write", "reasoning")
 
 DEFAULT_COUNTERS: Final = ("app_retries", "fallbacks")
 """Names ``telemetry.count`` takes unless TELEMETRY_COUNTERS says more."""
+
+LABELS: Final[Mapping[str, Label]] = {
+    "action": Label("What became of the warning.", (SHOWN, *WARNING_ACTIONS, REFUSED)),
+    "batch_size": Label("Candidates: small 1 to 50, medium 51 to 150, large 151 and more.", BATCH_SIZES),
+    "column": Label("Table and column.", is_open=True),
+    "component": Label("Part of telemetry.", COMPONENTS),
+    "kind": Label("What the run is.", MEASURED_KINDS),
+    "limit": Label("Which of the two rate limits.", RATE_LIMITS),
+    "model": Label("Model that answered, else the one that was asked.", is_open=True),
+    "name": Label("Counter of the host's.", (*DEFAULT_COUNTERS, OTHER), setting="TELEMETRY_COUNTERS"),
+    "operation": Label("As in `gen_ai.operation.name`: chat, embeddings …", is_open=True),
+    "outcome": Label("Whether the call was answered.", (OK, ERROR)),
+    "reason": Label("Why the cost is not known, or belongs to no run.", UNACCOUNTED_REASONS),
+    "stage": Label("Stage of the run.", STAGES, setting="TELEMETRY_STAGES", is_open=True),
+    "status": Label("How the run ended.", TERMINAL_STATUSES),
+    "transaction": Label("Which of the writer's transactions.", TRANSACTIONS),
+    "type": Label("Type of the file.", (*DOCUMENT_TYPES, OTHER)),
+    "what": Label("What was let go.", SHED_PARTS),
+    f"{DOCUMENTS.name} outcome": Label("What became of the document.", DOCUMENT_OUTCOMES),
+    f"{ERRORS.name} type": Label(
+        "Class of the exception, or what the service called the error.", is_open=True
+    ),
+    f"{OPENAI_ATTEMPTS.name} status": Label("HTTP status, or why there is none.", (*ATTEMPT_STATUSES, OTHER)),
+    f"{OPENAI_RETRIES.name} reason": Label("What the attempt before met.", RETRY_REASONS),
+    f"{OPENAI_TOKENS.name} kind": Label("What the tokens were for.", TOKEN_KINDS),
+    f"{WARNINGS.name} type": Label("Type of the warning.", WARNING_TYPES, setting="TELEMETRY_WARNING_TYPES"),
+}
+"""What labels say, by their name; by metric and name where one metric means something else by it."""

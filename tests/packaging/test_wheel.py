@@ -77,3 +77,18 @@ def test_entry_points_load_from_the_wheel(installed: Path, tmp_path: Path, group
 
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_relative_to(installed)
+
+
+def test_the_catalogue_outside_the_repository(installed: Path, tmp_path: Path) -> None:
+    """An operator who has the wheel alone gets the same page, on standard output, without a database."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "flask", "telemetry", "catalogue"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed), "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (ROOT / "docs" / "catalogue.md").read_text()

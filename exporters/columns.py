@@ -1,0 +1,43 @@
+"""Columns that say what they mean and in which unit: for the catalogue, and nothing the database sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+UNIT: Final = "unit"
+"""Where the unit stands in a column's ``info``."""
+
+BYTES: Final = "bytes"
+CHARACTERS: Final = "characters"
+DOLLARS: Final = "dollars"
+MICROSECONDS: Final = "µs"
+PICO_DOLLARS: Final = "10⁻¹² dollars"
+SECONDS: Final = "seconds"
+SHARE: Final = "0 to 1"
+TOKENS: Final = "tokens"
+UTC: Final = "UTC"
+
+
+def column(
+    name: str, kind: Any, meaning: str, unit: str = "", *constraints: sa.ForeignKey, **options: Any
+) -> sa.Column[Any]:
+    """Return a column.
+
+    Args:
+        name: of the column.
+        kind: SQLAlchemy's type.
+        meaning: a sentence, for people.
+        unit: of its numbers; times are in UTC.
+        constraints: as SQLAlchemy takes them.
+        options: of ``sa.Column``.
+    """
+    unit = unit or (UTC if isinstance(kind, sa.DateTime) else "")
+    return sa.Column(name, kind, *constraints, doc=meaning, info={UNIT: unit}, **options)
+
+
+def listed(values: Iterable[str]) -> str:
+    """Return the values a column may have as a part of a sentence."""
+    return ", ".join(f"`{value}`" for value in values)

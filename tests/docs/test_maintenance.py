@@ -1,0 +1,138 @@
+"""The tasks of the maintenance page do what it says: every command is run, on a database in use."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from exporters import migrate, sql
+from exporters.database import create_engine
+from exporters.projection import Writable, project, refresh_user
+from exporters.totals import Totals
+from tests.exporters.makers import KEY, SECOND, Fragment, Host, call, failed_call, visit
+from tests.postgres import SUPERUSER, TemporaryPostgres
+
+PAGE = (Path(__file__).parents[2] / "docs" / "maintenance.md").read_text()
+SECTIONS = re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+CHANGES_THE_MACHINE = ("pip ",)
+"""What is not run here, because it takes its packages from elsewhere."""
+
+APPLICATION = """
+import os
+import flask, sqlalchemy, telemetry
+
+app = flask.Flask("yourapp")
+app.config["SECRET_KEY"] = "secret"
+telemetry.Telemetry(app, engine=sqlalchemy.create_engine(os.environ["HOST_DATABASE"]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command, and the lines that the page shows below it."""
+
+    command: str
+    shown: tuple[str, ...]
+
+
+def steps(section: str) -> list[Step]:
+    (block,) = re.findall(r"^```console\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    return [Step(lines[0], tuple(lines[1:])) for lines in (part.splitlines() for part in parts)]
+
+
+@pytest.fixture(scope="module")
+def database(postgres: TemporaryPostgres) -> Iterator[str]:
+    """A database in which an analysis succeeded and one failed, lately."""
+    url = postgres.create_database()
+    migrate.upgrade(url, with_base_tables=True)
+    host, engine = Host(url), create_engine(url)
+    host.add_user()
+    lately = datetime.now(UTC) - timedelta(days=2)
+    for number, status in ((1, "completed"), (2, "failed")):
+        host.add_analysis(number, created_at=lately.replace(tzinfo=None))
+        host.add_file(number, "a.pdf")
+        opened_at = int(lately.timestamp()) * SECOND
+        fragment = Fragment(opened_at=opened_at, analysis_id=number, user_id=1, candidates=1)
+        fragment.calls(call(), failed_call()).documents(visit("a.pdf", score=0.9))
+        sql.deliver(engine, fragment.close(status), Totals())
+        project(engine, number, Writable.load(engine), KEY, Totals())
+    refresh_user(engine, 1, Writable.load(engine), Totals())
+    engine.dispose()
+    yield url
+    host.engine.dispose()
+    postgres.drop_database(url)
+
+
+@pytest.fixture
+def environment(database: str, postgres: TemporaryPostgres, tmp_path: Path) -> dict[str, str]:
+    """Where an operator types: the application's directory, with the programs of this environment."""
+    (tmp_path / "yourapp.py").write_text(APPLICATION)
+    for name in ("dashboards", "rules"):
+        (tmp_path / name).mkdir()
+    programs = [Path(sys.executable).parent, postgres.binaries, "/usr/bin", "/bin"]
+    return {
+        "PATH": os.pathsep.join(map(str, programs)),
+        "FLASK_APP": "yourapp",
+        "HOST_DATABASE": database,
+        "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool"),
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "PGUSER": SUPERUSER,
+        "PGDATABASE": database.rpartition("/")[2],
+    }
+
+
+@pytest.mark.parametrize(("title", "section"), SECTIONS, ids=[title for title, _ in SECTIONS])
+def test_a_task(title: str, section: str, environment: dict[str, str], tmp_path: Path) -> None:
+    """Its commands succeed where all is well, and say what the page shows."""
+    for step in steps(section):
+        if step.command.startswith(CHANGES_THE_MACHINE):
+            continue
+        command = ["bash", "-o", "pipefail", "-c", step.command]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+        assert done.returncode == 0, f"{step.command}\n{done.stdout}{done.stderr}"
+        assert set(step.shown) <= set(done.stdout.splitlines()), f"{step.command}\n{done.stdout}"
+
+
+@pytest.mark.parametrize(("title", "section"), SECTIONS, ids=[title for title, _ in SECTIONS])
+def test_a_task_says_why_and_what_otherwise(title: str, section: str) -> None:
+    """Nobody is left alone with an answer that is another one."""
+    assert "**Why.**" in section and "**Otherwise.**" in section
+    assert "**Expect**" in section or any(step.shown for step in steps(section))
+
+
+def test_the_page_has_its_seasons() -> None:
+    """Weekly, monthly and quarterly tasks."""
+    headings = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
+
+    assert headings[:3] == ["Every week", "Every month", "Every quarter"]
+
+
+def test_the_role_reads_views_only(environment: dict[str, str], tmp_path: Path) -> None:
+    """The question of the page has an answer: a table that was granted by hand in another schema is named."""
+    (section,) = [section for title, section in SECTIONS if title.startswith("May dashboards read")]
+    role, question = steps(section)
+    grants = (
+        "CREATE SCHEMA extra; CREATE TABLE extra.secret (id INT); GRANT SELECT ON extra.secret TO grafana"
+    )
+    for command in (role.command, f'psql -q -c "{grants}"'):
+        subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env=environment, check=True, capture_output=True
+        )
+    found = subprocess.run(
+        ["bash", "-c", question.command], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    undo = ["psql", "-q", "-c", "DROP SCHEMA extra CASCADE"]
+    subprocess.run(undo, cwd=tmp_path, env=environment, check=True, capture_output=True)
+
+    assert found.stdout == "secret\n"
