@@ -73,9 +73,10 @@ def _default_to_http() -> None:
     """Choose OTLP over HTTP, the protocol that comes with us, where the operator chose none."""
     if not entry_points(group="opentelemetry_traces_exporter", name="otlp_proto_grpc"):
         os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp_proto_http")
-        os.environ.setdefault("OTEL_METRICS_EXPORTER", "otlp_proto_http")
+    for signal in ("TRACES", "METRICS"):
+        endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+        if any(os.environ.get(name) for name in endpoints):
+            os.environ.setdefault(f"OTEL_{signal}_EXPORTER", "otlp_proto_http")
 
 
 def _allowed(settings: Settings) -> dict[str, bool]:
