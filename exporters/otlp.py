@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -66,21 +66,30 @@ def exporters_of(signal: str) -> Iterator[EntryPoint]:
 
 def configured(signal: str) -> Iterator[str]:
     """Yield the names of the OTLP exporters that `OTEL_…_EXPORTER` asks for, the protocol included."""
-    protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(
-        "OTEL_EXPORTER_OTLP_PROTOCOL", ""
-    )
     for name in os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").replace(" ", "").split(","):
         if name == "otlp":
-            yield "otlp_proto_http" if protocol.startswith("http") else "otlp_proto_grpc"
+            yield "otlp_proto_http" if _protocol(signal).startswith("http") else "otlp_proto_grpc"
         elif name in _PROTOCOLS:
             yield name
 
 
+def wished(signal: str) -> Iterator[str]:
+    """Yield the exporter of the protocol that was chosen, where that is not the one which is used."""
+    if any(configured(signal)) and _protocol(signal) == "grpc":
+        yield "otlp_proto_grpc"
+
+
+def _protocol(signal: str) -> str:
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
+    return (own or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")).strip()
+
+
 class _Session(requests.Session):
-    """Remembers the last answer, or what came instead."""
+    """Remembers the last answer, or what came instead; then nothing is tried again."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.give_up: Callable[[], None] = self.close
         self.answer: requests.Response | None = None
         self.error: Exception | None = None
         self.at = 0.0
@@ -91,6 +100,7 @@ class _Session(requests.Session):
             self.answer = super().send(request, **options)
         except Exception as error:
             self.error = error
+            self.give_up()
             raise
         finally:
             self.at = time.time()
@@ -104,6 +114,8 @@ def _ask(signal: str, entry: EntryPoint, seconds: float) -> Answer:
     try:
         with suppressed():
             exporter = entry.load()(timeout=seconds, **({} if session is None else {"session": session}))
+            if session is not None:
+                session.give_up = exporter.shutdown
             answer.address = _shown(str(getattr(exporter, "_endpoint", "")))
             result = exporter.export(_NOTHING[signal])
             exporter.shutdown()

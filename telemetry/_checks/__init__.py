@@ -19,7 +19,7 @@ from .running import (
     check_set_up,
     check_settings,
 )
-from .sending import check_collector, check_prometheus
+from .sending import ask_around, check_collector, check_prometheus
 from .storage import check_database, check_spool
 from .trial import check_synthetic_run
 
@@ -34,6 +34,7 @@ CHECKS: Final[tuple[Callable[[Patient], Answer], ...]] = (
     check_set_up,
     check_instrumentation,
     check_provider,
+    ask_around,
     check_prices,
     check_database,
     check_spool,

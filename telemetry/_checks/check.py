@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -56,6 +57,8 @@ class Patient:
     """What telemetry logged meanwhile."""
     is_database_ready: bool = False
     clocks: list[Clock] = field(default_factory=list)
+    asked: dict[str, Future[Any]] = field(default_factory=dict)
+    """Answers from afar that are under way, by who was asked."""
     unsent: set[str] = field(default_factory=set)
     """Signals of OpenTelemetry that no Collector takes."""
 

@@ -9,30 +9,41 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from importlib.metadata import entry_points
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from .._context import suppressed
-from .check import PATIENCE, Answer, Check, Clock, Patient, listening, load
+from .check import PATIENCE, Answer, Check, Clock, Patient, load
 
-GRPC: Final = "opentelemetry-exporter-otlp-proto-grpc"
 OURS: Final = 'count({__name__=~"analysis[._]runs.*|telemetry[._]internal[._]errors.*"})'
 """Series that every process of ours has from its start."""
 DATE_PRECISION: Final = 1.5
 """A date in HTTP tells whole seconds."""
 
 
+def ask_around(patient: Patient) -> Answer:
+    """Ask everybody at once, so that all who do not answer take no longer than one of them."""
+    yield from ()
+    pool = ThreadPoolExecutor(2)
+    with suppress(ImportError, LookupError):  # without the SDK, or OTLP, nothing is sent: see the libraries
+        otlp = load("otlp")
+        patient.asked["the Collector"] = pool.submit(lambda: list(otlp.ask(PATIENCE)))
+    url = patient.settings.prometheus_url if patient.settings else ""
+    if url:
+        patient.asked["Prometheus"] = pool.submit(_query, url, OURS)
+    pool.shutdown(wait=False)
+
+
 def check_collector(patient: Patient) -> Answer:
     """Does a Collector take what is sent."""
-    try:
-        otlp = load("otlp")
-    except (ImportError, LookupError):  # without the SDK, or OTLP, nothing is sent: see the libraries
+    if "the Collector" not in patient.asked:
         return
-    yield from _without_exporter(otlp)
-    with listening(patient.said, "opentelemetry"):
-        answers = list(otlp.ask(PATIENCE))
+    yield from _without_exporter(load("otlp"))
+    answers = patient.asked["the Collector"].result()
     for answer in answers:
         if answer.date:
             patient.clocks += _clock("the Collector", answer.date, answer.asked_at)
@@ -46,23 +57,15 @@ def check_collector(patient: Patient) -> Answer:
 def _without_exporter(otlp: Any) -> Answer:
     """Name the protocols that are asked for, and for which no exporter is installed."""
     for signal in otlp.SIGNALS:
-        for name in otlp.configured(signal):
+        wanted = [*otlp.configured(signal), *otlp.wished(signal)]
+        for name in dict.fromkeys(wanted):
             if not entry_points(group=f"opentelemetry_{signal}_exporter", name=name):
-                text = f"{signal} are to go by {name}, which is not installed: they go nowhere"
-                yield Check("bad", "collector", text, _other_protocol(name))
-    if _is_grpc() and not entry_points(group="opentelemetry_traces_exporter", name="otlp_proto_grpc"):
-        text = f"OTEL_EXPORTER_OTLP_PROTOCOL=grpc, but {GRPC} is not installed"
-        yield Check("bad", "collector", text, _other_protocol("otlp_proto_grpc"))
-
-
-def _is_grpc() -> bool:
-    return os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() == "grpc"
-
-
-def _other_protocol(name: str) -> str:
-    if name == "otlp_proto_grpc":
-        return f"pip install {GRPC}, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf and port 4318"
-    return "pip install 'analysis-telemetry[sdk]'"
+                package = f"opentelemetry-exporter-{name.replace('_', '-')}"
+                remedy = f"pip install {package}"
+                if name == "otlp_proto_grpc":
+                    remedy += ", or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf and port 4318"
+                text = f"{signal} are to go by {name}, but {package} is not installed"
+                yield Check("bad", "collector", text, remedy)
 
 
 def _verdict(answer: Any) -> Check:
@@ -82,8 +85,8 @@ def _remedy(answer: Any) -> str:
         base = "is the address alone, without /v1/" + answer.signal
         whole = f"is the whole address, /v1/{answer.signal} included"
         return f"{endpoint} {base if endpoint == 'OTEL_EXPORTER_OTLP_ENDPOINT' else whole}"
-    if answer.protocol == "http/protobuf" and urlsplit(answer.address).port == 4317:
-        return f"4317 is the port of gRPC: {endpoint} needs that of HTTP, 4318"
+    if answer.protocol == "http/protobuf" and ("reset" in answer.reason or ":4317/" in answer.address):
+        return f"{endpoint} needs the port of HTTP, 4318: this looks like that of gRPC, 4317"
     return f"start the Collector, or correct {endpoint}"
 
 
@@ -94,7 +97,7 @@ def check_prometheus(patient: Patient) -> Answer:
         return
     shown, remedy = _shown(url), "start it, or correct TELEMETRY_PROMETHEUS_URL"
     try:
-        date, at, answer = _query(url, OURS)
+        date, at, answer = patient.asked["Prometheus"].result()
     except _Refused as error:
         yield Check("bad", "prometheus", f"{shown} {error}", remedy)
         return
