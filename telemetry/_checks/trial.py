@@ -67,7 +67,7 @@ class _Trial:
         if run is None or handle.run_id is None:
             yield Check("bad", "synthetic run", "was not recorded", "see set-up")
             return
-        found = {"the metrics": self._witness.in_metrics(), "the trace": self._witness.in_trace(run.run_id)}
+        found = {"metrics": self._witness.in_metrics(), "trace": self._witness.in_trace(run.run_id)}
         if self._settings.database_url:
             in_sql = yield from self._in_sql(run)
             if in_sql is None:
@@ -77,7 +77,7 @@ class _Trial:
         for place, figures in found.items():
             if wrong := _differences(figures, self._expected):
                 is_right = False
-                yield Check("bad", "synthetic run", f"{place} says {wrong}", self._remedy(run.run_id))
+                yield Check("bad", "synthetic run", f"wrong in {place}: {wrong}", self._remedy(run.run_id))
         if is_right:
             yield Check("good", "synthetic run", self._summary(list(found)))
             if self._settings.database_url:

@@ -216,8 +216,8 @@ def test_a_figure_that_is_wrong(host: Host, trial: Trial) -> None:
 
     bad = [check for check in checks if check.result == "bad"]
     assert [check.text for check in bad] == [
-        f"SQL says cost_pico 3 instead of {COST}",
-        f"the metrics says cost_pico 3 instead of {COST}",
+        f"wrong in SQL: cost_pico 3 instead of {COST}",
+        f"wrong in metrics: cost_pico 3 instead of {COST}",
     ]
     assert host.row("telemetry_runs")["run_id"] in bad[0].remedy
 
@@ -236,7 +236,7 @@ def test_sql_that_lost_a_row(host: Host, trial: Trial, monkeypatch: pytest.Monke
 
     (check,) = (check for check in trial(host.url) if check.result == "bad")
 
-    assert check.text == "SQL says documents 0 instead of 1"
+    assert check.text == "wrong in SQL: documents 0 instead of 1"
 
 
 def test_a_database_that_refuses(sqlite_host: Host, trial: Trial) -> None:
@@ -254,7 +254,7 @@ def test_without_a_database(trial: Trial) -> None:
     checks = trial("")
 
     assert results(checks) == {"synthetic run": "good", "trace": "good"}
-    assert checks[0].text.endswith("the same in the metrics and the trace")
+    assert checks[0].text.endswith("the same in metrics and trace")
 
 
 def test_a_trace_that_is_not_sampled(sqlite_host: Host, trial: Trial) -> None:
