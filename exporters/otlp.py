@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -188,11 +188,11 @@ class Exports:
         for signal, exporter in self._exporters():
             self._watch(signal, exporter)
 
-    def flush(self, seconds: float) -> None:
-        """Send what waits, now."""
+    def flush(self, seconds: float, *, leaving: Collection[str] = ()) -> None:
+        """Send what waits, now; ``leaving`` out these signals."""
         with suppressed():
-            for provider in (self.tracers, self.meters):
-                if hasattr(provider, "force_flush"):
+            for signal, provider in (("traces", self.tracers), ("metrics", self.meters)):
+                if signal not in leaving and hasattr(provider, "force_flush"):
                     provider.force_flush(int(seconds * 1000))
 
     def end(self) -> None:

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
+from .. import setup
 from .._context import suppressed
 from .check import PATIENCE, Answer, Check, Clock, Patient, load
 
@@ -29,7 +30,7 @@ def ask_around(patient: Patient) -> Answer:
     """Ask everybody at once, so that all who do not answer take no longer than one of them."""
     yield from ()
     pool = ThreadPoolExecutor(2)
-    with suppress(ImportError, LookupError):  # without the SDK, or OTLP, nothing is sent: see the libraries
+    with suppress(ImportError, LookupError):
         otlp = load("otlp")
         patient.asked["the Collector"] = pool.submit(lambda: list(otlp.ask(PATIENCE)))
     url = patient.settings.prometheus_url if patient.settings else ""
@@ -41,6 +42,9 @@ def ask_around(patient: Patient) -> Answer:
 def check_collector(patient: Patient) -> Answer:
     """Does a Collector take what is sent."""
     if "the Collector" not in patient.asked:
+        if setup.pipeline() is not None:
+            remedy = "pip install 'analysis-telemetry[sdk]'"
+            yield Check("bad", "collector", "cannot be asked: nothing here speaks OTLP", remedy)
         return
     yield from _without_exporter(load("otlp"))
     answers = patient.asked["the Collector"].result()

@@ -14,6 +14,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.trace import SpanKind
 
 from .. import api, setup
+from .._context import Run
 from ..conventions import OPENAI_SCOPE, SYNTHETIC_RUNS, Attribute, Stage
 from ..pricing import PICO, Tokens, default_pricer
 from .check import PATIENCE, Answer, Check, Patient, listening, load
@@ -61,61 +62,63 @@ class _Trial:
         self._expected = _expected(default_pricer(self._settings))
 
     def lines(self) -> Answer:
+        """Make the run, and say what became of it."""
         self._exports.watch()
-        handle = _work()
-        run = handle._run
-        if run is None or handle.run_id is None:
+        run = _work()._run
+        if run is None:
             yield Check("bad", "synthetic run", "was not recorded", "see set-up")
             return
-        found = {"metrics": self._witness.in_metrics(), "trace": self._witness.in_trace(run.run_id)}
-        if self._settings.database_url:
-            in_sql = yield from self._in_sql(run)
-            if in_sql is None:
-                return
-            found = {"SQL": in_sql, **found}
-        is_right = True
-        for place, figures in found.items():
-            if wrong := _differences(figures, self._expected):
-                is_right = False
-                yield Check("bad", "synthetic run", f"wrong in {place}: {wrong}", self._remedy(run.run_id))
-        if is_right:
-            yield Check("good", "synthetic run", self._summary(list(found)))
-            if self._settings.database_url:
-                with self._rows(self._settings.database_url) as rows:
-                    rows.remove(run.run_id)
+        wrong = False
+        for check in self._compared(run):
+            wrong = wrong or check.result == "bad"
+            yield check
+        if self._settings.database_url and not wrong:
+            with self._rows(self._settings.database_url) as rows:
+                rows.remove(run.run_id)
         yield from self._sent(run)
 
-    def _in_sql(self, run: Any) -> Any:
-        with self._rows(self._settings.database_url) as rows:
-            row = rows.wait(run.run_id, DELIVERY_SECONDS)
-            if row is None:
-                reason = self._patient.said[-1] if self._patient.said else "nobody says why"
-                text = f"did not arrive in SQL within {DELIVERY_SECONDS:.0f} s: {reason}"
-                yield Check("bad", "synthetic run", text, "see database and spool")
-                return None
-            span = run.span.get_span_context()
-            if row["trace_id"] != trace.format_trace_id(span.trace_id) or not row["synthetic"]:
-                text = "its row in SQL does not name its trace, or is not marked"
-                yield Check("bad", "synthetic run", text, self._remedy(run.run_id))
-            return rows.figures(run.run_id)
+    def _compared(self, run: Run) -> Answer:
+        found: dict[str, Figures] = {}
+        if self._settings.database_url:
+            with self._rows(self._settings.database_url) as rows:
+                row = rows.wait(run.run_id, DELIVERY_SECONDS)
+                if row is not None:
+                    found["SQL"] = rows.figures(run.run_id)
+            yield from self._marks(run, row)
+        found["metrics"] = self._witness.in_metrics()
+        found["trace"] = self._witness.in_trace(run.run_id)
+        differences = {place: _differences(figures, self._expected) for place, figures in found.items()}
+        for place, difference in differences.items():
+            if difference:
+                yield Check("bad", "synthetic run", f"wrong in {place}: {difference}", self._remedy(run))
+        if not any(differences.values()):
+            yield Check("good", "synthetic run", self._summary(list(found)))
 
-    def _sent(self, run: Any) -> Answer:
+    def _marks(self, run: Run, row: Any) -> Answer:
+        """Is there a row, which names the trace and says what it is."""
+        if row is None:
+            reason = next(filter(_is_of_writer, reversed(self._patient.said)), "nobody says why")
+            text = f"did not arrive in SQL within {DELIVERY_SECONDS:.0f} s: {reason}"
+            yield Check("bad", "synthetic run", text, "see database and spool")
+        elif row["trace_id"] != _trace_id(run) or not row["synthetic"]:
+            text = "its row in SQL does not name its trace, or is not marked"
+            yield Check("bad", "synthetic run", text, self._remedy(run))
+
+    def _sent(self, run: Run) -> Answer:
         """Was the trace exported, and were the metrics."""
-        span = run.span.get_span_context()
-        name = trace.format_trace_id(span.trace_id)
-        if not self._patient.unsent:
-            self._exports.flush(PATIENCE)
+        name, unsent = _trace_id(run), self._patient.unsent
+        self._exports.flush(PATIENCE, leaving=unsent)
         taken = self._exports.taken
-        if not span.trace_flags.sampled:
+        if not run.span.get_span_context().trace_flags.sampled:
             sampler = os.environ.get("OTEL_TRACES_SAMPLER", "the sampler")
             yield Check("note", "trace", f"{name} is not exported: {sampler} drops it; rollups count it")
-        elif "traces" in self._patient.unsent or not taken.get("traces", [True])[-1]:
+        elif "traces" in unsent or not taken.get("traces", [True])[-1]:
             yield Check("bad", "trace", f"{name} could not be exported", "see collector")
         elif "traces" in taken:
             yield Check("good", "trace", f"{name} was exported: look it up in the trace store")
         else:
             yield Check("good", "trace", f"{name} is whole; nothing here exports it")
-        if "metrics" in taken and "metrics" not in self._patient.unsent:
+        if "metrics" in taken and "metrics" not in unsent:
             if taken["metrics"][-1]:
                 yield Check("good", "metrics", f"were exported; {SYNTHETIC_RUNS.name} counts this run")
             else:
@@ -125,12 +128,16 @@ class _Trial:
         known = self._expected
         tokens = known["input_tokens"] + known["output_tokens"]
         where = f"{', '.join(places[:-1])} and {places[-1]}"
-        spent = f"${known['cost_pico'] / PICO:f}"
+        spent = f"${known['cost_pico'] / PICO:f}" if known["cost_pico"] else "no price"
         figures = f"{known['calls']} calls, {known['attempts']} attempts, {tokens:,} tokens, {spent}"
         return f"{figures}: the same in {where}"
 
-    def _remedy(self, run_id: str) -> str:
-        kept = f"; its rows are kept: telemetry_runs.run_id = {run_id}" if self._settings.database_url else ""
+    def _remedy(self, run: Run) -> str:
+        kept = (
+            f"; its rows are kept: telemetry_runs.run_id = {run.run_id}"
+            if self._settings.database_url
+            else ""
+        )
         return f"report this{kept}"
 
 
@@ -176,6 +183,14 @@ def _expected(price: Any) -> Figures:
         "output_tokens": sum(tokens.output for _, tokens in CALLS),
         "cost_pico": sum(each.pico for each in prices if each is not None),
     }
+
+
+def _trace_id(run: Run) -> str:
+    return trace.format_trace_id(run.span.get_span_context().trace_id)
+
+
+def _is_of_writer(message: str) -> bool:
+    return message.startswith(("telemetry cannot write", "telemetry could not store"))
 
 
 def _differences(found: Figures, expected: Figures) -> str:

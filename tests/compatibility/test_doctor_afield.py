@@ -370,6 +370,20 @@ def test_a_price_file_prices_the_run(host: NewHost, tmp_path: Path) -> None:
     assert "2,342 tokens, $0.002342: the same in SQL" in session.out
 
 
+def test_metrics_without_a_collector(host: NewHost) -> None:
+    """Traces go one way, metrics another, which leads nowhere: the trace is exported all the same."""
+    with Collector() as collector:
+        session = host().doctor(
+            OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{collector.url}/v1/traces",
+            OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{NOBODY}/v1/metrics",
+            **OTLP,
+        )
+
+    assert "does not take metrics" in only(session)
+    assert "correct OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" in only(session)
+    assert "was exported" in lines(session, "trace")[0]
+
+
 def test_a_sampler_that_drops_all(host: NewHost) -> None:
     """The trace is not exported, which is as it was asked for; all figures are right."""
     with Collector() as collector:

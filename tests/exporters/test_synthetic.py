@@ -243,9 +243,10 @@ def test_a_database_that_refuses(sqlite_host: Host, trial: Trial) -> None:
     """It never arrives: what the writer says is the reason."""
     sqlite_host.execute("DROP TABLE telemetry_stage_usage")
 
-    (check,) = trial(sqlite_host.url)
+    check, compared, _ = trial(sqlite_host.url)
 
     assert (check.result, check.subject) == ("bad", "synthetic run")
+    assert compared.text.endswith("the same in metrics and trace")
     assert "did not arrive in SQL within 3 s" in check.text and "telemetry_stage_usage" in check.text
 
 
