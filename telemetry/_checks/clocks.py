@@ -19,7 +19,8 @@ def check_clock(patient: Patient) -> Answer:
         yield Check("bad", "clock", _difference(clock), remedy)
     agreeing = [clock for clock in clocks if clock not in wrong]
     if agreeing:
-        names = " and ".join(clock.name for clock in agreeing)
+        *others, last = (clock.name for clock in agreeing)
+        names = f"{', '.join(others)} and {last}" if others else last
         most = max(max(abs(clock.ahead), clock.precision) for clock in agreeing)
         yield Check("good", "clock", f"within {most:.1f} s of {names}")
     if not patient.clocks:
