@@ -29,6 +29,7 @@ from telemetry.testing import recording
 from tests.compatibility.conftest import NewHost, Session
 from tests.compatibility.test_doctor import only, wrong
 from tests.end_to_end.collector import Collector, attributes
+from tests.environments import ROOT
 from tests.exporters.makers import Fragment, call
 from tests.prometheus import Prometheus
 
@@ -224,6 +225,29 @@ def test_prometheus(host: NewHost, tmp_path: Path) -> None:
             assert wrong(session) == []
             assert re.search(rf"✓ prometheus      {scraping.url} answers, and keeps \d+ series", session.out)
             assert re.search(r"✓ clock           within 1\.\d s of Prometheus", session.out)
+
+
+def test_the_output_in_the_documentation(host: NewHost, postgres_url: str, tmp_path: Path) -> None:
+    """Where everything is there and well, the last lines are those that the page shows, but for numbers."""
+    page = (ROOT / "docs" / "doctor.md").read_text()
+    shown = page.split("<!-- doctor output -->\n```text\n")[1].split("```")[0]
+    meters = MeterProvider(shutdown_on_exit=False)
+    settings = Settings(spool_dir=tmp_path / "other", metrics_port=0)
+    with recording(settings, meter_provider=meters) as pipeline, Collector() as collector:
+        assert pipeline.listener
+        with Prometheus(pipeline.listener.port or 0) as prometheus:
+            prometheus.wait_for("analysis_runs_total")
+            session = host(url=postgres_url).doctor(
+                OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, TELEMETRY_PROMETHEUS_URL=prometheus.url, **OTLP
+            )
+
+    assert wrong(session) == []
+    assert masked(session.out.splitlines()[-8:]) == masked(shown.splitlines())
+
+
+def masked(text: list[str]) -> list[str]:
+    """Lines without what differs each time."""
+    return [re.sub(r"[0-9a-f]{32}|//[\w.]+:\d+|\b[\d.]+", "#", line) for line in text]
 
 
 def test_prometheus_that_is_none(host: NewHost) -> None:
