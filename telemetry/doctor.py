@@ -72,7 +72,7 @@ def _leave(patient: Patient) -> None:
     setup.shutdown(0)
     if patient.unsent:
         providers = trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()
-        load("otlp").Exports(*providers).end()
+        load("exports")(*providers).end()
 
 
 def _line(check: Check, out: TextIO) -> str:

@@ -88,7 +88,10 @@ def listening(said: list[str], *names: str) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             said.append(record.getMessage())
 
-    listener, loggers = Listener(logging.WARNING), [logging.getLogger(name) for name in names or _OURS]
+    listener, loggers = (
+        Listener(logging.WARNING),
+        [logging.getLogger(name) for name in names or ("telemetry",)],
+    )
     for logger in loggers:
         logger.addHandler(listener)
     try:
@@ -96,6 +99,3 @@ def listening(said: list[str], *names: str) -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeHandler(listener)
-
-
-_OURS: Final = ("telemetry",)

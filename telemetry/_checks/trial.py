@@ -53,10 +53,10 @@ class _Trial:
     def __init__(self, patient: Patient, pipeline: Any) -> None:
         self._patient = patient
         self._settings = pipeline.settings
-        synthetic, otlp = load("synthetic"), load("otlp")
+        synthetic = load("synthetic")
         self._rows = synthetic.SyntheticRows
         self._witness = synthetic.Witness(pipeline, trace.get_tracer_provider())
-        self._exports = otlp.Exports(
+        self._exports = load("exports")(
             trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()
         )
         self._expected = _expected(default_pricer(self._settings))
