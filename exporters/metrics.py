@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
@@ -32,6 +32,13 @@ SCALES: Final[Mapping[str, float]] = {
 """From the integers of the totals to the unit of the metric; the one place where money becomes a float."""
 
 
+class _Marked(Protocol):
+    """A run that says whether it is synthetic."""
+
+    @property
+    def synthetic(self) -> bool: ...
+
+
 class Metrics:
     """Everything this process tells Prometheus."""
 
@@ -41,7 +48,19 @@ class Metrics:
         self._histograms: dict[str, Histogram] = {}
         self._gauges: dict[str, Callable[[], float]] = {}
         self._settings = settings
+        self._beside: Metrics | None = None
         self._zero()
+
+    @property
+    def beside(self) -> Metrics:
+        """The same instruments for synthetic runs; nobody sees them but who registers them."""
+        if self._beside is None:
+            self._beside = Metrics(self._settings)
+        return self._beside
+
+    def of(self, run: _Marked | None) -> Metrics:
+        """Return where what happens in ``run`` is measured: a synthetic one is in no total."""
+        return self.beside if run is not None and run.synthetic else self
 
     def register(self, provider: MeterProvider) -> None:
         """Create the instruments on ``provider``."""
@@ -175,5 +194,6 @@ class Metrics:
         zero(c.OPENAI_RETRIES, itertools.product(stages, c.RETRY_REASONS))
         zero(c.OPENAI_UNACCOUNTED, ((reason,) for reason in c.UNACCOUNTED_REASONS))
         zero(c.EVENTS, ((name,) for name in (*self._settings.counters, c.OTHER)))
+        zero(c.SYNTHETIC_RUNS, iter([()]))
         zero(c.SPOOL_SHED, ((what,) for what in c.SHED_PARTS))
         zero(c.WRITER_FAILURES, ((name,) for name in c.TRANSACTIONS))

@@ -150,24 +150,29 @@ class RollupProcessor(SpanProcessor):
         accumulator.stage_ended(stage, end)
         self._recorder.hold(accumulator)
         if _scope(span) != c.SCOPE:
-            self._plain_error(span, stage, accumulator)
-        self._metrics.observe(c.STAGE_DURATION, max(end - start, 0) / 1e9, _exemplar(span), stage=stage)
+            self._plain_error(span, state, stage, accumulator)
+        self._metrics.of(state.run).observe(
+            c.STAGE_DURATION, max(end - start, 0) / 1e9, _exemplar(span), stage=stage
+        )
 
-    def _plain_error(self, span: ReadableSpan, stage: str, accumulator: Accumulator) -> None:
+    def _plain_error(
+        self, span: ReadableSpan, state: _SpanState, stage: str, accumulator: Accumulator
+    ) -> None:
         """Count the failure of a plain span; the API counts those of its own blocks."""
         if span.status.status_code is trace.StatusCode.ERROR:
             error_type = (
                 _text((span.attributes or {}).get(Attribute.ERROR_TYPE)) or _exception_type(span) or "error"
             )
             accumulator.error(stage, error_type)
-            self._metrics.totals.add(c.ERRORS, 1, stage=stage, type=error_type)
+            self._metrics.of(state.run).totals.add(c.ERRORS, 1, stage=stage, type=error_type)
 
     def _end_call(self, span: ReadableSpan, state: _SpanState) -> None:
         attributes = _copied(span.attributes)
         call = self._call(span, attributes, state.stage or c.Stage.UNATTRIBUTED)
         self._add_call(call, span, state)
-        self._metrics.call(call)
-        self._headroom(attributes, call.model)
+        metrics = self._metrics.of(state.run)
+        metrics.call(call)
+        _headroom(metrics, attributes, call.model)
 
     def _add_call(self, call: Call, span: ReadableSpan, state: _SpanState) -> None:
         """Add the call where it was counted as open, or where it belongs by now."""
@@ -212,11 +217,6 @@ class RollupProcessor(SpanProcessor):
             return None
         provider = _PROVIDERS.get(_text(attributes.get(Attribute.PROVIDER)) or "", "openai")
         return self._price(provider, model, tokens, start, tier)
-
-    def _headroom(self, attributes: Mapping[str, Any], model: str) -> None:
-        for name, limit in _LIMITS.items():
-            if name in attributes:
-                self._metrics.headroom(model, limit, _number(attributes[name]))
 
 
 _PROVIDERS = {"openai": "openai", "azure.ai.openai": "azure"}
@@ -268,6 +268,12 @@ def _tier(attributes: Mapping[str, Any]) -> str:
     """Return the tier that was billed; where the answer does not say, the one that was asked for."""
     asked = _text(attributes.get(Attribute.REQUEST_TIER))
     return _text(attributes.get(Attribute.SERVICE_TIER)) or (asked if asked and asked != "auto" else "")
+
+
+def _headroom(metrics: Metrics, attributes: Mapping[str, Any], model: str) -> None:
+    for name, limit in _LIMITS.items():
+        if name in attributes:
+            metrics.headroom(model, limit, _number(attributes[name]))
 
 
 def _exemplar(span: ReadableSpan) -> Context:

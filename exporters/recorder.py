@@ -105,7 +105,7 @@ class RunRecorder:
         run.record.finalizer.atexit = False
         with self._lock:
             self._open.add(run)
-        self._metrics.totals.add(c.RUNS_ACTIVE, 1, kind=run.kind)
+        self._metrics.of(run).totals.add(c.RUNS_ACTIVE, 1, kind=run.kind)
         self._save(accumulator.snapshot(time.time_ns()))
         self._wake()
 
@@ -128,7 +128,7 @@ class RunRecorder:
         )
         with self._lock:
             self._open.discard(run)
-        self._metrics.totals.add(c.RUNS_ACTIVE, -1, kind=run.kind)
+        self._metrics.of(run).totals.add(c.RUNS_ACTIVE, -1, kind=run.kind)
         self._save(final)
         self._warn_of_limits(final, run)
         self._wake()
@@ -173,14 +173,14 @@ class RunRecorder:
         """Add to a declared counter, to ``other`` if nobody declared it."""
         declared = name if name in self._settings.counters else c.OTHER
         self._add(run, lambda accumulator: accumulator.count(declared, amount))
-        self._metrics.totals.add(c.EVENTS, amount, name=declared)
+        self._metrics.of(run).totals.add(c.EVENTS, amount, name=declared)
 
     @deferrable
     @guarded("recorder")
     def error(self, run: Run, stage: str | None, error_type: str) -> None:
         """Add one error."""
         self._add(run, lambda accumulator: accumulator.error(stage, error_type))
-        self._metrics.totals.add(c.ERRORS, 1, stage=stage or c.Stage.UNATTRIBUTED, type=error_type)
+        self._metrics.of(run).totals.add(c.ERRORS, 1, stage=stage or c.Stage.UNATTRIBUTED, type=error_type)
 
     @deferrable
     @guarded("recorder")
@@ -360,9 +360,12 @@ class RunRecorder:
             )
 
     def _tell_metrics(self, final: Snapshot, run: Run) -> None:
-        self._metrics.unaccounted("unfinished", final.open_calls)
+        metrics = self._metrics.of(final)
+        metrics.unaccounted("unfinished", final.open_calls)
         if final.is_root and final.ends_run:
-            self._metrics.run_ended(merge([final]), trace.set_span_in_context(run.span, Context()))
+            metrics.run_ended(merge([final]), trace.set_span_in_context(run.span, Context()))
+            if final.synthetic:
+                self._metrics.totals.add(c.SYNTHETIC_RUNS, 1)
 
     def _abandon(self, accumulator: Accumulator) -> None:
         """Note that a handle was dropped without an end: by an exit, or by a mistake of the host's.
@@ -377,9 +380,10 @@ class RunRecorder:
         while self._left:
             accumulator = self._left.popleft()
             final = _interrupted(accumulator)
-            self._metrics.totals.add(c.RUNS_ACTIVE, -1, kind=final.kind)
+            metrics = self._metrics.of(final)
+            metrics.totals.add(c.RUNS_ACTIVE, -1, kind=final.kind)
             if final.is_root:
-                self._metrics.run_ended(merge([final]), Context())
+                metrics.run_ended(merge([final]), Context())
             taken.append(final)
         return taken
 

@@ -127,7 +127,10 @@ class _Repricing:
     def _runs(self, connection: Connection, last: str) -> Sequence[Row]:
         begin, end = self.selection.since, self.selection.until
         query = sa.select(runs).where(
-            runs.c.run_id > last, runs.c.status != RUNNING, runs.c.started_at >= _midnight(begin)
+            runs.c.run_id > last,
+            runs.c.status != RUNNING,
+            runs.c.started_at >= _midnight(begin),
+            runs.c.synthetic.is_(False),
         )
         if end is not None:
             query = query.where(runs.c.started_at < _midnight(end))

@@ -50,14 +50,18 @@ class Retried:
 class SpoolKeeper:
     """The spool of one database; its processes may be at work meanwhile."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pipeline: Pipeline | None = None) -> None:
         """Keep the spool that ``settings`` name.
+
+        Args:
+            settings: of the application.
+            pipeline: of this process, if it has one that is at work: what that keeps is left out.
 
         Raises:
             ValueError: when TELEMETRY_DATABASE_URL cannot be used.
         """
         # A pipeline that is not started: it takes part in nothing, and has all the parts.
-        self._pipeline = Pipeline(replace(settings, metrics_port=None))
+        self._pipeline = pipeline or Pipeline(replace(settings, metrics_port=None))
         self._settings = settings
         self.root = self._pipeline.spool.root
 

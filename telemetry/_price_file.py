@@ -97,6 +97,11 @@ class FilePrice:
     cache_write: Decimal | None = _key(_dollars, default=None)
     output: Decimal | None = _key(_dollars, default=None)
 
+    @property
+    def of(self) -> tuple[str, str | None, str]:
+        """What it is a price of."""
+        return self.model, self.provider, self.tier
+
     def fits(self, provider: str, model: str, tier: str, day: date) -> bool:
         """Say whether this is the price of such a call."""
         return (
@@ -124,6 +129,11 @@ class PriceFile:
 
     version: str
     prices: tuple[FilePrice, ...]
+
+    def ended(self, day: date) -> list[FilePrice]:
+        """Return the prices that have ended by ``day``, and that no other of the same model follows."""
+        current = {price.of for price in self.prices if price.until > day}
+        return [price for price in self.prices if price.until <= day and price.of not in current]
 
     def rates(self, provider: str, model: str, tier: str, day: date) -> Rates | None:
         """Return what the first fitting price says, None when none fits; ``tier`` is empty for standard."""

@@ -6,7 +6,8 @@ For a tier the list does not know, ``genai-prices`` answers with the standard pr
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,26 @@ def snapshot() -> DataSnapshot | None:
     """Return the list in use now, None without ``genai-prices``; an update makes it another object."""
     library = _library()
     return None if library is None else library.get_snapshot()
+
+
+def newest_change(prices: DataSnapshot, today: date) -> date | None:
+    """Return up to which day the list knows changes of prices: it can be no older than that.
+
+    The list does not say of when it is. It holds the prices of dozens of providers, one of which is always
+    about to change some.
+    """
+    if prices.from_auto_update:
+        return prices.timestamp.date()
+    known = (day for provider in prices.providers for model in provider.models for day in _changes(model))
+    return max((day for day in known if day <= today), default=None)
+
+
+def _changes(model: Any) -> Iterator[date]:
+    prices = model.prices if isinstance(model.prices, list) else ()
+    for price in prices:
+        day = getattr(price.constraint, "start_date", None)
+        if day is not None:
+            yield day
 
 
 def rates(prices: DataSnapshot, provider: str, model: str, tier: str, at: datetime) -> Rates | None:

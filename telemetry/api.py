@@ -282,16 +282,24 @@ def resume(carrier: Mapping[str, str]) -> RunHandle:
     return RunHandle(None)
 
 
+def synthetic_run(**facts: Any) -> RunHandle:
+    """Open an analysis that tries telemetry out, for the doctor: no total, report or metric counts it."""
+    parent = context.get_current()
+    with guarded("api"):
+        if is_recording():
+            return _open(Run("analysis", synthetic=True, **facts), parent)
+    return RunHandle(None)
+
+
 def _open(opened: Run, parent: Context, under: Context | None = None) -> RunHandle:
     ctx = context.set_value(RUN_KEY, opened, parent if under is None else under)
     ctx = context.set_value(DOCUMENT_KEY, None, context.set_value(STAGE_KEY, None, ctx))
     opened.parent = parent
     recorder().open(opened)
-    opened.span = _tracer().start_span(
-        opened.kind,
-        context=ctx,
-        attributes={Attribute.RUN_ID: opened.run_id, Attribute.RUN_KIND: opened.kind},
-    )
+    told: dict[str, str | bool] = {Attribute.RUN_ID: opened.run_id, Attribute.RUN_KIND: opened.kind}
+    if opened.synthetic:
+        told[Attribute.RUN_SYNTHETIC] = True
+    opened.span = _tracer().start_span(opened.kind, context=ctx, attributes=told)
     recorder().update(opened)
     context.attach(trace.set_span_in_context(opened.span, ctx))
     return RunHandle(opened)

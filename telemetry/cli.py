@@ -36,13 +36,19 @@ cli.add_command(unused)
 
 
 @cli.command()
-def doctor() -> None:
-    """Say what works, what does not, and what to do; exit 1 if anything is wrong."""
+@click.option("--no-run", is_flag=True, help="Make no synthetic run.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def doctor(no_run: bool, as_json: bool) -> None:
+    """Say what works, what does not, and what to do; exit 1 if anything is wrong.
+
+    Makes a synthetic run, which no total counts, and compares what SQL, metrics and its trace say of it.
+    """
     from flask.cli import ScriptInfo
 
     from .doctor import main
 
-    raise SystemExit(main(click.get_current_context().ensure_object(ScriptInfo).load_app))
+    load_app = click.get_current_context().ensure_object(ScriptInfo).load_app
+    raise SystemExit(main(load_app, with_run=not no_run, as_json=as_json))
 
 
 @cli.group()

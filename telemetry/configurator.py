@@ -71,11 +71,20 @@ def _warn_of_configuration_file() -> None:
 
 def _default_to_http() -> None:
     """Choose OTLP over HTTP, the protocol that comes with us, where the operator chose none."""
-    if not entry_points(group="opentelemetry_traces_exporter", name="otlp_proto_grpc"):
+    has_grpc = bool(entry_points(group="opentelemetry_traces_exporter", name="otlp_proto_grpc"))
+    if not has_grpc:
         os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp_proto_http")
-        os.environ.setdefault("OTEL_METRICS_EXPORTER", "otlp_proto_http")
+    for signal in ("TRACES", "METRICS"):
+        wants_grpc = _of_signal(signal, "PROTOCOL").strip() == "grpc"
+        if _of_signal(signal, "ENDPOINT"):
+            exporter = "otlp_proto_grpc" if has_grpc and wants_grpc else "otlp_proto_http"
+            os.environ.setdefault(f"OTEL_{signal}_EXPORTER", exporter)
+
+
+def _of_signal(signal: str, name: str) -> str:
+    """Return what the operator set for a signal, else for all."""
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_{name}")
+    return own or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
 
 
 def _allowed(settings: Settings) -> dict[str, bool]:

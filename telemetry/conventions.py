@@ -30,6 +30,8 @@ class Attribute:
     """Id of the run a root span stands for: 32 hexadecimal digits."""
     RUN_KIND: Final = "analysis.run.kind"
     """One of :data:`KINDS`."""
+    RUN_SYNTHETIC: Final = "analysis.run.synthetic"
+    """True on the root span of a run that only tries telemetry out; absent from all others."""
     RUN_STATUS: Final = "analysis.run.status"
     """What the host said of the run; the row may know better once all documents are counted."""
     STAGE: Final = "analysis.stage"
@@ -362,6 +364,12 @@ OPENAI_UNACCOUNTED: Final = Metric(
 ERRORS: Final = Metric("analysis.errors", "counter", "{error}", "Errors recorded in runs.", ("stage", "type"))
 EVENTS: Final = Metric("analysis.events", "counter", "{event}", "Counters the host declared.", ("name",))
 
+SYNTHETIC_RUNS: Final = Metric(
+    "telemetry.synthetic.runs",
+    "counter",
+    "{run}",
+    "Synthetic runs of the doctor that ended; no other metric counts them, nor what they did.",
+)
 SPOOL_PENDING: Final = Metric(
     "telemetry.spool.pending", "gauge", "{snapshot}", "Snapshots of this process waiting for the database."
 )

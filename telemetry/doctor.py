@@ -1,18 +1,24 @@
 """``flask telemetry doctor``: says in a line each what works and what does not, and what to do about it.
 
 Without Flask: ``python -m telemetry.doctor``. It sets telemetry up in its own process as the application
-would, and records nothing. The exit status is 0 only when nothing is wrong, so it can stand in a deployment.
+would, and makes one synthetic run, which no total counts and which is removed again. The exit status is 0
+only when nothing is wrong, so it can stand in a deployment.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any, Final, TextIO
 
+from opentelemetry import _logs, metrics, trace
+
 from . import setup
-from ._checks import CHECKS, Check, Patient
+from ._checks import CHECKS, Check, Patient, listening, load
 
 _MARKS: Final = {"good": ("✓", "32"), "bad": ("✗", "31"), "note": ("!", "33")}
 """Mark and colour of each result."""
@@ -20,13 +26,39 @@ _PLAIN: Final = {"good": "ok", "bad": "NO", "note": "! "}
 """Marks for terminals that cannot show the others."""
 
 
-def examine(load_app: Callable[[], Any] | None = None) -> Iterator[Check]:
-    """Look at everything, one line after the other.
+def main(
+    load_app: Callable[[], Any] | None = None,
+    out: TextIO | None = None,
+    *,
+    with_run: bool = True,
+    as_json: bool = False,
+) -> int:
+    """Print the report and return the exit status.
 
     Args:
         load_app: loads the Flask application; without it, the environment alone is looked at.
+        out: where to; default: standard output.
+        with_run: whether to make a synthetic run.
+        as_json: print one JSON object at the end instead of lines.
     """
-    patient = Patient(load_app)
+    out, patient = out or sys.stdout, Patient(load_app, with_run)
+    checks = []
+    with listening([], "telemetry", "opentelemetry"):
+        for check in examine(patient):
+            checks.append(check)
+            if not as_json:
+                print(_line(check, out), file=out, flush=True)
+        wrong = sum(check.result == "bad" for check in checks)
+        if as_json:
+            print(json.dumps({"wrong": wrong, "checks": [asdict(check) for check in checks]}), file=out)
+        else:
+            print(_summary(wrong), file=out)
+        _leave(patient)
+    return 1 if wrong else 0
+
+
+def examine(patient: Patient) -> Iterator[Check]:
+    """Look at everything, one line after the other."""
     for check in CHECKS:
         try:
             yield from check(patient)
@@ -35,16 +67,12 @@ def examine(load_app: Callable[[], Any] | None = None) -> Iterator[Check]:
             yield Check("bad", name, f"cannot be checked: {type(error).__name__}: {error}", "report this")
 
 
-def main(load_app: Callable[[], Any] | None = None, out: TextIO | None = None) -> int:
-    """Print the report to ``out`` (default: standard output); return the exit status."""
-    out = out or sys.stdout
-    wrong = 0
-    for check in examine(load_app):
-        wrong += check.result == "bad"
-        print(_line(check, out), file=out, flush=True)
-    print(_summary(wrong), file=out)
+def _leave(patient: Patient) -> None:
+    """End telemetry, without waiting for a Collector that does not answer."""
     setup.shutdown(0)
-    return 1 if wrong else 0
+    if patient.unsent:
+        providers = trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()
+        load("exports")(*providers).end()
 
 
 def _line(check: Check, out: TextIO) -> str:
@@ -74,5 +102,13 @@ def _summary(wrong: int) -> str:
     return "One thing is wrong." if wrong == 1 else f"{wrong} things are wrong."
 
 
+def _command() -> int:
+    parser = argparse.ArgumentParser("python -m telemetry.doctor", description="Say what works and what not.")
+    parser.add_argument("--no-run", action="store_true", help="make no synthetic run")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args()
+    return main(with_run=not given.no_run, as_json=given.json)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_command())

@@ -90,6 +90,12 @@ def _time_zone(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("must be an address such as http://localhost:9090")
+    return value.rstrip("/")
+
+
 def _path(value: str) -> Path | None:
     return Path(value) if value else None
 
@@ -213,6 +219,9 @@ class Settings:
 
     metrics_host: str = _setting("127.0.0.1", _text)
     """Address on which the metrics listener binds."""
+
+    prometheus_url: str = _setting("", _address)
+    """Address of the Prometheus that keeps these metrics: `flask telemetry doctor` asks it."""
 
     exception_messages: bool = _setting(False, _boolean)
     """Export exception messages and stack traces on spans and log records.

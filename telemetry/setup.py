@@ -209,7 +209,10 @@ def _extra_with(module: str | None) -> str:
 def _configure(settings: Settings) -> Any:
     from .configurator import TelemetryConfigurator
 
-    TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
+    try:
+        TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:  # an exporter that OTEL_* names, and nobody installed
+        raise LookupError(str(error)) from error
     return trace.get_tracer_provider()
 
 

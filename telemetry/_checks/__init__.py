@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from .check import Answer, Check, Patient
+from .check import Answer, Check, Patient, listening, load
+from .clocks import check_clock
 from .installed import check_entry_points, check_libraries, check_python
+from .prices import check_prices
 from .running import (
     check_application,
     check_instrumentation,
@@ -17,9 +19,11 @@ from .running import (
     check_set_up,
     check_settings,
 )
-from .storage import check_database, check_prices, check_spool
+from .sending import ask_around, check_collector, check_prometheus
+from .storage import check_database, check_spool
+from .trial import check_synthetic_run
 
-__all__ = ["CHECKS", "Answer", "Check", "Patient"]
+__all__ = ["CHECKS", "Answer", "Check", "Patient", "listening", "load"]
 
 CHECKS: Final[tuple[Callable[[Patient], Answer], ...]] = (
     check_python,
@@ -30,8 +34,13 @@ CHECKS: Final[tuple[Callable[[Patient], Answer], ...]] = (
     check_set_up,
     check_instrumentation,
     check_provider,
+    ask_around,
     check_prices,
     check_database,
     check_spool,
+    check_collector,
+    check_prometheus,
+    check_clock,
+    check_synthetic_run,
 )
 """In the order in which a person would ask; later ones build on earlier ones."""

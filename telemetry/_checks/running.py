@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +11,14 @@ from opentelemetry import trace
 from .. import setup
 from ..compatibility import installed
 from ..settings import Settings, SettingsError
-from .check import Answer, Check, Patient
-
-_log = logging.getLogger("telemetry")
+from .check import Answer, Check, Patient, listening
 
 
 def check_application(patient: Patient) -> Answer:
     """Can the application be loaded, and does it set telemetry up."""
     if patient.load_app is None:
         return
-    with _listening(patient.said):
+    with listening(patient.said):
         try:
             patient.app = patient.load_app()
         except Exception as error:
@@ -65,7 +61,7 @@ def check_set_up(patient: Patient) -> Answer:
         yield Check("note", "set-up", "telemetry is off: TELEMETRY_ENABLED is false")
         return
     if setup.pipeline() is None:
-        with _listening(patient.said):
+        with listening(patient.said):
             # The port is the running application's.
             setup.setup_telemetry(replace(patient.settings, metrics_port=None))
     if setup.pipeline() is not None:
@@ -79,9 +75,10 @@ def check_instrumentation(patient: Patient) -> Answer:
     """Is what is installed seen."""
     if setup.pipeline() is None:
         return
-    for library, is_active in _instrumentations(patient.app):
+    for library, by, is_active in _instrumentations(patient.app):
         if is_active:
-            yield Check("good", "instrumentation", f"{library} is seen")
+            seen = f"{library} {installed(library) or ''}".strip()
+            yield Check("good", "instrumentation", f"{seen} is seen, by {by} {installed(by)}")
         elif library in setup.disabled():
             yield Check(
                 "note",
@@ -94,12 +91,14 @@ def check_instrumentation(patient: Patient) -> Answer:
     yield from _attempts()
 
 
-def _instrumentations(app: Any) -> Iterator[tuple[str, bool]]:
+def _instrumentations(app: Any) -> Iterator[tuple[str, str, bool]]:
+    """Yield each library, the distribution that sees it, and whether that is at work."""
     for module, name, library in setup.INSTRUMENTORS:
         if library == "threading" or installed(library):
-            yield library, setup.is_instrumented(module, name)
+            yield library, module.replace(".", "-"), setup.is_instrumented(module, name)
     if "telemetry" in getattr(app, "extensions", {}):
-        yield "flask", getattr(app, "_is_instrumented_by_opentelemetry", False)
+        is_seen = getattr(app, "_is_instrumented_by_opentelemetry", False)
+        yield "flask", "opentelemetry-instrumentation-flask", is_seen
 
 
 def _attempts() -> Answer:
@@ -129,19 +128,3 @@ def check_provider(_: Patient) -> Answer:
     if installed("opentelemetry-distro"):
         remedy += "; with opentelemetry-instrument: OTEL_PYTHON_CONFIGURATOR=analysis_telemetry"
     yield Check("bad", "tracer provider", text, remedy)
-
-
-@contextmanager
-def _listening(said: list[str]) -> Iterator[None]:
-    """Collect what telemetry logs from warnings on, instead of printing it between the lines."""
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
-
-    listener = Listener(logging.WARNING)
-    _log.addHandler(listener)
-    try:
-        yield
-    finally:
-        _log.removeHandler(listener)

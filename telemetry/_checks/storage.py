@@ -1,36 +1,12 @@
-"""What rollups need: prices, the database, and a place to wait for it."""
+"""What rollups need: the database, and a place to wait for it."""
 
 from __future__ import annotations
 
 import tempfile
-from importlib.metadata import entry_points
-from typing import Final
+from typing import Any
 
-from ..compatibility import installed
-from ..settings import SettingsError
-from .check import Answer, Check, Patient
-
-MIGRATE_GROUP: Final = "analysis_telemetry_migrate"
-
-
-def check_prices(patient: Patient) -> Answer:
-    """Which prices are used."""
-    if found := installed("genai-prices"):
-        yield Check("good", "prices", f"list of genai-prices {found}")
-    else:
-        remedy = "pip install 'analysis-telemetry[openai]'"
-        yield Check("bad", "prices", "there is no price list: calls are unpriced", remedy)
-    path = patient.settings.prices_file if patient.settings else None
-    if path is None:
-        return
-    from ..pricing import read_price_file
-
-    try:
-        file = read_price_file(path)
-    except SettingsError as error:
-        yield Check("bad", "prices", f"{error}: calls are unpriced", "correct TELEMETRY_PRICES_FILE")
-    else:
-        yield Check("good", "prices", f"{path}, version {file.version}, goes before the list")
+from .. import setup
+from .check import PATIENCE, Answer, Check, Clock, Patient, listening, load
 
 
 def check_database(patient: Patient) -> Answer:
@@ -42,26 +18,26 @@ def check_database(patient: Patient) -> Answer:
         yield Check("note", "database", "none: rollups are not kept in SQL (TELEMETRY_DATABASE_URL)")
         return
     try:
-        (entry,) = entry_points(group=MIGRATE_GROUP)
-        migrate = entry.load()
-    except (ImportError, ValueError) as error:
+        found = load("examine")(settings.database_url, PATIENCE)
+    except (ImportError, LookupError) as error:
         remedy = "pip install 'analysis-telemetry[sql]'"
         yield Check("bad", "database", f"cannot be looked at: {error}", remedy)
         return
-    try:
-        found, newest = migrate.current(settings.database_url), migrate.head()
-    except migrate.MigrationError as error:
+    except Exception as error:  # its own type cannot be named where the extra is missing
         yield Check("bad", "database", str(error), "start it, or correct TELEMETRY_DATABASE_URL")
         return
-    if found == newest:
-        yield Check("good", "database", f"reachable, at revision {found}, the newest")
+    if found.ahead is not None:
+        patient.clocks.append(Clock("the database", found.ahead, 0.1))
+    patient.is_database_ready = found.revision == found.head
+    if patient.is_database_ready:
+        yield Check("good", "database", f"reachable, at revision {found.revision}, the newest")
     else:
-        text = f"reachable, at revision {found or 'none'}; the newest is {newest}"
+        text = f"reachable, at revision {found.revision or 'none'}; the newest is {found.head}"
         yield Check("bad", "database", text, "flask telemetry db upgrade")
 
 
 def check_spool(patient: Patient) -> Answer:
-    """Can rollups wait on disk."""
+    """Can rollups wait on disk, and which do."""
     if patient.settings is None:
         return
     wanted = patient.settings.spool_dir.absolute()
@@ -72,5 +48,41 @@ def check_spool(patient: Patient) -> Answer:
     except OSError as error:
         remedy = "give this user a local directory in TELEMETRY_SPOOL_DIR"
         yield Check("bad", "spool", f"{wanted} cannot be written: {error.strerror or error}", remedy)
+        return
+    yield Check("good", "spool", f"{wanted} can be written")
+    if patient.settings.database_url:
+        yield from _contents(patient)
+
+
+def _contents(patient: Patient) -> Answer:
+    try:
+        with listening(patient.said):
+            keeper = load("spool")(patient.settings, setup.pipeline())
+    except (ImportError, LookupError, ValueError):  # see the line of the database
+        return
+    processes = [each for each in keeper.processes() if each.snapshots]
+    yield from _waiting([each for each in processes if each.is_alive], patient)
+    left = sum(each.snapshots for each in processes if not each.is_alive)
+    if left:
+        text = f"{left} snapshots of dead processes wait for their successors"
+        yield Check("note", "spool", text, "flask telemetry recover")
+    if parked := keeper.parked():
+        reasons = ", ".join(sorted({each.reason or "unknown" for each in parked}))
+        text = f"{len(parked)} snapshots are set aside that the database refused ({reasons})"
+        yield Check("bad", "spool", text, "flask telemetry spool list, then retry or drop them")
+    if unreadable := keeper.unreadable():
+        text = f"{len(unreadable)} files are no snapshots: {unreadable[0].parent}"
+        yield Check("bad", "spool", text, "see what wrote or cut them (a full disk?), then remove them")
+
+
+def _waiting(living: list[Any], patient: Patient) -> Answer:
+    """Say what living processes have not delivered. An open run has a snapshot there, too, which is fresh."""
+    if not living or patient.settings is None:
+        return
+    count = sum(each.snapshots for each in living)
+    age = max((each.age for each in living if each.age is not None), default=0.0)
+    text = f"{count} snapshots of {len(living)} living processes, the oldest {age:.0f} s old"
+    if age > patient.settings.stale_seconds:
+        yield Check("bad", "spool", text, "see the log of these processes for why they cannot deliver")
     else:
-        yield Check("good", "spool", f"{wanted} can be written")
+        yield Check("good", "spool", text)

@@ -86,7 +86,7 @@ class Host:
         return self.call(command, settings)
 
     def doctor(
-        self, *, flask: bool = True, agent: bool = False, app: str = str(HOST), **settings: str
+        self, *options: str, flask: bool = True, agent: bool = False, app: str = str(HOST), **settings: str
     ) -> Session:
         """Ask the doctor, through Flask or without."""
         command = [str(self.python), "-m", "telemetry.doctor"]
@@ -94,7 +94,7 @@ class Host:
             command = [str(self.python), "-m", "flask", "--app", app, "telemetry", "doctor"]
         if agent:
             command.insert(0, str(self.python.with_name("opentelemetry-instrument")))
-        return self.call(command, settings)
+        return self.call([*command, *options], settings)
 
     def call(self, command: list[str], settings: dict[str, str]) -> Session:
         path = os.pathsep.join(filter(None, [settings.get("PYTHONPATH"), self.environment.get("PYTHONPATH")]))
