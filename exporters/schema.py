@@ -36,6 +36,8 @@ __all__ = [
     "HostIndex",
     "HostTables",
     "added_objects",
+    "archived_days",
+    "archived_runs",
     "counters",
     "document_warnings",
     "documents",
@@ -302,8 +304,44 @@ users = sa.Table(
     _sum("cost_pico"),
     sa.Column("largest_batch", sa.Integer()),
     sa.Column("last_run_at", sa.DateTime()),
+    sa.Column("archived_jobs", sa.Integer()),
+    sa.Column("archived_candidates", sa.BigInteger()),
+    sa.Column("archived_cost_pico", sa.BigInteger()),
+    sa.Column("archived_largest_batch", sa.Integer()),
+    sa.Column("archived_last_run_at", sa.DateTime()),
 )
-"""One row a user who has runs: what the segments are told by. It goes when the user's row is gone."""
+"""One row a user who has runs: what the segments are told by. It goes when the user's row is gone.
+
+The totals include what is archived, of which the last columns alone still know.
+"""
+
+archived_runs = sa.Table(
+    "telemetry_archived_runs",
+    metadata,
+    sa.Column("run_id", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("user_ref", sa.BigInteger()),
+    sa.Column("analysis_ref", sa.BigInteger()),
+    sa.Column("analysis_created_at", sa.DateTime()),
+    _flag("analysis_gone"),
+    sa.Column("started_at", sa.DateTime(), nullable=False),
+    sa.Column("fragments", sa.Text(), nullable=False),
+    sa.Column("archive", sa.String(64), nullable=False),
+)
+"""One row a run that is in an archive, so that it is not taken for a new one; `fragments` is JSON: id and seq."""
+
+sa.Index(None, archived_runs.c.user_ref)
+sa.Index(None, archived_runs.c.analysis_ref)
+sa.Index(None, archived_runs.c.started_at)
+sa.Index(None, archived_runs.c.archive)
+
+archived_days = sa.Table(
+    "telemetry_archived_days",
+    metadata,
+    sa.Column("log_date", sa.Date(), primary_key=True),
+    sa.Column("archive", sa.String(64), nullable=False),
+)
+"""One row a day of `system_health_log` that is in an archive."""
 
 VIEWS = (
     "telemetry_run_spend",
