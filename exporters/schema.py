@@ -320,6 +320,7 @@ archived_runs = sa.Table(
     metadata,
     sa.Column("run_id", sa.String(32), primary_key=True),
     sa.Column("kind", sa.String(20), nullable=False),
+    _flag("synthetic"),
     sa.Column("user_ref", sa.BigInteger()),
     sa.Column("analysis_ref", sa.BigInteger()),
     sa.Column("analysis_created_at", sa.DateTime()),
@@ -328,7 +329,10 @@ archived_runs = sa.Table(
     sa.Column("fragments", sa.Text(), nullable=False),
     sa.Column("archive", sa.String(64), nullable=False),
 )
-"""One row a run that is in an archive, so that it is not taken for a new one; `fragments` is JSON: id and seq."""
+"""One row a run that is in an archive, so that nothing takes it for a new one.
+
+`fragments` is JSON: the newest `seq` that was delivered, by the id of the fragment.
+"""
 
 sa.Index(None, archived_runs.c.user_ref)
 sa.Index(None, archived_runs.c.analysis_ref)

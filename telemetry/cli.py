@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from ._archive_command import archive
+
 MIGRATE_GROUP = "analysis_telemetry_migrate"
 COMMANDS_GROUP = "analysis_telemetry_commands"
 
@@ -27,6 +29,9 @@ _DAY: Final = click.DateTime(["%Y-%m-%d"])
 @click.group("telemetry")
 def cli() -> None:
     """Observability of this application's analyses."""
+
+
+cli.add_command(archive)
 
 
 @cli.command()
@@ -170,6 +175,8 @@ def health_check(only: datetime | None, since: datetime | None) -> None:
         f"{tidied.abandoned} warnings abandoned, "
         f"{tidied.swept.runs + tidied.swept.warnings} references to deleted rows let go."
     )
+    if check.archived:
+        click.echo(f"{len(check.archived)} days are archived, and stay as they are.")
 
 
 _HEALTH_TITLES: Final = (
@@ -315,6 +322,11 @@ def erase(user_id: int | None, analysis_id: int | None, apply: bool, database_ur
     tied = {"user_id": user_id, "analysis_id": analysis_id}
     found = _kept(lambda: command(_database(database_url), **tied, apply=apply))
     click.echo(f"{found.runs} runs, {found.rows} rows{' erased' if apply else ''}.")
+    if found.archives:
+        click.echo(
+            f"{found.archived_runs} more runs are in archives, which this cannot reach: "
+            f"{', '.join(found.archives)}. There they have ids, and no name or e-mail address."
+        )
     if not apply:
         click.echo("Nothing was erased; --apply erases.")
 

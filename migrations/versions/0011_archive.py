@@ -18,6 +18,7 @@ archived_runs = sa.Table(
     metadata,
     sa.Column("run_id", sa.String(32), primary_key=True),
     sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("synthetic", sa.Boolean(), nullable=False, server_default=sa.false()),
     sa.Column("user_ref", sa.BigInteger()),
     sa.Column("analysis_ref", sa.BigInteger()),
     sa.Column("analysis_created_at", sa.DateTime()),
