@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, Self
 
 from . import parquet
 from .exact import Kinds, Row, from_text, to_text
@@ -17,13 +17,14 @@ LONGEST_CELL: Final = 2**31 - 1
 
 
 class Writer(Protocol):
-    """Writes rows of exact values to a file."""
+    """Writes rows of exact values to a file, which is whole, and still open, at the end of its context."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: Any) -> None: ...
 
     def write(self, rows: Iterable[Row]) -> None:
         """Add rows."""
-
-    def close(self) -> None:
-        """Write what is left, and leave the file open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,15 @@ class CsvWriter:
         self._csv = csv.writer(self._text)
         self._csv.writerow(self._names)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._text.close()
+
     def write(self, rows: Iterable[Row]) -> None:
         """Add rows."""
         self._csv.writerows([to_text(row[name]) for name in self._names] for row in rows)
-
-    def close(self) -> None:
-        """End the compressed stream."""
-        self._text.close()
 
 
 def csv_rows(path: Path, kinds: Kinds) -> Iterator[Row]:

@@ -14,11 +14,11 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from zlib import error as BrokenStream
 
 import sqlalchemy as sa
@@ -139,26 +139,26 @@ class Part:
             shutil.rmtree(self.begun)
 
     def _write_files(self, pieces: Pieces) -> dict[str, Any]:
-        form, sums = FORMATS[self.form], {table.name: _Sums() for table in self.contents.tables}
+        paths = {table.name: self.begun / self._file(table) for table in self.contents.tables}
+        sums = {name: _Sums() for name in paths}
         with ExitStack() as stack:
-            files = {
-                table.name: stack.enter_context((self.begun / self._file(table)).open("wb"))
-                for table in self.contents.tables
-            }
+            files = {name: stack.enter_context(path.open("wb")) for name, path in paths.items()}
+            self._write_rows(files, pieces, sums)
+            for file in files.values():
+                file.flush()
+                os.fsync(file.fileno())
+        return {name: sums[name].manifest(path) for name, path in paths.items()}
+
+    def _write_rows(self, files: Mapping[str, IO[bytes]], pieces: Pieces, sums: Mapping[str, _Sums]) -> None:
+        form = FORMATS[self.form]
+        with ExitStack() as stack:
             writers = {
-                table.name: form.writer(files[table.name], kinds_of(table)) for table in self.contents.tables
+                table.name: stack.enter_context(form.writer(files[table.name], kinds_of(table)))
+                for table in self.contents.tables
             }
             for table, rows in pieces:
                 writers[table.name].write(rows)
                 sums[table.name].add(rows)
-            for name, writer in writers.items():
-                writer.close()
-                files[name].flush()
-                os.fsync(files[name].fileno())
-        return {
-            table.name: sums[table.name].manifest(self.begun / self._file(table))
-            for table in self.contents.tables
-        }
 
     def _about(self, folder: Path, table: sa.Table, digests: Digests) -> dict[str, Any]:
         """Return what a manifest says of a table, from its file, and add its rows to ``digests``."""

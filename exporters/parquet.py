@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Final, Self
 
 import sqlalchemy as sa
@@ -48,20 +47,13 @@ class Writer:
             if len(self._waiting) >= GROUP:
                 self._write_group()
 
-    def close(self) -> None:
-        """Write the last group and the end of the file, which stays open."""
-        if self._waiting:
-            self._write_group()
-        self._writer.close()
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
+        if kind is None and self._waiting:
+            self._write_group()
+        self._writer.close()
 
     def _write_group(self) -> None:
         self._writer.write_batch(self._arrow.RecordBatch.from_pylist(self._waiting, schema=self._schema))

@@ -6,12 +6,13 @@ the commands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
@@ -230,7 +231,11 @@ def insights(as_json: bool) -> None:
 
 @cli.command()
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "json", "jsonl"]), default="csv", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json", "jsonl", "parquet"]),
+    default="csv",
+    show_default=True,
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: what comes next in the pipe."
@@ -253,7 +258,7 @@ def export(
     until: datetime | None,
     **selection: Any,
 ) -> None:
-    """Write the jobs as CSV, JSON or JSON lines, as the dashboards count them."""
+    """Write the jobs as CSV, JSON, JSON lines or Parquet, as the dashboards count them."""
     if days and since:
         raise click.UsageError("--days and --since exclude each other")
     command, settings = _load(COMMANDS_GROUP, "export"), _database_settings()
@@ -271,14 +276,30 @@ def export(
 def _write_out(jobs: Any, form: str, output: Path | None) -> None:
     """Write to a file behind a progress bar, which a terminal shows, or to standard output."""
     if output is None:
-        for piece in jobs.text(form):
-            click.echo(piece, nl=False)
+        sink = sys.stdout.buffer
+        if form == "parquet" and sink.isatty():
+            raise click.UsageError("Parquet is not for the eye: give --output, or pipe it")
+        for _ in _pieces(jobs, form, sink):
+            pass
+        sink.flush()
         return
     temporary = output.with_name(f".{output.name}.new")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        _advance("Jobs", jobs.count(), (min(file.write(piece), 1) for piece in jobs.text(form)))
-    temporary.replace(output)
+    try:
+        with temporary.open("wb") as file:
+            _advance("Jobs", jobs.count(), _pieces(jobs, form, file))
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
     click.echo(f"{jobs.exported} jobs in {output}.")
+
+
+def _pieces(jobs: Any, form: str, file: IO[bytes]) -> Iterator[int]:
+    """Write the jobs bit by bit, and yield how many each bit has."""
+    if form == "parquet":
+        yield from jobs.parquet(file)
+        return
+    for piece in jobs.text(form):
+        yield min(file.write(piece.encode()), 1)
 
 
 def _midnight(day: date, zone: str) -> datetime:

@@ -21,10 +21,11 @@ from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
 from exporters import archive as module
-from exporters import schema, sql
+from exporters import archive_part, schema, sql
 from exporters.archive import Archive, Plan
 from exporters.archive_format import FORMATS
 from exporters.archive_part import LOG, MANIFEST, RUNS, ArchiveError, exact_rows
+from exporters.archive_rows import STAY, TOGETHER
 from exporters.archived import ArchivedRun
 from exporters.erase import erase
 from exporters.exact import kinds_of
@@ -183,7 +184,7 @@ def test_a_manifest_says_what_is_there(world: World) -> None:
 def test_whole_analyses(world: World) -> None:
     """One young run of an analysis keeps all of it."""
     world.run(1, 1, kind="late", opened_at=START + 9 * DAY)
-    assert world.plan() == Plan(2, 2, {module.archive_rows.TOGETHER: 2}, 0)
+    assert world.plan() == Plan(2, 2, {TOGETHER: 2}, 0)
     assert world.archive() == 4
     assert sorted(row["analysis_ref"] for row in world.host.rows("telemetry_runs")) == [1, 1, 1, 3]
 
@@ -193,7 +194,7 @@ def test_what_is_not_settled_stays(world: World) -> None:
     sql.deliver(world.engine, Fragment(user_id=1).snapshot(), Totals())
     sql.deliver(world.engine, Fragment(analysis_id=99, user_id=None).close(), Totals())
     sql.deliver(world.engine, Fragment(user_id=1, kind="intake").close(), Totals())
-    assert world.plan().stay == dict.fromkeys([name for name, _ in module.archive_rows.STAY], 1)
+    assert world.plan().stay == dict.fromkeys([name for name, _ in STAY], 1)
     assert world.archive() == 6
     assert len(world.host.rows("telemetry_runs")) == 4
 
@@ -299,7 +300,7 @@ def test_no_names_in_archives(world: World) -> None:
 
 def test_a_run_that_changes_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays, and its part does not hold it."""
-    before, rename = world.rows(), module.rename
+    before, rename = world.rows(), archive_part.rename
 
     def changed(old: Path, new: Path) -> None:
         rename(old, new)
