@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from . import schema
 from .database import create_engine, transaction
 from .ownership import is_ours
-from .schema import runs
+from .schema import archived_runs, runs
 
 PARTS: Final = (schema.fragments, schema.stage_usage, schema.counters, schema.documents)
 """Tables with rows of a run, besides its own."""
@@ -30,6 +30,10 @@ class Erased:
     runs: int
     rows: int
     """Of all tables."""
+    archived_runs: int = 0
+    """In archives, which cannot be reached from here."""
+    archives: tuple[str, ...] = ()
+    """Their names."""
 
 
 def erase(
@@ -46,7 +50,7 @@ def erase(
     if (user_id is None) == (analysis_id is None):
         raise ValueError("name a user or an analysis")
     engine = create_engine(database_url, for_reading=not apply)
-    chosen = runs.c.user_ref == user_id if user_id is not None else runs.c.analysis_ref == analysis_id
+    chosen = _tied(runs, user_id, analysis_id)
     erased_runs = erased_rows = 0
     last = ""
     try:
@@ -61,9 +65,24 @@ def erase(
             last = ids[-1]
         with transaction(engine) as connection:
             erased_rows += _of_owner(connection, user_id, analysis_id, apply)
+            archives = _archives(connection, _tied(archived_runs, user_id, analysis_id))
     finally:
         engine.dispose()
-    return Erased(erased_runs, erased_rows)
+    return Erased(erased_runs, erased_rows, sum(archives.values()), tuple(archives))
+
+
+def _tied(table: sa.Table, user_id: int | None, analysis_id: int | None) -> sa.ColumnElement[bool]:
+    return table.c.user_ref == user_id if user_id is not None else table.c.analysis_ref == analysis_id
+
+
+def _archives(connection: Connection, which: sa.ColumnElement[bool]) -> dict[str, int]:
+    """Return how many runs are in which archive.
+
+    That stays known: without it nobody could find them there, and a late snapshot would bring them back.
+    """
+    query = sa.select(archived_runs.c.archive, sa.func.count()).where(which)
+    rows = connection.execute(query.group_by(archived_runs.c.archive).order_by(archived_runs.c.archive))
+    return {archive: number for archive, number in rows}
 
 
 def _of_runs(connection: Connection, ids: list[str], apply: bool) -> int:

@@ -22,6 +22,7 @@ from telemetry.pricing import to_dollars
 from telemetry.settings import Settings
 
 from . import sql
+from .archived import is_day_archived
 from .database import create_engine, fit, transaction, upsert
 from .days import Day, days
 from .document_warnings import settle
@@ -100,6 +101,8 @@ class HealthCheck:
         self._settings = settings
         self._zone = ZoneInfo(settings.timezone)
         self._totals = Totals()
+        self.archived: list[date] = []
+        """Days that were left as they are."""
 
     def __enter__(self) -> HealthCheck:
         return self
@@ -122,6 +125,8 @@ class HealthCheck:
     def log(self, first: date, last: date | None = None) -> Iterator[HealthDay]:
         """Write the days from ``first`` to ``last`` (default: today) to the log, and yield them.
 
+        Days of which something is in an archive are left as they are, and are then in :attr:`archived`.
+
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
             LookupError: when the table is the host's own.
@@ -132,6 +137,9 @@ class HealthCheck:
                     raise LookupError(
                         f"{system_health_log.name} is the application's own: rename it, and upgrade again"
                     )
+                if is_day_archived(connection, day):
+                    self.archived.append(day.date)
+                    continue
                 found = health_of(connection, day)
                 row = fit(system_health_log, found.row(), self._totals)
                 upsert(connection, system_health_log, [row], by=("log_date",))

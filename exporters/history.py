@@ -19,10 +19,10 @@ from sqlalchemy.engine import Connection
 
 from telemetry.conventions import COMPLETED, DOCUMENT_TYPES, OTHER, UNKNOWN
 
-from . import schema
+from . import archived, schema
 from .database import byte_length, comparable, create_engine, fit, transaction, update_rows, upsert
 from .projection import COPIED, Projection, Writable, analysis_values, lagging_users, refresh_user
-from .schema import runs
+from .schema import archived_runs, runs
 from .totals import Totals
 
 BATCH: Final = 100
@@ -119,7 +119,8 @@ class History:
             runs.c.analysis_gone.is_(False),
             same_row,  # SQLite gives ids of deleted rows to new ones
         )
-        return sa.and_(table.c.created_at < self._end, ~sa.exists().where(linked))
+        is_archived = archived.of_analysis(connection, table.c.id, table.c.created_at)
+        return sa.and_(table.c.created_at < self._end, ~sa.exists().where(linked), ~is_archived)
 
     def _locked_analyses(self, connection: Connection, last: int | None) -> Sequence[Row]:
         table = _host.analyses
@@ -195,8 +196,11 @@ def _end(connection: Connection, now: datetime) -> datetime:
     first = sa.select(sa.func.min(runs.c.started_at)).where(
         runs.c.kind == "analysis", runs.c.synthetic.is_(False)
     )
-    begun: datetime | None = connection.execute(first).scalar()
-    return min(begun, now - YOUNG) if begun is not None else now - YOUNG
+    before = sa.select(sa.func.min(archived_runs.c.started_at)).where(
+        archived_runs.c.kind == "analysis", archived_runs.c.synthetic.is_(False)
+    )
+    begun: list[datetime | None] = [connection.execute(query).scalar() for query in (first, before)]
+    return min([now - YOUNG, *(moment for moment in begun if moment is not None)])
 
 
 def _run(row: Row, files: _Files) -> dict[str, Any]:

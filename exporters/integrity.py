@@ -92,7 +92,7 @@ RULES: Final = (
     ),
     Rule(
         "runs_sum_to_the_analysis",
-        "an analysis shows the calls of all its runs",
+        "an analysis shows the calls of all its runs, if none of them is in an archive",
         "analyses.id",
         """SELECT a.id FROM analyses a JOIN telemetry_added_objects o
           ON o.table_name = 'analyses' AND o.object_name = 'api_calls_made'
@@ -101,8 +101,17 @@ RULES: Final = (
           WHERE analysis_ref IS NOT NULL AND NOT analysis_gone AND kind <> 'import' AND projected_version > 0
           GROUP BY analysis_ref HAVING SUM(CASE WHEN projected_version < version THEN 1 ELSE 0 END) = 0
         ) run ON run.analysis_ref = a.id
-        WHERE a.api_calls_made <> run.calls""",
+        WHERE a.api_calls_made <> run.calls AND NOT EXISTS (
+          SELECT 1 FROM telemetry_archived_runs archived WHERE archived.analysis_ref = a.id
+        )""",
         (("analyses", "api_calls_made"),),
+    ),
+    Rule(
+        "archived_once",
+        "a run that is in an archive is not in the tables any more",
+        "telemetry_runs.run_id",
+        """SELECT run.run_id FROM telemetry_runs run
+        JOIN telemetry_archived_runs archived ON archived.run_id = run.run_id""",
     ),
     Rule(
         "times_of_runs",

@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection, Engine
 from telemetry.conventions import DUPLICATE, FAILED, RUNNING, Stage
 from telemetry.pricing import to_dollars
 
-from . import document_warnings, schema
+from . import archived, document_warnings, schema
 from .database import APPLICATION_NAME, byte_length, fit, transaction, update_rows, upsert
 from .files import FileRow, Matched, match
 from .schema import runs
@@ -35,7 +35,8 @@ PATIENCE: Final = timedelta(days=1)
 """How long after a run its files may still be stored."""
 COURTESY: Final = timedelta(seconds=60)
 """For how long after news of a run its rows wait while a transaction of the host's keeps a snapshot."""
-_JOBS: Final = ("analysis", "import")
+JOBS: Final = ("analysis", "import")
+"""Kinds of runs that are an analysis."""
 COPIED: Final = ("exceeded_resume_limit", "user_chose_override")
 """Columns of the host's own that views need, and may not read from its table."""
 
@@ -114,6 +115,10 @@ def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, to
         mine = _belonging(connection, linked, row)
         if not mine:
             return Projection.DONE
+        if row.has_archived:  # its other runs are not here to be summed: the row stays as it is
+            _remember(connection, mine, row, pending=0)
+            document_warnings.attach(connection, analysis_id, mine)
+            return Projection.DONE
         documents = _documents(connection, mine)
         values = analysis_values(mine, _usage(connection, mine), documents)
         _update(connection, _host.analyses, analysis_id, values, writable, totals)
@@ -138,7 +143,7 @@ def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Total
         if row is None:
             connection.execute(schema.users.delete().where(schema.users.c.user_ref == user_id))
         else:
-            person = _person(connection, user_id)
+            person = totals_of(connection, user_id)
             upsert(connection, schema.users, [{**person, "created_at": row.created_at}])
             _update(connection, users, user_id, _user_values(person), writable, totals)
         _remember_summed(connection, {run["run_id"]: run["version"] for run in behind})
@@ -228,7 +233,8 @@ def _lock_linked_runs(connection: Connection, analysis_id: int) -> list[Run] | N
 def _lock_analysis(connection: Connection, analysis_id: int, writable: Writable) -> Any:
     table = _host.analyses
     columns = writable.read(table, "user_id", "created_at", *COPIED)
-    query = sa.select(*columns).where(table.c.id == analysis_id)
+    has_archived = archived.of_analysis(connection, analysis_id, *writable.read(table, "created_at"))
+    query = sa.select(*columns, has_archived.label("has_archived")).where(table.c.id == analysis_id)
     return connection.execute(query.with_for_update(skip_locked=True, key_share=True)).first()
 
 
@@ -326,7 +332,7 @@ def _run_values(mine: Sequence[Run]) -> dict[str, Any]:
 
 
 def _latest_values(mine: Sequence[Run], documents: Iterable[Row]) -> dict[str, Any]:
-    analyses = [run for run in mine if run["kind"] in _JOBS]
+    analyses = [run for run in mine if run["kind"] in JOBS]
     if not analyses:
         return {}
     latest = max(analyses, key=lambda run: (run["started_at"], run["run_id"]))
@@ -473,26 +479,38 @@ def _file_values(found: Matched) -> dict[str, Any]:
     }
 
 
-def _person(connection: Connection, user_id: int) -> dict[str, Any]:
-    """Return the totals of a user, as our own table has them."""
-    job = sa.and_(runs.c.kind.in_(_JOBS), runs.c.status != RUNNING)
+def totals_of(connection: Connection, user_id: int) -> dict[str, Any]:
+    """Return the totals of a user, as our own table has them.
+
+    It is one statement: a run that is archived meanwhile counts once, here or there.
+    """
+    job = sa.and_(runs.c.kind.in_(JOBS), runs.c.status != RUNNING)
     candidates = sa.func.coalesce(runs.c.candidates, 0)
-    query = sa.select(
-        sa.func.count(sa.case((job, 1))),
-        sa.func.coalesce(sa.func.sum(sa.case((job, candidates), else_=0)), 0),
-        sa.func.coalesce(sa.func.sum(sa.func.coalesce(runs.c.repriced_pico, runs.c.cost_pico)), 0),
-        sa.func.max(sa.case((job, candidates))),
-        sa.func.max(runs.c.started_at),
+    sums = sa.select(
+        sa.func.count(sa.case((job, 1))).label("jobs"),
+        sa.func.coalesce(sa.func.sum(sa.case((job, candidates), else_=0)), 0).label("candidates"),
+        sa.func.coalesce(sa.func.sum(sa.func.coalesce(runs.c.repriced_pico, runs.c.cost_pico)), 0).label(
+            "pico"
+        ),
+        sa.func.max(sa.case((job, candidates))).label("largest"),
+        sa.func.max(runs.c.started_at).label("last"),
     ).where(runs.c.user_ref == user_id, runs.c.synthetic.is_(False))
-    jobs, total, pico, largest, last = connection.execute(query).one()
+    here, known = sums.subquery(), schema.users
+    before = [column for column in known.c if column.name.startswith("archived_")]
+    query = sa.select(here, *before).select_from(here.outerjoin(known, known.c.user_ref == user_id))
+    row = connection.execute(query).one()
     return {
         "user_ref": user_id,
-        "jobs": jobs,
-        "candidates": int(total),
-        "cost_pico": int(pico),
-        "largest_batch": largest,
-        "last_run_at": last,
+        "jobs": row.jobs + (row.archived_jobs or 0),
+        "candidates": int(row.candidates) + (row.archived_candidates or 0),
+        "cost_pico": int(row.pico) + (row.archived_cost_pico or 0),
+        "largest_batch": _largest(row.largest, row.archived_largest_batch),
+        "last_run_at": _largest(row.last, row.archived_last_run_at),
     }
+
+
+def _largest(*values: Any) -> Any:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _user_values(person: Mapping[str, Any]) -> dict[str, Any]:

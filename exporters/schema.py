@@ -51,6 +51,8 @@ __all__ = [
     "HostIndex",
     "HostTables",
     "added_objects",
+    "archived_days",
+    "archived_runs",
     "counters",
     "document_warnings",
     "documents",
@@ -354,8 +356,48 @@ users = sa.Table(
     _sum("cost_pico", PICO_DOLLARS, "What all runs of the user cost."),
     column("largest_batch", sa.Integer(), "Candidates of the largest analysis.", "candidates"),
     _moment("last_run_at", "When the user's latest run began."),
+    column("archived_jobs", sa.Integer(), "Of these analyses, those in archives.", "jobs"),
+    _number("archived_candidates", "candidates", "Of these candidates, those in archives."),
+    _number("archived_cost_pico", PICO_DOLLARS, "Of this cost, what runs in archives cost."),
+    column("archived_largest_batch", sa.Integer(), "Of the analyses in archives.", "candidates"),
+    _moment("archived_last_run_at", "Of the runs in archives."),
 )
-"""One row a user who has runs: what the segments are told by. It goes when the user's row is gone."""
+"""One row a user who has runs: what the segments are told by. It goes when the user's row is gone.
+
+The totals include what is archived, of which the last columns alone still know.
+"""
+
+archived_runs = sa.Table(
+    "telemetry_archived_runs",
+    metadata,
+    _id("run_id", "The run."),
+    column("kind", sa.String(20), f"What it was: {listed(c.KINDS)}.", nullable=False),
+    _flag("synthetic", "Whether the doctor made it up."),
+    _reference("user_ref", "`users.id`."),
+    _reference("analysis_ref", "`analyses.id`."),
+    _moment("analysis_created_at", "`analyses.created_at`."),
+    _flag("analysis_gone", "Whether its analysis was deleted before."),
+    column("started_at", sa.DateTime(), "When it began.", nullable=False),
+    column("fragments", sa.Text(), "JSON: the newest `seq` that was delivered, by fragment.", nullable=False),
+    column("archive", sa.String(64), "Name of the archive.", nullable=False),
+)
+"""One row a run that is in an archive, so that nothing takes it for a new one.
+
+`fragments` is JSON: the newest `seq` that was delivered, by the id of the fragment.
+"""
+
+sa.Index(None, archived_runs.c.user_ref)
+sa.Index(None, archived_runs.c.analysis_ref)
+sa.Index(None, archived_runs.c.started_at)
+sa.Index(None, archived_runs.c.archive)
+
+archived_days = sa.Table(
+    "telemetry_archived_days",
+    metadata,
+    column("log_date", sa.Date(), "The day.", primary_key=True),
+    column("archive", sa.String(64), "Name of the archive.", nullable=False),
+)
+"""One row a day of `system_health_log` that is in an archive."""
 
 VIEWS = (
     "telemetry_run_spend",

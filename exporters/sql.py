@@ -15,9 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from telemetry.conventions import RUNNING
+from telemetry.conventions import RUNNING, UNKNOWN
 
-from . import repriced, schema
+from . import archived, repriced, schema
 from .database import fit, to_datetime, transaction, upsert
 from .rollup import Rollup, merge
 from .schema import runs
@@ -43,21 +43,30 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         NewerSnapshot: when a newer version of this code has written other fragments of the run.
+        ArchivedRun: when it is news of a run that is in an archive.
     """
-    with transaction(engine) as connection:
-        _lock_run(connection, snapshot)
-        is_news = _store_fragment(connection, snapshot, totals)
-        is_marked = snapshot.interrupted and _mark_interrupted(connection, snapshot)
-        known = snapshot if is_news and not snapshot.interrupted else None
-        rollup = merge(_fragments(connection, snapshot.run_id, known))
-        if is_news or is_marked:
-            _store_rollup(connection, snapshot.run_id, rollup, totals)
-        # An intake may be charged to an analysis of which its own fragments know nothing.
-        query = sa.select(runs.c.analysis_ref, runs.c.projected_version).where(
-            runs.c.run_id == snapshot.run_id
-        )
-        analysis_id, shown = connection.execute(query).one()
-    return Delivered(snapshot.run_id, rollup.status, analysis_id, rollup.root.user_id, bool(shown))
+    try:
+        with transaction(engine) as connection:
+            return _deliver(connection, snapshot, totals)
+    except archived.AlreadyArchived:
+        return Delivered(snapshot.run_id, UNKNOWN, None, None, is_shown=False)
+
+
+def _deliver(connection: Connection, snapshot: Snapshot, totals: Totals) -> Delivered:
+    _lock_run(connection, snapshot)
+    is_news = _store_fragment(connection, snapshot, totals)
+    is_marked = snapshot.interrupted and _mark_interrupted(connection, snapshot)
+    known = snapshot if is_news and not snapshot.interrupted else None
+    rollup = merge(_fragments(connection, snapshot.run_id, known))
+    if is_news or is_marked:
+        _store_rollup(connection, snapshot.run_id, rollup, totals)
+    # An intake may be charged to an analysis of which its own fragments know nothing.
+    query = sa.select(runs.c.analysis_ref, runs.c.projected_version, runs.c.version)
+    row = connection.execute(query.where(runs.c.run_id == snapshot.run_id)).one()
+    if is_news and row.version == 1:  # the run's row is new
+        archived.refuse(connection, snapshot)
+    shown = bool(row.projected_version)
+    return Delivered(snapshot.run_id, rollup.status, row.analysis_ref, rollup.root.user_id, shown)
 
 
 def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[Delivered]:

@@ -1,4 +1,4 @@
-"""Jobs as CSV, JSON or JSON lines, streamed: a million of them take no more memory than a thousand.
+"""Jobs as CSV, JSON, JSON lines or Parquet, streamed: a million take no more memory than a thousand.
 
 What is exported is the view `telemetry_jobs`, so that sums are those of the dashboards. It tells no e-mail
 address, name or job title; addresses only where they are asked for.
@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 
 import sqlalchemy as sa
 
+from telemetry.pricing import to_dollars
+
+from . import parquet
 from .database import create_engine
+from .exact import Kinds, exact
 
 CHUNK: Final = 1000
 """Rows of one transaction: a long one would stand in the way of a writer of SQLite's."""
@@ -48,6 +52,15 @@ COLUMNS: Final = (
     *("error_count", "error_types", "exceeded_resume_limit", "user_chose_override"),
     *("is_new_user", "is_active_user", "is_power_user", "trace_id"),
 )
+_KINDS: Final = {
+    **dict.fromkeys(("run_id", "kind", "status", "batch_size", "error_types", "trace_id"), sa.String()),
+    **dict.fromkeys(("started_at", "ended_at"), sa.DateTime()),
+    **dict.fromkeys(("score_avg", "score_median", "score_min", "score_max"), sa.Float()),
+    **dict.fromkeys(("duration_seconds", "queue_wait_seconds", "backoff_seconds"), sa.Float()),
+    "cost_dollars": sa.Numeric(20, 12),
+    "email": sa.String(),
+}
+"""Types of columns in Parquet; truth is a boolean, and the rest are whole numbers."""
 FLAGS: Final = frozenset(
     name for name in COLUMNS if name.startswith("is_") or name in ("cost_complete", "exceeded_resume_limit")
 ) | {"user_chose_override"}
@@ -146,21 +159,43 @@ class Export:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
-        last: Row | None = None
-        while True:
-            with self._engine.connect() as connection:
-                chunk = connection.execute(self._selection.query(last).limit(CHUNK)).mappings().all()
+        for chunk in self._chunks():
             for row in chunk:
                 self.exported += 1
                 yield {name: _plain(name, value) for name, value in row.items()}
+
+    def parquet(self, file: IO[bytes]) -> Iterator[int]:
+        """Write the jobs as Parquet to a file that is open for bytes, and yield how many at a time.
+
+        Raises:
+            ValueError: when the extra `parquet` is not installed.
+            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        """
+        kinds = {name: _kind(name) for name in self._names()}
+        with parquet.Writer(file, kinds) as writer:
+            for chunk in self._chunks():
+                writer.write(_exact(kinds, row) for row in chunk)
+                self.exported += len(chunk)
+                yield len(chunk)
+
+    def _chunks(self) -> Iterator[Sequence[Row]]:
+        last: Row | None = None
+        while True:
+            with self._engine.connect() as connection:
+                found = connection.execute(self._selection.query(last).limit(CHUNK)).mappings()
+                chunk = [dict(row) for row in found]
+            if chunk:
+                yield chunk
             if len(chunk) < CHUNK:
                 return
-            last = dict(chunk[-1])
+            last = chunk[-1]
+
+    def _names(self) -> tuple[str, ...]:
+        return (*COLUMNS, "email") if self._selection.with_emails else COLUMNS
 
     def text(self, format: str) -> Iterator[str]:
         """Yield the jobs as text of a format, one of :data:`FORMATS`, bit by bit."""
-        names = (*COLUMNS, "email") if self._selection.with_emails else COLUMNS
-        return FORMATS[format](self.rows(), names)
+        return FORMATS[format](self.rows(), self._names())
 
 
 def as_csv(rows: Iterable[Row], names: Iterable[str]) -> Iterator[str]:
@@ -204,6 +239,16 @@ class _Line:
     def write(self, text: str) -> int:
         self.text = text
         return len(text)
+
+
+def _kind(name: str) -> Any:
+    return sa.Boolean() if name in FLAGS else _KINDS.get(name, sa.BigInteger())
+
+
+def _exact(kinds: Kinds, row: Row) -> Row:
+    """Return a row with exact values: dollars are counted, not what a view has made of them."""
+    values = {name: exact(kinds[name], value) for name, value in row.items()}
+    return {**values, "cost_dollars": to_dollars(values["cost_pico"])}
 
 
 def _plain(name: str, value: Any) -> Any:

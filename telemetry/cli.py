@@ -6,16 +6,18 @@ the commands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
 
+from ._archive_command import archive
 from ._reference_commands import catalogue, unused
 
 MIGRATE_GROUP = "analysis_telemetry_migrate"
@@ -31,6 +33,7 @@ def cli() -> None:
     """Observability of this application's analyses."""
 
 
+cli.add_command(archive)
 cli.add_command(catalogue)
 cli.add_command(unused)
 
@@ -182,6 +185,8 @@ def health_check(only: datetime | None, since: datetime | None) -> None:
         f"{tidied.abandoned} warnings abandoned, "
         f"{tidied.swept.runs + tidied.swept.warnings} references to deleted rows let go."
     )
+    if check.archived:
+        click.echo(f"{len(check.archived)} days are archived, and stay as they are.")
 
 
 _HEALTH_TITLES: Final = (
@@ -235,7 +240,11 @@ def insights(as_json: bool) -> None:
 
 @cli.command()
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "json", "jsonl"]), default="csv", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json", "jsonl", "parquet"]),
+    default="csv",
+    show_default=True,
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: what comes next in the pipe."
@@ -258,7 +267,7 @@ def export(
     until: datetime | None,
     **selection: Any,
 ) -> None:
-    """Write the jobs as CSV, JSON or JSON lines, as the dashboards count them."""
+    """Write the jobs as CSV, JSON, JSON lines or Parquet, as the dashboards count them."""
     if days and since:
         raise click.UsageError("--days and --since exclude each other")
     command, settings = _load(COMMANDS_GROUP, "export"), _database_settings()
@@ -276,14 +285,30 @@ def export(
 def _write_out(jobs: Any, form: str, output: Path | None) -> None:
     """Write to a file behind a progress bar, which a terminal shows, or to standard output."""
     if output is None:
-        for piece in jobs.text(form):
-            click.echo(piece, nl=False)
+        sink = sys.stdout.buffer
+        if form == "parquet" and sink.isatty():
+            raise click.UsageError("Parquet is not for the eye: give --output, or pipe it")
+        for _ in _pieces(jobs, form, sink):
+            pass
+        sink.flush()
         return
     temporary = output.with_name(f".{output.name}.new")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        _advance("Jobs", jobs.count(), (min(file.write(piece), 1) for piece in jobs.text(form)))
-    temporary.replace(output)
+    try:
+        with temporary.open("wb") as file:
+            _advance("Jobs", jobs.count(), _pieces(jobs, form, file))
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
     click.echo(f"{jobs.exported} jobs in {output}.")
+
+
+def _pieces(jobs: Any, form: str, file: IO[bytes]) -> Iterator[int]:
+    """Write the jobs bit by bit, and yield how many each bit has."""
+    if form == "parquet":
+        yield from jobs.parquet(file)
+        return
+    for piece in jobs.text(form):
+        yield min(file.write(piece.encode()), 1)
 
 
 def _midnight(day: date, zone: str) -> datetime:
@@ -327,6 +352,11 @@ def erase(user_id: int | None, analysis_id: int | None, apply: bool, database_ur
     tied = {"user_id": user_id, "analysis_id": analysis_id}
     found = _kept(lambda: command(_database(database_url), **tied, apply=apply))
     click.echo(f"{found.runs} runs, {found.rows} rows{' erased' if apply else ''}.")
+    if found.archives:
+        click.echo(
+            f"{found.archived_runs} more runs are in archives, which this cannot reach: "
+            f"{', '.join(found.archives)}. There they have ids, and no name or e-mail address."
+        )
     if not apply:
         click.echo("Nothing was erased; --apply erases.")
 

@@ -99,6 +99,7 @@ LIBRARIES: Final = (
         extra="prometheus",
     ),
     Library("prometheus-client", "0.20", "TELEMETRY_METRICS_PORT cannot be used", extra="prometheus"),
+    Library("pyarrow", "18", "nothing can be exported or archived as Parquet", extra="parquet"),
     Library("rich", "13", "flask telemetry report prints JSON alone", extra="report"),
 )
 """Every library that telemetry works with, in the order in which a person would ask."""

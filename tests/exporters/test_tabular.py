@@ -10,15 +10,18 @@ import sys
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters import schema
+from exporters import parquet, schema
 from exporters.database import create_engine
 from exporters.schema import runs
 from exporters.tabular import COLUMNS, Export, as_csv, as_json
@@ -143,6 +146,64 @@ def test_no_personal_data_unless_asked_for(jobs: Host) -> None:
     assert {row["email"] for row in rows} == {"1@example.com", "'=HYPERLINK(1)@example.com"}
 
 
+def as_parquet(host: Host, path: Path, **selection: Any) -> pq.ParquetFile:
+    with path.open("wb") as file, Export(host.url, **selection) as export:
+        assert sum(export.parquet(file)) == export.exported == export.count()
+    return pq.ParquetFile(path)
+
+
+def test_parquet_says_the_same(jobs: Host, tmp_path: Path) -> None:
+    """As JSON does, but for times and money, which have types of their own."""
+    rows = as_parquet(jobs, tmp_path / "jobs.parquet", with_emails=True).read().to_pylist()
+    for row in rows:
+        assert row["cost_dollars"] == Decimal(row["cost_pico"]) / 10**12
+        row["cost_dollars"] = float(row["cost_dollars"])
+        for name in ("started_at", "ended_at"):
+            row[name] = row[name] and row[name].isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert rows == listed(jobs, with_emails=True)
+
+
+def test_types_of_parquet(jobs: Host, tmp_path: Path) -> None:
+    """Money is decimal, times are in UTC, and anything may be missing."""
+    found = as_parquet(jobs, tmp_path / "jobs.parquet").schema_arrow
+    assert found.names == list(COLUMNS)
+    assert all(field.nullable for field in found)
+    expected = {
+        "cost_dollars": "decimal128(20, 12)",
+        "cost_pico": "int64",
+        "started_at": "timestamp[us, tz=UTC]",
+        "is_new_user": "bool",
+        "score_avg": "double",
+        "error_types": "string",
+    }
+    assert {name: str(found.field(name).type) for name in expected} == expected
+
+
+def test_parquet_sums_are_those_of_the_view(jobs: Host, tmp_path: Path) -> None:
+    """To the pico-dollar, and as the CSV has them."""
+    table = as_parquet(jobs, tmp_path / "jobs.parquet").read()
+    with jobs.engine.connect() as connection:
+        pico = connection.scalar(sa.text("SELECT SUM(cost_pico) FROM telemetry_jobs"))
+    lines = csv.DictReader(io.StringIO(exported(jobs, "csv")))
+    assert pc.sum(table["cost_pico"]).as_py() == pico == sum(int(line["cost_pico"]) for line in lines)
+    assert pc.sum(table["cost_dollars"]).as_py() == Decimal(int(pico)) / 10**12
+
+
+def test_parquet_of_nothing(sqlite_host: Host, tmp_path: Path) -> None:
+    """A file with columns and no rows."""
+    assert as_parquet(sqlite_host, tmp_path / "jobs.parquet").read().num_rows == 0
+
+
+def test_parquet_is_written_group_by_group(
+    sqlite_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory holds one of them, whatever there is."""
+    monkeypatch.setattr(parquet, "GROUP", 700)
+    add_jobs(sqlite_host, 3000)
+    found = as_parquet(sqlite_host, tmp_path / "jobs.parquet").metadata
+    assert [found.row_group(number).num_rows for number in range(5)] == [700, 700, 700, 700, 200]
+
+
 @pytest.mark.parametrize("wrong", [{"segment": "rich"}, {"batch_size": "huge"}])
 def test_selections_that_there_are_not(sqlite_host: Host, wrong: dict[str, str]) -> None:
     """One line that names what there is."""
@@ -236,3 +297,19 @@ def test_the_command(sqlite_host: Host, tmp_path: Path) -> None:
     assert len((tmp_path / "jobs.csv").read_text().splitlines()) == 4
     assert none.stdout == "0 jobs in none.csv.\n"
     assert [done.returncode for done in (piped, written, none, both)] == [0, 0, 0, 2]
+
+
+def test_the_command_for_parquet(sqlite_host: Host, tmp_path: Path) -> None:
+    """To a file or into a pipe; without the extra, one line that names it and no file."""
+    add_jobs(sqlite_host, 3)
+    written = flask(sqlite_host, tmp_path, "--format", "parquet", "--output", "jobs.parquet")
+    assert written.stdout.endswith("3 jobs in jobs.parquet.\n")
+    assert pq.ParquetFile(tmp_path / "jobs.parquet").read().num_rows == 3
+
+    (tmp_path / "pyarrow.py").write_text("raise ImportError('No module named pyarrow')")
+    refused = flask(sqlite_host, tmp_path, "--format", "parquet", "--output", "more.parquet")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        "Error: Parquet needs analysis-telemetry[parquet] (No module named pyarrow)"
+    ]
+    assert list(tmp_path.glob("*more*")) + list(tmp_path.glob(".more*")) == []

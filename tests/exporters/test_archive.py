@@ -1,0 +1,450 @@
+"""Old runs and days move to files, each once, and everything that counts them stays as it was."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from sqlalchemy.engine import Engine
+
+from exporters import archive as module
+from exporters import archive_part, schema, sql
+from exporters.archive import Archive, Plan
+from exporters.archive_format import FORMATS
+from exporters.archive_part import LOG, MANIFEST, RUNS, ArchiveError, exact_rows
+from exporters.archive_rows import STAY, TOGETHER
+from exporters.archived import ArchivedRun
+from exporters.erase import erase
+from exporters.exact import kinds_of
+from exporters.health import HealthCheck
+from exporters.history import History
+from exporters.integrity import validate
+from exporters.projection import Writable, project, refresh_user
+from exporters.snapshot import Snapshot
+from exporters.totals import Totals
+from telemetry.cli import cli
+from telemetry.settings import Settings
+from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, START, Fragment, Host, call, moment, visit
+
+HOSTS = SOME_HOSTS
+
+DAY = 24 * 3600 * SECOND
+BEFORE = (moment(START) + timedelta(days=1)).date()
+"""Runs that begin at START are archived."""
+
+
+class World:
+    """A host with runs, and what there is to know about them."""
+
+    def __init__(self, host: Host, engine: Engine, directory: Path) -> None:
+        self.host, self.engine, self.directory = host, engine, directory
+        self.settings = Settings(database_url=host.url, hmac_key="k")
+
+    def run(self, analysis: int | None = 1, user: int | None = 1, **known: Any) -> Snapshot:
+        """One run that is over, delivered, projected and summed."""
+        fragment = Fragment(analysis_id=analysis, user_id=user, **known).calls(call(), call("insights"))
+        fragment.documents(visit("a.pdf", score=0.5, characters=10), visit("b.pdf", score=0.9))
+        fragment.accumulator.count("fallbacks", 2)
+        closing = fragment.close(candidates=2)
+        self.deliver(closing)
+        return closing
+
+    def deliver(self, snapshot: Snapshot) -> None:
+        sql.deliver(self.engine, snapshot, Totals())
+        self.settle()
+
+    def settle(self) -> None:
+        writable = Writable.load(self.engine)
+        for analysis in {row["id"] for row in self.host.rows("analyses")}:
+            project(self.engine, analysis, writable, KEY, Totals())
+        for user in {row["id"] for row in self.host.rows("users")}:
+            refresh_user(self.engine, user, writable, Totals())
+
+    def archive(self, before: date = BEFORE, form: str = "csv", directory: Path | None = None) -> int:
+        with Archive(self.settings, directory or self.directory, before=before, form=form) as archiving:
+            return sum(archiving.work())
+
+    def plan(self, before: date = BEFORE) -> Plan:
+        with Archive(self.settings, self.directory, before=before) as archiving:
+            return archiving.plan()
+
+    def rows(self) -> Counter[str]:
+        """Every row of the tables that can be archived, with each of its values."""
+        return Counter(said for table in (*RUNS.tables, *LOG.tables) for said in self.said(table))
+
+    def said(self, table: sa.Table) -> Iterator[str]:
+        with self.engine.connect() as connection:
+            for row in exact_rows(table, connection.execute(sa.select(table)).mappings()):
+                yield f"{table.name} {dict(row)}"
+
+    def files(self, *directories: Path) -> Counter[str]:
+        """Every row of the parts that are finished."""
+        return Counter(
+            f"{table.name} {dict(row)}"
+            for directory in directories or (self.directory,)
+            for part in parts_of(directory)
+            for table in (*RUNS.tables, *LOG.tables)
+            for form in FORMATS.values()
+            if (path := part / f"{table.name}.{form.suffix}").exists()
+            for row in form.rows(path, kinds_of(table))
+        )
+
+    def totals(self) -> list[list[dict[str, Any]]]:
+        """What users and analyses show, ours and the host's."""
+        names = ("users", "analyses", "candidate_files", "telemetry_user_segments")
+        return [self._view(name) for name in names]
+
+    def _view(self, name: str) -> list[dict[str, Any]]:
+        with self.host.engine.connect() as connection:
+            found = connection.execute(sa.text(f"SELECT * FROM {name}")).mappings()
+            return sorted(({**row, "file_bytes": None} for row in found), key=str)
+
+    def recomputed(self) -> list[list[dict[str, Any]]]:
+        """The same after everything that can be summed again was summed again."""
+        with self.engine.begin() as connection:
+            connection.execute(schema.runs.update().values(version=schema.runs.c.version + 1))
+        self.settle()
+        return self.totals()
+
+
+def parts_of(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("*") if path.is_dir() and not path.name.startswith("."))
+
+
+@pytest.fixture
+def world(host: Host, engine: Engine, tmp_path: Path) -> World:
+    """Two users; the first has an old analysis with a late run, the second an old and a young one."""
+    found = World(host, engine, tmp_path / "archive")
+    for user in (1, 2):
+        host.add_user(user)
+    for analysis, user in ((1, 1), (2, 2), (3, 2)):
+        host.add_analysis(analysis, user)
+        host.add_file(analysis, "a.pdf")
+    found.run(1, 1)
+    found.run(1, 1, kind="late", opened_at=START + 600 * SECOND)
+    found.run(2, 2)
+    found.run(3, 2, opened_at=START + 5 * DAY)
+    found.run(None, None, kind="orphan")
+    with HealthCheck(found.settings) as check:
+        list(check.log(BEFORE - timedelta(days=2), BEFORE + timedelta(days=5)))
+    return found
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_what_is_old_moves(world: World, form: str) -> None:
+    """Every row once, with every value; no total changes, now or when it is computed again."""
+    before, totals = world.rows(), world.totals()
+    assert world.plan() == Plan(4, 2 + 0, {}, 0)
+
+    assert world.archive(form=form) == 6
+
+    assert world.rows() + world.files() == before
+    assert [row["analysis_ref"] for row in world.host.rows("telemetry_runs")] == [3]
+    assert min(row["log_date"] for row in world.host.rows("system_health_log")) == BEFORE
+    assert world.totals() == totals
+    assert world.recomputed() == totals
+    assert validate(world.host.url) == []
+    assert world.plan() == Plan(0, 0, {}, 0)
+    assert world.archive(form=form) == 0
+
+
+def test_counting_changes_nothing(world: World) -> None:
+    """Nor makes a directory."""
+    before = world.rows()
+    world.plan()
+    assert world.rows() == before
+    assert not world.directory.exists()
+
+
+def test_a_manifest_says_what_is_there(world: World) -> None:
+    """Rows, sums and checksum of every file."""
+    with world.engine.connect() as connection:
+        query = sa.select(sa.func.sum(schema.runs.c.cost_pico)).where(schema.runs.c.started_at < BEFORE)
+        pico = int(connection.execute(query).scalar_one())
+    world.archive()
+    (folder,) = world.directory.glob("runs-*")
+    about = json.loads((folder / MANIFEST).read_text())["tables"]["telemetry_runs"]
+    assert (about["rows"], about["cost_pico"]) == (4, pico)
+    assert len(gzip.decompress((folder / about["file"]).read_bytes()).splitlines()) == 5
+
+
+def test_whole_analyses(world: World) -> None:
+    """One young run of an analysis keeps all of it."""
+    world.run(1, 1, kind="late", opened_at=START + 9 * DAY)
+    assert world.plan() == Plan(2, 2, {TOGETHER: 2}, 0)
+    assert world.archive() == 4
+    assert sorted(row["analysis_ref"] for row in world.host.rows("telemetry_runs")) == [1, 1, 1, 3]
+
+
+def test_what_is_not_settled_stays(world: World) -> None:
+    """What runs, is not shown yet or not in its user's totals yet; the reasons are told."""
+    sql.deliver(world.engine, Fragment(user_id=1).snapshot(), Totals())
+    sql.deliver(world.engine, Fragment(analysis_id=99, user_id=None).close(), Totals())
+    sql.deliver(world.engine, Fragment(user_id=1, kind="intake").close(), Totals())
+    assert world.plan().stay == dict.fromkeys([name for name, _ in STAY], 1)
+    assert world.archive() == 6
+    assert len(world.host.rows("telemetry_runs")) == 4
+
+
+def test_a_late_run_of_an_archived_analysis(world: World) -> None:
+    """Its row shows what it showed; the user's totals have the late run, too."""
+    row = world.host.row("analyses", id=1)
+    spent = world.host.row("telemetry_users", user_ref=1)["cost_pico"]
+    world.archive()
+    late = world.run(1, 1, kind="late", opened_at=START + 40 * DAY)
+    assert world.host.row("analyses", id=1) == row
+    run = world.host.row("telemetry_runs", run_id=late.run_id)
+    assert run["projected_version"] == run["version"]
+    person = world.host.row("telemetry_users", user_ref=1)
+    assert (person["jobs"], person["cost_pico"]) == (1, spent + 2 * 210_000_000)
+    assert person["last_run_at"] == moment(START + 40 * DAY)
+    assert validate(world.host.url) == []
+
+
+def test_an_id_that_comes_back(world: World) -> None:
+    """A new analysis with the id of an archived one, as SQLite gives it, is shown as any other."""
+    world.archive()
+    world.host.execute("DELETE FROM candidate_files")
+    world.host.execute("DELETE FROM analyses WHERE id = 1")
+    world.host.add_analysis(1, 1, moment(START + 40 * DAY))
+    world.run(1, 1, opened_at=START + 40 * DAY)
+    assert world.host.row("analyses", id=1)["api_calls_made"] == 2
+
+
+def test_a_snapshot_that_was_delivered_before(world: World) -> None:
+    """It is taken, changes nothing, and brings nothing back; so does one that is older."""
+    closing = world.run(2, 2)
+    world.archive()
+    before, totals = world.rows(), world.totals()
+    for again in (closing, replace(closing, seq=0), replace(closing, interrupted=True)):
+        world.deliver(again)
+    assert world.rows() == before
+    assert world.totals() == totals
+
+
+def test_news_of_an_archived_run(world: World) -> None:
+    """A part of it that nobody had seen, or a newer state, is refused, for the writer to set aside."""
+    closing = world.run(2, 2)
+    world.archive()
+    before = world.rows()
+    for news in (replace(closing, seq=closing.seq + 1), replace(closing, fragment_id="f" * 32)):
+        with pytest.raises(ArchivedRun, match=f"run {closing.run_id} is in the archive runs-"):
+            sql.deliver(world.engine, news, Totals())
+    assert world.rows() == before
+
+
+def test_history_does_not_take_it_over(world: World) -> None:
+    """An analysis whose runs are archived is not one from before telemetry."""
+    world.host.add_analysis(7, 1, moment(START - 100 * DAY))
+    with History(world.host.url) as history:
+        assert history.pending() == 1
+        assert sum(history.analyses()) == 1
+        world.settle()
+    world.archive()
+    with History(world.host.url) as history:
+        assert history.pending() == 0
+    world.host.add_analysis(8, 1, moment(START + DAY))
+    with History(world.host.url) as history:  # telemetry's first analysis is in the archive
+        assert history.pending() == 0
+
+
+def test_the_log_of_archived_days(world: World) -> None:
+    """A check of days gone by leaves them alone: it would find too little."""
+    log = world.host.rows("system_health_log")
+    world.archive(BEFORE)
+    with HealthCheck(world.settings) as check:
+        first = BEFORE - timedelta(days=3)
+        checked = [day.date for day in check.log(first, BEFORE + timedelta(days=5))]
+        skipped = [BEFORE - timedelta(days=2), BEFORE - timedelta(days=1)]
+        assert check.archived == skipped
+    assert checked == [first, *(BEFORE + timedelta(days=days) for days in range(6))]
+    kept = {row["log_date"]: row["total_api_spend"] for row in world.host.rows("system_health_log")}
+    assert {row["log_date"]: row["total_api_spend"] for row in log if row["log_date"] >= BEFORE}.items() <= (
+        kept.items()
+    )
+
+
+def test_erasing_tells_what_is_archived(world: World) -> None:
+    """How many runs of the user's or analysis' are where it cannot reach."""
+    world.archive()
+    (name,) = {row["archive"] for row in world.host.rows("telemetry_archived_runs")}
+    erased = erase(world.host.url, user_id=1)
+    assert (erased.runs, erased.archived_runs, erased.archives) == (0, 2, (name,))
+    assert erase(world.host.url, analysis_id=2).archived_runs == 1
+    assert erase(world.host.url, analysis_id=3).archives == ()
+    shown = CliRunner().invoke(cli, ["erase", "--user", "1"], env={"TELEMETRY_DATABASE_URL": world.host.url})
+    assert f"2 more runs are in archives, which this cannot reach: {name}." in shown.output
+
+
+def test_no_names_in_archives(world: World) -> None:
+    """Ids and hashes only."""
+    world.archive()
+    for path in world.directory.rglob("*.gz"):
+        text = gzip.decompress(path.read_bytes()).decode()
+        assert "example.com" not in text
+        assert ".pdf" not in text
+
+
+def test_a_run_that_changes_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays, and its part does not hold it."""
+    before, rename = world.rows(), archive_part.rename
+
+    def changed(old: Path, new: Path) -> None:
+        rename(old, new)
+        if new.name.startswith(".runs"):
+            world.host.execute("UPDATE telemetry_runs SET seen_at = NULL WHERE analysis_ref = 1")
+
+    monkeypatch.setattr(module, "rename", changed)
+    assert world.archive() == 4
+    assert sorted(row["analysis_ref"] for row in world.host.rows("telemetry_runs")) == [1, 1, 3]
+    assert sum(world.files().values()) + sum(world.rows().values()) == sum(before.values())
+    monkeypatch.undo()
+    assert world.archive() == 2
+
+
+@pytest.mark.parametrize("host", ["psycopg2", "psycopg"], indirect=True)
+def test_a_run_that_somebody_holds(world: World) -> None:
+    """Nobody is waited for: the rest moves."""
+    before = world.rows()
+    with world.host.holding("SELECT 1 FROM telemetry_runs WHERE analysis_ref = 2 FOR UPDATE"):
+        assert world.archive() == 5
+    assert world.rows() + world.files() == before
+    assert world.archive() == 1
+
+
+def test_two_at_once(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In two directories they share the work; in one, the second is told."""
+    for number in range(40):
+        world.run(None, 1, kind="intake", opened_at=START + number * SECOND)
+    before = world.rows()
+    monkeypatch.setattr(module, "BATCH", 1)
+    places = [tmp_path / name for name in ("a", "b")]
+    threads = [threading.Thread(target=world.archive, kwargs={"directory": place}) for place in places]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert world.rows() + world.files(*places) == before
+    assert world.plan() == Plan(0, 0, {}, 0)
+
+    with Archive(world.settings, places[0], before=BEFORE) as first:
+        world.run(None, 1, kind="intake")
+        steps = first.work()
+        next(steps)
+        with pytest.raises(ArchiveError, match="another process archives to"):
+            world.archive(directory=places[0])
+        assert sum(steps) == 0
+
+
+def test_another_database(world: World, tmp_path: Path) -> None:
+    """A part that another database has left unfinished is not touched."""
+    with Archive(world.settings, world.directory, before=BEFORE) as broken_off:
+        next(broken_off.work())
+    (left,) = [*world.directory.glob(".*.complete")]
+    other = replace(world.settings, database_url=f"sqlite:///{tmp_path}/other.sqlite")
+    with Archive(other, world.directory, before=BEFORE) as archiving:
+        with pytest.raises(ArchiveError, match="begun for another database"):
+            list(archiving.work())
+    assert left.exists()
+
+
+def test_a_file_that_is_damaged(world: World) -> None:
+    """Nothing more is deleted, and the way out is told."""
+    with Archive(world.settings, world.directory, before=BEFORE) as broken_off:
+        next(broken_off.work())
+    (left,) = [*world.directory.glob(".*.complete")]
+    (file, *_) = left.glob("*.gz")
+    file.write_bytes(file.read_bytes()[:-4])
+    before = world.rows()
+    with pytest.raises(ArchiveError, match="is damaged .*: bring it back from a backup"):
+        world.archive()
+    assert world.rows() == before
+
+
+def test_killed(world: World) -> None:
+    """SIGKILL at one moment after the other, until there is nothing left to kill."""
+    for number in range(60):
+        world.run(None, 1 + number % 2, kind="intake", opened_at=START + number * SECOND)
+    before, totals = world.rows(), world.totals()
+    for attempt in range(100):
+        archiving = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, world.host.url, str(world.directory), f"{BEFORE}"],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        assert archiving.stdout is not None
+        for _ in range(attempt + 1):
+            archiving.stdout.readline()
+        archiving.send_signal(signal.SIGKILL)
+        archiving.communicate()
+        if archiving.returncode == 0:
+            break
+    world.archive()
+    assert world.rows() + world.files() == before
+    assert world.recomputed() == totals
+    assert attempt > 2
+
+
+PROGRAM = """
+import os, sys
+from datetime import date
+from pathlib import Path
+from exporters import archive
+from telemetry.settings import Settings
+
+archive.PART, archive.CHUNK, archive.BATCH = 20, 10, 5
+fsync = os.fsync
+os.fsync = lambda file: (fsync(file), print("step", flush=True))
+with archive.Archive(Settings(database_url=sys.argv[1]), Path(sys.argv[2]),
+                     before=date.fromisoformat(sys.argv[3])) as archiving:
+    for _ in archiving.work():
+        print("step", flush=True)
+"""
+
+
+def test_the_command(world: World) -> None:
+    """Counts first, archives when told to, and refuses days that are not over."""
+    environment = {"TELEMETRY_DATABASE_URL": world.host.url}
+    place = str(world.directory)
+
+    def invoke(*options: str) -> Any:
+        return CliRunner().invoke(cli, ["archive", place, *options], env=environment)
+
+    counted = invoke("--before", f"{BEFORE}")
+    assert counted.output == (
+        f"4 runs and 2 days of the log before {BEFORE}.\nNothing was archived; --apply archives.\n"
+    )
+    assert json.loads(invoke("--before", f"{BEFORE}", "--json").output)["runs"] == 4
+    done = invoke("--before", f"{BEFORE}", "--apply")
+    names = ", ".join(part.name for part in parts_of(world.directory))
+    assert done.exit_code == 0
+    assert done.output.endswith(f"6 runs and days archived in {place}: {names}.\n")
+    assert invoke().exit_code == 2
+    assert invoke("--before", "2999-01-01").exit_code == 2
+    assert invoke("--before", "2026-01-01", "--older-than", "3").exit_code == 2
+    assert "0 runs and 0 days" in invoke("--older-than", "30000").output
+
+
+def test_without_the_extra(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that names it, before anything is done."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    environment = {"TELEMETRY_DATABASE_URL": world.host.url}
+    options = ["archive", str(world.directory), "--older-than", "1", "--format", "parquet", "--apply"]
+    done = CliRunner().invoke(cli, options, env=environment)
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: Parquet needs analysis-telemetry[parquet] (")
+    assert not world.directory.exists()
