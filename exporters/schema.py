@@ -37,6 +37,7 @@ __all__ = [
     "HostTables",
     "added_objects",
     "counters",
+    "daily_tasks",
     "document_warnings",
     "documents",
     "fragments",
@@ -386,3 +387,13 @@ system_health_log = sa.Table(
     _sum("total_api_calls"),
 )
 """One row a day, written by the daily check."""
+
+daily_tasks = sa.Table(
+    "telemetry_daily_tasks",
+    metadata,
+    sa.Column("day", sa.Date(), primary_key=True),
+    sa.Column("task", sa.String(160), primary_key=True),
+    sa.Column("claimed_at", sa.DateTime(), nullable=False),
+    sa.Column("done_at", sa.DateTime()),
+)
+"""What one process did, or is about to do, for a day, so that no other does it again."""
