@@ -100,6 +100,7 @@ LIBRARIES: Final = (
     ),
     Library("prometheus-client", "0.20", "TELEMETRY_METRICS_PORT cannot be used", extra="prometheus"),
     Library("rich", "13", "flask telemetry report prints JSON alone", extra="report"),
+    Library("apprise", "2.3", "TELEMETRY_NOTIFY cannot be used", extra="notify"),
 )
 """Every library that telemetry works with, in the order in which a person would ask."""
 
