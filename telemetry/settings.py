@@ -91,9 +91,15 @@ def _time_zone(value: str) -> str:
     return value
 
 
+_HTTP_URL: Final = re.compile(
+    r"https?://([^/?#@\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\s\[\]]+)(:[0-9]{1,5})?(/[^?#@\s]*)?"
+)
+"""Stricter than the standard: what could be a password is never taken for the host."""
+
+
 def _http_url(value: str) -> str:
-    if value and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", value):
-        raise ValueError("must be an address such as http://alertmanager:9093")
+    if value and not _HTTP_URL.fullmatch(value):
+        raise ValueError("must be an address such as http://alertmanager:9093 (in a password, / is %2F)")
     return value
 
 

@@ -263,6 +263,15 @@ def test_nobody_is_named(sqlite_host: Host) -> None:
 # Settings
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["", "http://a", "https://me:s%2F@a.example:9093/below/", "http://[::1]:9093", "http://10.0.0.1:1/"],
+)
+def test_addresses_of_an_alertmanager(url: str) -> None:
+    """Host, port and path, IPv6 or not, with a password or without."""
+    assert Settings.load({"TELEMETRY_ALERTMANAGER_URL": url}).alertmanager_url == url
+
+
 def test_addresses_are_told_apart() -> None:
     """By the scheme with which each begins: a comma may be part of one."""
     found = Settings.load({"TELEMETRY_NOTIFY": "mailto://a?to=b,c, slack://d/e json://f"})
@@ -276,6 +285,9 @@ def test_addresses_are_told_apart() -> None:
         ("TELEMETRY_NOTIFY", "s3cret"),
         ("TELEMETRY_ALERTMANAGER_URL", "ftp://me:s3cret@host"),
         ("TELEMETRY_ALERTMANAGER_URL", "s3cret@host:9093"),
+        ("TELEMETRY_ALERTMANAGER_URL", "http://me:s3cret/5@host:9093"),
+        ("TELEMETRY_ALERTMANAGER_URL", "http://me:s3cret?@host"),
+        ("TELEMETRY_ALERTMANAGER_URL", "http://me:s3cret"),
     ],
 )
 def test_a_wrong_address_is_not_repeated(name: str, value: str) -> None:
