@@ -53,7 +53,7 @@ def _default(entry: Any) -> str:
     if entry.name in DEFAULTS:
         return DEFAULTS[entry.name]
     value = entry.default if entry.default is not MISSING else entry.default_factory()
-    if value is None or value == "":
+    if value in (None, "", ()):
         return "–"
     if isinstance(value, tuple):
         return f"`{','.join(value)}`"

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -22,10 +22,12 @@ from telemetry.pricing import to_dollars
 from telemetry.settings import Settings
 
 from . import sql
+from .alarms import alarms
 from .archived import is_day_archived
 from .database import create_engine, fit, transaction, upsert
 from .days import Day, days
 from .document_warnings import settle
+from .insights import Finding, insights
 from .ownership import is_ours
 from .projection import Projection, Writable, lagging_analyses, lagging_users, project, refresh_user
 from .schema import runs, system_health_log
@@ -144,6 +146,17 @@ class HealthCheck:
                 row = fit(system_health_log, found.row(), self._totals)
                 upsert(connection, system_health_log, [row], by=("log_date",))
             yield found
+
+    def findings(self, date: dt.date) -> list[Finding]:
+        """Return what stands out about a day that is over.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        """
+        day = Day.of(date, self._zone)
+        with transaction(self._engine) as connection:
+            found = list(alarms(connection, self._settings, day))
+        return found + insights(self._settings, day.end.replace(tzinfo=UTC), day_is_over=True)
 
     def yesterday(self) -> date:
         """Return the last day that is complete."""

@@ -5,6 +5,7 @@ The thresholds are settings, the same that the alert rules use. Days are those o
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -42,6 +43,8 @@ class Finding:
     message: str
     figures: dict[str, float]
     action: str
+    day: dt.date
+    """What it is about; of a longer period the last."""
 
     @property
     def is_severe(self) -> bool:
@@ -50,7 +53,7 @@ class Finding:
 
     def to_json(self) -> str:
         """Return it as one line."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(asdict(self), ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,30 +71,35 @@ class _Figures:
         return self.failed / self.jobs if self.jobs else 0.0
 
 
-def insights(settings: Settings, now: datetime | None = None) -> list[Finding]:
+def insights(settings: Settings, now: datetime | None = None, *, day_is_over: bool = False) -> list[Finding]:
     """Return what stands out in the database that ``settings`` name, the severe first.
 
     Args:
         settings: with the thresholds.
         now: aware; default: this moment.
+        day_is_over: count the jobs of yesterday where those of today would be.
 
     Raises:
         ValueError: for a URL that cannot be used.
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
     engine = create_engine(settings.database_url, for_reading=True)
-    today = Day.today(ZoneInfo(settings.timezone), now or datetime.now(UTC))
+    zone = ZoneInfo(settings.timezone)
+    today = Day.today(zone, now or datetime.now(UTC))
+    yesterday = Day.of(today.date - timedelta(days=1), zone)
+    day, when = (yesterday, f"on {_name(yesterday.date)}") if day_is_over else (today, "today")
     try:
         with transaction(engine) as connection:
-            found = [finding for rule in _RULES for finding in rule(connection, settings, today)]
+            found = [finding for rule in _RULES for finding in rule(connection, settings, day, when)]
+            found += _anomalies(connection, settings, yesterday)
     finally:
         engine.dispose()
     return sorted(found, key=lambda finding: not finding.is_severe)
 
 
-def _overrides(connection: Connection, settings: Settings, today: Day) -> Iterator[Finding]:
-    jobs, recent = _override_rate(connection, today.end - timedelta(days=7), today.end)
-    _, usual = _override_rate(connection, today.end - timedelta(days=30), today.end)
+def _overrides(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
+    jobs, recent = _override_rate(connection, day.end - timedelta(days=7), day.end)
+    _, usual = _override_rate(connection, day.end - timedelta(days=30), day.end)
     if jobs < settings.override_min_jobs or recent <= usual * settings.override_factor:
         return
     yield Finding(
@@ -102,6 +110,7 @@ def _overrides(connection: Connection, settings: Settings, today: Day) -> Iterat
         f"{usual:.0%} in 30 days.",
         {"rate_7_days": recent, "rate_30_days": usual, "jobs_7_days": jobs},
         "Consider a higher limit, or tell users why smaller batches serve them better.",
+        day.date,
     )
 
 
@@ -114,9 +123,9 @@ def _override_rate(connection: Connection, start: datetime, end: datetime) -> tu
     return jobs, overridden / jobs if jobs else 0.0
 
 
-def _rate_limits(connection: Connection, settings: Settings, today: Day) -> Iterator[Finding]:
+def _rate_limits(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
     query = sa.select(sa.func.count(), sa.func.sum(_jobs.c.rate_limit_hits)).where(
-        _between(today.start, today.end), _jobs.c.rate_limit_hits > 0
+        _between(day.start, day.end), _jobs.c.rate_limit_hits > 0
     )
     jobs, hits = connection.execute(query).one()
     if jobs > settings.rate_limited_jobs:
@@ -124,15 +133,16 @@ def _rate_limits(connection: Connection, settings: Settings, today: Day) -> Iter
             "rate_limited_jobs",
             "alert",
             "Many jobs meet rate limits",
-            f"{jobs} jobs met rate limits today, {int(hits)} times in all.",
+            f"{jobs} jobs met rate limits {when}, {int(hits)} times in all.",
             {"jobs_today": jobs, "hits_today": int(hits)},
             "Lower the concurrency, spread jobs over the day, or ask the provider for higher limits.",
+            day.date,
         )
 
 
-def _waiting(connection: Connection, settings: Settings, today: Day) -> Iterator[Finding]:
+def _waiting(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
     query = sa.select(sa.func.count(), sa.func.max(_jobs.c.queue_wait_seconds)).where(
-        _between(today.start, today.end), _jobs.c.queue_wait_seconds > settings.queue_wait_seconds
+        _between(day.start, day.end), _jobs.c.queue_wait_seconds > settings.queue_wait_seconds
     )
     jobs, longest = connection.execute(query).one()
     if jobs:
@@ -140,39 +150,41 @@ def _waiting(connection: Connection, settings: Settings, today: Day) -> Iterator
             "queue_wait",
             "alert",
             "Jobs wait too long for a worker",
-            f"{jobs} jobs waited over {settings.queue_wait_seconds:.0f} s today, "
+            f"{jobs} jobs waited over {settings.queue_wait_seconds:.0f} s {when}, "
             f"the longest {float(longest):.0f} s.",
             {"jobs_today": jobs, "longest_seconds": float(longest)},
             "Look whether the workers are alive, and add one if they are busy.",
+            day.date,
         )
 
 
-def _anomalies(connection: Connection, settings: Settings, today: Day) -> Iterator[Finding]:
+def _anomalies(connection: Connection, settings: Settings, day: Day) -> Iterator[Finding]:
     """Compare the last whole day with the same weekdays before it."""
     zone = ZoneInfo(settings.timezone)
-    dates = [today.date - timedelta(days=1 + 7 * week) for week in range(WEEKS + 1)]
+    dates = [day.date - timedelta(days=7 * week) for week in range(WEEKS + 1)]
     last, *before = (_figures(connection, Day.of(date, zone)) for date in dates)
     known = [figures for figures in before if figures.jobs >= settings.anomaly_min_jobs]
     if len(known) < KNOWN_WEEKS:
         return
     for compare in (_cost, _volume, _latency, _errors):
-        yield from compare(last, known, settings, f"{dates[0]:%A, %Y-%m-%d}")
+        yield from compare(last, known, settings, day.date)
 
 
-def _cost(last: _Figures, before: list[_Figures], settings: Settings, day: str) -> Iterator[Finding]:
+def _cost(last: _Figures, before: list[_Figures], settings: Settings, day: dt.date) -> Iterator[Finding]:
     usual = median(figures.cost for figures in before)
     if last.cost > usual * settings.anomaly_factor:
         yield Finding(
             "cost",
             "alert",
             "Cost is unusually high",
-            f"${last.cost:.2f} on {day}, where ${usual:.2f} is usual for that weekday.",
+            f"${last.cost:.2f} on {_name(day)}, where ${usual:.2f} is usual for that weekday.",
             {"dollars": last.cost, "usual_dollars": usual},
             "See flask telemetry report for what it was spent on, and for jobs that were repeated.",
+            day,
         )
 
 
-def _volume(last: _Figures, before: list[_Figures], settings: Settings, day: str) -> Iterator[Finding]:
+def _volume(last: _Figures, before: list[_Figures], settings: Settings, day: dt.date) -> Iterator[Finding]:
     usual = median(figures.jobs for figures in before)
     if usual / settings.anomaly_factor <= last.jobs <= usual * settings.anomaly_factor:
         return
@@ -181,13 +193,14 @@ def _volume(last: _Figures, before: list[_Figures], settings: Settings, day: str
         "volume",
         "warning",
         f"Unusually {'many' if is_more else 'few'} jobs",
-        f"{last.jobs} jobs on {day}, where {usual:g} are usual for that weekday.",
+        f"{last.jobs} jobs on {_name(day)}, where {usual:g} are usual for that weekday.",
         {"jobs": last.jobs, "usual_jobs": usual},
         "See which users they are of." if is_more else "Look whether users can upload and start analyses.",
+        day,
     )
 
 
-def _latency(last: _Figures, before: list[_Figures], settings: Settings, day: str) -> Iterator[Finding]:
+def _latency(last: _Figures, before: list[_Figures], settings: Settings, day: dt.date) -> Iterator[Finding]:
     slow = [figures.slow_seconds for figures in before if figures.slow_seconds is not None]
     if last.slow_seconds is None or not slow or last.jobs < settings.anomaly_min_jobs:
         return
@@ -197,14 +210,15 @@ def _latency(last: _Figures, before: list[_Figures], settings: Settings, day: st
             "latency",
             "warning",
             "Jobs take unusually long",
-            f"5 % of the jobs took over {last.slow_seconds:.0f} s on {day}, "
+            f"5 % of the jobs took over {last.slow_seconds:.0f} s on {_name(day)}, "
             f"where {usual:.0f} s is usual for that weekday.",
             {"p95_seconds": last.slow_seconds, "usual_p95_seconds": usual},
             "Compare the stages of a slow job with those of a usual one; look for retries and rate limits.",
+            day,
         )
 
 
-def _errors(last: _Figures, before: list[_Figures], settings: Settings, day: str) -> Iterator[Finding]:
+def _errors(last: _Figures, before: list[_Figures], settings: Settings, day: dt.date) -> Iterator[Finding]:
     if last.jobs < settings.anomaly_min_jobs:
         return
     usual = median(figures.failed_share for figures in before)
@@ -214,10 +228,11 @@ def _errors(last: _Figures, before: list[_Figures], settings: Settings, day: str
             "errors",
             "alert",
             "Unusually many jobs fail",
-            f"{last.failed} of {last.jobs} jobs failed on {day}, "
+            f"{last.failed} of {last.jobs} jobs failed on {_name(day)}, "
             f"where {usual:.0%} is usual for that weekday.",
             {"failed": last.failed, "jobs": last.jobs, "usual_share": usual},
             "See flask telemetry report --failed for their errors.",
+            day,
         )
 
 
@@ -235,6 +250,10 @@ def _figures(connection: Connection, day: Day) -> _Figures:
     )
 
 
+def _name(day: dt.date) -> str:
+    return f"{day:%A, %Y-%m-%d}"
+
+
 def _between(start: datetime, end: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(
         _jobs.c.started_at >= sa.bindparam(None, start, type_=sa.DateTime()),
@@ -242,9 +261,9 @@ def _between(start: datetime, end: datetime) -> sa.ColumnElement[bool]:
     )
 
 
-_RULES: Final[tuple[Callable[[Connection, Settings, Day], Iterator[Finding]], ...]] = (
+_RULES: Final[tuple[Callable[[Connection, Settings, Day, str], Iterator[Finding]], ...]] = (
     _overrides,
     _rate_limits,
     _waiting,
-    _anomalies,
 )
+"""What is counted of a day that may still go on."""

@@ -83,7 +83,7 @@ class Pipeline:
         _after_fork_in_child(self)
         atexit.register(self.shutdown)
         self._start_listener()
-        if self.writer is not None and self.spool.has_strangers():
+        if self.writer is not None and (self.spool.has_strangers() or self.settings.daily_check):
             self.writer.wake()
 
     def shutdown(self, seconds: float | None = None) -> bool:

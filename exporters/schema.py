@@ -54,6 +54,7 @@ __all__ = [
     "archived_days",
     "archived_runs",
     "counters",
+    "daily_tasks",
     "document_warnings",
     "documents",
     "fragments",
@@ -493,3 +494,18 @@ system_health_log = sa.Table(
     _sum("total_api_calls", "calls", "Calls of all runs that began on the day."),
 )
 """One row a day, written by the daily check."""
+
+daily_tasks = sa.Table(
+    "telemetry_daily_tasks",
+    metadata,
+    column("day", sa.Date(), "The day it is about.", primary_key=True),
+    column(
+        "task",
+        sa.String(160),
+        "The daily check, or a finding and a hash of whom it is told.",
+        primary_key=True,
+    ),
+    column("claimed_at", sa.DateTime(), "When a process began with it.", nullable=False),
+    _moment("done_at", "When it was done."),
+)
+"""What one process did, or is about to do, for a day, so that no other does it again."""

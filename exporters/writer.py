@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,6 +34,9 @@ from .recovered import Recovered
 from .snapshot import NewerSnapshot, Snapshot
 from .spool import Spool, Waiting
 from .warning_event import WarningEvent
+
+if TYPE_CHECKING:
+    from .daily import DailyCheck
 
 FIRST_RETRY_SECONDS: Final = 0.2
 LAST_RETRY_SECONDS: Final = 60.0
@@ -91,9 +94,17 @@ class Writer:
         self._users: dict[int, _Retry] = {}
         self._recovered = False
         self._has_host_committed = False
+        self._daily = self._daily_check()
         self._checkpoint_at = 0.0
         self._heartbeat_at = time.monotonic() + self._settings.heartbeat_seconds
         self._logged_at = -LOG_INTERVAL_SECONDS
+
+    def _daily_check(self) -> DailyCheck | None:
+        if not self._settings.daily_check:
+            return None
+        from .daily import DailyCheck
+
+        return DailyCheck(self._settings, self.nudge)
 
     def wake(self) -> None:
         """Say that there may be something to do; starts the thread the first time."""
@@ -164,6 +175,8 @@ class Writer:
     def _stop(self, deadline: float) -> None:
         with self._lock:
             self._stopping, thread = True, self._thread
+        if self._daily is not None:
+            self._daily.stop()
         if thread is not None and thread is not threading.current_thread():
             self.nudge()
             thread.join(max(deadline - time.monotonic(), 0))
@@ -200,6 +213,8 @@ class Writer:
             self._project_due()
         if now < self._outage.due:
             self._spool.unload()
+        if self._daily is not None:
+            self._daily.look(is_busy=self._recorder.has_open_runs or bool(self._spool.due()))
 
     def _pause(self) -> float | None:
         """Return for how many seconds nothing is due; None for as long as nobody wakes us."""
@@ -211,6 +226,8 @@ class Writer:
             due.append(self._outage.due)
         if self._recorder.has_open_runs or self._recorder.has_loose_ends:
             due += [self._checkpoint_at, self._heartbeat_at]
+        if self._daily is not None:
+            due.append(time.monotonic() + self._daily.pause())
         return max(min(due) - time.monotonic(), 0.005) if due else None
 
     def _due(self) -> list[Waiting]:

@@ -24,6 +24,8 @@ MIGRATE_GROUP = "analysis_telemetry_migrate"
 COMMANDS_GROUP = "analysis_telemetry_commands"
 
 RECOVERY_SECONDS: Final = 10.0
+NOT_TOLD: Final = 3
+"""Exit status when somebody was to be told and could not be."""
 _Result = TypeVar("_Result")
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
 
@@ -166,10 +168,19 @@ def reprice(prices_file: str | None, database_url: str | None, **selection: Any)
         click.echo(line)
 
 
+_notify_option: Final = click.option(
+    "--notify",
+    is_flag=True,
+    help="Tell TELEMETRY_ALERTMANAGER_URL and TELEMETRY_NOTIFY what is severe, once a finding and day; "
+    "exit 3 if that fails.",
+)
+
+
 @cli.command("health-check")
 @click.option("--date", "only", type=_DAY, help="Only this day: 2026-11-24.")
 @click.option("--since", type=_DAY, help="From this day on. Default: yesterday and today.")
-def health_check(only: datetime | None, since: datetime | None) -> None:
+@_notify_option
+def health_check(only: datetime | None, since: datetime | None, notify: bool) -> None:
     """Write the log of days, and tidy up: once a day, or as often as you like."""
     if only and since:
         raise click.UsageError("--date and --since exclude each other")
@@ -179,6 +190,7 @@ def health_check(only: datetime | None, since: datetime | None) -> None:
         first = only or since
         last = only.date() if only else None
         days = _kept(lambda: list(check.log(first.date() if first else check.yesterday(), last)))
+        found = _kept(lambda: check.findings(check.yesterday())) if notify else []
     _table(_HEALTH_TITLES, [_health_row(day) for day in days], "No such day.")
     click.echo(
         f"{tidied.interrupted} runs interrupted, {tidied.shown} rows brought up to date, "
@@ -187,6 +199,19 @@ def health_check(only: datetime | None, since: datetime | None) -> None:
     )
     if check.archived:
         click.echo(f"{len(check.archived)} days are archived, and stay as they are.")
+    if notify:
+        click.echo(_tell(settings, found))
+
+
+def _tell(settings: Any, found: Iterable[Any]) -> str:
+    """Tell what is severe, and return what became of it; leave with a line for each channel that failed."""
+    command = _load(COMMANDS_GROUP, "notify")
+    told = _kept(lambda: command(settings, found))
+    for problem in told.problems:
+        click.echo(f"Error: {problem}", err=True)
+    if told.problems:
+        raise SystemExit(NOT_TOLD)
+    return f"{told.sent} notifications sent, {told.known} known already."
 
 
 _HEALTH_TITLES: Final = (
@@ -222,7 +247,8 @@ def validate(database_url: str | None) -> None:
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding, each on a line.")
-def insights(as_json: bool) -> None:
+@_notify_option
+def insights(as_json: bool, notify: bool) -> None:
     """Say what stands out in the figures of late, and what to do; exit 1 if some of it is severe."""
     command, settings = _load(COMMANDS_GROUP, "insights"), _database_settings()
     found = _kept(lambda: command(settings))
@@ -234,6 +260,8 @@ def insights(as_json: bool) -> None:
         click.echo(f"  {each.message}\n  {each.action}")
     if not found and not as_json:
         click.secho("Nothing stands out.", fg="green")
+    if notify:
+        click.echo(_tell(settings, found), err=as_json)
     if any(each.is_severe for each in found):
         raise SystemExit(1)
 

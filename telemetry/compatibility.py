@@ -101,6 +101,7 @@ LIBRARIES: Final = (
     Library("prometheus-client", "0.20", "TELEMETRY_METRICS_PORT cannot be used", extra="prometheus"),
     Library("pyarrow", "18", "nothing can be exported or archived as Parquet", extra="parquet"),
     Library("rich", "13", "flask telemetry report prints JSON alone", extra="report"),
+    Library("apprise", "2.3", "TELEMETRY_NOTIFY cannot be used", extra="notify"),
 )
 """Every library that telemetry works with, in the order in which a person would ask."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -90,10 +91,24 @@ def _time_zone(value: str) -> str:
     return value
 
 
-def _address(value: str) -> str:
-    if value and not value.startswith(("http://", "https://")):
-        raise ValueError("must be an address such as http://localhost:9090")
+_HTTP_URL: Final = re.compile(
+    r"https?://([^/?#@\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\s\[\]]+)(:[0-9]{1,5})?(/[^?#@\s]*)?"
+)
+"""Stricter than the standard: what could be a password is never taken for the host."""
+
+
+def _http_url(value: str) -> str:
+    if value and not _HTTP_URL.fullmatch(value):
+        raise ValueError("must be an address such as http://localhost:9090 (in a password, / is %2F)")
     return value.rstrip("/")
+
+
+def _notification_urls(value: str) -> tuple[str, ...]:
+    """Split where the next scheme begins: a comma may also be part of an address."""
+    urls = tuple(url for url in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9]*://)", value.strip()) if url)
+    if not all(re.match(r"[A-Za-z][A-Za-z0-9]*://", url) for url in urls):
+        raise ValueError("must be addresses as Apprise knows them, such as mailto://…, separated by commas")
+    return urls
 
 
 def _path(value: str) -> Path | None:
@@ -104,11 +119,11 @@ def _spool_dir() -> Path:
     return Path(tempfile.gettempdir()) / f"analysis-telemetry-{os.getuid()}"
 
 
-def _setting(default: Any, parse: Callable[[str], Any]) -> Any:
-    metadata = {"parse": parse}
+def _setting(default: Any, parse: Callable[[str], Any], *, is_secret: bool = False) -> Any:
+    metadata = {"parse": parse, "is_secret": is_secret}
     if callable(default):
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+        return field(default_factory=default, metadata=metadata, repr=not is_secret)
+    return field(default=default, metadata=metadata, repr=not is_secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +226,21 @@ class Settings:
     queue_wait_seconds: float = _setting(600.0, _number(1, 86400 * 7))
     """How long a job may wait for its worker before it is a finding."""
 
+    alertmanager_url: str = _setting("", _http_url, is_secret=True)
+    """Address of the Alertmanager that ``--notify`` and the daily check tell what is severe.
+
+    As in http://alertmanager:9093; a user and a password may be in it.
+    """
+
+    notify: tuple[str, ...] = _setting((), _notification_urls, is_secret=True)
+    """Where else they tell it: addresses of Apprise (e-mail, Slack, webhook …), separated by commas.
+
+    It takes the extra ``notify``.
+    """
+
+    daily_check: bool = _setting(False, _boolean)
+    """Let one of the processes do the daily check, soon after midnight, where there is no cron."""
+
     metrics_port: int | None = _setting(None, _whole(0, 65535))
     """Port on which this process answers Prometheus.
 
@@ -220,7 +250,7 @@ class Settings:
     metrics_host: str = _setting("127.0.0.1", _text)
     """Address on which the metrics listener binds."""
 
-    prometheus_url: str = _setting("", _address)
+    prometheus_url: str = _setting("", _http_url, is_secret=True)
     """Address of the Prometheus that keeps these metrics: `flask telemetry doctor` asks it."""
 
     exception_messages: bool = _setting(False, _boolean)
@@ -269,7 +299,8 @@ class Settings:
             except KeyError:
                 problems.append(f"{name} is not a setting{_nearest(name)}")
             except (ValueError, TypeError) as error:
-                problems.append(f"{name}={value!r} {error}")
+                shown = name if _FIELDS[name].metadata["is_secret"] else f"{name}={value!r}"
+                problems.append(f"{shown} {error}")
         if problems:
             raise SettingsError("; ".join(problems))
         return replace(cls(**given), **values)

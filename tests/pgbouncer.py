@@ -6,7 +6,6 @@ installed. `TEST_PGBOUNCER` names a program to use instead.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import socket
@@ -18,10 +17,9 @@ from typing import Self
 
 import sqlalchemy as sa
 
+from tests.debian import PackageUnavailable, unpacked
 from tests.postgres import SUPERUSER, TemporaryPostgres, free_port, unprivileged_user
 
-ROOT = Path(__file__).resolve().parents[1]
-UNPACKED = ROOT / "build" / "pgbouncer"
 PACKAGES = ("pgbouncer", "libevent-2.1-7", "libc-ares2")
 CONFIGURATION = """\
 [databases]
@@ -95,38 +93,12 @@ def _program() -> tuple[Path, str]:
         "pgbouncer", path="/usr/sbin:" + os.defpath
     ):
         return Path(chosen), ""
-    UNPACKED.mkdir(parents=True, exist_ok=True)
-    with (UNPACKED / ".lock").open("w") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once unpack it once
-        if not (UNPACKED / "usr/sbin/pgbouncer").exists():
-            _unpack()
-    (library,) = UNPACKED.glob("usr/lib/*/libcares.so.2")
-    return UNPACKED / "usr/sbin/pgbouncer", str(library.parent)
-
-
-def _unpack() -> None:
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            _download(Path(folder))
-            for package in Path(folder).glob("*.deb"):
-                _run("dpkg-deb", "--extract", package, UNPACKED, cwd=UNPACKED)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", "") or str(error)
+        folder = unpacked("pgbouncer", PACKAGES, "usr/sbin/pgbouncer")
+    except PackageUnavailable as error:
         raise PgBouncerUnavailable(
-            f"no pgbouncer found, nor could Debian's be fetched ({reason.strip()}):"
+            f"no pgbouncer found, nor could Debian's be fetched ({error}):"
             " install pgbouncer, or name the program in TEST_PGBOUNCER"
         ) from error
-
-
-def _download(folder: Path) -> None:
-    try:
-        _run("apt-get", "download", *PACKAGES, cwd=folder)
-    except subprocess.CalledProcessError:
-        if os.geteuid() != 0:
-            raise
-        _run("apt-get", "update", cwd=folder)  # a new machine knows of no packages
-        _run("apt-get", "download", *PACKAGES, cwd=folder)
-
-
-def _run(*command: str | Path, cwd: Path) -> None:
-    subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True)
+    (library,) = folder.glob("usr/lib/*/libcares.so.2")
+    return folder / "usr/sbin/pgbouncer", str(library.parent)

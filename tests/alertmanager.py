@@ -1,0 +1,114 @@
+"""A real Alertmanager for tests, which passes on at once what it is told.
+
+The program is the system's where it has one, else that of Debian's package. `TEST_ALERTMANAGER` names a
+program to use instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Self
+from urllib.request import urlopen
+
+from tests.debian import PackageUnavailable, unpacked
+from tests.postgres import free_port
+
+CONFIGURATION = """\
+route:
+  receiver: hook
+  group_by: [alertname]
+  group_wait: 0s
+  group_interval: 1s
+  repeat_interval: 4h
+receivers:
+  - name: hook
+    webhook_configs:
+      - url: {webhook}
+"""
+INSTALLED = "/usr/share/prometheus/alertmanager"
+MOVED = "usr//share/prometheus/alertmanager"
+
+
+class AlertmanagerUnavailable(RuntimeError):
+    """No Alertmanager could be started; the message says why and what to do."""
+
+
+class RunningAlertmanager:
+    """Takes alerts while the `with` block runs, and passes them on to a webhook."""
+
+    def __init__(self, webhook: str) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._directory = Path(tempfile.mkdtemp(prefix="alertmanager-"))
+        (self._directory / "alertmanager.yml").write_text(CONFIGURATION.format(webhook=webhook))
+        self._program = _program()
+        self._command = [
+            str(self._program),
+            f"--config.file={self._directory / 'alertmanager.yml'}",
+            f"--storage.path={self._directory}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+            "--log.level=error",
+        ]
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, cwd=self._program.parent)
+        self._wait()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What is active now."""
+        with urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                urlopen(f"{self.url}/-/ready", timeout=1).close()
+                return
+            except OSError as error:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise AlertmanagerUnavailable(f"Alertmanager did not start: {error}") from error
+                time.sleep(0.02)
+
+
+def _program() -> Path:
+    names = ("prometheus-alertmanager", "alertmanager")
+    found = [path for name in names if (path := shutil.which(name))]
+    if chosen := os.environ.get("TEST_ALERTMANAGER") or next(iter(found), None):
+        return Path(chosen)
+    program = "usr/bin/prometheus-alertmanager"
+    try:
+        return _movable(unpacked("alertmanager", ("prometheus-alertmanager",), program), program)
+    except PackageUnavailable as error:
+        raise AlertmanagerUnavailable(
+            f"no Alertmanager found, nor could Debian's be fetched ({error}):"
+            " install it, or name the program in TEST_ALERTMANAGER"
+        ) from error
+
+
+def _movable(folder: Path, program: str) -> Path:
+    """Return a program that finds its templates below the working directory, without being installed.
+
+    Debian's looks for them in one place only: another path of the same length is written over it.
+    """
+    movable = folder / "alertmanager"
+    if not movable.exists():
+        new = folder / f"alertmanager.{os.getpid()}"
+        new.write_bytes((folder / program).read_bytes().replace(INSTALLED.encode(), MOVED.encode()))
+        new.chmod(0o755)
+        new.replace(movable)
+    return movable

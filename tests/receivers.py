@@ -1,0 +1,82 @@
+"""Whom notifications reach in tests: a webhook over HTTP, and a mail server."""
+
+from __future__ import annotations
+
+import json
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, Self
+
+from aiosmtpd.controller import Controller
+
+from tests.postgres import free_port
+
+
+class Webhook:
+    """Keeps what is posted to it, while the `with` block runs."""
+
+    def __init__(self) -> None:
+        self.bodies: list[Any] = []
+        self.requests: list[tuple[str, str | None]] = []
+        """Path and authorization of every request."""
+        self.status = 200
+        """What it answers; only with 200 it keeps what came."""
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                hook.requests.append((self.path, self.headers["Authorization"]))
+                if hook.status == 200:
+                    hook.bodies.append(body)
+                self._answer(hook.status)
+
+            def do_GET(self) -> None:
+                self._answer(200)
+
+            def _answer(self, status: int) -> None:
+                self.send_response(status)
+                self.send_header("Location", "/login")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self.place = f"127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class Mailbox:
+    """Keeps the mails it is sent, while the `with` block runs."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        self.place = f"127.0.0.1:{free_port()}"
+        self._controller = Controller(self, hostname="127.0.0.1", port=int(self.place.rpartition(":")[2]))
+
+    def __enter__(self) -> Self:
+        self._controller.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._controller.stop()
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
+        """Take a mail, as the server asks its handler to."""
+        mail = message_from_bytes(envelope.content, policy=policy.default)
+        assert isinstance(mail, EmailMessage)
+        self.mails.append(mail)
+        return "250 OK"
