@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from telemetry.conventions import FAILED, INTERRUPTED
 from telemetry.settings import Settings
 
+from .answers import answers
 from .database import create_engine, transaction
 from .days import Day
 
@@ -71,6 +72,8 @@ class _Figures:
 def insights(settings: Settings, now: datetime | None = None) -> list[Finding]:
     """Return what stands out in the database that ``settings`` name, the severe first.
 
+    It may be as old as TELEMETRY_CACHE_SECONDS.
+
     Args:
         settings: with the thresholds.
         now: aware; default: this moment.
@@ -79,8 +82,13 @@ def insights(settings: Settings, now: datetime | None = None) -> list[Finding]:
         ValueError: for a URL that cannot be used.
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
-    engine = create_engine(settings.database_url, for_reading=True)
     today = Day.today(ZoneInfo(settings.timezone), now or datetime.now(UTC))
+    question = ("insights", settings, today)
+    return answers.get(question, settings.cache_seconds, lambda: _insights(settings, today))
+
+
+def _insights(settings: Settings, today: Day) -> list[Finding]:
+    engine = create_engine(settings.database_url, for_reading=True)
     try:
         with transaction(engine) as connection:
             found = [finding for rule in _RULES for finding in rule(connection, settings, today)]

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from telemetry.conventions import RUNNING
 
 from . import repriced, schema
+from .answers import answers
 from .database import fit, to_datetime, transaction, upsert
 from .rollup import Rollup, merge
 from .schema import runs
@@ -57,6 +58,8 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
             runs.c.run_id == snapshot.run_id
         )
         analysis_id, shown = connection.execute(query).one()
+    if rollup.status != RUNNING:
+        answers.forget()
     return Delivered(snapshot.run_id, rollup.status, analysis_id, rollup.root.user_id, bool(shown))
 
 

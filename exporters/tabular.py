@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import sqlalchemy as sa
 
+from .answers import answers
 from .database import create_engine
 
 CHUNK: Final = 1000
@@ -56,6 +57,7 @@ _jobs: Final = sa.table("telemetry_jobs", *(sa.column(name) for name in COLUMNS)
 _users: Final = sa.table("users", sa.column("id"), sa.column("email"))
 
 Row = Mapping[str, Any]
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +106,12 @@ class Selection:
 class Export:
     """The jobs of a selection, in one database."""
 
-    def __init__(self, database_url: str, **selection: Any) -> None:
+    def __init__(self, database_url: str, cache_seconds: float = 0, **selection: Any) -> None:
         """Prepare; nothing is asked yet.
 
         Args:
             database_url: of the database with our views.
+            cache_seconds: how old the count and the first chunk may be.
             selection: see :class:`Selection`.
 
         Raises:
@@ -122,6 +125,8 @@ class Export:
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}")
         self._engine = create_engine(database_url, for_reading=True)
+        self._database_url = database_url
+        self._cache_seconds = cache_seconds
         self.exported = 0
         """Jobs that were yielded so far."""
 
@@ -137,6 +142,9 @@ class Export:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
+        return self._remembered("count", self._count)
+
+    def _count(self) -> int:
         with self._engine.connect() as connection:
             return int(connection.execute(self._selection.count()).scalar_one())
 
@@ -146,16 +154,24 @@ class Export:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
-        last: Row | None = None
+        chunk = self._remembered("first chunk", self._chunk)
         while True:
-            with self._engine.connect() as connection:
-                chunk = connection.execute(self._selection.query(last).limit(CHUNK)).mappings().all()
             for row in chunk:
                 self.exported += 1
                 yield {name: _plain(name, value) for name, value in row.items()}
             if len(chunk) < CHUNK:
                 return
-            last = dict(chunk[-1])
+            chunk = self._chunk(chunk[-1])
+
+    def _chunk(self, last: Row | None = None) -> list[dict[str, Any]]:
+        with self._engine.connect() as connection:
+            found = connection.execute(self._selection.query(last).limit(CHUNK))
+            return [dict(row) for row in found.mappings()]
+
+    def _remembered(self, what: str, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask, or answer as before: only for what is small, as the whole is not."""
+        question = ("export", what, self._database_url, self._selection)
+        return answers.get(question, self._cache_seconds, ask)
 
     def text(self, format: str) -> Iterator[str]:
         """Yield the jobs as text of a format, one of :data:`FORMATS`, bit by bit."""

@@ -190,6 +190,12 @@ class Settings:
     queue_wait_seconds: float = _setting(600.0, _number(1, 86400 * 7))
     """How long a job may wait for its worker before it is a finding."""
 
+    cache_seconds: float = _setting(60.0, _number(0, 86400))
+    """How old an answer about jobs may be in a process that is asked the same again.
+
+    A run that ends in that process makes it ask anew. 0: it always asks.
+    """
+
     metrics_port: int | None = _setting(None, _whole(0, 65535))
     """Port on which this process answers Prometheus.
 

@@ -162,7 +162,7 @@ def test_a_day_of_the_log(settings: Settings) -> None:
 
 @pytest.mark.usefixtures("by_index")
 @pytest.mark.parametrize("selection", [{}, {"batch_size": "large"}, {"segment": "power"}])
-def test_an_export_of_days(settings: Settings, selection: dict[str, str]) -> None:
+def test_an_export_of_days(settings: Settings, selection: dict[str, Any]) -> None:
     """Its rows as well as their number, whatever else is selected."""
     since = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=7)
     with Export(settings.database_url, since=since, **selection) as jobs:
