@@ -39,6 +39,7 @@ __all__ = [
     "counters",
     "document_warnings",
     "documents",
+    "found",
     "fragments",
     "host_tables",
     "metadata",
@@ -369,6 +370,15 @@ A warning that was shown has no ``user_action``; an answer has, and holds for wh
 
 sa.Index(None, warning_events.c.subject)
 sa.Index(None, warning_events.c.arrived_at)
+
+found = sa.Table(
+    "telemetry_found",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("asked_at", sa.DateTime()),
+    sa.Column("figures", sa.Text()),
+)
+"""What one process found out for all, as JSON; ``asked_at`` is when it began to look."""
 
 system_health_log = sa.Table(
     "system_health_log",

@@ -345,6 +345,13 @@ WRITER_DURATION: Final = Metric(
 WRITER_FAILURES: Final = Metric(
     "telemetry.writer.failures", "counter", "{failure}", "Writer transactions that failed.", ("transaction",)
 )
+INTEGRITY_VIOLATIONS: Final = Metric(
+    "telemetry.integrity.violations",
+    "gauge",
+    "{row}",
+    "Rows that contradict others or themselves when one of the processes last looked, by check.",
+    ("check",),
+)
 VALUES_COERCED: Final = Metric(
     "telemetry.values.coerced",
     "counter",

@@ -196,6 +196,12 @@ class Settings:
     A run that ends in that process makes it ask anew. 0: it always asks.
     """
 
+    integrity_seconds: float = _setting(3600.0, _number(0, 86400 * 7))
+    """How often one of the processes looks whether the tables contradict themselves, for a gauge.
+
+    0: never.
+    """
+
     metrics_port: int | None = _setting(None, _whole(0, 65535))
     """Port on which this process answers Prometheus.
 
