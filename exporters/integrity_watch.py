@@ -1,8 +1,9 @@
 """How many rows break each rule, for a gauge: looked at by one process now and then, and told by all.
 
 Whoever finds that nobody has looked for TELEMETRY_INTEGRITY_SECONDS says so in the database, looks, and
-leaves there what it found; if that goes wrong, the next one looks when the time is up. The writer asks for it when it is awake anyway, and a thread of its own does it,
-so that neither the host nor the delivery of rollups waits.
+leaves there what it found; if that goes wrong, the next one looks when the time is up. The writer asks for
+it when it is awake anyway, and a thread of its own does it, so that neither the host nor the delivery of
+rollups waits.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class IntegrityWatch:
 
 
 def _long(engine: Engine) -> AbstractContextManager[Connection]:
-    """Begin a transaction for which a fork does not wait, unless it has to: SQLite counts locks by process."""
+    """Begin a transaction no fork waits for, except where it has to: SQLite counts locks by process."""
     return transaction(engine) if engine.dialect.name == "sqlite" else engine.begin()
 
 
