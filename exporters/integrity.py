@@ -6,7 +6,9 @@ has no such columns, is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +20,8 @@ from .database import create_engine, transaction
 SHOWN: Final = 20
 """Offenders that are named, at most."""
 
+AT_ONCE: Final = 2
+"""Questions that are asked at the same time; an engine of ours has as many connections."""
 WORK_MEMORY: Final = "64MB"
 """What PostgreSQL may take for a sort or a hash of ours."""
 
@@ -28,6 +32,9 @@ SUMS: Final = (
     *((name, name) for name in ("reasoning_tokens", "cost_pico")),
 )
 """Columns of a run, and those of its stages that add up to them."""
+
+
+Begin = Callable[[Engine], AbstractContextManager[Connection]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,20 +156,45 @@ def broken(engine: Engine, shown: int = SHOWN) -> Iterator[Broken]:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
-    with transaction(engine) as connection:
-        for rule, count in counted(connection):
-            if count:
-                query = sa.text(f"{rule.offenders} ORDER BY 1 LIMIT {shown}")
+    # SQLite has one writer, and this may be an engine that writes.
+    for rule, count in counted(engine, at_once=1 if engine.dialect.name == "sqlite" else AT_ONCE).items():
+        if count:
+            query = sa.text(f"{rule.offenders} ORDER BY 1 LIMIT {shown}")
+            with transaction(engine) as connection:
                 ids = tuple(str(row[0]) for row in connection.execute(query))
-                yield Broken(rule, count, ids)
+            yield Broken(rule, count, ids)
 
 
-def counted(connection: Connection) -> list[tuple[Rule, int]]:
-    """Return how many rows break each of the rules that this database can be asked about."""
-    _set_for_large_sums(connection)
-    rules = list(asked(connection))
-    passed = _in_one_pass(connection, [rule for rule in rules if rule.condition])
-    return [(rule, passed[rule] if rule in passed else _count(connection, rule)) for rule in rules]
+def counted(engine: Engine, at_once: int = 1, begin: Begin = transaction) -> dict[Rule, int]:
+    """Return how many rows break each of the rules that this database can be asked about.
+
+    Args:
+        engine: of the database.
+        at_once: transactions at the same time, each in a thread of its own; with 1, all in this one.
+        begin: begins one.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+    """
+    with begin(engine) as connection:
+        rules = list(asked(connection))
+
+    def ask(together: list[Rule]) -> dict[Rule, int]:
+        with begin(engine) as connection:
+            _set_for_large_sums(connection)
+            return _counts(connection, together)
+
+    questions = [
+        [rule for rule in rules if rule.condition],
+        *([rule] for rule in rules if not rule.condition),
+    ]
+    if at_once == 1:
+        answers = [ask(together) for together in questions]
+    else:
+        with ThreadPoolExecutor(at_once) as pool:
+            answers = list(pool.map(ask, questions))
+    counts = {rule: count for answer in answers for rule, count in answer.items()}
+    return {rule: counts[rule] for rule in rules}
 
 
 def _set_for_large_sums(connection: Connection) -> None:
@@ -177,14 +209,14 @@ def _set_for_large_sums(connection: Connection) -> None:
             connection.exec_driver_sql(f"SET LOCAL {setting}")
 
 
-def _in_one_pass(connection: Connection, rules: list[Rule]) -> dict[Rule, int]:
-    counts = (f"COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in rules)
-    row = connection.execute(sa.text(f"SELECT {', '.join(counts)} FROM telemetry_runs")).one()
-    return dict(zip(rules, row, strict=True))
-
-
-def _count(connection: Connection, rule: Rule) -> int:
-    return int(connection.scalar(sa.text(f"SELECT COUNT(*) FROM ({rule.offenders}) offender")) or 0)
+def _counts(connection: Connection, together: list[Rule]) -> dict[Rule, int]:
+    """Return how many rows break the rules, of which there are several only if each has a condition."""
+    if len(together) == 1:
+        query = f"SELECT COUNT(*) FROM ({together[0].offenders}) offender"
+    else:
+        counts = ", ".join(f"COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in together)
+        query = f"SELECT {counts} FROM telemetry_runs"
+    return dict(zip(together, connection.execute(sa.text(query)).one(), strict=True))
 
 
 def asked(connection: Connection) -> Iterator[Rule]:

@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -91,10 +91,7 @@ class IntegrityWatch:
     def _own(self, engine: Engine) -> Mapping[str, int]:
         reading = create_engine(self._settings.database_url, for_reading=True)
         try:
-            with _long(reading) as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{LONGEST_LOOK_SECONDS}s'")
-                counts = {rule.name: count for rule, count in counted(connection)}
+            counts = {rule.name: count for rule, count in counted(reading, begin=_long).items()}
         finally:
             reading.dispose()
         with transaction(engine) as connection:
@@ -103,9 +100,16 @@ class IntegrityWatch:
         return counts
 
 
-def _long(engine: Engine) -> AbstractContextManager[Connection]:
+@contextmanager
+def _long(engine: Engine) -> Iterator[Connection]:
     """Begin a transaction no fork waits for, except where it has to: SQLite counts locks by process."""
-    return transaction(engine) if engine.dialect.name == "sqlite" else engine.begin()
+    if engine.dialect.name == "sqlite":
+        with transaction(engine) as connection:
+            yield connection
+        return
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{LONGEST_LOOK_SECONDS}s'")
+        yield connection
 
 
 def _read(engine: Engine) -> Mapping[str, int] | None:
