@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 from telemetry.conventions import FAILED, INTERRUPTED
 from telemetry.settings import Settings
 
+from .answers import answers
 from .database import create_engine, transaction
 from .days import Day
 
@@ -74,6 +75,8 @@ class _Figures:
 def insights(settings: Settings, now: datetime | None = None, *, day_is_over: bool = False) -> list[Finding]:
     """Return what stands out in the database that ``settings`` name, the severe first.
 
+    It may be as old as TELEMETRY_CACHE_SECONDS.
+
     Args:
         settings: with the thresholds.
         now: aware; default: this moment.
@@ -83,9 +86,16 @@ def insights(settings: Settings, now: datetime | None = None, *, day_is_over: bo
         ValueError: for a URL that cannot be used.
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
-    engine = create_engine(settings.database_url, for_reading=True)
     zone = ZoneInfo(settings.timezone)
     today = Day.today(zone, now or datetime.now(UTC))
+    question = ("insights", settings, today, day_is_over)
+    return answers.get(
+        question, settings.cache_seconds, lambda: _insights(settings, zone, today, day_is_over=day_is_over)
+    )
+
+
+def _insights(settings: Settings, zone: ZoneInfo, today: Day, *, day_is_over: bool) -> list[Finding]:
+    engine = create_engine(settings.database_url, for_reading=True)
     yesterday = Day.of(today.date - timedelta(days=1), zone)
     day, when = (yesterday, f"on {_name(yesterday.date)}") if day_is_over else (today, "today")
     try:

@@ -6,7 +6,9 @@ has no such columns, is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +20,11 @@ from .database import create_engine, transaction
 SHOWN: Final = 20
 """Offenders that are named, at most."""
 
+AT_ONCE: Final = 2
+"""Questions that are asked at the same time; an engine of ours has as many connections."""
+WORK_MEMORY: Final = "64MB"
+"""What PostgreSQL may take for a sort or a hash of ours."""
+
 SUMS: Final = (
     ("api_calls", "calls"),
     *((name, name) for name in ("attempts", "rate_limit_hits", "rate_limit_retries", "other_retries")),
@@ -25,6 +32,9 @@ SUMS: Final = (
     *((name, name) for name in ("reasoning_tokens", "cost_pico")),
 )
 """Columns of a run, and those of its stages that add up to them."""
+
+
+Begin = Callable[[Engine], AbstractContextManager[Connection]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,8 @@ class Rule:
     """Query for them; its first column is the id."""
     needs: tuple[tuple[str, str], ...] = ()
     """Columns of the host's, by table, without which it cannot be asked."""
+    condition: str = ""
+    """Of a row of telemetry_runs that breaks it: all rules that have one are counted in one pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,12 @@ class Broken:
     count: int
     ids: tuple[str, ...]
     """Of the first offenders."""
+
+
+def _rule_of_a_run(name: str, meaning: str, condition: str) -> Rule:
+    """Return a rule that a row of telemetry_runs keeps or breaks by itself."""
+    query = f"SELECT run_id FROM telemetry_runs WHERE {condition}"
+    return Rule(name, meaning, "telemetry_runs.run_id", query, condition=condition)
 
 
 RULES: Final = (
@@ -68,17 +86,15 @@ RULES: Final = (
         AND (completed_at IS NULL OR created_at IS NULL)""",
         (("analyses", "processing_duration_seconds"), ("analyses", "completed_at")),
     ),
-    Rule(
+    _rule_of_a_run(
         "score_bands",
         "the candidates of the three score bands are the candidates that were scored",
-        "telemetry_runs.run_id",
-        "SELECT run_id FROM telemetry_runs WHERE above_70 + from_50_to_70 + below_50 <> n_scored",
+        "above_70 + from_50_to_70 + below_50 <> n_scored",
     ),
-    Rule(
+    _rule_of_a_run(
         "scored_candidates",
         "no more documents were scored, failed or were duplicates than there were",
-        "telemetry_runs.run_id",
-        "SELECT run_id FROM telemetry_runs WHERE n_scored + n_duplicates > n_documents AND shed = 0",
+        "n_scored + n_duplicates > n_documents AND shed = 0",
     ),
     Rule(
         "stages_sum_to_the_run",
@@ -94,16 +110,17 @@ RULES: Final = (
         "runs_sum_to_the_analysis",
         "an analysis shows the calls of all its runs, if none of them is in an archive",
         "analyses.id",
-        """SELECT a.id FROM analyses a JOIN telemetry_added_objects o
-          ON o.table_name = 'analyses' AND o.object_name = 'api_calls_made'
-        JOIN (
-          SELECT analysis_ref, SUM(api_calls) AS calls FROM telemetry_runs
-          WHERE analysis_ref IS NOT NULL AND NOT analysis_gone AND kind <> 'import' AND projected_version > 0
-          GROUP BY analysis_ref HAVING SUM(CASE WHEN projected_version < version THEN 1 ELSE 0 END) = 0
-        ) run ON run.analysis_ref = a.id
-        WHERE a.api_calls_made <> run.calls AND NOT EXISTS (
+        # Joined before they are summed: both sides come from their indexes in order, and nothing is hashed.
+        """SELECT a.id FROM analyses a JOIN telemetry_runs run ON run.analysis_ref = a.id
+        WHERE NOT run.analysis_gone AND run.kind <> 'import' AND run.projected_version > 0 AND EXISTS (
+          SELECT 1 FROM telemetry_added_objects
+          WHERE table_name = 'analyses' AND object_name = 'api_calls_made'
+        ) AND NOT EXISTS (
           SELECT 1 FROM telemetry_archived_runs archived WHERE archived.analysis_ref = a.id
-        )""",
+        )
+        GROUP BY a.id, a.api_calls_made
+        HAVING SUM(CASE WHEN run.projected_version < run.version THEN 1 ELSE 0 END) = 0
+        AND SUM(run.api_calls) <> a.api_calls_made""",
         (("analyses", "api_calls_made"),),
     ),
     Rule(
@@ -113,25 +130,20 @@ RULES: Final = (
         """SELECT run.run_id FROM telemetry_runs run
         JOIN telemetry_archived_runs archived ON archived.run_id = run.run_id""",
     ),
-    Rule(
+    _rule_of_a_run(
         "times_of_runs",
         "a run ends after it began, and lasts no negative time",
-        "telemetry_runs.run_id",
-        """SELECT run_id FROM telemetry_runs
-        WHERE ended_at < started_at OR duration_us < 0 OR queue_wait_us < 0""",
+        "ended_at < started_at OR duration_us < 0 OR queue_wait_us < 0",
     ),
-    Rule(
+    _rule_of_a_run(
         "complete_costs",
         "a cost is complete only if every call told its tokens, had a price and ended",
-        "telemetry_runs.run_id",
-        """SELECT run_id FROM telemetry_runs
-        WHERE cost_complete AND (unpriced > 0 OR usage_missing > 0 OR unfinished > 0)""",
+        "cost_complete AND (unpriced > 0 OR usage_missing > 0 OR unfinished > 0)",
     ),
-    Rule(
+    _rule_of_a_run(
         "negative_sums",
         "nothing is counted below zero",
-        "telemetry_runs.run_id",
-        f"SELECT run_id FROM telemetry_runs WHERE {' OR '.join(f'{mine} < 0' for mine, _ in SUMS)}",
+        " OR ".join(f"{mine} < 0" for mine, _ in SUMS),
     ),
     Rule(
         "ended_runs",
@@ -153,13 +165,67 @@ def broken(engine: Engine, shown: int = SHOWN) -> Iterator[Broken]:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
-    with transaction(engine) as connection:
-        for rule in asked(connection):
-            count = connection.scalar(sa.text(f"SELECT COUNT(*) FROM ({rule.offenders}) offender")) or 0
-            if count:
-                query = sa.text(f"{rule.offenders} ORDER BY 1 LIMIT {shown}")
+    # SQLite has one writer, and this may be an engine that writes.
+    for rule, count in counted(engine, at_once=1 if engine.dialect.name == "sqlite" else AT_ONCE).items():
+        if count:
+            query = sa.text(f"{rule.offenders} ORDER BY 1 LIMIT {shown}")
+            with transaction(engine) as connection:
                 ids = tuple(str(row[0]) for row in connection.execute(query))
-                yield Broken(rule, count, ids)
+            yield Broken(rule, count, ids)
+
+
+def counted(engine: Engine, at_once: int = 1, begin: Begin = transaction) -> dict[Rule, int]:
+    """Return how many rows break each of the rules that this database can be asked about.
+
+    Args:
+        engine: of the database.
+        at_once: transactions at the same time, each in a thread of its own; with 1, all in this one.
+        begin: begins one.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+    """
+    with begin(engine) as connection:
+        rules = list(asked(connection))
+
+    def ask(together: list[Rule]) -> dict[Rule, int]:
+        with begin(engine) as connection:
+            _set_for_large_sums(connection)
+            return _counts(connection, together)
+
+    questions = [
+        [rule for rule in rules if rule.condition],
+        *([rule] for rule in rules if not rule.condition),
+    ]
+    if at_once == 1:
+        answers = [ask(together) for together in questions]
+    else:
+        with ThreadPoolExecutor(at_once) as pool:
+            answers = list(pool.map(ask, questions))
+    counts = {rule: count for answer in answers for rule, count in answer.items()}
+    return {rule: counts[rule] for rule in rules}
+
+
+def _set_for_large_sums(connection: Connection) -> None:
+    """Let PostgreSQL add up millions of rows in one process, for this transaction only.
+
+    Given helpers, it has each of them add up all stages and keep a share of the runs: that is the work
+    several times over. Pages are read as they lie rather than in the order of run ids, which are random.
+    """
+    if connection.dialect.name == "postgresql":
+        settings = ("max_parallel_workers_per_gather = 0", "random_page_cost = 4", "jit = off")
+        for setting in (*settings, f"work_mem = '{WORK_MEMORY}'"):
+            connection.exec_driver_sql(f"SET LOCAL {setting}")
+
+
+def _counts(connection: Connection, together: list[Rule]) -> dict[Rule, int]:
+    """Return how many rows break the rules, of which there are several only if each has a condition."""
+    if len(together) == 1:
+        query = f"SELECT COUNT(*) FROM ({together[0].offenders}) offender"
+    else:
+        counts = ", ".join(f"COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in together)
+        query = f"SELECT {counts} FROM telemetry_runs"
+    return dict(zip(together, connection.execute(sa.text(query)).one(), strict=True))
 
 
 def asked(connection: Connection) -> Iterator[Rule]:

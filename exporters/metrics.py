@@ -47,6 +47,7 @@ class Metrics:
         self.totals = Totals()
         self._histograms: dict[str, Histogram] = {}
         self._gauges: dict[str, Callable[[], float]] = {}
+        self._labelled: dict[str, Callable[[], Iterable[tuple[Mapping[str, str], float]]]] = {}
         self._settings = settings
         self._beside: Metrics | None = None
         self._zero()
@@ -86,6 +87,12 @@ class Metrics:
     def gauge(self, metric: c.Metric, read: Callable[[], float]) -> None:
         """Let ``metric``, which has no labels, show what ``read`` returns."""
         self._gauges[metric.name] = read
+
+    def labelled_gauge(
+        self, metric: c.Metric, read: Callable[[], Iterable[tuple[Mapping[str, str], float]]]
+    ) -> None:
+        """Let ``metric`` show what ``read`` yields: labels, and the value under them."""
+        self._labelled[metric.name] = read
 
     def observe(self, metric: c.Metric, value: float, context: Context | None = None, **labels: str) -> None:
         """Record ``value`` in a histogram; ``context`` carries the span for the exemplar."""
@@ -168,6 +175,9 @@ class Metrics:
         def read(_: CallbackOptions) -> Iterator[Observation]:
             if metric is c.INTERNAL_ERRORS:
                 yield from self._internal_errors()
+            elif metric.name in self._labelled:
+                for labels, shown in self._labelled[metric.name]():
+                    yield Observation(shown, labels)
             elif metric.name in self._gauges:
                 yield Observation(self._gauges[metric.name]())
             else:

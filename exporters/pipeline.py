@@ -141,6 +141,8 @@ class Pipeline:
             (c.SPOOL_DEAD, self.spool.dead),
         ):
             self.metrics.gauge(metric, read)
+        if self.writer is not None:
+            self.metrics.labelled_gauge(c.INTEGRITY_VIOLATIONS, self.writer.integrity.counts)
         if self.listener is not None:
             self.listener.register(provider)
         self.metrics.register(provider)

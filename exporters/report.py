@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE
 from telemetry.settings import Settings
 
+from .answers import answers
 from .database import create_engine, transaction
 from .days import Day, days
 from .schema import counters
@@ -118,6 +119,8 @@ def report(
 ) -> Report:
     """Return the figures of the last so many days, today included.
 
+    They may be as old as TELEMETRY_CACHE_SECONDS.
+
     Args:
         settings: name the database and the time zone.
         last_days: 1 is today.
@@ -131,6 +134,14 @@ def report(
     zone = ZoneInfo(settings.timezone)
     today = Day.today(zone)
     first = Day.of(today.date - timedelta(days=last_days - 1), zone)
+    asked = (first, today, zone, failed, analysis_id)
+    question = ("report", settings.database_url, *asked)
+    return answers.get(question, settings.cache_seconds, lambda: _report(settings, *asked))
+
+
+def _report(
+    settings: Settings, first: Day, today: Day, zone: ZoneInfo, failed: bool, analysis_id: int | None
+) -> Report:
     engine = create_engine(settings.database_url, for_reading=True)
     try:
         with transaction(engine) as connection:

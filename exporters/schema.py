@@ -57,6 +57,7 @@ __all__ = [
     "daily_tasks",
     "document_warnings",
     "documents",
+    "found",
     "fragments",
     "host_tables",
     "metadata",
@@ -477,6 +478,15 @@ A warning that was shown has no ``user_action``; an answer has, and holds for wh
 
 sa.Index(None, warning_events.c.subject)
 sa.Index(None, warning_events.c.arrived_at)
+
+found = sa.Table(
+    "telemetry_found",
+    metadata,
+    column("name", sa.String(64), "What was looked for, such as `integrity`.", primary_key=True),
+    _moment("asked_at", "When a process began to look."),
+    column("figures", sa.Text(), "JSON: what it found."),
+)
+"""What one process found out for all, as JSON; ``asked_at`` is when it began to look."""
 
 system_health_log = sa.Table(
     "system_health_log",

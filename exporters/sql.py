@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from telemetry.conventions import RUNNING, UNKNOWN
 
 from . import archived, repriced, schema
+from .answers import answers
 from .database import fit, to_datetime, transaction, upsert
 from .rollup import Rollup, merge
 from .schema import runs
@@ -47,9 +48,12 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
     """
     try:
         with transaction(engine) as connection:
-            return _deliver(connection, snapshot, totals)
+            delivered = _deliver(connection, snapshot, totals)
     except archived.AlreadyArchived:
         return Delivered(snapshot.run_id, UNKNOWN, None, None, is_shown=False)
+    if delivered.status != RUNNING:
+        answers.forget()
+    return delivered
 
 
 def _deliver(connection: Connection, snapshot: Snapshot, totals: Totals) -> Delivered:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final, Self, TypeVar
 
 import sqlalchemy as sa
 
 from telemetry.pricing import to_dollars
 
 from . import parquet
+from .answers import answers
 from .database import create_engine
 from .exact import Kinds, exact
 
@@ -69,6 +70,7 @@ _jobs: Final = sa.table("telemetry_jobs", *(sa.column(name) for name in COLUMNS)
 _users: Final = sa.table("users", sa.column("id"), sa.column("email"))
 
 Row = Mapping[str, Any]
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +119,12 @@ class Selection:
 class Export:
     """The jobs of a selection, in one database."""
 
-    def __init__(self, database_url: str, **selection: Any) -> None:
+    def __init__(self, database_url: str, cache_seconds: float = 0, **selection: Any) -> None:
         """Prepare; nothing is asked yet.
 
         Args:
             database_url: of the database with our views.
+            cache_seconds: how old the count and the first chunk may be.
             selection: see :class:`Selection`.
 
         Raises:
@@ -135,6 +138,8 @@ class Export:
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}")
         self._engine = create_engine(database_url, for_reading=True)
+        self._database_url = database_url
+        self._cache_seconds = cache_seconds
         self.exported = 0
         """Jobs that were yielded so far."""
 
@@ -150,6 +155,9 @@ class Export:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
+        return self._remembered("count", self._count)
+
+    def _count(self) -> int:
         with self._engine.connect() as connection:
             return int(connection.execute(self._selection.count()).scalar_one())
 
@@ -179,19 +187,25 @@ class Export:
                 yield len(chunk)
 
     def _chunks(self) -> Iterator[Sequence[Row]]:
-        last: Row | None = None
-        while True:
-            with self._engine.connect() as connection:
-                found = connection.execute(self._selection.query(last).limit(CHUNK)).mappings()
-                chunk = [dict(row) for row in found]
-            if chunk:
-                yield chunk
+        chunk = self._remembered("first chunk", self._chunk)
+        while chunk:
+            yield chunk
             if len(chunk) < CHUNK:
                 return
-            last = chunk[-1]
+            chunk = self._chunk(chunk[-1])
 
     def _names(self) -> tuple[str, ...]:
         return (*COLUMNS, "email") if self._selection.with_emails else COLUMNS
+
+    def _chunk(self, last: Row | None = None) -> list[dict[str, Any]]:
+        with self._engine.connect() as connection:
+            found = connection.execute(self._selection.query(last).limit(CHUNK))
+            return [dict(row) for row in found.mappings()]
+
+    def _remembered(self, what: str, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask, or answer as before: only for what is small, as the whole is not."""
+        question = ("export", what, self._database_url, self._selection)
+        return answers.get(question, self._cache_seconds, ask)
 
     def text(self, format: str) -> Iterator[str]:
         """Yield the jobs as text of a format, one of :data:`FORMATS`, bit by bit."""

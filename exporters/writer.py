@@ -26,6 +26,7 @@ from telemetry.settings import Settings
 
 from . import document_warnings, projection, sql
 from .database import CONNECT_SECONDS, PERMANENT, create_engine, transaction
+from .integrity_watch import IntegrityWatch
 from .item import Item
 from .metrics import Metrics
 from .projection import Projection, Writable
@@ -76,6 +77,7 @@ class Writer:
         self._spool = spool
         self._metrics = metrics
         self._key = settings.hmac_key.encode()
+        self.integrity = IntegrityWatch(settings)
         self._reset()
 
     def _reset(self) -> None:
@@ -163,6 +165,7 @@ class Writer:
         """Start anew in a forked child: its parent's thread and connections are not there."""
         if self._engine is not None:
             self._engine.dispose(close=False)
+        self.integrity.after_fork()
         self._reset()
 
     def _start(self) -> None:
@@ -211,6 +214,7 @@ class Writer:
             self._deliver_due()
             self._look_again()
             self._project_due()
+            self.integrity.look()
         if now < self._outage.due:
             self._spool.unload()
         if self._daily is not None:

@@ -52,7 +52,7 @@ def blueprint(settings: Settings, admin_required: Callable[[Any], Any]) -> flask
 def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> flask.Response:
     (entry,) = entry_points(group="analysis_telemetry_commands", name="export")
     try:
-        jobs = entry.load()(settings.database_url, **selection)
+        jobs = entry.load()(settings.database_url, settings.cache_seconds, **selection)
     except ValueError as error:
         return _refusal(400, str(error).partition(" ")[0], str(error).partition(" ")[2])
     pieces: Iterator[str] = jobs.text(form)

@@ -495,9 +495,9 @@ def _keeper() -> Any:
 
 
 def _database_settings() -> Any:
-    """Return the settings, with a database in any case."""
+    """Return the settings, with a database in any case; a command never takes an old answer."""
     settings = _settings()
-    return replace(settings, database_url=_database(settings.database_url))
+    return replace(settings, database_url=_database(settings.database_url), cache_seconds=0)
 
 
 def _kept(action: Callable[[], _Result]) -> _Result:

@@ -397,6 +397,13 @@ WRITER_DURATION: Final = Metric(
 WRITER_FAILURES: Final = Metric(
     "telemetry.writer.failures", "counter", "{failure}", "Writer transactions that failed.", ("transaction",)
 )
+INTEGRITY_VIOLATIONS: Final = Metric(
+    "telemetry.integrity.violations",
+    "gauge",
+    "{row}",
+    "Rows that contradict others or themselves when one of the processes last looked, by check.",
+    ("check",),
+)
 VALUES_COERCED: Final = Metric(
     "telemetry.values.coerced",
     "counter",
@@ -440,6 +447,7 @@ DEFAULT_COUNTERS: Final = ("app_retries", "fallbacks")
 LABELS: Final[Mapping[str, Label]] = {
     "action": Label("What became of the warning.", (SHOWN, *WARNING_ACTIONS, REFUSED)),
     "batch_size": Label("Candidates: small 1 to 50, medium 51 to 150, large 151 and more.", BATCH_SIZES),
+    "check": Label("Rule of `flask telemetry validate`.", is_open=True),
     "column": Label("Table and column.", is_open=True),
     "component": Label("Part of telemetry.", COMPONENTS),
     "kind": Label("What the run is.", MEASURED_KINDS),

@@ -241,6 +241,18 @@ class Settings:
     daily_check: bool = _setting(False, _boolean)
     """Let one of the processes do the daily check, soon after midnight, where there is no cron."""
 
+    cache_seconds: float = _setting(60.0, _number(0, 86400))
+    """How old an answer about jobs may be in a process that is asked the same again.
+
+    A run that ends in that process makes it ask anew. 0: it always asks.
+    """
+
+    integrity_seconds: float = _setting(3600.0, _number(0, 86400 * 7))
+    """How often one of the processes looks whether the tables contradict themselves, for a gauge.
+
+    0: never.
+    """
+
     metrics_port: int | None = _setting(None, _whole(0, 65535))
     """Port on which this process answers Prometheus.
 

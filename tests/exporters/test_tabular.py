@@ -205,7 +205,7 @@ def test_parquet_is_written_group_by_group(
 
 
 @pytest.mark.parametrize("wrong", [{"segment": "rich"}, {"batch_size": "huge"}])
-def test_selections_that_there_are_not(sqlite_host: Host, wrong: dict[str, str]) -> None:
+def test_selections_that_there_are_not(sqlite_host: Host, wrong: dict[str, Any]) -> None:
     """One line that names what there is."""
     with pytest.raises(ValueError, match="must be one of all, "):
         Export(sqlite_host.url, **wrong)

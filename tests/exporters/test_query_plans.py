@@ -1,0 +1,206 @@
+"""What is asked every day finds its rows by index, however long the history: PostgreSQL's plans say so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from examples.screener.history import History, write
+from exporters import migrate, projection, sql
+from exporters.database import create_engine
+from exporters.document_warnings import UserWarnings
+from exporters.health import HealthCheck
+from exporters.insights import insights
+from exporters.projection import Writable
+from exporters.report import report
+from exporters.tabular import Export
+from exporters.totals import Totals
+from telemetry.settings import Settings
+from tests.exporters.makers import KEY, SECOND, Fragment, call, visit
+from tests.postgres import TemporaryPostgres
+
+ANALYSES = 30_000
+LARGE = {
+    *("telemetry_runs", "telemetry_stage_usage", "telemetry_fragments", "telemetry_documents"),
+    *("telemetry_counters", "document_warnings", "analyses", "candidate_files"),
+}
+"""Tables that grow with every analysis."""
+MORE = (
+    """INSERT INTO telemetry_fragments
+    (run_id, fragment_id, seq, is_root, process_id, schema_v, opened_at, closed_at, seen_at)
+    SELECT run_id, run_id, 2, TRUE, 'p0', 1, started_at, ended_at, ended_at FROM telemetry_runs""",
+    """INSERT INTO telemetry_documents (run_id, document_key, ordinal, outcome)
+    SELECT run_id, 'k', 0, 'scored' FROM telemetry_runs""",
+    "INSERT INTO telemetry_counters SELECT run_id, 'fallbacks', 1 FROM telemetry_runs",
+    """INSERT INTO document_warnings (user_id, analysis_id, warning_type, warning_shown_at, user_action)
+    SELECT user_id, id, 'batch_too_large', created_at, 'continued' FROM analyses""",
+    """INSERT INTO candidate_files (analysis_id, file_name, file_bytes, extracted_text, created_at)
+    SELECT id, 'cv.pdf', 'x', 'x', created_at FROM analyses""",
+)
+"""What a history leaves out, and a database that has lived through it has."""
+
+
+class Plans:
+    """The plans of all statements that are executed while it watches."""
+
+    def __init__(self) -> None:
+        self.scans: list[str] = []
+        self.statements = 0
+
+    def explain(
+        self, connection: Connection, cursor: Any, statement: str, parameters: Any, _: Any, many: bool
+    ) -> None:
+        if not statement.lstrip().upper().startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")):
+            return
+        self.statements += 1
+        given = parameters[0] if many else parameters
+        own = cursor.connection.cursor()
+        own.execute(f"EXPLAIN (FORMAT JSON) {statement}", given)
+        (found,) = own.fetchone()
+        plan = json.loads(found) if isinstance(found, str) else found
+        tables = [node["Relation Name"] for node in nodes(plan[0]["Plan"]) if node["Node Type"] == "Seq Scan"]
+        self.scans += [f"{table}: {statement}" for table in tables if table in LARGE]
+
+    @contextmanager
+    def watching(self) -> Iterator[Plans]:
+        sa.event.listen(Engine, "before_cursor_execute", self.explain)
+        try:
+            yield self
+        finally:
+            sa.event.remove(Engine, "before_cursor_execute", self.explain)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+@pytest.fixture(scope="module")
+def url(postgres: TemporaryPostgres) -> Iterator[str]:
+    """Years of analyses, in a database that knows how many there are."""
+    url = postgres.create_database()
+    migrate.upgrade(url, with_base_tables=True)
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    write(engine, History(ANALYSES, datetime.now(UTC).date()))
+    with engine.begin() as connection:
+        for statement in MORE:
+            connection.exec_driver_sql(statement)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE")
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture
+def settings(url: str) -> Settings:
+    return Settings(database_url=url, hmac_key=KEY.decode())
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    engine = create_engine(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def by_index() -> Iterator[None]:
+    """Watch the statements of a test; none of them may go through a whole table that grows."""
+    plans = Plans()
+    with plans.watching():
+        yield
+    assert plans.statements > 0
+    assert plans.scans == []
+
+
+def test_that_a_scan_is_noticed(engine: Engine) -> None:
+    """The other tests look at what they seem to."""
+    with Plans().watching() as plans, engine.connect() as connection:
+        connection.execute(sa.text("SELECT COUNT(*) FROM telemetry_runs WHERE n_scored > :n"), {"n": 7})
+    assert [scan.partition(":")[0] for scan in plans.scans] == ["telemetry_runs"]
+
+
+@pytest.mark.usefixtures("by_index")
+def test_the_report_of_a_week(settings: Settings) -> None:
+    """With its stages, users, health score and latest jobs."""
+    assert report(settings, 7).jobs > 50
+
+
+@pytest.mark.usefixtures("by_index")
+def test_the_latest_failures(settings: Settings) -> None:
+    """They are few, and looked for among the days that are asked for."""
+    assert report(settings, 7, failed=True).jobs > 50
+
+
+@pytest.mark.usefixtures("by_index")
+def test_the_report_of_an_analysis(settings: Settings) -> None:
+    """Whenever it was."""
+    assert report(settings, 1, analysis_id=17).jobs == 1
+
+
+@pytest.mark.usefixtures("by_index")
+def test_insights(settings: Settings) -> None:
+    """Thirty days, and the weekdays of four weeks."""
+    insights(settings)
+
+
+@pytest.mark.usefixtures("by_index")
+def test_a_day_of_the_log(settings: Settings) -> None:
+    """With the jobs that were under way on it."""
+    with HealthCheck(settings) as check:
+        (day,) = check.log(check.yesterday(), check.yesterday())
+    assert day.total_candidates_processed > 0
+
+
+@pytest.mark.usefixtures("by_index")
+@pytest.mark.parametrize("selection", [{}, {"batch_size": "large"}, {"segment": "power"}])
+def test_an_export_of_days(settings: Settings, selection: dict[str, Any]) -> None:
+    """Its rows as well as their number, whatever else is selected."""
+    since = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=7)
+    with Export(settings.database_url, since=since, **selection) as jobs:
+        assert len(list(jobs.rows())) == jobs.count()
+
+
+@pytest.mark.usefixtures("by_index")
+def test_what_lags_behind(engine: Engine) -> None:
+    """Every process asks it when it starts, and after commits of the host's."""
+    assert projection.lagging_analyses(engine) == []
+    assert projection.lagging_users(engine) == []
+
+
+@pytest.mark.usefixtures("by_index")
+def test_what_nothing_was_heard_of(engine: Engine) -> None:
+    """The daily check asks it."""
+    assert sql.interrupt_stale(engine, timedelta(hours=1), Totals()) == []
+    assert sql.interrupt_process(engine, "p1", Totals()) == []
+
+
+@pytest.mark.usefixtures("by_index")
+def test_what_the_writer_does(engine: Engine) -> None:
+    """A run is delivered, shown in its row and added to its user."""
+    opened = int((datetime.now(UTC) - timedelta(hours=1)).timestamp()) * SECOND
+    known: dict[str, Any] = {"analysis_id": 29_000, "user_id": 7, "subject": "draft/1", "opened_at": opened}
+    fragment = Fragment(**known).calls(call()).documents(visit("cv.pdf", score=0.5))
+    snapshot, totals = fragment.close(), Totals()
+    sql.deliver(engine, snapshot, totals)
+    sql.claim_intake(engine, snapshot.run_id)
+    writable = Writable.load(engine)
+    projection.project(engine, 29_000, writable, KEY, totals)
+    projection.refresh_user(engine, 7, writable, totals)
+
+
+@pytest.mark.usefixtures("by_index")
+def test_a_warning(settings: Settings) -> None:
+    """Counted against what its user may have in a day, and answered."""
+    warnings = UserWarnings(settings)
+    warning = warnings.add(7, "batch_too_large")
+    assert warnings.answer(7, warning, "continued") == "batch_too_large"
+    warnings.close()
