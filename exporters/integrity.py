@@ -92,7 +92,7 @@ RULES: Final = (
     ),
     Rule(
         "runs_sum_to_the_analysis",
-        "an analysis shows the calls of all its runs, if none of them is in an archive",
+        "an analysis that is not archived shows the calls of all its runs",
         "analyses.id",
         """SELECT a.id FROM analyses a JOIN telemetry_added_objects o
           ON o.table_name = 'analyses' AND o.object_name = 'api_calls_made'
