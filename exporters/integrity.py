@@ -108,7 +108,7 @@ RULES: Final = (
     ),
     Rule(
         "runs_sum_to_the_analysis",
-        "an analysis shows the calls of all its runs, if none of them is in an archive",
+        "an analysis that is not archived shows the calls of all its runs",
         "analyses.id",
         # Joined before they are summed: both sides come from their indexes in order, and nothing is hashed.
         """SELECT a.id FROM analyses a JOIN telemetry_runs run ON run.analysis_ref = a.id

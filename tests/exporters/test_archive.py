@@ -32,8 +32,10 @@ from exporters.exact import kinds_of
 from exporters.health import HealthCheck
 from exporters.history import History
 from exporters.integrity import validate
+from exporters.parked import park
 from exporters.projection import Writable, project, refresh_user
 from exporters.snapshot import Snapshot
+from exporters.spool_keeper import SpoolKeeper
 from exporters.totals import Totals
 from telemetry.cli import cli
 from telemetry.settings import Settings
@@ -244,6 +246,20 @@ def test_news_of_an_archived_run(world: World) -> None:
         with pytest.raises(ArchivedRun, match=f"run {closing.run_id} is in the archive runs-"):
             sql.deliver(world.engine, news, Totals())
     assert world.rows() == before
+
+
+def test_what_an_operator_retries(world: World, tmp_path: Path) -> None:
+    """What was set aside and is in an archive is done with; news of it stays set aside, and says why."""
+    old, news = world.run(2, 2), world.run(2, 2)
+    world.archive()
+    before, totals = world.rows(), world.totals()
+    keeper = SpoolKeeper(replace(world.settings, spool_dir=tmp_path / "spool"))
+    park(keeper.root, old, "DataError")
+    park(keeper.root, replace(news, seq=news.seq + 1), "DataError")
+    found = {each.fragment_id: each.error for each in keeper.retry()}
+    assert found == {old.fragment_id: "", news.fragment_id: "ArchivedRun"}
+    assert [each.fragment_id for each in keeper.parked()] == [news.fragment_id]
+    assert (world.rows(), world.totals()) == (before, totals)
 
 
 def test_history_does_not_take_it_over(world: World) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.engine import Engine
 from exporters import archive, schema, sql
 from exporters.health import HealthCheck as DailyCheck
 from exporters.integrity import validate
+from exporters.snapshot import Snapshot
 from exporters.totals import Totals
 from tests.exporters.makers import START, Fragment, Host, call, moment, visit
 from tests.exporters.test_archive import DAY, World
@@ -56,6 +57,8 @@ class Attempt:
     day: int
     form: str
     kill_at: int
+    touched: frozenset[int]
+    """Which runs change afterwards, if they are still there."""
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
@@ -70,7 +73,13 @@ runs = st.builds(
     st.sampled_from([False, False, False, True]),
     subjects,
 )
-attempts = st.builds(Attempt, st.integers(0, 8), st.sampled_from(["csv", "parquet"]), st.integers(1, 60))
+attempts = st.builds(
+    Attempt,
+    st.integers(0, 8),
+    st.sampled_from(["csv", "parquet"]),
+    st.integers(1, 150),
+    st.frozensets(st.integers(0, 8)),
+)
 
 
 def empty(host: Host) -> None:
@@ -82,7 +91,7 @@ def empty(host: Host) -> None:
             connection.execute(sa.text(f"DELETE FROM {name}"))
 
 
-def fill(world: World, planned: list[Planned]) -> list[Any]:
+def fill(world: World, planned: list[Planned]) -> list[Snapshot]:
     """Make the runs and the log of their days; return what was delivered."""
     for user in (1, 2):
         world.host.add_user(user)
@@ -104,6 +113,14 @@ def fill(world: World, planned: list[Planned]) -> list[Any]:
     with DailyCheck(world.settings) as check:
         list(check.log(FIRST, FIRST + timedelta(days=6)))
     return delivered
+
+
+def touch(world: World, snapshots: list[Snapshot], number: int) -> None:
+    """Change rows in a way that changes no total."""
+    for snapshot in snapshots:
+        change = schema.runs.update().where(schema.runs.c.run_id == snapshot.run_id)
+        with world.engine.begin() as connection:
+            connection.execute(change.values(seen_at=moment(START + number * DAY)))
 
 
 @contextmanager
@@ -144,7 +161,7 @@ def killed_at(moment: int) -> Iterator[None]:
 
 @pytest.mark.timeout(600)
 @settings(
-    max_examples=25,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     print_blob=True,
@@ -160,9 +177,12 @@ def test_each_row_once(
         delivered = fill(world, planned)
         before, totals = world.rows(), world.totals()
 
-        for attempt in tries:
+        for number, attempt in enumerate(tries):
             with killed_at(attempt.kill_at):
                 world.archive(FIRST + timedelta(days=attempt.day), attempt.form)
+            left = world.rows()
+            touch(world, [delivered[n] for n in attempt.touched if n < len(delivered)], number)
+            before = before - left + world.rows()
         world.archive(FIRST + timedelta(days=last))
 
         assert world.rows() + world.files() == before

@@ -25,6 +25,8 @@ BREAK = {
     "scored_candidates": RUNS.format("n_duplicates = 99"),
     "stages_sum_to_the_run": "UPDATE telemetry_stage_usage SET cost_pico = cost_pico + 1",
     "runs_sum_to_the_analysis": "UPDATE analyses SET api_calls_made = 99 WHERE id = 1",
+    "archived_once": "INSERT INTO telemetry_archived_runs (run_id, kind, started_at, fragments, archive)"
+    " SELECT run_id, kind, started_at, '{}', 'runs-x' FROM telemetry_runs",
     "times_of_runs": RUNS.format("duration_us = -1"),
     "complete_costs": RUNS.format("unpriced = 1, cost_complete = true"),
     "negative_sums": RUNS.format("reasoning_tokens = -1"),
@@ -105,6 +107,6 @@ def test_the_command(used: Host) -> None:
     assert (bad.exit_code, bad.output) == (
         1,
         "runs_sum_to_the_analysis: 1\n"
-        "  It should be so that an analysis shows the calls of all its runs.\n"
+        "  It should be so that an analysis that is not archived shows the calls of all its runs.\n"
         "  analyses.id: 1\n",
     )

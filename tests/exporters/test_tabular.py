@@ -18,6 +18,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ from exporters import parquet, schema
 from exporters.database import create_engine
 from exporters.schema import runs
 from exporters.tabular import COLUMNS, Export, as_csv, as_json
+from telemetry.cli import cli
 from tests.exporters.makers import CREATED, SOME_HOSTS, Host
 
 HOSTS = SOME_HOSTS
@@ -305,6 +307,11 @@ def test_the_command_for_parquet(sqlite_host: Host, tmp_path: Path) -> None:
     written = flask(sqlite_host, tmp_path, "--format", "parquet", "--output", "jobs.parquet")
     assert written.stdout.endswith("3 jobs in jobs.parquet.\n")
     assert pq.ParquetFile(tmp_path / "jobs.parquet").read().num_rows == 3
+
+    piped = CliRunner().invoke(
+        cli, ["export", "--format", "parquet"], env={"TELEMETRY_DATABASE_URL": sqlite_host.url}
+    )
+    assert pq.read_table(io.BytesIO(piped.stdout_bytes)).num_rows == 3
 
     (tmp_path / "pyarrow.py").write_text("raise ImportError('No module named pyarrow')")
     refused = flask(sqlite_host, tmp_path, "--format", "parquet", "--output", "more.parquet")
