@@ -15,7 +15,8 @@ from sqlalchemy.engine import Connection
 from . import schema
 from .database import create_engine, transaction
 from .ownership import is_ours
-from .schema import archived_runs, runs
+from .schema import archived_runs, runs, warning_events
+from .warning_event import subject_of
 
 PARTS: Final = (schema.fragments, schema.stage_usage, schema.counters, schema.documents)
 """Tables with rows of a run, besides its own."""
@@ -51,9 +52,11 @@ def erase(
         raise ValueError("name a user or an analysis")
     engine = create_engine(database_url, for_reading=not apply)
     chosen = _tied(runs, user_id, analysis_id)
-    erased_runs = erased_rows = 0
+    erased_runs = 0
     last = ""
     try:
+        with transaction(engine) as connection:  # while the runs still tell which subjects were theirs
+            erased_rows = _away(connection, warning_events, _told_of(chosen, user_id), apply)
         while True:
             with transaction(engine) as connection:
                 query = sa.select(runs.c.run_id).where(chosen, runs.c.run_id > last)
@@ -83,6 +86,17 @@ def _archives(connection: Connection, which: sa.ColumnElement[bool]) -> dict[str
     query = sa.select(archived_runs.c.archive, sa.func.count()).where(which)
     rows = connection.execute(query.group_by(archived_runs.c.archive).order_by(archived_runs.c.archive))
     return {archive: number for archive, number in rows}
+
+
+def _told_of(chosen: sa.ColumnElement[bool], user_id: int | None) -> sa.ColumnElement[bool]:
+    """Return which events about warnings are about these runs, or were this user's."""
+    events = warning_events.c
+    mine = sa.or_(
+        runs.c.subject == events.subject, sa.literal(subject_of("")) + runs.c.run_id == events.subject
+    )
+    same_user = sa.or_(events.user_ref.is_(None), events.user_ref == runs.c.user_ref)
+    about_them = sa.exists().where(chosen, mine, same_user)
+    return about_them if user_id is None else sa.or_(events.user_ref == user_id, about_them)
 
 
 def _of_runs(connection: Connection, ids: list[str], apply: bool) -> int:

@@ -17,7 +17,7 @@ from tests.exporters.makers import CREATED, SOME_HOSTS, Fragment, Host, call, vi
 
 HOSTS = SOME_HOSTS
 TABLES = ("telemetry_runs", "telemetry_fragments", "telemetry_stage_usage", "telemetry_counters")
-OTHERS = ("telemetry_documents", "telemetry_users", "document_warnings")
+OTHERS = ("telemetry_documents", "telemetry_users", "document_warnings", "telemetry_warning_events")
 
 
 @pytest.fixture
@@ -68,6 +68,19 @@ def test_an_analysis(used: Host) -> None:
     assert erase(used.url, analysis_id=1, apply=True).runs == 2
     assert sorted(run["analysis_ref"] for run in used.rows("telemetry_runs")) == [2, 3, 4]
     assert left(used)["document_warnings"] == 2
+
+
+def test_what_was_told_of_warnings(used: Host) -> None:
+    """Of the subjects of the runs, and by the user; others keep what was told of theirs."""
+    told = {"first": (1, "draft/1"), "answer": (None, "draft/1"), "elsewhere": (1, "draft/7")}
+    for name, (user, subject) in {**told, "other user": (2, "draft/1")}.items():
+        event = {"user_ref": user, "subject": subject, "happened_at": CREATED, "arrived_at": CREATED}
+        used.insert("telemetry_warning_events", event_id=name, **event)
+
+    erase(used.url, analysis_id=1, apply=True)
+    assert {row["event_id"] for row in used.rows("telemetry_warning_events")} == {"elsewhere", "other user"}
+    erase(used.url, user_id=1, apply=True)
+    assert {row["event_id"] for row in used.rows("telemetry_warning_events")} == {"other user"}
 
 
 def test_many_runs(used: Host, monkeypatch: pytest.MonkeyPatch) -> None:
