@@ -11,9 +11,10 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Hashable
-from typing import Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from cachetools import TLRUCache
+if TYPE_CHECKING:
+    from cachetools import TLRUCache
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Of all answers together; those not asked for longest make room."""
@@ -45,9 +46,8 @@ class Answers:
         self._lock = threading.Lock()
         self._age = 0
         """How often everything was forgotten: an answer that was asked for before is not kept."""
-        self._kept: TLRUCache[Hashable, _Kept] = TLRUCache(
-            self._most_bytes, _expiry, self._timer, getsizeof=lambda kept: len(kept.pickled)
-        )
+        self._kept: TLRUCache[Hashable, _Kept] | None = None
+        """Made by the first question: whoever only writes rollups needs no such library."""
 
     def get(self, question: Hashable, seconds: float, ask: Callable[[], _Answer]) -> _Answer:
         """Return the answer that was given at most ``seconds`` ago, else ask; an error is never kept.
@@ -60,7 +60,8 @@ class Answers:
         if seconds <= 0:
             return ask()
         with self._lock:
-            age, kept = self._age, self._kept.get(question)
+            cache = self._kept = self._new() if self._kept is None else self._kept
+            age, kept = self._age, cache.get(question)
         if kept is not None:
             known: _Answer = pickle.loads(kept.pickled)
             return known
@@ -68,14 +69,19 @@ class Answers:
         pickled = pickle.dumps(answer)
         with self._lock:
             if age == self._age and len(pickled) <= self._most_bytes:
-                self._kept[question] = _Kept(pickled, seconds)
+                cache[question] = _Kept(pickled, seconds)
         return answer
 
     def forget(self) -> None:
         """Forget everything: there is news that the answers do not have."""
         with self._lock:
             self._age += 1
-            self._kept.clear()
+            self._kept = None
+
+    def _new(self) -> TLRUCache[Hashable, _Kept]:
+        from cachetools import TLRUCache
+
+        return TLRUCache(self._most_bytes, _expiry, self._timer, getsizeof=lambda kept: len(kept.pickled))
 
 
 def _expiry(_: Hashable, kept: _Kept, now: float) -> float:

@@ -182,6 +182,7 @@ def test_memory_is_bounded(asked: list[tuple[int, bytes]]) -> None:
     for question, answer in asked:
         first.setdefault(question, answer)
         assert found.get(question, 60, lambda known=first[question]: known) == first[question]  # type: ignore[misc]
+        assert found._kept is not None
         assert found._kept.currsize <= 500
 
 
