@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -30,6 +30,9 @@ SKEW: Final = timedelta(seconds=5)
 """How far the clocks may be apart by which a warning and its answer are told."""
 REMEMBERED: Final = timedelta(days=365)
 """For how long an event is known again that arrives once more."""
+
+Done: TypeAlias = tuple[str, str]
+"""What became of a warning: its type, and what is counted."""
 
 _host = schema.host_tables(sa.MetaData())
 
@@ -126,9 +129,11 @@ def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Tota
         if not _is_news(connection, event, totals):
             return
         if event.warned.is_answer:
-            _answer(connection, event, totals)
+            done = _answer(connection, event)
         else:
-            _show(connection, event, str(event.warned.type), most_per_day, totals)
+            done = _show(connection, event, str(event.warned.type), most_per_day, totals)
+    for kind, action in done:  # once it is committed: what failed comes again
+        totals.add(c.WARNINGS, 1, type=kind, action=action)
 
 
 def _wait_for_others(connection: Connection, subject: str | None) -> None:
@@ -151,9 +156,9 @@ def _is_news(connection: Connection, event: WarningEvent, totals: Totals) -> boo
     return bool(upsert(connection, events, [fit(events, row, totals)], keep=tuple(row)))
 
 
-def _answer(connection: Connection, event: WarningEvent, totals: Totals) -> None:
+def _answer(connection: Connection, event: WarningEvent) -> list[Done]:
     """Answer what was shown before; the first answer to a warning stands, whichever arrives first."""
-    told = event.warned
+    told, done = event.warned, list[Done]()
     shown = sa.and_(
         table.c.subject == told.subject,
         table.c.warning_shown_at <= _moment(event) + SKEW,
@@ -168,18 +173,18 @@ def _answer(connection: Connection, event: WarningEvent, totals: Totals) -> None
         if row.user_action in (None, ABANDONED, *answers[1:]) and row.user_action != answers[0]:
             change = table.update().where(table.c.id == row.id)
             connection.execute(change.values(user_action=answers[0]))
-            totals.add(c.WARNINGS, 1, type=row.warning_type, action=answers[0])
+            done.append((row.warning_type, answers[0]))
+    return done
 
 
-def _show(connection: Connection, event: WarningEvent, kind: str, most: int, totals: Totals) -> None:
+def _show(connection: Connection, event: WarningEvent, kind: str, most: int, totals: Totals) -> list[Done]:
     told, moment = event.warned, _moment(event)
     if told.is_automatic and kind == c.BATCH_TOO_LARGE and _is_known(connection, told):
-        return
+        return []
     mine = table.c.user_id.is_not_distinct_from(told.user_id)
     is_gone = told.user_id is not None and not _exists(connection, _host.users.c.id == told.user_id)
     if is_gone or _count(connection, mine, moment) >= most:
-        totals.add(c.WARNINGS, 1, type=kind, action=c.REFUSED)
-        return
+        return [(kind, c.REFUSED)]
     more = {name: value for name in ("limit", "characters") if (value := getattr(told, name)) is not None}
     action = told.action
     if told.subject and told.is_automatic and action is not None:
@@ -198,9 +203,7 @@ def _show(connection: Connection, event: WarningEvent, kind: str, most: int, tot
         "additional_data": json.dumps(more) if more else None,
     }
     connection.execute(table.insert().values(fit(table, row, totals)))
-    totals.add(c.WARNINGS, 1, type=kind, action=c.SHOWN)
-    if action is not None:
-        totals.add(c.WARNINGS, 1, type=kind, action=action)
+    return [(kind, c.SHOWN)] if action is None else [(kind, c.SHOWN), (kind, action)]
 
 
 def _is_known(connection: Connection, told: Warned) -> bool:
@@ -296,7 +299,10 @@ def _attach_late(connection: Connection, since: datetime) -> None:
     for row in connection.execute(query).all():
         told = Warned(user_id=row.user_id, subject=row.subject)
         found = _analysis_of(connection, told, row.warning_shown_at)
-        if found is not None:
+        free = sa.select(_host.analyses.c.id).where(_host.analyses.c.id == found)
+        if found is not None and connection.scalar(
+            free.with_for_update(read=True, key_share=True, skip_locked=True)
+        ):
             connection.execute(table.update().where(table.c.id == row.id).values(analysis_id=found))
 
 

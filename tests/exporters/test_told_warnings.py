@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
 import telemetry
+from exporters import sql
+from exporters.database import create_engine
 from exporters.document_warnings import deliver, settle
 from exporters.pipeline import Pipeline
 from exporters.spool_keeper import SpoolKeeper
@@ -29,7 +32,7 @@ from telemetry._context import Warned
 from telemetry.conventions import WARNINGS
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import SOME_HOSTS, Host, until
+from tests.exporters.makers import SOME_HOSTS, Fragment, Host, until
 
 HOSTS = SOME_HOSTS
 ROOT = Path(__file__).parents[2]
@@ -231,15 +234,13 @@ PARTS = st.lists(
 @given(PARTS, st.randoms(use_true_random=False))
 def test_any_order_comes_to_the_same(sqlite_host: Host, parts: list[tuple[str, int]], chance: Any) -> None:
     """What happened hours apart is told in whatever order, some of it twice."""
-    from exporters.database import create_engine
-
     engine = create_engine(sqlite_host.url)
     if not sqlite_host.rows("users"):
         sqlite_host.add_user()
     base = 100 * DAY
     happened = [
         event(
-            base + hour * 3600 * SECOND + n,
+            base + hour * 3600 * SECOND + n * SECOND // 1000,
             type="jd_too_long" if what == "shown" else None,
             action=None if what == "shown" else what,
             is_answer=what != "shown",
@@ -372,12 +373,26 @@ def test_a_batch_of_which_the_page_has_told(sqlite_host: Host, record: Callable[
     assert shown(sqlite_host) == [("batch_too_large", "override", 3)]
 
 
+def test_what_arrived_at_a_bad_moment_is_tied_later(host: Host, engine: Engine) -> None:
+    """By the daily check; a row that the host is at work on is left for the next."""
+    host.add_user()
+    host.add_analysis(1)
+    subject: dict[str, Any] = {"user_id": 1, "subject": "draft:1"}
+    sql.deliver(engine, Fragment(analysis_id=1, opened_at=time.time_ns(), **subject).close(), Totals())
+    now = datetime.now(UTC).replace(tzinfo=None)
+    known = {"warning_type": "jd_too_long", "user_action": "override", "warning_shown_at": now}
+    host.insert("document_warnings", **subject, **known)
+    if host.is_postgresql:
+        with host.holding("SELECT * FROM analyses FOR UPDATE"):
+            settle(engine, timedelta(days=1))
+            assert host.row("document_warnings")["analysis_id"] is None
+
+    settle(engine, timedelta(days=1))
+    assert host.row("document_warnings")["analysis_id"] == 1
+
+
 def test_who_went_on_to_an_analysis_has_continued(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
     """Though no page said so; who did not is called abandoned after a time."""
-    from datetime import timedelta
-
-    from exporters.database import create_engine
-
     record(sqlite_host)
     sqlite_host.add_analysis(1)
     upload(5000)
