@@ -61,11 +61,13 @@ class Answers:
             return ask()
         with self._lock:
             cache = self._kept = self._new() if self._kept is None else self._kept
-            age, kept = self._age, cache.get(question)
+            age, kept = self._age, cache.get(question) if cache is not None else None
         if kept is not None:
             known: _Answer = pickle.loads(kept.pickled)
             return known
         answer = ask()
+        if cache is None:
+            return answer
         pickled = pickle.dumps(answer)
         with self._lock:
             if age == self._age and len(pickled) <= self._most_bytes:
@@ -78,9 +80,11 @@ class Answers:
             self._age += 1
             self._kept = None
 
-    def _new(self) -> TLRUCache[Hashable, _Kept]:
-        from cachetools import TLRUCache
-
+    def _new(self) -> TLRUCache[Hashable, _Kept] | None:
+        try:
+            from cachetools import TLRUCache
+        except ImportError:
+            return None
         return TLRUCache(self._most_bytes, _expiry, self._timer, getsizeof=lambda kept: len(kept.pickled))
 
 

@@ -89,6 +89,9 @@ LIBRARIES: Final = (
         beside="sqlalchemy",
     ),
     Library("greenlet", "3", _NO_STATEMENTS, extra="sql", beside="opentelemetry-instrumentation-sqlalchemy"),
+    Library(
+        "cachetools", "6", "repeated questions about jobs are asked of the database each time", extra="sql"
+    ),
     Library("alembic", "1.16", "the tables of telemetry cannot be created or upgraded", extra="sql"),
     Library("psycopg2", "2.9", "rollups may not reach the database", also="psycopg2-binary"),
     Library("psycopg", "3.1", "rollups may not reach the database", below="4"),

@@ -100,7 +100,7 @@ _HTTP_URL: Final = re.compile(
 def _http_url(value: str) -> str:
     if value and not _HTTP_URL.fullmatch(value):
         raise ValueError("must be an address such as http://localhost:9090 (in a password, / is %2F)")
-    return value.rstrip("/")
+    return value
 
 
 def _notification_urls(value: str) -> tuple[str, ...]:

@@ -86,8 +86,8 @@ def upload_jd(draft_id: int) -> ResponseReturnValue:
     except UnreadableDocument as error:
         return _refuse(found, str(error))
     message = f"{name} has been read: {len(found.criteria)} criteria."
-    data_told = {"criteria": found.criteria, "warnings": _warn(run)}
-    return answer(_page(found), data_told, message=message)
+    _warn(run)
+    return answer(_page(found), {"criteria": found.criteria}, message=message)
 
 
 @bp.post("/drafts/<int:draft_id>/resumes")
@@ -100,7 +100,8 @@ def upload_resumes(draft_id: int) -> ResponseReturnValue:
         received = [receive_resume(draft_id, clean_name(f.filename), f.read(), assistant) for f in files]
     if not wants_json():
         _tell(received)
-    return answer(_page(found), {"received": [vars(item) for item in received], "warnings": _warn(run)})
+    _warn(run)
+    return answer(_page(found), {"received": [vars(item) for item in received]})
 
 
 @bp.post("/drafts/<int:draft_id>/resumes/<int:resume_id>/remove")
@@ -121,17 +122,11 @@ def _intake(draft: Draft) -> telemetry.RunHandle:
     return telemetry.run("intake", user_id=current_user.id, subject=("draft", draft.id))
 
 
-def _warn(run: telemetry.RunHandle) -> list[str]:
-    """Show, and return, what the limits say about the documents that came in."""
-    messages = [
-        WARNINGS[warned.type].format(count=warned.document_count, limit=warned.limit)
-        for warned in run.warnings
-        if warned.type in WARNINGS
-    ]
-    if not wants_json():
-        for message in messages:
-            flash(message, "warning")
-    return messages
+def _warn(run: telemetry.RunHandle) -> None:
+    """Show on the page what the limits say about the documents that came in."""
+    for warned in run.warnings if not wants_json() else ():
+        if warned.type in WARNINGS:
+            flash(WARNINGS[warned.type].format(count=warned.document_count, limit=warned.limit), "warning")
 
 
 def _files(field: str) -> list[FileStorage]:

@@ -125,7 +125,7 @@ def _query(url: str, query: str) -> tuple[str, float, dict[str, Any]]:
         _Refused: when there is none.
     """
     try:
-        with suppressed(), _opened(f"{url}/api/v1/query?query={quote(query)}") as response:
+        with suppressed(), _opened(f"{url.rstrip('/')}/api/v1/query?query={quote(query)}") as response:
             at, date, body = time.time(), response.headers.get("Date", ""), response.read()
     except urllib.error.HTTPError as error:
         raise _Refused(f"answered {error.code} {error.reason}") from None

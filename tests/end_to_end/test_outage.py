@@ -12,7 +12,7 @@ from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.database import Database
 from tests.end_to_end.documents import resume
 from tests.end_to_end.ledger import Truth, truth
-from tests.end_to_end.spool import waiting
+from tests.end_to_end.spool import snapshots, waiting
 from tests.end_to_end.stack import Stack, wait_until
 from tests.end_to_end.submission import submit
 from tests.postgres import TemporaryPostgres
@@ -55,7 +55,7 @@ def test_outage(
         client = stack.client()
 
         assert submit(client, [resume(1).file]).status["state"] == "completed"
-        assert len(waiting(stack.spool)) == 3
+        assert len(snapshots(stack.spool)) == 3
 
         server.start()
         _wait_until_delivered(stack, database)
@@ -68,7 +68,7 @@ def test_outage(
 
         stack.stop()
 
-        assert len(waiting(stack.spool)) == 3
+        assert len(snapshots(stack.spool)) == 3
 
         server.start()
         stack.web()
