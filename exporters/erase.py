@@ -61,7 +61,7 @@ def erase(
             with transaction(engine) as connection:
                 query = sa.select(runs.c.run_id).where(chosen, runs.c.run_id > last)
                 ids = list(connection.execute(query.order_by(runs.c.run_id).limit(BATCH)).scalars())
-                erased_rows += _of_runs(connection, ids, apply)
+                erased_rows += erase_runs(connection, ids, apply)
             erased_runs += len(ids)
             if len(ids) < BATCH:
                 break
@@ -99,7 +99,8 @@ def _told_of(chosen: sa.ColumnElement[bool], user_id: int | None) -> sa.ColumnEl
     return about_them if user_id is None else sa.or_(events.user_ref == user_id, about_them)
 
 
-def _of_runs(connection: Connection, ids: list[str], apply: bool) -> int:
+def erase_runs(connection: Connection, ids: list[str], apply: bool = True) -> int:
+    """Erase, or count without ``apply``, the rows of runs in all tables; return how many they are."""
     # The run's own row first: it is what a writer locks before it writes the others.
     return sum(_away(connection, table, table.c.run_id.in_(ids), apply) for table in (runs, *PARTS))
 

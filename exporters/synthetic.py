@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from sqlalchemy.engine import Connection
 
 from telemetry import conventions as c
 from telemetry._context import suppressed
@@ -24,13 +23,13 @@ from telemetry.conventions import Attribute
 
 from . import schema
 from .database import create_engine, transaction
+from .erase import erase_runs
 from .pipeline import Pipeline
 from .schema import runs
 
 Figures = dict[str, int]
 """What is counted, by name; money in pico-dollars."""
 
-PARTS: Final = (schema.fragments, schema.stage_usage, schema.counters, schema.documents)
 LEFT_OVER: Final = timedelta(hours=1)
 """Age at which a synthetic run belongs to no doctor that is still at work."""
 _POLL_SECONDS: Final = 0.05
@@ -157,14 +156,8 @@ class SyntheticRows:
             chosen = sa.or_(runs.c.run_id == run_id, runs.c.seen_at < now - LEFT_OVER)
             query = sa.select(runs.c.run_id).where(runs.c.synthetic.is_(True), chosen).with_for_update()
             ids = list(connection.execute(query).scalars())
-            _remove(connection, ids)
+            erase_runs(connection, ids)
         return len(ids)
-
-
-def _remove(connection: Connection, ids: list[str]) -> None:
-    # The run's own row first: it is what a writer locks before it writes the others.
-    for table in (runs, *PARTS):
-        connection.execute(table.delete().where(table.c.run_id.in_(ids)))
 
 
 class _Spans(SpanProcessor):

@@ -19,12 +19,13 @@ from sqlalchemy.engine import Engine
 
 import telemetry
 from exporters import sql
+from exporters.erase import PARTS
 from exporters.health import HealthCheck
 from exporters.insights import insights
 from exporters.integrity import broken
 from exporters.report import report
 from exporters.reprice import reprice
-from exporters.synthetic import PARTS, SyntheticRows
+from exporters.synthetic import SyntheticRows
 from exporters.tabular import Export
 from exporters.totals import Totals
 from exporters.waste import spend
