@@ -46,6 +46,7 @@ def main() -> int:
         "name": "soak",
         "ended": verdict.ended,
         "killed": verdict.cut_short,
+        "killed_while_opening": verdict.begun_unnoted,
         "outages": damage.outages,
         "lost": len(verdict.lost),
         "doubled": len(verdict.doubled),

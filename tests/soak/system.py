@@ -46,8 +46,16 @@ class Job:
     @property
     def unopened(self) -> list[int]:
         """The analyses it did not come to."""
-        opened = {event["number"] for event in self.events()}
+        opened = self._numbers("opened")
         return [number for number in self.numbers if number not in opened]
+
+    @property
+    def opening(self) -> set[int]:
+        """The analyses whose runs it was opening, or had just opened, when it was killed."""
+        return self._numbers("opening") - self._numbers("opened") if self.was_killed else set()
+
+    def _numbers(self, event: str) -> set[int]:
+        return {each["number"] for each in self.events() if each["event"] == event}
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What it wrote down; the last line may be cut off."""

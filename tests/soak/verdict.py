@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,8 @@ class Verdict:
 
     ended: int = 0
     cut_short: int = 0
+    begun_unnoted: int = 0
+    """Runs whose process was killed after it had begun them, and before it had noted that it had."""
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     longest_block_ms: float = 0.0
@@ -56,7 +58,7 @@ def judge(system: System) -> Verdict:
         else:
             verdict.cut_short += 1
             _judge_cut_short(verdict, run, row, billed)
-    verdict.doubled += [f"a run that nobody began: {run_id}" for run_id in rows]
+    _judge_unnoted(verdict, system, list(rows.values()))
     verdict.lost += [f"a process ended by itself: {job.journal.name}" for job in system.jobs if _died(job)]
     verdict.longest_block_ms = max(_took(system, "blocked_ms"), default=0.0)
     verdict.longest_plain_ms = max(_took(system, "plain_ms"), default=0.0)
@@ -98,6 +100,20 @@ def _judge_cut_short(verdict: Verdict, run: _Run, row: dict[str, Any] | None, bi
         verdict.doubled.append(f"analysis {run.number}: {row['cost_pico']} of at most {billed.cost_pico}")
 
 
+def _judge_unnoted(verdict: Verdict, system: System, rows: list[dict[str, Any]]) -> None:
+    """Judge rows whose ids no journal has: a process was killed while it opened a run, or nobody did."""
+    opening = Counter(number for job in system.jobs for number in job.opening)
+    for row in rows:
+        number, spent = row["criteria"], [row[name] for name in SUMS]
+        if opening[number] and row["status"] == "interrupted" and not any(spent):
+            opening[number] -= 1
+            verdict.begun_unnoted += 1
+        else:
+            verdict.doubled.append(
+                f"analysis {number}: a run that nobody began, {row['status']}, {spent}: {row['run_id']}"
+            )
+
+
 def _judge_users(verdict: Verdict, system: System) -> None:
     query = """
         SELECT users.id, total_jobs_run, total_api_spend, COUNT(run_id) AS jobs, SUM(cost_pico) AS pico
@@ -120,6 +136,8 @@ def _runs(system: System) -> dict[str, _Run]:
     found: dict[str, _Run] = {}
     for job in system.jobs:
         for event in job.events():
+            if event["event"] == "opening":
+                continue
             run = found.setdefault(event["run_id"], _Run(event["number"], event["run_id"]))
             run.is_ended = run.is_ended or event["event"] == "ended"
             run.had_room = not job.has_small_spool

@@ -4,7 +4,8 @@ Usage::
 
     python -m tests.soak.worker JOURNAL NUMBER …
 
-The journal is what the application itself knows: a line when a run was opened, and one when its end was said.
+The journal is what the application itself knows: a line when a run is about to be opened, one when it was
+opened, and one when its end was said.
 """
 
 from __future__ import annotations
@@ -52,9 +53,11 @@ class Worker:
             list(pool.map(self._analyse, numbers))
 
     def _analyse(self, number: int) -> None:
+        self._note(number, "opening")
+        # By its criteria a run is known whose process was ended before it could note the run's id.
         run = self._timed(
             lambda: telemetry.start_run(
-                "analysis", user_id=user_of(number), candidates=CANDIDATES, criteria=1
+                "analysis", user_id=user_of(number), candidates=CANDIDATES, criteria=number
             )
         )
         self._note(number, "opened", run_id=run.run_id)
