@@ -22,8 +22,6 @@ SHOWN: Final = 20
 
 AT_ONCE: Final = 2
 """Questions that are asked at the same time; an engine of ours has as many connections."""
-WORK_MEMORY: Final = "64MB"
-"""What PostgreSQL may take for a sort or a hash of ours."""
 
 SUMS: Final = (
     ("api_calls", "calls"),
@@ -69,6 +67,24 @@ def _rule_of_a_run(name: str, meaning: str, condition: str) -> Rule:
     return Rule(name, meaning, "telemetry_runs.run_id", query, condition=condition)
 
 
+def _sum_of(column: str) -> str:
+    """Return the sum of a column: of money exactly, of anything else as a double, exact up to 2**53.
+
+    Sums of its largest integers take PostgreSQL a quarter longer, and more memory.
+    """
+    return f"SUM({column})" if column == "cost_pico" else f"SUM(CAST({column} AS DOUBLE PRECISION))"
+
+
+_STAGES_BESIDE_RUNS: Final = f"""SELECT run_id FROM (
+  SELECT run_id, {", ".join(theirs for _, theirs in SUMS)} FROM telemetry_stage_usage WHERE operation <> ''
+  UNION ALL SELECT run_id, {", ".join(f"-{mine}" for mine, _ in SUMS)} FROM telemetry_runs
+) entry GROUP BY run_id HAVING {" OR ".join(f"{_sum_of(theirs)} <> 0" for _, theirs in SUMS)}"""
+"""As books are balanced: what stages have and their run has not, or the other way round, remains.
+
+Both tables are read once, as they lie; a join would read them in the order of run ids, which are random.
+"""
+
+
 RULES: Final = (
     Rule(
         "orphaned_warnings",
@@ -100,11 +116,7 @@ RULES: Final = (
         "stages_sum_to_the_run",
         "calls, tokens and cost of a run are the sums of its stages",
         "telemetry_runs.run_id",
-        f"""SELECT run.run_id FROM telemetry_runs run LEFT JOIN (
-          SELECT run_id, {", ".join(f"SUM({theirs}) AS {theirs}" for _, theirs in SUMS)}
-          FROM telemetry_stage_usage WHERE operation <> '' GROUP BY run_id
-        ) part ON part.run_id = run.run_id
-        WHERE {" OR ".join(f"run.{mine} <> COALESCE(part.{theirs}, 0)" for mine, theirs in SUMS)}""",
+        _STAGES_BESIDE_RUNS,
     ),
     Rule(
         "runs_sum_to_the_analysis",
@@ -190,7 +202,7 @@ def counted(engine: Engine, at_once: int = 1, begin: Begin = transaction) -> dic
 
     def ask(together: list[Rule]) -> dict[Rule, int]:
         with begin(engine) as connection:
-            _set_for_large_sums(connection)
+            _without_helpers(connection)
             return _counts(connection, together)
 
     questions = [
@@ -206,16 +218,13 @@ def counted(engine: Engine, at_once: int = 1, begin: Begin = transaction) -> dic
     return {rule: counts[rule] for rule in rules}
 
 
-def _set_for_large_sums(connection: Connection) -> None:
-    """Let PostgreSQL add up millions of rows in one process, for this transaction only.
+def _without_helpers(connection: Connection) -> None:
+    """Let PostgreSQL answer in one process, for this transaction only: there are :data:`AT_ONCE` already.
 
-    Given helpers, it has each of them add up all stages and keep a share of the runs: that is the work
-    several times over. Pages are read as they lie rather than in the order of run ids, which are random.
+    Given helpers, each of them would add up all stages and keep a share of the runs: the work several times.
     """
     if connection.dialect.name == "postgresql":
-        settings = ("max_parallel_workers_per_gather = 0", "random_page_cost = 4", "jit = off")
-        for setting in (*settings, f"work_mem = '{WORK_MEMORY}'"):
-            connection.exec_driver_sql(f"SET LOCAL {setting}")
+        connection.exec_driver_sql("SET LOCAL max_parallel_workers_per_gather = 0")
 
 
 def _counts(connection: Connection, together: list[Rule]) -> dict[Rule, int]:

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Engine
 
 from exporters import migrate, sql
 from exporters.database import create_engine
-from exporters.integrity import RULES, broken
+from exporters.integrity import RULES, SUMS, broken
 from exporters.projection import Writable, project, refresh_user
 from exporters.totals import Totals
 from telemetry.cli import cli
@@ -78,6 +78,32 @@ def test_each_rule_finds_what_breaks_it(used: Host, engine: Engine, rule: str) -
 
     (found,) = [each for each in broken(engine) if each.rule.name == rule]
     assert found.count == len(found.ids) > 0
+
+
+@pytest.mark.parametrize(("mine", "theirs"), SUMS)
+def test_each_sum_of_a_run_is_compared(used: Host, engine: Engine, mine: str, theirs: str) -> None:
+    """To the last token and pico-dollar, more or less, also where a run has cost a million dollars."""
+    total = 10**18 if mine == "cost_pico" else 2**50
+    run = f"UPDATE telemetry_runs SET {mine} = {{}} WHERE run_id = 'r'"
+    sql.deliver(engine, Fragment(run_id="r").calls(call("ranking"), call("insights")).close(), Totals())
+    for stage, share in (("ranking", total // 3), ("insights", total - total // 3)):
+        used.execute(
+            f"UPDATE telemetry_stage_usage SET {theirs} = {share} WHERE run_id = 'r' AND stage = '{stage}'"
+        )
+    used.execute(run.format(total))
+    assert not [each for each in broken(engine) if each.rule.name == "stages_sum_to_the_run"]
+
+    for wrong in (total - 1, total + 1):
+        used.execute(run.format(wrong))
+        (found,) = [each for each in broken(engine) if each.rule.name == "stages_sum_to_the_run"]
+        assert found.ids == ("r",)
+
+
+def test_stages_of_no_run_are_found(used: Host, engine: Engine) -> None:
+    """What a lost run has left behind is no run's sum."""
+    used.execute("DELETE FROM telemetry_runs WHERE kind = 'intake'")
+    (found,) = [each for each in broken(engine) if each.rule.name == "stages_sum_to_the_run"]
+    assert found.count == 1
 
 
 def test_many_offenders_are_counted_and_some_named(used: Host, engine: Engine) -> None:
