@@ -12,6 +12,7 @@ from ..compatibility import LIBRARIES, problem_of
 from .check import Answer, Check, Patient
 
 DISTRIBUTION: Final = "analysis-telemetry"
+SUBJECT: Final = "entry point"
 
 
 def check_python(_: Patient) -> Answer:
@@ -28,12 +29,27 @@ def check_entry_points(_: Patient) -> Answer:
         yield Check("bad", "entry points", f"{DISTRIBUTION} is not installed here", remedy)
         return
     home = Path(__file__).resolve().parents[2]
+    groups: dict[str, list[EntryPoint]] = {}
     for entry in found:
-        yield _entry_point(entry, home)
+        groups.setdefault(entry.group, []).append(entry)
+    for group, entries in groups.items():
+        yield from _entry_points(group, entries, home)
 
 
-def _entry_point(entry: EntryPoint, home: Path) -> Check:
-    subject = "entry point"
+def _entry_points(group: str, entries: list[EntryPoint], home: Path) -> Answer:
+    """Answer with a line for each that is wrong, or one for all of a group."""
+    found = [_file_of(entry, home) for entry in entries]
+    yield from (each for each in found if isinstance(each, Check))
+    files = [each for each in found if isinstance(each, Path)]
+    if len(files) == 1 == len(entries):
+        yield Check("good", SUBJECT, f"{group}: {entries[0].name} is {files[0]}")
+    elif files:
+        folders = " and ".join(sorted({str(file.parent) for file in files}))
+        yield Check("good", SUBJECT, f"{group}: {len(files)} of {len(entries)} are in {folders}")
+
+
+def _file_of(entry: EntryPoint, home: Path) -> Path | Check:
+    """Return where an entry point resolves, or a line about what is wrong with it."""
     name = f"{entry.group}: {entry.name}"
     try:
         spec = find_spec(entry.module)
@@ -44,11 +60,11 @@ def _entry_point(entry: EntryPoint, home: Path) -> Check:
     file = Path(spec.origin).resolve() if spec and spec.origin else None
     if file is None:
         again = f"pip install --force-reinstall {DISTRIBUTION}"
-        return Check("bad", subject, f"{name} names {entry.module}, which is not there{reason}", again)
+        return Check("bad", SUBJECT, f"{name} names {entry.module}, which is not there{reason}", again)
     if not file.is_relative_to(home):
         remedy = f"rename that folder, or run where it is not found before {home}"
-        return Check("bad", subject, f"{name} is {file}, which is not ours", remedy)
-    return Check("good", subject, f"{name} is {file}")
+        return Check("bad", SUBJECT, f"{name} is {file}, which is not ours", remedy)
+    return file
 
 
 def check_libraries(_: Patient) -> Answer:

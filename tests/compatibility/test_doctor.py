@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,7 @@ def test_a_healthy_host(host: NewHost, installed: Path) -> None:
 
     session = healthy.doctor()
 
+    count = len(entry_points(group="analysis_telemetry_commands"))
     assert wrong(session) == []
     assert "\033" not in session.out
     assert session.err == ""
@@ -43,6 +44,7 @@ def test_a_healthy_host(host: NewHost, installed: Path) -> None:
         "✓ attempts        of OpenAI calls are counted, retries and 429s included",
         "✓ tracer provider whatever it exports is sanitised",
         f"✓ entry point     analysis_telemetry_pipeline: default is {installed}/exporters/pipeline.py",
+        f"✓ entry point     analysis_telemetry_commands: {count} of {count} are in {installed}/exporters",
         f"✓ database        reachable, at revision {migrate.head()}, the newest",
     ):
         assert line in session.out.splitlines()
