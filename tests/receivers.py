@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 
+from tests.local_server import Handler, LocalServer
 from tests.postgres import free_port
 
 
-class Webhook:
+class Webhook(LocalServer):
     """Keeps what is posted to it, while the `with` block runs."""
 
     def __init__(self) -> None:
@@ -25,38 +24,18 @@ class Webhook:
         """What it answers; only with 200 it keeps what came."""
         hook = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Hook(Handler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.loads(self.body())
                 hook.requests.append((self.path, self.headers["Authorization"]))
                 if hook.status == 200:
                     hook.bodies.append(body)
-                self._answer(hook.status)
+                self.answer(hook.status, Location="/login")
 
             def do_GET(self) -> None:
-                self._answer(200)
+                self.answer()
 
-            def _answer(self, status: int) -> None:
-                self.send_response(status)
-                self.send_header("Location", "/login")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self.place = f"127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Hook)
 
 
 class Mailbox:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -31,6 +30,7 @@ from tests.compatibility.test_doctor import only, wrong
 from tests.end_to_end.collector import Collector, attributes
 from tests.environments import ROOT
 from tests.exporters.makers import Fragment, call
+from tests.local_server import Handler, LocalServer
 from tests.prometheus import Prometheus
 
 OTLP: dict[str, Any] = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"}
@@ -49,32 +49,19 @@ def lines(session: Session, subject: str) -> list[str]:
 def answering(status: int = 200, ahead: float = 0.0, **headers: str) -> Iterator[str]:
     """A server that answers everything in the same way, by a clock of its own."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Clerk(Handler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.do_GET()
+            self.body()
+            self.answer(status, **headers)
 
         def do_GET(self) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": "0", **headers}.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
+            self.answer(status, **headers)
 
         def date_time_string(self, timestamp: float | None = None) -> str:
             return format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with LocalServer(Clerk) as server:
+        yield server.url
 
 
 @contextmanager

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any, Self
+from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -15,12 +13,14 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, NumberDataPoint
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.local_server import Handler, LocalServer
+
 Labels = frozenset[tuple[str, str]]
 Series = tuple[str, str, Labels]
 """Process, metric and labels."""
 
 
-class Collector:
+class Collector(LocalServer):
     """Takes traces and metrics on a free port while it is open."""
 
     def __init__(self) -> None:
@@ -28,31 +28,12 @@ class Collector:
         """Path and body of every request."""
         received = self.bodies
 
-        class Handler(BaseHTTPRequestHandler):
+        class Receiver(Handler):
             def do_POST(self) -> None:
-                received.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                received.append((self.path, self.body()))
+                self.answer()
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Receiver)
 
     def spans(self) -> list[tuple[str, Span]]:
         """All spans, each with the name of the scope that made it."""
