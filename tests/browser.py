@@ -13,6 +13,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.debian import apt_get
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -57,16 +59,11 @@ def _install() -> None:
     try:
         if os.geteuid() != 0:
             raise ChromiumUnavailable("only root may install packages")
-        _run("apt-get", "update")
-        _run("apt-get", "install", "--yes", "--no-install-recommends", "chromium")
+        apt_get("update")
+        apt_get("install", "--yes", "--no-install-recommends", "chromium")
     except (OSError, subprocess.CalledProcessError, ChromiumUnavailable) as error:
         reason = getattr(error, "stderr", "") or str(error)
         raise ChromiumUnavailable(
             f"no Chromium found, nor could Debian's be installed ({reason.strip()}):"
             " install chromium, or name the program in TEST_CHROMIUM"
         ) from error
-
-
-def _run(*command: str) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(command, check=True, capture_output=True, text=True, env=environment)

@@ -1,4 +1,4 @@
-"""Programs of Debian's packages for tests, unpacked under `build` without being installed."""
+"""Debian's packages for tests: fetched, and most of them unpacked under `build` without being installed."""
 
 from __future__ import annotations
 
@@ -44,13 +44,26 @@ def _unpack(packages: tuple[str, ...], target: Path) -> None:
 
 def _download(packages: tuple[str, ...], folder: Path) -> None:
     try:
-        _run("apt-get", "download", *packages, cwd=folder)
+        apt_get("download", *packages, cwd=folder)
     except subprocess.CalledProcessError:
         if os.geteuid() != 0:
             raise
-        _run("apt-get", "update", cwd=folder)  # a new machine knows of no packages
-        _run("apt-get", "download", *packages, cwd=folder)
+        apt_get("update")  # a new machine knows of no packages
+        apt_get("download", *packages, cwd=folder)
 
 
-def _run(*command: str | Path, cwd: Path) -> None:
-    subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True)
+def apt_get(*arguments: str, cwd: Path | None = None) -> None:
+    """Run it while no other test of this machine does: of two at once, one would give up.
+
+    Raises:
+        OSError: it is not there.
+        subprocess.CalledProcessError: it failed.
+    """
+    with (Path(tempfile.gettempdir()) / "analysis-telemetry-apt.lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        _run("apt-get", *arguments, cwd=cwd)
+
+
+def _run(*command: str | Path, cwd: Path | None) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True, env=environment)

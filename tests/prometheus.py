@@ -6,7 +6,6 @@ installed. `TEST_PROMETHEUS` names a program to use instead.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -18,9 +17,10 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
+from tests.debian import PackageUnavailable, unpacked
 from tests.postgres import free_port
 
-UNPACKED = Path(__file__).resolve().parents[1] / "build" / "prometheus"
+PROGRAM = "usr/bin/prometheus"
 CONFIGURATION = """\
 global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
 scrape_configs:
@@ -88,38 +88,10 @@ class Prometheus:
 def _program() -> Path:
     if chosen := os.environ.get("TEST_PROMETHEUS") or shutil.which("prometheus"):
         return Path(chosen)
-    UNPACKED.mkdir(parents=True, exist_ok=True)
-    program = UNPACKED / "usr/bin/prometheus"
-    with (UNPACKED / ".lock").open("w") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once unpack it once
-        if not program.exists():
-            _unpack()
-    return program
-
-
-def _unpack() -> None:
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            _download(Path(folder))
-            (package,) = Path(folder).glob("*.deb")
-            _run("dpkg-deb", "--extract", package, UNPACKED, cwd=UNPACKED)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", "") or str(error)
+        return unpacked("prometheus", ("prometheus",), PROGRAM) / PROGRAM
+    except PackageUnavailable as error:
         raise PrometheusUnavailable(
-            f"no prometheus found, nor could Debian's be fetched ({reason.strip()}):"
+            f"no prometheus found, nor could Debian's be fetched ({error}):"
             " install prometheus, or name the program in TEST_PROMETHEUS"
         ) from error
-
-
-def _download(folder: Path) -> None:
-    try:
-        _run("apt-get", "download", "prometheus", cwd=folder)
-    except subprocess.CalledProcessError:
-        if os.geteuid() != 0:
-            raise
-        _run("apt-get", "update", cwd=folder)  # a new machine knows of no packages
-        _run("apt-get", "download", "prometheus", cwd=folder)
-
-
-def _run(*command: str | Path, cwd: Path) -> None:
-    subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True)
