@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NotSupportedError
 from sqlalchemy.pool import NullPool
@@ -37,6 +37,8 @@ APPLICATION_NAME: Final = "analysis-telemetry"
 _INTEGER: Final = 2**31 - 1
 BULK_ROWS: Final = 20
 """Rows from which on PostgreSQL gets them in one parameter."""
+GIVEN: Final = "given"
+"""Name of that parameter, and of the table that it is made to."""
 
 PAGE_COST: Final = 1.1
 """What PostgreSQL is told that a page out of turn costs a question of ours: disks do not turn any more.
@@ -134,6 +136,11 @@ def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connecti
         yield connection
 
 
+def insert(dialect: str, table: sa.Table) -> Any:
+    """Return an INSERT that knows ON CONFLICT."""
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+
+
 def upsert(
     connection: Connection,
     table: sa.Table,
@@ -141,7 +148,7 @@ def upsert(
     *,
     by: tuple[str, ...] = (),
     keep: tuple[str, ...] = (),
-    where: Any = None,
+    where: sa.ColumnElement[bool] | None = None,
 ) -> int:
     """Insert ``rows``, or update those that are there; return how many of them were written.
 
@@ -151,41 +158,70 @@ def upsert(
         rows: all with the same keys.
         by: unique columns that tell whether a row is there; default: the primary key.
         keep: columns an update leaves alone.
-        where: ``excluded -> condition`` under which a row that is there is updated.
+        where: condition under which a row that is there is updated.
     """
     if not rows:
         return 0
-    insert = _insert(connection, table)
-    keys = set(by) or {column.name for column in table.primary_key}
-    if is_bulk := _is_bulk(connection, rows):
-        given = _recordset({name: table.c[name].type for name in rows[0]}, rows)
-        # Without a condition, PostgreSQL's grammar takes ON CONFLICT for one of a join.
-        insert = insert.from_select(list(rows[0]), sa.select(given).where(sa.true()))
-    changes = {name: insert.excluded[name] for name in rows[0] if name not in keys and name not in keep}
-    condition = where(insert.excluded) if where else None
-    if changes:
-        statement = insert.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=condition)
+    names, is_bulk = tuple(rows[0]), _is_bulk(connection, rows)
+    if where is None:
+        statement = _upsert(connection.dialect.name, table, names, by, keep, is_bulk)
     else:
-        statement = insert.on_conflict_do_nothing(index_elements=sorted(keys))
-    statement = statement.execution_options(preserve_rowcount=True)  # with psycopg 3 it is lost otherwise
+        statement = _or_update(insert(connection.dialect.name, table), names, by, keep, where)
     if is_bulk:
-        return connection.execute(statement).rowcount
+        return connection.execute(statement, {GIVEN: _json(rows)}).rowcount
     return connection.execute(statement, rows if len(rows) > 1 else rows[0]).rowcount
+
+
+@cache
+def _upsert(
+    dialect: str,
+    table: sa.Table,
+    names: tuple[str, ...],
+    by: tuple[str, ...],
+    keep: tuple[str, ...],
+    is_bulk: bool,
+) -> Any:
+    rows = insert(dialect, table)
+    if is_bulk:
+        given = _recordset({name: table.c[name].type for name in names})
+        # Without a condition, PostgreSQL's grammar takes ON CONFLICT for one of a join.
+        rows = rows.from_select(list(names), sa.select(given).where(sa.true()))
+    return _or_update(rows, names, by, keep)
+
+
+def _or_update(
+    rows: Any,
+    names: tuple[str, ...],
+    by: tuple[str, ...],
+    keep: tuple[str, ...],
+    where: sa.ColumnElement[bool] | None = None,
+) -> Any:
+    keys = set(by) or {column.name for column in rows.table.primary_key}
+    changes = {name: rows.excluded[name] for name in names if name not in keys and name not in keep}
+    if changes:
+        statement = rows.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=where)
+    else:
+        statement = rows.on_conflict_do_nothing(index_elements=sorted(keys))
+    return statement.execution_options(preserve_rowcount=True)  # with psycopg 3 it is lost otherwise
 
 
 def update_rows(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     """Update the rows of ``table`` whose ``id`` stands as ``row_id`` in ``rows``, which have equal keys."""
-    columns = [name for name in rows[0] if name != "row_id"] if rows else []
-    if not columns:
+    names = tuple(name for name in rows[0] if name != "row_id") if rows else ()
+    if not names:
         return
     if _is_bulk(connection, rows):
-        types = {"row_id": table.c.id.type, **{name: table.c[name].type for name in columns}}
-        given = _recordset(types, rows)
-        change = table.update().where(table.c.id == given.c.row_id)
-        connection.execute(change.values({name: given.c[name] for name in columns}))
+        connection.execute(_bulk_update(table, names), {GIVEN: _json(rows)})
         return
     change = table.update().where(table.c.id == sa.bindparam("row_id"))
-    connection.execute(change.values({name: sa.bindparam(name) for name in columns}), rows)
+    connection.execute(change.values({name: sa.bindparam(name) for name in names}), rows)
+
+
+@cache
+def _bulk_update(table: sa.Table, names: tuple[str, ...]) -> Any:
+    given = _recordset({"row_id": table.c.id.type, **{name: table.c[name].type for name in names}})
+    change = table.update().where(table.c.id == given.c.row_id)
+    return change.values({name: given.c[name] for name in names})
 
 
 def _is_bulk(connection: Connection, rows: list[dict[str, Any]]) -> bool:
@@ -193,12 +229,16 @@ def _is_bulk(connection: Connection, rows: list[dict[str, Any]]) -> bool:
     return connection.dialect.name == "postgresql" and len(rows) >= BULK_ROWS
 
 
-def _recordset(types: Mapping[str, Any], rows: list[dict[str, Any]]) -> Any:
-    """Return ``rows`` as a table of PostgreSQL's, sent as one JSON parameter."""
-    text = sa.bindparam("given", json.dumps(rows, default=str), type_=sa.Text())
+def _recordset(types: Mapping[str, Any]) -> Any:
+    """Return rows as a table of PostgreSQL's, sent as one JSON parameter."""
+    text = sa.bindparam(GIVEN, type_=sa.Text())
     columns = [sa.column(name, kind) for name, kind in types.items()]
-    records = sa.func.json_to_recordset(sa.cast(text, JSON)).table_valued(*columns, name="given")
+    records = sa.func.json_to_recordset(sa.cast(text, postgresql.JSON)).table_valued(*columns, name=GIVEN)
     return records.render_derived(with_types=True)
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    return json.dumps(rows, default=str)
 
 
 def comparable(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -214,49 +254,40 @@ def byte_length(connection: Connection, column: sa.ColumnElement[Any]) -> sa.Col
     return sa.Function(name, column, type_=sa.BigInteger())
 
 
-def _insert(connection: Connection, table: sa.Table) -> Any:
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql
-
-        return postgresql.insert(table)
-    from sqlalchemy.dialects import sqlite
-
-    return sqlite.insert(table)
-
-
 def fit(table: sa.Table, values: Mapping[str, Any], totals: Totals) -> dict[str, Any]:
     """Return ``values`` made to fit their columns; what had to be cut or dropped is counted."""
-    kinds, fitted = _kinds(table), dict(values)
+    fitters, fitted = _fitters(table), dict(values)
     for name, value in values.items():
         if value is None:
             continue
-        fitted[name] = _fit(kinds[name], value)
+        fitted[name] = fitters[name](value)
         if fitted[name] != value:
             totals.add(c.VALUES_COERCED, 1, column=f"{table.name}.{name}")
     return fitted
 
 
 @cache
-def _kinds(table: sa.Table) -> dict[str, Any]:
-    return {column.name: column.type for column in table.c}
+def _fitters(table: sa.Table) -> dict[str, Callable[[Any], Any]]:
+    return {column.name: _fitter(column.type) for column in table.c}
 
 
-def _fit(kind: Any, value: Any) -> Any:
+def _fitter(kind: Any) -> Callable[[Any], Any]:
+    """Return what makes a value fit a type of column."""
     if isinstance(kind, sa.String):
-        return str(value).replace("\0", "")[: kind.length]
+        return lambda value: str(value).replace("\0", "")[: kind.length]
     if isinstance(kind, sa.Integer):
-        return _fit_integer(kind, value)
+        bound = 2**63 - 1 if isinstance(kind, sa.BigInteger) else _INTEGER
+        return lambda value: _fit_integer(bound, value)
     if isinstance(kind, sa.Numeric):
-        return _fit_numeric(kind, value)
-    return value
+        return lambda value: _fit_numeric(kind, value)
+    return lambda value: value
 
 
-def _fit_integer(kind: sa.Integer, value: float) -> int | None:
+def _fit_integer(bound: int, value: float) -> int | None:
     if type(value) is int and -_INTEGER <= value <= _INTEGER:
         return value  # nearly all are, and every row has many
     if not math.isfinite(value):
         return None
-    bound = 2**63 - 1 if isinstance(kind, sa.BigInteger) else _INTEGER
     return max(min(int(value), bound), -bound)
 
 

@@ -32,7 +32,7 @@ def claim(engine: Engine, day: date, task: str, lease: timedelta = LEASE) -> boo
         now = connection.execute(sa.select(schema.utc_now())).scalar_one()
         given_up = sa.and_(table.c.done_at.is_(None), table.c.claimed_at < now - lease)
         row = {"day": day, "task": task, "claimed_at": now}
-        return upsert(connection, table, [row], where=lambda _: given_up) == 1
+        return upsert(connection, table, [row], where=given_up) == 1
 
 
 def finish(engine: Engine, day: date, task: str) -> None:

@@ -19,7 +19,7 @@ from telemetry.conventions import RUNNING, UNKNOWN
 
 from . import archived, repriced, schema
 from .answers import answers
-from .database import fit, to_datetime, transaction, upsert
+from .database import fit, insert, to_datetime, transaction, upsert
 from .rollup import Rollup, merge
 from .schema import runs
 from .snapshot import SCHEMA_VERSION, USAGE_SUMS, DocumentState, Snapshot, Usage, UsageKey
@@ -57,20 +57,23 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
 
 
 def _deliver(connection: Connection, snapshot: Snapshot, totals: Totals) -> Delivered:
-    _lock_run(connection, snapshot)
+    version = _lock_run(connection, snapshot)
+    if not version:
+        archived.refuse(connection, snapshot)
     is_news = _store_fragment(connection, snapshot, totals)
     is_marked = snapshot.interrupted and _mark_interrupted(connection, snapshot)
     known = snapshot if is_news and not snapshot.interrupted else None
     rollup = merge(_fragments(connection, snapshot.run_id, known))
-    if is_news or is_marked:
-        _store_rollup(connection, snapshot.run_id, rollup, totals)
+    mine = runs.c.run_id == snapshot.run_id
     # An intake may be charged to an analysis of which its own fragments know nothing.
-    query = sa.select(runs.c.analysis_ref, runs.c.projected_version, runs.c.version)
-    row = connection.execute(query.where(runs.c.run_id == snapshot.run_id)).one()
-    if is_news and row.version == 1:  # the run's row is new
-        archived.refuse(connection, snapshot)
-    shown = bool(row.projected_version)
-    return Delivered(snapshot.run_id, rollup.status, row.analysis_ref, rollup.root.user_id, shown)
+    told = (runs.c.analysis_ref, runs.c.projected_version)
+    if is_news or is_marked:
+        values = _store_parts(connection, snapshot.run_id, rollup, totals, is_new=not version)
+        stored = connection.execute(runs.update().where(mine).values(values).returning(*told)).one()
+    else:
+        stored = connection.execute(sa.select(*told).where(mine)).one()
+    shown = bool(stored.projected_version)
+    return Delivered(snapshot.run_id, rollup.status, stored.analysis_ref, rollup.root.user_id, shown)
 
 
 def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[Delivered]:
@@ -139,8 +142,8 @@ def _unclaimed_intakes(connection: Connection, me: Any) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def _lock_run(connection: Connection, snapshot: Snapshot) -> None:
-    """Make sure that the run's row is there, and hold it."""
+def _lock_run(connection: Connection, snapshot: Snapshot) -> int:
+    """Make sure that the run's row is there, and hold it; return its version, which is 0 if it was not."""
     row = {
         "run_id": snapshot.run_id,
         "kind": snapshot.kind,
@@ -150,10 +153,14 @@ def _lock_run(connection: Connection, snapshot: Snapshot) -> None:
         "status": RUNNING,
         "cost_complete": True,
     }
-    upsert(connection, runs, [row], keep=tuple(name for name in row if name != "kind"))
+    new = insert(connection.dialect.name, runs).values(row)
+    locked = new.on_conflict_do_update(index_elements=["run_id"], set_={"kind": snapshot.kind})
+    version: int = connection.execute(locked.returning(runs.c.version)).scalar_one()
+    return version
 
 
 def _store_fragment(connection: Connection, snapshot: Snapshot, totals: Totals) -> bool:
+    """Store a snapshot if it is newer than what is known of its fragment; say whether it was."""
     table = schema.fragments
     row = {
         "run_id": snapshot.run_id,
@@ -166,9 +173,18 @@ def _store_fragment(connection: Connection, snapshot: Snapshot, totals: Totals) 
         "closed_at": to_datetime(snapshot.closed_at),
         "state": snapshot.to_json(),
     }
-    stored = upsert(connection, table, [fit(table, row, totals)], where=lambda new: table.c.seq < new.seq)
+    new = insert(connection.dialect.name, table).values(
+        {**fit(table, row, totals), "seen_at": schema.utc_now()}
+    )
+    keys = [column.name for column in table.primary_key]
+    changes = {name: new.excluded[name] for name in (*row, "seen_at") if name not in keys}
+    newer = new.on_conflict_do_update(
+        index_elements=keys, set_=changes, where=table.c.seq < new.excluded.seq
+    ).execution_options(preserve_rowcount=True)
+    if connection.execute(newer).rowcount > 0:
+        return True
     connection.execute(table.update().where(_is(snapshot)).values(seen_at=schema.utc_now()))
-    return stored > 0
+    return False
 
 
 def _mark_interrupted(connection: Connection, snapshot: Snapshot) -> bool:
@@ -198,15 +214,18 @@ def _fragments(connection: Connection, run_id: str, known: Snapshot | None) -> l
     return found
 
 
-def _store_rollup(connection: Connection, run_id: str, rollup: Rollup, totals: Totals) -> None:
+def _store_parts(
+    connection: Connection, run_id: str, rollup: Rollup, totals: Totals, *, is_new: bool
+) -> dict[str, Any]:
+    """Store the parts of a run, and return what is to be stored in its own row."""
     usage, row = _usage_rows(run_id, rollup, totals), fit(runs, _run_row(rollup), totals)
-    row |= repriced.carry(connection, run_id, usage, row, rollup)
+    if not is_new:
+        row |= repriced.carry(connection, run_id, usage, row, rollup)
     upsert(connection, schema.stage_usage, usage)
     upsert(connection, schema.counters, _counter_rows(run_id, rollup, totals))
     upsert(connection, schema.documents, _document_rows(run_id, rollup.documents, totals))
     analysis = sa.func.coalesce(sa.literal(row.pop("analysis_ref"), sa.BigInteger()), runs.c.analysis_ref)
-    change = {**row, "analysis_ref": analysis, "version": runs.c.version + 1, "seen_at": schema.utc_now()}
-    connection.execute(runs.update().where(runs.c.run_id == run_id).values(change))
+    return {**row, "analysis_ref": analysis, "version": runs.c.version + 1, "seen_at": schema.utc_now()}
 
 
 def _run_row(rollup: Rollup) -> dict[str, Any]:
