@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import telemetry
 from exporters import migrate
 from exporters.schema import runs
 from telemetry.flask import Telemetry
-from tests.telemetry.test_export_view import NOW
 
 DESCRIPTION = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 PEOPLE: dict[str, dict[str, str]] = {
@@ -66,7 +66,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     url = f"sqlite:///{tmp_path_factory.mktemp('host')}/host.sqlite"
     migrate.upgrade(url, with_base_tables=True)
     known = {"kind": "analysis", "source": "spans", "synthetic": False, "version": 1, "cost_complete": True}
-    run = {"run_id": "1", "status": "completed", "started_at": NOW, **known}
+    now = datetime.now(UTC).replace(tzinfo=None)
+    run = {"run_id": "1", "status": "completed", "started_at": now, **known}
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         for user in (1, 2):
