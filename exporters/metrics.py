@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
+from opentelemetry.metrics import Histogram, Meter, MeterProvider, Observation
 
 from telemetry import conventions as c
 from telemetry._guard import internal_errors
@@ -64,10 +66,19 @@ class Metrics:
         return self.beside if run is not None and run.synthetic else self
 
     def register(self, provider: MeterProvider) -> None:
-        """Create the instruments on ``provider``."""
+        """Create the instruments on ``provider``; where they are already, go on from what they show."""
+        shown = _shown.get(provider)
+        if shown is not None:
+            if shown.metrics is self:
+                return
+            self.totals.go_on_from(shown.metrics.totals)
+            self._histograms = shown.metrics._histograms
+            shown.metrics = self
+            return
+        shown = _shown[provider] = _Shown(self)
         meter = provider.get_meter(c.SCOPE)
         for metric in c.METRICS:
-            self._create(meter, metric)
+            self._create(meter, metric, shown)
 
     def after_fork(self, provider: MeterProvider | None) -> None:
         """Start at zero in a forked child: the parent goes on reporting what it measured.
@@ -153,7 +164,7 @@ class Metrics:
             if document.outcome == c.SCORED and document.score is not None:
                 self.observe(c.CANDIDATE_SCORE, document.score / 10_000, context)
 
-    def _create(self, meter: Meter, metric: c.Metric) -> None:
+    def _create(self, meter: Meter, metric: c.Metric, shown: _Shown) -> None:
         if metric.instrument == "histogram":
             self._histograms[metric.name] = meter.create_histogram(
                 metric.name,
@@ -167,24 +178,20 @@ class Metrics:
             if metric.instrument == "counter"
             else meter.create_observable_gauge
         )
-        create(metric.name, [self._reader(metric)], metric.unit, metric.description)
+        create(metric.name, [lambda _: shown.metrics._observations(metric)], metric.unit, metric.description)
 
-    def _reader(self, metric: c.Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def _observations(self, metric: c.Metric) -> Iterator[Observation]:
         scale = SCALES.get(metric.name)
-
-        def read(_: CallbackOptions) -> Iterator[Observation]:
-            if metric is c.INTERNAL_ERRORS:
-                yield from self._internal_errors()
-            elif metric.name in self._labelled:
-                for labels, shown in self._labelled[metric.name]():
-                    yield Observation(shown, labels)
-            elif metric.name in self._gauges:
-                yield Observation(self._gauges[metric.name]())
-            else:
-                for labels, value in self.totals.read(metric):
-                    yield Observation(value if scale is None else value * scale, labels)
-
-        return read
+        if metric is c.INTERNAL_ERRORS:
+            yield from self._internal_errors()
+        elif metric.name in self._labelled:
+            for labels, shown in self._labelled[metric.name]():
+                yield Observation(shown, labels)
+        elif metric.name in self._gauges:
+            yield Observation(self._gauges[metric.name]())
+        else:
+            for labels, value in self.totals.read(metric):
+                yield Observation(value if scale is None else value * scale, labels)
 
     def _internal_errors(self) -> Iterator[Observation]:
         counted = internal_errors()
@@ -207,3 +214,14 @@ class Metrics:
         zero(c.SYNTHETIC_RUNS, iter([()]))
         zero(c.SPOOL_SHED, ((what,) for what in c.SHED_PARTS))
         zero(c.WRITER_FAILURES, ((name,) for name in c.TRANSACTIONS))
+
+
+@dataclass(slots=True)
+class _Shown:
+    """Whose figures the instruments of a provider show: it keeps its first callbacks for ever."""
+
+    metrics: Metrics
+
+
+_shown: Final[weakref.WeakKeyDictionary[MeterProvider, _Shown]] = weakref.WeakKeyDictionary()
+"""By provider: a process that ends telemetry may set it up again."""

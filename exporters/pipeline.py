@@ -96,6 +96,7 @@ class Pipeline:
             return True
         self._is_open = False
         atexit.unregister(self.shutdown)
+        self.processor.stop()
         self.recorder.interrupt()
         if recorder() is self.recorder:
             install(None)

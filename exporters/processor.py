@@ -56,12 +56,15 @@ class RollupProcessor(SpanProcessor):
         """What the garbage collector told of, and is not done yet."""
         self._metrics = metrics
         self._price = price
+        self._is_stopped = False
         self._spans: dict[int, tuple[weakref.ref[Span], _SpanState]] = {}
 
     @deferrable
     @guarded("processor")
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember whose span this is."""
+        if self._is_stopped:
+            return
         run, attributes = run_in(parent_context), span.attributes or {}
         scope, around = _scope(span), self._call_around(span)
         is_part = around is not None and scope == c.OPENAI_SCOPE and _awaits_attempts(around())
@@ -93,6 +96,10 @@ class RollupProcessor(SpanProcessor):
             _hand_over(span, state.call())
         elif state.own_stage and state.accumulator is not None:
             self._end_stage(span, state, state.own_stage, state.accumulator)
+
+    def stop(self) -> None:
+        """Take no notice of spans that begin from now on: a provider keeps its processors for ever."""
+        self._is_stopped = True
 
     def shutdown(self) -> None:
         """Do nothing: the pipeline closes runs and drains the writer before the providers go."""

@@ -67,6 +67,17 @@ class Totals:
         with self._lock:
             return {name: self._capped(metric, name, value) for name, value in labels.items()}
 
+    def go_on_from(self, before: Totals) -> None:
+        """Add what was counted before."""
+        with before._lock:
+            sums = {name: dict(counted) for name, counted in before._sums.items()}
+            values = {key: set(known) for key, known in before._values.items()}
+        with self._lock:
+            for name, counted in sums.items():
+                self._sums[name].update(counted)
+            for key, known in values.items():
+                self._values[key] |= known
+
     def reset(self) -> None:
         """Set every sum back to zero, in a forked child: the parent reports what it counted."""
         self._lock = threading.Lock()

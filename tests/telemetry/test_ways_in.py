@@ -105,6 +105,49 @@ def test_a_provider_of_the_hosts_is_joined(environment: dict[str, str]) -> None:
     assert '"analysis.stage": "ranking"' in done.stdout
 
 
+AGAIN = """
+import telemetry
+from openai import OpenAI
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+question = [{"role": "user", "content": "a question"}]
+for _ in range(3):
+    telemetry.setup_telemetry()
+    with telemetry.run("analysis", candidates=1), telemetry.stage("ranking"):
+        OpenAI().chat.completions.create(model="gpt-4o-mini", messages=question)
+    telemetry.shutdown()
+(resource,) = reader.get_metrics_data().resource_metrics
+for scope in resource.scope_metrics:
+    for metric in scope.metrics:
+        points = metric.data.data_points
+        if metric.name in ("analysis.openai.operations", "analysis.openai.tokens", "analysis.runs.active"):
+            print(metric.name, sum(point.value for point in points))
+        if metric.name == "analysis.run.duration":
+            print(metric.name, sum(point.count for point in points))
+"""
+
+
+def test_ended_and_set_up_again(environment: dict[str, str]) -> None:
+    """Each call counts once, however often; metrics go on from where they were."""
+    done = run(AGAIN, environment)
+
+    url = environment["TELEMETRY_DATABASE_URL"]
+    assert rows(url) == [("analysis", "completed", 1, 1, True)] * 3
+    with sa.create_engine(url).connect() as connection:
+        tokens = connection.scalar(sa.text("SELECT SUM(input_tokens + output_tokens) FROM telemetry_runs"))
+    figures = dict(line.split() for line in done.stdout.splitlines())
+    assert figures == {
+        "analysis.openai.operations": "3",
+        "analysis.openai.tokens": f"{tokens}",
+        "analysis.runs.active": "0",
+        "analysis.run.duration": "3",
+    }
+
+
 FLASK = """
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
