@@ -55,12 +55,18 @@ def recorded(record: Record) -> Recorded:
 
 
 def _instrument(provider: TracerProvider, stack: ExitStack) -> None:
+    _uninstrument()  # a test that sets telemetry up as an application does leaves that behind
     OpenAIInstrumentor().instrument(tracer_provider=provider)
-    stack.callback(OpenAIInstrumentor().uninstrument)
     attempts.instrument(provider)
-    stack.callback(attempts.uninstrument)
     ThreadingInstrumentor().instrument()
-    stack.callback(ThreadingInstrumentor().uninstrument)
+    stack.callback(_uninstrument)
+
+
+def _uninstrument() -> None:
+    attempts.uninstrument()
+    for instrumentor in (OpenAIInstrumentor(), ThreadingInstrumentor()):
+        if instrumentor.is_instrumented_by_opentelemetry:
+            instrumentor.uninstrument()
 
 
 @pytest.fixture(scope="session")
