@@ -41,7 +41,7 @@ demo-serve: install ## Run the demo and leave the application open for a look in
 
 .PHONY: test
 test: install lint types contracts ## Run all checks and all tests.
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 	@echo "All checks and all tests passed."
 
 .PHONY: lint
