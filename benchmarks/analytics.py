@@ -98,8 +98,8 @@ def _timed(act: Callable[[], Any]) -> float:
 def _export(url: str) -> float:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, Export(url) as jobs:
-        with Path(folder, "jobs.csv").open("w", newline="") as file:
-            file.writelines(jobs.text("csv"))
+        with Path(folder, "jobs.csv").open("wb") as file:
+            file.writelines(jobs.pieces("csv"))
         return jobs.exported / (time.perf_counter() - started)
 
 

@@ -5,6 +5,7 @@ Times are in UTC and say so, decimals are decimals, and every column may be NULL
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC
 from pathlib import Path
@@ -28,7 +29,7 @@ class NoParquet(ValueError):
 class Writer:
     """Writes rows of exact values to a file that is open for bytes; it need not be seekable."""
 
-    def __init__(self, file: IO[bytes], kinds: Kinds) -> None:
+    def __init__(self, file: IO[bytes] | io.RawIOBase, kinds: Kinds) -> None:
         """Begin the file.
 
         Raises:
@@ -62,6 +63,42 @@ class Writer:
     def _aware(self, row: Row) -> dict[str, Any]:
         times = {name: row[name].replace(tzinfo=UTC) for name in self._times if row[name] is not None}
         return {**row, **times}
+
+
+def pieces(kinds: Kinds, chunks: Iterable[Iterable[Row]]) -> Iterator[bytes]:
+    """Yield a file bit by bit, one for each chunk of rows and one for its end; most bits are empty.
+
+    Raises:
+        NoParquet: when the extra is not installed.
+    """
+    outbox = _Outbox()
+    with Writer(outbox, kinds) as writer:
+        for rows in chunks:
+            writer.write(rows)
+            yield outbox.take()
+    yield outbox.take()
+
+
+class _Outbox(io.RawIOBase):
+    """Keeps what was written until somebody takes it."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def writable(self) -> bool:
+        """Say that one can write to it."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Keep some more."""
+        self._written += data
+        return len(data)
+
+    def take(self) -> bytes:
+        """Return what was written, and forget it."""
+        taken = bytes(self._written)
+        self._written.clear()
+        return taken
 
 
 def rows_of(path: Path) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import IO, Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import sqlalchemy as sa
 
@@ -172,19 +172,24 @@ class Export:
                 self.exported += 1
                 yield {name: _plain(name, value) for name, value in row.items()}
 
-    def parquet(self, file: IO[bytes]) -> Iterator[int]:
-        """Write the jobs as Parquet to a file that is open for bytes, and yield how many at a time.
+    def pieces(self, form: str) -> Iterator[bytes]:
+        """Yield the jobs in a format, one of :data:`FORMATS` or ``parquet``, bit by bit.
 
         Raises:
-            ValueError: when the extra `parquet` is not installed.
+            ValueError: when the extra ``parquet`` is not installed.
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
-        kinds = {name: _kind(name) for name in self._names()}
-        with parquet.Writer(file, kinds) as writer:
-            for chunk in self._chunks():
-                writer.write(_exact(kinds, row) for row in chunk)
-                self.exported += len(chunk)
-                yield len(chunk)
+        if form == "parquet":
+            kinds = {name: _kind(name) for name in self._names()}
+            yield from parquet.pieces(kinds, self._exact_chunks(kinds))
+        else:
+            for text in FORMATS[form](self.rows(), self._names()):
+                yield text.encode()
+
+    def _exact_chunks(self, kinds: Kinds) -> Iterator[list[Row]]:
+        for chunk in self._chunks():
+            self.exported += len(chunk)
+            yield [_exact(kinds, row) for row in chunk]
 
     def _chunks(self) -> Iterator[Sequence[Row]]:
         chunk = self._remembered("first chunk", self._chunk)
@@ -206,10 +211,6 @@ class Export:
         """Ask, or answer as before: only for what is small, as the whole is not."""
         question = ("export", what, self._database_url, self._selection)
         return answers.get(question, self._cache_seconds, ask)
-
-    def text(self, format: str) -> Iterator[str]:
-        """Yield the jobs as text of a format, one of :data:`FORMATS`, bit by bit."""
-        return FORMATS[format](self.rows(), self._names())
 
 
 def as_csv(rows: Iterable[Row], names: Iterable[str]) -> Iterator[str]:

@@ -14,7 +14,12 @@ import flask
 from .settings import Settings
 
 PATH: Final = "/admin/analytics/export/<form>"
-TYPES: Final = {"csv": "text/csv", "json": "application/json", "jsonl": "application/x-ndjson"}
+TYPES: Final = {
+    "csv": "text/csv",
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+}
 FIELDS: Final = ("days", "from", "to", "segment", "batch_size")
 LONGEST_DAYS: Final = 36_500
 
@@ -55,9 +60,11 @@ def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> fl
         jobs = entry.load()(settings.database_url, settings.cache_seconds, **selection)
     except ValueError as error:
         return _refusal(400, str(error).partition(" ")[0], str(error).partition(" ")[2])
-    pieces: Iterator[str] = jobs.text(form)
+    pieces: Iterator[bytes] = jobs.pieces(form)
     try:
-        first = next(pieces, "")  # a database that is away is told before anything is sent
+        first = next(pieces, b"")  # a database that is away is told before anything is sent
+    except ValueError as error:  # an extra that is not installed
+        return _refusal(501, "format", f"cannot be made: {error}")
     except Exception as error:
         return _refusal(503, "database", f"cannot be read ({type(error).__name__}): try again later")
     name = f"analyses-{datetime.now(ZoneInfo(settings.timezone)):%Y-%m-%d}.{form}"

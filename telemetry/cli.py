@@ -332,11 +332,11 @@ def _write_out(jobs: Any, form: str, output: Path | None) -> None:
 
 def _pieces(jobs: Any, form: str, file: IO[bytes]) -> Iterator[int]:
     """Write the jobs bit by bit, and yield how many each bit has."""
-    if form == "parquet":
-        yield from jobs.parquet(file)
-        return
-    for piece in jobs.text(form):
-        yield min(file.write(piece.encode()), 1)
+    before = 0
+    for piece in jobs.pieces(form):
+        file.write(piece)
+        yield jobs.exported - before
+        before = jobs.exported
 
 
 def _midnight(day: date, zone: str) -> datetime:

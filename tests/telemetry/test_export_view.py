@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import flask
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -117,6 +119,21 @@ def test_a_download(client: Any) -> None:
     assert len(list(csv.DictReader(io.StringIO(found.text)))) == 3
 
 
+def test_a_download_of_parquet(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the command writes it; without the extra, 501 that names it."""
+    found = get(client, form="parquet")
+    assert found.content_type == "application/vnd.apache.parquet"
+    assert found.headers["Content-Disposition"].endswith('.parquet"')
+    assert found.is_streamed
+    assert pq.read_table(io.BytesIO(found.data)).num_rows == 3
+
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    refused = get(client, form="parquet")
+    assert refused.status_code == 501
+    assert refused.json["field"] == "format"
+    assert "analysis-telemetry[parquet]" in refused.json["error"]
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -143,7 +160,10 @@ def test_what_cannot_be_used(client: Any, query: str, field: str) -> None:
 def test_a_format_that_there_is_not(client: Any) -> None:
     """404, and which there are."""
     found = get(client, form="xlsx")
-    assert (found.status_code, found.json["error"]) == (404, "format must be one of csv, json, jsonl")
+    assert (found.status_code, found.json["error"]) == (
+        404,
+        "format must be one of csv, json, jsonl, parquet",
+    )
 
 
 def test_a_database_that_is_away(client: Any, tmp_path: Path) -> None:
