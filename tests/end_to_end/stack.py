@@ -14,7 +14,7 @@ from examples.screener.standin.client import StandIn
 from tests.end_to_end.database import Database
 from tests.end_to_end.metrics import Metrics
 from tests.end_to_end.processes import Process, environment
-from tests.end_to_end.spool import waiting
+from tests.spool import waiting
 
 SECRET = "for tests only"
 WEB_WORKERS = 2

@@ -14,9 +14,9 @@ from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.database import Row
 from tests.end_to_end.documents import resume
 from tests.end_to_end.ledger import Line, Truth, dollars, truth
-from tests.end_to_end.spool import snapshots
 from tests.end_to_end.stack import Stack, wait_until
 from tests.end_to_end.submission import draft
+from tests.spool import snapshots
 
 CRITERIA = 4
 CUT = (2,)

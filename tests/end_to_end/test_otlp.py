@@ -19,6 +19,7 @@ from tests.end_to_end.documents import CANARIES, damaged, leaks, resumes
 from tests.end_to_end.ledger import Line, dollars, truth
 from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import submit
+from tests.spool import everything
 
 QUERY = "Screener-Canary-Query"
 OPENAI_SCOPE = "opentelemetry.instrumentation.genai.openai"
@@ -100,7 +101,7 @@ def _use(stack: Stack) -> str:
     )
     client.unlock_insight(small.analysis, locked["id"])
     submit(client, [each.file for each in resumes(8, start=21)])
-    return "".join(path.read_text(errors="replace") for path in stack.spool.rglob("*") if path.is_file())
+    return "".join(everything(stack.spool).values())
 
 
 def _text(stack: Stack, tables: dict[str, str]) -> str:

@@ -12,10 +12,10 @@ from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.database import Database
 from tests.end_to_end.documents import resume
 from tests.end_to_end.ledger import Truth, truth
-from tests.end_to_end.spool import snapshots, waiting
 from tests.end_to_end.stack import Stack, wait_until
 from tests.end_to_end.submission import submit
 from tests.postgres import TemporaryPostgres
+from tests.spool import snapshots, waiting
 
 SPENT = """
     SELECT COALESCE(SUM(api_calls), 0) AS calls, COALESCE(SUM(attempts), 0) AS attempts,

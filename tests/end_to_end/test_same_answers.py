@@ -15,9 +15,9 @@ from examples.screener.standin.client import StandIn
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.documents import leaks
 from tests.end_to_end.ledger import truth
-from tests.end_to_end.spool import snapshots, waiting
 from tests.end_to_end.stack import Stack
 from tests.end_to_end.transcript import FAULTS, SETTINGS, Transcript, play
+from tests.spool import snapshots, waiting
 
 BLOCKED = str(Path(__file__).parent / "blocked")
 WITHOUT_SDK = "opentelemetry.sdk,opentelemetry.instrumentation,opentelemetry.exporter"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.exporters.makers import Host, until
+from tests.spool import waiting
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "processes.md"
 CONFIGURATION = """\
@@ -61,7 +62,7 @@ class Application:
 
     def waiting(self) -> set[Path]:
         """Return the directories of processes with something that waits for the database."""
-        return {file.parent for file in self._folder.glob("spool/**/*.json")}
+        return {file.parent for file in waiting(self._folder / "spool")}
 
 
 def scored(host: Host) -> list[int]:

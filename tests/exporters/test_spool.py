@@ -23,6 +23,7 @@ from exporters.totals import Totals
 from telemetry.conventions import SPOOL_SHED
 from telemetry.settings import Settings
 from tests.exporters.makers import Fragment, call, visit
+from tests.spool import files
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,10 +97,6 @@ def leave_behind(directory: Path, *snapshots: Snapshot) -> str:
         name = give(process, *snapshots)
         kill(process)
     return name
-
-
-def files(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.rglob("*.json"))
 
 
 def recovered(spool: Spool) -> list[Item]:

@@ -36,8 +36,9 @@ from telemetry.conventions import EVENTS, WRITER_FAILURES
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import CREATED, Fragment, Host, call, until
-from tests.exporters.test_spool import files, give, kill, leave_behind, other_process
+from tests.exporters.test_spool import give, kill, leave_behind, other_process
 from tests.postgres import TemporaryPostgres
+from tests.spool import files
 
 ROOT = Path(__file__).parents[2]
 Record = Callable[..., Pipeline]

@@ -17,6 +17,7 @@ from tests.end_to_end.database import Database
 from tests.end_to_end.documents import CANARIES, damaged, leaks, resumes
 from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import submit
+from tests.spool import everything
 
 QUERY = "Screener-Canary-Query"
 LIMIT = 4
@@ -125,7 +126,7 @@ def hosts(sql: Database) -> str:
 
 
 def spooled(stack: Stack) -> dict[str, str]:
-    return {str(path): path.read_text(errors="replace") for path in stack.spool.rglob("*") if path.is_file()}
+    return everything(stack.spool)
 
 
 def test_the_host_is_full_of_it(left: Left) -> None:

@@ -20,9 +20,9 @@ from exporters.recovered import LOCK
 from exporters.snapshot import Snapshot
 from telemetry.settings import Settings
 from tests.end_to_end.processes import ROOT, environment
-from tests.end_to_end.spool import snapshots, waiting
 from tests.postgres import TemporaryPostgres
 from tests.soak.worker import USERS, user_of
+from tests.spool import snapshots, waiting
 
 FAULTS: list[dict[str, Any]] = [{"status": 429, "rate": 0.1, "retry_after_ms": 5}, {"delay_ms": 40}]
 CHUNK = 60

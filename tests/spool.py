@@ -1,0 +1,44 @@
+"""What waits for the database, of living and of dead processes, which go on meanwhile."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from exporters.item import read_item
+from exporters.snapshot import Snapshot
+
+
+def waiting(spool: Path) -> list[Path]:
+    """The files of snapshots, and of events about warnings, that no database has taken."""
+    return _matching(spool, "*/*/*.json")
+
+
+def files(folder: Path) -> list[str]:
+    """The names of what waits anywhere below a folder, or is set aside there."""
+    return sorted(path.name for path in _matching(folder, "**/*.json"))
+
+
+def everything(folder: Path) -> dict[str, str]:
+    """The text of every file below a folder, by its path; hidden ones included."""
+    found = (path for path in _matching(folder, "**/*", with_hidden=True) if path.is_file())
+    return {str(path): _text_of(path) for path in found}
+
+
+def snapshots(spool: Path) -> list[Snapshot]:
+    """What those snapshots say; one that was delivered meanwhile is left out."""
+    items = [read_item(text) for path in waiting(spool) if (text := _text_of(path))]
+    return [item for item in items if isinstance(item, Snapshot)]
+
+
+def _matching(folder: Path, pattern: str, *, with_hidden: bool = False) -> list[Path]:
+    # Not Path.glob, which fails when a directory goes meanwhile.
+    pattern = f"{glob.escape(str(folder))}/{pattern}"
+    return [Path(found) for found in glob.glob(pattern, recursive=True, include_hidden=with_hidden)]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
