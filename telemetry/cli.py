@@ -44,7 +44,7 @@ cli.add_command(unused)
 @click.option("--no-run", is_flag=True, help="Make no synthetic run.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(no_run: bool, as_json: bool) -> None:
-    """Say what works, what does not, and what to do; exit 1 if anything is wrong.
+    """Say what works, what does not, and what to do; exit with how many things are wrong.
 
     Makes a synthetic run, which no total counts, and compares what SQL, metrics and its trace say of it.
     """

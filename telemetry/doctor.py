@@ -1,8 +1,8 @@
 """``flask telemetry doctor``: says in a line each what works and what does not, and what to do about it.
 
 Without Flask: ``python -m telemetry.doctor``. It sets telemetry up in its own process as the application
-would, and makes one synthetic run, which no total counts and which is removed again. The exit status is 0
-only when nothing is wrong, so it can stand in a deployment.
+would, and makes one synthetic run, which no total counts and which is removed again. The exit status is how
+many things are wrong: 0 only when nothing is, so it can stand in a deployment.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _MARKS: Final = {"good": ("✓", "32"), "bad": ("✗", "31"), "note": ("!", "33"
 """Mark and colour of each result."""
 _PLAIN: Final = {"good": "ok", "bad": "NO", "note": "! "}
 """Marks for terminals that cannot show the others."""
+MOST: Final = 100
+"""Exit statuses end at 255, and shells have uses of their own for those from 126 on."""
 
 
 def main(
@@ -33,7 +35,7 @@ def main(
     with_run: bool = True,
     as_json: bool = False,
 ) -> int:
-    """Print the report and return the exit status.
+    """Print the report and return the exit status: how many things are wrong.
 
     Args:
         load_app: loads the Flask application; without it, the environment alone is looked at.
@@ -54,7 +56,7 @@ def main(
         else:
             print(_summary(wrong), file=out)
         _leave(patient)
-    return 1 if wrong else 0
+    return min(wrong, MOST)
 
 
 def examine(patient: Patient) -> Iterator[Check]:

@@ -17,7 +17,7 @@ from tests.compatibility.conftest import HOST, Host, NewHost, Session
 def wrong(session: Session) -> list[str]:
     """The lines of what is wrong; the exit status must agree with them."""
     lines = [line for line in session.out.splitlines() if line.startswith("✗")]
-    assert session.status == bool(lines), session.out + session.err
+    assert session.status == len(lines), session.out + session.err
     assert all(" → " in line for line in lines), "each says what to do"
     return lines
 
