@@ -163,16 +163,14 @@ def upsert(
     if not rows:
         return 0
     names, is_bulk = tuple(rows[0]), _is_bulk(connection, rows)
-    if where is None:
-        statement = _upsert(connection.dialect.name, table, names, by, keep, is_bulk)
-    else:
-        statement = _or_update(insert(connection.dialect.name, table), names, by, keep, where)
+    # A condition may hold a value of the moment: what is made with one is not kept.
+    make = _upsert if where is not None else _kept_upsert
+    statement = make(connection.dialect.name, table, names, by, keep, is_bulk, where)
     if is_bulk:
         return connection.execute(statement, {GIVEN: _json(rows)}).rowcount
     return connection.execute(statement, rows if len(rows) > 1 else rows[0]).rowcount
 
 
-@cache
 def _upsert(
     dialect: str,
     table: sa.Table,
@@ -180,29 +178,23 @@ def _upsert(
     by: tuple[str, ...],
     keep: tuple[str, ...],
     is_bulk: bool,
+    where: sa.ColumnElement[bool] | None,
 ) -> Any:
     rows = insert(dialect, table)
     if is_bulk:
         given = _recordset({name: table.c[name].type for name in names})
         # Without a condition, PostgreSQL's grammar takes ON CONFLICT for one of a join.
         rows = rows.from_select(list(names), sa.select(given).where(sa.true()))
-    return _or_update(rows, names, by, keep)
-
-
-def _or_update(
-    rows: Any,
-    names: tuple[str, ...],
-    by: tuple[str, ...],
-    keep: tuple[str, ...],
-    where: sa.ColumnElement[bool] | None = None,
-) -> Any:
-    keys = set(by) or {column.name for column in rows.table.primary_key}
+    keys = set(by) or {column.name for column in table.primary_key}
     changes = {name: rows.excluded[name] for name in names if name not in keys and name not in keep}
     if changes:
         statement = rows.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=where)
     else:
         statement = rows.on_conflict_do_nothing(index_elements=sorted(keys))
     return statement.execution_options(preserve_rowcount=True)  # with psycopg 3 it is lost otherwise
+
+
+_kept_upsert: Final = cache(_upsert)
 
 
 def update_rows(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from exporters import schema, sql
-from exporters.database import create_engine, fit
+from exporters.database import BULK_ROWS, create_engine, fit, transaction, upsert
 from exporters.rollup import merge
 from exporters.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot
 from exporters.totals import Totals
@@ -247,6 +247,23 @@ def test_what_fits_is_left_alone(totals: Totals) -> None:
 
     assert fit(schema.runs, values, totals) == values
     assert coerced(totals) == {}
+
+
+@pytest.mark.parametrize("count", [1, 3, BULK_ROWS])
+def test_rows_are_updated_under_a_condition(host: Host, engine: Engine, count: int) -> None:
+    """However many they are, and each time by the condition of that time."""
+    table = schema.counters
+    names = [str(number) for number in range(count)]
+
+    def store(value: int, below: int) -> None:
+        rows = [{"run_id": "r", "name": name, "value": value} for name in names]
+        with transaction(engine) as connection:
+            upsert(connection, table, rows, where=table.c.value < below)
+
+    store(5, below=0)
+    for value, below, kept in ((6, 5, 5), (7, 6, 7), (8, 7, 7)):
+        store(value, below)
+        assert [row["value"] for row in host.rows("telemetry_counters")] == [kept] * count
 
 
 def test_a_newer_version_is_not_misread(host: Host, engine: Engine) -> None:
