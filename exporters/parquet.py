@@ -19,7 +19,7 @@ GROUP: Final = 10_000
 """Rows of one group."""
 
 
-class NoParquet(ValueError):
+class NoParquet(ImportError, ValueError):
     """The extra is not installed."""
 
     def __init__(self, error: ImportError) -> None:

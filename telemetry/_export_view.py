@@ -63,7 +63,7 @@ def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> fl
     pieces: Iterator[bytes] = jobs.pieces(form)
     try:
         first = next(pieces, b"")  # a database that is away is told before anything is sent
-    except ValueError as error:  # an extra that is not installed
+    except ImportError as error:  # an extra that is not installed
         return _refusal(501, "format", f"cannot be made: {error}")
     except Exception as error:
         return _refusal(503, "database", f"cannot be read ({type(error).__name__}): try again later")
