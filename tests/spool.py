@@ -16,13 +16,13 @@ def waiting(spool: Path) -> list[Path]:
 
 def files(folder: Path) -> list[str]:
     """The names of what waits anywhere below a folder, or is set aside there."""
-    return sorted(path.name for path in _matching(folder, "**/*.json"))
+    return sorted(path.name for path in _matching(folder, "**/*.json", with_hidden=True))
 
 
 def everything(folder: Path) -> dict[str, str]:
     """The text of every file below a folder, by its path; hidden ones included."""
     found = (path for path in _matching(folder, "**/*", with_hidden=True) if path.is_file())
-    return {str(path): _text_of(path) for path in found}
+    return {str(path): _text_of(path, errors="replace") for path in found}
 
 
 def snapshots(spool: Path) -> list[Snapshot]:
@@ -37,8 +37,8 @@ def _matching(folder: Path, pattern: str, *, with_hidden: bool = False) -> list[
     return [Path(found) for found in glob.glob(pattern, recursive=True, include_hidden=with_hidden)]
 
 
-def _text_of(path: Path) -> str:
+def _text_of(path: Path, errors: str = "strict") -> str:
     try:
-        return path.read_text(errors="replace")
+        return path.read_text(errors=errors)
     except FileNotFoundError:
         return ""

@@ -119,6 +119,7 @@ def test_both_are_counted(host: Host) -> None:
     host.post(SHOWN)
     host.patch(1, {"user_action": "continued"})
     assert counts() - before == {("batch_too_large", "shown"): 1, ("batch_too_large", "continued"): 1}
+    assert ("jd_too_long", "shown") in before, "each is there from the start"
 
 
 def test_nobody_is_signed_in(host: Host) -> None:
