@@ -8,38 +8,14 @@ wait for ever for the very thread it is in. So nothing is done during a collecti
 from __future__ import annotations
 
 import functools
-import gc
-import os
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from telemetry import _garbage
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-_collector: int | None = None
-"""The thread that collects garbage at this moment; there is never more than one."""
-
-
-def _watch(phase: str, _: dict[str, int]) -> None:
-    global _collector
-    _collector = threading.get_ident() if phase == "start" else None
-
-
-def _forget() -> None:
-    """Forget, in a forked child, the collection of a thread that it does not have."""
-    global _collector
-    _collector = None
-
-
-gc.callbacks.append(_watch)
-os.register_at_fork(after_in_child=_forget)
-
-
-def is_collecting() -> bool:
-    """Say whether the garbage collector called what runs here."""
-    return _collector is not None and _collector == threading.get_ident()
 
 
 class Deferred:
@@ -80,7 +56,7 @@ def deferrable(method: Callable[Concatenate[_Self, _P], _R]) -> Callable[Concate
 
     @functools.wraps(method)
     def wrapper(self: _Self, /, *args: _P.args, **known: _P.kwargs) -> _R | None:
-        if _collector is not None and is_collecting():
+        if _garbage.collector is not None and _garbage.is_collecting():
             self.deferred.put(functools.partial(method, self, *args, **known))
             return None
         if self.deferred.acts:

@@ -18,12 +18,13 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from telemetry import conventions as c
 from telemetry._context import Run, run_in, stage_in
+from telemetry._garbage import is_collecting
 from telemetry._guard import guarded
 from telemetry.conventions import Attribute
 from telemetry.pricing import Pricer, Tokens
 
 from .accumulator import Accumulator, Call
-from .deferred import deferrable, is_collecting
+from .deferred import deferrable
 from .metrics import Metrics
 from .recorder import RunRecorder
 

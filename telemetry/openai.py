@@ -33,6 +33,7 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Span, Tracer, TracerProvider
 
 from ._attempts import Attempt, attempt_attributes, failure_status, retry_after, usage_attributes
+from ._garbage import is_collecting
 from ._guard import guarded
 from ._openai_span import TOLD_IN_TOKENS, end_span, has_tool_fees, operation_of, start_span
 from .conventions import GENAI_SCOPE, OPENAI_SCOPE, Attribute
@@ -199,7 +200,7 @@ def _end(call: _Call, error: BaseException | None = None) -> None:
 @guarded("openai")
 def _leave(call: _Call) -> None:
     try:
-        if call.token is not None:
+        if call.token is not None and not is_collecting():  # else setting a variable may crash CPython 3.11
             _current.reset(call.token)
     except ValueError:
         pass  # a coroutine that is closed instead of awaited ends in another context: nothing to reset

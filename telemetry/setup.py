@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from opentelemetry import metrics, trace
 
+from ._garbage import spare_context
 from ._guard import guarded
 from .compatibility import installed, problems
 from .settings import Settings, SettingsError
@@ -88,6 +89,7 @@ def attach(provider: Any, settings: Settings, *, meter_provider: Any = None, **p
     from .sampling import record_all
 
     pipeline = _load_pipeline()(settings, **parts)
+    spare_context()
     record_all(provider)
     pipeline.start(provider, meter_provider)
     return pipeline

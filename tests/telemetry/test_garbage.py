@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import gc
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span
 
 import telemetry
+from examples.screener.standin.client import StandIn
 from exporters import accumulator, schema
 from exporters.totals import Totals
+from telemetry._context import run_in, stage_in
 from telemetry.conventions import GENAI_SCOPE, Attribute
+from tests.end_to_end.processes import ROOT, environment
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded
 
@@ -126,7 +135,10 @@ def test_a_collection_while_totals_are_added_to(
 
 
 def test_a_block_that_the_collector_leaves(recorded: Recorded) -> None:
-    """A generator that nobody finishes leaves its document and its stage when it is finalized."""
+    """A generator that nobody finishes leaves its document and its stage when it is finalized.
+
+    Not later than the run is its stage left as well, for what comes then.
+    """
 
     def work_on(holder: list[object]) -> Iterator[None]:
         with telemetry.stage("ranking"), telemetry.document("cv.pdf", characters=9):
@@ -141,6 +153,7 @@ def test_a_block_that_the_collector_leaves(recorded: Recorded) -> None:
             next(steps)
             del steps, holder
             gc.collect()
+        assert (run_in(), stage_in()) == (None, None)
 
     in_time(work)
     recorded.pipeline.shutdown(20)
@@ -171,6 +184,49 @@ def test_collections_at_every_moment(recorded: Recorded, spans: list[Span] | Non
     assert sum(run["api_calls"] for run in runs) == 90
     assert sum(run["input_tokens"] for run in runs) == 900
     assert [run["n_scored"] for run in runs] == [3] * 30
+
+
+def test_collections_while_a_variable_is_set(service: StandIn, migrated_sqlite: Path, tmp_path: Path) -> None:
+    """A process whose abandoned streams are finalized just then lives, and counts each of their calls."""
+    path = tmp_path / "host.sqlite"
+    shutil.copy(migrated_sqlite, path)
+    settings = {"TELEMETRY_DATABASE_URL": f"sqlite:///{path}", "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")}
+    command = [sys.executable, "-m", "tests.telemetry.abandoning", service.url, "6"]
+
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(**settings), timeout=100, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        calls = connection.scalar(sa.select(sa.func.sum(schema.runs.c.api_calls)))
+    assert calls == int(done.stdout) > 0
+
+
+def test_a_finalizer_with_spans_of_its_own(recorded: Recorded) -> None:
+    """Each is the current one in its block; where the collector was called the same is current as before."""
+    tracer = recorded.provider.get_tracer("host")
+    current: list[tuple[Span, Span]] = []
+
+    class Closing:
+        def __init__(self) -> None:
+            self._myself = self
+
+        def __del__(self) -> None:
+            for name in ("first", "second"):
+                with tracer.start_as_current_span(name) as outer:
+                    with tracer.start_as_current_span("inner") as inner:
+                        current.append((trace.get_current_span(), inner))
+                    current.append((trace.get_current_span(), outer))
+
+    with tracer.start_as_current_span("around") as around:
+        Closing()
+        gc.collect()
+        current.append((trace.get_current_span(), around))
+
+    assert [found for found, _ in current] == [expected for _, expected in current]
+    assert len(current) == 5
 
 
 def test_what_is_collected_after_the_run(recorded: Recorded) -> None:
