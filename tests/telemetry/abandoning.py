@@ -41,7 +41,7 @@ def main(base_url: str, rounds: int) -> None:
                 Reader(ask(client))
                 collect_after(after)
                 calls += 1
-    gc.enable()
+        gc.collect()
     shutdown(20)
     print(calls)
 

@@ -65,7 +65,7 @@ def run(
 
 def rows(url: str) -> list[tuple[object, ...]]:
     query = "SELECT kind, status, api_calls, attempts, trace_sampled FROM telemetry_runs"
-    with sa.create_engine(url).connect() as connection:
+    with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
         return [tuple(row) for row in connection.execute(sa.text(query))]
 
 
@@ -137,7 +137,7 @@ def test_ended_and_set_up_again(environment: dict[str, str]) -> None:
 
     url = environment["TELEMETRY_DATABASE_URL"]
     assert rows(url) == [("analysis", "completed", 1, 1, True)] * 3
-    with sa.create_engine(url).connect() as connection:
+    with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
         tokens = connection.scalar(sa.text("SELECT SUM(input_tokens + output_tokens) FROM telemetry_runs"))
     figures = dict(line.split() for line in done.stdout.splitlines())
     assert figures == {
