@@ -34,6 +34,13 @@ SQLITE_BUSY_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
 APPLICATION_NAME: Final = "analysis-telemetry"
 """Of our sessions, in pg_stat_activity."""
+_KEEPALIVES: Final = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""A network that swallows what is sent is noticed within a minute, instead of a quarter of an hour."""
 _INTEGER: Final = 2**31 - 1
 BULK_ROWS: Final = 20
 """Rows from which on PostgreSQL gets them in one parameter."""
@@ -84,7 +91,8 @@ def create_engine(
             "pool_pre_ping": True,
             "isolation_level": "READ COMMITTED",
         }
-        options["connect_args"] = {"application_name": APPLICATION_NAME}
+        told = {"application_name": APPLICATION_NAME, **_KEEPALIVES}
+        options["connect_args"] = {name: value for name, value in told.items() if name not in target.query}
     if target.get_driver_name() == "psycopg2":
         options["executemany_mode"] = "values_plus_batch"
     if target.get_driver_name() == "psycopg":

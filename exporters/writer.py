@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError, StatementError
 
 from telemetry import conventions as c
 from telemetry._context import suppressed
-from telemetry._guard import guarded
+from telemetry._guard import guarded, report
 from telemetry.settings import Settings
 
 from . import document_warnings, projection, sql
@@ -43,6 +44,11 @@ FIRST_RETRY_SECONDS: Final = 0.2
 LAST_RETRY_SECONDS: Final = 60.0
 LAST_PROJECTION_SECONDS: Final = 3600.0
 LOG_INTERVAL_SECONDS: Final = 60.0
+MOST_IN_A_ROW: Final = 3
+"""Failures of one item after another of which each is taken for the item's; then it is the database's."""
+_UNFIT: Final = (TypeError, ValueError, ArithmeticError, LookupError)
+"""What Python and the drivers raise of a value that cannot be stored."""
+_TROUBLE: Final = (SQLAlchemyError, OSError, *_UNFIT)
 
 _log = logging.getLogger("telemetry")
 
@@ -90,11 +96,16 @@ class Writer:
         self._engine: Engine | None = None
         self._writable: Writable | None = None
         self._outage = _Retry()
+        self._in_a_row = 0
+        """Items that failed since one was stored."""
         self._postponed: dict[str, _Retry] = {}
-        """Fragments of runs that a newer version of this code has touched: it will deliver them."""
+        """Fragments that stand in nobody's way: of runs that a newer version of this code has touched, which
+        will deliver them, and what the database does not take just now."""
         self._projections: dict[int, _Retry] = {}
         self._users: dict[int, _Retry] = {}
         self._recovered = False
+        self._left_behind = False
+        """Whether a dead process's directory could not be settled; it is tried again with the heartbeat."""
         self._has_host_committed = False
         self._daily = self._daily_check()
         self._checkpoint_at = 0.0
@@ -159,7 +170,7 @@ class Writer:
                 pass  # what the writer would wait for, an operator is told
             while time.monotonic() < deadline and not self._has_recovered(deadline):
                 time.sleep(0.05)
-        return self._recovered
+        return self._recovered and not self._left_behind
 
     def after_fork(self) -> None:
         """Start anew in a forked child: its parent's thread and connections are not there."""
@@ -171,9 +182,10 @@ class Writer:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None and not self._stopping:
-                self._thread = threading.Thread(target=self._run, name="telemetry-writer", daemon=True)
+                thread = threading.Thread(target=self._run, name="telemetry-writer", daemon=True)
                 with suppressed():  # else the thread would inherit, and keep, the run that started it
-                    self._thread.start()
+                    thread.start()
+                self._thread = thread
 
     def _stop(self, deadline: float) -> None:
         with self._lock:
@@ -269,26 +281,36 @@ class Writer:
                 self._store(item)
             else:
                 self._store_warning(item)
-        except PERMANENT as error:
-            self._failed("rollup", error)
-            park(item, type(error).__name__)
-            return True
         except NewerSnapshot as error:
             self._failed("rollup", error)
-            self._postponed.setdefault(item.fragment_id, _Retry()).wait()
+            self._postpone(item)
             return True
-        except (SQLAlchemyError, OSError) as error:
+        except _TROUBLE as error:
             self._failed("rollup", error)
-            self._outage.wait()
-            return False
-        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-            self._failed("rollup", error)
-            park(item, type(error).__name__)
-            return True
-        self._outage = _Retry()
+            return self._settle(item, error, park)
+        self._outage, self._in_a_row = _Retry(), 0
         self._postponed.pop(item.fragment_id, None)
         delivered(item)
         return True
+
+    def _settle(self, item: Item, error: Exception, park: Callable[[Item, str], None]) -> bool:
+        """Decide what becomes of an item that was not stored; return False when the database is away."""
+        if _is_for_good(error):
+            with guarded("spool"):
+                park(item, type(error).__name__)
+                return True
+            self._postpone(item)  # where the disk refuses, too
+            return True
+        self._disconnect()
+        self._in_a_row += 1
+        if _is_outage(error) or self._in_a_row >= MOST_IN_A_ROW:
+            self._outage.wait()
+            return False
+        self._postpone(item)
+        return True
+
+    def _postpone(self, item: Item) -> None:
+        self._postponed.setdefault(item.fragment_id, _Retry()).wait()
 
     def _store(self, snapshot: Snapshot) -> None:
         with _Timer(self._metrics, "rollup"):
@@ -356,7 +378,12 @@ class Writer:
         except SQLAlchemyError as error:
             self._failed(transaction, error)
             self._writable = None
+            if not isinstance(error, OperationalError):
+                self._disconnect()
             outcome = Projection.BUSY
+        except (OSError, *_UNFIT) as error:  # of this row alone
+            self._failed(transaction, error)
+            outcome = Projection.MISSING
         is_busy = outcome is Projection.BUSY
         longest = LAST_RETRY_SECONDS if is_busy else LAST_PROJECTION_SECONDS
         if outcome is Projection.DONE or (not is_busy and waiting[row_id].pause >= longest):
@@ -382,17 +409,30 @@ class Writer:
         """Deliver what dead processes left, once at the start and then with the heartbeat."""
         if self._recovered:
             return
+        self._left_behind = False
+        try:
+            self._recovered = self._take_all_over()
+        except OSError as error:  # the next heartbeat tries again: what is ours goes on meanwhile
+            report("spool", error)
+            self._recovered = self._left_behind = True
+
+    def _take_all_over(self) -> bool:
+        """Deliver what is in every dead process's directory; return False when the database is away."""
         self._spool.measure()
         for dead in self._spool.recover():
-            if not self._take_over(dead):
-                return
+            try:
+                if not self._take_over(dead):
+                    return False
+            except OSError as error:
+                report("spool", error)
+                self._left_behind = True
         try:
             self._plan_lagging()
         except SQLAlchemyError as error:
             self._failed("projection", error)
             self._outage.wait()
-            return
-        self._recovered = True
+            return False
+        return True
 
     def _has_recovered(self, deadline: float) -> bool:
         if time.monotonic() >= self._outage.due:
@@ -412,10 +452,13 @@ class Writer:
         try:
             for result in sql.interrupt_process(self._connect(), dead.process_id, self._metrics.totals):
                 self._plan(result, has_claimed=False)
-        except (SQLAlchemyError, NewerSnapshot) as error:
+        except (NewerSnapshot, *_TROUBLE) as error:
             self._failed("rollup", error)
-            self._outage.wait()
-            return False
+            if _is_outage(error):
+                self._outage.wait()
+                return False
+            self._left_behind = True
+            return True
         dead.finish()
         return True
 
@@ -423,7 +466,20 @@ class Writer:
         engine = self._engine  # one reading: at the end of the process, drain() forgets it meanwhile
         if engine is None:
             engine = self._engine = create_engine(self._settings.database_url, self._patience)
+            if engine.dialect.name == "postgresql":
+                sa.event.listen(engine, "begin", self._limit)
         return engine
+
+    def _disconnect(self) -> None:
+        """Leave connections that may be the reason of a failure: one made to a standby reads for ever."""
+        if (engine := self._engine) is not None:
+            engine.dispose()
+
+    def _limit(self, connection: Connection) -> None:
+        """At the end of the process, let no transaction take longer than there is time."""
+        if (deadline := self._deadline) is not None:
+            left = max(int((deadline - time.monotonic()) * 1000), 1)
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {left}")
 
     def _patience(self) -> float:
         """Return for how many seconds a connection may be waited for: at the end, no longer than there is."""
@@ -456,6 +512,18 @@ class _Timer:
     def __exit__(self, *_: object) -> None:
         elapsed = time.perf_counter() - self._started
         self._metrics.observe(c.WRITER_DURATION, elapsed, transaction=self._transaction)
+
+
+def _is_for_good(error: Exception) -> bool:
+    """Say whether an item would meet this error again and again: a value does not fit."""
+    is_of_binding = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
+    return is_of_binding or isinstance(error, (*PERMANENT, *_UNFIT))
+
+
+def _is_outage(error: Exception) -> bool:
+    """Say whether the database is away, or busy, for everybody."""
+    away = (OperationalError, DisconnectionError, sa.exc.TimeoutError, OSError)
+    return isinstance(error, away) or getattr(error, "connection_invalidated", False)
 
 
 def _reason(error: Exception) -> str:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,20 @@ def test_the_first_connection_is_no_longer_waited_for_than_there_is_time(
     assert time.monotonic() - started < 3.5  # libpq waits for two seconds at least
 
 
+def test_the_end_of_the_process_does_not_wait_for_a_lock(postgres_host: Host, record: Record) -> None:
+    """Somebody holds our tables while the process ends: what it has stays in the spool."""
+    pipeline = record(postgres_host.url)
+    assert pipeline.writer is not None
+    pipeline.writer._outage.due = time.monotonic() + 60  # as after an outage: the last attempt is the first
+    with telemetry.run("intake"):
+        pass
+    with postgres_host.engine.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE telemetry_runs")
+        started = time.monotonic()
+        assert not pipeline.shutdown(1)
+        assert time.monotonic() - started < 5
+
+
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_a_clock_that_jumps(
     sqlite_host: Host, record: Record, monkeypatch: pytest.MonkeyPatch, hours: int
@@ -405,6 +420,90 @@ def test_nonsense_stands_in_nobodys_way(host: Host, record: Record) -> None:
 
     until(lambda: [row["user_ref"] for row in host.rows("telemetry_runs") if row["started_at"]] == [1])
     until(lambda: pipeline.spool.pending() == 0)
+
+
+def test_a_value_of_the_wrong_type_stands_in_nobodys_way(host: Host, record: Record, spool_dir: Path) -> None:
+    """What no driver can bind is kept; what waits behind it, in the same place or here, is delivered."""
+    wrong = replace(Fragment(candidates=1).close(), fragment_id="0" * 32, trace_sampled={"a": 1})  # type: ignore[arg-type]
+    leave_behind(spool_dir, wrong, Fragment(candidates=1).close())
+    (left,) = [path for path in spool_dir.iterdir() if path.is_dir()]
+    left.rename(spool_dir / Settings(database_url=host.url).spool_key())
+    record(host.url)
+    with telemetry.run("analysis", candidates=1):
+        pass
+
+    until(lambda: statuses(host) == ["completed"] * 2)
+    assert len(list(spool_dir.rglob(f"{wrong.fragment_id}.json"))) == 1
+
+
+@pytest.mark.internal_errors
+def test_where_nothing_can_be_set_aside(sqlite_host: Host, record: Record, spool_dir: Path) -> None:
+    """A run that is refused, and cannot be parked, waits; the runs behind it are delivered."""
+    refuse_large_runs(sqlite_host)
+    root = spool_dir / Settings(database_url=sqlite_host.url).spool_key()
+    root.mkdir(parents=True)
+    (root / "dead").write_text("in the way")
+    record(sqlite_host.url)
+    with telemetry.run("analysis", candidates=100):
+        pass
+    with telemetry.run("analysis", candidates=99):
+        pass
+
+    until(lambda: "completed" in statuses(sqlite_host))
+    assert len(files(spool_dir)) == 1, "what could not be delivered is kept"
+
+
+def test_a_row_that_cannot_be_read_stands_in_nobodys_way(sqlite_host: Host, record: Record) -> None:
+    """A row of the host's with nonsense in it is left out; other analyses, and users, are brought up to date.
+
+    The nonsense is a time, which is left out here, too.
+    """
+    for number in (1, 2):
+        sqlite_host.add_user(number)
+        sqlite_host.add_analysis(number, number)
+    sqlite_host.execute("UPDATE analyses SET created_at = 'some day' WHERE id = 1")
+    record(sqlite_host.url)
+    for number in (1, 2):
+        with telemetry.run("analysis", user_id=number) as run:
+            run.link(number)
+
+    until(lambda: [row["total_jobs_run"] for row in sqlite_host.rows("users")] == [1, 1])
+    with closing(sqlite3.connect(sqlite_host.url.removeprefix("sqlite:///"))) as connection:
+        query = "SELECT status FROM analyses WHERE id = 2"
+        until(lambda: connection.execute(query).fetchone() != (None,))
+
+
+def test_a_session_that_can_only_read(
+    postgres_host: Host, record: Record, postgres: TemporaryPostgres
+) -> None:
+    """Made while its server was a standby, it is not used for ever."""
+    database = postgres_host.url.rpartition("/")[2]
+    postgres.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    pipeline = record(postgres_host.url)
+    with telemetry.run("intake"):
+        pass
+    until(lambda: bool(pipeline.metrics.totals.read(WRITER_FAILURES)))
+    postgres.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+
+    until(lambda: statuses(postgres_host) == ["completed"])
+
+
+@pytest.mark.internal_errors
+def test_a_thread_that_cannot_be_started(
+    sqlite_host: Host, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system has no room for a thread, the next run tries again, and the end does without."""
+    pipeline = record(sqlite_host.url)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse_to_start)
+        with telemetry.run("intake"):
+            pass
+    assert pipeline.shutdown(10)
+    assert statuses(sqlite_host) == ["completed"]
+
+
+def refuse_to_start(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize(
@@ -729,3 +828,29 @@ def test_a_run_of_a_newer_version_stops_no_other(sqlite_host: Host, record: Reco
 
     until(lambda: sorted(statuses(sqlite_host)) == ["completed", "completed", "running"])
     assert len(files(spool_dir)) == 1, "what could not be delivered is kept"
+
+
+def test_a_dead_process_of_a_newer_version_stops_no_other(sqlite_host: Host, spool_dir: Path) -> None:
+    """What the dead of a run left that a newer version has touched waits; others' is delivered."""
+    settings = Settings(database_url=sqlite_host.url, spool_dir=spool_dir)
+    engine = create_engine(sqlite_host.url)
+    opened = Fragment(process_id="a" * 32).snapshot()
+    sql.deliver(engine, opened, Totals())
+    newer = Fragment(opened.run_id, is_root=False).close(ends_run=False)
+    sql.deliver(engine, newer, Totals())
+    engine.dispose()
+    sqlite_host.execute(
+        "UPDATE telemetry_fragments SET state = replace(state, :this, :newer) WHERE fragment_id = :id",
+        this=f'"schema":{SCHEMA_VERSION}',
+        newer='"schema":99',
+        id=newer.fragment_id,
+    )
+    behind = Fragment(kind="intake").close()
+    for name in ("a" * 32, "b" * 32):
+        directory = spool_dir / settings.spool_key() / name
+        directory.mkdir(parents=True)
+        (directory / "lock").touch()
+    (directory / f"{behind.fragment_id}.json").write_text(behind.to_json())
+
+    assert not SpoolKeeper(settings).recover(5)
+    assert sorted(statuses(sqlite_host)) == ["completed", "running"]
