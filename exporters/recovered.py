@@ -24,6 +24,8 @@ LOCK: Final = "lock"
 UNREADABLE: Final = "unreadable"
 
 _log = logging.getLogger("telemetry")
+_told: Final[set[Path]] = set()
+"""Directories of which it was said that they cannot be taken over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +78,52 @@ def read(file: Path, root: Path) -> Item | None:
 
 @contextmanager
 def taken(path: Path) -> Iterator[bool]:
-    """Hold the lock of a stranger's directory, if its process is dead."""
+    """Hold the lock of a stranger's directory, if its process is dead and we may."""
+    lock_file = _lock(path)
     try:
-        lock_file = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        yield lock_file is not None
+    finally:
+        if lock_file is not None:
+            os.close(lock_file)
+
+
+def is_foreign(path: Path) -> bool:
+    """Say whether a directory belongs to another user, who keeps us from looking into it."""
+    return path.exists() and not os.access(path, os.R_OK | os.W_OK | os.X_OK)
+
+
+def _lock(path: Path) -> int | None:
+    """Return the lock of a directory as an open file; None when it is not to be had now."""
+    try:
+        return _try_to_lock(path / LOCK)
     except FileNotFoundError:
-        yield False
-        return
+        return None
+    except OSError as error:
+        _tell(path, error)
+        return None
+
+
+def _try_to_lock(path: Path) -> int | None:
+    lock_file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists():  # else somebody else took the directory over, and removed it
+            return lock_file
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
+        if error.errno not in (errno.EACCES, errno.EAGAIN):  # these say that its process lives
+            os.close(lock_file)
             raise
-        yield False
-    else:
-        yield (path / LOCK).exists()
-    finally:
-        os.close(lock_file)
+    os.close(lock_file)
+    return None
+
+
+def _tell(path: Path, error: OSError) -> None:
+    """Say once of a directory that it cannot be taken over, and what to do about it."""
+    if path not in _told:
+        _told.add(path)
+        _log.error(
+            "telemetry cannot see whether the process of %s is dead, and leaves it alone (%s):"
+            " run all processes as the same user, or chown the directory",
+            path,
+            error.strerror or error,
+        )

@@ -298,5 +298,5 @@ class Spool:
 def _size(directory: Path) -> int:
     try:
         return sum(file.stat().st_size for file in directory.glob("*.json"))
-    except FileNotFoundError:  # delivered meanwhile: it is measured again
+    except OSError:  # delivered meanwhile: it is measured again; or another user's
         return 0

@@ -18,7 +18,7 @@ from .database import create_engine
 from .item import Item
 from .parked import Parked, parked
 from .pipeline import Pipeline
-from .recovered import UNREADABLE, taken
+from .recovered import UNREADABLE, is_foreign, taken
 from .snapshot import NewerSnapshot, Snapshot
 from .totals import Totals
 
@@ -36,6 +36,8 @@ class ProcessDirectory:
     bytes: int
     age: float | None
     """Seconds since its oldest snapshot was written; None without any."""
+    is_foreign: bool = False
+    """Whether it is another user's: then nothing else is known of it, and it counts as alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,11 @@ class SpoolKeeper:
         self.root = self._pipeline.spool.root
 
     def processes(self) -> list[ProcessDirectory]:
-        """Return the directories of all processes, the dead ones first."""
+        """Return the directories of all processes, the dead ones first.
+
+        Raises:
+            OSError: when the spool cannot be looked into.
+        """
         found = [_look_at(path) for path in self._pipeline.spool.strangers()]
         return sorted(found, key=lambda each: (each.is_alive, each.process_id))
 
@@ -142,6 +148,8 @@ class SpoolKeeper:
 
 
 def _look_at(path: Path) -> ProcessDirectory:
+    if is_foreign(path):
+        return ProcessDirectory(path.name, True, 0, 0, None, is_foreign=True)
     with taken(path) as is_dead:
         stats = list(_stats(path))
     oldest = min((stat.st_mtime for stat in stats), default=None)

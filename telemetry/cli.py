@@ -24,6 +24,7 @@ MIGRATE_GROUP = "analysis_telemetry_migrate"
 COMMANDS_GROUP = "analysis_telemetry_commands"
 
 RECOVERY_SECONDS: Final = 10.0
+FOREIGN_HINT: Final = "foreign directories are another user's: run this as that user, or chown them"
 NOT_TOLD: Final = 3
 """Exit status when somebody was to be told and could not be."""
 _Result = TypeVar("_Result")
@@ -430,21 +431,24 @@ def spool() -> None:
 def spool_list() -> None:
     """Show what each process keeps, what is set aside, and what cannot be read."""
     keeper = _keeper()
+    processes = _kept(keeper.processes)
     click.echo(str(keeper.root))
     _table(
         ("process", "", "snapshots", "bytes", "oldest"),
         [
             (
                 each.process_id,
-                "living" if each.is_alive else "dead",
+                _state(each),
                 each.snapshots,
                 each.bytes,
                 _age(each.age),
             )
-            for each in keeper.processes()
+            for each in processes
         ],
         "No process keeps anything.",
     )
+    if any(each.is_foreign for each in processes):
+        click.echo(FOREIGN_HINT)
     _table(
         ("set aside", "refused with", "since"),
         [(each.fragment_id, each.reason, f"{each.since:%Y-%m-%d %H:%M} UTC") for each in keeper.parked()],
@@ -479,13 +483,22 @@ def spool_drop(fragments: tuple[str, ...]) -> None:
 def recover() -> None:
     """Deliver what dead processes left in the spool, as their successors would; exit 1 if some is left."""
     keeper = _keeper()
-    dead = [each for each in keeper.processes() if not each.is_alive]
+    dead = [each for each in _kept(keeper.processes) if not each.is_alive]
     is_done = _kept(lambda: keeper.recover(RECOVERY_SECONDS))
     click.echo(f"{len(dead)} dead, {sum(each.snapshots for each in dead)} snapshots left by them.")
-    left = sum(each.snapshots for each in keeper.processes() if not each.is_alive)
+    still_there = keeper.processes()
+    left = sum(each.snapshots for each in still_there if not each.is_alive)
     if left or not is_done:
         raise click.ClickException(f"{left} are still there: see flask telemetry spool list")
+    if foreign := [each.process_id for each in still_there if each.is_foreign]:
+        raise click.ClickException(f"{', '.join(foreign)} in {keeper.root} left alone; {FOREIGN_HINT}")
     click.echo("All is delivered.")
+
+
+def _state(process: Any) -> str:
+    if process.is_foreign:
+        return "foreign"
+    return "living" if process.is_alive else "dead"
 
 
 def _keeper() -> Any:

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import glob
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from exporters.item import read_item
 from exporters.snapshot import Snapshot
+
+ANOTHER_USER = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+"""Before a command: what is closed is closed to it, as it is not to root."""
+
+
+@contextmanager
+def closed(directory: Path) -> Iterator[None]:
+    """A directory that only its owner may look into, and that :data:`ANOTHER_USER` does not own."""
+    directory.chmod(0)
+    try:
+        yield
+    finally:
+        directory.chmod(0o700)
 
 
 def waiting(spool: Path) -> list[Path]:

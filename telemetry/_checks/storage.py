@@ -60,7 +60,11 @@ def _contents(patient: Patient) -> Answer:
             keeper = load("spool")(patient.settings, setup.pipeline())
     except (ImportError, LookupError, ValueError):  # see the line of the database
         return
-    processes = [each for each in keeper.processes() if each.snapshots]
+    there = keeper.processes()
+    if foreign := [each.process_id for each in there if each.is_foreign]:
+        text = f"{', '.join(foreign)} in {keeper.root} cannot be looked into"
+        yield Check("note", "spool", text, "run all processes as the same user, or chown the directory")
+    processes = [each for each in there if each.snapshots]
     yield from _waiting([each for each in processes if each.is_alive], patient)
     left = sum(each.snapshots for each in processes if not each.is_alive)
     if left:

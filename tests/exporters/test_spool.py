@@ -99,6 +99,15 @@ def leave_behind(directory: Path, *snapshots: Snapshot) -> str:
     return name
 
 
+def moved(settings: Settings, name: str) -> str:
+    """Put the directory of a process where those of this database are."""
+    (made_in,) = settings.spool_dir.glob(f"*/{name}")
+    target = settings.spool_dir / settings.spool_key()
+    target.mkdir(exist_ok=True)
+    made_in.rename(target / name)
+    return name
+
+
 def recovered(spool: Spool) -> list[Item]:
     """Take over everything there is, as the writer does."""
     found: list[Item] = []

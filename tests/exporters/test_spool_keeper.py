@@ -12,8 +12,9 @@ from exporters.spool import Spool
 from exporters.totals import Totals
 from telemetry.settings import Settings
 from tests.exporters.makers import SOME_HOSTS, Fragment, Host, call
-from tests.exporters.test_spool import give, leave_behind, other_process, recovered
+from tests.exporters.test_spool import give, leave_behind, moved, other_process, recovered
 from tests.exporters.test_writer import refuse_large_runs
+from tests.spool import ANOTHER_USER, closed
 
 HOSTS = SOME_HOSTS
 
@@ -28,7 +29,7 @@ class Operator:
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """`flask telemetry …`, without an application."""
         return subprocess.run(
-            [sys.executable, "-m", "flask", "telemetry", *words],
+            [*ANOTHER_USER, sys.executable, "-m", "flask", "telemetry", *words],
             env={
                 "TELEMETRY_DATABASE_URL": self.settings.database_url,
                 "TELEMETRY_SPOOL_DIR": str(self.settings.spool_dir),
@@ -59,15 +60,6 @@ def left_by_the_dead(settings: Settings, *fragments: Fragment) -> str:
     return moved(settings, name)
 
 
-def moved(settings: Settings, name: str) -> str:
-    """Put the directory of a process where those of this database are."""
-    (made_in,) = settings.spool_dir.glob(f"*/{name}")
-    target = settings.spool_dir / settings.spool_key()
-    target.mkdir(exist_ok=True)
-    made_in.rename(target / name)
-    return name
-
-
 def test_recover_delivers_what_the_dead_left(host: Host, operator: Operator) -> None:
     """No process of the application need run for it; rows of the host's are brought up to date, too."""
     host.add_user()
@@ -93,6 +85,23 @@ def test_recover_leaves_the_living_alone(quick_operator: Operator) -> None:
         assert quick_operator.host.rows("telemetry_runs") == []
         shown = quick_operator.run("spool", "list").stdout
         assert "living" in shown and "dead" not in shown
+
+
+def test_what_belongs_to_another_user_is_named(quick_operator: Operator) -> None:
+    """It is listed, and left to its owner; what else the dead left is delivered."""
+    settings = quick_operator.settings
+    name = left_by_the_dead(settings, Fragment())
+    left_by_the_dead(settings, Fragment())
+    with closed(settings.spool_dir / settings.spool_key() / name):
+        shown = quick_operator.run("spool", "list")
+        done = quick_operator.run("recover")
+
+    assert shown.returncode == 0 and "dead" in shown.stdout
+    (line,) = [line for line in shown.stdout.splitlines() if name in line]
+    assert "foreign" in line and "chown" in shown.stdout
+    assert done.returncode == 1 and name in done.stderr.splitlines()[-1] and "chown" in done.stderr
+    assert len(quick_operator.host.rows("telemetry_runs")) == 1
+    assert quick_operator.run("recover").returncode == 0
 
 
 def test_recover_says_that_the_database_is_away(quick_operator: Operator) -> None:

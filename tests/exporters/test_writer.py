@@ -37,9 +37,9 @@ from telemetry.conventions import EVENTS, WRITER_FAILURES
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import CREATED, Fragment, Host, call, until
-from tests.exporters.test_spool import give, kill, leave_behind, other_process
+from tests.exporters.test_spool import give, kill, leave_behind, moved, other_process
 from tests.postgres import TemporaryPostgres
-from tests.spool import files
+from tests.spool import ANOTHER_USER, closed, files
 
 ROOT = Path(__file__).parents[2]
 Record = Callable[..., Pipeline]
@@ -408,6 +408,29 @@ def test_what_a_dead_process_left_may_be_refused_too(
     until(lambda: statuses(host) == ["completed"])
     until(lambda: not pipeline.spool.has_strangers())
     assert pipeline.spool.dead() == 1
+
+
+def test_what_another_user_left_stands_in_nobodys_way(sqlite_host: Host, spool_dir: Path) -> None:
+    """A directory that we may not look into is told once, and what this process does is delivered."""
+    settings = Settings(
+        database_url=sqlite_host.url, spool_dir=spool_dir, hmac_key="k", heartbeat_seconds=0.1
+    )
+    name = moved(settings, leave_behind(spool_dir, Fragment().close()))
+    code = f"""
+        import time, telemetry
+        from telemetry.settings import Settings
+        from pathlib import PosixPath
+        telemetry.setup_telemetry({settings!r})
+        with telemetry.run("intake"):
+            time.sleep(1)
+        assert telemetry.shutdown()
+    """
+    with closed(spool_dir / settings.spool_key() / name):
+        command = [*ANOTHER_USER, sys.executable, "-c", textwrap.dedent(code)]
+        done = subprocess.run(command, cwd=ROOT, check=True, timeout=60, capture_output=True, text=True)
+
+    assert statuses(sqlite_host) == ["completed"]
+    assert done.stderr.count(name) == 1 and "chown" in done.stderr
 
 
 def test_nonsense_stands_in_nobodys_way(host: Host, record: Record) -> None:
