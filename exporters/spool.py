@@ -288,10 +288,15 @@ class Spool:
     def _own_directory(self) -> Path:
         if self._directory is None:
             hidden = self._root / f".{self.process_id}"
-            hidden.mkdir(parents=True, mode=0o700)
-            self._lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            fcntl.lockf(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._directory = hidden.rename(self._root / self.process_id)
+            hidden.mkdir(parents=True, exist_ok=True, mode=0o700)  # there, when the last attempt failed here
+            lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._directory = hidden.rename(self._root / self.process_id)
+            except OSError:
+                os.close(lock_file)
+                raise
+            self._lock_file = lock_file
         return self._directory
 
 

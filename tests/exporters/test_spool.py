@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -155,6 +156,23 @@ def test_what_the_disk_refused_stays_in_memory(spool: Spool, directory: Path) ->
     spool.unload()
 
     assert [spool.newest(waiting) for waiting in spool.due()] == [ended]
+
+
+def test_a_disk_that_refuses_once_is_tried_again(spool: Spool, directory: Path) -> None:
+    """No descriptor is free between a directory and its lock: later there is."""
+    first, second = Fragment().close(), Fragment().close()
+    spool.root.mkdir(parents=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            spool.put(first)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    spool.put(second)
+
+    assert files(directory) == [f"{second.fragment_id}.json"]
+    assert [spool.newest(waiting) for waiting in spool.due()] == [first, second]
 
 
 def test_a_directory_that_was_removed_is_made_again(spool: Spool, directory: Path) -> None:
