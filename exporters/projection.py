@@ -144,7 +144,7 @@ def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Total
             connection.execute(schema.users.delete().where(schema.users.c.user_ref == user_id))
         else:
             person = totals_of(connection, user_id)
-            upsert(connection, schema.users, [{**person, "created_at": row.created_at}])
+            upsert(connection, schema.users, [{**person, "created_at": _naive(row.created_at)}])
             _update(connection, users, user_id, _user_values(person), writable, totals)
         _remember_summed(connection, {run["run_id"]: run["version"] for run in behind})
     return Projection.MISSING if row is None else Projection.DONE
@@ -266,12 +266,18 @@ def _belonging(connection: Connection, linked: Sequence[Run], row: Any) -> list[
 def _belongs(run: Run, row: Any) -> bool:
     if run["analysis_gone"]:
         return False
+    created = _naive(row.created_at)
     if run["analysis_created_at"] is not None:
-        return bool(run["analysis_created_at"] == row.created_at)
+        return bool(run["analysis_created_at"] == created)
     if run["user_ref"] is not None and run["user_ref"] != row.user_id:
         return False
     ended: datetime | None = run["ended_at"]
-    return ended is None or row.created_at is None or bool(row.created_at <= ended + SKEW)
+    return ended is None or created is None or created <= ended + SKEW
+
+
+def _naive(created: datetime | None) -> datetime | None:
+    """Return a time of the host's as the naive UTC of our columns: its own column may carry a time zone."""
+    return created.astimezone(UTC).replace(tzinfo=None) if created and created.tzinfo else created
 
 
 def _let_go(connection: Connection, gone: Iterable[Run]) -> None:
@@ -284,7 +290,7 @@ def _let_go(connection: Connection, gone: Iterable[Run]) -> None:
 def _remember(connection: Connection, mine: Iterable[Run], row: Any, pending: int) -> None:
     for run in mine:
         change = {
-            "analysis_created_at": row.created_at,
+            "analysis_created_at": _naive(row.created_at),
             **{name: getattr(row, name) for name in COPIED},
             "analysis_seen_at": sa.func.coalesce(runs.c.analysis_seen_at, schema.utc_now()),
             "projected_version": run["version"],

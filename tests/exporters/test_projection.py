@@ -294,6 +294,30 @@ def test_a_row_made_after_the_run_is_not_its_own(host: Host, writer: Writer, lat
     assert host.row("analyses")["api_calls_made"] == (None if late else 2)
 
 
+def test_times_of_the_hosts_with_a_time_zone(host: Host, writer: Writer) -> None:
+    """They are compared, and kept, as the moments they are, whatever the time zone of the session."""
+    add_analysis(host)
+    with_time_zone(host, "analyses", "users")
+    writer.deliver(a_run().close())
+
+    assert (writer.project(), writer.project(), writer.refresh()) == (DONE, DONE, DONE)
+    assert host.row("analyses")["api_calls_made"] == 2
+    assert host.row("telemetry_runs")["analysis_created_at"] == CREATED
+    assert host.row("telemetry_users")["created_at"] == CREATED
+
+
+def with_time_zone(host: Host, *tables: str) -> None:
+    """Let these tables say when their rows were created in another zone than ours."""
+    for table in tables:
+        if not host.is_postgresql:
+            host.execute(f"UPDATE {table} SET created_at = '2026-09-21 14:00:00+02:00'")
+            continue
+        change = "TYPE timestamptz USING timezone('utc', created_at)"
+        host.execute(f"ALTER TABLE {table} ALTER created_at {change}")
+    if host.is_postgresql:
+        host.execute(f"ALTER DATABASE {host.engine.url.database} SET timezone = 'Europe/Berlin'")
+
+
 def test_a_row_of_another_user_is_not_written(host: Host, writer: Writer) -> None:
     """A link that does not fit the row's user is a mistake, and shows on nobody's row."""
     host.add_user(2)
