@@ -1,7 +1,8 @@
 """The directories of dead processes in a spool, taken over one by one.
 
 A process keeps the ``lock`` in its directory locked (``lockf``) for as long as it lives. Whoever gets that
-lock knows that it is dead, also across namespaces, and may deliver what it left.
+lock knows that it is dead, also across namespaces, and may deliver what it left. A cleaner of old files may
+have taken the lock: then the age of what is there tells.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import fcntl
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +24,8 @@ from .snapshot import NewerSnapshot, Snapshot
 
 LOCK: Final = "lock"
 UNREADABLE: Final = "unreadable"
+QUIET_SECONDS: Final = 3600.0
+"""After so long without a change a directory without a lock is a dead process's."""
 
 _log = logging.getLogger("telemetry")
 _told: Final[set[Path]] = set()
@@ -95,7 +99,7 @@ def is_foreign(path: Path) -> bool:
 def _lock(path: Path) -> int | None:
     """Return the lock of a directory as an open file; None when it is not to be had now."""
     try:
-        return _try_to_lock(path / LOCK)
+        return _try_to_lock(path / LOCK, os.O_CREAT if _has_lost_its_lock(path) else 0)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -103,8 +107,19 @@ def _lock(path: Path) -> int | None:
         return None
 
 
-def _try_to_lock(path: Path) -> int | None:
-    lock_file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+def _has_lost_its_lock(path: Path) -> bool:
+    """Say whether something has tidied the lock away of a process that has not been heard of since.
+
+    One that was taken over a moment ago is about to go: it may be without its lock, too.
+    """
+    if (path / LOCK).exists():
+        return False
+    newest = max(each.stat().st_mtime for each in (path, *path.iterdir()))
+    return time.time() - newest > QUIET_SECONDS
+
+
+def _try_to_lock(path: Path, flags: int) -> int | None:
+    lock_file = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
     try:
         fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path.exists():  # else somebody else took the directory over, and removed it

@@ -24,6 +24,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,8 @@ from .snapshot import Snapshot
 from .totals import Totals
 
 _RESERVED: Final = frozenset({DEAD, UNREADABLE})
+TOUCH_SECONDS: Final = 3600.0
+"""How often the lock is touched."""
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class Spool:
         self._others_bytes = 0
         self._directory: Path | None = None
         self._lock_file: int | None = None
+        self._touch_at = 0.0
         self.process_id = uuid.uuid4().hex
         """Names this process, its directory and its fragments."""
 
@@ -196,6 +200,7 @@ class Spool:
         others = sum(_size(path) for path in self.strangers())
         with self._lock:
             self._others_bytes = others
+            self._touch_lock()
 
     def close(self) -> None:
         """Give the directory up: removed when nothing waits, else left for the next process to take over."""
@@ -231,6 +236,7 @@ class Spool:
         self._bytes += size - on_disk
         waiting = Waiting(item.fragment_id, item.seq, item.is_closed, size, since, sent_seq, item)
         self._waiting[item.fragment_id] = waiting
+        self._touch_lock()
         if text:
             self._write(item.fragment_id, text)
             waiting.is_on_disk = True
@@ -279,6 +285,14 @@ class Spool:
 
     def _file(self, fragment_id: str) -> Path:
         return self._own_directory() / f"{fragment_id}.json"
+
+    def _touch_lock(self) -> None:
+        """Let a cleaner of old files see that the lock is in use."""
+        now = time.monotonic()
+        if self._lock_file is not None and now >= self._touch_at:
+            self._touch_at = now + TOUCH_SECONDS
+            with suppress(OSError):
+                os.utime(self._lock_file)
 
     def _leave_directory(self) -> None:
         if self._lock_file is not None:

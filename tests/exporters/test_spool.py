@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -369,6 +370,38 @@ def test_a_process_that_was_killed_is_taken_over(spool: Spool, directory: Path) 
         open_.fragment_id: replace(open_, interrupted=True),
     }
     assert not spool.has_strangers(), "nothing is left of it"
+
+
+@pytest.mark.parametrize("quiet_for", [3000, 4000])
+def test_a_lock_that_was_tidied_away(spool: Spool, directory: Path, quiet_for: int) -> None:
+    """A cleaner of old files took it: what was quiet for an hour since is a dead process's."""
+    final = Fragment().close()
+    name = leave_behind(directory, final)
+    (spool.root / name / "lock").unlink()
+    then = time.time() - quiet_for
+    for path in (spool.root / name).iterdir():
+        os.utime(path, (then, then))
+    assert recovered(spool) == [], "the directory itself was changed a moment ago"
+    os.utime(spool.root / name, (then, then))
+
+    assert recovered(spool) == ([final] if quiet_for > 3600 else [])
+    assert spool.has_strangers() == (quiet_for < 3600)
+
+
+def test_a_lock_in_use_is_not_old(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cleaner of old files finds that it was touched, at most once an hour."""
+    now = time.monotonic()
+    lock = spool.directory() / "lock"
+
+    def age_after(seconds: float) -> float:
+        os.utime(lock, (0, 0))
+        monkeypatch.setattr(time, "monotonic", lambda: now + seconds)
+        spool.put(Fragment().snapshot())
+        return time.time() - lock.stat().st_mtime
+
+    assert age_after(0) < 60
+    assert age_after(3000) > 60
+    assert age_after(3700) < 60
 
 
 def test_what_was_not_delivered_stays(spool: Spool, directory: Path) -> None:
