@@ -7,6 +7,7 @@ deliver fragments of one run at the same time would otherwise each miss the othe
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -19,11 +20,21 @@ from telemetry.conventions import RUNNING, UNKNOWN
 
 from . import archived, repriced, schema
 from .answers import answers
-from .database import fit, insert, to_datetime, transaction, upsert
+from .database import PERMANENT, fit, insert, to_datetime, transaction, upsert
 from .rollup import Rollup, merge
 from .schema import runs
-from .snapshot import SCHEMA_VERSION, USAGE_SUMS, DocumentState, Snapshot, Usage, UsageKey
+from .snapshot import (
+    SCHEMA_VERSION,
+    USAGE_SUMS,
+    DocumentState,
+    NewerSnapshot,
+    Snapshot,
+    Usage,
+    UsageKey,
+)
 from .totals import Totals
+
+_log = logging.getLogger("telemetry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +104,21 @@ def interrupt_stale(engine: Engine, age: timedelta, totals: Totals) -> list[Deli
 
 
 def _interrupt(engine: Engine, which: sa.ColumnElement[bool], totals: Totals) -> list[Delivered]:
+    """Mark what is open, each on its own: one that cannot be marked, or not by us, keeps no other from it."""
     table = schema.fragments
     unmarked = table.c.interrupted_seq.is_distinct_from(table.c.seq)
     with transaction(engine) as connection:
         query = sa.select(table.c.state).where(which, table.c.closed_at.is_(None), unmarked)
         states = [state for (state,) in connection.execute(query) if state]
-    return [deliver(engine, replace(Snapshot.from_json(state), interrupted=True), totals) for state in states]
+    delivered = []
+    for state in states:
+        try:
+            delivered.append(deliver(engine, replace(Snapshot.from_json(state), interrupted=True), totals))
+        except NewerSnapshot:
+            continue  # a process of that version will mark it
+        except (*PERMANENT, ValueError, TypeError, ArithmeticError, LookupError) as error:
+            _log.error("telemetry could not mark a run as interrupted (%s)", type(error).__name__)
+    return delivered
 
 
 def claim_intake(engine: Engine, run_id: str) -> list[str]:

@@ -410,6 +410,33 @@ def test_what_a_dead_process_left_may_be_refused_too(
     assert pipeline.spool.dead() == 1
 
 
+@pytest.mark.internal_errors
+def test_what_only_a_newer_version_can_mark_stands_in_nobodys_way(
+    sqlite_host: Host, record: Record, spool_dir: Path
+) -> None:
+    """A dead process had a run open that a newer version has touched; what others left is delivered."""
+    engine = create_engine(sqlite_host.url)
+    settings = Settings(database_url=sqlite_host.url, spool_dir=spool_dir)
+    open_ones = [Fragment(process_id="a" * 32).snapshot() for _ in range(2)]
+    newer = Fragment(open_ones[0].run_id, is_root=False).close(ends_run=False)
+    for snapshot in (*open_ones, newer):
+        sql.deliver(engine, snapshot, Totals())
+    engine.dispose()
+    sqlite_host.execute(
+        "UPDATE telemetry_fragments SET state = replace(state, :this, :newer) WHERE fragment_id = :id",
+        this=f'"schema":{SCHEMA_VERSION}',
+        newer='"schema":99',
+        id=newer.fragment_id,
+    )
+    for name, left in (("a" * 32, open_ones[0]), ("b" * 32, Fragment(kind="intake").close())):
+        made = moved(settings, leave_behind(spool_dir, left))
+        (spool_dir / settings.spool_key() / made).rename(spool_dir / settings.spool_key() / name)
+    pipeline = record(sqlite_host.url)
+
+    until(lambda: sorted(statuses(sqlite_host)) == ["completed", "interrupted", "running"])
+    assert [path.name for path in pipeline.spool.strangers()] == ["a" * 32], "it waits for that version"
+
+
 def test_what_another_user_left_stands_in_nobodys_way(sqlite_host: Host, spool_dir: Path) -> None:
     """A directory that we may not look into is told once, and what this process does is delivered."""
     settings = Settings(
