@@ -27,6 +27,13 @@ UNREADABLE: Final = "unreadable"
 QUIET_SECONDS: Final = 3600.0
 """After so long without a change a directory without a lock is a dead process's."""
 
+held: Final[set[str]] = set()
+"""Names of the directories that this very process holds.
+
+Their locks are not opened again: to close any descriptor of the file would let go of the lock.
+"""
+os.register_at_fork(after_in_child=held.clear)  # a child holds none of its parent's
+
 _log = logging.getLogger("telemetry")
 _told: Final[set[Path]] = set()
 """Directories of which it was said that they cannot be taken over."""
@@ -83,12 +90,16 @@ def read(file: Path, root: Path) -> Item | None:
 @contextmanager
 def taken(path: Path) -> Iterator[bool]:
     """Hold the lock of a stranger's directory, if its process is dead and we may."""
-    lock_file = _lock(path)
+    lock_file = None if path.name in held else _lock(path)
+    if lock_file is None:
+        yield False
+        return
+    held.add(path.name)
     try:
-        yield lock_file is not None
+        yield True
     finally:
-        if lock_file is not None:
-            os.close(lock_file)
+        held.discard(path.name)
+        os.close(lock_file)
 
 
 def is_foreign(path: Path) -> bool:

@@ -34,7 +34,7 @@ from telemetry.settings import Settings
 
 from .item import Item
 from .parked import DEAD, park, parked, replace_file
-from .recovered import LOCK, UNREADABLE, Recovered, read, taken
+from .recovered import LOCK, UNREADABLE, Recovered, held, read, taken
 from .snapshot import Snapshot
 from .totals import Totals
 
@@ -297,6 +297,7 @@ class Spool:
     def _leave_directory(self) -> None:
         if self._lock_file is not None:
             os.close(self._lock_file)
+        held.discard(self.process_id)
         self._directory, self._lock_file = None, None
 
     def _own_directory(self) -> Path:
@@ -306,6 +307,7 @@ class Spool:
             lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.add(self.process_id)
                 self._directory = hidden.rename(self._root / self.process_id)
             except OSError:
                 os.close(lock_file)

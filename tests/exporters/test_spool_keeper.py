@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from exporters.spool import Spool
 from exporters.totals import Totals
+from telemetry.cli import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import SOME_HOSTS, Fragment, Host, call
 from tests.exporters.test_spool import give, leave_behind, moved, other_process, recovered
@@ -26,16 +28,20 @@ class Operator:
         self.host, self.folder = host, folder
         self.settings = Settings(database_url=host.url, spool_dir=folder / "spool", hmac_key="secret")
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings, as this process would have them from outside."""
+        return {
+            "TELEMETRY_DATABASE_URL": self.settings.database_url,
+            "TELEMETRY_SPOOL_DIR": str(self.settings.spool_dir),
+            "TELEMETRY_HMAC_KEY": self.settings.hmac_key,
+        }
+
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """`flask telemetry …`, without an application."""
         return subprocess.run(
             [*ANOTHER_USER, sys.executable, "-m", "flask", "telemetry", *words],
-            env={
-                "TELEMETRY_DATABASE_URL": self.settings.database_url,
-                "TELEMETRY_SPOOL_DIR": str(self.settings.spool_dir),
-                "TELEMETRY_HMAC_KEY": self.settings.hmac_key,
-                **environment,
-            },
+            env={**self.environment, **environment},
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -102,6 +108,27 @@ def test_what_belongs_to_another_user_is_named(quick_operator: Operator) -> None
     assert done.returncode == 1 and name in done.stderr.splitlines()[-1] and "chown" in done.stderr
     assert len(quick_operator.host.rows("telemetry_runs")) == 1
     assert quick_operator.run("recover").returncode == 0
+
+
+def test_a_process_that_looks_at_the_spool_keeps_its_own(
+    quick_operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Called inside an application, the commands leave its own directory alone, and locked for all others."""
+    settings = quick_operator.settings
+    for name, value in quick_operator.environment.items():
+        monkeypatch.setenv(name, value)
+    spool = Spool(settings, Totals())
+    spool.put(Fragment().snapshot())
+    inside = CliRunner()
+    for words in (["spool", "list"], ["recover"], ["spool", "list"]):
+        done = inside.invoke(cli, words)
+        assert done.exit_code == 0, done.output
+    assert "living" in done.output
+
+    assert quick_operator.run("recover").returncode == 0
+    assert quick_operator.host.rows("telemetry_runs") == []
+    spool.close()
+    assert quick_operator.run("recover").stdout.startswith("1 dead")
 
 
 def test_recover_says_that_the_database_is_away(quick_operator: Operator) -> None:
