@@ -19,7 +19,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from telemetry.conventions import DUPLICATE, FAILED, RUNNING, Stage
+from telemetry.conventions import DUPLICATE, FAILED, INTERRUPTED, RUNNING, Stage
 from telemetry.pricing import to_dollars
 
 from . import archived, document_warnings, schema
@@ -271,8 +271,22 @@ def _belongs(run: Run, row: Any) -> bool:
         return bool(run["analysis_created_at"] == created)
     if run["user_ref"] is not None and run["user_ref"] != row.user_id:
         return False
-    ended: datetime | None = run["ended_at"]
+    ended = _latest_end(run)
     return ended is None or created is None or created <= ended + SKEW
+
+
+def _latest_end(run: Run) -> datetime | None:
+    """Return when a run ended, at the latest; None when that is not known.
+
+    A clock that was set forward in mid-run makes the end that follows from its start too early: the database
+    has heard of it later. Of one whose process died it may hear days after, when SQLite has given the id of
+    its row to another.
+    """
+    ended: datetime | None = run["ended_at"]
+    heard: datetime | None = run["seen_at"]
+    if ended is None or heard is None or run["status"] == INTERRUPTED:
+        return ended
+    return max(ended, heard)
 
 
 def _naive(created: datetime | None) -> datetime | None:

@@ -285,13 +285,26 @@ def test_an_id_that_is_used_again_is_another_row(host: Host, writer: Writer) -> 
 @pytest.mark.parametrize("late", [False, True])
 def test_a_row_made_after_the_run_is_not_its_own(host: Host, writer: Writer, late: bool) -> None:
     """Clocks may differ by minutes; a row that is created later than that is another's."""
-    final = a_run().close()
+    final = a_run(opened_at=time.time_ns()).close()
     created = moment(final.closed_at or 0) + timedelta(minutes=6 if late else 4)
     add_analysis(host, created_at=created)
     writer.deliver(final)
     writer.project()
 
     assert host.row("analyses")["api_calls_made"] == (None if late else 2)
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_a_clock_set_forward_in_mid_run(host: Host, writer: Writer, died: bool) -> None:
+    """Its row may be an hour newer than its end seems to be; not that of a process found dead since."""
+    an_hour_behind = a_run(opened_at=time.time_ns() - 3600 * SECOND)
+    add_analysis(host, created_at=moment(time.time_ns()))
+    left = an_hour_behind.snapshot(interrupted=True) if died else an_hour_behind.close()
+    writer.deliver(left)
+    assert host.row("telemetry_runs")["status"] == ("interrupted" if died else "partial_failure")
+    writer.project()
+
+    assert host.row("analyses")["api_calls_made"] == (None if died else 2)
 
 
 def test_times_of_the_hosts_with_a_time_zone(host: Host, writer: Writer) -> None:
