@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain, islice
 from typing import Any, Final, Self, TypeVar
 
 import sqlalchemy as sa
@@ -218,8 +219,10 @@ def as_csv(rows: Iterable[Row], names: Iterable[str]) -> Iterator[str]:
     line = _Line()
     writer = csv.DictWriter(line, list(names), extrasaction="raise")
     writer.writeheader()
+    rows = iter(rows)
+    first = list(islice(rows, 1))  # rows that cannot be had leave no header either
     yield line.text
-    for row in rows:
+    for row in chain(first, rows):
         writer.writerow({name: _cell(value) for name, value in row.items()})
         yield line.text
 

@@ -15,12 +15,15 @@ import flask
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import telemetry
 from exporters import migrate
 from exporters.schema import runs
+from telemetry._export_view import TYPES
+from telemetry.cli import cli
 from telemetry.flask import Telemetry
 
 
@@ -166,11 +169,22 @@ def test_a_format_that_there_is_not(client: Any) -> None:
     )
 
 
-def test_a_database_that_is_away(client: Any, tmp_path: Path) -> None:
-    """503 before anything is sent, never half a file."""
-    (tmp_path / "host.sqlite").write_text("this is no database")
-    found = get(client)
+@pytest.mark.parametrize("form", list(TYPES))
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_database_that_is_away(client: Any, url: str, tmp_path: Path, form: str, is_there: bool) -> None:
+    """Or has no views: 503 before anything is sent, and nothing in a pipe; never half a file."""
+    if is_there:
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP VIEW telemetry_jobs")
+    else:
+        (tmp_path / "host.sqlite").write_text("this is no database")
+    found = get(client, form=form)
     assert (found.status_code, found.json["field"]) == (503, "database")
+
+    piped = CliRunner().invoke(cli, ["export", "--format", form], env={"TELEMETRY_DATABASE_URL": url})
+    assert (piped.exit_code, piped.stdout_bytes) == (1, b"")
+    assert piped.stderr.startswith("Error: the database cannot be used: ")
 
 
 words = st.text(max_size=8) | st.sampled_from(["1", "30", "all", "new", "large", "0"])
