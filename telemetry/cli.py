@@ -6,6 +6,7 @@ the commands.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -276,7 +277,9 @@ def insights(as_json: bool, notify: bool) -> None:
     show_default=True,
 )
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: what comes next in the pipe."
+    "--output",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Default, as with -: what comes next in the pipe.",
 )
 @click.option("--days", type=click.IntRange(1, 36500), help="The last so many days, today included.")
 @click.option("--since", type=_DAY, help="First day on which the jobs began: 2026-10-01.")
@@ -312,23 +315,35 @@ def export(
 
 
 def _write_out(jobs: Any, form: str, output: Path | None) -> None:
-    """Write to a file behind a progress bar, which a terminal shows, or to standard output."""
-    if output is None:
-        sink = sys.stdout.buffer
-        if form == "parquet" and sink.isatty():
+    """Write to a file behind a progress bar, which a terminal shows, or into a pipe or a device."""
+    if output is None or str(output) == "-":
+        if form == "parquet" and sys.stdout.buffer.isatty():
             raise click.UsageError("Parquet is not for the eye: give --output, or pipe it")
-        for _ in _pieces(jobs, form, sink):
-            pass
-        sink.flush()
-        return
-    temporary = output.with_name(f".{output.name}.new")
+        _pour(jobs, form, sys.stdout.buffer)
+    elif output.exists() and not output.is_file():  # as it is: the links of /dev/stdout lead to no path
+        with output.open("wb") as sink:
+            _pour(jobs, form, sink)
+    else:
+        _replace(jobs, form, output)
+        click.echo(f"{jobs.exported} jobs in {output}.")
+
+
+def _pour(jobs: Any, form: str, sink: IO[bytes]) -> None:
+    for _ in _pieces(jobs, form, sink):
+        pass
+    sink.flush()
+
+
+def _replace(jobs: Any, form: str, output: Path) -> None:
+    """Write a file that is there when it is complete; a link goes on leading to it."""
+    target = Path(os.path.realpath(output))
+    temporary = target.with_name(f".{target.name}.new")
     try:
         with temporary.open("wb") as file:
             _advance("Jobs", jobs.count(), _pieces(jobs, form, file))
-        temporary.replace(output)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    click.echo(f"{jobs.exported} jobs in {output}.")
 
 
 def _pieces(jobs: Any, form: str, file: IO[bytes]) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -300,6 +301,49 @@ def test_the_command(sqlite_host: Host, tmp_path: Path) -> None:
     assert len((tmp_path / "jobs.csv").read_text().splitlines()) == 4
     assert none.stdout == "0 jobs in none.csv.\n"
     assert [done.returncode for done in (piped, written, none, both)] == [0, 0, 0, 2]
+
+
+def test_outputs_that_are_no_plain_files(sqlite_host: Host, tmp_path: Path) -> None:
+    """A link goes on leading to its file, pipes and devices are written into, - is standard output."""
+    add_jobs(sqlite_host, 3)
+    environment = {"TELEMETRY_DATABASE_URL": sqlite_host.url}
+
+    def write(output: Path | str) -> bytes:
+        done = CliRunner().invoke(cli, ["export", "--output", str(output)], env=environment)
+        assert done.exit_code == 0, done.output
+        return done.stdout_bytes
+
+    whole = write("-")
+    assert len(whole.splitlines()) == 4
+
+    file, link, dangling = (tmp_path / name for name in ("file", "link", "dangling"))
+    file.write_text("old")
+    link.symlink_to("file")
+    dangling.symlink_to("later")
+    assert write(link).endswith(b"3 jobs in %b.\n" % bytes(link))
+    write(dangling)
+    assert link.is_symlink()
+    assert dangling.is_symlink()
+    assert file.read_bytes() == (tmp_path / "later").read_bytes() == whole
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        try:
+            write(pipe)
+            assert pipe.is_fifo()
+            assert reader.communicate(timeout=30)[0] == whole
+        finally:
+            reader.kill()
+
+    null = tmp_path / "null"
+    null.symlink_to("/dev/null")
+    assert write(null) == b""
+    assert null.is_char_device()
+    assert flask(sqlite_host, tmp_path, "--output", "/dev/stdout").stdout.encode() == whole.replace(
+        b"\r\n", b"\n"
+    )
+    assert list(tmp_path.glob(".*.new")) == []
 
 
 def test_the_command_for_parquet(sqlite_host: Host, tmp_path: Path) -> None:
