@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, Self
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -24,7 +23,20 @@ from sqlalchemy.engine import Connection
 from telemetry.settings import Settings
 
 from . import archive_rows, parquet
-from .archive_part import LOG, RUNS, ArchiveError, Contents, Digests, Key, Part, Pieces, rename, unfinished
+from .archive_part import (
+    LOG,
+    RUNS,
+    ArchiveError,
+    Contents,
+    Digests,
+    Key,
+    Part,
+    Pieces,
+    complete,
+    new_name,
+    rename,
+    unfinished,
+)
 from .archive_rows import Group
 from .database import create_engine, transaction
 from .days import Day
@@ -101,7 +113,7 @@ class Archive:
                 connection.execute(count).scalar_one(),
                 len(self._old_days(connection)),
                 archive_rows.staying(connection, self._cutoff),
-                len(list(self._directory.glob(".*.complete"))),
+                len(complete(self._directory)),
             )
 
     def work(self) -> Iterator[int]:
@@ -123,7 +135,7 @@ class Archive:
         with transaction(self._reading) as connection:
             days = self._old_days(connection)
         if days:
-            yield from self._archive(LOG, days, str(days[0]))
+            yield from self._archive(LOG, days, days[0])
 
     def _runs(self) -> Iterator[int]:
         after, more = None, True
@@ -135,12 +147,11 @@ class Archive:
                 ids += [run_id for group in groups for run_id in group]
                 after, more = last or after, last is not None
             if ids:
-                yield from self._archive(RUNS, ids, f"{self._first_day(ids)}")
+                yield from self._archive(RUNS, ids, self._first_day(ids))
 
-    def _archive(self, contents: Contents, keys: Sequence[Any], first: str) -> Iterator[int]:
+    def _archive(self, contents: Contents, keys: Sequence[Any], first: date) -> Iterator[int]:
         """Write one part, and delete its rows."""
-        name = f"{contents.name}-{first}-{uuid4().hex[:8]}"
-        part = Part(self._directory, name, contents, self._form, self._database)
+        part = Part(self._directory, new_name(contents, first), contents, self._form, self._database)
         part.write(self._pieces(contents, keys))
         digests = part.read_back(part.begun)
         rename(part.begun, part.complete)

@@ -12,13 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import IO, Any, Final
+from uuid import uuid4
 from zlib import error as BrokenStream
 
 import sqlalchemy as sa
@@ -59,6 +62,10 @@ RUNS: Final = Contents(
 )
 LOG: Final = Contents("log", "log_date", (schema.system_health_log,))
 CONTENTS: Final = {contents.name: contents for contents in (RUNS, LOG)}
+_UNDER_WAY: Final = re.compile(
+    rf"\.({'|'.join(CONTENTS)})-\d{{4}}-\d\d-\d\d-[0-9a-f]{{8}}\.(?P<state>new|complete)"
+)
+"""Hidden names of parts; nothing else in the directory is ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,27 +206,57 @@ class _Sums:
         return {"file": path.name, "rows": self._rows, **self._sums, "sha256": checksum}
 
 
+def new_name(contents: Contents, first: date) -> str:
+    """Return a name for a part whose oldest rows are of the day ``first``; :data:`_UNDER_WAY` knows it."""
+    return f"{contents.name}-{first}-{uuid4().hex[:8]}"
+
+
+def complete(directory: Path) -> list[Path]:
+    """Return the folders whose rows may not all be deleted yet."""
+    return [path for path, state in _under_way(directory) if state == "complete"]
+
+
 def unfinished(directory: Path, database: str) -> Iterator[Part]:
     """Yield the parts whose rows may not all be deleted yet; what was only begun goes.
 
     Raises:
-        ArchiveError: for a part of another database.
+        ArchiveError: for a part of another database, or whose manifest is damaged.
     """
-    for path in sorted(directory.glob(".*.new")):
-        shutil.rmtree(path)
-    for path in sorted(directory.glob(".*.complete")):
-        name = path.name.removeprefix(".").removesuffix(".complete")
-        said = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        if said["database"] != database:
-            raise ArchiveError(
-                f"{path} was begun for another database: finish it with that database's URL, "
-                "or archive this one to another directory"
-            )
-        part = Part(directory, name, CONTENTS[said["contents"]], said["format"], database)
+    for path, state in _under_way(directory):
+        if state == "new":
+            shutil.rmtree(path)
+    for path in complete(directory):
+        part = _part(path, database)
         if part.final.exists():
             part.throw_away()
         else:
             yield part
+
+
+def _under_way(directory: Path) -> list[tuple[Path, str]]:
+    """Return our hidden folders and what they are; of other things in the directory nothing is known."""
+    found = ((path, _UNDER_WAY.fullmatch(path.name)) for path in sorted(directory.glob(".*")))
+    return [(path, name["state"]) for path, name in found if name and path.is_dir() and not path.is_symlink()]
+
+
+def _part(path: Path, database: str) -> Part:
+    """Return the part that a complete folder is, as its manifest says."""
+    try:
+        said = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        of, contents, form = said["database"], CONTENTS[said["contents"]], said["format"]
+        if form not in FORMATS:
+            raise ValueError(f"there is no format {form}")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ArchiveError(
+            f"{path / MANIFEST} is damaged ({type(error).__name__}: {error}): bring it back from a backup, "
+            "then repeat the command; rows of this part may be nowhere else"
+        ) from error
+    if of != database:
+        raise ArchiveError(
+            f"{path} was begun for another database: finish it with that database's URL, "
+            "or archive this one to another directory"
+        )
+    return Part(path.parent, path.name.removeprefix(".").removesuffix(".complete"), contents, form, database)
 
 
 def exact_rows(table: sa.Table, rows: Iterable[Any]) -> list[Row]:

@@ -390,6 +390,45 @@ def test_a_file_that_is_damaged(world: World) -> None:
     assert world.rows() == before
 
 
+@pytest.mark.parametrize("said", ["\nnot JSON", "[]", "{}", '{"contents": "x", "database": ""}', None])
+def test_a_manifest_that_is_damaged(world: World, said: str | None) -> None:
+    """Named with the way out, and nothing is changed."""
+    with Archive(world.settings, world.directory, before=BEFORE) as broken_off:
+        next(broken_off.work())
+    (manifest,) = world.directory.glob(f".*.complete/{MANIFEST}")
+    if said is None:
+        manifest.unlink()
+    else:
+        manifest.write_text(said)
+    before = world.rows()
+    with pytest.raises(ArchiveError, match=f"{manifest} is damaged .*: bring it back from a backup"):
+        world.archive()
+    assert world.rows() == before
+    assert manifest.parent.exists()
+
+
+def test_what_is_not_ours(world: World) -> None:
+    """Hidden files and folders of others stay, and stand in nobody's way."""
+    strange = (".mine.new", ".other.complete", ".runs-2026-11-01-notours.new")
+    for name in strange:
+        (world.directory / name).mkdir(parents=True)
+        (world.directory / name / "thesis.txt").write_text("all there is")
+    files = (".month.csv.new", ".runs-2026-11-01-0123abcd.new", ".log-2026-11-01-0123abcd.complete")
+    for name in files:
+        (world.directory / name).write_text("theirs")
+    ours = world.directory / ".runs-2026-11-01-0123abcd.new"
+    ours.unlink()
+    ours.mkdir()
+
+    assert world.plan().unfinished == 0
+    assert world.archive() == 6
+    assert not ours.exists()
+    for name in strange:
+        assert (world.directory / name / "thesis.txt").read_text() == "all there is"
+    assert (world.directory / files[0]).exists()
+    assert (world.directory / files[2]).exists()
+
+
 def test_killed(world: World) -> None:
     """SIGKILL at one moment after the other, until there is nothing left to kill."""
     for number in range(60):
