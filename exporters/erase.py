@@ -1,27 +1,42 @@
 """Everything of ours that is tied to one user or one analysis, erased on request.
 
-Sums of days stay: they name nobody. What still waits in a spool comes back when it is delivered, so the
+Totals of users go down with it. The log of days, which names nobody, keeps its sums until a day is logged
+again: then it tells of what is left. What still waits in a spool comes back when it is delivered, so the
 application's processes deliver first (`flask telemetry recover`), or the request is repeated.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from . import schema
 from .database import create_engine, transaction
 from .ownership import is_ours
+from .projection import Projection, Writable, refresh_user
 from .schema import archived_runs, runs, warning_events
+from .totals import Totals
 from .warning_event import subject_of
 
 PARTS: Final = (schema.fragments, schema.stage_usage, schema.counters, schema.documents)
 """Tables with rows of a run, besides its own."""
 BATCH: Final = 500
 """Runs of one transaction."""
+ATTEMPTS: Final = 20
+"""How often a user's row is tried that the application holds."""
+PAUSE: Final = 0.25
+"""Seconds between two attempts."""
+
+_host = schema.host_tables(sa.MetaData())
+
+
+class StillHeld(ValueError):
+    """The application holds a row that has to change before something is erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +61,78 @@ def erase(
 
     Raises:
         ValueError: unless exactly one of them is given, or for a URL that cannot be used.
+        StillHeld: when the application does not let go of a user's row; it can be repeated.
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away; it can be repeated.
     """
     if (user_id is None) == (analysis_id is None):
         raise ValueError("name a user or an analysis")
     engine = create_engine(database_url, for_reading=not apply)
     chosen = _tied(runs, user_id, analysis_id)
-    erased_runs = 0
-    last = ""
     try:
+        if apply:
+            _take_out_of_totals(engine, chosen)
         with transaction(engine) as connection:  # while the runs still tell which subjects were theirs
-            erased_rows = _away(connection, warning_events, _told_of(chosen, user_id), apply)
-        while True:
-            with transaction(engine) as connection:
-                query = sa.select(runs.c.run_id).where(chosen, runs.c.run_id > last)
-                ids = list(connection.execute(query.order_by(runs.c.run_id).limit(BATCH)).scalars())
-                erased_rows += erase_runs(connection, ids, apply)
-            erased_runs += len(ids)
-            if len(ids) < BATCH:
-                break
-            last = ids[-1]
+            told = _away(connection, warning_events, _told_of(chosen, user_id), apply)
+        erased_runs, erased_rows = _batch_by_batch(
+            engine, chosen, lambda connection, ids: erase_runs(connection, ids, apply)
+        )
         with transaction(engine) as connection:
-            erased_rows += _of_owner(connection, user_id, analysis_id, apply)
+            erased_rows += told + _of_owner(connection, user_id, analysis_id, apply)
             archives = _archives(connection, _tied(archived_runs, user_id, analysis_id))
     finally:
         engine.dispose()
     return Erased(erased_runs, erased_rows, sum(archives.values()), tuple(archives))
+
+
+def _batch_by_batch(
+    engine: Engine, chosen: sa.ColumnElement[bool], act: Callable[[Connection, list[str]], int]
+) -> tuple[int, int]:
+    """Do something with runs, in short transactions; return how many runs and rows they were."""
+    number = rows = 0
+    last = ""
+    while True:
+        with transaction(engine) as connection:
+            query = sa.select(runs.c.run_id).where(chosen, runs.c.run_id > last)
+            ids = list(connection.execute(query.order_by(runs.c.run_id).limit(BATCH)).scalars())
+            rows += act(connection, ids)
+        number += len(ids)
+        if len(ids) < BATCH:
+            return number, rows
+        last = ids[-1]
+
+
+def _take_out_of_totals(engine: Engine, chosen: sa.ColumnElement[bool]) -> None:
+    """Bring the totals of their users to what is left without these runs, which are still there.
+
+    Once a run is gone nobody knows whose it was. Broken off in between, the command finds it again, and so
+    does whoever looks for totals that lag behind.
+    """
+    _batch_by_batch(engine, chosen, _count_no_more)
+    is_kept = runs.c.user_ref.in_(sa.select(schema.users.c.user_ref))
+    is_there = runs.c.user_ref.in_(sa.select(_host.users.c.id))
+    with transaction(engine) as connection:
+        owners = sa.select(runs.c.user_ref).where(chosen, is_kept, is_there).distinct()
+        users = list(connection.execute(owners).scalars())
+    writable = Writable.load(engine)
+    for user_id in users:
+        _refresh(engine, user_id, writable)
+
+
+def _count_no_more(connection: Connection, ids: list[str]) -> int:
+    """Let runs be in no total, as synthetic ones are not, nor in one that was computed before."""
+    change = {"synthetic": True, "user_version": 0}
+    return connection.execute(runs.update().where(runs.c.run_id.in_(ids)).values(change)).rowcount
+
+
+def _refresh(engine: Engine, user_id: int, writable: Writable) -> None:
+    for _ in range(ATTEMPTS):
+        if refresh_user(engine, user_id, writable, Totals()) is not Projection.BUSY:
+            return
+        time.sleep(PAUSE)
+    raise StillHeld(
+        f"the application holds the row of user {user_id}, whose totals have to change first: "
+        "repeat the command in a minute"
+    )
 
 
 def _tied(table: sa.Table, user_id: int | None, analysis_id: int | None) -> sa.ColumnElement[bool]:

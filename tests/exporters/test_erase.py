@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
@@ -10,7 +13,8 @@ from sqlalchemy.engine import Engine
 from exporters import erase as module
 from exporters import sql
 from exporters.erase import Erased, erase
-from exporters.projection import Writable, refresh_user
+from exporters.integrity import validate
+from exporters.projection import Writable, lagging_users, refresh_user
 from exporters.totals import Totals
 from telemetry.cli import cli
 from tests.exporters.makers import CREATED, SOME_HOSTS, Fragment, Host, call, visit
@@ -68,6 +72,71 @@ def test_an_analysis(used: Host) -> None:
     assert erase(used.url, analysis_id=1, apply=True).runs == 2
     assert sorted(run["analysis_ref"] for run in used.rows("telemetry_runs")) == [2, 3, 4]
     assert left(used)["document_warnings"] == 2
+
+
+def total(host: Host, user: int) -> tuple[Any, ...]:
+    """What is kept of a user, shown to dashboards and on the host's row, and what its runs come to."""
+    person, row = host.row("telemetry_users", user_ref=user), host.row("users", id=user)
+    with host.engine.connect() as connection:
+        segment = sa.text("SELECT jobs FROM telemetry_user_segments WHERE user_ref = :user")
+        runs = sa.text(
+            "SELECT COUNT(*), COALESCE(SUM(cost_pico), 0), COALESCE(SUM(candidates), 0) FROM telemetry_runs"
+            " WHERE user_ref = :user AND kind = 'analysis' AND NOT synthetic"
+        )
+        jobs = connection.scalar(segment, {"user": user})
+        number, pico, candidates = connection.execute(runs, {"user": user}).one()
+    assert (person["jobs"], person["cost_pico"], person["candidates"]) == (number, pico, candidates)
+    assert (jobs, row["total_jobs_run"], row["total_candidates_analyzed"]) == (number, number, candidates)
+    assert Decimal(str(row["total_api_spend"])) == Decimal(int(pico)) / 10**12
+    return number, pico
+
+
+def test_totals_of_the_owner(used: Host) -> None:
+    """They go down with the analysis, on the host's row, too; those of others do not change."""
+    other = total(used, 2)
+    erase(used.url, analysis_id=1, apply=True)
+    assert total(used, 1)[0] == 1
+    erase(used.url, analysis_id=2, apply=True)
+    assert total(used, 1) == (0, 0)
+    assert total(used, 2) == other
+    assert validate(used.url) == []
+
+    erase(used.url, user_id=2, apply=True)
+    assert used.row("users", id=2)["total_jobs_run"] == 0
+
+
+def test_broken_off(used: Host, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the owner's totals were computed, or before the runs were erased: it is taken up again."""
+
+    def killed(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    for name in ("refresh_user", "erase_runs"):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, killed)
+            with pytest.raises(KeyboardInterrupt):
+                erase(used.url, analysis_id=1, apply=True)
+        if name == "refresh_user":
+            assert lagging_users(engine) == [1]
+    assert total(used, 1)[0] == 1
+    assert erase(used.url, analysis_id=1, apply=True).runs == 2
+    assert total(used, 1)[0] == 1
+    assert lagging_users(engine) == []
+
+
+@pytest.mark.parametrize("host", ["psycopg2", "psycopg"], indirect=True)
+def test_a_user_whom_the_application_holds(used: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that says so, nothing is erased, and it can be repeated."""
+    monkeypatch.setattr(module, "ATTEMPTS", 2)
+    options = ["erase", "--analysis", "1", "--apply", "--database-url", used.url]
+    before = left(used)
+    with used.holding("SELECT 1 FROM users WHERE id = 1 FOR UPDATE"):
+        refused = CliRunner().invoke(cli, options)
+    assert (refused.exit_code, len(refused.output.splitlines())) == (1, 1)
+    assert "the application holds the row of user 1" in refused.output
+    assert left(used) == before
+    assert CliRunner().invoke(cli, options).exit_code == 0
+    assert total(used, 1)[0] == 1
 
 
 def test_what_was_told_of_warnings(used: Host) -> None:
