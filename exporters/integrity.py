@@ -85,6 +85,21 @@ Both tables are read once, as they lie; a join would read them in the order of r
 """
 
 
+_USERS_BESIDE_RUNS: Final = """SELECT kept.user_ref FROM telemetry_users kept LEFT JOIN (
+  SELECT user_ref, SUM(CASE WHEN user_version < version THEN 1 ELSE 0 END) AS behind,
+    SUM(CASE WHEN kind IN ('analysis', 'import') THEN 1 ELSE 0 END) AS jobs,
+    SUM(CASE WHEN kind IN ('analysis', 'import') THEN candidates END) AS candidates,
+    SUM(COALESCE(repriced_pico, cost_pico)) AS cost_pico
+  FROM telemetry_runs WHERE user_ref IS NOT NULL AND NOT synthetic GROUP BY user_ref
+) run ON run.user_ref = kept.user_ref
+WHERE COALESCE(run.behind, 0) = 0 AND (
+  kept.jobs <> COALESCE(run.jobs, 0) + COALESCE(kept.archived_jobs, 0)
+  OR kept.candidates <> COALESCE(run.candidates, 0) + COALESCE(kept.archived_candidates, 0)
+  OR kept.cost_pico <> COALESCE(run.cost_pico, 0) + COALESCE(kept.archived_cost_pico, 0)
+)"""
+"""Users with a run that goes on, or is not summed yet, are left out: their totals are about to change."""
+
+
 RULES: Final = (
     Rule(
         "orphaned_warnings",
@@ -134,6 +149,12 @@ RULES: Final = (
         HAVING SUM(CASE WHEN run.projected_version < run.version THEN 1 ELSE 0 END) = 0
         AND SUM(run.api_calls) <> a.api_calls_made""",
         (("analyses", "api_calls_made"),),
+    ),
+    Rule(
+        "runs_sum_to_the_user",
+        "totals of a user are the sums of the runs, archived ones included",
+        "telemetry_users.user_ref",
+        _USERS_BESIDE_RUNS,
     ),
     Rule(
         "archived_once",

@@ -25,6 +25,7 @@ BREAK = {
     "scored_candidates": RUNS.format("n_duplicates = 99"),
     "stages_sum_to_the_run": "UPDATE telemetry_stage_usage SET cost_pico = cost_pico + 1",
     "runs_sum_to_the_analysis": "UPDATE analyses SET api_calls_made = 99 WHERE id = 1",
+    "runs_sum_to_the_user": "DELETE FROM telemetry_runs WHERE user_ref = 2",
     "archived_once": "INSERT INTO telemetry_archived_runs (run_id, kind, started_at, fragments, archive)"
     " SELECT run_id, kind, started_at, '{}', 'runs-x' FROM telemetry_runs",
     "times_of_runs": RUNS.format("duration_us = -1"),
@@ -38,7 +39,8 @@ BREAK = {
 @pytest.fixture
 def used(host: Host, engine: Engine) -> Host:
     """A database in which a little of everything has happened."""
-    host.add_user()
+    for user in (1, 2):
+        host.add_user(user)
     for row in (1, 2):
         host.add_analysis(row)
         host.add_file(row, "a.pdf")
@@ -55,11 +57,22 @@ def used(host: Host, engine: Engine) -> Host:
     for fragment in fragments:
         sql.deliver(engine, fragment.close(), Totals())
     sql.deliver(engine, Fragment(analysis_id=2, user_id=1).calls(call()).snapshot(), Totals())
+    sql.deliver(engine, Fragment(user_id=2).calls(call()).close(candidates=4), Totals())
     writable = Writable.load(engine)
     for row in (1, 2):
         project(engine, row, writable, KEY, Totals())
-    refresh_user(engine, 1, writable, Totals())
+        refresh_user(engine, row, writable, Totals())
     return host
+
+
+@pytest.mark.parametrize("column", ["jobs", "candidates", "cost_pico"])
+def test_each_total_of_a_user_is_compared(used: Host, engine: Engine, column: str) -> None:
+    """As soon as it holds all runs: while one is not summed yet, or goes on, it is about to change."""
+    used.execute(f"UPDATE telemetry_users SET {column} = {column} + 1")
+    (found,) = broken(engine)
+    assert (found.rule.name, found.ids) == ("runs_sum_to_the_user", ("2",))  # a run of user 1 goes on
+    used.execute("UPDATE telemetry_runs SET version = version + 1 WHERE user_ref = 2")
+    assert list(broken(engine)) == []
 
 
 def test_what_the_writer_writes_is_consistent(used: Host, engine: Engine) -> None:
@@ -110,7 +123,7 @@ def test_many_offenders_are_counted_and_some_named(used: Host, engine: Engine) -
     """A list of a million ids helps nobody."""
     used.execute("UPDATE telemetry_runs SET reasoning_tokens = -1")
     (found,) = [each for each in broken(engine, shown=2) if each.rule.name == "negative_sums"]
-    assert (found.count, len(found.ids)) == (4, 2)
+    assert (found.count, len(found.ids)) == (5, 2)
 
 
 def test_a_host_without_these_columns(database_url: str) -> None:
