@@ -53,6 +53,13 @@ _jobs: Final = sa.table(
     ),
     *map(sa.column, ("exceeded_resume_limit", "user_chose_override")),
 )
+_spend: Final = sa.table(
+    "telemetry_run_spend",
+    *map(sa.column, ("run_id", "kind", "status", "user_ref", "analysis_ref", "started_at", "candidates")),
+    *map(sa.column, ("cost_pico", "cost_complete")),
+)
+"""All runs, those before and after an analysis included."""
+_is_job: Final = _spend.c.kind.in_(("analysis", "import"))
 _stages: Final = sa.table(
     "telemetry_stages",
     *map(sa.column, ("run_id", "kind", "started_at", "stage", "operation", "calls", "errors", "cost_pico")),
@@ -71,10 +78,13 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The figures of a period."""
+    """The figures of a period, or of one analysis."""
 
-    first: date
-    last: date
+    analysis_id: int | None
+    """None: of all that began in the period."""
+    first: date | None
+    """None for one analysis: it counts whenever it was."""
+    last: date | None
     jobs: int
     users: int
     candidates: int
@@ -129,6 +139,7 @@ def report(
 
     Raises:
         ValueError: for a URL that cannot be used.
+        LookupError: when there is no run of that analysis.
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
     zone = ZoneInfo(settings.timezone)
@@ -163,12 +174,16 @@ class _Figures:
 
     def report(self) -> Report:
         totals, sizes, money = self._totals(), self._sizes(), self._money()
+        of_all = self.analysis_id is None
+        if not of_all and not money["runs"]:
+            raise LookupError(f"there is no run of analysis {self.analysis_id}")
         ended = totals["completed"] + totals["failed"]
         rate = totals["overrides"] / totals["over_limit"] if totals["over_limit"] else None
         score = self._health_score()
         return Report(
-            first=self.first.date,
-            last=self.today.date,
+            analysis_id=self.analysis_id,
+            first=self.first.date if of_all else None,
+            last=self.today.date if of_all else None,
             jobs=totals["jobs"],
             users=totals["users"],
             candidates=int(totals["candidates"] or 0),
@@ -200,10 +215,10 @@ class _Figures:
             latest=self._latest(),
         )
 
-    def _chosen(self) -> sa.ColumnElement[bool]:
+    def _chosen(self, view: sa.TableClause = _jobs) -> sa.ColumnElement[bool]:
         if self.analysis_id is not None:
-            return _jobs.c.analysis_ref == self.analysis_id
-        return _between(_jobs.c.started_at, self.first.start, self.today.end)
+            return view.c.analysis_ref == self.analysis_id
+        return _between(view.c.started_at, self.first.start, self.today.end)
 
     def _totals(self) -> Row:
         j = _jobs.c
@@ -239,19 +254,14 @@ class _Figures:
 
     def _money(self) -> Row:
         """Return what all runs of the period cost, those before and after an analysis included."""
-        run = sa.table(
-            "telemetry_run_spend",
-            *map(sa.column, ("started_at", "analysis_ref", "cost_pico", "cost_complete")),
-        )
-        chosen = (
-            _between(run.c.started_at, self.first.start, self.today.end)
-            if self.analysis_id is None
-            else run.c.analysis_ref == self.analysis_id
-        )
-        pico = sa.func.coalesce(sa.func.sum(run.c.cost_pico), 0).label("pico")
-        incomplete = sa.func.count(sa.case((sa.not_(run.c.cost_complete), 1))).label("incomplete")
-        row = self.connection.execute(sa.select(pico, incomplete).where(chosen)).mappings().one()
-        return {"pico": int(row["pico"]), "incomplete": row["incomplete"]}
+        r = _spend.c
+        query = sa.select(
+            sa.func.count().label("runs"),
+            sa.func.coalesce(sa.func.sum(r.cost_pico), 0).label("pico"),
+            sa.func.count(sa.case((sa.not_(r.cost_complete), 1))).label("incomplete"),
+        ).where(self._chosen(_spend))
+        row = self.connection.execute(query).mappings().one()
+        return {**row, "pico": int(row["pico"])}
 
     def _response(self) -> float | None:
         s = _stages.c
@@ -264,7 +274,7 @@ class _Figures:
     def _of_stages(self) -> sa.ColumnElement[bool]:
         if self.analysis_id is None:
             return _between(_stages.c.started_at, self.first.start, self.today.end)
-        return _stages.c.run_id.in_(sa.select(_jobs.c.run_id).where(self._chosen()))
+        return _stages.c.run_id.in_(sa.select(_spend.c.run_id).where(self._chosen(_spend)))
 
     def _by_stage(self) -> list[dict[str, Any]]:
         s = _stages.c
@@ -297,27 +307,27 @@ class _Figures:
         return [self._day(day) for day in days(self.first.date, self.today.date, self.zone)]
 
     def _day(self, day: Day) -> dict[str, Any]:
-        j = _jobs.c
+        r = _spend.c
         query = sa.select(
-            sa.func.count(),
-            sa.func.count(sa.case((j.status.in_((FAILED, INTERRUPTED)), 1))),
-            sa.func.coalesce(sa.func.sum(j.cost_pico), 0),
-        ).where(_between(j.started_at, day.start, day.end))
+            sa.func.count(sa.case((_is_job, 1))),
+            sa.func.count(sa.case((sa.and_(_is_job, r.status.in_((FAILED, INTERRUPTED))), 1))),
+            sa.func.coalesce(sa.func.sum(r.cost_pico), 0),
+        ).where(_between(r.started_at, day.start, day.end))
         jobs, failed, pico = self.connection.execute(query).one()
         return {"day": day.date, "jobs": jobs, "failed": failed, "cost_dollars": int(pico) / 1e12}
 
     def _active_users(self) -> list[dict[str, Any]]:
-        j = _jobs.c
+        r = _spend.c
         query = (
             sa.select(
-                j.user_ref,
-                sa.func.count().label("jobs"),
-                sa.func.sum(j.candidates).label("candidates"),
-                sa.func.sum(j.cost_pico).label("pico"),
+                r.user_ref,
+                sa.func.count(sa.case((_is_job, 1))).label("jobs"),
+                sa.func.sum(sa.case((_is_job, r.candidates))).label("candidates"),
+                sa.func.sum(r.cost_pico).label("pico"),
             )
-            .where(self._chosen(), j.user_ref.is_not(None))
-            .group_by(j.user_ref)
-            .order_by(sa.desc("jobs"), j.user_ref)
+            .where(self._chosen(_spend), r.user_ref.is_not(None))
+            .group_by(r.user_ref)
+            .order_by(sa.desc("jobs"), r.user_ref)
             .limit(MOST_ACTIVE)
         )
         return [

@@ -31,8 +31,10 @@ def show(report: Any, *, failed: bool = False) -> None:
     """Print a report, as wide as the terminal."""
     is_terminal = sys.stdout.isatty()
     console = Console(width=None if is_terminal else PIPED_WIDTH, highlight=False)
-    console.print(Text(f"Analyses from {report.first} to {report.last}", "bold"))
-    if not report.jobs:
+    period = f"Analyses from {report.first} to {report.last}"
+    heading = period if report.analysis_id is None else f"Analysis {report.analysis_id}"
+    console.print(Text(heading, "bold"))
+    if report.analysis_id is None and not report.jobs and not report.cost_dollars:
         console.print("There were none.")
         return
     console.print(Columns([_totals(report), _quality(report), _sizes(report)]))
@@ -93,12 +95,12 @@ def _panel(title: str, *rows: tuple[str, RenderableType]) -> Panel:
 
 
 def _days(days: Sequence[Any]) -> RenderableType | None:
-    """A bar a day, coloured by the share of failed jobs; only the days from the first with a job on."""
-    first = next((number for number, day in enumerate(days) if day["jobs"]), len(days))
+    """A bar a day, coloured by the share of failed jobs; only from the first with jobs or money on."""
+    first = next((number for number, day in enumerate(days) if day["jobs"] or day["cost_dollars"]), len(days))
     shown = days[first:]
     if len(shown) < 2:
         return None
-    most = max(day["jobs"] for day in shown)
+    most = max(day["jobs"] for day in shown) or 1
     table = _table("Days", "day", ">jobs", ">failed", ">dollars", "")
     for day in shown:
         bar = Bar(most, 0, day["jobs"], width=CHART_WIDTH, color=_colour(day))

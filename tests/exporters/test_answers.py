@@ -111,7 +111,8 @@ def test_every_argument_counts(host: Host, settings: Settings) -> None:
     add_jobs(host, "1")
     tomorrow = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
     assert report(settings, 7).jobs == 1
-    assert report(settings, 7, analysis_id=5).jobs == 0
+    with pytest.raises(LookupError, match="analysis 5"):
+        report(settings, 7, analysis_id=5)
     assert report(settings, 8).first != report(settings, 7).first
     assert (jobs_of(settings), jobs_of(settings, since=tomorrow)) == (1, 0)
     assert jobs_of(settings, batch_size="large") == 0

@@ -46,11 +46,14 @@ def used(host: Host, engine: Engine) -> Host:
     old = Fragment(user_id=2, opened_at=NOW - 7 * DAY, candidates=10).calls(call(pico=10**12))
     old.documents(visit("a.pdf", score=0.5))
     intake = Fragment(kind="intake", user_id=1, opened_at=NOW - 90 * SECOND).calls(call(pico=5 * 10**11))
+    read = Fragment(kind="intake", analysis_id=1, user_id=1, opened_at=NOW - 95 * SECOND)
+    read.calls(call("reading", pico=25 * 10**10))
     for fragment, status, seconds in (
         (small, "completed", 8),
         (large, "failed", 20),
         (old, "completed", 100),
         (intake, "completed", 1),
+        (read, "completed", 1),
     ):
         fragment.now += seconds * SECOND
         sql.deliver(engine, fragment.close(status), Totals())
@@ -71,9 +74,9 @@ def test_totals(used: Host) -> None:
     assert (found.jobs, found.users, found.candidates) == (3, 2, 312)
     assert (found.completed, found.failed) == (2, 1)
     assert found.success_rate == pytest.approx(2 / 3)
-    assert (found.cost_dollars, found.cost_is_complete) == (5.5, True)
-    assert found.cost_per_job == pytest.approx(5.5 / 3)
-    assert found.cost_per_candidate == pytest.approx(5.5 / 312)
+    assert (found.cost_dollars, found.cost_is_complete) == (5.75, True)
+    assert found.cost_per_job == pytest.approx(5.75 / 3)
+    assert found.cost_per_candidate == pytest.approx(5.75 / 312)
 
 
 def test_sizes_and_times(used: Host) -> None:
@@ -83,7 +86,7 @@ def test_sizes_and_times(used: Host) -> None:
     assert (found.batch, found.batch_median) == (Range(104, 2, 300), 10)
     assert found.batches == {"1-10": 2, "11-50": 0, "51-100": 0, "101-200": 0, "200+": 1}
     assert (found.jd_characters, found.resume_characters) == (Range(900, 900, 900), Range(200, 100, 300))
-    assert found.response_seconds == pytest.approx((2 + 4 + 0.0015 * 3) / 5)
+    assert found.response_seconds == pytest.approx((2 + 4 + 0.0015 * 4) / 6)
 
 
 def test_limits(used: Host) -> None:
@@ -105,9 +108,26 @@ def test_parts(used: Host) -> None:
     found = ask(used, days=8)
     assert len(found.per_day) == 8
     assert sum(day["jobs"] for day in found.per_day) == 3
-    assert [stage["stage"] for stage in found.stages] == ["ranking", "insights"]
-    assert sum(stage["cost_dollars"] for stage in found.stages) == 5.5
+    assert [stage["stage"] for stage in found.stages] == ["ranking", "insights", "reading"]
     assert [(user["user"], user["jobs"]) for user in found.active_users] == [(2, 2), (1, 1)]
+
+
+def test_the_parts_add_up(used: Host) -> None:
+    """To what was spent, whoever looks by day, by stage or by user: intakes are in each of them."""
+    found = ask(used, days=8)
+    for parts in (found.per_day, found.stages, found.active_users):
+        assert sum(part["cost_dollars"] for part in parts) == found.cost_dollars == 5.75
+
+
+def test_who_has_no_job_yet(host: Host, engine: Engine) -> None:
+    """Their intake is there with its money, on the page, too."""
+    intake = Fragment(kind="intake", user_id=7, opened_at=NOW - DAY).calls(call(pico=5 * 10**11))
+    sql.deliver(engine, intake.close(), Totals())
+    (user,) = ask(host).active_users
+    assert user == {"user": 7, "jobs": 0, "candidates": 0, "cost_dollars": 0.5}
+    page = run(host)
+    assert "There were none." not in page
+    assert page.count("$0.5000") == 4  # spent, its day, its stage, its user
 
 
 def test_the_latest_and_the_failed(used: Host) -> None:
@@ -127,9 +147,25 @@ def test_a_shorter_period(used: Host) -> None:
 def test_one_analysis(used: Host) -> None:
     """Whenever it was."""
     found = ask(used, analysis_id=1)
-    assert (found.jobs, found.cost_dollars, [job["analysis"] for job in found.latest]) == (1, 4.0, [1])
-    assert found.per_day == []
-    assert ask(used, analysis_id=77).jobs == 0
+    assert (found.jobs, found.cost_dollars, [job["analysis"] for job in found.latest]) == (1, 4.25, [1])
+    assert (found.analysis_id, found.first, found.last, found.per_day) == (1, None, None, [])
+
+
+def test_the_parts_of_one_analysis_add_up(used: Host) -> None:
+    """What its intake cost is in its stages, and is its user's."""
+    found = ask(used, analysis_id=1)
+    assert [stage["stage"] for stage in found.stages] == ["ranking", "insights", "reading"]
+    for parts in (found.stages, found.active_users):
+        assert sum(part["cost_dollars"] for part in parts) == found.cost_dollars == 4.25
+    page = run(used, "--analysis", "1")
+    assert page.startswith("Analysis 1\n")
+    assert "Analyses from" not in page
+
+
+def test_an_analysis_that_there_is_not(used: Host) -> None:
+    """One line says so, whatever was asked for, and it is an error."""
+    for more in ((), ("--json",)):
+        assert refused(used, "--analysis", "77", *more) == "Error: there is no run of analysis 77\n"
 
 
 def test_nothing_happened(host: Host) -> None:
@@ -155,19 +191,29 @@ def run(host: Host, *options: str) -> str:
     return done.output
 
 
+def refused(host: Host, *options: str) -> str:
+    done = CliRunner().invoke(cli, ["report", *options], env={"TELEMETRY_DATABASE_URL": host.url})
+    assert done.exit_code == 1, done.output
+    return done.output
+
+
 def test_the_page(used: Host) -> None:
     """Plain when it is piped, with everything on it."""
     page = run(used)
     assert "\x1b" not in page
-    for words in ("Totals", "$5.50", "33% poor", "1 of 1 (100%)", "RateLimitError in ranking", "Latest jobs"):
+    for words in ("Totals", "$5.75", "33% poor", "1 of 1 (100%)", "RateLimitError in ranking", "Latest jobs"):
         assert words in page
     assert "Latest failures" in run(used, "--failed")
-    assert "There were none." in run(used, "--analysis", "77")
+
+
+def test_the_page_of_nothing(host: Host) -> None:
+    """It says so."""
+    assert "There were none." in run(host)
 
 
 def test_as_json(used: Host) -> None:
     """The same figures."""
     found = json.loads(run(used, "--json"))
-    assert (found["jobs"], found["cost_dollars"], found["seconds"]["most"]) == (3, 5.5, 101)
+    assert (found["jobs"], found["cost_dollars"], found["seconds"]["most"]) == (3, 5.75, 101)
     today = datetime.now(UTC).date()
     assert found["last"] in (str(today), str(today - timedelta(days=1)))
