@@ -73,6 +73,7 @@ class UserWarnings:
         row["additional_data"] = json.dumps(more, ensure_ascii=False) if more else None
         with transaction(self._engine, impatient=True) as connection:
             self._insist(connection)
+            _wait_for_others(connection, _user_lock(user_id))
             now: datetime = connection.execute(sa.select(schema.utc_now())).scalar_one()
             if _count(connection, table.c.user_id == user_id, now) >= self._most:
                 raise TooManyWarnings(f"{self._most} warnings in 24 hours")
@@ -125,7 +126,7 @@ def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Tota
             if event.warned.is_automatic:
                 return
             raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
-        _wait_for_others(connection, event.warned.subject)
+        _wait_for_others(connection, f"telemetry-warnings {event.warned.subject}")
         if not _is_news(connection, event, totals):
             return
         if event.warned.is_answer:
@@ -136,11 +137,19 @@ def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Tota
         totals.add(c.WARNINGS, 1, type=kind, action=action)
 
 
-def _wait_for_others(connection: Connection, subject: str | None) -> None:
-    """Let a warning and an answer to it not pass each other unseen; SQLite has one writer at a time."""
+def _wait_for_others(connection: Connection, name: str) -> None:
+    """Let whoever holds this name come to their end; SQLite has one writer at a time.
+
+    By subject, so that a warning and an answer to it do not pass each other unseen; then by user, so that
+    what is counted does not change before the warning is there.
+    """
     if connection.dialect.name == "postgresql":
-        lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"telemetry-warnings {subject}", 0))
+        lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))
         connection.execute(sa.select(lock))
+
+
+def _user_lock(user_id: int | None) -> str:
+    return f"telemetry-warnings-of {user_id}"
 
 
 def _is_news(connection: Connection, event: WarningEvent, totals: Totals) -> bool:
@@ -182,6 +191,7 @@ def _show(connection: Connection, event: WarningEvent, kind: str, most: int, tot
     if told.is_automatic and kind == c.BATCH_TOO_LARGE and _is_known(connection, told):
         return []
     mine = table.c.user_id.is_not_distinct_from(told.user_id)
+    _wait_for_others(connection, _user_lock(told.user_id))
     is_gone = told.user_id is not None and not _exists(connection, _host.users.c.id == told.user_id)
     if is_gone or _count(connection, mine, moment) >= most:
         return [(kind, c.REFUSED)]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
+from threading import Barrier
+from uuid import uuid4
 
 import pytest
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 
 from exporters import sql
 from exporters.database import create_engine
-from exporters.document_warnings import TooManyWarnings, UserWarnings, settle
+from exporters.document_warnings import TooManyWarnings, UserWarnings, deliver, settle
 from exporters.projection import Writable, project
 from exporters.totals import Totals
+from exporters.warning_event import WarningEvent
+from telemetry._context import Warned
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SOME_HOSTS, Fragment, Host
 
@@ -99,3 +107,55 @@ def test_a_user_has_only_so_many(host: Host, warnings: UserWarnings) -> None:
     warnings.add(2, "jd_too_long")
     host.execute("UPDATE document_warnings SET warning_shown_at = :then", then=datetime(2026, 1, 1))
     warnings.add(1, "jd_too_long")
+
+
+def all_at_once(*actions: Callable[[], object]) -> None:
+    """Begin each in a thread of its own, as soon as all are there; whoever waited too long begins again."""
+    barrier = Barrier(len(actions))
+
+    def act(action: Callable[[], object]) -> None:
+        barrier.wait()
+        while True:
+            try:
+                action()
+            except OperationalError:
+                continue
+            except TooManyWarnings:
+                pass
+            return
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        list(pool.map(act, actions))
+
+
+def test_requests_at_once_have_only_so_many(postgres_host: Host) -> None:
+    """Each in a process of its own, as it were: none counts before another has recorded."""
+    postgres_host.add_user()
+    stores = [UserWarnings(Settings(database_url=postgres_host.url, warnings_per_day=3)) for _ in range(12)]
+    for store in stores:
+        store.answer(1, 1, "override")  # connects, so that they are at it together
+    all_at_once(*(partial(store.add, 1, "jd_too_long") for store in stores))
+
+    assert len(postgres_host.rows("document_warnings")) == 3
+    for store in stores:
+        store.close()
+
+
+def test_writers_at_once_record_only_so_many(postgres_host: Host) -> None:
+    """Also where the warnings are about different subjects."""
+    postgres_host.add_user()
+    engines = [create_engine(postgres_host.url) for _ in range(12)]
+    for engine in engines:
+        settle(engine, timedelta(days=1))
+    now = time.time_ns()
+    events = [
+        WarningEvent(uuid4().hex, now, Warned(user_id=1, type="jd_too_long", subject=f"draft/{n}"))
+        for n in range(len(engines))
+    ]
+    all_at_once(
+        *(partial(deliver, engine, event, 3, Totals()) for engine, event in zip(engines, events, strict=True))
+    )
+
+    assert len(postgres_host.rows("document_warnings")) == 3
+    for engine in engines:
+        engine.dispose()
