@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -39,6 +39,14 @@ _host = schema.host_tables(sa.MetaData())
 
 class TooManyWarnings(Exception):
     """A user has had so many warnings in 24 hours that no more are recorded."""
+
+
+class Answered(NamedTuple):
+    """A warning to which there was an answer."""
+
+    warning_type: str
+    is_news: bool
+    """Whether the answer changed anything."""
 
 
 class UserWarnings:
@@ -81,13 +89,10 @@ class UserWarnings:
             insert = table.insert().values(row).returning(table.c.id)
             return int(connection.execute(insert).scalar_one())
 
-    def answer(self, user_id: int, warning_id: int, action: str) -> str | None:
+    def answer(self, user_id: int, warning_id: int, action: str) -> Answered | None:
         """Note what a user did after a warning of their own; None when there is no such warning.
 
         The first answer stands, unless nobody gave it: what was taken for abandoned may be answered late.
-
-        Returns:
-            The type of the warning.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
@@ -96,8 +101,10 @@ class UserWarnings:
         open_ones = sa.or_(table.c.user_action.is_(None), table.c.user_action == ABANDONED)
         with transaction(self._engine, impatient=True) as connection:
             self._insist(connection)
-            connection.execute(table.update().where(mine, open_ones).values(user_action=action))
-            return connection.execute(sa.select(table.c.warning_type).where(mine)).scalar()
+            news = sa.and_(mine, open_ones, table.c.user_action.is_distinct_from(action))
+            changed = connection.execute(table.update().where(news).values(user_action=action)).rowcount
+            kind = connection.execute(sa.select(table.c.warning_type).where(mine)).scalar()
+            return None if kind is None else Answered(kind, changed > 0)
 
     def close(self) -> None:
         """Leave the database."""

@@ -105,10 +105,11 @@ class _Views:
         action = _fields({"user_action"}).get("user_action")
         if action not in c.WARNING_ACTIONS:
             raise BadRequest(400, "user_action", f"must be one of {', '.join(c.WARNING_ACTIONS)}")
-        kind = self._store().answer(user, warning_id, action) if warning_id < 2**31 else None
-        if kind is None:
+        found = self._store().answer(user, warning_id, action) if warning_id < 2**31 else None
+        if found is None:
             raise BadRequest(404, "warning_id", "is of no warning of yours")
-        self._count(kind, action)
+        if found.is_news:
+            self._count(found.warning_type, action)
         return flask.jsonify({"status": "tracked", "warning_id": warning_id})
 
     def _store(self) -> Any:

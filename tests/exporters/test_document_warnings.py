@@ -76,7 +76,7 @@ def test_what_nobody_answers_is_abandoned(host: Host, engine: Engine, warnings: 
     """After a time; an answer that comes late is taken all the same."""
     old, new = warnings.add(1, "jd_too_long"), warnings.add(1, "jd_too_long")
     answered = warnings.add(1, "jd_too_long")
-    assert warnings.answer(1, answered, "continued") == "jd_too_long"
+    assert warnings.answer(1, answered, "continued") == ("jd_too_long", True)
     for each in (old, answered):
         host.execute(
             "UPDATE document_warnings SET warning_shown_at = :then WHERE id = :id",

@@ -202,5 +202,6 @@ def test_a_warning(settings: Settings) -> None:
     """Counted against what its user may have in a day, and answered."""
     warnings = UserWarnings(settings)
     warning = warnings.add(7, "batch_too_large")
-    assert warnings.answer(7, warning, "continued") == "batch_too_large"
+    answer = warnings.answer(7, warning, "continued")
+    assert answer == ("batch_too_large", True)
     warnings.close()

@@ -122,6 +122,17 @@ def test_both_are_counted(host: Host) -> None:
     assert ("jd_too_long", "shown") in before, "each is there from the start"
 
 
+def test_an_answer_that_changes_nothing_is_not_counted(host: Host) -> None:
+    """Given again, too late, or by nobody once more; it is answered as ever."""
+    before = counts()
+    host.post(SHOWN)
+    for action in ("abandoned", "abandoned", "override", "override", "continued"):
+        assert host.patch(1, {"user_action": action}).status_code == 200
+    assert counts() - before == {
+        ("batch_too_large", action): 1 for action in ("shown", "abandoned", "override")
+    }
+
+
 def test_nobody_is_signed_in(host: Host) -> None:
     """401, and nothing is recorded."""
     assert host.post(SHOWN, user=None).status_code == 401
