@@ -165,7 +165,7 @@ def reprice(prices_file: str | None, database_url: str | None, **selection: Any)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     except SQLAlchemyError as error:
-        raise click.ClickException(f"the database cannot be used: {_first_line(error)}") from None
+        raise _unusable(error) from None
     for line in report.lines():
         click.echo(line)
 
@@ -537,11 +537,34 @@ def _kept(action: Callable[[], _Result]) -> _Result:
     except (LookupError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None
     except SQLAlchemyError as error:
-        raise click.ClickException(f"the database cannot be used: {_first_line(error)}") from None
+        raise _unusable(error) from None
+
+
+def _unusable(error: Exception) -> click.ClickException:
+    """Return what is wrong with the database, with the way out where it was not migrated."""
+    from sqlalchemy.exc import OperationalError
+
+    url = click.get_current_context().params.get("database_url") or _database_settings().database_url
+    # A server that is away need not be asked again: that may take minutes.
+    may_be_behind = not isinstance(error, OperationalError) or url.startswith("sqlite")
+    way_out = "; run flask telemetry db upgrade" if may_be_behind and _is_behind(url) else ""
+    return click.ClickException(f"the database cannot be used: {_first_line(error)}{way_out}")
+
+
+def _is_behind(url: str) -> bool:
+    migrate = _migrate()
+    try:
+        return bool(migrate.current(url) != migrate.head())
+    except Exception:  # what is wrong with the database is told already
+        return False
 
 
 def _first_line(error: Exception) -> str:
     """Return what the driver says: SQLAlchemy's own text carries the statement and its values."""
+    from sqlalchemy.exc import NoSuchTableError
+
+    if isinstance(error, NoSuchTableError):
+        return f"no such table: {error}"
     return str(getattr(error, "orig", None) or error).splitlines()[0]
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner, Result
 
 from exporters import migrate
+from telemetry.cli import cli
 from tests.migrations.databases import create_host, engine_of, host_models, picture
 from tests.pgbouncer import PgBouncer
 from tests.postgres import TemporaryPostgres
@@ -18,6 +20,46 @@ def message_of(error: pytest.ExceptionInfo[migrate.MigrationError]) -> str:
     message = str(error.value)
     assert "\n" not in message
     return message
+
+
+def invoke(url: str, *words: str, **known: str) -> Result:
+    """Call a command; what it says is one line, and no traceback."""
+    done = CliRunner().invoke(cli, list(words), env={"TELEMETRY_DATABASE_URL": url, **known})
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert len((done.stderr or done.stdout).splitlines()) == 1, done.output
+    return done
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report",),
+        ("report", "--analysis", "1"),
+        ("validate",),
+        ("insights",),
+        ("export",),
+        ("health-check",),
+        ("import-history",),
+        ("erase", "--user", "1"),
+        ("reprice", "--since", "2026-10-01"),
+    ],
+)
+def test_a_database_that_is_not_migrated(database_url: str, words: tuple[str, ...]) -> None:
+    """Each command names the way out; that of a database that is merely broken it is not."""
+    create_host(database_url)
+    done = invoke(database_url, *words)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: the database cannot be used: ")
+    assert done.stderr.endswith("; run flask telemetry db upgrade\n")
+
+
+def test_a_migrated_database_that_is_broken(database_url: str) -> None:
+    """An upgrade would not help: it is not named."""
+    create_host(database_url)
+    migrate.upgrade(database_url)
+    with engine_of(database_url) as engine, engine.begin() as connection:
+        connection.exec_driver_sql("DROP VIEW telemetry_jobs")
+    assert "db upgrade" not in invoke(database_url, "report").output
 
 
 def test_missing_base_tables(database_url: str) -> None:
