@@ -80,7 +80,7 @@ def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None
         _print_sql(migrate, migrate.upgrade_sql, database_url)
         return
     _run(migrate, migrate.upgrade, _database(database_url), with_base_tables=with_base_tables)
-    click.echo(f"The database is at {migrate.current(_database(database_url))}.")
+    click.echo(f"The database is at {_run(migrate, migrate.current, _database(database_url))}.")
 
 
 @db.command()
@@ -108,7 +108,7 @@ def downgrade(database_url: str | None, sql: bool, yes: bool) -> None:
 def current(database_url: str | None) -> None:
     """Say which revision the database is at; exit 1 unless it is the newest."""
     migrate = _migrate()
-    revision, head = migrate.current(_database(database_url)), migrate.head()
+    revision, head = _run(migrate, migrate.current, _database(database_url)), _run(migrate, migrate.head)
     if revision == head:
         click.echo(revision)
         return
@@ -626,10 +626,14 @@ def _load(group: str, name: str) -> Any:
 
 
 def _run(migrate: Any, action: Any, *args: Any, **options: Any) -> Any:
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         return action(*args, **options)
     except migrate.MigrationError as error:
         raise click.ClickException(str(error)) from None
+    except SQLAlchemyError as error:
+        raise click.ClickException(f"the database cannot be used: {_first_line(error)}") from None
 
 
 def _print_sql(migrate: Any, action: Any, database_url: str | None) -> None:

@@ -62,6 +62,42 @@ def test_a_migrated_database_that_is_broken(database_url: str) -> None:
     assert "db upgrade" not in invoke(database_url, "report").output
 
 
+@pytest.mark.parametrize("words", [("current",), ("upgrade",), ("upgrade", "--sql"), ("downgrade", "--yes")])
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/none", "cannot connect to postgresql://nobody@127.0.0.1:1/none"),
+        ("sqlite:////nowhere/app.sqlite", "cannot connect to sqlite:////nowhere/app.sqlite: unable to open"),
+        ("oracle+nothing://host/app", "no driver for oracle+nothing://"),
+        ("nonsense", "the database URL is not one"),
+        ("sqlite:///{folder}/notes.txt", "file is not a database"),
+    ],
+)
+def test_a_command_without_its_database(
+    tmp_path: Path, url: str, reason: str, words: tuple[str, ...]
+) -> None:
+    """Each says in one line what is wrong with it."""
+    (tmp_path / "notes.txt").write_text("these are only notes")
+    done = invoke(url.format(folder=tmp_path), "db", *words)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: ")
+    assert reason in done.stderr
+
+
+def test_a_role_that_may_not_look(postgres: TemporaryPostgres, postgres_url: str) -> None:
+    """It is told so."""
+    create_host(postgres_url)
+    migrate.upgrade(postgres_url)
+    postgres.execute("CREATE ROLE onlooker LOGIN")
+    try:
+        url = sa.make_url(postgres_url).set(username="onlooker").render_as_string(hide_password=False)
+        done = invoke(url, "db", "current")
+        assert done.exit_code == 1
+        assert "permission denied for table telemetry_alembic_version" in done.stderr
+    finally:
+        postgres.execute("DROP ROLE onlooker")
+
+
 def test_missing_base_tables(database_url: str) -> None:
     """An empty database is refused, with both ways out, and stays empty."""
     with pytest.raises(migrate.MigrationError) as error:
