@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, Final
 
 import flask
+from werkzeug.exceptions import HTTPException
 
 from . import conventions as c
 from ._guard import guarded
@@ -25,7 +27,10 @@ MOST_DOCUMENTS: Final = 1_000_000
 MOST_DOCUMENT_BYTES: Final = 2**40
 MOST_TEXT: Final = 255
 
-UserId = Callable[[], int | None]
+MOST_ID: Final = 2**31 - 1
+"""What a column of type INTEGER holds."""
+
+UserId = Callable[[], int | str | None]
 
 
 class BadRequest(ValueError):
@@ -42,7 +47,8 @@ def blueprint(settings: Settings, current_user_id: UserId | None = None) -> flas
 
     Args:
         settings: of the process.
-        current_user_id: the id of the user who is signed in, or None; default: as Flask-Login says.
+        current_user_id: the id of the user who is signed in (digits will do), or None; default: as
+            Flask-Login says.
     """
     found = flask.Blueprint("telemetry_warnings", __name__)
     views = _Views(settings, current_user_id or _flask_login)
@@ -68,12 +74,30 @@ class _Views:
 
     def _answer(self, act: Callable[[int], flask.Response]) -> flask.Response:
         try:
-            user = self._current_user_id()
-            if user is None:
-                raise BadRequest(401, "login", "is needed")
-            return act(user)
+            return self._record(act, self._user())
         except BadRequest as error:
             return _refusal(error.status, error.field, str(error))
+
+    def _user(self) -> int:
+        """Return the id of the user who is signed in."""
+        try:
+            found = self._current_user_id()
+        except HTTPException:  # the host's own answer to whoever is not signed in
+            raise
+        except Exception as error:
+            raise _no_user(f"raised {type(error).__name__}") from None
+        if found is None:
+            raise BadRequest(401, "login", "is needed")
+        digits = str(found)
+        if isinstance(found, bool) or not re.fullmatch("[0-9]{1,10}", digits) or int(digits) > MOST_ID:
+            raise _no_user(f"returned a {type(found).__name__} that is no id of a row of users")
+        return int(digits)
+
+    def _record(self, act: Callable[[int], flask.Response], user: int) -> flask.Response:
+        try:
+            return act(user)
+        except BadRequest:
+            raise
         except Exception as error:
             # The page does not depend on it, and the log has it.
             flask.current_app.logger.warning("telemetry could not record a warning: %s", type(error).__name__)
@@ -126,7 +150,13 @@ class _Views:
             current.warned(kind, action)
 
 
-def _flask_login() -> int | None:
+def _no_user(reason: str) -> BadRequest:
+    """Return the refusal where the application does not say who is signed in; the log says what to mend."""
+    flask.current_app.logger.warning("telemetry cannot record warnings: current_user_id= %s", reason)
+    return BadRequest(500, "login", "has no user id that can be used: the application's log says why")
+
+
+def _flask_login() -> str | None:
     """Return the id of the user whom Flask-Login knows."""
     if not hasattr(flask.current_app, "login_manager"):
         return None
@@ -134,7 +164,8 @@ def _flask_login() -> int | None:
 
     if not current_user.is_authenticated:
         return None
-    return int(current_user.get_id())
+    found: str | None = current_user.get_id()
+    return found
 
 
 def _fields(known: set[str]) -> dict[str, Any]:

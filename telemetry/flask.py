@@ -50,7 +50,7 @@ class Telemetry:
         engine: Any = None,
         admin_required: Decorator | None = None,
         track_warnings: bool | None = None,
-        current_user_id: Callable[[], int | None] | None = None,
+        current_user_id: Callable[[], int | str | None] | None = None,
     ) -> None:
         """Set telemetry up for ``app``.
 
@@ -62,7 +62,8 @@ class Telemetry:
                 there are no such views.
             track_warnings: whether the application's pages may tell what their users are warned of, at
                 ``/api/track-warning``. Default: no.
-            current_user_id: returns the id of the user who is signed in, or None. Default: Flask-Login's.
+            current_user_id: returns the id of the user who is signed in, as in `users`, or None. Default:
+                Flask-Login's.
         """
         self.engine = engine = self._options.get("engine") if engine is None else engine
         admin_required = admin_required or self._options.get("admin_required")

@@ -240,7 +240,7 @@ def test_it_is_off_by_default(tmp_path: Path) -> None:
 class Person(UserMixin):  # type: ignore[misc]
     """A user of Flask-Login's."""
 
-    def __init__(self, id: int) -> None:
+    def __init__(self, id: int | str) -> None:
         self.id = id
 
 
@@ -262,6 +262,63 @@ def test_flask_login_and_csrf(tmp_path: Path) -> None:
 
     assert [found.status_code for found in (anonymous, unprotected, good)] == [401, 400, 200]
     assert [row["user_id"] for row in host.rows()] == [2]
+    telemetry.shutdown()
+
+
+@pytest.mark.parametrize("found", ["1", 1, "0001"])
+def test_ids_may_be_digits(tmp_path: Path, found: Any) -> None:
+    """As Flask-Login has them."""
+    host = Host(tmp_path, current_user_id=lambda: found)
+    assert host.post(SHOWN).status_code == 200
+    assert [row["user_id"] for row in host.rows()] == [1]
+    telemetry.shutdown()
+
+
+@pytest.mark.parametrize("found", ["3f9a-token", "", "²", "-1", True, 1.5, 2**31, "9" * 5000, object()])
+def test_ids_that_are_none(tmp_path: Path, caplog: pytest.LogCaptureFixture, found: Any) -> None:
+    """The login is named, not the database; the log names what to mend, and no token."""
+    host = Host(tmp_path, current_user_id=lambda: found)
+    for answer in (host.post(SHOWN), host.patch(1, {"user_action": "override"})):
+        assert (answer.status_code, answer.json["field"]) == (500, "login")
+    lines = [record.getMessage() for record in caplog.records if record.name == "host"]
+    assert (
+        lines
+        == [
+            f"telemetry cannot record warnings: current_user_id= returned a {type(found).__name__}"
+            " that is no id of a row of users"
+        ]
+        * 2
+    )
+    assert host.rows() == []
+    telemetry.shutdown()
+
+
+def test_a_login_that_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is the login's fault; what the application answers itself is passed on."""
+
+    def user() -> int:
+        if "Teapot" in flask.request.headers:
+            flask.abort(418)
+        raise KeyError("session")
+
+    host = Host(tmp_path, current_user_id=user)
+    found = host.post(SHOWN)
+    assert (found.status_code, found.json["field"]) == (500, "login")
+    assert "current_user_id= raised KeyError" in caplog.text
+    assert host.client.post("/api/track-warning", headers={"Teapot": "1"}).status_code == 418
+    telemetry.shutdown()
+
+
+def test_alternative_ids_of_flask_login(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A token is no id: the application is to say who is meant."""
+    host = Host(tmp_path)
+    manager = LoginManager(host.app)
+    manager.user_loader(Person)
+    host.app.add_url_rule("/sign-in", "sign_in", lambda: str(login_user(Person("a-token"))))
+    host.client.get("/sign-in")
+    found: Any = host.client.post("/api/track-warning", json=SHOWN)
+    assert (found.status_code, found.json["field"]) == (500, "login")
+    assert "current_user_id=" in caplog.text
     telemetry.shutdown()
 
 
