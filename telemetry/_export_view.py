@@ -90,9 +90,10 @@ def _selection(fields: Mapping[str, str], zone: str) -> dict[str, Any]:
 
 def _days_ago(value: str, zone: str) -> datetime:
     """Return when the last so many days began, today included."""
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value[:9]) <= LONGEST_DAYS:
+    digits = value.lstrip("0")[:9]  # Python reads no number of thousands of digits
+    if not value.isascii() or not value.isdigit() or not 1 <= int(digits or 0) <= LONGEST_DAYS:
         raise BadField("days", f"must be a whole number from 1 to {LONGEST_DAYS}")
-    first: date = datetime.now(ZoneInfo(zone)).date() - timedelta(days=int(value) - 1)
+    first: date = datetime.now(ZoneInfo(zone)).date() - timedelta(days=int(digits) - 1)
     return datetime.combine(first, time(), ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
 
 
