@@ -29,7 +29,21 @@ FOREIGN_HINT: Final = "foreign directories are another user's: run this as that 
 NOT_TOLD: Final = 3
 """Exit status when somebody was to be told and could not be."""
 _Result = TypeVar("_Result")
-_DAY: Final = click.DateTime(["%Y-%m-%d"])
+
+
+class _Day(click.DateTime):
+    """A day that is no slip of the pen: before 1970, calendars and time zones run out of numbers."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        found: datetime = super().convert(value, param, ctx)
+        if found.year < 1970:
+            self.fail(f"{value} is before 1970", param, ctx)
+        return found
+
+
+_DAY: Final = _Day(["%Y-%m-%d"])
+_ID: Final = click.IntRange(0, 2**31 - 1)
+"""What a column of type INTEGER holds."""
 
 
 @click.group("telemetry")
@@ -362,7 +376,7 @@ def _midnight(day: date, zone: str) -> datetime:
 
 @cli.command()
 @click.option("--days", type=click.IntRange(1, 3660), default=30, show_default=True, help="Today included.")
-@click.option("--analysis", "analysis_id", type=int, help="Only this analysis, whenever it was.")
+@click.option("--analysis", "analysis_id", type=_ID, help="Only this analysis, whenever it was.")
 @click.option("--failed", is_flag=True, help="The latest failed jobs instead of the latest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def report(days: int, analysis_id: int | None, failed: bool, as_json: bool) -> None:
@@ -382,8 +396,8 @@ def report(days: int, analysis_id: int | None, failed: bool, as_json: bool) -> N
 
 
 @cli.command()
-@click.option("--user", "user_id", type=int, help="Everything of this user's.")
-@click.option("--analysis", "analysis_id", type=int, help="Everything of this analysis, its intake included.")
+@click.option("--user", "user_id", type=_ID, help="Everything of this user's.")
+@click.option("--analysis", "analysis_id", type=_ID, help="Everything of this analysis, its intake included.")
 @click.option("--apply", is_flag=True, help="Erase it. Default: only count it.")
 @click.option(
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
@@ -18,6 +20,7 @@ from exporters.database import create_engine
 from exporters.days import Day
 from exporters.health import HealthCheck, Interval, peak
 from exporters.totals import Totals
+from telemetry.cli import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import SECOND, SOME_HOSTS, Fragment, Host, call, visit
 
@@ -41,6 +44,23 @@ def scored(**known: Any) -> Fragment:
 def check(host: Host, first: date = DAY, last: date | None = DAY, **known: Any) -> list[Any]:
     with HealthCheck(Settings(**{"database_url": host.url, "hmac_key": "k"} | known)) as found:
         return list(found.log(first, last))
+
+
+def refusal(host: Host, *words: str, zone: str = "UTC") -> str:
+    """The last line of a command that is called with what it cannot use."""
+    environment = {"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_TIMEZONE": zone}
+    done = CliRunner().invoke(cli, list(words), env=environment)
+    assert done.exit_code == 2, done.output
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("option", ["--date", "--since"])
+def test_days_long_before(sqlite_host: Host, option: str) -> None:
+    """A slip of the pen is told, whatever the time zone makes of it."""
+    said = f"Error: Invalid value for '{option}': 0001-01-01 is before 1970"
+    assert refusal(sqlite_host, "health-check", option, "0001-01-01") == said
+    if option == "--since":
+        assert refusal(sqlite_host, "export", option, "0001-01-01", zone="Asia/Tokyo") == said
 
 
 def test_a_day(host: Host, engine: Engine) -> None:

@@ -206,6 +206,16 @@ def test_the_page(used: Host) -> None:
     assert "Latest failures" in run(used, "--failed")
 
 
+@pytest.mark.parametrize("wrong", ["99999999999999999999", "-1", "2147483648", "one"])
+def test_an_id_that_is_none(sqlite_host: Host, wrong: str) -> None:
+    """The option is named."""
+    environment = {"TELEMETRY_DATABASE_URL": sqlite_host.url}
+    for words in (("report", "--analysis"), ("erase", "--analysis"), ("erase", "--user")):
+        done = CliRunner().invoke(cli, [*words, wrong], env=environment)
+        assert done.exit_code == 2
+        assert f"Error: Invalid value for '{words[-1]}': " in done.stderr
+
+
 def test_the_page_of_nothing(host: Host) -> None:
     """It says so."""
     assert "There were none." in run(host)
