@@ -280,6 +280,8 @@ def _fitter(kind: Any) -> Callable[[Any], Any]:
         return lambda value: _fit_integer(bound, value)
     if isinstance(kind, sa.Numeric):
         return lambda value: _fit_numeric(kind, value)
+    if isinstance(kind, sa.Boolean):
+        return bool
     return lambda value: value
 
 

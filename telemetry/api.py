@@ -426,7 +426,7 @@ class DocumentBlock(_Block):
                 return
             share = min(max(share, Decimal(0)), Decimal(1))
             self._document.score = int((share * 10_000).to_integral_value(ROUND_HALF_EVEN))
-            self._document.fallback = fallback or self._document.fallback
+            self._document.fallback = bool(fallback) or self._document.fallback
 
     def fail(self, error: BaseException | str, *, again: bool = False) -> None:
         """Say that the document failed, where the application swallows the exception.

@@ -241,6 +241,12 @@ def test_what_is_no_number_becomes_null(totals: Totals, value: float | Decimal, 
     assert coerced(totals) == {f"telemetry_runs.{column}": 1}
 
 
+def test_a_text_for_yes_becomes_yes(totals: Totals) -> None:
+    """What an older version took for a mark is stored as one, and counted."""
+    assert fit(schema.documents, {"fallback": "timed out"}, totals) == {"fallback": True}
+    assert coerced(totals) == {"telemetry_documents.fallback": 1}
+
+
 def test_what_fits_is_left_alone(totals: Totals) -> None:
     """Ordinary values are stored as they are."""
     values = {"candidates": 3, "score_avg": 0.85, "subject": "draft:12", "user_ref": None, "shed": 0}

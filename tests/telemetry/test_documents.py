@@ -104,13 +104,16 @@ def test_degraded_marks_a_fallback(recorded: Recorded, score_first: bool) -> Non
     assert (found.status, found.errors) == ("partial_failure", {("ranking", BROKEN): 1})
 
 
-def test_fallback_said_with_the_score(recorded: Recorded) -> None:
-    """The application may mark the score itself."""
+@pytest.mark.parametrize("fallback", [True, 1, "Zanzibar timed out"])
+def test_fallback_said_with_the_score(recorded: Recorded, fallback: Any) -> None:
+    """The application may mark the score itself; of a reason given in its place no word is kept."""
     with telemetry.run("analysis"), telemetry.document("bad") as document:
-        document.score(0, fallback=True)
+        document.score(0, fallback=fallback)
     found = recorded.run()
 
     assert (found.scores.count, found.failed_documents, found.status) == (0, 1, "failed")
+    assert [row["fallback"] for row in recorded.rows(schema.documents)] == [True]
+    assert "Zanzibar" not in recorded.rows(schema.fragments)[0]["state"]
 
 
 def test_counters_are_declared(record: Record) -> None:
