@@ -14,6 +14,8 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self
 
+from telemetry._values import whole
+
 SCHEMA_VERSION = 2
 """Version of the JSON below; a reader refuses what is newer than itself and leaves it to a newer one."""
 
@@ -156,13 +158,13 @@ class Snapshot:
         return self.closed_at is not None
 
     def to_json(self) -> str:
-        """Return the snapshot as one JSON object."""
+        """Return the snapshot as one JSON object; what JSON cannot tell becomes a number, or null."""
         state = _shallow(self)
         state["usage"] = [[*key, *_shallow(usage).values()] for key, usage in self.usage.items()]
         if self.documents is not None:
             state["documents"] = [_shallow(document) for document in self.documents]
         state["errors"] = [[*key, count] for key, count in self.errors.items()]
-        return json.dumps({"schema": SCHEMA_VERSION, **state}, separators=(",", ":"))
+        return json.dumps({"schema": SCHEMA_VERSION, **state}, separators=(",", ":"), default=whole)
 
     @classmethod
     def from_json(cls, text: str) -> Self:

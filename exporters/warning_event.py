@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from telemetry._context import Warned
+from telemetry._values import whole
 
 from .snapshot import SCHEMA_VERSION
 
@@ -46,7 +47,7 @@ class WarningEvent:
     def to_json(self) -> str:
         """Return it as one JSON object, which a version that knows no such events takes for a newer one's."""
         event = {"event_id": self.event_id, "happened_at": self.happened_at, **asdict(self.warned)}
-        return json.dumps({"schema": SCHEMA_VERSION, MARK: event}, separators=(",", ":"))
+        return json.dumps({"schema": SCHEMA_VERSION, MARK: event}, separators=(",", ":"), default=whole)
 
     @classmethod
     def from_state(cls, event: Any) -> Self:

@@ -45,7 +45,8 @@ from ._context import (
     run_in,
     stage_in,
 )
-from ._guard import guarded
+from ._guard import guarded, report
+from ._values import whole
 from .conventions import (
     CANCELLED,
     COMPLETED,
@@ -110,8 +111,9 @@ class RunHandle:
     def link(self, analysis_id: int) -> None:
         """Say which analysis the run belongs to, any time, usually after that row is committed."""
         with guarded("api"):
-            if self._run is not None:
-                self._run.analysis_id = int(analysis_id)
+            told = _whole(analysis_id)
+            if self._run is not None and told is not None:
+                self._run.analysis_id = told
                 recorder().update(self._run)
 
     def describe(
@@ -128,9 +130,9 @@ class RunHandle:
         """
         with guarded("api"):
             if self._run is not None:
-                self._run.candidates = self._run.candidates if candidates is None else candidates
-                self._run.criteria = self._run.criteria if criteria is None else criteria
-                self._run.jd = jd or self._run.jd
+                self._run.candidates = _known(candidates, self._run.candidates)
+                self._run.criteria = _known(criteria, self._run.criteria)
+                self._run.jd = _pair(jd) or self._run.jd
                 self._run.jd_type = _file_type(jd_type) or self._run.jd_type
                 recorder().update(self._run)
 
@@ -255,13 +257,13 @@ def start_run(
         if is_recording():
             opened = Run(
                 kind,
-                user_id=user_id,
+                user_id=_whole(user_id),
                 subject=_subject(subject),
-                analysis_id=analysis_id,
+                analysis_id=_whole(analysis_id),
                 enqueued_at=_utc(enqueued_at),
-                candidates=candidates,
-                criteria=criteria,
-                jd=jd,
+                candidates=_whole(candidates),
+                criteria=_whole(criteria),
+                jd=_pair(jd),
                 jd_type=_file_type(jd_type),
             )
             return _open(opened, parent)
@@ -409,11 +411,11 @@ class DocumentBlock(_Block):
     ) -> None:
         """Say what became known: bytes, characters, type, chunks, the id of its ``candidate_files`` row."""
         found = self._document
-        found.size = found.size if size is None else size
-        found.characters = found.characters if characters is None else characters
+        found.size = _known(size, found.size)
+        found.characters = _known(characters, found.characters)
         found.type = _file_type(type) or found.type
-        found.chunks = found.chunks if chunks is None else chunks
-        found.row_id = found.row_id if row_id is None else row_id
+        found.chunks = _known(chunks, found.chunks)
+        found.row_id = _known(row_id, found.row_id)
 
     def score(self, score: float, *, out_of: float = 1, fallback: bool = False) -> None:
         """Give the candidate's score.
@@ -506,8 +508,14 @@ def document(
 
     The same key may be visited several times in a run (extraction, then ranking): the visits are joined.
     """
-    found = Document(str(key), size=size, characters=characters, type=_file_type(type), row_id=row_id)
-    found.chunks = chunks
+    found = Document(
+        str(key),
+        size=_whole(size),
+        characters=_whole(characters),
+        type=_file_type(type),
+        row_id=_whole(row_id),
+    )
+    found.chunks = _whole(chunks)
     return DocumentBlock(found)
 
 
@@ -541,9 +549,9 @@ def degraded(error: BaseException | str) -> None:
 def count(name: str, amount: int = 1) -> None:
     """Add to a counter the host declared in TELEMETRY_COUNTERS, such as its own retries or fallbacks."""
     with guarded("api"):
-        run = run_in()
-        if run is not None:
-            recorder().count(run, name, int(amount))
+        run, told = run_in(), _whole(amount)
+        if run is not None and told is not None:
+            recorder().count(run, name, told)
 
 
 def fail_current_run(error: BaseException | str) -> None:
@@ -586,12 +594,12 @@ def warn(
             Warned(
                 type=str(warning_type),
                 action=_action(action),
-                user_id=run.user_id if user_id is None and run else user_id,
+                user_id=_known(user_id, run.user_id if run else None),
                 subject=_subject(subject) or (run.subject if run else None),
-                analysis_id=run.analysis_id if analysis_id is None and run else analysis_id,
-                document_count=document_count,
-                document_size=document_size,
-                limit=limit,
+                analysis_id=_known(analysis_id, run.analysis_id if run else None),
+                document_count=_whole(document_count),
+                document_size=_whole(document_size),
+                limit=_whole(limit),
             )
         )
 
@@ -614,7 +622,7 @@ def answer_warnings(
                 type=warning_type,
                 is_answer=True,
                 action=_action(action) or CONTINUED,
-                user_id=user_id,
+                user_id=_whole(user_id),
                 subject=_subject(subject),
             )
         )
@@ -670,6 +678,26 @@ def _status_of(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError):
         return CANCELLED
     return FAILED if isinstance(error, Exception) else INTERRUPTED
+
+
+def _whole(value: int | None) -> int | None:
+    """Return ``value`` as an integer whatever type of number the host has; what is none is reported."""
+    told = whole(value)
+    if told is None and value is not None:
+        report("api", TypeError(f"a {type(value).__name__} that is no whole number"))
+    return told
+
+
+def _known(value: int | None, before: int | None) -> int | None:
+    told = _whole(value)
+    return before if told is None else told
+
+
+def _pair(jd: tuple[int | None, int | None] | None) -> tuple[int | None, int | None] | None:
+    if not jd:
+        return None
+    size, characters = jd
+    return _whole(size), _whole(characters)
 
 
 def _subject(subject: Subject | None) -> str | None:

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.accumulator import Call
+from exporters.item import read_item
 from exporters.rollup import Rollup, Scores, merge, newest
 from exporters.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot, Usage, UsageKey
-from telemetry._context import Document
+from exporters.warning_event import WarningEvent
+from telemetry._context import Document, Warned
 from telemetry.pricing import Price, Tokens, to_dollars
 from tests.exporters.makers import SECOND, START, Fragment, call, facts, failed_call, visit
 
@@ -173,6 +175,19 @@ def test_json_keeps_everything(work: Work, parts: int) -> None:
     fragments = divide(work, parts)
     for snapshot in [*(fragment.snapshot() for fragment in fragments), *closed(fragments)]:
         assert Snapshot.from_json(snapshot.to_json()) == snapshot
+
+
+@pytest.mark.parametrize(("odd", "kept"), [(Decimal(5), 5), (object(), None)])
+def test_json_keeps_the_rest(odd: Any, kept: int | None) -> None:
+    """What JSON cannot tell becomes a number or nothing, and costs neither a run nor a warning."""
+    final = Fragment(candidates=odd).calls(call()).documents(visit("a", size=odd)).close()
+    again = Snapshot.from_json(final.to_json())
+    event = read_item(WarningEvent("e", START, Warned(type="other", document_count=odd)).to_json())
+
+    assert (again.candidates, [each.size for each in again.documents or ()]) == (kept, [kept])
+    assert again.usage == final.usage
+    assert isinstance(event, WarningEvent)
+    assert (event.warned.type, event.warned.document_count) == ("other", kept)
 
 
 def test_json_of_a_newer_version_is_refused() -> None:

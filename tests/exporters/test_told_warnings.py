@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -80,6 +81,20 @@ def told(pipeline: Pipeline) -> dict[tuple[str, str], int]:
 
 
 # From Python
+
+
+def test_numbers_of_any_type(host: Host, record: Callable[..., Pipeline]) -> None:
+    """A page may tell digits; what is no number is left out, and the warning kept."""
+    pipeline = record(host)
+    odd: Any = "1"
+    none: Any = uuid4()
+    telemetry.warn("batch_too_large", user_id=odd, subject=DRAFT, document_count=odd, document_size=none)
+    telemetry.answer_warnings(DRAFT, "continued", user_id=odd)
+    assert pipeline.shutdown(10)
+
+    row = host.row("document_warnings")
+    assert (row["user_id"], row["document_count"], row["document_size"]) == (1, 1, None)
+    assert row["user_action"] == "continued"
 
 
 def test_a_warning_and_its_answer(host: Host, record: Callable[..., Pipeline]) -> None:

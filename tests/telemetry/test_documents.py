@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from openai import OpenAI
@@ -114,6 +116,23 @@ def test_fallback_said_with_the_score(recorded: Recorded, fallback: Any) -> None
     assert (found.scores.count, found.failed_documents, found.status) == (0, 1, "failed")
     assert [row["fallback"] for row in recorded.rows(schema.documents)] == [True]
     assert "Zanzibar" not in recorded.rows(schema.fragments)[0]["state"]
+
+
+@pytest.mark.parametrize(("told", "kept"), [(Decimal(5), 5), ("5", 5), (5.0, 5), (uuid4(), None)])
+def test_numbers_of_any_type(recorded: Recorded, told: Any, kept: int | None) -> None:
+    """What is an integer is one, whatever its type; what is none is left out, and the document kept."""
+    with telemetry.run("analysis"):
+        with telemetry.document("a", size=told, characters=told, chunks=told, row_id=told) as document:
+            document.score(1)
+        with telemetry.document("b") as document:
+            document.describe(size=told, characters=told, chunks=told, row_id=told)
+            document.score(1)
+    found = recorded.run()
+
+    assert [(each.size, each.characters, each.chunks, each.row_id) for each in found.documents] == [
+        (kept, kept, kept, kept)
+    ] * 2
+    assert found.scores.count == 2
 
 
 def test_counters_are_declared(record: Record) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import math
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from openai import OpenAI
 
 import telemetry
+from telemetry._guard import internal_errors
 from tests.telemetry.recordings import BROKEN, Broken, Recorded, ask, calls_by_stage
 
 
@@ -39,6 +44,47 @@ def test_run_as_a_handle(recorded: Recorded) -> None:
     found = recorded.run()
 
     assert (found.status, found.counters, found.root.candidates) == ("completed", {"app_retries": 1}, 4)
+
+
+class Five:
+    """An integer of another library's, as NumPy has them."""
+
+    def __index__(self) -> int:
+        return 5
+
+
+@pytest.mark.parametrize("five", [5, 5.0, "5", Decimal(5), Five()], ids=lambda five: type(five).__name__)
+def test_numbers_of_any_type(recorded: Recorded, five: Any) -> None:
+    """What is an integer is one, whatever its type: Flask-Login's ids of users are texts."""
+    with telemetry.run("analysis", user_id=five, analysis_id=five, jd=(five, five)) as run:
+        run.describe(candidates=five, criteria=five)
+        telemetry.count("app_retries", five)
+        run.link(five)
+    found = recorded.run()
+    told = found.root
+
+    assert (told.user_id, found.analysis_id, told.candidates, told.criteria) == (5, 5, 5, 5)
+    assert (told.jd_bytes, told.jd_characters, found.counters) == (5, 5, {"app_retries": 5})
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [math.nan, 5.5, "five", uuid4(), 2**70, 10**5000, [5], object()],
+    ids=["nan", "fraction", "word", "uuid", "large", "huge", "list", "object"],
+)
+def test_what_is_no_number_is_left_out(recorded: Recorded, odd: Any) -> None:
+    """The run is kept without it, and the mistake is reported."""
+    before = internal_errors().get("api", 0)
+    with telemetry.run("analysis", user_id=odd, candidates=2, criteria=odd, jd=(odd, 9)) as run:
+        run.describe(candidates=odd)
+        telemetry.count("app_retries", odd)
+        run.link(odd)
+    found = recorded.run()
+    told = found.root
+
+    assert (found.status, told.user_id, found.analysis_id, told.candidates) == ("completed", None, None, 2)
+    assert (told.criteria, told.jd_bytes, told.jd_characters, found.counters) == (None, None, 9, {})
+    assert internal_errors()["api"] > before
 
 
 @pytest.mark.parametrize(

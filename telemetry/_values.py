@@ -1,0 +1,33 @@
+"""Values of the application's, made such that JSON and SQL can tell them. Pure: exporters use it too."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Final
+
+_LARGEST: Final = 2**63 - 1
+"""What SQL can store; Python tells no text of a number much larger."""
+
+
+def whole(value: Any) -> int | None:
+    """Return a number, or digits, as an integer of at most 64 bits; None for what is none.
+
+    NumPy's integers and ``Decimal("5")``, ``5.0`` and ``"5"`` are 5; ``5.5``, NaN and a UUID are none.
+    """
+    if value is None or (type(value) is int and -_LARGEST <= value <= _LARGEST):
+        return value
+    try:
+        number = _integer(value)
+    except Exception:  # whatever a type of the application's does
+        return None
+    return number if number is not None and -_LARGEST <= number <= _LARGEST else None
+
+
+def _integer(value: Any) -> int | None:
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() else None
+    try:
+        return operator.index(value)
+    except TypeError:
+        number = int(value)
+        return number if number == value else None
