@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NotSupporte
 from sqlalchemy.pool import NullPool
 
 from telemetry import conventions as c
+from telemetry._values import storable
 
 from . import fork_gate
 from .totals import Totals
@@ -274,7 +275,7 @@ def _fitters(table: sa.Table) -> dict[str, Callable[[Any], Any]]:
 def _fitter(kind: Any) -> Callable[[Any], Any]:
     """Return what makes a value fit a type of column."""
     if isinstance(kind, sa.String):
-        return lambda value: str(value).replace("\0", "")[: kind.length]
+        return lambda value: storable(str(value))[: kind.length]
     if isinstance(kind, sa.Integer):
         bound = 2**63 - 1 if isinstance(kind, sa.BigInteger) else _INTEGER
         return lambda value: _fit_integer(bound, value)

@@ -23,6 +23,16 @@ def whole(value: Any) -> int | None:
     return number if number is not None and -_LARGEST <= number <= _LARGEST else None
 
 
+def storable(text: str) -> str:
+    """Return ``text`` without what no database takes: NULs go, halves of a character become ``?``.
+
+    Python has such halves for the bytes of a file name that is not UTF-8.
+    """
+    if not text.isascii():
+        text = text.encode(errors="replace").decode()
+    return text.replace("\0", "")
+
+
 def _integer(value: Any) -> int | None:
     if isinstance(value, str):
         return int(value) if value.isdecimal() else None

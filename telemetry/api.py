@@ -46,7 +46,7 @@ from ._context import (
     stage_in,
 )
 from ._guard import guarded, report
-from ._values import whole
+from ._values import storable, whole
 from .conventions import (
     CANCELLED,
     COMPLETED,
@@ -345,7 +345,7 @@ class _Stage(_Block):
 
     def __enter__(self) -> Self:
         with guarded("api"):
-            name = str(self._name)[:64]
+            self._name = name = storable(str(self._name))[:64]
             self._enter(name, {Attribute.STAGE: name}, stage=name)
             self._started = time.monotonic_ns()
         return self
@@ -703,7 +703,7 @@ def _pair(jd: tuple[int | None, int | None] | None) -> tuple[int | None, int | N
 def _subject(subject: Subject | None) -> str | None:
     if subject is None:
         return None
-    return subject if isinstance(subject, str) else f"{subject[0]}:{subject[1]}"
+    return storable(subject if isinstance(subject, str) else f"{subject[0]}:{subject[1]}")
 
 
 def _utc(moment: datetime | None) -> datetime | None:

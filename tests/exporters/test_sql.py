@@ -196,16 +196,16 @@ def coerced(totals: Totals) -> dict[str, int]:
 
 
 def test_values_are_made_to_fit(host: Host, engine: Engine, totals: Totals) -> None:
-    """What is too long, too large or holds a NUL is cut and counted; the rest of the run is stored."""
+    """What is too long, too large or no text of UTF-8 is cut and counted; the rest of the run is stored."""
     fragment = a_run(subject="s" * 300, candidates=2**40, user_id=2**70)
-    fragment.calls(call("st\0age"), call(model="m" * 200))
+    fragment.calls(call("st\0age"), call(model="m" * 200), call(model="m\udcffé"))
     fragment.documents(visit("d", type="application/pdf", characters=2**80, error_type="e" * 300))
     final = fragment.close()
     sql.deliver(engine, final, totals)
     run = host.row("telemetry_runs")
 
     assert (run["subject"], run["candidates"], run["user_ref"]) == ("s" * 255, 2**31 - 1, 2**63 - 1)
-    assert {"stage", "m" * 128} <= {
+    assert {"stage", "m" * 128, "m?é"} <= {
         value for row in host.rows("telemetry_stage_usage") for value in (row["stage"], row["model"])
     }
     (document,) = host.rows("telemetry_documents", type="applicatio")
@@ -217,7 +217,7 @@ def test_values_are_made_to_fit(host: Host, engine: Engine, totals: Totals) -> N
             "telemetry_runs.candidates": 1,
             "telemetry_runs.user_ref": 1,
             "telemetry_stage_usage.stage": 1,
-            "telemetry_stage_usage.model": 1,
+            "telemetry_stage_usage.model": 2,
             "telemetry_documents.type": 1,
             "telemetry_documents.characters": 1,
             "telemetry_documents.error_type": 1,

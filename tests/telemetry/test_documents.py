@@ -13,7 +13,7 @@ import telemetry
 from exporters import schema
 from exporters.rollup import Rollup
 from tests.telemetry.conftest import Record
-from tests.telemetry.recordings import BROKEN, Broken, Recorded, ask
+from tests.telemetry.recordings import BROKEN, Broken, Recorded, ask, stages
 
 
 def documents(run: Rollup) -> list[tuple[Any, ...]]:
@@ -133,6 +133,25 @@ def test_numbers_of_any_type(recorded: Recorded, told: Any, kept: int | None) ->
         (kept, kept, kept, kept)
     ] * 2
     assert found.scores.count == 2
+
+
+def test_names_that_are_no_utf_8(recorded: Recorded) -> None:
+    """A file name in another encoding is a name like any other; of a subject or stage, the rest is kept."""
+    with (
+        telemetry.run("analysis", subject=("draft", "a\udcff\0b")),
+        telemetry.stage("a\udcffb"),
+    ):
+        for name in ("cv \udcff.pdf", "cv \udcfe.pdf"):
+            with telemetry.document(name) as document:
+                document.score(1)
+            with pytest.raises(Broken), telemetry.stage("a\udcffb"):
+                raise Broken
+    found = recorded.run()
+    (row,) = recorded.rows(schema.runs)
+
+    assert (found.status, found.scores.count, row["n_scored"]) == ("completed", 2, 2)
+    assert (row["subject"], stages(found)) == ("draft:a?b", {"a?b"})
+    assert found.errors == {("a?b", BROKEN): 2}
 
 
 def test_counters_are_declared(record: Record) -> None:
