@@ -201,9 +201,10 @@ def health_check(only: datetime | None, since: datetime | None, notify: bool) ->
     if only and since:
         raise click.UsageError("--date and --since exclude each other")
     command, settings = _load(COMMANDS_GROUP, "health-check"), _database_settings()
+    if (first := only or since) and first.date() > _today(settings):
+        raise click.BadParameter("is in the future", param_hint="--date" if only else "--since")
     with _kept(lambda: command(settings)) as check:
         tidied = _kept(check.tidy)
-        first = only or since
         last = only.date() if only else None
         days = _kept(lambda: list(check.log(first.date() if first else check.yesterday(), last)))
         found = _kept(lambda: check.findings(check.yesterday())) if notify else []
@@ -319,7 +320,9 @@ def export(
     command, settings = _load(COMMANDS_GROUP, "export"), _database_settings()
     first = since and since.date()
     if days:
-        first = datetime.now(ZoneInfo(settings.timezone)).date() - timedelta(days=days - 1)
+        first = _today(settings) - timedelta(days=days - 1)
+    if first and until and until.date() <= first:
+        raise click.BadParameter(f"must be later than the first day, {first}", param_hint="--until")
     period = {
         "since": first and _midnight(first, settings.timezone),
         "until": until and _midnight(until.date(), settings.timezone),
@@ -367,6 +370,10 @@ def _pieces(jobs: Any, form: str, file: IO[bytes]) -> Iterator[int]:
         file.write(piece)
         yield jobs.exported - before
         before = jobs.exported
+
+
+def _today(settings: Any) -> date:
+    return datetime.now(ZoneInfo(settings.timezone)).date()
 
 
 def _midnight(day: date, zone: str) -> datetime:

@@ -63,6 +63,23 @@ def test_days_long_before(sqlite_host: Host, option: str) -> None:
         assert refusal(sqlite_host, "export", option, "0001-01-01", zone="Asia/Tokyo") == said
 
 
+@pytest.mark.parametrize("option", ["--date", "--since"])
+@pytest.mark.parametrize("day", ["2200-01-01", "9999-12-31"])
+def test_days_to_come(sqlite_host: Host, option: str, day: str) -> None:
+    """Nothing is known of them, and nothing is written of them; today is known of."""
+    said = f"Error: Invalid value for {option}: is in the future"
+    assert refusal(sqlite_host, "health-check", option, day) == said
+    assert sqlite_host.rows("system_health_log") == []
+
+    ahead, environment = "Pacific/Kiritimati", {"TELEMETRY_DATABASE_URL": sqlite_host.url}
+    today = str(datetime.now(ZoneInfo(ahead)).date())
+    done = CliRunner().invoke(
+        cli, ["health-check", option, today], env=environment | {"TELEMETRY_TIMEZONE": ahead}
+    )
+    assert done.exit_code == 0, done.output
+    assert len(sqlite_host.rows("system_health_log")) == 1
+
+
 def test_a_day(host: Host, engine: Engine) -> None:
     """Jobs by their end, failed ones without a row included; money and calls of everything that ran."""
     deliver(engine, scored().calls(call(pico=10**12, statuses=("429", "200"))))

@@ -346,6 +346,17 @@ def test_outputs_that_are_no_plain_files(sqlite_host: Host, tmp_path: Path) -> N
     assert list(tmp_path.glob(".*.new")) == []
 
 
+@pytest.mark.parametrize(
+    "words", [("--since", "2026-10-02", "--until", "2026-10-01"), ("--days", "7", "--until", "2026-10-01")]
+)
+def test_the_command_for_no_period(sqlite_host: Host, words: tuple[str, ...]) -> None:
+    """One that ends before it begins is a mistake, and no empty file."""
+    done = CliRunner().invoke(cli, ["export", *words], env={"TELEMETRY_DATABASE_URL": sqlite_host.url})
+    assert (done.exit_code, done.stdout) == (2, "")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("Error: Invalid value for --until: must be later than the first day, 20")
+
+
 def test_the_command_for_parquet(sqlite_host: Host, tmp_path: Path) -> None:
     """To a file or into a pipe; without the extra, one line that names it and no file."""
     add_jobs(sqlite_host, 3)
