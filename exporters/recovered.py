@@ -36,7 +36,7 @@ os.register_at_fork(after_in_child=held.clear)  # a child holds none of its pare
 
 _log = logging.getLogger("telemetry")
 _told: Final[set[Path]] = set()
-"""Directories of which it was said that they cannot be taken over."""
+"""Directories of which it was said that they cannot be looked into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _lock(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        _tell(path, error)
+        tell(path, error)
         return None
 
 
@@ -143,13 +143,13 @@ def _try_to_lock(path: Path, flags: int) -> int | None:
     return None
 
 
-def _tell(path: Path, error: OSError) -> None:
-    """Say once of a directory that it cannot be taken over, and what to do about it."""
+def tell(path: Path, error: OSError) -> None:
+    """Say once of a directory that it cannot be looked into, and what to do about it."""
     if path not in _told:
         _told.add(path)
         _log.error(
-            "telemetry cannot see whether the process of %s is dead, and leaves it alone (%s):"
-            " run all processes as the same user, or chown the directory",
+            "telemetry cannot look into %s and leaves it alone (%s): run all processes as the same user,"
+            " or chown it",
             path,
             error.strerror or error,
         )

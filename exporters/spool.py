@@ -34,7 +34,7 @@ from telemetry.settings import Settings
 
 from .item import Item
 from .parked import DEAD, park, parked, replace_file
-from .recovered import LOCK, UNREADABLE, Recovered, held, read, taken
+from .recovered import LOCK, UNREADABLE, Recovered, held, read, taken, tell
 from .snapshot import Snapshot
 from .totals import Totals
 
@@ -177,15 +177,15 @@ class Spool:
 
     def strangers(self) -> Iterator[Path]:
         """Yield the directories of other processes, living or dead."""
-        if not self._root.is_dir():
+        try:
+            there = [path for path in sorted(self._root.iterdir()) if path.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
             return
-        for path in sorted(self._root.iterdir()):
-            if (
-                path.is_dir()
-                and path != self._directory
-                and path.name not in _RESERVED
-                and path.name[0] != "."
-            ):
+        except OSError as error:
+            tell(self._root, error)
+            return
+        for path in there:
+            if path != self._directory and path.name not in _RESERVED and path.name[0] != ".":
                 yield path
 
     def recover(self) -> Iterator[Recovered]:

@@ -73,6 +73,8 @@ class SpoolKeeper:
         Raises:
             OSError: when the spool cannot be looked into.
         """
+        if is_foreign(self.root):
+            raise PermissionError(f"{self.root} is another user's: run this as that user, or chown it")
         found = [_look_at(path) for path in self._pipeline.spool.strangers()]
         return sorted(found, key=lambda each: (each.is_alive, each.process_id))
 

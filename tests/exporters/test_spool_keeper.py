@@ -107,6 +107,11 @@ def test_what_belongs_to_another_user_is_named(quick_operator: Operator) -> None
     assert "foreign" in line and "chown" in shown.stdout
     assert done.returncode == 1 and name in done.stderr.splitlines()[-1] and "chown" in done.stderr
     assert len(quick_operator.host.rows("telemetry_runs")) == 1
+    with closed(settings.spool_dir / settings.spool_key()):
+        for words in (("spool", "list"), ("recover",)):
+            done = quick_operator.run(*words)
+            assert (done.returncode, done.stdout) == (1, "") and "chown" in done.stderr
+            assert len(done.stderr.splitlines()) == 1
     assert quick_operator.run("recover").returncode == 0
 
 
