@@ -21,11 +21,11 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
@@ -256,7 +256,7 @@ def start_run(
     with guarded("api"):
         if is_recording():
             opened = Run(
-                kind,
+                cast(Kind, _text(kind)[:20]),
                 user_id=_whole(user_id),
                 subject=_subject(subject),
                 analysis_id=_whole(analysis_id),
@@ -345,7 +345,7 @@ class _Stage(_Block):
 
     def __enter__(self) -> Self:
         with guarded("api"):
-            self._name = name = storable(str(self._name))[:64]
+            self._name = name = _text(self._name)[:64]
             self._enter(name, {Attribute.STAGE: name}, stage=name)
             self._started = time.monotonic_ns()
         return self
@@ -410,12 +410,13 @@ class DocumentBlock(_Block):
         row_id: int | None = None,
     ) -> None:
         """Say what became known: bytes, characters, type, chunks, the id of its ``candidate_files`` row."""
-        found = self._document
-        found.size = _known(size, found.size)
-        found.characters = _known(characters, found.characters)
-        found.type = _file_type(type) or found.type
-        found.chunks = _known(chunks, found.chunks)
-        found.row_id = _known(row_id, found.row_id)
+        with guarded("api"):
+            found = self._document
+            found.size = _known(size, found.size)
+            found.characters = _known(characters, found.characters)
+            found.type = _file_type(type) or found.type
+            found.chunks = _known(chunks, found.chunks)
+            found.row_id = _known(row_id, found.row_id)
 
     def score(self, score: float, *, out_of: float = 1, fallback: bool = False) -> None:
         """Give the candidate's score.
@@ -508,19 +509,21 @@ def document(
 
     The same key may be visited several times in a run (extraction, then ranking): the visits are joined.
     """
-    found = Document(
-        str(key),
-        size=_whole(size),
-        characters=_whole(characters),
-        type=_file_type(type),
-        row_id=_whole(row_id),
-    )
-    found.chunks = _whole(chunks)
-    return DocumentBlock(found)
+    found = Document("")
+    with guarded("api"):
+        found.key = str(key)
+    block = DocumentBlock(found)
+    block.describe(size=size, characters=characters, type=type, chunks=chunks, row_id=row_id)
+    return block
 
 
-def _file_type(type: str | None) -> str | None:
-    """Return ``type`` if it is a known one: what follows the last dot of a name may be part of a person's."""
+def _file_type(type: object) -> str | None:
+    """Return ``type`` if it is a known one: what follows the last dot of a name may be part of a person's.
+
+    What is no text, such as the pair of ``mimetypes.guess_type``, is ``other``.
+    """
+    if not isinstance(type, str):
+        return None if type is None else OTHER
     if not type:
         return None
     name = type.lower().rpartition("/")[2].lstrip(".")
@@ -592,7 +595,7 @@ def warn(
         run = run_in()
         recorder().warn(
             Warned(
-                type=str(warning_type),
+                type=_text(warning_type),
                 action=_action(action),
                 user_id=_known(user_id, run.user_id if run else None),
                 subject=_subject(subject) or (run.subject if run else None),
@@ -617,13 +620,17 @@ def answer_warnings(
         user_id: the user, where a subject is not one user's alone; default: whoever was shown them.
     """
     with guarded("api"):
+        about = _subject(subject)
+        if about is None:
+            _report(subject, "subject")
+            return
         recorder().warn(
             Warned(
-                type=warning_type,
+                type=None if warning_type is None else _text(warning_type),
                 is_answer=True,
                 action=_action(action) or CONTINUED,
                 user_id=_whole(user_id),
-                subject=_subject(subject),
+                subject=about,
             )
         )
 
@@ -684,8 +691,12 @@ def _whole(value: int | None) -> int | None:
     """Return ``value`` as an integer whatever type of number the host has; what is none is reported."""
     told = whole(value)
     if told is None and value is not None:
-        report("api", TypeError(f"a {type(value).__name__} that is no whole number"))
+        _report(value, "whole number")
     return told
+
+
+def _report(odd: object, wanted: str) -> None:
+    report("api", TypeError(f"a {type(odd).__name__} that is no {wanted}"))
 
 
 def _known(value: int | None, before: int | None) -> int | None:
@@ -693,20 +704,29 @@ def _known(value: int | None, before: int | None) -> int | None:
     return before if told is None else told
 
 
-def _pair(jd: tuple[int | None, int | None] | None) -> tuple[int | None, int | None] | None:
-    if not jd:
-        return None
-    size, characters = jd
-    return _whole(size), _whole(characters)
+def _pair(jd: object) -> tuple[int | None, int | None] | None:
+    if isinstance(jd, Sequence) and len(jd) == 2:
+        return _whole(jd[0]), _whole(jd[1])
+    if jd is not None:
+        _report(jd, "pair")
+    return None
 
 
-def _subject(subject: Subject | None) -> str | None:
+def _subject(subject: object) -> str | None:
     if subject is None:
         return None
-    return storable(subject if isinstance(subject, str) else f"{subject[0]}:{subject[1]}")
+    if isinstance(subject, Sequence) and not isinstance(subject, str):
+        return _text(":".join(str(part) for part in subject))
+    return _text(subject)
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=UTC)
+def _text(value: object) -> str:
+    return storable(value if isinstance(value, str) else str(value))
+
+
+def _utc(moment: object) -> datetime | None:
+    if not isinstance(moment, datetime):
+        if moment is not None:
+            _report(moment, "time")
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

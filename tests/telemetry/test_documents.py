@@ -135,6 +135,20 @@ def test_numbers_of_any_type(recorded: Recorded, told: Any, kept: int | None) ->
     assert found.scores.count == 2
 
 
+@pytest.mark.parametrize("odd", [("application/pdf", None), b"pdf", 5])
+def test_a_type_that_is_no_text(recorded: Recorded, odd: Any) -> None:
+    """What ``mimetypes.guess_type`` returns is a pair: the type is `other`, and nothing is raised."""
+    with telemetry.run("analysis", jd_type=odd):
+        with telemetry.document("a", type=odd) as document:
+            document.score(1)
+        with telemetry.document("b") as document:
+            document.describe(type=odd)
+            document.score(1)
+    found = recorded.run()
+
+    assert (found.root.jd_type, [each.type for each in found.documents]) == ("other", ["other"] * 2)
+
+
 def test_names_that_are_no_utf_8(recorded: Recorded) -> None:
     """A file name in another encoding is a name like any other; of a subject or stage, the rest is kept."""
     with (
