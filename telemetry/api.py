@@ -73,7 +73,10 @@ Subject = tuple[str, int | str] | str
 _COUNTED = "_analysis_telemetry_run"
 _TYPE = re.compile(r"[A-Za-z_][\w.]*")
 """What a type of error looks like."""
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
 _propagator = TraceContextTextMapPropagator()
+_CARRIED = (*_propagator.fields, "run_id", "kind")
+"""What a carrier of ours tells."""
 
 
 def _tracer() -> trace.Tracer:
@@ -277,10 +280,11 @@ def resume(carrier: Mapping[str, str]) -> RunHandle:
     """
     parent = context.get_current()
     with guarded("api"):
-        run_id, kind = carrier.get("run_id", ""), carrier.get("kind", "")
-        if is_recording() and run_id and kind in ("analysis", "intake", "late"):
+        told = _texts(carrier)
+        run_id, kind = told.get("run_id", ""), told.get("kind", "")
+        if is_recording() and _RUN_ID.fullmatch(run_id) and kind in ("analysis", "intake", "late"):
             joined = Run(kind, run_id=run_id, is_root=False)  # type: ignore[arg-type]
-            return _open(joined, parent, _propagator.extract(carrier, parent))
+            return _open(joined, parent, _propagator.extract(told, parent))
     return RunHandle(None)
 
 
@@ -718,6 +722,12 @@ def _subject(subject: object) -> str | None:
     if isinstance(subject, Sequence) and not isinstance(subject, str):
         return _text(":".join(str(part) for part in subject))
     return _text(subject)
+
+
+def _texts(carrier: object) -> dict[str, str]:
+    """Return what may be ours in a carrier that came over a wire."""
+    found = carrier if isinstance(carrier, Mapping) else {}
+    return {name: value for name in _CARRIED if isinstance(value := found.get(name), str)}
 
 
 def _text(value: object) -> str:

@@ -208,12 +208,36 @@ def test_another_process_joins_by_a_carrier(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize(
-    "carrier", [{}, {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}, {"kind": "analysis"}]
+    "carrier",
+    [
+        {},
+        {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"},
+        {"kind": "analysis"},
+        {"kind": "analysis", "run_id": "a" * 500},
+        {"kind": "analysis", "run_id": "a" * 31 + "\0"},
+        {"kind": "analysis", "run_id": "a" * 32 + "\n"},
+        {"kind": "analysis", "run_id": "A" * 32},
+        {"kind": "analysis", "run_id": "\u0661" * 32},
+        {"kind": "analysis", "run_id": ["a" * 32]},
+        {"kind": ["analysis"], "run_id": "a" * 32},
+        "a" * 32,
+        None,
+    ],
+    ids=str,
 )
-def test_a_foreign_carrier_joins_nothing(recorded: Recorded, carrier: dict[str, str]) -> None:
+def test_a_foreign_carrier_joins_nothing(recorded: Recorded, carrier: Any) -> None:
     """Only a carrier of ours names a run."""
     with telemetry.resume(carrier) as joined:
         telemetry.count("app_retries")
 
     assert joined.run_id is None
     assert recorded.runs() == []
+
+
+def test_a_harmed_trace_of_a_carrier_costs_the_trace_alone(recorded: Recorded) -> None:
+    """The run is joined by its own id."""
+    carrier: Any = {"kind": "analysis", "run_id": "a" * 32, "traceparent": 5, "tracestate": ["x"]}
+    with telemetry.resume(carrier) as joined:
+        telemetry.count("app_retries")
+
+    assert (joined.run_id, recorded.run().counters) == ("a" * 32, {"app_retries": 1})
