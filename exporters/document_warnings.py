@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -128,6 +129,7 @@ def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Tota
         LookupError: when the table is the host's own.
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
+    event = _fitted(event, totals)
     with transaction(engine, impatient=True) as connection:
         if not is_ours(connection, table):
             if event.warned.is_automatic:
@@ -142,6 +144,14 @@ def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Tota
             done = _show(connection, event, str(event.warned.type), most_per_day, totals)
     for kind, action in done:  # once it is committed: what failed comes again
         totals.add(c.WARNINGS, 1, type=kind, action=action)
+
+
+def _fitted(event: WarningEvent, totals: Totals) -> WarningEvent:
+    """Return it as its rows hold it: what is looked up must be what is stored."""
+    told = event.warned
+    row = {name: getattr(told, name) for name in ("user_id", "analysis_id", "subject")}
+    row = fit(table, row | {"warning_type": told.type}, totals)
+    return replace(event, warned=replace(told, type=row.pop("warning_type"), **row))
 
 
 def _wait_for_others(connection: Connection, name: str) -> None:

@@ -77,14 +77,14 @@ def _deliver(connection: Connection, snapshot: Snapshot, totals: Totals) -> Deli
     rollup = merge(_fragments(connection, snapshot.run_id, known))
     mine = runs.c.run_id == snapshot.run_id
     # An intake may be charged to an analysis of which its own fragments know nothing.
-    told = (runs.c.analysis_ref, runs.c.projected_version)
+    told = (runs.c.analysis_ref, runs.c.user_ref, runs.c.projected_version)
     if is_news or is_marked:
         values = _store_parts(connection, snapshot.run_id, rollup, totals, is_new=not version)
         stored = connection.execute(runs.update().where(mine).values(values).returning(*told)).one()
     else:
         stored = connection.execute(sa.select(*told).where(mine)).one()
     shown = bool(stored.projected_version)
-    return Delivered(snapshot.run_id, rollup.status, stored.analysis_ref, rollup.root.user_id, shown)
+    return Delivered(snapshot.run_id, rollup.status, stored.analysis_ref, stored.user_ref, shown)
 
 
 def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[Delivered]:

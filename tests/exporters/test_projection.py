@@ -93,6 +93,15 @@ def add_analysis(host: Host, id: int = 1, **known: Any) -> None:
 # Values
 
 
+def test_a_user_whose_id_fits_no_column(host: Host, engine: Engine, writer: Writer) -> None:
+    """The user of a delivered run is the one that its row names, and is nobody of the host's."""
+    final = Fragment(user_id=2**70).close()
+    again = [sql.deliver(engine, final, Totals()) for _ in range(2)]
+
+    assert {each.user_id for each in again} == {host.row("telemetry_runs")["user_ref"]} == {2**63 - 1}
+    assert writer.refresh(2**63 - 1) is Projection.MISSING
+
+
 def test_an_analysis_shows_its_run(host: Host, writer: Writer) -> None:
     """The row of the host's shows what its run cost, took and found."""
     add_analysis(host)

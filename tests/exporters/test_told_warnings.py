@@ -245,6 +245,21 @@ PARTS = st.lists(
 )
 
 
+def test_what_fits_no_column(host: Host, engine: Engine) -> None:
+    """A user or an analysis of an impossible id is none; what is cut is still known by its answer."""
+    host.add_user()
+    about = {"type": "jd_too_long", "subject": "s" * 300}
+    for each in (
+        event(1, **about, user_id=2**70),
+        event(2, **about, user_id=1, analysis_id=2**70),
+        event(3, subject="s" * 300, is_answer=True, action="continued"),
+    ):
+        deliver(engine, each, 100, Totals())
+    row = host.row("document_warnings")
+
+    assert (row["user_id"], row["analysis_id"], row["user_action"]) == (1, None, "continued")
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PARTS, st.randoms(use_true_random=False))
 def test_any_order_comes_to_the_same(sqlite_host: Host, parts: list[tuple[str, int]], chance: Any) -> None:
