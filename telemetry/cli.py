@@ -6,6 +6,8 @@ the commands.
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,7 +48,39 @@ _ID: Final = click.IntRange(0, 2**31 - 1)
 """What a column of type INTEGER holds."""
 
 
-@click.group("telemetry")
+class _Commands(click.Group):
+    """Commands whose output may be an old terminal, a pipe that nobody reads, or a full disk."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call one; a broken pipe is left to click, which is quiet about it."""
+        if isinstance(sys.stdout, io.TextIOWrapper) and codecs.lookup(sys.stdout.encoding).name != "utf-8":
+            sys.stdout.reconfigure(errors="replace")
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise click.ClickException(f"the output cannot be written: {error}") from None
+        finally:
+            _let_go_of_output()
+
+
+def _let_go_of_output() -> None:
+    """Lose what standard output does not take: Python would complain of it once more at its end."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _insist_on_output() -> None:
+    """Refuse to work for nobody; commands that do more than print go on without."""
+    if sys.stdout is None:
+        raise click.ClickException("standard output is closed: there is nowhere to write to")
+
+
+@click.group("telemetry", cls=_Commands)
 def cli() -> None:
     """Observability of this application's analyses."""
 
@@ -68,6 +102,7 @@ def doctor(no_run: bool, as_json: bool) -> None:
 
     from .doctor import main
 
+    _insist_on_output()
     load_app = click.get_current_context().ensure_object(ScriptInfo).load_app
     raise SystemExit(main(load_app, with_run=not no_run, as_json=as_json))
 
@@ -317,6 +352,8 @@ def export(
     """Write the jobs as CSV, JSON, JSON lines or Parquet, as the dashboards count them."""
     if days and since:
         raise click.UsageError("--days and --since exclude each other")
+    if output is None:
+        _insist_on_output()
     command, settings = _load(COMMANDS_GROUP, "export"), _database_settings()
     first = since and since.date()
     if days:
@@ -388,6 +425,7 @@ def _midnight(day: date, zone: str) -> datetime:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def report(days: int, analysis_id: int | None, failed: bool, as_json: bool) -> None:
     """Show the figures of the last days: jobs, money, stages, users, and what went wrong."""
+    _insist_on_output()
     command, settings = _load(COMMANDS_GROUP, "report"), _database_settings()
     found = _kept(lambda: command(settings, days, failed=failed, analysis_id=analysis_id))
     if as_json:
@@ -555,6 +593,8 @@ def _kept(action: Callable[[], _Result]) -> _Result:
 
     try:
         return action()
+    except BrokenPipeError:
+        raise
     except (LookupError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None
     except SQLAlchemyError as error:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,6 +218,59 @@ def test_an_id_that_is_none(sqlite_host: Host, wrong: str) -> None:
         done = CliRunner().invoke(cli, [*words, wrong], env=environment)
         assert done.exit_code == 2
         assert f"Error: Invalid value for '{words[-1]}': " in done.stderr
+
+
+def shell(host: Host, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of a shell in which ``$FLASK`` is the command."""
+    known = {"FLASK": str(Path(sys.executable).with_name("flask")), "TELEMETRY_DATABASE_URL": host.url}
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"],
+        env=os.environ | known | environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("host", ["sqlite"], indirect=True)
+def test_the_page_on_an_old_terminal(used: Host, encoding: str) -> None:
+    """What it does not know is replaced, and the rest is there."""
+    done = shell(used, "$FLASK telemetry report", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    page = done.stdout.decode(encoding)
+    assert "$5.75" in page and "Latest jobs" in page
+
+
+@pytest.mark.parametrize("command", ["report", "report --json", "export", "doctor --no-run"])
+@pytest.mark.parametrize(
+    ("sink", "reason"),
+    [(">&-", b"Error: standard output is closed"), (">/dev/full", b"No space left on device")],
+)
+def test_nowhere_to_print_to(
+    sqlite_host: Host, tmp_path: Path, command: str, sink: str, reason: bytes
+) -> None:
+    """One line says so."""
+    done = shell(
+        sqlite_host, f"$FLASK telemetry {command} {sink}", TELEMETRY_SPOOL_DIR=str(tmp_path / "spool")
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr.decode()
+    assert done.stderr.startswith(b"Error: ") and reason in done.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "report --json", "export", "validate"])
+def test_nobody_reads_it(sqlite_host: Host, command: str) -> None:
+    """It ends without a word, as others do."""
+    done = shell(sqlite_host, f"$FLASK telemetry {command} | true")
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_check_needs_no_output(sqlite_host: Host) -> None:
+    """What does more than print goes on where nobody listens."""
+    done = shell(sqlite_host, "$FLASK telemetry health-check >&-")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(sqlite_host.rows("system_health_log")) == 2
 
 
 def test_the_page_of_nothing(host: Host) -> None:
