@@ -481,7 +481,7 @@ def test_nonsense_stands_in_nobodys_way(host: Host, record: Record) -> None:
 
 def test_a_value_of_the_wrong_type_stands_in_nobodys_way(host: Host, record: Record, spool_dir: Path) -> None:
     """What no driver can bind is kept; what waits behind it, in the same place or here, is delivered."""
-    wrong = replace(Fragment(candidates=1).close(), fragment_id="0" * 32, trace_sampled={"a": 1})  # type: ignore[arg-type]
+    wrong = replace(Fragment(candidates=1).close(), fragment_id="0" * 32, run_id={"a": 1})  # type: ignore[arg-type]
     leave_behind(spool_dir, wrong, Fragment(candidates=1).close())
     (left,) = [path for path in spool_dir.iterdir() if path.is_dir()]
     left.rename(spool_dir / Settings(database_url=host.url).spool_key())
