@@ -132,9 +132,7 @@ def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Total
     """T3: recompute the totals of one ``users`` row, which is locked in a statement of its own first."""
     users = _host.users
     with transaction(engine, impatient=True) as connection:
-        mine = users.c.id == sa.literal(
-            user_id, sa.BigInteger()
-        )  # as an INTEGER, not every id can be asked for
+        mine = users.c.id == sa.literal(user_id, sa.BigInteger())  # an INTEGER would not take every id
         lock = sa.select(*writable.read(users, "id", "created_at")).where(mine)
         row = connection.execute(lock.with_for_update(skip_locked=True, key_share=True)).first()
         if row is None and connection.execute(sa.select(users.c.id).where(mine)).first() is not None:

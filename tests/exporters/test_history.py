@@ -261,8 +261,9 @@ def test_the_command(postgres_host: Host, tmp_path: Path) -> None:
 
 
 def test_the_command_without_tables(sqlite_url: str, tmp_path: Path) -> None:
-    """One line says what is wrong."""
+    """One line says what is wrong, and the way out."""
     sa.create_engine(sqlite_url).connect().close()
     done = command(sqlite_url, tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "Error: the database cannot be used: no such table: telemetry_added_objects\n"
+    wrong, way_out = "no such table: telemetry_added_objects", "run flask telemetry db upgrade"
+    assert done.stderr == f"Error: the database cannot be used: {wrong}; {way_out}\n"

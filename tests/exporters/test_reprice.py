@@ -364,4 +364,5 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     assert (broken.returncode, empty.returncode, swapped.returncode) == (1, 1, 2)
     assert swapped.stderr.endswith("Error: Invalid value for --until: must be later than --since\n")
     assert broken.stderr == "Error: broken.toml, line 2: input must not be negative\n"
-    assert empty.stderr == "Error: the database cannot be used: no such table: telemetry_runs\n"
+    way_out = "run flask telemetry db upgrade"
+    assert empty.stderr == f"Error: the database cannot be used: no such table: telemetry_runs; {way_out}\n"

@@ -636,11 +636,11 @@ def test_an_operator_does_not_wait_for_files_that_were_never_stored(
     sqlite_host.add_user()
     for number in range(1, 4):
         sqlite_host.add_analysis(number, created_at=CREATED)
-    record(sqlite_host.url)
+    pipeline = record(sqlite_host.url)
     for number in range(1, 4):
         with telemetry.run("analysis", user_id=1, analysis_id=number), telemetry.document("a.pdf", size=5):
             pass
-    assert telemetry.shutdown()
+    assert pipeline.shutdown(10)
     sqlite_host.execute("UPDATE telemetry_runs SET projected_version = 0")
     started = time.monotonic()
 
