@@ -1,0 +1,346 @@
+"""What one answer of the service says about what is billed: tokens, model, tier, and what tokens do not tell.
+
+The tables below name every field of a usage that the installed client knows; ``docs/usage-fields.md`` is made
+from them. A field that they do not name is never free: when it counts something, the call has no price.
+Counts that cannot be right are left out, and named: see :class:`Answer`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Final
+
+from ._rates import Tokens
+
+MOST_TOKENS: Final = 10**9
+"""No call has had as many: a higher count is a fault, and would overflow the sums of the tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one answer of the service says about what is billed."""
+
+    tokens: Tokens | None = None
+    """None: the answer names none."""
+    model: str | None = None
+    service_tier: str | None = None
+    unmodelled: tuple[str, ...] = ()
+    """Names of what costs otherwise than its tokens say. Not empty: the call is unpriced."""
+    missing: tuple[str, ...] = ()
+    """Names of counts that are absent or cannot be right. Not empty: ``tokens`` is a lower bound."""
+
+
+class Field(Enum):
+    """How a field of a usage is treated; the values are the words of ``docs/usage-fields.md``."""
+
+    INPUT = "input tokens"
+    OUTPUT = "output tokens"
+    CACHED = "cached input tokens"
+    WRITTEN = "input tokens written to the cache"
+    REASONING = "reasoning tokens, priced as the output they are part of"
+    TOTAL = "checked: must be the sum of input and output"
+    PART = "priced as the input or output it is part of"
+    DETAILS = "read: its own fields are below"
+    LABEL = "counts nothing"
+    UNMODELLED = "costs otherwise: when it is not 0, the call is unpriced"
+
+
+_DETAIL_OF_INPUT: Final = {
+    "cached_tokens": Field.CACHED,
+    "cache_write_tokens": Field.WRITTEN,
+    "text_tokens": Field.PART,
+    "audio_tokens": Field.UNMODELLED,
+    "image_tokens": Field.UNMODELLED,
+    "cached_tokens_details": Field.DETAILS,
+    "cache_write_tokens_details": Field.DETAILS,
+}
+_DETAIL_OF_OUTPUT: Final = {
+    "reasoning_tokens": Field.REASONING,
+    "accepted_prediction_tokens": Field.PART,
+    "rejected_prediction_tokens": Field.PART,
+    "text_tokens": Field.PART,
+    "audio_tokens": Field.UNMODELLED,
+    "image_tokens": Field.UNMODELLED,
+}
+_DETAIL_OF_CACHED: Final = {
+    "text_tokens": Field.PART,
+    "cached_text_tokens": Field.PART,
+    "audio_tokens": Field.UNMODELLED,
+    "image_tokens": Field.UNMODELLED,
+    "cached_image_tokens": Field.UNMODELLED,
+}
+_DETAIL_OF_WRITTEN: Final = {
+    "ttl_30m_tokens": Field.PART,  # what the service does unless it is asked to keep them longer
+    "ttl_12h_tokens": Field.UNMODELLED,
+}
+_TOP: Final = {
+    "prompt_tokens": Field.INPUT,
+    "input_tokens": Field.INPUT,
+    "completion_tokens": Field.OUTPUT,
+    "output_tokens": Field.OUTPUT,
+    "total_tokens": Field.TOTAL,
+    "prompt_tokens_details": Field.DETAILS,
+    "input_tokens_details": Field.DETAILS,
+    "input_token_details": Field.DETAILS,
+    "completion_tokens_details": Field.DETAILS,
+    "output_tokens_details": Field.DETAILS,
+    "output_token_details": Field.DETAILS,
+    # Only some usages keep these here instead of among the details.
+    "cached_tokens": Field.CACHED,
+    "reasoning_tokens": Field.REASONING,
+    "cached_tokens_details": Field.DETAILS,
+    "type": Field.LABEL,
+    "model": Field.LABEL,
+    "run_model_name": Field.LABEL,
+    "invocation_count": Field.LABEL,
+    "seconds": Field.UNMODELLED,
+}
+_OF_INPUT: Final = (_DETAIL_OF_INPUT, Field.INPUT)
+_OF_OUTPUT: Final = (_DETAIL_OF_OUTPUT, Field.OUTPUT)
+_DETAILS: Final[Mapping[str, tuple[Mapping[str, Field], Field]]] = {
+    "prompt_tokens_details": _OF_INPUT,
+    "input_tokens_details": _OF_INPUT,
+    "input_token_details": _OF_INPUT,
+    "completion_tokens_details": _OF_OUTPUT,
+    "output_tokens_details": _OF_OUTPUT,
+    "output_token_details": _OF_OUTPUT,
+    "cached_tokens_details": (_DETAIL_OF_CACHED, Field.CACHED),
+    "cache_write_tokens_details": (_DETAIL_OF_WRITTEN, Field.WRITTEN),
+}
+"""The fields of each group of details, and the count which none of theirs may exceed."""
+_COUNTED: Final = frozenset(
+    {Field.INPUT, Field.OUTPUT, Field.CACHED, Field.WRITTEN, Field.REASONING, Field.TOTAL}
+)
+
+_FREE_ITEMS: Final = frozenset(
+    {
+        "additional_tools",
+        "apply_patch_call",
+        "apply_patch_call_output",
+        "compaction",
+        "computer_call",
+        "computer_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "function_call",
+        "function_call_output",
+        "local_shell_call",
+        "local_shell_call_output",
+        "mcp_approval_request",
+        "mcp_approval_response",
+        "mcp_call",
+        "mcp_list_tools",
+        "message",
+        "reasoning",
+        "tool_search_call",
+        "tool_search_output",
+    }
+)
+"""Types of output that cost their tokens alone: any other is of a tool with a price of its own, or new."""
+_SESSION_TOOLS: Final = ("code_interpreter", "shell")
+"""Tools for which a container may be billed although no call of theirs is in the output."""
+_DIMENSIONS: Final = ("data_residency", "inference_geo", "region", "speed")
+"""What an answer may say of where or how it was made, at a price of its own."""
+_PLAIN: Final = frozenset(
+    {
+        *("id", "object", "created", "created_at", "metadata", "model", "service_tier", "system_fingerprint"),
+        *("choices", "data", "output", "usage"),
+    }
+)
+"""Fields of every answer, which are not looked at twice."""
+_ALWAYS_SEARCHES: Final = re.compile(r"-search-(preview|api)(-|$)|deep-research")
+
+
+def treatment(path: tuple[str, ...]) -> Field | None:
+    """Return how the field of a usage at ``path`` is treated; None: it is not known."""
+    *parents, name = path
+    if not parents:
+        return _TOP.get(name)
+    details = _DETAILS.get(parents[-1])
+    return None if details is None else details[0].get(name)
+
+
+def read_answer(answer: object) -> Answer:
+    """Return what ``answer`` says about what is billed; never raise.
+
+    Args:
+        answer: decoded JSON, or an object of the client.
+    """
+    try:
+        fields = _fields(answer)
+        return _NOTHING if fields is None else _read(fields)
+    except Exception:  # an object of somebody else's: whatever it does, it must not reach the application
+        return Answer(unmodelled=("answer",))
+
+
+@lru_cache(1024)
+def always_searches(model: str) -> bool:
+    """Say whether a model searches the web in every call, which costs beside its tokens."""
+    return _ALWAYS_SEARCHES.search(model.lower()) is not None
+
+
+_NOTHING: Final = Answer()
+
+
+def _read(fields: Mapping[str, object]) -> Answer:
+    model, tier, usage = _text(fields.get("model")), _text(fields.get("service_tier")), fields.get("usage")
+    unmodelled, missing = _beside_usage(fields), []
+    tokens = None
+    if usage is not None:
+        reader = _UsageReader()
+        reader.read(usage)
+        tokens = reader.tokens(needs_output="choices" in fields or "output" in fields)
+        unmodelled += reader.unmodelled
+        missing = reader.missing
+    if model is not None and always_searches(model):
+        unmodelled.append("model")
+    return Answer(tokens, model, tier, tuple(dict.fromkeys(unmodelled)), tuple(dict.fromkeys(missing)))
+
+
+class _UsageReader:
+    """Reads the counts of one usage."""
+
+    __slots__ = ("_counts", "_parts", "missing", "unmodelled")
+
+    def __init__(self) -> None:
+        self._counts: dict[Field, int] = {}
+        self._parts: list[tuple[str, int, Field]] = []
+        """Name and count of each detail that is not 0, and its whole."""
+        self.missing: list[str] = []
+        self.unmodelled: list[str] = []
+
+    def read(self, usage: object) -> None:
+        """Take the counts of ``usage``."""
+        fields = _fields(usage)
+        if fields is None:
+            self.missing.append("usage")
+        else:
+            self._take(fields, _TOP, None)
+
+    def tokens(self, *, needs_output: bool) -> Tokens | None:
+        """Return what was counted, as far as it can be right; None without input and output.
+
+        Args:
+            needs_output: whether the answer is of a kind that always has output: embeddings have none.
+        """
+        counts = self._counts
+        if Field.INPUT not in counts and Field.OUTPUT not in counts:
+            self.missing.append("usage")
+            return None
+        if Field.INPUT not in counts:
+            self.missing.append("input_tokens")
+        if Field.OUTPUT not in counts and needs_output:
+            self.missing.append("output_tokens")
+        whole, output = counts.get(Field.INPUT, 0), counts.get(Field.OUTPUT, 0)
+        if counts.get(Field.TOTAL, whole + output) != whole + output:
+            self.missing.append("total_tokens")
+        if self._parts:
+            self._check_parts()
+        cached = min(counts.get(Field.CACHED, 0), whole)
+        written = counts.get(Field.WRITTEN, 0)
+        if written > whole - cached:
+            self.missing.append("cache_write_tokens")
+            written = whole - cached
+        return Tokens(whole, output, cached, min(counts.get(Field.REASONING, 0), output), written)
+
+    def _take(self, fields: Mapping[str, object], known: Mapping[str, Field], whole: Field | None) -> None:
+        for name, value in fields.items():
+            if value is None:
+                continue
+            field = known.get(name)
+            if field is Field.DETAILS:
+                self._take_details(name, value)
+            elif field is None or field is Field.UNMODELLED:
+                if _is_something(value):
+                    self.unmodelled.append(name)
+            elif field is not Field.LABEL:
+                count = value if type(value) is int and 0 <= value <= MOST_TOKENS else self._mend(name, value)
+                if count is None:
+                    continue
+                if whole is not None and count:
+                    self._parts.append((name, count, whole))
+                if field is not Field.PART:
+                    if self._counts.setdefault(field, count) != count:  # told twice, and not the same
+                        self.missing.append(name)
+                        self._counts[field] = max(count, self._counts[field])
+
+    def _take_details(self, name: str, value: object) -> None:
+        details = _fields(value)
+        if details is None:
+            self.missing.append(name)
+        else:
+            self._take(details, *_DETAILS[name])
+
+    def _mend(self, name: str, value: object) -> int | None:
+        """Return the whole number in ``value``, None without any; it is missing unless it is just that."""
+        if not isinstance(value, float) or not 0 <= value <= MOST_TOKENS:
+            self.missing.append(name)
+            return None
+        count = math.floor(value)
+        if count != value:
+            self.missing.append(name)
+        return count
+
+    def _check_parts(self) -> None:
+        for name, count, whole in self._parts:
+            if count > self._counts.get(whole, 0):
+                self.missing.append(name)
+
+
+def _beside_usage(fields: Mapping[str, object]) -> list[str]:
+    """Return the names of what an answer says was done, or used, at a price that no token tells."""
+    found = [
+        name
+        for name in fields.keys() - _PLAIN
+        if ("usage" in name or name in _DIMENSIONS) and _is_something(fields[name])
+    ]
+    for item in _items(fields.get("output")):
+        if not _is_free(item):
+            found.append(str(item.get("type")))
+    for tool in _items(fields.get("tools")):
+        if str(tool.get("type")).startswith(_SESSION_TOOLS):
+            found.append(str(tool.get("type")))
+    for choice in _items(fields.get("choices")):
+        message = _fields(choice.get("message") or choice.get("delta")) or {}
+        found += [name for name in ("annotations", "audio") if message.get(name)]
+    return found
+
+
+def _is_free(item: Mapping[str, object]) -> bool:
+    if item.get("type") in ("shell_call", "shell_call_output"):  # on a machine of the application's own?
+        return (_fields(item.get("environment")) or {}).get("type") == "local"
+    return item.get("type") in _FREE_ITEMS
+
+
+def _items(value: object) -> list[Mapping[str, object]]:
+    if not isinstance(value, (list, tuple)):
+        return []
+    return [fields for item in value if (fields := _fields(item)) is not None]
+
+
+def _fields(value: object) -> Mapping[str, object] | None:
+    """Return the fields of a JSON object or of an object of the client, unknown ones included."""
+    if isinstance(value, Mapping):
+        return value
+    fields: dict[str, object] | None = getattr(value, "__dict__", None)
+    extra = getattr(value, "__pydantic_extra__", None)
+    return {**fields, **extra} if fields is not None and extra else fields
+
+
+def _is_something(value: object) -> bool:
+    """Say whether a field with such a value may have cost something."""
+    if isinstance(value, (str, int, float)) or value is None:
+        return bool(value)
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_something, value))
+    fields = _fields(value)
+    return True if fields is None else any(map(_is_something, fields.values()))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
