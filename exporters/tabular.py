@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -63,6 +64,10 @@ _KINDS: Final = {
     "email": sa.String(),
 }
 """Types of columns in Parquet; truth is a boolean, and the rest are whole numbers."""
+_FORMULA_STARTS: Final = frozenset("=+-@|%\N{MINUS SIGN}\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}")
+"""What begins a formula, or a command to another program, in one spreadsheet or another."""
+_SKIPPED: Final = frozenset("ZCM")
+"""First letters of the Unicode categories that may go unseen: separators, controls and formats, marks."""
 FLAGS: Final = frozenset(
     name for name in COLUMNS if name.startswith("is_") or name in ("cost_complete", "exceeded_resume_limit")
 ) | {"user_chose_override"}
@@ -286,6 +291,20 @@ def _cell(value: Any) -> Any:
     """Return what a spreadsheet takes for text if it is text, and never for a formula."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@"):
+    if isinstance(value, str) and _is_formula(value):
         return f"'{value}"
     return value
+
+
+def _is_formula(text: str) -> bool:
+    """Return whether a spreadsheet may take ``text`` for a formula.
+
+    Spreadsheets fold other widths of a character, and skip what cannot be seen, before they look at the first
+    one; they also trim a cell that starts with white space. The judgement is made on what is left then.
+    """
+    if not text or (text[0].isalnum() and text[0].isascii()):  # nearly all cells
+        return False
+    for character in unicodedata.normalize("NFKD", text):
+        if unicodedata.category(character)[0] not in _SKIPPED:
+            return character in _FORMULA_STARTS
+    return False

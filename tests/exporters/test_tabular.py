@@ -233,6 +233,46 @@ def test_no_cell_is_a_formula(values: list[str]) -> None:
     assert not any(cell.lstrip()[:1] in ("=", "+", "-", "@") for cell in found if cell)
 
 
+UNSEEN = (
+    "\N{ZERO WIDTH NO-BREAK SPACE}",
+    "\N{ZERO WIDTH SPACE}",
+    "\N{LEFT-TO-RIGHT MARK}",
+    "\N{COMBINING GRAVE ACCENT}",
+    "\N{NO-BREAK SPACE}",
+    "\N{IDEOGRAPHIC SPACE}",
+    "\N{SOFT HYPHEN}",
+    "\t",
+    "\r",
+    "\x1f",
+)
+OTHER_WIDTHS = (
+    "\N{FULLWIDTH EQUALS SIGN}",
+    "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}",
+    "\N{FULLWIDTH COMMERCIAL AT}",
+    "\N{SMALL EQUALS SIGN}",
+    "\N{SMALL HYPHEN-MINUS}",
+    "\N{SUPERSCRIPT PLUS SIGN}",
+    "\N{MINUS SIGN}",
+)
+
+
+@given(st.lists(st.sampled_from(UNSEEN), max_size=3), st.sampled_from((*OTHER_WIDTHS, *"=+-@")), texts)
+def test_what_a_spreadsheet_folds_or_skips_hides_no_formula(unseen: list[str], start: str, rest: str) -> None:
+    """Signs of another width, and what cannot be seen before a sign, are looked through."""
+    rows = [{"name": "".join(unseen) + start + rest}]
+    (row,) = csv.DictReader(io.StringIO("".join(as_csv(rows, ["name"])), newline=""))
+    assert row["name"].startswith("'")
+
+
+@given(st.text("abcXYZ019 äé中", min_size=1))
+def test_ordinary_text_is_exported_as_it_is(text: str) -> None:
+    """No apostrophe comes before a name, whatever its alphabet."""
+    rows = [{"name": text}]
+    (row,) = csv.DictReader(io.StringIO("".join(as_csv(rows, ["name"])), newline=""))
+    assert row["name"] == text
+
+
 def test_json_is_streamed() -> None:
     """The first row is there before the last one is."""
 
