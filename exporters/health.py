@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE
+from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE, UNKNOWN
 from telemetry.pricing import to_dollars
 from telemetry.settings import Settings
 
@@ -50,10 +50,12 @@ class HealthDay:
     """Also those of which a part failed."""
     jobs_failed: int
     """Also those that were interrupted; whether or not the host has a row of them."""
+    jobs_unknown: int
+    """Jobs of history whose ending nobody recorded; they are in no column of the log."""
     avg_processing_time: float | None
     """Seconds; None without a job that ended."""
-    cost_pico: int
-    """Of all runs, whatever their kind."""
+    cost_pico: int | None
+    """Of all runs, whatever their kind; None where all are history, of which nobody knows the cost."""
     rate_limit_incidents: int
     """Runs that met a 429."""
     error_types: dict[str, int]
@@ -68,7 +70,7 @@ class HealthDay:
             "jobs_completed": self.jobs_completed,
             "jobs_failed": self.jobs_failed,
             "avg_processing_time": self.avg_processing_time,
-            "total_api_spend": to_dollars(self.cost_pico),
+            "total_api_spend": None if self.cost_pico is None else to_dollars(self.cost_pico),
             "rate_limit_incidents": self.rate_limit_incidents,
             "error_types": json.dumps(self.error_types) if self.error_types else None,
             "peak_concurrent_jobs": self.peak_concurrent_jobs,
@@ -184,19 +186,25 @@ def health_of(connection: Connection, day: Day) -> HealthDay:
         sa.func.count(sa.case((completed, 1))),
         sa.func.count(sa.case((failed, 1))),
         sa.func.avg(sa.case((ended, runs.c.duration_us))),
-        sa.func.coalesce(sa.func.sum(sa.func.coalesce(runs.c.repriced_pico, runs.c.cost_pico)), 0),
+        sa.func.count(sa.case((sa.and_(is_job, runs.c.status == UNKNOWN), 1))),
+        sa.func.sum(
+            sa.case((runs.c.kind != "import", sa.func.coalesce(runs.c.repriced_pico, runs.c.cost_pico)))
+        ),
+        sa.func.count(),
         sa.func.count(sa.case((runs.c.rate_limit_hits > 0, 1))),
         sa.func.coalesce(sa.func.sum(sa.case((ended, runs.c.candidates))), 0),
         sa.func.coalesce(sa.func.sum(runs.c.api_calls), 0),
     ).where(began)
-    done, broken, mean_us, pico, limited, candidates, calls = connection.execute(query).one()
+    found = connection.execute(query).one()
+    done, broken, mean_us, unknown, pico, number, limited, candidates, calls = found
     errors = sa.select(runs.c.error_types).where(began, runs.c.error_types.is_not(None))
     return HealthDay(
         date=day.date,
         jobs_completed=done,
         jobs_failed=broken,
+        jobs_unknown=unknown,
         avg_processing_time=None if mean_us is None else round(float(mean_us) / 1e6, 3),
-        cost_pico=int(pico),
+        cost_pico=(None if number else 0) if pico is None else int(pico),
         rate_limit_incidents=limited,
         error_types=_error_types(connection.execute(errors).scalars()),
         peak_concurrent_jobs=peak(_intervals(connection, day), day.start, day.end),

@@ -117,7 +117,9 @@ CANDIDATE_FILES_COLUMNS: tuple[sa.Column[Any], ...] = (
 USERS_COLUMNS: tuple[sa.Column[Any], ...] = (
     _count("total_jobs_run", "jobs", "Analyses that ended, history included."),
     _count("total_candidates_analyzed", "candidates", "Candidates of these analyses."),
-    _dollars("total_api_spend", "What all runs of the user cost, intake and late ones too."),
+    _dollars(
+        "total_api_spend", "What all runs of the user cost, intake and late ones too; NULL: all are history."
+    ),
     column(
         "avg_candidates_per_job", sa.Numeric(6, 2), "Mean number of candidates of an analysis.", "candidates"
     ),

@@ -29,7 +29,7 @@ WEEKS: Final = 4
 KNOWN_WEEKS: Final = 3
 """Of which so many must have had enough jobs for the comparison to mean something."""
 
-_names = ("started_at", "status", "duration_seconds", "queue_wait_seconds", "cost_dollars")
+_names = ("kind", "started_at", "status", "duration_seconds", "queue_wait_seconds", "cost_dollars")
 _flags = ("rate_limit_hits", "exceeded_resume_limit", "user_chose_override", "candidates")
 _jobs: Final = sa.table("telemetry_jobs", *map(sa.column, (*_names, *_flags)))
 
@@ -62,6 +62,8 @@ class _Figures:
     """Of the jobs that began on one day."""
 
     jobs: int
+    seen: int
+    """Of these, those that telemetry saw: what is taken over from history shows neither failures nor cost."""
     failed: int
     cost: float
     slow_seconds: float | None
@@ -69,7 +71,7 @@ class _Figures:
 
     @property
     def failed_share(self) -> float:
-        return self.failed / self.jobs if self.jobs else 0.0
+        return self.failed / self.seen if self.seen else 0.0
 
 
 def insights(settings: Settings, now: datetime | None = None, *, day_is_over: bool = False) -> list[Finding]:
@@ -181,7 +183,10 @@ def _anomalies(connection: Connection, settings: Settings, day: Day) -> Iterator
 
 
 def _cost(last: _Figures, before: list[_Figures], settings: Settings, day: dt.date) -> Iterator[Finding]:
-    usual = median(figures.cost for figures in before)
+    seen = [figures.cost for figures in before if figures.seen >= settings.anomaly_min_jobs]
+    if len(seen) < KNOWN_WEEKS:
+        return
+    usual = median(seen)
     if last.cost > usual * settings.anomaly_factor:
         yield Finding(
             "cost",
@@ -229,33 +234,38 @@ def _latency(last: _Figures, before: list[_Figures], settings: Settings, day: dt
 
 
 def _errors(last: _Figures, before: list[_Figures], settings: Settings, day: dt.date) -> Iterator[Finding]:
-    if last.jobs < settings.anomaly_min_jobs:
+    if last.seen < settings.anomaly_min_jobs:
         return
-    usual = median(figures.failed_share for figures in before)
+    seen = [figures.failed_share for figures in before if figures.seen >= settings.anomaly_min_jobs]
+    if len(seen) < KNOWN_WEEKS:
+        return
+    usual = median(seen)
     is_more = last.failed_share > usual * settings.anomaly_factor
     if last.failed > 1 and is_more:
         yield Finding(
             "errors",
             "alert",
             "Unusually many jobs fail",
-            f"{last.failed} of {last.jobs} jobs failed on {_name(day)}, "
+            f"{last.failed} of {last.seen} jobs failed on {_name(day)}, "
             f"where {usual:.0%} is usual for that weekday.",
-            {"failed": last.failed, "jobs": last.jobs, "usual_share": usual},
+            {"failed": last.failed, "jobs": last.seen, "usual_share": usual},
             "See flask telemetry report --failed for their errors.",
             day,
         )
 
 
 def _figures(connection: Connection, day: Day) -> _Figures:
-    query = sa.select(_jobs.c.status, _jobs.c.cost_dollars, _jobs.c.duration_seconds).where(
+    query = sa.select(_jobs.c.kind, _jobs.c.status, _jobs.c.cost_dollars, _jobs.c.duration_seconds).where(
         _between(day.start, day.end)
     )
     rows: list[Any] = list(connection.execute(query))
+    seen = [row for row in rows if row.kind != "import"]
     durations = sorted(float(row.duration_seconds) for row in rows if row.duration_seconds is not None)
     return _Figures(
         jobs=len(rows),
-        failed=sum(row.status in (FAILED, INTERRUPTED) for row in rows),
-        cost=sum(float(row.cost_dollars) for row in rows),
+        seen=len(seen),
+        failed=sum(row.status in (FAILED, INTERRUPTED) for row in seen),
+        cost=sum(float(row.cost_dollars) for row in seen),
         slow_seconds=durations[-(len(durations) // 20) - 1] if durations else None,
     )
 

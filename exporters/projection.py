@@ -145,7 +145,8 @@ def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Total
         else:
             person = totals_of(connection, user_id)
             upsert(connection, schema.users, [{**person, "created_at": _naive(row.created_at)}])
-            _update(connection, users, user_id, _user_values(person), writable, totals)
+            is_known = person["cost_pico"] > 0 or _is_seen(connection, user_id)
+            _update(connection, users, user_id, _user_values(person, is_known), writable, totals)
         _remember_summed(connection, {run["run_id"]: run["version"] for run in behind})
     return Projection.MISSING if row is None else Projection.DONE
 
@@ -541,12 +542,18 @@ def _largest(*values: Any) -> Any:
     return max((value for value in values if value is not None), default=None)
 
 
-def _user_values(person: Mapping[str, Any]) -> dict[str, Any]:
+def _is_seen(connection: Connection, user_id: int) -> bool:
+    """Say whether telemetry saw a run of the user's: what history cost nobody knows, which is not nothing."""
+    mine = sa.and_(runs.c.user_ref == user_id, runs.c.synthetic.is_(False))
+    return bool(connection.scalar(sa.select(sa.exists().where(mine, runs.c.kind != "import"))))
+
+
+def _user_values(person: Mapping[str, Any], is_cost_known: bool) -> dict[str, Any]:
     jobs, candidates = person["jobs"], person["candidates"]
     return {
         "total_jobs_run": jobs,
         "total_candidates_analyzed": candidates,
-        "total_api_spend": to_dollars(person["cost_pico"]),
+        "total_api_spend": to_dollars(person["cost_pico"]) if is_cost_known else None,
         "avg_candidates_per_job": Decimal(candidates) / jobs if jobs else None,
         "largest_batch_processed": person["largest_batch"],
         "last_active_date": person["last_run_at"],

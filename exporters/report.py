@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE
+from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE, UNKNOWN
 from telemetry.settings import Settings
 
 from .answers import answers
@@ -23,6 +23,8 @@ from .database import create_engine, transaction
 from .days import Day, days
 from .schema import counters
 
+IMPORT: Final = "import"
+"""Kind of the jobs taken over from history: nobody saw what they cost, nor their failures."""
 LATEST: Final = 20
 MOST_ACTIVE: Final = 10
 SCORED_JOBS: Final = 50
@@ -90,12 +92,16 @@ class Report:
     candidates: int
     completed: int
     failed: int
+    unknown: int
+    """Jobs of history whose ending nobody recorded."""
     success_rate: float | None
-    """Share of the jobs that ended."""
-    cost_dollars: float
+    """Share of the jobs that ended before telemetry's eyes: a failure of history leaves no trace."""
+    cost_dollars: float | None
+    """None where telemetry saw no run: what history cost is unknown."""
     cost_is_complete: bool
     """Whether the cost of every run is known; else the sum is a lower bound."""
     cost_per_job: float | None
+    """Of the jobs that telemetry saw, as is the next."""
     cost_per_candidate: float | None
     seconds: Range
     batch: Range
@@ -174,10 +180,11 @@ class _Figures:
 
     def report(self) -> Report:
         totals, sizes, money = self._totals(), self._sizes(), self._money()
+        cost = _dollars(money["pico"])
         of_all = self.analysis_id is None
         if not of_all and not money["runs"]:
             raise LookupError(f"there is no run of analysis {self.analysis_id}")
-        ended = totals["completed"] + totals["failed"]
+        ended = totals["seen_completed"] + totals["seen_failed"]
         rate = totals["overrides"] / totals["over_limit"] if totals["over_limit"] else None
         score = self._health_score()
         return Report(
@@ -189,13 +196,12 @@ class _Figures:
             candidates=int(totals["candidates"] or 0),
             completed=totals["completed"],
             failed=totals["failed"],
-            success_rate=totals["completed"] / ended if ended else None,
-            cost_dollars=money["pico"] / 1e12,
+            unknown=totals["unknown"],
+            success_rate=totals["seen_completed"] / ended if ended else None,
+            cost_dollars=cost,
             cost_is_complete=not money["incomplete"],
-            cost_per_job=money["pico"] / 1e12 / totals["jobs"] if totals["jobs"] else None,
-            cost_per_candidate=money["pico"] / 1e12 / int(totals["candidates"])
-            if totals["candidates"]
-            else None,
+            cost_per_job=_each(cost, totals["seen_jobs"]),
+            cost_per_candidate=_each(cost, totals["seen_candidates"]),
             seconds=_range(totals, "seconds"),
             batch=_range(totals, "batch"),
             batch_median=_median(sizes),
@@ -222,12 +228,20 @@ class _Figures:
 
     def _totals(self) -> Row:
         j = _jobs.c
+        seen = j.kind != IMPORT
+        completed = j.status.in_((COMPLETED, PARTIAL_FAILURE))
+        failed = j.status.in_((FAILED, INTERRUPTED))
         query = sa.select(
             sa.func.count().label("jobs"),
             sa.func.count(sa.distinct(j.user_ref)).label("users"),
             sa.func.sum(j.candidates).label("candidates"),
-            sa.func.count(sa.case((j.status.in_((COMPLETED, PARTIAL_FAILURE)), 1))).label("completed"),
-            sa.func.count(sa.case((j.status.in_((FAILED, INTERRUPTED)), 1))).label("failed"),
+            sa.func.count(sa.case((completed, 1))).label("completed"),
+            sa.func.count(sa.case((failed, 1))).label("failed"),
+            sa.func.count(sa.case((j.status == UNKNOWN, 1))).label("unknown"),
+            sa.func.count(sa.case((seen, 1))).label("seen_jobs"),
+            sa.func.sum(sa.case((seen, j.candidates))).label("seen_candidates"),
+            sa.func.count(sa.case((sa.and_(seen, completed), 1))).label("seen_completed"),
+            sa.func.count(sa.case((sa.and_(seen, failed), 1))).label("seen_failed"),
             sa.func.count(sa.case((j.exceeded_resume_limit, 1))).label("over_limit"),
             sa.func.count(sa.case((sa.and_(j.exceeded_resume_limit, j.user_chose_override), 1))).label(
                 "overrides"
@@ -257,11 +271,11 @@ class _Figures:
         r = _spend.c
         query = sa.select(
             sa.func.count().label("runs"),
-            sa.func.coalesce(sa.func.sum(r.cost_pico), 0).label("pico"),
+            sa.func.sum(r.cost_pico).label("pico"),
             sa.func.count(sa.case((sa.not_(r.cost_complete), 1))).label("incomplete"),
         ).where(self._chosen(_spend))
         row = self.connection.execute(query).mappings().one()
-        return {**row, "pico": int(row["pico"])}
+        return {**row, "pico": row["pico"] if row["runs"] else 0}
 
     def _response(self) -> float | None:
         s = _stages.c
@@ -311,10 +325,12 @@ class _Figures:
         query = sa.select(
             sa.func.count(sa.case((_is_job, 1))),
             sa.func.count(sa.case((sa.and_(_is_job, r.status.in_((FAILED, INTERRUPTED))), 1))),
-            sa.func.coalesce(sa.func.sum(r.cost_pico), 0),
+            sa.func.count(),
+            sa.func.sum(r.cost_pico),
         ).where(_between(r.started_at, day.start, day.end))
-        jobs, failed, pico = self.connection.execute(query).one()
-        return {"day": day.date, "jobs": jobs, "failed": failed, "cost_dollars": int(pico) / 1e12}
+        jobs, failed, runs, pico = self.connection.execute(query).one()
+        cost = _dollars(pico if runs else 0)
+        return {"day": day.date, "jobs": jobs, "failed": failed, "cost_dollars": cost}
 
     def _active_users(self) -> list[dict[str, Any]]:
         r = _spend.c
@@ -335,7 +351,7 @@ class _Figures:
                 "user": row["user_ref"],
                 "jobs": row["jobs"],
                 "candidates": int(row["candidates"] or 0),
-                "cost_dollars": int(row["pico"]) / 1e12,
+                "cost_dollars": _dollars(row["pico"]),
             }
             for row in self.connection.execute(query).mappings()
         ]
@@ -405,13 +421,22 @@ def _job(row: Row) -> dict[str, Any]:
         "started_at": _moment(row["started_at"]),
         "seconds": None if row["duration_seconds"] is None else float(row["duration_seconds"]),
         "candidates": row["candidates"],
-        "done": row["n_scored"] + row["n_failed"],
+        "done": None if row["n_scored"] is None else row["n_scored"] + row["n_failed"],
         "score": None if row["score_avg"] is None else float(row["score_avg"]),
         "calls": row["api_calls"],
-        "cost_dollars": int(row["cost_pico"]) / 1e12,
+        "cost_dollars": _dollars(row["cost_pico"]),
         "cost_is_complete": bool(row["cost_complete"]),
         "errors": {f"{error['type']} in {error['stage']}": error["count"] for error in errors},
     }
+
+
+def _dollars(pico: Any) -> float | None:
+    """Return a sum of the database's in dollars; None where nothing is known."""
+    return None if pico is None else int(pico) / 1e12
+
+
+def _each(dollars: float | None, number: Any) -> float | None:
+    return dollars / int(number) if dollars is not None and number else None
 
 
 def _moment(value: Any) -> datetime:

@@ -496,7 +496,12 @@ system_health_log = sa.Table(
     _count("jobs_completed", "jobs", "Analyses that began on the day and succeeded, at least in part."),
     _count("jobs_failed", "jobs", "Those that failed or were interrupted."),
     column("avg_processing_time", sa.Numeric(12, 3), "Mean duration of those that ended.", SECONDS),
-    column("total_api_spend", sa.Numeric(20, 12), "What all runs that began on the day cost.", DOLLARS),
+    column(
+        "total_api_spend",
+        sa.Numeric(20, 12),
+        "What all runs that began on the day cost; NULL: all are history, whose cost is unknown.",
+        DOLLARS,
+    ),
     _count("rate_limit_incidents", "runs", "Runs that met a 429."),
     column("error_types", sa.Text(), "JSON: how often each type."),
     column("peak_concurrent_jobs", sa.Integer(), "Analyses under way at once, at most.", "jobs"),

@@ -271,7 +271,7 @@ def _kind(name: str) -> Any:
 def _exact(kinds: Kinds, row: Row) -> Row:
     """Return a row with exact values: dollars are counted, not what a view has made of them."""
     values = {name: exact(kinds[name], value) for name, value in row.items()}
-    return {**values, "cost_dollars": to_dollars(values["cost_pico"])}
+    return {**values, "cost_dollars": None if (pico := values["cost_pico"]) is None else to_dollars(pico)}
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -83,7 +83,10 @@ def _day(meaning: str) -> sa.Column[Any]:
     return column("day", sa.Date(), meaning)
 
 
-def _pico(name: str = "cost_pico", meaning: str = "What it costs, at new prices if repriced.") -> Any:
+def _pico(
+    name: str = "cost_pico",
+    meaning: str = "What it costs, at new prices if repriced; NULL of history: nobody knows.",
+) -> Any:
     return column(name, sa.BigInteger(), meaning, PICO_DOLLARS)
 
 
@@ -130,7 +133,7 @@ DESCRIBED: Final[Mapping[str, View]] = {
             _SPEND_CLASS,
             _count("runs", "runs", "How many there are."),
             _INCOMPLETE,
-            _pico_sum("cost_pico", "What they cost."),
+            _pico_sum("cost_pico", "What they cost; NULL: all are history, whose cost is unknown."),
             _count("candidates", "candidates", "Of analyses."),
             _count("criteria", "criteria", "Of analyses."),
             _count("above_70", "candidates", "Of analyses, scored 0.7 and more."),
@@ -144,16 +147,24 @@ DESCRIBED: Final[Mapping[str, View]] = {
         (
             _count("runs", "runs", "All its runs."),
             _INCOMPLETE,
-            _pico_sum("cost_pico", "What they cost."),
+            _pico_sum("cost_pico", "What they cost; NULL: all are history, whose cost is unknown."),
             _pico_sum("wasted_pico", "What was spent on runs that led nowhere."),
             _dollars("cost_per_candidate", "All its cost for each candidate."),
             _dollars("cost_per_criterion", "All its cost for each criterion."),
             _dollars("cost_per_candidate_above_70", "All its cost for each candidate scored 0.7 and more."),
         ),
     ),
-    "telemetry_user_segments": View("A user who has runs.", (schema.users,), (_dollars(), *_SEGMENTS)),
+    "telemetry_user_segments": View(
+        "A user who has runs.",
+        (schema.users,),
+        (
+            _pico(meaning="What all runs of the user cost; NULL: all are history."),
+            _dollars(),
+            *_SEGMENTS,
+        ),
+    ),
     "telemetry_jobs": View(
-        "An analysis, also one taken over from history.",
+        "An analysis, also one taken over from history, of which what nobody counted is NULL.",
         (schema.runs,),
         (
             _day("When it began (UTC)."),

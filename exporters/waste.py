@@ -92,7 +92,7 @@ def spend(connection: Connection, since: datetime | None = None, until: datetime
     found = {row["spend_class"]: dict(row) for row in rows}
     useful = found.get("useful", {})
     return Spend(
-        pico={name: int(found[name]["pico"]) if name in found else 0 for name in CLASSES},
+        pico={name: int(found[name]["pico"] or 0) if name in found else 0 for name in CLASSES},
         runs={name: int(found[name]["runs"]) if name in found else 0 for name in CLASSES},
         incomplete_runs=sum(int(row["incomplete"]) for row in rows),
         **{name: int(useful.get(name) or 0) for name in ("candidates", "criteria", "above_70")},

@@ -45,7 +45,7 @@ def show(report: Any, *, failed: bool = False) -> None:
 
 
 def _totals(report: Any) -> Panel:
-    dollars = _dollars(report.cost_dollars) + ("" if report.cost_is_complete else " or more")
+    dollars = _spent(report.cost_dollars, " or more" if not report.cost_is_complete else "")
     return _panel(
         "Totals",
         ("jobs", f"{report.jobs:,}"),
@@ -68,6 +68,7 @@ def _quality(report: Any) -> Panel:
         "Quality",
         ("succeeded", _share(report.success_rate)),
         ("failed", f"{report.failed:,}"),
+        *([("ending unknown", f"{report.unknown:,}")] if report.unknown else []),
         ("health", health),
         ("an answer takes", _seconds(report.response_seconds)),
         ("limit overridden", overrides),
@@ -105,9 +106,7 @@ def _days(days: Sequence[Any]) -> RenderableType | None:
     for day in shown:
         bar = Bar(most, 0, day["jobs"], width=CHART_WIDTH, color=_colour(day))
         failed = Text(str(day["failed"]), "red" if day["failed"] else "dim")
-        table.add_row(
-            f"{day['day']:%a %Y-%m-%d}", str(day["jobs"]), failed, _dollars(day["cost_dollars"]), bar
-        )
+        table.add_row(f"{day['day']:%a %Y-%m-%d}", str(day["jobs"]), failed, _spent(day["cost_dollars"]), bar)
     return table
 
 
@@ -135,7 +134,7 @@ def _users(users: Sequence[Any]) -> RenderableType | None:
     table = _table("Most active users", ">user", ">jobs", ">candidates", ">dollars")
     for user in users:
         numbers = (user["user"], user["jobs"], user["candidates"])
-        table.add_row(*map(str, numbers), _dollars(user["cost_dollars"]))
+        table.add_row(*map(str, numbers), _spent(user["cost_dollars"]))
     return table
 
 
@@ -149,7 +148,7 @@ def _jobs(jobs: Sequence[Any], title: str) -> RenderableType:
         table.add_column(heading, justify="right")
     table.add_column("errors", overflow="fold")
     for job in jobs:
-        dollars = _dollars(job["cost_dollars"]) + ("" if job["cost_is_complete"] else "+")
+        dollars = _spent(job["cost_dollars"], "" if job["cost_is_complete"] else "+")
         table.add_row(
             f"{job['started_at']:%Y-%m-%d %H:%M}",
             _number(job["analysis"]),
@@ -157,9 +156,9 @@ def _jobs(jobs: Sequence[Any], title: str) -> RenderableType:
             Text(job["status"], STATUS_COLOURS.get(job["status"], "")),
             "–" if job["seconds"] is None else f"{job['seconds']:.1f}",
             _number(job["candidates"]),
-            str(job["done"]),
+            _number(job["done"]),
             _share(job["score"]),
-            str(job["calls"]),
+            _number(job["calls"]),
             dollars,
             _errors(job["errors"].items()),
         )
@@ -195,6 +194,11 @@ def _dollars(value: float | None) -> str:
     if value is None:
         return "–"
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+
+
+def _spent(value: float | None, more: str = "") -> str:
+    """Return what was spent, which may be unknown; `more` says that it may have been more."""
+    return "unknown" if value is None else _dollars(value) + more
 
 
 def _share(value: float | None) -> str:

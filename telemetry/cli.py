@@ -267,16 +267,17 @@ def _tell(settings: Any, found: Iterable[Any]) -> str:
 
 
 _HEALTH_TITLES: Final = (
-    *("day", "completed", "failed", "mean s", "dollars", "runs with 429s"),
+    *("day", "completed", "failed", "unknown", "mean s", "dollars", "runs with 429s"),
     *("at once", "candidates", "calls"),
 )
 
 
 def _health_row(day: Any) -> tuple[object, ...]:
     mean = "" if day.avg_processing_time is None else f"{day.avg_processing_time:.1f}"
-    dollars = f"{day.cost_pico / 10**12:.4f}"
+    dollars = "unknown" if day.cost_pico is None else f"{day.cost_pico / 10**12:.4f}"
     numbers = (day.rate_limit_incidents, day.peak_concurrent_jobs, day.total_candidates_processed)
-    return (f"{day.date}", day.jobs_completed, day.jobs_failed, mean, dollars, *numbers, day.total_api_calls)
+    endings = (day.jobs_completed, day.jobs_failed, day.jobs_unknown)
+    return (f"{day.date}", *endings, mean, dollars, *numbers, day.total_api_calls)
 
 
 @cli.command()

@@ -45,8 +45,8 @@ SELECT run.run_id, run.kind, run.status, run.user_ref, run.analysis_ref, run.ana
       THEN 'repeated'
     ELSE 'useful'
   END AS spend_class,
-  COALESCE(run.repriced_pico, run.cost_pico) AS cost_pico, run.cost_complete,
-  run.candidates, run.criteria, run.above_70, run.n_failed, run.n_duplicates
+  CASE WHEN run.kind <> 'import' THEN COALESCE(run.repriced_pico, run.cost_pico) END AS cost_pico,
+  run.cost_complete, run.candidates, run.criteria, run.above_70, run.n_failed, run.n_duplicates
 FROM telemetry_runs run
 WHERE NOT run.synthetic
 """,

@@ -35,9 +35,22 @@ LATELY = {
 }
 
 
+COST = "COALESCE(run.repriced_pico, run.cost_pico)"
+IS_SEEN = """(person.cost_pico > 0 OR EXISTS (
+    SELECT 1 FROM telemetry_runs run
+    WHERE run.user_ref = person.user_ref AND run.kind <> 'import' AND NOT run.synthetic
+  ))"""
+"""Whether telemetry has seen anything of a user: of history nobody knows the cost."""
+
+
 def batch_size(candidates: str) -> str:
     return f"""CASE WHEN COALESCE({candidates}, 0) < 1 THEN 'none' WHEN {candidates} <= 50 THEN 'small'
     WHEN {candidates} <= 150 THEN 'medium' ELSE 'large' END"""
+
+
+def seen(*columns: str) -> str:
+    """Of history, what nobody counted is unknown, and not 0."""
+    return ", ".join(f"CASE WHEN run.kind <> 'import' THEN run.{name} END AS {name}" for name in columns)
 
 
 def has_warning(condition: str) -> str:
@@ -54,8 +67,10 @@ def segments(lately: str) -> str:
 def views(lately: str) -> dict[str, str]:
     return {
         "telemetry_user_segments": f"""
-SELECT person.user_ref, person.created_at, person.jobs, person.candidates, person.cost_pico,
-  person.cost_pico / 1e12 AS cost_dollars, person.largest_batch, person.last_run_at,
+SELECT person.user_ref, person.created_at, person.jobs, person.candidates,
+  CASE WHEN {IS_SEEN} THEN person.cost_pico END AS cost_pico,
+  CASE WHEN {IS_SEEN} THEN person.cost_pico / 1e12 END AS cost_dollars,
+  person.largest_batch, person.last_run_at,
   {segments(lately)}
 FROM telemetry_users person
 """,
@@ -64,16 +79,16 @@ SELECT run.run_id, run.kind, run.analysis_ref, run.user_ref, run.status,
   run.started_at, run.ended_at, date(run.started_at) AS day,
   run.duration_us / 1e6 AS duration_seconds, run.queue_wait_us / 1e6 AS queue_wait_seconds,
   run.candidates, run.criteria, {batch_size("run.candidates")} AS batch_size,
-  run.jd_bytes, run.jd_characters, run.n_documents, run.n_scored, run.n_failed, run.n_duplicates,
+  run.jd_bytes, run.jd_characters, run.n_documents, {seen("n_scored", "n_failed", "n_duplicates")},
   run.resume_bytes, run.resume_characters, run.resume_characters_min, run.resume_characters_max,
   run.score_avg, run.score_median, run.score_min, run.score_max,
-  run.above_70, run.from_50_to_70, run.below_50,
-  run.api_calls, run.attempts, run.rate_limit_hits, run.rate_limit_retries, run.other_retries,
-  run.backoff_us / 1e6 AS backoff_seconds,
-  run.input_tokens, run.output_tokens, run.cached_tokens, run.cache_write_tokens, run.reasoning_tokens,
-  COALESCE(run.repriced_pico, run.cost_pico) AS cost_pico,
-  COALESCE(run.repriced_pico, run.cost_pico) / 1e12 AS cost_dollars, run.cost_complete,
-  run.error_count, run.error_types, run.trace_id, run.trace_sampled,
+  {seen("above_70", "from_50_to_70", "below_50")},
+  {seen("api_calls", "attempts", "rate_limit_hits", "rate_limit_retries", "other_retries")},
+  CASE WHEN run.kind <> 'import' THEN run.backoff_us / 1e6 END AS backoff_seconds,
+  {seen("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")},
+  CASE WHEN run.kind <> 'import' THEN {COST} END AS cost_pico,
+  CASE WHEN run.kind <> 'import' THEN {COST} / 1e12 END AS cost_dollars, run.cost_complete,
+  {seen("error_count")}, run.error_types, run.trace_id, run.trace_sampled,
   COALESCE(run.exceeded_resume_limit, {has_warning("warning.warning_type = 'batch_too_large'")})
     AS exceeded_resume_limit,
   COALESCE(run.user_chose_override, {has_warning("warning.user_action = 'override'")}) AS user_chose_override,

@@ -1,0 +1,181 @@
+"""Every number shown of history: what nobody recorded is unknown, and neither a success nor $0.00."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner, Result
+from sqlalchemy.engine import Engine
+
+from exporters import sql
+from exporters.projection import Writable, project, refresh_user
+from exporters.totals import Totals
+from telemetry.cli import cli
+from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, Fragment, Host, call, failed_call
+
+HOSTS = SOME_HOSTS
+
+NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+UNTIL_TOMORROW = ("--days", "60")
+
+
+def command(host: Host, *arguments: str) -> Result:
+    environment = {"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_HMAC_KEY": "key"}
+    return CliRunner().invoke(cli, arguments, env=environment)
+
+
+def output(host: Host, *arguments: str) -> str:
+    done = command(host, *arguments)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def figures(host: Host) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(output(host, "report", *UNTIL_TOMORROW, "--json"))
+    return found
+
+
+@pytest.fixture
+def old(host: Host) -> Host:
+    """Four analyses of two users: two have an end, one never had one, one failed and says so nowhere."""
+    for user in (1, 2):
+        host.add_user(user)
+    for row, user in ((1, 1), (2, 1), (3, 1), (4, 2)):
+        host.add_analysis(row, user, created_at=NOW - timedelta(days=40))
+    host.execute("UPDATE analyses SET num_candidates = 10, num_criteria = 4")
+    ended = {"ended": NOW - timedelta(days=40) + timedelta(seconds=90)}
+    host.execute("UPDATE analyses SET completed_at = :ended WHERE id < 3", **ended)
+    return host
+
+
+@pytest.fixture
+def history(old: Host) -> Host:
+    """The same, taken over."""
+    assert "4 analyses taken over, 2 users" in output(old, "import-history")
+    return old
+
+
+def add_work(host: Host, engine: Engine) -> None:
+    """One analysis that telemetry saw fail, and one that it saw succeed, at two dollars."""
+    for row, status, calls in ((11, "completed", [call(pico=2 * 10**12)]), (12, "failed", [failed_call()])):
+        host.add_analysis(row, 2, created_at=NOW - timedelta(hours=2))
+        start = int((NOW - timedelta(hours=2)).replace(tzinfo=UTC).timestamp()) * SECOND
+        run = Fragment(analysis_id=row, user_id=2, opened_at=start, candidates=5).calls(*calls)
+        sql.deliver(engine, run.close(status), Totals())
+        project(engine, row, Writable.load(engine), KEY, Totals())
+    refresh_user(engine, 2, Writable.load(engine), Totals())
+
+
+def test_a_report_of_nothing_but_history(history: Host) -> None:
+    """Neither a rate of success nor an amount of money is known."""
+    found = figures(history)
+
+    assert (found["jobs"], found["completed"], found["failed"], found["unknown"]) == (4, 2, 0, 2)
+    assert (found["success_rate"], found["health_score"]) == (None, None)
+    assert (found["cost_dollars"], found["cost_is_complete"]) == (None, False)
+    assert (found["cost_per_job"], found["cost_per_candidate"]) == (None, None)
+    (day,) = [day for day in found["per_day"] if day["jobs"]]
+    assert (day["jobs"], day["cost_dollars"]) == (4, None)
+    assert {day["cost_dollars"] for day in found["per_day"] if not day["jobs"]} == {0.0}
+    assert {user["cost_dollars"] for user in found["active_users"]} == {None}
+    for job in found["latest"]:
+        assert (job["cost_dollars"], job["calls"], job["done"]) == (None, None, None)
+
+
+def test_its_page(history: Host) -> None:
+    """The words are there, and no sum that nobody knows."""
+    page = " ".join(output(history, "report", *UNTIL_TOMORROW).replace("│", " ").split())
+
+    assert "100%" not in page
+    assert "succeeded –" in page
+    assert "ending unknown 2" in page
+    assert "spent unknown" in page
+
+
+def test_history_beside_what_was_seen(history: Host, engine: Engine) -> None:
+    """Rates and means are those of the jobs that telemetry saw; the sum is a lower bound."""
+    add_work(history, engine)
+    found = figures(history)
+
+    assert (found["jobs"], found["completed"], found["failed"], found["unknown"]) == (6, 3, 1, 2)
+    assert found["success_rate"] == 0.5
+    assert (found["cost_dollars"], found["cost_is_complete"]) == (2.0, False)
+    assert (found["cost_per_job"], found["cost_per_candidate"]) == (1.0, 0.2)
+    assert {user["user"]: user["cost_dollars"] for user in found["active_users"]} == {1: None, 2: 2.0}
+
+
+def test_no_history_is_as_before(host: Host, engine: Engine) -> None:
+    """Without a job the cost is nothing, which is known."""
+    found = figures(host)
+
+    assert (found["jobs"], found["cost_dollars"], found["cost_is_complete"]) == (0, 0.0, True)
+
+
+def test_the_daily_log(history: Host) -> None:
+    """A day of history has no sum, and its unknown endings are counted."""
+    day = f"{(NOW - timedelta(days=40)).date()}"
+    (line,) = [line for line in output(history, "health-check", "--date", day).splitlines() if day in line]
+
+    assert line.split()[:6] == [day, "2", "0", "2", "90.0", "unknown"]
+    assert history.row("system_health_log")["total_api_spend"] is None
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_exports(history: Host, form: str) -> None:
+    """What nobody counted is empty; what the row tells is there."""
+    text = output(history, "export", "--format", form)
+    rows: list[dict[str, Any]] = (
+        list(csv.DictReader(io.StringIO(text)))
+        if form == "csv"
+        else [json.loads(line) for line in text.splitlines()]
+    )
+
+    assert sorted(row["status"] for row in rows) == ["completed", "completed", "unknown", "unknown"]
+    for row in rows:
+        for name in ("cost_pico", "cost_dollars", "api_calls", "input_tokens", "n_scored", "above_70"):
+            assert row[name] in (None, ""), name
+        assert row["candidates"] in (10, "10")
+
+
+def test_rows_and_views(history: Host, engine: Engine) -> None:
+    """No column of ours says 0 where nobody knows; once something was seen, it is summed."""
+    assert {row["total_api_cost"] for row in history.rows("analyses")} == {None}
+    assert {row["total_api_spend"] for row in history.rows("users")} == {None}
+    queries = (
+        "SELECT DISTINCT cost_pico FROM telemetry_run_spend",
+        "SELECT cost_pico FROM telemetry_spend",
+        "SELECT DISTINCT cost_pico FROM telemetry_analysis_spend",
+        "SELECT DISTINCT cost_dollars FROM telemetry_user_segments",
+        "SELECT DISTINCT cost_dollars FROM telemetry_jobs",
+    )
+    with history.engine.connect() as connection:
+        assert [connection.execute(sa.text(query)).all() for query in queries] == [[(None,)]] * 5
+    add_work(history, engine)
+    assert float(history.row("users", id=2)["total_api_spend"]) == 2
+    assert history.row("users", id=1)["total_api_spend"] is None
+
+
+def test_history_is_no_yardstick(host: Host, engine: Engine) -> None:
+    """The first days of telemetry cost more, and fail more, than history is known to: nothing stands out."""
+    host.add_user()
+    today = NOW.replace(hour=12) - timedelta(days=1)
+    for week in range(1, 5):
+        for number in range(6):
+            at = today - timedelta(days=7 * week)
+            host.add_analysis(100 * week + number, created_at=at)
+            host.execute("UPDATE analyses SET completed_at = :at WHERE created_at = :at", at=at)
+    output(host, "import-history")
+    for number in range(6):
+        start = int(today.replace(tzinfo=UTC).timestamp()) * SECOND
+        run = Fragment(user_id=1, opened_at=start, candidates=1).calls(call(pico=10**12))
+        sql.deliver(engine, run.close("failed" if number < 3 else "completed"), Totals())
+
+    found = [json.loads(line)["name"] for line in command(host, "insights", "--json").output.splitlines()]
+
+    assert not {"cost", "errors"} & set(found)
