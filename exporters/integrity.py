@@ -170,8 +170,8 @@ RULES: Final = (
     ),
     _rule_of_a_run(
         "complete_costs",
-        "a cost is complete only if every call told its tokens, had a price and ended",
-        "cost_complete AND (unpriced > 0 OR usage_missing > 0 OR unfinished > 0)",
+        "a cost is complete only if the run was closed and every call ended, told its tokens and had a price",
+        "cost_complete AND (unpriced > 0 OR usage_missing > 0 OR unfinished > 0 OR unclosed > 0)",
     ),
     _rule_of_a_run(
         "negative_sums",

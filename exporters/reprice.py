@@ -196,7 +196,7 @@ def _run_change(run: Row, usage: Iterable[Row], verdicts: Sequence[_Verdict]) ->
     return {
         "repriced_pico": _shown(run) + difference,
         "unpriced": unpriced,
-        "cost_complete": not (run["usage_missing"] or run["unfinished"] or unpriced),
+        "cost_complete": not (run["usage_missing"] or run["unfinished"] or run["unclosed"] or unpriced),
         "version": run["version"] + 1,
     }
 

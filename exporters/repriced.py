@@ -62,7 +62,7 @@ def _run_change(
     return {
         "repriced_pico": before.repriced_pico + run["cost_pico"] - before.cost_pico,
         "unpriced": unpriced,
-        "cost_complete": not (rollup.total.usage_missing or rollup.unfinished or unpriced),
+        "cost_complete": rollup.is_complete(unpriced),
     }
 
 

@@ -13,19 +13,10 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TypeVar
 
-from telemetry.conventions import (
-    CANCELLED,
-    COMPLETED,
-    DUPLICATE,
-    FAILED,
-    INTERRUPTED,
-    PARTIAL_FAILURE,
-    RUNNING,
-    SCORED,
-    UNSCORED,
-)
+from telemetry.conventions import DUPLICATE, FAILED, SCORED, UNSCORED
 
 from .snapshot import DocumentState, Snapshot, Usage, UsageKey
+from .status import judge
 
 _K = TypeVar("_K")
 
@@ -33,8 +24,6 @@ ABOVE_70 = 7_000
 FROM_50 = 5_000
 """Score bands, in ten-thousandths; a band is decided on the score as it is stored, with four decimals."""
 
-_SEVERITY = (RUNNING, COMPLETED, CANCELLED, INTERRUPTED, FAILED)
-"""What the host said on several fragments: the later in this list, the stronger."""
 _OUTCOMES = (UNSCORED, DUPLICATE, FAILED, SCORED)
 """What several fragments found of one document: the later in this list, the stronger."""
 
@@ -78,6 +67,8 @@ class Rollup:
     root: Snapshot
     """The fragment that says what the run is."""
     status: str
+    status_reason: str
+    """Why it is no success, in one clause; empty for a success, and while it is running."""
     analysis_id: int | None
     started_at: int
     ended_at: int | None
@@ -85,13 +76,24 @@ class Rollup:
     queue_wait_us: int | None
     total: Usage
     unfinished: int
+    unclosed: int
+    """Fragments whose end nobody saw: what they did after their last snapshot is unknown."""
     shed: int
-    cost_complete: bool
     usage: dict[UsageKey, Usage]
     counters: dict[str, int]
     errors: dict[tuple[str, str], int]
     documents: list[DocumentState] = field(default_factory=list)
     scores: Scores = field(default_factory=Scores)
+
+    @property
+    def cost_complete(self) -> bool:
+        """Whether the run's cost is all that it cost; else it is a lower bound."""
+        return self.is_complete(self.total.unpriced)
+
+    def is_complete(self, unpriced: int) -> bool:
+        """Say whether the cost is complete if so many calls have no price."""
+        missing = self.total.usage_missing or self.unfinished or self.unclosed or unpriced
+        return self.ended_at is not None and not missing
 
     @property
     def failed_documents(self) -> int:
@@ -122,22 +124,21 @@ def merge(snapshots: Iterable[Snapshot]) -> Rollup:
     )
     usage = _merge_usage(fragments)
     documents = _merge_documents(fragments)
-    total = _total(usage)
-    unfinished = _unfinished(fragments)
-    shed = sum(fragment.shed for fragment in fragments)
     ended_at = _ended_at(fragments)
+    status, reason = judge(fragments, usage, documents, root, is_over=ended_at is not None)
     return Rollup(
         root=root,
-        status=_status(fragments, usage, documents, root),
+        status=status,
+        status_reason=reason,
         analysis_id=_first_known(fragments, root, "analysis_id"),
         started_at=root.opened_at,
         ended_at=ended_at,
         duration_us=_duration(fragments, root, ended_at),
         queue_wait_us=None if root.enqueued_at is None else max(root.opened_at - root.enqueued_at, 0) // 1000,
-        total=total,
-        unfinished=unfinished,
-        shed=shed,
-        cost_complete=not (total.usage_missing or total.unpriced or unfinished),
+        total=_total(usage),
+        unfinished=_unfinished(fragments),
+        unclosed=sum(fragment.interrupted or not fragment.is_closed for fragment in fragments),
+        shed=sum(fragment.shed for fragment in fragments),
         usage=usage,
         counters=dict(_add(fragment.counters for fragment in fragments)),
         errors=dict(_add(fragment.errors for fragment in fragments)),
@@ -214,47 +215,6 @@ def _duration(fragments: Sequence[Snapshot], root: Snapshot, ended_at: int | Non
     if all(fragment is root or _counts_late(fragment) for fragment in fragments):
         return root.duration_us
     return max(ended_at - root.opened_at, 0) // 1000
-
-
-def _status(
-    fragments: Sequence[Snapshot],
-    usage: dict[UsageKey, Usage],
-    documents: Sequence[DocumentState],
-    root: Snapshot,
-) -> str:
-    """Return the run's status: what was said, unless the documents and the calls know better."""
-    if _ended_at(fragments) is None:
-        return RUNNING
-    said = max((_said(fragment) for fragment in fragments), key=_SEVERITY.index)
-    if said in (FAILED, INTERRUPTED, CANCELLED):
-        return said
-    if root.kind == "analysis" and not _submitted(fragments, documents, root):
-        return FAILED
-    scored, failed = _count(documents, SCORED), _count(documents, FAILED)
-    if failed and failed == len(documents) - _count(documents, DUPLICATE):
-        return FAILED
-    if _has_dead_stage(usage):
-        return PARTIAL_FAILURE if scored else FAILED
-    return PARTIAL_FAILURE if failed else COMPLETED
-
-
-def _submitted(fragments: Iterable[Snapshot], documents: Sequence[DocumentState], root: Snapshot) -> bool:
-    return bool(documents or root.candidates or any(fragment.shed for fragment in fragments))
-
-
-def _said(fragment: Snapshot) -> str:
-    if fragment.interrupted:
-        return INTERRUPTED
-    return fragment.status if fragment.status in _SEVERITY else RUNNING
-
-
-def _has_dead_stage(usage: dict[UsageKey, Usage]) -> bool:
-    """Say whether some stage called a model and never got an answer."""
-    calls, errors = Counter[str](), Counter[str]()
-    for key, sums in usage.items():
-        calls[key.stage] += sums.calls
-        errors[key.stage] += sums.errors
-    return any(count and count == errors[stage] for stage, count in calls.items())
 
 
 def _merge_documents(fragments: Iterable[Snapshot]) -> list[DocumentState]:

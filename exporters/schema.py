@@ -206,7 +206,8 @@ runs = sa.Table(
     column(
         "cost_complete",
         sa.Boolean(),
-        "Whether every call ended, told its tokens and had a price; else the cost is a lower bound.",
+        "Whether the run was closed, and every call ended, told its tokens and had a price; else the cost is"
+        " a lower bound.",
         nullable=False,
     ),
     _count("unpriced", "calls", "Calls without a price."),
@@ -220,10 +221,13 @@ runs = sa.Table(
     column("exceeded_resume_limit", sa.Boolean(), "The host's own column, if it has one."),
     column("user_chose_override", sa.Boolean(), "The host's own column, if it has one."),
     column("jd_type", sa.String(10), "Type of the job description's file, such as `pdf`."),
+    column("status_reason", sa.String(128), "Why it is no success; see [status](status.md)."),
+    _count("unclosed", "fragments", "Fragments whose end nobody saw: they are open, or their process died."),
 )
 """One row a run: the sums of its fragments, and how far they have reached the host's row.
 
-The last two columns are the host's, copied where it has them: no view may stand on a table of the host's.
+`exceeded_resume_limit` and `user_chose_override` are the host's, copied where it has them: no view may stand
+on a table of the host's.
 """
 
 sa.Index(None, runs.c.analysis_ref)

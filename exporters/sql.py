@@ -171,7 +171,7 @@ def _lock_run(connection: Connection, snapshot: Snapshot) -> int:
         "synthetic": snapshot.synthetic,
         "version": 0,
         "status": RUNNING,
-        "cost_complete": True,
+        "cost_complete": False,
     }
     new = insert(connection.dialect.name, runs).values(row)
     locked = new.on_conflict_do_update(index_elements=["run_id"], set_={"kind": snapshot.kind})
@@ -259,6 +259,7 @@ def _run_row(rollup: Rollup) -> dict[str, Any]:
         "user_ref": root.user_id,
         "analysis_ref": rollup.analysis_id,
         "status": rollup.status,
+        "status_reason": rollup.status_reason or None,
         "started_at": to_datetime(rollup.started_at),
         "ended_at": to_datetime(rollup.ended_at),
         "enqueued_at": to_datetime(root.enqueued_at),
@@ -288,6 +289,7 @@ def _run_row(rollup: Rollup) -> dict[str, Any]:
         **{name: getattr(total, name) for name in _RUN_SUMS},
         "cost_complete": rollup.cost_complete,
         "unfinished": rollup.unfinished,
+        "unclosed": rollup.unclosed,
         "shed": rollup.shed,
         "error_count": sum(rollup.errors.values()),
         "error_types": error_details(rollup.errors.items()),

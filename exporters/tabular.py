@@ -31,8 +31,16 @@ SEGMENTS: Final = ("all", "new", "active", "power")
 BATCH_SIZES: Final = ("all", "small", "medium", "large")
 
 COLUMNS: Final = (
-    *("run_id", "kind", "analysis_ref", "user_ref", "status", "started_at", "ended_at", "duration_seconds"),
-    *("queue_wait_seconds", "candidates", "criteria", "batch_size", "jd_bytes", "jd_characters"),
+    *("run_id", "kind", "analysis_ref", "user_ref", "status", "status_reason", "started_at", "ended_at"),
+    *(
+        "duration_seconds",
+        "queue_wait_seconds",
+        "candidates",
+        "criteria",
+        "batch_size",
+        "jd_bytes",
+        "jd_characters",
+    ),
     *("n_documents", "n_scored", "n_failed", "n_duplicates", "resume_bytes", "resume_characters"),
     *(
         "resume_characters_min",
@@ -56,7 +64,9 @@ COLUMNS: Final = (
     *("is_new_user", "is_active_user", "is_power_user", "trace_id"),
 )
 _KINDS: Final = {
-    **dict.fromkeys(("run_id", "kind", "status", "batch_size", "error_types", "trace_id"), sa.String()),
+    **dict.fromkeys(
+        ("run_id", "kind", "status", "status_reason", "batch_size", "error_types", "trace_id"), sa.String()
+    ),
     **dict.fromkeys(("started_at", "ended_at"), sa.DateTime()),
     **dict.fromkeys(("score_avg", "score_median", "score_min", "score_max"), sa.Float()),
     **dict.fromkeys(("duration_seconds", "queue_wait_seconds", "backoff_seconds"), sa.Float()),

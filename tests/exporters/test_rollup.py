@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporters import status as rules
 from exporters.accumulator import Call
 from exporters.item import read_item
 from exporters.rollup import Rollup, Scores, merge, newest
 from exporters.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot, Usage, UsageKey
+from exporters.status import why_failed
 from exporters.warning_event import WarningEvent
 from telemetry._context import Document, Warned
 from telemetry.pricing import Price, Tokens, to_dollars
@@ -286,9 +288,86 @@ def test_status(said: str, visits: list[Document], made: list[Call], status: str
     assert merge([Fragment().calls(*made).documents(*visits).close(said)]).status == status
 
 
-def test_work_without_documents_is_complete() -> None:
-    """Only an analysis must have something submitted: an intake that makes one call is complete."""
-    assert merge([Fragment(kind="intake").calls(call()).close()]).status == "completed"
+ALL_FAILED = "no call of stage ranking was answered"
+HANDED_NOTHING = "nothing was handed in: no candidates, no documents, no calls"
+
+
+@pytest.mark.parametrize(
+    ("kind", "candidates", "made", "status", "reason"),
+    [
+        ("analysis", None, [call()], "completed", ""),
+        ("analysis", None, [failed_call(), call()], "completed", ""),
+        ("analysis", None, [failed_call(), failed_call()], "failed", ALL_FAILED),
+        ("analysis", None, [call("insights"), failed_call()], "partial_failure", ALL_FAILED),
+        ("analysis", None, [], "failed", HANDED_NOTHING),
+        ("analysis", 3, [], "completed", ""),
+        ("analysis", 3, [call()], "completed", ""),
+        ("analysis", 3, [failed_call()], "failed", ALL_FAILED),
+        ("analysis", 0, [], "failed", "no candidates were handed in"),
+        ("analysis", 0, [call()], "failed", "no candidates were handed in"),
+        ("intake", None, [], "completed", ""),
+        ("intake", None, [call()], "completed", ""),
+        ("intake", None, [failed_call()], "failed", ALL_FAILED),
+        ("late", None, [], "completed", ""),
+        ("late", None, [failed_call()], "failed", ALL_FAILED),
+        ("orphan", None, [call()], "completed", ""),
+    ],
+)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_status_without_documents(
+    kind: str, candidates: int | None, made: list[Call], status: str, reason: str, parts: int
+) -> None:
+    """A run without documents is judged by its calls, however many processes made them."""
+    known = {"kind": kind, "candidates": candidates}
+    fragments = [Fragment(RUN, is_root=part == 0, **known) for part in range(parts)]
+    for position, each in enumerate(made):
+        fragments[position % parts].calls(each)
+    rollup = merge(closed(fragments))
+
+    assert (rollup.status, rollup.status_reason) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("said", "visits", "made", "reason"),
+    [
+        ("failed", scored(), [call()], "the application said so"),
+        ("interrupted", scored(), [call()], rules.LEFT),
+        ("cancelled", scored(), [call()], ""),
+        ("completed", broken(2), [call()], "no document was scored: each failed, or has a fallback score"),
+        ("completed", [*scored(), *broken()], [call()], "some documents failed, or have a fallback score"),
+        ("completed", scored(), [failed_call()], ALL_FAILED),
+        ("completed", [*scored(), *broken()], [failed_call()], ALL_FAILED),
+        ("completed", [visit()], [], ""),
+        ("completed", scored(), [], ""),
+    ],
+)
+def test_why_a_run_failed(said: str, visits: list[Document], made: list[Call], reason: str) -> None:
+    """What is no success has a reason; what is a success, or was stopped on purpose, has none."""
+    rollup = merge([Fragment().calls(*made).documents(*visits).close(said)])
+
+    assert rollup.status_reason == reason
+    assert why_failed({"status_reason": reason or None}) == reason
+
+
+@given(work=works, parts=st.integers(1, 3), said=st.sampled_from(["completed", "failed", "interrupted"]))
+def test_exactly_what_is_no_success_has_a_reason(work: Work, parts: int, said: str) -> None:
+    """No status without its reason, and no reason that fits no column."""
+    fragments = divide(work, parts)
+    rollup = merge([fragment.close(said, ends_run=True) for fragment in fragments])
+
+    assert (rollup.status == "completed") == (not rollup.status_reason)
+    assert len(rollup.status_reason) <= 128
+
+
+def test_a_failure_that_was_said_outlives_the_process() -> None:
+    """A run of which the application said that it failed has failed, also if its process died afterwards."""
+    fragment = Fragment().calls(call())
+    fragment.accumulator.update(status="failed")
+    dead = merge([fragment.snapshot(interrupted=True)])
+
+    assert (dead.status, dead.status_reason) == ("failed", "the application said so")
+    assert not dead.cost_complete
+    assert merge([fragment.snapshot()]).status == "running"
 
 
 def test_shed_documents_are_not_missing_documents() -> None:
@@ -319,6 +398,48 @@ def test_one_interrupted_fragment_interrupts_the_run() -> None:
     assert merge([left, dead]).status == "interrupted"
     assert merge([left, dead]).ended_at is not None
     assert merge([left, dead, worker.snapshot()]).status == "running"
+
+
+@pytest.mark.parametrize("made", [0, 3])
+def test_a_run_whose_end_nobody_saw_is_not_complete(made: int) -> None:
+    """What a process spent after its last snapshot is unknown, also where it had made no call by then."""
+    fragment = Fragment(candidates=1).calls(*(call() for _ in range(made)))
+    dead = merge([fragment.snapshot(interrupted=True)])
+
+    assert (dead.status, dead.status_reason) == ("interrupted", rules.DIED)
+    assert (dead.total.calls, dead.unclosed, dead.cost_complete) == (made, 1, False)
+    assert merge([fragment.close()]).cost_complete is True, "it lived after all"
+
+
+def test_a_run_that_goes_on_is_not_complete() -> None:
+    """More may be spent while a fragment is open, and while nobody has ended the run."""
+    root, part = Fragment(RUN, candidates=1).calls(call()), Fragment(RUN, is_root=False).calls(call())
+
+    assert not merge([root.snapshot()]).cost_complete
+    left = root.close(ends_run=False)
+    assert not merge([left]).cost_complete
+    ended = part.close()
+    assert merge([left, ended]).cost_complete
+
+
+@pytest.mark.parametrize("dead_is_root", [True, False])
+def test_one_fragment_that_never_closed_makes_the_cost_incomplete(dead_is_root: bool) -> None:
+    """A child that died leaves the run of its parent incomplete, and the other way round."""
+    parts = [Fragment(RUN, is_root=is_root, candidates=1).calls(call()) for is_root in (True, False)]
+    dead, alive = parts if dead_is_root else reversed(parts)
+    under_way = merge([alive.close(), dead.snapshot()])
+    known_dead = merge([alive.close(), dead.snapshot(interrupted=True)])
+
+    assert (under_way.status, under_way.cost_complete) == ("running", False)
+    assert (known_dead.status, known_dead.unclosed) == ("interrupted", 1)
+    assert not known_dead.cost_complete
+
+
+def test_a_run_left_by_an_exit_is_complete() -> None:
+    """It is interrupted with its exact spend: its end was seen."""
+    final = merge([Fragment(candidates=1).calls(call()).close("interrupted")])
+
+    assert (final.status, final.unclosed, final.cost_complete) == ("interrupted", 0, True)
 
 
 def test_calls_left_open_are_unfinished() -> None:
