@@ -49,8 +49,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import what needs more than the API only when it is asked for."""
     if name == "Telemetry":
-        from .flask import Telemetry
-
+        try:
+            from .flask import Telemetry
+        except ModuleNotFoundError as error:
+            message = f"telemetry.Telemetry needs analysis-telemetry[flask]: {error}"
+            raise ModuleNotFoundError(message, name=error.name) from None
         return Telemetry
     if name in ("setup_telemetry", "shutdown"):
         from . import setup

@@ -18,19 +18,31 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAGE = (ROOT / "docs/compatibility.md").read_text()
 
 
-def asked_for() -> dict[str, tuple[str, str]]:
-    """What `pyproject.toml` asks for: by name, the extra and the versions."""
+ON_THE_TRAIN_ALONE = {"opentelemetry-instrumentation", "opentelemetry-util-genai"}
+"""What extras name so that each leads to the same versions, and we do not use ourselves."""
+
+
+def asked_for() -> dict[str, tuple[str, SpecifierSet]]:
+    """What `pyproject.toml` asks for: by name, the first extra that does, and the versions."""
     extras = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
     needs = [(extra, Requirement(line)) for extra, lines in extras.items() for line in lines]
-    return {need.name: (extra, str(need.specifier)) for extra, need in needs if need.name != PROJECT["name"]}
+    unknown = {PROJECT["name"], *ON_THE_TRAIN_ALONE}
+    return {need.name: (extra, need.specifier) for extra, need in reversed(needs) if need.name not in unknown}
 
 
 def test_the_table_holds_what_we_ask_for() -> None:
-    """Every requirement of the project is in the table, with its extra and its lower bound."""
-    ours = {library.name: (library.extra, f">={library.at_least}") for library in LIBRARIES}
+    """Every requirement is there with its extra, and with its lower bound or a version within the bounds."""
+    ours = {library.name: library for library in LIBRARIES}
+    asked = asked_for()
 
-    assert {name: ours.get(name) for name in asked_for()} == asked_for()
-    assert {library.name for library in LIBRARIES if library.extra} <= asked_for().keys()
+    assert asked.keys() == {library.name for library in LIBRARIES if library.extra} | {"opentelemetry-api"}
+    assert {name: ours[name].extra for name in asked} == {name: extra for name, (extra, _) in asked.items()}
+    for name, (_, versions) in asked.items():
+        (bound,) = versions
+        if bound.operator == "==":
+            assert SpecifierSet(ours[name].bounds).contains(bound.version, prereleases=True), name
+        else:
+            assert str(bound) == f">={ours[name].at_least}", name
 
 
 def test_openai_is_supported_as_far_as_its_instrumentation_goes() -> None:
