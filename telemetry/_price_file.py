@@ -6,7 +6,7 @@ TOML, read exactly::
 
     [[price]]
     model = "gpt-4o-mini*"   # a glob over the names of models and deployments
-    provider = "openai"      # openai or azure; default: both
+    provider = "openai"      # openai, openai-regional, azure or other; default: any
     tier = "flex"            # default: the standard ones; batch is the Batch API
     from = 2026-10-01        # default: always
     until = 2027-01-01       # the first day it does not hold any more; default: for ever
@@ -31,11 +31,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
+from ._provider import PROVIDERS
 from ._rates import PerMillion, Rates
 from .settings import SettingsError
 
 SOURCE: Final = "prices-file"
-PROVIDERS: Final = ("openai", "azure")
 HIGHEST: Final = 10**6
 """Dollars for a million tokens above which a price is a mistake."""
 DECIMALS: Final = 18

@@ -1,6 +1,8 @@
 """The price list that comes with ``genai-prices``, read one model, tier and day at a time.
 
-For a tier the list does not know, ``genai-prices`` answers with the standard price; here that is no price.
+For a tier the list does not know, ``genai-prices`` answers with the standard price, and for a name that looks
+like one it knows, with the price of that; here both have no price. Nor has a kind of tokens that the list
+does not name.
 """
 
 from __future__ import annotations
@@ -12,6 +14,13 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from ._model_names import (
+    bills_cache_writes,
+    handles_more_than_text,
+    has_regional_price,
+    is_named,
+    is_open_weight,
+)
 from ._rates import PerMillion, Rates
 
 if TYPE_CHECKING:
@@ -21,6 +30,14 @@ if TYPE_CHECKING:
 SOURCE: Final = "genai-prices"
 BATCH: Final = "batch"
 """The tier of a call made through the Batch API."""
+_CACHED: Final = {
+    ("ft:gpt-4o", Decimal("3.75")): Decimal("1.875"),
+    ("ft:gpt-4o-mini", Decimal("0.3")): Decimal("0.15"),
+}
+"""Prices of cached input that the list lacks, by its model and its price of other input.
+
+From OpenAI's announcement of prompt caching, October 2024.
+"""
 _OTHER_TOKENS: Final = re.compile("audio|image|video")
 
 
@@ -55,25 +72,39 @@ def rates(prices: DataSnapshot, provider: str, model: str, tier: str, at: dateti
 
     Args:
         prices: of :func:`snapshot`.
-        provider: ``openai`` or ``azure``.
+        provider: one of :data:`telemetry._provider.PROVIDERS`.
         model: as the service names it.
         tier: empty for the standard one.
         at: when the call was made.
     """
     from genai_prices import Usage
 
+    seller = _sellers(model).get(provider)
+    if seller is None or handles_more_than_text(model):
+        return None
     context = _context(tier)
     try:
-        found = prices.calc(Usage(), model, provider, None, at, context)
+        found = prices.calc(Usage(), model, seller, None, at, context)
     except LookupError:
+        return None
+    if not is_named(found.model.match, model):
         return None
     if context and not _has_tier(found, context, at):
         return None
-    steps = _steps(found)
+    steps = _steps(found, model, tier)
     # A price for the call itself, or for sounds and pictures, is beside the tokens we know of.
     if steps is None or found.total_price or _has_other_tokens(found):
         return None
     return Rates.of(SOURCE, _version(prices), steps, is_momentary=_is_momentary(found))
+
+
+def _sellers(model: str) -> dict[str, str]:
+    """Return whose prices in the list are those of ``model``, by our names of providers."""
+    if is_open_weight(model):
+        return {}
+    if has_regional_price(model):
+        return {"openai": "openai", "azure": "azure"}
+    return {"openai": "openai", "openai-regional": "openai", "azure": "azure"}
 
 
 @cache
@@ -106,7 +137,7 @@ def _has_tier(found: PriceCalculation, context: dict[str, str], at: datetime) ->
     )
 
 
-def _steps(found: PriceCalculation) -> dict[int, PerMillion] | None:
+def _steps(found: PriceCalculation, model: str, tier: str) -> dict[int, PerMillion] | None:
     prices = found.model_price
     given = (prices.input_mtok, prices.cache_read_mtok, prices.cache_write_mtok, prices.output_mtok)
     starts = {-1}.union(
@@ -117,7 +148,10 @@ def _steps(found: PriceCalculation) -> dict[int, PerMillion] | None:
         fresh, cached, written, output = (_above(price, start) for price in given)
         if fresh is None:
             return None
-        cached, written = (fresh if price is None else price for price in (cached, written))
+        if cached is None and not tier:
+            cached = _CACHED.get((found.model.id, fresh))
+        if written is None and not bills_cache_writes(model):
+            written = fresh
         steps[start] = PerMillion(fresh, cached, written, output)
     return steps
 

@@ -30,11 +30,11 @@ class Tokens:
 
 
 class PerMillion(NamedTuple):
-    """Dollars for a million tokens; ``output`` is None where output has no price."""
+    """Dollars for a million tokens; None for a kind of tokens that has no price."""
 
     input: Decimal
-    cached: Decimal
-    cache_write: Decimal
+    cached: Decimal | None
+    cache_write: Decimal | None
     output: Decimal | None
 
 
@@ -42,8 +42,8 @@ class _PerToken(NamedTuple):
     """The same in parts of a pico-dollar for a token: integers, so that nothing is rounded but the result."""
 
     input: int
-    cached: int
-    cache_write: int
+    cached: int | None
+    cache_write: int | None
     output: int | None
 
 
@@ -77,13 +77,20 @@ class Rates:
         """Return what a call costs, rounded half-even; None when some of its tokens have no price."""
         step = self.steps[bisect_left(self.starts, tokens.input) if self.starts else 0]
         counts = (tokens.input, tokens.cached, tokens.cache_write, tokens.output)
-        if (tokens.output and step.output is None) or min(counts) < 0:
+        if min(counts) < 0:
             return None
         cached = min(tokens.cached, tokens.input)
         written = min(tokens.cache_write, tokens.input - cached)
-        fresh = tokens.input - cached - written
-        total = fresh * step.input + cached * step.cached + written * step.cache_write
-        total += tokens.output * (step.output or 0)
+        total = (tokens.input - cached - written) * step.input
+        for count, price in (
+            (cached, step.cached),
+            (written, step.cache_write),
+            (tokens.output, step.output),
+        ):
+            if count:
+                if price is None:
+                    return None
+                total += count * price
         return total if self.parts == 1 else _divide(total, self.parts)
 
     def pico_of_sum(self, tokens: Tokens, calls: int) -> int | None:

@@ -8,13 +8,12 @@ Counts that cannot be right are left out, and named: see :class:`Answer`.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import Final
 
+from ._model_names import always_searches
 from ._rates import Tokens
 
 MOST_TOKENS: Final = 10**9
@@ -142,6 +141,22 @@ _FREE_ITEMS: Final = frozenset(
     }
 )
 """Types of output that cost their tokens alone: any other is of a tool with a price of its own, or new."""
+_BILLED_ITEMS: Final = frozenset(
+    {
+        "agent_message",
+        "code_interpreter_call",
+        "file_search_call",
+        "image_generation_call",
+        "multi_agent_call",
+        "multi_agent_call_output",
+        "program",
+        "program_output",
+        "shell_call",
+        "shell_call_output",
+        "web_search_call",
+    }
+)
+"""Types of output that cost, or may cost, more than their tokens; so does one that neither set names."""
 _SESSION_TOOLS: Final = ("code_interpreter", "shell")
 """Tools for which a container may be billed although no call of theirs is in the output."""
 _DIMENSIONS: Final = ("data_residency", "inference_geo", "region", "speed")
@@ -153,7 +168,6 @@ _PLAIN: Final = frozenset(
     }
 )
 """Fields of every answer, which are not looked at twice."""
-_ALWAYS_SEARCHES: Final = re.compile(r"-search-(preview|api)(-|$)|deep-research")
 
 
 def treatment(path: tuple[str, ...]) -> Field | None:
@@ -163,6 +177,11 @@ def treatment(path: tuple[str, ...]) -> Field | None:
         return _TOP.get(name)
     details = _DETAILS.get(parents[-1])
     return None if details is None else details[0].get(name)
+
+
+def costs_its_tokens_alone(output: str) -> bool | None:
+    """Say whether output of the type ``output`` costs nothing beside its tokens; None: it is not known."""
+    return True if output in _FREE_ITEMS else False if output in _BILLED_ITEMS else None
 
 
 def read_answer(answer: object) -> Answer:
@@ -176,12 +195,6 @@ def read_answer(answer: object) -> Answer:
         return _NOTHING if fields is None else _read(fields)
     except Exception:  # an object of somebody else's: whatever it does, it must not reach the application
         return Answer(unmodelled=("answer",))
-
-
-@lru_cache(1024)
-def always_searches(model: str) -> bool:
-    """Say whether a model searches the web in every call, which costs beside its tokens."""
-    return _ALWAYS_SEARCHES.search(model.lower()) is not None
 
 
 _NOTHING: Final = Answer()

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from ._archive_command import archive
+from ._provider import PROVIDERS
 from ._reference_commands import catalogue, unused
 
 MIGRATE_GROUP = "analysis_telemetry_migrate"
@@ -181,7 +182,7 @@ def role(database_url: str | None, name: str) -> None:
 )
 @click.option("--until", type=_DAY, help="The first day they did not begin on any more. Default: no end.")
 @click.option("--model", default="*", show_default=True, help="Which models, as a glob.")
-@click.option("--provider", type=click.Choice(["openai", "azure"]), default="openai", show_default=True)
+@click.option("--provider", type=click.Choice(PROVIDERS), default="openai", show_default=True)
 @click.option("--prices-file", type=click.Path(), help="Default: TELEMETRY_PRICES_FILE.")
 @click.option("--apply", is_flag=True, help="Write the new prices. Default: only show what would change.")
 @click.option(

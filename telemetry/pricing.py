@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from . import _price_list
+from ._model_names import always_searches
 from ._price_file import PriceFile, read_price_file
 from ._price_list import BATCH
 from ._rates import Rates, Tokens
@@ -65,7 +66,10 @@ class Price:
 
 
 Pricer = Callable[[str, str, Tokens, int, str], Price | None]
-"""``(provider, model, tokens, time in epoch nanoseconds, service tier) -> Price``, None when unpriced."""
+"""``(provider, model, tokens, time in epoch nanoseconds, service tier) -> Price``, None when unpriced.
+
+The provider is one of :data:`telemetry._provider.PROVIDERS`.
+"""
 
 
 def to_dollars(pico: int) -> Decimal:
@@ -88,7 +92,9 @@ class Prices:
         return None if rates is None or pico is None else Price(pico, rates.source, rates.version)
 
     def rates(self, provider: str, model: str, at_ns: int, tier: str) -> Rates | None:
-        """Return what a token costs at ``at_ns``, None when nobody knows."""
+        """Return what a token costs at ``at_ns``; None when nobody knows, or other things cost too."""
+        if always_searches(model):
+            return None
         book, listed = self._book, _price_list.snapshot()
         if book.listed is not listed:  # prices were updated
             book = self._book = _Book(self._file, listed)

@@ -178,6 +178,9 @@ class Settings:
     prices_file: Path | None = _setting(None, _path)
     """TOML file with negotiated prices and those of private deployments; it goes before the bundled list."""
 
+    openai_hosts: tuple[str, ...] = _setting((), _names)
+    """Hosts that pass requests on to OpenAI at its prices, such as a gateway of one's own."""
+
     timezone: str = _setting("UTC", _time_zone)
     """Whose days the daily check, insights and reports count."""
 

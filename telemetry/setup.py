@@ -86,9 +86,11 @@ def attach(provider: Any, settings: Settings, *, meter_provider: Any = None, **p
     Raises:
         LookupError: when the distribution is not installed, so that its entry points cannot be found.
     """
+    from ._provider import use_openai_hosts
     from .sampling import record_all
 
     pipeline = _load_pipeline()(settings, **parts)
+    use_openai_hosts(settings.openai_hosts)
     spare_context()
     record_all(provider)
     pipeline.start(provider, meter_provider)

@@ -206,7 +206,11 @@ GOOD = [
         (8, 'model = "b"\nform = 2026-10-01', "line 9: form is not known"),
         (8, 'model = "b"\n"cached" = 1', "line 9: cached is not known"),
         (8, "model = 4", "line 8: model must be a text in quotes"),
-        (8, 'model = "b"\nprovider = "openia"', "line 9: provider must be one of openai, azure"),
+        (
+            8,
+            'model = "b"\nprovider = "openia"',
+            "line 9: provider must be one of openai, openai-regional, azure, other",
+        ),
         (8, 'model = "b"\nfrom = "2026-10-01"', "line 9: from must be a date without quotes"),
         (8, 'model = "b"\nfrom = 2026-10-01T00:00:00Z', "line 9: from must be a date"),
         (8, 'model = "b"\nfrom = 2026-13-01', "line 9: not valid TOML"),

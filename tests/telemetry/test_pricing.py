@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
@@ -37,7 +38,12 @@ PUBLISHED = {
 
 
 ALL_MODELS = [
-    (provider.id, f"{model.id}-2024-08-06:acme::1" if model.id.startswith("ft:") else model.id)
+    (
+        provider.id,
+        f"{model.id}-2024-08-06:acme::1"
+        if model.id.startswith("ft:")
+        else model.id.replace(".ft-", ".ft-0a1"),
+    )
     for provider in get_snapshot().providers
     if provider.id in ("openai", "azure")
     for model in provider.models
@@ -211,14 +217,20 @@ def test_remembered_rates_are_the_list(
 
     prices = asked.model_price
     named = " ".join(name for name, value in vars(prices).items() if value is not None)
-    if "audio" in named or "image" in named:
-        assert found is None
-    elif found is not None:
+    if found is None:
+        assert (
+            re.search("search|audio|image|transcribe|tts|gpt-oss|live|whisper|deep-research", model + named)
+            or prices.input_mtok is None
+            or (tokens.output and prices.output_mtok is None)
+            or (cached and prices.cache_read_mtok is None)
+            or (tokens.cache_write and prices.cache_write_mtok is None)
+            # Where it has no price for a tier, the list falls back to the standard one.
+            or (context is not None and asked.total_price == standard.total_price)
+        )
+    elif model.startswith("ft:gpt-4o") and cached:  # the list takes cached input for any input
+        assert found.pico < int(asked.total_price * 10**12)
+    else:
         assert found.pico == int((asked.total_price * 10**12).to_integral_value(ROUND_HALF_EVEN))
-    elif context is None:  # a kind of token has no price
-        assert prices.input_mtok is None or (tokens.output and prices.output_mtok is None)
-    else:  # where we say nothing, the list falls back to the standard price
-        assert asked.total_price == standard.total_price
 
 
 def test_a_price_for_a_part_of_the_day() -> None:
@@ -252,6 +264,111 @@ def test_the_hosts_decimal_context_does_not_matter() -> None:
 def test_an_unknown_model_is_unpriced(model: str) -> None:
     """A model nobody knows is unpriced, not free."""
     assert price(model) is None
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("gpt-4o-mini-clone", "my-gpt-4o", "gpt-4ox", "gpt-4o-", "gpt-4o-2024-08-06-clone", "xgpt-4o-mini"),
+        *("gpt-5-nano-clone", "gpt-5-nano-2025", "gpt-5-nanox", "computer-use-clone", "o4-mini-clone"),
+        *("ft:gpt-4o-mini-clone:acme::1", "ft:gpt-4o-2024-clone", "gpt-4o-20240806", "ft:gpt-4o"),
+    ],
+)
+@pytest.mark.parametrize("provider", ["openai", "azure"])
+def test_a_name_that_looks_like_another_has_no_price(provider: str, model: str) -> None:
+    """The price of a model is not that of models whose names begin, end or go on like its own."""
+    assert price(model, provider=provider) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "as_priced"),
+    [
+        ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
+        ("GPT-4o-Mini", "gpt-4o-mini"),
+        ("gpt-5-nano-2025-08-07", "gpt-5-nano"),
+        ("computer-use-preview-2025-03-11", "computer-use-preview"),
+        ("gpt-6-sol-2026-09-30", "gpt-6-sol"),
+        ("ft:gpt-4o-mini-2024-07-18:acme:screening:9abc", "ft:gpt-4o-mini-2024-07-18:acme::1"),
+        ("gpt-3.5-turbo-instruct-0914", "gpt-3.5-turbo-instruct"),
+    ],
+)
+def test_snapshots_and_fine_tuned_models_have_the_price_of_their_model(model: str, as_priced: str) -> None:
+    """A date at the end, or the owner's part of a fine-tuned model's name, makes no other model."""
+    assert pico(model) == pico(as_priced) > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("ft:gpt-4o-mini-2024-07-18:org::abc", 2_000 * 300_000 + 8_000 * 150_000 + 1_000 * 1_200_000),
+        ("ft:gpt-4o-2024-08-06:org::abc", 2_000 * 3_750_000 + 8_000 * 1_875_000 + 1_000 * 15_000_000),
+    ],
+)
+def test_cached_input_of_fine_tuned_models_costs_what_was_announced(model: str, expected: int) -> None:
+    """The list has no price for it; OpenAI's announcement of prompt caching has."""
+    assert pico(model, Tokens(10_000, 1_000, cached=8_000)) == expected
+    assert price(model, Tokens(10_000, 1_000, cached=8_000), tier="batch") is None
+
+
+@pytest.mark.parametrize("model", ["gpt-4", "gpt-4o-2024-05-13", "o1-pro", "ft:gpt-3.5-turbo-0125:acme::1"])
+def test_cached_input_without_a_price_is_unpriced(model: str) -> None:
+    """Neither the full price nor any other: nobody knows."""
+    assert price(model, Tokens(1000, 100)) is not None
+    assert price(model, Tokens(1000, 100, cached=1)) is None
+
+
+@pytest.mark.parametrize("provider", ["openai", "azure"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("gpt-4o-search-preview", "gpt-4o-mini-search-preview-2025-03-11", "gpt-5-search-api"),
+        *("o3-deep-research", "o4-mini-deep-research-2025-06-26"),
+    ],
+)
+def test_a_model_that_always_searches_is_unpriced(provider: str, model: str) -> None:
+    """Its searches are billed beside its tokens, in every call."""
+    assert price(model, provider=provider) is None
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("gpt-4o-audio-preview-2025-06-03", "gpt-4o-mini-audio-preview-2024-12-17", "gpt-audio-2025-08-28"),
+        *("gpt-4o-realtime-preview", "gpt-4o-mini-transcribe", "gpt-4o-mini-tts", "gpt-5-image"),
+    ],
+)
+def test_models_that_hear_speak_or_draw_are_unpriced(model: str) -> None:
+    """Also where the list knows the price of their text alone."""
+    assert price(model) is None
+
+
+@pytest.mark.parametrize(
+    ("input_tokens", "step"), [(272_000, 1), (272_001, 2), (900_000, 2)], ids=["short", "long", "longest"]
+)
+def test_long_prompts_cost_what_the_list_says_of_them(input_tokens: int, step: int) -> None:
+    """Beyond 272,000 tokens of input, all tokens of the call cost more."""
+    assert pico("gpt-6-sol", Tokens(input_tokens)) == input_tokens * 2_000_000 * step
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "is_priced"),
+    [
+        ("openai", "gpt-6-sol", True),
+        ("openai-regional", "gpt-6-sol", False),
+        ("openai-regional", "gpt-5.4", False),
+        ("openai-regional", "gpt-77", False),
+        ("openai-regional", "gpt-5.3-codex", True),
+        ("openai-regional", "gpt-5-mini-2025-08-07", True),
+        ("openai-regional", "gpt-4o-mini", True),
+        ("openai-regional", "text-embedding-3-small", True),
+        ("other", "gpt-4o-mini", False),
+        ("openai", "gpt-oss-120b", False),
+        ("azure", "gpt-oss-120b", False),
+    ],
+)
+def test_a_price_of_one_provider_fits_no_other(provider: str, model: str, is_priced: bool) -> None:
+    """Where data stays in a region, models since March 2026 cost more; of other services nothing is known."""
+    assert (price(model, Tokens(10), provider=provider) is not None) is is_priced
 
 
 def test_an_unknown_provider_is_unpriced() -> None:

@@ -1,0 +1,71 @@
+"""Who answers, and sends the bill: a price of one provider never fits a call to another.
+
+The address that a request goes to decides, not the class of the client alone: the ``OpenAI`` client also
+talks to Azure, to other services and to servers of one's own. What listens on this machine is taken for
+OpenAI, as a stand-in or a proxy. Others that pass requests on to OpenAI are named in TELEMETRY_OPENAI_HOSTS.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+OPENAI: Final = "openai"
+OPENAI_REGIONAL: Final = "openai-regional"
+"""OpenAI where data stays in a region, which costs more with newer models."""
+AZURE: Final = "azure"
+OTHER: Final = "other"
+"""Anybody else, whose prices only the price file knows."""
+PROVIDERS: Final = (OPENAI, OPENAI_REGIONAL, AZURE, OTHER)
+
+_OPENAI_HOST: Final = "api.openai.com"
+_AZURE_HOSTS: Final = (
+    ".openai.azure.com",
+    ".cognitiveservices.azure.com",
+    ".services.ai.azure.com",
+    ".azure-api.net",
+)
+"""Ends of the names of hosts; Azure's clouds for governments and for China have prices of their own."""
+
+
+_openai_hosts: frozenset[str] = frozenset()
+
+
+def use_openai_hosts(names: Iterable[str]) -> None:
+    """Take the hosts ``names`` for OpenAI from now on: what listens there passes requests on to it."""
+    global _openai_hosts
+    _openai_hosts = frozenset(name.lower() for name in names)
+    provider_of.cache_clear()
+
+
+@lru_cache(1024)
+def provider_of(host: str, is_azure_client: bool = False) -> str:
+    """Return which of :data:`PROVIDERS` a request goes to.
+
+    Args:
+        host: name or address that it is sent to.
+        is_azure_client: whether one of the client's classes for Azure sends it, behind whatever address.
+    """
+    name = host.lower().rstrip(".")
+    if name.endswith(_AZURE_HOSTS):
+        return AZURE
+    if name == _OPENAI_HOST or name in _openai_hosts:
+        return AZURE if is_azure_client else OPENAI
+    if name.endswith("." + _OPENAI_HOST):
+        return OPENAI_REGIONAL
+    if name.endswith((".azure.us", ".azure.cn")):
+        return OTHER
+    if is_azure_client:
+        return AZURE
+    return OPENAI if _is_this_machine(name) else OTHER
+
+
+def _is_this_machine(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

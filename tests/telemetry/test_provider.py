@@ -1,0 +1,62 @@
+"""Whom a request goes to: that decides whose prices are looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from telemetry._provider import provider_of, use_openai_hosts
+
+
+@pytest.fixture(autouse=True)
+def no_other_hosts() -> Iterator[None]:
+    yield
+    use_openai_hosts(())
+
+
+@pytest.mark.parametrize(
+    ("host", "provider"),
+    [
+        ("api.openai.com", "openai"),
+        ("API.OpenAI.com.", "openai"),
+        ("eu.api.openai.com", "openai-regional"),
+        ("us.api.openai.com", "openai-regional"),
+        ("jp.api.openai.com", "openai-regional"),
+        ("acme.openai.azure.com", "azure"),
+        ("acme.cognitiveservices.azure.com", "azure"),
+        ("acme.services.ai.azure.com", "azure"),
+        ("acme.azure-api.net", "azure"),
+        ("localhost", "openai"),
+        ("127.0.0.1", "openai"),
+        ("127.8.9.10", "openai"),
+        ("::1", "openai"),
+        ("openrouter.ai", "other"),
+        ("api.groq.com", "other"),
+        ("vllm", "other"),
+        ("10.0.0.5", "other"),
+        ("acme.openai.azure.us", "other"),
+        ("acme.openai.azure.cn", "other"),
+        ("notapi.openai.com.evil.example", "other"),
+        ("xapi.openai.com", "other"),
+        ("openai.azure.com.example.org", "other"),
+        ("", "other"),
+    ],
+)
+def test_the_address_decides(host: str, provider: str) -> None:
+    """OpenAI's own hosts and this machine are OpenAI, Azure's are Azure, and nobody else is either."""
+    assert provider_of(host) == provider
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "gateway.example.com", "api.openai.com", "x.openai.azure.com"])
+def test_a_client_for_azure_talks_to_azure(host: str) -> None:
+    """Whatever gateway it goes through."""
+    assert provider_of(host, True) == "azure"
+
+
+def test_hosts_can_be_named_that_pass_requests_on() -> None:
+    """A gateway to OpenAI has OpenAI's prices once it is named."""
+    assert provider_of("gateway.example.com") == "other"
+    use_openai_hosts(["Gateway.example.com"])
+    assert provider_of("gateway.example.com") == "openai"
+    assert provider_of("other.example.com") == "other"
