@@ -21,8 +21,10 @@ from zoneinfo import ZoneInfo
 import click
 
 from ._archive_command import archive
+from ._options import DAY, ID
 from ._provider import PROVIDERS
 from ._reference_commands import catalogue, unused
+from ._report_command import report
 
 MIGRATE_GROUP = "analysis_telemetry_migrate"
 COMMANDS_GROUP = "analysis_telemetry_commands"
@@ -32,21 +34,6 @@ FOREIGN_HINT: Final = "foreign directories are another user's: run this as that 
 NOT_TOLD: Final = 3
 """Exit status when somebody was to be told and could not be."""
 _Result = TypeVar("_Result")
-
-
-class _Day(click.DateTime):
-    """A day that is no slip of the pen: before 1970, calendars and time zones run out of numbers."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        found: datetime = super().convert(value, param, ctx)
-        if found.year < 1970:
-            self.fail(f"{value} is before 1970", param, ctx)
-        return found
-
-
-_DAY: Final = _Day(["%Y-%m-%d"])
-_ID: Final = click.IntRange(0, 2**31 - 1)
-"""What a column of type INTEGER holds."""
 
 
 class _Commands(click.Group):
@@ -88,6 +75,7 @@ def cli() -> None:
 
 cli.add_command(archive)
 cli.add_command(catalogue)
+cli.add_command(report)
 cli.add_command(unused)
 
 
@@ -177,10 +165,8 @@ def role(database_url: str | None, name: str) -> None:
 
 
 @cli.command()
-@click.option(
-    "--since", type=_DAY, required=True, help="First day (UTC) on which the runs began: 2026-10-01."
-)
-@click.option("--until", type=_DAY, help="The first day they did not begin on any more. Default: no end.")
+@click.option("--since", type=DAY, required=True, help="First day (UTC) on which the runs began: 2026-10-01.")
+@click.option("--until", type=DAY, help="The first day they did not begin on any more. Default: no end.")
 @click.option("--model", default="*", show_default=True, help="Which models, as a glob.")
 @click.option("--provider", type=click.Choice(PROVIDERS), default="openai", show_default=True)
 @click.option("--prices-file", type=click.Path(), help="Default: TELEMETRY_PRICES_FILE.")
@@ -229,8 +215,8 @@ _notify_option: Final = click.option(
 
 
 @cli.command("health-check")
-@click.option("--date", "only", type=_DAY, help="Only this day: 2026-11-24.")
-@click.option("--since", type=_DAY, help="From this day on. Default: yesterday and today.")
+@click.option("--date", "only", type=DAY, help="Only this day: 2026-11-24.")
+@click.option("--since", type=DAY, help="From this day on. Default: yesterday and today.")
 @_notify_option
 def health_check(only: datetime | None, since: datetime | None, notify: bool) -> None:
     """Write the log of days, and tidy up: once a day, or as often as you like."""
@@ -334,8 +320,8 @@ def insights(as_json: bool, notify: bool) -> None:
     help="Default, as with -: what comes next in the pipe.",
 )
 @click.option("--days", type=click.IntRange(1, 36500), help="The last so many days, today included.")
-@click.option("--since", type=_DAY, help="First day on which the jobs began: 2026-10-01.")
-@click.option("--until", type=_DAY, help="The first day they did not begin on any more. Default: no end.")
+@click.option("--since", type=DAY, help="First day on which the jobs began: 2026-10-01.")
+@click.option("--until", type=DAY, help="The first day they did not begin on any more. Default: no end.")
 @click.option(
     "--segment", type=click.Choice(["all", "new", "active", "power"]), default="all", show_default=True
 )
@@ -421,30 +407,8 @@ def _midnight(day: date, zone: str) -> datetime:
 
 
 @cli.command()
-@click.option("--days", type=click.IntRange(1, 3660), default=30, show_default=True, help="Today included.")
-@click.option("--analysis", "analysis_id", type=_ID, help="Only this analysis, whenever it was.")
-@click.option("--failed", is_flag=True, help="The latest failed jobs instead of the latest.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def report(days: int, analysis_id: int | None, failed: bool, as_json: bool) -> None:
-    """Show the figures of the last days: jobs, money, stages, users, and what went wrong."""
-    _insist_on_output()
-    command, settings = _load(COMMANDS_GROUP, "report"), _database_settings()
-    found = _kept(lambda: command(settings, days, failed=failed, analysis_id=analysis_id))
-    if as_json:
-        click.echo(found.to_json())
-        return
-    try:
-        from ._report_page import show
-    except ImportError as error:
-        raise click.ClickException(
-            f"this needs analysis-telemetry[report] ({error}); --json does not"
-        ) from None
-    show(found, failed=failed)
-
-
-@cli.command()
-@click.option("--user", "user_id", type=_ID, help="Everything of this user's.")
-@click.option("--analysis", "analysis_id", type=_ID, help="Everything of this analysis, its intake included.")
+@click.option("--user", "user_id", type=ID, help="Everything of this user's.")
+@click.option("--analysis", "analysis_id", type=ID, help="Everything of this analysis, its intake included.")
 @click.option("--apply", is_flag=True, help="Erase it. Default: only count it.")
 @click.option(
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."

@@ -78,14 +78,14 @@ def test_a_report_of_nothing_but_history(history: Host) -> None:
 
     assert (found["jobs"], found["completed"], found["failed"], found["unknown"]) == (4, 2, 0, 2)
     assert (found["success_rate"], found["health_score"]) == (None, None)
-    assert (found["cost_dollars"], found["cost_is_complete"]) == (None, False)
+    assert found["cost"] == {"pico": 0, "dollars": None, "complete": False}
     assert (found["cost_per_job"], found["cost_per_candidate"]) == (None, None)
-    (day,) = [day for day in found["per_day"] if day["jobs"]]
-    assert (day["jobs"], day["cost_dollars"]) == (4, None)
-    assert {day["cost_dollars"] for day in found["per_day"] if not day["jobs"]} == {0.0}
-    assert {user["cost_dollars"] for user in found["active_users"]} == {None}
+    (week,) = [week for week in found["periods"] if week["jobs"]]
+    assert (week["jobs"], week["cost"]["dollars"]) == (4, None)
+    assert {week["cost"]["dollars"] for week in found["periods"] if not week["jobs"]} == {"0"}
+    assert {user["cost"]["dollars"] for user in found["active_users"]} == {None}
     for job in found["latest"]:
-        assert (job["cost_dollars"], job["calls"], job["done"]) == (None, None, None)
+        assert (job["cost"]["dollars"], job["calls"], job["done"]) == (None, None, None)
 
 
 def test_its_page(history: Host) -> None:
@@ -105,16 +105,16 @@ def test_history_beside_what_was_seen(history: Host, engine: Engine) -> None:
 
     assert (found["jobs"], found["completed"], found["failed"], found["unknown"]) == (6, 3, 1, 2)
     assert found["success_rate"] == 0.5
-    assert (found["cost_dollars"], found["cost_is_complete"]) == (2.0, False)
-    assert (found["cost_per_job"], found["cost_per_candidate"]) == (1.0, 0.2)
-    assert {user["user"]: user["cost_dollars"] for user in found["active_users"]} == {1: None, 2: 2.0}
+    assert found["cost"] == {"pico": 2 * 10**12, "dollars": "2", "complete": False}
+    assert (float(found["cost_per_job"]), float(found["cost_per_candidate"])) == (1.0, 0.2)
+    assert {user["user"]: user["cost"]["dollars"] for user in found["active_users"]} == {1: None, 2: "2"}
 
 
 def test_no_history_is_as_before(host: Host, engine: Engine) -> None:
     """Without a job the cost is nothing, which is known."""
     found = figures(host)
 
-    assert (found["jobs"], found["cost_dollars"], found["cost_is_complete"]) == (0, 0.0, True)
+    assert (found["jobs"], found["cost"]) == (0, {"pico": 0, "dollars": "0", "complete": True})
 
 
 def test_the_daily_log(history: Host) -> None:

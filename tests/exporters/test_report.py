@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from sqlalchemy.engine import Engine
 
 from exporters import sql
 from exporters.projection import Writable, project, refresh_user
-from exporters.report import Range, Report, _bins, _median, report
+from exporters.report import Money, Range, Report, User, report
+from exporters.report.jobs import bins
+from exporters.report.jobs import median as median_of
 from exporters.totals import Totals
 from telemetry.cli import cli
 from telemetry.settings import Settings
@@ -78,9 +81,9 @@ def test_totals(used: Host) -> None:
     assert (found.jobs, found.users, found.candidates) == (3, 2, 312)
     assert (found.completed, found.failed) == (2, 1)
     assert found.success_rate == pytest.approx(2 / 3)
-    assert (found.cost_dollars, found.cost_is_complete) == (5.75, True)
-    assert found.cost_per_job == pytest.approx(5.75 / 3)
-    assert found.cost_per_candidate == pytest.approx(5.75 / 312)
+    assert found.cost == Money(5_750_000_000_000, complete=True)
+    assert found.cost_per_job == Decimal("1.916666666667")
+    assert found.cost_per_candidate == Decimal("0.018429487179")
 
 
 def test_sizes_and_times(used: Host) -> None:
@@ -110,17 +113,17 @@ def test_health(used: Host) -> None:
 def test_parts(used: Host) -> None:
     """By day, stage and user."""
     found = ask(used, days=8)
-    assert len(found.per_day) == 8
-    assert sum(day["jobs"] for day in found.per_day) == 3
-    assert [stage["stage"] for stage in found.stages] == ["ranking", "insights", "reading"]
-    assert [(user["user"], user["jobs"]) for user in found.active_users] == [(2, 2), (1, 1)]
+    assert len(found.periods) == 8
+    assert sum(day.jobs for day in found.periods) == 3
+    assert [stage.name for stage in found.stages] == ["ranking", "insights", "reading"]
+    assert [(user.user, user.jobs) for user in found.active_users] == [(2, 2), (1, 1)]
 
 
 def test_the_parts_add_up(used: Host) -> None:
     """To what was spent, whoever looks by day, by stage or by user: intakes are in each of them."""
     found = ask(used, days=8)
-    for parts in (found.per_day, found.stages, found.active_users):
-        assert sum(part["cost_dollars"] for part in parts) == found.cost_dollars == 5.75
+    for parts in (found.spend, found.periods, found.stages, found.models, found.active_users):
+        assert sum(part.cost.pico for part in parts) == found.cost.pico == 5_750_000_000_000
 
 
 def test_who_has_no_job_yet(host: Host, engine: Engine) -> None:
@@ -128,19 +131,19 @@ def test_who_has_no_job_yet(host: Host, engine: Engine) -> None:
     intake = Fragment(kind="intake", user_id=7, opened_at=NOW - DAY).calls(call(pico=5 * 10**11))
     sql.deliver(engine, intake.close(), Totals())
     (user,) = ask(host).active_users
-    assert user == {"user": 7, "jobs": 0, "candidates": 0, "cost_dollars": 0.5}
+    assert user == User(7, jobs=0, candidates=0, cost=Money(5 * 10**11))
     page = run(host)
     assert "There were none." not in page
-    assert page.count("$0.5000") == 4  # spent, its day, its stage, its user
+    assert page.count("$0.50") == 7  # spent, what on and in total, its model, its stage, its day, its user
 
 
 def test_the_latest_and_the_failed(used: Host) -> None:
     """With their errors, and how far they came."""
     latest, failed = ask(used).latest, ask(used, failed=True).latest
-    assert [job["status"] for job in latest] == ["failed", "completed", "completed"]
+    assert [job.status for job in latest] == ["failed", "completed", "completed"]
     (job,) = failed
-    assert job["errors"] == {"RateLimitError in ranking": 1}
-    assert (job["done"], job["candidates"]) == (0, 300)
+    assert job.errors == {"RateLimitError in ranking": 1}
+    assert (job.done, job.candidates) == (0, 300)
 
 
 def test_a_shorter_period(used: Host) -> None:
@@ -151,16 +154,20 @@ def test_a_shorter_period(used: Host) -> None:
 def test_one_analysis(used: Host) -> None:
     """Whenever it was."""
     found = ask(used, analysis_id=1)
-    assert (found.jobs, found.cost_dollars, [job["analysis"] for job in found.latest]) == (1, 4.25, [1])
-    assert (found.analysis_id, found.first, found.last, found.per_day) == (1, None, None, [])
+    assert (found.jobs, found.cost.dollars, [job.analysis for job in found.latest]) == (
+        1,
+        Decimal("4.25"),
+        [1],
+    )
+    assert (found.analysis_id, found.first, found.last, found.periods) == (1, None, None, [])
 
 
 def test_the_parts_of_one_analysis_add_up(used: Host) -> None:
     """What its intake cost is in its stages, and is its user's."""
     found = ask(used, analysis_id=1)
-    assert [stage["stage"] for stage in found.stages] == ["ranking", "insights", "reading"]
-    for parts in (found.stages, found.active_users):
-        assert sum(part["cost_dollars"] for part in parts) == found.cost_dollars == 4.25
+    assert [stage.name for stage in found.stages] == ["ranking", "insights", "reading"]
+    for parts in (found.spend, found.stages, found.models, found.active_users):
+        assert sum(part.cost.pico for part in parts) == found.cost.pico == 4_250_000_000_000
     page = run(used, "--analysis", "1")
     assert page.startswith("Analysis 1\n")
     assert "Analyses from" not in page
@@ -185,8 +192,8 @@ def test_the_median_of_counts_is_the_median(sizes: list[int]) -> None:
     from statistics import median
 
     counted = [(size, sizes.count(size)) for size in sorted(set(sizes))]
-    assert _median(counted) == median(sizes)
-    assert sum(_bins(counted).values()) == len(sizes)
+    assert median_of(counted) == median(sizes)
+    assert sum(bins(counted).values()) == len(sizes)
 
 
 def run(host: Host, *options: str) -> str:
@@ -281,6 +288,7 @@ def test_the_page_of_nothing(host: Host) -> None:
 def test_as_json(used: Host) -> None:
     """The same figures."""
     found = json.loads(run(used, "--json"))
-    assert (found["jobs"], found["cost_dollars"], found["seconds"]["most"]) == (3, 5.75, 101)
+    assert (found["jobs"], found["seconds"]["most"], found["version"]) == (3, 101, 1)
+    assert found["cost"] == {"pico": 5_750_000_000_000, "dollars": "5.75", "complete": True}
     today = datetime.now(UTC).date()
     assert found["last"] in (str(today), str(today - timedelta(days=1)))

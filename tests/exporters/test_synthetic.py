@@ -187,7 +187,7 @@ def test_no_report_counts_it(
         with host.engine.connect() as connection:
             assert connection.scalar(sa.text(f"SELECT COUNT(*) FROM {view}")) == 0, view
     found = report(settings, 2)
-    assert (found.jobs, found.cost_dollars, found.latest, found.stages) == (0, 0, [], [])
+    assert (found.jobs, found.cost.pico, found.latest, found.stages) == (0, 0, [], [])
     with HealthCheck(settings) as check:
         check.tidy()
         for day in check.log(check.yesterday()):

@@ -1,0 +1,22 @@
+"""What ``flask telemetry report`` shows: the figures of a period, of a user, a model or an analysis.
+
+Everything comes from the views and the tables behind them, so that it agrees with dashboards and exports.
+"""
+
+from .figures import report
+from .selection import Selection
+from .shape import Gap, Job, Money, Period, Range, Report, Spend, Usage, User
+
+__all__ = [
+    "Gap",
+    "Job",
+    "Money",
+    "Period",
+    "Range",
+    "Report",
+    "Selection",
+    "Spend",
+    "Usage",
+    "User",
+    "report",
+]
