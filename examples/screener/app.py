@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from telemetry import Telemetry
 
-from . import analyses, auth, commands, uploads
+from . import admin, analyses, auth, commands, uploads
 from .config import DEVELOPMENT_KEY, Settings
 from .models import Job, db
 from .web import wants_json
@@ -74,7 +74,7 @@ def _extend(app: Flask) -> None:
     Telemetry(app, admin_required=auth.admin_required, track_warnings=True)
     csrf.init_app(app)
     auth.login_manager.init_app(app)
-    for blueprint in (auth.bp, uploads.bp, analyses.bp):
+    for blueprint in (auth.bp, uploads.bp, analyses.bp, admin.bp):
         app.register_blueprint(blueprint)
     app.cli.add_command(commands.cli)
     app.register_error_handler(HTTPException, _show_error)

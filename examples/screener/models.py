@@ -71,6 +71,12 @@ class Analysis(Base):
         found: dict[str, Any] = json.loads(self.coverage_data or "{}")
         return found
 
+    @property
+    def outcome(self) -> str:
+        """The state of its job; of a completed one, how good the result is. Pages show it."""
+        state = self.job.state if self.job else "completed"  # older ones have no job
+        return str(self.coverage.get("outcome", state)) if state == "completed" else state
+
 
 class CandidateFile(Base):
     """One résumé of an analysis, kept as it was uploaded."""

@@ -88,11 +88,21 @@ class Work:
         """All candidates, best first; similarity decides between equals, unreadable files come last."""
         return sorted(self.candidates, key=_rank, reverse=True)
 
+    @property
+    def outcome(self) -> str:
+        """`completed`; `partial_failure` when something is missing; `failed` when nobody could be rated."""
+        rated = [c for c in self.readable if not any(rating.fallback for rating in c.ratings)]
+        if not rated:
+            return "failed"
+        described = self.settings.insights == 0 or any(c.insight for c in self.candidates)
+        return "completed" if described and len(rated) == len(self.candidates) else "partial_failure"
+
     def coverage(self) -> dict[str, Any]:
         """The result without the candidates, as it is stored with the analysis."""
         return {
             "job_description": self.jd,
             "criteria": [{"name": c.name, "description": c.description} for c in self.criteria],
+            "outcome": self.outcome,
         }
 
 

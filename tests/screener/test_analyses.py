@@ -296,7 +296,7 @@ def test_the_pages_of_a_whole_visit_can_be_read(app: Flask, user: ScreenerClient
     pages = {
         "/": "Senior Backend Engineer",
         f"/drafts/{draft}": "broken.pdf: the file is damaged",
-        "/analyses": "completed",
+        "/analyses": "partial failure",
         f"/analyses/{analysis}": "Strengths",
     }
     for path, words in pages.items():
