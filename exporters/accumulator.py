@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from telemetry._context import Document
 from telemetry.conventions import DUPLICATE, FAILED, SCORED, UNSCORED, Stage
@@ -41,6 +41,8 @@ class Call:
     price: Price | None = None
     has_tool_fees: bool = False
     """Whether tools of the service may have been billed, of which no answer tells how much."""
+    added_to: Accumulator | None = field(default=None, init=False, repr=False, compare=False)
+    """Where it was counted: once, however often that is tried."""
 
     @property
     def rate_limit_hits(self) -> int:
@@ -192,16 +194,18 @@ class Accumulator:
             finished_late: whether another fragment closed while it was under way.
         """
         with self._lock:
-            if self._sealed:
-                return False
+            if self._sealed or call.added_to is not None:
+                return call.added_to is self
             key, usage = call.key(), call.usage()
-            if key in self._usage:
-                self._usage[key].add(usage)
-            else:
-                self._usage[key] = usage
-            self._open_calls -= int(counted_open)
-            self._finished_late += int(finished_late)
+            known = self._usage.get(key)
+            if known is not None:
+                usage.add(known)
+            # Nothing is called from here on: a signal's handler interrupts before all of it, or after.
+            self._usage[key] = usage
+            self._open_calls -= counted_open
+            self._finished_late += finished_late
             self._changed = True
+            call.added_to = self
             return True
 
     def count(self, name: str, amount: int) -> bool:
@@ -250,12 +254,11 @@ class Accumulator:
             return self._snapshot(now_ns)
 
     def _snapshot(self, now_ns: int) -> Snapshot:
-        self._changed = False
         self._facts = replace(self._facts, seq=self._facts.seq + 1, taken_at=now_ns)
         usage = {key: replace(sums) for key, sums in self._usage.items()}
         for stage, clock in self._clocks.items():
             usage[UsageKey(stage)] = Usage(duration_us=clock.read(now_ns))
-        return replace(
+        state = replace(
             self._facts,
             usage=usage,
             counters=dict(self._counters),
@@ -264,6 +267,8 @@ class Accumulator:
             finished_late=self._finished_late,
             documents=self._copy_documents() if self._facts.is_closed else None,
         )
+        self._changed = False
+        return state
 
     def _copy_documents(self) -> list[DocumentState]:
         return [replace(document) for namesakes in self._documents.values() for document in namesakes]

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from telemetry import _garbage
+from telemetry._garbage import is_collecting
+from telemetry._signals import of_handler
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -40,6 +41,18 @@ class Deferred:
                 return
             act()
 
+    def do(self, act: Callable[[], object]) -> None:
+        """Do ``act``, and do it again later if a signal interrupts it.
+
+        What the signal's handler raised passes on.
+        """
+        try:
+            act()
+        except BaseException as error:
+            if not isinstance(error, Exception) or of_handler(error) is not None:
+                self.put(act)
+            raise
+
 
 class Deferring(Protocol):
     """Has methods that may be called during a collection."""
@@ -56,7 +69,7 @@ def deferrable(method: Callable[Concatenate[_Self, _P], _R]) -> Callable[Concate
 
     @functools.wraps(method)
     def wrapper(self: _Self, /, *args: _P.args, **known: _P.kwargs) -> _R | None:
-        if _garbage.collector is not None and _garbage.is_collecting():
+        if is_collecting():
             self.deferred.put(functools.partial(method, self, *args, **known))
             return None
         if self.deferred.acts:

@@ -67,7 +67,7 @@ class Metrics:
 
     def register(self, provider: MeterProvider) -> None:
         """Create the instruments on ``provider``; where they are already, go on from what they show."""
-        shown = _shown.get(provider)
+        shown = next((shown for reference, shown in _shown if reference() is provider), None)
         if shown is not None:
             if shown.metrics is self:
                 return
@@ -75,7 +75,9 @@ class Metrics:
             self._histograms = shown.metrics._histograms
             shown.metrics = self
             return
-        shown = _shown[provider] = _Shown(self)
+        shown = _Shown(self)
+        _shown[:] = [known for known in _shown if known[0]() is not None]
+        _shown.append((weakref.ref(provider), shown))
         meter = provider.get_meter(c.SCOPE)
         for metric in c.METRICS:
             self._create(meter, metric, shown)
@@ -223,5 +225,5 @@ class _Shown:
     metrics: Metrics
 
 
-_shown: Final[weakref.WeakKeyDictionary[MeterProvider, _Shown]] = weakref.WeakKeyDictionary()
-"""By provider: a process that ends telemetry may set it up again."""
+_shown: Final[list[tuple[weakref.ref[MeterProvider], _Shown]]] = []
+"""By provider: a process that ends telemetry may set it up again. (A weak dictionary has callbacks in Python.)"""

@@ -12,10 +12,10 @@ import multiprocessing.util
 import os
 import secrets
 import sys
-import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
@@ -80,7 +80,11 @@ class Pipeline:
         self._register_metrics(meter_provider)
         install(self.recorder)
         self._is_open = True
-        _after_fork_in_child(self)
+        _open.append(self)
+        _follow_forks()
+        if multiprocessing.parent_process() is not None:  # telemetry is set up in a child
+            _shut_down_with_child(self)
+        _shut_down_with_celery(self)
         atexit.register(self.shutdown)
         self._start_listener()
         if self.writer is not None and (self.spool.has_strangers() or self.settings.daily_check):
@@ -95,6 +99,7 @@ class Pipeline:
         if not self._is_open:
             return True
         self._is_open = False
+        _open.remove(self)
         atexit.unregister(self.shutdown)
         self.processor.stop()
         self.recorder.interrupt()
@@ -176,6 +181,10 @@ class Pipeline:
                 self.listener.start()
 
 
+_open: Final[list[Pipeline]] = []
+"""The pipelines of this process that were started and not shut down."""
+
+
 def _with_key(settings: Settings) -> Settings:
     if settings.hmac_key:
         return settings
@@ -198,27 +207,28 @@ def _listener(pipeline: Pipeline) -> Listener:
     return Listener(pipeline.settings, pipeline.spool.publish_port)
 
 
-def _after_fork_in_child(pipeline: Pipeline) -> None:
-    """Call :meth:`Pipeline.after_fork` in children, for as long as the pipeline lives."""
-    reference = weakref.ref(pipeline)
+@cache
+def _follow_forks() -> None:
+    """Have the pipelines that are open start anew in forked children, and shut down where children end.
 
-    def forked() -> None:
-        alive = reference()
-        if alive is not None and alive._is_open:
-            with guarded("setup"):
-                alive.after_fork()
-                _shut_down_with_celery(alive)
-
-    os.register_at_fork(after_in_child=forked)
-    multiprocessing.util.register_after_fork(pipeline, _shut_down_with_child)
-    if multiprocessing.parent_process() is not None:  # telemetry is set up in a child
-        _shut_down_with_child(pipeline)
-    _shut_down_with_celery(pipeline)
+    Of things that live as long as the process: the hooks of multiprocessing hold them by weak references, whose
+    callbacks are written in Python.
+    """
+    os.register_at_fork(after_in_child=_after_fork)
+    multiprocessing.util.register_after_fork(Pipeline, lambda _: _shut_down_with_child(*_open))
 
 
-def _shut_down_with_child(pipeline: Pipeline) -> None:
+def _after_fork() -> None:
+    for pipeline in _open:
+        with guarded("setup"):
+            pipeline.after_fork()
+            _shut_down_with_celery(pipeline)
+
+
+def _shut_down_with_child(*pipelines: Pipeline) -> None:
     """Children of multiprocessing leave by os._exit, past every exit hook but those of multiprocessing."""
-    multiprocessing.util.Finalize(pipeline, pipeline.shutdown, exitpriority=100)
+    for pipeline in pipelines:
+        multiprocessing.util.Finalize(None, pipeline.shutdown, exitpriority=100)
 
 
 def _shut_down_with_celery(pipeline: Pipeline) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -18,13 +19,13 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from telemetry import conventions as c
 from telemetry._context import Run, run_in, stage_in
-from telemetry._garbage import is_collecting
 from telemetry._guard import guarded
 from telemetry.conventions import Attribute
 from telemetry.pricing import Pricer, Tokens
 
 from .accumulator import Accumulator, Call
 from .deferred import deferrable
+from .dropped import Dropped
 from .metrics import Metrics
 from .recorder import RunRecorder
 
@@ -32,7 +33,9 @@ from .recorder import RunRecorder
 class _SpanState:
     """What is remembered of an open span: whose it is, its stage, and whether it is a counted call."""
 
-    __slots__ = ("accumulator", "call", "is_call", "is_part", "own_stage", "run", "stage")
+    __slots__ = (
+        "accumulator", "call", "ended", "is_call", "is_measured", "is_part", "own_stage", "run", "stage",
+    )  # fmt: skip
 
     def __init__(self, run: Run | None, stage: str | None, own_stage: str | None, is_call: bool) -> None:
         self.run = run
@@ -45,6 +48,10 @@ class _SpanState:
         """The official span of the call which this one is, or is in."""
         self.is_part = False
         """Whether a span of ours tells of the call it is in, because another tool's came in between."""
+        self.ended: Call | None = None
+        """The call, once it ended: what is interrupted then goes on with it."""
+        self.is_measured = False
+        """Whether the metrics know: at most once, where the rollup is exact."""
 
 
 class RollupProcessor(SpanProcessor):
@@ -59,6 +66,8 @@ class RollupProcessor(SpanProcessor):
         self._price = price
         self._is_stopped = False
         self._spans: dict[int, tuple[weakref.ref[Span], _SpanState]] = {}
+        self._dropped: Dropped[Span, int] = Dropped()
+        """Ids of spans that never ended."""
 
     @deferrable
     @guarded("processor")
@@ -87,15 +96,18 @@ class RollupProcessor(SpanProcessor):
     @guarded("processor")
     def on_end(self, span: ReadableSpan) -> None:
         """Add what the span measured."""
-        known = self._spans.pop(span.context.span_id, None) if span.context else None
-        if known is None:
-            return
-        state = known[1]
+        known = self._spans.get(span.context.span_id) if span.context else None
+        if known is not None:
+            self.deferred.do(partial(self._end, span, known[1]))
+            self._spans.pop(span.context.span_id, None)
+
+    def _end(self, span: ReadableSpan, state: _SpanState) -> None:
         if state.is_call:
             self._end_call(span, state)
         elif state.is_part and state.call is not None:
             _hand_over(span, state.call())
-        elif state.own_stage and state.accumulator is not None:
+        elif state.own_stage and state.accumulator is not None and not state.is_measured:
+            state.is_measured = True
             self._end_stage(span, state, state.own_stage, state.accumulator)
 
     def stop(self) -> None:
@@ -140,18 +152,10 @@ class RollupProcessor(SpanProcessor):
             state.accumulator.stage_started(state.own_stage, span.start_time)
 
     def _remember(self, span: Span, state: _SpanState) -> None:
-        span_id, spans, deferred = span.context.span_id, self._spans, self.deferred
-
-        def forget() -> None:
-            spans.pop(span_id, None)
-
-        def abandoned(_: weakref.ref[Span]) -> None:
-            if is_collecting():  # what is finalized next may yet end the span
-                deferred.put(lambda: deferred.put(forget))
-            else:
-                forget()
-
-        spans[span_id] = (weakref.ref(span, abandoned), state)
+        for span_id in self._dropped.take():
+            self._spans.pop(span_id, None)
+        span_id = span.context.span_id
+        self._spans[span_id] = self._dropped.follow(span, span_id), state
 
     def _end_stage(self, span: ReadableSpan, state: _SpanState, stage: str, accumulator: Accumulator) -> None:
         start, end = span.start_time or 0, span.end_time or 0
@@ -176,9 +180,14 @@ class RollupProcessor(SpanProcessor):
 
     def _end_call(self, span: ReadableSpan, state: _SpanState) -> None:
         attributes = _copied(span.attributes)
-        call = self._call(span, attributes, state.stage or c.Stage.UNATTRIBUTED)
+        call = state.ended = state.ended or self._call(span, attributes, state.stage or c.Stage.UNATTRIBUTED)
         self._add_call(call, span, state)
+        if state.is_measured:
+            return
+        state.is_measured = True
         metrics = self._metrics.of(state.run)
+        if state.accumulator is None:
+            metrics.unaccounted("orphan")
         metrics.call(call)
         _headroom(metrics, attributes, call.model)
 
@@ -188,7 +197,6 @@ class RollupProcessor(SpanProcessor):
         if state.run is None or target is None:
             target = self._recorder.orphan(span.start_time or 0)
             target.call_ended(call, counted_open=False)
-            self._metrics.unaccounted("orphan")
         elif not target.call_ended(call):
             target = self._recorder.late(state.run)
             target.call_ended(call, counted_open=False, finished_late=True)

@@ -12,10 +12,10 @@ import threading
 import time
 import uuid
 import weakref
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from opentelemetry import trace
@@ -28,6 +28,7 @@ from telemetry.settings import Settings
 
 from .accumulator import Accumulator
 from .deferred import Deferred, deferrable
+from .dropped import Dropped
 from .item import Item
 from .limits import exceeded
 from .metrics import Metrics
@@ -52,7 +53,8 @@ class _Record:
     late: Accumulator | None = None
     is_inherited: bool = False
     """Whether the run belongs to the process this one was forked from."""
-    finalizer: weakref.finalize[..., Run] | None = None
+    final: Snapshot | None = None
+    """Its last state, once that was taken."""
 
 
 class RunRecorder:
@@ -90,8 +92,9 @@ class RunRecorder:
         self._process_id = process_id
         self._lock = threading.Lock()
         self.deferred.acts.clear()
-        self._open: weakref.WeakSet[Run] = weakref.WeakSet()
-        self._left: deque[Accumulator] = deque()
+        self._open: dict[Accumulator, weakref.ref[Run]] = {}
+        self._dropped: Dropped[Run, Accumulator] = Dropped()
+        """Of handles that were dropped without an end: by an exit, or by a mistake of the host's."""
         self._loose: set[Accumulator] = set()
         self._orphans: dict[str, Accumulator] = {}
 
@@ -101,10 +104,8 @@ class RunRecorder:
         """Begin a fragment and save its first state."""
         accumulator = Accumulator(self._facts(run))
         run.record = _Record(accumulator, time.monotonic_ns())
-        run.record.finalizer = weakref.finalize(run, self._abandon, accumulator)
-        run.record.finalizer.atexit = False
         with self._lock:
-            self._open.add(run)
+            self._open[accumulator] = self._dropped.follow(run, accumulator)
         self._metrics.of(run).totals.add(c.RUNS_ACTIVE, 1, kind=run.kind)
         self._save(accumulator.snapshot(time.time_ns()))
         self._wake()
@@ -116,23 +117,26 @@ class RunRecorder:
         record = _record(run)
         if record is None or record.accumulator.is_closed:
             return
-        if record.finalizer is not None:
-            record.finalizer.detach()
         self.update(run)
-        elapsed_ns = time.monotonic_ns() - record.started_ns
-        final = record.accumulator.close(
-            record.accumulator.facts.opened_at + max(elapsed_ns, 1),  # the clock on the wall may be set back
-            status=run.status,
-            ends_run=run.finishes,
-            duration_us=elapsed_ns // 1000,
-        )
+        self.deferred.do(partial(self._close, run, record, time.monotonic_ns() - record.started_ns))
+
+    def _close(self, run: Run, record: _Record, elapsed_ns: int) -> None:
+        """Do what is to be done at an end. It may be interrupted, and done again."""
+        if record.final is None:
+            record.final = record.accumulator.close(
+                record.accumulator.facts.opened_at + max(elapsed_ns, 1),  # the clock may be set back
+                status=run.status,
+                ends_run=run.finishes,
+                duration_us=elapsed_ns // 1000,
+            )
+        self._save(record.final)
         with self._lock:
-            self._open.discard(run)
+            if self._open.pop(record.accumulator, None) is None:
+                return
         self._metrics.of(run).totals.add(c.RUNS_ACTIVE, -1, kind=run.kind)
-        self._save(final)
-        self._warn_of_limits(final, run)
+        self._warn_of_limits(record.final, run)
         self._wake()
-        self._tell_metrics(final, run)
+        self._tell_metrics(record.final, run)
 
     @deferrable
     @guarded("recorder")
@@ -244,7 +248,7 @@ class RunRecorder:
             record = _record(run)
             if record is not None and record.accumulator.has_changed and not record.accumulator.is_closed:
                 snapshots.append(record.accumulator.snapshot(now))
-        return snapshots + self._take_left()
+        return snapshots + self._take_dropped()
 
     def alive(self) -> list[Snapshot]:
         """Return snapshots of all open fragments, changed or not: their heartbeat."""
@@ -263,7 +267,7 @@ class RunRecorder:
     @property
     def has_loose_ends(self) -> bool:
         """Whether anything waits that no handle will save."""
-        return bool(self._loose or self._left or self.deferred.acts)
+        return bool(self._loose or self._dropped or self.deferred.acts)
 
     def interrupt(self) -> None:
         """Close what is still open because the process ends: with its exact spend, as interrupted."""
@@ -278,11 +282,10 @@ class RunRecorder:
         Args:
             process_id: the child's own.
         """
-        inherited = [(run, record) for run in list(self._open) if (record := _record(run)) is not None]
+        opened = [run for reference in list(self._open.values()) if (run := reference()) is not None]
+        inherited = [(run, record) for run in opened if (record := _record(run)) is not None]
         self._reset(process_id)
         for run, record in inherited:
-            if record.finalizer is not None:
-                record.finalizer.detach()
             parents = Accumulator(record.accumulator.facts)
             parents.close(time.time_ns())
             run.record = _Record(parents, record.started_ns, is_inherited=True)
@@ -367,18 +370,13 @@ class RunRecorder:
             if final.synthetic:
                 self._metrics.totals.add(c.SYNTHETIC_RUNS, 1)
 
-    def _abandon(self, accumulator: Accumulator) -> None:
-        """Note that a handle was dropped without an end: by an exit, or by a mistake of the host's.
-
-        The garbage collector calls this, perhaps in a thread that holds any of our locks: it takes none.
-        The writer, which ticks while a run is open, looks here.
-        """
-        self._left.append(accumulator)
-
-    def _take_left(self) -> list[Snapshot]:
+    def _take_dropped(self) -> list[Snapshot]:
         taken = []
-        while self._left:
-            accumulator = self._left.popleft()
+        for accumulator in self._dropped.take():
+            with self._lock:
+                self._open.pop(accumulator, None)
+            if accumulator.is_closed:  # a finalizer ended the run after all
+                continue
             final = _interrupted(accumulator)
             metrics = self._metrics.of(final)
             metrics.totals.add(c.RUNS_ACTIVE, -1, kind=final.kind)
@@ -389,7 +387,8 @@ class RunRecorder:
 
     def _open_runs(self) -> list[Run]:
         with self._lock:
-            return list(self._open)
+            references = list(self._open.values())
+        return [run for reference in references if (run := reference()) is not None]
 
 
 def document_key(key: bytes, run_id: str, name: str) -> str:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import flask
 
+from ._signals import let_pass
 from .settings import Settings
 
 PATH: Final = "/admin/analytics/export/<form>"
@@ -66,6 +67,7 @@ def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> fl
     except ImportError as error:  # an extra that is not installed
         return _refusal(501, "format", f"cannot be made: {error}")
     except Exception as error:
+        let_pass(error)
         return _refusal(503, "database", f"cannot be read ({type(error).__name__}): try again later")
     name = f"analyses-{datetime.now(ZoneInfo(settings.timezone)):%Y-%m-%d}.{form}"
     response = flask.Response(chain((first,), pieces), mimetype=TYPES[form])

@@ -4,48 +4,62 @@ The collector may run at any allocation, and what it finalizes runs there and th
 its call, a generator leaves its blocks. CPython 3.11 allocates where it sets a context variable, and if a
 finalizer sets one in the middle of that, it goes on with memory that is freed (python/cpython#148891): the
 process crashes. Later versions collect between two instructions of Python only.
+
+The interpreter drops whatever a callback of the collector raises, and so the exception of a signal handler
+that it runs between two instructions of that callback. The callbacks here are built-in functions: they have
+no instructions.
 """
 
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import threading
 from contextvars import Token
+from functools import partial
 from typing import cast
 
 from opentelemetry import context
 from opentelemetry.context import Context
 from opentelemetry.context.context import _RuntimeContext
 
-collector: int | None = None
-"""The thread that collects garbage at this moment; there is never more than one."""
-_attached: list[Context] = []
-"""What finalizers have attached in this collection, the current one last."""
+_NEVER = object()
 
 
-def _watch(phase: str, _: dict[str, int]) -> None:
-    global collector
-    collector = threading.get_ident() if phase == "start" else None
-    if _attached:
-        _attached.clear()
+class _Started:
+    """What the collector told when a collection started last: a dict of its own each time."""
+
+    start: object = _NEVER
+    stop: object = None
 
 
-def _forget() -> None:
-    """Forget, in a forked child, the collection of a thread that it does not have."""
-    global collector
-    collector = None
-    _attached.clear()
+class _Mine(threading.local):
+    """The same of the last collection of this thread."""
+
+    start: object = _NEVER
 
 
-gc.callbacks.append(_watch)
-os.register_at_fork(after_in_child=_forget)
+class _Latest:
+    """What the collector told last, at the start or at the end of a collection: both are one attribute."""
+
+    __slots__ = ("start",)
+    start: object
+
+
+_Latest.stop = _Latest.start  # type: ignore[attr-defined, misc]
+_started, _mine, _latest = _Started(), _Mine(), _Latest()
+_latest.start = None
+gc.callbacks += [partial(setattr, seen) for seen in (_started, _mine, _latest)]  # ("start" or "stop", {…})
 
 
 def is_collecting() -> bool:
     """Say whether the garbage collector called what runs here."""
-    return collector is not None and collector == threading.get_ident()
+    return _latest.start is _mine.start
+
+
+def is_anyone_collecting() -> bool:
+    """Say whether garbage is being collected in any thread; there is never more than one that does."""
+    return _latest.start is _started.start
 
 
 def spare_context() -> None:
@@ -55,32 +69,49 @@ def spare_context() -> None:
         context._RUNTIME_CONTEXT = SparedContext(inner)
 
 
+class _Attached(threading.local):
+    """What finalizers have attached in a collection of this thread."""
+
+    collection: object = _NEVER
+    contexts: tuple[Context, ...] = ()
+    """The current one last."""
+
+
 class SparedContext(_RuntimeContext):
     """The current Context, except that finalizers have one of their own, which goes with the collection."""
 
     def __init__(self, inner: _RuntimeContext) -> None:
         """Keep what is attached outside of collections in ``inner``."""
         self._inner = inner
+        self._attached = _Attached()
 
     def attach(self, context: Context) -> Token[Context]:
         """Make ``context`` the current one."""
-        if collector is None or not is_collecting():
+        attached = self._attached
+        if not is_collecting():
+            if attached.contexts:  # a finalizer left one behind, and the run in it
+                attached.contexts = ()
             return self._inner.attach(context)
-        _attached.append(context)
-        return cast(Token[Context], _Place(len(_attached) - 1))
+        before = attached.contexts if attached.collection is _mine.start else ()
+        attached.collection, attached.contexts = _mine.start, (*before, context)
+        return cast(Token[Context], _Place(len(before)))
 
     def get_current(self) -> Context:
         """Return the current one."""
-        return _attached[-1] if _attached and is_collecting() else self._inner.get_current()
+        attached = self._attached
+        if attached.contexts and is_collecting() and attached.collection is _mine.start:
+            return attached.contexts[-1]
+        return self._inner.get_current()
 
     def detach(self, token: Token[Context]) -> None:
         """Make the one before current again; what was attached before the collection stays."""
+        attached = self._attached
         if isinstance(token, _Place):
-            if is_collecting():
-                del _attached[token:]
-        elif collector is None or not is_collecting():
+            if is_collecting() and attached.collection is _mine.start:
+                attached.contexts = attached.contexts[:token]
+        elif not is_collecting():
             self._inner.detach(token)
 
 
 class _Place(int):
-    """Where in ``_attached`` a Context stands: the token for it."""
+    """Where among what is attached a Context stands: the token for it."""

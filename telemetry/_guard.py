@@ -6,7 +6,8 @@ Usage, as a context manager or as a decorator::
         spool.put(snapshot)
 
 An error is counted by component and logged once an interval. Under test (``telemetry.testing``) it is
-raised instead, so that a swallowed error fails a test somewhere.
+raised instead, so that a swallowed error fails a test somewhere. What a signal handler of the application's
+raises meanwhile is no error of ours, and passes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from ._context import suppressed
+from ._signals import let_pass
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -73,6 +75,7 @@ class guarded:
         """Count and log an ``Exception``; say whether it was swallowed."""
         if not isinstance(error, Exception):
             return False
+        let_pass(error)
         report(self.component, error)
         return not _raising
 
@@ -84,6 +87,7 @@ class guarded:
             try:
                 return func(*args, **kwargs)
             except Exception as error:
+                let_pass(error)
                 report(self.component, error)
                 if _raising:
                     raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any, Final
 
+from ._signals import let_pass
+
 _LARGEST: Final = 2**63 - 1
 """What SQL can store; Python tells no text of a number much larger."""
 
@@ -18,7 +20,8 @@ def whole(value: Any) -> int | None:
         return value
     try:
         number = _integer(value)
-    except Exception:  # whatever a type of the application's does
+    except Exception as error:  # whatever a type of the application's does
+        let_pass(error)
         return None
     return number if number is not None and -_LARGEST <= number <= _LARGEST else None
 

@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from . import conventions as c
 from ._guard import guarded
+from ._signals import let_pass
 from .settings import Settings
 from .setup import pipeline
 
@@ -85,6 +86,7 @@ class _Views:
         except HTTPException:  # the host's own answer to whoever is not signed in
             raise
         except Exception as error:
+            let_pass(error)
             raise _no_user(f"raised {type(error).__name__}") from None
         if found is None:
             raise BadRequest(401, "login", "is needed")
@@ -99,6 +101,7 @@ class _Views:
         except BadRequest:
             raise
         except Exception as error:
+            let_pass(error)
             # The page does not depend on it, and the log has it.
             flask.current_app.logger.warning("telemetry could not record a warning: %s", type(error).__name__)
             return _refusal(503, "database", "cannot be used: try again later")

@@ -192,20 +192,33 @@ class RunHandle:
             if run is None or not self._open:
                 return
             self._open = False
-            _count_error(run, None, error)
-            _close(run, status, _type_of(error))
+            try:
+                _count_error(run, None, error)
+            finally:
+                _close(run, status, _type_of(error))
 
 
 def _close(run: Run, status: str, error_type: str | None) -> None:
-    """Let the recorder keep the final state, then end the run's own span, then step out of its context."""
-    run.status = status if run.status == RUNNING else run.status
-    run.span.set_attribute(Attribute.RUN_STATUS, run.status)
-    if error_type or run.status in (FAILED, INTERRUPTED):
-        _mark_failed(run.span, error_type)
+    """Let the recorder keep the final state, then end the run's own span, then step out of its context.
+
+    Where a signal's handler raises in the middle, what is left is done all the same.
+    """
     try:
-        recorder().close(run)
+        run.status = status if run.status == RUNNING else run.status
+        run.span.set_attribute(Attribute.RUN_STATUS, run.status)
+        if error_type or run.status in (FAILED, INTERRUPTED):
+            _mark_failed(run.span, error_type)
     finally:
+        try:
+            recorder().close(run)
+        finally:
+            _step_out(run)
+
+
+def _step_out(run: Run) -> None:
+    try:
         run.span.end()
+    finally:
         run.has_ended, run.parent = True, _without_ended(run.parent)
         if run_in() is run:
             context.attach(run.parent)
@@ -301,14 +314,18 @@ def _open(opened: Run, parent: Context, under: Context | None = None) -> RunHand
     ctx = context.set_value(RUN_KEY, opened, parent if under is None else under)
     ctx = context.set_value(DOCUMENT_KEY, None, context.set_value(STAGE_KEY, None, ctx))
     opened.parent = parent
-    recorder().open(opened)
-    told: dict[str, str | bool] = {Attribute.RUN_ID: opened.run_id, Attribute.RUN_KIND: opened.kind}
-    if opened.synthetic:
-        told[Attribute.RUN_SYNTHETIC] = True
-    opened.span = _tracer().start_span(opened.kind, context=ctx, attributes=told)
-    recorder().update(opened)
-    context.attach(trace.set_span_in_context(opened.span, ctx))
-    return RunHandle(opened)
+    try:
+        recorder().open(opened)
+        told: dict[str, str | bool] = {Attribute.RUN_ID: opened.run_id, Attribute.RUN_KIND: opened.kind}
+        if opened.synthetic:
+            told[Attribute.RUN_SYNTHETIC] = True
+        opened.span = _tracer().start_span(opened.kind, context=ctx, attributes=told)
+        recorder().update(opened)
+        context.attach(trace.set_span_in_context(opened.span, ctx))
+        return RunHandle(opened)
+    except BaseException as error:  # nobody gets a handle to end it with
+        _close(opened, _status_of(error), _type_of(error))
+        raise
 
 
 class _Block:
@@ -318,25 +335,33 @@ class _Block:
         self._run: Run | None = None
         self._span: trace.Span = trace.INVALID_SPAN
         self._before: Context | None = None
+        self._started = 0
 
     def _enter(self, name: str, attributes: dict[str, Any], **values: object) -> None:
         self._run = run_in() if is_recording() else None
         if self._run is None:
             return
         self._before = ctx = context.get_current()
-        for key, value in values.items():
-            ctx = context.set_value(_KEYS[key], value, ctx)
-        self._span = _tracer().start_span(name, context=ctx, attributes=attributes)
-        context.attach(trace.set_span_in_context(self._span, ctx))
+        try:
+            for key, value in values.items():
+                ctx = context.set_value(_KEYS[key], value, ctx)
+            self._span = _tracer().start_span(name, context=ctx, attributes=attributes)
+            context.attach(trace.set_span_in_context(self._span, ctx))
+            self._started = time.monotonic_ns()
+        except BaseException as error:  # nobody leaves a block that was not entered
+            self._leave(_type_of(error))
+            raise
 
     def _leave(self, error_type: str | None) -> None:
         if self._run is None:
             return
-        if error_type:
-            _mark_failed(self._span, error_type)
-        self._span.end()
-        if self._before is not None and trace.get_current_span() is self._span:
-            context.attach(self._before)
+        try:
+            if error_type:
+                _mark_failed(self._span, error_type)
+            self._span.end()
+        finally:
+            if self._before is not None and trace.get_current_span() is self._span:
+                context.attach(self._before)
 
 
 class _Stage(_Block):
@@ -345,13 +370,11 @@ class _Stage(_Block):
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name = name
-        self._started = 0
 
     def __enter__(self) -> Self:
         with guarded("api"):
             self._name = name = _text(self._name)[:64]
             self._enter(name, {Attribute.STAGE: name}, stage=name)
-            self._started = time.monotonic_ns()
         return self
 
     def __exit__(
@@ -359,8 +382,10 @@ class _Stage(_Block):
     ) -> None:
         with guarded("api"):
             if self._run is not None:
-                _count_error(self._run, self._name, error)
-                self._leave(_type_of(error))
+                try:
+                    _count_error(self._run, self._name, error)
+                finally:
+                    self._leave(_type_of(error))
                 self._tell_document(time.monotonic_ns() - self._started)
 
     def _tell_document(self, elapsed_ns: int) -> None:
@@ -402,7 +427,6 @@ class DocumentBlock(_Block):
         """Wrap ``found``; use :func:`document` instead."""
         super().__init__()
         self._document = found
-        self._started = 0
 
     def describe(
         self,
@@ -456,7 +480,6 @@ class DocumentBlock(_Block):
         """Start to measure."""
         with guarded("api"):
             self._enter("document", {}, document=self._document)
-            self._started = time.monotonic_ns()
         return self
 
     def __exit__(
@@ -466,12 +489,14 @@ class DocumentBlock(_Block):
         with guarded("api"):
             if self._run is None:
                 return
-            if error is not None:
-                self.fail(error)
-            self._divide_time(time.monotonic_ns() - self._started)
-            self._describe_span()
-            recorder().document(self._run, self._document)
-            self._leave(_type_of(error))
+            try:
+                if error is not None:
+                    self.fail(error)
+                self._divide_time(time.monotonic_ns() - self._started)
+                self._describe_span()
+                recorder().document(self._run, self._document)
+            finally:
+                self._leave(_type_of(error))
 
     def _divide_time(self, elapsed_ns: int) -> None:
         """Tell extraction, around the block or inside it, from all other work."""

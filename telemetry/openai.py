@@ -180,21 +180,30 @@ def _begin(
         span = start_span(_tracer, client, options, operation)
         if not span.is_recording():
             return None
-    call = _Call(span, client._client, options)
-    if ours:
-        call.context_token = context.attach(trace.set_span_in_context(span))
-    call.token = _current.set(call)
-    return call
+    call, before, outer = _Call(span, client._client, options), context.get_current(), _current.get()
+    try:
+        if ours:
+            call.context_token = context.attach(trace.set_span_in_context(span))
+        call.token = _current.set(call)
+        return call
+    except BaseException as error:  # of a signal's handler: the call is not made
+        _current.set(outer)
+        if ours:
+            context.attach(before)
+            end_span(span, error)
+        raise
 
 
 def _end(call: _Call, error: BaseException | None = None) -> None:
     """Complete the span of a call that returned or raised; a span of ours ends with it."""
-    _leave(call)
-    _set_attempts(call)
-    _set_usage(call, error)
-    if call.context_token is not None:
-        with guarded("openai"):
-            end_span(call.span, error)
+    try:
+        _leave(call)
+        _set_attempts(call)
+        _set_usage(call, error)
+    finally:
+        if call.context_token is not None:
+            with guarded("openai"):
+                end_span(call.span, error)
 
 
 @guarded("openai")
@@ -204,8 +213,9 @@ def _leave(call: _Call) -> None:
             _current.reset(call.token)
     except ValueError:
         pass  # a coroutine that is closed instead of awaited ends in another context: nothing to reset
-    if call.context_token is not None:
-        context.detach(call.context_token)
+    finally:
+        if call.context_token is not None:
+            context.detach(call.context_token)
 
 
 @guarded("openai")

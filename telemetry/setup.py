@@ -21,6 +21,7 @@ from opentelemetry import metrics, trace
 
 from ._garbage import spare_context
 from ._guard import guarded
+from ._signals import let_pass
 from .compatibility import installed, problems
 from .settings import Settings, SettingsError
 
@@ -252,6 +253,7 @@ def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -
         # The declared bounds lag behind: SQLAlchemy 2.1 is refused, and works.
         instrumentor.instrument(skip_dep_check=True, **options)
     except Exception as error:
+        let_pass(error)
         not_seen(library, error)
 
 

@@ -91,7 +91,7 @@ class Fragment:
     def calls(self, *calls: Call) -> Fragment:
         for each in calls:
             self.accumulator.call_started()
-            assert self.accumulator.call_ended(each)
+            assert self.accumulator.call_ended(replace(each))  # each is a call of its own
         return self
 
     def documents(self, *visits: Document) -> Fragment:
