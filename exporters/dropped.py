@@ -1,9 +1,9 @@
 """What nobody holds any more, noted where the interpreter tells of it.
 
-It tells at arbitrary moments, also in the middle of a garbage collection, and drops whatever is raised there:
-the exception of a signal handler of the application's would be lost. So what it calls is a built-in function,
-which has no instructions between which a signal could be handled. ``weakref.finalize``, ``WeakSet`` and the weak
-dictionaries call functions written in Python.
+It tells at arbitrary moments, also in the middle of a garbage collection, and drops whatever is raised
+there: the exception of a signal handler of the application's would be lost. So what it calls is a built-in
+function, which has no instructions between which a signal could be handled. ``weakref.finalize``, ``WeakSet``
+and the weak dictionaries call functions written in Python.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Dropped(Generic[_T, _V]):
         self._gone: deque[weakref.ref[_T]] = deque()
 
     def follow(self, thing: _T, value: _V) -> weakref.ref[_T]:
-        """Have ``value`` taken when ``thing`` is gone, for as long as the reference that is returned exists."""
+        """Have ``value`` taken once ``thing`` is gone, if the reference that is returned still exists."""
         reference: _Reference[_T, _V] = _Reference(thing, self._gone.append)
         reference.value = value
         return reference

@@ -226,4 +226,4 @@ class _Shown:
 
 
 _shown: Final[list[tuple[weakref.ref[MeterProvider], _Shown]]] = []
-"""By provider: a process that ends telemetry may set it up again. (A weak dictionary has callbacks in Python.)"""
+"""By provider: a process that ends telemetry may set it up again."""

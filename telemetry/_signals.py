@@ -23,7 +23,7 @@ def let_pass(error: BaseException) -> None:
 
 
 def of_handler(error: BaseException) -> BaseException | None:
-    """Return the exception of a signal handler that ``error`` is, or became on its way; None if there is none.
+    """Return the exception of a signal handler that ``error`` is, or comes from; None if there is none.
 
     Call it where ``error`` was caught.
     """
