@@ -211,8 +211,8 @@ def _listener(pipeline: Pipeline) -> Listener:
 def _follow_forks() -> None:
     """Have the open pipelines start anew in forked children, and shut down where these end.
 
-    multiprocessing holds what its hooks are for by weak references, whose callbacks are written in Python: here
-    it is something that lives as long as the process.
+    multiprocessing holds what its hooks are for by weak references, whose callbacks are written in Python:
+    here it is something that lives as long as the process.
     """
     os.register_at_fork(after_in_child=_after_fork)
     multiprocessing.util.register_after_fork(Pipeline, lambda _: _shut_down_with_child(*_open))
