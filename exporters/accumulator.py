@@ -11,7 +11,16 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from telemetry._context import Document
-from telemetry.conventions import DUPLICATE, FAILED, SCORED, UNSCORED, Stage
+from telemetry.conventions import (
+    DUPLICATE,
+    FAILED,
+    QUOTA_USED_UP,
+    SCORED,
+    SPEND_LIMIT_REACHED,
+    TOO_FAST,
+    UNSCORED,
+    Stage,
+)
 from telemetry.pricing import Price, Tokens
 
 from .snapshot import DocumentState, Snapshot, Usage, UsageKey
@@ -41,18 +50,30 @@ class Call:
     price: Price | None = None
     has_tool_fees: bool = False
     """Whether tools of the service may have been billed, of which no answer tells how much."""
+    unmodelled: tuple[str, ...] = ()
+    """What costs otherwise than the tokens say: then there is no price."""
     added_to: Accumulator | None = field(default=None, init=False, repr=False, compare=False)
     """Where it was counted: once, however often that is tried."""
 
     @property
     def rate_limit_hits(self) -> int:
-        """Attempts answered 429."""
-        return self.statuses.count("429")
+        """Attempts that met a rate limit."""
+        return self.statuses.count(TOO_FAST)
+
+    @property
+    def quota_hits(self) -> int:
+        """Attempts refused because the quota was used up."""
+        return self.statuses.count(QUOTA_USED_UP)
+
+    @property
+    def spend_limit_hits(self) -> int:
+        """Attempts refused because a spend limit was reached."""
+        return self.statuses.count(SPEND_LIMIT_REACHED)
 
     @property
     def rate_limit_retries(self) -> int:
-        """Attempts directly after a 429."""
-        return self.statuses[:-1].count("429")
+        """Attempts directly after one that met a rate limit."""
+        return self.statuses[:-1].count(TOO_FAST)
 
     @property
     def other_retries(self) -> int:
@@ -97,6 +118,9 @@ class Call:
             errors=0 if self.ok else 1,
             unpriced=int(self.unpriced),
             usage_missing=int(self.usage_missing),
+            unmodelled=int(bool(self.unmodelled) and self.unpriced),
+            quota_hits=self.quota_hits,
+            spend_limit_hits=self.spend_limit_hits,
             price_source=self.price.source if self.price else "",
         )
 

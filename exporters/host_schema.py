@@ -73,8 +73,10 @@ ANALYSES_COLUMNS: tuple[sa.Column[Any], ...] = (
     _count("api_calls_made", "calls", "Calls to OpenAI, each with all its attempts."),
     _tokens("total_tokens_used", "Input and output."),
     _dollars("total_api_cost", "What the API cost; a lower bound while a run of it is not `cost_complete`."),
-    _count("rate_limit_hits", "answers", "Answers with status 429."),
-    _count("rate_limit_retry_count", "attempts", "Attempts that followed right after a 429."),
+    _count("rate_limit_hits", "answers", "Answers 429 because requests came too fast."),
+    _count(
+        "rate_limit_retry_count", "attempts", "Attempts that followed right after one that met a rate limit."
+    ),
     _score("avg_overall_score", "Mean score of the candidates that were scored."),
     _score("median_overall_score", "Their median score."),
     _score("min_overall_score", "Their lowest score."),

@@ -30,8 +30,24 @@ KNOWN_WEEKS: Final = 3
 """Of which so many must have had enough jobs for the comparison to mean something."""
 
 _names = ("kind", "started_at", "status", "duration_seconds", "queue_wait_seconds", "cost_dollars")
-_flags = ("rate_limit_hits", "exceeded_resume_limit", "user_chose_override", "candidates")
-_jobs: Final = sa.table("telemetry_jobs", *map(sa.column, (*_names, *_flags)))
+_refused = ("rate_limit_hits", "quota_hits", "spend_limit_hits")
+_flags = ("exceeded_resume_limit", "user_chose_override", "candidates")
+_jobs: Final = sa.table("telemetry_jobs", *map(sa.column, (*_names, *_refused, *_flags)))
+_REFUSALS: Final = (
+    (
+        "quota_used_up",
+        _jobs.c.quota_hits,
+        "The quota is used up",
+        "Add credits, or ask for a higher usage limit: until then every call is refused.",
+    ),
+    (
+        "spend_limit_reached",
+        _jobs.c.spend_limit_hits,
+        "The spend limit is reached",
+        "Raise the limit of the project or organization; else every call is refused until the month ends.",
+    ),
+)
+"""Findings, the column that tells of each, what it is called, and what is to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +166,24 @@ def _rate_limits(connection: Connection, settings: Settings, day: Day, when: str
             "Lower the concurrency, spread jobs over the day, or ask the provider for higher limits.",
             day.date,
         )
+
+
+def _refusals(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
+    for key, column, title, advice in _REFUSALS:
+        query = sa.select(sa.func.count(), sa.func.sum(column)).where(
+            _between(day.start, day.end), column > 0
+        )
+        jobs, hits = connection.execute(query).one()
+        if jobs:
+            yield Finding(
+                key,
+                "alert",
+                title,
+                f"{jobs} jobs were refused {when}, {int(hits)} times in all.",
+                {"jobs_today": jobs, "hits_today": int(hits)},
+                advice,
+                day.date,
+            )
 
 
 def _waiting(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
@@ -284,6 +318,7 @@ def _between(start: datetime, end: datetime) -> sa.ColumnElement[bool]:
 _RULES: Final[tuple[Callable[[Connection, Settings, Day, str], Iterator[Finding]], ...]] = (
     _overrides,
     _rate_limits,
+    _refusals,
     _waiting,
 )
 """What is counted of a day that may still go on."""

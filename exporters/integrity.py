@@ -27,7 +27,7 @@ SUMS: Final = (
     ("api_calls", "calls"),
     *((name, name) for name in ("attempts", "rate_limit_hits", "rate_limit_retries", "other_retries")),
     *((name, name) for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")),
-    *((name, name) for name in ("reasoning_tokens", "cost_pico")),
+    *((name, name) for name in ("reasoning_tokens", "cost_pico", "quota_hits", "spend_limit_hits")),
 )
 """Columns of a run, and those of its stages that add up to them."""
 

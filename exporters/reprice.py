@@ -31,6 +31,7 @@ BATCH: Final = 100
 
 NO_PRICE: Final = "no price for this model, tier and time"
 MID_RUN: Final = "the price changed during the run"
+NOT_MODELLED: Final = "calls among these cost otherwise than their tokens say"
 NOT_LINEAR: Final = "the price depends on the length of each call, or output has none"
 
 Row = Mapping[str, Any]
@@ -165,6 +166,8 @@ class _Repricing:
         return has_tokens and fnmatchcase(row["model"].lower(), self.selection.model.lower())
 
     def _verdict(self, run: Row, row: Row) -> _Verdict:
+        if row["unmodelled"]:
+            return _Verdict(row, None, NOT_MODELLED)
         begin, end = (
             self._rates(row, at) for at in (run["started_at"], run["ended_at"] or run["started_at"])
         )

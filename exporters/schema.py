@@ -134,8 +134,8 @@ def _used() -> list[sa.Column[Any]]:
     """What calls to OpenAI took and cost."""
     return [
         _sum("attempts", "attempts", "HTTP requests to OpenAI, retries included."),
-        _sum("rate_limit_hits", "answers", "Answers with status 429."),
-        _sum("rate_limit_retries", "attempts", "Attempts right after one that was answered 429."),
+        _sum("rate_limit_hits", "answers", "Answers 429 because requests came too fast."),
+        _sum("rate_limit_retries", "attempts", "Attempts right after one that met a rate limit."),
         _sum("other_retries", "attempts", "Attempts after any other failure."),
         _sum("backoff_us", MICROSECONDS, "Time the client slept between attempts."),
         _sum("retry_after_us", MICROSECONDS, "Waits that OpenAI asked for; of each call, the longest."),
@@ -151,6 +151,16 @@ def _billed() -> list[sa.Column[Any]]:
         _sum("reasoning_tokens", TOKENS, "Of the output, spent on reasoning."),
         _sum("cost_pico", PICO_DOLLARS, "What it cost, at the prices of that time."),
         _number("repriced_pico", PICO_DOLLARS, "What it costs at the prices of the last `reprice --apply`."),
+    ]
+
+
+def _refused() -> list[sa.Column[Any]]:
+    return [
+        _sum("quota_hits", "answers", "Answers 429 because the quota or the credit was used up."),
+        _sum("spend_limit_hits", "answers", "Answers 429 because a spend limit was reached."),
+        _count(
+            "unmodelled", "calls", "Of those unpriced, the ones that cost otherwise than their tokens say."
+        ),
     ]
 
 
@@ -223,6 +233,7 @@ runs = sa.Table(
     column("jd_type", sa.String(10), "Type of the job description's file, such as `pdf`."),
     column("status_reason", sa.String(128), "Why it is no success; see [status](status.md)."),
     _count("unclosed", "fragments", "Fragments whose end nobody saw: they are open, or their process died."),
+    *_refused(),
 )
 """One row a run: the sums of its fragments, and how far they have reached the host's row.
 
@@ -311,6 +322,7 @@ stage_usage = sa.Table(
     _count("errors", "calls", "Calls that failed."),
     _count("unpriced", "calls", "Calls without a price."),
     _count("usage_missing", "calls", "Calls that did not tell their tokens."),
+    *_refused(),
 )
 """OpenAI calls of a run by stage, operation, model, tier and price.
 
@@ -506,7 +518,7 @@ system_health_log = sa.Table(
         "What all runs that began on the day cost; NULL: all are history, whose cost is unknown.",
         DOLLARS,
     ),
-    _count("rate_limit_incidents", "runs", "Runs that met a 429."),
+    _count("rate_limit_incidents", "runs", "Runs that met a rate limit."),
     column("error_types", sa.Text(), "JSON: how often each type."),
     column("peak_concurrent_jobs", sa.Integer(), "Analyses under way at once, at most.", "jobs"),
     _count("total_candidates_processed", "candidates", "Candidates of the analyses that ended."),

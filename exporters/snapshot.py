@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from telemetry._values import whole
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the JSON below; a reader refuses what is newer than itself and leaves it to a newer one."""
 
 
@@ -57,6 +57,10 @@ class Usage:
     unpriced: int = 0
     usage_missing: int = 0
     price_source: str = ""
+    unmodelled: int = 0
+    """Of the unpriced, those that cost otherwise than their tokens say; older snapshots end before this."""
+    quota_hits: int = 0
+    spend_limit_hits: int = 0
 
     def add(self, other: Usage) -> None:
         """Add ``other`` to this, field by field: spelt out, because every call comes through here."""
@@ -78,6 +82,9 @@ class Usage:
         self.unpriced += other.unpriced
         self.usage_missing += other.usage_missing
         self.price_source = max(self.price_source, other.price_source)
+        self.unmodelled += other.unmodelled
+        self.quota_hits += other.quota_hits
+        self.spend_limit_hits += other.spend_limit_hits
 
 
 USAGE_SUMS = tuple(entry.name for entry in fields(Usage) if entry.name != "price_source")

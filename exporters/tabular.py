@@ -51,7 +51,15 @@ COLUMNS: Final = (
         "score_max",
     ),
     *("above_70", "from_50_to_70", "below_50", "api_calls", "attempts", "rate_limit_hits"),
-    *("rate_limit_retries", "other_retries", "backoff_seconds", "input_tokens", "output_tokens"),
+    *(
+        "rate_limit_retries",
+        "other_retries",
+        "quota_hits",
+        "spend_limit_hits",
+        "backoff_seconds",
+        "input_tokens",
+        "output_tokens",
+    ),
     *(
         "cached_tokens",
         "cache_write_tokens",

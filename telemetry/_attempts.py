@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.util.types import AttributeValue
 
-from .conventions import Attribute
+from ._kinds_of_429 import status_of
+from .conventions import QUOTA_USED_UP, SPEND_LIMIT_REACHED, TOO_FAST, Attribute
 
 Attributes = dict[str, AttributeValue]
-
-_RATE_LIMITED: Final = "429"
 
 _USAGE: Final = {
     Attribute.INPUT_TOKENS: (("prompt_tokens",), ("input_tokens",)),
@@ -53,11 +52,39 @@ class Attempt(NamedTuple):
     """Seconds on the monotonic clock; so is ``ended``, when headers or an exception came back."""
     ended: float
     status: str
-    """HTTP code as text, ``timeout``, ``connection_error`` or ``cancelled``."""
+    """As in :data:`telemetry.conventions.ATTEMPT_STATUSES`, or another HTTP code as text."""
     retry_after: float | None = None
     """Seconds the service asked to wait."""
     limits: Mapping[str, str] | None = None
     """The answer's headers that tell of rate limits, if one came; others are not looked at."""
+    refusal: Any = None
+    """The answer, if it is a 429 whose kind is not known yet: see :func:`settle`."""
+
+
+def settle(attempts: MutableSequence[Attempt]) -> None:
+    """Find out which kind of 429 each attempt met, as far as their bodies were read by now.
+
+    The body of a streamed request is only read when the client gives up. Until then it tries again, and
+    throws away what it did not read: such an attempt met what the next one met, if that was a 429.
+    """
+    later = TOO_FAST
+    for place in reversed(range(len(attempts))):
+        attempt = attempts[place]
+        if attempt.refusal is None:
+            later = attempt.status if attempt.status in (QUOTA_USED_UP, SPEND_LIMIT_REACHED) else TOO_FAST
+            continue
+        body = _read_body(attempt.refusal)
+        later = later if body is None else status_of(body)
+        attempts[place] = attempt._replace(status=later, refusal=None)
+
+
+def _read_body(response: Any) -> bytes | None:
+    """Return the body of an answer, None if nobody has read it: we do not, since that may take its time."""
+    try:
+        content = response.content
+    except Exception:  # httpx and httpx2 have a ResponseNotRead each
+        return None
+    return content if isinstance(content, bytes) else None
 
 
 def attempt_attributes(attempts: Sequence[Attempt]) -> Attributes:
@@ -67,7 +94,7 @@ def attempt_attributes(attempts: Sequence[Attempt]) -> Attributes:
     """
     statuses = [attempt.status for attempt in attempts]
     attributes: Attributes = {Attribute.ATTEMPTS: len(attempts), Attribute.ATTEMPT_STATUSES: statuses}
-    if len(attempts) > 1 or _RATE_LIMITED in statuses:
+    if len(attempts) > 1 or TOO_FAST in statuses:
         sums = _retries(attempts, statuses)
         attributes.update({name: amount for name, amount in sums.items() if amount})
     waits = [attempt.retry_after for attempt in attempts if attempt.retry_after is not None]
@@ -115,9 +142,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _retries(attempts: Sequence[Attempt], statuses: Sequence[str]) -> dict[str, float]:
-    after_rate_limit = statuses[:-1].count(_RATE_LIMITED)
+    after_rate_limit = statuses[:-1].count(TOO_FAST)
     return {
-        Attribute.RATE_LIMIT_HITS: statuses.count(_RATE_LIMITED),
+        Attribute.RATE_LIMIT_HITS: statuses.count(TOO_FAST),
         Attribute.RATE_LIMIT_RETRIES: after_rate_limit,
         Attribute.OTHER_RETRIES: len(attempts) - 1 - after_rate_limit,
         Attribute.BACKOFF: sum(after.started - before.ended for before, after in pairwise(attempts)),

@@ -18,6 +18,7 @@ from opentelemetry.trace import Span, Tracer, TracerProvider
 
 from ._attempts import Attempt, attempt_attributes, failure_status, retry_after, usage_attributes
 from ._guard import guarded
+from ._kinds_of_429 import kind_of
 from ._openai_span import TOLD_IN_TOKENS, end_span, operation_of, start_span
 from .conventions import OPENAI_SCOPE, Attribute
 
@@ -105,10 +106,20 @@ def _fail(call: _Call | None, error: BaseException) -> None:
     if call is None:
         return
     code, headers = getattr(error, "http_status", None), _headers(error, "headers")
-    status = str(code) if code else "timeout" if type(error).__name__ == "Timeout" else failure_status(error)
+    status = (
+        _status(code, error)
+        if code
+        else "timeout"
+        if type(error).__name__ == "Timeout"
+        else failure_status(error)
+    )
     attempt = Attempt(call.started, time.monotonic(), status, retry_after(headers or {}), headers)
     call.span.set_attributes(attempt_attributes([attempt]))
     end_span(call.span, error)
+
+
+def _status(code: object, error: BaseException) -> str:
+    return kind_of(getattr(error, "json_body", None)) if code == 429 else str(code)
 
 
 def _headers(owner: object, name: str) -> Mapping[str, str] | None:

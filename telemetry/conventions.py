@@ -48,14 +48,11 @@ class Attribute:
     ATTEMPTS: Final = "analysis.openai.attempts"
     """HTTP requests one logical call took, the first included."""
     ATTEMPT_STATUSES: Final = "analysis.openai.attempt_statuses"
-    """Status of each attempt in order.
-
-    An HTTP code as text, ``timeout``, ``connection_error`` or ``cancelled``.
-    """
+    """Status of each attempt in order: one of :data:`ATTEMPT_STATUSES`, or another HTTP code as text."""
     RATE_LIMIT_HITS: Final = "analysis.openai.rate_limit_hits"
-    """Responses with status 429. Like the three that follow, it is left out when it is 0."""
+    """Responses with status 429 because of the rate. Like the three that follow, left out when it is 0."""
     RATE_LIMIT_RETRIES: Final = "analysis.openai.rate_limit_retries"
-    """Attempts whose immediately preceding attempt was answered 429."""
+    """Attempts whose immediately preceding attempt met a rate limit."""
     OTHER_RETRIES: Final = "analysis.openai.other_retries"
     """Attempts after any other failure."""
     BACKOFF: Final = "analysis.openai.backoff"
@@ -156,6 +153,10 @@ MEDIUM_BATCH: Final = 51
 LARGE_BATCH: Final = 151
 
 UNACCOUNTED_REASONS: Final = ("usage_missing", "unpriced", "orphan", "unfinished")
+TOO_FAST: Final = "429"
+QUOTA_USED_UP: Final = "429_quota"
+SPEND_LIMIT_REACHED: Final = "429_spend_limit"
+"""The three things that a 429 may say; waiting helps against the first alone."""
 ATTEMPT_STATUSES: Final = (
     "200",
     "400",
@@ -165,7 +166,9 @@ ATTEMPT_STATUSES: Final = (
     "408",
     "409",
     "422",
-    "429",
+    TOO_FAST,
+    QUOTA_USED_UP,
+    SPEND_LIMIT_REACHED,
     "500",
     "502",
     "503",
@@ -327,7 +330,7 @@ OPENAI_RETRIES: Final = Metric(
     "analysis.openai.retries",
     "counter",
     "{attempt}",
-    "Attempts of the OpenAI client after one that failed, by whether that was answered 429.",
+    "Attempts of the OpenAI client after one that failed, by whether that met a rate limit.",
     ("stage", "reason"),
 )
 OPENAI_RETRY_AFTER: Final = Metric(
@@ -466,7 +469,9 @@ LABELS: Final[Mapping[str, Label]] = {
     f"{ERRORS.name} type": Label(
         "Class of the exception, or what the service called the error.", is_open=True
     ),
-    f"{OPENAI_ATTEMPTS.name} status": Label("HTTP status, or why there is none.", (*ATTEMPT_STATUSES, OTHER)),
+    f"{OPENAI_ATTEMPTS.name} status": Label(
+        "HTTP status, or why there is none; a 429 by what it said.", (*ATTEMPT_STATUSES, OTHER)
+    ),
     f"{OPENAI_RETRIES.name} reason": Label("What the attempt before met.", RETRY_REASONS),
     f"{OPENAI_TOKENS.name} kind": Label("What the tokens were for.", TOKEN_KINDS),
     f"{WARNINGS.name} type": Label("Type of the warning.", WARNING_TYPES, setting="TELEMETRY_WARNING_TYPES"),

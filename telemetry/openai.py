@@ -32,7 +32,7 @@ import wrapt
 from opentelemetry import context, trace
 from opentelemetry.trace import Span, Tracer, TracerProvider
 
-from ._attempts import Attempt, attempt_attributes, failure_status, retry_after, usage_attributes
+from ._attempts import Attempt, attempt_attributes, failure_status, retry_after, settle, usage_attributes
 from ._garbage import is_collecting
 from ._guard import guarded
 from ._openai_span import TOLD_IN_TOKENS, end_span, has_tool_fees, operation_of, start_span
@@ -220,6 +220,7 @@ def _leave(call: _Call) -> None:
 
 @guarded("openai")
 def _set_attempts(call: _Call) -> None:
+    settle(call.attempts)
     call.span.set_attributes(attempt_attributes(call.attempts))
     if has_tool_fees(call.options.json_data):
         call.span.set_attribute(Attribute.TOOL_FEES, True)
@@ -272,7 +273,8 @@ def _note_answer(call: _Call, started: float, response: Any, kwargs: Mapping[str
     call.sending, call.answer = False, None
     code, headers = response.status_code, response.headers
     wait = retry_after(headers) if code >= 400 else None
-    call.attempts.append(Attempt(started, ended, str(code), wait, _limits(headers)))
+    refusal = response if code == 429 else None
+    call.attempts.append(Attempt(started, ended, str(code), wait, _limits(headers), refusal))
     if code < 300 and not kwargs.get("stream"):
         call.answer = response
 

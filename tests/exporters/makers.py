@@ -43,11 +43,14 @@ def call(
     duration_us: int = 1500,
     backoff_us: int = 0,
     retry_after_us: int = 0,
+    unmodelled: tuple[str, ...] = (),
 ) -> Call:
     """One OpenAI call that ended; without `pico` it has no price."""
     price = None if pico is None or tokens is None else Price(pico, "genai-prices", "1")
     waits = (backoff_us, retry_after_us)
-    return Call(stage, "chat", model, tier, ok, duration_us, statuses, *waits, tokens, price)
+    return Call(
+        stage, "chat", model, tier, ok, duration_us, statuses, *waits, tokens, price, unmodelled=unmodelled
+    )
 
 
 def failed_call(stage: str = "ranking", *statuses: str) -> Call:

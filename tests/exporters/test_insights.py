@@ -46,6 +46,8 @@ class Past:
                 "cost_pico": 10**12,
                 "cost_complete": True,
                 "rate_limit_hits": 0,
+                "quota_hits": 0,
+                "spend_limit_hits": 0,
                 "exceeded_resume_limit": False,
                 "user_chose_override": False,
             }
@@ -119,6 +121,19 @@ def test_rate_limits_today(past: Past, jobs: int, stands_out: bool) -> None:
         assert found["rate_limited_jobs"].figures == {"jobs_today": 6, "hits_today": 18}
         assert found["rate_limited_jobs"].is_severe
     assert "rate_limited_jobs" not in past.findings(NOW + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("column", "name"), [("quota_hits", "quota_used_up"), ("spend_limit_hits", "spend_limit_reached")]
+)
+def test_refusals_that_waiting_does_not_help(past: Past, column: str, name: str) -> None:
+    """One refused job of today is enough, and it is no rate limiting; those of yesterday are forgotten."""
+    past.add(2, TODAY, **{column: 3}).add(50, YESTERDAY, **{column: 3}).add(1, TODAY)
+    found = past.findings(rate_limited_jobs=0)
+    assert set(found) == {name}
+    assert found[name].figures == {"jobs_today": 2, "hits_today": 6}
+    assert found[name].is_severe
+    assert past.findings(NOW + timedelta(days=1)) == {}
 
 
 def test_today_is_that_of_the_time_zone(past: Past) -> None:

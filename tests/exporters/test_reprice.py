@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from exporters import sql
-from exporters.reprice import MID_RUN, NO_PRICE, NOT_LINEAR, reprice
+from exporters.reprice import MID_RUN, NO_PRICE, NOT_LINEAR, NOT_MODELLED, reprice
 from exporters.repricing_report import Report
 from exporters.totals import Totals
 from telemetry.pricing import Tokens, prices
@@ -109,6 +109,17 @@ def test_cached_input_and_cache_writes_are_priced_again_as_such(operator: Operat
     operator.reprice()
 
     assert operator.rows == {"gpt-6-sol": (2, 2 * (200 * 2_000_000 + 300 * 200_000 + 500 * 2_500_000))}
+
+
+def test_what_costs_otherwise_than_its_tokens_keeps_its_price(operator: Operator) -> None:
+    """No price for tokens fits it; the calls stay unpriced, and the report says why."""
+    odd = unpriced_call(unmodelled=("audio_tokens",))
+    operator.deliver(Fragment().calls(odd, unpriced_call(), call()))
+    report = operator.reprice()
+
+    assert operator.rows["mine"] == (0, None)
+    assert not operator.run["cost_complete"]
+    assert NOT_MODELLED in "\n".join(report.lines())
 
 
 def test_a_dry_run_writes_nothing(operator: Operator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -198,6 +199,15 @@ def test_json_of_a_newer_version_is_refused() -> None:
 
     with pytest.raises(NewerSnapshot):
         Snapshot.from_json(text.replace(f'"schema":{SCHEMA_VERSION}', '"schema":99'))
+
+
+def test_snapshots_from_before_the_kinds_of_429_are_read() -> None:
+    """What they do not tell is none: their usage ends with the source of the price."""
+    snapshot = Fragment().calls(call(statuses=("429", "200"))).close()
+    state = json.loads(snapshot.to_json())
+    state |= {"schema": 2, "usage": [row[:-3] for row in state["usage"]]}
+
+    assert Snapshot.from_json(json.dumps(state)) == snapshot
 
 
 @pytest.mark.parametrize(

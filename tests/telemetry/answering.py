@@ -1,0 +1,34 @@
+"""A service on this machine that answers what a test wants, with the paths of OpenAI and of Azure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tests.local_server import Handler, LocalServer
+
+Answer = tuple[int, dict[str, str], Any]
+"""Status, headers, and what is sent as JSON."""
+
+
+class Answering(LocalServer):
+    """Answers while the `with` block runs; `bodies` are the requests it got."""
+
+    def __init__(self, answer: Callable[[dict[str, Any]], Answer]) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        outer = self
+
+        class _Handler(Handler):
+            def do_POST(self) -> None:
+                asked = json.loads(self.body() or b"{}")
+                outer.bodies.append(asked)
+                status, headers, content = answer(asked)
+                sent = content if isinstance(content, bytes) else json.dumps(content).encode()
+                self.send_response(status)
+                for name, value in {"content-length": str(len(sent)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(sent)
+
+        super().__init__(_Handler)
