@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from ._archive_command import archive
+from ._interrupt import ends_at_once
 from ._options import DAY, ID
 from ._provider import PROVIDERS
 from ._reference_commands import catalogue, unused
@@ -44,7 +45,8 @@ class _Commands(click.Group):
         if isinstance(sys.stdout, io.TextIOWrapper) and codecs.lookup(sys.stdout.encoding).name != "utf-8":
             sys.stdout.reconfigure(errors="replace")
         try:
-            return super().invoke(ctx)
+            with ends_at_once():
+                return super().invoke(ctx)
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -19,6 +19,7 @@ from opentelemetry import _logs, metrics, trace
 
 from . import setup
 from ._checks import CHECKS, Check, Patient, listening, load
+from ._interrupt import ends_at_once
 
 _MARKS: Final = {"good": ("✓", "32"), "bad": ("✗", "31"), "note": ("!", "33")}
 """Mark and colour of each result."""
@@ -109,7 +110,8 @@ def _command() -> int:
     parser.add_argument("--no-run", action="store_true", help="make no synthetic run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
-    return main(with_run=not given.no_run, as_json=given.json)
+    with ends_at_once():
+        return main(with_run=not given.no_run, as_json=given.json)
 
 
 if __name__ == "__main__":

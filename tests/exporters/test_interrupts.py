@@ -1,0 +1,134 @@
+"""Ctrl-C ends a command at once: one line, exit status 130, and the database works for nobody any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from exporters import sql
+from exporters.totals import Totals
+from tests.exporters.makers import Fragment, Host, until
+
+HOSTS = ("sqlite", "psycopg2", "newest")
+FLASK = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes of a shell ignore it
+from flask.cli import main
+main()
+"""
+
+COMMANDS = ("report", "export", "export --output jobs.csv", "health-check", "archive kept --older-than 1")
+ENDLESS = """CREATE VIEW telemetry_runs AS
+    WITH RECURSIVE endless(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless)
+    SELECT real_runs.* FROM real_runs, endless WHERE n < 0"""
+
+
+@contextmanager
+def busy(host: Host) -> Iterator[None]:
+    """Make every question about runs take for ever."""
+    if host.is_postgresql:
+        with host.holding("LOCK TABLE telemetry_runs IN ACCESS EXCLUSIVE MODE"):
+            yield
+        return
+    sql.deliver(host.engine, Fragment(user_id=1).close(), Totals())
+    with host.engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+        connection.exec_driver_sql("ALTER TABLE telemetry_runs RENAME TO real_runs")
+        connection.exec_driver_sql(ENDLESS)
+    yield
+
+
+def is_asking(host: Host, process: subprocess.Popen[bytes]) -> bool:
+    """Say whether the database has got a question that it cannot answer."""
+    assert process.poll() is None, process.communicate()
+    if host.is_postgresql:
+        return waiting(host) > 0
+    database = host.url.removeprefix("sqlite:///")
+    return database in open_files(process)
+
+
+def open_files(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    for each in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield os.readlink(each)
+
+
+def waiting(host: Host) -> int:
+    query = """SELECT COUNT(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"""
+    with host.engine.connect() as connection:
+        return int(connection.scalar(sa.text(query)) or 0)
+
+
+@contextmanager
+def running(command: str, folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command as a shell does, in which Ctrl-C means something."""
+    known = {"TELEMETRY_HMAC_KEY": "key", "TELEMETRY_SPOOL_DIR": str(folder / "spool")}
+    with subprocess.Popen(
+        [sys.executable, "-c", FLASK, "telemetry", *command.split()],
+        env=os.environ | known | environment,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ends(process: subprocess.Popen[bytes]) -> bytes:
+    """Press Ctrl-C, and return what it had written to standard output."""
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, b"Interrupted.\n"), err.decode()
+    return out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_while_the_database_works(host: Host, tmp_path: Path, command: str) -> None:
+    """It is told to stop; no half of a file is left."""
+    with (
+        busy(host),
+        running(command, tmp_path, TELEMETRY_DATABASE_URL=host.url) as process,
+    ):
+        until(lambda: is_asking(host, process), seconds=60)
+        ends(process)
+        if host.is_postgresql:
+            until(lambda: waiting(host) == 0)
+    assert not list(tmp_path.glob("*jobs.csv*"))
+    assert not list(tmp_path.glob("kept/*"))
+
+
+@pytest.mark.parametrize("command", ["validate", "doctor --no-run"])
+def test_while_a_server_does_not_answer(tmp_path: Path, command: str) -> None:
+    """A database that takes the connection and says nothing is waited for in C; it is left behind."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"postgresql+psycopg2://u@127.0.0.1:{server.getsockname()[1]}/d?connect_timeout=600"
+        with running(command, tmp_path, TELEMETRY_DATABASE_URL=url) as process:
+            connection, _ = server.accept()
+            with connection:
+                ends(process)
+
+
+def test_while_the_doctor_waits_for_a_collector(sqlite_host: Host, tmp_path: Path) -> None:
+    """A Collector that says nothing: neither the question nor the end of the process is waited for."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        environment = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.getsockname()[1]}",
+            "TELEMETRY_DATABASE_URL": sqlite_host.url,
+            "OTEL_TRACES_EXPORTER": "otlp",
+        }
+        with running("doctor", tmp_path, **environment) as process:
+            connection, _ = server.accept()
+            with connection:
+                ends(process)
