@@ -101,7 +101,7 @@ def _listening(interruption: _Interruption) -> Iterator[None]:
 
 
 def _unraisable(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[sys.UnraisableHookArgs], Any]:
-    """Return a hook that is quiet about a Ctrl-C that Python lost in a callback: the thread sees to the end."""
+    """Return a hook that is quiet about a Ctrl-C that Python lost in a callback: the thread sees to it."""
 
     def quiet(lost: sys.UnraisableHookArgs) -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
