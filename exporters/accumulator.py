@@ -52,6 +52,8 @@ class Call:
     """Whether tools of the service may have been billed, of which no answer tells how much."""
     unmodelled: tuple[str, ...] = ()
     """What costs otherwise than the tokens say: then there is no price."""
+    has_unknown_bill: bool = False
+    """Whether more may have been billed than the tokens say."""
     added_to: Accumulator | None = field(default=None, init=False, repr=False, compare=False)
     """Where it was counted: once, however often that is tried."""
 
@@ -83,7 +85,9 @@ class Call:
     @property
     def usage_missing(self) -> bool:
         """Whether tokens or tools were, or may have been, billed that nobody reported."""
-        if not UNKNOWN_BILL.isdisjoint(self.statuses) or (self.has_tool_fees and self.ok):
+        if self.has_unknown_bill or not UNKNOWN_BILL.isdisjoint(self.statuses):
+            return True
+        if self.has_tool_fees and self.ok:
             return True
         return self.tokens is None and (self.ok or self.statuses[-1:] == ("200",))
 
@@ -141,6 +145,8 @@ class _Clock:
         self.open += 1
 
     def stop(self, now_ns: int) -> None:
+        if self.open == 0:  # what should have started it was interrupted
+            return
         self.open -= 1
         if self.open == 0:
             self.elapsed_ns += max(now_ns - self.since, 0)

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram, Meter, MeterProvider, Observation
+from opentelemetry.trace import SpanContext
 
 from telemetry import conventions as c
 from telemetry._guard import internal_errors
@@ -216,6 +218,11 @@ class Metrics:
         zero(c.SYNTHETIC_RUNS, iter([()]))
         zero(c.SPOOL_SHED, ((what,) for what in c.SHED_PARTS))
         zero(c.WRITER_FAILURES, ((name,) for name in c.TRANSACTIONS))
+
+
+def exemplar(span: SpanContext) -> Context:
+    """Return a context that names a span which ends: the current one is its parent's by then."""
+    return trace.set_span_in_context(trace.NonRecordingSpan(span), Context())
 
 
 @dataclass(slots=True)

@@ -1,8 +1,9 @@
 """The span processor that turns spans into the rollup of their run.
 
-``on_start`` finds the run in the Context and the stage of the span; ``on_end`` adds stage times and OpenAI
-calls to the run's accumulator. Neither does I/O, and no exception of ours gets out: the SDK would hand it
-to the application.
+``on_start`` finds the run in the Context and the stage of the span; ``on_end`` adds stage times to the run's
+accumulator. OpenAI calls are added by :meth:`RollupProcessor.call_ended`, from what was seen on the wire;
+those whose request nobody saw, from what their span says. No method does I/O, and no exception of ours gets
+out: the SDK would hand it to the application.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -20,13 +20,16 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from telemetry import conventions as c
 from telemetry._context import Run, run_in, stage_in
 from telemetry._guard import guarded
+from telemetry._openai_call import OpenAICall
 from telemetry.conventions import Attribute
-from telemetry.pricing import Pricer, Tokens
+from telemetry.pricing import Pricer
 
+from . import calls
 from .accumulator import Accumulator, Call
+from .calls import number, text
 from .deferred import deferrable
 from .dropped import Dropped
-from .metrics import Metrics
+from .metrics import Metrics, exemplar
 from .recorder import RunRecorder
 
 
@@ -35,6 +38,7 @@ class _SpanState:
 
     __slots__ = (
         "accumulator", "call", "ended", "is_call", "is_measured", "is_part", "own_stage", "run", "stage",
+        "taken_by",
     )  # fmt: skip
 
     def __init__(self, run: Run | None, stage: str | None, own_stage: str | None, is_call: bool) -> None:
@@ -52,6 +56,8 @@ class _SpanState:
         """The call, once it ended: what is interrupted then goes on with it."""
         self.is_measured = False
         """Whether the metrics know: at most once, where the rollup is exact."""
+        self.taken_by: OpenAICall | None = None
+        """The call whose request was seen: what the span says is no longer asked."""
 
 
 class RollupProcessor(SpanProcessor):
@@ -68,6 +74,7 @@ class RollupProcessor(SpanProcessor):
         self._spans: dict[int, tuple[weakref.ref[Span], _SpanState]] = {}
         self._dropped: Dropped[Span, int] = Dropped()
         """Ids of spans that never ended."""
+        recorder.calls = self
 
     @deferrable
     @guarded("processor")
@@ -77,19 +84,21 @@ class RollupProcessor(SpanProcessor):
             return
         run, attributes = run_in(parent_context), span.attributes or {}
         scope, around = _scope(span), self._call_around(span)
-        is_part = around is not None and scope == c.OPENAI_SCOPE and _awaits_attempts(around())
+        is_part = around is not None and scope == c.OPENAI_SCOPE and self._awaits_request(around())
         is_call = (
             not is_part
             and scope in c.COUNTED_SCOPES
-            and attributes.get(Attribute.OPERATION) not in c.UNBILLED_OPERATIONS
+            and span.name.partition(" ")[0] not in c.UNBILLED_OPERATIONS
         )
+        own = _api_stage(span, scope, parent_context) or text(attributes.get(Attribute.STAGE))
         # A run holds its own span, which is in no stage: remembering it here would keep the run alive.
-        if (run is None and not is_call and around is None) or Attribute.RUN_ID in attributes:
+        is_of_run = scope == c.SCOPE and own is None and span.name in c.KINDS
+        if (run is None and not is_call and around is None) or is_of_run:
             return
-        own = _text(attributes.get(Attribute.STAGE))
-        state = _SpanState(run, own or self._inherited(span, parent_context), own, is_call)
+        timed = None if scope == c.SCOPE else own  # the API measures its own blocks
+        state = _SpanState(run, own or self._inherited(span, parent_context), timed, is_call)
         state.call, state.is_part = weakref.ref(span) if is_call else around, is_part
-        self._count_open(span, state)
+        self._count_open(span.start_time or 0, state)
         self._remember(span, state)
 
     @deferrable
@@ -102,13 +111,39 @@ class RollupProcessor(SpanProcessor):
             self._spans.pop(span.context.span_id, None)
 
     def _end(self, span: ReadableSpan, state: _SpanState) -> None:
-        if state.is_call:
+        if state.taken_by is not None:
+            state.taken_by.span_ended()
+        elif state.is_call:
             self._end_call(span, state)
         elif state.is_part and state.call is not None:
             _hand_over(span, state.call())
         elif state.own_stage and state.accumulator is not None and not state.is_measured:
             state.is_measured = True
             self._end_stage(span, state, state.own_stage, state.accumulator)
+
+    @deferrable
+    @guarded("processor")
+    def call_started(self, call: OpenAICall) -> None:
+        """Note a call that was seen on its way: it takes the place of the span that stands for it."""
+        state = self._taken_over(call)
+        if state is None:
+            state = _SpanState(call.run, self._stage_below(call.parent) or call.stage, None, True)
+            self._count_open(call.started_ns, state)
+        call.record = state
+
+    @deferrable
+    @guarded("processor")
+    def call_ended(self, call: OpenAICall) -> None:
+        """Add a call that was seen on its way."""
+        state = call.record
+        if not isinstance(state, _SpanState):
+            return
+        self.deferred.do(partial(self._end_seen, call, state))
+        call.record = None
+
+    def _end_seen(self, call: OpenAICall, state: _SpanState) -> None:
+        state.ended = state.ended or calls.from_wire(call, state.stage or c.Stage.UNATTRIBUTED, self._price)
+        self._count(state.ended, call.started_ns, state, call.attempt_facts)
 
     def stop(self) -> None:
         """Take no notice of spans that begin from now on: a provider keeps its processors for ever."""
@@ -126,30 +161,56 @@ class RollupProcessor(SpanProcessor):
         known = self._spans.get(span.parent.span_id) if span.parent is not None else None
         return known[1].call if known is not None else None
 
+    def _taken_over(self, call: OpenAICall) -> _SpanState | None:
+        """Return what is remembered of the span that stands for a call, which no other call takes then."""
+        known = self._spans.get(call.span.get_span_context().span_id)
+        if known is not None and known[1].is_part and known[1].call is not None:
+            official = known[1].call()
+            known = None if official is None else self._spans.get(official.context.span_id)
+        if known is None or not known[1].is_call or known[1].taken_by is not None:
+            return None
+        known[1].taken_by = call
+        return known[1]
+
+    def _awaits_request(self, call: Span | None) -> bool:
+        """Say whether ``call`` is an official span whose request nobody has seen yet."""
+        if call is None or _scope(call) != c.GENAI_SCOPE:
+            return False
+        known = self._spans.get(call.context.span_id)
+        return known is not None and known[1].taken_by is None
+
+    def _stage_below(self, parent: trace.Span) -> str | None:
+        """Return the stage of what begins below the local span ``parent``; None where no span tells."""
+        known = self._spans.get(parent.get_span_context().span_id)
+        return None if known is None else self._stage_of(*known)
+
+    @staticmethod
+    def _stage_of(reference: weakref.ref[Span], state: _SpanState) -> str | None:
+        span = reference()
+        if span is None or _scope(span) == c.SCOPE:
+            return state.stage
+        return text((span.attributes or {}).get(Attribute.STAGE)) or state.stage  # perhaps set later
+
     def _inherited(self, span: Span, parent_context: Context | None) -> str | None:
         """Return the stage of the nearest local parent, else that of the Context."""
         local = span.parent
         if local is not None and not local.is_remote:
             known = self._spans.get(local.span_id)
             if known is not None:
-                parent, state = known[0](), known[1]
-                set_later = _text((parent.attributes or {}).get(Attribute.STAGE)) if parent else None
-                return set_later or state.stage or stage_in(parent_context)
+                return self._stage_of(*known) or stage_in(parent_context)
         return stage_in(parent_context)
 
-    def _count_open(self, span: Span, state: _SpanState) -> None:
-        if state.run is None or span.start_time is None:
+    def _count_open(self, started_ns: int, state: _SpanState) -> None:
+        if state.run is None or not (state.is_call or state.own_stage):
             return
-        if not (state.is_call or state.own_stage):
-            return
-        state.accumulator = self._recorder.accumulator_for(state.run, span.start_time)
+        state.accumulator = self._recorder.accumulator_for(state.run, started_ns)
         if state.accumulator is None:
             state.run = None
             return
         if state.is_call:
             state.accumulator.call_started()
         elif state.own_stage:
-            state.accumulator.stage_started(state.own_stage, span.start_time)
+            state.accumulator.stage_started(state.own_stage, started_ns)
 
     def _remember(self, span: Span, state: _SpanState) -> None:
         for span_id in self._dropped.take():
@@ -161,10 +222,9 @@ class RollupProcessor(SpanProcessor):
         start, end = span.start_time or 0, span.end_time or 0
         accumulator.stage_ended(stage, end)
         self._recorder.hold(accumulator)
-        if _scope(span) != c.SCOPE:
-            self._plain_error(span, state, stage, accumulator)
+        self._plain_error(span, state, stage, accumulator)
         self._metrics.of(state.run).observe(
-            c.STAGE_DURATION, max(end - start, 0) / 1e9, _exemplar(span), stage=stage
+            c.STAGE_DURATION, max(end - start, 0) / 1e9, exemplar(span.context), stage=stage
         )
 
     def _plain_error(
@@ -173,15 +233,20 @@ class RollupProcessor(SpanProcessor):
         """Count the failure of a plain span; the API counts those of its own blocks."""
         if span.status.status_code is trace.StatusCode.ERROR:
             error_type = (
-                _text((span.attributes or {}).get(Attribute.ERROR_TYPE)) or _exception_type(span) or "error"
+                text((span.attributes or {}).get(Attribute.ERROR_TYPE)) or _exception_type(span) or "error"
             )
             accumulator.error(stage, error_type)
             self._metrics.of(state.run).totals.add(c.ERRORS, 1, stage=stage, type=error_type)
 
     def _end_call(self, span: ReadableSpan, state: _SpanState) -> None:
         attributes = _copied(span.attributes)
-        call = state.ended = state.ended or self._call(span, attributes, state.stage or c.Stage.UNATTRIBUTED)
-        self._add_call(call, span, state)
+        state.ended = state.ended or calls.from_span(
+            span, attributes, state.stage or c.Stage.UNATTRIBUTED, self._price
+        )
+        self._count(state.ended, span.start_time or 0, state, attributes)
+
+    def _count(self, call: Call, started_ns: int, state: _SpanState, attributes: Mapping[str, Any]) -> None:
+        self._add_call(call, started_ns, state)
         if state.is_measured:
             return
         state.is_measured = True
@@ -191,51 +256,18 @@ class RollupProcessor(SpanProcessor):
         metrics.call(call)
         _headroom(metrics, attributes, call.model)
 
-    def _add_call(self, call: Call, span: ReadableSpan, state: _SpanState) -> None:
+    def _add_call(self, call: Call, started_ns: int, state: _SpanState) -> None:
         """Add the call where it was counted as open, or where it belongs by now."""
         target = state.accumulator
         if state.run is None or target is None:
-            target = self._recorder.orphan(span.start_time or 0)
+            target = self._recorder.orphan(started_ns)
             target.call_ended(call, counted_open=False)
         elif not target.call_ended(call):
             target = self._recorder.late(state.run)
             target.call_ended(call, counted_open=False, finished_late=True)
         self._recorder.hold(target)
 
-    def _call(self, span: ReadableSpan, attributes: Mapping[str, Any], stage: str) -> Call:
-        model = _text(attributes.get(Attribute.RESPONSE_MODEL)) or _text(
-            attributes.get(Attribute.REQUEST_MODEL)
-        )
-        tier = _tier(attributes)
-        start, end = span.start_time or 0, span.end_time or 0
-        tokens = _tokens(attributes)
-        return Call(
-            stage=stage[:64],
-            operation=(_text(attributes.get(Attribute.OPERATION)) or "unknown")[:32],
-            model=(model or "")[:128],
-            service_tier=tier[:32],
-            ok=Attribute.ERROR_TYPE not in attributes
-            and span.status.status_code is not trace.StatusCode.ERROR,
-            duration_us=max(end - start, 0) // 1000,
-            statuses=_texts(attributes.get(Attribute.ATTEMPT_STATUSES)),
-            backoff_us=round(_number(attributes.get(Attribute.BACKOFF)) * 1e6),
-            retry_after_us=round(_number(attributes.get(Attribute.RETRY_AFTER)) * 1e6),
-            tokens=tokens,
-            price=self._priced(attributes, model, tokens, start, tier),
-            has_tool_fees=Attribute.TOOL_FEES in attributes,
-        )
 
-    @guarded("pricing")
-    def _priced(
-        self, attributes: Mapping[str, Any], model: str | None, tokens: Tokens | None, start: int, tier: str
-    ) -> Any:
-        if tokens is None or not model:
-            return None
-        provider = _PROVIDERS.get(_text(attributes.get(Attribute.PROVIDER)) or "", "openai")
-        return self._price(provider, model, tokens, start, tier)
-
-
-_PROVIDERS = {"openai": "openai", "azure.ai.openai": "azure"}
 _REQUEST_FACTS = ("analysis.openai.", "gen_ai.response.", "gen_ai.usage.", "openai.response.")
 _LIMITS = {Attribute.REMAINING_REQUESTS: "requests", Attribute.REMAINING_TOKENS: "tokens"}
 
@@ -251,13 +283,9 @@ def _copied(attributes: Any) -> dict[str, Any]:
     return copy
 
 
-def _awaits_attempts(call: Span | None) -> bool:
-    """Say whether ``call`` is an official span whose request nobody has told of yet."""
-    return (
-        call is not None
-        and _scope(call) == c.GENAI_SCOPE
-        and Attribute.ATTEMPTS not in (call.attributes or {})
-    )
+def _api_stage(span: Span, scope: str, parent_context: Context | None) -> str | None:
+    """Return the stage that a span of the API stands for: its name, as the Context around it says."""
+    return span.name if scope == c.SCOPE and stage_in(parent_context) == span.name else None
 
 
 def _hand_over(span: ReadableSpan, call: Span | None) -> None:
@@ -267,50 +295,14 @@ def _hand_over(span: ReadableSpan, call: Span | None) -> None:
         call.set_attributes({name: value for name, value in told if name.startswith(_REQUEST_FACTS)})
 
 
-def _tokens(attributes: Mapping[str, Any]) -> Tokens | None:
-    """Return the tokens of a call, None when the service reported none."""
-    if Attribute.INPUT_TOKENS not in attributes and Attribute.OUTPUT_TOKENS not in attributes:
-        return None
-    return Tokens(
-        input=int(_number(attributes.get(Attribute.INPUT_TOKENS))),
-        output=int(_number(attributes.get(Attribute.OUTPUT_TOKENS))),
-        cached=int(_number(attributes.get(Attribute.CACHED_TOKENS))),
-        reasoning=int(_number(attributes.get(Attribute.REASONING_TOKENS))),
-        cache_write=int(_number(attributes.get(Attribute.CACHE_WRITE_TOKENS))),
-    )
-
-
-def _tier(attributes: Mapping[str, Any]) -> str:
-    """Return the tier that was billed; where the answer does not say, the one that was asked for."""
-    asked = _text(attributes.get(Attribute.REQUEST_TIER))
-    return _text(attributes.get(Attribute.SERVICE_TIER)) or (asked if asked and asked != "auto" else "")
-
-
 def _headroom(metrics: Metrics, attributes: Mapping[str, Any], model: str) -> None:
     for name, limit in _LIMITS.items():
         if name in attributes:
-            metrics.headroom(model, limit, _number(attributes[name]))
-
-
-def _exemplar(span: ReadableSpan) -> Context:
-    """Return a context that names the span which ended: during ``on_end`` the current one is its parent's."""
-    return trace.set_span_in_context(trace.NonRecordingSpan(span.context), otel_context.Context())
+            metrics.headroom(model, limit, number(attributes[name]))
 
 
 def _exception_type(span: ReadableSpan) -> str | None:
     for event in span.events:
         if event.name == "exception":
-            return _text((event.attributes or {}).get("exception.type"))
+            return text((event.attributes or {}).get("exception.type"))
     return None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple([str(item) for item in value]) if isinstance(value, (tuple, list)) else ()
-
-
-def _number(value: object) -> float:
-    return value if isinstance(value, (int, float)) else 0

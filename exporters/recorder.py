@@ -16,14 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 
 from telemetry import conventions as c
-from telemetry._context import Document, Run, Warned
+from telemetry._context import Document, OpenStage, Run, Warned
 from telemetry._guard import guarded
+from telemetry._openai_call import OpenAICall
 from telemetry.settings import Settings
 
 from .accumulator import Accumulator
@@ -31,10 +32,21 @@ from .deferred import Deferred, deferrable
 from .dropped import Dropped
 from .item import Item
 from .limits import exceeded
-from .metrics import Metrics
+from .metrics import Metrics, exemplar
 from .rollup import merge
 from .snapshot import Snapshot
 from .warning_event import WarningEvent, subject_of
+
+
+class CallCounter(Protocol):
+    """Adds calls to the fragments of a recorder."""
+
+    def call_started(self, call: OpenAICall) -> None:
+        """Note that a call is under way."""
+
+    def call_ended(self, call: OpenAICall) -> None:
+        """Add a call that has ended."""
+
 
 Save = Callable[[Item], None]
 """Puts one snapshot or event into the spool: one bounded file replacement."""
@@ -86,6 +98,8 @@ class RunRecorder:
         self.deferred = Deferred(nudge)
         """What the garbage collector told of, and is not done yet."""
         self._key = settings.hmac_key.encode()
+        self.calls: CallCounter | None = None
+        """Who adds up calls."""
         self._reset(process_id)
 
     def _reset(self, process_id: str) -> None:
@@ -188,12 +202,45 @@ class RunRecorder:
 
     @deferrable
     @guarded("recorder")
+    def stage_started(self, stage: OpenStage) -> None:
+        """Start the clock of a stage in the fragment that is open now."""
+        accumulator = self.accumulator_for(stage.run, stage.started_ns)
+        if accumulator is not None:
+            stage.record = accumulator
+            accumulator.stage_started(stage.name, stage.started_ns)
+
+    @deferrable
+    @guarded("recorder")
+    def stage_ended(self, stage: OpenStage, ended_ns: int, span: trace.Span) -> None:
+        """Stop the clock of a stage, and measure it."""
+        accumulator, stage.record = stage.record, None
+        if not isinstance(accumulator, Accumulator):
+            return
+        accumulator.stage_ended(stage.name, ended_ns)
+        self.hold(accumulator)
+        seconds = max(ended_ns - stage.started_ns, 0) / 1e9
+        self._metrics.of(stage.run).observe(
+            c.STAGE_DURATION, seconds, exemplar(span.get_span_context()), stage=stage.name
+        )
+
+    @deferrable
+    @guarded("recorder")
     def warn(self, warned: Warned) -> None:
         """Keep a warning, or an answer to some."""
         if not warned.is_answer and warned.type not in self._settings.warning_types:
             warned = replace(warned, type=c.OTHER)
         self._save(WarningEvent(uuid.uuid4().hex, time.time_ns(), warned))
         self._wake()
+
+    def call_started(self, call: OpenAICall) -> None:
+        """Note that a call is under way."""
+        if self.calls is not None:
+            self.calls.call_started(call)
+
+    def call_ended(self, call: OpenAICall) -> None:
+        """Add a call that has ended."""
+        if self.calls is not None:
+            self.calls.call_ended(call)
 
     def accumulator_for(self, run: Run, started_ns: int) -> Accumulator | None:
         """Return where a span of ``run`` that started at ``started_ns`` counts.

@@ -1,4 +1,4 @@
-"""What one OpenAI call tells about itself, as span attributes: its attempts and its usage.
+"""What the attempts of one OpenAI call say about it, as span attributes.
 
 Plain arithmetic over what :mod:`telemetry.openai` saw; nothing here touches a client or a span.
 """
@@ -19,24 +19,6 @@ from ._kinds_of_429 import status_of
 from .conventions import QUOTA_USED_UP, SPEND_LIMIT_REACHED, TOO_FAST, Attribute
 
 Attributes = dict[str, AttributeValue]
-
-_USAGE: Final = {
-    Attribute.INPUT_TOKENS: (("prompt_tokens",), ("input_tokens",)),
-    Attribute.OUTPUT_TOKENS: (("completion_tokens",), ("output_tokens",)),
-    Attribute.CACHED_TOKENS: (
-        ("prompt_tokens_details", "cached_tokens"),
-        ("input_tokens_details", "cached_tokens"),
-    ),
-    Attribute.CACHE_WRITE_TOKENS: (
-        ("prompt_tokens_details", "cache_write_tokens"),
-        ("input_tokens_details", "cache_write_tokens"),
-    ),
-    Attribute.REASONING_TOKENS: (
-        ("completion_tokens_details", "reasoning_tokens"),
-        ("output_tokens_details", "reasoning_tokens"),
-    ),
-}
-"""Where the chat and embeddings APIs, and the responses API, keep each figure."""
 
 _HEADROOM: Final = (
     (Attribute.REMAINING_REQUESTS, "x-ratelimit-remaining-requests", "x-ratelimit-limit-requests"),
@@ -104,21 +86,6 @@ def attempt_attributes(attempts: Sequence[Attempt]) -> Attributes:
     return attributes
 
 
-def usage_attributes(body: object) -> Attributes:
-    """Return tokens, model and service tier of an answer's decoded JSON ``body``, as far as it has them."""
-    if not isinstance(body, Mapping):
-        return {}
-    attributes: Attributes = {}
-    for name, places in _USAGE.items():
-        found = [tokens for place in places if (tokens := _count_at(body.get("usage"), place)) is not None]
-        if found:
-            attributes[name] = found[0]
-    for name, key in ((Attribute.RESPONSE_MODEL, "model"), (Attribute.SERVICE_TIER, "service_tier")):
-        if isinstance(text := body.get(key), str):
-            attributes[name] = text
-    return attributes
-
-
 def failure_status(error: BaseException) -> str:
     """Return the status of an attempt that ended in ``error`` instead of an answer."""
     if isinstance(error, asyncio.CancelledError) or not isinstance(error, Exception):
@@ -163,12 +130,6 @@ def _headroom(attempts: Sequence[Attempt]) -> Attributes:
                 attributes[name] = min(left / total, 1.0)
                 break
     return attributes
-
-
-def _count_at(usage: object, path: Sequence[str]) -> int | None:
-    for key in path:
-        usage = usage.get(key) if isinstance(usage, Mapping) else None
-    return usage if isinstance(usage, int) and not isinstance(usage, bool) and usage >= 0 else None
 
 
 def _number(text: str | None) -> float | None:

@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import context, trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 
 from .conventions import RUNNING, Kind
+
+if TYPE_CHECKING:
+    from ._openai_call import OpenAICall
 
 RUN_KEY = context.create_key("analysis-telemetry-run")
 STAGE_KEY = context.create_key("analysis-telemetry-stage")
@@ -146,6 +149,18 @@ class Warned:
     """Whether telemetry found it out by its own limits."""
 
 
+@dataclass(slots=True)
+class OpenStage:
+    """A stage block that is open."""
+
+    run: Run
+    name: str
+    started_ns: int
+    """Epoch nanoseconds."""
+    record: object = None
+    """What the recorder keeps for it; nobody else touches it."""
+
+
 class Recorder(Protocol):
     """The port through which the API reports to whoever keeps the rollup. No method may raise."""
 
@@ -167,8 +182,20 @@ class Recorder(Protocol):
     def error(self, run: Run, stage: str | None, error_type: str) -> None:
         """Add one error of ``stage``."""
 
+    def stage_started(self, stage: OpenStage) -> None:
+        """Start the clock of a stage."""
+
+    def stage_ended(self, stage: OpenStage, ended_ns: int, span: trace.Span) -> None:
+        """Stop the clock of a stage; ``span`` stands for it in traces."""
+
     def warn(self, warned: Warned) -> None:
         """Keep a warning, or an answer to some."""
+
+    def call_started(self, call: OpenAICall) -> None:
+        """Note that a call is under way."""
+
+    def call_ended(self, call: OpenAICall) -> None:
+        """Add a call that has ended to the run in which it started."""
 
 
 class NoRecorder:
@@ -192,7 +219,19 @@ class NoRecorder:
     def error(self, run: Run, stage: str | None, error_type: str) -> None:
         """Do nothing."""
 
+    def stage_started(self, stage: OpenStage) -> None:
+        """Do nothing."""
+
+    def stage_ended(self, stage: OpenStage, ended_ns: int, span: trace.Span) -> None:
+        """Do nothing."""
+
     def warn(self, warned: Warned) -> None:
+        """Do nothing."""
+
+    def call_started(self, call: OpenAICall) -> None:
+        """Do nothing."""
+
+    def call_ended(self, call: OpenAICall) -> None:
         """Do nothing."""
 
 

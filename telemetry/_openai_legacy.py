@@ -1,4 +1,4 @@
-"""Calls of ``openai`` before 1.0, which no instrumentation covers: a span of ours for each.
+"""Calls of ``openai`` before 1.0, which no instrumentation covers: each is counted, with a span of ours.
 
 ``request`` and ``arequest`` of its ``APIRequestor`` run once for each logical call, and make one attempt:
 those versions leave retries to the application.
@@ -9,18 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
-from types import SimpleNamespace
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import wrapt
 from opentelemetry import trace
-from opentelemetry.trace import Span, Tracer, TracerProvider
+from opentelemetry.trace import Tracer, TracerProvider
 
-from ._attempts import Attempt, attempt_attributes, failure_status, retry_after, usage_attributes
+from ._attempts import Attempt, failure_status, retry_after
+from ._endpoints import operation_of
 from ._guard import guarded
 from ._kinds_of_429 import kind_of
-from ._openai_span import TOLD_IN_TOKENS, end_span, operation_of, start_span
-from .conventions import OPENAI_SCOPE, Attribute
+from ._openai_call import OpenAICall
+from ._openai_span import start_span
+from ._usage import read_answer
+from .conventions import OPENAI_SCOPE
 
 
 def instrument(tracer_provider: TracerProvider | None = None) -> None:
@@ -31,23 +34,23 @@ def instrument(tracer_provider: TracerProvider | None = None) -> None:
     tracer = trace.get_tracer(OPENAI_SCOPE, tracer_provider=tracer_provider)
 
     def request(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        call = _begin(tracer, instance, *args, **kwargs)
+        sent = _begin(tracer, instance, *args, **kwargs)
         try:
             answer = wrapped(*args, **kwargs)
         except BaseException as error:
-            _fail(call, error)
+            _fail(sent, error)
             raise
-        _succeed(call, answer)
+        _succeed(sent, answer)
         return answer
 
     async def arequest(wrapped: Callable[..., Awaitable[Any]], instance: Any, args: Any, kwargs: Any) -> Any:
-        call = _begin(tracer, instance, *args, **kwargs)
+        sent = _begin(tracer, instance, *args, **kwargs)
         try:
             answer = await wrapped(*args, **kwargs)
         except BaseException as error:
-            _fail(call, error)
+            _fail(sent, error)
             raise
-        _succeed(call, answer)
+        _succeed(sent, answer)
         return answer
 
     requestor.request = wrapt.FunctionWrapper(requestor.request, request)
@@ -68,42 +71,46 @@ def _requestor() -> Any:
     return getattr(module, "APIRequestor", None)
 
 
-class _Call(NamedTuple):
-    span: Span
-    operation: str
+class _Sent(NamedTuple):
+    call: OpenAICall
     started: float
+    """Seconds on the monotonic clock."""
 
 
 @guarded("openai")
 def _begin(
     tracer: Tracer, requestor: Any, method: str, url: str, params: Any = None, *_: Any, **__: Any
-) -> _Call | None:
-    """Open the span of a call that spends money; None of any other."""
-    options = SimpleNamespace(method=method, url=url, json_data=params)
-    operation = operation_of(options)
+) -> _Sent | None:
+    """Begin a call that may cost money; None of any other."""
+    operation = operation_of(method, url)
     if operation is None:
         return None
-    span = start_span(tracer, requestor, options, operation)
-    if "azure" in str(getattr(requestor, "api_type", "")).lower():
-        span.set_attribute(Attribute.PROVIDER, "azure.ai.openai")
-    return _Call(span, operation, time.monotonic())
+    is_azure = "azure" in str(getattr(requestor, "api_type", "")).lower()
+    host = urlsplit(str(getattr(requestor, "api_base", ""))).hostname or ""
+    call = OpenAICall(operation, host, is_azure, params if isinstance(params, Mapping) else {})
+    call.span = start_span(tracer, operation, call.provider, call.asked_model)
+    call.is_span_ours = call.span.is_recording()
+    call.begin()
+    return _Sent(call, time.monotonic())
 
 
 @guarded("openai")
-def _succeed(call: _Call | None, answer: Any) -> None:
-    if call is None:
+def _succeed(sent: _Sent | None, result: Any) -> None:
+    if sent is None:
         return
-    response = answer[0]  # of a stream, it is an iterator that tells nothing
-    attempt = Attempt(call.started, time.monotonic(), "200", limits=_headers(response, "_headers"))
-    call.span.set_attributes(attempt_attributes([attempt]))
-    if call.operation in TOLD_IN_TOKENS:
-        call.span.set_attributes(usage_attributes(getattr(response, "data", None)))
-    end_span(call.span, None)
+    call, response = sent.call, result[0]  # of a stream, it is an iterator that says nothing
+    call.attempts.append(
+        Attempt(sent.started, time.monotonic(), "200", limits=_headers(response, "_headers"))
+    )
+    call.describe_attempts()
+    call.answer = read_answer(getattr(response, "data", None))
+    call.describe_usage()
+    call.end()
 
 
 @guarded("openai")
-def _fail(call: _Call | None, error: BaseException) -> None:
-    if call is None:
+def _fail(sent: _Sent | None, error: BaseException) -> None:
+    if sent is None:
         return
     code, headers = getattr(error, "http_status", None), _headers(error, "headers")
     status = (
@@ -113,9 +120,10 @@ def _fail(call: _Call | None, error: BaseException) -> None:
         if type(error).__name__ == "Timeout"
         else failure_status(error)
     )
-    attempt = Attempt(call.started, time.monotonic(), status, retry_after(headers or {}), headers)
-    call.span.set_attributes(attempt_attributes([attempt]))
-    end_span(call.span, error)
+    attempt = Attempt(sent.started, time.monotonic(), status, retry_after(headers or {}), headers)
+    sent.call.attempts.append(attempt)
+    sent.call.describe_attempts()
+    sent.call.end(error)
 
 
 def _status(code: object, error: BaseException) -> str:

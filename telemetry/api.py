@@ -37,6 +37,7 @@ from ._context import (
     RUN_KEY,
     STAGE_KEY,
     Document,
+    OpenStage,
     Run,
     Warned,
     document_in,
@@ -370,11 +371,14 @@ class _Stage(_Block):
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name = name
+        self._stage: OpenStage | None = None
 
     def __enter__(self) -> Self:
         with guarded("api"):
             self._name = name = _text(self._name)[:64]
             self._enter(name, {Attribute.STAGE: name}, stage=name)
+            if self._run is not None:
+                self._start_clock(self._run, name)
         return self
 
     def __exit__(
@@ -384,9 +388,23 @@ class _Stage(_Block):
             if self._run is not None:
                 try:
                     _count_error(self._run, self._name, error)
+                    self._stop_clock()
                 finally:
                     self._leave(_type_of(error))
                 self._tell_document(time.monotonic_ns() - self._started)
+
+    def _start_clock(self, run: Run, name: str) -> None:
+        self._stage = OpenStage(run, name, time.time_ns())
+        try:
+            recorder().stage_started(self._stage)
+        except BaseException as error:  # nobody leaves a block that was not entered
+            self._stop_clock()
+            self._leave(_type_of(error))
+            raise
+
+    def _stop_clock(self) -> None:
+        if self._stage is not None:
+            recorder().stage_ended(self._stage, time.time_ns(), self._span)
 
     def _tell_document(self, elapsed_ns: int) -> None:
         """Extraction inside a document's block is that document's."""

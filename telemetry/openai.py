@@ -1,4 +1,4 @@
-"""Attempts of every OpenAI call: what the client's own retries hide.
+"""Every OpenAI call, counted as it is seen on the wire: attempts, usage, and what the client's retries hide.
 
 Usage::
 
@@ -6,16 +6,18 @@ Usage::
 
     openai.instrument()
 
-The spans of ``opentelemetry-instrumentation-genai-openai`` then carry the attempts, 429s, backoff and
-rate-limit headroom of their call: the ``analysis.openai.*`` names of
-:class:`telemetry.conventions.Attribute`. A call which that instrumentation does not cover, such as
-``client.post("/chat/completions", …)``, gets a span of ours, if it is of a kind that spends money. Where an
-answer tells its usage and the span would not, it is added. No prompt and no completion is ever put on a
-span.
+The facts of a call go to the recorder directly, so that no total depends on spans: see
+:mod:`telemetry._openai_call`. The spans of ``opentelemetry-instrumentation-genai-openai`` get the attempts,
+429s, backoff and rate-limit headroom of their call: the ``analysis.openai.*`` names of
+:class:`telemetry.conventions.Attribute`. A call that has no such span, such as
+``client.post("/chat/completions", …)``, gets one of ours, if it may cost money: see
+:mod:`telemetry._endpoints`. Where an answer says its usage and the span would not, it is added. No prompt and
+no completion is ever put on a span.
 
 How: ``request`` of the client's base classes runs once for each logical call, in all versions and for all
 kinds of clients; ``send`` of the HTTP client underneath runs once for each attempt. Clients made before
-``instrument()`` are covered too.
+``instrument()`` are covered too. :mod:`telemetry._openai_stream` follows what is read after ``request`` has
+returned.
 """
 
 from __future__ import annotations
@@ -27,23 +29,27 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar, Token
 from functools import cache
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-import wrapt
 from opentelemetry import context, trace
-from opentelemetry.trace import Span, Tracer, TracerProvider
+from opentelemetry.trace import Tracer, TracerProvider
 
-from ._attempts import Attempt, attempt_attributes, failure_status, retry_after, settle, usage_attributes
+from . import _openai_stream
+from ._attempts import Attempt, failure_status, retry_after
+from ._context import is_recording
+from ._endpoints import operation_of
 from ._garbage import is_collecting
 from ._guard import guarded
-from ._openai_span import TOLD_IN_TOKENS, end_span, has_tool_fees, operation_of, start_span
-from .conventions import GENAI_SCOPE, OPENAI_SCOPE, Attribute
+from ._openai_call import OpenAICall, awaits_call, take
+from ._openai_span import start_span
+from ._patches import is_patched, patch, unpatch
+from ._usage import Answer, read_answer
+from .conventions import OPENAI_SCOPE
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """Answers longer than this are not searched for usage."""
 
 _log = logging.getLogger("telemetry")
-_patches: dict[tuple[type, str], wrapt.FunctionWrapper[..., Any]] = {}
-"""What stands in place of a method, by class and name."""
 _tracer: Tracer | None = None
 
 
@@ -61,47 +67,45 @@ def instrument(tracer_provider: TracerProvider | None = None) -> None:
         return
     _tracer = trace.get_tracer(OPENAI_SCOPE, tracer_provider=tracer_provider)
     with guarded("openai"):
-        _patch(_base_client.SyncAPIClient, "request", _request)
-        _patch(_base_client.AsyncAPIClient, "request", _request_async)
+        patch(_base_client.SyncAPIClient, "request", _request)
+        patch(_base_client.AsyncAPIClient, "request", _request_async)
+        _openai_stream.instrument()
 
 
 def uninstrument() -> None:
     """Put the original methods back. A method that someone else wrapped after us stays, and does nothing."""
     global _tracer
     _tracer = None
-    for (owner, name), patched in list(_patches.items()):
-        if vars(owner).get(name) is patched:
-            setattr(owner, name, patched.__wrapped__)
-            del _patches[owner, name]
+    unpatch()
 
 
-def _patch(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
-    if (owner, name) in _patches:
-        return
-    patched = wrapt.FunctionWrapper(vars(owner)[name], wrapper)
-    # Of two threads that come here together, one wins; a lock could be held for ever in a forked child.
-    if _patches.setdefault((owner, name), patched) is patched:
-        setattr(owner, name, patched)
+def is_instrumented() -> bool:
+    """Say whether calls are counted."""
+    return _tracer is not None and is_patched()
 
 
-class _Call:
-    """One logical call while it runs."""
+class _Call(OpenAICall):
+    """One logical call while its request runs."""
 
-    __slots__ = ("answer", "attempts", "context_token", "http", "options", "sending", "span", "token")
+    __slots__ = ("context_token", "http", "is_sending", "response", "stream", "token")
 
-    def __init__(self, span: Span, http: object, options: Any) -> None:
-        self.span = span
-        self.http = http
+    def __init__(self, operation: str, client: Any, options: Any) -> None:
+        super().__init__(operation, _host(client, options), _is_azure(client.__class__), _body_of(options))
+        self.http: object = client._client
         """The HTTP client of the call; what others send meanwhile (a token provider) is no attempt."""
-        self.options = options
-        """The request, as the client describes it."""
-        self.attempts: list[Attempt] = []
-        self.answer: Any = None
+        self.response: Any = None
         """The last response, if it succeeded and its body was read."""
-        self.sending = False
+        self.stream: _openai_stream.Reading | None = None
+        """How the last response is read, if it succeeded and is read later."""
+        self.is_sending = False
         self.token: Token[_Call | None] | None = None
         self.context_token: Token[context.Context] | None = None
         """Set while a span of ours is the current one."""
+
+    def span_ended(self) -> None:
+        """Take it that nobody reads on: the official span ends when the application lets go of a stream."""
+        if self.stream is not None and self.stream.is_of_events:
+            self.stream.leave()
 
 
 _current: ContextVar[_Call | None] = ContextVar("analysis-telemetry-openai-call", default=None)
@@ -114,9 +118,9 @@ def _request(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any)
     try:
         result = wrapped(*args, **kwargs)
     except BaseException as error:
-        _end(call, error)
+        _fail(call, error)
         raise
-    _end(call)
+    _end(call, result)
     return result
 
 
@@ -129,15 +133,15 @@ async def _request_async(
     try:
         result = await wrapped(*args, **kwargs)
     except BaseException as error:
-        _end(call, error)
+        _fail(call, error)
         raise
-    _end(call)
+    _end(call, result)
     return result
 
 
 def _send(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     call = _current.get()
-    if call is None or call.http is not instance or call.sending:
+    if call is None or call.http is not instance or call.is_sending:
         return wrapped(*args, **kwargs)
     started = _start_attempt(call)
     try:
@@ -151,7 +155,7 @@ def _send(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) ->
 
 async def _send_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, args: Any, kwargs: Any) -> Any:
     call = _current.get()
-    if call is None or call.http is not instance or call.sending:
+    if call is None or call.http is not instance or call.is_sending:
         return await wrapped(*args, **kwargs)
     started = _start_attempt(call)
     try:
@@ -167,43 +171,88 @@ async def _send_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, arg
 def _begin(
     send: Callable[..., Any], client: Any, cast_to: Any, options: Any, *_: Any, **__: Any
 ) -> _Call | None:
-    """Find or open the span of a call that begins; None if there is nothing to record."""
-    if _tracer is None:
+    """Begin a call; None if there is nothing to record."""
+    operation = None if _tracer is None else operation_of(options.method, options.url)
+    if _tracer is None or operation is None:
         return None
-    span = trace.get_current_span()
-    ours = not _awaits_attempts(span)
-    operation = operation_of(options) if ours else None
-    if ours and operation is None:
-        return None
-    _patch(_definer_of_send(client._client.__class__), "send", send)
-    if operation is not None:
-        span = start_span(_tracer, client, options, operation)
-        if not span.is_recording():
+    before, outer = context.get_current(), _current.get()
+    call = _Call(operation, client, options)
+    if awaits_call(call.parent):
+        call.span = call.parent
+        take(call.span)
+    else:
+        call.span = start_span(_tracer, operation, call.provider, call.asked_model)
+        call.is_span_ours = call.span.is_recording()
+        if not call.is_span_ours and not is_recording():
             return None
-    call, before, outer = _Call(span, client._client, options), context.get_current(), _current.get()
     try:
-        if ours:
-            call.context_token = context.attach(trace.set_span_in_context(span))
+        patch(_definer_of_send(client._client.__class__), "send", send)
+        call.begin()
+        if call.is_span_ours:
+            call.context_token = context.attach(trace.set_span_in_context(call.span))
         call.token = _current.set(call)
         return call
     except BaseException as error:  # of a signal's handler: the call is not made
         _current.set(outer)
-        if ours:
-            context.attach(before)
-            end_span(span, error)
+        context.attach(before)
+        call.end(error)
         raise
 
 
-def _end(call: _Call, error: BaseException | None = None) -> None:
-    """Complete the span of a call that returned or raised; a span of ours ends with it."""
+def _end(call: _Call, result: object) -> None:
+    """Complete a call that returned ``result``, unless the answer is still to be read."""
+    is_read_later = call.stream is not None and not call.stream.is_over
     try:
         _leave(call)
-        _set_attempts(call)
-        _set_usage(call, error)
+        _describe(call)
+        if not is_read_later:
+            is_ours = call.is_span_ours or call.response is None or _is_raw(call.response)
+            _answered(call, result, is_ours)
     finally:
-        if call.context_token is not None:
-            with guarded("openai"):
-                end_span(call.span, error)
+        if call.stream is not None and is_read_later:
+            call.stream.hand_over()
+        else:
+            _over(call, None)
+
+
+def _fail(call: _Call, error: BaseException) -> None:
+    """Complete a call that raised ``error``."""
+    try:
+        _leave(call)
+        _describe(call)
+        _answered(call, None, True)
+    finally:
+        if call.stream is not None:
+            call.stream.is_over = True
+        _over(call, error)
+
+
+@guarded("openai")
+def _describe(call: _Call) -> None:
+    call.describe_attempts()
+
+
+@guarded("openai")
+def _answered(call: _Call, result: object, is_ours: bool) -> None:
+    """Keep the answer; put it on the span where the instrumentation will not: it writes equal values."""
+    call.answer = _read(result, call.response)
+    if is_ours:
+        call.describe_usage()
+
+
+@guarded("openai")
+def _over(call: _Call, error: BaseException | None) -> None:
+    call.end(error)
+
+
+def _read(result: object, response: Any) -> Answer:
+    """Return what an answer says: ``result`` if it is decoded already, else the body of ``response``."""
+    is_decoded = isinstance(result, Mapping) or hasattr(result, "model_fields_set")
+    answer = read_answer(result) if is_decoded else None
+    if response is not None and (answer is None or answer.tokens is None):
+        body = _body(response)
+        answer = read_answer(body) if body is not None else answer
+    return answer or Answer()
 
 
 @guarded("openai")
@@ -218,35 +267,26 @@ def _leave(call: _Call) -> None:
             context.detach(call.context_token)
 
 
-@guarded("openai")
-def _set_attempts(call: _Call) -> None:
-    settle(call.attempts)
-    call.span.set_attributes(attempt_attributes(call.attempts))
-    if has_tool_fees(call.options.json_data):
-        call.span.set_attribute(Attribute.TOOL_FEES, True)
+def _is_raw(response: Any) -> bool:
+    return "x-stainless-raw-response" in response.request.headers
 
 
-@guarded("openai")
-def _set_usage(call: _Call, error: BaseException | None) -> None:
-    """Add the usage where the instrumentation will not, or may not: it overwrites ours with equal values."""
-    if call.answer is None:
-        return
-    uncovered = call.context_token is not None or error is not None
-    if not uncovered and "x-stainless-raw-response" not in call.answer.request.headers:
-        return
-    if operation_of(call.options) in TOLD_IN_TOKENS:
-        call.span.set_attributes(usage_attributes(_body(call.answer)))
+def _body_of(options: Any) -> Mapping[str, Any]:
+    """Return what a request asks for, as far as it is a mapping."""
+    body, extra = options.json_data, getattr(options, "extra_json", None)
+    known = body if isinstance(body, Mapping) else {}
+    return {**known, **extra} if isinstance(extra, Mapping) else known
 
 
-def _awaits_attempts(span: Span) -> bool:
-    """Say whether ``span`` is one of the official instrumentation whose request has not been made yet."""
-    if getattr(getattr(span, "instrumentation_scope", None), "name", None) != GENAI_SCOPE:
-        return False
-    outer = _current.get()
-    if not span.is_recording() or (outer is not None and outer.span is span):
-        return False
-    # It took one call already, and is still current: the next call is another one.
-    return Attribute.ATTEMPTS not in (getattr(span, "attributes", None) or {})
+def _host(client: Any, options: Any) -> str:
+    """Return which host a request goes to: a path below the client's address, or one of its own."""
+    own = urlsplit(options.url).hostname if "://" in options.url else None
+    return own or str(client._base_url.host)
+
+
+@cache
+def _is_azure(client_class: type) -> bool:
+    return any(kind.__name__ == "BaseAzureClient" for kind in client_class.__mro__)
 
 
 @cache
@@ -257,26 +297,28 @@ def _definer_of_send(http_class: type) -> type:
 
 def _start_attempt(call: _Call) -> float:
     # Redirects and authentication inside one send are no attempts of their own.
-    call.sending = True
+    call.is_sending = True
     return time.monotonic()
 
 
 @guarded("openai")
 def _note_failure(call: _Call, started: float, error: BaseException) -> None:
-    call.sending, call.answer = False, None
+    call.is_sending, call.response, call.stream = False, None, None
     call.attempts.append(Attempt(started, time.monotonic(), failure_status(error)))
 
 
 @guarded("openai")
 def _note_answer(call: _Call, started: float, response: Any, kwargs: Mapping[str, Any]) -> None:
     ended = time.monotonic()
-    call.sending, call.answer = False, None
+    call.is_sending, call.response, call.stream = False, None, None
     code, headers = response.status_code, response.headers
     wait = retry_after(headers) if code >= 400 else None
     refusal = response if code == 429 else None
     call.attempts.append(Attempt(started, ended, str(code), wait, _limits(headers), refusal))
-    if code < 300 and not kwargs.get("stream"):
-        call.answer = response
+    if code < 300 and kwargs.get("stream"):
+        call.stream = _openai_stream.Reading(call, response)
+    elif code < 300:
+        call.response = response
 
 
 def _limits(headers: Any) -> dict[str, str]:
@@ -289,9 +331,10 @@ def _limits(headers: Any) -> dict[str, str]:
 
 
 def _body(response: Any) -> object:
-    if len(response.content) > MAX_BODY_BYTES:
+    kind, content = response.headers.get("content-type", "json"), response.content
+    if "json" not in kind or len(content) > MAX_BODY_BYTES:
         return None
     try:
-        return json.loads(response.content)
+        return json.loads(content)
     except ValueError:
         return None

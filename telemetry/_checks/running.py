@@ -109,7 +109,7 @@ def _attempts() -> Answer:
     except ImportError as error:
         yield Check("bad", "attempts", f"of OpenAI calls are not counted: {error}", "see its line above")
         return
-    if (openai._tracer and openai._patches) or _openai_legacy.is_instrumented():
+    if openai.is_instrumented() or _openai_legacy.is_instrumented():
         yield Check("good", "attempts", "of OpenAI calls are counted, retries and 429s included")
     else:
         yield Check("bad", "attempts", "of OpenAI calls are not counted", "see the line of openai above")

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from telemetry._attempts import Attempt, attempt_attributes, retry_after, usage_attributes
+from telemetry._attempts import Attempt, attempt_attributes, retry_after
 from telemetry.conventions import Attribute
 
 
@@ -89,34 +89,3 @@ def test_retry_after_date() -> None:
     """A date in the future is a wait until then."""
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     assert retry_after({"retry-after": date}) == pytest.approx(30, abs=2)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [None, [], "text", {}, {"usage": None}, {"usage": {"prompt_tokens": -1, "completion_tokens": "2"}}],
-)
-def test_usage_of_a_strange_answer(body: object) -> None:
-    """An answer of another shape has no usage, and is no error."""
-    assert usage_attributes(body) == {}
-
-
-def test_usage_of_the_responses_api() -> None:
-    """The responses API names its figures differently; the attributes are the same."""
-    body = {
-        "model": "gpt-5-mini-2025-08-07",
-        "service_tier": "flex",
-        "usage": {
-            "input_tokens": 30,
-            "input_tokens_details": {"cached_tokens": 10},
-            "output_tokens": 20,
-            "output_tokens_details": {"reasoning_tokens": 5},
-        },
-    }
-    assert usage_attributes(body) == {
-        "gen_ai.usage.input_tokens": 30,
-        "gen_ai.usage.output_tokens": 20,
-        "gen_ai.usage.cache_read.input_tokens": 10,
-        "gen_ai.usage.reasoning.output_tokens": 5,
-        "gen_ai.response.model": "gpt-5-mini-2025-08-07",
-        "openai.response.service_tier": "flex",
-    }

@@ -32,14 +32,22 @@ def test_every_count_is_the_ledgers(recorded: Recorded, client: OpenAI, ledger: 
     assert total.cost_pico == total.input_tokens * 150_000 + total.output_tokens * 600_000
 
 
-@pytest.mark.parametrize(
-    ("path", "operation"),
-    [("/images/generations", "image_generation"), ("/batches", "batch"), ("/threads/1/runs", "run")],
-)
+def test_images_cost_otherwise_than_their_tokens_say(recorded: Recorded, client: OpenAI) -> None:
+    """What an answer with images says of tokens counts, and has no price: the cost is not complete."""
+    with telemetry.run("intake"):
+        client.images.generate(prompt="A desk", model="gpt-image-1")
+    found = recorded.run()
+
+    assert (found.total.calls, found.total.unpriced, found.total.cost_pico) == (1, 1, 0)
+    assert found.total.input_tokens > 0
+    assert not found.cost_complete
+
+
+@pytest.mark.parametrize(("path", "operation"), [("/batches", "batch"), ("/threads/1/runs", "run")])
 def test_calls_that_tokens_do_not_tell_all_of_are_counted_as_unknown(
     recorded: Recorded, client: OpenAI, path: str, operation: str
 ) -> None:
-    """Images, batches and the like cost something that no answer tells: it is neither nothing nor tokens."""
+    """Batches and the like cost something that no answer tells: it is neither nothing nor tokens."""
     body = {"prompt": "A desk", "input_file_id": "f", "endpoint": "/v1/responses", "completion_window": "24h"}
     with telemetry.run("intake"), contextlib.suppress(NotFoundError):
         client.post(path, cast_to=dict[str, object], body=body)

@@ -1,0 +1,113 @@
+"""Calls as they are added up: from what was seen on the wire, or from a span where that is all there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+
+from telemetry._endpoints import BILLED_IN_TOKENS
+from telemetry._guard import guarded
+from telemetry._openai_call import OpenAICall
+from telemetry.conventions import Attribute
+from telemetry.pricing import Price, Pricer, Tokens
+
+from .accumulator import Call
+
+_PROVIDERS: Final = {"openai": "openai", "azure.ai.openai": "azure"}
+
+
+def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
+    """Return the call that was ``seen`` on its way to the service and back."""
+    answer, facts = seen.answer, seen.attempt_facts
+    unmodelled = answer.unmodelled
+    if seen.operation not in BILLED_IN_TOKENS:
+        unmodelled += (seen.operation,)
+    model, tier, tokens = seen.model, seen.tier, answer.tokens
+    return Call(
+        stage=stage[:64],
+        operation=seen.operation[:32],
+        model=(model or "")[:128],
+        service_tier=tier[:32],
+        ok=seen.error_type is None,
+        duration_us=max(seen.ended_ns - seen.started_ns, 0) // 1000,
+        statuses=tuple([attempt.status for attempt in seen.attempts]),
+        backoff_us=_microseconds(facts.get(Attribute.BACKOFF)),
+        retry_after_us=_microseconds(facts.get(Attribute.RETRY_AFTER)),
+        tokens=tokens,
+        price=None if unmodelled else _priced(price, seen.billed_by, model, tokens, seen.started_ns, tier),
+        has_tool_fees=seen.has_tool_fees,
+        unmodelled=unmodelled,
+        has_unknown_bill=seen.has_unknown_bill or bool(answer.missing),
+    )
+
+
+def from_span(span: ReadableSpan, attributes: Mapping[str, Any], stage: str, price: Pricer) -> Call:
+    """Return the call that an ended ``span`` tells of, whose request nobody saw."""
+    asked, answered = attributes.get(Attribute.REQUEST_MODEL), attributes.get(Attribute.RESPONSE_MODEL)
+    model, tier, tokens = text(answered) or text(asked), _tier(attributes), _tokens(attributes)
+    start, end = span.start_time or 0, span.end_time or 0
+    failed = Attribute.ERROR_TYPE in attributes or span.status.status_code is trace.StatusCode.ERROR
+    provider = _PROVIDERS.get(text(attributes.get(Attribute.PROVIDER)) or "", "openai")
+    return Call(
+        stage=stage[:64],
+        operation=(text(attributes.get(Attribute.OPERATION)) or "unknown")[:32],
+        model=(model or "")[:128],
+        service_tier=tier[:32],
+        ok=not failed,
+        duration_us=max(end - start, 0) // 1000,
+        statuses=_texts(attributes.get(Attribute.ATTEMPT_STATUSES)),
+        backoff_us=_microseconds(attributes.get(Attribute.BACKOFF)),
+        retry_after_us=_microseconds(attributes.get(Attribute.RETRY_AFTER)),
+        tokens=tokens,
+        price=_priced(price, provider, model, tokens, start, tier),
+        has_tool_fees=Attribute.TOOL_FEES in attributes,
+    )
+
+
+@guarded("pricing")
+def _priced(
+    price: Pricer, provider: str, model: str | None, tokens: Tokens | None, start: int, tier: str
+) -> Price | None:
+    if tokens is None or not model:
+        return None
+    return price(provider, model, tokens, start, tier)
+
+
+def _tokens(attributes: Mapping[str, Any]) -> Tokens | None:
+    """Return the tokens of a call, None when the service reported none."""
+    if Attribute.INPUT_TOKENS not in attributes and Attribute.OUTPUT_TOKENS not in attributes:
+        return None
+    return Tokens(
+        input=int(number(attributes.get(Attribute.INPUT_TOKENS))),
+        output=int(number(attributes.get(Attribute.OUTPUT_TOKENS))),
+        cached=int(number(attributes.get(Attribute.CACHED_TOKENS))),
+        reasoning=int(number(attributes.get(Attribute.REASONING_TOKENS))),
+        cache_write=int(number(attributes.get(Attribute.CACHE_WRITE_TOKENS))),
+    )
+
+
+def _tier(attributes: Mapping[str, Any]) -> str:
+    """Return the tier that was billed; where the answer does not say, the one that was asked for."""
+    asked = text(attributes.get(Attribute.REQUEST_TIER))
+    return text(attributes.get(Attribute.SERVICE_TIER)) or (asked if asked and asked != "auto" else "")
+
+
+def _microseconds(seconds: object) -> int:
+    return round(number(seconds) * 1e6)
+
+
+def text(value: object) -> str | None:
+    """Return a text that is not empty, or None."""
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple([str(item) for item in value]) if isinstance(value, (tuple, list)) else ()
+
+
+def number(value: object) -> float:
+    """Return a number, 0 for what is none."""
+    return value if isinstance(value, (int, float)) else 0
