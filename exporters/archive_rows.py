@@ -21,6 +21,7 @@ from . import schema
 from .archive_part import LOG, RUNS, Contents, Digests, Key, add_digest, exact_rows
 from .database import upsert
 from .exact import Row
+from .host_columns import Writable
 from .projection import JOBS, totals_of
 from .schema import archived_days, archived_runs, fragments, runs, system_health_log
 
@@ -223,7 +224,8 @@ def _keep_totals(connection: Connection, gone: Sequence[Row]) -> None:
 def _make_rows(connection: Connection, ids: Sequence[int]) -> None:
     """Make our rows of users who have none: runs from before there were such rows."""
     table, known = _host.users, sa.exists().where(schema.users.c.user_ref == _host.users.c.id)
-    query = sa.select(table.c.id, table.c.created_at).where(table.c.id.in_(ids), ~known).order_by(table.c.id)
+    created = Writable.of(connection).read(table, "created_at")
+    query = sa.select(table.c.id, *created).where(table.c.id.in_(ids), ~known).order_by(table.c.id)
     for user_id, created_at in connection.execute(query).all():
         upsert(connection, schema.users, [{**totals_of(connection, user_id), "created_at": created_at}])
 

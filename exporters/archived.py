@@ -40,19 +40,28 @@ def refuse(connection: Connection, snapshot: Snapshot) -> None:
 
 
 def of_analysis(
-    connection: Connection, analysis_id: Any, created_at: sa.ColumnElement[Any]
+    connection: Connection, analysis_id: Any, created_at: sa.ColumnElement[Any] | None
 ) -> sa.ColumnElement[bool]:
     """Return the condition that runs of an analysis of the host's are in an archive.
 
     Args:
         connection: to the database that is asked.
         analysis_id: its id, or the column of ids.
-        created_at: its column: SQLite gives ids of deleted rows to new ones.
+        created_at: its column, if there is one: SQLite gives ids of deleted rows to new ones.
     """
     then = archived_runs.c.analysis_created_at
-    same_row = sa.or_(then.is_(None), comparable(connection, then) == comparable(connection, created_at))
+    same_row = is_same_row(connection, then, created_at)
     mine = sa.and_(archived_runs.c.analysis_ref == analysis_id, archived_runs.c.analysis_gone.is_(False))
     return sa.exists().where(mine, same_row)
+
+
+def is_same_row(
+    connection: Connection, then: sa.ColumnElement[Any], created_at: sa.ColumnElement[Any] | None
+) -> sa.ColumnElement[bool]:
+    """Return the condition that a row of the host's is the one created ``then``, if that is known."""
+    if created_at is None:
+        return sa.true()
+    return sa.or_(then.is_(None), comparable(connection, then) == comparable(connection, created_at))
 
 
 def is_day_archived(connection: Connection, day: Day) -> bool:

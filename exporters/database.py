@@ -249,12 +249,6 @@ def comparable(connection: Connection, column: sa.ColumnElement[Any]) -> sa.Colu
     return column
 
 
-def byte_length(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
-    """Return how many bytes a binary column holds, without reading them from where they are stored."""
-    name = "octet_length" if connection.dialect.name == "postgresql" else "length"
-    return sa.Function(name, column, type_=sa.BigInteger())
-
-
 def fit(table: sa.Table, values: Mapping[str, Any], totals: Totals) -> dict[str, Any]:
     """Return ``values`` made to fit their columns; what had to be cut or dropped is counted."""
     fitters, fitted = _fitters(table), dict(values)

@@ -19,8 +19,10 @@ class FileRow(NamedTuple):
     """A row of ``candidate_files`` as far as it matters here."""
 
     id: int
-    name: str
+    name: str | None
+    """None where the application does not keep it."""
     size: int | None
+    """Bytes; None where it keeps none."""
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class Matched:
 
         Times add up, for the rest the first that knows wins, and a score or failure beats silence.
         """
+        self.size = document["size_bytes"] if self.size is None else self.size
         self.characters = document["characters"] if self.characters is None else self.characters
         self.type = self.type or document["type"]
         self.chunks = document["chunk_count"] if self.chunks is None else self.chunks
@@ -82,7 +85,7 @@ def _pairs(
         if row.id in told:
             yield row, told[row.id]
             continue
-        namesakes = named.get(document_key(key, run_id, row.name))
+        namesakes = None if row.name is None else named.get(document_key(key, run_id, row.name))
         if namesakes:
             document = next((d for d in namesakes if d["size_bytes"] == row.size), namesakes[0])
             namesakes.remove(document)

@@ -17,11 +17,21 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from telemetry.conventions import COMPLETED, DOCUMENT_TYPES, OTHER, UNKNOWN
+from telemetry.conventions import (
+    CANCELLED,
+    COMPLETED,
+    DOCUMENT_TYPES,
+    FAILED,
+    OTHER,
+    TERMINAL_STATUSES,
+    UNKNOWN,
+)
 
 from . import archived, schema
-from .database import byte_length, comparable, create_engine, fit, transaction, update_rows, upsert
-from .projection import COPIED, Projection, Writable, analysis_values, lagging_users, refresh_user
+from .database import create_engine, fit, transaction, update_rows, upsert
+from .host_columns import PAGE, Writable
+from .host_needs import Use
+from .projection import COPIED, Projection, analysis_values, lagging_users, refresh_user
 from .schema import archived_runs, runs
 from .totals import Totals
 
@@ -45,7 +55,7 @@ class _Files:
 
     def values(self) -> dict[str, Any]:
         """Return what a run says of them."""
-        sizes = [row["size"] for row in self.rows if row["size"] is not None]
+        sizes = [row["file_bytes"] for row in self.rows if row["file_bytes"] is not None]
         lengths = [row["characters"] for row in self.rows if row["characters"] is not None]
         return {
             "n_documents": len(self.rows),
@@ -69,6 +79,8 @@ class History:
         self._engine = create_engine(database_url)
         self._totals = Totals()
         self._writable = Writable.load(self._engine)
+        self._created = self._writable.column(_host.analyses, "created_at")
+        self._has_own_status = "status" not in self._writable.columns.get("analyses", ())
         with transaction(self._engine) as connection:
             self._now: datetime = connection.execute(sa.select(schema.utc_now())).scalar_one()
             self._end = _end(connection, self._now)
@@ -94,6 +106,18 @@ class History:
             last = found[-1]["id"]
             yield taken
 
+    def left_out(self) -> list[str]:
+        """Return what this cannot tell, a line each: columns that are not there, and rows without a time."""
+        found = [f"{each}; see {PAGE}" for each in self._writable.left_out(Use.PROJECTION, Use.HISTORY)]
+        if self._created is not None:
+            with transaction(self._engine) as connection:
+                undated = (
+                    sa.select(sa.func.count()).select_from(_host.analyses).where(self._created.is_(None))
+                )
+                if number := connection.execute(undated).scalar_one():
+                    found.append(f"{number} analyses have no created_at, and are not taken over")
+        return found
+
     def users(self) -> list[int]:
         """Return the users whose totals lag behind."""
         return lagging_users(self._engine)
@@ -109,29 +133,29 @@ class History:
         self._engine.dispose()
 
     def _is_pending(self, connection: Connection) -> sa.ColumnElement[bool]:
-        table, created = _host.analyses, runs.c.analysis_created_at
-        same_row = sa.or_(
-            created.is_(None), comparable(connection, created) == comparable(connection, table.c.created_at)
-        )
+        table, then = _host.analyses, runs.c.analysis_created_at
+        if self._created is None:
+            return sa.false()
         linked = sa.and_(
             runs.c.analysis_ref == table.c.id,
             runs.c.kind.in_(("analysis", "import")),
             runs.c.analysis_gone.is_(False),
-            same_row,  # SQLite gives ids of deleted rows to new ones
+            archived.is_same_row(connection, then, self._created),  # SQLite gives old ids to new rows
         )
-        is_archived = archived.of_analysis(connection, table.c.id, table.c.created_at)
-        return sa.and_(table.c.created_at < self._end, ~sa.exists().where(linked), ~is_archived)
+        is_archived = archived.of_analysis(connection, table.c.id, self._created)
+        return sa.and_(self._created < self._end, ~sa.exists().where(linked), ~is_archived)
 
     def _locked_analyses(self, connection: Connection, last: int | None) -> Sequence[Row]:
         table = _host.analyses
         read = ("id", "user_id", "created_at", "num_candidates", "num_criteria", "completed_at")
-        told = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes", *COPIED)
+        told = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes", "status", *COPIED)
         query = sa.select(*self._writable.read(table, *read, *told)).where(self._is_pending(connection))
         if last is not None:
             query = query.where(table.c.id > last)
         query = query.order_by(table.c.id).limit(BATCH)
         locked = query.with_for_update(of=table, skip_locked=True, key_share=True)
-        return [dict(row) for row in connection.execute(locked).mappings()]
+        found = [dict(row) for row in connection.execute(locked).mappings()]
+        return [row if self._has_own_status else row | {"status": None} for row in found]
 
     def _take_over(self, connection: Connection, found: Sequence[Row]) -> int:
         files = self._locked_files(connection, [row["id"] for row in found])
@@ -145,13 +169,16 @@ class History:
     def _locked_files(self, connection: Connection, analyses: Sequence[int]) -> dict[int, _Files]:
         """Lock the files of ``analyses``, and return them by analysis, but for those the host has locked."""
         table = _host.candidate_files
+        if not self._writable.has_files:
+            return {analysis_id: _Files([]) for analysis_id in analyses}
         mine = table.c.analysis_id.in_(analyses)
+        text = self._writable.column(table, "extracted_text")
+        characters = sa.null() if text is None else sa.func.length(text)
         query = sa.select(
             table.c.id,
             table.c.analysis_id,
-            table.c.file_name,
-            byte_length(connection, table.c.file_bytes).label("size"),
-            sa.func.length(*self._writable.read(table, "extracted_text")).label("characters"),
+            *self._writable.read(table, "file_name", "file_bytes"),
+            characters.label("characters"),
         ).where(mine)
         locked = query.order_by(table.c.id).with_for_update(skip_locked=True, key_share=True)
         rows: dict[int, list[Row]] = {analysis_id: [] for analysis_id in analyses}
@@ -180,7 +207,7 @@ class History:
                 **self._writable.only(
                     table,
                     {
-                        "resume_file_size_bytes": row["size"],
+                        "resume_file_size_bytes": row["file_bytes"],
                         "resume_character_count": row["characters"],
                         "resume_file_type": _type(row["file_name"]),
                     },
@@ -206,8 +233,9 @@ def _end(connection: Connection, now: datetime) -> datetime:
 def _run(row: Row, files: _Files) -> dict[str, Any]:
     """Return the run that stands for a row of ``analyses``, shown there already."""
     ended, duration = row["completed_at"], row["processing_duration_seconds"]
-    if duration is None and ended is not None:
+    if duration is None and ended is not None and ended >= row["created_at"]:
         duration = (ended - row["created_at"]).total_seconds()
+    candidates = row["num_candidates"]
     return {
         "run_id": _run_id(row),
         "kind": "import",
@@ -218,11 +246,11 @@ def _run(row: Row, files: _Files) -> dict[str, Any]:
         "analysis_created_at": row["created_at"],
         "version": 1,
         "projected_version": 1,
-        "status": UNKNOWN if ended is None else COMPLETED,
+        "status": _status(row["status"], ended),
         "started_at": row["created_at"],
         "ended_at": ended,
         "duration_us": None if duration is None else round(duration * 1_000_000),
-        "candidates": row["num_candidates"],
+        "candidates": (len(files.rows) or None) if candidates is None else candidates,
         "criteria": row["num_criteria"],
         "jd_bytes": row["jd_file_size_bytes"],
         "jd_characters": row["jd_character_count"],
@@ -230,6 +258,24 @@ def _run(row: Row, files: _Files) -> dict[str, Any]:
         **{name: row[name] for name in COPIED},
         **files.values(),
     }
+
+
+def _status(told: object, ended: datetime | None) -> str:
+    """Return how an analysis ended: as the application's own column `status` says, where it has one.
+
+    A failed row may have a `completed_at`, too; so a word that we do not know leaves the ending unknown.
+    """
+    if told is not None:
+        return _ENDINGS.get(str(told).strip().lower(), UNKNOWN)
+    return UNKNOWN if ended is None else COMPLETED
+
+
+_ENDINGS: Final = {
+    **{status: status for status in TERMINAL_STATUSES},
+    **dict.fromkeys(("complete", "done", "finished", "success", "succeeded"), COMPLETED),
+    **dict.fromkeys(("error", "errored", "failure"), FAILED),
+    "canceled": CANCELLED,
+}
 
 
 def _run_id(row: Row) -> str:

@@ -151,14 +151,15 @@ def host_tables(metadata: sa.MetaData) -> HostTables:
     """Describe the host tables in `metadata`: the columns the writer reads, and those this project adds.
 
     The descriptions are for statements, not for CREATE TABLE. A host may have had a column of ours before,
-    with its own meaning; `telemetry_added_objects` says which ones were added and may be written.
+    with its own meaning; `telemetry_added_objects` says which ones were added and may be written. Which of
+    the rest are there, and of which type, differs from host to host: see `host_columns`.
     """
     return HostTables(
         analyses=sa.Table(
             "analyses",
             metadata,
-            sa.Column("id", sa.Integer(), primary_key=True),
-            sa.Column("user_id", sa.Integer()),
+            sa.Column("id", sa.BigInteger(), primary_key=True),
+            sa.Column("user_id", sa.BigInteger()),
             sa.Column("created_at", sa.DateTime()),
             sa.Column("num_candidates", sa.Integer()),
             sa.Column("num_criteria", sa.Integer()),
@@ -171,8 +172,8 @@ def host_tables(metadata: sa.MetaData) -> HostTables:
         candidate_files=sa.Table(
             "candidate_files",
             metadata,
-            sa.Column("id", sa.Integer(), primary_key=True),
-            sa.Column("analysis_id", sa.Integer()),
+            sa.Column("id", sa.BigInteger(), primary_key=True),
+            sa.Column("analysis_id", sa.BigInteger()),
             sa.Column("file_name", sa.String(255)),
             sa.Column("file_bytes", sa.LargeBinary()),
             sa.Column("extracted_text", sa.Text()),
@@ -181,7 +182,8 @@ def host_tables(metadata: sa.MetaData) -> HostTables:
         users=sa.Table(
             "users",
             metadata,
-            sa.Column("id", sa.Integer(), primary_key=True),
+            sa.Column("id", sa.BigInteger(), primary_key=True),
+            sa.Column("email", sa.String(255)),
             sa.Column("created_at", sa.DateTime()),
             *_copies(USERS_COLUMNS),
         ),

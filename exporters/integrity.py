@@ -115,7 +115,11 @@ RULES: Final = (
         "analyses.id",
         """SELECT id FROM analyses WHERE processing_duration_seconds IS NOT NULL
         AND (completed_at IS NULL OR created_at IS NULL)""",
-        (("analyses", "processing_duration_seconds"), ("analyses", "completed_at")),
+        (
+            ("analyses", "processing_duration_seconds"),
+            ("analyses", "completed_at"),
+            ("analyses", "created_at"),
+        ),
     ),
     _rule_of_a_run(
         "score_bands",

@@ -34,6 +34,8 @@ from alembic.util import CommandError
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
+from .host_check import lost, problems
+from .host_columns import Writable
 from .schema import HOST_COLUMNS, HOST_INDEXES, metadata
 
 VERSION_TABLE = "telemetry_alembic_version"
@@ -59,6 +61,8 @@ def upgrade(
 ) -> None:
     """Add what `revision` needs and the database lacks. Does nothing on a database that has it.
 
+    The application's tables are looked at first: what cannot work is refused before anything is changed.
+
     Args:
         url_or_engine: The host's database, PostgreSQL or SQLite.
         with_base_tables: Also create `users`, `analyses` and `candidate_files` where they are missing. For
@@ -67,12 +71,24 @@ def upgrade(
         patience: Seconds to wait, in all, for other migrators and for host sessions that hold locks.
 
     Raises:
-        MigrationError: A host table is missing, a lock could not be had in time, the revision is not known,
-            or the database cannot be reached or refuses. What was done stays, the next call goes on.
+        MigrationError: A host table is missing or does not fit, a lock could not be had in time, the revision
+            is not known, or the database cannot be reached or refuses. What was done stays, the next call
+            goes on.
     """
+    _check(url_or_engine, with_base_tables=with_base_tables)
     _run(
         command.upgrade, url_or_engine, revision, with_base_tables=with_base_tables, patience_seconds=patience
     )
+
+
+def left_out(url_or_engine: str | URL | Engine) -> list[str]:
+    """Return what telemetry does without in a migrated database: a part of a sentence for each column.
+
+    Raises:
+        MigrationError: The database cannot be reached.
+    """
+    with _connection(url_or_engine) as connection:
+        return Writable.of(connection).left_out()
 
 
 def downgrade(
@@ -104,6 +120,7 @@ def upgrade_sql(url_or_engine: str | URL | Engine, *, revision: str = "head") ->
     Raises:
         MigrationError: A host table is missing, the revision is not known, or the database cannot be reached.
     """
+    _check(url_or_engine)
     return _sql(command.upgrade, url_or_engine, revision)
 
 
@@ -154,13 +171,27 @@ def include_object(
     return True
 
 
+def _check(url_or_engine: str | URL | Engine, *, with_base_tables: bool = False) -> None:
+    """Refuse a database whose tables do not fit, with a line for each problem."""
+    with _connection(url_or_engine) as connection:
+        found = problems(connection, with_base_tables=with_base_tables)
+    if found:
+        raise MigrationError("\n".join(map(str, found)))
+
+
 def _sql(action: Callable[..., None], url_or_engine: str | URL | Engine, revision: str) -> str:
-    begin = current(url_or_engine)
-    if (begin or "base") == (head() if revision == "head" else revision):
+    begin, end = current(url_or_engine), head() if revision == "head" else revision
+    if (begin or "base") == end and not (end == head() and _has_lost(url_or_engine)):
         return ""
     printed = StringIO()
     _run(partial(action, sql=True), url_or_engine, f"{begin or 'base'}:{revision}", output=printed)
     return printed.getvalue()
+
+
+def _has_lost(url_or_engine: str | URL | Engine) -> bool:
+    """Say whether columns of ours are gone from the application's tables."""
+    with _connection(url_or_engine) as connection:
+        return bool(lost(connection))
 
 
 def _run(

@@ -11,7 +11,6 @@ import enum
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -23,8 +22,10 @@ from telemetry.conventions import DUPLICATE, FAILED, INTERRUPTED, RUNNING, Stage
 from telemetry.pricing import to_dollars
 
 from . import archived, document_warnings, schema
-from .database import APPLICATION_NAME, byte_length, fit, transaction, update_rows, upsert
+from .database import APPLICATION_NAME, fit, transaction, update_rows, upsert
 from .files import FileRow, Matched, match
+from .host_columns import Writable as Writable
+from .host_shape import has_table
 from .schema import runs
 from .sql import error_details
 from .totals import Totals
@@ -58,41 +59,6 @@ class Projection(enum.Enum):
     """The row is not there (yet): try again, ever more rarely."""
     FILES_PENDING = "files_pending"
     """The analysis is up to date; its files are not stored yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Writable:
-    """The columns that our migration added to the host's tables: all we may write."""
-
-    columns: Mapping[str, frozenset[str]]
-    readable: Mapping[str, frozenset[str]]
-    """All columns there are, the host's own included."""
-
-    @classmethod
-    def load(cls, engine: Engine) -> Writable:
-        """Read them from the database."""
-        table = schema.added_objects
-        query = sa.select(table.c.table_name, table.c.object_name).where(table.c.object_type == "column")
-        with transaction(engine) as connection:
-            found: dict[str, set[str]] = {}
-            for table_name, column in connection.execute(query):
-                found.setdefault(table_name, set()).add(column)
-            readable = {table.name: _columns(connection, table.name) for table in _host}
-        return cls({name: frozenset(columns) for name, columns in found.items()}, readable)
-
-    def read(self, table: sa.Table, *names: str) -> list[sa.ColumnElement[Any]]:
-        """Return columns of ``table`` to select, NULL in the place of those that this host has not."""
-        there = self.readable[table.name]
-        return [table.c[name] if name in there else sa.null().label(name) for name in names]
-
-    def only(self, table: sa.Table, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of ``values`` that may be written to ``table``."""
-        allowed = self.columns.get(table.name, frozenset())
-        return {name: value for name, value in values.items() if name in allowed}
-
-
-def _columns(connection: Connection, table_name: str) -> frozenset[str]:
-    return frozenset(column["name"] for column in sa.inspect(connection).get_columns(table_name))
 
 
 def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, totals: Totals) -> Projection:
@@ -160,7 +126,7 @@ def lagging_analyses(engine: Engine) -> list[int]:
     """
     lately = datetime.now(UTC).replace(tzinfo=None) - PATIENCE
     is_there = _has_one(_host.analyses.c.id == runs.c.analysis_ref)
-    has_files = _has_one(_host.candidate_files.c.analysis_id == runs.c.analysis_ref)
+    are_stored = _has_one(_host.candidate_files.c.analysis_id == runs.c.analysis_ref)
     behind = sa.select(runs.c.analysis_ref).where(
         runs.c.projected_version < runs.c.version,
         runs.c.analysis_ref.is_not(None),
@@ -169,10 +135,12 @@ def lagging_analyses(engine: Engine) -> list[int]:
         sa.or_(is_there, runs.c.analysis_seen_at.is_not(None)),
     )
     without_files = sa.select(runs.c.analysis_ref).where(
-        runs.c.files_pending > 0, runs.c.ended_at > lately, runs.c.analysis_ref.is_not(None), has_files
+        runs.c.files_pending > 0, runs.c.ended_at > lately, runs.c.analysis_ref.is_not(None), are_stored
     )
     with transaction(engine) as connection:
-        return list(connection.execute(sa.union(behind, without_files)).scalars())
+        has_files = has_table(connection, _host.candidate_files.name)
+        query = sa.union(behind, without_files) if has_files else behind.distinct()
+        return list(connection.execute(query).scalars())
 
 
 def _has_one(mine: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
@@ -242,7 +210,7 @@ def _lock_linked_runs(connection: Connection, analysis_id: int) -> list[Run] | N
 def _lock_analysis(connection: Connection, analysis_id: int, writable: Writable) -> Any:
     table = _host.analyses
     columns = writable.read(table, "user_id", "created_at", *COPIED)
-    has_archived = archived.of_analysis(connection, analysis_id, *writable.read(table, "created_at"))
+    has_archived = archived.of_analysis(connection, analysis_id, writable.column(table, "created_at"))
     query = sa.select(*columns, has_archived.label("has_archived")).where(table.c.id == analysis_id)
     return connection.execute(query.with_for_update(skip_locked=True, key_share=True)).first()
 
@@ -268,9 +236,9 @@ def _belongs(run: Run, row: Any) -> bool:
     if run["analysis_gone"]:
         return False
     created = _naive(row.created_at)
-    if run["analysis_created_at"] is not None:
+    if run["analysis_created_at"] is not None and created is not None:
         return bool(run["analysis_created_at"] == created)
-    if run["user_ref"] is not None and run["user_ref"] != row.user_id:
+    if None not in (run["user_ref"], row.user_id) and run["user_ref"] != row.user_id:
         return False
     ended = _latest_end(run)
     return ended is None or created is None or created <= ended + SKEW
@@ -466,8 +434,10 @@ def _project_files(
 ) -> int:
     """Update the files that are stored and free; return how many documents still wait for theirs."""
     table = _host.candidate_files
+    if not writable.has_files:
+        return 0
     query = (
-        sa.select(table.c.id, table.c.file_name, byte_length(connection, table.c.file_bytes))
+        sa.select(table.c.id, *writable.read(table, "file_name", "file_bytes"))
         .where(table.c.analysis_id == analysis_id)
         .order_by(table.c.id)
     )

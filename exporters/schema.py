@@ -452,8 +452,8 @@ document_warnings = sa.Table(
     "document_warnings",
     metadata,
     column("id", sa.Integer(), "Id of the warning.", primary_key=True),
-    column("analysis_id", sa.Integer(), "The analysis, once there is one.", "", _cascade(_host.analyses)),
-    column("user_id", sa.Integer(), "Who was warned.", "", _cascade(_host.users)),
+    column("analysis_id", sa.BigInteger(), "The analysis, once there is one.", "", _cascade(_host.analyses)),
+    column("user_id", sa.BigInteger(), "Who was warned.", "", _cascade(_host.users)),
     column("subject", sa.String(255), "What it was about before there was an analysis: `draft:12`."),
     column("warning_type", sa.String(50), "One of TELEMETRY_WARNING_TYPES.", nullable=False),
     column(

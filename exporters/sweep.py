@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from . import schema
-from .database import comparable, transaction
+from .archived import is_same_row
+from .database import transaction
+from .host_columns import Writable
 from .ownership import is_ours
 from .schema import document_warnings as warnings
 from .schema import runs
@@ -44,10 +46,10 @@ def sweep(engine: Engine) -> Swept:
 
 
 def _sweep_runs(engine: Engine) -> int:
-    swept = 0
+    swept, writable = 0, Writable.load(engine)
     while True:
         with transaction(engine) as connection:
-            gone = list(connection.execute(_gone(connection).limit(BATCH)).scalars())
+            gone = list(connection.execute(_gone(connection, writable).limit(BATCH)).scalars())
             change = {"analysis_gone": True, "projected_version": runs.c.version, "files_pending": 0}
             if gone:
                 connection.execute(runs.update().where(runs.c.run_id.in_(gone)).values(change))
@@ -56,12 +58,10 @@ def _sweep_runs(engine: Engine) -> int:
             return swept
 
 
-def _gone(connection: Connection) -> sa.Select[tuple[str]]:
+def _gone(connection: Connection, writable: Writable) -> sa.Select[tuple[str]]:
     """Select, and lock, the runs whose row was seen once: one that never was may still come."""
     table, created = _host.analyses, runs.c.analysis_created_at
-    same_row = sa.or_(
-        created.is_(None), comparable(connection, created) == comparable(connection, table.c.created_at)
-    )
+    same_row = is_same_row(connection, created, writable.column(table, "created_at"))
     is_there = sa.exists().where(table.c.id == runs.c.analysis_ref, same_row)
     seen = sa.and_(runs.c.analysis_ref.is_not(None), runs.c.analysis_seen_at.is_not(None))
     query = sa.select(runs.c.run_id).where(seen, runs.c.analysis_gone.is_(False), ~is_there)

@@ -17,6 +17,7 @@ from itertools import chain, islice
 from typing import Any, Final, Self, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from telemetry.pricing import to_dollars
 
@@ -24,6 +25,8 @@ from . import parquet
 from .answers import answers
 from .database import create_engine
 from .exact import Kinds, exact
+from .host_columns import Writable
+from .schema import host_tables
 
 CHUNK: Final = 1000
 """Rows of one transaction: a long one would stand in the way of a writer of SQLite's."""
@@ -92,6 +95,7 @@ FLAGS: Final = frozenset(
 """Columns that are true or false; SQLite says 1 or 0."""
 _jobs: Final = sa.table("telemetry_jobs", *(sa.column(name) for name in COLUMNS))
 _users: Final = sa.table("users", sa.column("id"), sa.column("email"))
+_host: Final = host_tables(sa.MetaData())
 
 Row = Mapping[str, Any]
 _Answer = TypeVar("_Answer")
@@ -215,6 +219,11 @@ class Export:
             self.exported += len(chunk)
             yield [_exact(kinds, row) for row in chunk]
 
+    def _insist(self, connection: Connection) -> None:
+        """Refuse to tell addresses that the application does not keep."""
+        if self._selection.with_emails and Writable.of(connection).column(_host.users, "email") is None:
+            raise LookupError("users has no column email that is text: export without --with-emails")
+
     def _chunks(self) -> Iterator[Sequence[Row]]:
         chunk = self._remembered("first chunk", self._chunk)
         while chunk:
@@ -228,6 +237,7 @@ class Export:
 
     def _chunk(self, last: Row | None = None) -> list[dict[str, Any]]:
         with self._engine.connect() as connection:
+            self._insist(connection)
             found = connection.execute(self._selection.query(last).limit(CHUNK))
             return [dict(row) for row in found.mappings()]
 

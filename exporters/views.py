@@ -186,8 +186,8 @@ DESCRIBED: Final[Mapping[str, View]] = {
         (schema.document_warnings,),
         (
             column("warning_id", sa.Integer(), "Id of the warning."),
-            column("analysis_ref", sa.Integer(), "`analyses.id`, once there is one."),
-            column("user_ref", sa.Integer(), "`users.id`."),
+            column("analysis_ref", sa.BigInteger(), "`analyses.id`, once there is one."),
+            column("user_ref", sa.BigInteger(), "`users.id`."),
             column("shown_at", sa.DateTime(), "When it was shown."),
             _day("When it was shown (UTC)."),
             _BATCH_SIZE,

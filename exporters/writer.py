@@ -27,10 +27,12 @@ from telemetry.settings import Settings
 
 from . import document_warnings, projection, sql
 from .database import CONNECT_SECONDS, PERMANENT, create_engine, transaction
+from .host_columns import PAGE, Writable
+from .host_needs import Use
 from .integrity_watch import IntegrityWatch
 from .item import Item
 from .metrics import Metrics
-from .projection import Projection, Writable
+from .projection import Projection
 from .recorder import RunRecorder
 from .recovered import Recovered
 from .snapshot import NewerSnapshot, Snapshot
@@ -95,6 +97,7 @@ class Writer:
         self._deadline: float | None = None
         self._engine: Engine | None = None
         self._writable: Writable | None = None
+        self._has_said = False
         self._outage = _Retry()
         self._in_a_row = 0
         """Items that failed since one was stored."""
@@ -403,7 +406,15 @@ class Writer:
     def _columns(self, engine: Engine) -> Writable:
         if self._writable is None:
             self._writable = Writable.load(engine)
+            self._say_what_is_left_out(self._writable)
         return self._writable
+
+    def _say_what_is_left_out(self, writable: Writable) -> None:
+        """Say once a process which columns of the application's are not there, and what is lost with them."""
+        left_out = writable.left_out(Use.PROJECTION)
+        if left_out and not self._has_said:
+            _log.warning("telemetry does without %s; see %s", "; ".join(left_out), PAGE)
+        self._has_said = True
 
     def _recover(self) -> None:
         """Deliver what dead processes left, once at the start and then with the heartbeat."""

@@ -11,6 +11,7 @@ import os
 import sqlalchemy as sa
 from alembic import context
 
+from exporters.additions import complete
 from exporters.migrate import PATIENCE, VERSION_TABLE, MigrationError
 from exporters.migration_lock import LOCK_TIMEOUT, Patience, begin_writing, lock_timeout, one_migrator
 from exporters.schema import metadata
@@ -34,6 +35,7 @@ def migrate(connection: sa.Connection) -> None:
     with context.begin_transaction():
         context.run_migrations()
         drop_empty_version_table(connection)
+        complete_host_tables()
     connection.commit()
 
 
@@ -42,6 +44,13 @@ def drop_empty_version_table(connection: sa.Connection) -> None:
     running = context.get_context()
     if not running.get_current_heads():
         connection.execute(sa.text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
+
+
+def complete_host_tables() -> None:
+    """At the newest revision, also mend what the application's own migrations took away since."""
+    running = context.get_context()
+    if set(running.get_current_heads()) == set(context.script.get_heads()):
+        complete(running)
 
 
 def is_ours(name: str | None, type_: str, _: object) -> bool:
@@ -68,6 +77,8 @@ def print_sql(connection: sa.Connection) -> None:
         context.execute(lock_timeout(LOCK_TIMEOUT))
     with context.begin_transaction():
         context.run_migrations()
+        if context.get_revision_argument() == context.get_head_revision():
+            complete(context.get_context())
 
 
 def main() -> None:

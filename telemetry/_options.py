@@ -20,5 +20,5 @@ class Day(click.DateTime):
 
 
 DAY: Final = Day(["%Y-%m-%d"])
-ID: Final = click.IntRange(0, 2**31 - 1)
-"""What a column of type INTEGER holds."""
+ID: Final = click.IntRange(0, 2**63 - 1)
+"""What a column of type BIGINT holds."""

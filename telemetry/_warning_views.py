@@ -28,8 +28,8 @@ MOST_DOCUMENTS: Final = 1_000_000
 MOST_DOCUMENT_BYTES: Final = 2**40
 MOST_TEXT: Final = 255
 
-MOST_ID: Final = 2**31 - 1
-"""What a column of type INTEGER holds."""
+MOST_ID: Final = 2**63 - 1
+"""What a column of type BIGINT holds."""
 
 UserId = Callable[[], int | str | None]
 
@@ -91,7 +91,7 @@ class _Views:
         if found is None:
             raise BadRequest(401, "login", "is needed")
         digits = str(found)
-        if isinstance(found, bool) or not re.fullmatch("[0-9]{1,10}", digits) or int(digits) > MOST_ID:
+        if isinstance(found, bool) or not re.fullmatch("[0-9]{1,19}", digits) or int(digits) > MOST_ID:
             raise _no_user(f"returned a {type(found).__name__} that is no id of a row of users")
         return int(digits)
 

@@ -119,8 +119,13 @@ def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None
     if sql:
         _print_sql(migrate, migrate.upgrade_sql, database_url)
         return
-    _run(migrate, migrate.upgrade, _database(database_url), with_base_tables=with_base_tables)
-    click.echo(f"The database is at {_run(migrate, migrate.current, _database(database_url))}.")
+    url = _database(database_url)
+    before = _run(migrate, migrate.current, url)
+    _run(migrate, migrate.upgrade, url, with_base_tables=with_base_tables)
+    revision = _run(migrate, migrate.current, url)
+    for each in _run(migrate, migrate.left_out, url) if revision != before else ():
+        click.echo(f"Telemetry does without {each}.", err=True)
+    click.echo(f"The database is at {revision}.")
 
 
 @db.command()
@@ -447,7 +452,10 @@ def import_history(database_url: str | None) -> None:
         users = _kept(history.users)
         _kept(lambda: _advance("Users", len(users), (history.refresh(user) for user in users)))
         left = _kept(history.pending)
+        left_out = _kept(history.left_out)
     click.echo(f"{taken} analyses taken over, {len(users)} users brought up to date.")
+    for each in left_out:
+        click.echo(f"Left out: {each}.", err=True)
     if left:
         raise click.ClickException(f"the application held {left} more: repeat the command")
 

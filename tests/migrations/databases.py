@@ -106,7 +106,7 @@ def _table_picture(connection: sa.Connection, inspector: sa.Inspector, table: st
         "foreign keys": inspector.get_foreign_keys(table),
         "unique": inspector.get_unique_constraints(table),
         "indexes": sorted((_in_words(index) for index in inspector.get_indexes(table)), key=str),
-        "rows": connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY 1")).mappings().all(),
+        "rows": connection.execute(sa.text(f'SELECT * FROM "{table}" ORDER BY 1')).mappings().all(),
     }
 
 

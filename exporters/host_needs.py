@@ -1,0 +1,160 @@
+"""What telemetry needs of the application's own tables: one list for upgrade, doctor, validate and docs.
+
+Needed are keys, by which rows are found. Everything else is used where it is there and has a type that tells
+it; what is lost without it stands beside it.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, NamedTuple
+
+
+class Kind(enum.Enum):
+    """What a column has to hold; the value says it to people."""
+
+    KEY = "whole number"
+    """Which telemetry refers to as BIGINT: no text, no UUID."""
+    MOMENT = "time"
+    """With a time zone, or naive UTC; a date is its midnight."""
+    NUMBER = "number"
+    TRUTH = "boolean or whole number"
+    TEXT = "text"
+    BYTES = "bytes"
+
+
+class Use(enum.Enum):
+    """Who reads a column."""
+
+    PROJECTION = "projection"
+    HISTORY = "import-history"
+    EXPORT = "export"
+
+
+class Need(NamedTuple):
+    """One column of a table of the application's."""
+
+    table: str
+    column: str
+    kind: Kind
+    used_for: str
+    without: str
+    """What happens without it; '' where nothing works."""
+    use: Use = Use.PROJECTION
+
+    @property
+    def is_required(self) -> bool:
+        """Whether an upgrade is refused without it."""
+        return not self.without
+
+
+NEEDS: Final = (
+    Need("users", "id", Kind.KEY, "The user of a run; unique by itself.", ""),
+    Need(
+        "users",
+        "created_at",
+        Kind.MOMENT,
+        "Who is new, for the segment `new`.",
+        "Nobody is new: that segment is empty.",
+    ),
+    Need(
+        "users",
+        "email",
+        Kind.TEXT,
+        "`export --with-emails`.",
+        "That option is refused.",
+        Use.EXPORT,
+    ),
+    Need("analyses", "id", Kind.KEY, "The analysis of a run; unique by itself.", ""),
+    Need("analyses", "user_id", Kind.KEY, "Whether a run belongs to the row; may be NULL.", ""),
+    Need(
+        "analyses",
+        "created_at",
+        Kind.MOMENT,
+        "Tells a row from an earlier one with the same id; the age of history.",
+        "A row with the id of a deleted one shows its runs as well; `import-history` takes nothing over.",
+    ),
+    Need(
+        "analyses",
+        "exceeded_resume_limit",
+        Kind.TRUTH,
+        "Whether the batch was over the limit.",
+        "Told by the warning `batch_too_large` alone.",
+    ),
+    Need(
+        "analyses",
+        "user_chose_override",
+        Kind.TRUTH,
+        "Whether the user went on all the same.",
+        "Told by the answers to warnings alone.",
+    ),
+    Need(
+        "analyses",
+        "completed_at",
+        Kind.MOMENT,
+        "The end of an analysis of history.",
+        "Endings of history are `unknown`; the index idx_analyses_completed_at is left out.",
+        Use.HISTORY,
+    ),
+    Need(
+        "analyses",
+        "processing_duration_seconds",
+        Kind.NUMBER,
+        "The duration of an analysis of history.",
+        "`completed_at` less `created_at`; the index idx_analyses_processing_duration is left out.",
+        Use.HISTORY,
+    ),
+    Need(
+        "analyses",
+        "num_candidates",
+        Kind.NUMBER,
+        "Candidates of history.",
+        "The number of stored files.",
+        Use.HISTORY,
+    ),
+    Need(
+        "analyses",
+        "num_criteria",
+        Kind.NUMBER,
+        "Criteria of history.",
+        "Unknown.",
+        Use.HISTORY,
+    ),
+    Need("candidate_files", "id", Kind.KEY, "The row of a document; unique by itself.", ""),
+    Need("candidate_files", "analysis_id", Kind.KEY, "The analysis of a file.", ""),
+    Need(
+        "candidate_files",
+        "file_name",
+        Kind.TEXT,
+        "Which file a document is; the type of a file of history.",
+        "A file shows its document only where the application gives `row_id`.",
+    ),
+    Need(
+        "candidate_files",
+        "file_bytes",
+        Kind.BYTES,
+        "Its size, and which of two namesakes it is.",
+        "The size that `telemetry.document` was given; unknown of history.",
+    ),
+    Need(
+        "candidate_files",
+        "extracted_text",
+        Kind.TEXT,
+        "The length of a text of history.",
+        "Unknown.",
+        Use.HISTORY,
+    ),
+)
+"""All there is; table by table."""
+
+OPTIONAL_TABLES: Final = {"candidate_files": "no file shows its document, and history has no sizes"}
+"""Tables that an application need not have, and what is lost without each."""
+
+TABLES: Final = tuple(dict.fromkeys(need.table for need in NEEDS))
+
+_BY_PLACE: Final = {(need.table, need.column): need for need in NEEDS}
+
+
+def need(table: str, column: str) -> Need | None:
+    """Return what is needed of a column; None for one that is not the application's."""
+    return _BY_PLACE.get((table, column))

@@ -1,0 +1,280 @@
+"""Hosts whose tables lack columns, or have them of other types: all that can be shown is shown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy.engine import Engine
+
+from exporters import sql
+from exporters.database import create_engine
+from exporters.document_warnings import UserWarnings
+from exporters.history import History
+from exporters.host_columns import Writable
+from exporters.projection import Projection, lagging_analyses, lagging_users, project, refresh_user
+from exporters.sweep import sweep
+from exporters.totals import Totals
+from telemetry.cli import cli
+from telemetry.settings import Settings
+from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call, visit
+
+HOSTS = ("sqlite", "psycopg2", "psycopg")
+BIG = 2**31 + 5
+"""An id that an INTEGER does not hold."""
+
+
+def a_run(analysis_id: int = 1, user_id: int = 1) -> Fragment:
+    run = Fragment(analysis_id=analysis_id, user_id=user_id, candidates=2)
+    run.calls(call(pico=10**12))
+    return run.documents(
+        visit("a.pdf", size=5, characters=100, score=0.9, analysis_ns=SECOND),
+        visit("b.pdf", size=7, characters=200, score=0.6, row_id=2),
+    )
+
+
+def show(engine: Engine, run: Fragment, analysis_id: int = 1, user_id: int = 1) -> None:
+    """Deliver a run and bring the host's rows up to date; nothing lags behind then."""
+    sql.deliver(engine, run.close(), Totals())
+    writable = Writable.load(engine)
+    assert lagging_analyses(engine) == [analysis_id]
+    assert project(engine, analysis_id, writable, KEY, Totals()) is Projection.DONE
+    assert refresh_user(engine, user_id, writable, Totals()) is Projection.DONE
+    assert (lagging_analyses(engine), lagging_users(engine)) == ([], [])
+
+
+@pytest.fixture
+def filled(host: Host) -> Host:
+    """A user with an analysis of two files."""
+    host.add_user()
+    host.add_analysis()
+    host.add_file(1, "a.pdf", b"12345", id=1)
+    host.add_file(1, "b.pdf", b"1234567", id=2)
+    return host
+
+
+def files(host: Host) -> list[dict[str, Any]]:
+    return host.rows("candidate_files")
+
+
+ALL = (
+    ("users", "created_at"),
+    ("users", "email"),
+    ("analyses", "created_at"),
+    ("analyses", "completed_at"),
+    ("analyses", "processing_duration_seconds"),
+    ("analyses", "num_candidates"),
+    ("analyses", "num_criteria"),
+    ("analyses", "exceeded_resume_limit"),
+    ("analyses", "user_chose_override"),
+    ("candidate_files", "file_name"),
+    ("candidate_files", "file_bytes"),
+    ("candidate_files", "extracted_text"),
+)
+
+
+def drop(host: Host, table: str, column: str) -> None:
+    if (table, column) == ("users", "email") and not host.is_postgresql:  # SQLite keeps what is unique
+        host.execute("ALTER TABLE users RENAME COLUMN email TO address")
+        return
+    if not host.is_postgresql and (table, column) in (
+        ("analyses", "completed_at"),
+        ("analyses", "processing_duration_seconds"),
+    ):
+        host.execute(f"DROP INDEX idx_analyses_{column.removesuffix('_seconds')}")
+    host.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+
+
+@pytest.mark.parametrize("place", ALL, ids=".".join)
+def test_any_column_may_be_missing(filled: Host, engine: Engine, place: tuple[str, str]) -> None:
+    """Cost, scores and totals are shown all the same, and so are files that the application names."""
+    drop(filled, *place)
+
+    show(engine, a_run())
+
+    assert float(filled.row("analyses")["total_api_cost"]) == 1
+    assert filled.row("users")["total_jobs_run"] == 1
+    by_name, by_id = files(filled)
+    assert by_id["resume_character_count"] == 200
+    assert by_id["resume_file_size_bytes"] == 7
+    if place != ("candidate_files", "file_name"):
+        assert (by_name["resume_character_count"], by_name["resume_file_size_bytes"]) == (100, 5)
+    sweep(engine)
+    assert filled.row("telemetry_runs")["analysis_gone"] in (False, 0)
+
+
+def test_all_of_them_may_be_missing(filled: Host, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """Keys are enough."""
+    for place in ALL:
+        drop(filled, *place)
+
+    show(engine, a_run())
+
+    assert filled.row("analyses")["status"] == "completed"
+    assert files(filled)[1]["resume_file_size_bytes"] == 7
+
+
+def test_a_column_of_ours_may_be_missing(filled: Host, engine: Engine) -> None:
+    """One that a migration of the application's dropped costs that column, and no other."""
+    filled.execute("ALTER TABLE analyses DROP COLUMN cost_per_candidate")
+
+    show(engine, a_run())
+
+    assert float(filled.row("analyses")["total_api_cost"]) == 1
+
+
+def test_a_host_without_files(filled: Host, engine: Engine) -> None:
+    """The analysis does not wait for files that never come."""
+    filled.execute("DROP TABLE candidate_files")
+
+    show(engine, a_run())
+
+    assert filled.row("telemetry_runs")["files_pending"] == 0
+    with History(filled.url) as history:
+        assert sum(history.analyses()) == 0
+
+
+def test_ids_beyond_an_integer(host: Host, engine: Engine) -> None:
+    """Rows, files, users and warnings of a host with BIGINT keys."""
+    if host.is_postgresql:
+        for table, column in (
+            *(("users", "id"), ("analyses", "id"), ("analyses", "user_id")),
+            *(("candidate_files", "id"), ("candidate_files", "analysis_id")),
+        ):
+            host.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE BIGINT")
+    host.add_user(BIG)
+    host.add_analysis(BIG, BIG)
+    for number in range(25):  # as many as are written in one statement
+        host.add_file(BIG, f"{number}.pdf", id=BIG + number)
+    run = Fragment(analysis_id=BIG, user_id=BIG, candidates=25)
+    run.documents(*(visit(f"{n}.pdf", size=5, characters=n + 1, score=0.9) for n in range(25)))
+
+    show(engine, run, BIG, BIG)
+
+    assert [row["resume_character_count"] for row in files(host)] == list(range(1, 26))
+    assert host.row("users")["total_jobs_run"] == 1
+    warnings = UserWarnings(Settings(database_url=host.url))
+    warnings.add(BIG, "batch_too_large", analysis_id=BIG)
+    warnings.close()
+    row = host.row("document_warnings")
+    assert (row["user_id"], row["analysis_id"]) == (BIG, BIG)
+
+
+ZONE = "timestamptz USING created_at AT TIME ZONE 'UTC'"
+
+
+@pytest.mark.parametrize("host", ["psycopg2", "psycopg"], indirect=True)
+@pytest.mark.parametrize("type_", [ZONE, "date USING created_at::date", "text USING created_at::text"])
+def test_times_of_other_types(filled: Host, type_: str) -> None:
+    """With a time zone, whatever that of the session is; a date; and a text, which is no time."""
+    for table in ("users", "analyses"):
+        filled.execute(f"ALTER TABLE {table} ALTER COLUMN created_at TYPE {type_}")
+    name = filled.url.rpartition("/")[2]
+    filled.execute(f"ALTER DATABASE \"{name}\" SET timezone = 'Asia/Tokyo'")
+    engine = create_engine(filled.url)
+
+    show(engine, a_run())
+
+    expected = {ZONE: CREATED, "text USING created_at::text": None}
+    created = filled.row("telemetry_runs")["analysis_created_at"]
+    assert created == expected.get(type_, CREATED.replace(hour=0))
+    assert filled.row("telemetry_users")["created_at"] == created
+    sweep(engine)
+    assert not filled.row("telemetry_runs")["analysis_gone"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("host", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "value", ["soon", 1_790_000_000, 20.5, b"\x00", None, "2026-09-21", "2026-09-21T12:00:00Z"]
+)
+def test_values_of_other_types(filled: Host, engine: Engine, value: Any) -> None:
+    """SQLite takes any value: one that is no time is no time, and the row is shown all the same."""
+    filled.execute("DROP INDEX IF EXISTS ix_analyses_created_at")
+    filled.execute("ALTER TABLE analyses RENAME COLUMN created_at TO made_at")
+    filled.execute("ALTER TABLE analyses ADD COLUMN created_at TIMESTAMP")
+    filled.execute("UPDATE analyses SET created_at = :value", value=value)
+    filled.execute("UPDATE candidate_files SET file_bytes = 'text', extracted_text = 12 WHERE id = 1")
+
+    show(engine, a_run())
+
+    sweep(engine)
+    assert not filled.row("telemetry_runs")["analysis_gone"]
+    assert files(filled)[0]["resume_file_size_bytes"] == 5
+
+
+def test_a_row_without_a_user(filled: Host, engine: Engine) -> None:
+    """An analysis whose user is NULL contradicts nobody."""
+    if filled.is_postgresql:
+        filled.execute("ALTER TABLE analyses ALTER COLUMN user_id DROP NOT NULL")
+        filled.execute("UPDATE analyses SET user_id = NULL")
+        show(engine, a_run())
+        assert float(filled.row("analyses")["total_api_cost"]) == 1
+
+
+# History
+
+
+def take_over(host: Host) -> str:
+    environment = {"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_HMAC_KEY": "key"}
+    done = CliRunner().invoke(cli, ["import-history"], env=environment)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.parametrize("place", ALL, ids=".".join)
+def test_history_without_a_column(filled: Host, place: tuple[str, str]) -> None:
+    """The rest is taken over, and what is missing is said."""
+    filled.execute("UPDATE analyses SET completed_at = :at", at=CREATED + timedelta(seconds=60))
+    drop(filled, *place)
+
+    output = take_over(filled)
+
+    table, column = place
+    assert (f"Left out: {table}.{column}, which is not there" in output) == (column != "email")
+    if place == ("analyses", "created_at"):
+        assert filled.rows("telemetry_runs") == []
+        return
+    run = filled.row("telemetry_runs")
+    ended = None if column == "completed_at" else CREATED + timedelta(seconds=60)
+    assert (run["started_at"], run["ended_at"]) == (CREATED, ended)
+    assert run["candidates"] == (2 if column == "num_candidates" else 1)
+    assert run["resume_bytes"] == (None if column == "file_bytes" else 12)
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("failed", "failed"),
+        ("ERROR", "failed"),
+        ("done", "completed"),
+        ("on hold", "unknown"),
+        (None, "completed"),
+    ],
+)
+def test_the_hosts_own_status(host: Host, word: str | None, status: str) -> None:
+    """A failed row has a completed_at, too: the application's own word goes first, if we know it."""
+    host.add_user()
+    host.add_analysis()
+    host.execute("UPDATE analyses SET completed_at = :at", at=CREATED + timedelta(seconds=60))
+    host.execute("DELETE FROM telemetry_added_objects WHERE object_name = 'status'")
+    host.execute("UPDATE analyses SET status = :word", word=word)
+
+    take_over(host)
+
+    assert host.row("telemetry_runs")["status"] == status
+    assert host.row("analyses")["status"] == word
+
+
+def test_rows_without_a_time(host: Host) -> None:
+    """They cannot be dated, and are counted."""
+    if not host.is_postgresql:
+        return
+    host.add_user()
+    host.add_analysis()
+    host.execute("ALTER TABLE analyses ALTER COLUMN created_at DROP NOT NULL")
+    host.execute("UPDATE analyses SET created_at = NULL")
+
+    assert "1 analyses have no created_at, and are not taken over" in take_over(host)
