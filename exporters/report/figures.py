@@ -105,6 +105,8 @@ def _figures(connection: Connection, selection: Selection) -> Report:
         calls=calls.total.calls,
         attempts=calls.total.attempts,
         rate_limit_hits=calls.total.rate_limit_hits,
+        quota_hits=calls.total.quota_hits,
+        spend_limit_hits=calls.total.spend_limit_hits,
         orphan_calls=calls.orphans,
         cost=cost,
         cost_per_job=_each(cost, totals["seen_jobs"]),

@@ -18,8 +18,9 @@ from .selection import Selection, stages
 from .shape import SPENT_ON, Gap, Money, Spend, Usage
 
 _SUMS: Final = (
-    *("calls", "attempts", "rate_limit_hits", "errors", "input_tokens", "cached_tokens"),
-    *("cache_write_tokens", "output_tokens", "reasoning_tokens", "unpriced", "usage_missing"),
+    *("calls", "attempts", "rate_limit_hits", "quota_hits", "spend_limit_hits", "errors"),
+    *("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
+    *("unpriced", "unmodelled", "usage_missing"),
 )
 _USEFUL: Final = {"intake": "intake", IMPORT: "history"}
 """What useful runs are named by their kind; others are analyses."""
@@ -107,9 +108,13 @@ def gaps(connection: Connection, selection: Selection, models: Iterable[Usage]) 
     """Return why the cost of some runs is not known: calls by model where that is known, else runs."""
     known = [
         Gap(reason, model.name, count)
-        for reason in ("unpriced", "usage_missing")
         for model in models
-        if (count := getattr(model, reason))
+        for reason, count in (
+            ("unpriced", model.unpriced - model.unmodelled),
+            ("unmodelled", model.unmodelled),
+            ("usage_missing", model.usage_missing),
+        )
+        if count
     ]
     return [*known, *_gaps_of_runs(connection, selection)]
 

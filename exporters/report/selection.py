@@ -37,7 +37,8 @@ stages: Final = sa.table(
     "telemetry_stages",
     *map(sa.column, ("run_id", "kind", "user_ref", "started_at", "stage", "operation", "model")),
     *map(sa.column, ("calls", "attempts", "errors", "rate_limit_hits", "cost_pico", "duration_seconds")),
-    *map(sa.column, (*_TOKENS, "unpriced", "usage_missing")),
+    *map(sa.column, (*_TOKENS, "unpriced", "unmodelled", "usage_missing")),
+    *map(sa.column, ("quota_hits", "spend_limit_hits")),
 )
 
 

@@ -86,8 +86,8 @@ class Gap:
     """Where the calls are not known: the runs that made them."""
 
 
-GAPS: Final = ("unpriced", "usage_missing", "unfinished", "running", "unknown_end", "history")
-"""Why a cost is not known. The first two are told of each model."""
+GAPS: Final = ("unpriced", "unmodelled", "usage_missing", "unfinished", "running", "unknown_end", "history")
+"""Why a cost is not known. The first three are told of each model."""
 
 
 @dataclass(slots=True)
@@ -100,6 +100,11 @@ class Usage:
     calls: int = 0
     attempts: int = 0
     rate_limit_hits: int = 0
+    """Answers 429 because requests came too fast."""
+    quota_hits: int = 0
+    """Answers 429 because the quota was used up."""
+    spend_limit_hits: int = 0
+    """Answers 429 because a spend limit was reached."""
     errors: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
@@ -107,6 +112,8 @@ class Usage:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     unpriced: int = 0
+    unmodelled: int = 0
+    """Of those unpriced, the ones that cost otherwise than their tokens say."""
     usage_missing: int = 0
     cost: Money = field(default_factory=Money)
 
@@ -186,6 +193,8 @@ class Report:
     calls: int
     attempts: int
     rate_limit_hits: int
+    quota_hits: int
+    spend_limit_hits: int
     orphan_calls: int
     """Calls outside any run."""
     cost: Money

@@ -36,6 +36,7 @@ SPENT_ON: Final = {
 }
 MISSING: Final = {
     "unpriced": "{calls} of {model} without a price",
+    "unmodelled": "{calls} of {model} that cost otherwise than their tokens say",
     "usage_missing": "{calls} of {model} without token counts",
     "unfinished": "{calls} that nobody saw the end of, of models not known",
     "running": "{runs} under way: what they spend is not over",
@@ -75,13 +76,22 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-_TOKENS: Final = (
-    Column("input", True, 2),
-    Column("cached", True, 5),
-    Column("written", True, 6),
-    Column("output", True, 2),
-    Column("reasoning", True, 6),
+_COUNTS: Final = (
+    (Column("calls", True), "calls", ""),
+    (Column("attempts", True, 4), "attempts", ""),
+    (Column("429s", True, 3), "rate_limit_hits", "yellow"),
+    (Column("no quota", True, 3), "quota_hits", "red"),
+    (Column("spend limit", True, 3), "spend_limit_hits", "red"),
+    (Column("errors", True, 3), "errors", "red"),
+    (Column("input", True, 2), "input_tokens", ""),
+    (Column("cached", True, 5), "cached_tokens", ""),
+    (Column("written", True, 6), "cache_write_tokens", ""),
+    (Column("output", True, 2), "output_tokens", ""),
+    (Column("reasoning", True, 6), "reasoning_tokens", ""),
 )
+"""Columns, the counts in them, and the colour of those that are not zero."""
+_RARE: Final = ("quota_hits", "spend_limit_hits")
+"""Counts that have a column only where there are any."""
 
 
 def models(found: Sequence[Any]) -> Iterator[RenderableType]:
@@ -97,26 +107,16 @@ def stages(found: Sequence[Any]) -> Iterator[RenderableType]:
 def _usage(title: str, name: str, found: Sequence[Any]) -> Iterator[RenderableType]:
     if not found:
         return
-    columns = (
-        *(Column(name), Column("seconds", True, 3), Column("calls", True), Column("attempts", True, 4)),
-        *(Column("429s", True, 3), Column("errors", True, 3), *_TOKENS, Column("dollars", True)),
-    )
-    listing = Listing(title, columns)
+    counts = [each for each in _COUNTS if each[1] not in _RARE or any(getattr(row, each[1]) for row in found)]
+    columns = (*(column for column, _, _ in counts), Column("dollars", True))
+    listing = Listing(title, (Column(name), Column("seconds", True, 3), *columns))
     amounts = _money.column([each.cost.dollars for each in found], [each.cost.complete for each in found])
     most = max(each.cost.pico for each in found) or 1
     for each, amount in zip(found, amounts, strict=True):
-        tokens = (
-            *(each.input_tokens, each.cached_tokens, each.cache_write_tokens),
-            *(each.output_tokens, each.reasoning_tokens),
-        )
         listing.add(
             each.name or "not known",
             f"{each.seconds:,.1f}",
-            _number(each.calls),
-            _number(each.attempts),
-            _number(each.rate_limit_hits, "yellow"),
-            _number(each.errors, "red"),
-            *map(_number, tokens),
+            *(_number(getattr(each, count), style) for _, count, style in counts),
             amount,
             share=each.cost.pico / most,
             colour="cyan",

@@ -100,7 +100,9 @@ def _totals(report: Any) -> Panel:
         ("a candidate", per_candidate),
         ("OpenAI calls", f"{report.calls:,}"),
         ("attempts", f"{report.attempts:,}"),
-        ("answered 429", f"{report.rate_limit_hits:,}"),
+        ("429: too fast", f"{report.rate_limit_hits:,}"),
+        *([("429: no quota", f"{report.quota_hits:,}")] if report.quota_hits else []),
+        *([("429: spend limit", f"{report.spend_limit_hits:,}")] if report.spend_limit_hits else []),
     )
 
 

@@ -297,3 +297,18 @@ def test_as_few_questions_as_possible(host: Host, engine: Engine) -> None:
         return count
 
     assert statements(1) == statements(3660) < 20
+
+
+def test_kinds_of_429_and_of_what_is_missing(host: Host, engine: Engine) -> None:
+    """Each is counted as what it is; what there is none of has no column."""
+    assert "no quota" not in run(host)
+    fragment = Fragment(opened_at=NOW - HOUR).calls(call(), call(pico=None), call(pico=None))
+    sql.deliver(engine, fragment.close(), Totals())
+    host.execute("UPDATE telemetry_stage_usage SET quota_hits = 3, spend_limit_hits = 4")
+    host.execute("UPDATE telemetry_stage_usage SET unmodelled = 1 WHERE unpriced > 0")
+    found = ask(host)
+    assert (found.rate_limit_hits, found.quota_hits, found.spend_limit_hits) == (0, 6, 8)
+    assert {(gap.reason, gap.calls) for gap in found.gaps} == {("unpriced", 1), ("unmodelled", 1)}
+    page = run(host)
+    assert "429: no quota 6" in page and "429: spend limit 8" in page
+    assert "1 call of gpt-4o-mini that cost otherwise than their tokens say" in page
