@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -11,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from telemetry._context import suppressed
 
-from . import migrate
+from . import migrate, schema
 from .database import create_engine, transaction
 
 
@@ -24,10 +25,17 @@ class Examined:
     head: str
     ahead: float | None
     """Seconds that its clock is ahead of this machine's; None where it has none of its own."""
+    orphan_calls: int | None = None
+    """Calls outside any run, where no run was begun; None where one was, or nothing is known."""
 
 
-def examine(database_url: str, seconds: float) -> Examined:
-    """Ask the database, and give up when it cannot be reached within ``seconds``.
+def examine(database_url: str, seconds: float, days: int) -> Examined:
+    """Ask the database.
+
+    Args:
+        database_url: of the database.
+        seconds: when to give up if it cannot be reached.
+        days: how long ago a run may have begun.
 
     Raises:
         ValueError: for a URL that cannot be used.
@@ -38,7 +46,9 @@ def examine(database_url: str, seconds: float) -> Examined:
     try:
         with suppressed():
             revision = migrate.current(engine)
-            return Examined(revision, migrate.head(), _ahead(engine))
+            is_current = revision == migrate.head()
+            calls = _orphan_calls(engine, days) if is_current else None
+            return Examined(revision, migrate.head(), _ahead(engine), calls)
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise migrate.MigrationError(f"it cannot be read: {reason}") from None
@@ -54,3 +64,15 @@ def _ahead(engine: Engine) -> float | None:
         theirs = connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
         after = time.time()
     return float(theirs) - (before + after) / 2
+
+
+def _orphan_calls(engine: Engine, days: int) -> int | None:
+    run = schema.runs.c
+    since = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
+    query = sa.select(
+        sa.func.count(sa.case((run.kind.not_in(("orphan", "import")), 1))),
+        sa.func.coalesce(sa.func.sum(sa.case((run.kind == "orphan", run.api_calls))), 0),
+    ).where(run.started_at >= since, sa.not_(run.synthetic))
+    with transaction(engine) as connection:
+        begun, calls = connection.execute(query).one()
+    return None if begun else int(calls)

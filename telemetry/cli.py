@@ -83,8 +83,9 @@ cli.add_command(unused)
 
 @cli.command()
 @click.option("--no-run", is_flag=True, help="Make no synthetic run.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def doctor(no_run: bool, as_json: bool) -> None:
+@click.option("-v", "--verbose", is_flag=True, help="A line for what is fine, too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, with everything.")
+def doctor(no_run: bool, as_json: bool, verbose: bool) -> None:
     """Say what works, what does not, and what to do; exit with how many things are wrong.
 
     Makes a synthetic run, which no total counts, and compares what SQL, metrics and its trace say of it.
@@ -95,7 +96,7 @@ def doctor(no_run: bool, as_json: bool) -> None:
 
     _insist_on_output()
     load_app = click.get_current_context().ensure_object(ScriptInfo).load_app
-    raise SystemExit(main(load_app, with_run=not no_run, as_json=as_json))
+    raise SystemExit(main(load_app, with_run=not no_run, as_json=as_json, verbose=verbose))
 
 
 @cli.group()

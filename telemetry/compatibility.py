@@ -36,6 +36,14 @@ class Library:
     """It is missed only where this library is installed; ``always``: everywhere; empty: nowhere."""
     also: str = ""
     """Another distribution of the same library."""
+    imported: str = ""
+    """What is imported of it; empty: what its name says."""
+
+    @property
+    def module(self) -> str:
+        """Return the name of its module, or of the one that is used."""
+        separator = "." if self.name.startswith("opentelemetry-") else "_"
+        return self.imported or self.name.replace("-", separator)
 
     @property
     def bounds(self) -> str:
@@ -60,8 +68,10 @@ _NO_REQUESTS: Final = "traces do not show requests; rollups are not affected"
 _OFF: Final = "telemetry is off"
 
 LIBRARIES: Final = (
-    Library("opentelemetry-api", "1.40", _OFF, extra="", beside="always"),
-    Library("opentelemetry-sdk", "1.45", _OFF, extra="sdk", beside="always"),
+    Library("opentelemetry-api", "1.40", _OFF, beside="always", imported="opentelemetry.trace"),
+    Library(
+        "opentelemetry-sdk", "1.45", _OFF, extra="sdk", beside="always", imported="opentelemetry.sdk.trace"
+    ),
     Library(
         "opentelemetry-exporter-otlp-proto-http", "1.45", "nothing can be sent by OTLP over HTTP", extra="sdk"
     ),
@@ -102,8 +112,16 @@ LIBRARIES: Final = (
         extra="prometheus",
     ),
     Library("prometheus-client", "0.20", "TELEMETRY_METRICS_PORT cannot be used", extra="prometheus"),
-    Library("pyarrow", "18", "nothing can be exported or archived as Parquet", extra="parquet"),
-    Library("rich", "13", "flask telemetry report prints JSON alone", extra="report"),
+    Library(
+        "pyarrow",
+        "18",
+        "nothing can be exported or archived as Parquet",
+        extra="parquet",
+        imported="pyarrow.parquet",
+    ),
+    Library(
+        "rich", "13", "flask telemetry report prints JSON alone", extra="report", imported="rich.console"
+    ),
     Library("apprise", "2.3", "TELEMETRY_NOTIFY cannot be used", extra="notify"),
 )
 """Every library that telemetry works with, in the order in which a person would ask."""

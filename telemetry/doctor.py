@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final, TextIO
 
@@ -25,6 +25,8 @@ _MARKS: Final = {"good": ("✓", "32"), "bad": ("✗", "31"), "note": ("!", "33"
 """Mark and colour of each result."""
 _PLAIN: Final = {"good": "ok", "bad": "NO", "note": "! "}
 """Marks for terminals that cannot show the others."""
+WIDTH: Final = 40
+"""Of the line that says what is looked at."""
 MOST: Final = 100
 """Exit statuses end at 255, and shells have uses of their own for those from 126 on."""
 
@@ -35,6 +37,7 @@ def main(
     *,
     with_run: bool = True,
     as_json: bool = False,
+    verbose: bool = False,
 ) -> int:
     """Print the report and return the exit status: how many things are wrong.
 
@@ -42,32 +45,69 @@ def main(
         load_app: loads the Flask application; without it, the environment alone is looked at.
         out: where to; default: standard output.
         with_run: whether to make a synthetic run.
-        as_json: print one JSON object at the end instead of lines.
+        as_json: print one JSON object instead of lines.
+        verbose: print a line for what is fine, too, and not only how many things are.
     """
     out, patient = out or sys.stdout, Patient(load_app, with_run)
-    checks = []
+    begin = _progress(out) if not as_json and out.isatty() else None
     with listening([], "telemetry", "opentelemetry"):
-        for check in examine(patient):
-            checks.append(check)
-            if not as_json:
-                print(_line(check, out), file=out, flush=True)
-        wrong = sum(check.result == "bad" for check in checks)
+        checks = list(examine(patient, begin))
         if as_json:
-            print(json.dumps({"wrong": wrong, "checks": [asdict(check) for check in checks]}), file=out)
+            print(
+                json.dumps({"wrong": _wrong(checks), "checks": [asdict(each) for each in checks]}), file=out
+            )
         else:
-            print(_summary(wrong), file=out)
+            print(*_report(checks, out, verbose), sep="\n", file=out)
+        out.flush()
         _leave(patient)
-    return min(wrong, MOST)
+    return min(_wrong(checks), MOST)
 
 
-def examine(patient: Patient) -> Iterator[Check]:
-    """Look at everything, one line after the other."""
+def examine(patient: Patient, begin: Callable[[str], None] | None = None) -> Iterator[Check]:
+    """Look at everything, one after the other.
+
+    Args:
+        patient: the process.
+        begin: is called before each, with what is looked at; with an empty string at the end.
+    """
     for check in CHECKS:
+        name = check.__name__.removeprefix("check_").replace("_", " ")
+        if begin is not None:
+            begin(name)
         try:
             yield from check(patient)
         except Exception as error:  # the other lines are still worth reading
-            name = check.__name__.removeprefix("check_").replace("_", " ")
             yield Check("bad", name, f"cannot be checked: {type(error).__name__}: {error}", "report this")
+    if begin is not None:
+        begin("")
+
+
+def _progress(out: TextIO) -> Callable[[str], None]:
+    """Return what shows on a terminal that the doctor is at it; the next line takes its place."""
+
+    def show(name: str) -> None:
+        shown = f"looking at: {name}" if name else ""
+        out.write(f"\r{shown:<{WIDTH}}\r{shown}")
+        out.flush()
+
+    return show
+
+
+def _wrong(checks: Sequence[Check]) -> int:
+    return sum(check.result == "bad" for check in checks)
+
+
+def _report(checks: Sequence[Check], out: TextIO, verbose: bool) -> list[str]:
+    """Return what is wrong, then what is worth knowing, then what is fine, if only their number."""
+    found = {
+        result: [_line(check, out) for check in checks if check.result == result]
+        for result in ("bad", "note", "good")
+    }
+    fine = found["good"]
+    if fine and not verbose:
+        text = "1 thing is fine" if len(fine) == 1 else f"{len(fine)} things are fine"
+        fine = [_line(Check("good", "", f"{text} (-v lists them)"), out)]
+    return [*found["bad"], *found["note"], *fine, _summary(len(found["bad"]))]
 
 
 def _leave(patient: Patient) -> None:
@@ -82,12 +122,11 @@ def _line(check: Check, out: TextIO) -> str:
     mark, colour = _MARKS[check.result]
     if out.isatty() and "NO_COLOR" not in os.environ:
         mark = f"\033[{colour}m{mark}\033[0m"
-    line = f"{mark} {check.subject:<15} {check.text}" + (f" → {check.remedy}" if check.remedy else "")
+    subject = check.subject and f"{check.subject:<15} "
+    line = f"{mark} {subject}{check.text}" + (f" → {check.remedy}" if check.remedy else "")
     if _shows(line, out):
         return line
-    plain = f"{_PLAIN[check.result]} {check.subject:<15} {check.text}" + (
-        f" -> {check.remedy}" if check.remedy else ""
-    )
+    plain = f"{_PLAIN[check.result]} {subject}{check.text}" + (f" -> {check.remedy}" if check.remedy else "")
     return plain.encode(out.encoding, "replace").decode(out.encoding)
 
 
@@ -109,9 +148,10 @@ def _command() -> int:
     parser = argparse.ArgumentParser("python -m telemetry.doctor", description="Say what works and what not.")
     parser.add_argument("--no-run", action="store_true", help="make no synthetic run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print a line for what is fine, too")
     given = parser.parse_args()
     with ends_at_once():
-        return main(with_run=not given.no_run, as_json=given.json)
+        return main(with_run=not given.no_run, as_json=given.json, verbose=given.verbose)
 
 
 if __name__ == "__main__":

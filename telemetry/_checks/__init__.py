@@ -20,7 +20,7 @@ from .running import (
     check_settings,
 )
 from .sending import ask_around, check_collector, check_prometheus
-from .storage import check_database, check_spool
+from .storage import check_database, check_runs, check_spool
 from .trial import check_synthetic_run
 
 __all__ = ["CHECKS", "Answer", "Check", "Patient", "listening", "load"]
@@ -28,8 +28,8 @@ __all__ = ["CHECKS", "Answer", "Check", "Patient", "listening", "load"]
 CHECKS: Final[tuple[Callable[[Patient], Answer], ...]] = (
     check_python,
     check_entry_points,
-    check_libraries,
     check_application,
+    check_libraries,  # which imports them: some applications have to be the first who do
     check_settings,
     check_set_up,
     check_instrumentation,
@@ -37,6 +37,7 @@ CHECKS: Final[tuple[Callable[[Patient], Answer], ...]] = (
     ask_around,
     check_prices,
     check_database,
+    check_runs,
     check_spool,
     check_collector,
     check_prometheus,

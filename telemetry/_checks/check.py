@@ -13,6 +13,8 @@ from typing import Any, Final, Literal
 from ..settings import Settings
 
 COMMANDS_GROUP: Final = "analysis_telemetry_commands"
+ORPHAN_DAYS: Final = 30
+"""Of which calls outside any run are looked at."""
 PATIENCE: Final = 2.0
 """Seconds after which something that does not answer is taken for down."""
 
@@ -56,6 +58,8 @@ class Patient:
     said: list[str] = field(default_factory=list)
     """What telemetry logged meanwhile."""
     is_database_ready: bool = False
+    orphan_calls: int | None = None
+    """Calls to OpenAI of the last days, where no run was begun; None: one was, or it is not known."""
     clocks: list[Clock] = field(default_factory=list)
     asked: dict[str, Future[Any]] = field(default_factory=dict)
     """Answers from afar that are under way, by who was asked."""

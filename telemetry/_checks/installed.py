@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import platform
+import sys
+import warnings
+from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from ..compatibility import LIBRARIES, problem_of
+from ..compatibility import LIBRARIES, Library, problem_of
 from .check import Answer, Check, Patient
 
 DISTRIBUTION: Final = "analysis-telemetry"
@@ -44,8 +47,13 @@ def _entry_points(group: str, entries: list[EntryPoint], home: Path) -> Answer:
     if len(files) == 1 == len(entries):
         yield Check("good", SUBJECT, f"{group}: {entries[0].name} is {files[0]}")
     elif files:
-        folders = " and ".join(sorted({str(file.parent) for file in files}))
+        folders = " and ".join(sorted({str(_folder(file)) for file in files}))
         yield Check("good", SUBJECT, f"{group}: {len(files)} of {len(entries)} are in {folders}")
+
+
+def _folder(file: Path) -> Path:
+    """Return where a module lies, or a package."""
+    return file.parent.parent if file.name == "__init__.py" else file.parent
 
 
 def _file_of(entry: EntryPoint, home: Path) -> Path | Check:
@@ -68,10 +76,46 @@ def _file_of(entry: EntryPoint, home: Path) -> Path | Check:
 
 
 def check_libraries(_: Patient) -> Answer:
-    """Which versions are here, and are they supported."""
+    """Which versions are here, are they supported, and can they be imported."""
+    unsupported = set()
     for library in LIBRARIES:
         if problem := problem_of(library):
             text = f"{problem.reason}: {library.otherwise}"
+            unsupported.add(library.name)
             yield Check("bad", "library", text, problem.remedy)
         elif found := library.found():
-            yield Check("good", "library", f"{library.name} {found} (supported: {library.bounds})")
+            # What is made for another version of its neighbour need not be complained of twice.
+            error = None if library.beside in unsupported else _import_error(library)
+            yield _broken(library, found, error) if error else _supported(library, found)
+
+
+def _supported(library: Library, found: str) -> Check:
+    return Check("good", "library", f"{library.name} {found} (supported: {library.bounds})")
+
+
+def _broken(library: Library, found: str, error: BaseException) -> Check:
+    """Return a line about a library that is of no use; those of the application are its own affair."""
+    reason = " ".join(str(error).split())[:200] or "it does not say why"
+    text = f"{library.name} {found} cannot be imported: {type(error).__name__}: {reason}: {library.otherwise}"
+    if library.name == "psycopg":
+        remedy = "pip install 'psycopg[binary]', or install libpq"
+    elif isinstance(error, ModuleNotFoundError) and library.extra:
+        remedy = f"pip install 'analysis-telemetry[{library.extra}]'"
+    else:
+        remedy = f"pip install --force-reinstall '{library.name}{library.bounds}'"
+    return Check("bad" if library.extra else "note", "library", text, remedy)
+
+
+def _import_error(library: Library) -> BaseException | None:
+    """Import a library, as the application or telemetry would; return what came of it instead."""
+    if library.module in sys.modules:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import_module(library.module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # some libraries leave with SystemExit, or worse
+        return error
+    return None

@@ -6,7 +6,7 @@ import tempfile
 from typing import Any
 
 from .. import setup
-from .check import PATIENCE, Answer, Check, Clock, Patient, listening, load
+from .check import ORPHAN_DAYS, PATIENCE, Answer, Check, Clock, Patient, listening, load
 
 
 def check_database(patient: Patient) -> Answer:
@@ -18,7 +18,7 @@ def check_database(patient: Patient) -> Answer:
         yield Check("note", "database", "none: rollups are not kept in SQL (TELEMETRY_DATABASE_URL)")
         return
     try:
-        found = load("examine")(settings.database_url, PATIENCE)
+        found = load("examine")(settings.database_url, PATIENCE, ORPHAN_DAYS)
     except (ImportError, LookupError) as error:
         remedy = "pip install 'analysis-telemetry[sql]'"
         yield Check("bad", "database", f"cannot be looked at: {error}", remedy)
@@ -29,11 +29,21 @@ def check_database(patient: Patient) -> Answer:
     if found.ahead is not None:
         patient.clocks.append(Clock("the database", found.ahead, 0.1))
     patient.is_database_ready = found.revision == found.head
+    patient.orphan_calls = found.orphan_calls
     if patient.is_database_ready:
         yield Check("good", "database", f"reachable, at revision {found.revision}, the newest")
     else:
         text = f"reachable, at revision {found.revision or 'none'}; the newest is {found.head}"
         yield Check("bad", "database", text, "flask telemetry db upgrade")
+
+
+def check_runs(patient: Patient) -> Answer:
+    """Does the application begin runs, or is OpenAI called outside any."""
+    if calls := patient.orphan_calls:
+        made = "1 call" if calls == 1 else f"{calls:,} calls"
+        text = f"none was begun in {ORPHAN_DAYS} days, and {made} to OpenAI made outside any"
+        remedy = 'put the work into one: with telemetry.run("analysis", user_id=…) as run: …'
+        yield Check("note", "runs", text, remedy)
 
 
 def check_spool(patient: Patient) -> Answer:

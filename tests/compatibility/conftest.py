@@ -86,9 +86,16 @@ class Host:
         return self.call(command, settings)
 
     def doctor(
-        self, *options: str, flask: bool = True, agent: bool = False, app: str = str(HOST), **settings: str
+        self,
+        *options: str,
+        flask: bool = True,
+        agent: bool = False,
+        verbose: bool = True,
+        app: str = str(HOST),
+        **settings: str,
     ) -> Session:
         """Ask the doctor, through Flask or without."""
+        options = (*options, "-v") if verbose else options
         command = [str(self.python), "-m", "telemetry.doctor"]
         if flask:
             command = [str(self.python), "-m", "flask", "--app", app, "telemetry", "doctor"]

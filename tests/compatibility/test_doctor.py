@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
+import time
 from importlib.metadata import entry_points, version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from exporters import migrate
+from exporters import migrate, sql
+from exporters.totals import Totals
 from tests.compatibility.conftest import HOST, Host, NewHost, Session
+from tests.exporters.makers import Fragment, call
 
 
 def wrong(session: Session) -> list[str]:
@@ -52,6 +58,88 @@ def test_a_healthy_host(host: NewHost, installed: Path) -> None:
         seen = f"{library} {version(library)} is seen, by opentelemetry-instrumentation-{by}"
         assert f"✓ instrumentation {seen} {version(f'opentelemetry-instrumentation-{by}')}" in session.out
     assert healthy.rows("telemetry_runs") == []
+
+
+def test_what_is_wrong_comes_first(host: NewHost) -> None:
+    """Then what is worth knowing, then how many things are fine, or each of them."""
+    ill = host()
+    ill.environment["TELEMETRY_METRICS_PORT"] = "abc"
+
+    brief, full = (ill.doctor(verbose=verbose) for verbose in (False, True))
+
+    *shown, fine, summary = brief.out.splitlines()
+    assert [line[0] for line in shown] == sorted((line[0] for line in shown), key="✗!".index)
+    assert wrong(brief) == wrong(full) == shown[: brief.status]
+    count = sum(line.startswith("✓") for line in full.out.splitlines())
+    assert (fine, summary) == (
+        f"✓ {count} things are fine (-v lists them)",
+        f"{brief.status} things are wrong.",
+    )
+    assert [line for line in full.out.splitlines() if not line.startswith("✓")] == [*shown, summary]
+    everything = json.loads(ill.doctor("--json", verbose=False).out)["checks"]
+    assert len(everything) == count + len(shown)
+
+
+BROKEN = {
+    "no-abi": ("prometheus_client", "raise ImportError('undefined symbol: PyUnicode_AsUTF8')", "ImportError"),
+    "half": ("apprise", "import a_dependency_that_is_not_there", "ModuleNotFoundError: No module named"),
+    "says-nothing": ("cachetools", "raise RuntimeError", "RuntimeError: it does not say why"),
+    "leaves": ("rich", "raise SystemExit('unsupported platform')", "SystemExit: unsupported platform"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_extra_that_cannot_be_imported(name: str, host: NewHost, tmp_path: Path) -> None:
+    """It is no ✓ for being installed: the type of the error is there, and the way out."""
+    module, program, complaint = BROKEN[name]
+    broken = tmp_path / "broken" / module
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text(f"{program}\n")
+
+    session = host().doctor("--no-run", PYTHONPATH=str(broken.parent))
+
+    distribution = module.replace("_", "-")
+    (line,) = [each for each in wrong(session) if f"library         {distribution} " in each]
+    assert "cannot be imported: " + complaint in line
+    if name == "half":
+        assert line.endswith("→ pip install 'analysis-telemetry[notify]'")
+    else:
+        assert f"→ pip install --force-reinstall '{distribution}>=" in line
+    assert f"✓ library         {distribution} " not in session.out
+
+
+def test_a_driver_that_cannot_be_imported(host: NewHost, tmp_path: Path) -> None:
+    """It is the application's own: a note, unless the database needs it."""
+    broken = tmp_path / "broken" / "psycopg"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('no pq wrapper available')")
+
+    session = host().doctor("--no-run", PYTHONPATH=str(broken.parent))
+
+    assert wrong(session) == []
+    (line,) = [each for each in session.out.splitlines() if each.startswith("! library")]
+    assert "cannot be imported: ImportError: no pq wrapper available" in line
+    assert "pip install 'psycopg[binary]'" in line
+
+
+def test_calls_outside_any_run(host: NewHost) -> None:
+    """Where no run was ever begun, that is said, and what to add; where one was, it is not."""
+    plain = host()
+    engine = sa.create_engine(plain.url, poolclass=sa.NullPool)
+    now = time.time_ns()
+    ended: dict[str, Any] = {"opened_at": now, "closed_at": now, "ends_run": True, "status": "completed"}
+    orphans = Fragment(kind="orphan", **ended).calls(*[call() for _ in range(3)])
+    sql.deliver(engine, orphans.snapshot(), Totals())
+
+    session = plain.doctor("--no-run")
+
+    assert wrong(session) == []
+    assert (
+        "! runs            none was begun in 30 days, and 3 calls to OpenAI made outside any" in session.out
+    )
+    assert 'with telemetry.run("analysis"' in session.out
+    sql.deliver(engine, Fragment(opened_at=now).calls(call()).close(), Totals())
+    assert "! runs" not in plain.doctor("--no-run").out
 
 
 def test_openai_below_the_bound(host: NewHost) -> None:
@@ -240,7 +328,7 @@ def test_a_terminal_without_the_signs(host: NewHost) -> None:
 def on_a_terminal(host: Host, **settings: str) -> str:
     """What the doctor prints on a terminal."""
     ours, theirs = pty.openpty()
-    command = [str(host.python), "-m", "flask", "--app", str(HOST), "telemetry", "doctor"]
+    command = [str(host.python), "-m", "flask", "--app", str(HOST), "telemetry", "doctor", "-v"]
     environment = host.environment | {"TERM": "xterm"} | settings
     with subprocess.Popen(command, stdout=theirs, cwd=host.folder, env=environment):
         os.close(theirs)
