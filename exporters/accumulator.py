@@ -174,6 +174,7 @@ class Accumulator:
         self._open_calls = 0
         self._finished_late = 0
         self._changed = True
+        self._pressing = False
         self._sealed = False
 
     @property
@@ -195,6 +196,11 @@ class Accumulator:
     def has_changed(self) -> bool:
         """Whether anything happened since the last snapshot."""
         return self._changed
+
+    @property
+    def is_pressing(self) -> bool:
+        """Whether it should be saved at once: its first call, its analysis or its status has become known."""
+        return self._pressing
 
     def stage_started(self, stage: str, now_ns: int) -> None:
         """Note that a span of ``stage`` opened."""
@@ -228,10 +234,12 @@ class Accumulator:
                 return call.added_to is self
             key, usage = call.key(), call.usage()
             known = self._usage.get(key)
+            pressing = self._pressing or not self._usage
             if known is not None:
                 usage.add(known)
             # Nothing is called from here on: a signal's handler interrupts before all of it, or after.
             self._usage[key] = usage
+            self._pressing = pressing
             self._open_calls -= counted_open
             self._finished_late += finished_late
             self._changed = True
@@ -268,7 +276,9 @@ class Accumulator:
     def update(self, **facts: object) -> None:
         """Take over facts that changed, such as ``analysis_id``."""
         with self._lock:
-            self._facts = replace(self._facts, **facts)  # type: ignore[arg-type]
+            before, self._facts = self._facts, replace(self._facts, **facts)  # type: ignore[arg-type]
+            if (before.analysis_id, before.status) != (self._facts.analysis_id, self._facts.status):
+                self._pressing = True
             self._changed = True
 
     def snapshot(self, now_ns: int) -> Snapshot:
@@ -297,7 +307,7 @@ class Accumulator:
             finished_late=self._finished_late,
             documents=self._copy_documents() if self._facts.is_closed else None,
         )
-        self._changed = False
+        self._changed = self._pressing = False
         return state
 
     def _copy_documents(self) -> list[DocumentState]:

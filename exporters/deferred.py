@@ -33,8 +33,11 @@ class Deferred:
         self._nudge()
 
     def work_off(self) -> None:
-        """Do all of it. Safe from any thread."""
-        while self.acts:
+        """Do what there is by now. Safe from any thread.
+
+        What is put meanwhile, perhaps by a collection in another thread, is left to the next time.
+        """
+        for _ in range(len(self.acts)):
             try:
                 act = self.acts.popleft()
             except IndexError:  # another thread was quicker

@@ -33,6 +33,7 @@ from .dropped import Dropped
 from .item import Item
 from .limits import exceeded
 from .metrics import Metrics, exemplar
+from .pace import Pace
 from .rollup import merge
 from .snapshot import Snapshot
 from .warning_event import WarningEvent, subject_of
@@ -55,6 +56,10 @@ ORPHANS: Final = uuid.UUID("6f1d0d2e-4d4f-4a55-8a57-6b1f6f7c9a10")
 """Namespace of the ids of the daily orphan runs."""
 
 
+DEFERRED_SECONDS: Final = 0.5
+"""After how long the writer does what was put off during a collection, if no call of the application did."""
+
+
 @dataclass(slots=True)
 class _Record:
     """What hangs on a handle."""
@@ -62,6 +67,8 @@ class _Record:
     accumulator: Accumulator
     started_ns: int
     """Monotonic."""
+    pace: Pace
+    """When its next checkpoint is due."""
     late: Accumulator | None = None
     is_inherited: bool = False
     """Whether the run belongs to the process this one was forked from."""
@@ -95,6 +102,7 @@ class RunRecorder:
         self._metrics = metrics
         self._save = save
         self._wake = wake
+        self._nudge = nudge
         self.deferred = Deferred(nudge)
         """What the garbage collector told of, and is not done yet."""
         self._key = settings.hmac_key.encode()
@@ -110,6 +118,9 @@ class RunRecorder:
         self._dropped: Dropped[Run, Accumulator] = Dropped()
         """Of handles that were dropped without an end: by an exit, or by a mistake of the host's."""
         self._loose: set[Accumulator] = set()
+        self._loose_pace = self._pace()
+        self._acts_at: float | None = None
+        """When to do what was put off during a collection."""
         self._orphans: dict[str, Accumulator] = {}
 
     @deferrable
@@ -117,7 +128,7 @@ class RunRecorder:
     def open(self, run: Run) -> None:
         """Begin a fragment and save its first state."""
         accumulator = Accumulator(self._facts(run))
-        run.record = _Record(accumulator, time.monotonic_ns())
+        run.record = _Record(accumulator, time.monotonic_ns(), self._pace())
         with self._lock:
             self._open[accumulator] = self._dropped.follow(run, accumulator)
         self._metrics.of(run).totals.add(c.RUNS_ACTIVE, 1, kind=run.kind)
@@ -175,6 +186,7 @@ class RunRecorder:
             self._update_closed(run, record, facts)
         else:
             record.accumulator.update(**facts)
+            self._press(record.accumulator)
 
     @deferrable
     @guarded("recorder")
@@ -278,43 +290,54 @@ class RunRecorder:
             return self._orphans[day]
 
     def hold(self, accumulator: Accumulator) -> None:
-        """Keep a fragment that has no handle until what was added to it is saved."""
+        """Let what was added to a fragment be saved; keep it until then if it has no handle."""
         if accumulator.is_loose:
             with self._lock:
                 self._loose.add(accumulator)
             self._wake()
+        else:
+            self._press(accumulator)
 
     def changed(self) -> list[Snapshot]:
         """Return snapshots of all fragments that changed since they were last saved."""
         self.deferred.work_off()
         now = time.time_ns()
-        with self._lock:
-            loose, self._loose = self._loose, set()
-        snapshots = [accumulator.snapshot(now) for accumulator in loose if accumulator.has_changed]
-        for run in self._open_runs():
-            record = _record(run)
-            if record is not None and record.accumulator.has_changed and not record.accumulator.is_closed:
-                snapshots.append(record.accumulator.snapshot(now))
+        loose = [accumulator.snapshot(now) for accumulator in self._take_loose() if accumulator.has_changed]
+        records = [record for record in self._open_records() if record.accumulator.has_changed]
+        return loose + [record.accumulator.snapshot(now) for record in records] + self._take_dropped()
+
+    def due(self) -> list[Snapshot]:
+        """Return snapshots of those of them whose checkpoint is due, or cannot wait."""
+        now, now_ns = time.monotonic(), time.time_ns()
+        snapshots = []
+        self._work_off_later(now)
+        if self._loose and now >= self._loose_pace.due:
+            self._loose_pace.saved(now)
+            snapshots = [each.snapshot(now_ns) for each in self._take_loose() if each.has_changed]
+        for record in self._open_records():
+            is_due = now >= record.pace.due
+            if is_due:
+                record.pace.saved(now)
+            if record.accumulator.is_pressing or (is_due and record.accumulator.has_changed):
+                snapshots.append(record.accumulator.snapshot(now_ns))
         return snapshots + self._take_dropped()
+
+    def next_due(self) -> float | None:
+        """Return the monotonic time at which :meth:`due` may have something; None: not before it is woken."""
+        times = [self._loose_pace.due] if self._loose else []
+        times += [] if self._acts_at is None else [self._acts_at]
+        times += [time.monotonic()] if self._dropped else []
+        return min(times + [record.pace.due for record in self._open_records()], default=None)
 
     def alive(self) -> list[Snapshot]:
         """Return snapshots of all open fragments, changed or not: their heartbeat."""
-        now, records = time.time_ns(), [_record(run) for run in self._open_runs()]
-        return [
-            record.accumulator.snapshot(now)
-            for record in records
-            if record and not record.accumulator.is_closed
-        ]
+        now = time.time_ns()
+        return [record.accumulator.snapshot(now) for record in self._open_records()]
 
     @property
     def has_open_runs(self) -> bool:
         """Whether any run of this process is open."""
         return bool(self._open_runs())
-
-    @property
-    def has_loose_ends(self) -> bool:
-        """Whether anything waits that no handle will save."""
-        return bool(self._loose or self._dropped or self.deferred.acts)
 
     def interrupt(self) -> None:
         """Close what is still open because the process ends: with its exact spend, as interrupted."""
@@ -335,7 +358,7 @@ class RunRecorder:
         for run, record in inherited:
             parents = Accumulator(record.accumulator.facts)
             parents.close(time.time_ns())
-            run.record = _Record(parents, record.started_ns, is_inherited=True)
+            run.record = _Record(parents, record.started_ns, record.pace, is_inherited=True)
 
     def _facts(self, run: Run) -> Snapshot:
         now = time.time_ns()
@@ -431,6 +454,33 @@ class RunRecorder:
                 metrics.run_ended(merge([final]), Context())
             taken.append(final)
         return taken
+
+    def _press(self, accumulator: Accumulator) -> None:
+        """Let what cannot wait be saved now, by the writer's thread."""
+        if accumulator.is_pressing:
+            self._nudge()
+
+    def _work_off_later(self, now: float) -> None:
+        """Do what was put off, but never at once: the collection may be going on, in another thread."""
+        if not self.deferred.acts:
+            self._acts_at = None
+        elif self._acts_at is None:
+            self._acts_at = now + DEFERRED_SECONDS
+        elif now >= self._acts_at:
+            self._acts_at = None
+            self.deferred.work_off()
+
+    def _pace(self) -> Pace:
+        return Pace(self._settings.checkpoint_seconds, time.monotonic())
+
+    def _take_loose(self) -> set[Accumulator]:
+        with self._lock:
+            loose, self._loose = self._loose, set()
+        return loose
+
+    def _open_records(self) -> list[_Record]:
+        records = [_record(run) for run in self._open_runs()]
+        return [record for record in records if record is not None and not record.accumulator.is_closed]
 
     def _open_runs(self) -> list[Run]:
         with self._lock:

@@ -111,7 +111,6 @@ class Writer:
         """Whether a dead process's directory could not be settled; it is tried again with the heartbeat."""
         self._has_host_committed = False
         self._daily = self._daily_check()
-        self._checkpoint_at = 0.0
         self._heartbeat_at = time.monotonic() + self._settings.heartbeat_seconds
         self._logged_at = -LOG_INTERVAL_SECONDS
 
@@ -148,7 +147,7 @@ class Writer:
         self._deadline = deadline = time.monotonic() + seconds
         self._stop(deadline)
         with guarded("writer"), suppressed():
-            self._save_changed()
+            self._save(self._recorder.changed())
             while time.monotonic() < deadline and self._due():
                 if not self._deliver_due(deadline):
                     time.sleep(max(min(0.05, deadline - time.monotonic()), 0))
@@ -217,9 +216,7 @@ class Writer:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if now >= self._checkpoint_at:
-            self._checkpoint_at = now + self._settings.checkpoint_seconds
-            self._save_changed()
+        self._save(self._recorder.due())
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + self._settings.heartbeat_seconds
             self._save(self._recorder.alive())
@@ -243,8 +240,8 @@ class Writer:
         due += [max(self._postponed_until(each), self._outage.due) for each in self._spool.due()]
         if not self._recovered:
             due.append(self._outage.due)
-        if self._recorder.has_open_runs or self._recorder.has_loose_ends:
-            due += [self._checkpoint_at, self._heartbeat_at]
+        if (checkpoint := self._recorder.next_due()) is not None:
+            due += [checkpoint, self._heartbeat_at]
         if self._daily is not None:
             due.append(time.monotonic() + self._daily.pause())
         return max(min(due) - time.monotonic(), 0.005) if due else None
@@ -257,9 +254,6 @@ class Writer:
     def _postponed_until(self, waiting: Waiting) -> float:
         retry = self._postponed.get(waiting.fragment_id)
         return retry.due if retry else 0.0
-
-    def _save_changed(self) -> None:
-        self._save(self._recorder.changed())
 
     def _save(self, snapshots: list[Snapshot]) -> None:
         for snapshot in snapshots:
