@@ -26,6 +26,7 @@ from telemetry._guard import guarded, reset_internal_errors
 from telemetry.pricing import Pricer, default_pricer
 from telemetry.settings import Settings
 
+from . import sigterm
 from .item import Item
 from .metrics import Metrics
 from .processor import RollupProcessor
@@ -86,6 +87,8 @@ class Pipeline:
             _shut_down_with_child(self)
         _shut_down_with_celery(self)
         atexit.register(self.shutdown)
+        if self.writer is not None and self.settings.save_on_sigterm:
+            sigterm.follow(self)
         self._start_listener()
         if self.writer is not None and (self.spool.has_strangers() or self.settings.daily_check):
             self.writer.wake()
@@ -101,6 +104,7 @@ class Pipeline:
         self._is_open = False
         _open.remove(self)
         atexit.unregister(self.shutdown)
+        sigterm.leave(self)
         self.processor.stop()
         self.recorder.interrupt()
         if recorder() is self.recorder:
@@ -113,6 +117,18 @@ class Pipeline:
         if self.listener is not None:
             self.listener.stop()
         return delivered
+
+    def save(self) -> None:
+        """Close what is open as interrupted, with its exact spend, and put it into the spool."""
+        self.recorder.interrupt()
+
+    def deliver(self, seconds: float) -> None:
+        """Deliver what is in the spool for at most ``seconds``, then put there what began meanwhile."""
+        if self.writer is not None:
+            self.writer.drain(min(seconds, self.settings.shutdown_seconds))
+            self.writer.save()
+        with guarded("spool"):
+            self.spool.close()
 
     def warned(self, warning_type: str, action: str) -> None:
         """Count a warning that was shown, or what a user did then."""

@@ -52,10 +52,10 @@ class Recovered:
         return self.path.name
 
     def items(self) -> Iterator[Item]:
-        """Yield what the process left; a fragment that was open is marked interrupted."""
+        """Yield what the process left; what was open of it is marked interrupted."""
         for file in sorted(self.path.glob("*.json")):
             item = read(file, self.root)
-            if isinstance(item, Snapshot) and not item.is_closed:
+            if isinstance(item, Snapshot) and item.is_abandoned:
                 item = replace(item, interrupted=True)
             if item is not None:
                 yield item

@@ -137,7 +137,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Rollup:
         queue_wait_us=None if root.enqueued_at is None else max(root.opened_at - root.enqueued_at, 0) // 1000,
         total=_total(usage),
         unfinished=_unfinished(fragments),
-        unclosed=sum(fragment.interrupted or not fragment.is_closed for fragment in fragments),
+        unclosed=sum(not fragment.is_closed for fragment in fragments),
         shed=sum(fragment.shed for fragment in fragments),
         usage=usage,
         counters=dict(_add(fragment.counters for fragment in fragments)),
@@ -183,27 +183,25 @@ def _add(counts: Iterable[dict[_K, int]]) -> Counter[_K]:
 def _unfinished(fragments: Iterable[Snapshot]) -> int:
     """Calls nobody saw the end of.
 
-    Left open by a fragment that is over, less those that ended in another one after all.
+    Left open by a fragment that is over, less those that ended in another one after all. What is open in a
+    late fragment is still under way, unless its process died.
     """
     over = [fragment for fragment in fragments if fragment.is_closed or fragment.interrupted]
-    left = sum(fragment.open_calls for fragment in over if fragment.interrupted or not _counts_late(fragment))
+    left = sum(fragment.open_calls for fragment in over if fragment.interrupted or not fragment.is_late)
     late = sum(fragment.finished_late for fragment in over)
     return max(left - late, 0)
-
-
-def _counts_late(fragment: Snapshot) -> bool:
-    """A late fragment is closed from the start: what is open in it is still under way."""
-    return fragment.closed_at == fragment.opened_at and not fragment.is_root
 
 
 def _ended_at(fragments: Sequence[Snapshot]) -> int | None:
     """When the run ended; None while any fragment is open or nobody has ended it."""
     if not all(fragment.interrupted or fragment.is_closed for fragment in fragments):
         return None
-    if not any(fragment.ends_run or fragment.interrupted for fragment in fragments):
+    if not any(
+        fragment.ends_run or (fragment.interrupted and not fragment.is_late) for fragment in fragments
+    ):
         return None
     return max(
-        (fragment.closed_at or fragment.taken_at for fragment in fragments if not _counts_late(fragment)),
+        (fragment.closed_at or fragment.taken_at for fragment in fragments if not fragment.is_late),
         default=fragments[0].opened_at,
     )
 
@@ -212,7 +210,7 @@ def _duration(fragments: Sequence[Snapshot], root: Snapshot, ended_at: int | Non
     """Return the root's own measure where it alone is the run, else the time until the last end."""
     if ended_at is None:
         return None
-    if all(fragment is root or _counts_late(fragment) for fragment in fragments):
+    if all(fragment is root or fragment.is_late for fragment in fragments):
         return root.duration_us
     return max(ended_at - root.opened_at, 0) // 1000
 

@@ -164,6 +164,16 @@ class Snapshot:
         """Whether the fragment will not change by itself any more."""
         return self.closed_at is not None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it is a fragment without a handle, closed from the start: for what comes after the run."""
+        return not self.is_root and self.closed_at == self.opened_at
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its process, if that is dead, has left something of which nobody saw the end."""
+        return not self.is_closed or (self.is_late and self.open_calls > 0)
+
     def to_json(self) -> str:
         """Return the snapshot as one JSON object; what JSON cannot tell becomes a number, or null."""
         state = _shallow(self)

@@ -209,7 +209,8 @@ def _store_fragment(connection: Connection, snapshot: Snapshot, totals: Totals) 
 
 def _mark_interrupted(connection: Connection, snapshot: Snapshot) -> bool:
     table = schema.fragments
-    marked = table.update().where(_is(snapshot), table.c.closed_at.is_(None), table.c.seq <= snapshot.seq)
+    is_open = sa.or_(table.c.closed_at.is_(None), sa.literal(snapshot.is_late))
+    marked = table.update().where(_is(snapshot), is_open, table.c.seq <= snapshot.seq)
     news = marked.where(table.c.interrupted_seq.is_distinct_from(table.c.seq))
     return connection.execute(news.values(interrupted_seq=table.c.seq)).rowcount > 0
 

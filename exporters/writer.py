@@ -138,6 +138,10 @@ class Writer:
             self._has_host_committed = True
             self.nudge()
 
+    def save(self) -> None:
+        """Put all that changed into the spool, here and now."""
+        self._save(self._recorder.changed())
+
     def drain(self, seconds: float) -> bool:
         """Stop the thread and deliver what is left, for at most ``seconds``; what remains stays in the spool.
 
@@ -147,7 +151,7 @@ class Writer:
         self._deadline = deadline = time.monotonic() + seconds
         self._stop(deadline)
         with guarded("writer"), suppressed():
-            self._save(self._recorder.changed())
+            self.save()
             while time.monotonic() < deadline and self._due():
                 if not self._deliver_due(deadline):
                     time.sleep(max(min(0.05, deadline - time.monotonic()), 0))

@@ -169,6 +169,13 @@ class Settings:
     shutdown_seconds: float = _setting(5.0, _number(0, 600))
     """How long a process that ends waits for the database; what is left stays in the spool."""
 
+    save_on_sigterm: bool = _setting(True, _boolean)
+    """Save what is known when SIGTERM ends a process that has no handler of its own for it.
+
+    Open runs are interrupted, with their exact spend. The process then dies by the signal, 2.5 seconds later
+    at most.
+    """
+
     stages: tuple[str, ...] = _setting(STAGES, _names)
     """Stages that metrics name from the start; others are added as they come, up to a cap."""
 

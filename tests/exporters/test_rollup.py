@@ -486,6 +486,17 @@ def test_a_late_call_under_way_is_not_unfinished_yet() -> None:
     assert merge([final, late.snapshot()]).unfinished == 0
 
 
+def test_a_late_call_whose_process_died_is_unfinished() -> None:
+    """The run ended as it did, but what the call cost nobody knows."""
+    final = Fragment(RUN, candidates=1).close()
+    late = Fragment(RUN, is_root=False, closed_at=START)
+    late.accumulator.call_started()
+    rollup = merge([final, late.snapshot(interrupted=True)])
+
+    assert (rollup.status, rollup.unfinished, rollup.unclosed) == ("completed", 1, 0)
+    assert (rollup.cost_complete, rollup.ended_at) == (False, final.closed_at)
+
+
 def test_calls_open_in_a_dead_process_are_unfinished() -> None:
     """What a killed process was waiting for stays unfinished."""
     fragment = Fragment().calls(call())
