@@ -155,7 +155,10 @@ class Settings:
     """
 
     checkpoint_seconds: float = _setting(5.0, _number(0.05, 3600))
-    """How often an open run that changed is saved: what a killed process can lose."""
+    """How often at least an open run that changed is saved: what a killed process can lose.
+
+    Early in a run it is saved more often.
+    """
 
     heartbeat_seconds: float = _setting(60.0, _number(0.1, 3600))
     """How often an open run that did not change says that it is alive."""

@@ -1,0 +1,140 @@
+"""When an open run is saved: what must not be lost at once, the rest soon at first and then more rarely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
+
+import telemetry
+from exporters.pace import FIRST_SECONDS, Pace
+from exporters.snapshot import Snapshot
+from telemetry import conventions as c
+from telemetry.settings import Settings
+from telemetry.testing import recording
+from tests.exporters.makers import Host, until
+from tests.spool import snapshots
+
+
+class Recorded:
+    """An application that records, whose checkpoints would be an hour apart."""
+
+    def __init__(self, spool_dir: Path, provider: TracerProvider) -> None:
+        self._spool_dir = spool_dir
+        self._tracer = provider.get_tracer(c.GENAI_SCOPE)
+
+    def call(self) -> None:
+        """Make a call to OpenAI."""
+        with self._tracer.start_as_current_span("chat", attributes={c.Attribute.OPERATION: "chat"}):
+            pass
+
+    @property
+    def saved(self) -> list[Snapshot]:
+        """What a process that is killed now leaves."""
+        return snapshots(self._spool_dir)
+
+    @property
+    def calls(self) -> int:
+        return sum(usage.calls for each in self.saved for usage in each.usage.values())
+
+
+@pytest.fixture
+def recorded(sqlite_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
+    monkeypatch.setattr("exporters.pace.FIRST_SECONDS", 3600)
+    settings = Settings(
+        database_url=sqlite_host.url, spool_dir=tmp_path / "spool", hmac_key="k", checkpoint_seconds=3600
+    )
+    provider = TracerProvider(shutdown_on_exit=False)
+    with recording(settings, provider):
+        yield Recorded(tmp_path / "spool", provider)
+
+
+def test_the_link_is_saved_at_once(recorded: Recorded) -> None:
+    """A run that is killed then still belongs to its analysis."""
+    with telemetry.run("analysis", user_id=1) as run:
+        run.link(5)
+        until(lambda: [each.analysis_id for each in recorded.saved] == [5])
+
+
+def test_a_link_that_is_known_at_the_start_is_saved_with_it(recorded: Recorded) -> None:
+    """The first state of a run says all that its start was told."""
+    with telemetry.run("analysis", user_id=1, analysis_id=5):
+        assert [each.analysis_id for each in recorded.saved] == [5]
+
+
+def test_the_first_call_is_saved_at_once(recorded: Recorded) -> None:
+    """A run that is killed then has spent something."""
+    with telemetry.run("analysis", user_id=1):
+        recorded.call()
+        until(lambda: recorded.calls == 1)
+
+
+def test_the_first_call_of_another_process_is_saved_at_once(recorded: Recorded) -> None:
+    """So it is in a part of a run that another process has begun."""
+    carrier = {"run_id": "a" * 32, "kind": "analysis"}
+    with telemetry.resume(carrier):
+        recorded.call()
+        until(lambda: recorded.calls == 1)
+
+
+def test_a_failure_is_saved_at_once(recorded: Recorded) -> None:
+    """What the application said of its run outlives the process."""
+    with telemetry.run("analysis", user_id=1):
+        telemetry.fail_current_run("quota")
+        until(lambda: [each.status for each in recorded.saved] == ["failed"])
+
+
+def test_later_calls_wait_for_the_checkpoint(recorded: Recorded) -> None:
+    """Not every call is worth a file: the application may make thousands."""
+    with telemetry.run("analysis", user_id=1):
+        recorded.call()
+        until(lambda: recorded.calls == 1)
+        for _ in range(5):
+            recorded.call()
+        telemetry.count("app_retries")
+        assert recorded.calls == 1
+
+
+def test_calls_outside_of_runs(sqlite_host: Host, tmp_path: Path) -> None:
+    """The first of them is kept within half a second, whatever the checkpoints."""
+    settings = Settings(
+        database_url="sqlite:////nowhere/host", spool_dir=tmp_path, hmac_key="k", checkpoint_seconds=3600
+    )
+    provider = TracerProvider(shutdown_on_exit=False)
+    with recording(settings, provider):
+        recorded = Recorded(tmp_path, provider)
+        recorded.call()
+        until(lambda: recorded.calls == 1)
+
+
+@given(longest=st.floats(0.05, 60), seconds=st.floats(0, 600))
+def test_pauses_grow(longest: float, seconds: float) -> None:
+    """Few files are written, and a process that is killed loses about what it ran for, or the longest pause."""
+    pace = Pace(longest, 0)
+    saves = [0.0]
+    while pace.due <= seconds:
+        saves.append(pace.due)
+        pace.saved(pace.due)
+    pauses = [after - before for before, after in zip(saves, saves[1:], strict=False)]
+
+    assert all(pause <= longest + 1e-9 for pause in pauses)
+    assert all(
+        pause <= max(FIRST_SECONDS, 1.001 * (before + FIRST_SECONDS))
+        for before, pause in zip(saves, pauses, strict=False)
+    )
+    assert len(saves) <= 2 + seconds / longest + 8
+
+
+def test_what_was_quiet_for_long_begins_anew() -> None:
+    """The next save after a quiet time is soon followed by another."""
+    pace = Pace(5, 0)
+    for _ in range(5):
+        pace.saved(pace.due)
+    now = pace.due + 100
+    pace.saved(now)
+
+    assert pace.due == now + FIRST_SECONDS
