@@ -113,7 +113,7 @@ def test_calls_outside_of_runs(sqlite_host: Host, tmp_path: Path) -> None:
 
 @given(longest=st.floats(0.05, 60), seconds=st.floats(0, 600))
 def test_pauses_grow(longest: float, seconds: float) -> None:
-    """Few files are written, and a process that is killed loses about what it ran for, or the longest pause."""
+    """Few files are written, and a process that is killed loses no more than about what it ran for."""
     pace = Pace(longest, 0)
     saves = [0.0]
     while pace.due <= seconds:
