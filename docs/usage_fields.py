@@ -20,6 +20,17 @@ from telemetry._usage import Field, costs_its_tokens_alone, treatment
 PAGE: Final = Path(__file__).parent / "usage-fields.md"
 REPORTS: Final = "openai.types.admin."
 """What is found there are reports of the organisation's account, and no answers to calls."""
+TREATMENTS: Final = {
+    Field.INPUT: "input tokens",
+    Field.OUTPUT: "output tokens",
+    Field.CACHED: "cached input tokens",
+    Field.WRITTEN: "input tokens written to the cache",
+    Field.REASONING: "reasoning tokens, priced as the output they are part of",
+    Field.TOTAL: "checked: must be the sum of input and output",
+    Field.PART: "priced as the input or output it is part of",
+    Field.LABEL: "counts nothing",
+    Field.UNMODELLED: "costs otherwise: when it is not 0, the call is unpriced",
+}
 NOT_BILLED: Final = frozenset({"usage_bytes", "usage_ratio"})
 """Fields of the client named like a usage, which tell the size of a store and how full a context is."""
 HEAD: Final = """# Fields of a usage
@@ -82,7 +93,7 @@ def page() -> str:
     owners = defaultdict(set)
     for field in fields():
         known = field.treatment
-        owners[".".join(field.path), "not known" if known is None else known.value].add(field.owner)
+        owners[".".join(field.path), "not known" if known is None else TREATMENTS[known]].add(field.owner)
     rows = [
         f"| `{path}` | {what} | {_some(sorted(names))} |" for (path, what), names in sorted(owners.items())
     ]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
-from typing import Final
+from enum import IntEnum, auto
+from typing import Any, Final
 
 from ._model_names import always_searches
 from ._rates import Tokens
@@ -34,19 +34,27 @@ class Answer:
     """Names of counts that are absent or cannot be right. Not empty: ``tokens`` is a lower bound."""
 
 
-class Field(Enum):
-    """How a field of a usage is treated; the values are the words of ``docs/usage-fields.md``."""
+class Field(IntEnum):
+    """How a field of a usage is treated."""
 
-    INPUT = "input tokens"
-    OUTPUT = "output tokens"
-    CACHED = "cached input tokens"
-    WRITTEN = "input tokens written to the cache"
-    REASONING = "reasoning tokens, priced as the output they are part of"
-    TOTAL = "checked: must be the sum of input and output"
-    PART = "priced as the input or output it is part of"
-    DETAILS = "read: its own fields are below"
-    LABEL = "counts nothing"
-    UNMODELLED = "costs otherwise: when it is not 0, the call is unpriced"
+    INPUT = auto()
+    OUTPUT = auto()
+    CACHED = auto()
+    """Input that was read from the prompt cache."""
+    WRITTEN = auto()
+    """Input that was written to it."""
+    REASONING = auto()
+    """Output that nobody sees; it costs as much as other output."""
+    TOTAL = auto()
+    """Checked: it must be the sum of input and output."""
+    PART = auto()
+    """Priced as the input or output it is part of."""
+    DETAILS = auto()
+    """Has fields of its own."""
+    LABEL = auto()
+    """Counts nothing."""
+    UNMODELLED = auto()
+    """Costs otherwise: when it is not 0, the call has no price."""
 
 
 _DETAIL_OF_INPUT: Final = {
@@ -112,10 +120,13 @@ _DETAILS: Final[Mapping[str, tuple[Mapping[str, Field], Field]]] = {
     "cache_write_tokens_details": (_DETAIL_OF_WRITTEN, Field.WRITTEN),
 }
 """The fields of each group of details, and the count which none of theirs may exceed."""
-_COUNTED: Final = frozenset(
-    {Field.INPUT, Field.OUTPUT, Field.CACHED, Field.WRITTEN, Field.REASONING, Field.TOTAL}
-)
+# Bound once: members of an enumeration are slow to look up, and every call comes through here.
+_INPUT, _OUTPUT, _CACHED, _WRITTEN = Field.INPUT, Field.OUTPUT, Field.CACHED, Field.WRITTEN
+_REASONING, _TOTAL, _PART, _LABEL = Field.REASONING, Field.TOTAL, Field.PART, Field.LABEL
+_HAS_DETAILS, _UNMODELLED = Field.DETAILS, Field.UNMODELLED
 
+_PARTS_AT_TOP: Final = {Field.CACHED: Field.INPUT, Field.REASONING: Field.OUTPUT}
+"""Of what some usages keep beside the input and output it is part of."""
 _FREE_ITEMS: Final = frozenset(
     {
         "additional_tools",
@@ -212,6 +223,8 @@ def _read(fields: Mapping[str, object]) -> Answer:
         missing = reader.missing
     if model is not None and always_searches(model):
         unmodelled.append("model")
+    if not unmodelled and not missing:
+        return Answer(tokens, model, tier)
     return Answer(tokens, model, tier, tuple(dict.fromkeys(unmodelled)), tuple(dict.fromkeys(missing)))
 
 
@@ -242,45 +255,52 @@ class _UsageReader:
             needs_output: whether the answer is of a kind that always has output: embeddings have none.
         """
         counts = self._counts
-        if Field.INPUT not in counts and Field.OUTPUT not in counts:
+        whole, output = counts.get(_INPUT), counts.get(_OUTPUT)
+        if whole is None and output is None:
             self.missing.append("usage")
             return None
-        if Field.INPUT not in counts:
+        if whole is None:
             self.missing.append("input_tokens")
-        if Field.OUTPUT not in counts and needs_output:
-            self.missing.append("output_tokens")
-        whole, output = counts.get(Field.INPUT, 0), counts.get(Field.OUTPUT, 0)
-        if counts.get(Field.TOTAL, whole + output) != whole + output:
+            whole = 0
+        if output is None:
+            if needs_output:
+                self.missing.append("output_tokens")
+            output = 0
+        if counts.get(_TOTAL, whole + output) != whole + output:
             self.missing.append("total_tokens")
-        if self._parts:
-            self._check_parts()
-        cached = min(counts.get(Field.CACHED, 0), whole)
-        written = counts.get(Field.WRITTEN, 0)
+        if not self._parts:
+            return Tokens(whole, output)
+        counts[_INPUT], counts[_OUTPUT] = whole, output
+        self._check_parts()
+        cached = min(counts.get(_CACHED, 0), whole)
+        written = counts.get(_WRITTEN, 0)
         if written > whole - cached:
             self.missing.append("cache_write_tokens")
             written = whole - cached
-        return Tokens(whole, output, cached, min(counts.get(Field.REASONING, 0), output), written)
+        return Tokens(whole, output, cached, min(counts.get(_REASONING, 0), output), written)
 
     def _take(self, fields: Mapping[str, object], known: Mapping[str, Field], whole: Field | None) -> None:
         for name, value in fields.items():
-            if value is None:
+            if value is None or (value == 0 and whole is not None):
                 continue
             field = known.get(name)
-            if field is Field.DETAILS:
+            if field is _HAS_DETAILS:
                 self._take_details(name, value)
-            elif field is None or field is Field.UNMODELLED:
+            elif field is None or field is _UNMODELLED:
                 if _is_something(value):
                     self.unmodelled.append(name)
-            elif field is not Field.LABEL:
+            elif field is not _LABEL:
                 count = value if type(value) is int and 0 <= value <= MOST_TOKENS else self._mend(name, value)
-                if count is None:
-                    continue
-                if whole is not None and count:
-                    self._parts.append((name, count, whole))
-                if field is not Field.PART:
-                    if self._counts.setdefault(field, count) != count:  # told twice, and not the same
-                        self.missing.append(name)
-                        self._counts[field] = max(count, self._counts[field])
+                if count is not None:
+                    self._count(name, field, count, whole or _PARTS_AT_TOP.get(field))
+
+    def _count(self, name: str, field: Field, count: int, whole: Field | None) -> None:
+        if whole is not None:
+            self._parts.append((name, count, whole))
+        if field is not _PART:
+            if self._counts.setdefault(field, count) != count:  # said twice, and not the same
+                self.missing.append(name)
+                self._counts[field] = max(count, self._counts[field])
 
     def _take_details(self, name: str, value: object) -> None:
         details = _fields(value)
@@ -338,11 +358,13 @@ def _items(value: object) -> list[Mapping[str, object]]:
 
 def _fields(value: object) -> Mapping[str, object] | None:
     """Return the fields of a JSON object or of an object of the client, unknown ones included."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value
     fields: dict[str, object] | None = getattr(value, "__dict__", None)
-    extra = getattr(value, "__pydantic_extra__", None)
-    return {**fields, **extra} if fields is not None and extra else fields
+    extra: Any = getattr(value, "__pydantic_extra__", value)
+    if extra is value and isinstance(value, Mapping):  # slow to ask: no object of the client comes here
+        return value
+    return {**fields, **extra} if fields is not None and extra and extra is not value else fields
 
 
 def _is_something(value: object) -> bool:
