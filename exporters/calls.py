@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from telemetry._endpoints import BILLED_IN_TOKENS
 from telemetry._guard import guarded
 from telemetry._openai_call import OpenAICall
+from telemetry._usage import Answer, read_answer
 from telemetry.conventions import Attribute
 from telemetry.pricing import Price, Pricer, Tokens
 
@@ -38,7 +39,7 @@ def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
         retry_after_us=_microseconds(facts.get(Attribute.RETRY_AFTER)),
         tokens=tokens,
         price=None if unmodelled else _priced(price, seen.billed_by, model, tokens, seen.started_ns, tier),
-        has_tool_fees=seen.has_tool_fees,
+        has_tool_fees=seen.has_tool_fees and not answer.shows_tools,
         unmodelled=unmodelled,
         has_unknown_bill=seen.has_unknown_bill or bool(answer.missing),
     )
@@ -47,7 +48,7 @@ def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
 def from_span(span: ReadableSpan, attributes: Mapping[str, Any], stage: str, price: Pricer) -> Call:
     """Return the call that an ended ``span`` tells of, whose request nobody saw."""
     asked, answered = attributes.get(Attribute.REQUEST_MODEL), attributes.get(Attribute.RESPONSE_MODEL)
-    model, tier, tokens = text(answered) or text(asked), _tier(attributes), _tokens(attributes)
+    model, tier, read = text(answered) or text(asked), _tier(attributes), _read(attributes)
     start, end = span.start_time or 0, span.end_time or 0
     failed = Attribute.ERROR_TYPE in attributes or span.status.status_code is trace.StatusCode.ERROR
     provider = _PROVIDERS.get(text(attributes.get(Attribute.PROVIDER)) or "", "openai")
@@ -61,9 +62,10 @@ def from_span(span: ReadableSpan, attributes: Mapping[str, Any], stage: str, pri
         statuses=_texts(attributes.get(Attribute.ATTEMPT_STATUSES)),
         backoff_us=_microseconds(attributes.get(Attribute.BACKOFF)),
         retry_after_us=_microseconds(attributes.get(Attribute.RETRY_AFTER)),
-        tokens=tokens,
-        price=_priced(price, provider, model, tokens, start, tier),
+        tokens=read.tokens,
+        price=_priced(price, provider, model, read.tokens, start, tier),
         has_tool_fees=Attribute.TOOL_FEES in attributes,
+        has_unknown_bill=bool(read.missing),
     )
 
 
@@ -76,17 +78,20 @@ def _priced(
     return price(provider, model, tokens, start, tier)
 
 
-def _tokens(attributes: Mapping[str, Any]) -> Tokens | None:
-    """Return the tokens of a call, None when the service reported none."""
+def _read(attributes: Mapping[str, Any]) -> Answer:
+    """Return what a span says of tokens: the same counts as an answer has, and as odd at times."""
     if Attribute.INPUT_TOKENS not in attributes and Attribute.OUTPUT_TOKENS not in attributes:
-        return None
-    return Tokens(
-        input=int(number(attributes.get(Attribute.INPUT_TOKENS))),
-        output=int(number(attributes.get(Attribute.OUTPUT_TOKENS))),
-        cached=int(number(attributes.get(Attribute.CACHED_TOKENS))),
-        reasoning=int(number(attributes.get(Attribute.REASONING_TOKENS))),
-        cache_write=int(number(attributes.get(Attribute.CACHE_WRITE_TOKENS))),
-    )
+        return Answer()
+    usage = {
+        "input_tokens": attributes.get(Attribute.INPUT_TOKENS),
+        "output_tokens": attributes.get(Attribute.OUTPUT_TOKENS),
+        "input_tokens_details": {
+            "cached_tokens": attributes.get(Attribute.CACHED_TOKENS),
+            "cache_write_tokens": attributes.get(Attribute.CACHE_WRITE_TOKENS),
+        },
+        "output_tokens_details": {"reasoning_tokens": attributes.get(Attribute.REASONING_TOKENS)},
+    }
+    return read_answer({"usage": usage})
 
 
 def _tier(attributes: Mapping[str, Any]) -> str:

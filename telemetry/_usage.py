@@ -32,6 +32,8 @@ class Answer:
     """Names of what costs otherwise than its tokens say. Not empty: the call is unpriced."""
     missing: tuple[str, ...] = ()
     """Names of counts that are absent or cannot be right. Not empty: ``tokens`` is a lower bound."""
+    shows_tools: bool = False
+    """Whether it shows which tools of the service were used: ``unmodelled`` names them then."""
 
 
 class Field(IntEnum):
@@ -125,6 +127,7 @@ _INPUT, _OUTPUT, _CACHED, _WRITTEN = Field.INPUT, Field.OUTPUT, Field.CACHED, Fi
 _REASONING, _TOTAL, _PART, _LABEL = Field.REASONING, Field.TOTAL, Field.PART, Field.LABEL
 _HAS_DETAILS, _UNMODELLED = Field.DETAILS, Field.UNMODELLED
 
+_MOST_DIGITS: Final = 20
 _PARTS_AT_TOP: Final = {Field.CACHED: Field.INPUT, Field.REASONING: Field.OUTPUT}
 """Of what some usages keep beside the input and output it is part of."""
 _FREE_ITEMS: Final = frozenset(
@@ -223,9 +226,11 @@ def _read(fields: Mapping[str, object]) -> Answer:
         missing = reader.missing
     if model is not None and always_searches(model):
         unmodelled.append("model")
+    shows_tools = bool(fields.get("output") or fields.get("choices"))
     if not unmodelled and not missing:
-        return Answer(tokens, model, tier)
-    return Answer(tokens, model, tier, tuple(dict.fromkeys(unmodelled)), tuple(dict.fromkeys(missing)))
+        return Answer(tokens, model, tier, (), (), shows_tools)
+    names = tuple(dict.fromkeys(unmodelled)), tuple(dict.fromkeys(missing))
+    return Answer(tokens, model, tier, *names, shows_tools)
 
 
 class _UsageReader:
@@ -311,10 +316,13 @@ class _UsageReader:
 
     def _mend(self, name: str, value: object) -> int | None:
         """Return the whole number in ``value``, None without any; it is missing unless it is just that."""
-        if not isinstance(value, float) or not 0 <= value <= MOST_TOKENS:
+        number: object = value
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _MOST_DIGITS:
+            number = float(value)  # some clients take it for a number, too
+        if not isinstance(number, float) or not 0 <= number <= MOST_TOKENS:
             self.missing.append(name)
             return None
-        count = math.floor(value)
+        count = math.floor(number)
         if count != value:
             self.missing.append(name)
         return count

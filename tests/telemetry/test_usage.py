@@ -15,6 +15,8 @@ from openai.types.responses import Response
 from telemetry._usage import MOST_TOKENS, Answer, read_answer
 from telemetry.pricing import Tokens
 
+MODEL = ("gpt-4o-mini-2024-07-18", "default")
+"""And tier of the chats."""
 MESSAGE = {
     "type": "message",
     "id": "m",
@@ -86,7 +88,7 @@ def test_an_ordinary_answer() -> None:
     used["completion_tokens_details"].update(reasoning_tokens=60, accepted_prediction_tokens=10)
 
     assert both_ways(chat(used)) == Answer(
-        Tokens(1000, 100, cached=400, reasoning=60, cache_write=300), "gpt-4o-mini-2024-07-18", "default"
+        Tokens(1000, 100, cached=400, reasoning=60, cache_write=300), *MODEL, shows_tools=True
     )
 
 
@@ -146,19 +148,26 @@ def test_counts_that_cannot_be_right_are_a_lower_bound(used: dict[str, Any], tok
 
 
 @pytest.mark.parametrize(
-    "odd", ["1000", "many", True, False, [1000], {"text": 1000}, float("nan"), float("inf")]
+    "odd", ["1000.5", "-1", "many", "", True, False, [1000], {"text": 1000}, float("nan"), float("inf")]
 )
 def test_what_is_no_number_is_no_count(odd: object) -> None:
-    """Text, truth and containers count nothing, even where they look like a number."""
+    """Text, truth and containers count nothing."""
     read = read_answer(chat({"prompt_tokens": odd, "completion_tokens": 100}))
     assert read.tokens == Tokens(0, 100)
     assert "prompt_tokens" in read.missing
 
 
+def test_digits_are_a_number_and_odd() -> None:
+    """The client takes them for a number; what a service means by them is not sure."""
+    read = read_answer(chat({"prompt_tokens": "1000", "completion_tokens": 100}))
+    assert read.tokens == Tokens(1000, 100)
+    assert read.missing == ("prompt_tokens",)
+
+
 def test_a_whole_number_may_be_written_with_a_point() -> None:
     """JSON has one kind of numbers."""
     assert read_answer(chat({"prompt_tokens": 1000.0, "completion_tokens": 100})) == Answer(
-        Tokens(1000, 100), "gpt-4o-mini-2024-07-18", "default"
+        Tokens(1000, 100), *MODEL, shows_tools=True
     )
 
 
@@ -166,7 +175,7 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 def test_details_may_be_absent(details: object) -> None:
     """Then nothing was cached, and nothing is odd."""
     used = usage(1000, 100) | {"prompt_tokens_details": details, "completion_tokens_details": details}
-    assert both_ways(chat(used)) == Answer(Tokens(1000, 100), "gpt-4o-mini-2024-07-18", "default")
+    assert both_ways(chat(used)) == Answer(Tokens(1000, 100), *MODEL, shows_tools=True)
 
 
 @pytest.mark.parametrize("details", ["cached", 7, [1]])
