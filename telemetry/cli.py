@@ -262,7 +262,7 @@ def _tell(settings: Any, found: Iterable[Any]) -> str:
 
 
 _HEALTH_TITLES: Final = (
-    *("day", "completed", "failed", "unknown", "mean s", "dollars", "runs with 429s"),
+    *("day", "completed", "failed", "unknown", "mean s", "dollars", "rate-limited runs"),
     *("at once", "candidates", "calls"),
 )
 

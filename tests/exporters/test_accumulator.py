@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporters.accumulator import Accumulator, Call
-from exporters.snapshot import UsageKey
+from exporters.calls import from_wire
+from exporters.rollup import merge
+from exporters.snapshot import USAGE_SUMS, Usage, UsageKey
+from telemetry._attempts import Attempt
 from telemetry._context import Document
-from telemetry.pricing import Tokens
+from telemetry._openai_call import OpenAICall
+from telemetry._usage import read_answer
+from telemetry.pricing import Tokens, list_price
 from tests.exporters.makers import (
     SECOND,
     START,
@@ -232,3 +240,114 @@ def test_changes_are_noticed_once() -> None:
         change()
         assert accumulator.has_changed
         fragment.snapshot()
+
+
+# Whatever a service answers
+
+
+COUNTS = st.integers(-(10**20), 10**20) | st.none() | st.booleans() | st.floats() | st.text(max_size=3)
+USAGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "prompt_tokens": COUNTS,
+        "completion_tokens": COUNTS,
+        "total_tokens": COUNTS,
+        "prompt_tokens_details": st.dictionaries(
+            st.sampled_from(["cached_tokens", "cache_write_tokens", "audio_tokens", "text_tokens", "new"]),
+            COUNTS,
+        ),
+        "completion_tokens_details": st.dictionaries(st.sampled_from(["reasoning_tokens", "new"]), COUNTS),
+        "new": COUNTS,
+    },
+)
+
+
+@st.composite
+def right_usages(draw: st.DrawFn) -> dict[str, Any]:
+    """A usage in which nothing is odd, and nothing costs otherwise than its tokens say."""
+    prompt, completion = draw(st.integers(0, 10**6)), draw(st.integers(0, 10**6))
+    cached = draw(st.integers(0, prompt))
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": draw(st.integers(0, completion))},
+    }
+
+
+def answered(usage: dict[str, Any]) -> Call:
+    """A call that was answered with `usage`."""
+    seen = OpenAICall("chat", "api.openai.com", False, {})
+    answer = {"model": "gpt-4o-mini", "service_tier": "default", "choices": [{"index": 0}], "usage": usage}
+    seen.answer = read_answer(answer)
+    seen.attempts = [Attempt(0, 1, "200")]
+    return from_wire(seen, "ranking", list_price)
+
+
+@given(st.lists(USAGES | right_usages(), min_size=1, max_size=6))
+def test_no_answer_lowers_a_total(usages: list[dict[str, Any]]) -> None:
+    """Sums only grow, the cost is never negative, and every column takes them."""
+    fragment, before = Fragment(), Usage()
+    for usage in usages:
+        fragment.calls(answered(usage))
+        total = merge([fragment.snapshot()]).total
+        for name in USAGE_SUMS:
+            assert getattr(before, name) <= getattr(total, name) < 2**63
+        before = total
+    assert before.calls == len(usages)
+
+
+@given(st.lists(right_usages(), min_size=1, max_size=4), st.data())
+def test_a_cost_is_complete_until_something_is_odd(usages: list[dict[str, Any]], data: st.DataObject) -> None:
+    """Right answers cost exactly what the list says; any oddity makes the cost a lower bound."""
+    right = Fragment().calls(*map(answered, usages)).close()
+    assert merge([right]).cost_complete
+    tokens = [usage["prompt_tokens"] * 150_000 + usage["completion_tokens"] * 600_000 for usage in usages]
+    cached = [usage["prompt_tokens_details"]["cached_tokens"] * 75_000 for usage in usages]
+    assert merge([right]).total.cost_pico == sum(tokens) - sum(cached)
+
+    odd = usages[0]
+    spoilt: dict[str, Any] = data.draw(
+        st.sampled_from(
+            [
+                {"prompt_tokens": -1},
+                {"completion_tokens": None},
+                {"completion_tokens": odd["completion_tokens"] + 0.5},
+                {"total_tokens": odd["total_tokens"] + 1},
+                {"prompt_tokens": 10**19},
+                {"prompt_tokens_details": {"cached_tokens": odd["prompt_tokens"] + 1}},
+                {"prompt_tokens_details": {"audio_tokens": 1}},
+                {"prompt_tokens_details": "none"},
+                {"completion_tokens_details": {"reasoning_tokens": odd["completion_tokens"] + 1}},
+                {"searches": 1},
+            ]
+        )
+    )
+    wrong = Fragment().calls(*map(answered, [odd | spoilt, *usages[1:]])).close()
+    assert not merge([wrong]).cost_complete
+
+
+@pytest.mark.parametrize(
+    ("known", "unpriced", "unmodelled", "usage_missing"),
+    [
+        ({}, 0, 0, 0),
+        ({"pico": None}, 1, 0, 0),
+        ({"pico": None, "unmodelled": ("audio_tokens",)}, 1, 1, 0),
+        ({"tokens": None, "unmodelled": ("web_search_call",)}, 0, 0, 1),
+    ],
+)
+def test_calls_that_cost_otherwise(
+    known: dict[str, Any], unpriced: int, unmodelled: int, usage_missing: int
+) -> None:
+    """They are among the unpriced; without tokens the usage is missing, which says more."""
+    (usage,) = Fragment().calls(call(**known)).close().usage.values()
+    assert (usage.unpriced, usage.unmodelled, usage.usage_missing) == (unpriced, unmodelled, usage_missing)
+
+
+def test_each_kind_of_429_is_counted() -> None:
+    """Only the first is a rate limit, and only what follows it is a retry because of one."""
+    statuses = ("429", "429_quota", "429_spend_limit", "429", "200")
+    (usage,) = Fragment().calls(call(statuses=statuses)).close().usage.values()
+    assert (usage.rate_limit_hits, usage.quota_hits, usage.spend_limit_hits) == (2, 1, 1)
+    assert (usage.rate_limit_retries, usage.other_retries) == (2, 2)
