@@ -33,7 +33,7 @@ def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
         model=(model or "")[:128],
         service_tier=tier[:32],
         ok=seen.error_type is None,
-        duration_us=max(seen.ended_ns - seen.started_ns, 0) // 1000,
+        duration_us=max((seen.ended_ns or seen.started_ns) - seen.started_ns, 0) // 1000,
         statuses=tuple([attempt.status for attempt in seen.attempts]),
         backoff_us=_microseconds(facts.get(Attribute.BACKOFF)),
         retry_after_us=_microseconds(facts.get(Attribute.RETRY_AFTER)),

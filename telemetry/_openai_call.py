@@ -79,7 +79,7 @@ class OpenAICall:
         """The one that stands for the call in traces."""
         self.is_span_ours = False
         self.started_ns = time.time_ns()
-        self.ended_ns = self.started_ns
+        self.ended_ns: int | None = None
         self.attempts: list[Attempt] = []
         self.attempt_facts: Attributes = {}
         self.answer = _NO_ANSWER
@@ -122,12 +122,19 @@ class OpenAICall:
     def span_ended(self) -> None:
         """Note that the span of somebody else which stands for the call has ended."""
 
+    def pause(self) -> None:
+        """Say that the request was answered, and how the work ends will only be known later."""
+        self.ended_ns = time.time_ns()
+        if self.is_span_ours:
+            self.is_span_ours = False
+            self.span.end()
+
     def end(self, error: BaseException | None = None) -> None:
         """Say that the call is over: once; a span of ours ends with it."""
         if self.is_done:
             return
         self.is_done = True
-        self.ended_ns = time.time_ns()
+        self.ended_ns = self.ended_ns or time.time_ns()
         if error is not None:
             self.error_type = type_name(error)
         try:

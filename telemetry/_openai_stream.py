@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from ._guard import guarded
 from ._openai_call import OpenAICall
+from ._openai_pending import is_anything_pending, settle, wait_for
 from ._patches import patch
 from ._usage import Answer, read_answer
 
@@ -43,6 +44,7 @@ class Reading:
     """How the answer of one call is read."""
 
     __slots__ = (
+        "_background",
         "_best",
         "_call",
         "_has_model",
@@ -62,6 +64,8 @@ class Reading:
         self._call = call
         self._best: object = None
         """The object with the highest usage that was seen."""
+        self._background: object = None
+        """The response that goes on in the background if nobody reads on."""
         self._total = -1
         self._is_final = False
         self._is_handed_over = False
@@ -91,6 +95,8 @@ class Reading:
         usage = _get(holder, "usage")
         if usage is not None and (total := _total(usage)) >= self._total:
             self._best, self._total, self._is_final = holder, total, _is_final(event)
+        elif holder is not event and _get(holder, "background"):
+            self._background = holder
         if has_tier and (tier := _get(holder, "service_tier")):
             self._tier = tier
         if self._model is None and (model := _get(holder, "model")):
@@ -135,8 +141,10 @@ class Reading:
         call.answer = replace(
             answer, model=answer.model or self._model, service_tier=answer.service_tier or self._tier
         )
-        call.has_unknown_bill = not (is_whole or self._is_final)
         call.describe_usage()
+        if self._background is not None and not self._is_final and wait_for(call, self._background):
+            return
+        call.has_unknown_bill = not (is_whole or self._is_final)
         call.end(error)
 
 
@@ -149,12 +157,16 @@ def reading_of(response: Any) -> Reading | None:
 
 def _stream(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     reading, events = reading_of(instance.response), wrapped(*args, **kwargs)
-    return events if reading is None else _read(reading, events)
+    if reading is not None:
+        return _read(reading, events)
+    return _watch(events) if is_anything_pending() else events
 
 
 def _stream_async(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     reading, events = reading_of(instance.response), wrapped(*args, **kwargs)
-    return events if reading is None else _read_async(reading, events)
+    if reading is not None:
+        return _read_async(reading, events)
+    return _watch_async(events) if is_anything_pending() else events
 
 
 def _read(reading: Reading, events: Generator[Any, None, None]) -> Generator[Any, None, None]:
@@ -197,6 +209,30 @@ async def _read_async(reading: Reading, events: AsyncGenerator[Any, None]) -> As
     finally:
         reading.is_advancing = False
         await events.aclose()
+
+
+def _watch(events: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """Look in a stream of a free request for the results of calls that wait for them."""
+    try:
+        for event in events:
+            _settle(event)
+            yield event
+    finally:
+        events.close()
+
+
+async def _watch_async(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    try:
+        async for event in events:
+            _settle(event)
+            yield event
+    finally:
+        await events.aclose()
+
+
+@guarded("openai")
+def _settle(event: object) -> None:
+    settle(_holder(event))
 
 
 def _look(reading: Reading, event: object) -> None:

@@ -34,7 +34,7 @@ from urllib.parse import urlsplit
 from opentelemetry import context, trace
 from opentelemetry.trace import Tracer, TracerProvider
 
-from . import _openai_stream
+from . import _openai_pending, _openai_stream
 from ._attempts import Attempt, failure_status, retry_after
 from ._context import is_recording
 from ._endpoints import operation_of
@@ -114,7 +114,10 @@ _current: ContextVar[_Call | None] = ContextVar("analysis-telemetry-openai-call"
 def _request(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     call = _begin(_send, instance, *args, **kwargs)
     if call is None:
-        return wrapped(*args, **kwargs)
+        result = wrapped(*args, **kwargs)
+        if _openai_pending.is_anything_pending():
+            _polled(result)
+        return result
     try:
         result = wrapped(*args, **kwargs)
     except BaseException as error:
@@ -129,7 +132,10 @@ async def _request_async(
 ) -> Any:
     call = _begin(_send_async, instance, *args, **kwargs)
     if call is None:
-        return await wrapped(*args, **kwargs)
+        result = await wrapped(*args, **kwargs)
+        if _openai_pending.is_anything_pending():
+            _polled(result)
+        return result
     try:
         result = await wrapped(*args, **kwargs)
     except BaseException as error:
@@ -212,7 +218,7 @@ def _end(call: _Call, result: object) -> None:
         if call.stream is not None and is_read_later:
             call.stream.hand_over()
         else:
-            _over(call, None)
+            _over(call, result)
 
 
 def _fail(call: _Call, error: BaseException) -> None:
@@ -224,7 +230,7 @@ def _fail(call: _Call, error: BaseException) -> None:
     finally:
         if call.stream is not None:
             call.stream.is_over = True
-        _over(call, error)
+        _failed(call, error)
 
 
 @guarded("openai")
@@ -241,18 +247,40 @@ def _answered(call: _Call, result: object, is_ours: bool) -> None:
 
 
 @guarded("openai")
-def _over(call: _Call, error: BaseException | None) -> None:
+def _over(call: _Call, result: object) -> None:
+    if call.answer.tokens is None and call.operation in _openai_pending.OPERATIONS:
+        answer = result if _is_decoded(result) else call.response and _body(call.response)
+        if _openai_pending.wait_for(call, answer):
+            return
+    call.end()
+
+
+@guarded("openai")
+def _failed(call: _Call, error: BaseException) -> None:
     call.end(error)
+
+
+@guarded("openai")
+def _polled(result: Any) -> None:
+    """Look whether the answer to a free request is the result of a call that waits for it."""
+    response = getattr(result, "http_response", None)
+    if _is_decoded(result):
+        _openai_pending.settle(result)
+    elif response is not None and response.is_closed:
+        _openai_pending.settle(_body(response))
 
 
 def _read(result: object, response: Any) -> Answer:
     """Return what an answer says: ``result`` if it is decoded already, else the body of ``response``."""
-    is_decoded = isinstance(result, Mapping) or hasattr(result, "model_fields_set")
-    answer = read_answer(result) if is_decoded else None
+    answer = read_answer(result) if _is_decoded(result) else None
     if response is not None and (answer is None or answer.tokens is None):
         body = _body(response)
         answer = read_answer(body) if body is not None else answer
     return answer or Answer()
+
+
+def _is_decoded(result: object) -> bool:
+    return isinstance(result, Mapping) or hasattr(result, "model_fields_set")
 
 
 @guarded("openai")
