@@ -16,6 +16,7 @@ import functools
 import logging
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -88,7 +89,7 @@ class guarded:
                 return func(*args, **kwargs)
             except Exception as error:
                 let_pass(error)
-                report(self.component, error)
+                report(self.component, error, getattr(func, "__qualname__", ""))
                 if _raising:
                     raise
                 return None
@@ -96,8 +97,14 @@ class guarded:
         return wrapper
 
 
-def report(component: str, error: Exception) -> None:
-    """Count ``error``, and log it unless its component did so within the interval."""
+def report(component: str, error: Exception, called: str = "") -> None:
+    """Count ``error``, and log it unless its component did so within the interval.
+
+    Args:
+        component: one of :data:`telemetry.conventions.COMPONENTS`.
+        error: with its traceback.
+        called: name of the function that failed, where the traceback does not show it.
+    """
     now = time.monotonic()
     with _lock:
         _counts[component] += 1
@@ -105,12 +112,36 @@ def report(component: str, error: Exception) -> None:
         if due:
             _logged_at[component] = now
     if due:
-        _log_without_tracing(component, error)
+        _log_without_tracing(component, error, called)
 
 
-def _log_without_tracing(component: str, error: Exception) -> None:
+def _log_without_tracing(component: str, error: Exception, called: str) -> None:
+    function, place = _where(error, called)
     with suppressed():
         _log.warning(
-            "telemetry %s failed (%s); the application is not affected", component, type(error).__name__
+            "telemetry %s failed in %s (%s at %s); the application is not affected;"
+            " logger telemetry shows the traceback at level DEBUG",
+            component,
+            function,
+            type(error).__qualname__,
+            place,
         )
-        _log.debug("telemetry %s failed", component, exc_info=error)
+        _log.debug("telemetry %s failed in %s", component, function, exc_info=error)
+
+
+def _where(error: Exception, called: str) -> tuple[str, str]:
+    """Return which function of ours was called, and as ``module:line`` the last place of ours on the way.
+
+    The text of the error is left out: it may hold what was passed in.
+    """
+    ours = [
+        (frame.f_code.co_qualname, f"{frame.f_globals['__name__']}:{line}")
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if _is_ours(str(frame.f_globals.get("__name__", "")))
+    ]
+    function = ours[0][0] if ours else called or "a callback"
+    return f"{function.replace('.<locals>', '')}()", ours[-1][1] if ours else "its call"
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in ("telemetry", "exporters") and module != __name__
