@@ -17,13 +17,14 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NotSupportedError
+from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 from sqlalchemy.pool import NullPool
 
 from telemetry import conventions as c
 from telemetry._values import storable
 
 from . import fork_gate
+from .drivers import usable
 from .totals import Totals
 
 LOCK_TIMEOUT_MS: Final = 200
@@ -70,18 +71,9 @@ def create_engine(
 
     Raises:
         ValueError: for a URL that is none, or of a database that cannot keep rollups.
-        ImportError: when its driver is not installed.
+        ImportError: when no driver for it is installed; the message names the package.
     """
-    try:
-        target = sa.make_url(url)
-    except ArgumentError:
-        raise ValueError(
-            "TELEMETRY_DATABASE_URL is no SQLAlchemy URL (dialect://user@host/database)"
-        ) from None
-    if target.get_backend_name() not in ("postgresql", "sqlite"):
-        raise ValueError(
-            f"TELEMETRY_DATABASE_URL names {target.get_backend_name()}: rollups need PostgreSQL or SQLite"
-        )
+    target = usable(url)
     if target.get_backend_name() == "sqlite" and target.database in (None, "", ":memory:"):
         raise ValueError("an in-memory SQLite database exists only in the host's own connection; use a file")
     options: dict[str, Any] = {"poolclass": NullPool}

@@ -31,9 +31,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from .drivers import usable
 from .host_check import lost, problems
 from .host_columns import Writable
 from .schema import HOST_COLUMNS, HOST_INDEXES, metadata
@@ -259,11 +260,6 @@ def _reason(error: DBAPIError) -> str:
 
 def _engine(url: str | URL) -> Engine:
     try:
-        return sa.create_engine(url, poolclass=sa.NullPool)
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        drivername = make_url(url).drivername
-        raise MigrationError(
-            f"no driver for {drivername}:// ({error}): install one, or name yours, as in postgresql+psycopg2://"
-        ) from error
-    except ArgumentError as error:
-        raise MigrationError("the database URL is not one, try for example sqlite:///app.sqlite") from error
+        return sa.create_engine(usable(url, "the database URL"), poolclass=sa.NullPool)
+    except (ImportError, ValueError) as error:
+        raise MigrationError(f"{error}") from error

@@ -12,10 +12,11 @@ import multiprocessing.util
 import os
 import secrets
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
@@ -69,17 +70,27 @@ class Pipeline:
         self.listener = _listener(self) if settings.metrics_port is not None else None
         self._is_open = False
         self._meter_provider: MeterProvider | None = None
+        self._tracer_provider: weakref.ref[TracerProvider] | None = None
         self._listeners: list[Callable[[Snapshot], None]] = []
 
     def on_end(self, listener: Callable[[Snapshot], None]) -> None:
         """Call ``listener`` with the final snapshot of every fragment that ends here (for tests)."""
         self._listeners.append(listener)
 
-    def start(self, tracer_provider: TracerProvider, meter_provider: object = None) -> None:
-        """Listen to ``tracer_provider``, register the metrics, and let runs report here."""
+    def start(
+        self, tracer_provider: TracerProvider, meter_provider: object = None, *, takes_all: bool = False
+    ) -> None:
+        """Listen to ``tracer_provider``, register the metrics, and let runs report here.
+
+        Args:
+            tracer_provider: of the spans to listen to.
+            meter_provider: where to register the metrics; none of the SDK's: nowhere.
+            takes_all: whether to record also what belongs to applications of other pipelines (in tests).
+        """
         tracer_provider.add_span_processor(self.processor)
+        self._tracer_provider = weakref.ref(tracer_provider)
         self._register_metrics(meter_provider)
-        install(self.recorder)
+        install(self.recorder, takes_all=takes_all)
         self._is_open = True
         _open.append(self)
         _follow_forks()
@@ -107,6 +118,7 @@ class Pipeline:
         sigterm.leave(self)
         self.processor.stop()
         self.recorder.interrupt()
+        self._leave_provider()
         if recorder() is self.recorder:
             install(None)
         delivered = True
@@ -190,6 +202,17 @@ class Pipeline:
         if self.writer is not None:
             self.writer.nudge()
 
+    @guarded("processor")
+    def _leave_provider(self) -> None:
+        """Spare the provider, which has no way to remove a processor, one more that does nothing."""
+        provider = self._tracer_provider() if self._tracer_provider is not None else None
+        active: Any = getattr(provider, "_active_span_processor", None)
+        if hasattr(active, "_span_processors") and hasattr(active, "_lock"):
+            with active._lock:
+                active._span_processors = tuple(
+                    each for each in active._span_processors if each is not self.processor
+                )
+
     @guarded("metrics")
     def _start_listener(self) -> None:
         if self.listener is not None and self.listener.port is None:
@@ -206,7 +229,8 @@ def _with_key(settings: Settings) -> Settings:
         return settings
     if settings.database_url:
         _log.warning(
-            "TELEMETRY_HMAC_KEY is not set: documents are counted, but not matched with their candidate_files"
+            "TELEMETRY_HMAC_KEY is not set, nor was Flask's SECRET_KEY when telemetry was set up: documents"
+            " are counted, but not matched with their candidate_files"
         )
     return replace(settings, hmac_key=secrets.token_hex())
 

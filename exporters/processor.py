@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from telemetry import conventions as c
-from telemetry._context import Run, run_in, stage_in
+from telemetry._context import Run, is_elsewhere, recorder, run_in, stage_in
 from telemetry._guard import guarded
 from telemetry._openai_call import OpenAICall
 from telemetry.conventions import Attribute
@@ -80,7 +80,7 @@ class RollupProcessor(SpanProcessor):
     @guarded("processor")
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember whose span this is."""
-        if self._is_stopped:
+        if self._is_stopped or recorder() is not self._recorder or is_elsewhere(parent_context):
             return
         run, attributes = run_in(parent_context), span.attributes or {}
         scope, around = _scope(span), self._call_around(span)

@@ -52,7 +52,7 @@ def __getattr__(name: str) -> Any:
         try:
             from .flask import Telemetry
         except ModuleNotFoundError as error:
-            message = f"telemetry.Telemetry needs analysis-telemetry[flask]: {error}"
+            message = f"telemetry.Telemetry needs Flask ({error}): pip install 'analysis-telemetry[flask]'"
             raise ModuleNotFoundError(message, name=error.name) from None
         return Telemetry
     if name in ("setup_telemetry", "shutdown"):

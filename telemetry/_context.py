@@ -8,11 +8,11 @@ that.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry import context, trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 RUN_KEY = context.create_key("analysis-telemetry-run")
 STAGE_KEY = context.create_key("analysis-telemetry-stage")
 DOCUMENT_KEY = context.create_key("analysis-telemetry-document")
+OWNER_KEY = context.create_key("analysis-telemetry-owner")
+"""Whose work goes on: the recorder of an application, or :data:`NOBODY` where its telemetry is off."""
 
 
 class Run:
@@ -235,13 +237,27 @@ class NoRecorder:
         """Do nothing."""
 
 
+NOBODY: Final = NoRecorder()
+"""The owner of what an application does whose telemetry is off."""
+
 _recorder: Recorder = NoRecorder()
+_takes_all = False
+"""Whether the recorder also takes what other owners do, as it does in tests."""
+
+waiting: list[Callable[[], None]] = []
+"""Set-ups that wait for the first use, because what they need was not there yet."""
 
 
-def install(recorder: Recorder | None) -> Recorder:
-    """Let runs report to ``recorder`` (None: to nobody) and return the one before."""
-    global _recorder
-    before, _recorder = _recorder, recorder or NoRecorder()
+def install(recorder: Recorder | None, *, takes_all: bool = False) -> tuple[Recorder, bool]:
+    """Let runs report to ``recorder`` (None: to nobody); return the arguments that undo it.
+
+    Args:
+        recorder: from now on.
+        takes_all: whether it also takes the work of applications that belong to another, or to nobody.
+    """
+    global _recorder, _takes_all
+    before = _recorder, _takes_all
+    _recorder, _takes_all = recorder or NoRecorder(), takes_all
     return before
 
 
@@ -250,15 +266,29 @@ def recorder() -> Recorder:
     return _recorder
 
 
+def takes_all() -> bool:
+    """Say whether the recorder also takes what other owners do."""
+    return _takes_all
+
+
 def is_recording() -> bool:
-    """Say whether anybody listens: without a recorder the API is a no-op."""
-    return not isinstance(_recorder, NoRecorder)
+    """Say whether anybody listens to what goes on here: if not, the API is a no-op."""
+    if waiting:
+        for set_up in tuple(waiting):
+            set_up()
+    return not isinstance(_recorder, NoRecorder) and not is_elsewhere()
+
+
+def is_elsewhere(ctx: Context | None = None) -> bool:
+    """Say whether ``ctx`` (default: the current context) belongs to another recorder, or to nobody."""
+    owner = context.get_value(OWNER_KEY, ctx)
+    return owner is not None and owner is not _recorder and not _takes_all
 
 
 def run_in(ctx: Context | None = None) -> Run | None:
     """Return the run that ``ctx`` (default: the current context) belongs to."""
     run = context.get_value(RUN_KEY, ctx)
-    return run if isinstance(run, Run) else None
+    return run if isinstance(run, Run) and not is_elsewhere(ctx) else None
 
 
 def stage_in(ctx: Context | None = None) -> str | None:

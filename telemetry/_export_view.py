@@ -33,16 +33,21 @@ class BadField(ValueError):
         self.field = field
 
 
-def blueprint(settings: Settings, admin_required: Callable[[Any], Any]) -> flask.Blueprint:
+def blueprint(
+    settings_of: Callable[[], Settings | None], admin_required: Callable[[Any], Any]
+) -> flask.Blueprint:
     """Return the view behind the application's own ``admin_required``.
 
     Args:
-        settings: of the process.
+        settings_of: gives the settings of the application; None while telemetry is off.
         admin_required: decorator that lets admins through.
     """
     found = flask.Blueprint("telemetry_export", __name__)
 
     def export(form: str) -> flask.Response:
+        settings = settings_of()
+        if settings is None:
+            return _refusal(503, "telemetry", "is off: the application's log says why")
         try:
             selection = _selection(flask.request.args, settings.timezone)
             if form not in TYPES:

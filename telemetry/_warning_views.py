@@ -43,24 +43,26 @@ class BadRequest(ValueError):
         self.field = field
 
 
-def blueprint(settings: Settings, current_user_id: UserId | None = None) -> flask.Blueprint:
+def blueprint(
+    settings_of: Callable[[], Settings | None], current_user_id: UserId | None = None
+) -> flask.Blueprint:
     """Return the two views.
 
     Args:
-        settings: of the process.
+        settings_of: gives the settings of the application; None while telemetry is off.
         current_user_id: the id of the user who is signed in (digits will do), or None; default: as
             Flask-Login says.
     """
     found = flask.Blueprint("telemetry_warnings", __name__)
-    views = _Views(settings, current_user_id or _flask_login)
+    views = _Views(settings_of, current_user_id or _flask_login)
     found.add_url_rule(PATH, "shown", views.shown, methods=["POST"])
     found.add_url_rule(f"{PATH}/<int:warning_id>", "answered", views.answered, methods=["PATCH"])
     return found
 
 
 class _Views:
-    def __init__(self, settings: Settings, current_user_id: UserId) -> None:
-        self._settings = settings
+    def __init__(self, settings_of: Callable[[], Settings | None], current_user_id: UserId) -> None:
+        self._settings_of = settings_of
         self._current_user_id = current_user_id
         self._stores: dict[int, Any] = {}
         """By process: a fork has connections of its own."""
@@ -75,9 +77,17 @@ class _Views:
 
     def _answer(self, act: Callable[[int], flask.Response]) -> flask.Response:
         try:
+            _ = self._settings
             return self._record(act, self._user())
         except BadRequest as error:
             return _refusal(error.status, error.field, str(error))
+
+    @property
+    def _settings(self) -> Settings:
+        settings = self._settings_of()
+        if settings is None:
+            raise BadRequest(503, "telemetry", "is off: the application's log says why")
+        return settings
 
     def _user(self) -> int:
         """Return the id of the user who is signed in."""

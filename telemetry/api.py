@@ -639,6 +639,8 @@ def warn(
         limit: what they went beyond.
     """
     with guarded("api"):
+        if not is_recording():
+            return
         run = run_in()
         recorder().warn(
             Warned(
@@ -670,6 +672,8 @@ def answer_warnings(
         about = _subject(subject)
         if about is None:
             _report(subject, "subject")
+            return
+        if not is_recording():
             return
         recorder().warn(
             Warned(

@@ -23,6 +23,7 @@ import click
 from ._archive_command import archive
 from ._interrupt import ends_at_once
 from ._options import DAY, ID
+from ._output import host_output, own_output
 from ._provider import PROVIDERS
 from ._reference_commands import catalogue, unused
 from ._report_command import report
@@ -42,17 +43,23 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call one; a broken pipe is left to click, which is quiet about it."""
-        if isinstance(sys.stdout, io.TextIOWrapper) and codecs.lookup(sys.stdout.encoding).name != "utf-8":
-            sys.stdout.reconfigure(errors="replace")
-        try:
-            with ends_at_once():
-                return super().invoke(ctx)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise click.ClickException(f"the output cannot be written: {error}") from None
-        finally:
-            _let_go_of_output()
+        from . import setup
+
+        with own_output(), setup.for_operator():
+            if (
+                isinstance(sys.stdout, io.TextIOWrapper)
+                and codecs.lookup(sys.stdout.encoding).name != "utf-8"
+            ):
+                sys.stdout.reconfigure(errors="replace")
+            try:
+                with ends_at_once():
+                    return super().invoke(ctx)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise click.ClickException(f"the output cannot be written: {error}") from None
+            finally:
+                _let_go_of_output()
 
 
 def _let_go_of_output() -> None:
@@ -90,13 +97,10 @@ def doctor(no_run: bool, as_json: bool, verbose: bool) -> None:
 
     Makes a synthetic run, which no total counts, and compares what SQL, metrics and its trace say of it.
     """
-    from flask.cli import ScriptInfo
-
     from .doctor import main
 
     _insist_on_output()
-    load_app = click.get_current_context().ensure_object(ScriptInfo).load_app
-    raise SystemExit(main(load_app, with_run=not no_run, as_json=as_json, verbose=verbose))
+    raise SystemExit(main(_load_app, with_run=not no_run, as_json=as_json, verbose=verbose))
 
 
 @cli.group()
@@ -366,7 +370,7 @@ def export(
 
 def _write_out(jobs: Any, form: str, output: Path | None) -> None:
     """Write to a file behind a progress bar, which a terminal shows, or into a pipe or a device."""
-    if output is None or str(output) == "-":
+    if output is None or str(output) in _STANDARD_OUTPUT:
         if form == "parquet" and sys.stdout.buffer.isatty():
             raise click.UsageError("Parquet is not for the eye: give --output, or pipe it")
         _pour(jobs, form, sys.stdout.buffer)
@@ -376,6 +380,9 @@ def _write_out(jobs: Any, form: str, output: Path | None) -> None:
     else:
         _replace(jobs, form, output)
         click.echo(f"{jobs.exported} jobs in {output}.")
+
+
+_STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def _pour(jobs: Any, form: str, sink: IO[bytes]) -> None:
@@ -632,19 +639,28 @@ def _age(seconds: float | None) -> str:
 
 def _settings() -> Any:
     """Return the settings of the application the ``flask`` command found, else those of the environment."""
-    from flask.cli import NoAppException, ScriptInfo
+    from flask.cli import NoAppException
 
-    from .flask import EXTENSION, _settings
-    from .settings import Settings
+    from .flask import settings_of
+    from .settings import Settings, SettingsError
 
     try:
-        app = click.get_current_context().ensure_object(ScriptInfo).load_app()
-    except NoAppException:
-        return Settings.load()
-    settings = _settings(app, getattr(app.extensions.get(EXTENSION), "engine", None))
-    if settings is None:
-        raise click.ClickException("the settings cannot be used (see above)")
-    return settings
+        try:
+            app = _load_app()
+        except NoAppException:
+            return Settings.load()
+        with host_output():
+            return settings_of(app)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _load_app() -> Any:
+    """Return the application the ``flask`` command found; what it prints is no output of the command."""
+    from flask.cli import ScriptInfo
+
+    with host_output():
+        return click.get_current_context().ensure_object(ScriptInfo).load_app()
 
 
 def _migrate() -> Any:
@@ -683,11 +699,19 @@ def _database(url: str | None) -> str:
     """Return the URL that was given, else that of the application the ``flask`` command found."""
     if url:
         return url
-    from flask.cli import ScriptInfo
+    from flask.cli import NoAppException
 
+    from ._host_database import NoEngine
     from .flask import database_url
 
-    found = database_url(click.get_current_context().ensure_object(ScriptInfo).load_app())
+    try:
+        app = _load_app()
+        with host_output():
+            found = database_url(app)
+    except NoAppException:
+        found = ""
+    except NoEngine as error:
+        raise click.ClickException(str(error)) from None
     if not found:
         raise click.ClickException("no database: set TELEMETRY_DATABASE_URL or give --database-url")
     return found

@@ -11,7 +11,9 @@ Nothing is imported, only the metadata of what is installed is read, so it works
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -192,3 +194,18 @@ def _key(text: str) -> tuple[tuple[int, ...], str, int]:
     while numbers and numbers[-1] == 0:
         numbers.pop()
     return tuple(numbers), found[2] or "release", int(found[3] or 0)
+
+
+def platform_gap() -> str:
+    """Return what of POSIX this platform does not have, in one line; empty when all is there.
+
+    Rollups are handed from process to process by files that are locked, and a fork must be noticed.
+    """
+    missing = [name for name in ("fork", "register_at_fork", "getuid") if not hasattr(os, name)]
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:
+        missing.append("fcntl")
+    if not missing:
+        return ""
+    return f"it needs a POSIX system, such as Linux or macOS: {sys.platform} has no {', '.join(missing)}"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .conventions import DEFAULT_COUNTERS, STAGES, WARNING_TYPES
@@ -116,7 +117,8 @@ def _path(value: str) -> Path | None:
 
 
 def _spool_dir() -> Path:
-    return Path(tempfile.gettempdir()) / f"analysis-telemetry-{os.getuid()}"
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"analysis-telemetry-{user}"
 
 
 def _setting(default: Any, parse: Callable[[str], Any], *, is_secret: bool = False) -> Any:
@@ -298,13 +300,16 @@ class Settings:
     code and type of exception.
     """
 
+    def database(self) -> str:
+        """Return which database it is, without user and password: equal for two URLs of the same one.
+
+        A file is named by its whole path. Empty: there is none.
+        """
+        return _place_of(self.database_url)
+
     def spool_key(self) -> str:
         """Return the name of the spool's folder for this database: a hash that holds no password."""
-        from urllib.parse import urlsplit
-
-        parts = urlsplit(self.database_url)
-        place = f"{parts.scheme.split('+')[0]}://{parts.hostname}:{parts.port}{parts.path}"
-        return hashlib.sha256(place.encode()).hexdigest()[:16]
+        return hashlib.sha256(self.database().encode()).hexdigest()[:16]
 
     @classmethod
     def load(
@@ -329,6 +334,27 @@ class Settings:
         if problems:
             raise SettingsError("; ".join(problems))
         return replace(cls(**given), **values)
+
+
+_URL: Final = re.compile(
+    r"(?P<backend>\w+)(\+\w+)?://((?P<user>[^:/]*)(:[^@]*)?@)?"
+    r"(?P<host>\[[^/?]+\]|[^/:?]*)(:(?P<port>[^/?]*))?(/(?P<name>[^?]*))?(\?(?P<query>.*))?"
+)
+"""The parts of a database URL as SQLAlchemy takes them; here without SQLAlchemy."""
+
+
+def _place_of(url: str) -> str:
+    found = _URL.fullmatch(url)
+    if found is None:
+        return "a URL that is none" if url else ""
+    if found["backend"] == "sqlite":
+        return f"sqlite:///{os.path.realpath(found['name'] or ':memory:')}"
+    query = dict(parse_qsl(found["query"] or ""))
+    host, port = query.get("host", found["host"]) or "localhost", query.get("port", found["port"]) or "5432"
+    # Another schema, by search_path, has other tables.
+    more = f"?options={query['options']}" if "options" in query else ""
+    backend = "postgresql" if found["backend"] == "postgres" else found["backend"]
+    return f"{backend}://{host}:{port}/{found['name'] or found['user'] or ''}{more}"
 
 
 def _parse(parse: Callable[[str], Any], value: Any) -> Any:

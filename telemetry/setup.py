@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Final
 
 from opentelemetry import metrics, trace
 
+from ._context import takes_all
 from ._garbage import spare_context
 from ._guard import guarded
 from ._signals import let_pass
-from .compatibility import installed, problems
-from .settings import Settings, SettingsError
+from .compatibility import installed, platform_gap, problems
+from .settings import PREFIX, Settings, SettingsError
 
 PIPELINE_GROUP: Final = "analysis_telemetry_pipeline"
 
@@ -38,36 +41,53 @@ _EXTRAS: Final = {
     "opentelemetry.exporter.prometheus": "prometheus",
     "prometheus_client": "prometheus",
     "sqlalchemy": "sql",
+    "alembic": "sql",
+    "cachetools": "sql",
 }
 """What modules come with, where it is not the extra ``sdk``."""
 
 _log = logging.getLogger("telemetry")
 _pipeline: Any = None
+_is_for_operator = False
 
 
 def setup_telemetry(
-    settings: Settings | None = None, *, engines: Sequence[Any] = (), instrumenting: bool = True
+    settings: Settings | None = None,
+    *,
+    engines: Sequence[Any] = (),
+    instrumenting: bool = True,
+    name: str = "",
 ) -> Any:
     """Set telemetry up for this process, once; later calls return what the first one made.
+
+    A process has one pipeline. Whoever names settings of another database later is refused, in a line of the
+    log, until :func:`shutdown`.
 
     Args:
         settings: default: read from the environment.
         engines: SQLAlchemy engines that exist already; those made later are found by themselves.
         instrumenting: whether to instrument OpenAI, SQLAlchemy and threads, too.
+        name: of the application, for the log.
 
     Returns:
         The pipeline; None when telemetry is off, for a reason that was logged.
     """
-    if _pipeline is not None:
-        return _pipeline
+    off = f"telemetry is off for {name}" if name else "telemetry is off"
     with guarded("setup"):
+        if _pipeline is not None and settings is None:
+            return _pipeline
         try:
             settings = settings or Settings.load()
         except SettingsError as error:
-            _log.error("telemetry is off: %s", error)
+            _log.error("%s: %s", off, error)
             return None
         if not settings.enabled:
-            _log.info("telemetry is off: TELEMETRY_ENABLED is false")
+            _log.info("%s: TELEMETRY_ENABLED is false", off)
+            return None
+        if _pipeline is not None:
+            return _pipeline if _shares(settings, off) else None
+        if gap := platform_gap():
+            _log.error("%s: %s", off, gap)
             return None
         if _set_up(settings) is not None and instrumenting:
             instrument(_sdk_provider(), engines)
@@ -75,13 +95,45 @@ def setup_telemetry(
     return None
 
 
-def attach(provider: Any, settings: Settings, *, meter_provider: Any = None, **parts: Any) -> Any:
+def _shares(settings: Settings, off: str) -> bool:
+    """Say whether whoever has ``settings`` may record into the pipeline that is there; if not, log why."""
+    if takes_all():
+        return True
+    there, wanted = _pipeline.settings.database(), settings.database()
+    if there != wanted:
+        _log.error(
+            "%s: this process records into %s, and its database is %s; call telemetry.shutdown() before the"
+            " second is set up, or run one process for each",
+            off,
+            there or "no database",
+            wanted or "none",
+        )
+        return False
+    others = [
+        f"{PREFIX}{field.name.upper()}"
+        for field in fields(Settings)
+        if field.name != "database_url"
+        and getattr(settings, field.name) not in ("", getattr(_pipeline.settings, field.name))
+    ]
+    if others:
+        _log.warning(
+            "telemetry: %s differ from those that this process was set up with, which hold until"
+            " telemetry.shutdown()",
+            ", ".join(others),
+        )
+    return True
+
+
+def attach(
+    provider: Any, settings: Settings, *, meter_provider: Any = None, takes_all: bool = False, **parts: Any
+) -> Any:
     """Attach a pipeline to ``provider``, a ``TracerProvider`` that somebody else may have made; return it.
 
     Args:
         provider: its sampler is wrapped, so that totals do not depend on sampling.
         settings: of the pipeline.
         meter_provider: where the metrics are registered; without one there are none.
+        takes_all: whether to record also what belongs to applications of other pipelines (in tests).
         parts: passed on to the pipeline.
 
     Raises:
@@ -94,18 +146,52 @@ def attach(provider: Any, settings: Settings, *, meter_provider: Any = None, **p
     use_openai_hosts(settings.openai_hosts)
     spare_context()
     record_all(provider)
-    pipeline.start(provider, meter_provider)
+    pipeline.start(provider, meter_provider, takes_all=takes_all)
     return pipeline
 
 
 def shutdown(seconds: float | None = None) -> bool:
-    """End telemetry in this process.
+    """End telemetry in this process: close what is open, deliver it, free the port and the spool.
 
-    Close runs, deliver for at most ``seconds``; return whether all was delivered.
+    Afterwards everything is a no-op, until telemetry is set up again, for the same application or another.
+
+    Args:
+        seconds: how long to wait for the database; default: TELEMETRY_SHUTDOWN_SECONDS. What it has not taken
+            by then stays in the spool, for the next process.
+
+    Returns:
+        Whether all was delivered.
     """
     global _pipeline
     pipeline, _pipeline = _pipeline, None
     return True if pipeline is None else bool(pipeline.shutdown(seconds))
+
+
+@contextmanager
+def standing_in(pipeline: Any) -> Iterator[None]:
+    """Let ``pipeline`` be that of the process meanwhile, whoever sets telemetry up (for tests)."""
+    global _pipeline
+    before, _pipeline = _pipeline, pipeline
+    try:
+        yield
+    finally:
+        _pipeline = before
+
+
+@contextmanager
+def for_operator() -> Iterator[None]:
+    """Set no application's telemetry up meanwhile: a command looks at what other processes do."""
+    global _is_for_operator
+    before, _is_for_operator = _is_for_operator, True
+    try:
+        yield
+    finally:
+        _is_for_operator = before
+
+
+def is_for_operator() -> bool:
+    """Say whether this process runs a command of ours, and not the application."""
+    return _is_for_operator
 
 
 def pipeline() -> Any:
@@ -200,15 +286,19 @@ def _set_up(settings: Settings) -> Any:
             _warn_of_foreign_export(provider)
         _pipeline = attach(provider, settings, meter_provider=metrics.get_meter_provider())
     except ImportError as error:
-        _log.error("telemetry is off: %s; install analysis-telemetry[%s]", error, _extra_with(error.name))
+        _log.error("telemetry is off: %s%s", error, _remedy(error))
     except (LookupError, ValueError) as error:
         _log.error("telemetry is off: %s", error)
     return _pipeline
 
 
-def _extra_with(module: str | None) -> str:
-    """Return the extra that brings ``module``."""
-    return next((extra for start, extra in _EXTRAS.items() if (module or "").startswith(start)), "sdk")
+def _remedy(error: ImportError) -> str:
+    """Return which extra brings what is missing, unless the error says what to install."""
+    if "pip install" in str(error):
+        return ""
+    module = error.name or ""
+    extra = next((extra for start, extra in _EXTRAS.items() if module.startswith(start)), "sdk")
+    return f"; pip install 'analysis-telemetry[{extra}]'"
 
 
 def _configure(settings: Settings) -> Any:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ._context import install, recorder, takes_all
 from ._guard import raise_internal_errors
 from .settings import Settings
-from .setup import attach
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -27,25 +27,42 @@ if TYPE_CHECKING:
 
 @contextmanager
 def recording(settings: Settings, provider: TracerProvider | None = None, **options: Any) -> Iterator[Any]:
-    """Record with ``settings`` through ``provider`` (default: one of its own) and yield the pipeline.
+    """Record with ``settings`` through ``provider`` and yield the pipeline.
 
-    While it is open, the API of :mod:`telemetry` reports to this pipeline, and its spans are made by this
-    provider.
+    While it is open, it is the pipeline of this process: runs and OpenAI calls of any application go there,
+    whether the application is made before or inside. What was there before goes on afterwards.
+
+    Args:
+        settings: of the pipeline.
+        provider: of the spans. Default: that of the process, which is made where there is none; it then stays
+            for the rest of the process, and exports nothing.
+        options: passed on to :func:`telemetry.setup.attach`.
     """
-    from opentelemetry.sdk.trace import TracerProvider
-
-    from . import api
+    from . import api, setup
     from .conventions import SCOPE
 
-    provider = provider or TracerProvider(shutdown_on_exit=False)
-    pipeline = attach(provider, settings, **options)
-    before = api._tracer
+    provider = provider or _provider_of_process()
+    before, tracer = (recorder(), takes_all()), api._tracer
+    pipeline = setup.attach(provider, settings, takes_all=True, **options)
     api._tracer = lambda: provider.get_tracer(SCOPE)
     try:
-        yield pipeline
+        with setup.standing_in(pipeline):
+            yield pipeline
     finally:
-        api._tracer = before
+        api._tracer = tracer
         pipeline.shutdown()
+        install(before[0], takes_all=before[1])
+
+
+def _provider_of_process() -> TracerProvider:
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
+    found = trace.get_tracer_provider()
+    # A test run may have set one that is none of the SDK's.
+    return found if isinstance(found, TracerProvider) else TracerProvider(shutdown_on_exit=False)
 
 
 @pytest.fixture
@@ -60,9 +77,13 @@ def telemetry_errors_raise() -> Iterator[None]:
 def telemetry_rollups(telemetry_errors_raise: None, tmp_path: Path) -> Iterator[list[Any]]:
     """Give a list of the snapshots of runs that ended in this test, in order.
 
-    Nothing is written to a database.
+    OpenAI calls are in them. Nothing is written to a database. The application under test may be made before
+    or after, for this test alone or for all.
     """
+    from . import setup
+
     ended: list[Any] = []
     with recording(Settings(spool_dir=tmp_path / "spool")) as pipeline:
+        setup.instrument()
         pipeline.on_end(ended.append)
         yield ended

@@ -40,11 +40,12 @@ def check_application(patient: Patient) -> Answer:
 def check_settings(patient: Patient) -> Answer:
     """Are all settings valid."""
     try:
-        settings = Settings.load(config=getattr(patient.app, "config", None))
-        if patient.app is not None and not settings.database_url:
-            from ..flask import database_url
+        if patient.app is None:
+            settings = Settings.load()
+        else:
+            from ..flask import settings_of
 
-            settings = replace(settings, database_url=database_url(patient.app))
+            settings = settings_of(patient.app)
     except SettingsError as error:
         yield Check("bad", "settings", str(error), "correct it, or leave it out for the default")
         return

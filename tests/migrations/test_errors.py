@@ -68,8 +68,8 @@ def test_a_migrated_database_that_is_broken(database_url: str) -> None:
     [
         ("postgresql://nobody@127.0.0.1:1/none", "cannot connect to postgresql://nobody@127.0.0.1:1/none"),
         ("sqlite:////nowhere/app.sqlite", "cannot connect to sqlite:////nowhere/app.sqlite: unable to open"),
-        ("oracle+nothing://host/app", "no driver for oracle+nothing://"),
-        ("nonsense", "the database URL is not one"),
+        ("oracle+nothing://host/app", "the database URL names oracle: rollups need PostgreSQL or SQLite"),
+        ("nonsense", "the database URL is no SQLAlchemy URL"),
         ("sqlite:///{folder}/notes.txt", "file is not a database"),
     ],
 )
@@ -156,11 +156,10 @@ def test_not_a_url(url: str) -> None:
         migrate.upgrade(url)
 
 
-@pytest.mark.parametrize("url", ["postgres://localhost/app", "postgresql+nosuchdriver://localhost/app"])
-def test_no_driver(url: str) -> None:
-    """A URL nobody has a driver for is named, with a spelling that works."""
-    with pytest.raises(migrate.MigrationError, match=r"no driver for .*postgresql\+psycopg2://"):
-        migrate.upgrade(url)
+def test_no_driver() -> None:
+    """A driver that nobody knows is named, with those that work."""
+    with pytest.raises(migrate.MigrationError, match=r"no driver for postgresql\+nosuch:// .* psycopg2"):
+        migrate.upgrade("postgresql+nosuch://localhost/app")
 
 
 def test_a_role_that_may_not(postgres: TemporaryPostgres, postgres_url: str) -> None:

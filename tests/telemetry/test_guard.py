@@ -1,4 +1,4 @@
-"""What is logged of an error of ours: where it happened and where to see more, and nothing that was passed in."""
+"""What is logged of an error of ours: where it happened, where to see more, nothing that was passed in."""
 
 from __future__ import annotations
 

@@ -1,0 +1,145 @@
+"""The fixtures for tests of applications: whenever the application is made, its runs and calls are seen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from examples.screener.standin.client import StandIn
+
+CONFTEST = """
+import flask, pytest, sqlalchemy as sa, telemetry
+from openai import OpenAI
+
+pytest_plugins = ["telemetry.testing"]
+
+def create_app(path):
+    app = flask.Flask("host")
+    app.config["SECRET_KEY"] = "secret"
+    telemetry.Telemetry(app, engine=sa.create_engine(f"sqlite:///{path}"))
+
+    @app.get("/run")
+    def work():
+        with telemetry.run("analysis", candidates=1), telemetry.stage("ranking"):
+            question = [{"role": "user", "content": "a question"}]
+            OpenAI().chat.completions.create(model="gpt-4o-mini", messages=question)
+        return "done"
+
+    return app
+
+@pytest.fixture
+def app(tmp_path):
+    return create_app(tmp_path / "host.sqlite")
+
+@pytest.fixture
+def app_that_ends(tmp_path):
+    yield create_app(tmp_path / "host.sqlite")
+    telemetry.shutdown()
+
+@pytest.fixture(scope="session")
+def one_app(tmp_path_factory):
+    return create_app(tmp_path_factory.mktemp("host") / "host.sqlite")
+
+def check(app, rollups, times=1):
+    for _ in range(times):
+        assert app.test_client().get("/run").data == b"done"
+    found = [(each.status, sum(usage.calls for usage in each.usage.values())) for each in rollups]
+    assert found == [("completed", 1)] * times
+"""
+TWICE = """
+import pytest
+from conftest import check, create_app
+
+pytestmark = pytest.mark.parametrize("number", range(2))
+
+"""
+MADE_FOR_EACH_TEST = """
+def test_before(app, telemetry_rollups, number): check(app, telemetry_rollups)
+def test_after(telemetry_rollups, app, number): check(app, telemetry_rollups)
+def test_ended_after(app_that_ends, telemetry_rollups, number): check(app_that_ends, telemetry_rollups)
+def test_ended_before(telemetry_rollups, app_that_ends, number): check(app_that_ends, telemetry_rollups)
+def test_inside(telemetry_rollups, tmp_path, number): check(create_app(tmp_path / "a"), telemetry_rollups)
+"""
+MADE_FOR_ALL = """
+def test_before(one_app, telemetry_rollups, number): check(one_app, telemetry_rollups, 2)
+def test_another(one_app, app, telemetry_rollups, number): check(app, telemetry_rollups)
+"""
+MADE_LATE_FOR_ALL = """
+def test_late(telemetry_rollups, request, number):
+    check(request.getfixturevalue("one_app"), telemetry_rollups)
+def test_before(one_app, telemetry_rollups, number): check(one_app, telemetry_rollups, 2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("tests", "passed"), [(MADE_FOR_EACH_TEST, 10), (MADE_FOR_ALL, 4), (MADE_LATE_FOR_ALL, 4)]
+)
+def test_the_rollups_of_an_application(tests: str, passed: int, tmp_path: Path) -> None:
+    """It may be made before the fixture or after it, for one test or for all, and more than once."""
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "test_host.py").write_text(TWICE + tests)
+
+    done = pytest_in(tmp_path)
+
+    assert f"{passed} passed" in done.stdout, done.stdout
+
+
+AROUND = """
+import sqlalchemy as sa, telemetry
+from conftest import check, create_app
+
+def test_around(one_app, telemetry_rollups):
+    check(one_app, telemetry_rollups)
+
+def test_afterwards(one_app, tmp_path_factory):
+    assert one_app.test_client().get("/run").data == b"done"
+    assert telemetry.shutdown()
+    with one_app.extensions["telemetry"].engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT COUNT(*) FROM telemetry_runs")) == 1
+"""
+
+
+def test_an_application_goes_on_recording_afterwards(tmp_path: Path, migrated_sqlite: Path) -> None:
+    """What the fixture saw is not in the database of the application, what came after it is."""
+    copied = "import shutil\n" + CONFTEST.replace(
+        "    app = flask", f"    shutil.copy({str(migrated_sqlite)!r}, path)\n    app = flask"
+    )
+    (tmp_path / "conftest.py").write_text(copied)
+    (tmp_path / "test_host.py").write_text(AROUND)
+
+    done = pytest_in(tmp_path)
+
+    assert "2 passed" in done.stdout, done.stdout
+
+
+def pytest_in(folder: Path) -> subprocess.CompletedProcess[str]:
+    with StandIn() as standin:
+        environment = os.environ | {
+            "OPENAI_API_KEY": "any",
+            "OPENAI_BASE_URL": standin.url,
+            "TELEMETRY_SPOOL_DIR": str(folder / "spool"),
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRICS_EXPORTER": "none",
+        }
+        return subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "--rootdir",
+                str(folder),
+                str(folder),
+            ],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
