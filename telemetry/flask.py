@@ -209,7 +209,7 @@ class HostState:
             self._switch_off()
             return
         self.settings, self._owner = settings, pipeline.recorder
-        _instrument(app)
+        instrument(app)
         _listen_to_commits()
 
     def _wait(self, app: flask.Flask) -> None:
@@ -218,7 +218,7 @@ class HostState:
         if self._is_noted:
             return
         self._is_noted = True
-        _instrument(app)  # not possible once a request was answered
+        instrument(app)  # not possible once a request was answered
         reference = weakref.ref(app)
 
         def first_use() -> None:
@@ -316,7 +316,8 @@ def _with_key(settings: Settings, secret: object) -> Settings:
     )
 
 
-def _instrument(app: flask.Flask) -> None:
+def instrument(app: flask.Flask) -> None:
+    """Instrument ``app``, if what it takes is installed."""
     try:
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
     except ImportError as error:

@@ -66,6 +66,10 @@ def check_set_up(patient: Patient) -> Answer:
             # The port is the running application's.
             setup.setup_telemetry(replace(patient.settings, metrics_port=None))
     if setup.pipeline() is not None:
+        if "telemetry" in getattr(patient.app, "extensions", {}):
+            from ..flask import instrument
+
+            instrument(patient.app)
         yield Check("good", "set-up", "telemetry is on")
         return
     said = [line for line in patient.said if not line.startswith("telemetry: ")] or ["telemetry is off"]
