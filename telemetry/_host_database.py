@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import flask
 
+from ._output import host_output
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -53,7 +55,7 @@ def of(app: flask.Flask, given: Any = None) -> Database:
     Raises:
         NoEngine: it cannot be had, or not yet.
     """
-    with _inside(app):
+    with host_output(), _inside(app):
         if given is not None:
             return _given(given)
         if "sqlalchemy" not in app.extensions:

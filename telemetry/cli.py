@@ -649,8 +649,7 @@ def _settings() -> Any:
             app = _load_app()
         except NoAppException:
             return Settings.load()
-        with host_output():
-            return settings_of(app)
+        return settings_of(app)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
 
@@ -705,9 +704,7 @@ def _database(url: str | None) -> str:
     from .flask import database_url
 
     try:
-        app = _load_app()
-        with host_output():
-            found = database_url(app)
+        found = database_url(_load_app())
     except NoAppException:
         found = ""
     except NoEngine as error:
