@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -100,7 +101,8 @@ class Pipeline:
         atexit.register(self.shutdown)
         if self.writer is not None and self.settings.save_on_sigterm:
             sigterm.follow(self)
-        self._start_listener()
+        if not _is_master():
+            self._start_listener()
         if self.writer is not None and (self.spool.has_strangers() or self.settings.daily_check):
             self.writer.wake()
 
@@ -145,6 +147,11 @@ class Pipeline:
     def warned(self, warning_type: str, action: str) -> None:
         """Count a warning that was shown, or what a user did then."""
         self.metrics.totals.add(c.WARNINGS, 1, type=warning_type, action=action)
+
+    def serve(self) -> None:
+        """Answer Prometheus, where a setting asks for that and it has not begun."""
+        if self.listener is not None and self.listener.port is None:
+            self._start_listener()
 
     def host_committed(self) -> None:
         """Say that the host committed a transaction of its own."""
@@ -256,6 +263,23 @@ def _follow_forks() -> None:
     """
     os.register_at_fork(after_in_child=_after_fork)
     multiprocessing.util.register_after_fork(Pipeline, lambda _: _shut_down_with_child(*_open))
+
+
+def _is_master() -> bool:
+    """Say whether this process only loads the application and forks the workers that do what there is to do.
+
+    It would keep the port of the metrics; should it do something itself, it asks for the port then.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is not None and hasattr(uwsgi, "worker_id"):
+        return bool(uwsgi.worker_id() == 0)
+    frame: FrameType | None = sys._getframe()
+    callers = set()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "gunicorn.arbiter":
+            callers.add(frame.f_code.co_name)
+        frame = frame.f_back
+    return "setup" in callers and "spawn_worker" not in callers
 
 
 def _after_fork() -> None:

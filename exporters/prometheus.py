@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import time
 from collections.abc import Callable
+from typing import Final
 from wsgiref.simple_server import WSGIServer
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -11,6 +14,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CollectorRegistry, start_http_server
 
 from telemetry.settings import Settings
+
+RETRY_SECONDS: Final = 5.0
+"""How long a port that was taken is left alone."""
 
 _log = logging.getLogger("telemetry")
 
@@ -24,7 +30,8 @@ class Listener:
         self._publish = publish
         self._registry = CollectorRegistry()
         self._server: WSGIServer | None = None
-        self._failed = False
+        self._has_complained = False
+        self._try_again_at = 0.0
 
     def register(self, provider: MeterProvider) -> None:
         """Read the metrics of ``provider``."""
@@ -36,23 +43,33 @@ class Listener:
         return self._server.server_port if self._server else None
 
     def start(self) -> None:
-        """Bind and answer, once; a port that is taken is one line in the log, and no listener."""
+        """Bind and answer. While the port is taken there is no listener; a later call tries again."""
         wanted = self._settings.metrics_port
-        if wanted is None or self._server is not None or self._failed:
+        if wanted is None or self._server is not None or time.monotonic() < self._try_again_at:
             return
         try:
             self._server, _ = start_http_server(wanted, self._settings.metrics_host, self._registry)
         except OSError as error:
-            self._failed = True
-            _log.warning(
-                "telemetry has no metrics listener: TELEMETRY_METRICS_PORT=%s on %s cannot be bound (%s);"
-                " 0 takes any free port",
-                wanted,
-                self._settings.metrics_host,
-                error.strerror,
-            )
+            self._try_again_at = time.monotonic() + RETRY_SECONDS
+            self._complain(error)
             return
+        if self._has_complained:
+            _log.info("telemetry answers Prometheus on TELEMETRY_METRICS_PORT=%s by now", wanted)
         self._publish(self._server.server_port)
+
+    def _complain(self, error: OSError) -> None:
+        """Say once that nobody answers for this process."""
+        if self._has_complained:
+            return
+        self._has_complained = True
+        _log.warning(
+            "telemetry answers no Prometheus for process %s: TELEMETRY_METRICS_PORT=%s on %s cannot be bound"
+            " (%s); whoever answers there speaks for itself alone; 0 takes any free port for each process",
+            os.getpid(),
+            self._settings.metrics_port,
+            self._settings.metrics_host,
+            error.strerror,
+        )
 
     def stop(self) -> None:
         """Stop answering."""
@@ -65,4 +82,4 @@ class Listener:
         """Close the parent's socket in a forked child, whose own listener starts with its first run."""
         if self._server is not None:
             self._server.socket.close()
-        self._server, self._failed = None, False
+        self._server, self._has_complained, self._try_again_at = None, False, 0.0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import flask
 from opentelemetry import context
 
+from . import setup
 from ._context import NOBODY, OWNER_KEY, is_elsewhere
 from ._guard import guarded
 
@@ -91,6 +92,8 @@ class _Requests:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         state = self._started()
+        if state is not None and state.settings is not None:
+            setup.serve()
         answer = self._inner(environ, _begin_span_late(environ, start_response))
         if state is None or not is_elsewhere(context.set_value(OWNER_KEY, state.owner)):
             return answer

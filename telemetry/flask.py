@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import click
 import flask
 
 from . import _host_app, _host_database, setup
@@ -31,6 +32,7 @@ from ._context import NOBODY, waiting
 from ._guard import guarded
 from ._host_app import EXTENSION
 from ._host_database import Database, NoEngine
+from ._reloader import leave_to_child
 from .settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -204,6 +206,8 @@ class HostState:
                 app.name,
             )
         self._waits = False
+        if _is_in_passing():
+            settings = replace(settings, metrics_port=None)
         pipeline = setup.setup_telemetry(settings, engines=database.engines, name=app.name)
         if pipeline is None:
             self._switch_off()
@@ -211,6 +215,7 @@ class HostState:
         self.settings, self._owner = settings, pipeline.recorder
         instrument(app)
         _listen_to_commits()
+        leave_to_child()
 
     def _wait(self, app: flask.Flask) -> None:
         """Wait for the first use, of which the requests and contexts of ``app`` and every run tell."""
@@ -237,6 +242,16 @@ class HostState:
         if why:
             _log.error("%s", why)
         self._waits, self._owner = False, NOBODY
+
+
+def _is_in_passing() -> bool:
+    """Say whether this process is a command that is over soon, and leaves the port to those that stay."""
+    context = click.get_current_context(silent=True)
+    names = []
+    while context is not None:
+        names.append(context.info_name)
+        context = context.parent
+    return any(name in ("db", "routes", "shell") for name in names[:-1])
 
 
 def _check(engine: object, admin_required: object, current_user_id: object) -> None:

@@ -199,6 +199,12 @@ def pipeline() -> Any:
     return _pipeline
 
 
+def serve() -> None:
+    """Say that this process answers requests: it answers Prometheus, too, if it does not yet."""
+    if _pipeline is not None:
+        _pipeline.serve()
+
+
 def pre_instrument() -> None:
     """Hook of ``opentelemetry-instrument``.
 
