@@ -281,8 +281,17 @@ def is_recording() -> bool:
 
 def is_elsewhere(ctx: Context | None = None) -> bool:
     """Say whether ``ctx`` (default: the current context) belongs to another recorder, or to nobody."""
-    owner = context.get_value(OWNER_KEY, ctx)
-    return owner is not None and owner is not _recorder and not _takes_all
+    return not takes(owner_in(ctx))
+
+
+def owner_in(ctx: Context | None = None) -> object:
+    """Return the recorder that ``ctx`` (default: the current context) belongs to; None: the process's."""
+    return context.get_value(OWNER_KEY, ctx)
+
+
+def takes(owner: object) -> bool:
+    """Say whether the recorder takes what belongs to ``owner``."""
+    return owner is None or owner is _recorder or _takes_all
 
 
 def run_in(ctx: Context | None = None) -> Run | None:

@@ -15,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from ._attempts import Attempt, Attributes, attempt_attributes, settle
-from ._context import Run, recorder, run_in, stage_in
+from ._context import Run, owner_in, recorder, run_in, stage_in, takes
 from ._endpoints import BILLED_IN_TOKENS
 from ._openai_span import end_span, has_tool_fees, type_name
 from ._provider import AZURE, provider_of
@@ -44,6 +44,7 @@ class OpenAICall:
         "is_done",
         "is_span_ours",
         "operation",
+        "owner",
         "parent",
         "provider",
         "record",
@@ -71,6 +72,8 @@ class OpenAICall:
         self.asked_model = _text(body.get("model"))
         self.asked_tier = _text(body.get("service_tier"))
         self.has_tool_fees = has_tool_fees(body)
+        self.owner = owner_in()
+        """The recorder of the application that makes the call; None: that of the process."""
         self.run: Run | None = run_in()
         self.stage = stage_in()
         self.parent: Span = trace.get_current_span()
@@ -103,7 +106,8 @@ class OpenAICall:
 
     def begin(self) -> None:
         """Tell the recorder that the call is under way."""
-        recorder().call_started(self)
+        if takes(self.owner):
+            recorder().call_started(self)
 
     def describe_attempts(self) -> None:
         """Find out what the attempts met, and put them on the span."""
@@ -138,7 +142,8 @@ class OpenAICall:
         if error is not None:
             self.error_type = type_name(error)
         try:
-            recorder().call_ended(self)
+            if takes(self.owner):
+                recorder().call_ended(self)
         finally:
             if self.is_span_ours:
                 end_span(self.span, self.error_type)
