@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from telemetry._endpoints import BILLED_IN_TOKENS
 from telemetry._guard import guarded
 from telemetry._openai_call import OpenAICall
-from telemetry._usage import Answer, read_answer
+from telemetry._usage import SESSION_TOOLS, Answer, read_answer
 from telemetry.conventions import Attribute
 from telemetry.pricing import Price, Pricer, Tokens
 
@@ -39,7 +39,7 @@ def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
         retry_after_us=_microseconds(facts.get(Attribute.RETRY_AFTER)),
         tokens=tokens,
         price=None if unmodelled else _priced(price, seen.billed_by, model, tokens, seen.started_ns, tier),
-        has_tool_fees=seen.has_tool_fees and not answer.shows_tools,
+        has_tool_fees=_may_have_fees(seen.billed_tools, answer),
         unmodelled=unmodelled,
         has_unknown_bill=seen.has_unknown_bill or bool(answer.missing),
     )
@@ -67,6 +67,11 @@ def from_span(span: ReadableSpan, attributes: Mapping[str, Any], stage: str, pri
         has_tool_fees=Attribute.TOOL_FEES in attributes,
         has_unknown_bill=bool(read.missing),
     )
+
+
+def _may_have_fees(offered: Sequence[str], answer: Answer) -> bool:
+    """Say whether tools may be billed of which the answer does not tell."""
+    return any(not answer.shows_tools or tool.startswith(SESSION_TOOLS) for tool in offered)
 
 
 @guarded("pricing")

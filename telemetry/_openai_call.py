@@ -17,7 +17,7 @@ from opentelemetry.trace import Span
 from ._attempts import Attempt, Attributes, attempt_attributes, settle
 from ._context import Run, owner_in, recorder, run_in, stage_in, takes
 from ._endpoints import BILLED_IN_TOKENS
-from ._openai_span import end_span, has_tool_fees, type_name
+from ._openai_span import billed_tools, end_span, type_name
 from ._provider import AZURE, provider_of
 from ._usage import Answer
 from .conventions import GENAI_SCOPE, Attribute
@@ -37,9 +37,9 @@ class OpenAICall:
         "attempt_facts",
         "attempts",
         "billed_by",
+        "billed_tools",
         "ended_ns",
         "error_type",
-        "has_tool_fees",
         "has_unknown_bill",
         "is_done",
         "is_span_ours",
@@ -71,9 +71,10 @@ class OpenAICall:
         """Its ``gen_ai.provider.name``."""
         self.asked_model = _text(body.get("model"))
         self.asked_tier = _text(body.get("service_tier"))
-        self.has_tool_fees = has_tool_fees(body)
         self.owner = owner_in()
         """The recorder of the application that makes the call; None: that of the process."""
+        self.billed_tools = billed_tools(body)
+        """Tools it lets the service use, and that are billed beside tokens."""
         self.run: Run | None = run_in()
         self.stage = stage_in()
         self.parent: Span = trace.get_current_span()
@@ -115,7 +116,7 @@ class OpenAICall:
         self.attempt_facts = attempt_attributes(self.attempts)
         if self.span.is_recording():
             self.span.set_attributes(self.attempt_facts)
-            if self.has_tool_fees:
+            if self.billed_tools:
                 self.span.set_attribute(Attribute.TOOL_FEES, True)
 
     def describe_usage(self) -> None:

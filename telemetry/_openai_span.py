@@ -13,14 +13,21 @@ _BILLED_TOOLS: Final = ("web_search", "file_search", "code_interpreter", "image_
 """Beginnings of the types of tools that the service runs itself, and charges for beside tokens."""
 
 
-def has_tool_fees(body: object) -> bool:
-    """Say whether a request lets the service use tools that it charges for: no answer tells how much."""
+def billed_tools(body: object) -> tuple[str, ...]:
+    """Return the types of tools that a request offers, and that are billed beside tokens when used."""
     if not isinstance(body, Mapping):
-        return False
+        return ()
     tools = body.get("tools")
-    named = [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
-    billed = (str(tool.get("type")).startswith(_BILLED_TOOLS) for tool in named)
-    return body.get("web_search_options") is not None or any(billed)
+    named = [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, (list, tuple)) else []
+    billed = [
+        kind
+        for tool in named
+        if (kind := str(tool.get("type"))).startswith(_BILLED_TOOLS)
+        and tool.get("environment") != {"type": "local"}  # a shell on the application's own machine
+    ]
+    if body.get("web_search_options") is not None:
+        billed.append("web_search")
+    return tuple(billed)
 
 
 def start_span(tracer: Tracer, operation: str, provider: str, model: str | None) -> Span:

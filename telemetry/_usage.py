@@ -171,7 +171,7 @@ _BILLED_ITEMS: Final = frozenset(
     }
 )
 """Types of output that cost, or may cost, more than their tokens; so does one that neither set names."""
-_SESSION_TOOLS: Final = ("code_interpreter", "shell")
+SESSION_TOOLS: Final = ("code_interpreter", "shell")
 """Tools for which a container may be billed although no call of theirs is in the output."""
 _DIMENSIONS: Final = ("data_residency", "inference_geo", "region", "speed")
 """What an answer may say of where or how it was made, at a price of its own."""
@@ -344,7 +344,7 @@ def _beside_usage(fields: Mapping[str, object]) -> list[str]:
         if not _is_free(item):
             found.append(str(item.get("type")))
     for tool in _items(fields.get("tools")):
-        if str(tool.get("type")).startswith(_SESSION_TOOLS):
+        if str(tool.get("type")).startswith(SESSION_TOOLS) and not _is_local(tool):
             found.append(str(tool.get("type")))
     for choice in _items(fields.get("choices")):
         message = _fields(choice.get("message") or choice.get("delta")) or {}
@@ -353,9 +353,12 @@ def _beside_usage(fields: Mapping[str, object]) -> list[str]:
 
 
 def _is_free(item: Mapping[str, object]) -> bool:
-    if item.get("type") in ("shell_call", "shell_call_output"):  # on a machine of the application's own?
-        return (_fields(item.get("environment")) or {}).get("type") == "local"
-    return item.get("type") in _FREE_ITEMS
+    return item.get("type") in _FREE_ITEMS or (item.get("type") == "shell_call" and _is_local(item))
+
+
+def _is_local(item: Mapping[str, object]) -> bool:
+    """Say whether a shell is one of the application's own machine."""
+    return (_fields(item.get("environment")) or {}).get("type") == "local"
 
 
 def _items(value: object) -> list[Mapping[str, object]]:

@@ -65,14 +65,17 @@ def test_calls_that_tokens_do_not_tell_all_of_are_counted_as_unknown(
     [
         ([], True),
         ([{"type": "function", "name": "f", "parameters": {}}], True),
-        ([{"type": "web_search_preview"}], False),
-        ([{"type": "file_search", "vector_store_ids": ["v"]}], False),
+        ([{"type": "web_search_preview"}], True),
+        ([{"type": "file_search", "vector_store_ids": ["v"]}], True),
+        ([{"type": "code_interpreter", "container": {"type": "auto"}}], False),
+        ([{"type": "shell"}], False),
+        ([{"type": "shell", "environment": {"type": "local"}}], True),
     ],
 )
 def test_tools_that_the_service_charges_for_make_the_cost_incomplete(
     recorded: Recorded, client: OpenAI, tools: list[dict[str, object]], is_complete: bool
 ) -> None:
-    """Tokens are counted and priced; that there may have been searches beside them is owned up to."""
+    """The answer shows that nothing was searched, but not whether a container was billed."""
     with telemetry.run("intake"):
         client.responses.create(model="gpt-5-mini", input="Hello", tools=tools)  # type: ignore[arg-type]
     found = recorded.run()

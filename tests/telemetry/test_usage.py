@@ -251,6 +251,12 @@ def test_a_tool_that_was_offered_and_not_used_is_free(tool: str) -> None:
     assert not both_ways(response(tools=[{"type": tool}]), Response).unmodelled
 
 
+def test_a_shell_of_the_applications_own_is_free() -> None:
+    """Whether it was used or only offered."""
+    tool = {"type": "shell", "environment": {"type": "local"}}
+    assert not both_ways(response(tools=[tool]), Response).unmodelled
+
+
 @pytest.mark.parametrize("tool", ["code_interpreter", "shell"])
 def test_a_container_is_billed_whether_it_was_used_or_not(tool: str) -> None:
     """So the output cannot tell; that it was offered is enough."""
