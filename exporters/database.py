@@ -59,6 +59,10 @@ PERMANENT: Final = (DataError, IntegrityError, NotSupportedError)
 """Errors that a later attempt would meet again; all others are worth another try."""
 
 
+UNFIT: Final = (TypeError, ValueError, ArithmeticError, LookupError)
+"""What Python and the drivers raise of a value that cannot be stored."""
+
+
 def create_engine(
     url: str, patience: Callable[[], float] = lambda: CONNECT_SECONDS, *, for_reading: bool = False
 ) -> Engine:

@@ -1,9 +1,10 @@
-"""What the doctor asks the database: which revision it is at, and what time it is there."""
+"""What the doctor asks the database: its revision, its time, and how it is with the application's tables."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
@@ -14,6 +15,9 @@ from telemetry._context import suppressed
 
 from . import migrate, schema
 from .database import create_engine, transaction
+from .host_check import Problem, lost, problems
+from .host_columns import Writable
+from .lagging import Lag, lagging
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +31,24 @@ class Examined:
     """Seconds that its clock is ahead of this machine's; None where it has none of its own."""
     orphan_calls: int | None = None
     """Calls outside any run, where no run was begun; None where one was, or nothing is known."""
+    problems: Sequence[Problem] = ()
+    """What keeps telemetry from working with the application's tables."""
+    lost: Sequence[Problem] = ()
+    """Columns of ours that are gone from them."""
+    left_out: Sequence[str] = ()
+    """What telemetry does without."""
+    lags: Sequence[Lag] = ()
+    """Their rows that do not show what telemetry knows."""
 
 
-def examine(database_url: str, seconds: float, days: int) -> Examined:
+def examine(database_url: str, seconds: float, days: int, key: str = "") -> Examined:
     """Ask the database.
 
     Args:
         database_url: of the database.
         seconds: when to give up if it cannot be reached.
         days: how long ago a run may have begun.
+        key: secret of the documents' hashes.
 
     Raises:
         ValueError: for a URL that cannot be used.
@@ -48,12 +61,21 @@ def examine(database_url: str, seconds: float, days: int) -> Examined:
             revision = migrate.current(engine)
             is_current = revision == migrate.head()
             calls = _orphan_calls(engine, days) if is_current else None
-            return Examined(revision, migrate.head(), _ahead(engine), calls)
+            found = Examined(revision, migrate.head(), _ahead(engine), calls)
+            return found if revision is None else _with_tables(found, engine, database_url, key)
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise migrate.MigrationError(f"it cannot be read: {reason}") from None
     finally:
         engine.dispose()
+
+
+def _with_tables(found: Examined, engine: Engine, database_url: str, key: str) -> Examined:
+    with transaction(engine) as connection:
+        unfit, gone = problems(connection), lost(connection)
+        left_out = Writable.of(connection).left_out()
+    lags = lagging(database_url, key) if found.revision == found.head and not unfit else []
+    return replace(found, problems=unfit, lost=gone, left_out=left_out, lags=lags)
 
 
 def _ahead(engine: Engine) -> float | None:

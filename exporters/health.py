@@ -8,14 +8,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE, UNKNOWN
 from telemetry.pricing import to_dollars
@@ -24,7 +26,7 @@ from telemetry.settings import Settings
 from . import sql
 from .alarms import alarms
 from .archived import is_day_archived
-from .database import create_engine, fit, transaction, upsert
+from .database import UNFIT, create_engine, fit, transaction, upsert
 from .days import Day, days
 from .document_warnings import settle
 from .insights import Finding, insights
@@ -170,9 +172,19 @@ class HealthCheck:
         writable = Writable.load(engine)
         done = (Projection.DONE, Projection.FILES_PENDING)
         for analysis_id in lagging_analyses(engine):
-            yield project(engine, analysis_id, writable, key, self._totals) in done
+            yield _try(partial(project, engine, analysis_id, writable, key, self._totals)) in done
         for user_id in lagging_users(engine):
-            yield refresh_user(engine, user_id, writable, self._totals) in done
+            yield _try(partial(refresh_user, engine, user_id, writable, self._totals)) in done
+
+
+def _try(show: Callable[[], Projection]) -> Projection | None:
+    """Bring one row up to date, or None: one that the database refuses keeps no other from it."""
+    try:
+        return show()
+    except (OperationalError, InterfaceError):
+        raise
+    except (SQLAlchemyError, *UNFIT):
+        return None
 
 
 def health_of(connection: Connection, day: Day) -> HealthDay:

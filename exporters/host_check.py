@@ -53,7 +53,9 @@ def problems(connection: Connection, *, with_base_tables: bool = False) -> list[
 def lost(connection: Connection) -> list[Problem]:
     """Return the columns of ours that are not there, of a database that was migrated."""
     return [
-        Problem(f"{table}.{column.name}", "which telemetry adds, is not there", "flask telemetry db upgrade")
+        Problem(
+            f"{table}.{column.name}", "is not there, though telemetry adds it", "flask telemetry db upgrade"
+        )
         for table, shape in shapes(connection).items()
         for column in HOST_COLUMNS[table]
         if column.name not in shape.types

@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from .database import create_engine, transaction
+from .host_check import lost, problems
+from .host_shape import shapes
 
 SHOWN: Final = 20
 """Offenders that are named, at most."""
@@ -31,6 +33,13 @@ SUMS: Final = (
 )
 """Columns of a run, and those of its stages that add up to them."""
 
+
+LONG_AGO: Final = "{long_ago}"
+"""Stands for an hour ago in a query: what lags for less is on its way."""
+_LONG_AGO: Final = {
+    "postgresql": "timezone('utc', now()) - interval '1 hour'",
+    "sqlite": "datetime('now', '-1 hour')",
+}
 
 Begin = Callable[[Engine], AbstractContextManager[Connection]]
 
@@ -49,6 +58,10 @@ class Rule:
     """Columns of the host's, by table, without which it cannot be asked."""
     condition: str = ""
     """Of a row of telemetry_runs that breaks it: all rules that have one are counted in one pass."""
+
+    def query(self, dialect: str) -> str:
+        """Return the query for its offenders, in the SQL of a database."""
+        return self.offenders.replace(LONG_AGO, _LONG_AGO[dialect])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,7 @@ RULES: Final = (
         """SELECT w.id FROM document_warnings w
         WHERE (w.analysis_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM analyses a WHERE a.id = w.analysis_id))
         OR (w.user_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = w.user_id))""",
+        (("analyses", "id"), ("users", "id")),
     ),
     Rule(
         "timing_of_analyses",
@@ -167,6 +181,25 @@ RULES: Final = (
         """SELECT run.run_id FROM telemetry_runs run
         JOIN telemetry_archived_runs archived ON archived.run_id = run.run_id""",
     ),
+    Rule(
+        "analyses_show_their_runs",
+        "an analysis shows its runs within an hour; flask telemetry doctor says why it does not",
+        "analyses.id",
+        f"""SELECT a.id FROM analyses a JOIN telemetry_runs run ON run.analysis_ref = a.id
+        WHERE run.projected_version < run.version AND NOT run.analysis_gone AND NOT run.synthetic
+        AND (run.status <> 'running' OR run.projected_version > 0) AND run.seen_at < {LONG_AGO}
+        GROUP BY a.id""",
+        (("analyses", "id"),),
+    ),
+    Rule(
+        "users_show_their_runs",
+        "a user's totals hold the user's runs within an hour; flask telemetry doctor says why they do not",
+        "users.id",
+        f"""SELECT u.id FROM users u JOIN telemetry_runs run ON run.user_ref = u.id
+        WHERE run.user_version < run.version AND NOT run.synthetic AND run.status <> 'running'
+        AND run.seen_at < {LONG_AGO} GROUP BY u.id""",
+        (("users", "id"),),
+    ),
     _rule_of_a_run(
         "times_of_runs",
         "a run ends after it began, and lasts no negative time",
@@ -205,7 +238,7 @@ def broken(engine: Engine, shown: int = SHOWN) -> Iterator[Broken]:
     # SQLite has one writer, and this may be an engine that writes.
     for rule, count in counted(engine, at_once=1 if engine.dialect.name == "sqlite" else AT_ONCE).items():
         if count:
-            query = sa.text(f"{rule.offenders} ORDER BY 1 LIMIT {shown}")
+            query = sa.text(f"{rule.query(engine.dialect.name)} ORDER BY 1 LIMIT {shown}")
             with transaction(engine) as connection:
                 ids = tuple(str(row[0]) for row in connection.execute(query))
             yield Broken(rule, count, ids)
@@ -255,7 +288,7 @@ def _without_helpers(connection: Connection) -> None:
 def _counts(connection: Connection, together: list[Rule]) -> dict[Rule, int]:
     """Return how many rows break the rules, of which there are several only if each has a condition."""
     if len(together) == 1:
-        query = f"SELECT COUNT(*) FROM ({together[0].offenders}) offender"
+        query = f"SELECT COUNT(*) FROM ({together[0].query(connection.dialect.name)}) offender"
     else:
         counts = ", ".join(f"COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in together)
         query = f"SELECT {counts} FROM telemetry_runs"
@@ -264,17 +297,28 @@ def _counts(connection: Connection, together: list[Rule]) -> dict[Rule, int]:
 
 def asked(connection: Connection) -> Iterator[Rule]:
     """Yield the rules that this database can be asked about."""
-    inspector = sa.inspect(connection)
+    there = shapes(connection)
     for rule in RULES:
-        columns = {table: {c["name"] for c in inspector.get_columns(table)} for table, _ in rule.needs}
-        if all(column in columns[table] for table, column in rule.needs):
+        if all(table in there and column in there[table].types for table, column in rule.needs):
             yield rule
+
+
+HOST_TABLES: Final = Rule(
+    "host_tables", "the application's tables have what telemetry needs, and what it added", "each", ""
+)
+"""Asked of what a database has, and of no row."""
+
+
+def _unfit_tables(engine: Engine) -> list[Broken]:
+    with transaction(engine) as connection:
+        found = [str(each) for each in (*problems(connection), *lost(connection))]
+    return [Broken(HOST_TABLES, len(found), tuple(found[:SHOWN]))] if found else []
 
 
 def validate(database_url: str) -> list[Broken]:
     """Return the rules that do not hold in a database."""
     engine = create_engine(database_url, for_reading=True)
     try:
-        return list(broken(engine))
+        return [*_unfit_tables(engine), *broken(engine)]
     finally:
         engine.dispose()

@@ -72,48 +72,62 @@ def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, to
         totals: counts what had to be made to fit.
     """
     with transaction(engine, impatient=True) as connection:
-        linked = _lock_linked_runs(connection, analysis_id)
-        if linked is None or _would_break_a_snapshot(connection, linked):
-            return Projection.BUSY
-        row = _lock_analysis(connection, analysis_id, writable)
-        if row is None:
-            return _without_row(connection, analysis_id, linked)
-        mine = _belonging(connection, linked, row)
-        if not mine:
-            return Projection.DONE
-        if row.has_archived:  # its other runs are not here to be summed: the row stays as it is
-            _remember(connection, mine, row, pending=0)
-            document_warnings.attach(connection, analysis_id, mine)
-            return Projection.DONE
-        documents = _documents(connection, mine)
-        values = analysis_values(mine, _usage(connection, mine), documents)
-        _update(connection, _host.analyses, analysis_id, values, writable, totals)
-        pending = _project_files(connection, analysis_id, documents, writable, key, totals)
-        _remember(connection, mine, row, pending)
+        return project_within(connection, analysis_id, writable, key, totals)
+
+
+def project_within(
+    connection: Connection, analysis_id: int, writable: Writable, key: bytes, totals: Totals
+) -> Projection:
+    """Do what :func:`project` does, in a transaction that is open."""
+    linked = _lock_linked_runs(connection, analysis_id)
+    if linked is None or _would_break_a_snapshot(connection, linked):
+        return Projection.BUSY
+    row = _lock_analysis(connection, analysis_id, writable)
+    if row is None:
+        return _without_row(connection, analysis_id, linked)
+    mine = _belonging(connection, linked, row)
+    if not mine:
+        return Projection.DONE
+    if row.has_archived:  # its other runs are not here to be summed: the row stays as it is
+        _remember(connection, mine, row, pending=0)
         document_warnings.attach(connection, analysis_id, mine)
+        return Projection.DONE
+    documents = _documents(connection, mine)
+    values = analysis_values(mine, _usage(connection, mine), documents)
+    _update(connection, _host.analyses, analysis_id, values, writable, totals)
+    pending = _project_files(connection, analysis_id, documents, writable, key, totals)
+    _remember(connection, mine, row, pending)
+    document_warnings.attach(connection, analysis_id, mine)
     return Projection.FILES_PENDING if pending else Projection.DONE
 
 
 def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Totals) -> Projection:
     """T3: recompute the totals of one ``users`` row, which is locked in a statement of its own first."""
-    users = _host.users
     with transaction(engine, impatient=True) as connection:
-        mine = users.c.id == sa.literal(user_id, sa.BigInteger())  # an INTEGER would not take every id
-        lock = sa.select(*writable.read(users, "id", "created_at")).where(mine)
-        row = connection.execute(lock.with_for_update(skip_locked=True, key_share=True)).first()
-        if row is None and connection.execute(sa.select(users.c.id).where(mine)).first() is not None:
-            return Projection.BUSY
-        behind = _unsummed(connection, user_id)
-        if _would_break_a_snapshot(connection, behind):
-            return Projection.BUSY
-        if row is None:
-            connection.execute(schema.users.delete().where(schema.users.c.user_ref == user_id))
-        else:
-            person = totals_of(connection, user_id)
-            upsert(connection, schema.users, [{**person, "created_at": _naive(row.created_at)}])
-            is_known = person["cost_pico"] > 0 or _is_seen(connection, user_id)
-            _update(connection, users, user_id, _user_values(person, is_known), writable, totals)
-        _remember_summed(connection, {run["run_id"]: run["version"] for run in behind})
+        return refresh_user_within(connection, user_id, writable, totals)
+
+
+def refresh_user_within(
+    connection: Connection, user_id: int, writable: Writable, totals: Totals
+) -> Projection:
+    """Do what :func:`refresh_user` does, in a transaction that is open."""
+    users = _host.users
+    mine = users.c.id == user_id
+    lock = sa.select(*writable.read(users, "id", "created_at")).where(mine)
+    row = connection.execute(lock.with_for_update(skip_locked=True, key_share=True)).first()
+    if row is None and connection.execute(sa.select(users.c.id).where(mine)).first() is not None:
+        return Projection.BUSY
+    behind = _unsummed(connection, user_id)
+    if _would_break_a_snapshot(connection, behind):
+        return Projection.BUSY
+    if row is None:
+        connection.execute(schema.users.delete().where(schema.users.c.user_ref == user_id))
+    else:
+        person = totals_of(connection, user_id)
+        upsert(connection, schema.users, [{**person, "created_at": _naive(row.created_at)}])
+        is_known = person["cost_pico"] > 0 or _is_seen(connection, user_id)
+        _update(connection, users, user_id, _user_values(person, is_known), writable, totals)
+    _remember_summed(connection, {run["run_id"]: run["version"] for run in behind})
     return Projection.MISSING if row is None else Projection.DONE
 
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy.engine import Engine
@@ -16,6 +17,7 @@ from telemetry.settings import Settings
 from . import document_warnings, sql
 from .database import create_engine
 from .item import Item
+from .lagging import Lag, lagging
 from .parked import Parked, parked
 from .pipeline import Pipeline
 from .recovered import UNREADABLE, is_foreign, taken
@@ -115,6 +117,15 @@ class SpoolKeeper:
         for each in found:
             each.drop()
         return len(found)
+
+    def lagging(self) -> list[Lag]:
+        """Return the rows of the application's that the database refuses to bring up to date.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        """
+        found = lagging(self._settings.database_url, self._settings.hmac_key, grace=timedelta(0))
+        return [lag for lag in found if lag.is_wrong]
 
     def recover(self, seconds: float) -> bool:
         """Deliver what dead processes left, and bring the host's rows up to date.

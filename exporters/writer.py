@@ -26,7 +26,7 @@ from telemetry._guard import guarded, report
 from telemetry.settings import Settings
 
 from . import document_warnings, projection, sql
-from .database import CONNECT_SECONDS, PERMANENT, create_engine, transaction
+from .database import CONNECT_SECONDS, PERMANENT, UNFIT, create_engine, transaction
 from .host_columns import PAGE, Writable
 from .host_needs import Use
 from .integrity_watch import IntegrityWatch
@@ -48,9 +48,7 @@ LAST_PROJECTION_SECONDS: Final = 3600.0
 LOG_INTERVAL_SECONDS: Final = 60.0
 MOST_IN_A_ROW: Final = 3
 """Failures of one item after another of which each is taken for the item's; then it is the database's."""
-_UNFIT: Final = (TypeError, ValueError, ArithmeticError, LookupError)
-"""What Python and the drivers raise of a value that cannot be stored."""
-_TROUBLE: Final = (SQLAlchemyError, OSError, *_UNFIT)
+_TROUBLE: Final = (SQLAlchemyError, OSError, *UNFIT)
 
 _log = logging.getLogger("telemetry")
 
@@ -382,7 +380,7 @@ class Writer:
             if not isinstance(error, OperationalError):
                 self._disconnect()
             outcome = Projection.BUSY
-        except (OSError, *_UNFIT) as error:  # of this row alone
+        except (OSError, *UNFIT) as error:  # of this row alone
             self._failed(transaction, error)
             outcome = Projection.MISSING
         is_busy = outcome is Projection.BUSY
@@ -526,7 +524,7 @@ class _Timer:
 def _is_for_good(error: Exception) -> bool:
     """Say whether an item would meet this error again and again: a value does not fit."""
     is_of_binding = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
-    return is_of_binding or isinstance(error, (*PERMANENT, *_UNFIT))
+    return is_of_binding or isinstance(error, (*PERMANENT, *UNFIT))
 
 
 def _is_outage(error: Exception) -> bool:

@@ -550,6 +550,8 @@ def recover() -> None:
         raise click.ClickException(f"{left} are still there: see flask telemetry spool list")
     if foreign := [each.process_id for each in still_there if each.is_foreign]:
         raise click.ClickException(f"{', '.join(foreign)} in {keeper.root} left alone; {FOREIGN_HINT}")
+    if lags := _kept(keeper.lagging):
+        raise click.ClickException("; ".join(f"{lag} → {lag.remedy}" for lag in lags))
     click.echo("All is delivered.")
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from .check import Answer, Check, Patient, listening, load
 from .clocks import check_clock
+from .host_tables import check_host_tables, check_projection
 from .installed import check_entry_points, check_libraries, check_python
 from .prices import check_prices
 from .running import (
@@ -38,6 +39,8 @@ CHECKS: Final[tuple[Callable[[Patient], Answer], ...]] = (
     check_prices,
     check_database,
     check_runs,
+    check_host_tables,
+    check_projection,
     check_spool,
     check_collector,
     check_prometheus,

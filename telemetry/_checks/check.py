@@ -60,6 +60,8 @@ class Patient:
     is_database_ready: bool = False
     orphan_calls: int | None = None
     """Calls to OpenAI of the last days, where no run was begun; None: one was, or it is not known."""
+    examined: Any = None
+    """What the database answered; None: nothing."""
     clocks: list[Clock] = field(default_factory=list)
     asked: dict[str, Future[Any]] = field(default_factory=dict)
     """Answers from afar that are under way, by who was asked."""

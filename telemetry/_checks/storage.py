@@ -18,7 +18,7 @@ def check_database(patient: Patient) -> Answer:
         yield Check("note", "database", "none: rollups are not kept in SQL (TELEMETRY_DATABASE_URL)")
         return
     try:
-        found = load("examine")(settings.database_url, PATIENCE, ORPHAN_DAYS)
+        found = load("examine")(settings.database_url, PATIENCE, ORPHAN_DAYS, settings.hmac_key)
     except (ImportError, LookupError) as error:
         remedy = "pip install 'analysis-telemetry[sql]'"
         yield Check("bad", "database", f"cannot be looked at: {error}", remedy)
@@ -26,6 +26,7 @@ def check_database(patient: Patient) -> Answer:
     except Exception as error:  # its own type cannot be named where the extra is missing
         yield Check("bad", "database", str(error), "start it, or correct TELEMETRY_DATABASE_URL")
         return
+    patient.examined = found
     if found.ahead is not None:
         patient.clocks.append(Clock("the database", found.ahead, 0.1))
     patient.is_database_ready = found.revision == found.head

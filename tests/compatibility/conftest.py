@@ -116,6 +116,12 @@ class Host:
         )
         return Session(done.returncode, done.stdout, done.stderr, self)
 
+    def execute(self, *statements: str) -> None:
+        engine = sa.create_engine(self.url, poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(sa.text(statement))
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         engine = sa.create_engine(self.url, poolclass=sa.NullPool)
         with engine.connect() as connection:

@@ -52,6 +52,8 @@ def test_a_healthy_host(host: NewHost, installed: Path) -> None:
         f"✓ entry point     analysis_telemetry_pipeline: default is {installed}/exporters/pipeline.py",
         f"✓ entry point     analysis_telemetry_commands: {count} of {count} are in {installed}/exporters",
         f"✓ database        reachable, at revision {migrate.head()}, the newest",
+        "✓ host tables     have all that telemetry needs",
+        "✓ projection      every row shows its runs",
     ):
         assert line in session.out.splitlines()
     for library, by in (("openai", "genai-openai"), ("sqlalchemy", "sqlalchemy"), ("flask", "flask")):
@@ -344,3 +346,53 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:  # what Linux says at the end
         return b""
+
+
+# The application's own tables
+
+
+def test_tables_that_do_not_fit(host: NewHost) -> None:
+    """Columns that are needed, and those of ours that another migration took away, are named."""
+    broken = host()
+    broken.execute("ALTER TABLE analyses RENAME COLUMN user_id TO owner_id")
+    broken.execute("ALTER TABLE analyses DROP COLUMN cost_per_candidate")
+
+    lines = [line for line in wrong(broken.doctor("--no-run")) if "host tables" in line]
+
+    assert len(lines) == 2
+    assert "analyses.user_id is not there → add it" in lines[0]
+    assert "analyses.cost_per_candidate is not there, though telemetry adds it → flask telemetry" in lines[1]
+
+
+def test_tables_that_tell_less(host: NewHost) -> None:
+    """Nothing is wrong; what follows is said."""
+    lean = host()
+    lean.execute("ALTER TABLE candidate_files DROP COLUMN file_bytes")
+
+    session = lean.doctor("--no-run")
+
+    assert wrong(session) == []
+    (line,) = [line for line in session.out.splitlines() if "host tables" in line]
+    assert line.startswith(
+        "! host tables     telemetry does without candidate_files.file_bytes, which is not"
+    )
+
+
+def test_rows_that_lag(host: NewHost) -> None:
+    """How many, since when, and why."""
+    sealed = host()
+    sealed.execute(
+        "INSERT INTO users (id, email, password_hash, name, created_at)"
+        " VALUES (1, 'a@example.com', 'x', 'n', '2026-09-21 12:00:00')",
+        "INSERT INTO analyses (id, user_id, num_candidates, num_criteria, cost_usd, created_at)"
+        " VALUES (1, 1, 1, 1, 1, '2026-09-21 12:00:00')",
+        "INSERT INTO telemetry_runs (run_id, kind, source, synthetic, analysis_ref, user_ref, version,"
+        " status, started_at, ended_at, seen_at, cost_complete) VALUES ('r', 'analysis', 'spans', 0, 1, 1, 1,"
+        " 'completed', '2026-10-01 10:00:00', '2026-10-01 10:00:01', '2026-10-01 10:00:02', 1)",
+        "CREATE TRIGGER sealed BEFORE UPDATE ON analyses BEGIN SELECT RAISE(ABORT, 'rows are sealed'); END",
+    )
+
+    (line,) = wrong(sealed.doctor("--no-run"))
+
+    assert line.startswith("✗ projection      1 row of analyses since 2026-10-01 10:00 UTC (1): ")
+    assert "IntegrityError: rows are sealed" in line

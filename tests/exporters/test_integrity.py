@@ -32,6 +32,10 @@ BREAK = {
     "complete_costs": RUNS.format("unpriced = 1, cost_complete = true"),
     "negative_sums": RUNS.format("reasoning_tokens = -1"),
     "ended_runs": "UPDATE telemetry_fragments SET closed_at = NULL",
+    "analyses_show_their_runs": RUNS.format("projected_version = 0, seen_at = '2026-01-01 00:00:00'")
+    + " AND analysis_ref = 1",
+    "users_show_their_runs": RUNS.format("user_version = 0, seen_at = '2026-01-01 00:00:00'")
+    + " AND user_ref = 2",
 }
 """Of each rule, what breaks it."""
 

@@ -1,0 +1,31 @@
+"""The application's own tables: whether they fit, and whether their rows show what telemetry knows."""
+
+from __future__ import annotations
+
+from .check import Answer, Check, Patient
+
+PAGE = "docs/host-tables.md says what is needed, and what follows without"
+
+
+def check_host_tables(patient: Patient) -> Answer:
+    """Do they have what telemetry needs, and what it added."""
+    found = patient.examined
+    if found is None or found.revision is None:
+        return
+    for problem in (*found.problems, *found.lost):
+        yield Check("bad", "host tables", f"{problem.place} {problem.text}", problem.remedy)
+    if found.left_out:
+        yield Check("note", "host tables", f"telemetry does without {'; '.join(found.left_out)}", PAGE)
+    elif not found.problems and not found.lost:
+        yield Check("good", "host tables", "have all that telemetry needs")
+
+
+def check_projection(patient: Patient) -> Answer:
+    """Do their rows show their runs."""
+    found = patient.examined
+    if found is None or not patient.is_database_ready:
+        return
+    for lag in found.lags:
+        yield Check("bad" if lag.is_wrong else "note", "projection", str(lag), lag.remedy)
+    if not found.lags:
+        yield Check("good", "projection", "every row shows its runs")
