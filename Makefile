@@ -77,6 +77,7 @@ docs: install ## Write the generated parts of the documentation, and show the re
 	@$(PY) docs/settings.py
 	@$(PY) docs/api.py
 	@$(PY) docs/usage_fields.py
+	@$(PY) docs/host_tables.py
 	@$(PY) -m flask telemetry catalogue
 	@$(PY) -m towncrier build --draft --version next
 

@@ -111,6 +111,26 @@ _POSTGRESQL: Final = {
 }
 
 
+_NAMES: Final = {
+    "int2": "SMALLINT",
+    "int4": "INTEGER",
+    "int8": "BIGINT",
+    "float4": "REAL",
+    "float8": "DOUBLE PRECISION",
+    "bool": "BOOLEAN",
+    "bpchar": "CHAR",
+    "timestamptz": "TIMESTAMP WITH TIME ZONE",
+    _ENUM: _ENUM,
+    "citext": "citext",
+}
+"""Types as people write them, where that is not their own name in capitals."""
+
+
+def accepted(kind: Kind) -> tuple[list[str], list[str]]:
+    """Return the types of PostgreSQL, and the affinities of SQLite, that tell a kind."""
+    return sorted(_NAMES.get(name, name.upper()) for name in _POSTGRESQL[kind]), sorted(_SQLITE[kind])
+
+
 def _postgresql_holds(type_name: str, kind: Kind) -> bool:
     return type_name in _POSTGRESQL[kind]
 

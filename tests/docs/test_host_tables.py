@@ -1,0 +1,52 @@
+"""The page about the application's tables is the one of the code, and what it says is so."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from exporters import migrate
+from exporters.host_columns import Writable
+from exporters.host_needs import NEEDS, TABLES, Kind
+from exporters.host_shape import accepted, shapes
+from tests.postgres import TemporaryPostgres
+
+SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "host_tables.py"))
+
+
+def test_the_page_is_the_one_of_the_code() -> None:
+    """`make docs` writes it."""
+    assert SCRIPT["PAGE"].read_text(encoding="utf-8") == SCRIPT["page"]()
+
+
+def test_the_base_tables_have_all_of_it(database_url: str) -> None:
+    """What --with-base-tables makes leaves nothing out."""
+    migrate.upgrade(database_url, with_base_tables=True)
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        assert shapes(connection).keys() == set(TABLES)
+        assert Writable.of(connection).left_out() == []
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_types_of_postgresql_are_its_own(postgres: TemporaryPostgres, kind: Kind) -> None:
+    """A column of each type that the page names is taken for what the page says."""
+    url = postgres.create_database()
+    names = [name for name in accepted(kind)[0] if name not in ("enum", "citext")]
+    columns = ", ".join(f"c{number} {name.split(' (')[0]}" for number, name in enumerate(names))
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE TABLE analyses ({columns})"))
+        shape = shapes(connection)["analyses"]
+        assert all(shape.holds(f"c{number}", kind, "postgresql") for number in range(len(names)))
+
+
+def test_every_column_is_told_about() -> None:
+    """In a sentence, and none twice."""
+    places = [(need.table, need.column) for need in NEEDS]
+    assert len(places) == len(set(places))
+    assert all(need.used_for.endswith(".") for need in NEEDS)
+    assert all(need.without.endswith(".") for need in NEEDS if not need.is_required)
