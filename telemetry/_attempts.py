@@ -25,6 +25,7 @@ _HEADROOM: Final = (
     (Attribute.REMAINING_TOKENS, "x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens"),
 )
 """The share that is left of a limit, and the headers with the two figures it takes."""
+LIMIT_HEADERS: Final = frozenset(header for _, *headers in _HEADROOM for header in headers)
 
 
 class Attempt(NamedTuple):

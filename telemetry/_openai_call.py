@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.trace import Span
 
 from ._attempts import Attempt, Attributes, attempt_attributes, settle
@@ -38,6 +38,7 @@ class OpenAICall:
         "attempts",
         "billed_by",
         "billed_tools",
+        "context",
         "ended_ns",
         "error_type",
         "has_unknown_bill",
@@ -71,14 +72,15 @@ class OpenAICall:
         """Its ``gen_ai.provider.name``."""
         self.asked_model = _text(body.get("model"))
         self.asked_tier = _text(body.get("service_tier"))
-        self.owner = owner_in()
-        """The recorder of the application that makes the call; None: that of the process."""
         self.billed_tools = billed_tools(body)
         """Tools it lets the service use, and that are billed beside tokens."""
-        self.run: Run | None = run_in()
-        self.stage = stage_in()
-        self.parent: Span = trace.get_current_span()
-        """The span that was current when the call began."""
+        self.context = current = context.get_current()
+        """What was current when the call began; so were the run, the stage and the span ``parent``."""
+        self.owner = owner_in(current)
+        """The recorder of the application that makes the call; None: that of the process."""
+        self.run: Run | None = run_in(current)
+        self.stage = stage_in(current)
+        self.parent: Span = trace.get_current_span(current)
         self.span: Span = trace.INVALID_SPAN
         """The one that stands for the call in traces."""
         self.is_span_ours = False

@@ -35,7 +35,7 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Tracer, TracerProvider
 
 from . import _openai_pending, _openai_stream
-from ._attempts import Attempt, failure_status, retry_after
+from ._attempts import LIMIT_HEADERS, Attempt, failure_status, retry_after
 from ._context import is_recording
 from ._endpoints import operation_of
 from ._garbage import is_collecting
@@ -181,8 +181,7 @@ def _begin(
     operation = None if _tracer is None else operation_of(options.method, options.url)
     if _tracer is None or operation is None:
         return None
-    before, outer = context.get_current(), _current.get()
-    call = _Call(operation, client, options)
+    outer, call = _current.get(), _Call(operation, client, options)
     if awaits_call(call.parent):
         call.span = call.parent
         take(call.span)
@@ -200,45 +199,40 @@ def _begin(
         return call
     except BaseException as error:  # of a signal's handler: the call is not made
         _current.set(outer)
-        context.attach(before)
+        context.attach(call.context)
         call.end(error)
         raise
 
 
+@guarded("openai")
 def _end(call: _Call, result: object) -> None:
     """Complete a call that returned ``result``, unless the answer is still to be read."""
-    is_read_later = call.stream is not None and not call.stream.is_over
+    stream = call.stream if call.stream is not None and not call.stream.is_over else None
     try:
         _leave(call)
-        _describe(call)
-        if not is_read_later:
-            is_ours = call.is_span_ours or call.response is None or _is_raw(call.response)
-            _answered(call, result, is_ours)
+        call.describe_attempts()
+        if stream is None:
+            _answered(call, result, call.is_span_ours or call.response is None or _is_raw(call.response))
     finally:
-        if call.stream is not None and is_read_later:
-            call.stream.hand_over()
-        else:
-            _over(call, result)
+        if stream is not None:
+            stream.hand_over()
+        elif not _goes_on(call, result):
+            call.end()
 
 
+@guarded("openai")
 def _fail(call: _Call, error: BaseException) -> None:
     """Complete a call that raised ``error``."""
     try:
         _leave(call)
-        _describe(call)
+        call.describe_attempts()
         _answered(call, None, True)
     finally:
         if call.stream is not None:
             call.stream.is_over = True
-        _failed(call, error)
+        call.end(error)
 
 
-@guarded("openai")
-def _describe(call: _Call) -> None:
-    call.describe_attempts()
-
-
-@guarded("openai")
 def _answered(call: _Call, result: object, is_ours: bool) -> None:
     """Keep the answer; put it on the span where the instrumentation will not: it writes equal values."""
     call.answer = _read(result, call.response)
@@ -246,18 +240,12 @@ def _answered(call: _Call, result: object, is_ours: bool) -> None:
         call.describe_usage()
 
 
-@guarded("openai")
-def _over(call: _Call, result: object) -> None:
-    if call.answer.tokens is None and call.operation in _openai_pending.OPERATIONS:
-        answer = result if _is_decoded(result) else call.response and _body(call.response)
-        if _openai_pending.wait_for(call, answer):
-            return
-    call.end()
-
-
-@guarded("openai")
-def _failed(call: _Call, error: BaseException) -> None:
-    call.end(error)
+def _goes_on(call: _Call, result: object) -> bool:
+    """Say whether the service goes on working after its answer: then the call ends with a poll."""
+    if call.answer.tokens is not None or call.operation not in _openai_pending.OPERATIONS:
+        return False
+    answer = result if _is_decoded(result) else call.response and _body(call.response)
+    return _openai_pending.wait_for(call, answer)
 
 
 @guarded("openai")
@@ -280,10 +268,9 @@ def _read(result: object, response: Any) -> Answer:
 
 
 def _is_decoded(result: object) -> bool:
-    return isinstance(result, Mapping) or hasattr(result, "model_fields_set")
+    return hasattr(result, "model_fields_set") or isinstance(result, Mapping)
 
 
-@guarded("openai")
 def _leave(call: _Call) -> None:
     try:
         if call.token is not None and not is_collecting():  # else setting a variable may crash CPython 3.11
@@ -302,8 +289,8 @@ def _is_raw(response: Any) -> bool:
 def _body_of(options: Any) -> Mapping[str, Any]:
     """Return what a request asks for, as far as it is a mapping."""
     body, extra = options.json_data, getattr(options, "extra_json", None)
-    known = body if isinstance(body, Mapping) else {}
-    return {**known, **extra} if isinstance(extra, Mapping) else known
+    known = body if isinstance(body, dict) else {}
+    return {**known, **extra} if isinstance(extra, dict) else known
 
 
 def _host(client: Any, options: Any) -> str:
@@ -351,11 +338,15 @@ def _note_answer(call: _Call, started: float, response: Any, kwargs: Mapping[str
 
 def _limits(headers: Any) -> dict[str, str]:
     """Return the rate-limit headers, read in one pass: each look-up by name would go through them all."""
-    return {
-        name.lower().decode("latin-1"): value.decode("latin-1")
-        for name, value in headers.raw
-        if name[:12].lower() == b"x-ratelimit-"
-    }
+    found: dict[str, str] = {}
+    for raw, value in headers.raw:
+        if len(raw) in _LENGTHS and (name := _LIMITS.get(raw.lower())) is not None:
+            found[name] = value.decode("latin-1")
+    return found
+
+
+_LIMITS: Final = {name.encode(): name for name in LIMIT_HEADERS}
+_LENGTHS: Final = frozenset(map(len, _LIMITS))
 
 
 def _body(response: Any) -> object:
