@@ -11,12 +11,14 @@ from opentelemetry.sdk.trace import ReadableSpan
 from telemetry._endpoints import BILLED_IN_TOKENS
 from telemetry._guard import guarded
 from telemetry._openai_call import OpenAICall
+from telemetry._provider import provider_of
 from telemetry._usage import SESSION_TOOLS, Answer, read_answer
 from telemetry.conventions import Attribute
 from telemetry.pricing import Price, Pricer, Tokens
 
 from .accumulator import Call
 
+_HOST: Final = "server.address"
 _PROVIDERS: Final = {"openai": "openai", "azure.ai.openai": "azure"}
 
 
@@ -51,7 +53,7 @@ def from_span(span: ReadableSpan, attributes: Mapping[str, Any], stage: str, pri
     model, tier, read = text(answered) or text(asked), _tier(attributes), _read(attributes)
     start, end = span.start_time or 0, span.end_time or 0
     failed = Attribute.ERROR_TYPE in attributes or span.status.status_code is trace.StatusCode.ERROR
-    provider = _PROVIDERS.get(text(attributes.get(Attribute.PROVIDER)) or "", "openai")
+    provider = _billed_by(text(attributes.get(Attribute.PROVIDER)) or "", text(attributes.get(_HOST)))
     return Call(
         stage=stage[:64],
         operation=(text(attributes.get(Attribute.OPERATION)) or "unknown")[:32],
@@ -67,6 +69,13 @@ def from_span(span: ReadableSpan, attributes: Mapping[str, Any], stage: str, pri
         has_tool_fees=Attribute.TOOL_FEES in attributes,
         has_unknown_bill=bool(read.missing),
     )
+
+
+def _billed_by(provider: str, host: str | None) -> str:
+    """Return whose prices hold, from the ``gen_ai.provider.name`` of a span and the host it names, if any."""
+    if host is not None:
+        return provider_of(host, provider == "azure.ai.openai")
+    return _PROVIDERS.get(provider, "openai")
 
 
 def _may_have_fees(offered: Sequence[str], answer: Answer) -> bool:

@@ -224,6 +224,8 @@ def _read(fields: Mapping[str, object]) -> Answer:
         tokens = reader.tokens(needs_output="choices" in fields or "output" in fields)
         unmodelled += reader.unmodelled
         missing = reader.missing
+        if tokens is not None and tokens.cache_write and _keeps_longer(fields):
+            unmodelled.append("prompt_cache_options")
     if model is not None and always_searches(model):
         unmodelled.append("model")
     shows_tools = bool(fields.get("output") or fields.get("choices"))
@@ -350,6 +352,11 @@ def _beside_usage(fields: Mapping[str, object]) -> list[str]:
         message = _fields(choice.get("message") or choice.get("delta")) or {}
         found += [name for name in ("annotations", "audio") if message.get(name)]
     return found
+
+
+def _keeps_longer(fields: Mapping[str, object]) -> bool:
+    """Say whether what was written to the cache is kept for longer than the listed price is for."""
+    return (_fields(fields.get("prompt_cache_options")) or {}).get("ttl") not in (None, "30m")
 
 
 def _is_free(item: Mapping[str, object]) -> bool:

@@ -225,6 +225,16 @@ def test_input_that_is_written_for_longer_has_a_price_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("ttl", "written", "is_odd"), [("12h", 200, True), ("30m", 200, False), ("12h", 0, False)]
+)
+def test_so_does_the_answer_that_says_for_how_long(ttl: str, written: int, is_odd: bool) -> None:
+    """Where the usage has no details of it."""
+    answer = response(prompt_cache_options={"mode": "implicit", "ttl": ttl})
+    answer["usage"]["input_tokens_details"]["cache_write_tokens"] = written
+    assert bool(both_ways(answer, Response).unmodelled) is is_odd
+
+
+@pytest.mark.parametrize(
     ("item", "is_free"),
     [
         ({"type": "web_search_call", "id": "w", "status": "completed"}, False),
