@@ -30,6 +30,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -37,6 +38,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from .drivers import usable
 from .host_check import lost, problems
 from .host_columns import Writable
+from .losses import Loss, losses
 from .schema import HOST_COLUMNS, HOST_INDEXES, metadata
 
 VERSION_TABLE = "telemetry_alembic_version"
@@ -93,19 +95,70 @@ def left_out(url_or_engine: str | URL | Engine) -> list[str]:
 
 
 def downgrade(
-    url_or_engine: str | URL | Engine, revision: str = "base", *, patience: float = PATIENCE
+    url_or_engine: str | URL | Engine,
+    revision: str = "base",
+    *,
+    with_base_tables: bool = False,
+    patience: float = PATIENCE,
 ) -> None:
     """Drop what the revisions after `revision` added, and nothing else. Its data goes with it.
 
     Args:
         url_or_engine: The host's database, PostgreSQL or SQLite (3.35 or newer).
         revision: How far to go back; "base" leaves nothing of ours.
+        with_base_tables: Also drop `users`, `analyses` and `candidate_files` where the upgrade created them
+            and they have rows: those are the data of the application itself.
         patience: Seconds to wait, in all, for other migrators and for host sessions that hold locks.
 
     Raises:
-        MigrationError: As `upgrade` does.
+        MigrationError: As `upgrade` does, and where such tables have rows that nobody said to drop.
     """
-    _run(command.downgrade, url_or_engine, revision, patience_seconds=patience)
+    _spare_base_tables(url_or_engine, revision, with_base_tables)
+    _run(
+        command.downgrade,
+        url_or_engine,
+        revision,
+        with_base_tables=with_base_tables,
+        patience_seconds=patience,
+    )
+
+
+def downgrade_losses(url_or_engine: str | URL | Engine, revision: str = "base") -> list[Loss]:
+    """Return the tables and the columns with values that `downgrade` to `revision` drops now.
+
+    Raises:
+        MigrationError: The revision is not known, or the database cannot be reached.
+    """
+    with _connection(url_or_engine) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        begin = context.get_current_revision()
+        if begin is None:
+            return []
+        try:
+            scripts = ScriptDirectory.from_config(_config()).iterate_revisions(begin, revision)
+            taken_back = [script.revision for script in scripts]
+        except (CommandError, RevisionError) as error:
+            raise MigrationError(
+                f"{error}: this version knows the revisions up to {head()}; correct the revision"
+            ) from error
+        return losses(connection, taken_back)
+
+
+def _spare_base_tables(url_or_engine: str | URL | Engine, revision: str, with_base_tables: bool) -> None:
+    """Refuse to drop the application's own data by the way.
+
+    Raises:
+        MigrationError: Some would be dropped, and nobody said so.
+    """
+    if with_base_tables:
+        return
+    base = [loss for loss in downgrade_losses(url_or_engine, revision) if loss.is_base and loss.rows]
+    if base:
+        raise MigrationError(
+            f"this would drop the data of the application itself ({'; '.join(map(str, base))}), because an"
+            " upgrade --with-base-tables created these tables: pass --with-base-tables again to drop them,"
+            " too, or --revision 0001 to keep them"
+        )
 
 
 def upgrade_sql(url_or_engine: str | URL | Engine, *, revision: str = "head") -> str:
@@ -125,12 +178,15 @@ def upgrade_sql(url_or_engine: str | URL | Engine, *, revision: str = "head") ->
     return _sql(command.upgrade, url_or_engine, revision)
 
 
-def downgrade_sql(url_or_engine: str | URL | Engine, revision: str = "base") -> str:
+def downgrade_sql(
+    url_or_engine: str | URL | Engine, revision: str = "base", *, with_base_tables: bool = False
+) -> str:
     """Return the SQL that `downgrade` would run on this database now.
 
     Raises:
-        MigrationError: As `upgrade_sql` does.
+        MigrationError: As `upgrade_sql` does, and as `downgrade` does where base tables have rows.
     """
+    _spare_base_tables(url_or_engine, revision, with_base_tables)
     script = _sql(command.downgrade, url_or_engine, revision)
     return f"{script}DROP TABLE {VERSION_TABLE};\n" if script and revision == "base" else script
 

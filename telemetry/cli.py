@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -138,17 +139,31 @@ def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
 )
 @click.option("--sql", is_flag=True, help="Print the SQL for this database instead of running it.")
+@click.option("--revision", default="base", show_default=True, help="How far to go back: 0007.")
+@click.option(
+    "--with-base-tables",
+    is_flag=True,
+    help="Also drop users, analyses and candidate_files with their rows, where the upgrade created them.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def downgrade(database_url: str | None, sql: bool, yes: bool) -> None:
-    """Drop what the upgrade added, and only that."""
-    migrate = _migrate()
+def downgrade(database_url: str | None, sql: bool, revision: str, with_base_tables: bool, yes: bool) -> None:
+    """Drop what the upgrade added, and only that; name first what is lost with it."""
+    migrate, url = _migrate(), _database(database_url)
+    options = {"revision": revision, "with_base_tables": with_base_tables}
     if sql:
-        _print_sql(migrate, migrate.downgrade_sql, database_url)
+        _print_sql(migrate, partial(migrate.downgrade_sql, **options), url)
         return
+    lost = _run(migrate, migrate.downgrade_losses, url, revision)
+    if any(each.is_base and each.rows for each in lost) and not with_base_tables:
+        _run(migrate, migrate.downgrade, url, **options)  # refuses, and says why
+    click.echo("This drops what telemetry added, its data included:")
+    for each in lost:
+        click.echo(f"  {each}")
     if not yes:
-        click.confirm("This drops what telemetry added, its data included. Go on?", abort=True)
-    _run(migrate, migrate.downgrade, _database(database_url))
-    click.echo("What telemetry added is gone.")
+        click.confirm("Go on?", abort=True)
+    _run(migrate, migrate.downgrade, url, **options)
+    at = _run(migrate, migrate.current, url)
+    click.echo(f"The database is at {at}." if at else "What telemetry added is gone.")
 
 
 @db.command()

@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 
 from exporters.additions import Additions
+from exporters.losses import losses
+from exporters.migrate import MigrationError
 from exporters.schema import NAMING_CONVENTION, utc_now
 
 revision = "0001"
@@ -80,6 +82,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if not with_base_tables() and not op.get_context().as_sql:
+        # Somebody may have written into them since the caller looked.
+        base = [str(loss) for loss in losses(op.get_bind(), [revision]) if loss.is_base and loss.rows]
+        if base:
+            raise MigrationError(f"{'; '.join(base)}: pass --with-base-tables again to drop them, too")
     Additions(op.get_context(), revision).drop()
 
 
