@@ -16,7 +16,7 @@ PAGE = Path(__file__).parent / "api.md"
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "telemetry": ("What application code calls.", ()),
     "telemetry.testing": (
-        "For the tests of an application.",
+        "For the tests of an application ([how](testing.md)).",
         ("telemetry_rollups", "telemetry_errors_raise", "recording"),
     ),
     "telemetry.settings": (

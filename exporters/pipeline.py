@@ -33,6 +33,7 @@ from .item import Item
 from .metrics import Metrics
 from .processor import RollupProcessor
 from .recorder import RunRecorder
+from .rollup import Rollup, merge
 from .snapshot import Snapshot
 from .spool import Spool
 from .warning_event import WarningEvent
@@ -77,6 +78,10 @@ class Pipeline:
     def on_end(self, listener: Callable[[Snapshot], None]) -> None:
         """Call ``listener`` with the final snapshot of every fragment that ends here (for tests)."""
         self._listeners.append(listener)
+
+    def rollup(self, snapshot: Snapshot) -> Rollup:
+        """Return what a run comes to of which this is the only part (for tests)."""
+        return merge([snapshot])
 
     def start(
         self, tracer_provider: TracerProvider, meter_provider: object = None, *, takes_all: bool = False

@@ -75,7 +75,7 @@ def telemetry_errors_raise() -> Iterator[None]:
 
 @pytest.fixture
 def telemetry_rollups(telemetry_errors_raise: None, tmp_path: Path) -> Iterator[list[Any]]:
-    """Give a list of the snapshots of runs that ended in this test, in order.
+    """Give a list of the rollups of runs that ended in this test, in order.
 
     OpenAI calls are in them. Nothing is written to a database. The application under test may be made before
     or after, for this test alone or for all.
@@ -85,5 +85,5 @@ def telemetry_rollups(telemetry_errors_raise: None, tmp_path: Path) -> Iterator[
     ended: list[Any] = []
     with recording(Settings(spool_dir=tmp_path / "spool")) as pipeline:
         setup.instrument()
-        pipeline.on_end(ended.append)
+        pipeline.on_end(lambda last: ended.append(pipeline.rollup(last)))
         yield ended

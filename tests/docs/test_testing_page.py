@@ -1,0 +1,100 @@
+"""The chapter on testing: an application whose tests are those of the page, run by a pytest of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parents[2] / "docs/testing.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+FILES = {name: text for text in BLOCKS for name in re.findall(r"\A# (\w+\.py)\n", text)}
+FIXTURES = """
+import flask, pytest, sqlalchemy
+from click.testing import CliRunner
+from telemetry.cli import cli
+
+ROWS = [
+    "INSERT INTO users (id, email, password_hash, name, created_at)"
+    " VALUES (1, 'u@example.com', '-', 'U', CURRENT_TIMESTAMP)",
+    "INSERT INTO analyses (id, user_id, num_candidates, num_criteria, cost_usd, created_at)"
+    " VALUES (1, 1, 1, 1, 1, CURRENT_TIMESTAMP)",
+]
+
+@pytest.fixture
+def database(tmp_path):
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/host.sqlite")
+    upgrade = ["db", "upgrade", "--with-base-tables", "--database-url", str(engine.url)]
+    done = CliRunner().invoke(cli, upgrade)
+    assert done.exit_code == 0, done.output
+    with engine.begin() as connection:
+        for row in ROWS:
+            connection.exec_driver_sql(row)
+    return engine
+
+@pytest.fixture
+def app(tmp_path):
+    app = flask.Flask("host")
+    app.config.update(SECRET_KEY="secret", TELEMETRY_SPOOL_DIR=str(tmp_path / "spool"))
+    return app
+"""
+
+
+def run(folder: Path, **files: str) -> subprocess.CompletedProcess[str]:
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(folder)]
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def files() -> dict[str, str]:
+    return {name.removesuffix(".py"): text for name, text in FILES.items()}
+
+
+def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
+    """Those that look at rollups, and the one that looks at rows, in one process."""
+    (rows,) = [text for text in BLOCKS if "def test_the_row_shows_it" in text]
+    given = files()
+    given["conftest"] += FIXTURES
+
+    done = run(tmp_path, **given, test_rows=rows)
+
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("piece", "instead"),
+    [
+        ("telemetry.degraded(error)", "pass"),
+        ('telemetry.run("analysis", user_id=user_id', 'telemetry.run("analysis", user_id=None'),
+        ("document.score(rate(client, text), out_of=100)", "rate(client, text)"),
+    ],
+)
+def test_they_find_what_is_not_instrumented(tmp_path: Path, piece: str, instead: str) -> None:
+    """An application that says less than it should fails the tests of the page."""
+    given = files()
+    assert piece in given["screening"]
+    given["screening"] = given["screening"].replace(piece, instead)
+
+    assert " failed" in run(tmp_path, **given).stdout
+
+
+def test_the_attributes_of_the_table_are_there() -> None:
+    """What the page says a rollup has."""
+    from exporters.rollup import Rollup
+    from exporters.snapshot import DocumentState, Snapshot, Usage
+
+    table = dict(re.findall(r"^\| (`.*?) \| (.*) \|$", PAGE, re.MULTILINE))
+    named = re.findall(r"`(\w+)`", " ".join(table))
+    inner = {"root": Snapshot, "total": Usage, "documents": DocumentState}
+
+    assert "cost_complete" in named
+    assert [name for name in named if not hasattr(Rollup, name)] == []
+    for name, kind in inner.items():
+        told = re.findall(r"`(\w+)`(?! \()", table[f"`{name}`"].split("(`scored")[0])
+        assert [each for each in told if not hasattr(kind, each)] == [], name
