@@ -8,6 +8,7 @@ OpenAI, as a stand-in or a proxy. Others that pass requests on to OpenAI are nam
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -30,6 +31,8 @@ _AZURE_HOSTS: Final = (
 """Ends of the names of hosts; Azure's clouds for governments and for China have prices of their own."""
 
 
+_LONGEST: Final = 128
+_log = logging.getLogger("telemetry")
 _openai_hosts: frozenset[str] = frozenset()
 
 
@@ -42,13 +45,24 @@ def use_openai_hosts(names: Iterable[str]) -> None:
 
 @lru_cache(1024)
 def provider_of(host: str, is_azure_client: bool = False) -> str:
-    """Return which of :data:`PROVIDERS` a request goes to.
+    """Return which of :data:`PROVIDERS` a request goes to; one line is logged of each host that is nobody's.
 
     Args:
         host: name or address that it is sent to.
         is_azure_client: whether one of the client's classes for Azure sends it, behind whatever address.
     """
     name = host.lower().rstrip(".")
+    provider = _owner_of(name, is_azure_client)
+    if provider == OTHER:
+        _log.warning(
+            "calls to %s are priced by TELEMETRY_PRICES_FILE alone: TELEMETRY_OPENAI_HOSTS names hosts "
+            "that pass requests on to OpenAI, at its prices",
+            name[:_LONGEST],
+        )
+    return provider
+
+
+def _owner_of(name: str, is_azure_client: bool) -> str:
     if name.endswith(_AZURE_HOSTS):
         return AZURE
     if name == _OPENAI_HOST or name in _openai_hosts:

@@ -11,6 +11,7 @@ from telemetry._provider import provider_of, use_openai_hosts
 
 @pytest.fixture(autouse=True)
 def no_other_hosts() -> Iterator[None]:
+    use_openai_hosts(())  # forgets what was found out before
     yield
     use_openai_hosts(())
 
@@ -52,6 +53,14 @@ def test_the_address_decides(host: str, provider: str) -> None:
 def test_a_client_for_azure_talks_to_azure(host: str) -> None:
     """Whatever gateway it goes through."""
     assert provider_of(host, True) == "azure"
+
+
+def test_a_host_that_is_nobodys_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The line says what to do where it is a gateway to OpenAI."""
+    for host in ("gateway.internal", "gateway.internal", "api.openai.com", "127.0.0.1", "x.openai.azure.com"):
+        provider_of(host)
+    (line,) = caplog.messages
+    assert "gateway.internal" in line and "TELEMETRY_OPENAI_HOSTS" in line
 
 
 def test_hosts_can_be_named_that_pass_requests_on() -> None:
