@@ -335,16 +335,17 @@ def merge_visit(state: DocumentState, visit: Document) -> None:
     has_score = state.score is not None and not state.fallback
     if visit.score is not None and not (has_score and visit.fallback):
         state.score, state.fallback = visit.score, visit.fallback
+    state.degraded = state.degraded or (visit.fallback and visit.score is None)
     state.outcome = _outcome(state, visit)
 
 
 def _outcome(state: DocumentState, visit: Document) -> str:
     """A real score stands; without one a failure does. A fallback score is no score."""
-    if state.score is not None and not state.fallback:
+    if state.score is not None and not state.has_fallback:
         return SCORED
     if visit.outcome == DUPLICATE:
         return DUPLICATE
-    if state.fallback or visit.error_type or state.outcome == FAILED:
+    if state.has_fallback or visit.error_type or state.outcome == FAILED:
         return FAILED
     return UNSCORED if state.outcome != DUPLICATE else DUPLICATE
 

@@ -59,12 +59,19 @@ class Pipeline:
             ValueError: when TELEMETRY_DATABASE_URL cannot be used.
             ImportError: when the extra ``sql`` or ``prometheus`` is missing that a setting asks for.
         """
+        is_key_shared = bool(settings.hmac_key)
         self.settings = settings = _with_key(settings)
         self.writer: Writer | None = None
         self.metrics = Metrics(settings)
         self.spool = Spool(settings, self.metrics.totals)
         self.recorder = RunRecorder(
-            settings, self.metrics, self.spool.process_id, self._save, self._wake, self._nudge
+            settings,
+            self.metrics,
+            self.spool.process_id,
+            self._save,
+            self._wake,
+            self._nudge,
+            is_key_shared=is_key_shared,
         )
         self.processor = RollupProcessor(self.recorder, self.metrics, price or default_pricer(settings))
         if settings.database_url:

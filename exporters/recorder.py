@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from opentelemetry import trace
 from opentelemetry.context import Context
 
+from telemetry import _arguments as arguments
 from telemetry import conventions as c
 from telemetry._context import Document, OpenStage, Run, Warned
 from telemetry._guard import guarded
@@ -87,6 +88,8 @@ class RunRecorder:
         save: Save,
         wake: Callable[[], None],
         nudge: Callable[[], None] = lambda: None,
+        *,
+        is_key_shared: bool = True,
     ) -> None:
         """Keep runs.
 
@@ -97,6 +100,8 @@ class RunRecorder:
             save: called with the first and the final snapshot of a run, in the thread of the application.
             wake: called when something changed that the writer should save before long.
             nudge: called, perhaps by the garbage collector, when there is something to catch up with.
+            is_key_shared: whether other processes know the hash key, too; else each run brings one of its own
+                along to them.
         """
         self._settings = settings
         self._metrics = metrics
@@ -106,6 +111,7 @@ class RunRecorder:
         self.deferred = Deferred(nudge)
         """What the garbage collector told of, and is not done yet."""
         self._key = settings.hmac_key.encode()
+        self._is_key_shared = is_key_shared
         self.calls: CallCounter | None = None
         """Who adds up calls."""
         self._reset(process_id)
@@ -127,6 +133,8 @@ class RunRecorder:
     @guarded("recorder")
     def open(self, run: Run) -> None:
         """Begin a fragment and save its first state."""
+        if not (self._is_key_shared or run.document_key):
+            run.document_key = hmac.new(self._key, run.run_id.encode(), hashlib.sha256).hexdigest()
         accumulator = Accumulator(self._facts(run))
         run.record = _Record(accumulator, time.monotonic_ns(), self._pace())
         with self._lock:
@@ -194,14 +202,14 @@ class RunRecorder:
         """Add one visit to a document, whose name becomes a keyed hash."""
         if run.kind == "intake":
             document.analysis_ns = None  # naming and filing a document is not analysing it
-        key = document_key(self._key, run.run_id, document.key)
+        key = document_key(run.document_key.encode() or self._key, run.run_id, document.key)
         self._add(run, lambda accumulator: accumulator.document(key, document))
 
     @deferrable
     @guarded("recorder")
     def count(self, run: Run, name: str, amount: int) -> None:
         """Add to a declared counter, to ``other`` if nobody declared it."""
-        declared = name if name in self._settings.counters else c.OTHER
+        declared = arguments.one_of("name", name, self._settings.counters, "TELEMETRY_COUNTERS")
         self._add(run, lambda accumulator: accumulator.count(declared, amount))
         self._metrics.of(run).totals.add(c.EVENTS, amount, name=declared)
 
@@ -239,8 +247,10 @@ class RunRecorder:
     @guarded("recorder")
     def warn(self, warned: Warned) -> None:
         """Keep a warning, or an answer to some."""
-        if not warned.is_answer and warned.type not in self._settings.warning_types:
-            warned = replace(warned, type=c.OTHER)
+        if not warned.is_answer:
+            types = self._settings.warning_types
+            known = arguments.one_of("warning_type", warned.type, types, "TELEMETRY_WARNING_TYPES")
+            warned = replace(warned, type=known)
         self._save(WarningEvent(uuid.uuid4().hex, time.time_ns(), warned))
         self._wake()
 
@@ -499,6 +509,7 @@ def _record(run: Run) -> _Record | None:
 
 
 def _interrupted(accumulator: Accumulator) -> Snapshot:
-    opened = accumulator.facts.opened_at
+    opened, said = accumulator.facts.opened_at, accumulator.facts.status
     now = max(time.time_ns(), opened + 1)
-    return accumulator.close(now, status=c.INTERRUPTED, ends_run=True, duration_us=(now - opened) // 1000)
+    status = c.INTERRUPTED if said == c.RUNNING else said
+    return accumulator.close(now, status=status, ends_run=True, duration_us=(now - opened) // 1000)

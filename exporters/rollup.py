@@ -248,14 +248,17 @@ def _join(one: DocumentState, other: DocumentState) -> DocumentState:
         chunks=_either(strong.chunks, weak.chunks),
         score=strong.score,
         fallback=strong.fallback,
-        outcome=strong.outcome,
+        outcome=FAILED if strong.outcome == SCORED and weak.degraded else strong.outcome,
         error_type=strong.error_type or weak.error_type,
+        degraded=one.degraded or other.degraded,
     )
 
 
 def _strength(document: DocumentState) -> tuple[object, ...]:
+    """Return what two states of one document are compared by: a real score first, also a degraded one."""
+    outcome = SCORED if document.score is not None and not document.fallback else document.outcome
     return (
-        _OUTCOMES.index(document.outcome) if document.outcome in _OUTCOMES else -1,
+        _OUTCOMES.index(outcome) if outcome in _OUTCOMES else -1,
         -1 if document.score is None else document.score,
         not document.fallback,
         document.error_type or "",

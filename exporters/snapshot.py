@@ -105,8 +105,16 @@ class DocumentState:
     chunks: int | None = None
     score: int | None = None
     fallback: bool = False
+    """Whether the visit that gave the score marked it as a fallback."""
     outcome: str = "unscored"
     error_type: str | None = None
+    degraded: bool = False
+    """Whether a visit without a score was marked: whatever score another gives is a fallback."""
+
+    @property
+    def has_fallback(self) -> bool:
+        """Whether its score, if it has one, stands in for one that failed."""
+        return self.fallback or self.degraded
 
     def may_be(self, size: int | None, row_id: int | None) -> bool:
         """Say whether a namesake of ``size`` and ``row_id`` may be this one; unknown is no difference."""

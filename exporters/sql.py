@@ -346,7 +346,7 @@ def _document_rows(run_id: str, documents: Sequence[DocumentState], totals: Tota
             "score": _share(document.score),
             "outcome": document.outcome,
             "error_type": document.error_type,
-            "fallback": document.fallback,
+            "fallback": document.score is not None and document.has_fallback,
         }
         rows.append(fit(schema.documents, row, totals))
     return rows

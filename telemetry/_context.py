@@ -68,6 +68,8 @@ class Run:
         self.synthetic = synthetic
         self.status: str = RUNNING
         """``running`` until the host or an exception says otherwise."""
+        self.document_key = ""
+        """What the names of its documents are hashed with, where no key is set that all processes know."""
         self.finishes = True
         """Whether closing this fragment ends the run (a dispatcher's does not)."""
         self.span: trace.Span = trace.INVALID_SPAN

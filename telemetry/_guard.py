@@ -58,6 +58,17 @@ def raise_internal_errors(on: bool) -> bool:
     return before
 
 
+def is_raising() -> bool:
+    """Say whether our errors are raised, as in tests."""
+    return _raising
+
+
+def count_error(component: str) -> None:
+    """Count an error that is logged elsewhere."""
+    with _lock:
+        _counts[component] += 1
+
+
 class guarded:
     """Stop exceptions of ``component`` here; ``BaseException`` (exit, interrupt, cancellation) passes."""
 

@@ -21,17 +21,19 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from . import _arguments as arguments
 from ._context import (
     DOCUMENT_KEY,
     RUN_KEY,
@@ -46,17 +48,14 @@ from ._context import (
     run_in,
     stage_in,
 )
-from ._guard import guarded, report
-from ._values import storable, whole
+from ._guard import guarded
 from .conventions import (
     CANCELLED,
     COMPLETED,
     CONTINUED,
-    DOCUMENT_TYPES,
     DUPLICATE,
     FAILED,
     INTERRUPTED,
-    OTHER,
     RUNNING,
     SCOPE,
     WARNING_ACTIONS,
@@ -75,8 +74,9 @@ _COUNTED = "_analysis_telemetry_run"
 _TYPE = re.compile(r"[A-Za-z_][\w.]*")
 """What a type of error looks like."""
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
+_DOCUMENT_KEY = re.compile(r"[0-9a-f]{64}")
 _propagator = TraceContextTextMapPropagator()
-_CARRIED = (*_propagator.fields, "run_id", "kind")
+_CARRIED = (*_propagator.fields, "run_id", "kind", "document_key")
 """What a carrier of ours tells."""
 
 
@@ -115,7 +115,7 @@ class RunHandle:
     def link(self, analysis_id: int) -> None:
         """Say which analysis the run belongs to, any time, usually after that row is committed."""
         with guarded("api"):
-            told = _whole(analysis_id)
+            told = arguments.number_of("analysis_id", analysis_id)
             if self._run is not None and told is not None:
                 self._run.analysis_id = told
                 recorder().update(self._run)
@@ -134,10 +134,10 @@ class RunHandle:
         """
         with guarded("api"):
             if self._run is not None:
-                self._run.candidates = _known(candidates, self._run.candidates)
-                self._run.criteria = _known(criteria, self._run.criteria)
-                self._run.jd = _pair(jd) or self._run.jd
-                self._run.jd_type = _file_type(jd_type) or self._run.jd_type
+                self._run.candidates = arguments.known("candidates", candidates, self._run.candidates)
+                self._run.criteria = arguments.known("criteria", criteria, self._run.criteria)
+                self._run.jd = arguments.pair("jd", jd) or self._run.jd
+                self._run.jd_type = arguments.file_type("jd_type", jd_type) or self._run.jd_type
                 recorder().update(self._run)
 
     def finish(self) -> None:
@@ -172,6 +172,8 @@ class RunHandle:
             if self._run is not None:
                 _propagator.inject(carrier, trace.set_span_in_context(self._run.span))
                 carrier.update(run_id=self._run.run_id, kind=self._run.kind)
+                if self._run.document_key:
+                    carrier["document_key"] = self._run.document_key
         return carrier
 
     def __enter__(self) -> Self:
@@ -271,17 +273,18 @@ def start_run(
     """
     parent = context.get_current()
     with guarded("api"):
-        if is_recording():
+        known_kind = arguments.kind_of(kind)
+        if is_recording() and known_kind is not None:
             opened = Run(
-                cast(Kind, _text(kind)[:20]),
-                user_id=_whole(user_id),
-                subject=_subject(subject),
-                analysis_id=_whole(analysis_id),
-                enqueued_at=_utc(enqueued_at),
-                candidates=_whole(candidates),
-                criteria=_whole(criteria),
-                jd=_pair(jd),
-                jd_type=_file_type(jd_type),
+                known_kind,
+                user_id=arguments.number_of("user_id", user_id),
+                subject=arguments.subject("subject", subject),
+                analysis_id=arguments.number_of("analysis_id", analysis_id),
+                enqueued_at=arguments.moment("enqueued_at", enqueued_at),
+                candidates=arguments.number_of("candidates", candidates),
+                criteria=arguments.number_of("criteria", criteria),
+                jd=arguments.pair("jd", jd),
+                jd_type=arguments.file_type("jd_type", jd_type),
             )
             return _open(opened, parent)
     return RunHandle(None)
@@ -294,10 +297,12 @@ def resume(carrier: Mapping[str, str]) -> RunHandle:
     """
     parent = context.get_current()
     with guarded("api"):
-        told = _texts(carrier)
+        told = arguments.texts(carrier, _CARRIED)
         run_id, kind = told.get("run_id", ""), told.get("kind", "")
         if is_recording() and _RUN_ID.fullmatch(run_id) and kind in ("analysis", "intake", "late"):
             joined = Run(kind, run_id=run_id, is_root=False)  # type: ignore[arg-type]
+            if _DOCUMENT_KEY.fullmatch(told.get("document_key", "")):
+                joined.document_key = told["document_key"]
             return _open(joined, parent, _propagator.extract(told, parent))
     return RunHandle(None)
 
@@ -375,7 +380,7 @@ class _Stage(_Block):
 
     def __enter__(self) -> Self:
         with guarded("api"):
-            self._name = name = _text(self._name)[:64]
+            self._name = name = arguments.name("stage", self._name)[:64]
             self._enter(name, {Attribute.STAGE: name}, stage=name)
             if self._run is not None:
                 self._start_clock(self._run, name)
@@ -445,6 +450,7 @@ class DocumentBlock(_Block):
         """Wrap ``found``; use :func:`document` instead."""
         super().__init__()
         self._document = found
+        self._has_left = False
 
     def describe(
         self,
@@ -458,24 +464,26 @@ class DocumentBlock(_Block):
         """Say what became known: bytes, characters, type, chunks, the id of its ``candidate_files`` row."""
         with guarded("api"):
             found = self._document
-            found.size = _known(size, found.size)
-            found.characters = _known(characters, found.characters)
-            found.type = _file_type(type) or found.type
-            found.chunks = _known(chunks, found.chunks)
-            found.row_id = _known(row_id, found.row_id)
+            found.size = arguments.known("size", size, found.size)
+            found.characters = arguments.known("characters", characters, found.characters)
+            found.type = arguments.file_type("type", type) or found.type
+            found.chunks = arguments.known("chunks", chunks, found.chunks)
+            found.row_id = arguments.known("row_id", row_id, found.row_id)
+            self._visit_again()
 
     def score(self, score: float, *, out_of: float = 1, fallback: bool = False) -> None:
-        """Give the candidate's score.
+        """Give the candidate's score, inside the block or after it.
 
-        ``fallback`` marks one that stands in for an answer and belongs in no band.
+        ``fallback`` marks one that stands in for an answer and belongs in no band. So does a mark on another
+        visit of the document, by :func:`degraded` or here, unless that visit gave a score of its own.
         """
         with guarded("api"):
-            share = Decimal(str(score)) / Decimal(str(out_of))
-            if share.is_nan():
+            share = arguments.share_of("score", score, out_of)
+            if share is None:
                 return
-            share = min(max(share, Decimal(0)), Decimal(1))
             self._document.score = int((share * 10_000).to_integral_value(ROUND_HALF_EVEN))
             self._document.fallback = bool(fallback) or self._document.fallback
+            self._visit_again()
 
     def fail(self, error: BaseException | str, *, again: bool = False) -> None:
         """Say that the document failed, where the application swallows the exception.
@@ -489,10 +497,13 @@ class DocumentBlock(_Block):
             self._document.outcome = FAILED
             if self._run is not None and not again:
                 _count_error(self._run, stage_in(), error)
+            self._visit_again()
 
     def duplicate(self) -> None:
         """Say that the document is a copy of another."""
-        self._document.outcome = DUPLICATE
+        with guarded("api"):
+            self._document.outcome = DUPLICATE
+            self._visit_again()
 
     def __enter__(self) -> Self:
         """Start to measure."""
@@ -514,7 +525,15 @@ class DocumentBlock(_Block):
                 self._describe_span()
                 recorder().document(self._run, self._document)
             finally:
+                self._has_left = True
                 self._leave(_type_of(error))
+
+    def _visit_again(self) -> None:
+        """Keep what is told after the block as one more visit, which takes no time."""
+        if self._has_left and self._run is not None:
+            visit = copy(self._document)
+            visit.extraction_ns = visit.analysis_ns = None
+            recorder().document(self._run, visit)
 
     def _divide_time(self, elapsed_ns: int) -> None:
         """Tell extraction, around the block or inside it, from all other work."""
@@ -558,23 +577,10 @@ def document(
     """
     found = Document("")
     with guarded("api"):
-        found.key = str(key)
+        found.key = arguments.key("key", key)
     block = DocumentBlock(found)
     block.describe(size=size, characters=characters, type=type, chunks=chunks, row_id=row_id)
     return block
-
-
-def _file_type(type: object) -> str | None:
-    """Return ``type`` if it is a known one: what follows the last dot of a name may be part of a person's.
-
-    What is no text, such as the pair of ``mimetypes.guess_type``, is ``other``.
-    """
-    if not isinstance(type, str):
-        return None if type is None else OTHER
-    if not type:
-        return None
-    name = type.lower().rpartition("/")[2].lstrip(".")
-    return name if name in DOCUMENT_TYPES else OTHER
 
 
 _KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}
@@ -599,7 +605,7 @@ def degraded(error: BaseException | str) -> None:
 def count(name: str, amount: int = 1) -> None:
     """Add to a counter the host declared in TELEMETRY_COUNTERS, such as its own retries or fallbacks."""
     with guarded("api"):
-        run, told = run_in(), _whole(amount)
+        run, told = run_in(), arguments.number_of("amount", amount)
         if run is not None and told is not None:
             recorder().count(run, name, told)
 
@@ -644,14 +650,14 @@ def warn(
         run = run_in()
         recorder().warn(
             Warned(
-                type=_text(warning_type),
-                action=_action(action),
-                user_id=_known(user_id, run.user_id if run else None),
-                subject=_subject(subject) or (run.subject if run else None),
-                analysis_id=_known(analysis_id, run.analysis_id if run else None),
-                document_count=_whole(document_count),
-                document_size=_whole(document_size),
-                limit=_whole(limit),
+                type=arguments.name("warning_type", warning_type),
+                action=arguments.choice("action", action, WARNING_ACTIONS, CONTINUED),
+                user_id=arguments.known("user_id", user_id, run.user_id if run else None),
+                subject=arguments.subject("subject", subject) or (run.subject if run else None),
+                analysis_id=arguments.known("analysis_id", analysis_id, run.analysis_id if run else None),
+                document_count=arguments.number_of("document_count", document_count),
+                document_size=arguments.number_of("document_size", document_size),
+                limit=arguments.number_of("limit", limit),
             )
         )
 
@@ -669,25 +675,20 @@ def answer_warnings(
         user_id: the user, where a subject is not one user's alone; default: whoever was shown them.
     """
     with guarded("api"):
-        about = _subject(subject)
+        about = arguments.subject("subject", subject)
         if about is None:
-            _report(subject, "subject")
             return
         if not is_recording():
             return
         recorder().warn(
             Warned(
-                type=None if warning_type is None else _text(warning_type),
+                type=None if warning_type is None else arguments.name("warning_type", warning_type),
                 is_answer=True,
-                action=_action(action) or CONTINUED,
-                user_id=_whole(user_id),
+                action=arguments.choice("action", action, WARNING_ACTIONS, CONTINUED) or CONTINUED,
+                user_id=arguments.number_of("user_id", user_id),
                 subject=about,
             )
         )
-
-
-def _action(action: str | None) -> str | None:
-    return action if action is None or action in WARNING_ACTIONS else CONTINUED
 
 
 def _count_error(run: Run, stage_name: str | None, error: BaseException | str | None) -> None:
@@ -736,54 +737,3 @@ def _status_of(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError):
         return CANCELLED
     return FAILED if isinstance(error, Exception) else INTERRUPTED
-
-
-def _whole(value: int | None) -> int | None:
-    """Return ``value`` as an integer whatever type of number the host has; what is none is reported."""
-    told = whole(value)
-    if told is None and value is not None:
-        _report(value, "whole number")
-    return told
-
-
-def _report(odd: object, wanted: str) -> None:
-    report("api", TypeError(f"a {type(odd).__name__} that is no {wanted}"))
-
-
-def _known(value: int | None, before: int | None) -> int | None:
-    told = _whole(value)
-    return before if told is None else told
-
-
-def _pair(jd: object) -> tuple[int | None, int | None] | None:
-    if isinstance(jd, Sequence) and len(jd) == 2:
-        return _whole(jd[0]), _whole(jd[1])
-    if jd is not None:
-        _report(jd, "pair")
-    return None
-
-
-def _subject(subject: object) -> str | None:
-    if subject is None:
-        return None
-    if isinstance(subject, Sequence) and not isinstance(subject, str):
-        return _text(":".join(str(part) for part in subject))
-    return _text(subject)
-
-
-def _texts(carrier: object) -> dict[str, str]:
-    """Return what may be ours in a carrier that came over a wire."""
-    found = carrier if isinstance(carrier, Mapping) else {}
-    return {name: value for name in _CARRIED if isinstance(value := found.get(name), str)}
-
-
-def _text(value: object) -> str:
-    return storable(value if isinstance(value, str) else str(value))
-
-
-def _utc(moment: object) -> datetime | None:
-    if not isinstance(moment, datetime):
-        if moment is not None:
-            _report(moment, "time")
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -388,6 +388,36 @@ def test_shed_documents_are_not_missing_documents() -> None:
     assert (merge([shed]).status, merge([shed]).shed) == ("completed", 2)
 
 
+VISITS = [
+    visit(),
+    visit(score=0.8),
+    visit(score=0.8, size=5),
+    visit(score=0.0, fallback=True),
+    visit(fallback=True),
+    visit(fallback=True, error_type="RateLimitError"),
+    visit(error_type="ValueError"),
+]
+
+
+@given(visits=st.lists(st.sampled_from(VISITS), min_size=1, max_size=5), data=st.data())
+def test_marks_of_fallbacks_do_not_depend_on_order(visits: list[Document], data: st.DataObject) -> None:
+    """A mark on one visit holds for the document, whichever visit, process or order it comes in."""
+
+    def outcome(visits: list[Document], parts: int) -> tuple[Any, ...]:
+        fragments = [Fragment(RUN, is_root=part == 0) for part in range(parts)]
+        for position, each in enumerate(visits):
+            fragments[position % parts].documents(each)
+        rollup = merge(closed(fragments))
+        (document,) = rollup.documents
+        return document.outcome, document.has_fallback, rollup.scores, rollup.status
+
+    expected = outcome(visits, 1)
+
+    assert outcome(data.draw(st.permutations(visits)), data.draw(st.integers(1, 3))) == expected
+    if any(each.fallback and each.score is None for each in visits):
+        assert expected[0] == "failed" and expected[2].count == 0
+
+
 def test_a_run_is_running_until_every_fragment_is_over() -> None:
     """A dispatcher that leaves does not end the run; the worker that finishes does."""
     dispatcher, worker = Fragment(RUN), Fragment(RUN, is_root=False)

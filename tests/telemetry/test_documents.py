@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +15,8 @@ from openai import OpenAI
 import telemetry
 from exporters import schema
 from exporters.rollup import Rollup
+from telemetry.settings import Settings
+from telemetry.testing import recording
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import BROKEN, Broken, Recorded, ask, stages
 
@@ -104,6 +109,102 @@ def test_degraded_marks_a_fallback(recorded: Recorded, score_first: bool) -> Non
 
     assert (found.scores.count, found.scores.below_50, found.failed_documents) == (1, 0, 1)
     assert (found.status, found.errors) == ("partial_failure", {("ranking", BROKEN): 1})
+
+
+@pytest.mark.parametrize("score_first", [True, False])
+def test_a_fallback_marked_on_another_visit(recorded: Recorded, score_first: bool) -> None:
+    """A score stays out of the bands, whichever visit of the document was marked."""
+    with telemetry.run("analysis"):
+        for is_score in (score_first, not score_first):
+            with telemetry.document("a") as document:
+                if is_score:
+                    document.score(0.4)
+                else:
+                    telemetry.degraded("RateLimitError")
+    found = recorded.run()
+
+    assert (found.scores.count, found.failed_documents, found.status) == (0, 1, "failed")
+    (row,) = recorded.rows(schema.documents)
+    assert (row["score"], row["fallback"], row["outcome"]) == (0.4, True, "failed")
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_what_is_told_after_the_block_is_kept(recorded: Recorded, has_ended: bool) -> None:
+    """A score, a length or a failure may be known only then, even after the run has ended."""
+    run = telemetry.start_run("analysis", user_id=1)
+    with telemetry.document("a", size=5) as scored:
+        pass
+    with telemetry.document("b", size=6) as failed:
+        pass
+    if has_ended:
+        run.finish()
+    scored.score(40, out_of=100)
+    scored.describe(characters=9, chunks=2)
+    failed.fail("Unreadable")
+    run.finish()
+    found = recorded.run()
+
+    assert sorted((each.size, each.characters, each.chunks, each.score) for each in found.documents) == [
+        (5, 9, 2, 4000),
+        (6, None, None, None),
+    ]
+    assert (found.scores.count, found.failed_documents, found.status) == (1, 1, "partial_failure")
+
+
+def test_a_score_after_a_marked_block_is_a_fallback(recorded: Recorded) -> None:
+    """The mark stays, also where the score comes after the block."""
+    with telemetry.run("analysis"):
+        with telemetry.document("a") as document:
+            telemetry.degraded("RateLimitError")
+        document.score(0.4)
+
+    assert recorded.run().scores.count == 0
+
+
+@pytest.mark.parametrize("key", ["", "shared"])
+def test_a_carrier_brings_the_key_of_its_documents(tmp_path: Path, key: str) -> None:
+    """A document that two processes visit is one, also where each process has a key of its own."""
+    with telemetry_process(tmp_path, key) as first:
+        run = telemetry.start_run("analysis", user_id=1)
+        carrier = run.carrier()
+        with telemetry.document("a.pdf", size=5):
+            pass
+        run.leave()
+        ours = keys(first)
+    with telemetry_process(tmp_path, key) as second, telemetry.resume(carrier):
+        with telemetry.document("a.pdf", size=5) as document:
+            document.score(1)
+        with telemetry.document("b.pdf", size=5) as document:
+            document.score(1)
+    theirs = keys(second)
+
+    assert len(ours | theirs) == 2 and len(theirs) == 2
+    assert ("document_key" in carrier) == (not key)
+    assert "a.pdf" not in str(carrier)
+
+
+def test_each_run_has_a_key_of_its_own(tmp_path: Path) -> None:
+    """What a carrier tells says nothing of the documents of other runs, nor what the process hashes with."""
+    with telemetry_process(tmp_path, "") as process:
+        carriers = []
+        for _ in range(2):
+            with telemetry.run("analysis", user_id=1) as run:
+                carriers.append(run.carrier()["document_key"])
+
+    assert len({*carriers, process.settings.hmac_key}) == 3
+
+
+def keys(process: Any) -> set[str]:
+    return {each.key for final in process.finals for each in final.documents or ()}
+
+
+@contextmanager
+def telemetry_process(folder: Path, key: str) -> Iterator[Any]:
+    """What another process of the application would be: a pipeline of its own."""
+    with recording(Settings(spool_dir=folder, hmac_key=key)) as pipeline:
+        pipeline.finals = []
+        pipeline.on_end(pipeline.finals.append)
+        yield pipeline
 
 
 @pytest.mark.parametrize("fallback", [True, 1, "Zanzibar timed out"])

@@ -1,0 +1,246 @@
+"""Wrong arguments: each costs itself, and one line that names it, its type and what is expected."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+import telemetry
+from exporters import schema
+from telemetry import _arguments
+from telemetry._guard import internal_errors, raise_internal_errors
+from tests.telemetry.recordings import Recorded
+
+api: Any = telemetry
+"""As code without types calls it."""
+NUMBER = "a whole number of at most 64 bits"
+SUBJECT = 'a text, or a pair such as ("draft", 12), none of it empty'
+PAIR = "a pair of whole numbers (bytes, characters)"
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_arguments, "_logged", set())
+
+
+def started(**facts: Any) -> Callable[[], object]:
+    return lambda: api.start_run("intake", **facts).finish()
+
+
+def in_run(act: Callable[[Any], object]) -> Callable[[], None]:
+    def work() -> None:
+        with telemetry.run("analysis", user_id=1, candidates=1) as run:
+            act(run)
+
+    return work
+
+
+def in_document(act: Callable[[Any], object], **facts: Any) -> Callable[[], None]:
+    def work() -> None:
+        with telemetry.run("analysis", user_id=1, candidates=1), telemetry.document("a", **facts) as document:
+            act(document)
+
+    return work
+
+
+def nothing(_: object) -> None:
+    return
+
+
+TABLE: list[tuple[Callable[[], object], str, str, str]] = [
+    (started(user_id="ada"), "user_id", "str", NUMBER),
+    (started(user_id=uuid4()), "user_id", "uuid.UUID", NUMBER),
+    (started(user_id=1.5), "user_id", "float", NUMBER),
+    (started(user_id=2**70), "user_id", "int", NUMBER),
+    (started(analysis_id=object()), "analysis_id", "object", NUMBER),
+    (started(candidates=[1, 2]), "candidates", "list", NUMBER),
+    (started(criteria="four"), "criteria", "str", NUMBER),
+    (started(subject=("x", None)), "subject", "tuple", SUBJECT),
+    (started(subject=()), "subject", "tuple", SUBJECT),
+    (started(subject=("x", "")), "subject", "tuple", SUBJECT),
+    (started(subject={"x": 1}), "subject", "dict", SUBJECT),
+    (started(enqueued_at="yesterday"), "enqueued_at", "str", "a datetime"),
+    (started(enqueued_at=1.7e9), "enqueued_at", "float", "a datetime"),
+    (started(jd=5), "jd", "int", PAIR),
+    (started(jd="ab"), "jd", "str", PAIR),
+    (started(jd=(1, 2, 3)), "jd", "tuple", PAIR),
+    (started(jd=(1, "long")), "jd[1]", "str", NUMBER),
+    (started(jd_type=("application/pdf", None)), "jd_type", "tuple", "a text such as pdf or application/pdf"),
+    (in_run(lambda run: run.link(object())), "analysis_id", "object", NUMBER),
+    (in_run(lambda run: run.link("a5")), "analysis_id", "str", NUMBER),
+    (in_run(lambda run: run.describe(candidates="x")), "candidates", "str", NUMBER),
+    (in_run(lambda run: run.describe(criteria=[])), "criteria", "list", NUMBER),
+    (in_run(lambda run: run.describe(jd=1)), "jd", "int", PAIR),
+    (in_run(lambda run: run.describe(jd_type=1)), "jd_type", "int", "a text such as pdf or application/pdf"),
+    (in_run(lambda run: api.stage(object()).__enter__()), "stage", "object", "a text"),
+    (in_run(lambda run: api.count("app_retries", "x")), "amount", "str", NUMBER),
+    (in_run(lambda run: api.count(object())), "name", "object", "a text"),
+    (in_run(lambda run: api.warn("batch_too_large", user_id="x")), "user_id", "str", NUMBER),
+    (in_run(lambda run: api.warn("batch_too_large", analysis_id=())), "analysis_id", "tuple", NUMBER),
+    (
+        in_run(lambda run: api.warn("batch_too_large", document_count="x")),
+        "document_count",
+        "str",
+        NUMBER,
+    ),
+    (
+        in_run(lambda run: api.warn("batch_too_large", document_size="x")),
+        "document_size",
+        "str",
+        NUMBER,
+    ),
+    (in_run(lambda run: api.warn("batch_too_large", limit="x")), "limit", "str", NUMBER),
+    (in_run(lambda run: api.warn("batch_too_large", subject=("x", None))), "subject", "tuple", SUBJECT),
+    (in_run(lambda run: api.warn(object())), "warning_type", "object", "a text"),
+    (in_run(lambda run: api.warn("batch_too_large", action=[])), "action", "list", "one of "),
+    (lambda: api.answer_warnings((), "continued"), "subject", "tuple", SUBJECT),
+    (lambda: api.answer_warnings("x:1", "maybe"), "action", "str", "one of continued, abandoned"),
+    (lambda: api.answer_warnings("x:1", "continued", user_id="u"), "user_id", "str", NUMBER),
+    (lambda: api.answer_warnings("x:1", "continued", warning_type=5), "warning_type", "int", "a text"),
+    (in_document(nothing, size="x"), "size", "str", NUMBER),
+    (in_document(nothing, characters=()), "characters", "tuple", NUMBER),
+    (in_document(nothing, type=5), "type", "int", "a text such as pdf or application/pdf"),
+    (in_document(nothing, chunks="x"), "chunks", "str", NUMBER),
+    (in_document(nothing, row_id=UUID(int=5)), "row_id", "uuid.UUID", NUMBER),
+    (in_document(lambda document: document.describe(size="x")), "size", "str", NUMBER),
+    (in_document(lambda document: document.score("good")), "score", "str", "a number"),
+    (in_document(lambda document: document.score(None)), "score", "NoneType", "a number"),
+    (in_document(lambda document: document.score(object())), "score", "object", "a number"),
+    (in_document(lambda document: document.score(85)), "score", "int", "a number from 0 to out_of (1)"),
+    (in_document(lambda document: document.score(-0.1)), "score", "float", "a number from 0 to out_of (1)"),
+    (
+        in_document(lambda document: document.score(101, out_of=100)),
+        "score",
+        "int",
+        "a number from 0 to out_of",
+    ),
+    (in_document(lambda document: document.score(1, out_of=0)), "out_of", "int", "a number above 0"),
+    (in_document(lambda document: document.score(1, out_of="x")), "out_of", "str", "a number"),
+]
+
+
+@pytest.mark.parametrize(
+    ("act", "field", "kind", "wanted"), TABLE, ids=[f"{field}: {kind}" for _, field, kind, _ in TABLE]
+)
+def test_a_wrong_argument_is_named_once(
+    recorded: Recorded,
+    caplog: pytest.LogCaptureFixture,
+    act: Callable[[], object],
+    field: str,
+    kind: str,
+    wanted: str,
+) -> None:
+    """In one line, by its type: its value may be somebody's name. All else of the run is recorded."""
+    with caplog.at_level(logging.WARNING, logger="telemetry"):
+        act()
+        act()
+    lines = [record.getMessage() for record in caplog.records]
+
+    assert len(lines) == 1
+    assert lines[0].startswith(
+        f"telemetry: {field} has a value of type {kind} that cannot be used; expected is {wanted}"
+    )
+    assert internal_errors()["api"] == 2
+    assert all(run.status == "completed" for run in recorded.runs())
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        started(user_id=None, analysis_id="5", candidates=Decimal(5), criteria=5.0),
+        started(user_id=True, subject=("draft", 12), enqueued_at=datetime(2026, 1, 1)),
+        started(subject=("draft", uuid4()), enqueued_at=datetime(2026, 1, 1, tzinfo=UTC)),
+        started(subject="draft:12", enqueued_at=datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=5)))),
+        started(jd=(None, 5), jd_type="application/pdf"),
+        started(jd=[1, 2], jd_type=""),
+        in_document(lambda document: document.score("85", out_of=Decimal(100)), size="5"),
+        in_document(lambda document: document.score(float("nan"))),
+        in_run(lambda run: api.count("app_retries", 5.0)),
+        in_run(lambda run: api.warn("other", action=None)),
+    ],
+)
+def test_right_arguments_are_taken_without_a_word(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture, act: Callable[[], object]
+) -> None:
+    """Numbers of any type, texts of numbers, and nothing."""
+    act()
+
+    assert not caplog.records
+    assert not internal_errors()
+
+
+@pytest.mark.parametrize(
+    ("act", "shown", "setting"),
+    [
+        (in_run(lambda run: api.count("retries")), "'retries'", "TELEMETRY_COUNTERS"),
+        (in_run(lambda run: api.count("Zanzibar is late")), "'a text'", "TELEMETRY_COUNTERS"),
+        (in_run(lambda run: api.warn("too_big")), "'too_big'", "TELEMETRY_WARNING_TYPES"),
+    ],
+)
+def test_undeclared_names_are_named(
+    recorded: Recorded,
+    caplog: pytest.LogCaptureFixture,
+    act: Callable[[], object],
+    shown: str,
+    setting: str,
+) -> None:
+    """They count as `other`; the line says where to declare them, and repeats no prose."""
+    act()
+    (record,) = caplog.records
+
+    assert shown in record.getMessage() and setting in record.getMessage()
+    assert "Zanzibar" not in record.getMessage()
+
+
+@pytest.fixture
+def swallowed() -> Iterator[None]:
+    before = raise_internal_errors(False)
+    yield
+    raise_internal_errors(before)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ("analisys", "'analisys'"),
+        ("Analysis", "'Analysis'"),
+        ("orphan", "'orphan'"),
+        (5, "'int'"),
+        ("", "'str'"),
+    ],
+)
+def test_a_kind_that_is_none(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture, swallowed: None, kind: Any, shown: str
+) -> None:
+    """There is no such run, nor such a label; one line says so, with the kinds there are."""
+    for _ in range(2):
+        with telemetry.run(kind, user_id=1) as run:
+            assert run.run_id is None
+    (record,) = caplog.records
+
+    assert f"{shown} is no kind of run" in record.getMessage()
+    assert "analysis, intake, late" in record.getMessage()
+    assert recorded.runs() == []
+
+
+def test_a_kind_that_is_none_fails_a_test(recorded: Recorded) -> None:
+    """Where internal errors are raised, as with `telemetry.testing`, a misspelt kind is one."""
+    with pytest.raises(ValueError, match="'analisys' is no kind of run"):
+        api.start_run("analisys")
+
+
+def test_no_subject_joins_no_intake(recorded: Recorded) -> None:
+    """A subject without its number is none: else the drafts of all users would be one."""
+    api.start_run("intake", subject=("draft", None)).finish()
+    api.start_run("analysis", subject=("draft", None), analysis_id=5, candidates=1).finish()
+    assert recorded.pipeline.shutdown(10)
+
+    rows = {row["kind"]: row for row in recorded.rows(schema.runs)}
+    assert rows["intake"]["analysis_ref"] is None
+    assert {row["subject"] for row in rows.values()} == {None}
