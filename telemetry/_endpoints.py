@@ -88,7 +88,7 @@ billed where nobody of this process sees it.
 OPERATION_NAMES: Final = (*dict.fromkeys(OPERATIONS.values()), OTHER)
 """All there are: a path that :data:`OPERATIONS` does not name is ``other``."""
 
-BILLED_IN_TOKENS: Final = frozenset({"chat", "embeddings", "text_completion", "decision", OTHER})
+BILLED_IN_TOKENS: Final = frozenset({"chat", "embeddings", "text_completion", "decision", "realtime", OTHER})
 """Operations that the tokens in their answers pay for. Others cost otherwise, or more, than their tokens."""
 
 _READS: Final = ("get", "head", "options")

@@ -20,7 +20,7 @@ from typing import Any, Final
 from ._guard import guarded
 from ._openai_call import OpenAICall
 from ._openai_pending import is_anything_pending, settle, wait_for
-from ._patches import patch
+from ._patches import definer, patch
 from ._usage import Answer, read_answer
 
 _KEY: Final = "analysis_telemetry.reading"
@@ -79,8 +79,8 @@ class Reading:
         self.is_of_events = "text/event-stream" in response.headers.get("content-type", "")
         response.extensions[_KEY] = self
         kind = response.__class__
-        patch(_definer(kind, "close"), "close", _close)
-        patch(_definer(kind, "aclose"), "aclose", _close_async)
+        patch(definer(kind, "close"), "close", _close)
+        patch(definer(kind, "aclose"), "aclose", _close_async)
 
     def hand_over(self) -> None:
         """Note that the request has returned: the application reads from now on."""
@@ -146,6 +146,13 @@ class Reading:
             return
         call.has_unknown_bill = not (is_whole or self._is_final)
         call.end(error)
+
+
+def final_usage(event: Any) -> object:
+    """Return what holds the final usage that an event tells; None if it tells none."""
+    find, _ = _shape(event.__class__)
+    holder = None if find is None else find(event)
+    return holder if holder is not None and _get(holder, "usage") is not None and _is_final(event) else None
 
 
 def reading_of(response: Any) -> Reading | None:
@@ -261,11 +268,6 @@ async def _close_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, ar
     finally:
         if (reading := reading_of(instance)) is not None:
             reading.closed(instance)
-
-
-@cache
-def _definer(kind: type[Any], name: str) -> type:
-    return next(each for each in kind.__mro__ if name in vars(each))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 import wrapt
@@ -19,6 +20,12 @@ def patch(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
     # Of two threads that come here together, one wins; a lock could be held for ever in a forked child.
     if _patches.setdefault((owner, name), patched) is patched:
         setattr(owner, name, patched)
+
+
+@cache
+def definer(kind: type, name: str) -> type:
+    """Return the class that defines the method ``name`` of ``kind``."""
+    return next(each for each in kind.__mro__ if name in vars(each))
 
 
 def is_patched() -> bool:

@@ -34,7 +34,7 @@ from urllib.parse import urlsplit
 from opentelemetry import context, trace
 from opentelemetry.trace import Tracer, TracerProvider
 
-from . import _openai_pending, _openai_stream
+from . import _openai_pending, _openai_socket, _openai_stream
 from ._attempts import LIMIT_HEADERS, Attempt, failure_status, retry_after
 from ._context import is_recording
 from ._endpoints import operation_of
@@ -42,7 +42,7 @@ from ._garbage import is_collecting
 from ._guard import guarded
 from ._openai_call import OpenAICall, awaits_call, take
 from ._openai_span import start_span
-from ._patches import is_patched, patch, unpatch
+from ._patches import definer, is_patched, patch, unpatch
 from ._usage import Answer, read_answer
 from .conventions import OPENAI_SCOPE
 
@@ -70,12 +70,14 @@ def instrument(tracer_provider: TracerProvider | None = None) -> None:
         patch(_base_client.SyncAPIClient, "request", _request)
         patch(_base_client.AsyncAPIClient, "request", _request_async)
         _openai_stream.instrument()
+        _openai_socket.instrument(_tracer)
 
 
 def uninstrument() -> None:
     """Put the original methods back. A method that someone else wrapped after us stays, and does nothing."""
     global _tracer
     _tracer = None
+    _openai_socket.uninstrument()
     unpatch()
 
 
@@ -191,7 +193,7 @@ def _begin(
         if not call.is_span_ours and not is_recording():
             return None
     try:
-        patch(_definer_of_send(client._client.__class__), "send", send)
+        patch(definer(client._client.__class__, "send"), "send", send)
         call.begin()
         if call.is_span_ours:
             call.context_token = context.attach(trace.set_span_in_context(call.span))
@@ -302,12 +304,6 @@ def _host(client: Any, options: Any) -> str:
 @cache
 def _is_azure(client_class: type) -> bool:
     return any(kind.__name__ == "BaseAzureClient" for kind in client_class.__mro__)
-
-
-@cache
-def _definer_of_send(http_class: type) -> type:
-    """Return the class to wrap: httpx, httpx2 or a subclass that overrides ``send``."""
-    return next(kind for kind in http_class.__mro__ if "send" in vars(kind))
 
 
 def _start_attempt(call: _Call) -> float:
