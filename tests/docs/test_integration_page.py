@@ -25,11 +25,28 @@ from flask_wtf.csrf import CSRFProtect
 app, db = flask.Flask("host"), SQLAlchemy()
 secret, spool = "secret", "{folder}/spool"
 app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///{folder}/host.sqlite"
-{before}{factory}{after}
+{factory}
 app.post("/analyse")(lambda: "done")
 refused = app.test_client().post("/analyse").status_code
 run_id = telemetry.start_run("analysis").run_id
 print(refused, "recorded" if run_id else "not recorded")
+telemetry.shutdown(0)
+"""
+
+SECOND = """
+import flask, telemetry
+
+def create_app(name):
+    app = flask.Flask(name)
+    app.config.update(SECRET_KEY="secret", TELEMETRY_SPOOL_DIR="{folder}/spool")
+    telemetry.Telemetry(app, engine=f"sqlite:///{folder}/{{name}}.sqlite")
+    app.add_url_rule("/", view_func=lambda: str(telemetry.start_run("analysis").run_id is not None))
+    return app.test_client()
+
+first, second = create_app("host"), create_app("{database}")
+print(second.get("/").text)
+telemetry.shutdown(0)
+print(create_app("{database}").get("/").text)
 telemetry.shutdown(0)
 """
 
@@ -68,20 +85,26 @@ def test_an_example(title: str, code: str, shown: str, record: Record, service: 
     assert rows(recorded.path, header) == lines
 
 
-@pytest.mark.parametrize("other", ["before", "after"])
-def test_the_application_factory(other: str, tmp_path: Path) -> None:
-    """The lines of the page set telemetry up, and CSRFProtect may stand on either side of them."""
+@pytest.mark.parametrize("order", ["protect, database, telemetry", "telemetry, database, protect"])
+def test_the_application_factory(order: str, tmp_path: Path) -> None:
+    """The lines of the page set telemetry up, whatever stands around them, without a warning."""
     (factory,) = re.findall(r"^```python\n(app\.config.*?)^```", PAGE, re.M | re.S)
-    protect = "CSRFProtect(app)\n"
-    program = FACTORY.format(
-        folder=tmp_path,
-        before=protect if other == "before" else "",
-        factory=factory,
-        after=protect if other == "after" else "",
-    )
+    config, database, extension = factory.splitlines()
+    lines = {"protect": "CSRFProtect(app)", "database": database, "telemetry": extension}
+    ordered = [config, *(lines[name] for name in order.split(", "))]
+    program = FACTORY.format(folder=tmp_path, factory="\n".join(ordered))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
-    assert done.stdout == "400 recorded\n", done.stderr
+    assert (done.stdout, done.stderr) == ("400 recorded\n", "")
+
+
+@pytest.mark.parametrize(("database", "is_on"), [("host", True), ("tenant", False)])
+def test_a_second_application(database: str, is_on: bool, tmp_path: Path) -> None:
+    """It shares what is there, or is told that it does not."""
+    program = SECOND.format(folder=tmp_path, database=database)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, "telemetry is off" in done.stderr) == (f"{is_on}\nTrue\n", not is_on), done.stderr
 
 
 def test_the_page_has_its_examples() -> None:
