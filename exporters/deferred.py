@@ -75,8 +75,11 @@ def deferrable(method: Callable[Concatenate[_Self, _P], _R]) -> Callable[Concate
         if is_collecting():
             self.deferred.put(functools.partial(method, self, *args, **known))
             return None
-        if self.deferred.acts:
-            self.deferred.work_off()
-        return method(self, *args, **known)
+        try:
+            if self.deferred.acts:
+                self.deferred.work_off()
+        finally:  # whatever interrupts that, this is done
+            result = method(self, *args, **known)
+        return result
 
     return wrapper

@@ -26,6 +26,7 @@ from telemetry import conventions as c
 from telemetry._context import Document, OpenStage, Run, Warned
 from telemetry._guard import guarded
 from telemetry._openai_call import OpenAICall
+from telemetry._streams import settle
 from telemetry.settings import Settings
 
 from .accumulator import Accumulator
@@ -150,12 +151,14 @@ class RunRecorder:
         record = _record(run)
         if record is None or record.accumulator.is_closed:
             return
-        self.update(run)
         self.deferred.do(partial(self._close, run, record, time.monotonic_ns() - record.started_ns))
 
     def _close(self, run: Run, record: _Record, elapsed_ns: int) -> None:
         """Do what is to be done at an end. It may be interrupted, and done again."""
         if record.final is None:
+            settle()
+            self.deferred.work_off()
+            self.update(run)
             record.final = record.accumulator.close(
                 record.accumulator.facts.opened_at + max(elapsed_ns, 1),  # the clock may be set back
                 status=run.status,
@@ -351,6 +354,7 @@ class RunRecorder:
 
     def interrupt(self) -> None:
         """Close what is still open because the process ends: with its exact spend, as interrupted."""
+        settle()
         self.deferred.work_off()
         for run in self._open_runs():
             run.status = c.INTERRUPTED if run.status == c.RUNNING else run.status

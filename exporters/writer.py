@@ -478,8 +478,12 @@ class Writer:
         return engine
 
     def _disconnect(self) -> None:
-        """Leave connections that may be the reason of a failure: one made to a standby reads for ever."""
-        if (engine := self._engine) is not None:
+        """Leave connections that may be the reason of a failure: one made to a standby reads for ever.
+
+        Where there is none, the pool stays: SQLAlchemy has the collector call Python to forget one.
+        """
+        engine = self._engine
+        if engine is not None and isinstance(engine.pool, sa.QueuePool) and engine.pool.checkedin():
             engine.dispose()
 
     def _limit(self, connection: Connection) -> None:

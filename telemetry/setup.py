@@ -25,6 +25,7 @@ from ._context import takes_all
 from ._garbage import spare_context
 from ._guard import guarded
 from ._signals import let_pass
+from ._streams import keep_streams
 from .compatibility import installed, platform_gap, problems
 from .settings import PREFIX, Settings, SettingsError
 
@@ -239,6 +240,7 @@ def instrument(provider: Any = None, engines: Sequence[Any] = ()) -> None:
         if library not in off:
             _instrument(module, name, library, {"engines": list(engines)} if library == "sqlalchemy" else {})
     _count_attempts(provider)
+    keep_streams()
 
 
 def disabled() -> list[str]:
