@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.util.types import AttributeValue
 
 from ._kinds_of_429 import status_of
+from ._signals import let_pass
 from .conventions import QUOTA_USED_UP, SPEND_LIMIT_REACHED, TOO_FAST, Attribute
 
 Attributes = dict[str, AttributeValue]
@@ -65,7 +66,8 @@ def _read_body(response: Any) -> bytes | None:
     """Return the body of an answer, None if nobody has read it: we do not, since that may take its time."""
     try:
         content = response.content
-    except Exception:  # httpx and httpx2 have a ResponseNotRead each
+    except Exception as error:  # httpx and httpx2 have a ResponseNotRead each
+        let_pass(error)
         return None
     return content if isinstance(content, bytes) else None
 

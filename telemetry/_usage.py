@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from ._model_names import always_searches
 from ._rates import Tokens
+from ._signals import let_pass
 
 MOST_TOKENS: Final = 10**9
 """No call has had as many: a higher count is a fault, and would overflow the sums of the tables."""
@@ -207,7 +208,8 @@ def read_answer(answer: object) -> Answer:
     try:
         fields = _fields(answer)
         return _NOTHING if fields is None else _read(fields)
-    except Exception:  # an object of somebody else's: whatever it does, it must not reach the application
+    except Exception as error:  # an object of somebody else's: whatever it does, it must not get out
+        let_pass(error)
         return Answer(unmodelled=("answer",))
 
 
