@@ -44,8 +44,27 @@ def interpreter(name: str, *, with_project: bool = False) -> Path:
     Raises:
         EnvironmentFailed: the packages cannot be installed.
     """
-    folder, pinned = KEPT / name, REQUIREMENTS / f"{name}.txt"
-    depends_on = [sys.version, pinned.read_text()]
+    return _kept(name, REQUIREMENTS / f"{name}.txt", Path(sys.executable), with_project)
+
+
+def of_python(python: Path, version: str) -> Path:
+    """Return the Python of an environment like this one, of another interpreter, with this checkout.
+
+    Args:
+        python: the interpreter; see :func:`tests.installers.pythons`.
+        version: its version, such as ``3.13``.
+
+    Raises:
+        EnvironmentFailed: the packages cannot be installed.
+    """
+    if sys.version.startswith(f"{version}."):
+        return Path(sys.executable)
+    return _kept(f"python-{version}", ROOT / "constraints.txt", python, with_project=True)
+
+
+def _kept(name: str, pinned: Path, python: Path, with_project: bool) -> Path:
+    folder = KEPT / name
+    depends_on = [sys.version, str(python), pinned.read_text()]
     if with_project:
         depends_on.append((ROOT / "pyproject.toml").read_text())
     state = hashlib.sha256("\0".join(depends_on).encode()).hexdigest()
@@ -54,7 +73,7 @@ def interpreter(name: str, *, with_project: bool = False) -> Path:
         fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once make it once
         mark = folder / ".made-of"
         if not mark.exists() or mark.read_text() != state:
-            _make(folder, pinned, with_project)
+            _make(folder, pinned, python, with_project)
             mark.write_text(state)
     return folder / "bin" / "python"
 
@@ -69,8 +88,8 @@ def lock() -> None:
         _uv("pip", "compile", *given, "--output-file", str(pinned))
 
 
-def _make(folder: Path, pinned: Path, with_project: bool) -> None:
-    _uv("venv", "--clear", "--python", sys.executable, str(folder))
+def _make(folder: Path, pinned: Path, python: Path, with_project: bool) -> None:
+    _uv("venv", "--clear", "--python", str(python), str(folder))
     install = ("pip", "install", "--python", str(folder / "bin" / "python"))
     _uv(*install, "--require-hashes", "-r", str(pinned))
     if with_project:

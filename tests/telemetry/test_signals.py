@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dis
 import functools
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -16,17 +18,24 @@ from typing import Any
 
 import opentelemetry.context
 import pytest
+import sqlalchemy as sa
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import TracerProvider
 
 import exporters
 import telemetry
+from examples.screener.standin.client import StandIn
+from exporters import schema
 from exporters.snapshot import Snapshot
 from telemetry._guard import guarded, internal_errors
 from telemetry.conventions import GENAI_SCOPE, Attribute
 from telemetry.settings import Settings
 from telemetry.testing import recording
+from tests import environments
+from tests.end_to_end.processes import ROOT, environment
+from tests.installers import pythons
 
+TIMERS = 1000
 OURS = tuple(str(Path(package.__file__ or "").parent) for package in (telemetry, exporters))
 CALL: dict[str, str | int] = {
     Attribute.OPERATION: "chat",
@@ -304,3 +313,27 @@ def test_a_block_that_is_not_entered(
         with pytest.raises(Limit), block("intake"):
             pass
         assert get_current() == before
+
+
+@pytest.mark.parametrize("version", pythons())
+def test_while_streams_are_let_go_of(
+    version: str, service: StandIn, migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    """Nothing of telemetry's, nor of what it instruments, runs where the interpreter drops exceptions."""
+    path = tmp_path / "host.sqlite"
+    shutil.copy(migrated_sqlite, path)
+    settings = {"TELEMETRY_DATABASE_URL": f"sqlite:///{path}", "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")}
+    python = environments.of_python(pythons()[version], version)
+    command = [str(python), "-m", "tests.telemetry.signalled", service.url, str(TIMERS)]
+
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(**settings), timeout=300, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    lost, made = map(int, done.stdout.split())
+    assert (lost, made) == (0, TIMERS / 4), done.stderr
+    engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        (run,) = connection.execute(sa.select(schema.runs)).mappings()
+    assert (run["api_calls"], run["unfinished"]) == (made, 0)

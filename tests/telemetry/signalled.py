@@ -1,0 +1,82 @@
+"""Abandon streams of answers, and count the exceptions of a signal handler that never arrive meanwhile.
+
+`python -m tests.telemetry.signalled BASE_URL TIMERS`: prints how many were lost, and how many calls it made.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import sys
+import time
+from typing import Any
+
+from openai import OpenAI
+
+import telemetry
+from telemetry.setup import setup_telemetry, shutdown
+
+PAYLOAD = json.dumps([{"number": number, "texts": [str(number)] * 5} for number in range(300)])
+"""What takes memory that the collector looks through."""
+LONGEST_SECONDS = 5.0
+"""After which an exception is lost."""
+TIMERS_A_STREAM = 4
+
+
+class Limit(Exception):
+    """What a time limit of the application's raises."""
+
+
+class Reader:
+    """Reads the beginning of an answer; only the garbage collector finds it, as it does a traceback."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._myself = self
+        next(iter(stream))
+
+
+came = 0
+
+
+def raise_limit(*_: object) -> None:
+    global came
+    came += 1
+    raise Limit
+
+
+def work(number: int) -> None:
+    """Work until the limit comes, or has come and is lost."""
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.004))
+    end = time.monotonic() + LONGEST_SECONDS
+    while came <= number and time.monotonic() < end:
+        json.loads(PAYLOAD)
+
+
+def main(base_url: str, timers: int) -> None:
+    setup_telemetry()
+    signal.signal(signal.SIGALRM, raise_limit)
+    lost = calls = 0
+    with OpenAI(base_url=base_url, api_key="any") as client, telemetry.run("analysis", user_id=7):
+        for number in range(timers):
+            if number % TIMERS_A_STREAM == 0:
+                Reader(ask(client))
+                calls += 1
+            try:
+                work(number)
+                lost += 1
+            except Limit:
+                pass
+    shutdown(20)
+    print(lost, calls)
+
+
+def ask(client: OpenAI) -> Any:
+    return client.chat.completions.create(
+        model="gpt-4o-mini", messages=[{"role": "user", "content": "Rank"}], stream=True
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
