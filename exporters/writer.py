@@ -77,8 +77,8 @@ class Writer:
             ValueError: when TELEMETRY_DATABASE_URL cannot be used.
             ImportError: when the driver it names is not installed.
         """
-        create_engine(settings.database_url).dispose()
         self._settings = settings
+        self._engine = self._new_engine()
         self._recorder = recorder
         self._spool = spool
         self._metrics = metrics
@@ -93,7 +93,6 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._deadline: float | None = None
-        self._engine: Engine | None = None
         self._writable: Writable | None = None
         self._has_said = False
         self._outage = _Retry()
@@ -155,9 +154,7 @@ class Writer:
                     time.sleep(max(min(0.05, deadline - time.monotonic()), 0))
             self._look_again()
             self._project_due(deadline)
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
+        self._engine.dispose()
         return not self._spool.due()
 
     def recover(self, seconds: float) -> bool:
@@ -170,7 +167,7 @@ class Writer:
         """
         deadline = time.monotonic() + seconds
         with suppressed():
-            with transaction(self._connect()):
+            with transaction(self._engine):
                 pass  # what the writer would wait for, an operator is told
             while time.monotonic() < deadline and not self._has_recovered(deadline):
                 time.sleep(0.05)
@@ -178,8 +175,7 @@ class Writer:
 
     def after_fork(self) -> None:
         """Start anew in a forked child: its parent's thread and connections are not there."""
-        if self._engine is not None:
-            self._engine.dispose(close=False)
+        self._engine.dispose(close=False)
         self.integrity.after_fork()
         self._reset()
 
@@ -313,19 +309,19 @@ class Writer:
 
     def _store(self, snapshot: Snapshot) -> None:
         with _Timer(self._metrics, "rollup"):
-            result = sql.deliver(self._connect(), snapshot, self._metrics.totals)
+            result = sql.deliver(self._engine, snapshot, self._metrics.totals)
             claimed = self._claim(snapshot)
         self._plan(result, bool(claimed))
 
     def _store_warning(self, event: WarningEvent) -> None:
         with _Timer(self._metrics, "warning"):
             most, totals = self._settings.warnings_per_day, self._metrics.totals
-            document_warnings.deliver(self._connect(), event, most, totals)
+            document_warnings.deliver(self._engine, event, most, totals)
 
     def _claim(self, snapshot: Snapshot) -> list[str]:
         """Charge intake to its analysis, where this snapshot may be the one that brings them together."""
         is_turn = snapshot.seq == 1 or snapshot.is_closed or snapshot.interrupted
-        return sql.claim_intake(self._connect(), snapshot.run_id) if snapshot.subject and is_turn else []
+        return sql.claim_intake(self._engine, snapshot.run_id) if snapshot.subject and is_turn else []
 
     def _plan(self, result: sql.Delivered, has_claimed: bool) -> None:
         """Note which of the host's rows now lag behind."""
@@ -338,9 +334,9 @@ class Writer:
                 self._users[result.user_id] = _Retry()
 
     def _plan_lagging(self) -> None:
-        for analysis_id in projection.lagging_analyses(self._connect()):
+        for analysis_id in projection.lagging_analyses(self._engine):
             self._projections.setdefault(analysis_id, _Retry())
-        for user_id in projection.lagging_users(self._connect()):
+        for user_id in projection.lagging_users(self._engine):
             self._users.setdefault(user_id, _Retry())
 
     def _look_again(self) -> None:
@@ -354,7 +350,7 @@ class Writer:
         if not self._projections:
             return
         try:
-            for analysis_id in projection.lagging_analyses(self._connect()):
+            for analysis_id in projection.lagging_analyses(self._engine):
                 retry = self._projections.setdefault(analysis_id, _Retry())
                 retry.due = min(retry.due, now)
         except SQLAlchemyError as error:
@@ -392,11 +388,11 @@ class Writer:
             waiting[row_id].wait(longest)
 
     def _project(self, analysis_id: int) -> Projection:
-        engine = self._connect()
+        engine = self._engine
         return projection.project(engine, analysis_id, self._columns(engine), self._key, self._metrics.totals)
 
     def _refresh(self, user_id: int) -> Projection:
-        engine = self._connect()
+        engine = self._engine
         return projection.refresh_user(engine, user_id, self._columns(engine), self._metrics.totals)
 
     def _columns(self, engine: Engine) -> Writable:
@@ -457,7 +453,7 @@ class Writer:
             if not self._deliver(item, dead.delivered, park):
                 return False
         try:
-            for result in sql.interrupt_process(self._connect(), dead.process_id, self._metrics.totals):
+            for result in sql.interrupt_process(self._engine, dead.process_id, self._metrics.totals):
                 self._plan(result, has_claimed=False)
         except (NewerSnapshot, *_TROUBLE) as error:
             self._failed("rollup", error)
@@ -469,22 +465,18 @@ class Writer:
         dead.finish()
         return True
 
-    def _connect(self) -> Engine:
-        engine = self._engine  # one reading: at the end of the process, drain() forgets it meanwhile
-        if engine is None:
-            engine = self._engine = create_engine(self._settings.database_url, self._patience)
-            if engine.dialect.name == "postgresql":
-                sa.event.listen(engine, "begin", self._limit)
+    def _new_engine(self) -> Engine:
+        """Return the engine of this process: one for good, since the collector calls Python to forget one."""
+        engine = create_engine(self._settings.database_url, self._patience)
+        if engine.dialect.name == "postgresql":
+            sa.event.listen(engine, "begin", self._limit)
         return engine
 
     def _disconnect(self) -> None:
-        """Leave connections that may be the reason of a failure: one made to a standby reads for ever.
-
-        Where there is none, the pool stays: SQLAlchemy has the collector call Python to forget one.
-        """
-        engine = self._engine
-        if engine is not None and isinstance(engine.pool, sa.QueuePool) and engine.pool.checkedin():
-            engine.dispose()
+        """Leave connections that may be the reason of a failure: one made to a standby reads for ever."""
+        pool = self._engine.pool
+        if isinstance(pool, sa.QueuePool) and pool.checkedin():
+            self._engine.dispose()
 
     def _limit(self, connection: Connection) -> None:
         """At the end of the process, let no transaction take longer than there is time."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import signal
@@ -68,6 +69,7 @@ def main(base_url: str, timers: int) -> None:
                 lost += 1
             except Limit:
                 pass
+        gc.collect()
     shutdown(20)
     print(lost, calls)
 
