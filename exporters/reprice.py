@@ -153,7 +153,8 @@ class _Repricing:
         verdicts = [self._verdict(run, row) for row in usage if self._is_meant(row)]
         for verdict in verdicts:
             model, calls = verdict.row["model"], verdict.row["calls"]
-            self.report.add(model, calls, verdict.old, verdict.new, verdict.reason)
+            unpriced = verdict.row["unpriced"]
+            self.report.add(model, calls, verdict.old, verdict.new, verdict.reason, unpriced=unpriced)
         self.report.runs += 1
         change = _run_change(run, usage, verdicts)
         if change:

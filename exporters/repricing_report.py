@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from telemetry.pricing import to_dollars
 
+_UNKNOWN: Final = "unknown"
 _HEAD: Final = ("model", "calls", "old $", "new $", "difference $")
 
 
@@ -19,6 +20,15 @@ class Line:
     calls: int = 0
     old: int = 0
     new: int = 0
+    old_unpriced: int = 0
+    """Calls that had no price: of these, the old sum says nothing."""
+    new_unpriced: int = 0
+    """Calls that have none now."""
+
+    def __iadd__(self, other: Line) -> Line:
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        return self
 
 
 @dataclass(slots=True)
@@ -46,12 +56,13 @@ class Report:
         """Their users."""
         return sorted({user for _, _, user in self.changed if user is not None})
 
-    def add(self, model: str, calls: int, old: int, new: int | None, reason: str) -> None:
+    def add(
+        self, model: str, calls: int, old: int, new: int | None, reason: str, *, unpriced: int = 0
+    ) -> None:
         """Add one stage row; without a ``new`` price it keeps the old one for ``reason``."""
         line = self.models.setdefault(model, Line())
-        line.calls += calls
-        line.old += old
-        line.new += old if new is None else new
+        kept = old if new is None else new
+        line += Line(calls, old, kept, unpriced, unpriced if new is None else 0)
         if new is None:
             self.kept[model, reason] += calls
 
@@ -59,8 +70,8 @@ class Report:
         """Yield the report as lines of text."""
         yield from self._table()
         for (model, reason), calls in sorted(self.kept.items()):
-            yield f"{calls} calls of {model or 'an unnamed model'} keep what they have: {reason}."
-        yield f"{len(self.changed)} of {self.runs} runs {'changed' if self.applied else 'would change'}."
+            yield f"{calls:,} calls of {model or 'an unnamed model'} keep what they have: {reason}."
+        yield f"{len(self.changed):,} of {self.runs:,} runs {'changed' if self.applied else 'would change'}."
         if not self.applied:
             yield "Nothing was written; --apply writes."
         elif self.changed and not self.is_shown:
@@ -69,11 +80,7 @@ class Report:
     def _table(self) -> Iterator[str]:
         total = Line()
         for line in self.models.values():
-            total.calls, total.old, total.new = (
-                total.calls + line.calls,
-                total.old + line.old,
-                total.new + line.new,
-            )
+            total += line
         named = [*sorted(self.models.items()), ("total", total)]
         # Micro-dollars are easier to read, but hide nothing: where there is more, all twelve decimals show.
         places = 12 if any(value % 10**6 for _, line in named for value in (line.old, line.new)) else 6
@@ -85,5 +92,12 @@ class Report:
 
 
 def _cells(name: str, line: Line, places: int) -> tuple[str, ...]:
-    money = (f"{to_dollars(value):,.{places}f}" for value in (line.old, line.new))
-    return name or "–", str(line.calls), *money, f"{to_dollars(line.new - line.old):+,.{places}f}"
+    """Return the cells of a row; what calls without a price cost is unknown, and no zero."""
+    sums = ((line.old, line.old_unpriced), (line.new, line.new_unpriced))
+    old, new = (_UNKNOWN if missing and not value else _amount(value, places) for value, missing in sums)
+    difference = _UNKNOWN if _UNKNOWN in (old, new) else f"{to_dollars(line.new - line.old):+,.{places}f}"
+    return name or "–", f"{line.calls:,}", old, new, difference
+
+
+def _amount(pico: int, places: int) -> str:
+    return f"{to_dollars(pico):,.{places}f}"

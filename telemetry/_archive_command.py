@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from ._listing import count
+
 
 @click.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
@@ -50,7 +52,7 @@ def archive(
             click.echo(json.dumps({"moved": moved, "parts": archiving.parts}))
             return
         click.echo(
-            f"{moved} runs and days archived in {directory}: {', '.join(archiving.parts) or 'no part'}."
+            f"{moved:,} runs and days archived in {directory}: {', '.join(archiving.parts) or 'no part'}."
         )
 
 
@@ -70,8 +72,9 @@ def _work(archiving: Any, plan: Any) -> int:
 
 
 def _told(plan: Any, first: date) -> str:
-    lines = [f"{plan.runs} runs and {plan.days} days of the log before {first:%Y-%m-%d}."]
-    lines += [f"{number} older runs stay: {reason}." for reason, number in plan.stay.items()]
+    days = f"{count(plan.days, 'day')} of the log before {first:%Y-%m-%d}"
+    lines = [f"{count(plan.runs, 'run')} and {days}."]
+    lines += [f"To stay, though older: {count(number, 'run')} ({why})." for why, number in plan.stay.items()]
     if plan.unfinished:
-        lines.append(f"{plan.unfinished} parts of an earlier time are to be finished first.")
+        lines.append(f"To be finished first: {count(plan.unfinished, 'part')} of an earlier time.")
     return "\n".join([*lines, "Nothing was archived; --apply archives."])

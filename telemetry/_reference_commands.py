@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ._listing import table
+
 
 @click.command()
 @click.option(
@@ -60,7 +62,7 @@ def unused(paths: tuple[Path, ...], with_used: bool, fail: bool, as_json: bool) 
     or pages of the application (Python, Jinja). Default: those of this project, where it is checked out. Its
     views and commands always count.
     """
-    from .cli import COMMANDS_GROUP, _kept, _load, _table
+    from .cli import COMMANDS_GROUP, _kept, _load
 
     command = _load(COMMANDS_GROUP, "unused")
     found = _kept(lambda: command(paths))
@@ -70,7 +72,7 @@ def unused(paths: tuple[Path, ...], with_used: bool, fail: bool, as_json: bool) 
         click.echo(json.dumps({"looked_at": found.looked_at, "entries": entries}, ensure_ascii=False))
     else:
         titles = ("", "name", "used by" if with_used else "meaning")
-        _table(titles, [_row(entry, with_used) for entry in shown], "Everything is used.")
+        table(titles, [_row(entry, with_used) for entry in shown], "Everything is used.")
         click.echo(_summary(found))
     if fail and found.unused:
         raise SystemExit(1)

@@ -23,6 +23,7 @@ import click
 
 from ._archive_command import archive
 from ._interrupt import ends_at_once
+from ._listing import count, paragraph, table
 from ._options import DAY, ID
 from ._output import host_output, own_output
 from ._provider import PROVIDERS
@@ -46,6 +47,8 @@ class _Commands(click.Group):
         """Call one; a broken pipe is left to click, which is quiet about it."""
         from . import setup
 
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
         with own_output(), setup.for_operator():
             if (
                 isinstance(sys.stdout, io.TextIOWrapper)
@@ -257,14 +260,15 @@ def health_check(only: datetime | None, since: datetime | None, notify: bool) ->
         last = only.date() if only else None
         days = _kept(lambda: list(check.log(first.date() if first else check.yesterday(), last)))
         found = _kept(lambda: check.findings(check.yesterday())) if notify else []
-    _table(_HEALTH_TITLES, [_health_row(day) for day in days], "No such day.")
+    table(_HEALTH_TITLES, _health_rows(days), "No such day.")
+    swept = tidied.swept.runs + tidied.swept.warnings
     click.echo(
-        f"{tidied.interrupted} runs interrupted, {tidied.shown} rows brought up to date, "
-        f"{tidied.abandoned} warnings abandoned, "
-        f"{tidied.swept.runs + tidied.swept.warnings} references to deleted rows let go."
+        f"{count(tidied.interrupted, 'run')} interrupted, {count(tidied.shown, 'row')} brought up to date, "
+        f"{count(tidied.abandoned, 'warning')} abandoned, "
+        f"{count(swept, 'reference')} to deleted rows let go."
     )
     if check.archived:
-        click.echo(f"{len(check.archived)} days are archived, and stay as they are.")
+        click.echo(f"Archived, and left as they are: {count(len(check.archived), 'day')}.")
     if notify:
         click.echo(_tell(settings, found))
 
@@ -277,18 +281,27 @@ def _tell(settings: Any, found: Iterable[Any]) -> str:
         click.echo(f"Error: {problem}", err=True)
     if told.problems:
         raise SystemExit(NOT_TOLD)
-    return f"{told.sent} notifications sent, {told.known} known already."
+    return f"{count(told.sent, 'notification')} sent, {told.known:,} known already."
 
 
 _HEALTH_TITLES: Final = (
-    *("day", "completed", "failed", "unknown", "mean s", "dollars", "rate-limited runs"),
+    *("day", "completed", "failed", "unknown", ">mean s", ">dollars", "rate-limited runs"),
     *("at once", "candidates", "calls"),
 )
 
 
-def _health_row(day: Any) -> tuple[object, ...]:
-    mean = "" if day.avg_processing_time is None else f"{day.avg_processing_time:.1f}"
-    dollars = "unknown" if day.cost_pico is None else f"{day.cost_pico / 10**12:.4f}"
+def _health_rows(days: Sequence[Any]) -> list[tuple[object, ...]]:
+    from decimal import Decimal
+
+    from ._money import column
+
+    pico = [day.cost_pico for day in days]
+    dollars = column([None if each is None else Decimal(each).scaleb(-12) for each in pico])
+    return [_health_row(day, amount) for day, amount in zip(days, dollars, strict=True)]
+
+
+def _health_row(day: Any, dollars: str) -> tuple[object, ...]:
+    mean = "–" if day.avg_processing_time is None else f"{day.avg_processing_time:,.1f}"
     numbers = (day.rate_limit_incidents, day.peak_concurrent_jobs, day.total_candidates_processed)
     endings = (day.jobs_completed, day.jobs_failed, day.jobs_unknown)
     return (f"{day.date}", *endings, mean, dollars, *numbers, day.total_api_calls)
@@ -303,10 +316,10 @@ def validate(database_url: str | None) -> None:
     command = _load(COMMANDS_GROUP, "validate")
     found = _kept(lambda: command(_database(database_url)))
     for each in found:
-        click.secho(f"{each.rule.name}: {each.count}", fg="red", bold=True)
-        click.echo(f"  It should be so that {each.rule.meaning}.")
-        more = "" if each.count == len(each.ids) else f" and {each.count - len(each.ids)} more"
-        click.echo(f"  {each.rule.id_name}: {', '.join(each.ids)}{more}")
+        click.secho(f"{each.rule.name}: {each.count:,}", fg="red", bold=True)
+        paragraph(f"It should be so that {each.rule.meaning}.")
+        more = "" if each.count == len(each.ids) else f" and {each.count - len(each.ids):,} more"
+        paragraph(f"{each.rule.id_name}: {', '.join(each.ids)}{more}")
     if found:
         raise SystemExit(1)
     click.secho("Everything is consistent.", fg="green")
@@ -324,7 +337,8 @@ def insights(as_json: bool, notify: bool) -> None:
             click.echo(each.to_json())
             continue
         click.secho(each.title, fg="red" if each.is_severe else "yellow", bold=True)
-        click.echo(f"  {each.message}\n  {each.action}")
+        paragraph(each.message)
+        paragraph(each.action)
     if not found and not as_json:
         click.secho("Nothing stands out.", fg="green")
     if notify:
@@ -394,7 +408,7 @@ def _write_out(jobs: Any, form: str, output: Path | None) -> None:
             _pour(jobs, form, sink)
     else:
         _replace(jobs, form, output)
-        click.echo(f"{jobs.exported} jobs in {output}.")
+        click.echo(f"{count(jobs.exported, 'job')} in {output}.")
 
 
 _STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -450,10 +464,10 @@ def erase(user_id: int | None, analysis_id: int | None, apply: bool, database_ur
     command = _load(COMMANDS_GROUP, "erase")
     tied = {"user_id": user_id, "analysis_id": analysis_id}
     found = _kept(lambda: command(_database(database_url), **tied, apply=apply))
-    click.echo(f"{found.runs} runs, {found.rows} rows{' erased' if apply else ''}.")
+    click.echo(f"{count(found.runs, 'run')}, {count(found.rows, 'row')}{' erased' if apply else ''}.")
     if found.archives:
         click.echo(
-            f"{found.archived_runs} more runs are in archives, which this cannot reach: "
+            f"In archives, which this cannot reach, are {count(found.archived_runs, 'more run')}: "
             f"{', '.join(found.archives)}. There they have ids, and no name or e-mail address."
         )
     if not apply:
@@ -476,7 +490,8 @@ def import_history(database_url: str | None) -> None:
         _kept(lambda: _advance("Users", len(users), (history.refresh(user) for user in users)))
         left = _kept(history.pending)
         left_out = _kept(history.left_out)
-    click.echo(f"{taken} analyses taken over, {len(users)} users brought up to date.")
+    analyses = count(taken, "analysis", "analyses")
+    click.echo(f"{analyses} taken over, {count(len(users), 'user')} brought up to date.")
     for each in left_out:
         click.echo(f"Left out: {each}.", err=True)
     if left:
@@ -506,8 +521,8 @@ def spool_list() -> None:
     keeper = _keeper()
     processes = _kept(keeper.processes)
     click.echo(str(keeper.root))
-    _table(
-        ("process", "", "snapshots", "bytes", "oldest"),
+    table(
+        ("process", "", "snapshots", "bytes", ">oldest"),
         [
             (
                 each.process_id,
@@ -522,7 +537,7 @@ def spool_list() -> None:
     )
     if any(each.is_foreign for each in processes):
         click.echo(FOREIGN_HINT)
-    _table(
+    table(
         ("set aside", "refused with", "since"),
         [(each.fragment_id, each.reason, f"{each.since:%Y-%m-%d %H:%M} UTC") for each in keeper.parked()],
         "Nothing is set aside.",
@@ -549,7 +564,7 @@ def spool_retry(fragments: tuple[str, ...]) -> None:
 @click.confirmation_option(prompt="What these runs came to is then nowhere. Go on?")
 def spool_drop(fragments: tuple[str, ...]) -> None:
     """Remove the FRAGMENTS named from what is set aside, for good."""
-    click.echo(f"{_kept(lambda: _keeper().drop(fragments))} dropped.")
+    click.echo(f"{_kept(lambda: _keeper().drop(fragments)):,} dropped.")
 
 
 @cli.command()
@@ -558,7 +573,10 @@ def recover() -> None:
     keeper = _keeper()
     dead = [each for each in _kept(keeper.processes) if not each.is_alive]
     is_done = _kept(lambda: keeper.recover(RECOVERY_SECONDS))
-    click.echo(f"{len(dead)} dead, {sum(each.snapshots for each in dead)} snapshots left by them.")
+    left_behind = sum(each.snapshots for each in dead)
+    click.echo(
+        f"{count(len(dead), 'dead process', 'dead processes')}, {count(left_behind, 'snapshot')} left."
+    )
     still_there = keeper.processes()
     left = sum(each.snapshots for each in still_there if not each.is_alive)
     if left or not is_done:
@@ -628,21 +646,6 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, NoSuchTableError):
         return f"no such table: {error}"
     return str(getattr(error, "orig", None) or error).splitlines()[0]
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
-    """Print rows in columns under their titles, numbers to the right."""
-    if not rows:
-        click.echo(nothing)
-        return
-    texts = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(text) for text in column) for column in zip(titles, *texts, strict=True)]
-    click.secho("  ".join(title.ljust(width) for title, width in zip(titles, widths, strict=True)), bold=True)
-    for row, cells in zip(rows, texts, strict=True):
-        places = zip(row, cells, widths, strict=True)
-        click.echo(
-            "  ".join(text.rjust(w) if isinstance(cell, int) else text.ljust(w) for cell, text, w in places)
-        )
 
 
 def _age(seconds: float | None) -> str:

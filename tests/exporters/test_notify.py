@@ -330,7 +330,7 @@ def test_insights_tells(sqlite_host: Host, hook: Webhook, tmp_path: Path) -> Non
     assert (failed.returncode, sent.returncode, known.returncode) == (3, 1, 1)
     (line,) = failed.stderr.splitlines()
     assert line.startswith("Error: TELEMETRY_NOTIFY: address 1") and "s3cret" not in line
-    assert sent.stdout.endswith("1 notifications sent, 0 known already.\n") and not sent.stderr
+    assert sent.stdout.endswith("1 notification sent, 0 known already.\n") and not sent.stderr
     assert json.loads(known.stdout)["day"] and "1 known" in known.stderr
     assert titles(hook) == ["Many jobs meet rate limits"]
 

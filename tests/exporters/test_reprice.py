@@ -377,3 +377,11 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     assert broken.stderr == "Error: broken.toml, line 2: input must not be negative\n"
     way_out = "run flask telemetry db upgrade"
     assert empty.stderr == f"Error: the database cannot be used: no such table: telemetry_runs; {way_out}\n"
+
+
+def test_what_had_no_price_was_not_free(operator: Operator) -> None:
+    """The old sum of calls without a price is unknown, and so is the difference."""
+    operator.deliver(Fragment().calls(unpriced_call()))
+    lines = list(operator.reprice(apply=False).lines())
+
+    assert lines[1].split()[2:] == ["unknown", "0.001200", "unknown"]

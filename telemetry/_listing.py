@@ -1,0 +1,83 @@
+"""What commands print: tables, and counts with their nouns. Plain where it is piped, without a library."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import click
+
+GAP: Final = "  "
+NARROWEST: Final = 20
+"""Columns that a text is folded into at least."""
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 run``, ``1,204 runs``."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
+    """Print rows in columns under their titles.
+
+    Numbers are set flush right. On a terminal that is too narrow the last column is folded, and nothing cut
+    off; a pipe gets one line a row.
+
+    Args:
+        titles: of the columns; those that begin with ``>`` are flush right, as columns of whole numbers are.
+        rows: of cells.
+        nothing: is printed where there is no row.
+    """
+    if not rows:
+        click.echo(nothing)
+        return
+    columns = list(zip(*rows, strict=True))
+    right = [
+        title.startswith(">") or all(type(cell) is int for cell in column)
+        for title, column in zip(titles, columns, strict=True)
+    ]
+    texts = [[f"{cell:,}" if type(cell) is int else str(cell) for cell in row] for row in rows]
+    names = [title.removeprefix(">") for title in titles]
+    widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
+    click.secho(_line(names, widths, right), bold=True)
+    for row in texts:
+        for cells in _folded(row, widths, is_folding=not right[-1]):
+            click.echo(_line(cells, widths, right))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    placed = zip(cells, widths, right, strict=True)
+    return GAP.join(
+        cell.rjust(width) if flush else cell.ljust(width) for cell, width, flush in placed
+    ).rstrip()
+
+
+def _folded(row: Sequence[str], widths: Sequence[int], *, is_folding: bool) -> Iterator[Sequence[str]]:
+    room = terminal_width()
+    before = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
+    if not is_folding or room is None or before + len(row[-1]) <= room:
+        yield row
+        return
+    first, *rest = textwrap.wrap(row[-1], max(room - before, NARROWEST), break_on_hyphens=False) or [""]
+    yield [*row[:-1], first]
+    for line in rest:
+        yield [*[""] * (len(row) - 1), line]
+
+
+def paragraph(text: str, indent: str = "  ") -> None:
+    """Print a text with all its lines indented; a pipe gets one line."""
+    room = terminal_width()
+    if room is None:
+        click.echo(indent + text)
+        return
+    lines = textwrap.wrap(text, room, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    click.echo("\n".join(lines))
+
+
+def terminal_width() -> int | None:
+    """Return how wide the terminal is; None where there is none."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return max(shutil.get_terminal_size().columns, NARROWEST) if is_terminal else None
