@@ -203,6 +203,6 @@ def test_the_command(postgres_host: Host, tmp_path: Path) -> None:
         today,
         today - timedelta(days=1),
     }
-    assert "2026-11-10          1       0        0  11.0" in dated.stdout
+    assert "2026-11-10          1       0        0    11.0" in dated.stdout
     (line,) = broken.stderr.splitlines()
     assert line.startswith("Error: the database cannot be used: connection")
