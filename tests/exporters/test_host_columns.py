@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
+import telemetry
 from exporters import sql
 from exporters.database import create_engine
 from exporters.document_warnings import UserWarnings
@@ -19,7 +23,8 @@ from exporters.sweep import sweep
 from exporters.totals import Totals
 from telemetry.cli import cli
 from telemetry.settings import Settings
-from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call, visit
+from telemetry.testing import recording
+from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call, until, visit
 
 HOSTS = ("sqlite", "psycopg2", "psycopg")
 BIG = 2**31 + 5
@@ -105,7 +110,7 @@ def test_any_column_may_be_missing(filled: Host, engine: Engine, place: tuple[st
     assert filled.row("telemetry_runs")["analysis_gone"] in (False, 0)
 
 
-def test_all_of_them_may_be_missing(filled: Host, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+def test_all_of_them_may_be_missing(filled: Host, engine: Engine) -> None:
     """Keys are enough."""
     for place in ALL:
         drop(filled, *place)
@@ -278,3 +283,30 @@ def test_rows_without_a_time(host: Host) -> None:
     host.execute("UPDATE analyses SET created_at = NULL")
 
     assert "1 analyses have no created_at, and are not taken over" in take_over(host)
+
+
+def shown(host: Host, number: int) -> bool:
+    """Say whether so many runs are shown by their rows."""
+    return [row["projected_version"] > 0 for row in host.rows("telemetry_runs")] == [True] * number
+
+
+@pytest.mark.parametrize("host", ["sqlite"], indirect=True)
+def test_a_process_says_once_what_it_does_without(
+    filled: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In one line, however many runs there are; and every run is shown."""
+    drop(filled, "candidate_files", "file_bytes")
+    drop(filled, "analyses", "created_at")
+    settings = Settings(database_url=filled.url, spool_dir=tmp_path / "spool", hmac_key=KEY.decode())
+    with caplog.at_level(logging.WARNING), recording(settings):
+        for calls in (1, 2):
+            with telemetry.run("analysis", user_id=1) as run, telemetry.document("a.pdf", size=5) as document:
+                document.score(0.8)
+                run.link(1)
+            until(partial(shown, filled, calls))
+
+    (line,) = [record.message for record in caplog.records if "does without" in record.message]
+    assert "candidate_files.file_bytes, which is not there (" in line
+    assert "analyses.created_at, which is not there (" in line
+    assert line.endswith("see docs/host-tables.md")
+    assert [row["resume_file_size_bytes"] for row in files(filled)] == [5, None]
