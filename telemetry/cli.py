@@ -725,10 +725,18 @@ def _database(url: str | None) -> str:
 
     try:
         found = database_url(_load_app())
-    except NoAppException:
-        found = ""
+    except NoAppException as error:
+        raise click.ClickException(_without_database(error)) from None
     except NoEngine as error:
         raise click.ClickException(str(error)) from None
     if not found:
-        raise click.ClickException("no database: set TELEMETRY_DATABASE_URL or give --database-url")
+        raise click.ClickException(_without_database())
     return found
+
+
+def _without_database(error: Exception | None = None) -> str:
+    """Return why no database is known; an application that is there and cannot be imported is named."""
+    reason = str(error or "").rstrip().rpartition("\n")[2]
+    if reason and not reason.startswith("Could not locate a Flask application"):
+        return f"no database: the application cannot be loaded ({reason}): repair it, or give --database-url"
+    return "no database: set TELEMETRY_DATABASE_URL or give --database-url"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -195,3 +198,33 @@ def test_a_pooler_in_transaction_mode(postgres_url: str, pgbouncer: PgBouncer, d
     assert picture(postgres_url) == before
     with engine_of(url) as engine, engine.connect() as connection:
         assert connection.scalar(sa.text("SHOW lock_timeout")) == "0"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "no database: set TELEMETRY_DATABASE_URL or give --database-url"),
+        (
+            ("--app", "broken"),
+            "no database: the application cannot be loaded (ModuleNotFoundError: No module named 'a_driver'):"
+            " repair it, or give --database-url",
+        ),
+        (
+            ("--app", "nowhere"),
+            "no database: the application cannot be loaded (Could not import 'nowhere'.):"
+            " repair it, or give --database-url",
+        ),
+    ],
+)
+@pytest.mark.parametrize("words", [("report",), ("db", "current")])
+def test_no_database_is_known(
+    options: tuple[str, ...], message: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """An application that cannot be loaded is the reason, and not a setting."""
+    (tmp_path / "broken.py").write_text("import a_driver\n")
+    environment = {name: value for name, value in os.environ.items() if name != "TELEMETRY_DATABASE_URL"}
+    command = [sys.executable, "-m", "flask", *options, "telemetry", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == f"Error: {message}"
