@@ -23,13 +23,42 @@ broker_transport_options = {
 worker_max_tasks_per_child = 1
 """
 
+LIMITED = """\
+import json
+import time
+
+import telemetry
+from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
+
+PAYLOAD = json.dumps([{"number": number, "texts": [str(number)] * 5} for number in range(300)])
+app = Celery("screening")
+app.config_from_object("celeryconfig")
+app.conf.worker_max_tasks_per_child = None
+telemetry.setup_telemetry()
+
+
+@app.task(soft_time_limit=0.2)
+def screen():
+    end = time.monotonic() + 30
+    try:
+        with telemetry.run("analysis", user_id=1), telemetry.stage("ranking"):
+            while time.monotonic() < end:
+                json.loads(PAYLOAD)
+        ended = "lost"
+    except SoftTimeLimitExceeded:
+        ended = "came"
+    with open("limits", "a") as file:
+        print(ended, file=file)
+"""
+
 
 class Application:
     """An application that does its work in Celery tasks."""
 
-    def __init__(self, host: Host, folder: Path) -> None:
-        (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-        (folder / "screening.py").write_text(code)
+    def __init__(self, host: Host, folder: Path, code: str = "") -> None:
+        (documented,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+        (folder / "screening.py").write_text(code or documented)
         (folder / "celeryconfig.py").write_text(CONFIGURATION)
         (folder / "queue").mkdir()
         self._folder = folder
@@ -43,7 +72,10 @@ class Application:
 
     def analyse(self, user_id: int, *resumes: str) -> None:
         """Hand an analysis out to tasks, in a process that ends at once."""
-        code = f"import screening; screening.analyse({user_id}, {dict.fromkeys(resumes, 'text')})"
+        self.run(f"import screening; screening.analyse({user_id}, {dict.fromkeys(resumes, 'text')})")
+
+    def run(self, code: str) -> None:
+        """Run code in a process that ends at once."""
         environment = self._environment | {"TELEMETRY_SHUTDOWN_SECONDS": "1"}
         command = [sys.executable, "-c", code]
         subprocess.run(command, cwd=self._folder, env=environment, check=True, timeout=60)
@@ -91,3 +123,15 @@ def test_a_process_that_is_replaced_delivers_first(sqlite_host: Host, tmp_path: 
             until(lambda: len(application.waiting()) == 2, 60)
             time.sleep(3)
         until(lambda: scored(sqlite_host) == [1], 40)
+
+
+def test_soft_time_limits_arrive(sqlite_host: Host, tmp_path: Path) -> None:
+    """Each task is told of its limit, wherever it is just then, and its run has failed."""
+    application = Application(sqlite_host, tmp_path, LIMITED)
+    application.run("import screening; [screening.screen.delay() for _ in range(50)]")
+    limits = tmp_path / "limits"
+    with application.worker():
+        until(lambda: limits.exists() and len(limits.read_text().splitlines()) == 50, 120)
+        until(lambda: len(sqlite_host.rows("telemetry_runs")) == 50, 60)
+    assert limits.read_text().splitlines() == ["came"] * 50
+    assert {row["status"] for row in sqlite_host.rows("telemetry_runs")} == {"failed"}
