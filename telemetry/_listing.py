@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,8 @@ from typing import Final
 import click
 
 GAP: Final = "  "
+FALLBACK: Final = 80
+"""Columns of a terminal that does not say how wide it is."""
 NARROWEST: Final = 20
 """Columns that a text is folded into at least."""
 
@@ -78,6 +80,14 @@ def paragraph(text: str, indent: str = "  ") -> None:
 
 
 def terminal_width() -> int | None:
-    """Return how wide the terminal is; None where there is none."""
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return max(shutil.get_terminal_size().columns, NARROWEST) if is_terminal else None
+    """Return how wide the terminal is; None where there is none.
+
+    It is asked of the command's own output: file descriptor 1 may lead to where the application prints.
+    """
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    try:
+        columns = int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return max(columns, NARROWEST) if columns > 0 else FALLBACK

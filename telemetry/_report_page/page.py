@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import _money
+from .._listing import terminal_width
 from .lists import jobs, models, periods, share, spent, stages, users
 
 PIPED_WIDTH: Final = 140
@@ -32,8 +32,7 @@ THREE_LINES: Final = """
 
 def show(report: Any, *, failed: bool = False) -> None:
     """Print a report, as wide as the terminal."""
-    width = None if sys.stdout.isatty() else PIPED_WIDTH
-    console = Console(width=width, highlight=False, soft_wrap=False)
+    console = Console(width=terminal_width() or PIPED_WIDTH, highlight=False)
     console.print(Text(heading(report), "bold"))
     if report.is_empty:
         nothing = "There were none." if report.model is None else f"No call to {report.model}."
