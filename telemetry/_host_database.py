@@ -43,7 +43,7 @@ def check(given: object) -> None:
     Raises:
         TypeError: it is nothing of the kind.
     """
-    if given is not None and not callable(given) and _engine_of(given) is None and not _is_url(given):
+    if given is not None and not callable(given) and not _has_engine(given) and not _is_url(given):
         raise TypeError(
             f"engine= takes a SQLAlchemy engine, session or URL, or a callable, not {_kind(given)}"
         )
@@ -64,19 +64,17 @@ def of(app: flask.Flask, given: Any = None) -> Database:
 
 
 def _given(given: Any) -> Database:
-    found = given
-    if callable(given) and _engine_of(given) is None:
-        try:
-            found = given()
-        except Exception as error:
-            raise NoEngine(
-                f"engine= raised {_named(error)}; give one that can be called once the application is made"
-                " (with Flask-SQLAlchemy, db.init_app(app) comes first)"
-            ) from error
+    try:
+        found = given() if callable(given) and not _has_engine(given) else given
+        engine = _engine_of(found)
+    except Exception as error:
+        raise NoEngine(
+            f"engine= raised {_named(error)}; give one that can be had once the application is made"
+            " (with Flask-SQLAlchemy, db.init_app(app) comes first)"
+        ) from error
     if _is_url(found):
         url = found if isinstance(found, str) else found.render_as_string(hide_password=False)
         return Database(url)
-    engine = _engine_of(found)
     if engine is None:
         raise NoEngine(f"engine= returned {_kind(found)}, and not a SQLAlchemy engine, session or URL")
     return Database(_url(engine), [engine])
@@ -101,14 +99,15 @@ def _of_extension(extension: Any) -> Database:
     return Database(_url(engine), [engine, *(other for other in others if other is not engine)])
 
 
-def _engine_of(given: object) -> Any:
+def _has_engine(given: object) -> bool:
+    """Say whether ``given`` is of a kind that has an engine, without asking it for one."""
+    names = {*dir(type(given)), *getattr(given, "__dict__", ())}
+    return not names.isdisjoint({"engine", "get_bind", "sync_engine"})
+
+
+def _engine_of(given: Any) -> Any:
     """Return the engine behind an engine, connection or session, blocking or not; None for anything else."""
-    bind = given
-    if hasattr(given, "get_bind"):  # sessions; some can be called, too
-        try:
-            bind = given.get_bind()
-        except Exception:
-            return None
+    bind: Any = given.get_bind() if hasattr(type(given), "get_bind") else given
     for name in ("sync_engine", "engine"):
         bind = getattr(bind, name, bind)
     return bind if hasattr(bind, "dialect") and hasattr(bind, "url") else None

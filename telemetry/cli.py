@@ -62,6 +62,8 @@ class _Commands(click.Group):
                 raise
             except OSError as error:
                 raise click.ClickException(f"the output cannot be written: {error}") from None
+            except ImportError as error:  # a driver, or an extra
+                raise click.ClickException(f"{error}{setup.remedy(error)}") from None
             finally:
                 _let_go_of_output()
 

@@ -294,13 +294,13 @@ def _set_up(settings: Settings) -> Any:
             _warn_of_foreign_export(provider)
         _pipeline = attach(provider, settings, meter_provider=metrics.get_meter_provider())
     except ImportError as error:
-        _log.error("telemetry is off: %s%s", error, _remedy(error))
+        _log.error("telemetry is off: %s%s", error, remedy(error))
     except (LookupError, ValueError) as error:
         _log.error("telemetry is off: %s", error)
     return _pipeline
 
 
-def _remedy(error: ImportError) -> str:
+def remedy(error: ImportError) -> str:
     """Return which extra brings what is missing, unless the error says what to install."""
     if "pip install" in str(error):
         return ""

@@ -1,0 +1,291 @@
+"""Set-up raises nothing that the environment causes: it works, or says in one line what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PRELUDE = """
+import logging, os, sys
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+import flask, sqlalchemy as sa, telemetry
+
+def made(**options):
+    app = flask.Flask("host")
+    app.config["SECRET_KEY"] = "secret"
+    telemetry.Telemetry(app, **options)
+    return app
+
+def count():
+    assert telemetry.shutdown()
+    with sa.create_engine("sqlite:///host.sqlite").connect() as connection:
+        return connection.scalar(sa.text("SELECT COUNT(*) FROM telemetry_runs"))
+
+def use(app):
+    with app.app_context(), telemetry.run("analysis", candidates=1):
+        pass
+"""
+
+
+@pytest.fixture
+def folder(migrated_sqlite: Path, tmp_path: Path) -> Path:
+    (tmp_path / "host.sqlite").write_bytes(migrated_sqlite.read_bytes())
+    return tmp_path
+
+
+def run(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = os.environ | {
+        "TELEMETRY_SPOOL_DIR": str(folder / "spool"),
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "none",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + program],
+        env=given | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def said(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line for line in done.stderr.splitlines() if line.startswith(("ERROR", "WARNING"))]
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "sa.create_engine(URL)",
+        "lambda: sa.create_engine(URL)",
+        "URL",
+        "sa.make_url(URL)",
+        "lambda: URL",
+        "sa.orm.Session(sa.create_engine(URL))",
+        "sa.orm.scoped_session(sa.orm.sessionmaker(sa.create_engine(URL)))",
+        "sa.orm.sessionmaker(sa.create_engine(URL))",
+        "'sqlite+aiosqlite:///host.sqlite'",
+        "Asynchronous()",
+    ],
+)
+def test_whatever_stands_for_the_database(engine: str, folder: Path) -> None:
+    """An engine, a session or a URL of any kind, or what returns one."""
+    done = run(
+        folder,
+        f"""
+import sqlalchemy.orm
+URL = "sqlite:///host.sqlite"
+class Asynchronous:  # as AsyncEngine is
+    sync_engine = sa.create_engine(URL)
+use(made(engine={engine}))
+print(count())
+""",
+    )
+
+    assert said(done) == []
+    assert done.stdout == "1\n"
+
+
+LATE = """
+from flask_sqlalchemy import SQLAlchemy
+
+db = SQLAlchemy()
+app = flask.Flask("host")
+app.config.update(SECRET_KEY="secret", SQLALCHEMY_DATABASE_URI=f"sqlite:///{os.getcwd()}/host.sqlite")
+"""
+
+
+@pytest.mark.parametrize("options", ["", ", engine=lambda: db.engine", ", engine=db"])
+@pytest.mark.parametrize(
+    "first_use",
+    [
+        "use(app)",
+        "with telemetry.run('analysis', candidates=1): pass",
+        "app.add_url_rule('/', view_func=lambda: use(app) or 'done'); app.test_client().get('/')",
+    ],
+)
+def test_before_the_database_is_there(options: str, first_use: str, folder: Path) -> None:
+    """Found with the first use: a context, a run, or a request."""
+    given = options if options != ", engine=db" else ", engine=lambda: db"
+    done = run(
+        folder,
+        f"{LATE}telemetry.Telemetry(app{given})\ndb.init_app(app)\n{first_use}\nprint(count())",
+    )
+
+    assert said(done) == []
+    assert done.stdout == "1\n"
+
+
+def test_no_database_at_all(folder: Path) -> None:
+    """One line says what to do."""
+    done = run(folder, "app = made()\nfor _ in range(2): use(app)\n")
+
+    (line,) = said(done)
+    assert line.startswith("WARNING telemetry has no database for host")
+    assert "give engine=, set TELEMETRY_DATABASE_URL, or call db.init_app(app)" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("engine=lambda: 1/0", "engine= raised ZeroDivisionError"),
+        ("engine=lambda: None", "engine= returned a NoneType"),
+        ("engine='mysql://root:geheim@db/app'", "names mysql: rollups need PostgreSQL or SQLite"),
+        ("engine='nonsense'", "is no SQLAlchemy URL"),
+        ("engine='postgresql+nosuch://u:geheim@db/app'", "no driver for postgresql+nosuch:// is known"),
+        ("engine='sqlite://'", "an in-memory SQLite database exists only in the host's own connection"),
+    ],
+)
+def test_a_database_that_cannot_be(options: str, words: str, folder: Path) -> None:
+    """The application runs, and one line, without a password, says why telemetry does not."""
+    done = run(folder, f"app = made({options})\nfor _ in range(2): use(app)\n")
+
+    (line,) = said(done)
+    assert line.startswith("ERROR telemetry is off")
+    assert words in line
+    assert "geheim" not in done.stderr
+
+
+HIDDEN = """
+import importlib.abc, importlib.util, sys
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Hidden())
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name in {names!r} else find_spec(name, package)
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "package"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/none", ("psycopg", "psycopg2"), "psycopg[binary]"),
+        ("postgresql+psycopg2://nobody@127.0.0.1:1/none", ("psycopg2",), "psycopg2-binary"),
+        ("postgresql+psycopg://nobody@127.0.0.1:1/none", ("psycopg",), "psycopg[binary]"),
+        ("postgresql+asyncpg://nobody@127.0.0.1:1/none", ("psycopg", "psycopg2"), "psycopg[binary]"),
+    ],
+)
+def test_a_driver_that_is_missing(url: str, names: tuple[str, ...], package: str, folder: Path) -> None:
+    """Set-up and every command name the package to install, in one line."""
+    done = run(
+        folder,
+        HIDDEN.format(names=names)
+        + f"""
+app = made(engine={url!r})
+from telemetry.cli import cli
+app.cli.add_command(cli)
+for words in ("report", "validate", "insights", "export", "recover", "spool list", "db upgrade", "db current",
+              "db downgrade --yes", "health-check", "import-history"):
+    found = app.test_cli_runner().invoke(args=["telemetry", *words.split()])
+    assert found.exit_code == 1, (words, found.output, found.exception)
+    assert found.stderr.count("\\n") == 1, (words, found.stderr)
+    assert "pip install '{package}'" in found.stderr, (words, found.stderr)
+""",
+    )
+
+    (line,) = said(done)
+    assert f"pip install '{package}'" in line
+
+
+def test_a_platform_without_posix(folder: Path) -> None:
+    """Importing works, and telemetry is off with one line."""
+    hidden = HIDDEN.format(names=("fcntl",))
+    program = f"""{hidden}
+import os
+for name in ("fork", "getuid", "register_at_fork"):
+    delattr(os, name)
+import logging
+logging.basicConfig(format="%(levelname)s %(message)s")
+import flask, telemetry, telemetry.flask
+app = flask.Flask("host")
+telemetry.Telemetry(app, engine="sqlite:///host.sqlite", admin_required=lambda view: view)
+app.add_url_rule("/", view_func=lambda: "done")
+with telemetry.run("analysis"), telemetry.stage("ranking"):
+    assert app.test_client().get("/").data == b"done"
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    (line,) = said(done)
+    assert line.startswith("ERROR telemetry is off for host: it needs a POSIX system, such as Linux or macOS")
+
+
+@pytest.mark.parametrize("secret", ["None", "b'bytes'", "12345678901", "'text'", "bytearray(b'bytes')"])
+def test_any_kind_of_secret(secret: str, folder: Path) -> None:
+    """The runs are recorded; only without any is something said."""
+    done = run(
+        folder,
+        f"""
+app = flask.Flask("host")
+app.config["SECRET_KEY"] = {secret}
+telemetry.Telemetry(app, engine="sqlite:///host.sqlite")
+use(app)
+print(count())
+""",
+    )
+
+    assert done.stdout == "1\n"
+    assert len(said(done)) == (secret == "None")
+
+
+def test_wrong_arguments_are_raised(folder: Path) -> None:
+    """By the constructor, as by any function."""
+    run(
+        folder,
+        """
+for wrong in (
+    lambda: telemetry.Telemetry(admin_reqired=len),
+    lambda: made(admin_required="admin"),
+    lambda: made(current_user_id=7),
+    lambda: made(engine=7),
+    lambda: made(engine=[]),
+    lambda: telemetry.Telemetry("host"),
+):
+    try:
+        wrong()
+    except TypeError:
+        continue
+    raise AssertionError("nothing was raised")
+""",
+    )
+
+
+def test_after_the_first_request(folder: Path) -> None:
+    """Flask takes no more views and hooks then: one line says where the extension belongs."""
+    done = run(
+        folder,
+        """
+app = flask.Flask("host")
+app.test_client().get("/")
+telemetry.Telemetry(app, engine="sqlite:///host.sqlite", admin_required=lambda view: view)
+""",
+    )
+
+    (line,) = said(done)
+    assert line.startswith("ERROR telemetry is off for host: it has answered a request")
+
+
+def test_several_databases(folder: Path) -> None:
+    """Flask-SQLAlchemy's default is the one; where there is none, one line says how to name it."""
+    done = run(
+        folder,
+        """
+from flask_sqlalchemy import SQLAlchemy
+app = flask.Flask("host")
+app.config.update(SECRET_KEY="s", SQLALCHEMY_BINDS={"other": f"sqlite:///{os.getcwd()}/host.sqlite"})
+SQLAlchemy(app)
+telemetry.Telemetry(app)
+use(app)
+""",
+    )
+
+    (line,) = said(done)
+    assert line.startswith("ERROR telemetry is off for host: Flask-SQLAlchemy has no default database here")
