@@ -63,6 +63,7 @@ class Worker:
         if self._stopping:
             raise SystemExit(0)
         self._stopping = True
+        log.info("finishing the analysis at hand: tell it once more to give that back")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
