@@ -310,3 +310,17 @@ def test_a_process_says_once_what_it_does_without(
     assert "analyses.created_at, which is not there (" in line
     assert line.endswith("see docs/host-tables.md")
     assert [row["resume_file_size_bytes"] for row in files(filled)] == [5, None]
+
+
+def test_commands_take_ids_beyond_an_integer(host: Host, engine: Engine) -> None:
+    """One that is there is found, and one that is not is no error of the database's."""
+    sql.deliver(engine, a_run(BIG, BIG).close(), Totals())
+    environment = {"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_HMAC_KEY": "key"}
+    there = CliRunner().invoke(cli, ["report", "--analysis", f"{BIG}", "--json"], env=environment)
+    absent = CliRunner().invoke(cli, ["report", "--analysis", f"{2**63 - 1}", "--json"], env=environment)
+    erased = CliRunner().invoke(cli, ["erase", "--user", f"{BIG}"], env=environment)
+
+    assert there.exit_code == 0, there.output
+    assert absent.exit_code == 1
+    assert f"there is no run of analysis {2**63 - 1}" in absent.output
+    assert erased.output.startswith("1 run, ")

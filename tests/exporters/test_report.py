@@ -217,7 +217,7 @@ def test_the_page(used: Host) -> None:
     assert "Latest failures" in run(used, "--failed")
 
 
-@pytest.mark.parametrize("wrong", ["99999999999999999999", "-1", "2147483648", "one"])
+@pytest.mark.parametrize("wrong", ["99999999999999999999", "-1", "9223372036854775808", "one"])
 def test_an_id_that_is_none(sqlite_host: Host, wrong: str) -> None:
     """The option is named."""
     environment = {"TELEMETRY_DATABASE_URL": sqlite_host.url}
