@@ -106,8 +106,13 @@ class RollupProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Add what the span measured."""
         known = self._spans.get(span.context.span_id) if span.context else None
-        if known is not None:
-            self.deferred.do(partial(self._end, span, known[1]))
+        if known is None:
+            return
+        state = known[1]
+        if state.taken_by is not None and state.taken_by.is_done:
+            self._spans.pop(span.context.span_id, None)  # as most calls end: there is nothing left to do
+        else:
+            self.deferred.do(partial(self._end, span, state))
             self._spans.pop(span.context.span_id, None)
 
     def _end(self, span: ReadableSpan, state: _SpanState) -> None:
