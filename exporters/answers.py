@@ -6,12 +6,13 @@ Nothing is kept across processes: a command, which is a process of its own, alwa
 
 from __future__ import annotations
 
-import os
 import pickle
 import threading
 import time
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from telemetry._forks import register_in_child
 
 if TYPE_CHECKING:
     from cachetools import TLRUCache
@@ -95,4 +96,4 @@ def _expiry(_: Hashable, kept: _Kept, now: float) -> float:
 answers: Final = Answers()
 """Of this process."""
 
-os.register_at_fork(after_in_child=answers.reset)
+register_in_child(answers.reset)

@@ -8,11 +8,12 @@ meanwhile.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+
+from telemetry._forks import register_at_fork
 
 LONGEST_WAIT_SECONDS: Final = 0.5
 """A host that forks is not held up longer, as when the database does not answer.
@@ -58,4 +59,4 @@ class ForkGate:
 gate: Final = ForkGate()
 """The gate of this process."""
 
-os.register_at_fork(before=gate.close, after_in_parent=gate.open, after_in_child=gate.renew)
+register_at_fork(before=gate.close, after_in_parent=gate.open, after_in_child=gate.renew)

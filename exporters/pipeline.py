@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import logging
 import multiprocessing.util
-import os
 import secrets
 import sys
 import weakref
@@ -24,6 +23,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from telemetry import conventions as c
 from telemetry._context import install, recorder, suppressed
+from telemetry._forks import register_in_child
 from telemetry._guard import guarded, reset_internal_errors
 from telemetry.pricing import Pricer, default_pricer
 from telemetry.settings import Settings
@@ -273,7 +273,7 @@ def _follow_forks() -> None:
     multiprocessing holds what its hooks are for by weak references, whose callbacks are written in Python:
     here it is something that lives as long as the process.
     """
-    os.register_at_fork(after_in_child=_after_fork)
+    register_in_child(_after_fork)
     multiprocessing.util.register_after_fork(Pipeline, lambda _: _shut_down_with_child(*_open))
 
 

@@ -337,3 +337,59 @@ def test_while_streams_are_let_go_of(
     with engine.connect() as connection:
         (run,) = connection.execute(sa.select(schema.runs)).mappings()
     assert (run["api_calls"], run["unfinished"]) == (made, 0)
+
+
+FORKING = """\
+import os, signal, sys, threading
+from exporters.fork_gate import gate
+from telemetry._forks import register_in_child
+
+
+class Limit(Exception):
+    pass
+
+
+def raise_limit(*_):
+    raise Limit
+
+
+def interrupted():
+    calls.append(os.getpid())
+    if len(calls) == 1:
+        signal.raise_signal(signal.SIGUSR1)
+
+
+def hold():
+    with gate.passed():
+        held.set()
+        came.wait()
+
+
+calls, held, came = [], threading.Event(), threading.Event()
+signal.signal(signal.SIGALRM, raise_limit)
+signal.signal(signal.SIGUSR1, raise_limit)
+register_in_child(interrupted)
+if sys.argv[1] == "before":
+    threading.Thread(target=hold, daemon=True).start()
+    held.wait()
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+parent, found = os.getpid(), "lost"
+try:
+    os.fork()
+except Limit:
+    found = "came"
+if os.getpid() != parent:
+    os._exit(0 if found == "came" and len(calls) == 2 else 1)
+came.set()
+child = os.waitstatus_to_exitcode(os.wait()[1])
+print(found if sys.argv[1] == "before" else "came" if child == 0 else "lost")
+"""
+
+
+@pytest.mark.parametrize("where", ["before", "in the child"])
+def test_in_a_fork(where: str) -> None:
+    """A hook is interrupted; the exception comes when the fork is over, and the child's hook is done."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, where], cwd=ROOT, timeout=60, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "came", done.stderr
