@@ -35,32 +35,42 @@ class _Again:
 _again: Final[list[_Again]] = []
 
 
+_before: Final[list[_Hook]] = []
+_in_parent: Final[list[_Hook]] = []
+_in_child: Final[list[_Hook]] = []
+
+
 def register_at_fork(*, before: _Hook, after_in_parent: _Hook, after_in_child: _Hook) -> None:
     """Register hooks as :func:`os.register_at_fork` does.
 
     Those that come after a fork are called once more where a signal interrupts them: they must not mind.
     """
-    os.register_at_fork(
-        before=partial(_call, before, False),
-        after_in_parent=partial(_call, after_in_parent, True),
-        after_in_child=partial(_call, after_in_child, True),
-    )
-    os.register_at_fork(after_in_parent=_again.clear, after_in_child=_again.clear)
+    _before.append(before)
+    _in_parent.append(after_in_parent)
+    _in_child.append(after_in_child)
 
 
 def register_in_child(hook: _Hook) -> None:
     """Register a hook that is called in forked children only."""
-    os.register_at_fork(after_in_child=partial(_call, hook, True))
-    os.register_at_fork(after_in_child=_again.clear)
+    _in_child.append(hook)
 
 
-def _call(hook: _Hook, once_more: bool) -> None:
-    try:
-        hook()
-    except BaseException as error:
-        number = signal_of(error)
-        if number is None:
-            raise
-        _again.append(_Again(number))
-        if once_more:
+def _call(hooks: list[_Hook], once_more: bool) -> None:
+    for hook in hooks:
+        try:
             hook()
+        except BaseException as error:
+            number = signal_of(error)
+            if number is None:
+                raise
+            _again.append(_Again(number))
+            if once_more:
+                hook()
+
+
+os.register_at_fork(
+    before=partial(_call, _before, False),
+    after_in_parent=partial(_call, _in_parent, True),
+    after_in_child=partial(_call, _in_child, True),
+)
+os.register_at_fork(after_in_parent=_again.clear, after_in_child=_again.clear)

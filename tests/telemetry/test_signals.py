@@ -368,14 +368,16 @@ def hold():
 calls, held, came = [], threading.Event(), threading.Event()
 signal.signal(signal.SIGALRM, raise_limit)
 signal.signal(signal.SIGUSR1, raise_limit)
-register_in_child(interrupted)
-if sys.argv[1] == "before":
+if sys.argv[1] != "before":
+    register_in_child(interrupted)
+else:
     threading.Thread(target=hold, daemon=True).start()
     held.wait()
     signal.setitimer(signal.ITIMER_REAL, 0.1)
 parent, found = os.getpid(), "lost"
 try:
     os.fork()
+    os.getpid()  # signals are looked for after a call
 except Limit:
     found = "came"
 if os.getpid() != parent:
