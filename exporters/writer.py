@@ -1,6 +1,6 @@
-"""The thread that saves checkpoints and delivers snapshots: one a process, started by its first run.
+"""The threads that save checkpoints and deliver snapshots: one of each a process, started by its first run.
 
-It sleeps until something is due and, while no run is open and nothing waits, until it is woken. The
+They sleep until something is due and, while no run is open and nothing waits, until they are woken. The
 database may be away for as long as it likes: snapshots stay in the spool, and the host never waits.
 """
 
@@ -90,7 +90,10 @@ class Writer:
         self._lock = threading.Lock()
         self._wakeups: SimpleQueue[None] = SimpleQueue()
         """Takes no lock that the garbage collector could find taken, as an Event would."""
+        self._saves: SimpleQueue[None] = SimpleQueue()
+        """The same for the thread that saves: it never waits for the database."""
         self._thread: threading.Thread | None = None
+        self._saver: threading.Thread | None = None
         self._stopping = False
         self._deadline: float | None = None
         self._writable: Writable | None = None
@@ -126,8 +129,9 @@ class Writer:
 
     def nudge(self) -> None:
         """Say so to the thread, if there is one: takes no lock, and may come from a garbage collection."""
-        if self._wakeups.empty():
-            self._wakeups.put(None)
+        for queue in (self._saves, self._wakeups):
+            if queue.empty():
+                queue.put(None)
 
     def host_committed(self) -> None:
         """Say that the host committed something: a row that was missing or busy may be there now."""
@@ -182,25 +186,48 @@ class Writer:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None and not self._stopping:
+                saver = threading.Thread(target=self._run_saver, name="telemetry-saver", daemon=True)
                 thread = threading.Thread(target=self._run, name="telemetry-writer", daemon=True)
-                with suppressed():  # else the thread would inherit, and keep, the run that started it
+                with suppressed():  # else the threads would inherit, and keep, the run that started them
+                    saver.start()
+                    self._saver = saver
                     thread.start()
                 self._thread = thread
 
     def _stop(self, deadline: float) -> None:
         with self._lock:
-            self._stopping, thread = True, self._thread
+            self._stopping, threads = True, (self._saver, self._thread)
         if self._daily is not None:
             self._daily.stop()
-        if thread is not None and thread is not threading.current_thread():
-            self.nudge()
-            thread.join(max(deadline - time.monotonic(), 0))
+        self.nudge()
+        for thread in threads:
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(max(deadline - time.monotonic(), 0))
 
     def _run(self) -> None:
         with suppressed():
             while not self._stopping:
                 self._try_tick()
                 self._sleep(self._pause())
+
+    def _run_saver(self) -> None:
+        """Save checkpoints when they are due, however long the database takes meanwhile."""
+        with suppressed():
+            while not self._stopping:
+                pause: float | None = FIRST_RETRY_SECONDS
+                with guarded("writer"):
+                    pause = self._save_due()
+                with suppress(Empty):
+                    self._saves.get(timeout=pause)
+
+    def _save_due(self) -> float | None:
+        """Save what is due, have it delivered, and return for how many seconds nothing is."""
+        if snapshots := self._recorder.due():
+            self._save(snapshots)
+            if self._wakeups.empty():
+                self._wakeups.put(None)
+        due = self._recorder.next_due()
+        return None if due is None else max(due - time.monotonic(), 0.005)
 
     def _sleep(self, seconds: float | None) -> None:
         with suppress(Empty):
@@ -214,7 +241,6 @@ class Writer:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self._save(self._recorder.due())
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + self._settings.heartbeat_seconds
             self._save(self._recorder.alive())
@@ -238,8 +264,8 @@ class Writer:
         due += [max(self._postponed_until(each), self._outage.due) for each in self._spool.due()]
         if not self._recovered:
             due.append(self._outage.due)
-        if (checkpoint := self._recorder.next_due()) is not None:
-            due += [checkpoint, self._heartbeat_at]
+        if self._recorder.has_open_runs:
+            due.append(self._heartbeat_at)
         if self._daily is not None:
             due.append(time.monotonic() + self._daily.pause())
         return max(min(due) - time.monotonic(), 0.005) if due else None

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
+import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
+from exporters import schema
+from exporters.spool_keeper import SpoolKeeper
+from telemetry.settings import Settings
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.database import Row
 from tests.end_to_end.documents import resume
@@ -184,6 +191,70 @@ def test_request_that_gunicorn_ends(new_database: NewDatabase, standin: StandIn,
         assert _sums(stack.sql.runs(analysis))["api_calls"] + run["unfinished"] == truth(lines).calls
         assert 2_000_000 < run["duration_us"] < 10_000_000
         assert row["error_count"] == 0
+
+
+PLAIN_WORKER = """
+import sys, threading, time
+import telemetry
+from openai import OpenAI
+from telemetry.setup import setup_telemetry
+
+def call(model="gpt-4o-mini"):
+    with telemetry.stage("ranking"):
+        client.chat.completions.create(model=model, messages=[{"role": "user", "content": "Rank"}])
+
+setup_telemetry()
+client = OpenAI(base_url=sys.argv[1], api_key="any", max_retries=0)
+run = telemetry.start_run("analysis", user_id=1, candidates=2)
+run.link(5)
+for _ in range(8):
+    call()
+if sys.argv[2] == "open":
+    threading.Thread(target=call, args=("gpt-4o",), daemon=True).start()
+print("spent", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("last_call", ["answered", "open"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_plain_worker(
+    new_database: NewDatabase, standin: StandIn, tmp_path: Path, number: signal.Signals, last_call: str
+) -> None:
+    """A script without a handler, ended in its first second: by SIGTERM exact, by SIGKILL never complete."""
+    url = new_database("sqlite")
+    settings = Settings(database_url=url, spool_dir=tmp_path / "spool", hmac_key="k")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TELEMETRY_")},
+        **dict.fromkeys(("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"), "none"),
+        "TELEMETRY_DATABASE_URL": url,
+        "TELEMETRY_SPOOL_DIR": str(settings.spool_dir),
+        "TELEMETRY_HMAC_KEY": "k",
+    }
+    standin.faults([{"match": {"model": "gpt-4o"}, "delay_ms": 45_000}])
+    command = [sys.executable, "-c", PLAIN_WORKER, standin.url, last_call]
+    worker = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None and worker.stdout.readline() == "spent\n"
+    is_open = last_call == "open"
+    wait_until("the calls", lambda: len(standin.ledger()["attempts"]) == 8 + is_open)
+    billed = truth([line for line in standin.ledger()["attempts"] if not line["delay_ms"]])
+    worker.send_signal(number)
+    worker.communicate(timeout=30)
+    assert worker.returncode == -number
+    assert SpoolKeeper(settings).recover(30)
+
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        (run,) = connection.execute(sa.select(schema.runs)).mappings()
+    assert (run["status"], run["analysis_ref"]) == ("interrupted", 5)
+    if number == signal.SIGTERM:
+        assert (run["api_calls"], run["cost_pico"]) == (8, billed.cost_pico)
+        assert (run["unfinished"], run["unclosed"]) == (int(is_open), 0)
+        assert run["cost_complete"] is not is_open
+    else:
+        assert 1 <= run["api_calls"] <= 8
+        assert 0 < run["cost_pico"] <= billed.cost_pico
+        assert (run["unclosed"], run["cost_complete"]) == (1, False)
 
 
 def _answered(lines: list[Line]) -> list[Line]:
