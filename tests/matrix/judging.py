@@ -48,7 +48,12 @@ def judge(cell: Cell, tried: Line, row: Row | None, ledger: Sequence[Line]) -> V
         return Verdict(absent=tried["absent"])
     if row is None:
         return Verdict(("no row of its run",))
-    counted = (*_counts(cell, row, ledger), *_waits(row, ledger), *_bill(row, ledger), *_knowledge(cell, row))
+    counted = (
+        *_counts(cell, row, ledger),
+        *_waits(row, ledger),
+        *_bill(cell, row, ledger),
+        *_knowledge(cell, row),
+    )
     complaints = (*_happened(cell, tried), *counted)
     return Verdict(complaints, bool(row["cost_complete"]), row=row)
 
@@ -93,7 +98,7 @@ def _waits(row: Row, ledger: Sequence[Line]) -> Iterator[str]:
         yield f"backoff {row['backoff_us']} µs, at least {least} expected"
 
 
-def _bill(row: Row, ledger: Sequence[Line]) -> Iterator[str]:
+def _bill(cell: Cell, row: Row, ledger: Sequence[Line]) -> Iterator[str]:
     """Nothing beyond the bill; and where something is missing from it, the row says that it is incomplete."""
     expected = bill(ledger)
     for name in BILLED:
@@ -107,7 +112,7 @@ def _bill(row: Row, ledger: Sequence[Line]) -> Iterator[str]:
         yield f"counted as {', '.join(reasons)}, but nothing that was billed is missing"
     if bool(row["cost_complete"]) is bool(reasons):
         yield f"cost_complete {row['cost_complete']} with {', '.join(reasons) or 'no reason'}"
-    if row["unpriced"]:
+    if row["unpriced"] and cell.kind.is_billed_in_tokens:
         yield f"{row['unpriced']} unpriced"
 
 

@@ -42,8 +42,11 @@ class Kind:
     tells_usage: bool = True
     """Whether the usage of a call that succeeds can be known.
 
-    It cannot if the service is not asked for it, nor if nobody but the application reads the answer.
+    It cannot if the service is not asked for it.
     """
+
+    is_billed_in_tokens: bool = True
+    """Whether a token of its answer costs what one of text does; others have no price."""
 
     def absent_from(self, client: object) -> bool:
         """Say whether the client does not have this kind of call."""
@@ -170,7 +173,6 @@ KINDS = (
         f"{_CHAT}.with_streaming_response",
         is_managed=True,
         is_raw=True,
-        tells_usage=False,
     ),
     Kind(
         "chat, streaming raw, streamed",
@@ -186,7 +188,6 @@ KINDS = (
         _posted_stream("/chat/completions", lambda text: {**chat(text), **_USAGE}),
         "post",
         is_streamed=True,
-        tells_usage=False,
     ),
     Kind("responses", _made("responses.create", response), "responses.create"),
     Kind(
@@ -220,7 +221,6 @@ KINDS = (
         "responses.with_streaming_response",
         is_managed=True,
         is_raw=True,
-        tells_usage=False,
     ),
     Kind("responses, post()", _posted("/responses", response), "post"),
     Kind("embeddings", _made("embeddings.create", embedding), "embeddings.create"),
@@ -236,7 +236,6 @@ KINDS = (
         "embeddings.with_streaming_response",
         is_managed=True,
         is_raw=True,
-        tells_usage=False,
     ),
     Kind("embeddings, post()", _posted("/embeddings", embedding), "post"),
     Kind("completions", _made("completions.create", completion), "completions.create"),
@@ -247,11 +246,18 @@ KINDS = (
         is_streamed=True,
         tells_usage=False,
     ),
-    Kind("images", _made("images.generate", image), "images.generate", tells_usage=False),
+    Kind(
+        "images",
+        _made("images.generate", image),
+        "images.generate",
+        tells_usage=False,
+        is_billed_in_tokens=False,
+    ),
     Kind(
         "transcriptions",
         _made("audio.transcriptions.create", recording),
         "audio.transcriptions.create",
         tells_usage=False,
+        is_billed_in_tokens=False,
     ),
 )
