@@ -8,11 +8,12 @@ from typing import Any, Final
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
+from telemetry._answer import Answer
 from telemetry._endpoints import BILLED_IN_TOKENS
 from telemetry._guard import guarded
 from telemetry._openai_call import OpenAICall
 from telemetry._provider import provider_of
-from telemetry._usage import SESSION_TOOLS, Answer, read_answer
+from telemetry._usage import SESSION_TOOLS, read_answer
 from telemetry.conventions import Attribute
 from telemetry.pricing import Price, Pricer, Tokens
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 from opentelemetry import context, trace
 from opentelemetry.trace import Span
 
+from ._answer import Answer
 from ._attempts import Attempt, Attributes, attempt_attributes, settle
 from ._context import Run, owner_in, recorder, run_in, stage_in, takes
 from ._endpoints import BILLED_IN_TOKENS
 from ._openai_span import billed_tools, end_span, type_name
 from ._provider import AZURE, provider_of
-from ._usage import Answer
 from .conventions import GENAI_SCOPE, Attribute
 
 _TAKEN: Final = "_analysis_telemetry_call"

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from dataclasses import replace
 from functools import cache
 from operator import attrgetter
 from typing import Any, Final
 
+from ._answer import Answer
 from ._guard import guarded
 from ._openai_call import OpenAICall
 from ._openai_pending import is_anything_pending, settle, wait_for
 from ._patches import definer, patch
-from ._usage import Answer, read_answer
+from ._usage import read_answer
 
 _KEY: Final = "analysis_telemetry.reading"
 """Where in the extensions of an HTTP response its :class:`Reading` is."""
@@ -138,8 +138,8 @@ class Reading:
         if call.is_done:
             return
         answer = Answer() if self._best is None else read_answer(self._best)
-        call.answer = replace(
-            answer, model=answer.model or self._model, service_tier=answer.service_tier or self._tier
+        call.answer = answer._replace(
+            model=answer.model or self._model, service_tier=answer.service_tier or self._tier
         )
         call.describe_usage()
         if self._background is not None and not self._is_final and wait_for(call, self._background):

@@ -14,8 +14,7 @@ PICO_PER_TOKEN: Final = 10**6
 """Pico-dollars a token, for each dollar a million tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Tokens of one call.
 
     ``cached`` and ``cache_write`` are parts of ``input`` that do not overlap, ``reasoning`` is part of

@@ -9,32 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum, auto
 from typing import Any, Final
 
+from ._answer import MOST_TOKENS, Answer
 from ._model_names import always_searches
+from ._plain_answer import read_plain
 from ._rates import Tokens
 from ._signals import let_pass
-
-MOST_TOKENS: Final = 10**9
-"""No call has had as many: a higher count is a fault, and would overflow the sums of the tables."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one answer of the service says about what is billed."""
-
-    tokens: Tokens | None = None
-    """None: the answer names none."""
-    model: str | None = None
-    service_tier: str | None = None
-    unmodelled: tuple[str, ...] = ()
-    """Names of what costs otherwise than its tokens say. Not empty: the call is unpriced."""
-    missing: tuple[str, ...] = ()
-    """Names of counts that are absent or cannot be right. Not empty: ``tokens`` is a lower bound."""
-    shows_tools: bool = False
-    """Whether it shows which tools of the service were used: ``unmodelled`` names them then."""
 
 
 class Field(IntEnum):
@@ -206,6 +188,8 @@ def read_answer(answer: object) -> Answer:
         answer: decoded JSON, or an object of the client.
     """
     try:
+        if (plain := read_plain(answer)) is not None:
+            return plain
         fields = _fields(answer)
         return _NOTHING if fields is None else _read(fields)
     except Exception as error:  # an object of somebody else's: whatever it does, it must not get out

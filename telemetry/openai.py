@@ -35,6 +35,7 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Tracer, TracerProvider
 
 from . import _openai_pending, _openai_socket, _openai_stream
+from ._answer import Answer
 from ._attempts import LIMIT_HEADERS, Attempt, failure_status, retry_after
 from ._context import is_recording
 from ._endpoints import operation_of
@@ -43,7 +44,7 @@ from ._guard import guarded
 from ._openai_call import OpenAICall, awaits_call, take
 from ._openai_span import start_span
 from ._patches import definer, is_patched, patch, unpatch
-from ._usage import Answer, read_answer
+from ._usage import read_answer
 from .conventions import OPENAI_SCOPE
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024

@@ -12,7 +12,9 @@ from openai._models import construct_type
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
-from telemetry._usage import MOST_TOKENS, Answer, read_answer
+from telemetry._answer import MOST_TOKENS, Answer
+from telemetry._plain_answer import read_plain
+from telemetry._usage import read_answer
 from telemetry.pricing import Tokens
 
 MODEL = ("gpt-4o-mini-2024-07-18", "default")
@@ -373,3 +375,36 @@ def test_a_usage_is_odd_only_when_something_is(prompt: int, completion: int, dat
         | st.none()
     )
     assert read_answer(chat(used)).missing
+
+
+ORDINARY = st.builds(
+    usage,
+    st.integers(0, 3000),
+    st.integers(0, 3000),
+    cached_tokens=st.integers(0, 4000) | st.none(),
+    audio_tokens=st.just(0) | st.integers(0, 2),
+)
+BESIDE = st.dictionaries(
+    st.sampled_from(["model", "service_tier", "new", "tool_usage", "moderation", "choices", "speed"]),
+    st.none() | st.integers(0, 1) | st.sampled_from(["", "default", "gpt-5-search-api", "priority"]),
+    max_size=2,
+)
+SAID = st.dictionaries(st.sampled_from(["annotations", "audio", "new"]), st.none() | st.just([{"type": "x"}]))
+
+
+@given(used=ORDINARY | USAGES | st.none(), beside=BESIDE, said=SAID)
+def test_an_answer_of_the_client_says_what_its_json_says(
+    used: object, beside: dict[str, Any], said: dict[str, Any]
+) -> None:
+    """The quick way through an ordinary answer comes to what a close look comes to."""
+    sent = chat(used, **beside, message=said)
+    quick, close = read_answer(construct_type(type_=ChatCompletion, value=sent)), read_answer(sent)
+    assert quick[:3] == close[:3] and quick.shows_tools == close.shows_tools
+    assert set(quick.unmodelled) == set(close.unmodelled) and set(quick.missing) == set(close.missing)
+
+
+def test_an_ordinary_answer_is_read_the_quick_way() -> None:
+    """Or every call would pay for a close look."""
+    sent = chat(usage(1000, 100, cached_tokens=512))
+    answer = construct_type(type_=ChatCompletion, value=sent)
+    assert read_plain(answer) == read_answer(sent)
