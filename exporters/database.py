@@ -210,8 +210,13 @@ def update_rows(connection: Connection, table: sa.Table, rows: list[dict[str, An
     if _is_bulk(connection, rows):
         connection.execute(_bulk_update(table, names), {GIVEN: _json(rows)})
         return
+    connection.execute(_update(table, names), rows)
+
+
+@cache
+def _update(table: sa.Table, names: tuple[str, ...]) -> Any:
     change = table.update().where(table.c.id == sa.bindparam("row_id"))
-    connection.execute(change.values({name: sa.bindparam(name) for name in names}), rows)
+    return change.values({name: sa.bindparam(name) for name in names})
 
 
 @cache
@@ -251,9 +256,10 @@ def fit(table: sa.Table, values: Mapping[str, Any], totals: Totals) -> dict[str,
     for name, value in values.items():
         if value is None:
             continue
-        fitted[name] = fitters[name](value)
-        if fitted[name] != value:
+        fitting = fitters[name](value)
+        if fitting is not value and fitting != value:
             totals.add(c.VALUES_COERCED, 1, column=f"{table.name}.{name}")
+        fitted[name] = fitting
     return fitted
 
 
@@ -267,38 +273,38 @@ def _fitter(kind: Any) -> Callable[[Any], Any]:
     if isinstance(kind, sa.String):
         return lambda value: storable(str(value))[: kind.length]
     if isinstance(kind, sa.Integer):
-        bound = 2**63 - 1 if isinstance(kind, sa.BigInteger) else _INTEGER
-        return lambda value: _fit_integer(bound, value)
+        return _integers(2**63 - 1 if isinstance(kind, sa.BigInteger) else _INTEGER)
     if isinstance(kind, sa.Numeric):
-        return lambda value: _fit_numeric(kind, value)
+        return _numbers(kind.precision, kind.scale)
     if isinstance(kind, sa.Boolean):
         return bool
     return lambda value: value
 
 
-def _fit_integer(bound: int, value: float) -> int | None:
-    if type(value) is int and -_INTEGER <= value <= _INTEGER:
-        return value  # nearly all are, and every row has many
-    if not math.isfinite(value):
-        return None
-    return max(min(int(value), bound), -bound)
+def _integers(bound: int) -> Callable[[Any], Any]:
+    def fitted(value: Any) -> int | None:
+        if type(value) is int and -_INTEGER <= value <= _INTEGER:
+            return value  # nearly all are, and every row has many
+        if not math.isfinite(value):
+            return None
+        return max(min(int(value), bound), -bound)
+
+    return fitted
 
 
-def _fit_numeric(kind: sa.Numeric[Any], value: float | Decimal) -> float | Decimal | None:
-    if not math.isfinite(value):
-        return None
-    if not kind.precision or not kind.scale:
-        return value
-    bound = _bound(kind.precision, int(kind.scale))
-    if abs(Decimal(value)) <= bound:
-        return value
-    return bound if value > 0 else -bound
+def _numbers(precision: int | None, scale: int | None) -> Callable[[Any], Any]:
+    if not precision or not scale:
+        return lambda value: value if math.isfinite(value) else None
+    bound = Decimal(10) ** (precision - scale) - Decimal(1).scaleb(-scale)
 
+    def fitted(value: Any) -> float | Decimal | None:
+        if not math.isfinite(value):
+            return None
+        if -bound <= value <= bound:  # exact, also of a float
+            return value  # type: ignore[no-any-return]
+        return bound if value > 0 else -bound
 
-@cache
-def _bound(precision: int, scale: int) -> Decimal:
-    """Return the largest number of such a column."""
-    return Decimal(10) ** (precision - scale) - Decimal(1).scaleb(-scale)
+    return fitted
 
 
 def to_datetime(epoch_ns: int | None) -> datetime | None:

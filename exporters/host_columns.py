@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -77,9 +78,7 @@ class Writable:
             return table.c[name]
         if not shape.holds(name, needed.kind, self.dialect):
             return None
-        if self.dialect == "sqlite":
-            return _of_sqlite(table.c[name], needed.kind)
-        return _of_postgresql(table.c[name], needed.kind, shape.types[name])
+        return _expression(self.dialect, table.c[name], needed.kind, shape.types[name])
 
     def left_out(self, *uses: Use) -> list[str]:
         """Return a part of a sentence for each column that cannot be read: what it is, and what is lost.
@@ -106,6 +105,13 @@ def _why(shape: Shape, column: str, kind: Kind) -> str:
     if column not in shape.types:
         return ", which is not there"
     return f", which is {shape.types[column] or 'without a type'} and no {kind.value}"
+
+
+@cache  # every delivery reads the same ones, and to put one together costs more than to run it
+def _expression(dialect: str, column: sa.Column[Any], kind: Kind, type_name: str) -> Expression:
+    if dialect == "sqlite":
+        return _of_sqlite(column, kind)
+    return _of_postgresql(column, kind, type_name)
 
 
 def _of_postgresql(column: sa.Column[Any], kind: Kind, type_name: str) -> Expression:

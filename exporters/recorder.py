@@ -505,7 +505,7 @@ class RunRecorder:
 def document_key(key: bytes, run_id: str, name: str) -> str:
     """Return the keyed hash by which a document is known within its run."""
     told = f"{run_id}\0{name}".encode(errors="surrogatepass")  # a file name need not be UTF-8
-    return hmac.new(key, told, hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key, told, "sha256").hex()[:32]
 
 
 def _record(run: Run) -> _Record | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TypeVar
 
@@ -216,17 +216,26 @@ def _duration(fragments: Sequence[Snapshot], root: Snapshot, ended_at: int | Non
 
 
 def _merge_documents(fragments: Iterable[Snapshot]) -> list[DocumentState]:
-    found = [document for fragment in fragments for document in fragment.documents or ()]
-    merged: dict[str, list[DocumentState]] = defaultdict(list)
-    for document in sorted(found, key=_most_known_first):
-        namesakes = merged[document.key]
-        for place, known in enumerate(namesakes):
-            if known.may_be(document.size, document.row_id):
-                namesakes[place] = _join(known, document)
+    states: dict[str, list[DocumentState]] = defaultdict(list)
+    for fragment in fragments:
+        for document in fragment.documents or ():
+            states[document.key].append(document)
+    return [document for key in sorted(states) for document in _distinct(states[key])]
+
+
+def _distinct(states: list[DocumentState]) -> list[DocumentState]:
+    """Return the documents of one name, of which several processes may know."""
+    if len(states) == 1:  # nearly always: there is nothing to sort or to join
+        return states
+    documents: list[DocumentState] = []
+    for state in sorted(states, key=_most_known_first):
+        for place, known in enumerate(documents):
+            if known.may_be(state.size, state.row_id):
+                documents[place] = _join(known, state)
                 break
         else:
-            namesakes.append(replace(document))
-    return [document for key in sorted(merged) for document in merged[key]]
+            documents.append(state)
+    return documents
 
 
 def _most_known_first(document: DocumentState) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 from telemetry._values import whole
@@ -221,7 +222,12 @@ class Snapshot:
 
 def _shallow(instance: Any) -> dict[str, Any]:
     """Return the fields by name; ``asdict`` would copy every value, in the thread of the application."""
-    return {entry.name: getattr(instance, entry.name) for entry in fields(instance)}
+    return {name: getattr(instance, name) for name in _field_names(instance.__class__)}
+
+
+@cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return tuple(entry.name for entry in fields(kind))
 
 
 def read_object(text: str) -> dict[str, Any]:
