@@ -207,9 +207,14 @@ def _ended_at(fragments: Sequence[Snapshot]) -> int | None:
 
 
 def _duration(fragments: Sequence[Snapshot], root: Snapshot, ended_at: int | None) -> int | None:
-    """Return the root's own measure where it alone is the run, else the time until the last end."""
+    """Return the root's own measure where it alone is the run, else the time until the last end.
+
+    Of a run whose process died, that is when it was heard of last; None where that was only at its start.
+    """
     if ended_at is None:
         return None
+    if not root.is_closed:
+        return max(ended_at - root.opened_at, 0) // 1000 or None
     if all(fragment is root or fragment.is_late for fragment in fragments):
         return root.duration_us
     return max(ended_at - root.opened_at, 0) // 1000

@@ -25,6 +25,8 @@ _NAMES: Final = (str, bool, int, float, Decimal, enum.Enum, uuid.UUID)
 """Types whose text is a name or a number, and no document."""
 _MOST: Final = 1000
 """Lines after which no more are written: an argument's name may be the application's own."""
+_ROUNDING: Final = Decimal("1e-9")
+"""By how much a share of floating-point arithmetic may be beside 0 to 1."""
 
 _log = logging.getLogger("telemetry")
 _logged: Final[set[tuple[str, str]]] = set()
@@ -45,7 +47,10 @@ def known(field: str, value: object, before: int | None) -> int | None:
 
 
 def share_of(field: str, value: object, out_of: object) -> Decimal | None:
-    """Return a score as a share of ``out_of``, between 0 and 1."""
+    """Return a score as a share of ``out_of``, between 0 and 1; None when it is not between 0 and ``out_of``.
+
+    The nearest of the two would be a wrong score: 85 is one of 100, and no full mark of 1.
+    """
     score, most = _decimal(field, value), _decimal("out_of", out_of)
     if score is None or most is None:
         return None
@@ -53,8 +58,10 @@ def share_of(field: str, value: object, out_of: object) -> Decimal | None:
         refuse("out_of", out_of, "a number above 0")
         return None
     share = score / most
-    if not 0 <= share <= 1:
-        refuse(field, value, f"a number from 0 to out_of ({most:f}); the nearest of them is taken")
+    if not -_ROUNDING <= share <= 1 + _ROUNDING:
+        hint = ", or name it: out_of=100" if most == 1 and 1 < score <= 100 else ""
+        refuse(field, value, f"a number from 0 to out_of ({most:f}){hint}; it is not kept")
+        return None
     return min(max(share, Decimal(0)), Decimal(1))
 
 

@@ -90,8 +90,13 @@ def setup_telemetry(
         if gap := platform_gap():
             _log.error("%s: %s", off, gap)
             return None
-        if _set_up(settings) is not None and instrumenting:
-            instrument(_sdk_provider(), engines)
+        if _set_up(settings) is not None:
+            if not settings.database_url:
+                _log.warning(
+                    "telemetry keeps no rollups, only metrics and traces: set TELEMETRY_DATABASE_URL"
+                )
+            if instrumenting:
+                instrument(_sdk_provider(), engines)
         return _pipeline
     return None
 

@@ -507,6 +507,16 @@ def test_a_call_that_ends_late_is_not_unfinished() -> None:
     assert rollup.duration_us == final.duration_us
 
 
+def test_a_killed_run_lasted_until_it_was_heard_of_last() -> None:
+    """What is known counts, and where only its start is known, nothing does: it did not last 0 seconds."""
+    fragment = Fragment(candidates=1)
+    first = fragment.accumulator.snapshot(fragment.accumulator.facts.opened_at)
+    later = fragment.accumulator.snapshot(first.opened_at + 7_500_000_000)
+
+    assert merge([replace(later, interrupted=True)]).duration_us == 7_500_000
+    assert merge([replace(first, interrupted=True)]).duration_us is None
+
+
 def test_a_late_call_under_way_is_not_unfinished_yet() -> None:
     """What is open in a late fragment is still under way."""
     final = Fragment(RUN, candidates=1).close()

@@ -112,7 +112,12 @@ TABLE: list[tuple[Callable[[], object], str, str, str]] = [
     (in_document(lambda document: document.score("good")), "score", "str", "a number"),
     (in_document(lambda document: document.score(None)), "score", "NoneType", "a number"),
     (in_document(lambda document: document.score(object())), "score", "object", "a number"),
-    (in_document(lambda document: document.score(85)), "score", "int", "a number from 0 to out_of (1)"),
+    (
+        in_document(lambda document: document.score(85)),
+        "score",
+        "int",
+        "or name it: out_of=100; it is not kept",
+    ),
     (in_document(lambda document: document.score(-0.1)), "score", "float", "a number from 0 to out_of (1)"),
     (
         in_document(lambda document: document.score(101, out_of=100)),

@@ -93,6 +93,16 @@ def test_failed_and_duplicate_documents(recorded: Recorded) -> None:
     assert {each.error_type for each in found.documents} == {BROKEN, "Unreadable", None}
 
 
+@pytest.mark.parametrize(("score", "out_of"), [(85, 1), (1.5, 1), (-0.2, 1), (101, 100), (float("inf"), 1)])
+def test_a_score_out_of_range_is_no_score(recorded: Recorded, score: float, out_of: float) -> None:
+    """85 of 1 is 85 of 100 to whoever wrote it, and nobody knows: it is in no band and no average."""
+    with telemetry.run("analysis", candidates=1), telemetry.document("cv.pdf") as document:
+        document.score(score, out_of=out_of)
+
+    (found,) = recorded.runs()
+    assert (found.scores.count, found.scores.average) == (0, None)
+
+
 @pytest.mark.parametrize("score_first", [True, False])
 def test_degraded_marks_a_fallback(recorded: Recorded, score_first: bool) -> None:
     """A score that stands in for an answer is in no band, whichever is said first; its error is counted."""
