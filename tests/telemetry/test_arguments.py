@@ -116,7 +116,7 @@ TABLE: list[tuple[Callable[[], object], str, str, str]] = [
         in_document(lambda document: document.score(85)),
         "score",
         "int",
-        "or name it: out_of=100; it is not kept",
+        "a number from 0 to out_of (1), or name it: out_of=100",
     ),
     (in_document(lambda document: document.score(-0.1)), "score", "float", "a number from 0 to out_of (1)"),
     (
