@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_overloads
+from typing import Any, ForwardRef, get_overloads
 
 PAGE = Path(__file__).parent / "api.md"
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -150,6 +150,8 @@ def _parameter(value: inspect.Parameter) -> str:
 
 def _type(annotation: object) -> str:
     """Return an annotation as it stands in the code."""
+    if isinstance(annotation, ForwardRef):  # of a NamedTuple
+        return annotation.__forward_arg__
     return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
 
 

@@ -474,8 +474,9 @@ class DocumentBlock(_Block):
     def score(self, score: float, *, out_of: float = 1, fallback: bool = False) -> None:
         """Give the candidate's score, inside the block or after it.
 
-        ``fallback`` marks one that stands in for an answer and belongs in no band. So does a mark on another
-        visit of the document, by :func:`degraded` or here, unless that visit gave a score of its own.
+        A score is a fallback, and in no score band, if this visit was marked, by ``fallback`` here or by
+        :func:`degraded`, or if another visit of the document called :func:`degraded` and gave no score.
+        A score from a visit without a mark replaces one from a visit with a mark.
         """
         with guarded("api"):
             share = arguments.share_of("score", score, out_of)
@@ -589,7 +590,9 @@ _KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}
 def degraded(error: BaseException | str) -> None:
     """Say that an error was swallowed and the run goes on with less.
 
-    It is counted by type, and marks the current document's score as a fallback.
+    The error is counted by stage and type. Inside a document's block it marks that visit: a score that the
+    visit gives is a fallback, or, if it gives none, every score of the document is. The mark stays, so in a
+    retry loop call it once, after the last attempt.
     """
     with guarded("api"):
         run = run_in()
@@ -603,7 +606,10 @@ def degraded(error: BaseException | str) -> None:
 
 
 def count(name: str, amount: int = 1) -> None:
-    """Add to a counter the host declared in TELEMETRY_COUNTERS, such as its own retries or fallbacks."""
+    """Add to a counter the host declared in TELEMETRY_COUNTERS, such as its own retries or fallbacks.
+
+    The sums are in the table ``telemetry_counters`` and in the metric ``analysis.events``.
+    """
     with guarded("api"):
         run, told = run_in(), arguments.number_of("amount", amount)
         if run is not None and told is not None:

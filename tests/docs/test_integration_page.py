@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI
 
 import telemetry
 from examples.screener.standin.client import StandIn
@@ -68,6 +71,23 @@ def rows(path: Path, columns: list[str]) -> list[list[str]]:
         return [["NULL" if value is None else str(value) for value in row] for row in found]
 
 
+def asker(standin: StandIn) -> Callable[[str, str], Awaitable[int]]:
+    """Return what asks about a criterion: of b.pdf one fails once, of c.pdf one always."""
+    asked: Counter[tuple[str, str]] = Counter()
+
+    async def ask(name: str, criterion: str) -> int:
+        asked[name, criterion] += 1
+        async with AsyncOpenAI(base_url=standin.url, api_key="any") as client:
+            messages: Any = [{"role": "user", "content": f"Rate the {criterion}."}]
+            await client.chat.completions.create(model="gpt-4o-mini", messages=messages)
+        failures = {("b.pdf", "language"): 1, ("c.pdf", "language"): 3}
+        if asked[name, criterion] <= failures.get((name, criterion), 0):
+            raise ValueError("no number")
+        return 80
+
+    return ask
+
+
 @pytest.mark.parametrize(("title", "code", "shown"), EXAMPLES, ids=[title for title, *_ in EXAMPLES])
 def test_an_example(title: str, code: str, shown: str, record: Record, service: StandIn) -> None:  # noqa: F811
     """The rows below it are those that it leaves."""
@@ -79,6 +99,7 @@ def test_an_example(title: str, code: str, shown: str, record: Record, service: 
     with OpenAI(base_url=service.url, api_key="any") as client:
         names: dict[str, Any] = {"telemetry": telemetry, "client": client}
         names["messages"] = [{"role": "user", "content": "How well does the résumé fit?"}]
+        names |= {"ask": asker(service), "criteria": ("skills", "experience", "language")}
         exec(code, names)
     recorded.pipeline.shutdown(30)
 
@@ -86,8 +107,9 @@ def test_an_example(title: str, code: str, shown: str, record: Record, service: 
 
 
 @pytest.mark.parametrize("order", ["protect, database, telemetry", "telemetry, database, protect"])
-def test_the_application_factory(order: str, tmp_path: Path) -> None:
+def test_the_application_factory(order: str, tmp_path: Path, migrated_sqlite: Path) -> None:  # noqa: F811
     """The lines of the page set telemetry up, whatever stands around them, without a warning."""
+    shutil.copy(migrated_sqlite, tmp_path / "host.sqlite")
     (factory,) = re.findall(r"^```python\n(app\.config.*?)^```", PAGE, re.M | re.S)
     config, database, extension = factory.splitlines()
     lines = {"protect": "CSRFProtect(app)", "database": database, "telemetry": extension}
@@ -109,5 +131,5 @@ def test_a_second_application(database: str, is_on: bool, tmp_path: Path) -> Non
 
 def test_the_page_has_its_examples() -> None:
     """One for each chapter that says what numbers become."""
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 7
     assert PAGE.count("```text") == len(EXAMPLES)
