@@ -44,10 +44,21 @@ def app(tmp_path):
 """
 
 
-def run(folder: Path, **files: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *options: str, **files: str) -> subprocess.CompletedProcess[str]:
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        *options,
+        str(folder),
+    ]
     environment = os.environ | {"PYTHONPATH": str(folder)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -82,6 +93,41 @@ def test_they_find_what_is_not_instrumented(tmp_path: Path, piece: str, instead:
     given["screening"] = given["screening"].replace(piece, instead)
 
     assert " failed" in run(tmp_path, **given).stdout
+
+
+APPLICATIONS = """
+import pytest, telemetry
+import conftest
+
+def create_app(url):
+    app = conftest.flask.Flask("host")
+    app.config.update(SECRET_KEY="secret")
+    telemetry.Telemetry(app, engine=url)
+    return app
+
+{fixture}
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_it(number, app, telemetry_rollups):
+    with telemetry.run("analysis", user_id=number, candidates=1):
+        pass
+    assert [rollup.root.user_id for rollup in telemetry_rollups] == [number]
+"""
+
+
+@pytest.mark.parametrize("is_ended", [True, False])
+def test_an_application_for_each_test(is_ended: bool, tmp_path: Path) -> None:
+    """What ends with its application lets the next have another database; else a line says so."""
+    (fixture,) = [text for text in BLOCKS if "yield create_app" in text]
+    ended = fixture if is_ended else fixture.replace("telemetry.shutdown()", "pass")
+    given = files()
+    given["conftest"] += FIXTURES
+    given["test_applications"] = APPLICATIONS.format(fixture=ended)
+
+    done = run(tmp_path, "-rP", **given)
+
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+    assert ("telemetry is off for host" in done.stdout) is not is_ended
 
 
 def test_the_attributes_of_the_table_are_there() -> None:
