@@ -14,7 +14,10 @@ from ._rates import Tokens
 from ._signals import let_pass
 
 _FIELDS: Final = frozenset(
-    {"id", "object", "created", "model", "choices", "service_tier", "system_fingerprint", "usage"}
+    {
+        *("id", "object", "created", "model", "choices", "service_tier", "system_fingerprint", "usage"),
+        *("metadata", "_request_id"),  # the client adds the latter
+    }
 )
 
 

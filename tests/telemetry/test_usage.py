@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai import OpenAI
 from openai._models import construct_type
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
@@ -406,5 +408,11 @@ def test_an_answer_of_the_client_says_what_its_json_says(
 def test_an_ordinary_answer_is_read_the_quick_way() -> None:
     """Or every call would pay for a close look."""
     sent = chat(usage(1000, 100, cached_tokens=512))
-    answer = construct_type(type_=ChatCompletion, value=sent)
+
+    def answered(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json=sent, headers={"x-request-id": "req_1"})
+
+    with httpx2.Client(transport=httpx2.MockTransport(answered)) as http:
+        client = OpenAI(api_key="x", http_client=http)
+        answer = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "?"}])
     assert read_plain(answer) == read_answer(sent)
