@@ -349,6 +349,7 @@ def _latest_values(mine: Sequence[Run], documents: Iterable[Row]) -> dict[str, A
     latest = max(analyses, key=lambda run: (run["started_at"], run["run_id"]))
     described = _with_jd(latest, mine)
     cost = to_dollars(_cost(mine)) if _seen(mine) else None
+    is_known = bool(_seen([latest])) and not (latest["unclosed"] or latest["shed"])
     texts = [
         row["characters"] for row in documents if row["run_id"] == latest["run_id"] and row["characters"]
     ]
@@ -364,7 +365,7 @@ def _latest_values(mine: Sequence[Run], documents: Iterable[Row]) -> dict[str, A
         "median_overall_score": latest["score_median"],
         "min_overall_score": latest["score_min"],
         "max_overall_score": latest["score_max"],
-        **{column: latest[band] if _seen([latest]) else None for column, band in _BANDS.items()},
+        **{column: latest[band] if is_known else None for column, band in _BANDS.items()},
         "cost_per_candidate": _each(cost, latest["candidates"]),
         "cost_per_criterion": _each(cost, latest["criteria"]),
     }

@@ -96,6 +96,11 @@ class Rollup:
         return self.ended_at is not None and not missing
 
     @property
+    def are_documents_known(self) -> bool:
+        """Whether its documents are all there are: a fragment tells them when it closes."""
+        return self.ended_at is not None and not (self.unclosed or self.shed)
+
+    @property
     def failed_documents(self) -> int:
         """Documents that failed, those with nothing but a fallback score included."""
         return _count(self.documents, FAILED)

@@ -266,7 +266,7 @@ def _run_row(rollup: Rollup) -> dict[str, Any]:
         "enqueued_at": to_datetime(root.enqueued_at),
         "duration_us": rollup.duration_us,
         "queue_wait_us": rollup.queue_wait_us,
-        "candidates": root.candidates if root.candidates is not None else len(rollup.documents) or None,
+        "candidates": _candidates(rollup),
         "criteria": root.criteria,
         "jd_bytes": root.jd_bytes,
         "jd_characters": root.jd_characters,
@@ -297,6 +297,13 @@ def _run_row(rollup: Rollup) -> dict[str, Any]:
         "trace_id": root.trace_id,
         "trace_sampled": root.trace_sampled,
     }
+
+
+def _candidates(rollup: Rollup) -> int | None:
+    """Return what was announced, else the documents if they are all known."""
+    if rollup.root.candidates is not None:
+        return rollup.root.candidates
+    return len(rollup.documents) or None if rollup.are_documents_known else None
 
 
 _RUN_SUMS = tuple(name for name in USAGE_SUMS if name in runs.c and name != "duration_us")

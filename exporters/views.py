@@ -137,8 +137,8 @@ DESCRIBED: Final[Mapping[str, View]] = {
             _count("candidates", "candidates", "Of analyses."),
             _count("criteria", "criteria", "Of analyses."),
             _count("above_70", "candidates", "Of analyses, scored 0.7 and more."),
-            _count("failed_documents", "documents", "That failed."),
-            _count("duplicate_documents", "documents", "Recognised as copies."),
+            _count("failed_documents", "documents", "That failed, as far as is known; NULL: nothing is."),
+            _count("duplicate_documents", "documents", "Recognised as copies; likewise."),
         ),
     ),
     "telemetry_analysis_spend": View(
@@ -164,7 +164,8 @@ DESCRIBED: Final[Mapping[str, View]] = {
         ),
     ),
     "telemetry_jobs": View(
-        "An analysis, also one taken over from history, of which what nobody counted is NULL.",
+        "An analysis, also one taken over from history, of which what nobody counted is NULL. So are "
+        "documents and scores while a part of the run has not told its own: it is open, or its process died.",
         (schema.runs,),
         (
             _day("When it began (UTC)."),

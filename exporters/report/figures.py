@@ -83,7 +83,8 @@ def _figures(connection: Connection, selection: Selection) -> Report:
     calls = money.calls(connection, selection)
     models = money.by_cost(calls.models.values())
     cost = reduce(Money.__add__, (line.cost for line in spend), Money())
-    ended = totals["seen_completed"] + totals["seen_failed"]
+    of_candidates, candidates = money.per_candidate(connection, selection)
+    ended = totals["seen_ended"]
     override_rate = totals["overrides"] / totals["over_limit"] if totals["over_limit"] else None
     score = job_figures.health_score(connection, selection)
     first, last = selection.first.date, selection.last.date
@@ -97,10 +98,9 @@ def _figures(connection: Connection, selection: Selection) -> Report:
         jobs=totals["jobs"],
         users=totals["users"],
         candidates=int(totals["candidates"] or 0),
-        completed=totals["completed"],
-        failed=totals["failed"],
-        unknown=totals["unknown"],
+        **{name: totals[name] for name in job_figures.ENDINGS},
         success_rate=totals["seen_completed"] / ended if ended else None,
+        foreign_runs=job_figures.foreign_runs(connection, selection),
         runs=sum(line.runs for line in spend if line.name != "orphan"),
         calls=calls.total.calls,
         attempts=calls.total.attempts,
@@ -110,7 +110,8 @@ def _figures(connection: Connection, selection: Selection) -> Report:
         orphan_calls=calls.orphans,
         cost=cost,
         cost_per_job=_each(cost, totals["seen_jobs"]),
-        cost_per_candidate=_each(cost, int(totals["seen_candidates"] or 0)),
+        cost_per_candidate=_each(of_candidates, candidates),
+        cost_per_candidate_complete=of_candidates.complete,
         spend=spend,
         gaps=money.gaps(connection, selection, models) if not cost.complete else [],
         seconds=job_figures.range_of(totals, "seconds"),

@@ -10,7 +10,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE, UNKNOWN
+from telemetry.conventions import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    PARTIAL_FAILURE,
+    RUNNING,
+    UNKNOWN,
+)
 
 from .. import schema
 from .periods import IMPORT, JOB_KINDS
@@ -28,6 +36,16 @@ BINS: Final = (
     ("101-200", 101, 200),
     ("200+", 201, None),
 )
+ENDINGS: Final = {
+    "completed": COMPLETED,
+    "partial_failures": PARTIAL_FAILURE,
+    "failed": FAILED,
+    "interrupted": INTERRUPTED,
+    "cancelled": CANCELLED,
+    "running": RUNNING,
+    "unknown": UNKNOWN,
+}
+"""Every job is in one of these numbers."""
 SLOW_SECONDS: Final = 5.0
 MOST_RETRIES: Final = 5
 MOST_FALLBACKS: Final = 3
@@ -40,19 +58,15 @@ def totals(connection: Connection, selection: Selection) -> Row:
     job = selection.jobs().c
     overridden = sa.and_(job.exceeded_resume_limit, job.user_chose_override)
     seen = job.kind != IMPORT
-    completed = job.status.in_((COMPLETED, PARTIAL_FAILURE))
-    failed = job.status.in_((FAILED, INTERRUPTED))
+    ended = job.status.in_((COMPLETED, PARTIAL_FAILURE, FAILED, INTERRUPTED))
     query = sa.select(
         sa.func.count().label("jobs"),
         sa.func.count(sa.distinct(job.user_ref)).label("users"),
         sa.func.sum(job.candidates).label("candidates"),
-        _number_of(completed).label("completed"),
-        _number_of(failed).label("failed"),
-        _number_of(job.status == UNKNOWN).label("unknown"),
+        *(_number_of(job.status == status).label(name) for name, status in ENDINGS.items()),
         _number_of(seen).label("seen_jobs"),
-        sa.func.sum(sa.case((seen, job.candidates))).label("seen_candidates"),
-        _number_of(sa.and_(seen, completed)).label("seen_completed"),
-        _number_of(sa.and_(seen, failed)).label("seen_failed"),
+        _number_of(sa.and_(seen, job.status == COMPLETED)).label("seen_completed"),
+        _number_of(sa.and_(seen, ended)).label("seen_ended"),
         _number_of(job.exceeded_resume_limit).label("over_limit"),
         _number_of(overridden).label("overrides"),
         *_aggregates("seconds", job.duration_seconds),
@@ -95,10 +109,35 @@ def active_users(connection: Connection, selection: Selection) -> list[User]:
         .order_by(sa.desc("jobs"), run.user_ref)
         .limit(MOST_ACTIVE)
     )
+    found = connection.execute(query).all()
+    missing = _missing(connection, [row[0] for row in found])
     return [
-        User(user, count, int(candidates or 0), Money.of(pico, incomplete))
-        for user, count, candidates, pico, incomplete in connection.execute(query)
+        User(user, count, int(candidates or 0), Money.of(pico, incomplete), user in missing)
+        for user, count, candidates, pico, incomplete in found
     ]
+
+
+def _missing(connection: Connection, users: Sequence[int]) -> set[int]:
+    """Return the users whose row was looked for when their runs ended, and was not there."""
+    run, known = schema.runs.c, schema.users.c
+    query = (
+        sa.select(run.user_ref)
+        .select_from(schema.runs.outerjoin(schema.users, known.user_ref == run.user_ref))
+        .where(run.user_ref.in_(users), known.user_ref.is_(None))
+        .group_by(run.user_ref)
+        .having(sa.func.max(run.user_version) > 0)
+    )
+    return set(connection.execute(query).scalars())
+
+
+_IS_FOREIGN: Final = sa.and_(schema.runs.c.analysis_gone, schema.runs.c.analysis_seen_at.is_(None))
+"""Its analysis has a row, which was never shown as the run's."""
+
+
+def foreign_runs(connection: Connection, selection: Selection) -> int:
+    """Return how many runs name an analysis whose row is not theirs."""
+    query = sa.select(sa.func.count()).select_from(schema.runs).where(*selection.of_runs(), _IS_FOREIGN)
+    return int(connection.execute(query).scalar_one())
 
 
 def latest(connection: Connection, selection: Selection) -> list[Job]:
@@ -107,7 +146,10 @@ def latest(connection: Connection, selection: Selection) -> list[Job]:
     query = sa.select(source).order_by(source.c.started_at.desc(), source.c.run_id).limit(LATEST)
     if selection.failed:
         query = query.where(source.c.status.in_((FAILED, INTERRUPTED, PARTIAL_FAILURE)))
-    return [_job(dict(row)) for row in connection.execute(query).mappings()]
+    found = [dict(row) for row in connection.execute(query).mappings()]
+    of_these = schema.runs.c.run_id.in_([row["run_id"] for row in found])
+    foreign = set(connection.execute(sa.select(schema.runs.c.run_id).where(of_these, _IS_FOREIGN)).scalars())
+    return [_job(row, row["run_id"] in foreign) for row in found]
 
 
 def health_score(connection: Connection, selection: Selection) -> float | None:
@@ -151,11 +193,11 @@ def _responses(connection: Connection, ids: Sequence[str]) -> dict[str, float]:
 
 
 def _has_issue(job: Row, counted: Mapping[tuple[str, str], int], means: Mapping[str, float]) -> bool:
-    """Say whether a job failed, needed many retries or fallbacks, or was slow."""
+    """Say whether a job or a part of it failed, needed many retries or fallbacks, or was slow."""
     run_id, candidates = job["run_id"], job["candidates"]
     seconds = float(job["duration_seconds"] or 0)
     return (
-        job["status"] in (FAILED, INTERRUPTED)
+        job["status"] in (FAILED, INTERRUPTED, PARTIAL_FAILURE)
         or counted.get((run_id, "app_retries"), 0) > MOST_RETRIES
         or counted.get((run_id, "fallbacks"), 0) > MOST_FALLBACKS
         or means.get(run_id, 0.0) > SLOW_SECONDS
@@ -163,7 +205,7 @@ def _has_issue(job: Row, counted: Mapping[tuple[str, str], int], means: Mapping[
     )
 
 
-def _job(row: Row) -> Job:
+def _job(row: Row, is_foreign: bool) -> Job:
     errors: Iterable[Row] = json.loads(row["error_types"] or "[]")
     sampled = row["trace_sampled"]
     return Job(
@@ -183,6 +225,7 @@ def _job(row: Row) -> Job:
         errors={f"{error['type']} in {error['stage']}": error["count"] for error in errors},
         trace_id=row["trace_id"],
         trace_sampled=None if sampled is None else bool(sampled),
+        is_foreign=is_foreign,
     )
 
 

@@ -18,10 +18,12 @@ from .selection import Selection, stages
 from .shape import SPENT_ON, Gap, Money, Spend, Usage
 
 _SUMS: Final = (
-    *("calls", "attempts", "rate_limit_hits", "quota_hits", "spend_limit_hits", "errors"),
+    *("calls", "attempts", "rate_limit_hits", "quota_hits", "spend_limit_hits", "failed_calls"),
     *("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
     *("unpriced", "unmodelled", "usage_missing"),
 )
+_COLUMNS: Final = {"failed_calls": "errors"}
+"""Columns of telemetry_stages that have another name here, where errors are what an application marks."""
 _USEFUL: Final = {"intake": "intake", IMPORT: "history"}
 """What useful runs are named by their kind; others are analyses."""
 
@@ -43,6 +45,22 @@ def spent_on(connection: Connection, selection: Selection) -> list[Spend]:
         runs[name] = runs.get(name, 0) + count
         costs[name] = costs.get(name, Money()) + Money.of(pico, incomplete)
     return [Spend(name, runs[name], costs[name], name in WASTE) for name in SPENT_ON if name in runs]
+
+
+def per_candidate(connection: Connection, selection: Selection) -> tuple[Money, int]:
+    """Return what the analyses that count have cost, and how many candidates they had.
+
+    One that does not say how many it had is in neither.
+    """
+    run = selection.spend().c
+    counts = sa.and_(run.kind == "analysis", run.spend_class == "useful", run.candidates > 0)
+    query = sa.select(
+        sa.func.coalesce(sa.func.sum(run.cost_pico), 0),
+        sa.func.count(sa.case((sa.not_(run.cost_complete), 1))),
+        sa.func.coalesce(sa.func.sum(run.candidates), 0),
+    ).where(counts)
+    pico, incomplete, candidates = connection.execute(query).one()
+    return Money.of(pico, incomplete), int(candidates)
 
 
 @dataclass(slots=True)
@@ -72,7 +90,7 @@ def calls(connection: Connection, selection: Selection) -> Calls:
             sa.case((part.kind == "orphan", 1), else_=0).label("is_orphan"),
             sa.func.sum(part.duration_seconds).label("seconds"),
             sa.func.sum(part.cost_pico).label("pico"),
-            *(sa.func.sum(part[name]).label(name) for name in _SUMS),
+            *(sa.func.sum(part[_COLUMNS.get(name, name)]).label(name) for name in _SUMS),
         )
         .where(*selection.of_stages())
         .group_by(part.stage, part.operation, part.model, sa.text("is_orphan"))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from telemetry.conventions import FAILED, INTERRUPTED
+from telemetry.conventions import FAILED, INTERRUPTED, PARTIAL_FAILURE
 
 from ..days import Day
 from .selection import Selection
@@ -21,6 +21,7 @@ MOST_DAYS_AS_WEEKS: Final = 366
 
 IMPORT: Final = "import"
 """Kind of the jobs taken over from history: nobody saw what they cost, nor their failures."""
+_ENDINGS: Final = (FAILED, INTERRUPTED, PARTIAL_FAILURE)
 JOB_KINDS: Final = ("analysis", IMPORT)
 
 
@@ -63,7 +64,7 @@ def periods(connection: Connection, selection: Selection) -> list[Period]:
     query = sa.select(
         number,
         sa.func.count(sa.case((is_job, 1))),
-        sa.func.count(sa.case((sa.and_(is_job, run.status.in_((FAILED, INTERRUPTED))), 1))),
+        *(sa.func.count(sa.case((sa.and_(is_job, run.status == status), 1))) for status in _ENDINGS),
         sa.func.sum(run.cost_pico),
         sa.func.count(sa.case((sa.not_(run.cost_complete), 1))),
     ).group_by(sa.text("number"))
@@ -74,6 +75,6 @@ def periods(connection: Connection, selection: Selection) -> list[Period]:
     ]
 
 
-def _figures(numbers: list[Any]) -> tuple[int, int, Money]:
-    jobs, failed, pico, incomplete = numbers
-    return jobs, failed, Money.of(pico, incomplete)
+def _figures(numbers: list[Any]) -> tuple[int, int, int, int, Money]:
+    jobs, failed, interrupted, partial, pico, incomplete = numbers
+    return jobs, failed, interrupted, partial, Money.of(pico, incomplete)

@@ -105,7 +105,8 @@ class Usage:
     """Answers 429 because the quota was used up."""
     spend_limit_hits: int = 0
     """Answers 429 because a spend limit was reached."""
-    errors: int = 0
+    failed_calls: int = 0
+    """Calls that ended without an answer."""
     input_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
@@ -127,6 +128,8 @@ class Period:
     """Inclusive."""
     jobs: int = 0
     failed: int = 0
+    interrupted: int = 0
+    partial_failures: int = 0
     cost: Money = field(default_factory=Money)
 
 
@@ -138,6 +141,8 @@ class User:
     jobs: int
     candidates: int
     cost: Money
+    is_missing: bool = False
+    """Whether the application has no row of the user's: the number is only what its runs said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +159,19 @@ class Job:
     seconds: float | None
     candidates: int | None
     done: int | None
-    """Documents scored or failed; None of history, as are calls and 429s."""
+    """Documents scored or failed; None where a part of the run told none, and of history."""
     score: float | None
     calls: int | None
+    """None of history, as are its 429s."""
     rate_limit_hits: int | None
     cost: Money
     errors: dict[str, int]
-    """How often, by type and stage."""
+    """Those that the application marked, by type and stage; calls that failed are in ``stages``."""
     trace_id: str | None
     trace_sampled: bool | None
     """Whether the trace was exported."""
+    is_foreign: bool = False
+    """Whether the row of its analysis is not its own, by user or by time: that row does not show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +191,18 @@ class Report:
     users: int
     candidates: int
     completed: int
+    """Wholly; with the next six it adds up to ``jobs``."""
+    partial_failures: int
     failed: int
+    interrupted: int
+    cancelled: int
+    running: int
     unknown: int
     """Jobs of history whose ending nobody recorded."""
     success_rate: float | None
-    """Share of the jobs that ended before telemetry's eyes: a failure of history leaves no trace."""
+    """Share of wholly completed jobs in those that telemetry saw end, without the cancelled."""
+    foreign_runs: int
+    """Runs that name an analysis whose row is not theirs, by user or by time: that row does not show them."""
     runs: int
     """Jobs, and what was run before and after them; without the calls outside any run."""
     calls: int
@@ -200,8 +215,11 @@ class Report:
     cost: Money
     """Of everything, calls outside any run included."""
     cost_per_job: Decimal | None
-    """Dollars, rounded to a pico-dollar: of all cost, by the jobs that telemetry saw, as is the next."""
+    """Dollars, rounded to a pico-dollar: all cost by the jobs that telemetry saw."""
     cost_per_candidate: Decimal | None
+    """Dollars, rounded likewise: the cost of the analyses that count, by their candidates."""
+    cost_per_candidate_complete: bool
+    """Whether it is all that they cost; else it is a lower bound."""
     spend: list[Spend]
     """What the money was spent on: adds up to ``cost``."""
     gaps: list[Gap]
@@ -220,7 +238,7 @@ class Report:
     response_seconds: float | None
     """Mean time of an OpenAI call, retries included."""
     health_score: float | None
-    """Share of the last 50 jobs without an issue."""
+    """Share of the last 50 jobs without an issue, such as a failed part."""
     health: str
     """good, fair or poor."""
     models: list[Usage]

@@ -34,6 +34,8 @@ SPENT_ON: Final = {
     "orphan": "outside any run",
     "running": "under way",
 }
+FOREIGN: Final = "belongs to another user, or is younger than the run"
+"""Why a row of the application's does not show a run that names it."""
 MISSING: Final = {
     "unpriced": "{calls} of {model} without a price",
     "unmodelled": "{calls} of {model} that cost otherwise than their tokens say",
@@ -82,7 +84,7 @@ _COUNTS: Final = (
     (Column("429s", True, 3), "rate_limit_hits", "yellow"),
     (Column("no quota", True, 3), "quota_hits", "red"),
     (Column("spend limit", True, 3), "spend_limit_hits", "red"),
-    (Column("errors", True, 3), "errors", "red"),
+    (Column("failed calls", True, 3), "failed_calls", "red"),
     (Column("input", True, 2), "input_tokens", ""),
     (Column("cached", True, 5), "cached_tokens", ""),
     (Column("written", True, 6), "cache_write_tokens", ""),
@@ -131,7 +133,11 @@ def periods(unit: str, found: Sequence[Any]) -> Iterator[RenderableType]:
         return
     most = max(each.jobs for each in found) or 1
     listing = Listing(
-        TITLES[unit], (Column(unit), Column("jobs", True), Column("failed", True, 1), Column("dollars", True))
+        TITLES[unit],
+        (
+            *(Column(unit), Column("jobs", True), Column("failed", True, 1), Column("interrupted", True, 2)),
+            *(Column("failed in part", True, 2), Column("dollars", True)),
+        ),
     )
     shown = [each for each in found if each.jobs or each.cost.pico or not each.cost.complete]
     amounts = iter(
@@ -139,8 +145,9 @@ def periods(unit: str, found: Sequence[Any]) -> Iterator[RenderableType]:
     )
     for each in found:
         is_empty = each not in shown
-        numbers = (_number(each.jobs), _number(each.failed, "red"))
-        cells = (Text("–", "dim"),) * 3 if is_empty else (*numbers, next(amounts))
+        bad = (_number(each.failed, "red"), _number(each.interrupted, "red"))
+        numbers = (_number(each.jobs), *bad, _number(each.partial_failures, "yellow"))
+        cells = (Text("–", "dim"),) * 5 if is_empty else (*numbers, next(amounts))
         label = Text(_label(unit, each), "dim" if is_empty else "")
         listing.add(label, *cells, share=each.jobs / most, colour=_colour(each))
     yield Text()
@@ -154,7 +161,7 @@ def _label(unit: str, period: Any) -> str:
 
 
 def _colour(period: Any) -> str:
-    failed = period.failed / period.jobs if period.jobs else 0.0
+    failed = (period.failed + period.interrupted) / period.jobs if period.jobs else 0.0
     return "red" if failed > FAILED_SHARES[1] else "yellow" if failed > FAILED_SHARES[0] else "green"
 
 
@@ -166,7 +173,8 @@ def users(found: Sequence[Any]) -> Iterator[RenderableType]:
     listing = Listing("Most active users", (*columns, Column("dollars", True)))
     amounts = _money.column([each.cost.dollars for each in found], [each.cost.complete for each in found])
     for each, amount in zip(found, amounts, strict=True):
-        listing.add(str(each.user), f"{each.jobs:,}", f"{each.candidates:,}", amount)
+        notes = [Text("the application has no such user", "yellow")] if each.is_missing else []
+        listing.add(str(each.user), f"{each.jobs:,}", f"{each.candidates:,}", amount, notes=notes)
     yield Text()
     yield listing
 
@@ -197,7 +205,7 @@ def jobs(found: Sequence[Any], title: str) -> Iterator[RenderableType]:
             _id(job.user),
             Text(job.status, STATUS_COLOURS.get(job.status, "")),
             "–" if job.seconds is None else f"{job.seconds:,.1f}",
-            _known(job.done),
+            "?" if job.done is None else _number(job.done),
             _known(job.candidates),
             share(job.score),
             _known(job.calls),
@@ -213,7 +221,9 @@ def _notes(job: Any) -> Iterator[Text]:
         yield Text(job.reason, "yellow")
     if job.errors:
         errors = (f"{name} ×{count}" if count > 1 else name for name, count in job.errors.items())
-        yield Text(", ".join(errors), "red")
+        yield Text(f"errors marked by the application: {', '.join(errors)}", "red")
+    if job.is_foreign:
+        yield Text(f"the row of analysis {job.analysis} {FOREIGN}, and does not show it", "yellow")
     if job.status in ("failed", "interrupted", "partial_failure") and job.trace_id:
         exported = "" if job.trace_sampled else " (not exported)"
         yield Text(f"trace {job.trace_id}{exported}", "dim")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from .. import _money
 from .._listing import terminal_width
-from .lists import jobs, models, periods, share, spent, stages, users
+from .lists import FOREIGN, jobs, models, periods, share, spent, stages, users
 
 PIPED_WIDTH: Final = 140
 HEALTH_COLOURS: Final = {"good": "green", "fair": "yellow", "poor": "red"}
@@ -38,6 +38,8 @@ def show(report: Any, *, failed: bool = False) -> None:
         nothing = "There were none." if report.model is None else f"No call to {report.model}."
         console.print(f"{nothing} flask telemetry doctor says whether runs are recorded.", style="dim")
         return
+    if report.foreign_runs:
+        console.print(Text(_foreign(report), "yellow"))
     if report.has_only_orphans:
         console.print(Text(NO_RUN.format(made(report.orphan_calls)), "yellow"))
         console.print(THREE_LINES, markup=False)
@@ -58,6 +60,13 @@ def heading(report: Any) -> str:
 def made(calls: int) -> str:
     """Return how many calls were made."""
     return "1 call to OpenAI was made" if calls == 1 else f"{calls:,} calls to OpenAI were made"
+
+
+def _foreign(report: Any) -> str:
+    """Say that runs are listed here which the rows of their analyses do not show."""
+    which = "an analysis" if report.analysis_id is None else f"analysis {report.analysis_id}"
+    runs = "1 run names" if report.foreign_runs == 1 else f"{report.foreign_runs:,} runs name"
+    return f"{runs} {which} whose row {FOREIGN}: counted on this page, not shown in that row."
 
 
 def _panels(report: Any, console: Console) -> Iterator[RenderableType]:
@@ -89,6 +98,9 @@ def _totals(report: Any) -> Panel:
     )
     if not report.cost.complete:
         spent = f"{spent} or more" if report.cost.is_known else _money.UNKNOWN
+        per_job += "" if report.cost_per_job is None else " or more"
+    if report.cost_per_candidate is not None and not report.cost_per_candidate_complete:
+        per_candidate += " or more"
     return _panel(
         "Totals",
         ("jobs", f"{report.jobs:,}"),
@@ -113,15 +125,24 @@ def _quality(report: Any) -> Panel:
     if report.override_rate is not None:
         overrides = f"{report.overrides} of {report.over_limit} ({report.override_rate:.0%})"
     rows: list[tuple[str, RenderableType]] = [
-        ("succeeded", share(report.success_rate)),
+        ("succeeded", f"{report.completed:,} ({share(report.success_rate)})"),
+        ("failed in part", f"{report.partial_failures:,}"),
         ("failed", f"{report.failed:,}"),
+        *((name, f"{count:,}") for name, count in _other_endings(report) if count),
         ("health", health),
         ("an answer takes", _duration(report.response_seconds)),
         ("limit overridden", overrides),
     ]
-    if report.unknown:
-        rows.insert(2, ("ending unknown", f"{report.unknown:,}"))
     return _panel("Quality", *rows)
+
+
+def _other_endings(report: Any) -> tuple[tuple[str, int], ...]:
+    return (
+        ("interrupted", report.interrupted),
+        ("cancelled", report.cancelled),
+        ("running", report.running),
+        ("ending unknown", report.unknown),
+    )
 
 
 def _sizes(report: Any) -> Panel:

@@ -83,7 +83,7 @@ def test_totals(used: Host) -> None:
     assert found.success_rate == pytest.approx(2 / 3)
     assert found.cost == Money(5_750_000_000_000, complete=True)
     assert found.cost_per_job == Decimal("1.916666666667")
-    assert found.cost_per_candidate == Decimal("0.018429487179")
+    assert found.cost_per_candidate == Decimal("0.416666666667")
 
 
 def test_sizes_and_times(used: Host) -> None:
