@@ -25,7 +25,9 @@ OF_SPEND = ("telemetry_run_spend", "telemetry_spend", "telemetry_analysis_spend"
 
 
 def known(name: str) -> str:
-    return f"CASE WHEN {KNOWN} THEN run.{name} END AS {name}"
+    value = f"CASE WHEN {KNOWN} THEN run.{name} END"
+    # PostgreSQL forgets how many digits a column has that goes through a CASE.
+    return f"CAST({value} AS NUMERIC(5,4)) AS {name}" if name.startswith("score_") else f"{value} AS {name}"
 
 
 def jobs_before() -> str:
