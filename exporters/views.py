@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from telemetry.conventions import BATCH_SIZES
 
 from . import migrate, schema
-from .columns import DOLLARS, PICO_DOLLARS, SECONDS, SHARE, column, listed
+from .columns import DOLLARS, PICO_DOLLARS, SECONDS, column, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +106,6 @@ def _count(name: str, unit: str, meaning: str) -> sa.Column[Any]:
     return column(name, sa.BigInteger(), meaning, unit)
 
 
-def _share(name: str, meaning: str) -> sa.Column[Any]:
-    return column(name, sa.Numeric(), meaning, SHARE)
-
-
 def _flag(name: str, meaning: str) -> sa.Column[Any]:
     return column(name, sa.Boolean(), meaning)
 
@@ -174,10 +170,6 @@ DESCRIBED: Final[Mapping[str, View]] = {
         (
             _day("When it began (UTC)."),
             _seconds("duration_seconds", "From its start to its end."),
-            _share("score_avg", "Mean score of the candidates."),
-            _share("score_median", "Their median score."),
-            _share("score_min", "Their lowest score."),
-            _share("score_max", "Their highest score."),
             _seconds("queue_wait_seconds", "From when it was queued to its start."),
             _BATCH_SIZE,
             _seconds("backoff_seconds", "Time the client slept between attempts."),
