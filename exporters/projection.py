@@ -535,9 +535,10 @@ def _largest(*values: Any) -> Any:
 
 
 def _is_seen(connection: Connection, user_id: int) -> bool:
-    """Say whether telemetry saw a run of the user's: what history cost nobody knows, which is not nothing."""
+    """Say whether telemetry saw all or some of the user's runs: what history cost nobody knows, and is not 0."""
     mine = sa.and_(runs.c.user_ref == user_id, runs.c.synthetic.is_(False))
-    return bool(connection.scalar(sa.select(sa.exists().where(mine, runs.c.kind != "import"))))
+    kinds = set(connection.scalars(sa.select(runs.c.kind).where(mine).distinct()))
+    return kinds != {"import"}
 
 
 def _user_values(person: Mapping[str, Any], is_cost_known: bool) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def test_without_the_sdk(host: NewHost) -> None:
 
     assert session.answer == expected
     assert session.err.splitlines() == [
-        "telemetry is off: No module named 'opentelemetry.sdk'; install analysis-telemetry[sdk]"
+        "telemetry is off: No module named 'opentelemetry.sdk'; pip install 'analysis-telemetry[sdk]'"
     ]
     assert bare.rows("telemetry_runs") == []
 

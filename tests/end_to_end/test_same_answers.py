@@ -89,7 +89,7 @@ def test_not_installed(
 
     _compare(session.transcript, expected)
     assert len(session.complaints()) == 1
-    assert session.complaints()[0].endswith("install analysis-telemetry[sdk]")
+    assert session.complaints()[0].endswith("pip install 'analysis-telemetry[sdk]'")
 
 
 def test_wrong_setting(

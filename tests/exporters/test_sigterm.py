@@ -337,7 +337,8 @@ def test_a_lock_that_is_never_let_go(sqlite_host: Host, tmp_path: Path) -> None:
 )
 def test_other_signals(sqlite_host: Host, tmp_path: Path, number: int, stands: tuple[Any, ...]) -> None:
     """Ctrl-C is an exception, and leaves the run by an exit; of what else ends a process we know nothing."""
-    application = Application(sqlite_host, tmp_path, "setup_telemetry(); work(); wait()")
+    default = "signal.signal(signal.SIGHUP, signal.SIG_DFL)"  # which nohup has changed for what it runs
+    application = Application(sqlite_host, tmp_path, f"{default}; setup_telemetry(); work(); wait()")
 
     status, _ = application.end(number)
     assert application.recovered() == [stands]
