@@ -535,7 +535,7 @@ def _largest(*values: Any) -> Any:
 
 
 def _is_seen(connection: Connection, user_id: int) -> bool:
-    """Say whether telemetry saw all or some of the user's runs: what history cost nobody knows, and is not 0."""
+    """Say whether the user has more than history, of which nobody knows what it cost, or nothing at all."""
     mine = sa.and_(runs.c.user_ref == user_id, runs.c.synthetic.is_(False))
     kinds = set(connection.scalars(sa.select(runs.c.kind).where(mine).distinct()))
     return kinds != {"import"}
