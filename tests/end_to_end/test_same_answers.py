@@ -100,7 +100,9 @@ def test_wrong_setting(
     session = _session(tmp_path, new_database("sqlite"), shared_standin, settings)
 
     _compare(session.transcript, expected)
-    assert session.complaints() == ["telemetry is off: TELEMETRY_METRICS_PORT='abc' must be a whole number"]
+    assert session.complaints() == [
+        "telemetry is off for examples.screener.app: TELEMETRY_METRICS_PORT='abc' must be a whole number"
+    ]
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_its_page(history: Host) -> None:
     page = " ".join(output(history, "report", *UNTIL_TOMORROW).replace("│", " ").split())
 
     assert "100%" not in page
-    assert "succeeded –" in page
+    assert "succeeded 2 (–)" in page
     assert "ending unknown 2" in page
     assert "spent unknown" in page
 
@@ -106,7 +106,7 @@ def test_history_beside_what_was_seen(history: Host, engine: Engine) -> None:
     assert (found["jobs"], found["completed"], found["failed"], found["unknown"]) == (6, 3, 1, 2)
     assert found["success_rate"] == 0.5
     assert found["cost"] == {"pico": 2 * 10**12, "dollars": "2", "complete": False}
-    assert (float(found["cost_per_job"]), float(found["cost_per_candidate"])) == (1.0, 0.2)
+    assert (float(found["cost_per_job"]), float(found["cost_per_candidate"])) == (1.0, 0.4)
     assert {user["user"]: user["cost"]["dollars"] for user in found["active_users"]} == {1: None, 2: "2"}
 
 
