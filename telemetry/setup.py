@@ -91,7 +91,7 @@ def setup_telemetry(
             _log.error("%s: %s", off, gap)
             return None
         if _set_up(settings) is not None:
-            if not settings.database_url:
+            if not settings.database_url and not name:  # the extension says more of it
                 _log.warning(
                     "telemetry keeps no rollups, only metrics and traces: set TELEMETRY_DATABASE_URL"
                 )

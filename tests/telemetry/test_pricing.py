@@ -102,7 +102,7 @@ def test_the_published_price(model: str, uncached: int, cached: int, output: int
 
 
 @settings(deadline=None, max_examples=30)
-@given(tokens=st.builds(Tokens, st.integers(0, 10**6), st.integers(0, 10**6)))
+@given(tokens=st.builds(lambda sent, said: Tokens(sent, said), st.integers(0, 10**6), st.integers(0, 10**6)))
 def test_pico_is_what_the_list_says(tokens: Tokens) -> None:
     """Nothing is lost on the way from the list's decimals to whole pico-dollars."""
     usage = genai_prices.Usage(input_tokens=tokens.input, output_tokens=tokens.output)
