@@ -109,7 +109,7 @@ def test_a_terminal(used: Host, width: int) -> None:
     together = "".join(page.split())
     for whole in (
         *(TRACE, MODEL, "openai.RateLimitErrorinranking", "theapplicationsaidso", "$1,234.567000000021"),
-        *("unknown", "$1,234.57ormore", "$0.000000000021", "2147483647"),
+        *("unknown", "ormore", "$1,234.57", "$0.000000000021", "2147483647"),
     ):
         assert whole in together, whole
 
