@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import aclosing, closing
 from functools import cache
 from operator import attrgetter
+from types import TracebackType
 from typing import Any, Final
 
 from ._answer import Answer
@@ -81,6 +83,24 @@ class Reading:
         kind = response.__class__
         patch(definer(kind, "close"), "close", _close)
         patch(definer(kind, "aclose"), "aclose", _close_async)
+
+    def __enter__(self) -> None:
+        """Begin to read events: the first of them is on its way."""
+        self.is_advancing = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Note how the reading of events ended; ``GeneratorExit`` says that nobody reads on."""
+        try:
+            if error is None:
+                self.complete()
+            elif isinstance(error, GeneratorExit):
+                self.leave()
+            else:
+                self.fail(error)
+        finally:
+            self.is_advancing = False
 
     def hand_over(self) -> None:
         """Note that the request has returned: the application reads from now on."""
@@ -177,64 +197,37 @@ def _stream_async(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs:
 
 
 def _read(reading: Reading, events: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    reading.is_advancing = True
-    try:
+    with closing(events), reading:
         for event in events:
             _look(reading, event)
             reading.is_advancing = False
             yield event
             reading.is_advancing = True
-    except GeneratorExit:
-        reading.leave()
-        raise
-    except BaseException as error:
-        reading.fail(error)
-        raise
-    else:
-        reading.complete()
-    finally:
-        reading.is_advancing = False
-        events.close()
 
 
 async def _read_async(reading: Reading, events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    reading.is_advancing = True
-    try:
-        async for event in events:
-            _look(reading, event)
-            reading.is_advancing = False
-            yield event
-            reading.is_advancing = True
-    except GeneratorExit:
-        reading.leave()
-        raise
-    except BaseException as error:
-        reading.fail(error)
-        raise
-    else:
-        reading.complete()
-    finally:
-        reading.is_advancing = False
-        await events.aclose()
+    async with aclosing(events):
+        with reading:
+            async for event in events:
+                _look(reading, event)
+                reading.is_advancing = False
+                yield event
+                reading.is_advancing = True
 
 
 def _watch(events: Generator[Any, None, None]) -> Generator[Any, None, None]:
     """Look in a stream of a free request for the results of calls that wait for them."""
-    try:
+    with closing(events):
         for event in events:
             _settle(event)
             yield event
-    finally:
-        events.close()
 
 
 async def _watch_async(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    try:
+    async with aclosing(events):
         async for event in events:
             _settle(event)
             yield event
-    finally:
-        await events.aclose()
 
 
 @guarded("openai")
