@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any, Final
 
 STATUS: Final = 130
@@ -92,12 +94,24 @@ def _listening(interruption: _Interruption) -> Iterator[None]:
     )
     thread.start()
     hook, sys.unraisablehook = sys.unraisablehook, _unraisable(sys.unraisablehook)
+    logged, handler = logging.root.manager.disable, signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _quieten)
     try:
         yield
     finally:
+        if handler is signal.default_int_handler:
+            signal.signal(signal.SIGINT, handler)
+        logging.disable(logged)
         sys.unraisablehook = hook
         signal.set_wakeup_fd(before, warn_on_full_buffer=False)
         os.close(theirs)  # which ends the thread, unless a signal has come: then it sees to the end
+
+
+def _quieten(number: int, frame: FrameType | None) -> None:
+    """Log nothing from now on: where Ctrl-C ends what a library was doing, the library logs a traceback."""
+    logging.disable()
+    signal.default_int_handler(number, frame)
 
 
 def _unraisable(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[sys.UnraisableHookArgs], Any]:
@@ -115,6 +129,7 @@ def _listen(pipe: int, interruption: _Interruption) -> None:
         while found := signals.read(64):
             if signal.SIGINT in found:
                 interruption.has_come.set()
+                logging.disable()
                 threading.Thread(target=_cancel_queries, daemon=True).start()
                 time.sleep(GRACE)
                 _give_up(interruption)

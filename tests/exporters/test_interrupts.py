@@ -26,6 +26,18 @@ from flask.cli import main
 main()
 """
 
+CLOSING = """
+import os, signal
+from sqlalchemy.engine.default import DefaultDialect
+real = DefaultDialect.do_close
+def do_close(self, connection):
+    DefaultDialect.do_close = real
+    os.kill(os.getpid(), signal.SIGINT)
+    real(self, connection)
+DefaultDialect.do_close = do_close
+"""
+"""Has Ctrl-C pressed while SQLAlchemy closes a connection: it logs whatever is raised there."""
+
 COMMANDS = ("report", "export", "export --output jobs.csv", "health-check", "archive kept --older-than 1")
 ENDLESS = """CREATE VIEW telemetry_runs AS
     WITH RECURSIVE endless(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless)
@@ -70,11 +82,13 @@ def waiting(host: Host) -> int:
 
 
 @contextmanager
-def running(command: str, folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command as a shell does, in which Ctrl-C means something."""
+def running(
+    command: str, folder: Path, before: str = "", **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command as a shell does, in which Ctrl-C means something; ``before`` is done first."""
     known = {"TELEMETRY_HMAC_KEY": "key", "TELEMETRY_SPOOL_DIR": str(folder / "spool")}
     with subprocess.Popen(
-        [sys.executable, "-c", FLASK, "telemetry", *command.split()],
+        [sys.executable, "-c", before + FLASK, "telemetry", *command.split()],
         env=os.environ | known | environment,
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -86,9 +100,10 @@ def running(command: str, folder: Path, **environment: str) -> Iterator[subproce
             process.kill()
 
 
-def ends(process: subprocess.Popen[bytes]) -> bytes:
+def ends(process: subprocess.Popen[bytes], *, press: bool = True) -> bytes:
     """Press Ctrl-C, and return what it had written to standard output."""
-    process.send_signal(signal.SIGINT)
+    if press:
+        process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, b"Interrupted.\n"), err.decode()
     return out
@@ -107,6 +122,13 @@ def test_while_the_database_works(host: Host, tmp_path: Path, command: str) -> N
             until(lambda: waiting(host) == 0)
     assert not list(tmp_path.glob("*jobs.csv*"))
     assert not list(tmp_path.glob("kept/*"))
+
+
+@pytest.mark.parametrize("command", ["report", "export", "health-check", "validate", "doctor --no-run"])
+def test_while_a_connection_is_closed(sqlite_host: Host, tmp_path: Path, command: str) -> None:
+    """What a library logs of the interruption is not printed."""
+    with running(command, tmp_path, CLOSING, TELEMETRY_DATABASE_URL=sqlite_host.url) as process:
+        ends(process, press=False)
 
 
 @pytest.mark.parametrize("command", ["validate", "doctor --no-run"])
