@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from telemetry._context import Document
@@ -29,6 +30,8 @@ UNKNOWN_BILL = frozenset({"timeout", "cancelled", "read_error"})
 """Ends of an attempt after which nobody can tell whether the service billed it."""
 
 _NO_TOKENS = Tokens()
+_AT_ONCE = ("200",)
+"""The attempts of most calls: spared what there is to count otherwise."""
 
 
 @dataclass(slots=True)
@@ -54,8 +57,24 @@ class Call:
     """What costs otherwise than the tokens say: then there is no price."""
     has_unknown_bill: bool = False
     """Whether more may have been billed than the tokens say."""
+    headroom: Sequence[tuple[str, int]] = ()
+    """Ten-thousandths that were left of a rate limit, beside its name."""
+    usage_missing: bool = field(init=False)
+    """Whether tokens or tools were, or may have been, billed that nobody reported."""
+    unpriced: bool = field(init=False)
+    """Whether tokens are known but their price is not."""
     added_to: Accumulator | None = field(default=None, init=False, repr=False, compare=False)
     """Where it was counted: once, however often that is tried."""
+
+    def __post_init__(self) -> None:
+        """See what is not known of it."""
+        self.unpriced = self.tokens is not None and self.price is None
+        self.usage_missing = (
+            self.has_unknown_bill
+            or not UNKNOWN_BILL.isdisjoint(self.statuses)
+            or (self.has_tool_fees and self.ok)
+            or (self.tokens is None and (self.ok or self.statuses[-1:] == ("200",)))
+        )
 
     @property
     def rate_limit_hits(self) -> int:
@@ -82,20 +101,6 @@ class Call:
         """Attempts after any other failure."""
         return max(len(self.statuses) - 1, 0) - self.rate_limit_retries
 
-    @property
-    def usage_missing(self) -> bool:
-        """Whether tokens or tools were, or may have been, billed that nobody reported."""
-        if self.has_unknown_bill or not UNKNOWN_BILL.isdisjoint(self.statuses):
-            return True
-        if self.has_tool_fees and self.ok:
-            return True
-        return self.tokens is None and (self.ok or self.statuses[-1:] == ("200",))
-
-    @property
-    def unpriced(self) -> bool:
-        """Whether tokens are known but their price is not."""
-        return self.tokens is not None and self.price is None
-
     def key(self) -> UsageKey:
         """Return what the call is summed under."""
         version = self.price.version if self.price else ""
@@ -103,13 +108,10 @@ class Call:
 
     def usage(self) -> Usage:
         """Return the call as sums of one."""
-        tokens = self.tokens or _NO_TOKENS
-        return Usage(
+        tokens, price = self.tokens or _NO_TOKENS, self.price
+        usage = Usage(
             calls=1,
             attempts=len(self.statuses),
-            rate_limit_hits=self.rate_limit_hits,
-            rate_limit_retries=self.rate_limit_retries,
-            other_retries=self.other_retries,
             backoff_us=self.backoff_us,
             retry_after_us=self.retry_after_us,
             duration_us=self.duration_us,
@@ -118,15 +120,24 @@ class Call:
             cached_tokens=tokens.cached,
             cache_write_tokens=tokens.cache_write,
             reasoning_tokens=tokens.reasoning,
-            cost_pico=self.price.pico if self.price else 0,
+            cost_pico=price.pico if price else 0,
             errors=0 if self.ok else 1,
             unpriced=int(self.unpriced),
             usage_missing=int(self.usage_missing),
-            unmodelled=int(bool(self.unmodelled) and self.unpriced),
-            quota_hits=self.quota_hits,
-            spend_limit_hits=self.spend_limit_hits,
-            price_source=self.price.source if self.price else "",
+            price_source=price.source if price else "",
         )
+        usage.unmodelled = int(bool(self.unmodelled) and self.unpriced)
+        if self.statuses != _AT_ONCE:
+            self._add_attempts(usage)
+        return usage
+
+    def _add_attempts(self, usage: Usage) -> None:
+        """Add what other attempts than one that was answered met."""
+        usage.rate_limit_hits = self.rate_limit_hits
+        usage.rate_limit_retries = self.rate_limit_retries
+        usage.other_retries = self.other_retries
+        usage.quota_hits = self.quota_hits
+        usage.spend_limit_hits = self.spend_limit_hits
 
 
 class _Clock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from telemetry.pricing import Price, Pricer, Tokens
 from .accumulator import Call
 
 _HOST: Final = "server.address"
+_LIMITS: Final = ((Attribute.REMAINING_REQUESTS, "requests"), (Attribute.REMAINING_TOKENS, "tokens"))
 _PROVIDERS: Final = {"openai": "openai", "azure.ai.openai": "azure"}
 
 
@@ -45,6 +47,7 @@ def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
         has_tool_fees=_may_have_fees(seen.billed_tools, answer),
         unmodelled=unmodelled,
         has_unknown_bill=seen.has_unknown_bill or bool(answer.missing),
+        headroom=_headroom(facts),
     )
 
 
@@ -69,6 +72,7 @@ def from_span(span: ReadableSpan, attributes: Mapping[str, Any], stage: str, pri
         price=_priced(price, provider, model, read.tokens, start, tier),
         has_tool_fees=Attribute.TOOL_FEES in attributes,
         has_unknown_bill=bool(read.missing),
+        headroom=_headroom(attributes),
     )
 
 
@@ -81,6 +85,8 @@ def _billed_by(provider: str, host: str | None) -> str:
 
 def _may_have_fees(offered: Sequence[str], answer: Answer) -> bool:
     """Say whether tools may be billed of which the answer does not tell."""
+    if not offered:
+        return False
     return any(not answer.shows_tools or tool.startswith(SESSION_TOOLS) for tool in offered)
 
 
@@ -115,6 +121,15 @@ def _tier(attributes: Mapping[str, Any]) -> str:
     return text(attributes.get(Attribute.SERVICE_TIER)) or (asked if asked and asked != "auto" else "")
 
 
+def _headroom(attributes: Mapping[str, Any]) -> list[tuple[str, int]]:
+    shares = []
+    for name, limit in _LIMITS:
+        share = attributes.get(name)
+        if isinstance(share, (int, float)) and 0 <= share <= 1:
+            shares.append((limit, round(share * 10_000)))
+    return shares
+
+
 def _microseconds(seconds: object) -> int:
     return round(number(seconds) * 1e6)
 
@@ -130,4 +145,4 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def number(value: object) -> float:
     """Return a number, 0 for what is none."""
-    return value if isinstance(value, (int, float)) else 0
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else 0

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from telemetry._garbage import is_collecting
+from telemetry._guard import guarded, swallow
 from telemetry._signals import of_handler
 
 _P = ParamSpec("_P")
@@ -67,19 +68,36 @@ class Deferring(Protocol):
 _Self = TypeVar("_Self", bound=Deferring)
 
 
-def deferrable(method: Callable[Concatenate[_Self, _P], _R]) -> Callable[Concatenate[_Self, _P], _R | None]:
-    """Put calls of ``method`` off while garbage is collected; do first what was put off before."""
+def deferrable(
+    component: str,
+) -> Callable[[Callable[Concatenate[_Self, _P], _R]], Callable[Concatenate[_Self, _P], _R | None]]:
+    """Put calls of a method off while garbage is collected; do first what was put off before.
 
-    @functools.wraps(method)
-    def wrapper(self: _Self, /, *args: _P.args, **known: _P.kwargs) -> _R | None:
-        if is_collecting():
-            self.deferred.put(functools.partial(method, self, *args, **known))
-            return None
-        try:
-            if self.deferred.acts:
-                self.deferred.work_off()
-        finally:  # whatever interrupts that, this is done
-            result = method(self, *args, **known)
-        return result
+    Its errors stop here, as those of ``component`` do in :class:`telemetry._guard.guarded`: both in one,
+    because every call of the application comes through here several times.
+    """
 
-    return wrapper
+    def decorate(
+        method: Callable[Concatenate[_Self, _P], _R],
+    ) -> Callable[Concatenate[_Self, _P], _R | None]:
+        later = guarded(component)(method)
+
+        @functools.wraps(method)
+        def wrapper(self: _Self, /, *args: _P.args, **known: _P.kwargs) -> _R | None:
+            if is_collecting():
+                self.deferred.put(functools.partial(later, self, *args, **known))
+                return None
+            result: _R | None = None
+            try:
+                if self.deferred.acts:
+                    self.deferred.work_off()
+            finally:  # whatever interrupts that, this is done
+                try:
+                    result = method(self, *args, **known)
+                except Exception as error:
+                    swallow(component, error, method.__qualname__)
+            return result
+
+        return wrapper
+
+    return decorate

@@ -140,14 +140,13 @@ class Metrics:
         if call.unpriced:
             additions.append((c.OPENAI_UNACCOUNTED, 1, ("unpriced",)))
         self.totals.add_all(additions)
+        if call.headroom:
+            values = [((model, limit), share) for limit, share in call.headroom]
+            self.totals.put_all(c.OPENAI_HEADROOM, values)
 
     def unaccounted(self, reason: str, amount: int = 1) -> None:
         """Add calls whose cost is unknown or belongs to no run."""
         self.totals.add(c.OPENAI_UNACCOUNTED, amount, reason=reason)
-
-    def headroom(self, model: str, limit: str, share: float) -> None:
-        """Keep the share of a rate limit that was left."""
-        self.totals.put(c.OPENAI_HEADROOM, round(share * 10_000), (model or c.OTHER, limit))
 
     def run_ended(self, rollup: Rollup, context: Context) -> None:
         """Add a run that this process, its root, has ended."""

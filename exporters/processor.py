@@ -9,24 +9,22 @@ out: the SDK would hand it to the application.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from telemetry import conventions as c
-from telemetry._context import Run, is_elsewhere, recorder, run_in, stage_in
-from telemetry._guard import guarded
+from telemetry._context import Run, recorder_in, run_in, stage_in
 from telemetry._openai_call import OpenAICall
 from telemetry.conventions import Attribute
 from telemetry.pricing import Pricer
 
 from . import calls
 from .accumulator import Accumulator, Call
-from .calls import number, text
+from .calls import text
 from .deferred import deferrable
 from .dropped import Dropped
 from .metrics import Metrics, exemplar
@@ -60,6 +58,9 @@ class _SpanState:
         """The call whose request was seen: what the span says is no longer asked."""
 
 
+_Remembered = tuple[weakref.ref[Span], _SpanState]
+
+
 class RollupProcessor(SpanProcessor):
     """Feeds the runs of a recorder, and the metrics, from spans that end."""
 
@@ -71,38 +72,39 @@ class RollupProcessor(SpanProcessor):
         self._metrics = metrics
         self._price = price
         self._is_stopped = False
-        self._spans: dict[int, tuple[weakref.ref[Span], _SpanState]] = {}
+        self._spans: dict[int, _Remembered] = {}
         self._dropped: Dropped[Span, int] = Dropped()
         """Ids of spans that never ended."""
         recorder.calls = self
 
-    @deferrable
-    @guarded("processor")
+    @deferrable("processor")
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember whose span this is."""
-        if self._is_stopped or recorder() is not self._recorder or is_elsewhere(parent_context):
+        parent_context = get_current() if parent_context is None else parent_context
+        if self._is_stopped or recorder_in(parent_context) is not self._recorder:
             return
-        run, attributes = run_in(parent_context), span.attributes or {}
-        scope, around = _scope(span), self._call_around(span)
+        run, scope, above = run_in(parent_context), _scope(span), self._above(span)
+        around = None if above is None else above[1].call
         is_part = around is not None and scope == c.OPENAI_SCOPE and self._awaits_request(around())
         is_call = (
             not is_part
             and scope in c.COUNTED_SCOPES
             and span.name.partition(" ")[0] not in c.UNBILLED_OPERATIONS
         )
-        own = _api_stage(span, scope, parent_context) or text(attributes.get(Attribute.STAGE))
+        own = _api_stage(span, scope, parent_context) or _stage_on(span)
         # A run holds its own span, which is in no stage: remembering it here would keep the run alive.
         is_of_run = scope == c.SCOPE and own is None and span.name in c.KINDS
         if (run is None and not is_call and around is None) or is_of_run:
             return
         timed = None if scope == c.SCOPE else own  # the API measures its own blocks
-        state = _SpanState(run, own or self._inherited(span, parent_context), timed, is_call)
+        state = _SpanState(
+            run, own or self._inherited(span, above) or stage_in(parent_context), timed, is_call
+        )
         state.call, state.is_part = weakref.ref(span) if is_call else around, is_part
         self._count_open(span.start_time or 0, state)
         self._remember(span, state)
 
-    @deferrable
-    @guarded("processor")
+    @deferrable("processor")
     def on_end(self, span: ReadableSpan) -> None:
         """Add what the span measured."""
         known = self._spans.get(span.context.span_id) if span.context else None
@@ -126,8 +128,7 @@ class RollupProcessor(SpanProcessor):
             state.is_measured = True
             self._end_stage(span, state, state.own_stage, state.accumulator)
 
-    @deferrable
-    @guarded("processor")
+    @deferrable("processor")
     def call_started(self, call: OpenAICall) -> None:
         """Note a call that was seen on its way: it takes the place of the span that stands for it."""
         state = self._taken_over(call)
@@ -136,8 +137,7 @@ class RollupProcessor(SpanProcessor):
             self._count_open(call.started_ns, state)
         call.record = state
 
-    @deferrable
-    @guarded("processor")
+    @deferrable("processor")
     def call_ended(self, call: OpenAICall) -> None:
         """Add a call that was seen on its way."""
         state = call.record
@@ -148,7 +148,7 @@ class RollupProcessor(SpanProcessor):
 
     def _end_seen(self, call: OpenAICall, state: _SpanState) -> None:
         state.ended = state.ended or calls.from_wire(call, state.stage or c.Stage.UNATTRIBUTED, self._price)
-        self._count(state.ended, call.started_ns, state, call.attempt_facts)
+        self._count(state.ended, call.started_ns, state)
 
     def stop(self) -> None:
         """Take no notice of spans that begin from now on: a provider keeps its processors for ever."""
@@ -161,10 +161,15 @@ class RollupProcessor(SpanProcessor):
         """Return True: nothing waits here."""
         return True
 
-    def _call_around(self, span: Span) -> weakref.ref[Span] | None:
-        """Return the span of the call that ``span`` is in."""
-        known = self._spans.get(span.parent.span_id) if span.parent is not None else None
-        return known[1].call if known is not None else None
+    def _above(self, span: Span) -> _Remembered | None:
+        """Return what is remembered of the span that ``span`` is below."""
+        return self._spans.get(span.parent.span_id) if span.parent is not None else None
+
+    def _inherited(self, span: Span, above: _Remembered | None) -> str | None:
+        """Return the stage of the span ``above``, if it is of this process."""
+        if above is None or span.parent is None or span.parent.is_remote:
+            return None
+        return self._stage_of(*above)
 
     def _taken_over(self, call: OpenAICall) -> _SpanState | None:
         """Return what is remembered of the span that stands for a call, which no other call takes then."""
@@ -194,16 +199,7 @@ class RollupProcessor(SpanProcessor):
         span = reference()
         if span is None or _scope(span) == c.SCOPE:
             return state.stage
-        return text((span.attributes or {}).get(Attribute.STAGE)) or state.stage  # perhaps set later
-
-    def _inherited(self, span: Span, parent_context: Context | None) -> str | None:
-        """Return the stage of the nearest local parent, else that of the Context."""
-        local = span.parent
-        if local is not None and not local.is_remote:
-            known = self._spans.get(local.span_id)
-            if known is not None:
-                return self._stage_of(*known) or stage_in(parent_context)
-        return stage_in(parent_context)
+        return _stage_on(span) or state.stage  # perhaps set later
 
     def _count_open(self, started_ns: int, state: _SpanState) -> None:
         if state.run is None or not (state.is_call or state.own_stage):
@@ -218,8 +214,9 @@ class RollupProcessor(SpanProcessor):
             state.accumulator.stage_started(state.own_stage, started_ns)
 
     def _remember(self, span: Span, state: _SpanState) -> None:
-        for span_id in self._dropped.take():
-            self._spans.pop(span_id, None)
+        if self._dropped:
+            for gone in self._dropped.take():
+                self._spans.pop(gone, None)
         span_id = span.context.span_id
         self._spans[span_id] = self._dropped.follow(span, span_id), state
 
@@ -244,13 +241,11 @@ class RollupProcessor(SpanProcessor):
             self._metrics.of(state.run).totals.add(c.ERRORS, 1, stage=stage, type=error_type)
 
     def _end_call(self, span: ReadableSpan, state: _SpanState) -> None:
-        attributes = _copied(span.attributes)
-        state.ended = state.ended or calls.from_span(
-            span, attributes, state.stage or c.Stage.UNATTRIBUTED, self._price
-        )
-        self._count(state.ended, span.start_time or 0, state, attributes)
+        stage = state.stage or c.Stage.UNATTRIBUTED
+        state.ended = state.ended or calls.from_span(span, _copied(span.attributes), stage, self._price)
+        self._count(state.ended, span.start_time or 0, state)
 
-    def _count(self, call: Call, started_ns: int, state: _SpanState, attributes: Mapping[str, Any]) -> None:
+    def _count(self, call: Call, started_ns: int, state: _SpanState) -> None:
         self._add_call(call, started_ns, state)
         if state.is_measured:
             return
@@ -259,7 +254,6 @@ class RollupProcessor(SpanProcessor):
         if state.accumulator is None:
             metrics.unaccounted("orphan")
         metrics.call(call)
-        _headroom(metrics, attributes, call.model)
 
     def _add_call(self, call: Call, started_ns: int, state: _SpanState) -> None:
         """Add the call where it was counted as open, or where it belongs by now."""
@@ -274,7 +268,6 @@ class RollupProcessor(SpanProcessor):
 
 
 _REQUEST_FACTS = ("analysis.openai.", "gen_ai.response.", "gen_ai.usage.", "openai.response.")
-_LIMITS = {Attribute.REMAINING_REQUESTS: "requests", Attribute.REMAINING_TOKENS: "tokens"}
 
 
 def _scope(span: ReadableSpan) -> str:
@@ -288,9 +281,13 @@ def _copied(attributes: Any) -> dict[str, Any]:
     return copy
 
 
-def _api_stage(span: Span, scope: str, parent_context: Context | None) -> str | None:
+def _api_stage(span: Span, scope: str, parent_context: Context) -> str | None:
     """Return the stage that a span of the API stands for: its name, as the Context around it says."""
     return span.name if scope == c.SCOPE and stage_in(parent_context) == span.name else None
+
+
+def _stage_on(span: ReadableSpan) -> str | None:
+    return text(_copied(span.attributes).get(Attribute.STAGE))
 
 
 def _hand_over(span: ReadableSpan, call: Span | None) -> None:
@@ -298,12 +295,6 @@ def _hand_over(span: ReadableSpan, call: Span | None) -> None:
     if call is not None:
         told = (span.attributes or {}).items()
         call.set_attributes({name: value for name, value in told if name.startswith(_REQUEST_FACTS)})
-
-
-def _headroom(metrics: Metrics, attributes: Mapping[str, Any], model: str) -> None:
-    for name, limit in _LIMITS.items():
-        if name in attributes:
-            metrics.headroom(model, limit, number(attributes[name]))
 
 
 def _exception_type(span: ReadableSpan) -> str | None:

@@ -24,7 +24,6 @@ from opentelemetry.context import Context
 from telemetry import _arguments as arguments
 from telemetry import conventions as c
 from telemetry._context import Document, OpenStage, Run, Warned
-from telemetry._guard import guarded
 from telemetry._openai_call import OpenAICall
 from telemetry._streams import settle
 from telemetry.settings import Settings
@@ -130,8 +129,7 @@ class RunRecorder:
         """When to do what was put off during a collection."""
         self._orphans: dict[str, Accumulator] = {}
 
-    @deferrable
-    @guarded("recorder")
+    @deferrable("recorder")
     def open(self, run: Run) -> None:
         """Begin a fragment and save its first state."""
         if not (self._is_key_shared or run.document_key):
@@ -144,8 +142,7 @@ class RunRecorder:
         self._save(accumulator.snapshot(time.time_ns()))
         self._wake()
 
-    @deferrable
-    @guarded("recorder")
+    @deferrable("recorder")
     def close(self, run: Run) -> None:
         """Take the final state, save it, and tell the metrics."""
         record = _record(run)
@@ -174,8 +171,7 @@ class RunRecorder:
         self._wake()
         self._tell_metrics(record.final, run)
 
-    @deferrable
-    @guarded("recorder")
+    @deferrable("recorder")
     def update(self, run: Run) -> None:
         """Take over what the handle says by now."""
         record = _record(run)
@@ -199,8 +195,7 @@ class RunRecorder:
             record.accumulator.update(**facts)
             self._press(record.accumulator)
 
-    @deferrable
-    @guarded("recorder")
+    @deferrable("recorder")
     def document(self, run: Run, document: Document) -> None:
         """Add one visit to a document, whose name becomes a keyed hash."""
         if run.kind == "intake":
@@ -208,23 +203,20 @@ class RunRecorder:
         key = document_key(run.document_key.encode() or self._key, run.run_id, document.key)
         self._add(run, lambda accumulator: accumulator.document(key, document))
 
-    @deferrable
-    @guarded("recorder")
+    @deferrable("recorder")
     def count(self, run: Run, name: str, amount: int) -> None:
         """Add to a declared counter, to ``other`` if nobody declared it."""
         declared = arguments.one_of("name", name, self._settings.counters, "TELEMETRY_COUNTERS")
         self._add(run, lambda accumulator: accumulator.count(declared, amount))
         self._metrics.of(run).totals.add(c.EVENTS, amount, name=declared)
 
-    @deferrable
-    @guarded("recorder")
+    @deferrable("recorder")
     def error(self, run: Run, stage: str | None, error_type: str) -> None:
         """Add one error."""
         self._add(run, lambda accumulator: accumulator.error(stage, error_type))
         self._metrics.of(run).totals.add(c.ERRORS, 1, stage=stage or c.Stage.UNATTRIBUTED, type=error_type)
 
-    @deferrable
-    @guarded("recorder")
+    @deferrable("recorder")
     def stage_started(self, stage: OpenStage) -> None:
         """Start the clock of a stage in the fragment that is open now."""
         accumulator = self.accumulator_for(stage.run, stage.started_ns)
@@ -232,8 +224,7 @@ class RunRecorder:
             stage.record = accumulator
             accumulator.stage_started(stage.name, stage.started_ns)
 
-    @deferrable
-    @guarded("recorder")
+    @deferrable("recorder")
     def stage_ended(self, stage: OpenStage, ended_ns: int, span: trace.Span) -> None:
         """Stop the clock of a stage, and measure it."""
         accumulator, stage.record = stage.record, None
@@ -246,8 +237,7 @@ class RunRecorder:
             c.STAGE_DURATION, seconds, exemplar(span.get_span_context()), stage=stage.name
         )
 
-    @deferrable
-    @guarded("recorder")
+    @deferrable("recorder")
     def warn(self, warned: Warned) -> None:
         """Keep a warning, or an answer to some."""
         if not warned.is_answer:

@@ -48,13 +48,17 @@ class Totals:
         with self._lock:
             for metric, amount, key in additions:
                 sums = self._sums[metric.name]
-                sums[key if key in sums else self._within_cap(metric, key)] += amount
+                if key not in sums:
+                    sums[self._within_cap(metric, key)] += amount
+                elif amount:  # half of what a call adds is nought
+                    sums[key] += amount
 
-    def put(self, metric: Metric, value: int, key: Key) -> None:
-        """Set the value under ``key`` (for gauges)."""
+    def put_all(self, metric: Metric, values: Iterable[tuple[Key, int]]) -> None:
+        """Set each value under its key (for gauges)."""
         with self._lock:
             sums = self._sums[metric.name]
-            sums[key if key in sums else self._within_cap(metric, key)] = value
+            for key, value in values:
+                sums[key if key in sums else self._within_cap(metric, key)] = value
 
     def read(self, metric: Metric) -> list[tuple[Mapping[str, str], int]]:
         """Return every label set of ``metric`` with its sum."""

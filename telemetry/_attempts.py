@@ -79,13 +79,13 @@ def attempt_attributes(attempts: Sequence[Attempt]) -> Attributes:
     """
     statuses = [attempt.status for attempt in attempts]
     attributes: Attributes = {Attribute.ATTEMPTS: len(attempts), Attribute.ATTEMPT_STATUSES: statuses}
-    if len(attempts) > 1 or TOO_FAST in statuses:
+    if statuses and statuses != ["200"]:
         sums = _retries(attempts, statuses)
         attributes.update({name: amount for name, amount in sums.items() if amount})
-    waits = [attempt.retry_after for attempt in attempts if attempt.retry_after is not None]
-    if waits:
-        attributes[Attribute.RETRY_AFTER] = max(waits)
-    attributes.update(_headroom(attempts))
+        waits = [attempt.retry_after for attempt in attempts if attempt.retry_after is not None]
+        if waits:
+            attributes[Attribute.RETRY_AFTER] = max(waits)
+    _add_headroom(attributes, attempts)
     return attributes
 
 
@@ -121,18 +121,18 @@ def _retries(attempts: Sequence[Attempt], statuses: Sequence[str]) -> dict[str, 
     }
 
 
-def _headroom(attempts: Sequence[Attempt]) -> Attributes:
-    """Return what was left of the limits at the last answer that told."""
-    attributes: Attributes = {}
+def _add_headroom(attributes: Attributes, attempts: Sequence[Attempt]) -> None:
+    """Add what was left of the limits at the last answer that told."""
     for name, remaining, limit in _HEADROOM:
         for attempt in reversed(attempts):
-            if attempt.limits is None:
+            limits = attempt.limits or {}
+            try:
+                left, total = float(limits[remaining]), float(limits[limit])
+            except (KeyError, ValueError):
                 continue
-            left, total = _number(attempt.limits.get(remaining)), _number(attempt.limits.get(limit))
-            if left is not None and total:
+            if 0 <= left < math.inf and 0 < total < math.inf:
                 attributes[name] = min(left / total, 1.0)
                 break
-    return attributes
 
 
 def _number(text: str | None) -> float | None:

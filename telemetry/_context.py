@@ -283,23 +283,20 @@ def is_recording() -> bool:
 
 def is_elsewhere(ctx: Context | None = None) -> bool:
     """Say whether ``ctx`` (default: the current context) belongs to another recorder, or to nobody."""
-    return not takes(owner_in(ctx))
+    return recorder_in(context.get_current() if ctx is None else ctx) is None
 
 
-def owner_in(ctx: Context | None = None) -> object:
-    """Return the recorder that ``ctx`` (default: the current context) belongs to; None: the process's."""
-    return context.get_value(OWNER_KEY, ctx)
-
-
-def takes(owner: object) -> bool:
-    """Say whether the recorder takes what belongs to ``owner``."""
-    return owner is None or owner is _recorder or _takes_all
+def recorder_in(ctx: Context) -> Recorder | None:
+    """Return the recorder, if it takes what is done in ``ctx``: None if that is another's, or nobody's."""
+    owner = ctx.get(OWNER_KEY)
+    return _recorder if owner is None or owner is _recorder or _takes_all else None
 
 
 def run_in(ctx: Context | None = None) -> Run | None:
     """Return the run that ``ctx`` (default: the current context) belongs to."""
-    run = context.get_value(RUN_KEY, ctx)
-    return run if isinstance(run, Run) and not is_elsewhere(ctx) else None
+    ctx = context.get_current() if ctx is None else ctx
+    run = ctx.get(RUN_KEY)
+    return run if isinstance(run, Run) and recorder_in(ctx) is not None else None
 
 
 def stage_in(ctx: Context | None = None) -> str | None:

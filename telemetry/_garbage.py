@@ -84,6 +84,8 @@ class SparedContext(_RuntimeContext):
         """Keep what is attached outside of collections in ``inner``."""
         self._inner = inner
         self._attached = _Attached()
+        # Every call asks for it several times, and most processes never attach anything in a collection.
+        self.get_current = inner.get_current  # type: ignore[method-assign]
 
     def attach(self, context: Context) -> Token[Context]:
         """Make ``context`` the current one."""
@@ -92,6 +94,7 @@ class SparedContext(_RuntimeContext):
             if attached.contexts:  # a finalizer left one behind, and the run in it
                 attached.contexts = ()
             return self._inner.attach(context)
+        self.__dict__.pop("get_current", None)  # from now on, ours is asked
         before = attached.contexts if attached.collection is _mine.start else ()
         attached.collection, attached.contexts = _mine.start, (*before, context)
         return cast(Token[Context], _Place(len(before)))

@@ -99,13 +99,24 @@ class guarded:
             try:
                 return func(*args, **kwargs)
             except Exception as error:
-                let_pass(error)
-                report(self.component, error, getattr(func, "__qualname__", ""))
-                if _raising:
-                    raise
+                swallow(self.component, error, getattr(func, "__qualname__", ""))
                 return None
 
         return wrapper
+
+
+def swallow(component: str, error: Exception, called: str = "") -> None:
+    """Count and log ``error``, which is being handled; raise it under test, or if a signal's handler did.
+
+    Args:
+        component: one of :data:`telemetry.conventions.COMPONENTS`.
+        error: with its traceback.
+        called: name of the function that failed, where the traceback does not show it.
+    """
+    let_pass(error)
+    report(component, error, called)
+    if _raising:
+        raise error
 
 
 def report(component: str, error: Exception, called: str = "") -> None:

@@ -16,7 +16,7 @@ from opentelemetry.trace import Span
 
 from ._answer import Answer
 from ._attempts import Attempt, Attributes, attempt_attributes, settle
-from ._context import Run, owner_in, recorder, run_in, stage_in, takes
+from ._context import Run, recorder_in, run_in, stage_in
 from ._endpoints import BILLED_IN_TOKENS
 from ._openai_span import billed_tools, end_span, type_name
 from ._provider import AZURE, provider_of
@@ -45,13 +45,9 @@ class OpenAICall:
         "is_done",
         "is_span_ours",
         "operation",
-        "owner",
         "parent",
-        "provider",
         "record",
-        "run",
         "span",
-        "stage",
         "started_ns",
         "__weakref__",
     )
@@ -68,18 +64,12 @@ class OpenAICall:
         self.operation = operation
         self.billed_by = provider_of(host, is_azure_client)
         """Whose prices hold, one of :data:`telemetry._provider.PROVIDERS`."""
-        self.provider = "azure.ai.openai" if self.billed_by == AZURE else "openai"
-        """Its ``gen_ai.provider.name``."""
         self.asked_model = _text(body.get("model"))
         self.asked_tier = _text(body.get("service_tier"))
         self.billed_tools = billed_tools(body)
         """Tools it lets the service use, and that are billed beside tokens."""
         self.context = current = context.get_current()
-        """What was current when the call began; so were the run, the stage and the span ``parent``."""
-        self.owner = owner_in(current)
-        """The recorder of the application that makes the call; None: that of the process."""
-        self.run: Run | None = run_in(current)
-        self.stage = stage_in(current)
+        """What was current when the call began; so was the span ``parent``."""
         self.parent: Span = trace.get_current_span(current)
         self.span: Span = trace.INVALID_SPAN
         """The one that stands for the call in traces."""
@@ -97,6 +87,21 @@ class OpenAICall:
         """What the recorder keeps for this call; nobody else touches it."""
 
     @property
+    def provider(self) -> str:
+        """Its ``gen_ai.provider.name``."""
+        return "azure.ai.openai" if self.billed_by == AZURE else "openai"
+
+    @property
+    def run(self) -> Run | None:
+        """The run that was current when it began."""
+        return run_in(self.context)
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that was current when it began."""
+        return stage_in(self.context)
+
+    @property
     def model(self) -> str | None:
         """The model that answered; where no answer says, the one that was asked for."""
         return self.answer.model or self.asked_model
@@ -109,8 +114,8 @@ class OpenAICall:
 
     def begin(self) -> None:
         """Tell the recorder that the call is under way."""
-        if takes(self.owner):
-            recorder().call_started(self)
+        if (recorder := recorder_in(self.context)) is not None:
+            recorder.call_started(self)
 
     def describe_attempts(self) -> None:
         """Find out what the attempts met, and put them on the span."""
@@ -145,8 +150,8 @@ class OpenAICall:
         if error is not None:
             self.error_type = type_name(error)
         try:
-            if takes(self.owner):
-                recorder().call_ended(self)
+            if (recorder := recorder_in(self.context)) is not None:
+                recorder.call_ended(self)
         finally:
             if self.is_span_ours:
                 end_span(self.span, self.error_type)

@@ -17,7 +17,9 @@ def billed_tools(body: object) -> tuple[str, ...]:
     """Return the types of tools that a request offers, and that are billed beside tokens when used."""
     if not isinstance(body, Mapping):
         return ()
-    tools = body.get("tools")
+    tools, searches = body.get("tools"), body.get("web_search_options") is not None
+    if not tools and not searches:
+        return ()
     named = [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, (list, tuple)) else []
     billed = [
         kind
@@ -25,7 +27,7 @@ def billed_tools(body: object) -> tuple[str, ...]:
         if (kind := str(tool.get("type"))).startswith(_BILLED_TOOLS)
         and tool.get("environment") != {"type": "local"}  # a shell on the application's own machine
     ]
-    if body.get("web_search_options") is not None:
+    if searches:
         billed.append("web_search")
     return tuple(billed)
 

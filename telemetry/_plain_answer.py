@@ -6,6 +6,7 @@ What is out of the ordinary in any way is left to that: nothing is judged here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ._answer import MOST_TOKENS, Answer
@@ -26,14 +27,13 @@ def read_plain(answer: Any) -> Answer | None:
     if type(answer).__name__ != "ChatCompletion":
         return None
     try:
-        return _read(answer)
+        return _read(answer, answer.__dict__)
     except (AttributeError, KeyError, TypeError) as error:  # something in it is not of the client's own
         let_pass(error)
         return None
 
 
-def _read(answer: Any) -> Answer | None:
-    fields = answer.__dict__
+def _read(answer: Any, fields: Mapping[str, Any]) -> Answer | None:
     model, tier, tokens = fields["model"], fields.get("service_tier"), _tokens(fields["usage"])
     if tokens is None or type(model) is not str or not model or always_searches(model):
         return None

@@ -211,15 +211,18 @@ def _begin(
 def _end(call: _Call, result: object) -> None:
     """Complete a call that returned ``result``, unless the answer is still to be read."""
     stream = call.stream if call.stream is not None and not call.stream.is_over else None
+    decoded = result if _is_decoded(result) else None
     try:
         _leave(call)
         call.describe_attempts()
         if stream is None:
-            _answered(call, result, call.is_span_ours or call.response is None or _is_raw(call.response))
+            call.answer = _read(decoded, call.response)
+            if call.is_span_ours or decoded is None:  # else the instrumentation does, with equal values
+                call.describe_usage()
     finally:
         if stream is not None:
             stream.hand_over()
-        elif not _goes_on(call, result):
+        elif call.answer.tokens is not None or not _goes_on(call, decoded):
             call.end()
 
 
@@ -229,26 +232,20 @@ def _fail(call: _Call, error: BaseException) -> None:
     try:
         _leave(call)
         call.describe_attempts()
-        _answered(call, None, True)
+        call.answer = _read(None, call.response)
+        call.describe_usage()
     finally:
         if call.stream is not None:
             call.stream.is_over = True
         call.end(error)
 
 
-def _answered(call: _Call, result: object, is_ours: bool) -> None:
-    """Keep the answer; put it on the span where the instrumentation will not: it writes equal values."""
-    call.answer = _read(result, call.response)
-    if is_ours:
-        call.describe_usage()
-
-
-def _goes_on(call: _Call, result: object) -> bool:
+def _goes_on(call: _Call, decoded: object) -> bool:
     """Say whether the service goes on working after its answer: then the call ends with a poll."""
-    if call.answer.tokens is not None or call.operation not in _openai_pending.OPERATIONS:
+    if call.operation not in _openai_pending.OPERATIONS:
         return False
-    answer = result if _is_decoded(result) else call.response and _body(call.response)
-    return _openai_pending.wait_for(call, answer)
+    body = _body(call.response) if decoded is None and call.response is not None else None
+    return _openai_pending.wait_for(call, decoded or body)
 
 
 @guarded("openai")
@@ -261,9 +258,9 @@ def _polled(result: Any) -> None:
         _openai_pending.settle(_body(response))
 
 
-def _read(result: object, response: Any) -> Answer:
-    """Return what an answer says: ``result`` if it is decoded already, else the body of ``response``."""
-    answer = read_answer(result) if _is_decoded(result) else None
+def _read(decoded: object, response: Any) -> Answer:
+    """Return what an answer says: ``decoded`` if it is that already, else the body of ``response``."""
+    answer = read_answer(decoded) if decoded is not None else None
     if response is not None and (answer is None or answer.tokens is None):
         body = _body(response)
         answer = read_answer(body) if body is not None else answer
@@ -283,10 +280,6 @@ def _leave(call: _Call) -> None:
     finally:
         if call.context_token is not None:
             context.detach(call.context_token)
-
-
-def _is_raw(response: Any) -> bool:
-    return "x-stainless-raw-response" in response.request.headers
 
 
 def _body_of(options: Any) -> Mapping[str, Any]:

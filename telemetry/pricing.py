@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from . import _price_list
 from ._model_names import always_searches
@@ -55,8 +54,7 @@ _REMEMBERED: Final = 4096
 _log = logging.getLogger("telemetry")
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """The price of one call and where it comes from."""
 
     pico: int
@@ -93,8 +91,6 @@ class Prices:
 
     def rates(self, provider: str, model: str, at_ns: int, tier: str) -> Rates | None:
         """Return what a token costs at ``at_ns``; None when nobody knows, or other things cost too."""
-        if always_searches(model):
-            return None
         book, listed = self._book, _price_list.snapshot()
         if book.listed is not listed:  # prices were updated
             book = self._book = _Book(self._file, listed)
@@ -110,13 +106,15 @@ class _Book:
         self._on_day = lru_cache(_REMEMBERED)(self._find)
 
     def rates(self, provider: str, model: str, tier: str, at_ns: int) -> Rates | None:
-        """Return the rates of the day, which all but a few prices hold for."""
+        """Return what a token costs on the day, which holds for all but a few prices."""
         rates = self._on_day(provider, model, tier, at_ns - at_ns % _DAY)
         if rates is not None and rates.is_momentary:
             return self._find(provider, model, tier, at_ns)
         return rates
 
     def _find(self, provider: str, model: str, tier: str, at_ns: int) -> Rates | None:
+        if always_searches(model):
+            return None
         at = datetime.fromtimestamp(at_ns // 10**9, UTC)
         if self._file is not None and (rates := self._file.rates(provider, model, tier, at.date())):
             return rates

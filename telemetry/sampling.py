@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
-from ._guard import guarded
+from ._guard import swallow
 
 
 class RecordingSampler(Sampler):
@@ -35,10 +35,12 @@ class RecordingSampler(Sampler):
     ) -> SamplingResult:
         """Ask the wrapped sampler; a span it drops, or cannot decide on, is recorded only."""
         result: SamplingResult | None = None
-        with guarded("setup"):
+        try:
             result = self._sampler.should_sample(
                 parent_context, trace_id, name, kind, attributes, links, trace_state
             )
+        except Exception as error:
+            swallow("setup", error)
         if result is not None and result.decision is not Decision.DROP:
             return result
         # A DROP result carries no attributes: processors would see an empty span.
