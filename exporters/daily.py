@@ -185,7 +185,7 @@ def _turn(engine: Engine, day: date) -> Iterator[bool]:
         return
     # Not through the gate that forks wait at: it is open for as long as the check takes.
     with engine.begin() as connection:
-        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '6h'")
         yield bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(ADVISORY_LOCK))))
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -32,6 +32,26 @@ LOCK_TIMEOUT_MS: Final = 200
 
 Below PostgreSQL's deadlock_timeout, so the host is never the victim.
 """
+
+
+class Limits(NamedTuple):
+    """Seconds after which PostgreSQL gives up what a transaction of ours does, or waits for."""
+
+    lock: float
+    """For one lock."""
+    statement: float
+    """For one statement, the time that it waits for locks included."""
+    idle: float
+    """Between two statements: a process that is stopped keeps no lock for longer."""
+
+
+DELIVERY: Final = Limits(lock=5, statement=30, idle=10)
+"""Of the writer, and of requests: short transactions, which are tried again."""
+COMMAND: Final = Limits(lock=10, statement=600, idle=300)
+"""Of what an operator or the daily check changes: it may touch many rows."""
+READING: Final = Limits(lock=10, statement=3600, idle=600)
+"""Of reports, exports and checks: they keep nobody waiting, and a download may be slow."""
+
 SQLITE_BUSY_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
 APPLICATION_NAME: Final = "analysis-telemetry"
@@ -64,7 +84,11 @@ UNFIT: Final = (TypeError, ValueError, ArithmeticError, LookupError)
 
 
 def create_engine(
-    url: str, patience: Callable[[], float] = lambda: CONNECT_SECONDS, *, for_reading: bool = False
+    url: str,
+    patience: Callable[[], float] = lambda: CONNECT_SECONDS,
+    *,
+    for_reading: bool = False,
+    limits: Callable[[], Limits] | None = None,
 ) -> Engine:
     """Return an engine of our own: one connection, nothing shared with the host's.
 
@@ -72,6 +96,7 @@ def create_engine(
         url: of the database.
         patience: how many seconds a connection that begins now may take.
         for_reading: its transactions only read, and on SQLite keep nobody from writing.
+        limits: of a transaction that begins now, on PostgreSQL; default: `READING` or `COMMAND`.
 
     Raises:
         ValueError: for a URL that is none, or of a database that cannot keep rollups.
@@ -99,8 +124,8 @@ def create_engine(
         _begin(engine, "BEGIN" if for_reading else "BEGIN IMMEDIATE")
     else:
         _limit_connecting(engine, patience)
-        if for_reading:
-            _prefer_indexes(engine)
+        usual = READING if for_reading else COMMAND
+        _limit_transactions(engine, limits or (lambda: usual), for_reading)
     return engine
 
 
@@ -110,10 +135,40 @@ def _limit_connecting(engine: Engine, patience: Callable[[], float]) -> None:
         parameters["connect_timeout"] = max(math.ceil(patience()), 1)  # 0 would be for ever
 
 
-def _prefer_indexes(engine: Engine) -> None:
+def _limit_transactions(engine: Engine, limits: Callable[[], Limits], for_reading: bool) -> None:
+    """Set the limits of each transaction where it begins: a pooler may give the next one another session."""
+
     @sa.event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(f"SET LOCAL random_page_cost = {PAGE_COST}")
+        others = {"random_page_cost": str(PAGE_COST)} if for_reading else {}
+        set_limits(connection, limits(), **others)
+
+
+def set_limits(connection: Connection, limits: Limits, **others: str) -> None:
+    """Limit the transaction that is under way on PostgreSQL, and nothing that comes after it.
+
+    Args:
+        connection: of ours, or of the host's.
+        limits: in seconds.
+        others: more settings of PostgreSQL's.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    local = _settings(limits) | others
+    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in local.items())
+    connection.exec_driver_sql(f"SELECT {calls}").close()  # one statement: SET LOCAL would take one for each
+
+
+def _settings(limits: Limits) -> dict[str, str]:
+    return {
+        "lock_timeout": _milliseconds(limits.lock),
+        "statement_timeout": _milliseconds(limits.statement),
+        "idle_in_transaction_session_timeout": _milliseconds(limits.idle),
+    }
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(int(seconds * 1000), 1))  # 0 would be for ever
 
 
 def _begin(engine: Engine, statement: str) -> None:

@@ -17,7 +17,7 @@ from telemetry.conventions import ABANDONED
 from telemetry.settings import Settings
 
 from . import schema
-from .database import create_engine, fit, to_datetime, transaction, upsert
+from .database import DELIVERY, create_engine, fit, to_datetime, transaction, upsert
 from .ownership import is_ours
 from .schema import document_warnings as table
 from .schema import runs
@@ -59,7 +59,7 @@ class UserWarnings:
         Raises:
             ValueError: for a URL that cannot be used.
         """
-        self._engine = create_engine(settings.database_url)
+        self._engine = create_engine(settings.database_url, limits=lambda: DELIVERY)
         self._most = settings.warnings_per_day
         self._totals = Totals()
 

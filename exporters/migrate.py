@@ -35,6 +35,7 @@ from alembic.util import CommandError
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from .database import READING, set_limits
 from .drivers import usable
 from .host_check import lost, problems
 from .host_columns import Writable
@@ -90,7 +91,7 @@ def left_out(url_or_engine: str | URL | Engine) -> list[str]:
     Raises:
         MigrationError: The database cannot be reached.
     """
-    with _connection(url_or_engine) as connection:
+    with _looking_at(url_or_engine) as connection:
         return Writable.of(connection).left_out()
 
 
@@ -129,7 +130,7 @@ def downgrade_losses(url_or_engine: str | URL | Engine, revision: str = "base") 
     Raises:
         MigrationError: The revision is not known, or the database cannot be reached.
     """
-    with _connection(url_or_engine) as connection:
+    with _looking_at(url_or_engine) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         begin = context.get_current_revision()
         if begin is None:
@@ -197,7 +198,7 @@ def current(url_or_engine: str | URL | Engine) -> str | None:
     Raises:
         MigrationError: The database cannot be reached.
     """
-    with _connection(url_or_engine) as connection:
+    with _looking_at(url_or_engine) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         return context.get_current_revision()
 
@@ -230,7 +231,7 @@ def include_object(
 
 def _check(url_or_engine: str | URL | Engine, *, with_base_tables: bool = False) -> None:
     """Refuse a database whose tables do not fit, with a line for each problem."""
-    with _connection(url_or_engine) as connection:
+    with _looking_at(url_or_engine) as connection:
         found = problems(connection, with_base_tables=with_base_tables)
     if found:
         raise MigrationError("\n".join(map(str, found)))
@@ -247,7 +248,7 @@ def _sql(action: Callable[..., None], url_or_engine: str | URL | Engine, revisio
 
 def _has_lost(url_or_engine: str | URL | Engine) -> bool:
     """Say whether columns of ours are gone from the application's tables."""
-    with _connection(url_or_engine) as connection:
+    with _looking_at(url_or_engine) as connection:
         return bool(lost(connection))
 
 
@@ -294,6 +295,14 @@ def _scripts() -> Path:
     raise MigrationError(
         f"no migration scripts in {installed} or {checkout}: install analysis-telemetry again"
     )
+
+
+@contextmanager
+def _looking_at(url_or_engine: str | URL | Engine) -> Iterator[Connection]:
+    """Connect to only read: in one transaction, which waits for nobody for long."""
+    with _connection(url_or_engine) as connection:
+        set_limits(connection, READING)
+        yield connection
 
 
 @contextmanager

@@ -18,10 +18,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
+from .database import READING, set_limits
 from .migrate import MigrationError
 
 LOCK_TIMEOUT = 0.2
 """Seconds a statement waits for a table. Below deadlock_timeout, so that the host is never the victim."""
+
+LONGEST_STATEMENT = "12h"
+"""A CREATE INDEX may rightly take longer than a request, and locks nobody out meanwhile."""
+
+LONGEST_IDLE = "60s"
+"""A migrator that is stopped in mid-transaction keeps its locks no longer."""
 
 ADVISORY_LOCK = 7_304_921_655_018_337_281
 """The key of the advisory lock a migrator holds (any number no other program uses)."""
@@ -107,8 +114,8 @@ def one_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
     _insist_on_a_session(connection)
     _wait_for_turn(connection, patience)
     connection.exec_driver_sql(lock_timeout(LOCK_TIMEOUT))
-    # A CREATE INDEX may rightly take longer than a request.
-    connection.exec_driver_sql("SET statement_timeout = 0")
+    connection.exec_driver_sql(f"SET statement_timeout = '{LONGEST_STATEMENT}'")
+    connection.exec_driver_sql(f"SET idle_in_transaction_session_timeout = '{LONGEST_IDLE}'")
     connection.commit()
     try:
         yield
@@ -135,9 +142,11 @@ def _insist_on_a_session(connection: Connection) -> None:
     """
     announced = getattr(connection.connection.dbapi_connection, "info", None)
     session = sa.select(sa.func.pg_backend_pid())
+    set_limits(connection, READING)
     if connection.scalar(session) == getattr(announced, "backend_pid", None):
         return  # nobody stands between
     for _ in range(_ATTEMPTS):
+        set_limits(connection, READING)
         mine = connection.scalar(session)
         connection.rollback()
         with connection.engine.connect() as other:
@@ -151,7 +160,7 @@ def _insist_on_a_session(connection: Connection) -> None:
 
 
 def _wait_for_turn(connection: Connection, patience: Patience) -> None:
-    while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_LOCK))):
+    while not _has_locked(connection):
         # Waiting inside a transaction could hold up the other migrator's CREATE INDEX CONCURRENTLY.
         connection.rollback()
         patience.pause(
@@ -160,11 +169,16 @@ def _wait_for_turn(connection: Connection, patience: Patience) -> None:
         )
 
 
+def _has_locked(connection: Connection) -> bool:
+    set_limits(connection, READING)
+    return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_LOCK))))
+
+
 def _leave(connection: Connection) -> None:
     connection.rollback()
-    connection.exec_driver_sql("RESET statement_timeout")
-    connection.exec_driver_sql("RESET lock_timeout")
     connection.execute(sa.select(sa.func.pg_advisory_unlock(ADVISORY_LOCK)))
+    for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+        connection.exec_driver_sql(f"RESET {name}")
     connection.commit()
 
 

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError, StatementError
 
 from telemetry import conventions as c
@@ -26,7 +26,7 @@ from telemetry._guard import guarded, report
 from telemetry.settings import Settings
 
 from . import document_warnings, projection, sql
-from .database import CONNECT_SECONDS, PERMANENT, UNFIT, create_engine, transaction
+from .database import CONNECT_SECONDS, DELIVERY, PERMANENT, UNFIT, Limits, create_engine, transaction
 from .host_columns import PAGE, Writable
 from .host_needs import Use
 from .integrity_watch import IntegrityWatch
@@ -173,8 +173,11 @@ class Writer:
         with suppressed():
             with transaction(self._engine):
                 pass  # what the writer would wait for, an operator is told
-            while time.monotonic() < deadline and not self._has_recovered(deadline):
-                time.sleep(0.05)
+            try:
+                while time.monotonic() < deadline and not self._has_recovered(deadline):
+                    time.sleep(0.05)
+            finally:
+                self._engine.dispose()
         return self._recovered and not self._left_behind
 
     def after_fork(self) -> None:
@@ -493,10 +496,7 @@ class Writer:
 
     def _new_engine(self) -> Engine:
         """Return the engine of this process: one for good, since the collector calls Python to forget one."""
-        engine = create_engine(self._settings.database_url, self._patience)
-        if engine.dialect.name == "postgresql":
-            sa.event.listen(engine, "begin", self._limit)
-        return engine
+        return create_engine(self._settings.database_url, self._patience, limits=self._limits)
 
     def _disconnect(self) -> None:
         """Leave connections that may be the reason of a failure: one made to a standby reads for ever."""
@@ -504,11 +504,12 @@ class Writer:
         if isinstance(pool, sa.QueuePool) and pool.checkedin():
             self._engine.dispose()
 
-    def _limit(self, connection: Connection) -> None:
-        """At the end of the process, let no transaction take longer than there is time."""
-        if (deadline := self._deadline) is not None:
-            left = max(int((deadline - time.monotonic()) * 1000), 1)
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {left}")
+    def _limits(self) -> Limits:
+        """Return how long a transaction may take: at the end of the process, no longer than there is time."""
+        if self._deadline is None:
+            return DELIVERY
+        left = max(self._deadline - time.monotonic(), 0.001)
+        return Limits(*(min(limit, left) for limit in DELIVERY))
 
     def _patience(self) -> float:
         """Return for how many seconds a connection may be waited for: at the end, no longer than there is."""

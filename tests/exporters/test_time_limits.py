@@ -1,0 +1,195 @@
+"""How long PostgreSQL lets our transactions wait: each kind has limits, and what they end is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+
+import telemetry
+from exporters import migrate
+from exporters.database import DELIVERY, Limits, create_engine
+from exporters.document_warnings import UserWarnings
+from telemetry.cli import cli
+from telemetry.conventions import WRITER_FAILURES
+from telemetry.settings import Settings
+from telemetry.testing import recording
+from tests.exporters.makers import Host, until
+
+HOSTS = ("psycopg2", "psycopg")
+
+NAMES = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
+HOUR = 3600
+DIALECT = ("select pg_catalog.version()", "select current_schema()", "show standard_conforming_strings")
+"""What SQLAlchemy asks with the first connection of an engine; no lock is in its way."""
+COMMANDS = (
+    "validate",
+    "insights",
+    "recover",
+    "health-check",
+    "import-history",
+    "reprice --since 2026-01-01 --apply",
+    "erase --user 1 --apply",
+    "archive here --older-than 90 --apply",
+    "export --format csv",
+    "report",
+    "doctor --no-run",
+    "db current",
+    "db upgrade",
+)
+
+
+def seconds(shown: str) -> float:
+    """What SHOW answers, such as ``200ms``, in seconds."""
+    number = shown.rstrip("mshin")
+    return float(number) * UNITS[shown[len(number) :] or "ms"]
+
+
+@contextmanager
+def watched() -> Iterator[dict[str, Limits]]:
+    """The limits under which each statement of ours runs meanwhile, as its own session shows them."""
+    seen: dict[str, Limits] = {}
+
+    def look(connection: Any, _: Any, statement: str, *__: Any) -> None:
+        session = connection.connection.dbapi_connection
+        if session.autocommit or "set_config" in statement or statement.startswith(("RESET", *DIALECT)):
+            return
+        with session.cursor() as cursor:
+            shown = []
+            for name in NAMES:
+                cursor.execute(f"SHOW {name}")
+                shown.append(seconds(cursor.fetchone()[0]))
+        seen[statement] = Limits(*shown)
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", look)
+    try:
+        yield seen
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", look)
+
+
+def unlimited(seen: dict[str, Limits]) -> list[str]:
+    assert seen
+    return [text for text, limits in seen.items() if not all(0 < limit <= 12 * HOUR for limit in limits)]
+
+
+def settings_of(host: Host, tmp_path: Path) -> Settings:
+    return Settings(database_url=host.url, spool_dir=tmp_path / "spool", hmac_key="k", integrity_seconds=0)
+
+
+def test_a_delivery(host: Host, tmp_path: Path) -> None:
+    """The writer waits for no lock of ours longer than seconds, and for one on a row of the host's less."""
+    host.add_user()
+    host.add_analysis()
+    with watched() as seen:
+        with recording(settings_of(host, tmp_path)), telemetry.run("analysis", user_id=1, analysis_id=1):
+            pass
+        until(lambda: host.row("users")["total_jobs_run"] == 1)
+        ours = {text: limits for text, limits in seen.items() if "INTO telemetry_runs" in text}
+
+    assert ours
+    assert all(limits.statement <= DELIVERY.statement for limits in ours.values())
+    assert {limits.lock for text, limits in seen.items() if text.startswith("UPDATE analyses")} == {0.2}
+
+
+def test_the_end_of_the_process(host: Host, tmp_path: Path) -> None:
+    """Then there is no more time than is left."""
+    with recording(settings_of(host, tmp_path)) as pipeline, watched() as seen:
+        with telemetry.run("intake"):
+            pass
+        until(lambda: host.rows("telemetry_runs"))
+        seen.clear()
+        with telemetry.run("intake"):
+            pipeline.shutdown(1.5)
+        ours = [limits for text, limits in seen.items() if "telemetry_" in text]
+
+    assert ours
+    assert all(max(limits) <= 1.5 for limits in ours)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """Commands may take longer, and none waits for ever."""
+    host.add_user()
+    environment = {
+        "TELEMETRY_DATABASE_URL": host.url,
+        "TELEMETRY_HMAC_KEY": "k",
+        "TELEMETRY_SPOOL_DIR": str(tmp_path),
+    }
+    monkeypatch.chdir(tmp_path)
+    with watched() as seen:
+        CliRunner().invoke(cli, command.split(), env=environment)
+
+    assert unlimited(seen) == []
+
+
+def test_a_request(host: Host, tmp_path: Path) -> None:
+    """A warning that a user was shown is recorded within the patience of the writer."""
+    host.add_user()
+    warnings = UserWarnings(settings_of(host, tmp_path))
+    with watched() as seen:
+        warnings.add(1, "document_count")
+    warnings.close()
+
+    assert {limits.statement for limits in seen.values()} == {DELIVERY.statement}
+
+
+def test_the_hosts_own_sessions(host: Host, tmp_path: Path) -> None:
+    """They stay as they are, also those of an engine that the host gives to a migration."""
+    with watched() as seen:
+        migrate.upgrade(host.engine)
+        assert unlimited(seen) == []
+        seen.clear()
+        host.execute("UPDATE users SET name = 'm'")
+
+    assert set(seen.values()) == {Limits(0, 0, 0)}
+
+
+def test_a_delivery_that_is_blocked_ends_by_itself(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody holds our tables: each attempt gives up, and a later one succeeds."""
+    monkeypatch.setattr("exporters.writer.DELIVERY", Limits(lock=0.1, statement=0.5, idle=10))
+    with recording(settings_of(host, tmp_path)) as pipeline:
+        with host.holding("LOCK TABLE telemetry_runs"):
+            with telemetry.run("intake"):
+                pass
+            until(lambda: failures(pipeline) >= 2)
+            assert pipeline.spool.pending() == 1
+        until(lambda: [row["status"] for row in host.rows("telemetry_runs")] == ["completed"])
+
+
+def test_a_statement_that_takes_too_long(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does what waits for no lock, such as a trigger that sleeps; the next attempt is another one."""
+    host.execute(
+        "CREATE FUNCTION doze() RETURNS trigger AS"
+        " $$ BEGIN PERFORM pg_sleep(3600); RETURN NEW; END $$ LANGUAGE plpgsql"
+    )
+    host.execute(
+        "CREATE TRIGGER doze BEFORE INSERT ON telemetry_fragments FOR EACH ROW EXECUTE FUNCTION doze()"
+    )
+    monkeypatch.setattr("exporters.writer.DELIVERY", Limits(lock=0.1, statement=0.2, idle=10))
+    with recording(settings_of(host, tmp_path)) as pipeline:
+        with telemetry.run("intake"):
+            pass
+        until(lambda: failures(pipeline) >= 2)
+        host.execute("DROP TRIGGER doze ON telemetry_fragments")
+        until(lambda: [row["status"] for row in host.rows("telemetry_runs")] == ["completed"])
+
+
+def test_sqlite_waits_for_seconds(sqlite_host: Host) -> None:
+    """There it is the driver that waits, for whoever writes."""
+    engine = create_engine(sqlite_host.url)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+    engine.dispose()
+
+
+def failures(pipeline: Any) -> int:
+    return sum(count for _, count in pipeline.metrics.totals.read(WRITER_FAILURES))
