@@ -206,3 +206,13 @@ def test_a_wrong_rule_is_refused_by_field(standin: StandIn, rule: dict[str, Any]
     """The message names the field, and the rules in force stay."""
     with pytest.raises(ValueError, match=field):
         standin.faults([rule])
+
+
+def test_a_body_that_breaks_off_is_billed(standin: StandIn, client: OpenAI) -> None:
+    """The client has seen the 200, not the answer; it asks again, and both are in the ledger."""
+    standin.faults([{"break_body": True, "first_attempts": 1}])
+    ask(client.with_options(max_retries=1))
+    broken, whole = standin.ledger()["attempts"]
+
+    assert (broken["status"], broken["cut"], broken["usage_reported"]) == (200, True, False)
+    assert broken["usage"] == whole["usage"]

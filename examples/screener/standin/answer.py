@@ -25,15 +25,19 @@ class Answer:
     model: str | None = None
     """The model named, where it does not follow from the request."""
     cut: bool = False
-    """Whether the connection is closed before the stream has ended."""
+    """Whether the connection is closed before the answer has ended."""
     status: int = 200
 
-    def cut_after(self, chunks: int | None) -> Self:
-        """Return the answer as it is when the connection is closed after so many chunks.
+    def cut_off(self, chunks: int | None, breaks_body: bool) -> Self:
+        """Return the answer as it is when the connection is closed before its end.
 
-        Only streams can be cut, and only those with as many chunks; None cuts nothing.
+        Args:
+            chunks: After how many a stream is cut, if it has as many; None cuts none.
+            breaks_body: Whether a plain answer is cut.
         """
-        if self.body is not None or chunks is None or chunks > len(self.events):
+        if self.body is not None:
+            return replace(self, usage_reported=False, cut=True) if breaks_body else self
+        if chunks is None or chunks > len(self.events):
             return self
         reported = self.usage_reported and chunks == len(self.events)
         return replace(self, events=self.events[:chunks], usage_reported=reported, cut=True)

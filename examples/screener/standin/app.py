@@ -16,7 +16,7 @@ from .ledger import Ledger
 from .limits import RateLimits
 from .memory import Memory
 from .operations import OPERATIONS, Operation
-from .stream import send
+from .stream import send, send_half
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,19 @@ def _answer(
         return ApiError(401, "You didn't provide an API key.")
     try:
         azure.check_version(request)
-        return operation.answer(call, attempt, fault, memory).cut_after(fault.cut_stream_after)
+        return operation.answer(call, attempt, fault, memory).cut_off(
+            fault.cut_stream_after, fault.break_body
+        )
     except ApiError as error:
         return error
 
 
 def _response(answer: Answer, fault: Fault) -> Response:
     if answer.body is not None:
-        return jsonify(answer.body)
+        response = jsonify(answer.body)
+        if answer.cut:
+            response.response = send_half(response.get_data())
+        return response
     events = send(answer, fault.chunk_delay_ms)
     return Response(events, mimetype="text/event-stream", headers={"cache-control": "no-cache"})
 

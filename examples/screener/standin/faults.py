@@ -77,6 +77,8 @@ class Rule(_Strict):
     """Wait between two chunks of a stream."""
     cut_stream_after: int | None = Field(None, ge=0)
     """Close the connection after so many chunks of a stream; a shorter one is left whole. All is billed."""
+    break_body: bool | None = None
+    """Close the connection in the middle of a plain answer, after its 200; it is billed."""
     service_tier: BilledTier | None = None
     """Bill this tier whatever was asked, as the service does when it has no room; chat and responses."""
     omit_usage: bool | None = None
@@ -120,6 +122,7 @@ class Fault(_Strict):
     delay_ms: float = 0
     chunk_delay_ms: float = 0
     cut_stream_after: int | None = None
+    break_body: bool = False
     service_tier: BilledTier | None = None
     omit_usage: bool = False
     bad_json: bool = False

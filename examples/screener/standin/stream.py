@@ -1,4 +1,4 @@
-"""Sending an answer as server-sent events, in one piece or cut off."""
+"""Sending an answer whose connection may close before its end: server-sent events, or a plain body."""
 
 import errno
 import json
@@ -25,9 +25,23 @@ def send(answer: Answer, chunk_delay_ms: float) -> Iterator[str]:
             time.sleep(chunk_delay_ms / 1000)
         yield _written(event)
     if answer.cut:
-        raise ConnectionResetError(errno.ECONNRESET, "the stream is cut, as configured")
+        raise _reset()
     if answer.ends_with_done:
         yield "data: [DONE]\n\n"
+
+
+def send_half(body: bytes) -> Iterator[bytes]:
+    """Yield the first half of a body.
+
+    Raises:
+        ConnectionResetError: then; the server closes the connection.
+    """
+    yield body[: len(body) // 2]
+    raise _reset()
+
+
+def _reset() -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, "the answer is cut off, as configured")
 
 
 def _written(event: dict[str, Any]) -> str:
