@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import operator
+import unicodedata
 from typing import Any, Final
 
 from ._signals import let_pass
 
+_CONTROLLING: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Categories of Unicode whose characters are not printed, and do something."""
 _LARGEST: Final = 2**63 - 1
 """What SQL can store; Python tells no text of a number much larger."""
 
@@ -27,13 +30,16 @@ def whole(value: Any) -> int | None:
 
 
 def storable(text: str) -> str:
-    """Return ``text`` without what no database takes: NULs go, halves of a character become ``?``.
+    """Return ``text`` without what no database takes, and without what does something to a terminal.
 
-    Python has such halves for the bytes of a file name that is not UTF-8.
+    NULs go, and halves of a character become ``?``: Python has such halves for the bytes of a file name that
+    is not UTF-8. Control characters and marks that turn the direction of writing become U+FFFD: a name may
+    come from a service, and is printed.
     """
-    if not text.isascii():
-        text = text.encode(errors="replace").decode()
-    return text.replace("\0", "")
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.encode(errors="replace").decode().replace("\0", "")
+    return "".join(["\ufffd" if unicodedata.category(each) in _CONTROLLING else each for each in text])
 
 
 def _integer(value: Any) -> int | None:

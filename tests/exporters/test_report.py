@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -264,6 +265,22 @@ def test_nowhere_to_print_to(
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1, done.stderr.decode()
     assert done.stderr.startswith(b"Error: ") and reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["report --days 400", "report --days 400 --model gpt*", "export --days 400"]
+)
+def test_a_name_that_does_something_to_a_terminal(sqlite_host: Host, command: str) -> None:
+    """A model's name comes from a service, or from whatever answers in its place."""
+    model = "gpt\x1b]0;x\x07\x1b[31m[/red]\r\n\u202ezz\x9b2J"
+    sql.deliver(sqlite_host.engine, Fragment().calls(call(model=model, pico=None)).close(), Totals())
+    done = shell(sqlite_host, f"$FLASK telemetry {command}")
+    printed = (
+        done.stdout.decode().replace("\n", "").replace("\r", "" if command.startswith("export") else "\r")
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert not [each for each in printed if unicodedata.category(each) in ("Cc", "Cf")]
 
 
 @pytest.mark.parametrize("command", ["report", "report --json", "export", "validate"])
