@@ -184,53 +184,38 @@ class Accumulator:
         self._documents: dict[str, list[DocumentState]] = {}
         self._open_calls = 0
         self._finished_late = 0
-        self._changed = True
-        self._pressing = False
-        self._sealed = False
+        self.is_closed = False
+        """Whether the final state was taken: what comes now belongs to a late fragment."""
+        self.is_loose = facts.is_closed
+        """Whether this is a fragment without a handle, for what comes late or belongs to no run."""
+        self.has_changed = True
+        """Whether anything happened since the last snapshot."""
+        self.is_pressing = False
+        """Whether it should be saved at once: its first call, analysis or status has become known."""
 
     @property
     def facts(self) -> Snapshot:
         """What the fragment is, as it stood at the last change."""
         return self._facts
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether the final state was taken: what comes now belongs to a late fragment."""
-        return self._sealed
-
-    @property
-    def is_loose(self) -> bool:
-        """Whether this is a fragment without a handle, for what comes late or belongs to no run."""
-        return self._facts.is_closed and not self._sealed
-
-    @property
-    def has_changed(self) -> bool:
-        """Whether anything happened since the last snapshot."""
-        return self._changed
-
-    @property
-    def is_pressing(self) -> bool:
-        """Whether it should be saved at once: its first call, its analysis or its status has become known."""
-        return self._pressing
-
     def stage_started(self, stage: str, now_ns: int) -> None:
         """Note that a span of ``stage`` opened."""
         with self._lock:
             self._clocks.setdefault(stage, _Clock()).start(now_ns)
-            self._changed = True
+            self.has_changed = True
 
     def stage_ended(self, stage: str, now_ns: int) -> None:
         """Note that a span of ``stage`` closed."""
         with self._lock:
             if stage in self._clocks:
                 self._clocks[stage].stop(now_ns)
-                self._changed = True
+                self.has_changed = True
 
     def call_started(self) -> None:
         """Note that a call is under way."""
         with self._lock:
             self._open_calls += 1
-            self._changed = True
+            self.has_changed = True
 
     def call_ended(self, call: Call, *, counted_open: bool = True, finished_late: bool = False) -> bool:
         """Add ``call`` and return True, unless the fragment's final state was taken meanwhile.
@@ -241,47 +226,47 @@ class Accumulator:
             finished_late: whether another fragment closed while it was under way.
         """
         with self._lock:
-            if self._sealed or call.added_to is not None:
+            if self.is_closed or call.added_to is not None:
                 return call.added_to is self
             key, usage = call.key(), call.usage()
             known = self._usage.get(key)
-            pressing = self._pressing or not self._usage
+            pressing = self.is_pressing or not self._usage
             if known is not None:
                 usage.add(known)
             # Nothing is called from here on: a signal's handler interrupts before all of it, or after.
             self._usage[key] = usage
-            self._pressing = pressing
+            self.is_pressing = pressing
             self._open_calls -= counted_open
             self._finished_late += finished_late
-            self._changed = True
+            self.has_changed = True
             call.added_to = self
             return True
 
     def count(self, name: str, amount: int) -> bool:
         """Add ``amount`` to the counter ``name``. False: it is closed."""
         with self._lock:
-            if self._sealed:
+            if self.is_closed:
                 return False
             self._counters[name] += amount
-            self._changed = True
+            self.has_changed = True
             return True
 
     def error(self, stage: str | None, error_type: str) -> bool:
         """Add one error. False: it is closed."""
         with self._lock:
-            if self._sealed:
+            if self.is_closed:
                 return False
             self._errors[stage or Stage.UNATTRIBUTED, error_type] += 1
-            self._changed = True
+            self.has_changed = True
             return True
 
     def document(self, key: str, visit: Document) -> bool:
         """Add one visit to the document that is known by the hash ``key``. False: it is closed."""
         with self._lock:
-            if self._sealed:
+            if self.is_closed:
                 return False
             merge_visit(self._find_document(key, visit), visit)
-            self._changed = True
+            self.has_changed = True
             return True
 
     def update(self, **facts: object) -> None:
@@ -289,8 +274,8 @@ class Accumulator:
         with self._lock:
             before, self._facts = self._facts, replace(self._facts, **facts)  # type: ignore[arg-type]
             if (before.analysis_id, before.status) != (self._facts.analysis_id, self._facts.status):
-                self._pressing = True
-            self._changed = True
+                self.is_pressing = True
+            self.has_changed = True
 
     def snapshot(self, now_ns: int) -> Snapshot:
         """Return the state at ``now_ns``; documents come only with a closed fragment."""
@@ -301,7 +286,7 @@ class Accumulator:
         """End the fragment with its last ``facts`` (its ``status``, …) and return its final state."""
         with self._lock:
             self._facts = replace(self._facts, closed_at=now_ns, **facts)  # type: ignore[arg-type]
-            self._sealed = True
+            self.is_closed, self.is_loose = True, False
             return self._snapshot(now_ns)
 
     def _snapshot(self, now_ns: int) -> Snapshot:
@@ -318,7 +303,7 @@ class Accumulator:
             finished_late=self._finished_late,
             documents=self._copy_documents() if self._facts.is_closed else None,
         )
-        self._changed = self._pressing = False
+        self.has_changed = self.is_pressing = False
         return state
 
     def _copy_documents(self) -> list[DocumentState]:

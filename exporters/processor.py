@@ -75,7 +75,7 @@ class RollupProcessor(SpanProcessor):
         self._spans: dict[int, _Remembered] = {}
         self._dropped: Dropped[Span, int] = Dropped()
         """Ids of spans that never ended."""
-        recorder.calls = self
+        recorder.count_calls(self)
 
     @deferrable("processor")
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:

@@ -112,8 +112,10 @@ class RunRecorder:
         """What the garbage collector told of, and is not done yet."""
         self._key = settings.hmac_key.encode()
         self._is_key_shared = is_key_shared
-        self.calls: CallCounter | None = None
-        """Who adds up calls."""
+        self.call_started: Callable[[OpenAICall], None] = _leave_out
+        """Note that a call is under way: see :meth:`count_calls`."""
+        self.call_ended: Callable[[OpenAICall], None] = _leave_out
+        """Add a call that has ended."""
         self._reset(process_id)
 
     def _reset(self, process_id: str) -> None:
@@ -193,7 +195,7 @@ class RunRecorder:
             self._update_closed(run, record, facts)
         else:
             record.accumulator.update(**facts)
-            self._press(record.accumulator)
+            self.hold(record.accumulator)
 
     @deferrable("recorder")
     def document(self, run: Run, document: Document) -> None:
@@ -247,23 +249,17 @@ class RunRecorder:
         self._save(WarningEvent(uuid.uuid4().hex, time.time_ns(), warned))
         self._wake()
 
-    def call_started(self, call: OpenAICall) -> None:
-        """Note that a call is under way."""
-        if self.calls is not None:
-            self.calls.call_started(call)
-
-    def call_ended(self, call: OpenAICall) -> None:
-        """Add a call that has ended."""
-        if self.calls is not None:
-            self.calls.call_ended(call)
+    def count_calls(self, counter: CallCounter) -> None:
+        """Have calls added up by ``counter``; none is before that."""
+        self.call_started, self.call_ended = counter.call_started, counter.call_ended
 
     def accumulator_for(self, run: Run, started_ns: int) -> Accumulator | None:
         """Return where a span of ``run`` that started at ``started_ns`` counts.
 
         None when the run ended too long ago.
         """
-        record = _record(run)
-        if record is None:
+        record = run.record
+        if not isinstance(record, _Record):
             return None
         if not record.accumulator.is_closed:
             return record.accumulator
@@ -293,13 +289,13 @@ class RunRecorder:
             return self._orphans[day]
 
     def hold(self, accumulator: Accumulator) -> None:
-        """Let what was added to a fragment be saved; keep it until then if it has no handle."""
+        """Let what was added to a fragment be saved, soon or at once; keep it if it has no handle."""
         if accumulator.is_loose:
             with self._lock:
                 self._loose.add(accumulator)
             self._wake()
-        else:
-            self._press(accumulator)
+        elif accumulator.is_pressing:
+            self._nudge()
 
     def changed(self) -> list[Snapshot]:
         """Return snapshots of all fragments that changed since they were last saved."""
@@ -459,11 +455,6 @@ class RunRecorder:
             taken.append(final)
         return taken
 
-    def _press(self, accumulator: Accumulator) -> None:
-        """Let what cannot wait be saved now, by the writer's thread."""
-        if accumulator.is_pressing:
-            self._nudge()
-
     def _work_off_later(self, now: float) -> None:
         """Do what was put off, but never at once: the collection may be going on, in another thread."""
         if not self.deferred.acts:
@@ -496,6 +487,10 @@ def document_key(key: bytes, run_id: str, name: str) -> str:
     """Return the keyed hash by which a document is known within its run."""
     told = f"{run_id}\0{name}".encode(errors="surrogatepass")  # a file name need not be UTF-8
     return hmac.digest(key, told, "sha256").hex()[:32]
+
+
+def _leave_out(call: OpenAICall) -> None:
+    """Do nothing."""
 
 
 def _record(run: Run) -> _Record | None:
