@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from .item import Item, read_item
+from .item import ANY, Item, Target
+from .private import is_own_directory, make_directory, read_text, replace_file
 from .snapshot import Snapshot
+from .unreadable import read_entry
 
 DEAD: Final = "dead"
 
@@ -22,6 +24,8 @@ class Parked:
     """One of them: a file, and beside it another with the reason."""
 
     path: Path
+    is_shielded: bool = False
+    """Whether nobody else could ever reach it, whatever its mode."""
 
     @property
     def fragment_id(self) -> str:
@@ -32,21 +36,29 @@ class Parked:
     def reason(self) -> str:
         """Type of the error with which the database refused it; empty when nobody wrote it down."""
         note = self.path.with_suffix(".reason")
-        return note.read_text().strip() if note.exists() else ""
+        try:
+            return read_text(note, is_shielded=True).strip()
+        except (OSError, ValueError):
+            return ""
 
     @property
     def since(self) -> datetime:
         """When it was set aside."""
-        return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
+        return datetime.fromtimestamp(self.path.lstat().st_mtime, UTC)
 
-    def item(self) -> Item:
+    def item(self, target: Target = ANY, is_ours: Callable[[str], bool] | None = None) -> Item:
         """Return what it holds.
 
+        Args:
+            target: the database that it has to be for.
+            is_ours: says whether what another user left goes into the same tables; default: none of it.
+
         Raises:
-            ValueError: when that is neither a snapshot nor an event.
-            OSError: when it cannot be read.
+            AnothersItem: when it is for tables of another user.
+            ValueError: when that is neither a snapshot nor an event, or for another database.
+            OSError: when it cannot be read, or others may have written it.
         """
-        return read_item(self.path.read_text())
+        return read_entry(self.path, target, is_ours, is_shielded=self.is_shielded)
 
     def drop(self) -> None:
         """Remove it for good."""
@@ -54,13 +66,13 @@ class Parked:
         self.path.with_suffix(".reason").unlink(missing_ok=True)
 
 
-def park(root: Path, item: Item, reason: str) -> None:
-    """Set ``item`` aside below the spool's ``root``, and say so."""
+def park(root: Path, item: Item, reason: str, target: Target = ANY) -> None:
+    """Set ``item``, which is for ``target``, aside below the spool's ``root``, and say so."""
     place = root / DEAD
-    place.mkdir(parents=True, exist_ok=True)
+    make_directory(place)
     path = place / f"{item.fragment_id}.json"
     replace_file(path.with_suffix(".reason"), f"{reason}\n")
-    replace_file(path, item.to_json())
+    replace_file(path, target.write(item))
     _log.error(
         "telemetry could not store %s (%s); it is kept in %s (flask telemetry spool list)",
         f"the rollup of run {item.run_id}" if isinstance(item, Snapshot) else f"warning {item.event_id}",
@@ -71,12 +83,6 @@ def park(root: Path, item: Item, reason: str) -> None:
 
 def parked(root: Path) -> Iterator[Parked]:
     """Yield what is set aside below the spool's ``root``."""
-    for path in sorted((root / DEAD).glob("*.json")):
-        yield Parked(path)
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader sees the old content or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
-    temporary.replace(path)
+    if is_own_directory(root / DEAD):
+        for path in sorted((root / DEAD).glob("*.json")):
+            yield Parked(path)

@@ -192,6 +192,7 @@ class Pipeline:
             (c.SPOOL_PENDING, self.spool.pending),
             (c.SPOOL_OLDEST, self.spool.oldest_age),
             (c.SPOOL_DEAD, self.spool.dead),
+            (c.SPOOL_UNREADABLE, lambda: sum(1 for _ in self.spool.unreadable())),
         ):
             self.metrics.gauge(metric, read)
         if self.writer is not None:

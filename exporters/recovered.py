@@ -13,17 +13,18 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from .item import Item, read_item
-from .snapshot import NewerSnapshot, Snapshot
+from .item import Item, Target
+from .private import NotOursError, is_own_directory, open_own
+from .snapshot import Snapshot
+from .unreadable import read, say_once, shown
 
 LOCK: Final = "lock"
-UNREADABLE: Final = "unreadable"
 QUIET_SECONDS: Final = 3600.0
 """After so long without a change a directory without a lock is a dead process's."""
 
@@ -45,20 +46,43 @@ class Recovered:
 
     path: Path
     root: Path
+    """The spool's folder for this database."""
+    target: Target
+    """This database."""
+    is_old: bool = False
+    """Whether an earlier version left it, whose items do not say which database they are for."""
+    is_ambiguous: bool = False
+    """Whether that version may have kept what is for other databases in the same folder."""
 
     @property
     def process_id(self) -> str:
         """The process that died."""
         return self.path.name
 
-    def items(self) -> Iterator[Item]:
-        """Yield what the process left; what was open of it is marked interrupted."""
+    def items(self, is_ours: Callable[[str], bool] | None = None) -> Iterator[Item]:
+        """Yield what the process left; what was open of it is marked interrupted.
+
+        Args:
+            is_ours: says whether what another user left goes into the same tables; default: none of it.
+        """
         for file in sorted(self.path.glob("*.json")):
-            item = read(file, self.root)
+            is_shielded = self.is_old and self._is_closed()
+            item = read(file, self.root, self.target, is_ours, is_shielded=is_shielded)
             if isinstance(item, Snapshot) and item.is_abandoned:
                 item = replace(item, interrupted=True)
             if item is not None:
                 yield item
+
+    def _is_closed(self) -> bool:
+        """Say whether nobody else may enter: then the modes of files, by the umask then, say nothing."""
+        return not self.path.lstat().st_mode & 0o077
+
+    def leave(self, item: Item) -> None:
+        """Say that an item stays: it does not say which database it is for, and this one does not know it."""
+        say_once(
+            self.path / f"{item.fragment_id}.json",
+            f"it may be for another database; if not, move {self.process_id} to {self.root}",
+        )
 
     def delivered(self, item: Item) -> None:
         """Remove what the database has committed."""
@@ -68,23 +92,9 @@ class Recovered:
         """Remove the directory once nothing is left in it but the lock."""
         if not any(self.path.glob("*.json")):
             shutil.rmtree(self.path, ignore_errors=True)
-
-
-def read(file: Path, root: Path) -> Item | None:
-    """Return what is in ``file``; None when it is a newer version's, or none, which is set aside."""
-    try:
-        return read_item(file.read_text())
-    except NewerSnapshot:
-        return None
-    except FileNotFoundError:
-        _log.error("telemetry misses %s: something removed it from the spool", file)
-        return None
-    except (ValueError, OSError) as error:
-        place = root / UNREADABLE
-        place.mkdir(exist_ok=True)
-        file.rename(place / file.name)
-        _log.error("telemetry set %s aside in %s: %s", file.name, place, error)
-        return None
+            if self.is_old:
+                with suppress(OSError):  # others are still there
+                    self.path.parent.rmdir()
 
 
 @contextmanager
@@ -103,12 +113,15 @@ def taken(path: Path) -> Iterator[bool]:
 
 
 def is_foreign(path: Path) -> bool:
-    """Say whether a directory belongs to another user, who keeps us from looking into it."""
-    return path.exists() and not os.access(path, os.R_OK | os.W_OK | os.X_OK)
+    """Say whether a directory is not this user's own, or closed to it."""
+    return os.path.lexists(path) and not is_own_directory(path)
 
 
 def _lock(path: Path) -> int | None:
     """Return the lock of a directory as an open file; None when it is not to be had now."""
+    if is_foreign(path) and path.exists():
+        tell(path, NotOursError("it is another user's"))
+        return None
     try:
         return _try_to_lock(path / LOCK, os.O_CREAT if _has_lost_its_lock(path) else 0)
     except FileNotFoundError:
@@ -123,14 +136,14 @@ def _has_lost_its_lock(path: Path) -> bool:
 
     One that was taken over a moment ago is about to go: it may be without its lock, too.
     """
-    if (path / LOCK).exists():
+    if os.path.lexists(path / LOCK):
         return False
-    newest = max(each.stat().st_mtime for each in (path, *path.iterdir()))
+    newest = max(each.lstat().st_mtime for each in (path, *path.iterdir()))
     return time.time() - newest > QUIET_SECONDS
 
 
 def _try_to_lock(path: Path, flags: int) -> int | None:
-    lock_file = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+    lock_file = open_own(path, os.O_RDWR | flags)
     try:
         fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path.exists():  # else somebody else took the directory over, and removed it
@@ -150,6 +163,6 @@ def tell(path: Path, error: OSError) -> None:
         _log.error(
             "telemetry cannot look into %s and leaves it alone (%s): run all processes as the same user,"
             " or chown it",
-            path,
+            shown(path),
             error.strerror or error,
         )

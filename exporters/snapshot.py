@@ -200,7 +200,10 @@ class Snapshot:
             NewerSnapshot: when a newer version wrote it.
             ValueError: when it is not a snapshot: truncated, or something else.
         """
-        return cls.from_state(read_object(text))
+        state = read_object(text)
+        for name in ("database", "database_user"):  # the spool's
+            state.pop(name, None)
+        return cls.from_state(state)
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
@@ -216,7 +219,7 @@ class Snapshot:
             if state["documents"] is not None:
                 state["documents"] = [DocumentState(**document) for document in state["documents"]]
             return cls(**state)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a snapshot: {error}") from None
 
 
@@ -237,7 +240,7 @@ def read_object(text: str) -> dict[str, Any]:
         NewerSnapshot: when a newer version wrote it.
         ValueError: when it is truncated, or something else.
     """
-    state = json.loads(text)
+    state = json.loads(text, object_pairs_hook=_each_once)
     if not isinstance(state, dict):
         raise ValueError("not a snapshot: no JSON object")
     schema = state.pop("schema", None)
@@ -246,3 +249,10 @@ def read_object(text: str) -> dict[str, Any]:
     if schema > SCHEMA_VERSION:
         raise NewerSnapshot(f"schema {schema} is newer than {SCHEMA_VERSION}")
     return state
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("not a snapshot: a key is there twice")
+    return found

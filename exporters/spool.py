@@ -8,7 +8,7 @@ Layout, below TELEMETRY_SPOOL_DIR::
     <database>/<process>/<fragment>.json   the newest snapshot of one fragment
     <database>/<process>/metrics-port      where its metrics listener answers
     <database>/dead/                       what the database refuses
-    <database>/unreadable/                 what is no snapshot; set aside, never deleted
+    <database>/unreadable/                 what is no snapshot of ours; set aside, never deleted
 
 One file per fragment, replaced by a rename: a reader sees the old state or the new one. There is no fsync:
 a power loss is not covered. A process keeps its ``lock`` open and locked; whoever gets the lock of another
@@ -18,7 +18,9 @@ directory knows that its process is gone, also across namespaces, and takes its 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import re
 import shutil
 import threading
 import time
@@ -30,15 +32,20 @@ from pathlib import Path
 from typing import Final
 
 from telemetry import conventions as c
-from telemetry.settings import Settings
+from telemetry._guard import count_error
+from telemetry.settings import Settings, default_spool_dir
 
-from .item import Item
-from .parked import DEAD, park, parked, replace_file
-from .recovered import LOCK, UNREADABLE, Recovered, held, read, taken, tell
+from .item import ANY, Item, Target
+from .parked import DEAD, Parked, park, parked
+from .private import NotOursError, make_directory, replace_file
+from .recovered import LOCK, Recovered, held, is_foreign, taken, tell
 from .snapshot import Snapshot
 from .totals import Totals
+from .unreadable import UNREADABLE, read, unreadable
 
 _RESERVED: Final = frozenset({DEAD, UNREADABLE})
+_PROCESS: Final = re.compile(r"[0-9a-f]{32}")
+_log = logging.getLogger("telemetry")
 TOUCH_SECONDS: Final = 3600.0
 """How often the lock is touched."""
 
@@ -69,7 +76,11 @@ class Spool:
 
     def __init__(self, settings: Settings, totals: Totals) -> None:
         """Keep snapshots below ``settings.spool_dir``; ``totals`` counts what is shed."""
-        self._root = settings.spool_dir / settings.spool_key()
+        key = settings.spool_key()
+        self._target = Target(key, settings.spool_user()) if settings.database_url else ANY
+        self._root = settings.spool_dir / key
+        self._old_roots = {settings.spool_dir / old: each for old, each in settings.old_spool_keys().items()}
+        """Where earlier versions kept this database's; whether other databases' may be there, too."""
         self._max_bytes = settings.spool_max_bytes
         self._totals = totals
         self._reset()
@@ -82,6 +93,8 @@ class Spool:
         self._directory: Path | None = None
         self._lock_file: int | None = None
         self._touch_at = 0.0
+        self._is_refused = False
+        """Whether it was said that the place belongs to somebody else."""
         self.process_id = uuid.uuid4().hex
         """Names this process, its directory and its fragments."""
 
@@ -125,7 +138,7 @@ class Spool:
             return kept
         with self._lock:
             file = self._file(waiting.fragment_id)
-        item = read(file, self._root)
+        item = read(file, self._root, self._target)
         if item is None:
             with self._lock:
                 self._drop(waiting.fragment_id)
@@ -155,7 +168,7 @@ class Spool:
     def park(self, item: Item, reason: str) -> None:
         """Set aside what the database refuses for good; it is kept for a person to look at."""
         with self._lock:
-            park(self._root, item, reason)
+            park(self._root, item, reason, self._target)
             self._drop(item.fragment_id)
 
     def pending(self) -> int:
@@ -169,23 +182,55 @@ class Spool:
 
     def dead(self) -> int:
         """Return how many snapshots are set aside."""
-        return sum(1 for _ in parked(self._root))
+        return sum(1 for _ in self.parked())
+
+    def parked(self) -> Iterator[Parked]:
+        """Yield what the database refused for good."""
+        yield from parked(self._root)
+        for root, is_ambiguous in self._old_roots.items():
+            if not is_ambiguous:
+                yield from (replace(each, is_shielded=True) for each in parked(root))
+
+    def unreadable(self) -> Iterator[Path]:
+        """Yield what is set aside because it is no snapshot of ours."""
+        for root in (self._root, *self._old_roots):
+            yield from unreadable(root)
 
     def has_strangers(self) -> bool:
         """Whether other processes, living or dead, have directories beside ours."""
         return any(True for _ in self.strangers())
 
+    def foreign(self) -> Path | None:
+        """Return the directory that is not ours and keeps us from using the spool; None: there is none."""
+        # Others may have made the default one; one that is named is what its owner says.
+        places = [self._root.parent] if self._root.parent == default_spool_dir() else []
+        return next((place for place in (*places, self._root) if is_foreign(place)), None)
+
     def strangers(self) -> Iterator[Path]:
         """Yield the directories of other processes, living or dead."""
+        if self.foreign() == self._root.parent:
+            self._refuse(NotOursError(f"{self._root.parent} is another user's, or a link"))
+            return
+        for root in (self._root, *self._old_roots):
+            yield from self._strangers_in(root)
+
+    def _strangers_in(self, root: Path) -> Iterator[Path]:
+        if is_foreign(root):
+            tell(root, NotOursError("it is another user's, or a link"))
+            return
         try:
-            there = [path for path in sorted(self._root.iterdir()) if path.is_dir()]
+            there = sorted(root.iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
-            tell(self._root, error)
+            tell(root, error)
             return
         for path in there:
-            if path != self._directory and path.name not in _RESERVED and path.name[0] != ".":
+            if path == self._directory or path.name in _RESERVED or path.name[0] == ".":
+                continue
+            if path.is_symlink():
+                tell(path, NotOursError("it is a link"))
+            elif path.is_dir() and _PROCESS.fullmatch(path.name):
                 yield path
 
     def recover(self) -> Iterator[Recovered]:
@@ -193,7 +238,8 @@ class Spool:
         for path in list(self.strangers()):
             with taken(path) as is_ours:
                 if is_ours:
-                    yield Recovered(path, self._root)
+                    is_old, is_ambiguous = path.parent != self._root, self._old_roots.get(path.parent, False)
+                    yield Recovered(path, self._root, self._target, is_old, is_ambiguous)
 
     def measure(self) -> None:
         """Take note of what other processes have in the spool: the cap is for all of it."""
@@ -226,7 +272,7 @@ class Spool:
         replace_file(self.directory() / "metrics-port", f"{port}\n")
 
     def _keep(self, item: Item, known: Waiting | None) -> None:
-        text, on_disk = item.to_json(), known.size if known else 0
+        text, on_disk = self._target.write(item), known.size if known else 0
         too_much = self._others_bytes + self._bytes + len(text) - on_disk - self._max_bytes
         if too_much > 0:
             item, text = self._shed(item, text, too_much)
@@ -238,8 +284,22 @@ class Spool:
         self._waiting[item.fragment_id] = waiting
         self._touch_lock()
         if text:
-            self._write(item.fragment_id, text)
-            waiting.is_on_disk = True
+            try:
+                self._write(item.fragment_id, text)
+            except NotOursError as error:  # said once; the next one may find it mended
+                self._refuse(error)
+            else:
+                waiting.is_on_disk = True
+
+    def _refuse(self, error: NotOursError) -> None:
+        count_error("spool")
+        if not self._is_refused:
+            self._is_refused = True
+            _log.error(
+                "telemetry keeps nothing on the disk: %s; name a directory of this user's in"
+                " TELEMETRY_SPOOL_DIR",
+                error,
+            )
 
     def _write(self, fragment_id: str, text: str) -> None:
         try:
@@ -259,7 +319,7 @@ class Spool:
         if too_much > 0 and isinstance(item, Snapshot) and item.documents:
             self._totals.add(c.SPOOL_SHED, 1, what="documents")
             item = replace(item, documents=[], shed=len(item.documents))
-            return item, item.to_json()
+            return item, self._target.write(item)
         return item, text
 
     def _shed_checkpoints(self, too_much: int, but: str) -> int:
@@ -302,10 +362,14 @@ class Spool:
 
     def _own_directory(self) -> Path:
         if self._directory is None:
+            if self._root.parent == default_spool_dir():  # where anybody may have made it
+                make_directory(self._root.parent)
+            make_directory(self._root)
             hidden = self._root / f".{self.process_id}"
-            hidden.mkdir(parents=True, exist_ok=True, mode=0o700)  # there, when the last attempt failed here
-            lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            make_directory(hidden)  # there, when the last attempt failed here
+            lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
+                os.fchmod(lock_file, 0o600)  # whatever the umask
                 fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 held.add(self.process_id)
                 self._directory = hidden.rename(self._root / self.process_id)
@@ -318,6 +382,6 @@ class Spool:
 
 def _size(directory: Path) -> int:
     try:
-        return sum(file.stat().st_size for file in directory.glob("*.json"))
+        return sum(file.lstat().st_size for file in directory.glob("*.json"))
     except OSError:  # delivered meanwhile: it is measured again; or another user's
         return 0

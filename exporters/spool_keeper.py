@@ -16,15 +16,16 @@ from telemetry.settings import Settings
 
 from . import document_warnings, sql
 from .database import create_engine
-from .item import Item
+from .item import AnothersItem, Item, Target
 from .lagging import Lag, lagging
-from .parked import Parked, parked
+from .parked import Parked
 from .pipeline import Pipeline
-from .recovered import UNREADABLE, is_foreign, taken
-from .snapshot import NewerSnapshot, Snapshot
+from .recovered import is_foreign, taken
+from .snapshot import Snapshot
+from .takeover import is_told_apart
 from .totals import Totals
 
-_BAD = (ValueError, OSError, ArithmeticError)
+_BAD = (ValueError, OSError, ArithmeticError, RecursionError, MemoryError)
 """What a file may be: something else, not there, or numbers that make no sense."""
 
 
@@ -75,18 +76,21 @@ class SpoolKeeper:
         Raises:
             OSError: when the spool cannot be looked into.
         """
-        if is_foreign(self.root):
-            raise PermissionError(f"{self.root} is another user's: run this as that user, or chown it")
+        if (foreign := self._pipeline.spool.foreign()) is not None:
+            raise PermissionError(
+                f"{foreign} is another user's, or a link: run this as that user, chown it, or name another in"
+                " TELEMETRY_SPOOL_DIR"
+            )
         found = [_look_at(path) for path in self._pipeline.spool.strangers()]
         return sorted(found, key=lambda each: (each.is_alive, each.process_id))
 
     def parked(self) -> list[Parked]:
         """Return what the database refused for good."""
-        return list(parked(self.root))
+        return list(self._pipeline.spool.parked())
 
     def unreadable(self) -> list[Path]:
         """Return the files that are no snapshots."""
-        return sorted((self.root / UNREADABLE).glob("*"))
+        return list(self._pipeline.spool.unreadable())
 
     def retry(self, fragment_ids: Iterable[str] = ()) -> Iterator[Retried]:
         """Deliver what is set aside, all of it unless some is named; yield what became of each.
@@ -95,11 +99,13 @@ class SpoolKeeper:
             LookupError: when one of ``fragment_ids`` is not there.
         """
         engine = create_engine(self._settings.database_url)
+        target = Target(self._settings.spool_key(), self._settings.spool_user())
         try:
             for each in self._named(fragment_ids):
                 try:
-                    self._store(engine, each.item())
-                except (SQLAlchemyError, NewerSnapshot, LookupError, *_BAD) as error:
+                    item = each.item(target, lambda user: not is_told_apart(engine, target.user, user))
+                    self._store(engine, item)
+                except (SQLAlchemyError, AnothersItem, LookupError, *_BAD) as error:
                     yield Retried(each.fragment_id, type(error).__name__)
                 else:
                     each.drop()
@@ -178,6 +184,6 @@ def _look_at(path: Path) -> ProcessDirectory:
 def _stats(path: Path) -> Iterator[os.stat_result]:
     try:
         for file in path.glob("*.json"):
-            yield file.stat()
+            yield file.lstat()
     except FileNotFoundError:  # it was delivered meanwhile, or its process has ended
         return

@@ -10,9 +10,10 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +26,7 @@ from telemetry._context import suppressed
 from telemetry._guard import guarded, report
 from telemetry.settings import Settings
 
-from . import document_warnings, projection, sql
+from . import document_warnings, projection, sql, takeover
 from .database import CONNECT_SECONDS, DELIVERY, PERMANENT, UNFIT, Limits, create_engine, transaction
 from .host_columns import PAGE, Writable
 from .host_needs import Use
@@ -478,13 +479,13 @@ class Writer:
             self._spool.park(item, reason)
             dead.delivered(item)
 
-        for item in dead.items():
-            if not self._deliver(item, dead.delivered, park):
-                return False
         try:
+            for item in self._left_by(dead):
+                if not self._deliver(item, dead.delivered, park):
+                    return False
             for result in sql.interrupt_process(self._engine, dead.process_id, self._metrics.totals):
                 self._plan(result, has_claimed=False)
-        except (NewerSnapshot, *_TROUBLE) as error:
+        except (NewerSnapshot, SQLAlchemyError, *UNFIT) as error:
             self._failed("rollup", error)
             if _is_outage(error):
                 self._outage.wait()
@@ -493,6 +494,20 @@ class Writer:
             return True
         dead.finish()
         return True
+
+    def _is_ours(self, user: str) -> bool:
+        """Say whether what a process of ``user`` left goes into our tables."""
+        return not takeover.is_told_apart(self._engine, self._settings.spool_user(), user)
+
+    def _left_by(self, dead: Recovered) -> Iterator[Item]:
+        """Yield what a dead process left for our tables; an earlier version did not say for which it is."""
+        for item in dead.items(cache(self._is_ours)):
+            engine, may_be_anothers = self._engine, dead.is_ambiguous
+            if dead.is_old and not takeover.is_for_these(engine, item, may_be_anothers=may_be_anothers):
+                dead.leave(item)
+                self._left_behind = True
+            else:
+                yield item
 
     def _new_engine(self) -> Engine:
         """Return the engine of this process: one for good, since the collector calls Python to forget one."""

@@ -545,7 +545,7 @@ def spool_list() -> None:
         "Nothing is set aside.",
     )
     for path in keeper.unreadable():
-        click.echo(f"no snapshot: {path}")
+        click.echo(f"no snapshot of ours: {path}")
 
 
 @spool.command("retry")

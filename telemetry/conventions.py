@@ -389,6 +389,12 @@ SPOOL_SHED: Final = Metric(
 SPOOL_DEAD: Final = Metric(
     "telemetry.spool.dead", "gauge", "{snapshot}", "Snapshots the database refuses, set aside."
 )
+SPOOL_UNREADABLE: Final = Metric(
+    "telemetry.spool.unreadable",
+    "gauge",
+    "{file}",
+    "Files in the spool that are damaged, not ours or for another database, set aside.",
+)
 WRITER_DURATION: Final = Metric(
     "telemetry.writer.duration",
     "histogram",

@@ -7,7 +7,6 @@ own ``OTEL_*``.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tempfile
@@ -15,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ._database_url import key_of, old_keys_of, place_of, user_of
 from .conventions import DEFAULT_COUNTERS, STAGES, WARNING_TYPES
 
 PREFIX: Final = "TELEMETRY_"
@@ -116,7 +115,8 @@ def _path(value: str) -> Path | None:
     return Path(value) if value else None
 
 
-def _spool_dir() -> Path:
+def default_spool_dir() -> Path:
+    """Return where rollups wait unless a setting names a place: below the folder of temporary files."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"analysis-telemetry-{user}"
 
@@ -141,7 +141,7 @@ class Settings:
     Empty: nothing is written to SQL.
     """
 
-    spool_dir: Path = _setting(_spool_dir, Path)
+    spool_dir: Path = _setting(default_spool_dir, Path)
     """Directory on a local disk in which rollups wait for the database.
 
     Every process of the application names the same one.
@@ -301,15 +301,23 @@ class Settings:
     """
 
     def database(self) -> str:
-        """Return which database it is, without user and password: equal for two URLs of the same one.
+        """Return which database it is, as a URL without secrets: equal for two URLs of the same one.
 
-        A file is named by its whole path. Empty: there is none.
+        Empty: there is none.
         """
-        return _place_of(self.database_url)
+        return place_of(self.database_url)
 
     def spool_key(self) -> str:
         """Return the name of the spool's folder for this database: a hash that holds no password."""
-        return hashlib.sha256(self.database().encode()).hexdigest()[:16]
+        return key_of(self.database())
+
+    def old_spool_keys(self) -> dict[str, bool]:
+        """Return the folders of earlier versions, and whether other databases' may be there, too."""
+        return old_keys_of(self.database_url)
+
+    def spool_user(self) -> str:
+        """Return the user whose schema may decide where rows land; empty: it decides nothing."""
+        return user_of(self.database_url)
 
     @classmethod
     def load(
@@ -334,27 +342,6 @@ class Settings:
         if problems:
             raise SettingsError("; ".join(problems))
         return replace(cls(**given), **values)
-
-
-_URL: Final = re.compile(
-    r"(?P<backend>\w+)(\+\w+)?://((?P<user>[^:/]*)(:[^@]*)?@)?"
-    r"(?P<host>\[[^/?]+\]|[^/:?]*)(:(?P<port>[^/?]*))?(/(?P<name>[^?]*))?(\?(?P<query>.*))?"
-)
-"""The parts of a database URL as SQLAlchemy takes them; here without SQLAlchemy."""
-
-
-def _place_of(url: str) -> str:
-    found = _URL.fullmatch(url)
-    if found is None:
-        return "a URL that is none" if url else ""
-    if found["backend"] == "sqlite":
-        return f"sqlite:///{os.path.realpath(found['name'] or ':memory:')}"
-    query = dict(parse_qsl(found["query"] or ""))
-    host, port = query.get("host", found["host"]) or "localhost", query.get("port", found["port"]) or "5432"
-    # Another schema, by search_path, has other tables.
-    more = f"?options={query['options']}" if "options" in query else ""
-    backend = "postgresql" if found["backend"] == "postgres" else found["backend"]
-    return f"{backend}://{host}:{port}/{found['name'] or found['user'] or ''}{more}"
 
 
 def _parse(parse: Callable[[str], Any], value: Any) -> Any:

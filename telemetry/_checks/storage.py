@@ -71,7 +71,11 @@ def _contents(patient: Patient) -> Answer:
             keeper = load("spool")(patient.settings, setup.pipeline())
     except (ImportError, LookupError, ValueError):  # see the line of the database
         return
-    there = keeper.processes()
+    try:
+        there = keeper.processes()
+    except OSError as error:
+        yield Check("bad", "spool", str(error), "give this user a directory in TELEMETRY_SPOOL_DIR")
+        return
     if foreign := [each.process_id for each in there if each.is_foreign]:
         text = f"{', '.join(foreign)} in {keeper.root} cannot be looked into"
         yield Check("note", "spool", text, "run all processes as the same user, or chown the directory")
@@ -86,8 +90,8 @@ def _contents(patient: Patient) -> Answer:
         text = f"{len(parked)} snapshots are set aside that the database refused ({reasons})"
         yield Check("bad", "spool", text, "flask telemetry spool list, then retry or drop them")
     if unreadable := keeper.unreadable():
-        text = f"{len(unreadable)} files are no snapshots: {unreadable[0].parent}"
-        yield Check("bad", "spool", text, "see what wrote or cut them (a full disk?), then remove them")
+        text = f"{len(unreadable)} files are set aside that are damaged, or not ours: {unreadable[0].parent}"
+        yield Check("bad", "spool", text, "see the log for what is wrong with each, then remove them")
 
 
 def _waiting(living: list[Any], patient: Patient) -> Answer:

@@ -340,7 +340,7 @@ def test_what_is_in_the_spool(host: NewHost, tmp_path: Path) -> None:
             "1 snapshots are set aside that the database refused (DataError) → flask telemetry spool"
             in found[1]
         )
-        assert f"1 files are no snapshots: {root}/unreadable" in found[2]
+        assert f"1 files are set aside that are damaged, or not ours: {root}/unreadable" in found[2]
 
 
 def test_old_prices(host: NewHost, tmp_path: Path) -> None:

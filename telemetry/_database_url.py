@@ -1,0 +1,191 @@
+"""Which database a URL names: everything that decides where a row lands, and nothing else.
+
+Passwords, drivers, time-outs, certificates and the order of parameters decide nothing. A parameter that is
+not known to be of that kind counts: two folders in the spool for one database cost a look, one folder for two
+databases costs somebody's data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+NO_URL: Final = "a URL that is none"
+
+_NEUTRAL: Final = re.compile(
+    r"application_name|fallback_application_name|\w*timeout|keepalives\w*|tcp_\w+|ssl\w*|gss\w*|krb\w+"
+    r"|channel_binding|require\w+|client_encoding|passfile|target_session_attrs|load_balance_hosts"
+    r"|(min|max)_protocol_version|scram_\w+|oauth_\w+"
+    r"|prepare\w*|statement_cache_size|async_fallback|\w*(password|passwd|secret|token)\w*",
+    re.IGNORECASE,
+)
+"""Parameters of connections that decide nothing."""
+_NEUTRAL_OPTIONS: Final = re.compile(
+    r"\w*timeout|tcp_\w+|log_\w+|enable_\w+|jit\w*|\w+_cost|\w*_mem|application_name|timezone|datestyle"
+    r"|intervalstyle|client_\w+|synchronous_commit|default_transaction_\w+|max_parallel_\w+",
+    re.IGNORECASE,
+)
+"""Settings of the server, in ``options``, that decide nothing."""
+_ENVIRONMENT: Final = {
+    **{"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE"},
+    **{"user": "PGUSER", "options": "PGOPTIONS", "service": "PGSERVICE"},
+}
+"""Where libpq looks for what a URL leaves out."""
+
+
+def parse(url: str) -> URL | None:
+    """Return ``url`` as SQLAlchemy takes it; None for one that is none, and without SQLAlchemy."""
+    try:
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+    except ImportError:
+        return None
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        return None
+
+
+def place_of(url: str, environ: Mapping[str, str] | None = None) -> str:
+    """Return what decides where rows land, as a URL without secrets; equal for two URLs of one database.
+
+    The user is left out: most often it decides nothing, and may be rotated like its password. See
+    :func:`user_of`.
+
+    Args:
+        url: of the database; empty: there is none.
+        environ: where libpq looks for what the URL leaves out; default: the process's.
+    """
+    if not url:
+        return ""
+    if (target := parse(url)) is None:
+        return NO_URL
+    backend = _backend(target)
+    if backend == "sqlite":
+        return f"sqlite:///{_file_of(target)}"
+    facts = _facts(target, os.environ if environ is None else environ)
+    options = dict(_options(facts.pop("options", "")))
+    user = facts.pop("user", "")
+    addresses = _addresses(facts.pop("host", ""), facts.pop("port", ""))
+    name = facts.pop("dbname", "") or ("" if "service" in facts else user)
+    more = [f"{key}={value}" for key, value in sorted((facts | options).items())]
+    return f"{backend}://{addresses}/{name}{'?' if more else ''}{'&'.join(more)}"
+
+
+def user_of(url: str, environ: Mapping[str, str] | None = None) -> str:
+    """Return the user whose schema may decide where rows land; empty: it decides nothing.
+
+    PostgreSQL looks into the schema of the user's name first, unless ``options`` name a ``search_path``
+    without ``"$user"``, or a role.
+    """
+    target = parse(url)
+    if target is None or _backend(target) == "sqlite":
+        return ""
+    facts = _facts(target, os.environ if environ is None else environ)
+    options = dict(_options(facts.get("options", "")))
+    has_own_schema = "$user" in options.get("search_path", "$user") and "role" not in options
+    return facts.get("user", "") if has_own_schema else ""
+
+
+def key_of(place: str) -> str:
+    """Return the name of the spool's folder for the database at ``place``."""
+    return hashlib.sha256(f"2 {place}".encode()).hexdigest()[:16]
+
+
+def old_keys_of(url: str) -> dict[str, bool]:
+    """Return the folders in which earlier versions kept what was for ``url``.
+
+    Each with whether that version left something out that decides where rows land; then the folder may also
+    hold what was for another database.
+    """
+    target = parse(url)
+    if target is None:
+        return {}
+    found: dict[str, bool] = {}
+    if _backend(target) == "sqlite":
+        found[_hash(f"sqlite:///{os.path.realpath(target.database or ':memory:')}")] = False
+    else:
+        facts = _facts(target, {})
+        known = {"host", "port", "dbname", "user"}
+        address = f"{facts.get('host') or 'localhost'}:{facts.get('port') or '5432'}"
+        name = target.database or target.username or ""
+        more = f"?options={facts['options']}" if "options" in facts else ""
+        found[_hash(f"{_backend(target)}://{address}/{name}{more}")] = bool({*facts} - known - {"options"})
+    try:
+        parts = urlsplit(url)
+        place = f"{parts.scheme.split('+')[0]}://{parts.hostname}:{parts.port}{parts.path}"
+    except ValueError:  # that version could not use it
+        return found
+    return {_hash(place): bool(parse_qsl(parts.query)) and _backend(target) != "sqlite", **found}
+
+
+def _hash(place: str) -> str:
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
+
+
+def _backend(target: URL) -> str:
+    backend = target.drivername.partition("+")[0]
+    return "postgresql" if backend == "postgres" else backend
+
+
+def _file_of(target: URL) -> str:
+    name = target.database or ":memory:"
+    if name.startswith("file:"):
+        name = unquote(urlsplit(name).path)
+    return os.path.realpath(name)
+
+
+def _facts(target: URL, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a connection is made with, by libpq's names, without what decides nothing."""
+    given = {
+        "host": target.host or "",
+        "port": str(target.port or ""),
+        "dbname": target.database or "",
+        "user": target.username or "",
+        **{key: value if isinstance(value, str) else ",".join(value) for key, value in target.query.items()},
+    }
+    for key, name in _ENVIRONMENT.items():
+        if not given.get(key) and environ.get(name):
+            given[key] = environ[name]
+    return {key: value for key, value in given.items() if value and not _NEUTRAL.fullmatch(key)}
+
+
+def _addresses(hosts: str, ports: str) -> str:
+    """Return the servers, in one order: which of several is up, or comes first, decides nothing."""
+    ports = ports or "5432"
+    each_port = ports.split(",") if "," in ports else [ports] * len(hosts.split(","))
+    pairs = zip(hosts.split(","), each_port, strict=False)
+    return ",".join(sorted(host if _names_port(host) else f"{host}:{port}" for host, port in pairs))
+
+
+def _names_port(host: str) -> bool:
+    return bool(re.fullmatch(r"[^/:\[\]]+:\d+|\[.*\]:\d+", host))
+
+
+def _options(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the settings of the server in ``text`` that decide something; the whole text if it is odd."""
+    try:
+        words = iter(shlex.split(text))
+    except ValueError:
+        yield "options", text
+        return
+    for word in words:
+        if word == "-c":
+            word = next(words, "")
+        elif word.startswith(("-c", "--")):
+            word = word[2:]
+        else:
+            yield "options", text
+            return
+        name, _, value = word.partition("=")
+        name = name.strip().lower().replace("-", "_")
+        if not _NEUTRAL_OPTIONS.fullmatch(name):
+            yield name, re.sub(r"\s*,\s*", ",", value.strip())

@@ -1,0 +1,313 @@
+"""What waits in the spool for one database never lands in another."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+import telemetry
+from exporters import migrate
+from exporters.item import ANY, Target
+from exporters.pipeline import Pipeline
+from exporters.snapshot import Snapshot
+from exporters.spool import Spool
+from exporters.spool_keeper import SpoolKeeper
+from exporters.totals import Totals
+from telemetry.settings import Settings
+from telemetry.testing import recording
+from tests.exporters.makers import Fragment, Host, until
+from tests.postgres import TemporaryPostgres
+
+TENANT = "?options=-csearch_path%3D"
+
+
+class Tenants:
+    """Applications of two tenants on one machine, with one spool."""
+
+    def __init__(self, urls: dict[str, str], folder: Path) -> None:
+        self.urls, self.spool_dir = urls, folder / "spool"
+
+    def settings(self, name: str) -> Settings:
+        return Settings(
+            database_url=self.urls[name],
+            spool_dir=self.spool_dir,
+            hmac_key="secret",
+            heartbeat_seconds=0.2,
+            checkpoint_seconds=0.1,
+        )
+
+    def leave_behind(self, name: str, *items: Snapshot) -> Path:
+        """What a process of this tenant left; return its directory."""
+        spool = Spool(self.settings(name), Totals())
+        for item in items:
+            spool.put(item)
+        directory = spool.directory()
+        spool.close()
+        return directory
+
+    def recover(self, name: str) -> Pipeline:
+        pipeline = Pipeline(self.settings(name))
+        assert pipeline.writer is not None
+        pipeline.writer.recover(20)
+        pipeline.writer.drain(0)
+        return pipeline
+
+    def runs(self, name: str) -> set[str]:
+        engine = sa.create_engine(self.urls[name], poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return set(connection.execute(sa.text("SELECT run_id FROM telemetry_runs")).scalars())
+
+
+@pytest.fixture
+def tenants(postgres_host: Host, tmp_path: Path) -> Tenants:
+    """Two that have a schema each, by `search_path`."""
+    urls = {}
+    for name in ("a", "b"):
+        postgres_host.execute(f"CREATE SCHEMA tenant_{name}")
+        urls[name] = f"{postgres_host.url}{TENANT}tenant_{name}"
+        migrate.upgrade(urls[name], with_base_tables=True)
+    return Tenants(urls, tmp_path)
+
+
+@pytest.fixture
+def users(postgres: TemporaryPostgres, tmp_path: Path) -> Iterator[Tenants]:
+    """Two that have a user each, with a schema of the same name."""
+    database = postgres.create_database()
+    names = {name: f"user_{name}_{database[-8:]}" for name in ("a", "b")}
+    for user in names.values():
+        postgres.execute(f"CREATE ROLE {user} LOGIN SUPERUSER")
+        Host(database).execute(f"CREATE SCHEMA {user} AUTHORIZATION {user}")
+    urls = {name: database.replace("postgres@", f"{user}@") for name, user in names.items()}
+    for url in urls.values():
+        migrate.upgrade(url, with_base_tables=True)
+    yield Tenants(urls, tmp_path)
+    postgres.drop_database(database)
+    for user in names.values():
+        postgres.execute(f"DROP ROLE {user}")
+
+
+def test_schemas_do_not_share_a_folder(tenants: Tenants) -> None:
+    """What a dead process of one schema left is delivered by its own successors, and by nobody else."""
+    final = Fragment(candidates=1).close()
+    left = tenants.leave_behind("a", final)
+    tenants.recover("b")
+    assert (tenants.runs("a"), tenants.runs("b"), left.exists()) == (set(), set(), True)
+
+    tenants.recover("a")
+    assert (tenants.runs("a"), tenants.runs("b"), left.exists()) == ({final.run_id}, set(), False)
+
+
+def test_a_copy_in_the_folder_of_another_database(tenants: Tenants, caplog: pytest.LogCaptureFixture) -> None:
+    """A file says which database it is for: another one refuses it, in one line, and goes on."""
+    forged, own = Fragment().close(), Fragment().close()
+    copied = tenants.leave_behind("a", forged) / f"{forged.fragment_id}.json"
+    target = tenants.leave_behind("b", own)
+    shutil.copy(copied, target)
+    (target / copied.name).chmod(0o600)
+    spool = tenants.recover("b").spool
+
+    assert (tenants.runs("a"), tenants.runs("b")) == (set(), {own.run_id})
+    assert [path.name for path in spool.unreadable()] == [copied.name]
+    (line,) = [line for line in caplog.messages if copied.name in line]
+    assert "another database" in line
+
+
+def test_what_was_refused_is_for_one_database_too(tenants: Tenants) -> None:
+    """A copy among what the database refused is not delivered by `spool retry`."""
+    refused = Fragment().close()
+    spool = Spool(tenants.settings("a"), Totals())
+    spool.put(refused)
+    spool.park(refused, "DataError")
+    spool.close()
+    other = SpoolKeeper(tenants.settings("b"))
+    other.root.mkdir(mode=0o700, exist_ok=True)
+    shutil.copytree(spool.root / "dead", other.root / "dead")
+    (other.root / "dead").chmod(0o700)
+
+    assert [each.error for each in other.retry()] == ["ValueError"]
+    assert [each.error for each in SpoolKeeper(tenants.settings("a")).retry()] == [""]
+    assert (tenants.runs("a"), tenants.runs("b")) == ({refused.run_id}, set())
+
+
+def test_users_with_schemas_of_their_own(users: Tenants, caplog: pytest.LogCaptureFixture) -> None:
+    """PostgreSQL looks into the schema of the user's name first: each delivers what is for its own."""
+    final = Fragment(candidates=1).close()
+    users.leave_behind("a", final)
+    users.recover("b")
+    assert (users.runs("a"), users.runs("b")) == (set(), set())
+    assert len([line for line in caplog.messages if "user_a" in line]) == 1
+
+    users.recover("a")
+    assert (users.runs("a"), users.runs("b")) == ({final.run_id}, set())
+
+
+def test_a_user_that_was_rotated(postgres_host: Host, tmp_path: Path) -> None:
+    """Where users share a schema, another name is another key to the same tables."""
+    rotated = f"rotated_{postgres_host.url[-8:]}"
+    postgres_host.execute(f"CREATE ROLE {rotated} LOGIN SUPERUSER")
+    both = Tenants(
+        {"a": postgres_host.url, "b": postgres_host.url.replace("postgres@", f"{rotated}:new@")}, tmp_path
+    )
+    final = Fragment(candidates=1).close()
+    both.leave_behind("a", final)
+    both.recover("b")
+
+    assert both.runs("a") == {final.run_id}
+    postgres_host.execute(f"DROP ROLE {rotated}")
+
+
+def old_key(url: str) -> str:
+    """The folder of the version before this one."""
+    engine_url = sa.make_url(url)
+    if engine_url.get_backend_name() == "sqlite":
+        place = f"sqlite:///{os.path.realpath(str(engine_url.database))}"
+    else:
+        options = engine_url.query.get("options")
+        more = f"?options={options}" if options else ""
+        place = f"postgresql://{engine_url.host}:{engine_url.port}/{engine_url.database}{more}"
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
+
+
+def make_old(tenants: Tenants, left: Path, key: str) -> Path:
+    """Make what a process left look as the version before this one left it."""
+    folder = tenants.spool_dir / key
+    folder.mkdir(exist_ok=True)
+    for file in left.glob("*.json"):
+        snapshot = Snapshot.from_json(file.read_text())
+        file.write_text(ANY.write(snapshot))
+        file.chmod(0o664)  # by the umask of that time
+    return left.rename(folder / left.name)
+
+
+def test_old_folders_are_delivered(host: Host, tmp_path: Path) -> None:
+    """What an earlier version left under its key, without the name of a database, is delivered."""
+    tenants = Tenants({"a": host.url}, tmp_path)
+    final = Fragment(candidates=1).close()
+    old = make_old(tenants, tenants.leave_behind("a", final), old_key(host.url))
+    tenants.recover("a")
+
+    assert tenants.runs("a") == {final.run_id}
+    assert not old.parent.exists()
+
+
+def test_old_folders_of_two_schemas(tenants: Tenants) -> None:
+    """Each is delivered to the database that it was for."""
+    left = {name: Fragment(candidates=1).close() for name in ("a", "b")}
+    for name, final in left.items():
+        make_old(tenants, tenants.leave_behind(name, final), old_key(tenants.urls[name]))
+    for name in ("b", "a"):
+        tenants.recover(name)
+
+    assert {name: tenants.runs(name) for name in ("a", "b")} == {
+        name: {final.run_id} for name, final in left.items()
+    }
+
+
+def test_an_old_folder_that_several_shared(tenants: Tenants, caplog: pytest.LogCaptureFixture) -> None:
+    """The first version left the options out: what it left goes to the database that knows its run."""
+    shared = hashlib.sha256(
+        tenants.urls["a"].partition("?")[0].replace("+psycopg2", "").replace("postgres@", "").encode()
+    ).hexdigest()[:16]
+    begun, ended = (fragment := Fragment(candidates=1)).snapshot(), fragment.close()
+    tenants.leave_behind("a", begun)
+    tenants.recover("a")
+    nobodys = Fragment(candidates=1).close()
+    old = make_old(tenants, tenants.leave_behind("a", replace(ended, seq=9), nobodys), shared)
+    tenants.recover("b")
+    assert tenants.runs("b") == set() and len(list(old.glob("*.json"))) == 2
+
+    tenants.recover("a")
+    assert tenants.runs("a") == {ended.run_id}
+    assert [file.stem for file in old.glob("*.json")] == [nobodys.fragment_id]
+    assert any(nobodys.fragment_id in line for line in caplog.messages), "it is kept, and said"
+
+
+def test_living_processes_of_both(tenants: Tenants) -> None:
+    """One after the other in one process, each delivers to its own."""
+    for name in ("a", "b"):
+        with recording(tenants.settings(name)):
+            with telemetry.run("intake") as run:
+                pass
+            until(lambda name=name, run=run: tenants.runs(name) == {run.run_id})
+
+
+SAME = [
+    ("postgresql://ada:one@db/app", "postgresql+psycopg://ada:two@db:5432/app?application_name=web"),
+    ("postgresql://ada@db/app", "postgres://bob@db/app?sslmode=require&connect_timeout=3"),
+    ("postgresql://a@db/app?keepalives=1&options=-csearch_path%3Dx", "postgresql://a@db/app?options=-c%20search_path%3Dx"),
+    ("postgresql://a@db/app?options=-csearch_path%3Dx%20-cstatement_timeout%3D5s", "postgresql://a@db/app?options=--search-path%3Dx"),
+    ("postgresql://a@/app?host=one&host=two", "postgresql://a@/app?host=two,one"),
+    ("postgresql://a@/app?host=/run/pg&service=x", "postgresql://a@/app?service=x&host=/run/pg"),
+    ("postgresql+asyncpg://a@db/app?ssl=require&command_timeout=3", "postgresql+psycopg2://a@db/app?sslmode=require"),
+    ("postgresql://a:p%2Fq@db/app", "postgresql://a:p/q@db/app"),
+    ("postgresql://a@db/app?password=one", "postgresql://a@db/app?password=two&sslpassword=x"),
+    ("sqlite:///x.db", f"sqlite:///{Path('x.db').absolute()}"),
+    ("sqlite:///x.db?timeout=3", "sqlite:///file:x.db?uri=true"),
+    ("sqlite:///x.db", "sqlite+aiosqlite:///folder/../x.db"),
+]  # fmt: skip
+DIFFERENT = [
+    ("postgresql://a@db/app", "postgresql://a@db/app?options=-csearch_path%3Dx"),
+    ("postgresql://a@db/app?options=-csearch_path%3Dy", "postgresql://a@db/app?options=-csearch_path%3Dx"),
+    ("postgresql://a@db/app?options=-crole%3Dy", "postgresql://a@db/app?options=-crole%3Dx"),
+    ("postgresql://a@db/app?options=-capp.tenant%3Dy", "postgresql://a@db/app?options=-capp.tenant%3Dx"),
+    ("postgresql://a@/?service=one", "postgresql://a@/?service=two"),
+    ("postgresql://a@/app?host=/run/one", "postgresql://a@/app?host=/run/two"),
+    ("postgresql://a@db/app", "postgresql://a@db:5433/app"),
+    ("postgresql://a@db/app", "postgresql://a@db/app?port=5433"),
+    ("postgresql://a@db/app", "postgresql://a@db/app?dbname=other"),
+    ("postgresql://a@db/app", "postgresql://a@db/app?hostaddr=10.0.0.1"),
+    ("sqlite:///x.db", "sqlite:///y.db"),
+    ("sqlite:///x.db", "sqlite:////x.db"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_what_decides_nothing(one: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords, drivers, time-outs, the order of parameters and how a file is named change no folder."""
+    assert Settings(database_url=one).spool_key() == Settings(database_url=other).spool_key()
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_what_decides(one: str, other: str) -> None:
+    """A schema, a role, a service, a server or a file of its own is another folder."""
+    assert Settings(database_url=one).spool_key() != Settings(database_url=other).spool_key()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PGOPTIONS", "-csearch_path=x"), ("PGSERVICE", "x"), ("PGHOST", "/run/x")]
+)
+def test_what_libpq_takes_from_the_environment(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It decides like the URL."""
+    settings = Settings(database_url="postgresql:///app")
+    before = settings.spool_key()
+    monkeypatch.setenv(name, value)
+
+    assert settings.spool_key() != before
+
+
+def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    """Two names of one SQLite file are one database."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    keys = {Settings(database_url=f"sqlite:///{tmp_path}/{name}").spool_key() for name in ("file", "link")}
+
+    assert len(keys) == 1
+
+
+def test_a_file_says_which_database_it_is_for(tenants: Tenants) -> None:
+    """By the name of the folder, which holds no secret."""
+    final = Fragment().close()
+    (file,) = tenants.leave_behind("a", final).glob("*.json")
+    key = tenants.settings("a").spool_key()
+
+    assert file.read_text() == Target(key).write(final)
+    assert file.parent.parent.name == key
