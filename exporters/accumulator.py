@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from telemetry._context import Document
+from telemetry._guard import accounting_errors
 from telemetry.conventions import (
     DUPLICATE,
     FAILED,
@@ -26,8 +27,11 @@ from telemetry.pricing import Price, Tokens
 
 from .snapshot import DocumentState, Snapshot, Usage, UsageKey
 
-UNKNOWN_BILL = frozenset({"timeout", "cancelled", "read_error"})
-"""Ends of an attempt after which nobody can tell whether the service billed it."""
+UNKNOWN_BILL = frozenset({"timeout", "cancelled", "read_error", "502", "504", "520", "524"})
+"""Ends of an attempt after which nobody can tell whether the service billed it.
+
+The numbers are said by a gateway before the service, of an answer that it waited for.
+"""
 
 _NO_TOKENS = Tokens()
 _AT_ONCE = ("200",)
@@ -71,7 +75,7 @@ class Call:
         self.unpriced = self.tokens is not None and self.price is None
         self.usage_missing = (
             self.has_unknown_bill
-            or not UNKNOWN_BILL.isdisjoint(self.statuses)
+            or (self.statuses != _AT_ONCE and _may_be_billed_more(self.statuses))
             or (self.has_tool_fees and self.ok)
             or (self.tokens is None and (self.ok or self.statuses[-1:] == ("200",)))
         )
@@ -140,6 +144,14 @@ class Call:
         usage.spend_limit_hits = self.spend_limit_hits
 
 
+def _may_be_billed_more(statuses: tuple[str, ...]) -> bool:
+    """Say whether an attempt may have been billed beside the answer, which the last one had.
+
+    An attempt that was answered, and made again all the same, had an answer that did not arrive whole.
+    """
+    return not UNKNOWN_BILL.isdisjoint(statuses) or any(status[:1] == "2" for status in statuses[:-1])
+
+
 class _Clock:
     """Time during which at least one span of a stage was open: spans side by side do not add up."""
 
@@ -183,6 +195,9 @@ class Accumulator:
         self._errors: Counter[tuple[str, str]] = Counter()
         self._documents: dict[str, list[DocumentState]] = {}
         self._open_calls = 0
+        self._shows_open = not facts.is_closed
+        """Whether a process that dies now is known to have left something: see :meth:`call_started`."""
+        self._errors_before = accounting_errors()
         self._finished_late = 0
         self.is_closed = False
         """Whether the final state was taken: what comes now belongs to a late fragment."""
@@ -211,11 +226,16 @@ class Accumulator:
                 self._clocks[stage].stop(now_ns)
                 self.has_changed = True
 
-    def call_started(self) -> None:
-        """Note that a call is under way."""
+    def call_started(self) -> bool:
+        """Note that a call is under way; return whether that must be saved before the call goes on.
+
+        A fragment without a handle counts as closed from the start. What shows that its process may have
+        spent more than was saved is a call under way.
+        """
         with self._lock:
             self._open_calls += 1
             self.has_changed = True
+            return not self._shows_open
 
     def call_ended(self, call: Call, *, counted_open: bool = True, finished_late: bool = False) -> bool:
         """Add ``call`` and return True, unless the fragment's final state was taken meanwhile.
@@ -291,6 +311,10 @@ class Accumulator:
 
     def _snapshot(self, now_ns: int) -> Snapshot:
         self._facts = replace(self._facts, seq=self._facts.seq + 1, taken_at=now_ns)
+        # An error of ours may have kept a call from being counted, of this fragment or of another.
+        uncounted = accounting_errors() != self._errors_before
+        open_calls = max(self._open_calls, 0) + uncounted
+        self._shows_open = open_calls > 0 or not self._facts.is_closed
         usage = {key: replace(sums) for key, sums in self._usage.items()}
         for stage, clock in self._clocks.items():
             usage[UsageKey(stage)] = Usage(duration_us=clock.read(now_ns))
@@ -299,7 +323,7 @@ class Accumulator:
             usage=usage,
             counters=dict(self._counters),
             errors=dict(self._errors),
-            open_calls=self._open_calls,
+            open_calls=open_calls,
             finished_late=self._finished_late,
             documents=self._copy_documents() if self._facts.is_closed else None,
         )

@@ -220,7 +220,7 @@ RULES: Final = (
         "a run that is over has no part that goes on",
         "telemetry_runs.run_id",
         """SELECT run.run_id FROM telemetry_runs run
-        WHERE run.status IN ('completed', 'partial_failure') AND EXISTS (
+        WHERE run.status IN ('completed', 'partial_failure') AND run.kind <> 'orphan' AND EXISTS (
           SELECT 1 FROM telemetry_fragments part WHERE part.run_id = run.run_id AND part.is_root
           AND part.closed_at IS NULL
         )""",

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from telemetry import conventions as c
 from telemetry._context import install, recorder, suppressed
-from telemetry._forks import register_in_child
+from telemetry._forks import register_in_child, register_in_parent
 from telemetry._guard import guarded, reset_internal_errors
 from telemetry.pricing import Pricer, default_pricer
 from telemetry.settings import Settings
@@ -202,7 +202,7 @@ class Pipeline:
         self.metrics.register(provider)
 
     def _save(self, item: Item) -> None:
-        if isinstance(item, Snapshot) and item.is_closed:
+        if isinstance(item, Snapshot) and item.is_closed and not item.is_loose:
             for listener in self._listeners:
                 listener(item)
         if self.writer is not None:
@@ -275,6 +275,7 @@ def _follow_forks() -> None:
     here it is something that lives as long as the process.
     """
     register_in_child(_after_fork)
+    register_in_parent(_has_forked)
     multiprocessing.util.register_after_fork(Pipeline, lambda _: _shut_down_with_child(*_open))
 
 
@@ -293,6 +294,12 @@ def _is_master() -> bool:
             callers.add(frame.f_code.co_name)
         frame = frame.f_back
     return "setup" in callers and "spawn_worker" not in callers
+
+
+def _has_forked() -> None:
+    for pipeline in _open:
+        if pipeline.writer is not None and pipeline.recorder.has_open_runs:
+            pipeline.writer.has_forked()
 
 
 def _after_fork() -> None:

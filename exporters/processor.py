@@ -202,16 +202,19 @@ class RollupProcessor(SpanProcessor):
         return _stage_on(span) or state.stage  # perhaps set later
 
     def _count_open(self, started_ns: int, state: _SpanState) -> None:
-        if state.run is None or not (state.is_call or state.own_stage):
+        if not (state.is_call or state.own_stage):
             return
-        state.accumulator = self._recorder.accumulator_for(state.run, started_ns)
+        if state.run is not None:
+            state.accumulator = self._recorder.accumulator_for(state.run, started_ns)
         if state.accumulator is None:
             state.run = None
-            return
-        if state.is_call:
-            state.accumulator.call_started()
-        elif state.own_stage:
-            state.accumulator.stage_started(state.own_stage, started_ns)
+            if not state.is_call:
+                return
+            state.accumulator = self._recorder.orphan(started_ns)
+        if not state.is_call:
+            state.accumulator.stage_started(state.own_stage or "", started_ns)
+        elif state.accumulator.call_started():
+            self._recorder.announce(state.accumulator)
 
     def _remember(self, span: Span, state: _SpanState) -> None:
         if self._dropped:
@@ -251,19 +254,16 @@ class RollupProcessor(SpanProcessor):
             return
         state.is_measured = True
         metrics = self._metrics.of(state.run)
-        if state.accumulator is None:
+        if state.run is None:
             metrics.unaccounted("orphan")
         metrics.call(call)
 
     def _add_call(self, call: Call, started_ns: int, state: _SpanState) -> None:
         """Add the call where it was counted as open, or where it belongs by now."""
         target = state.accumulator
-        if state.run is None or target is None:
-            target = self._recorder.orphan(started_ns)
-            target.call_ended(call, counted_open=False)
-        elif not target.call_ended(call):
-            target = self._recorder.late(state.run)
-            target.call_ended(call, counted_open=False, finished_late=True)
+        if target is None or not target.call_ended(call):
+            is_late, target = target is not None, self._recorder.after_the_end(state.run, started_ns)
+            target.call_ended(call, counted_open=False, finished_late=is_late)
         self._recorder.hold(target)
 
 

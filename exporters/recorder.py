@@ -280,6 +280,10 @@ class RunRecorder:
                 record.late = Accumulator(facts)
             return record.late
 
+    def after_the_end(self, run: Run | None, started_ns: int) -> Accumulator:
+        """Return where a call counts whose own fragment has closed, or which has none."""
+        return self.orphan(started_ns) if run is None else self.late(run)
+
     def orphan(self, started_ns: int) -> Accumulator:
         """Return this process's fragment of the day's orphan run; :meth:`hold` it after adding."""
         day = datetime.fromtimestamp(started_ns / 1e9, UTC).strftime("%Y-%m-%d")
@@ -296,6 +300,14 @@ class RunRecorder:
             self._wake()
         elif accumulator.is_pressing:
             self._nudge()
+
+    def announce(self, accumulator: Accumulator) -> None:
+        """Save that a call is under way in a fragment without a handle, before the call is made.
+
+        Its process may die at any time from now on, and nothing else would say that it has spent anything.
+        """
+        self._save(accumulator.snapshot(time.time_ns()))
+        self._wake()
 
     def changed(self) -> list[Snapshot]:
         """Return snapshots of all fragments that changed since they were last saved."""
@@ -354,10 +366,13 @@ class RunRecorder:
         """
         opened = [run for reference in list(self._open.values()) if (run := reference()) is not None]
         inherited = [(run, record) for run in opened if (record := _record(run)) is not None]
+        now = time.time_ns()
+        for orphan in self._orphans.values():
+            orphan.close(now)  # the parent's: what ends here of it goes to one of this process
         self._reset(process_id)
         for run, record in inherited:
             parents = Accumulator(record.accumulator.facts)
-            parents.close(time.time_ns())
+            parents.close(now)
             run.record = _Record(parents, record.started_ns, record.pace, is_inherited=True)
 
     def _facts(self, run: Run) -> Snapshot:

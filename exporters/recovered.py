@@ -68,7 +68,7 @@ class Recovered:
         for file in sorted(self.path.glob("*.json")):
             is_shielded = self.is_old and self._is_closed()
             item = read(file, self.root, self.target, is_ours, is_shielded=is_shielded)
-            if isinstance(item, Snapshot) and item.is_abandoned:
+            if isinstance(item, Snapshot) and item.is_under_way:
                 item = replace(item, interrupted=True)
             if item is not None:
                 yield item

@@ -189,10 +189,10 @@ def _unfinished(fragments: Iterable[Snapshot]) -> int:
     """Calls nobody saw the end of.
 
     Left open by a fragment that is over, less those that ended in another one after all. What is open in a
-    late fragment is still under way, unless its process died.
+    fragment without a handle may still be under way: then the next snapshot takes it back.
     """
     over = [fragment for fragment in fragments if fragment.is_closed or fragment.interrupted]
-    left = sum(fragment.open_calls for fragment in over if fragment.interrupted or not fragment.is_late)
+    left = sum(fragment.open_calls for fragment in over)
     late = sum(fragment.finished_late for fragment in over)
     return max(left - late, 0)
 

@@ -222,7 +222,11 @@ runs = sa.Table(
     ),
     _count("unpriced", "calls", "Calls without a price."),
     _count("usage_missing", "calls", "Calls that did not tell their tokens."),
-    _count("unfinished", "calls", "Calls nobody saw the end of."),
+    _count(
+        "unfinished",
+        "calls",
+        "Calls nobody saw the end of, or not yet; one more where an error of telemetry's may hide some.",
+    ),
     _count("shed", "documents", "Documents of which nothing is known because the spool was full."),
     _count("error_count", "errors", "Errors in all stages."),
     column("error_types", sa.Text(), "JSON: how often which type in which stage."),

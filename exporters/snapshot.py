@@ -160,7 +160,10 @@ class Snapshot:
     errors: dict[tuple[str, str], int] = field(default_factory=dict)
     """Errors by stage and type."""
     open_calls: int = 0
-    """Calls under way; when the fragment is closed or its process dead, they stay unfinished."""
+    """Calls under way, and one more if an error of ours may have kept a call from being counted.
+
+    When the fragment is closed or its process dead, they stay unfinished.
+    """
     finished_late: int = 0
     """Calls that another fragment of the run counted as unfinished and that ended after all."""
     documents: list[DocumentState] | None = None
@@ -179,9 +182,14 @@ class Snapshot:
         return not self.is_root and self.closed_at == self.opened_at
 
     @property
-    def is_abandoned(self) -> bool:
+    def is_loose(self) -> bool:
+        """Whether it has no handle that could close it: it is late, or of no run."""
+        return self.is_late or self.kind == "orphan"
+
+    @property
+    def is_under_way(self) -> bool:
         """Whether its process, if that is dead, has left something of which nobody saw the end."""
-        return not self.is_closed or (self.is_late and self.open_calls > 0)
+        return not self.is_closed or (self.is_loose and self.open_calls > 0)
 
     def to_json(self) -> str:
         """Return the snapshot as one JSON object; what JSON cannot tell becomes a number, or null."""

@@ -190,7 +190,7 @@ def _store_fragment(connection: Connection, snapshot: Snapshot, totals: Totals) 
         "process_id": snapshot.process_id,
         "schema_v": SCHEMA_VERSION,
         "opened_at": to_datetime(snapshot.opened_at),
-        "closed_at": to_datetime(snapshot.closed_at),
+        "closed_at": None if snapshot.is_under_way else to_datetime(snapshot.closed_at),
         "state": snapshot.to_json(),
     }
     new = insert(connection.dialect.name, table).values(
@@ -209,7 +209,7 @@ def _store_fragment(connection: Connection, snapshot: Snapshot, totals: Totals) 
 
 def _mark_interrupted(connection: Connection, snapshot: Snapshot) -> bool:
     table = schema.fragments
-    is_open = sa.or_(table.c.closed_at.is_(None), sa.literal(snapshot.is_late))
+    is_open = sa.or_(table.c.closed_at.is_(None), sa.literal(snapshot.is_loose))
     marked = table.update().where(_is(snapshot), is_open, table.c.seq <= snapshot.seq)
     news = marked.where(table.c.interrupted_seq.is_distinct_from(table.c.seq))
     return connection.execute(news.values(interrupted_seq=table.c.seq)).rowcount > 0

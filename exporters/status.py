@@ -98,7 +98,7 @@ def _by_what_was_said(fragments: Iterable[Snapshot]) -> Verdict | None:
 def _said(fragment: Snapshot) -> Verdict:
     if fragment.status == FAILED:  # also by a process that died afterwards
         return Verdict(FAILED, APPLICATION)
-    if fragment.interrupted and not fragment.is_late:
+    if fragment.interrupted and not fragment.is_loose:
         return Verdict(INTERRUPTED, DIED)
     if fragment.status == INTERRUPTED:
         return Verdict(INTERRUPTED, LEFT)

@@ -110,6 +110,8 @@ class Writer:
         self._recovered = False
         self._left_behind = False
         """Whether a dead process's directory could not be settled; it is tried again with the heartbeat."""
+        self._has_children = self._must_look = False
+        """Whether children were forked inside a run, and whether to look for their ends once it is over."""
         self._has_host_committed = False
         self._daily = self._daily_check()
         self._heartbeat_at = time.monotonic() + self._settings.heartbeat_seconds
@@ -140,6 +142,10 @@ class Writer:
             self._has_host_committed = True
             self.nudge()
 
+    def has_forked(self) -> None:
+        """Note that a child was forked inside an open run: it may die with what it added to that run."""
+        self._has_children = self._must_look = True
+
     def save(self) -> None:
         """Put all that changed into the spool, here and now."""
         self._save(self._recorder.changed())
@@ -154,6 +160,9 @@ class Writer:
         self._stop(deadline)
         with guarded("writer"), suppressed():
             self.save()
+            if self._has_children:
+                self._recovered = False
+                self._recover()
             while time.monotonic() < deadline and self._due():
                 if not self._deliver_due(deadline):
                     time.sleep(max(min(0.05, deadline - time.monotonic()), 0))
@@ -249,6 +258,8 @@ class Writer:
             self._heartbeat_at = now + self._settings.heartbeat_seconds
             self._save(self._recorder.alive())
             self._recovered = False
+        if self._must_look and not self._recorder.has_open_runs:
+            self._must_look = self._recovered = False
         if now >= self._outage.due:
             self._recover()
             self._deliver_due()
@@ -268,7 +279,7 @@ class Writer:
         due += [max(self._postponed_until(each), self._outage.due) for each in self._spool.due()]
         if not self._recovered:
             due.append(self._outage.due)
-        if self._recorder.has_open_runs:
+        if self._recorder.has_open_runs or self._has_children:
             due.append(self._heartbeat_at)
         if self._daily is not None:
             due.append(time.monotonic() + self._daily.pause())
@@ -481,8 +492,12 @@ class Writer:
 
         try:
             for item in self._left_by(dead):
+                if self._deadline is not None and time.monotonic() >= self._deadline:
+                    return False
                 if not self._deliver(item, dead.delivered, park):
                     return False
+                if isinstance(item, Snapshot) and item.interrupted:
+                    self._metrics.of(item).unaccounted("unclosed")
             for result in sql.interrupt_process(self._engine, dead.process_id, self._metrics.totals):
                 self._plan(result, has_claimed=False)
         except (NewerSnapshot, SQLAlchemyError, *UNFIT) as error:

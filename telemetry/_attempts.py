@@ -26,6 +26,13 @@ _HEADROOM: Final = (
     (Attribute.REMAINING_TOKENS, "x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens"),
 )
 """The share that is left of a limit, and the headers with the two figures it takes."""
+_NOT_SENT: Final = frozenset(
+    {
+        *("ConnectError", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"),
+        *("ConnectionRefusedError", "gaierror"),
+    }
+)
+"""What the HTTP client, or the system below it, raises before a request has left."""
 LIMIT_HEADERS: Final = frozenset(header for _, *headers in _HEADROOM for header in headers)
 
 
@@ -90,12 +97,18 @@ def attempt_attributes(attempts: Sequence[Attempt]) -> Attributes:
 
 
 def failure_status(error: BaseException) -> str:
-    """Return the status of an attempt that ended in ``error`` instead of an answer."""
+    """Return the status of an attempt that ended in ``error`` instead of an answer.
+
+    A ``connection_error`` came before the request was sent: nothing was billed. A ``read_error`` came after
+    that, perhaps in the middle of the answer: the service may have done its work.
+    """
     if isinstance(error, asyncio.CancelledError) or not isinstance(error, Exception):
         return "cancelled"
     # By name: httpx and httpx2 have a TimeoutException each, and either may be absent.
     names = {kind.__name__ for kind in type(error).__mro__}
-    return "timeout" if names & {"TimeoutException", "TimeoutError"} else "connection_error"
+    if names & {"TimeoutException", "TimeoutError"}:
+        return "timeout"
+    return "read_error" if names.isdisjoint(_NOT_SENT) else "connection_error"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

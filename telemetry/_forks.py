@@ -55,6 +55,11 @@ def register_in_child(hook: _Hook) -> None:
     _in_child.append(hook)
 
 
+def register_in_parent(hook: _Hook) -> None:
+    """Register a hook that is called in the process that forked, after it did."""
+    _in_parent.append(hook)
+
+
 def _call(hooks: list[_Hook], once_more: bool) -> None:
     for hook in hooks:
         try:

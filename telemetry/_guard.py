@@ -43,6 +43,11 @@ def internal_errors() -> dict[str, int]:
         return dict(_counts)
 
 
+def accounting_errors() -> int:
+    """Return how many of them may have kept a call, or a part of its cost, from being counted."""
+    return _counts["openai"] + _counts["processor"]
+
+
 def reset_internal_errors() -> None:
     """Forget the counts: a forked child reports only its own."""
     global _lock

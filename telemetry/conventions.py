@@ -152,7 +152,7 @@ BATCH_SIZES: Final = ("none", "small", "medium", "large")
 MEDIUM_BATCH: Final = 51
 LARGE_BATCH: Final = 151
 
-UNACCOUNTED_REASONS: Final = ("usage_missing", "unpriced", "orphan", "unfinished")
+UNACCOUNTED_REASONS: Final = ("usage_missing", "unpriced", "orphan", "unfinished", "unclosed")
 TOO_FAST: Final = "429"
 QUOTA_USED_UP: Final = "429_quota"
 SPEND_LIMIT_REACHED: Final = "429_spend_limit"
@@ -175,6 +175,7 @@ ATTEMPT_STATUSES: Final = (
     "504",
     "timeout",
     "connection_error",
+    "read_error",
     "cancelled",
 )
 OTHER: Final = "other"
@@ -361,7 +362,7 @@ OPENAI_UNACCOUNTED: Final = Metric(
     "analysis.openai.unaccounted",
     "counter",
     "{call}",
-    "Calls whose cost is unknown or belongs to no run.",
+    "Calls whose cost is unknown or belongs to no run; `unclosed`: parts of runs left by dead processes.",
     ("reason",),
 )
 ERRORS: Final = Metric("analysis.errors", "counter", "{error}", "Errors recorded in runs.", ("stage", "type"))

@@ -517,13 +517,20 @@ def test_a_killed_run_lasted_until_it_was_heard_of_last() -> None:
     assert merge([replace(first, interrupted=True)]).duration_us is None
 
 
-def test_a_late_call_under_way_is_not_unfinished_yet() -> None:
-    """What is open in a late fragment is still under way."""
+def test_a_late_call_under_way_is_unfinished_until_it_ends() -> None:
+    """The run has ended, and what the call costs nobody knows yet."""
     final = Fragment(RUN, candidates=1).close()
     late = Fragment(RUN, is_root=False, closed_at=START)
-    late.accumulator.call_started()
+    assert late.accumulator.call_started(), "to be saved before the call is made"
+    under_way = merge([final, late.snapshot()])
+    assert not late.accumulator.call_started(), "a call under way is known"
+    late.accumulator.call_ended(call())
+    late.accumulator.call_ended(call())
+    ended = merge([final, late.snapshot()])
 
-    assert merge([final, late.snapshot()]).unfinished == 0
+    assert (under_way.status, under_way.unfinished, under_way.cost_complete) == ("completed", 1, False)
+    assert (ended.unfinished, ended.cost_complete) == (0, True)
+    assert late.accumulator.call_started(), "what was saved last says that all has ended"
 
 
 def test_a_late_call_whose_process_died_is_unfinished() -> None:
