@@ -124,14 +124,17 @@ class SpoolKeeper:
             each.drop()
         return len(found)
 
-    def lagging(self) -> list[Lag]:
+    def lagging(self, *, also_waiting: bool = False) -> list[Lag]:
         """Return the rows of the application's that the database refuses to bring up to date.
+
+        Args:
+            also_waiting: those, too, that nobody has come to yet.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
         found = lagging(self._settings.database_url, self._settings.hmac_key, grace=timedelta(0))
-        return [lag for lag in found if lag.is_wrong]
+        return [lag for lag in found if lag.is_wrong or also_waiting]
 
     def recover(self, seconds: float) -> bool:
         """Deliver what dead processes left, and bring the host's rows up to date.

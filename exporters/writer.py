@@ -162,7 +162,7 @@ class Writer:
             self.save()
             if self._has_children:
                 self._recovered = False
-                self._recover()
+                self._recover(deadline)
             while time.monotonic() < deadline and self._due():
                 if not self._deliver_due(deadline):
                     time.sleep(max(min(0.05, deadline - time.monotonic()), 0))
@@ -174,7 +174,7 @@ class Writer:
     def recover(self, seconds: float) -> bool:
         """Deliver what dead processes left, here and now; return whether all was done within ``seconds``.
 
-        Rows of the host's that stay busy, or are not there yet, are left to its own processes.
+        Rows of the host's that are not there yet are left to its own processes.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
@@ -188,7 +188,7 @@ class Writer:
                     time.sleep(0.05)
             finally:
                 self._engine.dispose()
-        return self._recovered and not self._left_behind
+        return self._recovered and not self._left_behind and not self._has_pressing_rows()
 
     def after_fork(self) -> None:
         """Start anew in a forked child: its parent's thread and connections are not there."""
@@ -449,23 +449,23 @@ class Writer:
             _log.warning("telemetry does without %s; see %s", "; ".join(left_out), PAGE)
         self._has_said = True
 
-    def _recover(self) -> None:
+    def _recover(self, deadline: float | None = None) -> None:
         """Deliver what dead processes left, once at the start and then with the heartbeat."""
         if self._recovered:
             return
         self._left_behind = False
         try:
-            self._recovered = self._take_all_over()
+            self._recovered = self._take_all_over(deadline)
         except OSError as error:  # the next heartbeat tries again: what is ours goes on meanwhile
             report("spool", error)
             self._recovered = self._left_behind = True
 
-    def _take_all_over(self) -> bool:
-        """Deliver what is in every dead process's directory; return False when the database is away."""
+    def _take_all_over(self, deadline: float | None) -> bool:
+        """Deliver what is in every dead process's directory; False: not all of it, yet."""
         self._spool.measure()
         for dead in self._spool.recover():
             try:
-                if not self._take_over(dead):
+                if not self._take_over(dead, deadline):
                     return False
             except OSError as error:
                 report("spool", error)
@@ -480,19 +480,21 @@ class Writer:
 
     def _has_recovered(self, deadline: float) -> bool:
         if time.monotonic() >= self._outage.due:
-            self._recover()
+            self._recover(deadline)
             self._project_due(deadline)
-        waiting = (*self._projections.values(), *self._users.values())
-        return self._recovered and not any(retry.is_pressing for retry in waiting)
+        return self._recovered and not self._has_pressing_rows()
 
-    def _take_over(self, dead: Recovered) -> bool:
+    def _has_pressing_rows(self) -> bool:
+        return any(retry.is_pressing for retry in (*self._projections.values(), *self._users.values()))
+
+    def _take_over(self, dead: Recovered, deadline: float | None) -> bool:
         def park(item: Item, reason: str) -> None:
             self._spool.park(item, reason)
             dead.delivered(item)
 
         try:
             for item in self._left_by(dead):
-                if self._deadline is not None and time.monotonic() >= self._deadline:
+                if deadline is not None and time.monotonic() >= deadline:
                     return False
                 if not self._deliver(item, dead.delivered, park):
                     return False

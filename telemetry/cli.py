@@ -581,12 +581,14 @@ def recover() -> None:
     )
     still_there = keeper.processes()
     left = sum(each.snapshots for each in still_there if not each.is_alive)
-    if left or not is_done:
+    if left:
         raise click.ClickException(f"{left} are still there: see flask telemetry spool list")
     if foreign := [each.process_id for each in still_there if each.is_foreign]:
         raise click.ClickException(f"{', '.join(foreign)} in {keeper.root} left alone; {FOREIGN_HINT}")
-    if lags := _kept(keeper.lagging):
+    if lags := _kept(lambda: keeper.lagging(also_waiting=not is_done)):
         raise click.ClickException("; ".join(f"{lag} → {lag.remedy}" for lag in lags))
+    if not is_done:
+        raise click.ClickException("not all was done in time: run it again")
     click.echo("All is delivered.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,7 +15,9 @@ from exporters.lagging import Lag, lagging
 from exporters.projection import project, refresh_user
 from exporters.totals import Totals
 from telemetry.cli import cli
+from telemetry.settings import Settings
 from tests.exporters.makers import CREATED, KEY, Fragment, Host, call, visit
+from tests.exporters.test_spool import leave_behind, moved
 
 HOSTS = ("sqlite", "psycopg2")
 
@@ -127,6 +130,44 @@ def test_recover_does_not_say_that_all_is_well(
     assert done.exit_code == 1
     assert "1 row of analyses since" in done.output
     assert "rows are sealed" in done.output
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_recover_that_runs_out_of_time(
+    used: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """It says what is left, snapshots or rows, until all of it is done."""
+    settings = Settings(database_url=used.url, hmac_key=KEY.decode(), spool_dir=tmp_path)
+    left = [Fragment(analysis_id=1, user_id=1).calls(call()).close() for _ in range(300)]
+    moved(settings, leave_behind(tmp_path, *left))
+    monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
+    monkeypatch.setattr("telemetry.cli.RECOVERY_SECONDS", seconds)
+    late = command(used, "recover")
+    while len(used.rows("telemetry_runs")) < len(left):
+        monkeypatch.setattr("telemetry.cli.RECOVERY_SECONDS", 2)
+        command(used, "recover")
+    monkeypatch.setattr("telemetry.cli.RECOVERY_SECONDS", 30)
+    done = command(used, "recover")
+
+    assert (late.exit_code, "All is delivered" in late.output) == (1, False), late.output
+    assert "are still there" in late.output
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "All is delivered.")
+    assert used.row("users")["total_jobs_run"] is not None
+
+
+def test_recover_that_has_no_time_for_rows(
+    used: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All snapshots are delivered, and the rows that show them wait: they are named."""
+    monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
+    monkeypatch.setattr("telemetry.cli.RECOVERY_SECONDS", 0.5)
+    monkeypatch.setattr("exporters.writer.Writer._project_due", lambda *_: None)
+
+    late = command(used, "recover")
+
+    assert late.exit_code == 1
+    assert "1 row of analyses since" in late.output
+    assert "nothing stands in their way" in late.output
 
 
 def test_a_row_that_is_not_there(used: Host, engine: Engine) -> None:

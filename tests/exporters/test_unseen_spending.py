@@ -186,6 +186,29 @@ def test_a_process_that_dies_between_calls(host: Host, recorded: Recorded, end: 
     assert (found["status"], found["unclosed"], bool(found["cost_complete"])) == ("interrupted", 1, False)
 
 
+def test_a_process_that_is_killed_while_our_tables_are_locked(host: Host, recorded: Recorded) -> None:
+    """What it has done is on the disk, whatever the database does meanwhile."""
+    lock = "LOCK TABLE telemetry_runs" if host.is_postgresql else "UPDATE telemetry_runs SET version = 0"
+    with telemetry.run("intake"):
+        pass
+    until(lambda: is_complete(host, "intake"))
+
+    def work() -> None:
+        with telemetry.run("analysis", candidates=1):
+            for _ in range(25):
+                recorded.call()
+                time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with host.holding(lock):
+        forked(work)
+    recorded.recover()
+
+    found = only(host)
+    assert 10 <= found["api_calls"] <= 25
+    assert (found["status"], bool(found["cost_complete"])) == ("interrupted", False)
+
+
 def test_calls_outside_of_runs(host: Host, recorded: Recorded) -> None:
     """The day of a process that died after its last checkpoint is a lower bound, too."""
     forked(lambda: recorded.call(5), ENDS["os._exit"])
