@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from telemetry._context import suppressed
 from telemetry._guard import guarded
+from telemetry._secrets import driver_message
 from telemetry.settings import Settings
 
 from . import once
@@ -195,5 +196,4 @@ def _seconds(bounds: tuple[float, float]) -> timedelta:
 
 def _reason(error: Exception) -> str:
     """Return the driver's first line: SQLAlchemy's own text carries the statement and its values."""
-    cause = getattr(error, "orig", None) or error
-    return next(iter(str(cause).splitlines()), type(cause).__name__)
+    return driver_message(error) or type(error).__name__

@@ -12,6 +12,8 @@ from typing import Final
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from telemetry._secrets import remember
+
 _PACKAGES: Final = {
     "psycopg": "psycopg[binary]",
     "psycopg2": "psycopg2-binary",
@@ -40,6 +42,8 @@ def usable(url: str | URL, name: str = "TELEMETRY_DATABASE_URL") -> URL:
         ValueError: for a URL that is none, or of a database that cannot keep rollups.
         ImportError: when no driver is installed; the message names the package.
     """
+    text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
+    remember(text)
     try:
         target = make_url(url)
     except (ArgumentError, ValueError):
@@ -47,6 +51,9 @@ def usable(url: str | URL, name: str = "TELEMETRY_DATABASE_URL") -> URL:
             f"{name} is no SQLAlchemy URL, such as postgresql://user@host/name or sqlite:///app.sqlite"
         ) from None
     backend, _, driver = target.drivername.partition("+")
+    if isinstance(url, str) and backend.startswith("postgres") and url.count("@") > 1:
+        # SQLAlchemy takes the first for the end of the password, and the rest for the host.
+        raise ValueError(f"{name} has more than one @: in a user, password or parameter it is written %40")
     if backend == "postgres":  # as some hosting services write it
         backend = "postgresql"
     if backend not in ("postgresql", "sqlite"):

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from telemetry._context import suppressed
+from telemetry._secrets import driver_message
 
 from . import migrate, schema
 from .database import create_engine, transaction
@@ -64,8 +65,7 @@ def examine(database_url: str, seconds: float, days: int, key: str = "") -> Exam
             found = Examined(revision, migrate.head(), _ahead(engine), calls)
             return found if revision is None else _with_tables(found, engine, database_url, key)
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise migrate.MigrationError(f"it cannot be read: {reason}") from None
+        raise migrate.MigrationError(f"it cannot be read: {driver_message(error)}") from None
     finally:
         engine.dispose()
 

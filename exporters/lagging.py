@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from telemetry._secrets import driver_message
 from telemetry.conventions import RUNNING
 
 from . import schema
@@ -220,4 +221,4 @@ def _lag(table: str, rows: Sequence[Row], reason: str, remedy: str, is_wrong: bo
 def _reason(error: Exception) -> str:
     """Return type and first line of what the driver says: SQLAlchemy's own carries the statement."""
     cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {next(iter(str(cause).splitlines()), '')}".strip(": ")
+    return f"{type(cause).__name__}: {driver_message(error)}".strip(": ")

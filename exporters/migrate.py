@@ -35,6 +35,8 @@ from alembic.util import CommandError
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from telemetry._secrets import driver_message, without_secrets
+
 from .database import READING, set_limits
 from .drivers import usable
 from .host_check import lost, problems
@@ -313,14 +315,16 @@ def _connection(url_or_engine: str | URL | Engine) -> Iterator[Connection]:
     try:
         connection = engine.connect()
     except OperationalError as error:
-        raise MigrationError(f"cannot connect to {engine.url!r}: {_reason(error)}") from error
+        raise MigrationError(
+            f"cannot connect to {without_secrets(repr(engine.url))}: {_reason(error)}"
+        ) from error
     with connection:
         yield connection
 
 
 def _reason(error: DBAPIError) -> str:
     """What the driver says, in one line."""
-    return (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+    return driver_message(error) or "no reason given"
 
 
 def _engine(url: str | URL) -> Engine:

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import requests
 from opentelemetry.sdk.metrics.export import MetricsData
 
 from telemetry._context import suppressed
+from telemetry._secrets import driver_message, without_user
 
 SIGNALS: Final = ("traces", "metrics", "logs")
 _NOTHING: Final[dict[str, Any]] = {"traces": [], "metrics": MetricsData([]), "logs": []}
@@ -116,11 +116,11 @@ def _ask(signal: str, entry: EntryPoint, seconds: float) -> Answer:
             exporter = entry.load()(timeout=seconds, **({} if session is None else {"session": session}))
             if session is not None:
                 session.give_up = exporter.shutdown
-            answer.address = _shown(str(getattr(exporter, "_endpoint", "")))
+            answer.address = without_user(str(getattr(exporter, "_endpoint", "")))
             result = exporter.export(_NOTHING[signal])
             exporter.shutdown()
     except Exception as error:  # whatever an exporter cannot be made with, or raises
-        answer.reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        answer.reason = f"{type(error).__name__}: {driver_message(error)}"
     else:
         answer.is_taken = result.name == "SUCCESS"
         answer.reason = "" if answer.is_taken else "no answer"
@@ -166,8 +166,3 @@ def _inner(error: BaseException) -> BaseException | None:
         if isinstance(each, BaseException):
             return each
     return None
-
-
-def _shown(address: str) -> str:
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQL
 from telemetry import conventions as c
 from telemetry._context import suppressed
 from telemetry._guard import guarded, report
+from telemetry._secrets import driver_message
 from telemetry.settings import Settings
 
 from . import document_warnings, projection, sql, takeover
@@ -594,4 +595,4 @@ def _reason(error: Exception) -> str:
     SQLAlchemy's own carries the statement and its values.
     """
     cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}".strip(": ")
+    return f"{type(cause).__name__}: {driver_message(error)}".strip(": ")

@@ -49,9 +49,14 @@ def parse(url: str) -> URL | None:
     except ImportError:
         return None
     try:
-        return make_url(url)
+        return None if has_stray_at(found := make_url(url), url) else found
     except (ArgumentError, ValueError):
         return None
+
+
+def has_stray_at(target: URL, url: str) -> bool:
+    """Say whether a password has an unquoted ``@``, so that its rest is taken for the host."""
+    return target.drivername.startswith("postgres") and url.count("@") > 1
 
 
 def place_of(url: str, environ: Mapping[str, str] | None = None) -> str:

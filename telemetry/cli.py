@@ -29,6 +29,7 @@ from ._output import host_output, own_output
 from ._provider import PROVIDERS
 from ._reference_commands import catalogue, unused
 from ._report_command import report
+from ._secrets import driver_message, without_secrets
 
 MIGRATE_GROUP = "analysis_telemetry_migrate"
 COMMANDS_GROUP = "analysis_telemetry_commands"
@@ -58,6 +59,9 @@ class _Commands(click.Group):
             try:
                 with ends_at_once():
                     return super().invoke(ctx)
+            except click.ClickException as error:
+                error.message = without_secrets(error.message)  # type: ignore[misc]
+                raise
             except BrokenPipeError:
                 raise
             except OSError as error:
@@ -649,7 +653,7 @@ def _first_line(error: Exception) -> str:
 
     if isinstance(error, NoSuchTableError):
         return f"no such table: {error}"
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+    return driver_message(error)
 
 
 def _age(seconds: float | None) -> str:

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final, TextIO
 
 from opentelemetry import _logs, metrics, trace
@@ -20,6 +20,7 @@ from opentelemetry import _logs, metrics, trace
 from . import setup
 from ._checks import CHECKS, Check, Patient, listening, load
 from ._interrupt import ends_at_once
+from ._secrets import without_secrets
 
 _MARKS: Final = {"good": ("✓", "32"), "bad": ("✗", "31"), "note": ("!", "33")}
 """Mark and colour of each result."""
@@ -75,9 +76,15 @@ def examine(patient: Patient, begin: Callable[[str], None] | None = None) -> Ite
         if begin is not None:
             begin(name)
         try:
-            yield from check(patient)
+            for found in check(patient):
+                yield replace(found, text=without_secrets(found.text), remedy=without_secrets(found.remedy))
         except Exception as error:  # the other lines are still worth reading
-            yield Check("bad", name, f"cannot be checked: {type(error).__name__}: {error}", "report this")
+            yield Check(
+                "bad",
+                name,
+                without_secrets(f"cannot be checked: {type(error).__name__}: {error}"),
+                "report this",
+            )
     if begin is not None:
         begin("")
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ._database_url import key_of, old_keys_of, place_of, user_of
+from ._secrets import CUT, remember, without_secrets
 from .conventions import DEFAULT_COUNTERS, STAGES, WARNING_TYPES
 
 PREFIX: Final = "TELEMETRY_"
@@ -300,6 +301,17 @@ class Settings:
     code and type of exception.
     """
 
+    def __post_init__(self) -> None:
+        """Note what is secret, wherever it may be printed."""
+        remember(self.database_url, self.alertmanager_url, self.prometheus_url, *self.notify)
+
+    def __repr__(self) -> str:
+        """Return the fields by name, without secrets."""
+        shown = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.repr}
+        shown["database_url"] = without_secrets(self.database_url)
+        shown["hmac_key"] = self.hmac_key and CUT
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
     def database(self) -> str:
         """Return which database it is, as a URL without secrets: equal for two URLs of the same one.
 
@@ -338,7 +350,7 @@ class Settings:
                 problems.append(f"{name} is not a setting{_nearest(name)}")
             except (ValueError, TypeError) as error:
                 shown = name if _FIELDS[name].metadata["is_secret"] else f"{name}={value!r}"
-                problems.append(f"{shown} {error}")
+                problems.append(without_secrets(f"{shown} {error}"))
         if problems:
             raise SettingsError("; ".join(problems))
         return replace(cls(**given), **values)

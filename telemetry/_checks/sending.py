@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from .. import setup
 from .._context import suppressed
+from .._secrets import without_user
 from .check import PATIENCE, Answer, Check, Clock, Patient, load
 
 OURS: Final = 'count({__name__=~"analysis[._]runs.*|telemetry[._]internal[._]errors.*"})'
@@ -99,7 +100,7 @@ def check_prometheus(patient: Patient) -> Answer:
     url = patient.settings.prometheus_url if patient.settings else ""
     if not url:
         return
-    shown, remedy = _shown(url), "start it, or correct TELEMETRY_PROMETHEUS_URL"
+    shown, remedy = without_user(url), "start it, or correct TELEMETRY_PROMETHEUS_URL"
     try:
         date, at, answer = patient.asked["Prometheus"].result()
     except _Refused as error:
@@ -150,11 +151,6 @@ def _opened(url: str) -> Any:
     if user:
         request.add_header("Authorization", "Basic " + base64.b64encode(unquote(user).encode()).decode())
     return urllib.request.urlopen(request, timeout=PATIENCE)
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _clock(name: str, date: str, at: float) -> Iterator[Clock]:

@@ -1,0 +1,119 @@
+"""The one place that cuts secrets out of what is printed: lines of the log, errors, answers of commands.
+
+What is in use is known, from the settings and the environment; whatever else looks like the password of a
+URL, or is named like a secret, goes, too. It is rather too much that goes than too little.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+CUT: Final = "***"
+SHORTEST: Final = 3
+"""What is shorter tells nothing, and is in every other word."""
+SHORTEST_PIECE: Final = 4
+
+_IN_URL: Final = re.compile(r"(?P<before>[A-Za-z][\w+.\-]*://(?P<user>[^\s:/@?#]*)):\S*@")
+_TOKEN: Final = re.compile(r"(?P<before>https?://)[^\s/?#@:]+@")
+_NAMED: Final = re.compile(
+    r"(?P<before>\b[\w.\-]*(password|passwd|secret|token|api[_-]?key|authorization)[\w.\-]*\s*[=:]\s*)"
+    r"(?P<scheme>(basic|bearer)\s+)?('[^']*'|\"[^\"]*\"|(?!//)[^\s&'\",;]+)",
+    re.IGNORECASE,
+)
+_PASSWORDS: Final = re.compile(r"://(?P<user>[^:/@]*):(?P<first>[^@]*)@")
+_LONGEST_PASSWORD: Final = re.compile(r"://[^:/@]*:(?P<all>.*)@", re.DOTALL)
+_IN_QUERY: Final = re.compile(r"[?&]\w*(?:password|passwd|secret|token)\w*=(?P<value>[^&]*)", re.IGNORECASE)
+_MOST: Final = 200
+"""URLs that are remembered."""
+
+_known: Final[dict[str, tuple[str, ...]]] = {}
+
+
+def remember(*urls: str) -> None:
+    """Note the secrets of ``urls``, so that they are found wherever they turn up."""
+    for url in urls:
+        if url and url not in _known:
+            while len(_known) >= _MOST:
+                _known.pop(next(iter(_known)), None)
+            _known[url] = tuple(_secrets_of(url))
+
+
+def without_secrets(text: str) -> str:
+    """Return ``text`` with stars where a secret was."""
+    secrets = {each for found in tuple(_known.values()) for each in found}
+    secrets.update(_of_environment())
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, CUT)
+    text = _IN_URL.sub(rf"\g<before>:{CUT}@", text)
+    text = _TOKEN.sub(rf"\g<before>{CUT}@", text)
+    return _NAMED.sub(lambda found: f"{found['before']}{found['scheme'] or ''}{CUT}", text)
+
+
+def driver_message(error: BaseException) -> str:
+    """Return the first line of what a driver says: SQLAlchemy's own text carries the statement."""
+    cause = getattr(error, "orig", None) or error
+    return without_secrets(next(iter(str(cause).strip().splitlines()), ""))
+
+
+def without_user(address: str) -> str:
+    """Return the address of a service without the user and password in it."""
+    return without_secrets(re.sub(r"://\S*@", "://", address))
+
+
+class SecretsFilter(logging.Filter):
+    """Cuts secrets out of the records of a logger, tracebacks included."""
+
+    _formatter: Final = logging.Formatter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record where it holds a secret; all pass."""
+        text = record.getMessage()
+        if (shown := without_secrets(text)) != text:
+            record.msg, record.args = shown, ()
+        if record.exc_info and record.exc_info[0] is not None:
+            trace = self._formatter.formatException(record.exc_info)
+            if (shown := without_secrets(trace)) != trace:
+                record.exc_info, record.exc_text = None, shown
+        return True
+
+
+logging.getLogger("telemetry").addFilter(SecretsFilter())
+
+
+def _secrets_of(url: str) -> Iterator[str]:
+    user, passwords = "", []
+    if found := _PASSWORDS.search(url):
+        user = found["user"]
+        passwords.append(found["first"])
+    if found := _LONGEST_PASSWORD.search(url):
+        passwords.append(found["all"])
+    # What is printed anyway, as a name, is no secret that could be kept.
+    public = {user, unquote(user), *re.split(r"[/?]", url.rpartition("@")[2])}
+    for password in passwords:
+        yield from (each for each in _forms(password) if each not in public)
+        pieces = re.split(r"[/?#@:%&=\s]+", password)
+        yield from (each for each in pieces if len(each) >= SHORTEST_PIECE and each not in public)
+    for found in _IN_QUERY.finditer(url):
+        yield from _forms(found["value"])
+
+
+def _forms(secret: str) -> Iterator[str]:
+    plain = unquote(secret)
+    forms = {secret, plain, unquote_plus(secret), quote(plain, safe=""), quote_plus(plain), repr(plain)[1:-1]}
+    yield from (form for form in forms if len(form) >= SHORTEST)
+
+
+def _of_environment() -> Iterator[str]:
+    """Yield what OpenTelemetry is given: values of headers, which hold tokens, and passwords in addresses."""
+    for name, value in os.environ.items():
+        if name.startswith("OTEL_") and name.endswith("ENDPOINT"):
+            yield from _secrets_of(value)
+        if name.startswith("OTEL_") and name.endswith("HEADERS"):
+            for pair in value.split(","):
+                for form in _forms(pair.partition("=")[2].strip()):
+                    yield from (word for word in (form, *form.split()) if len(word) > SHORTEST_PIECE)

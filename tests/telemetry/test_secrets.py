@@ -1,0 +1,181 @@
+"""Secrets are printed nowhere, whatever is in them and wherever they stand."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.drivers import usable
+from telemetry import _secrets
+from telemetry._guard import guarded, raise_internal_errors
+from telemetry._secrets import remember, without_secrets
+from telemetry.settings import Settings, SettingsError
+
+PIECES = ("Tr0ub", "4dour", "Hors3")
+"""Of which passwords are made here: none of them may be seen."""
+AWAY = "127.0.0.1:1"
+"""Where no database is."""
+PASSWORDS = [f"Tr0ub{mark}4dour{mark}Hors3" for mark in ("/", "#", "?", "@", ":%")]
+
+marks = st.sampled_from(
+    ["/", "#", "?", "@", ":", "%", "%40", "%2F", "&", "=", " ", "+", "'", '"', "[", "]", "\\", "."]
+)
+ends = st.lists(marks, max_size=2).map("".join)
+one, two, three = map(st.just, PIECES)
+passwords = st.tuples(one, marks, two, marks, three, ends).map("".join)
+
+
+def assert_unseen(*texts: str) -> None:
+    for text in texts:
+        assert not [piece for piece in PIECES if piece in text], text
+
+
+@given(passwords)
+@settings(max_examples=300, deadline=None)
+def test_any_password(password: str) -> None:
+    """In a URL, in what SQLAlchemy and the driver say of it, and in our own errors."""
+    url = f"postgresql://ada:{password}@{AWAY}/app"
+    found = Settings(database_url=url)
+    texts = [repr(found), found.database(), found.spool_key(), without_secrets(f"cannot use {url}: no")]
+    try:
+        target = usable(url)
+    except (ValueError, ImportError) as error:
+        texts.append(str(error))
+    else:
+        assert str(target.password) == sa.make_url(url).password, "what SQLAlchemy connects with works"
+        texts.append(without_secrets(repr(target)))
+        try:
+            with sa.create_engine(target, poolclass=sa.NullPool).connect():
+                raise AssertionError("nothing listens there")
+        except sa.exc.OperationalError as error:
+            texts.append(_secrets.driver_message(error))
+    assert_unseen(*texts)
+
+
+@given(passwords)
+@settings(max_examples=100, deadline=None)
+def test_pieces_of_a_password(password: str) -> None:
+    """As `urllib` and libpq quote them when they take one for a port or an option."""
+    remember(f"postgresql://ada:{password}@db/app", f"postgresql://ada@db/app?password={quote(password)}")
+    for piece in (*PIECES, password, quote(password, safe=""), repr(password)):
+        assert_unseen(without_secrets(f"Port could not be cast to integer value as '{piece}'"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql+psycopg://ada:Tr0ub@db/app",
+        "at amqp://ada:Tr0ub/4dour#Hors3@db/app, and so on",
+        "https://Tr0ub4dourHors3@sentry.example/1",
+        "password=Tr0ub4dourHors3 host=db",
+        "connection to db?user=a&password=Tr0ub&sslpassword=4dour&application_name=x failed",
+        "Authorization: Bearer Tr0ub4dourHors3",
+        "api-key='Tr0ub 4dour Hors3'",
+    ],
+)
+def test_what_looks_like_a_secret(text: str) -> None:
+    """Nobody has to know it."""
+    assert_unseen(without_secrets(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'connection to server at "127.0.0.1" failed: FATAL: password authentication failed for user "ada"',
+        "it is at http://localhost:9090/graph, see docs@example.com",
+        "no such file: /home/ada/app.sqlite",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    """An operator can still read what is wrong."""
+    assert without_secrets(text) == text
+
+
+def test_what_openai_or_a_collector_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values of OTLP headers, and passwords in addresses."""
+    monkeypatch.setenv(
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-team=Tr0ub4dour,authorization=Basic%20Hors3Hors3"
+    )
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://ada:Tr0ub/4dour@collector:4318")
+
+    assert_unseen(without_secrets("bad header Tr0ub4dour, Basic Hors3Hors3, port 'Tr0ub' of 4dour"))
+
+
+def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Lines and tracebacks of our logger, also at DEBUG."""
+    remember("postgresql://ada:Tr0ub/4dour?Hors3@db/app")
+    caplog.set_level(logging.DEBUG, "telemetry")
+    logging.getLogger("telemetry").error("cannot use %s", "Tr0ub/4dour?Hors3")
+    before = raise_internal_errors(False)
+    try:
+        with guarded("test"):
+            raise ValueError("invalid port 'Tr0ub'")
+    finally:
+        raise_internal_errors(before)
+
+    assert "ValueError" in caplog.text and "Traceback" in caplog.text
+    assert_unseen(caplog.text)
+
+
+@pytest.mark.parametrize(
+    "name", ["TELEMETRY_ALERTMANAGER_URL", "TELEMETRY_PROMETHEUS_URL", "TELEMETRY_NOTIFY"]
+)
+def test_settings_that_cannot_be_used(name: str) -> None:
+    """The error names the setting, and not what is in it."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({name: "ht!tp://ada:Tr0ub/4dour@Hors3"})
+    assert name in str(caught.value)
+    assert_unseen(str(caught.value))
+
+
+COMMANDS = [
+    *(["doctor"], ["doctor", "--no-run", "--json"], ["recover"], ["spool", "list"], ["spool", "retry"]),
+    *(["db", "upgrade"], ["db", "current"], ["validate"], ["report"], ["insights"]),
+]
+
+
+@pytest.mark.parametrize("password", PASSWORDS, ids=range(len(PASSWORDS)))
+def test_every_command(password: str, tmp_path: Path) -> None:
+    """None prints it, neither of a database that is away nor of a URL that is none."""
+    environment = {
+        "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool"),
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Basic Hors3Hors3",
+    }
+    code = "import sys, json; from tests.telemetry.test_secrets import run_all; run_all()"
+    for url in (
+        f"postgresql://ada:{password}@{AWAY}/app",
+        f"postgresql://ada:{password}",
+        f"postgresql://{AWAY}/app?password={password}",
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, **environment, "TELEMETRY_DATABASE_URL": url},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert_unseen(done.stdout, done.stderr)
+
+
+def run_all() -> None:
+    """Call every command that prints something of the database, as an operator would."""
+    from click.testing import CliRunner
+
+    from telemetry.cli import cli
+
+    logging.basicConfig(level=logging.DEBUG)
+    for words in COMMANDS:
+        done = CliRunner().invoke(cli, words)
+        print(words, done.output, done.exception)
