@@ -25,7 +25,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,6 +88,11 @@ class Spool:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[str, Waiting] = {}
+        # Of which fragments something is to be done: however many wait, nobody has to look at all of them.
+        self._due: set[str] = set()
+        self._open: set[str] = set()
+        self._loaded: set[str] = set()
+        """Those that have ended and are on the disk, and perhaps in memory, too."""
         self._bytes = 0
         self._others_bytes = 0
         self._directory: Path | None = None
@@ -129,8 +134,18 @@ class Spool:
     def due(self) -> list[Waiting]:
         """Return what waits to be delivered, the ended first, then by age."""
         with self._lock:
-            due = [waiting for waiting in self._waiting.values() if waiting.is_due]
+            due = [self._waiting[each] for each in self._due]
         return sorted(due, key=lambda waiting: (not waiting.is_closed, waiting.since))
+
+    def count_due(self) -> int:
+        """Return how many fragments wait to be delivered."""
+        with self._lock:
+            return len(self._due)
+
+    def due_among(self, fragment_ids: Collection[str]) -> set[str]:
+        """Return which of these fragments wait to be delivered."""
+        with self._lock:
+            return self._due.intersection(fragment_ids)
 
     def newest(self, waiting: Waiting) -> Item | None:
         """Return the newest state of ``waiting``; None, and it is forgotten, when its file is damaged."""
@@ -147,9 +162,10 @@ class Spool:
     def unload(self) -> None:
         """Keep what has ended on the disk only: an outage may be long, and the memory is the host's."""
         with self._lock:
-            for waiting in self._waiting.values():
-                if waiting.is_closed and waiting.is_on_disk:
+            for waiting in (self._waiting[each] for each in self._loaded):
+                if waiting.is_on_disk:
                     waiting.item = None
+            self._loaded.clear()
 
     def delivered(self, item: Item) -> None:
         """Note that the database has committed ``item``.
@@ -162,6 +178,8 @@ class Spool:
                 return
             waiting.sent_seq = max(waiting.sent_seq, item.seq)
             waiting.since = time.monotonic()
+            if not waiting.is_due:
+                self._due.discard(item.fragment_id)
             if waiting.is_closed and not waiting.is_due:
                 self._drop(item.fragment_id)
 
@@ -173,7 +191,7 @@ class Spool:
 
     def pending(self) -> int:
         """Return how many snapshots of this process wait."""
-        return len(self.due())
+        return self.count_due()
 
     def oldest_age(self) -> float:
         """Return for how many seconds the oldest of them has waited."""
@@ -282,6 +300,8 @@ class Spool:
         self._bytes += size - on_disk
         waiting = Waiting(item.fragment_id, item.seq, item.is_closed, size, since, sent_seq, item)
         self._waiting[item.fragment_id] = waiting
+        self._due.add(item.fragment_id)
+        (self._open.discard if item.is_closed else self._open.add)(item.fragment_id)
         self._touch_lock()
         if text:
             try:
@@ -290,6 +310,8 @@ class Spool:
                 self._refuse(error)
             else:
                 waiting.is_on_disk = True
+                if waiting.is_closed:
+                    self._loaded.add(item.fragment_id)
 
     def _refuse(self, error: NotOursError) -> None:
         count_error("spool")
@@ -324,7 +346,7 @@ class Spool:
 
     def _shed_checkpoints(self, too_much: int, but: str) -> int:
         """Take the files of open fragments away, the largest first, until so many bytes are free."""
-        open_ones = [each for each in self._waiting.values() if each.size and not each.is_closed]
+        open_ones = [each for each in (self._waiting[name] for name in self._open) if each.size]
         freed = 0
         for waiting in sorted(open_ones, key=lambda each: each.size, reverse=True):
             if freed >= too_much:
@@ -338,6 +360,8 @@ class Spool:
 
     def _drop(self, fragment_id: str) -> None:
         waiting = self._waiting.pop(fragment_id, None)
+        for names in (self._due, self._open, self._loaded):
+            names.discard(fragment_id)
         if waiting is not None:
             self._bytes -= waiting.size
         if self._directory is not None:

@@ -170,7 +170,7 @@ class Writer:
             self._look_again()
             self._project_due(deadline)
         self._engine.dispose()
-        return not self._spool.due()
+        return not self._spool.count_due()
 
     def recover(self, seconds: float) -> bool:
         """Deliver what dead processes left, here and now; return whether all was done within ``seconds``.
@@ -270,14 +270,14 @@ class Writer:
         if now < self._outage.due:
             self._spool.unload()
         if self._daily is not None:
-            self._daily.look(is_busy=self._recorder.has_open_runs or bool(self._spool.due()))
+            self._daily.look(is_busy=self._recorder.has_open_runs or self._spool.count_due() > 0)
 
     def _pause(self) -> float | None:
         """Return for how many seconds nothing is due; None for as long as nobody wakes us."""
         due = [
             max(retry.due, self._outage.due) for retry in (*self._projections.values(), *self._users.values())
         ]
-        due += [max(self._postponed_until(each), self._outage.due) for each in self._spool.due()]
+        due += self._deliveries()
         if not self._recovered:
             due.append(self._outage.due)
         if self._recorder.has_open_runs or self._has_children:
@@ -285,6 +285,12 @@ class Writer:
         if self._daily is not None:
             due.append(time.monotonic() + self._daily.pause())
         return max(min(due) - time.monotonic(), 0.005) if due else None
+
+    def _deliveries(self) -> list[float]:
+        """Return when to deliver next: most wait for the database alone, and need not be looked at."""
+        postponed = self._spool.due_among(self._postponed)
+        at = [max(self._postponed[each].due, self._outage.due) for each in postponed]
+        return [*at, self._outage.due] if self._spool.count_due() > len(postponed) else at
 
     def _due(self) -> list[Waiting]:
         """Return what waits and is not postponed."""
