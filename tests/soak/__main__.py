@@ -1,8 +1,13 @@
 """Many analyses under fire: ``python -m tests.soak [--analyses N] [--seed N]``, or ``make soak``.
 
-Processes are killed, the database is stopped, crashed and cut off, spools are full, and what is in them is
-delivered twice and late. In the end every run that ended stands in the database once and exactly, every one
-that was cut short as far as its last snapshot. The last line is JSON; the exit status is 1 unless so.
+Two applications share a server and a spool. Their processes are killed, also between two calls, stopped,
+forked in mid-run, and keep the interpreter to themselves; answers break off; the database is stopped, crashed
+and cut off; spools are full, and what is in them is delivered twice, late, or to the wrong application;
+others leave forged and damaged files there. Meanwhile the applications write to the same rows.
+
+In the end every run that ended stands in its own database once and exactly, every one that was cut short as
+far as its last snapshot, and none says that its cost is complete that is not. The last line is JSON; the exit
+status is 1 unless all that is so, and no write of an application's waited longer than :data:`HOST_WAIT_MS`.
 """
 
 from __future__ import annotations
@@ -15,10 +20,12 @@ from pathlib import Path
 from rich.console import Console
 
 from examples.screener.demo.steps import Steps
-from tests.soak.fire import work_under_fire
+from tests.soak.fire import Fire
 from tests.soak.system import System
 from tests.soak.verdict import judge
 
+HOST_WAIT_MS = 500.0
+"""How long a write of an application's may take, beyond one to a row that nobody else writes to."""
 SHOWN = 20
 """Lines of what went wrong, at most."""
 
@@ -32,15 +39,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, Steps(console) as steps:
         with System(Path(folder), given.analyses) as system:
             with steps.step(f"{given.analyses} analyses under fire", given.analyses) as report:
-                damage = work_under_fire(system, given.seed, report)
-            verdict = judge(system)
-    for line in (*verdict.lost, *verdict.doubled)[:SHOWN]:
+                damage = Fire(system, given.seed, report).burn()
+            verdict = judge(system, damage)
+    wrong = (*verdict.lost, *verdict.doubled, *verdict.false_complete, *verdict.foreign)
+    for line in wrong[:SHOWN]:
         console.print(f"[red]✗[/] {line}", soft_wrap=True)
     console.print(
-        f"{damage.killed} processes killed, {damage.outages} outages, connections cut {damage.cut} times, "
-        f"{damage.repeated} snapshots delivered again; the spool held {damage.largest_spool:,} bytes at "
-        f"most. The longest block of a host thread was {verdict.longest_block_ms:.0f} ms, where a plain file "
-        f"replacement took up to {verdict.longest_plain_ms:.0f} ms."
+        f"{damage.killed} processes killed, {damage.stopped} stopped; {damage.outages} outages, connections "
+        f"cut {damage.cut} times; {damage.repeated} snapshots delivered again, {damage.intruded} directories "
+        f"left by others; the spool held {damage.largest_spool:,} bytes at most. The longest block of a host "
+        f"thread was {verdict.longest_block_ms:.0f} ms, where a plain file replacement took up to "
+        f"{verdict.longest_plain_ms:.0f} ms. A write of the host's to a row of ours took up to "
+        f"{damage.host_wait_ms_max:.0f} ms, one to a row of its own {damage.control_wait_ms_max:.0f} ms."
     )
     result = {
         "name": "soak",
@@ -50,12 +60,17 @@ def main() -> int:
         "outages": damage.outages,
         "lost": len(verdict.lost),
         "doubled": len(verdict.doubled),
+        "false_complete": len(verdict.false_complete),
+        "foreign": len(verdict.foreign),
+        "host_wait_ms_max": damage.host_wait_ms_max,
+        "control_wait_ms_max": damage.control_wait_ms_max,
         "largest_spool_bytes": damage.largest_spool,
         "longest_block_ms": verdict.longest_block_ms,
         "longest_plain_ms": verdict.longest_plain_ms,
     }
     print(json.dumps(result))
-    return 1 if verdict.lost or verdict.doubled else 0
+    waited = damage.host_wait_ms_max - damage.control_wait_ms_max
+    return 1 if wrong or waited > HOST_WAIT_MS else 0
 
 
 if __name__ == "__main__":

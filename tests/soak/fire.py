@@ -3,94 +3,193 @@
 from __future__ import annotations
 
 import random
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 from exporters.spool_keeper import SpoolKeeper
 from tests.end_to_end.database import UNPROJECTED
-from tests.soak.system import CHUNK, System
+from tests.soak import intruder
+from tests.soak.host import HostWriter
+from tests.soak.system import CHUNK, Job, System
+from tests.soak.tenant import Tenant
 
 WORKERS = 4
 PAUSE = 0.7
 """Seconds between two disturbances, on average."""
 OUTAGE = (0.3, 2.5)
 """Shortest and longest time without a database, in seconds."""
+STOP = (1.0, 3.0)
+"""Shortest and longest time for which a process is stopped, in seconds."""
 PATIENCE = 120.0
 """Seconds that everything has to arrive in the end."""
+BLOWS = (
+    "kill",
+    "kill",
+    "kill",
+    "stop",
+    "stop",
+    "cut",
+    "outage",
+    "crash",
+    "repeat",
+    "misplace",
+    "forge",
+    "damage",
+)
 
 
 @dataclass
 class Damage:
-    """What was done."""
+    """What was done, and how the application's own writes fared meanwhile."""
 
     killed: int = 0
     outages: int = 0
     cut: int = 0
+    stopped: int = 0
     repeated: int = 0
+    intruded: int = 0
+    """Directories that others left in the spool."""
+    forged: set[str] = field(default_factory=set)
+    """Runs that another user made up."""
     largest_spool: int = 0
+    host_wait_ms_max: float = 0.0
+    """For which one write of the application waited."""
+    control_wait_ms_max: float = 0.0
+    """For which one did to a row that nobody else writes to."""
+    lost_writes: list[str] = field(default_factory=list)
 
 
-def work_under_fire(system: System, seed: int, report: Callable[[int], None]) -> Damage:
-    """Let processes work on all analyses, disturb them, and deliver in the end what the dead have left."""
-    chance, damage = random.Random(seed), Damage()
-    waiting = deque(range(1, system.analyses + 1))
-    next_blow = time.monotonic() + 2
-    while _keep_busy(system, waiting):
-        damage.largest_spool = max(damage.largest_spool, system.spooled_bytes())
-        report(sum(_is_ended(event) for job in system.jobs for event in job.events()))
-        if time.monotonic() >= next_blow:
-            _strike(system, chance, damage, waiting)
-            next_blow = time.monotonic() + chance.uniform(0.5, 1.5) * PAUSE
-        time.sleep(0.05)
-    _settle(system)
-    return damage
+class Fire:
+    """Lets processes work on all analyses, and disturbs them."""
 
+    def __init__(self, system: System, seed: int, report: Callable[[int], None]) -> None:
+        self.damage = Damage()
+        self._system = system
+        self._chance = random.Random(seed)
+        self._report = report
+        self._waiting = {tenant.name: deque(tenant.numbers) for tenant in system.tenants}
+        self._blows: dict[str, Callable[[], None]] = {
+            "kill": self._kill,
+            "stop": self._stop,
+            "cut": self._cut,
+            "outage": self._outage,
+            "crash": self._crash,
+            "repeat": self._repeat,
+            "misplace": self._misplace,
+            "forge": self._forge,
+            "damage": self._spoil,
+        }
+        self._timers: list[threading.Timer] = []
 
-def _keep_busy(system: System, waiting: deque[int]) -> bool:
-    """Start processes as long as there is something to do; say whether any is at work."""
-    while waiting and len(system.running()) < WORKERS:
-        system.start([waiting.popleft() for _ in range(min(CHUNK, len(waiting)))])
-    return bool(system.running())
+    def burn(self) -> Damage:
+        """Do so until all is done; then deliver what the dead have left."""
+        at_work: dict[str, list[int]] = {tenant.name: [] for tenant in self._system.tenants}
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(HostWriter(tenant, at_work[tenant.name], seed=number))
+                for number, tenant in enumerate(self._system.tenants)
+            ]
+            self._work(at_work)
+            for timer in self._timers:
+                timer.join()
+            self._settle()
+        self.damage.host_wait_ms_max = round(max(each.longest_ms for each in writers), 1)
+        self.damage.control_wait_ms_max = round(max(each.longest_control_ms for each in writers), 1)
+        self.damage.lost_writes = [line for each in writers for line in each.lost()]
+        return self.damage
 
+    def _work(self, at_work: dict[str, list[int]]) -> None:
+        next_blow = time.monotonic() + 2
+        while self._keep_busy():
+            self.damage.largest_spool = max(self.damage.largest_spool, self._system.spooled_bytes())
+            self._report(
+                sum(event["event"] == "ended" for job in self._system.jobs for event in job.events())
+            )
+            for tenant in self._system.tenants:
+                jobs = [job for job in self._system.running() if job.tenant is tenant]
+                at_work[tenant.name][:] = sorted(number for job in jobs for number in job.at_work)
+            if time.monotonic() >= next_blow:
+                self._blows[self._chance.choice(BLOWS)]()
+                next_blow = time.monotonic() + self._chance.uniform(0.5, 1.5) * PAUSE
+            time.sleep(0.05)
 
-def _strike(system: System, chance: random.Random, damage: Damage, waiting: deque[int]) -> None:
-    blow = chance.choice(["kill", "kill", "cut", "outage", "crash", "repeat", "repeat"])
-    at_work = [job for job in system.running() if any(job.events())]
-    if blow == "kill" and at_work:
-        job = chance.choice(at_work)
-        system.kill(job)
-        waiting.extend(job.unopened)
-        damage.killed += 1
-    elif blow == "cut":
-        system.cut_connections()
-        damage.cut += 1
-    elif blow == "outage":
-        system.postgres.stop()
-        time.sleep(chance.uniform(*OUTAGE))
-        system.postgres.start()
-        damage.outages += 1
-    elif blow == "crash":
-        system.postgres.restart_immediately()
-        damage.outages += 1
-    elif blow == "repeat":
-        damage.repeated += system.repeat()
+    def _keep_busy(self) -> bool:
+        """Start processes as long as there is something to do; say whether any is at work."""
+        for tenant in self._system.tenants:
+            waiting, share = self._waiting[tenant.name], WORKERS // len(self._system.tenants)
+            while waiting and sum(job.tenant is tenant for job in self._system.running()) < share:
+                self._system.start(tenant, [waiting.popleft() for _ in range(min(CHUNK, len(waiting)))])
+        return bool(self._system.running())
 
+    def _victim(self) -> Job | None:
+        at_work = [job for job in self._system.running() if any(job.events())]
+        return self._chance.choice(at_work) if at_work else None
 
-def _settle(system: System) -> None:
-    """Do what the next process of the application would: deliver, and bring the host's rows up to date."""
-    deadline = time.monotonic() + PATIENCE
-    while _waits(system) and time.monotonic() < deadline:
-        SpoolKeeper(system.settings).recover(10)
+    def _kill(self) -> None:
+        if (job := self._victim()) is not None:
+            self._system.kill(job)
+            self._waiting[job.tenant.name].extend(job.unopened)
+            self.damage.killed += 1
 
+    def _stop(self) -> None:
+        """Stop a process for a while; the database goes on with what it was told."""
+        if (job := self._victim()) is not None:
+            job.process.send_signal(signal.SIGSTOP)
+            go_on = threading.Timer(self._chance.uniform(*STOP), job.process.send_signal, [signal.SIGCONT])
+            go_on.start()
+            self._timers.append(go_on)
+            self.damage.stopped += 1
 
-def _waits(system: System) -> bool:
-    root: Path = system.settings.spool_dir / system.settings.spool_key()
-    left = [path for path in root.iterdir() if path.is_dir() and len(path.name) == 32]
-    return bool(left or system.rows(UNPROJECTED)[0]["count"])
+    def _cut(self) -> None:
+        self._system.cut_connections()
+        self.damage.cut += 1
 
+    def _outage(self) -> None:
+        self._system.postgres.stop()
+        time.sleep(self._chance.uniform(*OUTAGE))
+        self._system.postgres.start()
+        self.damage.outages += 1
 
-def _is_ended(event: dict[str, object]) -> bool:
-    return event["event"] == "ended"
+    def _crash(self) -> None:
+        self._system.postgres.restart_immediately()
+        self.damage.outages += 1
+
+    def _repeat(self) -> None:
+        self.damage.repeated += self._system.repeat()
+
+    def _misplace(self) -> None:
+        one, other = self._system.tenants
+        for file in self._system.spooled(one)[:3]:
+            intruder.misplace(file, other.folder)
+            self.damage.intruded += 1
+
+    def _forge(self) -> None:
+        tenant = self._some_tenant()
+        for file in self._system.spooled(tenant)[:1]:
+            if (run_id := intruder.forge(file, tenant.folder)) is not None:
+                self.damage.forged.add(run_id)
+                self.damage.intruded += 1
+
+    def _spoil(self) -> None:
+        folder = self._some_tenant().folder
+        if folder.exists():
+            intruder.damage(folder)
+            self.damage.intruded += 1
+
+    def _some_tenant(self) -> Tenant:
+        return self._chance.choice(self._system.tenants)
+
+    def _settle(self) -> None:
+        """Do what the next process would: deliver, and bring the host's rows up to date."""
+        deadline = time.monotonic() + PATIENCE
+        for tenant in self._system.tenants:
+            while self._waits(tenant) and time.monotonic() < deadline:
+                SpoolKeeper(tenant.settings).recover(10)
+
+    def _waits(self, tenant: Tenant) -> bool:
+        return bool(self._system.spooled(tenant) or tenant.rows(UNPROJECTED)[0]["count"])

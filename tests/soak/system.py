@@ -1,30 +1,34 @@
-"""The system under fire: a service with a ledger, a PostgreSQL, a spool, and processes that come and go."""
+"""The system under fire: a service with a ledger, two tenants, and processes that come and go."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import sqlalchemy as sa
-
 from examples.screener.standin.client import StandIn
-from exporters import migrate
+from exporters.item import read_item
 from exporters.recovered import LOCK
 from exporters.snapshot import Snapshot
-from telemetry.settings import Settings
 from tests.end_to_end.processes import ROOT, environment
 from tests.postgres import TemporaryPostgres
-from tests.soak.worker import USERS, user_of
-from tests.spool import snapshots, waiting
+from tests.soak.tenant import NAMES, Tenant
+from tests.spool import waiting
 
-FAULTS: list[dict[str, Any]] = [{"status": 429, "rate": 0.1, "retry_after_ms": 5}, {"delay_ms": 40}]
+FAULTS: list[dict[str, Any]] = [
+    {"status": 429, "rate": 0.1, "retry_after_ms": 5},
+    {"break_body": True, "rate": 0.03},
+    {"delay_ms": 40},
+]
 CHUNK = 60
 """Analyses that one process is given."""
 SMALL_SPOOL = "6000"
@@ -36,6 +40,7 @@ class Job:
     """A process, and the analyses that were given to it."""
 
     process: subprocess.Popen[bytes]
+    tenant: Tenant
     numbers: list[int]
     journal: Path
     has_small_spool: bool
@@ -53,6 +58,16 @@ class Job:
     def opening(self) -> set[int]:
         """The analyses whose runs it was opening, or had just opened, when it was killed."""
         return self._numbers("opening") - self._numbers("opened") if self.was_killed else set()
+
+    @property
+    def ended(self) -> set[int]:
+        """The analyses whose end it has said."""
+        return self._numbers("ended")
+
+    @property
+    def at_work(self) -> set[int]:
+        """The analyses that it has begun and not ended."""
+        return self._numbers("opened") - self.ended
 
     def _numbers(self, event: str) -> set[int]:
         return {each["number"] for each in self.events() if each["event"] == event}
@@ -72,17 +87,22 @@ class System:
     def __init__(self, folder: Path, analyses: int) -> None:
         self.folder = folder
         self.analyses = analyses
+        self.spool = folder / "spool"
         self.postgres = TemporaryPostgres()
         self.standin = StandIn(FAULTS)
         url = self.postgres.create_database()
-        self.settings = Settings(database_url=url, spool_dir=folder / "spool", hmac_key="soak")
+        share = len(NAMES)
+        self.tenants = [
+            Tenant(name, url, self.spool, range(first, analyses + 1, share))
+            for first, name in enumerate(NAMES, start=1)
+        ]
         self.jobs: list[Job] = []
         self._ghosts: set[str] = set()
 
     def __enter__(self) -> Self:
         self.standin.start()
-        migrate.upgrade(self.settings.database_url, with_base_tables=True)
-        self._make_rows()
+        for tenant in self.tenants:
+            tenant.make()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -95,33 +115,37 @@ class System:
     def running(self) -> list[Job]:
         return [job for job in self.jobs if job.process.poll() is None]
 
-    def start(self, numbers: list[int]) -> None:
-        """Start a process on some analyses; every third has a spool that is soon full."""
-        small = len(self.jobs) % 3 == 2
+    def start(self, tenant: Tenant, numbers: list[int]) -> None:
+        """Start a process on some analyses of one tenant.
+
+        Every third has a spool that is soon full; in every fourth, a C library keeps the interpreter's lock.
+        """
+        small, holds = len(self.jobs) % 3 == 2, len(self.jobs) % 4 == 1
         journal = self.folder / f"journal-{len(self.jobs)}.jsonl"
         env = environment(
             OPENAI_API_KEY="soak",
             OPENAI_BASE_URL=self.standin.url,
             OTEL_TRACES_EXPORTER="none",
             OTEL_METRICS_EXPORTER="none",
-            TELEMETRY_DATABASE_URL=self.settings.database_url,
-            TELEMETRY_SPOOL_DIR=str(self.settings.spool_dir),
-            TELEMETRY_HMAC_KEY=self.settings.hmac_key,
+            TELEMETRY_DATABASE_URL=tenant.settings.database_url,
+            TELEMETRY_SPOOL_DIR=str(self.spool),
+            TELEMETRY_HMAC_KEY=tenant.settings.hmac_key,
             TELEMETRY_CHECKPOINT_SECONDS="0.2",
             TELEMETRY_HEARTBEAT_SECONDS="1",
             **({"TELEMETRY_SPOOL_MAX_BYTES": SMALL_SPOOL} if small else {}),
+            **({"SOAK_HOLDS_GIL": "1"} if holds else {}),
         )
         command = [sys.executable, "-m", "tests.soak.worker", str(journal), *map(str, numbers)]
         with (self.folder / "workers.log").open("ab") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
-        self.jobs.append(Job(process, numbers, journal, small))
+        self.jobs.append(Job(process, tenant, numbers, journal, small))
 
     def kill(self, job: Job) -> None:
         """End a process at once, and remember what it had on the disk."""
         job.process.kill()
         job.process.wait()
         job.was_killed = True
-        job.left = {each.run_id: each for each in snapshots(self.settings.spool_dir)}
+        job.left = {each.run_id: each for each in self._snapshots(job.tenant)}
 
     def cut_connections(self) -> None:
         """End the writers' connections, some of them in mid-transaction."""
@@ -130,60 +154,53 @@ class System:
             " WHERE application_name = 'analysis-telemetry'"
         )
 
+    def spooled(self, tenant: Tenant) -> list[Path]:
+        """The files of its processes that wait for a tenant's database, without copies made here."""
+        found = [path for path in waiting(self.spool) if path.is_relative_to(tenant.folder)]
+        return [
+            path
+            for path in found
+            if len(path.parent.name) == 32 and path.parent.name not in self._ghosts and _is_own(path)
+        ]
+
+    def _snapshots(self, tenant: Tenant) -> Iterator[Snapshot]:
+        for path in self.spooled(tenant):
+            try:
+                item = read_item(path.read_text())
+            except (FileNotFoundError, ValueError, RecursionError):  # delivered meanwhile, or damaged
+                continue
+            if isinstance(item, Snapshot):
+                yield item
+
     def repeat(self) -> int:
         """Let all that is in the spool be delivered once more, late, as if left by another dead process."""
-        root = self.settings.spool_dir / self.settings.spool_key()
-        ghost = root / f".{uuid.uuid4().hex}"
-        ghost.mkdir(parents=True)
+        return sum(self._repeat(tenant) for tenant in self.tenants)
+
+    def _repeat(self, tenant: Tenant) -> int:
+        ghost = tenant.folder / f".{uuid.uuid4().hex}"
+        ghost.mkdir(mode=0o700, parents=True)
         copied = 0
-        for path in waiting(self.settings.spool_dir):
-            if len(path.parent.name) != 32 or path.parent.name in self._ghosts:
-                continue  # set aside, or a copy already
-            try:
+        for path in self.spooled(tenant):
+            with suppress(FileNotFoundError):
                 shutil.copy(path, ghost)
                 copied += 1
-            except FileNotFoundError:
-                pass
-        (ghost / LOCK).touch()
-        self._ghosts.add(ghost.rename(root / ghost.name[1:]).name)
+        (ghost / LOCK).touch(mode=0o600)
+        self._ghosts.add(ghost.rename(tenant.folder / ghost.name[1:]).name)
         return copied
 
     def spooled_bytes(self) -> int:
         """How much waits on the disk."""
         total = 0
-        for path in waiting(self.settings.spool_dir):
-            try:
+        for path in waiting(self.spool):
+            with suppress(FileNotFoundError):
                 total += path.stat().st_size
-            except FileNotFoundError:
-                pass
         return total
 
-    def rows(self, query: str) -> list[dict[str, Any]]:
-        engine = sa.create_engine(self.settings.database_url, poolclass=sa.NullPool)
-        with engine.connect() as connection:
-            return [dict(row) for row in connection.execute(sa.text(query)).mappings()]
 
-    def _make_rows(self) -> None:
-        """The host has its users and its analyses before the runs begin."""
-        users = [
-            {"id": n, "email": f"{n}@example.com", "password_hash": "x", "name": "n"}
-            for n in range(1, USERS + 1)
-        ]
-        analyses = [{"id": n, "user_id": user_of(n)} for n in range(1, self.analyses + 1)]
-        engine = sa.create_engine(self.settings.database_url, poolclass=sa.NullPool)
-        with engine.begin() as connection:
-            now = "timezone('utc', now())"
-            connection.execute(
-                sa.text(
-                    "INSERT INTO users (id, email, password_hash, name, created_at)"
-                    f" VALUES (:id, :email, :password_hash, :name, {now})"
-                ),
-                users,
-            )
-            connection.execute(
-                sa.text(
-                    "INSERT INTO analyses (id, user_id, num_candidates, num_criteria, cost_usd, created_at)"
-                    f" VALUES (:id, :user_id, 2, 1, 1, {now})"
-                ),
-                analyses,
-            )
+def _is_own(path: Path) -> bool:
+    """Say whether a process of this user's left a regular file there."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()

@@ -1,4 +1,4 @@
-"""What the database says after the fire, against the application's journals and the service's ledger."""
+"""What the databases say after the fire, against the applications' journals and the service's ledger."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 from examples.screener.standin.calls import fingerprint
 from tests.end_to_end.ledger import Line, Truth, truth
+from tests.soak.fire import Damage
 from tests.soak.system import Job, System
-from tests.soak.worker import api_key
+from tests.soak.tenant import Tenant
+from tests.soak.worker import api_key, forks
 
 SUMS = ("attempts", "rate_limit_hits", "input_tokens", "output_tokens", "cost_pico")
 
@@ -25,6 +27,10 @@ class Verdict:
     """Runs whose process was killed after it had begun them, and before it had noted that it had."""
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    false_complete: list[str] = field(default_factory=list)
+    """Runs that say that their cost is complete, and are less than what was billed."""
+    foreign: list[str] = field(default_factory=list)
+    """Runs in the database of another tenant, and runs that another user made up."""
     longest_block_ms: float = 0.0
     """For which telemetry held a thread of the application up."""
     longest_plain_ms: float = 0.0
@@ -43,46 +49,79 @@ class _Run:
     """What its last snapshot on the disk had spent."""
 
 
-def judge(system: System) -> Verdict:
-    """Compare run by run; a run that ended is exact, one cut short has at least its last snapshot."""
-    verdict, runs = Verdict(), _runs(system)
-    ledger = _ledger(system)
-    rows = {row["run_id"]: row for row in system.rows("SELECT * FROM telemetry_runs WHERE kind = 'analysis'")}
-    stages = _stage_sums(system)
-    shown = {row["id"]: row for row in system.rows("SELECT id, status, total_api_cost FROM analyses")}
-    for run in runs.values():
-        row, billed = rows.pop(run.run_id, None), truth(ledger[fingerprint(api_key(run.number).encode())])
-        if run.is_ended:
-            verdict.ended += 1
-            _judge_ended(verdict, run, row, billed, stages[run.run_id], shown[run.number])
-        else:
-            verdict.cut_short += 1
-            _judge_cut_short(verdict, run, row, billed)
-    _judge_unnoted(verdict, system, list(rows.values()))
+def judge(system: System, damage: Damage) -> Verdict:
+    """Compare run by run.
+
+    A run that ended is exact, unless something was billed that no answer told: then it is less, and says so.
+    One cut short has at least its last snapshot, and says so, too.
+    """
+    verdict, ledger = Verdict(), _ledger(system)
+    owners = {run_id: job.tenant for job in system.jobs for run_id in _run_ids(job)}
+    for tenant in system.tenants:
+        rows = {
+            row["run_id"]: row for row in tenant.rows("SELECT * FROM telemetry_runs WHERE kind = 'analysis'")
+        }
+        for run_id in list(rows):
+            if run_id in damage.forged or owners.get(run_id, tenant) is not tenant:
+                del rows[run_id]
+                verdict.foreign.append(f"{run_id} stands in {tenant.name}")
+        _judge_tenant(verdict, system, tenant, rows, ledger)
+    verdict.lost += damage.lost_writes
     verdict.lost += [f"a process ended by itself: {job.journal.name}" for job in system.jobs if _died(job)]
     verdict.longest_block_ms = max(_took(system, "blocked_ms"), default=0.0)
     verdict.longest_plain_ms = max(_took(system, "plain_ms"), default=0.0)
-    _judge_users(verdict, system)
     return verdict
+
+
+def _judge_tenant(
+    verdict: Verdict,
+    system: System,
+    tenant: Tenant,
+    rows: dict[str, dict[str, Any]],
+    ledger: dict[str, list[Line]],
+) -> None:
+    jobs = [job for job in system.jobs if job.tenant is tenant]
+    stages = _stage_sums(tenant)
+    shown = {row["id"]: row for row in tenant.rows("SELECT id, status, total_api_cost FROM analyses")}
+    for run in _runs(jobs).values():
+        row, lines = rows.pop(run.run_id, None), ledger[fingerprint(api_key(run.number).encode())]
+        billed = truth(lines)
+        if row is not None and row["cost_complete"] and row["cost_pico"] != billed.cost_pico:
+            verdict.false_complete.append(
+                f"analysis {run.number}: {row['cost_pico']} of {billed.cost_pico}, {row['status']}"
+            )
+        if run.is_ended:
+            verdict.ended += 1
+            _judge_ended(verdict, run, row, lines, stages[run.run_id], shown[run.number])
+        else:
+            verdict.cut_short += 1
+            _judge_cut_short(verdict, run, row, billed)
+    _judge_unnoted(verdict, jobs, list(rows.values()))
+    _judge_users(verdict, tenant)
 
 
 def _judge_ended(
     verdict: Verdict,
     run: _Run,
     row: dict[str, Any] | None,
-    billed: Truth,
+    lines: list[Line],
     stages: dict[str, int],
     shown: dict[str, Any],
 ) -> None:
     if row is None or row["status"] != "completed":
         verdict.lost.append(f"analysis {run.number} ended, but is {row and row['status']}")
         return
+    # What broke off told nothing; what a child knew died with it.
+    least, most = truth(line for line in lines if not line["cut"]), truth(lines)
+    is_told = not forks(run.number) and least.cost_pico == most.cost_pico
     for name in SUMS:
-        here = f"analysis {run.number}: {name} {row[name]} of {getattr(billed, name)}"
-        if row[name] < getattr(billed, name) or stages[name] < row[name]:
-            verdict.lost.append(f"{here}, by stage {stages[name]}")
-        if row[name] > getattr(billed, name) or stages[name] > row[name]:
-            verdict.doubled.append(f"{here}, by stage {stages[name]}")
+        here = f"analysis {run.number}: {name} {row[name]} of {getattr(most, name)}, by stage {stages[name]}"
+        if (row[name] < getattr(least, name) and not forks(run.number)) or stages[name] < row[name]:
+            verdict.lost.append(here)
+        if row[name] > getattr(most, name) or stages[name] > row[name]:
+            verdict.doubled.append(here)
+    if is_told and not row["cost_complete"]:
+        verdict.lost.append(f"analysis {run.number} is exact, and does not say so")
     if shown["status"] != "completed" or round(shown["total_api_cost"] * 10**12) != row["cost_pico"]:
         verdict.lost.append(f"the row of analysis {run.number} does not show it: {shown}")
 
@@ -100,9 +139,9 @@ def _judge_cut_short(verdict: Verdict, run: _Run, row: dict[str, Any] | None, bi
         verdict.doubled.append(f"analysis {run.number}: {row['cost_pico']} of at most {billed.cost_pico}")
 
 
-def _judge_unnoted(verdict: Verdict, system: System, rows: list[dict[str, Any]]) -> None:
+def _judge_unnoted(verdict: Verdict, jobs: list[Job], rows: list[dict[str, Any]]) -> None:
     """Judge rows whose ids no journal has: a process was killed while it opened a run, or nobody did."""
-    opening = Counter(number for job in system.jobs for number in job.opening)
+    opening = Counter(number for job in jobs for number in job.opening)
     for row in rows:
         number, spent = row["criteria"], [row[name] for name in SUMS]
         if opening[number] and row["status"] == "interrupted" and not any(spent):
@@ -114,12 +153,12 @@ def _judge_unnoted(verdict: Verdict, system: System, rows: list[dict[str, Any]])
             )
 
 
-def _judge_users(verdict: Verdict, system: System) -> None:
+def _judge_users(verdict: Verdict, tenant: Tenant) -> None:
     query = """
         SELECT users.id, total_jobs_run, total_api_spend, COUNT(run_id) AS jobs, SUM(cost_pico) AS pico
         FROM users JOIN telemetry_runs ON user_ref = users.id GROUP BY users.id
     """
-    for row in system.rows(query):
+    for row in tenant.rows(query):
         jobs, pico = row["total_jobs_run"] or 0, round((row["total_api_spend"] or 0) * 10**12)
         here = f"user {row['id']}: {jobs} of {row['jobs']} jobs, {pico} of {row['pico']} pico-dollars"
         if (jobs, pico) > (row["jobs"], row["pico"]):
@@ -132,9 +171,13 @@ def _died(job: Job) -> bool:
     return not job.was_killed and job.process.returncode != 0
 
 
-def _runs(system: System) -> dict[str, _Run]:
+def _run_ids(job: Job) -> set[str]:
+    return {event["run_id"] for event in job.events() if "run_id" in event}
+
+
+def _runs(jobs: list[Job]) -> dict[str, _Run]:
     found: dict[str, _Run] = {}
-    for job in system.jobs:
+    for job in jobs:
         for event in job.events():
             if event["event"] == "opening":
                 continue
@@ -153,9 +196,9 @@ def _ledger(system: System) -> dict[str, list[Line]]:
     return lines
 
 
-def _stage_sums(system: System) -> dict[str, dict[str, int]]:
+def _stage_sums(tenant: Tenant) -> dict[str, dict[str, int]]:
     sums = ", ".join(f"SUM({name}) AS {name}" for name in SUMS)
-    rows = system.rows(f"SELECT run_id, {sums} FROM telemetry_stage_usage GROUP BY run_id")
+    rows = tenant.rows(f"SELECT run_id, {sums} FROM telemetry_stage_usage GROUP BY run_id")
     found = {row["run_id"]: {name: int(row[name]) for name in SUMS} for row in rows}
     return defaultdict(lambda: dict.fromkeys(SUMS, 0), found)
 

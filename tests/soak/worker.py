@@ -5,15 +5,18 @@ Usage::
     python -m tests.soak.worker JOURNAL NUMBER …
 
 The journal is what the application itself knows: a line when a run is about to be opened, one when it was
-opened, and one when its end was said.
+opened, and one when its end was said. With ``SOAK_HOLDS_GIL`` set, a C library keeps the interpreter's lock
+for :data:`HOLD_SECONDS` again and again.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,11 +31,21 @@ AT_ONCE = 3
 """Analyses under way at the same time, in threads."""
 CANDIDATES = 2
 USERS = 5
+PAUSE = 0.03
+"""Seconds between two calls: a process may be killed while none is under way."""
+FORKS = 12
+"""Every so many analyses one call is made by a forked child, which dies with what it knows."""
+HOLD_SECONDS = 0.2
 
 
 def api_key(number: int) -> str:
     """The key by which the service knows the calls of an analysis."""
     return f"soak-{number}"
+
+
+def forks(number: int) -> bool:
+    """Say whether an analysis leaves a call to a forked child."""
+    return number % FORKS == 5
 
 
 def user_of(number: int) -> int:
@@ -68,6 +81,9 @@ class Worker:
                 with telemetry.document(f"cv-{candidate}.pdf", size=100 + candidate) as document:
                     self._ask(client, number, candidate)
                     document.score(0.5)
+                time.sleep(PAUSE)
+            if forks(number):
+                self._ask_in_child(number)
         self._timed(run.finish)
         self._replace_a_file(number)
         took = {"blocked_ms": round(self._blocked * 1000, 1), "plain_ms": round(self._plain * 1000, 1)}
@@ -79,6 +95,14 @@ class Worker:
             client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": text}])
         except OpenAIError:
             telemetry.count("fallbacks")
+
+    def _ask_in_child(self, number: int) -> None:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # it may be stuck: its parent had threads
+            self._ask(OpenAI(api_key=api_key(number), max_retries=4), number, CANDIDATES)
+            os._exit(0)
+        os.waitpid(child, 0)
 
     def _timed(self, act: Callable[[], Any]) -> Any:
         """Measure how long telemetry holds up the thread of the application."""
@@ -101,10 +125,20 @@ class Worker:
         self._journal.flush()
 
 
+def hold_interpreter() -> None:
+    """Keep the lock of the interpreter, as C code does that does not release it."""
+    sleep = ctypes.PyDLL(None).usleep
+    while True:
+        sleep(round(HOLD_SECONDS * 1e6))
+        time.sleep(HOLD_SECONDS * 4)
+
+
 def main() -> None:
     path, numbers = Path(sys.argv[1]), [int(word) for word in sys.argv[2:]]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     telemetry.setup_telemetry()
+    if "SOAK_HOLDS_GIL" in os.environ:
+        threading.Thread(target=hold_interpreter, daemon=True).start()
     with path.open("a") as journal:
         Worker(journal).work(numbers)
 

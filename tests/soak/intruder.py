@@ -1,0 +1,97 @@
+"""What others put into the spool: files of another tenant, of another user, and damaged ones."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from exporters.item import read_item
+from exporters.recovered import LOCK
+from exporters.snapshot import Snapshot
+
+ANOTHER_USER: Final = 65534
+DOLLARS: Final = 999
+"""What a forged run claims to have cost."""
+
+
+def misplace(file: Path, folder: Path) -> None:
+    """Copy a snapshot into the folder of another tenant's database, as if a dead process had left it."""
+    with _dead_process(folder) as process, suppress(FileNotFoundError):
+        (process / file.name).write_bytes(file.read_bytes())
+
+
+def forge(file: Path, folder: Path) -> str | None:
+    """Have another user leave an expensive run there, made from a snapshot; return its id.
+
+    None where that cannot be done: only root can give files away.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        known = read_item(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    if not isinstance(known, Snapshot):
+        return None
+    usage = {key: replace(sums, cost_pico=DOLLARS * 10**12) for key, sums in known.usage.items()}
+    run_id, fragment_id = uuid.uuid4().hex, uuid.uuid4().hex
+    text = replace(known, run_id=run_id, fragment_id=fragment_id, usage=usage).to_json()
+    with _dead_process(folder) as process:
+        forged = process / f"{fragment_id}.json"
+        forged.write_text(text)
+        for path in (forged, process / LOCK, process):
+            os.chown(path, ANOTHER_USER, ANOTHER_USER)
+    return run_id
+
+
+def damage(folder: Path) -> None:
+    """Leave what no reader may stumble over."""
+    with _dead_process(folder) as process:
+        for spoil in _SPOILT:
+            spoil(process / f"{uuid.uuid4().hex}.json")
+
+
+def _nest(path: Path) -> None:
+    path.write_text("[" * 200_000)
+
+
+def _truncate(path: Path) -> None:
+    path.write_text('{"version": 1, "run_id": "')
+
+
+def _bytes(path: Path) -> None:
+    path.write_bytes(os.urandom(4096))
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+_SPOILT: Final[tuple[Callable[[Path], object], ...]] = (
+    _nest,
+    _truncate,
+    _bytes,
+    _link,
+    os.mkfifo,
+    Path.mkdir,
+)
+
+
+class _dead_process:
+    """A directory as a process leaves it that was killed; it appears as a whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self._hidden, self._folder = folder / f".{uuid.uuid4().hex}", folder
+
+    def __enter__(self) -> Path:
+        self._hidden.mkdir(mode=0o700, parents=True)
+        (self._hidden / LOCK).touch(mode=0o600)
+        return self._hidden
+
+    def __exit__(self, *exception: object) -> None:
+        self._hidden.rename(self._folder / self._hidden.name[1:])
