@@ -57,7 +57,7 @@ def damage(folder: Path) -> None:
 
 
 def _nest(path: Path) -> None:
-    path.write_text("[" * 200_000)
+    path.write_text("[" * 9000)
 
 
 def _truncate(path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.soak.fire import Fire
 from tests.soak.system import System
 from tests.soak.verdict import judge
 
-ANALYSES = 200
+ANALYSES = 240
 
 
 @pytest.mark.timeout(300)

@@ -66,7 +66,7 @@ def judge(system: System, damage: Damage) -> Verdict:
                 del rows[run_id]
                 verdict.foreign.append(f"{run_id} stands in {tenant.name}")
         _judge_tenant(verdict, system, tenant, rows, ledger)
-    verdict.lost += damage.lost_writes
+    verdict.lost += (*damage.waiting, *damage.lost_writes)
     verdict.lost += [f"a process ended by itself: {job.journal.name}" for job in system.jobs if _died(job)]
     verdict.longest_block_ms = max(_took(system, "blocked_ms"), default=0.0)
     verdict.longest_plain_ms = max(_took(system, "plain_ms"), default=0.0)
@@ -131,7 +131,8 @@ def _judge_cut_short(verdict: Verdict, run: _Run, row: dict[str, Any] | None, bi
         if run.had_room:
             verdict.lost.append(f"analysis {run.number} was cut short, and there is nothing of it")
         return
-    if row["status"] not in ("interrupted", "completed"):
+    # Where its snapshots were shed, nothing says that its process is gone, but a silence that is yet to come.
+    if row["status"] not in ("interrupted", "completed") and run.had_room:
         verdict.lost.append(f"analysis {run.number} was cut short, but is {row['status']}")
     if row["cost_pico"] < run.least_pico:
         verdict.lost.append(f"analysis {run.number}: {row['cost_pico']} of at least {run.least_pico}")
@@ -154,16 +155,19 @@ def _judge_unnoted(verdict: Verdict, jobs: list[Job], rows: list[dict[str, Any]]
 
 
 def _judge_users(verdict: Verdict, tenant: Tenant) -> None:
+    """A user's totals hold all that has ended; what still shows as running may be in them, or not yet."""
     query = """
-        SELECT users.id, total_jobs_run, total_api_spend, COUNT(run_id) AS jobs, SUM(cost_pico) AS pico
+        SELECT users.id, total_jobs_run AS jobs, total_api_spend AS spent,
+            COUNT(*) FILTER (WHERE status <> 'running') AS least_jobs, COUNT(*) AS most_jobs,
+            SUM(cost_pico) FILTER (WHERE status <> 'running') AS least, SUM(cost_pico) AS most
         FROM users JOIN telemetry_runs ON user_ref = users.id GROUP BY users.id
     """
     for row in tenant.rows(query):
-        jobs, pico = row["total_jobs_run"] or 0, round((row["total_api_spend"] or 0) * 10**12)
-        here = f"user {row['id']}: {jobs} of {row['jobs']} jobs, {pico} of {row['pico']} pico-dollars"
-        if (jobs, pico) > (row["jobs"], row["pico"]):
+        jobs, pico = row["jobs"] or 0, round((row["spent"] or 0) * 10**12)
+        here = f"user {row['id']} of {tenant.name}: {jobs} jobs, {pico} pico-dollars; right: {row}"
+        if jobs > row["most_jobs"] or pico > row["most"]:
             verdict.doubled.append(here)
-        elif (jobs, pico) != (row["jobs"], row["pico"]):
+        elif jobs < row["least_jobs"] or pico < (row["least"] or 0):
             verdict.lost.append(here)
 
 
