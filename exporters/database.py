@@ -5,9 +5,10 @@ Its engine, its transactions, and values made to fit their columns.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -52,6 +53,13 @@ COMMAND: Final = Limits(lock=10, statement=600, idle=300)
 READING: Final = Limits(lock=10, statement=3600, idle=600)
 """Of reports, exports and checks: they keep nobody waiting, and a download may be slow."""
 
+IDLE_TIMEOUT_MS: Final = 5000
+"""Longest time for which a transaction that may keep a row of the host's from deletion waits for its process.
+
+What locks a row that is to be updated does not wait for the process at all.
+"""
+HELD_MS: Final = 2000
+"""Longest time for which the server may be at work on locked rows of the host's."""
 SQLITE_BUSY_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
 APPLICATION_NAME: Final = "analysis-telemetry"
@@ -66,6 +74,8 @@ _KEEPALIVES: Final = {
 _INTEGER: Final = 2**31 - 1
 BULK_ROWS: Final = 20
 """Rows from which on PostgreSQL gets them in one parameter."""
+_ALONE: Final = "telemetry_alone"
+"""Execution option of a connection whose statements are no transaction."""
 GIVEN: Final = "given"
 """Name of that parameter, and of the table that it is made to."""
 
@@ -140,6 +150,8 @@ def _limit_transactions(engine: Engine, limits: Callable[[], Limits], for_readin
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
+        if connection.get_execution_options().get(_ALONE):
+            return
         others = {"random_page_cost": str(PAGE_COST)} if for_reading else {}
         set_limits(connection, limits(), **others)
 
@@ -154,7 +166,10 @@ def set_limits(connection: Connection, limits: Limits, **others: str) -> None:
     """
     if connection.dialect.name != "postgresql":
         return
-    local = _settings(limits) | others
+    _set(connection, _settings(limits) | others)
+
+
+def _set(connection: Connection, local: Mapping[str, str]) -> None:
     calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in local.items())
     connection.exec_driver_sql(f"SELECT {calls}").close()  # one statement: SET LOCAL would take one for each
 
@@ -184,16 +199,74 @@ def _begin(engine: Engine, statement: str) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
+        if not connection.get_execution_options().get(_ALONE):
+            connection.exec_driver_sql(statement)
 
 
 @contextmanager
 def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connection]:
-    """Open a short transaction; ``impatient`` ones give up when the host holds a lock."""
+    """Open a short transaction; ``impatient`` ones give up when the host holds a lock, or we stand still."""
     with fork_gate.gate.passed(), engine.begin() as connection:
         if impatient and engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
+            local = {"lock_timeout": LOCK_TIMEOUT_MS, "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS}
+            _set(connection, {name: str(value) for name, value in local.items()})
         yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open what only reads rows of the host's; what is read may change from one statement to the next.
+
+    On SQLite each statement stands alone: a transaction that reads keeps the host from committing.
+    """
+    if engine.dialect.name == "sqlite":
+        with fork_gate.gate.passed(), engine.connect() as connection:
+            yield connection.execution_options(**{_ALONE: True})
+    else:
+        with transaction(engine) as connection:
+            _set(connection, {"lock_timeout": str(LOCK_TIMEOUT_MS)})
+            yield connection
+
+
+def at_once(engine: Engine, statements: Sequence[sa.Executable], *, take_back: bool = False) -> Any:
+    """Let PostgreSQL run statements in one round trip, as one transaction; return the row of the last one.
+
+    It commits them whether this process goes on or not: what they lock is free again when they are done.
+    Their values are sent as they stand, so that there may be several; :func:`as_json` makes any of them fit.
+
+    Args:
+        engine: for PostgreSQL.
+        statements: the last returns one row.
+        take_back: whether it is only a trial; then what is locked is held until this process ends it.
+    """
+    limits = sa.select(
+        sa.func.set_config("synchronous_commit", "off", True),  # what is noted after it waits for the disk
+        sa.func.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), True),
+        sa.func.set_config("statement_timeout", str(HELD_MS), True),
+    )
+    text = "; ".join(_literal(engine, statement) for statement in (limits, *statements))
+    if take_back:
+        with fork_gate.gate.passed(), engine.connect() as connection:
+            return _last_row(connection, text)
+    with fork_gate.gate.passed(), engine.connect() as connection:
+        return _last_row(connection.execution_options(isolation_level="AUTOCOMMIT", **{_ALONE: True}), text)
+
+
+def _literal(engine: Engine, statement: Any) -> str:
+    return str(statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True}))
+
+
+def _last_row(connection: Connection, text: str) -> Any:
+    cursor: Any = connection.execution_options(no_parameters=True).exec_driver_sql(text).cursor
+    while connection.dialect.driver == "psycopg" and cursor.nextset():
+        pass  # the other drivers have the last result at once, and no other
+    return cursor.fetchone()
+
+
+def as_json(rows: Sequence[Mapping[str, Any]]) -> sa.ColumnElement[Any]:
+    """Return rows as the text of a JSON array, written so that nothing in it has to be quoted."""
+    encoded = base64.b64encode(json.dumps(rows, default=str).encode()).decode()
+    return sa.func.convert_from(sa.func.decode(encoded, "base64"), "UTF8")
 
 
 def insert(dialect: str, table: sa.Table) -> Any:
@@ -288,7 +361,11 @@ def _is_bulk(connection: Connection, rows: list[dict[str, Any]]) -> bool:
 
 def _recordset(types: Mapping[str, Any]) -> Any:
     """Return rows as a table of PostgreSQL's, sent as one JSON parameter."""
-    text = sa.bindparam(GIVEN, type_=sa.Text())
+    return recordset(types, sa.bindparam(GIVEN, type_=sa.Text()))
+
+
+def recordset(types: Mapping[str, Any], text: sa.ColumnElement[Any]) -> Any:
+    """Return the rows of a JSON array as a table of PostgreSQL's."""
     columns = [sa.column(name, kind) for name, kind in types.items()]
     records = sa.func.json_to_recordset(sa.cast(text, postgresql.JSON)).table_valued(*columns, name=GIVEN)
     return records.render_derived(with_types=True)

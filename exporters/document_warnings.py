@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -333,24 +333,31 @@ def _attach_late(connection: Connection, since: datetime) -> None:
             connection.execute(table.update().where(table.c.id == row.id).values(analysis_id=found))
 
 
-def attach(connection: Connection, analysis_id: int, mine: list[Mapping[str, Any]]) -> None:
-    """Tie warnings about a subject to the analysis that its runs are linked to.
-
-    The row of the analysis is held: warnings that somebody else is at work on are left for the next time.
-    """
+def loose(connection: Connection, mine: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Return the warnings about subjects of these runs that belong to no analysis yet."""
     subjects: dict[int | None, set[str]] = {}
     for run in mine:
         subjects.setdefault(run["user_ref"], set()).update(
             filter(None, (run["subject"], subject_of(run["run_id"])))
         )
+    found: list[int] = []
     for user, names in subjects.items():
-        loose = sa.and_(
+        theirs = sa.and_(
             table.c.analysis_id.is_(None),
             table.c.subject.in_(sorted(names)),
             table.c.user_id.is_not_distinct_from(user),
         )
-        ids = list(connection.execute(sa.select(table.c.id).where(loose)).scalars())
-        if ids and is_ours(connection, table):
-            free = sa.select(table.c.id).where(table.c.id.in_(ids)).with_for_update(skip_locked=True)
-            held = list(connection.execute(free).scalars())
-            connection.execute(table.update().where(table.c.id.in_(held)).values(analysis_id=analysis_id))
+        found += connection.scalars(sa.select(table.c.id).where(theirs))
+    return found if found and is_ours(connection, table) else []
+
+
+def attached(analysis_id: int, ids: list[int], when: sa.ColumnElement[bool]) -> list[sa.Update]:
+    """Return the statement that ties warnings to an analysis, whose row is locked, when ``when`` holds.
+
+    Warnings that somebody else is at work on are left to :func:`settle`.
+    """
+    if not ids:
+        return []
+    still = sa.and_(table.c.id.in_(ids), table.c.analysis_id.is_(None), when)
+    free = sa.select(table.c.id).where(still).with_for_update(skip_locked=True).cte("free")
+    return [table.update().where(table.c.id.in_(sa.select(free.c.id))).values(analysis_id=analysis_id)]

@@ -7,13 +7,12 @@ found out by bringing the oldest ones up to date, each in a transaction that is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from telemetry._secrets import driver_message
@@ -22,7 +21,7 @@ from telemetry.conventions import RUNNING
 from . import schema
 from .database import UNFIT, create_engine, transaction
 from .host_columns import Writable
-from .projection import Projection, project_within, refresh_user_within
+from .projection import Projection, project, refresh_user
 from .schema import runs
 from .totals import Totals
 
@@ -61,10 +60,6 @@ class Lag:
         rows = "row" if self.count == 1 else "rows"
         since = f"{self.since:%Y-%m-%d %H:%M} UTC"
         return f"{self.count} {rows} of {self.table} since {since} ({names}): {self.reason}"
-
-
-class _TakeBack(Exception):
-    """Ends a transaction that was only tried."""
 
 
 def lagging(database_url: str, key: str, grace: timedelta = GRACE) -> list[Lag]:
@@ -177,15 +172,13 @@ class _Lagging:
         with transaction(self._engine) as connection:
             return [tuple(row) for row in connection.execute(query)]
 
-    def _project(self, connection: Connection, row_id: int) -> Projection:
-        return project_within(connection, row_id, self._writable, self._key, Totals())
+    def _project(self, row_id: int) -> Projection:
+        return project(self._engine, row_id, self._writable, self._key, Totals(), take_back=True)
 
-    def _refresh(self, connection: Connection, row_id: int) -> Projection:
-        return refresh_user_within(connection, row_id, self._writable, Totals())
+    def _refresh(self, row_id: int) -> Projection:
+        return refresh_user(self._engine, row_id, self._writable, Totals(), take_back=True)
 
-    def _tried(
-        self, table: str, rows: Sequence[Row], show: Callable[[Connection, int], Projection]
-    ) -> Iterator[Lag]:
+    def _tried(self, table: str, rows: Sequence[Row], show: Callable[[int], Projection]) -> Iterator[Lag]:
         """Group rows by what keeps them from being brought up to date."""
         found: dict[tuple[str, str, bool], list[Row]] = {}
         for row in rows[:TRIED]:
@@ -194,12 +187,9 @@ class _Lagging:
             yield from _lag(table, alike, reason, remedy, is_wrong)
         yield from _lag(table, rows[TRIED:], "later than those above, and not looked into", "the same")
 
-    def _why(self, row_id: int, show: Callable[[Connection, int], Projection]) -> tuple[str, str, bool]:
-        outcome = None
+    def _why(self, row_id: int, show: Callable[[int], Projection]) -> tuple[str, str, bool]:
         try:
-            with suppress(_TakeBack), transaction(self._engine, impatient=True) as connection:
-                outcome = show(connection, row_id)
-                raise _TakeBack
+            outcome = show(row_id)
         except (SQLAlchemyError, *UNFIT) as error:
             return _reason(error), "put that right; the application's processes try again by themselves", True
         if outcome is Projection.BUSY:

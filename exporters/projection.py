@@ -1,8 +1,9 @@
 """T2 and T3: what the host's own rows show of its runs.
 
-Short transactions that never wait while they hold a row of the host's: rows the host is busy with are
-skipped and come again later. Only columns that our migration added are written, and a row is written only
-while it is plainly the one the run was linked to: SQLite gives the ids of deleted rows to new ones.
+What they are to show is computed before any row of the host's is locked, and noted in our own tables after it
+is written (:mod:`~exporters.host_rows`). Only columns that our migration added are written, and a row is
+written only while it is plainly the one the run was linked to: SQLite gives the ids of deleted rows to new
+ones.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import enum
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial, reduce
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -22,9 +26,10 @@ from telemetry.conventions import DUPLICATE, FAILED, INTERRUPTED, RUNNING, Stage
 from telemetry.pricing import to_dollars
 
 from . import archived, document_warnings, schema
-from .database import APPLICATION_NAME, fit, transaction, update_rows, upsert
+from .database import as_json, fit, insert, reading, recordset, transaction
 from .files import FileRow, Matched, match
 from .host_columns import Writable as Writable
+from .host_rows import Basis, Change, Written, write, write_within
 from .host_shape import has_table
 from .schema import runs
 from .sql import error_details
@@ -34,14 +39,18 @@ SKEW: Final = timedelta(minutes=5)
 """How far the host's clock may be ahead of ours when its row is compared with the end of a run."""
 PATIENCE: Final = timedelta(days=1)
 """How long after a run its files may still be stored."""
-COURTESY: Final = timedelta(seconds=60)
-"""For how long after news of a run its rows wait while a transaction of the host's keeps a snapshot."""
+FILES_AT_ONCE: Final = 500
+"""Files that are written under one lock."""
 JOBS: Final = ("analysis", "import")
 """Kinds of runs that are an analysis."""
 COPIED: Final = ("exceeded_resume_limit", "user_chose_override")
 """Columns of the host's own that views need, and may not read from its table."""
 
+_IDENTITY: Final = ("user_id", "created_at")
+"""Columns that tell whether a run is an analysis's own."""
+
 _host = schema.host_tables(sa.MetaData())
+_files_table = _host.candidate_files
 
 Row = Mapping[str, Any]
 """A row of one of our tables."""
@@ -61,7 +70,15 @@ class Projection(enum.Enum):
     """The analysis is up to date; its files are not stored yet."""
 
 
-def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, totals: Totals) -> Projection:
+def project(
+    engine: Engine,
+    analysis_id: int,
+    writable: Writable,
+    key: bytes,
+    totals: Totals,
+    *,
+    take_back: bool = False,
+) -> Projection:
     """T2: bring the ``analyses`` row and its ``candidate_files`` up to date with the runs linked to it.
 
     Args:
@@ -70,65 +87,209 @@ def project(engine: Engine, analysis_id: int, writable: Writable, key: bytes, to
         writable: the columns we added.
         key: secret of the documents' hashes.
         totals: counts what had to be made to fit.
+        take_back: whether it is only tried.
     """
-    with transaction(engine, impatient=True) as connection:
-        return project_within(connection, analysis_id, writable, key, totals)
-
-
-def project_within(
-    connection: Connection, analysis_id: int, writable: Writable, key: bytes, totals: Totals
-) -> Projection:
-    """Do what :func:`project` does, in a transaction that is open."""
-    linked = _lock_linked_runs(connection, analysis_id)
-    if linked is None or _would_break_a_snapshot(connection, linked):
+    with reading(engine) as connection:
+        plan = _plan(connection, analysis_id, writable, key, totals)
+    if engine.dialect.name != "postgresql":
+        with _trial(engine, take_back) as connection:
+            written = write_within(connection, plan.basis, plan.change) if plan.change else None
+            return Projection.BUSY if plan.change and written is None else _note(connection, plan, written)
+    written = _write_in_parts(engine, plan, take_back=take_back) if plan.change else None
+    if plan.change and written is None:
         return Projection.BUSY
-    row = _lock_analysis(connection, analysis_id, writable)
+    with _trial(engine, take_back) as connection:
+        return _note(connection, plan, written)
+
+
+def refresh_user(
+    engine: Engine, user_id: int, writable: Writable, totals: Totals, *, take_back: bool = False
+) -> Projection:
+    """T3: recompute the totals of one ``users`` row; ``take_back`` if it is only tried."""
+    with reading(engine) as connection:
+        plan = _plan_user(connection, user_id, writable, totals)
+    if engine.dialect.name != "postgresql":
+        with _trial(engine, take_back) as connection:
+            if plan.change and write_within(connection, plan.basis, plan.change) is None:
+                return Projection.BUSY
+            return _note_user(connection, plan)
+    if plan.change and write(engine, plan.basis, plan.change, take_back=take_back) is None:
+        return Projection.BUSY
+    with _trial(engine, take_back) as connection:
+        return _note_user(connection, plan)
+
+
+@contextmanager
+def _trial(engine: Engine, take_back: bool) -> Iterator[Connection]:
+    """Open a transaction, which is rolled back at its end if it is only tried."""
+    with suppress(_TakenBack), transaction(engine) as connection:
+        yield connection
+        if take_back:
+            raise _TakenBack
+
+
+class _TakenBack(Exception):
+    """Ends a trial."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to become of an ``analyses`` row."""
+
+    basis: Basis
+    change: Change | None
+    """None where nothing is written."""
+    row: Any
+    mine: Sequence[Run] = ()
+    """Runs that the row shows then."""
+    gone: Sequence[Run] = ()
+    """Runs that are let go of: the row they were linked to is gone, or was never theirs."""
+    is_missing: bool = False
+    missing_files: int = 0
+    """Documents whose files are not stored yet, where no file is."""
+    n_stored: int = 0
+    """Files that were stored when it was made."""
+
+
+def _plan(connection: Connection, analysis_id: int, writable: Writable, key: bytes, totals: Totals) -> _Plan:
+    table = _host.analyses
+    query = _basis(analysis_id, writable)
+    seen = connection.scalar(query) or ""  # before all else: what changes from here on is noticed
+    linked = _rows(
+        connection, sa.select(runs).where(runs.c.analysis_ref == analysis_id).order_by(runs.c.run_id)
+    )
+    row = _analysis(connection, analysis_id, writable)
+    news = max((run["seen_at"] for run in linked if run["seen_at"]), default=None)
+    basis = Basis(table, analysis_id, query, seen, news)
     if row is None:
-        return _without_row(connection, analysis_id, linked)
-    mine = _belonging(connection, linked, row)
+        gone = [run for run in linked if run["analysis_seen_at"] is not None]
+        return _Plan(basis, None, None, gone=gone, is_missing=len(gone) < len(linked))
+    ended = [run for run in linked if run["status"] != RUNNING or run["projected_version"]]
+    mine = [run for run in ended if _belongs(run, row)]
+    gone = [run for run in ended if not _belongs(run, row)]
     if not mine:
-        return Projection.DONE
+        return _Plan(basis, None, row, gone=gone)
+    attached = partial(document_warnings.attached, analysis_id, document_warnings.loose(connection, mine))
     if row.has_archived:  # its other runs are not here to be summed: the row stays as it is
-        _remember(connection, mine, row, pending=0)
-        document_warnings.attach(connection, analysis_id, mine)
-        return Projection.DONE
+        return _Plan(basis, Change({}, more=attached), row, mine, gone)
     documents = _documents(connection, mine)
     values = analysis_values(mine, _usage(connection, mine), documents)
-    _update(connection, _host.analyses, analysis_id, values, writable, totals)
-    pending = _project_files(connection, analysis_id, documents, writable, key, totals)
-    _remember(connection, mine, row, pending)
-    document_warnings.attach(connection, analysis_id, mine)
+    files, names = _files(connection, analysis_id, writable), partial(writable.only, _files_table)
+    changes = [
+        {"row_id": found.row_id, **fit(_files_table, names(_file_values(found)), totals)}
+        for found in match(files, documents, key)
+    ]
+    waiting = 0 if files or not writable.has_files else sum(row["outcome"] != DUPLICATE for row in documents)
+    change = Change(fit(table, writable.only(table, values), totals), changes, attached)
+    return _Plan(basis, change, row, mine, gone, missing_files=waiting, n_stored=len(files))
+
+
+def _basis(analysis_id: int, writable: Writable) -> Any:
+    """Return what the values of a row depend on: its runs, and whose it is."""
+    table = _host.analyses
+    shown = sa.or_(runs.c.status != RUNNING, runs.c.projected_version > 0)
+    linked = sa.and_(runs.c.analysis_ref == analysis_id, shown)
+    row = [sa.func.coalesce(sa.cast(each, sa.Text()), "") for each in writable.read(table, *_IDENTITY)]
+    return sa.select(_joined([_versions(linked, writable.dialect), *row])).where(table.c.id == analysis_id)
+
+
+def _versions(which: sa.ColumnElement[bool], dialect: str) -> sa.ColumnElement[Any]:
+    """Return one value for the versions of some runs."""
+    parts: list[sa.ColumnElement[Any]] = [
+        runs.c.run_id,
+        sa.cast(runs.c.version, sa.Text()),
+        sa.cast(runs.c.analysis_gone, sa.Text()),
+    ]
+    each = sa.select(_joined(parts).label("run")).where(which).order_by(runs.c.run_id).subquery()
+    if dialect == "postgresql":
+        hashes = sa.func.sum(sa.func.hashtextextended(each.c.run, 0))
+        parts = [sa.cast(sa.func.count(), sa.Text()), sa.func.coalesce(sa.cast(hashes, sa.Text()), "")]
+        return sa.select(_joined(parts)).select_from(each).scalar_subquery()
+    return sa.select(sa.func.coalesce(sa.func.group_concat(each.c.run), "")).scalar_subquery()
+
+
+def _joined(parts: Sequence[Any]) -> sa.ColumnElement[Any]:
+    return reduce(lambda one, other: one.concat(sa.literal(" ", sa.Text())).concat(other), parts)
+
+
+def _write_in_parts(engine: Engine, plan: _Plan, *, take_back: bool) -> Written | None:
+    """Write the row, and its files in parts: none of them is held for long."""
+    assert plan.change is not None
+    files, free, stored = plan.change.files, 0, 0
+    for at in range(0, max(len(files), 1), FILES_AT_ONCE):
+        change = replace(plan.change, files=files[at : at + FILES_AT_ONCE])
+        change = change if at == 0 else Change({}, change.files)
+        written = write(engine, plan.basis, change, take_back=take_back)
+        if written is None:
+            return None
+        free, stored = free + written.free, written.stored
+    return Written(free, stored)
+
+
+def _note(connection: Connection, plan: _Plan, written: Written | None) -> Projection:
+    """Note what the row shows now."""
+    _let_go(connection, plan.gone)
+    if plan.row is None or written is None or plan.change is None:
+        return Projection.MISSING if plan.is_missing else Projection.DONE
+    late = max(written.stored - plan.n_stored, 0) if plan.change.files else 0
+    pending = plan.missing_files + late + len(plan.change.files) - written.free
+    if not _remember(connection, plan.mine, plan.row, pending):
+        return Projection.BUSY
     return Projection.FILES_PENDING if pending else Projection.DONE
 
 
-def refresh_user(engine: Engine, user_id: int, writable: Writable, totals: Totals) -> Projection:
-    """T3: recompute the totals of one ``users`` row, which is locked in a statement of its own first."""
-    with transaction(engine, impatient=True) as connection:
-        return refresh_user_within(connection, user_id, writable, totals)
+@dataclass(frozen=True, slots=True)
+class _UserPlan:
+    """What is to become of a ``users`` row."""
+
+    basis: Basis
+    change: Change | None
+    """None where the row is not there."""
+    behind: Sequence[Row]
+    """Ended runs whose newest version only the new totals hold."""
 
 
-def refresh_user_within(
-    connection: Connection, user_id: int, writable: Writable, totals: Totals
-) -> Projection:
-    """Do what :func:`refresh_user` does, in a transaction that is open."""
-    users = _host.users
-    mine = users.c.id == user_id
-    lock = sa.select(*writable.read(users, "id", "created_at")).where(mine)
-    row = connection.execute(lock.with_for_update(skip_locked=True, key_share=True)).first()
-    if row is None and connection.execute(sa.select(users.c.id).where(mine)).first() is not None:
-        return Projection.BUSY
+def _plan_user(connection: Connection, user_id: int, writable: Writable, totals: Totals) -> _UserPlan:
+    table = _host.users
+    row = connection.execute(
+        sa.select(*writable.read(table, "id", "created_at")).where(table.c.id == user_id)
+    ).first()
     behind = _unsummed(connection, user_id)
-    if _would_break_a_snapshot(connection, behind):
-        return Projection.BUSY
+    query = _totals_text(user_id)
+    person, is_known, seen = _totals_of(connection, user_id)
+    news = max((run["seen_at"] for run in behind if run["seen_at"]), default=None)
+    basis = Basis(table, user_id, query, seen, news)
     if row is None:
-        connection.execute(schema.users.delete().where(schema.users.c.user_ref == user_id))
-    else:
-        person = totals_of(connection, user_id)
-        upsert(connection, schema.users, [{**person, "created_at": _naive(row.created_at)}])
-        is_known = person["cost_pico"] > 0 or _is_seen(connection, user_id)
-        _update(connection, users, user_id, _user_values(person, is_known), writable, totals)
-    _remember_summed(connection, {run["run_id"]: run["version"] for run in behind})
-    return Projection.MISSING if row is None else Projection.DONE
+        return _UserPlan(basis, None, behind)
+    values = fit(table, writable.only(table, _user_values(person, is_known)), totals)
+    kept = {**person, "created_at": _naive(row.created_at)}
+    return _UserPlan(basis, Change(values, more=partial(_kept, writable.dialect, kept)), behind)
+
+
+def _totals_text(user_id: int) -> Any:
+    """Return the totals of a user as one text: as long as they are the same, so is the row."""
+    return sa.select(_text(_totals_query(user_id).subquery()))
+
+
+def _text(found: sa.Subquery) -> sa.ColumnElement[Any]:
+    return _joined([sa.func.coalesce(sa.cast(column, sa.Text()), "") for column in found.c])
+
+
+def _kept(dialect: str, person: Row, unchanged: sa.ColumnElement[bool]) -> Sequence[Any]:
+    """Return the statement that keeps the totals of a user in our own table."""
+    table = schema.users
+    values = sa.select(*(sa.literal(value, table.c[name].type) for name, value in person.items()))
+    new = insert(dialect, table).from_select(list(person), values.where(unchanged))
+    changes = {name: new.excluded[name] for name in person if name != "user_ref"}
+    return [new.on_conflict_do_update(index_elements=["user_ref"], set_=changes)]
+
+
+def _note_user(connection: Connection, plan: _UserPlan) -> Projection:
+    """Note which runs the totals hold."""
+    if plan.change is None:
+        connection.execute(schema.users.delete().where(schema.users.c.user_ref == plan.basis.row_id))
+    _remember_summed(connection, {run["run_id"]: run["version"] for run in plan.behind})
+    return Projection.MISSING if plan.change is None else Projection.DONE
 
 
 def lagging_analyses(engine: Engine) -> list[int]:
@@ -151,7 +312,7 @@ def lagging_analyses(engine: Engine) -> list[int]:
     without_files = sa.select(runs.c.analysis_ref).where(
         runs.c.files_pending > 0, runs.c.ended_at > lately, runs.c.analysis_ref.is_not(None), are_stored
     )
-    with transaction(engine) as connection:
+    with reading(engine) as connection:
         has_files = has_table(connection, _host.candidate_files.name)
         query = sa.union(behind, without_files) if has_files else behind.distinct()
         return list(connection.execute(query).scalars())
@@ -169,7 +330,7 @@ def lagging_users(engine: Engine) -> list[int]:
     """Return the users whose totals lack the newest state of a run that ended."""
     behind = runs.c.user_version < runs.c.version
     query = sa.select(runs.c.user_ref).where(behind, runs.c.user_ref.is_not(None), runs.c.status != RUNNING)
-    with transaction(engine) as connection:
+    with reading(engine) as connection:
         return list(connection.execute(query.distinct()).scalars())
 
 
@@ -181,69 +342,31 @@ def _unsummed(connection: Connection, user_id: int) -> Sequence[Row]:
 
 
 def _remember_summed(connection: Connection, seen: Mapping[str, int]) -> None:
-    """Note it for the runs that are free: a host's row is held, and waits for nothing.
+    """Note it for the runs that are free.
 
     One that another writer is at work on stays behind, and is summed again.
     """
-    mine = runs.c.run_id.in_(sorted(seen))
-    free = sa.select(runs.c.run_id).where(mine).order_by(runs.c.run_id).with_for_update(skip_locked=True)
-    for run_id in list(connection.execute(free).scalars()) if seen else ():
-        change = {"user_version": seen[run_id]}
-        connection.execute(runs.update().where(runs.c.run_id == run_id).values(change))
+    free = _free(connection, seen)
+    _update_runs(
+        connection, [{"key": run_id, "user_version": seen[run_id]} for run_id in free], "user_version"
+    )
 
 
-_SNAPSHOT_KEPT: Final = sa.text(
-    "SELECT :news > timezone('utc', now()) - :courtesy AND EXISTS (SELECT FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    f" AND application_name <> '{APPLICATION_NAME}'"
-    " AND state = 'idle in transaction' AND backend_xmin IS NOT NULL)"
-)
-"""Between its statements, a transaction keeps a snapshot from REPEATABLE READ on, and not below."""
+def _free(connection: Connection, run_ids: Iterable[str]) -> list[str]:
+    """Lock those of our runs that nobody else has locked, in an order that all keep to."""
+    wanted = sorted(run_ids)
+    if not wanted or connection.dialect.name == "sqlite":
+        return wanted
+    query = sa.select(runs.c.run_id).where(runs.c.run_id.in_(wanted)).order_by(runs.c.run_id)
+    return list(connection.scalars(query.with_for_update(skip_locked=True)))
 
 
-def _would_break_a_snapshot(connection: Connection, mine: Sequence[Row]) -> bool:
-    """Say whether the host, at REPEATABLE READ, could fail to update a row because we did meanwhile.
-
-    Its transaction is waited for, but not for ever: a dump or a report keeps a snapshot for hours.
-    """
-    news = max((run["seen_at"] for run in mine if run["seen_at"]), default=None)
-    if news is None or connection.dialect.name != "postgresql":
-        return False
-    return bool(connection.scalar(_SNAPSHOT_KEPT, {"news": news, "courtesy": COURTESY}))
-
-
-def _lock_linked_runs(connection: Connection, analysis_id: int) -> list[Run] | None:
-    """Lock our runs of the analysis; None when another writer holds some of them."""
-    linked = runs.c.analysis_ref == analysis_id
-    locked = sa.select(runs).where(linked).order_by(runs.c.run_id).with_for_update(skip_locked=True)
-    rows = list(connection.execute(locked).mappings())
-    count = connection.execute(sa.select(sa.func.count()).select_from(runs).where(linked)).scalar_one()
-    return [dict(row) for row in rows] if len(rows) == count else None
-
-
-def _lock_analysis(connection: Connection, analysis_id: int, writable: Writable) -> Any:
+def _analysis(connection: Connection, analysis_id: int, writable: Writable) -> Any:
     table = _host.analyses
     columns = writable.read(table, "user_id", "created_at", *COPIED)
     has_archived = archived.of_analysis(connection, analysis_id, writable.column(table, "created_at"))
     query = sa.select(*columns, has_archived.label("has_archived")).where(table.c.id == analysis_id)
-    return connection.execute(query.with_for_update(skip_locked=True, key_share=True)).first()
-
-
-def _without_row(connection: Connection, analysis_id: int, linked: Sequence[Run]) -> Projection:
-    table = _host.analyses
-    if connection.execute(sa.select(table.c.id).where(table.c.id == analysis_id)).first() is not None:
-        return Projection.BUSY
-    seen = [run for run in linked if run["analysis_seen_at"] is not None]
-    _let_go(connection, seen)
-    return Projection.MISSING if len(seen) < len(linked) else Projection.DONE
-
-
-def _belonging(connection: Connection, linked: Sequence[Run], row: Any) -> list[Run]:
-    """Return the ended runs that were linked to this very row; let go of those whose row is gone."""
-    ended = [run for run in linked if run["status"] != RUNNING or run["projected_version"]]
-    mine = [run for run in ended if _belongs(run, row)]
-    _let_go(connection, [run for run in ended if run not in mine])
-    return mine
+    return connection.execute(query).first()
 
 
 def _belongs(run: Run, row: Any) -> bool:
@@ -284,35 +407,48 @@ def _let_go(connection: Connection, gone: Iterable[Run]) -> None:
         connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(change))
 
 
-def _remember(connection: Connection, mine: Iterable[Run], row: Any, pending: int) -> None:
+def _remember(connection: Connection, mine: Sequence[Run], row: Any, pending: int) -> bool:
+    """Note what the row shows; return False where another writer was at work on a run."""
+    shown = {"analysis_created_at": _naive(row.created_at), **{name: getattr(row, name) for name in COPIED}}
+    now = connection.scalar(sa.select(schema.utc_now()))
+    changes = {}
     for run in mine:
         change = {
-            "analysis_created_at": _naive(row.created_at),
-            **{name: getattr(row, name) for name in COPIED},
-            "analysis_seen_at": sa.func.coalesce(runs.c.analysis_seen_at, schema.utc_now()),
+            **shown,
+            "analysis_seen_at": run["analysis_seen_at"] or now,
             "projected_version": run["version"],
             "files_pending": pending if run["kind"] == "analysis" else 0,
         }
-        connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(change))
+        if any(run[name] != value for name, value in change.items()):
+            changes[run["run_id"]] = {"key": run["run_id"], **change}
+    free = _free(connection, changes)
+    _update_runs(connection, [changes[run_id] for run_id in free], "projected_version")
+    return len(free) == len(changes)
+
+
+def _update_runs(connection: Connection, rows: list[dict[str, Any]], version: str) -> None:
+    """Update runs by their ``key``, unless a newer ``version`` has been noted meanwhile."""
+    if not rows:
+        return
+    names = [name for name in rows[0] if name != "key"]
+    if connection.dialect.name == "postgresql":
+        types = {"key": runs.c.run_id.type, **{name: runs.c[name].type for name in names}}
+        given = recordset(types, as_json(rows))
+        change = runs.update().where(runs.c.run_id == given.c.key, runs.c[version] <= given.c[version])
+        connection.execute(change.values({name: given.c[name] for name in names}))
+        return
+    change = runs.update().where(
+        runs.c.run_id == sa.bindparam("key"), runs.c[version] <= sa.bindparam(f"new_{version}")
+    )
+    values = {name: sa.bindparam(f"new_{name}", type_=runs.c[name].type) for name in names}
+    given_rows = [{"key" if name == "key" else f"new_{name}": row[name] for name in row} for row in rows]
+    connection.execute(change.values(values), given_rows)
 
 
 def _usage(connection: Connection, mine: Iterable[Run]) -> list[Row]:
     table = schema.stage_usage
     query = sa.select(table).where(table.c.run_id.in_([run["run_id"] for run in mine]))
     return _rows(connection, query)
-
-
-def _update(
-    connection: Connection,
-    table: sa.Table,
-    row_id: int,
-    values: Mapping[str, Any],
-    writable: Writable,
-    totals: Totals,
-) -> None:
-    allowed = fit(table, writable.only(table, values), totals)
-    if allowed:
-        connection.execute(table.update().where(table.c.id == row_id).values(allowed))
 
 
 def analysis_values(mine: Sequence[Run], usage: Sequence[Row], documents: Iterable[Row]) -> dict[str, Any]:
@@ -439,35 +575,13 @@ def _stage_values(usage: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _project_files(
-    connection: Connection,
-    analysis_id: int,
-    documents: Sequence[Row],
-    writable: Writable,
-    key: bytes,
-    totals: Totals,
-) -> int:
-    """Update the files that are stored and free; return how many documents still wait for theirs."""
-    table = _host.candidate_files
+def _files(connection: Connection, analysis_id: int, writable: Writable) -> list[FileRow]:
     if not writable.has_files:
-        return 0
-    query = (
-        sa.select(table.c.id, *writable.read(table, "file_name", "file_bytes"))
-        .where(table.c.analysis_id == analysis_id)
-        .order_by(table.c.id)
-    )
-    rows = [
-        FileRow(*row) for row in connection.execute(query.with_for_update(skip_locked=True, key_share=True))
-    ]
-    if not rows:
-        return len([row for row in documents if row["outcome"] != DUPLICATE])
-    changes = [
-        {"row_id": found.row_id, **fit(table, writable.only(table, _file_values(found)), totals)}
-        for found in match(rows, documents, key)
-    ]
-    update_rows(connection, table, changes)
-    stored = sa.select(sa.func.count()).select_from(table).where(table.c.analysis_id == analysis_id)
-    return connection.execute(stored).scalar_one() - len(rows)
+        return []
+    table = _files_table
+    columns = (table.c.id, *writable.read(table, "file_name", "file_bytes"))
+    query = sa.select(*columns).where(table.c.analysis_id == analysis_id).order_by(table.c.id)
+    return [FileRow(*row) for row in connection.execute(query)]
 
 
 def _documents(connection: Connection, mine: Iterable[Run]) -> list[Row]:
@@ -501,44 +615,50 @@ def _file_values(found: Matched) -> dict[str, Any]:
 
 
 def totals_of(connection: Connection, user_id: int) -> dict[str, Any]:
-    """Return the totals of a user, as our own table has them.
+    """Return the totals of a user, as our own table has them."""
+    return _totals_of(connection, user_id)[0]
+
+
+def _totals_of(connection: Connection, user_id: int) -> tuple[dict[str, Any], bool, str]:
+    """Return the totals of a user, whether it is known what the user spent, and all that as one text.
 
     It is one statement: a run that is archived meanwhile counts once, here or there.
     """
-    job = sa.and_(runs.c.kind.in_(JOBS), runs.c.status != RUNNING)
-    candidates = sa.func.coalesce(runs.c.candidates, 0)
-    sums = sa.select(
-        sa.func.count(sa.case((job, 1))).label("jobs"),
-        sa.func.coalesce(sa.func.sum(sa.case((job, candidates), else_=0)), 0).label("candidates"),
-        sa.func.coalesce(sa.func.sum(sa.func.coalesce(runs.c.repriced_pico, runs.c.cost_pico)), 0).label(
-            "pico"
-        ),
-        sa.func.max(sa.case((job, candidates))).label("largest"),
-        sa.func.max(runs.c.started_at).label("last"),
-    ).where(runs.c.user_ref == user_id, runs.c.synthetic.is_(False))
-    here, known = sums.subquery(), schema.users
-    before = [column for column in known.c if column.name.startswith("archived_")]
-    query = sa.select(here, *before).select_from(here.outerjoin(known, known.c.user_ref == user_id))
-    row = connection.execute(query).one()
-    return {
+    found = _totals_query(user_id).subquery()
+    row = connection.execute(sa.select(found, _text(found).label("text"))).one()
+    pico = int(row.pico) + (row.archived_cost_pico or 0)
+    totals = {
         "user_ref": user_id,
         "jobs": row.jobs + (row.archived_jobs or 0),
         "candidates": int(row.candidates) + (row.archived_candidates or 0),
-        "cost_pico": int(row.pico) + (row.archived_cost_pico or 0),
+        "cost_pico": pico,
         "largest_batch": _largest(row.largest, row.archived_largest_batch),
         "last_run_at": _largest(row.last, row.archived_last_run_at),
     }
+    # Of history nobody knows what it cost: it may be all that there is, or there may be nothing at all.
+    return totals, pico > 0 or not row.all_runs or row.all_runs > row.history, row.text
+
+
+def _totals_query(user_id: int) -> Any:
+    job = sa.and_(runs.c.kind.in_(JOBS), runs.c.status != RUNNING)
+    candidates = sa.func.coalesce(runs.c.candidates, 0)
+    cost = sa.func.coalesce(runs.c.repriced_pico, runs.c.cost_pico)
+    sums = sa.select(
+        sa.func.count(sa.case((job, 1))).label("jobs"),
+        sa.func.coalesce(sa.func.sum(sa.case((job, candidates), else_=0)), 0).label("candidates"),
+        sa.func.coalesce(sa.func.sum(cost), 0).label("pico"),
+        sa.func.max(sa.case((job, candidates))).label("largest"),
+        sa.func.max(runs.c.started_at).label("last"),
+        sa.func.count().label("all_runs"),
+        sa.func.count(sa.case((runs.c.kind == "import", 1))).label("history"),
+    ).where(runs.c.user_ref == user_id, runs.c.synthetic.is_(False))
+    here, known = sums.subquery(), schema.users
+    before = [column for column in known.c if column.name.startswith("archived_")]
+    return sa.select(here, *before).select_from(here.outerjoin(known, known.c.user_ref == user_id))
 
 
 def _largest(*values: Any) -> Any:
     return max((value for value in values if value is not None), default=None)
-
-
-def _is_seen(connection: Connection, user_id: int) -> bool:
-    """Say whether the user has more than history, of which nobody knows what it cost, or nothing at all."""
-    mine = sa.and_(runs.c.user_ref == user_id, runs.c.synthetic.is_(False))
-    kinds = set(connection.scalars(sa.select(runs.c.kind).where(mine).distinct()))
-    return kinds != {"import"}
 
 
 def _user_values(person: Mapping[str, Any], is_cost_known: bool) -> dict[str, Any]:

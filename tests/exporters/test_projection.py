@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters import migrate, projection, sql
+from exporters import host_rows, migrate, sql
 from exporters.database import create_engine
 from exporters.projection import (
     Projection,
@@ -577,7 +577,7 @@ def test_a_host_at_repeatable_read_can_update_what_it_has_read(
 
     writer.deliver(a_run().close())
     with postgres_host.holding("SELECT * FROM analyses"):
-        monkeypatch.setattr(projection, "COURTESY", timedelta(0))
+        monkeypatch.setattr(host_rows, "COURTESY", timedelta(0))
         assert transaction(writer) is DONE
     engine.dispose()
 

@@ -62,11 +62,14 @@ class Plans:
         self.statements += 1
         given = parameters[0] if many else parameters
         own = cursor.connection.cursor()
-        own.execute(f"EXPLAIN (FORMAT JSON) {statement}", given)
-        (found,) = own.fetchone()
-        plan = json.loads(found) if isinstance(found, str) else found
-        tables = [node["Relation Name"] for node in nodes(plan[0]["Plan"]) if node["Node Type"] == "Seq Scan"]
-        self.scans += [f"{table}: {statement}" for table in tables if table in LARGE]
+        for each in statement.split("; "):  # what is written to the host's rows is sent in one string
+            own.execute(f"EXPLAIN (FORMAT JSON) {each}", given or None)
+            (found,) = own.fetchone()
+            (plan,) = json.loads(found) if isinstance(found, str) else found
+            tables = [
+                node["Relation Name"] for node in nodes(plan["Plan"]) if node["Node Type"] == "Seq Scan"
+            ]
+            self.scans += [f"{table}: {each}" for table in tables if table in LARGE]
 
     @contextmanager
     def watching(self) -> Iterator[Plans]:

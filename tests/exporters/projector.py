@@ -1,0 +1,47 @@
+"""A process that brings rows of the host's up to date without a pause, until it is ended.
+
+Usage::
+
+    python -m tests.exporters.projector URL HOLD
+
+Calls of C keep its GIL for HOLD seconds, one after another; none do for 0.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+
+from sqlalchemy.exc import OperationalError
+
+from exporters.database import create_engine
+from exporters.projection import Writable, project, refresh_user
+from exporters.totals import Totals
+from tests.exporters.makers import KEY
+
+
+def hold_the_gil(seconds: float) -> None:
+    """Keep the GIL again and again: what is called through PyDLL does not release it."""
+    sleep = ctypes.PyDLL(None).usleep
+    while True:
+        sleep(int(seconds * 1_000_000))
+
+
+def main() -> None:
+    url, hold = sys.argv[1], float(sys.argv[2])
+    engine = create_engine(url)
+    writable, totals = Writable.load(engine), Totals()
+    print("ready", flush=True)
+    if hold:
+        threading.Thread(target=hold_the_gil, args=(hold,), daemon=True).start()
+    while True:
+        try:
+            project(engine, 1, writable, KEY, totals)
+            refresh_user(engine, 1, writable, totals)
+        except OperationalError:
+            continue  # a lock that was not waited for, or a session that was ended
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""How long a statement of the host's waits for a row while another process of its brings it up to date."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
+
+from exporters import sql
+from exporters.database import IDLE_TIMEOUT_MS, create_engine
+from exporters.projection import Projection, Writable, project, refresh_user
+from exporters.totals import Totals
+from tests.exporters.makers import KEY, Fragment, Host, call, until, visit
+
+HOLD = 0.3
+"""Seconds for which a call of C keeps the GIL."""
+STATEMENTS = {
+    "analyses": "UPDATE analyses SET num_candidates = num_candidates + 1 WHERE id = 1",
+    "users": "UPDATE users SET last_seen = now() WHERE id = 1",
+    "candidate_files": "UPDATE candidate_files SET candidate_name = candidate_name WHERE analysis_id = 1",
+}
+CONTROL = "UPDATE analyses SET num_candidates = num_candidates + 1 WHERE id = 2"
+"""Waits for nobody but the machine: telemetry knows nothing of that row."""
+MANY = 3000
+
+
+@pytest.fixture
+def used(postgres_host: Host) -> Host:
+    """An analysis with two files and a run."""
+    postgres_host.add_user()
+    postgres_host.add_analysis(1)
+    postgres_host.add_analysis(2)
+    postgres_host.add_file(1, "a.pdf")
+    postgres_host.add_file(1, "b.pdf")
+    return postgres_host
+
+
+@pytest.fixture
+def engine(used: Host) -> Iterator[Engine]:
+    engine = create_engine(used.url)
+    deliver(engine)
+    yield engine
+    engine.dispose()
+
+
+def deliver(engine: Engine) -> None:
+    """Store another run of the analysis, with new figures for every row."""
+    run = Fragment(analysis_id=1, user_id=1, candidates=2).calls(call(pico=10**9))
+    extraction_ns = time.time_ns() % 10**9
+    run.documents(*(visit(name, score=0.5, extraction_ns=extraction_ns) for name in ("a.pdf", "b.pdf")))
+    sql.deliver(engine, run.close(), Totals())
+
+
+@contextmanager
+def projector(host: Host, hold: float) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.exporters.projector", host.url, str(hold)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+class Waits:
+    """The longest waits of a host whose statements come one after another."""
+
+    def __init__(self, host: Host) -> None:
+        self._engine = sa.create_engine(host.url, isolation_level="AUTOCOMMIT", pool_size=4)
+        self._longest = dict.fromkeys((*STATEMENTS.values(), CONTROL), 0.0)
+
+    @property
+    def longest(self) -> float:
+        """By how much telemetry made the longest of them longer, at least."""
+        return max(self._longest[each] for each in STATEMENTS.values()) - self._longest[CONTROL]
+
+    def __enter__(self) -> Waits:
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(each,)) for each in self._longest]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        self._engine.dispose()
+
+    def _run(self, statement: str) -> None:
+        with self._engine.connect() as connection:
+            while not self._over.wait(0.05):
+                started = time.monotonic()
+                connection.execute(sa.text(statement))
+                self._longest[statement] = max(self._longest[statement], time.monotonic() - started)
+
+
+def test_a_host_that_keeps_the_gil(used: Host, engine: Engine) -> None:
+    """However long our thread waits for its turn, no statement waits for much longer than one hold of it."""
+    with projector(used, HOLD), Waits(used) as waits:
+        for number in (2, 3):
+            deliver(engine)
+            until(lambda: used.row("analyses", id=1)["api_calls_made"] == number, 120)  # noqa: B023
+            until(lambda: used.row("users")["total_jobs_run"] == number, 120)  # noqa: B023
+
+    assert waits.longest <= 2 * HOLD
+
+
+def test_a_process_that_is_stopped(used: Host, engine: Engine) -> None:
+    """It keeps no row locked, or for no longer than the database lets it idle."""
+    patience = IDLE_TIMEOUT_MS / 1000
+    longest, host = 0.0, sa.create_engine(used.url, isolation_level="AUTOCOMMIT")
+    with projector(used, 0) as process, host.connect() as connection:
+        connection.execute(sa.text(f"SET statement_timeout = {int(patience * 1000)}"))
+        for number in range(30):
+            deliver(engine)
+            time.sleep(0.01 + number * 0.003)
+            os.kill(process.pid, signal.SIGSTOP)
+            for statement in STATEMENTS.values():
+                started = time.monotonic()
+                connection.execute(sa.text(statement))
+                longest = max(longest, time.monotonic() - started)
+            os.kill(process.pid, signal.SIGCONT)
+    host.dispose()
+
+    assert longest < patience
+
+
+def test_an_analysis_of_many_runs(used: Host, engine: Engine) -> None:
+    """The wait does not grow with them."""
+    described = sa.Table("telemetry_runs", sa.MetaData(), autoload_with=used.engine)
+    run = used.row("telemetry_runs")
+    with used.engine.begin() as connection:
+        rows = [run | {"run_id": f"{number:032x}"} for number in range(MANY)]
+        connection.execute(described.insert(), rows)
+    writable = Writable.load(engine)
+    with Waits(used) as waits:
+        assert until_shown(engine, writable) is Projection.DONE
+        deliver(engine)
+        assert until_shown(engine, writable) is Projection.DONE
+
+    assert used.row("analyses", id=1)["api_calls_made"] == MANY + 2
+    assert {row["projected_version"] for row in used.rows("telemetry_runs")} == {1}
+    assert waits.longest <= 0.5
+
+
+@pytest.mark.parametrize("table", ["analyses", "candidate_files", "users"])
+def test_a_table_that_is_locked(used: Host, engine: Engine, table: str) -> None:
+    """Nothing is held meanwhile, and it is not waited for."""
+    writable, started = Writable.load(engine), time.monotonic()
+    with used.holding(f"LOCK TABLE {table}") as connection, pytest.raises(OperationalError):
+        if table == "users":
+            refresh_user(engine, 1, writable, Totals())
+        else:
+            project(engine, 1, writable, KEY, Totals())
+        connection.execute(sa.text("LOCK TABLE analyses, candidate_files, users NOWAIT"))
+
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("table", ["analyses", "users"])
+def test_a_host_at_repeatable_read_at_work(used: Host, engine: Engine, table: str) -> None:
+    """A transaction that has read the host's rows is let finish, also while it executes a statement."""
+    writable = Writable.load(engine)
+    used.engine = sa.create_engine(used.url, poolclass=sa.NullPool, isolation_level="REPEATABLE READ")
+
+    def show() -> Projection:
+        if table == "users":
+            return refresh_user(engine, 1, writable, Totals())
+        return project(engine, 1, writable, KEY, Totals())
+
+    with used.holding(f"SELECT * FROM {table}") as connection:
+        work = threading.Thread(target=connection.execute, args=(sa.text("SELECT pg_sleep(3)"),))
+        work.start()
+        time.sleep(0.5)
+        assert show() is Projection.BUSY
+        work.join()
+        connection.execute(sa.text(STATEMENTS[table]))
+    assert show() is Projection.DONE
+
+
+def test_what_would_change_nothing_is_not_written(used: Host, engine: Engine) -> None:
+    """A row that shows all already keeps its version, which a snapshot may hold."""
+    writable = Writable.load(engine)
+    versions = sa.text("SELECT xmin::text FROM analyses UNION ALL SELECT xmin::text FROM candidate_files")
+
+    def show() -> list[str]:
+        assert project(engine, 1, writable, KEY, Totals()) is Projection.DONE
+        with used.engine.connect() as connection:
+            return list(connection.scalars(versions))
+
+    assert show() == show()
+
+
+def until_shown(engine: Engine, writable: Writable) -> Projection:
+    """Project until all rows were free, as the writer does."""
+    for _ in range(100):
+        if (outcome := project(engine, 1, writable, KEY, Totals())) is Projection.DONE:
+            break
+    return outcome
