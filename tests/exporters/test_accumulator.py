@@ -109,6 +109,10 @@ def test_retries(statuses: str, hits: int, rate_limit_retries: int, other_retrie
         (failed_call("ranking", "500", "500"), 0, 0),
         (failed_call("ranking", "cancelled"), 1, 0),
         (failed_call("ranking", "connection_error"), 0, 0),
+        (call(statuses=("connection_error", "200")), 0, 0),
+        (call(statuses=("timeout", "200")), 1, 0),
+        (call(statuses=("read_error", "200")), 1, 0),
+        (call(statuses=("200", "200")), 1, 0),
         (call(tokens=Tokens(), pico=0), 0, 0),
     ],
 )
