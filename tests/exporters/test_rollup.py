@@ -185,7 +185,7 @@ def test_json_keeps_the_rest(odd: Any, kept: int | None) -> None:
     """What JSON cannot tell becomes a number or nothing, and costs neither a run nor a warning."""
     final = Fragment(candidates=odd).calls(call()).documents(visit("a", size=odd)).close()
     again = Snapshot.from_json(final.to_json())
-    event = read_item(WarningEvent("e", START, Warned(type="other", document_count=odd)).to_json())
+    event = read_item(WarningEvent("e" * 32, START, Warned(type="other", document_count=odd)).to_json())
 
     assert (again.candidates, [each.size for each in again.documents or ()]) == (kept, [kept])
     assert again.usage == final.usage
