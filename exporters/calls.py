@@ -31,7 +31,7 @@ def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
     unmodelled = answer.unmodelled
     if seen.operation not in BILLED_IN_TOKENS:
         unmodelled += (seen.operation,)
-    model, tier, tokens = seen.model, seen.tier, answer.tokens
+    model, tier, tokens = answer.model or seen.asked_model, answer.service_tier or seen.tier, answer.tokens
     return Call(
         stage=stage[:64],
         operation=seen.operation[:32],
@@ -44,7 +44,7 @@ def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
         retry_after_us=_microseconds(facts[Attribute.RETRY_AFTER]) if Attribute.RETRY_AFTER in facts else 0,
         tokens=tokens,
         price=None if unmodelled else _priced(price, seen.billed_by, model, tokens, seen.started_ns, tier),
-        has_tool_fees=_may_have_fees(seen.billed_tools, answer),
+        has_tool_fees=bool(seen.billed_tools) and _may_have_fees(seen.billed_tools, answer),
         unmodelled=unmodelled,
         has_unknown_bill=seen.has_unknown_bill or bool(answer.missing),
         headroom=_headroom(facts),
@@ -85,8 +85,6 @@ def _billed_by(provider: str, host: str | None) -> str:
 
 def _may_have_fees(offered: Sequence[str], answer: Answer) -> bool:
     """Say whether tools may be billed of which the answer does not tell."""
-    if not offered:
-        return False
     return any(not answer.shows_tools or tool.startswith(SESSION_TOOLS) for tool in offered)
 
 

@@ -139,10 +139,8 @@ class Metrics:
             additions.append((c.OPENAI_UNACCOUNTED, 1, ("usage_missing",)))
         if call.unpriced:
             additions.append((c.OPENAI_UNACCOUNTED, 1, ("unpriced",)))
-        self.totals.add_all(additions)
-        if call.headroom:
-            values = [((model, limit), share) for limit, share in call.headroom]
-            self.totals.put_all(c.OPENAI_HEADROOM, values)
+        shares = [((model, limit), share) for limit, share in call.headroom]
+        self.totals.add_all(additions, c.OPENAI_HEADROOM, shares)
 
     def unaccounted(self, reason: str, amount: int = 1) -> None:
         """Add calls whose cost is unknown or belongs to no run."""

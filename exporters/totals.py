@@ -43,8 +43,16 @@ class Totals:
         """Add ``amount`` under ``labels``, of which every one the metric declares must be given."""
         self.add_all([(metric, amount, tuple([labels[name] for name in metric.labels]))])
 
-    def add_all(self, additions: Iterable[tuple[Metric, int, Key]]) -> None:
-        """Add each metric's amount under its label values, which come in the metric's label order."""
+    def add_all(
+        self,
+        additions: Iterable[tuple[Metric, int, Key]],
+        gauge: Metric | None = None,
+        values: Iterable[tuple[Key, int]] = (),
+    ) -> None:
+        """Add each metric's amount under its label values, and set the values of a gauge.
+
+        Label values come in the order in which the metric declares its labels.
+        """
         with self._lock:
             for metric, amount, key in additions:
                 sums = self._sums[metric.name]
@@ -52,13 +60,10 @@ class Totals:
                     sums[self._within_cap(metric, key)] += amount
                 elif amount:  # half of what a call adds is nought
                     sums[key] += amount
-
-    def put_all(self, metric: Metric, values: Iterable[tuple[Key, int]]) -> None:
-        """Set each value under its key (for gauges)."""
-        with self._lock:
-            sums = self._sums[metric.name]
-            for key, value in values:
-                sums[key if key in sums else self._within_cap(metric, key)] = value
+            if gauge is not None:
+                shown = self._sums[gauge.name]
+                for key, value in values:
+                    shown[key if key in shown else self._within_cap(gauge, key)] = value
 
     def read(self, metric: Metric) -> list[tuple[Mapping[str, str], int]]:
         """Return every label set of ``metric`` with its sum."""

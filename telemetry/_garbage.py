@@ -90,7 +90,7 @@ class SparedContext(_RuntimeContext):
     def attach(self, context: Context) -> Token[Context]:
         """Make ``context`` the current one."""
         attached = self._attached
-        if not is_collecting():
+        if _latest.start is not _mine.start:  # as is_collecting() says, without a call
             if attached.contexts:  # a finalizer left one behind, and the run in it
                 attached.contexts = ()
             return self._inner.attach(context)
@@ -112,7 +112,7 @@ class SparedContext(_RuntimeContext):
         if isinstance(token, _Place):
             if is_collecting() and attached.collection is _mine.start:
                 attached.contexts = attached.contexts[:token]
-        elif not is_collecting():
+        elif _latest.start is not _mine.start:
             self._inner.detach(token)
 
 

@@ -102,11 +102,6 @@ class OpenAICall:
         return stage_in(self.context)
 
     @property
-    def model(self) -> str | None:
-        """The model that answered; where no answer says, the one that was asked for."""
-        return self.answer.model or self.asked_model
-
-    @property
     def tier(self) -> str:
         """The service tier that was billed; where no answer says, the one that was asked for."""
         asked = self.asked_tier if self.asked_tier != "auto" else None

@@ -152,7 +152,8 @@ def _send(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) ->
     call = _current.get()
     if call is None or call.http is not instance or call.is_sending:
         return wrapped(*args, **kwargs)
-    started = _start_attempt(call)
+    call.is_sending = True  # redirects and authentication inside it are no attempts of their own
+    started = time.monotonic()
     try:
         response = wrapped(*args, **kwargs)
     except BaseException as error:
@@ -166,7 +167,8 @@ async def _send_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, arg
     call = _current.get()
     if call is None or call.http is not instance or call.is_sending:
         return await wrapped(*args, **kwargs)
-    started = _start_attempt(call)
+    call.is_sending = True  # redirects and authentication inside it are no attempts of their own
+    started = time.monotonic()
     try:
         response = await wrapped(*args, **kwargs)
     except BaseException as error:
@@ -298,12 +300,6 @@ def _host(client: Any, options: Any) -> str:
 @cache
 def _is_azure(client_class: type) -> bool:
     return any(kind.__name__ == "BaseAzureClient" for kind in client_class.__mro__)
-
-
-def _start_attempt(call: _Call) -> float:
-    # Redirects and authentication inside one send are no attempts of their own.
-    call.is_sending = True
-    return time.monotonic()
 
 
 @guarded("openai")
