@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import flask
 
@@ -118,7 +119,29 @@ def _is_url(given: object) -> bool:
 
 
 def _url(engine: Any) -> str:
-    return str(engine.url.render_as_string(hide_password=False))
+    """Return the address of the engine's tables, with what its ``connect_args`` say of where they are."""
+    url = engine.url
+    given = {name: str(value) for name, value in _connect_args(engine).items() if name in _LEADING}
+    missing = {name: value for name, value in given.items() if name not in url.query}
+    return str(url.update_query_dict(missing).render_as_string(hide_password=False))
+
+
+def _connect_args(engine: Any) -> Mapping[str, Any]:
+    """Return what the driver is given; nothing where it cannot be seen, as with a ``creator`` of the host's.
+
+    SQLAlchemy keeps it in the function that connects, and nowhere else.
+    """
+    if engine.dialect.name != "postgresql":
+        return {}
+    try:
+        found = inspect.getclosurevars(engine.pool._creator).nonlocals.get("cparams")
+    except (AttributeError, TypeError):
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+_LEADING: Final = ("options", "service")
+"""Arguments of libpq that may lead to another schema or database than the URL names."""
 
 
 def _kind(given: object) -> str:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import flask
 import pytest
 import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
 
 import telemetry
 from exporters import migrate
@@ -20,6 +22,7 @@ from exporters.snapshot import Snapshot
 from exporters.spool import Spool
 from exporters.spool_keeper import SpoolKeeper
 from exporters.totals import Totals
+from telemetry.flask import Telemetry
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import Fragment, Host, until
@@ -311,3 +314,26 @@ def test_a_file_says_which_database_it_is_for(tenants: Tenants) -> None:
 
     assert file.read_text() == Target(key).write(final)
     assert file.parent.parent.name == key
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+@pytest.mark.parametrize("way", ["engine", "Flask-SQLAlchemy"])
+def test_a_schema_that_only_the_engine_of_the_application_knows(
+    tenants: Tenants, postgres_host: Host, way: str, driver: str
+) -> None:
+    """Its `connect_args` lead to one of the tenants, where its URL leads to none."""
+    url = postgres_host.url.replace("+psycopg2", f"+{driver}")
+    known = {"connect_args": {"options": "-csearch_path=tenant_b"}}
+    app = flask.Flask("host")
+    app.config.update(SECRET_KEY="k", TELEMETRY_SPOOL_DIR=str(tenants.spool_dir))
+    if way == "engine":
+        Telemetry(app, engine=sa.create_engine(url, **known))
+    else:
+        app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=known)
+        SQLAlchemy(app)
+        Telemetry(app)
+    with app.app_context(), telemetry.run("analysis") as run:
+        run_id = run.run_id
+    telemetry.shutdown()
+
+    assert (tenants.runs("a"), tenants.runs("b")) == (set(), {run_id})
