@@ -197,24 +197,23 @@ def test_a_dead_process_leaves_its_warnings(sqlite_host: Host, known: dict[str, 
         from telemetry.settings import Settings
         from telemetry.testing import recording
         from pathlib import Path
-        away = Settings(database_url="postgresql://nobody@127.0.0.1:1/none", spool_dir=Path(sys.argv[1]),
-                        hmac_key="secret")
-        with recording(away):
+        settings = Settings(database_url=sys.argv[1], spool_dir=Path(sys.argv[2]), hmac_key="secret")
+        with recording(settings):
             telemetry.warn("jd_too_long", user_id=1, subject="draft:1")
             telemetry.answer_warnings("draft:1", "continued")
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    command = [sys.executable, "-c", textwrap.dedent(code), str(known["spool_dir"])]
-    assert subprocess.run(command, cwd=ROOT, timeout=60, check=False).returncode == -signal.SIGKILL
+    command = [sys.executable, "-c", textwrap.dedent(code), sqlite_host.url, str(known["spool_dir"])]
+    with sqlite_host.holding("BEGIN EXCLUSIVE"):
+        done = subprocess.run(command, cwd=ROOT, timeout=60, check=False)
     settings = Settings(database_url=sqlite_host.url, **known)
-    (left,) = known["spool_dir"].iterdir()
-    left.rename(known["spool_dir"] / settings.spool_key())
     copied = next((known["spool_dir"] / settings.spool_key()).iterdir())
     again = copied.with_name("0" * 32)
     again.mkdir()
     for file in copied.iterdir():
         (again / file.name).write_bytes(file.read_bytes())
 
+    assert done.returncode == -signal.SIGKILL
     assert SpoolKeeper(settings).recover(20)
     assert shown(sqlite_host) == [("jd_too_long", "continued", None)]
     assert not list(known["spool_dir"].rglob("*.json"))

@@ -130,7 +130,7 @@ def test_the_second_sigterm_gives_the_job_back(
     app: Flask, user: ScreenerClient, large: int, standin: StandIn, start_worker: StartWorker
 ) -> None:
     """Told twice, it ends at once; the job waits again, and the next worker does it."""
-    standin.faults([{"match": {"task": "rank"}, "delay_ms": 5000}])
+    standin.faults([{"match": {"task": "rank"}, "delay_ms": 30_000}])
     worker = start_worker()
     until(lambda: user.status(large)["stage"] == "ranking")
     worker.send_signal(signal.SIGTERM)
