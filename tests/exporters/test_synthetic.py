@@ -64,8 +64,7 @@ def trial(
         monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
         monkeypatch.setattr(metrics, "get_meter_provider", lambda: meters)
         settings = Settings(spool_dir=tmp_path / "spool", database_url=url, hmac_key="key")
-        with recording(settings, provider, meter_provider=meters, **parts) as pipeline:
-            monkeypatch.setattr(setup, "_pipeline", pipeline)
+        with recording(settings, provider, meter_provider=meters, **parts):
             before()
             return list(check_synthetic_run(Patient(settings=settings, is_database_ready=True)))
 

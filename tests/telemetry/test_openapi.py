@@ -85,6 +85,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def app(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[flask.Flask]:
+    telemetry.shutdown()  # whatever a module before left
     app = flask.Flask("host")
     app.config.update(
         SECRET_KEY="k",
