@@ -31,7 +31,8 @@ def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
     unmodelled = answer.unmodelled
     if seen.operation not in BILLED_IN_TOKENS:
         unmodelled += (seen.operation,)
-    model, tier, tokens = answer.model or seen.asked_model, answer.service_tier or seen.tier, answer.tokens
+    model, tokens = answer.model or seen.asked_model, answer.tokens
+    tier = answer.service_tier or _asked(seen.asked_tier)
     return Call(
         stage=stage[:64],
         operation=seen.operation[:32],
@@ -54,7 +55,10 @@ def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
 def from_span(span: ReadableSpan, attributes: Mapping[str, Any], stage: str, price: Pricer) -> Call:
     """Return the call that an ended ``span`` tells of, whose request nobody saw."""
     asked, answered = attributes.get(Attribute.REQUEST_MODEL), attributes.get(Attribute.RESPONSE_MODEL)
-    model, tier, read = text(answered) or text(asked), _tier(attributes), _read(attributes)
+    model, read = text(answered) or text(asked), _read(attributes)
+    tier = text(attributes.get(Attribute.SERVICE_TIER)) or _asked(
+        text(attributes.get(Attribute.REQUEST_TIER))
+    )
     start, end = span.start_time or 0, span.end_time or 0
     failed = Attribute.ERROR_TYPE in attributes or span.status.status_code is trace.StatusCode.ERROR
     provider = _billed_by(text(attributes.get(Attribute.PROVIDER)) or "", text(attributes.get(_HOST)))
@@ -113,10 +117,9 @@ def _read(attributes: Mapping[str, Any]) -> Answer:
     return read_answer({"usage": usage})
 
 
-def _tier(attributes: Mapping[str, Any]) -> str:
-    """Return the tier that was billed; where the answer does not say, the one that was asked for."""
-    asked = text(attributes.get(Attribute.REQUEST_TIER))
-    return text(attributes.get(Attribute.SERVICE_TIER)) or (asked if asked and asked != "auto" else "")
+def _asked(tier: str | None) -> str:
+    """Return the tier that is billed where the answer names none: ``auto`` leaves it to the service."""
+    return tier if tier and tier != "auto" else ""
 
 
 def _headroom(attributes: Mapping[str, Any]) -> list[tuple[str, int]]:

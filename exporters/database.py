@@ -245,11 +245,9 @@ def at_once(engine: Engine, statements: Sequence[sa.Executable], *, take_back: b
         sa.func.set_config("statement_timeout", str(HELD_MS), True),
     )
     text = "; ".join(_literal(engine, statement) for statement in (limits, *statements))
-    if take_back:
-        with fork_gate.gate.passed(), engine.connect() as connection:
-            return _last_row(connection, text)
+    options = {} if take_back else {"isolation_level": "AUTOCOMMIT", _ALONE: True}
     with fork_gate.gate.passed(), engine.connect() as connection:
-        return _last_row(connection.execution_options(isolation_level="AUTOCOMMIT", **{_ALONE: True}), text)
+        return _last_row(connection.execution_options(**options), text)
 
 
 def _literal(engine: Engine, statement: Any) -> str:
@@ -265,7 +263,7 @@ def _last_row(connection: Connection, text: str) -> Any:
 
 def as_json(rows: Sequence[Mapping[str, Any]]) -> sa.ColumnElement[Any]:
     """Return rows as the text of a JSON array, written so that nothing in it has to be quoted."""
-    encoded = base64.b64encode(json.dumps(rows, default=str).encode()).decode()
+    encoded = base64.b64encode(_json(rows).encode()).decode()
     return sa.func.convert_from(sa.func.decode(encoded, "base64"), "UTF8")
 
 
@@ -371,7 +369,7 @@ def recordset(types: Mapping[str, Any], text: sa.ColumnElement[Any]) -> Any:
     return records.render_derived(with_types=True)
 
 
-def _json(rows: list[dict[str, Any]]) -> str:
+def _json(rows: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(rows, default=str)
 
 

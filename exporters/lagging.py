@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from telemetry._secrets import driver_message
+from telemetry._secrets import driver_error
 from telemetry.conventions import RUNNING
 
 from . import schema
@@ -191,7 +191,11 @@ class _Lagging:
         try:
             outcome = show(row_id)
         except (SQLAlchemyError, *UNFIT) as error:
-            return _reason(error), "put that right; the application's processes try again by themselves", True
+            return (
+                driver_error(error),
+                "put that right; the application's processes try again by themselves",
+                True,
+            )
         if outcome is Projection.BUSY:
             remedy = "end that session: on PostgreSQL, pg_stat_activity shows it"
             return "another session holds them", remedy, False
@@ -206,9 +210,3 @@ def _lag(table: str, rows: Sequence[Row], reason: str, remedy: str, is_wrong: bo
     if rows:
         ids = tuple(row_id for row_id, _ in rows[:SHOWN])
         yield Lag(table, len(rows), min(since for _, since in rows), reason, remedy, is_wrong, ids)
-
-
-def _reason(error: Exception) -> str:
-    """Return type and first line of what the driver says: SQLAlchemy's own carries the statement."""
-    cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {driver_message(error)}".strip(": ")

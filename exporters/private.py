@@ -56,9 +56,9 @@ def narrow(path: Path) -> None:
         NotOursError: when it is a link, or belongs to another user.
         OSError: when it is none, or is not there.
     """
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NOT_FOLLOWED) if not path.is_symlink() else None
-    if directory is None:
+    if path.is_symlink():
         raise NotOursError(f"{path} is a link: remove it, or name the place that it leads to")
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NOT_FOLLOWED)
     try:
         found = os.fstat(directory)
         if found.st_uid != os.geteuid():

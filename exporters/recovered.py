@@ -65,8 +65,8 @@ class Recovered:
         Args:
             is_ours: says whether what another user left goes into the same tables; default: none of it.
         """
+        is_shielded = self.is_old and self._is_closed()
         for file in sorted(self.path.glob("*.json")):
-            is_shielded = self.is_old and self._is_closed()
             item = read(file, self.root, self.target, is_ours, is_shielded=is_shielded)
             if isinstance(item, Snapshot) and item.is_under_way:
                 item = replace(item, interrupted=True)

@@ -115,12 +115,12 @@ def unreadable(root: Path) -> Iterator[Path]:
         yield from sorted(place.iterdir())
 
 
-def shown(path: Path) -> str:
-    """Return a path for one line of a log, whatever somebody put into its name."""
-    text = str(path)
+def shown(what: object) -> str:
+    """Return a path, or another text, for one line of a log, whatever somebody put into it."""
+    text = str(what)
     return text if text.isprintable() else ascii(text)
 
 
 def _reason(error: BaseException) -> str:
     text = str(error).partition("\n")[0][:200]
-    return f"{text if text.isprintable() else ascii(text)} ({type(error).__name__})"
+    return f"{shown(text)} ({type(error).__name__})"

@@ -11,10 +11,11 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, Final, get_type_hints
 
+from telemetry._values import LARGEST
+
 from .snapshot import Snapshot
 from .warning_event import WarningEvent
 
-_LARGEST: Final = 2**63 - 1
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _TIMES: Final = ("opened_at", "taken_at", "closed_at", "enqueued_at")
 
@@ -79,7 +80,7 @@ def _are_texts(*values: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    return type(value) is int and -_LARGEST <= value <= _LARGEST
+    return type(value) is int and -LARGEST <= value <= LARGEST
 
 
 def _require_id(name: str, value: Any) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQL
 from telemetry import conventions as c
 from telemetry._context import suppressed
 from telemetry._guard import guarded, report
-from telemetry._secrets import driver_message
+from telemetry._secrets import driver_error
 from telemetry.settings import Settings
 
 from . import document_warnings, projection, sql, takeover
@@ -563,7 +563,7 @@ class Writer:
             self._logged_at = now
             _log.warning(
                 "telemetry cannot write to its database (%s); rollups wait in %s, the application goes on",
-                _reason(error),
+                driver_error(error),
                 self._spool.root,
             )
 
@@ -593,12 +593,3 @@ def _is_outage(error: Exception) -> bool:
     """Say whether the database is away, or busy, for everybody."""
     away = (OperationalError, DisconnectionError, sa.exc.TimeoutError, OSError)
     return isinstance(error, away) or getattr(error, "connection_invalidated", False)
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of the driver's message.
-
-    SQLAlchemy's own carries the statement and its values.
-    """
-    cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {driver_message(error)}".strip(": ")

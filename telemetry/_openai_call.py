@@ -101,12 +101,6 @@ class OpenAICall:
         """The stage that was current when it began."""
         return stage_in(self.context)
 
-    @property
-    def tier(self) -> str:
-        """The service tier that was billed; where no answer says, the one that was asked for."""
-        asked = self.asked_tier if self.asked_tier != "auto" else None
-        return self.answer.service_tier or asked or ""
-
     def begin(self) -> None:
         """Tell the recorder that the call is under way."""
         if (recorder := recorder_in(self.context)) is not None:

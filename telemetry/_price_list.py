@@ -108,7 +108,6 @@ def _sellers(model: str) -> dict[str, str]:
 
 
 @cache
-@cache
 def _library() -> Any:
     try:
         from genai_prices import data_snapshot

@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 CUT: Final = "***"
 SHORTEST: Final = 3
-"""What is shorter tells nothing, and is in every other word."""
+"""Shorter ones are left: they occur in ordinary words, and give little away."""
 SHORTEST_PIECE: Final = 4
 
 _IN_URL: Final = re.compile(r"(?P<before>[A-Za-z][\w+.\-]*://(?P<user>[^\s:/@?#]*)):\S*@")
@@ -56,8 +56,16 @@ def without_secrets(text: str) -> str:
 
 def driver_message(error: BaseException) -> str:
     """Return the first line of what a driver says: SQLAlchemy's own text carries the statement."""
-    cause = getattr(error, "orig", None) or error
-    return without_secrets(next(iter(str(cause).strip().splitlines()), ""))
+    return without_secrets(next(iter(str(_cause(error)).strip().splitlines()), ""))
+
+
+def driver_error(error: BaseException) -> str:
+    """Return the same after the type of the driver's error."""
+    return f"{type(_cause(error)).__name__}: {driver_message(error)}".strip(": ")
+
+
+def _cause(error: BaseException) -> BaseException:
+    return getattr(error, "orig", None) or error
 
 
 def without_user(address: str) -> str:

@@ -10,7 +10,7 @@ from ._signals import let_pass
 
 _CONTROLLING: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Categories of Unicode whose characters are not printed, and do something."""
-_LARGEST: Final = 2**63 - 1
+LARGEST: Final = 2**63 - 1
 """What SQL can store; Python tells no text of a number much larger."""
 
 
@@ -19,14 +19,14 @@ def whole(value: Any) -> int | None:
 
     NumPy's integers and ``Decimal("5")``, ``5.0`` and ``"5"`` are 5; ``5.5``, NaN and a UUID are none.
     """
-    if value is None or (type(value) is int and -_LARGEST <= value <= _LARGEST):
+    if value is None or (type(value) is int and -LARGEST <= value <= LARGEST):
         return value
     try:
         number = _integer(value)
     except Exception as error:  # whatever a type of the application's does
         let_pass(error)
         return None
-    return number if number is not None and -_LARGEST <= number <= _LARGEST else None
+    return number if number is not None and -LARGEST <= number <= LARGEST else None
 
 
 def storable(text: str) -> str:
