@@ -333,10 +333,10 @@ def _attach_late(connection: Connection, since: datetime) -> None:
             connection.execute(table.update().where(table.c.id == row.id).values(analysis_id=found))
 
 
-def loose(connection: Connection, mine: Iterable[Mapping[str, Any]]) -> list[int]:
+def loose(connection: Connection, linked_runs: Iterable[Mapping[str, Any]]) -> list[int]:
     """Return the warnings about subjects of these runs that belong to no analysis yet."""
     subjects: dict[int | None, set[str]] = {}
-    for run in mine:
+    for run in linked_runs:
         subjects.setdefault(run["user_ref"], set()).update(
             filter(None, (run["subject"], subject_of(run["run_id"])))
         )

@@ -1,7 +1,7 @@
 """How rows of the host's are written: everything is computed before, and compared again under the lock.
 
-What was computed from something that has changed since is not written, but computed again: so whoever writes
-last has seen what the others wrote. PostgreSQL locks the rows for one round trip, however long this process
+What was computed from something that has changed since is not written, but computed again: so the last
+writer has seen what the others wrote. PostgreSQL locks the rows for one round trip, however long this process
 then waits for its turn. No lock is waited for: rows that are busy come again later.
 """
 
@@ -146,8 +146,8 @@ def _bulk_update(basis: Basis, values: Values, unchanged: Condition) -> Any:
     table = basis.table
     given = _given(table, [{"row_id": basis.row_id, **values}])
     new = {name: given.c[name] for name in values}
-    mine = (table.c.id == given.c.row_id, _differs(table, new), unchanged)
-    return table.update().where(*mine).values(new)
+    conditions = (table.c.id == given.c.row_id, _differs(table, new), unchanged)
+    return table.update().where(*conditions).values(new)
 
 
 def _update_files(basis: Basis, files: Sequence[Values], unchanged: Condition) -> Any:

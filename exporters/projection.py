@@ -140,10 +140,10 @@ class _Plan:
     change: Change | None
     """None where nothing is written."""
     row: Any
-    mine: Sequence[Run] = ()
+    shown_runs: Sequence[Run] = ()
     """Runs that the row shows then."""
     gone: Sequence[Run] = ()
-    """Runs that are let go of: the row they were linked to is gone, or was never theirs."""
+    """Runs that lose their link: the row is gone, or was never theirs."""
     is_missing: bool = False
     missing_files: int = 0
     """Documents whose files are not stored yet, where no file is."""
@@ -165,15 +165,17 @@ def _plan(connection: Connection, analysis_id: int, writable: Writable, key: byt
         gone = [run for run in linked if run["analysis_seen_at"] is not None]
         return _Plan(basis, None, None, gone=gone, is_missing=len(gone) < len(linked))
     ended = [run for run in linked if run["status"] != RUNNING or run["projected_version"]]
-    mine = [run for run in ended if _belongs(run, row)]
+    shown_runs = [run for run in ended if _belongs(run, row)]
     gone = [run for run in ended if not _belongs(run, row)]
-    if not mine:
+    if not shown_runs:
         return _Plan(basis, None, row, gone=gone)
-    attached = partial(document_warnings.attached, analysis_id, document_warnings.loose(connection, mine))
+    attached = partial(
+        document_warnings.attached, analysis_id, document_warnings.loose(connection, shown_runs)
+    )
     if row.has_archived:  # its other runs are not here to be summed: the row stays as it is
-        return _Plan(basis, Change({}, more=attached), row, mine, gone)
-    documents = _documents(connection, mine)
-    values = analysis_values(mine, _usage(connection, mine), documents)
+        return _Plan(basis, Change({}, more=attached), row, shown_runs, gone)
+    documents = _documents(connection, shown_runs)
+    values = analysis_values(shown_runs, _usage(connection, shown_runs), documents)
     files, names = _files(connection, analysis_id, writable), partial(writable.only, _files_table)
     changes = [
         {"row_id": found.row_id, **fit(_files_table, names(_file_values(found)), totals)}
@@ -181,7 +183,7 @@ def _plan(connection: Connection, analysis_id: int, writable: Writable, key: byt
     ]
     waiting = 0 if files or not writable.has_files else sum(row["outcome"] != DUPLICATE for row in documents)
     change = Change(fit(table, writable.only(table, values), totals), changes, attached)
-    return _Plan(basis, change, row, mine, gone, missing_files=waiting, n_stored=len(files))
+    return _Plan(basis, change, row, shown_runs, gone, missing_files=waiting, n_stored=len(files))
 
 
 def _basis(analysis_id: int, writable: Writable) -> Any:
@@ -233,7 +235,7 @@ def _note(connection: Connection, plan: _Plan, written: Written | None) -> Proje
         return Projection.MISSING if plan.is_missing else Projection.DONE
     late = max(written.stored - plan.n_stored, 0) if plan.change.files else 0
     pending = plan.missing_files + late + len(plan.change.files) - written.free
-    if not _remember(connection, plan.mine, plan.row, pending):
+    if not _remember(connection, plan.shown_runs, plan.row, pending):
         return Projection.BUSY
     return Projection.FILES_PENDING if pending else Projection.DONE
 
@@ -407,12 +409,12 @@ def _let_go(connection: Connection, gone: Iterable[Run]) -> None:
         connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(change))
 
 
-def _remember(connection: Connection, mine: Sequence[Run], row: Any, pending: int) -> bool:
+def _remember(connection: Connection, shown_runs: Sequence[Run], row: Any, pending: int) -> bool:
     """Note what the row shows; return False where another writer was at work on a run."""
     shown = {"analysis_created_at": _naive(row.created_at), **{name: getattr(row, name) for name in COPIED}}
     now = connection.scalar(sa.select(schema.utc_now()))
     changes = {}
-    for run in mine:
+    for run in shown_runs:
         change = {
             **shown,
             "analysis_seen_at": run["analysis_seen_at"] or now,

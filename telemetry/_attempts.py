@@ -135,7 +135,7 @@ def _retries(attempts: Sequence[Attempt], statuses: Sequence[str]) -> dict[str, 
 
 
 def _add_headroom(attributes: Attributes, attempts: Sequence[Attempt]) -> None:
-    """Add what was left of the limits at the last answer that told."""
+    """Add what was left of the limits at the last answer that has these headers."""
     for name, remaining, limit in _HEADROOM:
         for attempt in reversed(attempts):
             limits = attempt.limits or {}

@@ -191,7 +191,7 @@ def test_a_statement_that_takes_too_long(host: Host, tmp_path: Path, monkeypatch
 
 
 def test_sqlite_waits_for_seconds(sqlite_host: Host) -> None:
-    """There it is the driver that waits, for whoever writes."""
+    """There the driver waits for another writer."""
     engine = create_engine(sqlite_host.url)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000

@@ -49,14 +49,14 @@ class Recorded:
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        told: dict[str, Any] = {
+        attributes: dict[str, Any] = {
             c.Attribute.OPERATION: "chat",
             c.Attribute.REQUEST_MODEL: "gpt-4o-mini",
             c.Attribute.INPUT_TOKENS: 10,
             c.Attribute.OUTPUT_TOKENS: 1,
             c.Attribute.ATTEMPT_STATUSES: ["200"],
         }
-        with self._tracer.start_as_current_span("chat", attributes=told):
+        with self._tracer.start_as_current_span("chat", attributes=attributes):
             yield
 
     def recover(self) -> None:

@@ -152,7 +152,7 @@ class Fire:
             self.damage.killed += 1
 
     def _stop(self) -> None:
-        """Stop a process for a while; the database goes on with what it was told."""
+        """Stop a process for a while; the database goes on with the statements it has received."""
         if (job := self._victim()) is not None:
             job.process.send_signal(signal.SIGSTOP)
             go_on = threading.Timer(self._chance.uniform(*STOP), job.process.send_signal, [signal.SIGCONT])

@@ -52,7 +52,8 @@ class _Run:
 def judge(system: System, damage: Damage) -> Verdict:
     """Compare run by run.
 
-    A run that ended is exact, unless something was billed that no answer told: then it is less, and says so.
+    A run that ended is exact, unless something was billed that no answer reported: then it is less, and
+    says so.
     One cut short has at least its last snapshot, and says so, too.
     """
     verdict, ledger = Verdict(), _ledger(system)
@@ -111,16 +112,16 @@ def _judge_ended(
     if row is None or row["status"] != "completed":
         verdict.lost.append(f"analysis {run.number} ended, but is {row and row['status']}")
         return
-    # What broke off told nothing; what a child knew died with it.
+    # An answer that broke off reported nothing; what a child knew died with it.
     least, most = truth(line for line in lines if not line["cut"]), truth(lines)
-    is_told = not forks(run.number) and least.cost_pico == most.cost_pico
+    is_reported = not forks(run.number) and least.cost_pico == most.cost_pico
     for name in SUMS:
         here = f"analysis {run.number}: {name} {row[name]} of {getattr(most, name)}, by stage {stages[name]}"
         if (row[name] < getattr(least, name) and not forks(run.number)) or stages[name] < row[name]:
             verdict.lost.append(here)
         if row[name] > getattr(most, name) or stages[name] > row[name]:
             verdict.doubled.append(here)
-    if is_told and not row["cost_complete"]:
+    if is_reported and not row["cost_complete"]:
         verdict.lost.append(f"analysis {run.number} is exact, and does not say so")
     if shown["status"] != "completed" or round(shown["total_api_cost"] * 10**12) != row["cost_pico"]:
         verdict.lost.append(f"the row of analysis {run.number} does not show it: {shown}")

@@ -136,7 +136,7 @@ def test_an_answer_that_began_and_did_not_arrive(recorded: Recorded, unreliable:
 
 @pytest.mark.parametrize("unreliable", ["reset", "502", "504", "520", "524"], indirect=True)
 def test_an_answer_that_never_began(recorded: Recorded, unreliable: str) -> None:
-    """The request was sent, and whoever stands between does not say what the service made of it."""
+    """The request was sent, and the gateway does not say what the service made of it."""
     got = during(recorded, lambda: plain(unreliable))
 
     assert (got.total.input_tokens, got.total.usage_missing, got.cost_complete) == (1000, 1, False)
