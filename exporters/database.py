@@ -228,30 +228,44 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
-def at_once(engine: Engine, statements: Sequence[sa.Executable], *, take_back: bool = False) -> Any:
+def at_once(engine: Engine, variables: Mapping[str, str], text: str, *, take_back: bool = False) -> Any:
     """Let PostgreSQL run statements in one round trip, as one transaction; return the row of the last one.
 
     It commits them whether this process goes on or not: what they lock is free again when they are done.
-    Their values are sent as they stand, so that there may be several; :func:`as_json` makes any of them fit.
 
     Args:
         engine: for PostgreSQL.
-        statements: the last returns one row.
+        variables: of the transaction, for ``current_setting``: several statements in one text take no values.
+        text: statements as :func:`as_text` puts them together; the last returns one row.
         take_back: whether it is only a trial; then what is locked is held until this process ends it.
     """
-    limits = sa.select(
-        sa.func.set_config("synchronous_commit", "off", True),  # what is noted after it waits for the disk
-        sa.func.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), True),
-        sa.func.set_config("statement_timeout", str(HELD_MS), True),
-    )
-    text = "; ".join(_literal(engine, statement) for statement in (limits, *statements))
+    variables = _AT_ONCE | {name: _quoted(value) for name, value in variables.items()}
+    calls = ", ".join(f"set_config('{name}', {value}, true)" for name, value in variables.items())
     options = {} if take_back else {"isolation_level": "AUTOCOMMIT", _ALONE: True}
     with fork_gate.gate.passed(), engine.connect() as connection:
-        return _last_row(connection.execution_options(**options), text)
+        return _last_row(connection.execution_options(**options), f"SELECT {calls}; {text}")
 
 
-def _literal(engine: Engine, statement: Any) -> str:
-    return str(statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True}))
+_AT_ONCE: Final = {
+    "synchronous_commit": "'off'",  # what is noted after it waits for the disk
+    "lock_timeout": f"'{LOCK_TIMEOUT_MS}'",
+    "statement_timeout": f"'{HELD_MS}'",
+}
+
+
+def _quoted(value: str) -> str:
+    """Return a text for PostgreSQL, written so that nothing in it has to be quoted."""
+    return f"convert_from(decode('{base64.b64encode(value.encode()).decode()}', 'base64'), 'UTF8')"
+
+
+def as_text(statements: Sequence[sa.Executable]) -> str:
+    """Return statements without parameters as one text for PostgreSQL."""
+    literally = {"literal_binds": True}
+    compiled = (one.compile(dialect=_POSTGRESQL, compile_kwargs=literally) for one in statements)  # type: ignore[attr-defined]
+    return "; ".join(map(str, compiled))
+
+
+_POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 def _last_row(connection: Connection, text: str) -> Any:
@@ -261,10 +275,9 @@ def _last_row(connection: Connection, text: str) -> Any:
     return cursor.fetchone()
 
 
-def as_json(rows: Sequence[Mapping[str, Any]]) -> sa.ColumnElement[Any]:
-    """Return rows as the text of a JSON array, written so that nothing in it has to be quoted."""
-    encoded = base64.b64encode(_json(rows).encode()).decode()
-    return sa.func.convert_from(sa.func.decode(encoded, "base64"), "UTF8")
+def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as a JSON array that :func:`recordset` reads."""
+    return json.dumps(rows, default=str)
 
 
 def insert(dialect: str, table: sa.Table) -> Any:
@@ -298,7 +311,7 @@ def upsert(
     make = _upsert if where is not None else _kept_upsert
     statement = make(connection.dialect.name, table, names, by, keep, is_bulk, where)
     if is_bulk:
-        return connection.execute(statement, {GIVEN: _json(rows)}).rowcount
+        return connection.execute(statement, {GIVEN: as_json(rows)}).rowcount
     return connection.execute(statement, rows if len(rows) > 1 else rows[0]).rowcount
 
 
@@ -334,7 +347,7 @@ def update_rows(connection: Connection, table: sa.Table, rows: list[dict[str, An
     if not names:
         return
     if _is_bulk(connection, rows):
-        connection.execute(_bulk_update(table, names), {GIVEN: _json(rows)})
+        connection.execute(_bulk_update(table, names), {GIVEN: as_json(rows)})
         return
     connection.execute(_update(table, names), rows)
 
@@ -367,10 +380,6 @@ def recordset(types: Mapping[str, Any], text: sa.ColumnElement[Any]) -> Any:
     columns = [sa.column(name, kind) for name, kind in types.items()]
     records = sa.func.json_to_recordset(sa.cast(text, postgresql.JSON)).table_valued(*columns, name=GIVEN)
     return records.render_derived(with_types=True)
-
-
-def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps(rows, default=str)
 
 
 def comparable(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -18,6 +18,7 @@ from telemetry.settings import Settings
 
 from . import schema
 from .database import DELIVERY, create_engine, fit, to_datetime, transaction, upsert
+from .host_rows import More
 from .ownership import is_ours
 from .schema import document_warnings as table
 from .schema import runs
@@ -351,13 +352,21 @@ def loose(connection: Connection, linked_runs: Iterable[Mapping[str, Any]]) -> l
     return found if found and is_ours(connection, table) else []
 
 
-def attached(analysis_id: int, ids: list[int], when: sa.ColumnElement[bool]) -> list[sa.Update]:
-    """Return the statement that ties warnings to an analysis, whose row is locked, when ``when`` holds.
+def attached(analysis_id: int, ids: list[int]) -> More | None:
+    """Return what ties warnings to an analysis, whose row is locked; None without any.
 
     Warnings that somebody else is at work on are left to :func:`settle`.
     """
     if not ids:
-        return []
-    still = sa.and_(table.c.id.in_(ids), table.c.analysis_id.is_(None), when)
-    free = sa.select(table.c.id).where(still).with_for_update(skip_locked=True).cte("free")
-    return [table.update().where(table.c.id.in_(sa.select(free.c.id))).values(analysis_id=analysis_id)]
+        return None
+    these = sa.and_(table.c.id.in_(ids), table.c.analysis_id.is_(None))
+    tied = table.update().where(these).values(analysis_id=analysis_id)
+    rows = [{"id": each, "analysis_id": analysis_id} for each in ids]
+    return More(table, rows, _tie, lambda connection: connection.execute(tied))
+
+
+def _tie(given: Any, when: sa.ColumnElement[bool]) -> Any:
+    are_free = (table.c.id == given.c.id, table.c.analysis_id.is_(None), when)
+    free = sa.select(table.c.id, given.c.analysis_id).where(*are_free)
+    locked = free.with_for_update(of=table, skip_locked=True).cte("free")
+    return table.update().where(table.c.id == locked.c.id).values(analysis_id=locked.c.analysis_id)

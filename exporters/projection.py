@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -26,10 +26,10 @@ from telemetry.conventions import DUPLICATE, FAILED, INTERRUPTED, RUNNING, Stage
 from telemetry.pricing import to_dollars
 
 from . import archived, document_warnings, schema
-from .database import as_json, fit, insert, reading, recordset, transaction
+from .database import GIVEN, as_json, fit, insert, reading, recordset, transaction, upsert
 from .files import FileRow, Matched, match
 from .host_columns import Writable as Writable
-from .host_rows import Basis, Change, Written, write, write_within
+from .host_rows import Basis, Change, Condition, More, Query, Written, look, write, write_within
 from .host_shape import has_table
 from .schema import runs
 from .sql import error_details
@@ -153,8 +153,8 @@ class _Plan:
 
 def _plan(connection: Connection, analysis_id: int, writable: Writable, key: bytes, totals: Totals) -> _Plan:
     table = _host.analyses
-    query = _basis(analysis_id, writable)
-    seen = connection.scalar(query) or ""  # before all else: what changes from here on is noticed
+    query = _runs_and_owner(writable.dialect, *(writable.column(table, name) for name in _IDENTITY))
+    seen = look(connection, query, analysis_id)  # before all else: what changes from here on is noticed
     linked = _rows(
         connection, sa.select(runs).where(runs.c.analysis_ref == analysis_id).order_by(runs.c.run_id)
     )
@@ -169,9 +169,7 @@ def _plan(connection: Connection, analysis_id: int, writable: Writable, key: byt
     gone = [run for run in ended if not _belongs(run, row)]
     if not shown_runs:
         return _Plan(basis, None, row, gone=gone)
-    attached = partial(
-        document_warnings.attached, analysis_id, document_warnings.loose(connection, shown_runs)
-    )
+    attached = document_warnings.attached(analysis_id, document_warnings.loose(connection, shown_runs))
     if row.has_archived:  # its other runs are not here to be summed: the row stays as it is
         return _Plan(basis, Change({}, more=attached), row, shown_runs, gone)
     documents = _documents(connection, shown_runs)
@@ -186,13 +184,18 @@ def _plan(connection: Connection, analysis_id: int, writable: Writable, key: byt
     return _Plan(basis, change, row, shown_runs, gone, missing_files=waiting, n_stored=len(files))
 
 
-def _basis(analysis_id: int, writable: Writable) -> Any:
-    """Return what the values of a row depend on: its runs, and whose it is."""
-    table = _host.analyses
+@cache
+def _runs_and_owner(dialect: str, *owner: sa.ColumnElement[Any] | None) -> Query:
+    """Return the query of what the values of a row depend on: its runs, and whose it is."""
+    known = [column for column in owner if column is not None]
+    return partial(_runs_and, dialect, known)
+
+
+def _runs_and(dialect: str, owner: Sequence[sa.ColumnElement[Any]], row_id: sa.ColumnElement[int]) -> Any:
     shown = sa.or_(runs.c.status != RUNNING, runs.c.projected_version > 0)
-    linked = sa.and_(runs.c.analysis_ref == analysis_id, shown)
-    row = [sa.func.coalesce(sa.cast(each, sa.Text()), "") for each in writable.read(table, *_IDENTITY)]
-    return sa.select(_joined([_versions(linked, writable.dialect), *row])).where(table.c.id == analysis_id)
+    linked = sa.and_(runs.c.analysis_ref == row_id, shown)
+    texts = [sa.func.coalesce(sa.cast(each, sa.Text()), "") for each in owner]
+    return sa.select(_joined([_versions(linked, dialect), *texts])).where(_host.analyses.c.id == row_id)
 
 
 def _versions(which: sa.ColumnElement[bool], dialect: str) -> sa.ColumnElement[Any]:
@@ -257,18 +260,18 @@ def _plan_user(connection: Connection, user_id: int, writable: Writable, totals:
         sa.select(*writable.read(table, "id", "created_at")).where(table.c.id == user_id)
     ).first()
     behind = _unsummed(connection, user_id)
-    query = _totals_text(user_id)
     person, is_known, seen = _totals_of(connection, user_id)
     news = max((run["seen_at"] for run in behind if run["seen_at"]), default=None)
-    basis = Basis(table, user_id, query, seen, news)
+    basis = Basis(table, user_id, _totals_text, seen, news)
     if row is None:
         return _UserPlan(basis, None, behind)
     values = fit(table, writable.only(table, _user_values(person, is_known)), totals)
     kept = {**person, "created_at": _naive(row.created_at)}
-    return _UserPlan(basis, Change(values, more=partial(_kept, writable.dialect, kept)), behind)
+    more = More(schema.users, [kept], _keep, lambda connection: upsert(connection, schema.users, [kept]))
+    return _UserPlan(basis, Change(values, more=more), behind)
 
 
-def _totals_text(user_id: int) -> Any:
+def _totals_text(user_id: sa.ColumnElement[int]) -> Any:
     """Return the totals of a user as one text: as long as they are the same, so is the row."""
     return sa.select(_text(_totals_query(user_id).subquery()))
 
@@ -277,13 +280,12 @@ def _text(found: sa.Subquery) -> sa.ColumnElement[Any]:
     return _joined([sa.func.coalesce(sa.cast(column, sa.Text()), "") for column in found.c])
 
 
-def _kept(dialect: str, person: Row, unchanged: sa.ColumnElement[bool]) -> Sequence[Any]:
+def _keep(given: Any, unchanged: Condition) -> Any:
     """Return the statement that keeps the totals of a user in our own table."""
-    table = schema.users
-    values = sa.select(*(sa.literal(value, table.c[name].type) for name, value in person.items()))
-    new = insert(dialect, table).from_select(list(person), values.where(unchanged))
-    changes = {name: new.excluded[name] for name in person if name != "user_ref"}
-    return [new.on_conflict_do_update(index_elements=["user_ref"], set_=changes)]
+    names = [column.name for column in given.c]
+    new = insert("postgresql", schema.users).from_select(names, sa.select(given).where(unchanged))
+    changes = {name: new.excluded[name] for name in names if name != "user_ref"}
+    return new.on_conflict_do_update(index_elements=["user_ref"], set_=changes)
 
 
 def _note_user(connection: Connection, plan: _UserPlan) -> Projection:
@@ -434,17 +436,26 @@ def _update_runs(connection: Connection, rows: list[dict[str, Any]], version: st
         return
     names = [name for name in rows[0] if name != "key"]
     if connection.dialect.name == "postgresql":
-        types = {"key": runs.c.run_id.type, **{name: runs.c[name].type for name in names}}
-        given = recordset(types, as_json(rows))
-        change = runs.update().where(runs.c.run_id == given.c.key, runs.c[version] <= given.c[version])
-        connection.execute(change.values({name: given.c[name] for name in names}))
+        connection.execute(_bulk_update_of_runs(tuple(names), version), {GIVEN: as_json(rows)})
         return
+    given = [{"key" if name == "key" else f"new_{name}": row[name] for name in row} for row in rows]
+    connection.execute(_update_of_runs(tuple(names), version), given)
+
+
+@cache
+def _bulk_update_of_runs(names: tuple[str, ...], version: str) -> Any:
+    types = {"key": runs.c.run_id.type, **{name: runs.c[name].type for name in names}}
+    given = recordset(types, sa.bindparam(GIVEN, type_=sa.Text()))
+    change = runs.update().where(runs.c.run_id == given.c.key, runs.c[version] <= given.c[version])
+    return change.values({name: given.c[name] for name in names})
+
+
+@cache
+def _update_of_runs(names: tuple[str, ...], version: str) -> Any:
     change = runs.update().where(
         runs.c.run_id == sa.bindparam("key"), runs.c[version] <= sa.bindparam(f"new_{version}")
     )
-    values = {name: sa.bindparam(f"new_{name}", type_=runs.c[name].type) for name in names}
-    given_rows = [{"key" if name == "key" else f"new_{name}": row[name] for name in row} for row in rows]
-    connection.execute(change.values(values), given_rows)
+    return change.values({name: sa.bindparam(f"new_{name}", type_=runs.c[name].type) for name in names})
 
 
 def _usage(connection: Connection, mine: Iterable[Run]) -> list[Row]:
@@ -626,8 +637,7 @@ def _totals_of(connection: Connection, user_id: int) -> tuple[dict[str, Any], bo
 
     It is one statement: a run that is archived meanwhile counts once, here or there.
     """
-    found = _totals_query(user_id).subquery()
-    row = connection.execute(sa.select(found, _text(found).label("text"))).one()
+    row = connection.execute(_totals_and_text(), {"user_id": user_id}).one()
     pico = int(row.pico) + (row.archived_cost_pico or 0)
     totals = {
         "user_ref": user_id,
@@ -641,7 +651,13 @@ def _totals_of(connection: Connection, user_id: int) -> tuple[dict[str, Any], bo
     return totals, pico > 0 or not row.all_runs or row.all_runs > row.history, row.text
 
 
-def _totals_query(user_id: int) -> Any:
+@cache
+def _totals_and_text() -> Any:
+    found = _totals_query(sa.bindparam("user_id", type_=sa.BigInteger())).subquery()
+    return sa.select(found, _text(found).label("text"))
+
+
+def _totals_query(user_id: sa.ColumnElement[int]) -> Any:
     job = sa.and_(runs.c.kind.in_(JOBS), runs.c.status != RUNNING)
     candidates = sa.func.coalesce(runs.c.candidates, 0)
     cost = sa.func.coalesce(runs.c.repriced_pico, runs.c.cost_pico)
