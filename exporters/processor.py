@@ -104,18 +104,24 @@ class RollupProcessor(SpanProcessor):
         self._count_open(span.start_time or 0, state)
         self._remember(span, state)
 
-    @deferrable("processor")
     def on_end(self, span: ReadableSpan) -> None:
-        """Add what the span measured."""
+        """Add what the span measured.
+
+        Most spans are none of ours, or stand for a call that has ended: nothing of it may wait then, or fail.
+        """
         known = self._spans.get(span.context.span_id) if span.context else None
         if known is None:
             return
-        state = known[1]
-        if state.taken_by is not None and state.taken_by.is_done:
-            self._spans.pop(span.context.span_id, None)  # as most calls end: there is nothing left to do
-        else:
-            self.deferred.do(partial(self._end, span, state))
+        call = known[1].taken_by
+        if call is not None and call.is_done:
             self._spans.pop(span.context.span_id, None)
+        else:
+            self._end_remembered(span, known[1])
+
+    @deferrable("processor")
+    def _end_remembered(self, span: ReadableSpan, state: _SpanState) -> None:
+        self.deferred.do(partial(self._end, span, state))
+        self._spans.pop(span.context.span_id, None)
 
     def _end(self, span: ReadableSpan, state: _SpanState) -> None:
         if state.taken_by is not None:
