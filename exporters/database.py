@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -203,9 +204,68 @@ def _begin(engine: Engine, statement: str) -> None:
             connection.exec_driver_sql(statement)
 
 
+class _Batch:
+    """Transactions of one thread that are one on SQLite, which waits for the disk at the end of each."""
+
+    def __init__(self, engine: Engine, stack: ExitStack) -> None:
+        self.engine = engine
+        self.once_committed: list[Callable[[], object]] = []
+        self._stack = stack
+        self._connection: Connection | None = None
+
+    def connection(self) -> Connection:
+        """Return the one of all; the transaction begins with the first that is asked for."""
+        if self._connection is None:
+            self._stack.enter_context(fork_gate.gate.passed())
+            self._connection = self._stack.enter_context(self.engine.begin())
+        return self._connection
+
+    @property
+    def has_begun(self) -> bool:
+        return self._connection is not None
+
+
+class _Batches(threading.local):
+    batch: _Batch | None = None
+
+
+_batches: Final = _Batches()
+
+
+@contextmanager
+def batch(engine: Engine) -> Iterator[Callable[[], bool]]:
+    """Let all transactions of the block be one; one that fails is rolled back alone.
+
+    Yields:
+        What says whether there was any.
+    """
+    with ExitStack() as stack:
+        _batches.batch = found = _Batch(engine, stack)
+        try:
+            yield lambda: found.has_begun
+        finally:
+            _batches.batch = None
+    for act in found.once_committed:
+        act()
+
+
+def once_committed(engine: Engine, act: Callable[[], object]) -> None:
+    """Do something when what was written is committed: now, unless it is part of a batch."""
+    found = _batches.batch
+    if found is None or found.engine is not engine:
+        act()
+    else:
+        found.once_committed.append(act)
+
+
 @contextmanager
 def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connection]:
     """Open a short transaction; ``impatient`` ones give up when the host holds a lock, or we stand still."""
+    if (whole := _batches.batch) is not None and whole.engine is engine:
+        connection = whole.connection()
+        with connection.begin_nested():
+            yield connection
+        return
     with fork_gate.gate.passed(), engine.begin() as connection:
         if impatient and engine.dialect.name == "postgresql":
             local = {"lock_timeout": LOCK_TIMEOUT_MS, "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS}
@@ -219,7 +279,10 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
     On SQLite each statement stands alone: a transaction that reads keeps the host from committing.
     """
-    if engine.dialect.name == "sqlite":
+    whole = _batches.batch
+    if whole is not None and whole.engine is engine and whole.has_begun:
+        yield whole.connection()
+    elif engine.dialect.name == "sqlite":
         with fork_gate.gate.passed(), engine.connect() as connection:
             yield connection.execution_options(**{_ALONE: True})
     else:

@@ -11,9 +11,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +28,17 @@ from telemetry._secrets import driver_error
 from telemetry.settings import Settings
 
 from . import document_warnings, projection, sql, takeover
-from .database import CONNECT_SECONDS, DELIVERY, PERMANENT, UNFIT, Limits, create_engine, transaction
+from .database import (
+    CONNECT_SECONDS,
+    DELIVERY,
+    PERMANENT,
+    UNFIT,
+    Limits,
+    batch,
+    create_engine,
+    once_committed,
+    transaction,
+)
 from .host_columns import PAGE, Writable
 from .host_needs import Use
 from .integrity_watch import IntegrityWatch
@@ -48,6 +58,12 @@ FIRST_RETRY_SECONDS: Final = 0.2
 LAST_RETRY_SECONDS: Final = 60.0
 LAST_PROJECTION_SECONDS: Final = 3600.0
 LOG_INTERVAL_SECONDS: Final = 60.0
+BURST_SECONDS: Final = 0.1
+"""On SQLite, after which a transaction takes nothing more in: meanwhile nobody else writes."""
+REST_SECONDS: Final = 1.0
+"""On SQLite, from one transaction to the next of this process, at least."""
+REST_FACTOR: Final = 10
+"""How many times as long as a transaction took the rest is, at least."""
 MOST_IN_A_ROW: Final = 3
 """Failures of one item after another of which each is taken for the item's; then it is the database's."""
 _TROUBLE: Final = (SQLAlchemyError, OSError, *UNFIT)
@@ -101,6 +117,7 @@ class Writer:
         self._writable: Writable | None = None
         self._has_said = False
         self._outage = _Retry()
+        self._rests_until = 0.0
         self._in_a_row = 0
         """Items that failed since one was stored."""
         self._postponed: dict[str, _Retry] = {}
@@ -109,6 +126,8 @@ class Writer:
         self._projections: dict[int, _Retry] = {}
         self._users: dict[int, _Retry] = {}
         self._recovered = False
+        self._takeovers: Iterator[None] | None = None
+        """The round through the directories of dead processes that is under way."""
         self._left_behind = False
         """Whether a dead process's directory could not be settled; it is tried again with the heartbeat."""
         self._has_children = self._must_look = False
@@ -162,13 +181,17 @@ class Writer:
         with guarded("writer"), suppressed():
             self.save()
             if self._has_children:
-                self._recovered = False
+                self._recovered, self._takeovers = False, None
                 self._recover(deadline)
             while time.monotonic() < deadline and self._due():
-                if not self._deliver_due(deadline):
+                with self._burst(deadline) as until:
+                    self._deliver_due(until)
+                if self._outage.due > time.monotonic():
                     time.sleep(max(min(0.05, deadline - time.monotonic()), 0))
-            self._look_again()
-            self._project_due(deadline)
+            with self._burst(deadline):
+                self._look_again()
+                self._project_due(deadline)
+        self._takeovers = None
         self._engine.dispose()
         return not self._spool.count_due()
 
@@ -261,16 +284,50 @@ class Writer:
             self._recovered = False
         if self._must_look and not self._recorder.has_open_runs:
             self._must_look = self._recovered = False
-        if now >= self._outage.due:
-            self._recover()
-            self._deliver_due()
-            self._look_again()
-            self._project_due()
+            self._takeovers = None
+        if now >= self._next_turn():
+            with self._burst() as until:
+                self._deliver_due(until)
+                self._look_again()
+                self._project_due(until)
+                self._recover(until)
             self.integrity.look()
         if now < self._outage.due:
             self._spool.unload()
         if self._daily is not None:
             self._daily.look(is_busy=self._recorder.has_open_runs or self._spool.count_due() > 0)
+
+    def _next_turn(self) -> float:
+        """Return when the database may be written to, by the monotonic clock."""
+        return max(self._outage.due, self._rests_until)
+
+    @contextmanager
+    def _burst(self, deadline: float | None = None) -> Iterator[float | None]:
+        """Write to SQLite in one short transaction, then rest: the host waits for each that we make.
+
+        Yields:
+            When to begin nothing more, by the monotonic clock; None where there is no need to end.
+        """
+        if self._engine.dialect.name != "sqlite":
+            yield deadline
+            return
+        started = time.monotonic()
+        has_written: Callable[[], bool] = bool  # False
+        until = started + BURST_SECONDS
+        try:
+            with batch(self._engine) as has_written:
+                yield until if deadline is None else min(until, deadline)
+        except BaseException as error:
+            # What lags is looked for again, and the dead: what was noted of them is not so.
+            self._recovered, self._takeovers = False, None
+            if not isinstance(error, SQLAlchemyError):
+                raise
+            self._failed("rollup", error)
+            self._outage.wait()
+        finally:
+            if has_written():
+                took = time.monotonic() - started
+                self._rests_until = time.monotonic() + max(REST_SECONDS, REST_FACTOR * took)
 
     def _pause(self) -> float | None:
         """Return for how many seconds nothing is due; None for as long as nobody wakes us."""
@@ -284,7 +341,7 @@ class Writer:
             due.append(self._heartbeat_at)
         if self._daily is not None:
             due.append(time.monotonic() + self._daily.pause())
-        return max(min(due) - time.monotonic(), 0.005) if due else None
+        return max(max(min(due), self._rests_until) - time.monotonic(), 0.005) if due else None
 
     def _deliveries(self) -> list[float]:
         """Return when to deliver next: most wait for the database alone, and need not be looked at."""
@@ -333,7 +390,7 @@ class Writer:
             return self._settle(item, error, park)
         self._outage, self._in_a_row = _Retry(), 0
         self._postponed.pop(item.fragment_id, None)
-        delivered(item)
+        once_committed(self._engine, partial(delivered, item))
         return True
 
     def _settle(self, item: Item, error: Exception, park: Callable[[Item, str], None]) -> bool:
@@ -457,54 +514,68 @@ class Writer:
         self._has_said = True
 
     def _recover(self, deadline: float | None = None) -> None:
-        """Deliver what dead processes left, once at the start and then with the heartbeat."""
+        """Deliver what dead processes left, once at the start and then with the heartbeat.
+
+        What is not done by the ``deadline`` is gone on with the next time.
+        """
         if self._recovered:
             return
-        self._left_behind = False
+        if self._takeovers is None:
+            self._left_behind = False
+            self._takeovers = self._take_all_over()
         try:
-            self._recovered = self._take_all_over(deadline)
+            for _ in self._takeovers:
+                if deadline is not None and time.monotonic() >= deadline:
+                    return
         except OSError as error:  # the next heartbeat tries again: what is ours goes on meanwhile
             report("spool", error)
             self._recovered = self._left_behind = True
+        self._takeovers = None
 
-    def _take_all_over(self, deadline: float | None) -> bool:
-        """Deliver what is in every dead process's directory; False: not all of it, yet."""
+    def _take_all_over(self) -> Iterator[None]:
+        """Deliver what is in every dead process's directory; end early when the database is away."""
         self._spool.measure()
         for dead in self._spool.recover():
             try:
-                if not self._take_over(dead, deadline):
-                    return False
+                yield from self._take_over(dead)
             except OSError as error:
                 report("spool", error)
                 self._left_behind = True
+            if self._outage.due > time.monotonic():
+                return
         try:
             self._plan_lagging()
         except SQLAlchemyError as error:
             self._failed("projection", error)
             self._outage.wait()
-            return False
-        return True
+            return
+        self._recovered = True
 
     def _has_recovered(self, deadline: float) -> bool:
         if time.monotonic() >= self._outage.due:
-            self._recover(deadline)
-            self._project_due(deadline)
+            with self._burst(deadline) as until:
+                self._recover(until)
+                self._project_due(until)
         return self._recovered and not self._has_pressing_rows()
 
     def _has_pressing_rows(self) -> bool:
         return any(retry.is_pressing for retry in (*self._projections.values(), *self._users.values()))
 
-    def _take_over(self, dead: Recovered, deadline: float | None) -> bool:
+    def _take_over(self, dead: Recovered) -> Iterator[None]:
+        """Deliver what a dead process left, and yield before each item.
+
+        It ends early when the database is away.
+        """
+
         def park(item: Item, reason: str) -> None:
             self._spool.park(item, reason)
             dead.delivered(item)
 
         try:
             for item in self._left_by(dead):
-                if deadline is not None and time.monotonic() >= deadline:
-                    return False
+                yield
                 if not self._deliver(item, dead.delivered, park):
-                    return False
+                    return
                 if isinstance(item, Snapshot) and item.interrupted:
                     self._metrics.of(item).unaccounted("unclosed")
             for result in sql.interrupt_process(self._engine, dead.process_id, self._metrics.totals):
@@ -513,11 +584,10 @@ class Writer:
             self._failed("rollup", error)
             if _is_outage(error):
                 self._outage.wait()
-                return False
-            self._left_behind = True
-            return True
-        dead.finish()
-        return True
+            else:
+                self._left_behind = True
+            return
+        once_committed(self._engine, dead.finish)
 
     def _is_ours(self, user: str) -> bool:
         """Say whether what a process of ``user`` left goes into our tables."""

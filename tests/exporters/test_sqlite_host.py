@@ -6,18 +6,25 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from exporters import sql
+import telemetry
+from exporters import database, sql
 from exporters.database import create_engine
 from exporters.projection import Writable, project, refresh_user
 from exporters.totals import Totals
-from tests.exporters.makers import KEY, Fragment, Host, call
+from exporters.writer import REST_SECONDS
+from telemetry.settings import Settings
+from telemetry.testing import recording
+from tests.exporters.makers import KEY, Fragment, Host, call, until
+from tests.exporters.test_spool import leave_behind, moved
 
 ROUNDS = 60
+RUNS = 10
 
 
 def immediately(engine: sa.Engine) -> None:
@@ -79,3 +86,92 @@ def test_a_host_that_reads_and_then_writes(sqlite_host: Host, begin: Any, journa
     row = sqlite_host.row("analyses")
     assert row["job_title"] == str(ROUNDS - 1)
     assert row["api_calls_made"] == len(sqlite_host.rows("telemetry_runs")) > 1
+
+
+@pytest.fixture
+def settings(sqlite_host: Host, tmp_path: Path) -> Settings:
+    return Settings(database_url=sqlite_host.url, spool_dir=tmp_path / "spool", hmac_key="k")
+
+
+class Transactions:
+    """Transactions that have changed a database: its file counts them (bytes 24 to 27 of the header)."""
+
+    def __init__(self, host: Host) -> None:
+        self._path = Path(sa.make_url(host.url).database or "")
+        self._began, self._before = time.monotonic(), self._count()
+
+    def since(self) -> int:
+        return self._count() - self._before
+
+    def most(self) -> float:
+        """Return how many of ours there may have been, with a rest between them."""
+        return 1 + (time.monotonic() - self._began) / REST_SECONDS
+
+    def _count(self) -> int:
+        return int.from_bytes(self._path.read_bytes()[24:28], "big")
+
+
+def analyse(analysis: int) -> None:
+    """Analyse one candidate."""
+    with (
+        telemetry.run("analysis", user_id=1, analysis_id=analysis),
+        telemetry.document("a.pdf") as document,
+    ):
+        document.score(0.5)
+
+
+def test_what_is_due_together_is_one_transaction(sqlite_host: Host, settings: Settings) -> None:
+    """Ten runs and their rows are not forty transactions, for each of which the host would have to wait."""
+    sqlite_host.add_user()
+    for analysis in range(1, RUNS + 1):
+        sqlite_host.add_analysis(id=analysis)
+    transactions = Transactions(sqlite_host)
+    with recording(settings):
+        for analysis in range(1, RUNS + 1):
+            analyse(analysis)
+            time.sleep(0.1)
+        until(lambda: sqlite_host.row("users")["total_jobs_run"] == RUNS)
+        made = transactions.since()
+
+    assert 1 <= made <= transactions.most()
+    assert {row["status"] for row in sqlite_host.rows("telemetry_runs")} == {"completed"}
+    assert {row["status"] for row in sqlite_host.rows("analyses")} == {"completed"}
+
+
+def test_what_a_dead_process_left_comes_bit_by_bit(sqlite_host: Host, settings: Settings) -> None:
+    """It is delivered once, in transactions that are short and leave the host its turn between them."""
+    left = [Fragment().calls(call()) for _ in range(20 * RUNS)]
+    moved(settings, leave_behind(settings.spool_dir, *(fragment.close() for fragment in left)))
+    transactions = Transactions(sqlite_host)
+    with recording(settings):
+        with telemetry.run("intake"):
+            pass
+        until(lambda: len(sqlite_host.rows("telemetry_runs")) > len(left), seconds=60)
+        made = transactions.since()
+
+    assert made <= transactions.most()
+    assert [row["api_calls"] for row in sqlite_host.rows("telemetry_runs")].count(1) == len(left)
+    assert list(settings.spool_dir.glob("*/*/*.json")) == []
+
+
+def test_a_host_that_reads_for_long(
+    sqlite_host: Host, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that cannot be committed meanwhile is made again, with all that was in it."""
+    monkeypatch.setattr(database, "SQLITE_BUSY_SECONDS", 0.1)
+    sqlite_host.add_user()
+    sqlite_host.add_analysis()
+    with recording(settings):
+        with sqlite_host.engine.connect() as reader:
+            reading = reader.execute(sa.text("SELECT * FROM analyses UNION ALL SELECT * FROM analyses"))
+            reading.fetchone()
+            analyse(1)
+            time.sleep(0.5)
+            waiting = list(settings.spool_dir.glob("*/*/*.json"))
+            reading.close()
+        assert len(waiting) == 1
+        until(lambda: sqlite_host.row("users")["total_jobs_run"] == 1)
+        until(lambda: list(settings.spool_dir.glob("*/*/*.json")) == [])
+
+    assert sqlite_host.row("analyses")["status"] == "completed"
+    assert [row["outcome"] for row in sqlite_host.rows("telemetry_documents")] == ["scored"]
