@@ -70,13 +70,29 @@ def narrow(path: Path) -> None:
 
 
 def is_own_directory(path: Path) -> bool:
-    """Say whether ``path`` is a directory, no link, of this user, who may look into it."""
+    """Say whether ``path`` is a directory, no link, of this user, who may look into it and write to it."""
+    return not why_not_own(path)
+
+
+def why_not_own(path: Path) -> str:
+    """Return what is in the way of that, in a few words; empty when nothing is."""
     try:
         found = path.lstat()
-    except OSError:
-        return False
-    is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-    return is_own and os.access(path, os.R_OK | os.W_OK | os.X_OK)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a link"
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is no directory"
+    if found.st_uid != os.geteuid():
+        return f"it belongs to another user (uid {found.st_uid})"
+    if not os.access(path, os.R_OK | os.X_OK):
+        return f"it cannot be looked into (mode {stat.S_IMODE(found.st_mode):04o})"
+    if os.access(path, os.W_OK):
+        return ""
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return "its file system is read-only"
+    return f"it is closed to writing (mode {stat.S_IMODE(found.st_mode):04o})"
 
 
 def open_own(path: Path, flags: int, *, is_shielded: bool = False) -> int:

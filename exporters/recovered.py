@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from .item import Item, Target
-from .private import NotOursError, is_own_directory, open_own
+from .private import NotOursError, is_own_directory, open_own, why_not_own
 from .snapshot import Snapshot
 from .unreadable import read, say_once, shown
 
@@ -120,7 +120,7 @@ def is_foreign(path: Path) -> bool:
 def _lock(path: Path) -> int | None:
     """Return the lock of a directory as an open file; None when it is not to be had now."""
     if is_foreign(path) and path.exists():
-        tell(path, NotOursError("it is another user's"))
+        tell(path, NotOursError(why_not_own(path)))
         return None
     try:
         return _try_to_lock(path / LOCK, os.O_CREAT if _has_lost_its_lock(path) else 0)

@@ -191,6 +191,25 @@ class Snapshot:
         """Whether its process, if that is dead, has left something of which nobody saw the end."""
         return not self.is_closed or (self.is_loose and self.open_calls > 0)
 
+    def stand_in(self) -> Snapshot:
+        """Return what the run has of this part while it cannot be stored: that there was something.
+
+        It counts as one call that nobody saw the end of, and gives way to whatever is known of the part.
+        """
+        return Snapshot(
+            run_id=self.run_id,
+            fragment_id=self.fragment_id,
+            process_id=self.process_id,
+            kind=self.kind,
+            seq=-1,
+            opened_at=self.opened_at,
+            taken_at=self.taken_at,
+            is_root=False,
+            closed_at=self.opened_at,
+            synthetic=self.synthetic,
+            open_calls=1,
+        )
+
     def to_json(self) -> str:
         """Return the snapshot as one JSON object; what JSON cannot tell becomes a number, or null."""
         state = _shallow(self)

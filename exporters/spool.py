@@ -37,7 +37,7 @@ from telemetry.settings import Settings, default_spool_dir
 
 from .item import ANY, Item, Target
 from .parked import DEAD, Parked, park, parked
-from .private import NotOursError, make_directory, replace_file
+from .private import NotOursError, make_directory, replace_file, why_not_own
 from .recovered import LOCK, Recovered, held, is_foreign, taken, tell
 from .snapshot import Snapshot
 from .totals import Totals
@@ -227,14 +227,14 @@ class Spool:
     def strangers(self) -> Iterator[Path]:
         """Yield the directories of other processes, living or dead."""
         if self.foreign() == self._root.parent:
-            self._refuse(NotOursError(f"{self._root.parent} is another user's, or a link"))
+            self._refuse(NotOursError(f"{self._root.parent}: {why_not_own(self._root.parent)}"))
             return
         for root in (self._root, *self._old_roots):
             yield from self._strangers_in(root)
 
     def _strangers_in(self, root: Path) -> Iterator[Path]:
         if is_foreign(root):
-            tell(root, NotOursError("it is another user's, or a link"))
+            tell(root, NotOursError(why_not_own(root)))
             return
         try:
             there = sorted(root.iterdir())

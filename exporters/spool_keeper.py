@@ -20,6 +20,7 @@ from .item import AnothersItem, Item, Target
 from .lagging import Lag, lagging
 from .parked import Parked
 from .pipeline import Pipeline
+from .private import why_not_own
 from .recovered import is_foreign, taken
 from .snapshot import Snapshot
 from .takeover import is_told_apart
@@ -78,7 +79,7 @@ class SpoolKeeper:
         """
         if (foreign := self._pipeline.spool.foreign()) is not None:
             raise PermissionError(
-                f"{foreign} is another user's, or a link: run this as that user, chown it, or name another in"
+                f"{foreign}: {why_not_own(foreign)}: run this as its owner, chown it, or name another in"
                 " TELEMETRY_SPOOL_DIR"
             )
         found = [_look_at(path) for path in self._pipeline.spool.strangers()]

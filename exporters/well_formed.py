@@ -13,7 +13,7 @@ from typing import Any, Final, get_type_hints
 
 from telemetry._values import LARGEST
 
-from .snapshot import Snapshot
+from .snapshot import USAGE_SUMS, Snapshot
 from .warning_event import WarningEvent
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -37,6 +37,7 @@ def check(item: Snapshot | WarningEvent) -> None:
         _require_id(name, getattr(item, name))
     for name in _TIMES:
         _require(name, (getattr(item, name) or 0) >= 0)
+    _require("closed_at", item.closed_at is None or item.closed_at >= item.opened_at)
     _check_usage(item)
     for document in item.documents or ():
         _check_fields(document)
@@ -46,6 +47,7 @@ def _check_usage(item: Snapshot) -> None:
     for key, usage in item.usage.items():
         _require("usage", _are_texts(*key))
         _check_fields(usage)
+        _require("usage", all(getattr(usage, name) >= 0 for name in USAGE_SUMS))
     for name, count in item.counters.items():
         _require("counters", _are_texts(name) and _is_whole(count))
     for kinds, count in item.errors.items():

@@ -211,6 +211,7 @@ class Writer:
                 while time.monotonic() < deadline and not self._has_recovered(deadline):
                     time.sleep(0.05)
             finally:
+                self._takeovers = None  # it lets go of the directory that it was in
                 self._engine.dispose()
         return self._recovered and not self._left_behind and not self._has_pressing_rows()
 
@@ -398,6 +399,7 @@ class Writer:
         if _is_for_good(error):
             with guarded("spool"):
                 park(item, type(error).__name__)
+                self._note_what_is_missing(item)
                 return True
             self._postpone(item)  # where the disk refuses, too
             return True
@@ -408,6 +410,15 @@ class Writer:
             return False
         self._postpone(item)
         return True
+
+    def _note_what_is_missing(self, item: Item) -> None:
+        """Let a run not claim to be complete while a part of it is set aside.
+
+        Without the part that began it, it has no end, and claims nothing.
+        """
+        if isinstance(item, Snapshot) and not item.is_root:
+            with suppress(NewerSnapshot, *_TROUBLE):
+                self._store(item.stand_in())
 
     def _postpone(self, item: Item) -> None:
         self._postponed.setdefault(item.fragment_id, _Retry()).wait()

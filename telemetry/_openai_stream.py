@@ -164,7 +164,7 @@ class Reading:
         call.describe_usage()
         if self._background is not None and not self._is_final and wait_for(call, self._background):
             return
-        call.has_unknown_bill = not (is_whole or self._is_final)
+        call.has_unknown_bill = not (is_whole or self._is_final) or self._total == 0
         call.end(error)
 
 

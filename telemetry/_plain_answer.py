@@ -73,6 +73,6 @@ def _tokens(usage: Any) -> Tokens | None:
                 return None
     if not (type(whole) is type(output) is type(total) is type(cached) is type(reasoning) is int):
         return None
-    if whole + output != total or not 0 <= cached <= whole <= MOST_TOKENS:
+    if whole == 0 or whole + output != total or not 0 <= cached <= whole <= MOST_TOKENS:
         return None
     return Tokens(whole, output, cached, reasoning) if 0 <= reasoning <= output <= MOST_TOKENS else None

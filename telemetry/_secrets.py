@@ -21,13 +21,18 @@ SHORTEST_PIECE: Final = 4
 _IN_URL: Final = re.compile(r"(?P<before>[A-Za-z][\w+.\-]*://(?P<user>[^\s:/@?#]*)):\S*@")
 _TOKEN: Final = re.compile(r"(?P<before>https?://)[^\s/?#@:]+@")
 _NAMED: Final = re.compile(
-    r"(?P<before>\b[\w.\-]*(password|passwd|secret|token|api[_-]?key|authorization)[\w.\-]*\s*[=:]\s*)"
+    r"(?P<before>\b[\w.\-]*(password|passwd|secret|token|api[_-]?key|authorization)[\w.\-]*"
+    r"\s*(?:[=:]|%3[AaDd])\s*)"
     r"(?P<scheme>(basic|bearer)\s+)?('[^']*'|\"[^\"]*\"|(?!//)[^\s&'\",;]+)",
     re.IGNORECASE,
 )
 _PASSWORDS: Final = re.compile(r"://(?P<user>[^:/@]*):(?P<first>[^@]*)@")
 _LONGEST_PASSWORD: Final = re.compile(r"://[^:/@]*:(?P<all>.*)@", re.DOTALL)
 _IN_QUERY: Final = re.compile(r"[?&]\w*(?:password|passwd|secret|token)\w*=(?P<value>[^&]*)", re.IGNORECASE)
+_IN_OPTIONS: Final = re.compile(
+    r"-c\s*[\w.]*(?:password|passwd|secret|token)[\w.]*=(?P<value>(?:\\.|[^\s&\\])*)", re.IGNORECASE
+)
+"""Settings of PostgreSQL's that a URL makes, quoted or not."""
 _MOST: Final = 200
 """URLs that are remembered."""
 
@@ -106,7 +111,7 @@ def _secrets_of(url: str) -> Iterator[str]:
         yield from (each for each in _forms(password) if each not in public)
         pieces = re.split(r"[/?#@:%&=\s]+", password)
         yield from (each for each in pieces if len(each) >= SHORTEST_PIECE and each not in public)
-    for found in _IN_QUERY.finditer(url):
+    for found in (*_IN_QUERY.finditer(url), *_IN_OPTIONS.finditer(unquote(url.partition("?")[2]))):
         yield from _forms(found["value"])
 
 

@@ -207,7 +207,8 @@ def _read(fields: Mapping[str, object]) -> Answer:
     if usage is not None:
         reader = _UsageReader()
         reader.read(usage)
-        tokens = reader.tokens(needs_output="choices" in fields or "output" in fields)
+        has_content = any(map(fields.get, _CONTENT))
+        tokens = reader.tokens("choices" in fields or "output" in fields, has_content)
         unmodelled += reader.unmodelled
         missing = reader.missing
         if tokens is not None and tokens.cache_write and _keeps_longer(fields):
@@ -219,6 +220,10 @@ def _read(fields: Mapping[str, object]) -> Answer:
         return Answer(tokens, model, tier, (), (), shows_tools)
     names = tuple(dict.fromkeys(unmodelled)), tuple(dict.fromkeys(missing))
     return Answer(tokens, model, tier, *names, shows_tools)
+
+
+_CONTENT: Final = ("choices", "output", "data")
+"""Fields of an answer that hold what was asked for."""
 
 
 class _UsageReader:
@@ -241,11 +246,12 @@ class _UsageReader:
         else:
             self._take(fields, _TOP, None)
 
-    def tokens(self, *, needs_output: bool) -> Tokens | None:
+    def tokens(self, needs_output: bool, has_content: bool) -> Tokens | None:
         """Return what was counted, as far as it can be right; None without input and output.
 
         Args:
             needs_output: whether the answer is of a kind that always has output: embeddings have none.
+            has_content: whether the answer holds something, which no input at all cannot have come to.
         """
         counts = self._counts
         whole, output = counts.get(_INPUT), counts.get(_OUTPUT)
@@ -259,6 +265,8 @@ class _UsageReader:
             if needs_output:
                 self.missing.append("output_tokens")
             output = 0
+        if whole == 0 and (output or has_content):
+            self.missing.append("input_tokens")
         if counts.get(_TOTAL, whole + output) != whole + output:
             self.missing.append("total_tokens")
         if not self._parts:

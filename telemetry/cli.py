@@ -580,9 +580,8 @@ def recover() -> None:
     dead = [each for each in _kept(keeper.processes) if not each.is_alive]
     is_done = _kept(lambda: keeper.recover(RECOVERY_SECONDS))
     left_behind = sum(each.snapshots for each in dead)
-    click.echo(
-        f"{count(len(dead), 'dead process', 'dead processes')}, {count(left_behind, 'snapshot')} left."
-    )
+    left_by = count(len(dead), "dead process", "dead processes")
+    click.echo(f"{left_by} had left {count(left_behind, 'snapshot')}.")
     still_there = keeper.processes()
     left = sum(each.snapshots for each in still_there if not each.is_alive)
     if left:

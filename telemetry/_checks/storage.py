@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from typing import Any
+from typing import Any, Final
 
 from .. import setup
 from .check import ORPHAN_DAYS, PATIENCE, Answer, Check, Clock, Patient, listening, load
@@ -47,6 +47,10 @@ def check_runs(patient: Patient) -> Answer:
         yield Check("note", "runs", text, remedy)
 
 
+ENOUGH_BYTES: Final = 1_000_000
+"""Of room on the disk: what a run of hundreds of documents takes in the spool, and some more."""
+
+
 def check_spool(patient: Patient) -> Answer:
     """Can rollups wait on disk, and which do."""
     if patient.settings is None:
@@ -54,8 +58,8 @@ def check_spool(patient: Patient) -> Answer:
     wanted = patient.settings.spool_dir.absolute()
     place = next(folder for folder in (wanted, *wanted.parents) if folder.exists())
     try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(ENOUGH_BYTES))
     except OSError as error:
         remedy = "give this user a local directory in TELEMETRY_SPOOL_DIR"
         yield Check("bad", "spool", f"{wanted} cannot be written: {error.strerror or error}", remedy)

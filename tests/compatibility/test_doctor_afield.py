@@ -317,6 +317,17 @@ def test_a_spool_that_cannot_be_written(host: NewHost, tmp_path: Path) -> None:
     assert "the same in SQL, metrics and trace" in session.out
 
 
+def test_a_disk_without_room_for_a_run(host: NewHost) -> None:
+    """A file can be made there, and a rollup cannot be kept in it."""
+    of = host()
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500_000,) * 2)"
+    run = "import runpy; runpy.run_module('telemetry.doctor', run_name='__main__')"
+    session = of.call([str(of.python), "-c", f"{limited}; {run}", "--no-run"], {})
+
+    (line,) = [line for line in session.out.splitlines() if "cannot be written" in line]
+    assert "File too large" in line and "TELEMETRY_SPOOL_DIR" in line
+
+
 def test_what_is_in_the_spool(host: NewHost, tmp_path: Path) -> None:
     """Of the living, the dead, what the database refused, and what is no snapshot."""
     of = host()

@@ -75,7 +75,7 @@ def test_recover_delivers_what_the_dead_left(host: Host, operator: Operator) -> 
     done = operator.run("recover")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["1 dead process, 1 snapshot left.", "All is delivered."]
+    assert done.stdout.splitlines() == ["1 dead process had left 1 snapshot.", "All is delivered."]
     assert host.row("telemetry_runs")["status"] == "interrupted"
     assert host.row("analyses")["status"] == "interrupted"
     assert host.row("users")["total_jobs_run"] == 1

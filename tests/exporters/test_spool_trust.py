@@ -411,6 +411,10 @@ DAMAGES = {
     "two of a key": WHOLE.to_json()[:-1] + f',"run_id":"{"0" * 32}"}}',
     "not a number": WHOLE.to_json().replace(f'"seq":{WHOLE.seq}', '"seq":NaN'),
     "half a character": WHOLE.to_json().replace(WHOLE.run_id, "\\ud800" * 32),
+    "fewer than no calls": replace(
+        WHOLE, usage={key: replace(sums, calls=-1) for key, sums in WHOLE.usage.items()}
+    ).to_json(),
+    "over before it began": replace(WHOLE, closed_at=WHOLE.opened_at - 1).to_json(),
 }
 
 

@@ -395,6 +395,43 @@ def test_what_the_database_refuses_is_parked(
     assert str(refused.run_id) in caplog.text
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_run_without_a_part_that_was_refused(host: Host, record: Record, is_first: bool) -> None:
+    """It does not claim that its cost is complete, until that part is delivered after all."""
+    if host.is_postgresql:
+        host.execute("ALTER TABLE telemetry_counters ADD CONSTRAINT small CHECK (value < 100)")
+    else:
+        host.execute(
+            "CREATE TRIGGER small BEFORE INSERT ON telemetry_counters WHEN new.value >= 100"
+            " BEGIN SELECT RAISE(ABORT, 'too large'); END"
+        )
+    host.add_user()
+    host.add_analysis()
+    whole = Fragment(analysis_id=1).calls(call())
+    part = Fragment(whole.accumulator.facts.run_id, is_root=False).calls(call())
+    part.accumulator.count("app_retries", 100)
+    parts = [part.close(ends_run=False), whole.close()]
+    pipeline = record(host.url)
+    for each in parts if is_first else reversed(parts):
+        pipeline.spool.put(each)
+        assert pipeline.writer is not None
+        pipeline.writer.wake()
+        until(lambda: pipeline.spool.pending() == 0)
+
+    until(lambda: [run["unfinished"] for run in host.rows("telemetry_runs")] == [1])
+    (run,) = host.rows("telemetry_runs")
+    assert (run["status"], run["api_calls"], run["cost_complete"]) == ("completed", 1, False)
+    until(lambda: host.row("analyses")["api_calls_made"] == 1)
+
+    host.execute(
+        "ALTER TABLE telemetry_counters DROP CONSTRAINT small" if host.is_postgresql else "DROP TRIGGER small"
+    )
+    settings = Settings(database_url=host.url, spool_dir=pipeline.spool.root.parent, hmac_key="secret")
+    assert [each.error for each in SpoolKeeper(settings, pipeline).retry()] == [""]
+    (run,) = host.rows("telemetry_runs")
+    assert (run["api_calls"], run["unfinished"], run["cost_complete"]) == (2, 0, True)
+
+
 def test_what_a_dead_process_left_may_be_refused_too(
     host: Host, record: Record, spool_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

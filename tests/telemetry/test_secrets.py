@@ -77,6 +77,8 @@ def test_pieces_of_a_password(password: str) -> None:
         "at amqp://ada:Tr0ub/4dour#Hors3@db/app, and so on",
         "https://Tr0ub4dourHors3@sentry.example/1",
         "password=Tr0ub4dourHors3 host=db",
+        "postgresql://db/app?options=-cmyapp.api_token%3DTr0ub4dour%20-csearch_path%3Dtenant",
+        "options: -c myapp.secret=Tr0ub4dour",
         "connection to db?user=a&password=Tr0ub&sslpassword=4dour&application_name=x failed",
         "Authorization: Bearer Tr0ub4dourHors3",
         "api-key='Tr0ub 4dour Hors3'",

@@ -168,6 +168,15 @@ def test_usage_of_a_chat_that_is_read(
     assert {key.model for key in run.usage if key.operation} == {MODEL}
 
 
+def test_a_stream_that_counts_nothing(recorded: Recorded) -> None:
+    """Text came, so that tokens were used: how many, nobody says."""
+    client = client_for([chunk(), chunk(finish="stop"), chunk(empty=True, used=usage(0, 0)), DONE])
+    run = count(recorded, lambda: read(client.chat.completions.create(**STREAM)))
+
+    assert tokens(run) == (0, 0)
+    assert (run.total.usage_missing, run.cost_complete) == (1, False)
+
+
 @pytest.mark.parametrize("where", ["on the last", "on one in between"])
 def test_the_tier_that_was_billed(recorded: Recorded, where: str) -> None:
     """The tier is the last one that a chunk names, not the one that was asked for or named first."""

@@ -102,6 +102,13 @@ def test_embeddings_have_no_output() -> None:
     assert read_answer(answer) == Answer(Tokens(7), "e")
 
 
+def test_embeddings_of_nothing() -> None:
+    """A service that counts no tokens for what it answered has not counted."""
+    data = [{"object": "embedding", "index": 0, "embedding": [0.5]}]
+    answer = {"object": "list", "model": "e", "data": data, "usage": {"prompt_tokens": 0, "total_tokens": 0}}
+    assert read_answer(answer).missing == ("input_tokens",)
+
+
 # What cannot be right
 
 
@@ -133,6 +140,8 @@ def test_embeddings_have_no_output() -> None:
             id="reasoning",
         ),
         pytest.param(usage(1000, 100) | {"input_tokens": 900}, Tokens(1000, 100), id="told twice"),
+        pytest.param(usage(0, 0), Tokens(0, 0), id="nothing"),
+        pytest.param(usage(0, 100), Tokens(0, 100), id="output alone"),
         *(
             pytest.param(used, None, id=name)
             for name, used in {
@@ -361,7 +370,7 @@ def test_tokens_are_never_negative_nor_more_than_their_whole(used: dict[str, Any
         assert 0 <= tokens.reasoning <= tokens.output <= MOST_TOKENS
 
 
-@given(prompt=st.integers(0, MOST_TOKENS // 2), completion=st.integers(0, MOST_TOKENS // 2), data=st.data())
+@given(prompt=st.integers(1, MOST_TOKENS // 2), completion=st.integers(0, MOST_TOKENS // 2), data=st.data())
 def test_a_usage_is_odd_only_when_something_is(prompt: int, completion: int, data: st.DataObject) -> None:
     """Of counts that agree nothing is missing; with any one of them spoilt, something is."""
     cached = data.draw(st.integers(0, prompt))
