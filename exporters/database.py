@@ -9,6 +9,7 @@ import base64
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -204,7 +205,7 @@ def _begin(engine: Engine, statement: str) -> None:
             connection.exec_driver_sql(statement)
 
 
-class _Batch:
+class Batch:
     """Transactions of one thread that are one on SQLite, which waits for the disk at the end of each."""
 
     def __init__(self, engine: Engine, stack: ExitStack) -> None:
@@ -212,37 +213,40 @@ class _Batch:
         self.once_committed: list[Callable[[], object]] = []
         self._stack = stack
         self._connection: Connection | None = None
+        self._began = 0.0
 
     def connection(self) -> Connection:
         """Return the one of all; the transaction begins with the first that is asked for."""
         if self._connection is None:
             self._stack.enter_context(fork_gate.gate.passed())
             self._connection = self._stack.enter_context(self.engine.begin())
+            self._began = time.monotonic()
         return self._connection
 
     @property
     def has_begun(self) -> bool:
+        """Whether there was any transaction."""
         return self._connection is not None
+
+    def seconds(self) -> float:
+        """Return for how long it has kept others from writing, which is not how long it waited for them."""
+        return time.monotonic() - self._began if self.has_begun else 0.0
 
 
 class _Batches(threading.local):
-    batch: _Batch | None = None
+    batch: Batch | None = None
 
 
 _batches: Final = _Batches()
 
 
 @contextmanager
-def batch(engine: Engine) -> Iterator[Callable[[], bool]]:
-    """Let all transactions of the block be one; one that fails is rolled back alone.
-
-    Yields:
-        What says whether there was any.
-    """
+def batch(engine: Engine) -> Iterator[Batch]:
+    """Let all transactions of the block be one; one that fails is rolled back alone."""
     with ExitStack() as stack:
-        _batches.batch = found = _Batch(engine, stack)
+        _batches.batch = found = Batch(engine, stack)
         try:
-            yield lambda: found.has_begun
+            yield found
         finally:
             _batches.batch = None
     for act in found.once_committed:

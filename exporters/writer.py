@@ -33,6 +33,7 @@ from .database import (
     DELIVERY,
     PERMANENT,
     UNFIT,
+    Batch,
     Limits,
     batch,
     create_engine,
@@ -63,7 +64,8 @@ BURST_SECONDS: Final = 0.1
 REST_SECONDS: Final = 1.0
 """On SQLite, from one transaction to the next of this process, at least."""
 REST_FACTOR: Final = 10
-"""How many times as long as a transaction took the rest is, at least."""
+"""How many times as long as a transaction took the rest is, at least, but for the longest one."""
+LONGEST_REST_SECONDS: Final = 5.0
 MOST_IN_A_ROW: Final = 3
 """Failures of one item after another of which each is taken for the item's; then it is the database's."""
 _TROUBLE: Final = (SQLAlchemyError, OSError, *UNFIT)
@@ -182,15 +184,15 @@ class Writer:
             self.save()
             if self._has_children:
                 self._recovered, self._takeovers = False, None
-                self._recover(deadline)
+                self._recover(partial(_is_past, deadline))
             while time.monotonic() < deadline and self._due():
-                with self._burst(deadline) as until:
-                    self._deliver_due(until)
+                with self._burst(deadline) as is_over:
+                    self._deliver_due(is_over)
                 if self._outage.due > time.monotonic():
                     time.sleep(max(min(0.05, deadline - time.monotonic()), 0))
             with self._burst(deadline):
                 self._look_again()
-                self._project_due(deadline)
+                self._project_due(partial(_is_past, deadline))
         self._takeovers = None
         self._engine.dispose()
         return not self._spool.count_due()
@@ -287,11 +289,11 @@ class Writer:
             self._must_look = self._recovered = False
             self._takeovers = None
         if now >= self._next_turn():
-            with self._burst() as until:
-                self._deliver_due(until)
+            with self._burst() as is_over:
+                self._deliver_due(is_over)
                 self._look_again()
-                self._project_due(until)
-                self._recover(until)
+                self._project_due(is_over)
+                self._recover(is_over)
             self.integrity.look()
         if now < self._outage.due:
             self._spool.unload()
@@ -303,21 +305,19 @@ class Writer:
         return max(self._outage.due, self._rests_until)
 
     @contextmanager
-    def _burst(self, deadline: float | None = None) -> Iterator[float | None]:
+    def _burst(self, deadline: float | None = None) -> Iterator[Callable[[], bool]]:
         """Write to SQLite in one short transaction, then rest: the host waits for each that we make.
 
         Yields:
-            When to begin nothing more, by the monotonic clock; None where there is no need to end.
+            What says whether to begin nothing more; never on PostgreSQL before the ``deadline``.
         """
         if self._engine.dialect.name != "sqlite":
-            yield deadline
+            yield partial(_is_past, deadline)
             return
-        started = time.monotonic()
-        has_written: Callable[[], bool] = bool  # False
-        until = started + BURST_SECONDS
+        whole: Batch | None = None
         try:
-            with batch(self._engine) as has_written:
-                yield until if deadline is None else min(until, deadline)
+            with batch(self._engine) as whole:
+                yield partial(_is_over, whole, deadline)
         except BaseException as error:
             # What lags is looked for again, and the dead: what was noted of them is not so.
             self._recovered, self._takeovers = False, None
@@ -326,9 +326,9 @@ class Writer:
             self._failed("rollup", error)
             self._outage.wait()
         finally:
-            if has_written():
-                took = time.monotonic() - started
-                self._rests_until = time.monotonic() + max(REST_SECONDS, REST_FACTOR * took)
+            if whole is not None and whole.has_begun:
+                rest = min(max(REST_SECONDS, REST_FACTOR * whole.seconds()), LONGEST_REST_SECONDS)
+                self._rests_until = time.monotonic() + rest
 
     def _pause(self) -> float | None:
         """Return for how many seconds nothing is due; None for as long as nobody wakes us."""
@@ -364,10 +364,10 @@ class Writer:
             with guarded("spool"):
                 self._spool.put(snapshot)
 
-    def _deliver_due(self, deadline: float | None = None) -> bool:
+    def _deliver_due(self, is_over: Callable[[], bool]) -> bool:
         """Deliver what waits; return False when the database is away."""
         for waiting in self._due():
-            if deadline is not None and time.monotonic() >= deadline:
+            if is_over():
                 return False
             item = self._spool.newest(waiting)
             if item is not None and not self._deliver(item, self._spool.delivered, self._spool.park):
@@ -473,13 +473,13 @@ class Writer:
             self._failed("projection", error)
             self._outage.wait()
 
-    def _project_due(self, deadline: float | None = None) -> None:
+    def _project_due(self, is_over: Callable[[], bool]) -> None:
         now = time.monotonic()
         for analysis_id, retry in list(self._projections.items()):
-            if retry.due <= now and (deadline is None or time.monotonic() < deadline):
+            if retry.due <= now and not is_over():
                 self._attempt("projection", self._projections, analysis_id)
         for user_id, retry in list(self._users.items()):
-            if retry.due <= now and (deadline is None or time.monotonic() < deadline):
+            if retry.due <= now and not is_over():
                 self._attempt("user", self._users, user_id)
 
     def _attempt(self, transaction: str, waiting: dict[int, _Retry], row_id: int) -> None:
@@ -524,10 +524,10 @@ class Writer:
             _log.warning("telemetry does without %s; see %s", "; ".join(left_out), PAGE)
         self._has_said = True
 
-    def _recover(self, deadline: float | None = None) -> None:
+    def _recover(self, is_over: Callable[[], bool]) -> None:
         """Deliver what dead processes left, once at the start and then with the heartbeat.
 
-        What is not done by the ``deadline`` is gone on with the next time.
+        What is not done when the time is over is gone on with the next time.
         """
         if self._recovered:
             return
@@ -536,7 +536,7 @@ class Writer:
             self._takeovers = self._take_all_over()
         try:
             for _ in self._takeovers:
-                if deadline is not None and time.monotonic() >= deadline:
+                if is_over():
                     return
         except OSError as error:  # the next heartbeat tries again: what is ours goes on meanwhile
             report("spool", error)
@@ -564,9 +564,9 @@ class Writer:
 
     def _has_recovered(self, deadline: float) -> bool:
         if time.monotonic() >= self._outage.due:
-            with self._burst(deadline) as until:
-                self._recover(until)
-                self._project_due(until)
+            with self._burst(deadline) as is_over:
+                self._recover(is_over)
+                self._project_due(is_over)
         return self._recovered and not self._has_pressing_rows()
 
     def _has_pressing_rows(self) -> bool:
@@ -662,6 +662,15 @@ class _Timer:
     def __exit__(self, *_: object) -> None:
         elapsed = time.perf_counter() - self._started
         self._metrics.observe(c.WRITER_DURATION, elapsed, transaction=self._transaction)
+
+
+def _is_past(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
+
+
+def _is_over(whole: Batch, deadline: float | None) -> bool:
+    """Say whether a transaction on SQLite is to take nothing more in."""
+    return whole.seconds() >= BURST_SECONDS or _is_past(deadline)
 
 
 def _is_for_good(error: Exception) -> bool:

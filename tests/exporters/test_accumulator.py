@@ -269,7 +269,7 @@ USAGES = st.fixed_dictionaries(
 @st.composite
 def right_usages(draw: st.DrawFn) -> dict[str, Any]:
     """A usage in which nothing is odd, and nothing costs otherwise than its tokens say."""
-    prompt, completion = draw(st.integers(0, 10**6)), draw(st.integers(0, 10**6))
+    prompt, completion = draw(st.integers(1, 10**6)), draw(st.integers(0, 10**6))
     cached = draw(st.integers(0, prompt))
     return {
         "prompt_tokens": prompt,

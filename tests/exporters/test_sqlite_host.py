@@ -154,6 +154,22 @@ def test_what_a_dead_process_left_comes_bit_by_bit(sqlite_host: Host, settings: 
     assert list(settings.spool_dir.glob("*/*/*.json")) == []
 
 
+def test_a_host_that_writes_for_long(sqlite_host: Host, settings: Settings) -> None:
+    """What came to wait meanwhile is one transaction, too, and no rest follows from the waiting."""
+    sqlite_host.add_user()
+    for analysis in range(1, RUNS + 1):
+        sqlite_host.add_analysis(id=analysis)
+    with recording(settings):
+        with sqlite_host.holding("UPDATE users SET name = 'm'"):
+            for analysis in range(1, RUNS + 1):
+                analyse(analysis)
+            time.sleep(1)
+            transactions = Transactions(sqlite_host)
+        until(lambda: sqlite_host.row("users")["total_jobs_run"] == RUNS)
+
+    assert transactions.since() <= 1 + transactions.most()  # the host's own is one of them
+
+
 def test_a_host_that_reads_for_long(
     sqlite_host: Host, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
