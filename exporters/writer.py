@@ -444,7 +444,7 @@ class Writer:
         if result.status != c.RUNNING or result.is_shown or has_claimed:
             if result.analysis_id is not None:
                 self._projections[result.analysis_id] = _Retry()
-            elif has_claimed:
+            if has_claimed:
                 self._plan_lagging()
             if result.user_id is not None:
                 self._users[result.user_id] = _Retry()

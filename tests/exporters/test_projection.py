@@ -415,6 +415,25 @@ def test_another_key_finds_nothing(host: Host, writer: Writer) -> None:
     assert document_key(KEY, "run", "a") != document_key(b"another", "run", "a")
 
 
+def test_intake_that_another_analysis_was_charged_with(host: Host, engine: Engine, writer: Writer) -> None:
+    """The rows of both analyses show what is theirs, once the first has arrived."""
+    add_analysis(host, 1)
+    add_analysis(host, 2)
+    intake = Fragment(kind="intake", subject="draft:1", user_id=1).calls(call(pico=5 * 10**9)).close()
+    second = a_run(2, subject="draft:1", opened_at=intake.opened_at + 200 * SECOND).close()
+    first = a_run(1, subject="draft:1", opened_at=intake.opened_at + 100 * SECOND).close()
+    for snapshot in (intake, second, first):
+        writer.deliver(snapshot)
+        sql.claim_intake(engine, snapshot.run_id)
+        for analysis in lagging_analyses(engine):
+            assert writer.project(analysis) is not Projection.BUSY
+
+    assert [host.row("analyses", id=id)["api_calls_made"] for id in (1, 2)] == [3, 2]
+    costs = [host.row("analyses", id=id)["total_api_cost"] for id in (1, 2)]
+    assert [float(cost) for cost in costs] == [0.009, 0.004]
+    assert {row["projected_version"] == row["version"] for row in host.rows("telemetry_runs")} == {True}
+
+
 def test_what_intake_and_analysis_know_is_joined(host: Host, writer: Writer) -> None:
     """The extraction of a file in the intake, and its ranking in the analysis, show on one row."""
     add_analysis(host)

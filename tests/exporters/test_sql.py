@@ -340,6 +340,25 @@ def test_the_first_analysis_is_the_one_that_began_first(host: Host, engine: Engi
     assert charged(host) == {before.run_id: 5}
 
 
+@pytest.mark.parametrize("is_last", ["first", "intake"])
+def test_the_first_analysis_that_arrives_last(host: Host, engine: Engine, is_last: str) -> None:
+    """Another process was quicker with a later one: what that was charged with goes to the first."""
+    before, first, second = intake(), analysis(5), analysis(6, start=200)
+    arrive(engine, before, second)
+    assert charged(host) == {before.run_id: 6}
+    arrive(engine, *((first,) if is_last == "first" else (first, before)))
+
+    assert charged(host) == {before.run_id: 5}
+
+
+def test_intake_that_the_application_has_linked(host: Host, engine: Engine) -> None:
+    """It is charged where it was linked to, whichever analysis of the draft was first."""
+    linked = intake(analysis_id=6)
+    arrive(engine, linked, analysis(6, start=200), analysis(5))
+
+    assert charged(host) == {linked.run_id: 6}
+
+
 @pytest.mark.parametrize("other", [{"subject": "draft:2"}, {"user_id": 2}])
 def test_intake_of_others_is_not_charged(host: Host, engine: Engine, other: dict[str, Any]) -> None:
     """Another draft, or another user's, is nobody's business."""
