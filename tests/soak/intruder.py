@@ -34,7 +34,7 @@ def forge(file: Path, folder: Path) -> str | None:
         return None
     try:
         known = read_item(file.read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):  # delivered meanwhile, or spoilt as below
         return None
     if not isinstance(known, Snapshot):
         return None
