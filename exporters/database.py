@@ -255,17 +255,22 @@ def batch(engine: Engine) -> Iterator[Batch]:
 
 def once_committed(engine: Engine, act: Callable[[], object]) -> None:
     """Do something when what was written is committed: now, unless it is part of a batch."""
-    found = _batches.batch
-    if found is None or found.engine is not engine:
+    if (whole := _batch_of(engine)) is None:
         act()
     else:
-        found.once_committed.append(act)
+        whole.once_committed.append(act)
+
+
+def _batch_of(engine: Engine) -> Batch | None:
+    """Return the batch that is under way in this thread."""
+    whole = _batches.batch
+    return whole if whole is not None and whole.engine is engine else None
 
 
 @contextmanager
 def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connection]:
     """Open a short transaction; ``impatient`` ones give up when the host holds a lock, or we stand still."""
-    if (whole := _batches.batch) is not None and whole.engine is engine:
+    if (whole := _batch_of(engine)) is not None:
         connection = whole.connection()
         with connection.begin_nested():
             yield connection
@@ -283,8 +288,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
     On SQLite each statement stands alone: a transaction that reads keeps the host from committing.
     """
-    whole = _batches.batch
-    if whole is not None and whole.engine is engine and whole.has_begun:
+    if (whole := _batch_of(engine)) is not None and whole.has_begun:
         yield whole.connection()
     elif engine.dialect.name == "sqlite":
         with fork_gate.gate.passed(), engine.connect() as connection:

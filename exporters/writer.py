@@ -213,7 +213,7 @@ class Writer:
                 while time.monotonic() < deadline and not self._has_recovered(deadline):
                     time.sleep(0.05)
             finally:
-                self._takeovers = None  # it lets go of the directory that it was in
+                self._takeovers = None  # it unlocks the directory that it was in
                 self._engine.dispose()
         return self._recovered and not self._left_behind and not self._has_pressing_rows()
 

@@ -208,7 +208,8 @@ def _read(fields: Mapping[str, object]) -> Answer:
         reader = _UsageReader()
         reader.read(usage)
         has_content = any(map(fields.get, _CONTENT))
-        tokens = reader.tokens("choices" in fields or "output" in fields, has_content)
+        needs_output = "choices" in fields or "output" in fields
+        tokens = reader.tokens(needs_output=needs_output, has_content=has_content)
         unmodelled += reader.unmodelled
         missing = reader.missing
         if tokens is not None and tokens.cache_write and _keeps_longer(fields):
@@ -246,7 +247,7 @@ class _UsageReader:
         else:
             self._take(fields, _TOP, None)
 
-    def tokens(self, needs_output: bool, has_content: bool) -> Tokens | None:
+    def tokens(self, *, needs_output: bool, has_content: bool) -> Tokens | None:
         """Return what was counted, as far as it can be right; None without input and output.
 
         Args:
