@@ -21,12 +21,12 @@ from rich.console import Console
 
 from examples.screener.demo.steps import Steps
 from examples.screener.history import History, write
-from exporters import migrate
-from exporters.health import HealthCheck
-from exporters.insights import insights
-from exporters.integrity import validate
-from exporters.report import report
-from exporters.tabular import Export
+from exporters.export.jobs import Export
+from exporters.findings.insights import insights
+from exporters.integrity.rules import validate
+from exporters.reports import report
+from exporters.sql.schema import migrate
+from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings
 from tests.postgres import TemporaryPostgres
 

@@ -17,7 +17,7 @@ from openai import OpenAI
 from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
-from telemetry import openai as attempts
+from telemetry.openai import calls as attempts
 
 from ._chat import answered_client, call
 

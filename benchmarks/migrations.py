@@ -22,7 +22,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from exporters import migrate
+from exporters.sql.schema import migrate
 from tests.postgres import TemporaryPostgres
 
 ANALYSES: Final = 1_000_000

@@ -31,7 +31,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import telemetry
-from telemetry import openai as attempts
+from telemetry.openai import calls as attempts
 from telemetry.settings import Settings
 from telemetry.testing import recording
 

@@ -26,9 +26,9 @@ from typing import Final, NamedTuple
 from openai import OpenAI
 
 import telemetry
-from exporters import migrate
+from exporters.sql.schema import migrate
 from telemetry.settings import Settings
-from telemetry.setup import setup_telemetry
+from telemetry.setup.process import setup_telemetry
 from tests.postgres import TemporaryPostgres, free_port
 
 from ._chat import answered_client, call

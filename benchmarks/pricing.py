@@ -16,7 +16,7 @@ from typing import Final
 
 from genai_prices import Usage, calc_price
 
-from telemetry.pricing import PICO, Tokens, list_price
+from telemetry.pricing.prices import PICO, Tokens, list_price
 
 ROUNDS: Final = 40
 TARGET: Final = 0.1

@@ -20,7 +20,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 import telemetry
-from exporters import migrate
+from exporters.sql.schema import migrate
 from telemetry.settings import Settings
 from telemetry.testing import recording
 

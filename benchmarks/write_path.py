@@ -24,15 +24,17 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from exporters import migrate, projection, schema, sql
-from exporters.accumulator import Accumulator, Call
-from exporters.database import create_engine
-from exporters.projection import Writable
-from exporters.recorder import document_key
-from exporters.snapshot import Snapshot
-from exporters.totals import Totals
-from telemetry._context import Document
-from telemetry.pricing import Price, Tokens
+from exporters.metrics.totals import Totals
+from exporters.recording.recorder import document_key
+from exporters.rollup.accumulator import Accumulator, Call
+from exporters.rollup.snapshot import Snapshot
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection import analyses as projection
+from exporters.sql.projection.analyses import Writable
+from exporters.sql.schema import migrate, tables
+from exporters.sql.storage import runs as run_storage
+from telemetry._internal.context import Document
+from telemetry.pricing.prices import Price, Tokens
 from tests.postgres import TemporaryPostgres
 
 TARGET: Final = 1.5
@@ -41,8 +43,8 @@ CRITERIA: Final = 6
 FILE_BYTES: Final = 60_000
 ROUNDS: Final = 12
 KEY: Final = b"benchmark"
-OURS: Final = (schema.runs, schema.fragments, schema.stage_usage, schema.counters, schema.documents)
-_host = schema.host_tables(sa.MetaData())
+OURS: Final = (tables.runs, tables.fragments, tables.stage_usage, tables.counters, tables.documents)
+_host = tables.host_tables(sa.MetaData())
 HOSTS: Final = (_host.analyses, _host.candidate_files, _host.users)
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -83,7 +85,7 @@ def _measure(url: str) -> tuple[list[float], list[float]]:
 
 def _persist(engine: Engine, snapshot: Snapshot, writable: Writable) -> None:
     totals = Totals()
-    result = sql.deliver(engine, snapshot, totals)
+    result = run_storage.deliver(engine, snapshot, totals)
     assert result.analysis_id is not None and result.user_id is not None
     projection.project(engine, result.analysis_id, writable, KEY, totals)
     projection.refresh_user(engine, result.user_id, writable, totals)

@@ -31,7 +31,7 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
         "What counts attempts. Set-up calls it by itself.",
         ("instrument", "uninstrument"),
     ),
-    "telemetry.sampling": (
+    "telemetry.setup.sampling": (
         "So that what is not exported is counted all the same. Set-up calls it by itself.",
         ("record_all",),
     ),

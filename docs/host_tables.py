@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from exporters.host_needs import NEEDS, Kind
-from exporters.host_shape import accepted
+from exporters.sql.host.needs import NEEDS, Kind
+from exporters.sql.host.shape import accepted
 
 PAGE: Final = Path(__file__).parent / "host-tables.md"
 

@@ -1,7 +1,7 @@
 """Run the migrations on one connection: one migrator at a time, host tables locked for moments only.
 
-`exporters.migrate` passes the connection. Alembic's own command line works too (`alembic revision`, `alembic
-check`) with TELEMETRY_DATABASE_URL set.
+`exporters.sql.schema.migrate` passes the connection. Alembic's own command line works too (`alembic
+revision`, `alembic check`) with TELEMETRY_DATABASE_URL set.
 """
 
 from __future__ import annotations
@@ -11,10 +11,16 @@ import os
 import sqlalchemy as sa
 from alembic import context
 
-from exporters.additions import complete
-from exporters.migrate import PATIENCE, VERSION_TABLE, MigrationError
-from exporters.migration_lock import LOCK_TIMEOUT, Patience, begin_writing, lock_timeout, one_migrator
-from exporters.schema import metadata
+from exporters.sql.schema.additions import complete
+from exporters.sql.schema.migrate import PATIENCE, VERSION_TABLE, MigrationError
+from exporters.sql.schema.migration_lock import (
+    LOCK_TIMEOUT,
+    Patience,
+    begin_writing,
+    lock_timeout,
+    one_migrator,
+)
+from exporters.sql.schema.tables import metadata
 
 config = context.config
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from exporters.additions import Additions
+from exporters.sql.schema.additions import Additions
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .api import (
+from .api.runs import (
     DocumentBlock,
     RunHandle,
     answer_warnings,
@@ -24,8 +24,8 @@ from .api import (
 )
 
 if TYPE_CHECKING:
-    from .flask import Telemetry
-    from .setup import setup_telemetry, shutdown
+    from .setup.process import setup_telemetry, shutdown
+    from .web.extension import Telemetry
 
 __all__ = [
     "DocumentBlock",
@@ -50,13 +50,13 @@ def __getattr__(name: str) -> Any:
     """Import what needs more than the API only when it is asked for."""
     if name == "Telemetry":
         try:
-            from .flask import Telemetry
+            from .web.extension import Telemetry
         except ModuleNotFoundError as error:
             message = f"telemetry.Telemetry needs Flask ({error}): pip install 'analysis-telemetry[flask]'"
             raise ModuleNotFoundError(message, name=error.name) from None
         return Telemetry
     if name in ("setup_telemetry", "shutdown"):
-        from . import setup
+        from .setup import process as setup
 
         return getattr(setup, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

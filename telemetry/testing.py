@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ._context import install, recorder, takes_all
-from ._guard import raise_internal_errors
+from ._internal.context import install, recorder, takes_all
+from ._internal.guard import raise_internal_errors
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ def recording(settings: Settings, provider: TracerProvider | None = None, **opti
         settings: of the pipeline.
         provider: of the spans. Default: that of the process, which is made where there is none; it then stays
             for the rest of the process, and exports nothing.
-        options: passed on to :func:`telemetry.setup.attach`.
+        options: passed on to :func:`telemetry.setup.process.attach`.
     """
-    from . import api, setup
+    from .api import runs as api
     from .conventions import SCOPE
+    from .setup import process as setup
 
     provider = provider or _provider_of_process()
     before, tracer = (recorder(), takes_all()), api._tracer
@@ -80,7 +81,7 @@ def telemetry_rollups(telemetry_errors_raise: None, tmp_path: Path) -> Iterator[
     OpenAI calls are in them. Nothing is written to a database. The application under test may be made before
     or after, for this test alone or for all.
     """
-    from . import setup
+    from .setup import process as setup
 
     ended: list[Any] = []
     with recording(Settings(spool_dir=tmp_path / "spool")) as pipeline:

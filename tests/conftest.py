@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from telemetry._guard import raise_internal_errors, reset_internal_errors
+from telemetry._internal.guard import raise_internal_errors, reset_internal_errors
 from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporters.item import read_item
-from exporters.snapshot import Snapshot
+from exporters.rollup.snapshot import Snapshot
+from exporters.spool.entry import read_item
 
 ANOTHER_USER = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 """Before a command: what is closed is closed to it, as it is not to root."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from exporters.additions import Additions
-from exporters.losses import losses
-from exporters.migrate import MigrationError
-from exporters.schema import NAMING_CONVENTION, utc_now
+from exporters.sql.schema.additions import Additions
+from exporters.sql.schema.losses import losses
+from exporters.sql.schema.migrate import MigrationError
+from exporters.sql.schema.tables import NAMING_CONVENTION, utc_now
 
 revision = "0001"
 down_revision = None

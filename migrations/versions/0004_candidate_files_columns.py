@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from exporters.additions import Additions
+from exporters.sql.schema.additions import Additions
 
 revision = "0004"
 down_revision = "0003"

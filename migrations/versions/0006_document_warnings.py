@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from exporters.additions import Additions
-from exporters.schema import NAMING_CONVENTION, utc_now
+from exporters.sql.schema.additions import Additions
+from exporters.sql.schema.tables import NAMING_CONVENTION, utc_now
 
 revision = "0006"
 down_revision = "0005"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-from exporters.additions import Additions
-from exporters.schema import HostIndex
+from exporters.sql.schema.additions import Additions
+from exporters.sql.schema.tables import HostIndex
 
 revision = "0007"
 down_revision = "0006"

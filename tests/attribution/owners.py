@@ -13,7 +13,7 @@ from typing import Any
 from openai import AsyncOpenAI, OpenAI
 
 from examples.screener.standin.client import StandIn
-from exporters.rollup import Rollup
+from exporters.rollup.merge import Rollup
 from tests.telemetry.recordings import Recorded
 
 MODEL = "gpt-5-mini"

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
-from exporters import migrate
+from exporters.sql.schema import migrate
 from tests.environments import ROOT, interpreter
 
 HOST = Path(__file__).with_name("host.py")

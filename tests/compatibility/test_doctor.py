@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from exporters import migrate, sql
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.sql.schema import migrate
+from exporters.sql.storage import runs as run_storage
 from tests.compatibility.conftest import HOST, Host, NewHost, Session
 from tests.exporters.makers import Fragment, call
 
@@ -49,7 +50,8 @@ def test_a_healthy_host(host: NewHost, installed: Path) -> None:
         "✓ set-up          telemetry is on",
         "✓ attempts        of OpenAI calls are counted, retries and 429s included",
         "✓ tracer provider whatever it exports is sanitised",
-        f"✓ entry point     analysis_telemetry_pipeline: default is {installed}/exporters/pipeline.py",
+        "✓ entry point     analysis_telemetry_pipeline: default is"
+        f" {installed}/exporters/process/pipeline.py",
         f"✓ entry point     analysis_telemetry_commands: {count} of {count} are in {installed}/exporters",
         f"✓ database        reachable, at revision {migrate.head()}, the newest",
         "✓ host tables     have all that telemetry needs",
@@ -131,7 +133,7 @@ def test_calls_outside_any_run(host: NewHost) -> None:
     now = time.time_ns()
     ended: dict[str, Any] = {"opened_at": now, "closed_at": now, "ends_run": True, "status": "completed"}
     orphans = Fragment(kind="orphan", **ended).calls(*[call() for _ in range(3)])
-    sql.deliver(engine, orphans.snapshot(), Totals())
+    run_storage.deliver(engine, orphans.snapshot(), Totals())
 
     session = plain.doctor("--no-run")
 
@@ -140,7 +142,7 @@ def test_calls_outside_any_run(host: NewHost) -> None:
         "! runs            none was begun in 30 days, and 3 calls to OpenAI made outside any" in session.out
     )
     assert 'with telemetry.run("analysis"' in session.out
-    sql.deliver(engine, Fragment(opened_at=now).calls(call()).close(), Totals())
+    run_storage.deliver(engine, Fragment(opened_at=now).calls(call()).close(), Totals())
     assert "! runs" not in plain.doctor("--no-run").out
 
 
@@ -275,7 +277,7 @@ def test_a_folder_that_stands_before_ours(host: NewHost, tmp_path: Path) -> None
 
     lines = wrong(host().doctor(flask=False))
 
-    assert any("exporters.pipeline, which is not there" in line for line in lines)
+    assert any("exporters.process.pipeline, which is not there" in line for line in lines)
 
 
 def test_not_installed_but_on_the_path(host: NewHost, tmp_path: Path, installed: Path) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 
-from exporters import migrate
-from exporters.parked import park
+from exporters.spool.quarantine import park
+from exporters.sql.schema import migrate
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.compatibility.conftest import NewHost, Session

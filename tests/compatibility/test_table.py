@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from telemetry.compatibility import LIBRARIES, Library, _key
+from telemetry.setup.compatibility import LIBRARIES, Library, _key
 from tests.environments import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

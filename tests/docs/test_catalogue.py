@@ -14,14 +14,14 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from exporters import migrate
-from exporters.catalogue import catalogue, type_name
-from exporters.metrics import Metrics
-from exporters.prometheus import Listener
-from exporters.schema import HOST_COLUMNS
-from exporters.unused import names
+from exporters.catalogue.page import catalogue, type_name
+from exporters.catalogue.usage import names
+from exporters.metrics.instruments import Metrics
+from exporters.metrics.listener import Listener
+from exporters.sql.schema import migrate
+from exporters.sql.schema.tables import HOST_COLUMNS
 from telemetry import conventions as c
-from telemetry.cli import cli
+from telemetry.cli.commands import cli
 from telemetry.settings import Settings
 from tests.postgres import TemporaryPostgres
 

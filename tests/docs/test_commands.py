@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from telemetry.cli import cli
+from telemetry.cli.commands import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

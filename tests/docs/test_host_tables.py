@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from exporters import migrate
-from exporters.host_columns import Writable
-from exporters.host_needs import NEEDS, TABLES, Kind
-from exporters.host_shape import accepted, shapes
+from exporters.sql.host.columns import Writable
+from exporters.sql.host.needs import NEEDS, TABLES, Kind
+from exporters.sql.host.shape import accepted, shapes
+from exporters.sql.schema import migrate
 from tests.postgres import TemporaryPostgres
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "host_tables.py"))

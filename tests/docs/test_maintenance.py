@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from exporters import migrate, sql
-from exporters.database import create_engine
-from exporters.projection import Writable, project, refresh_user
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.schema import migrate
+from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import KEY, SECOND, Fragment, Host, call, failed_call, visit
 from tests.postgres import SUPERUSER, TemporaryPostgres
 
@@ -63,7 +64,7 @@ def database(postgres: TemporaryPostgres) -> Iterator[str]:
         opened_at = int(lately.timestamp()) * SECOND
         fragment = Fragment(opened_at=opened_at, analysis_id=number, user_id=1, candidates=1)
         fragment.calls(call(), failed_call()).documents(visit("a.pdf", score=0.9))
-        sql.deliver(engine, fragment.close(status), Totals())
+        run_storage.deliver(engine, fragment.close(status), Totals())
         project(engine, number, Writable.load(engine), KEY, Totals())
     refresh_user(engine, 1, Writable.load(engine), Totals())
     engine.dispose()

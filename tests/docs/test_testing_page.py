@@ -16,7 +16,7 @@ FILES = {name: text for text in BLOCKS for name in re.findall(r"\A# (\w+\.py)\n"
 FIXTURES = """
 import flask, pytest, sqlalchemy
 from click.testing import CliRunner
-from telemetry.cli import cli
+from telemetry.cli.commands import cli
 
 ROWS = [
     "INSERT INTO users (id, email, password_hash, name, created_at)"
@@ -132,8 +132,8 @@ def test_an_application_for_each_test(is_ended: bool, tmp_path: Path) -> None:
 
 def test_the_attributes_of_the_table_are_there() -> None:
     """What the page says a rollup has."""
-    from exporters.rollup import Rollup
-    from exporters.snapshot import DocumentState, Snapshot, Usage
+    from exporters.rollup.merge import Rollup
+    from exporters.rollup.snapshot import DocumentState, Snapshot, Usage
 
     table = dict(re.findall(r"^\| (`.*?) \| (.*) \|$", PAGE, re.MULTILINE))
     named = re.findall(r"`(\w+)`", " ".join(table))

@@ -8,10 +8,10 @@ from pathlib import Path
 import openai
 import pytest
 
-from telemetry._usage import costs_its_tokens_alone
+from telemetry.usage.reader import costs_its_tokens_alone
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "usage_fields.py"))
-UPDATE = "say in telemetry/_usage.py what it costs, then `make docs`"
+UPDATE = "say in telemetry/usage/reader.py what it costs, then `make docs`"
 
 
 def test_every_field_of_a_usage_is_known() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import telemetry
-from exporters import migrate
+from exporters.sql.schema import migrate
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import Host, until

@@ -12,7 +12,7 @@ from examples.screener.app import create_app, init_db
 from examples.screener.auth import seed_users
 from examples.screener.models import db
 from examples.screener.standin.client import StandIn
-from exporters import migrate
+from exporters.sql.schema import migrate
 from tests.end_to_end.stack import Stack
 from tests.postgres import TemporaryPostgres
 

@@ -14,8 +14,8 @@ import requests
 import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
-from exporters import schema
-from exporters.spool_keeper import SpoolKeeper
+from exporters.process.spool_keeper import SpoolKeeper
+from exporters.sql.schema import tables
 from telemetry.settings import Settings
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.database import Row
@@ -245,7 +245,7 @@ def test_plain_worker(
 
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as connection:
-        (run,) = connection.execute(sa.select(schema.runs)).mappings()
+        (run,) = connection.execute(sa.select(tables.runs)).mappings()
     assert (run["status"], run["analysis_ref"]) == ("interrupted", 5)
     if number == signal.SIGTERM:
         assert (run["api_calls"], run["cost_pico"]) == (8, billed.cost_pico)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import Engine
 
-from exporters import migrate
-from exporters.database import create_engine
+from exporters.sql.database.engine import create_engine
+from exporters.sql.schema import migrate
 from tests.exporters.makers import Host
 from tests.postgres import TemporaryPostgres
 

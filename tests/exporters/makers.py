@@ -13,11 +13,11 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.accumulator import Accumulator, Call
-from exporters.recorder import document_key
-from exporters.snapshot import DocumentState, Snapshot
-from telemetry._context import Document
-from telemetry.pricing import Price, Tokens
+from exporters.recording.recorder import document_key
+from exporters.rollup.accumulator import Accumulator, Call
+from exporters.rollup.snapshot import DocumentState, Snapshot
+from telemetry._internal.context import Document
+from telemetry.pricing.prices import Price, Tokens
 
 SOME_HOSTS = ("sqlite", "psycopg2", "newest")
 """For modules whose statements are no different behind a pooler."""

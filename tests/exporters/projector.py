@@ -15,9 +15,9 @@ import threading
 
 from sqlalchemy.exc import OperationalError
 
-from exporters.database import create_engine
-from exporters.projection import Writable, project, refresh_user
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection.analyses import Writable, project, refresh_user
 from tests.exporters.makers import KEY
 
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.accumulator import Accumulator, Call
-from exporters.calls import from_wire
-from exporters.rollup import merge
-from exporters.snapshot import USAGE_SUMS, Usage, UsageKey
-from telemetry._attempts import Attempt
-from telemetry._context import Document
-from telemetry._openai_call import OpenAICall
-from telemetry._usage import read_answer
-from telemetry.pricing import Tokens, list_price
+from exporters.recording.calls import from_wire
+from exporters.rollup.accumulator import Accumulator, Call
+from exporters.rollup.merge import merge
+from exporters.rollup.snapshot import USAGE_SUMS, Usage, UsageKey
+from telemetry._internal.context import Document
+from telemetry.openai.attempts import Attempt
+from telemetry.openai.call import OpenAICall
+from telemetry.pricing.prices import Tokens, list_price
+from telemetry.usage.reader import read_answer
 from tests.exporters.makers import (
     SECOND,
     START,

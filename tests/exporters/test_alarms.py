@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from exporters.health import HealthCheck
-from exporters.insights import Finding
-from exporters.schema import runs
+from exporters.findings.insights import Finding
+from exporters.sql.schema.tables import runs
+from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings
 from tests.exporters.makers import SOME_HOSTS, Host
 

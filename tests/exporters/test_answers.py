@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from exporters import sql
-from exporters.answers import Answers, answers
-from exporters.insights import insights
-from exporters.integrity import validate
-from exporters.report import report
-from exporters.tabular import CHUNK, Export
-from exporters.totals import Totals
+from exporters.export.jobs import CHUNK, Export
+from exporters.findings.insights import insights
+from exporters.integrity.rules import validate
+from exporters.metrics.totals import Totals
+from exporters.reports import report
+from exporters.reports.cache import Answers, answers
+from exporters.sql.storage import runs as run_storage
 from telemetry.settings import Settings
 from tests.exporters.makers import SECOND, Fragment, Host, call, until
 
@@ -100,9 +100,9 @@ def test_a_run_that_ends_here_is_in_the_next_answer(
     ask = DOORS[door]
     before = ask(settings)
     fragment = Fragment(opened_at=now_ns()).calls(call(statuses=("429", "200")))
-    sql.deliver(engine, fragment.snapshot(), Totals())
+    run_storage.deliver(engine, fragment.snapshot(), Totals())
     assert ask(settings) == before
-    sql.deliver(engine, fragment.close(), Totals())
+    run_storage.deliver(engine, fragment.close(), Totals())
     assert ask(settings) != before
 
 

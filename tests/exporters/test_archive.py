@@ -20,24 +20,26 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
-from exporters import archive as module
-from exporters import archive_part, schema, sql
-from exporters.archive import Archive, Plan
-from exporters.archive_format import FORMATS
-from exporters.archive_part import LOG, MANIFEST, RUNS, ArchiveError, exact_rows
-from exporters.archive_rows import STAY, TOGETHER
-from exporters.archived import ArchivedRun
-from exporters.erase import erase
-from exporters.exact import kinds_of
-from exporters.health import HealthCheck
-from exporters.history import History
-from exporters.integrity import validate
-from exporters.parked import park
-from exporters.projection import Writable, project, refresh_user
-from exporters.snapshot import Snapshot
-from exporters.spool_keeper import SpoolKeeper
-from exporters.totals import Totals
-from telemetry.cli import cli
+from exporters.archive import archive as module
+from exporters.archive import part as archive_part
+from exporters.archive.archive import Archive, Plan
+from exporters.archive.part import LOG, MANIFEST, RUNS, ArchiveError, exact_rows
+from exporters.archive.rows import STAY, TOGETHER
+from exporters.export.cells import kinds_of
+from exporters.export.formats import FORMATS
+from exporters.integrity.rules import validate
+from exporters.metrics.totals import Totals
+from exporters.process.spool_keeper import SpoolKeeper
+from exporters.rollup.snapshot import Snapshot
+from exporters.spool.quarantine import park
+from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.schema import tables
+from exporters.sql.storage import runs as run_storage
+from exporters.sql.storage.archived import ArchivedRun
+from exporters.upkeep.erase import erase
+from exporters.upkeep.health_log import HealthCheck
+from exporters.upkeep.import_history import History
+from telemetry.cli.commands import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, START, Fragment, Host, call, moment, visit
 
@@ -65,7 +67,7 @@ class World:
         return closing
 
     def deliver(self, snapshot: Snapshot) -> None:
-        sql.deliver(self.engine, snapshot, Totals())
+        run_storage.deliver(self.engine, snapshot, Totals())
         self.settle()
 
     def settle(self) -> None:
@@ -117,7 +119,7 @@ class World:
     def recomputed(self) -> list[list[dict[str, Any]]]:
         """The same after everything that can be summed again was summed again."""
         with self.engine.begin() as connection:
-            connection.execute(schema.runs.update().values(version=schema.runs.c.version + 1))
+            connection.execute(tables.runs.update().values(version=tables.runs.c.version + 1))
         self.settle()
         return self.totals()
 
@@ -174,7 +176,7 @@ def test_counting_changes_nothing(world: World) -> None:
 def test_a_manifest_says_what_is_there(world: World) -> None:
     """Rows, sums and checksum of every file."""
     with world.engine.connect() as connection:
-        query = sa.select(sa.func.sum(schema.runs.c.cost_pico)).where(schema.runs.c.started_at < BEFORE)
+        query = sa.select(sa.func.sum(tables.runs.c.cost_pico)).where(tables.runs.c.started_at < BEFORE)
         pico = int(connection.execute(query).scalar_one())
     world.archive()
     (folder,) = world.directory.glob("runs-*")
@@ -193,9 +195,9 @@ def test_whole_analyses(world: World) -> None:
 
 def test_what_is_not_settled_stays(world: World) -> None:
     """What runs, is not shown yet or not in its user's totals yet; the reasons are told."""
-    sql.deliver(world.engine, Fragment(user_id=1).snapshot(), Totals())
-    sql.deliver(world.engine, Fragment(analysis_id=99, user_id=None).close(), Totals())
-    sql.deliver(world.engine, Fragment(user_id=1, kind="intake").close(), Totals())
+    run_storage.deliver(world.engine, Fragment(user_id=1).snapshot(), Totals())
+    run_storage.deliver(world.engine, Fragment(analysis_id=99, user_id=None).close(), Totals())
+    run_storage.deliver(world.engine, Fragment(user_id=1, kind="intake").close(), Totals())
     assert world.plan().stay == dict.fromkeys([name for name, _ in STAY], 1)
     assert world.archive() == 6
     assert len(world.host.rows("telemetry_runs")) == 4
@@ -244,7 +246,7 @@ def test_news_of_an_archived_run(world: World) -> None:
     before = world.rows()
     for news in (replace(closing, seq=closing.seq + 1), replace(closing, fragment_id="f" * 32)):
         with pytest.raises(ArchivedRun, match=f"run {closing.run_id} is in the archive runs-"):
-            sql.deliver(world.engine, news, Totals())
+            run_storage.deliver(world.engine, news, Totals())
     assert world.rows() == before
 
 
@@ -458,7 +460,7 @@ PROGRAM = """
 import os, sys
 from datetime import date
 from pathlib import Path
-from exporters import archive
+from exporters.archive import archive
 from telemetry.settings import Settings
 
 archive.PART, archive.CHUNK, archive.BATCH = 20, 10, 5

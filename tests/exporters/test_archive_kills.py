@@ -18,11 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
-from exporters import archive, schema, sql
-from exporters.health import HealthCheck as DailyCheck
-from exporters.integrity import validate
-from exporters.snapshot import Snapshot
-from exporters.totals import Totals
+from exporters.archive import archive
+from exporters.integrity.rules import validate
+from exporters.metrics.totals import Totals
+from exporters.rollup.snapshot import Snapshot
+from exporters.sql.schema import tables as schema
+from exporters.sql.storage import runs as run_storage
+from exporters.upkeep.health_log import HealthCheck as DailyCheck
 from tests.exporters.makers import START, Fragment, Host, call, moment, visit
 from tests.exporters.test_archive import DAY, World
 
@@ -107,7 +109,7 @@ def fill(world: World, planned: list[Planned]) -> list[Snapshot]:
         )
         fragment.documents(visit("a.pdf", score=0.5)).accumulator.count("retries", number)
         snapshot = fragment.close(candidates=number) if run.is_over else fragment.snapshot()
-        sql.deliver(world.engine, snapshot, Totals())
+        run_storage.deliver(world.engine, snapshot, Totals())
         delivered.append(snapshot)
     world.settle()
     with DailyCheck(world.settings) as check:
@@ -200,7 +202,7 @@ def test_each_row_once(
         left = world.rows()
         for snapshot in delivered:
             if snapshot.run_id in archived:
-                sql.deliver(engine, snapshot, Totals())
+                run_storage.deliver(engine, snapshot, Totals())
         assert world.rows() == left
         assert world.totals() == totals
         assert world.recomputed() == totals

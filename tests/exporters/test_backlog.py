@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from exporters.pipeline import Pipeline
-from exporters.spool import Spool, Waiting
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.process.pipeline import Pipeline
+from exporters.spool.directory import Spool, Waiting
 from telemetry.settings import Settings
 from tests.exporters.makers import Fragment, visit
 

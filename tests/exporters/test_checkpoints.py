@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 
 import telemetry
-from exporters.pace import FIRST_SECONDS, Pace
-from exporters.snapshot import Snapshot
+from exporters.recording.pace import FIRST_SECONDS, Pace
+from exporters.rollup.snapshot import Snapshot
 from telemetry import conventions as c
 from telemetry.settings import Settings
 from telemetry.testing import recording
@@ -44,7 +44,7 @@ class Recorded:
 
 @pytest.fixture
 def recorded(sqlite_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
-    monkeypatch.setattr("exporters.pace.FIRST_SECONDS", 3600)
+    monkeypatch.setattr("exporters.recording.pace.FIRST_SECONDS", 3600)
     settings = Settings(
         database_url=sqlite_host.url, spool_dir=tmp_path / "spool", hmac_key="k", checkpoint_seconds=3600
     )

@@ -19,9 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import telemetry
-from exporters import daily, migrate, once
-from exporters.daily import DailyCheck
-from exporters.health import HealthCheck
+from exporters.sql.database import claims
+from exporters.sql.schema import migrate
+from exporters.upkeep import daily_check
+from exporters.upkeep.daily_check import DailyCheck
+from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import Host, until
@@ -184,8 +186,8 @@ def test_two_at_once(host: Host, tidying: Tidying) -> None:
 
 CHECKING = """
 import sys, time
-from exporters.daily import DailyCheck
-from exporters.health import HealthCheck
+from exporters.upkeep.daily_check import DailyCheck
+from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings
 import datetime as dt
 def tidy(check):
@@ -206,7 +208,7 @@ def test_a_process_that_dies_in_the_middle(host: Host) -> None:
         dying.kill()
     if not host.is_postgresql:
         assert other.check(DAY) is False
-        then = datetime.now(UTC).replace(tzinfo=None) - once.LEASE - timedelta(seconds=5)
+        then = datetime.now(UTC).replace(tzinfo=None) - claims.LEASE - timedelta(seconds=5)
         host.execute("UPDATE telemetry_daily_tasks SET claimed_at = :then", then=then)
     until(lambda: other.check(DAY))
     assert days(host) == ["2026-11-24"]
@@ -215,12 +217,12 @@ def test_a_process_that_dies_in_the_middle(host: Host) -> None:
 PIPELINE = """
 import sys, time
 from pathlib import Path
-from exporters import daily
-from exporters.health import HealthCheck
+from exporters.upkeep import daily_check
+from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings
 from telemetry.testing import recording
-daily.AFTER_MIDNIGHT = daily.AFTER_START = (0, 0.1)
-daily.TAKEN_SECONDS = (0.1, 0.2)
+daily_check.AFTER_MIDNIGHT = daily_check.AFTER_START = (0, 0.1)
+daily_check.TAKEN_SECONDS = (0.1, 0.2)
 tidy = HealthCheck.tidy
 def counted(check):
     print("begun", flush=True)
@@ -254,7 +256,9 @@ def test_many_processes(host: Host, tmp_path: Path) -> None:
 
 
 def done(host: Host) -> bool:
-    return any(row["task"] == daily.TASK and row["done_at"] for row in host.rows("telemetry_daily_tasks"))
+    return any(
+        row["task"] == daily_check.TASK and row["done_at"] for row in host.rows("telemetry_daily_tasks")
+    )
 
 
 # What goes wrong
@@ -337,8 +341,8 @@ def test_somebody_who_cannot_be_told(host: Host, caplog: pytest.LogCaptureFixtur
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daily, "AFTER_MIDNIGHT", (0.0, 0.0))
-    monkeypatch.setattr(daily, "AFTER_START", (0.3, 0.3))
+    monkeypatch.setattr(daily_check, "AFTER_MIDNIGHT", (0.0, 0.0))
+    monkeypatch.setattr(daily_check, "AFTER_START", (0.3, 0.3))
 
 
 @pytest.fixture

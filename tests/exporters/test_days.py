@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.days import Day, days
+from exporters.sql.database.days import Day, days
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = [

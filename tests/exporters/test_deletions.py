@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters import sql
-from exporters.database import create_engine
-from exporters.projection import (
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection.analyses import (
     Projection,
     Writable,
     lagging_analyses,
@@ -19,8 +19,8 @@ from exporters.projection import (
     project,
     refresh_user,
 )
-from exporters.sweep import Swept, sweep
-from exporters.totals import Totals
+from exporters.sql.storage import runs as run_storage
+from exporters.upkeep.sweep import Swept, sweep
 from tests.exporters.makers import CREATED, KEY, SOME_HOSTS, Fragment, Host, call
 
 HOSTS = SOME_HOSTS
@@ -43,7 +43,7 @@ def run_all(engine: Engine) -> None:
     writable = Writable.load(engine)
     for row, user in ((1, 1), (2, 1), (3, 2), (4, 2), (None, 2)):
         fragment = Fragment(analysis_id=row, user_id=user).calls(call(pico=10**9))
-        sql.deliver(engine, fragment.close("completed" if row else "failed"), Totals())
+        run_storage.deliver(engine, fragment.close("completed" if row else "failed"), Totals())
         if row:
             project(engine, row, writable, KEY, Totals())
     for user in (1, 2):
@@ -83,7 +83,7 @@ def test_everything_is_deleted(host: Host, engine: Engine) -> None:
 
 def test_an_account_is_gone_before_its_run_ends(host: Host, engine: Engine) -> None:
     """The run is stored, counted, and asked for once."""
-    sql.deliver(engine, Fragment(user_id=7).calls(call(pico=10**9)).close(), Totals())
+    run_storage.deliver(engine, Fragment(user_id=7).calls(call(pico=10**9)).close(), Totals())
 
     assert refresh_user(engine, 7, Writable.load(engine), Totals()) is Projection.MISSING
     assert lagging_users(engine) == []
@@ -92,7 +92,7 @@ def test_an_account_is_gone_before_its_run_ends(host: Host, engine: Engine) -> N
 
 def test_a_row_that_never_came_is_still_waited_for(host: Host, engine: Engine) -> None:
     """It may be committed late: only what was seen once is gone."""
-    sql.deliver(engine, Fragment(analysis_id=9).close(), Totals())
+    run_storage.deliver(engine, Fragment(analysis_id=9).close(), Totals())
 
     assert sweep(engine).runs == 0
     host.add_user()

@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from exporters import sql
-from exporters.database import create_engine
-from exporters.document_warnings import TooManyWarnings, UserWarnings, deliver, settle
-from exporters.projection import Writable, project
-from exporters.totals import Totals
-from exporters.warning_event import WarningEvent
-from telemetry._context import Warned
+from exporters.metrics.totals import Totals
+from exporters.spool.warning_event import WarningEvent
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.storage import runs as run_storage
+from exporters.sql.storage.warnings import TooManyWarnings, UserWarnings, deliver, settle
+from telemetry._internal.context import Warned
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SOME_HOSTS, Fragment, Host
 
@@ -47,7 +47,7 @@ def test_a_warning_gets_its_analysis(host: Host, engine: Engine, warnings: UserW
     other_subject = warnings.add(1, "resume_too_long", subject="draft/2")
     other_user = warnings.add(2, "resume_too_long", subject="draft/1")
     without = warnings.add(1, "resume_too_long")
-    sql.deliver(engine, Fragment(analysis_id=5, user_id=1, subject="draft/1").close(), Totals())
+    run_storage.deliver(engine, Fragment(analysis_id=5, user_id=1, subject="draft/1").close(), Totals())
     project(engine, 5, Writable.load(engine), KEY, Totals())
 
     assert owners(host) == {first: 5, other_subject: None, other_user: None, without: None}
@@ -61,7 +61,7 @@ def test_warnings_that_the_host_holds_are_left_for_later(postgres_host: Host) ->
     warning = warnings.add(1, "resume_too_long", subject="draft/1")
     engine = create_engine(postgres_host.url)
     writable = Writable.load(engine)
-    sql.deliver(engine, Fragment(analysis_id=5, user_id=1, subject="draft/1").close(), Totals())
+    run_storage.deliver(engine, Fragment(analysis_id=5, user_id=1, subject="draft/1").close(), Totals())
     with postgres_host.holding("UPDATE document_warnings SET user_action = 'continued'"):
         project(engine, 5, writable, KEY, Totals())
     assert owners(postgres_host) == {warning: None}

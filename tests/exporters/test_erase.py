@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
-from exporters import erase as module
-from exporters import sql
-from exporters.erase import Erased, erase
-from exporters.integrity import validate
-from exporters.projection import Writable, lagging_users, refresh_user
-from exporters.totals import Totals
-from telemetry.cli import cli
+from exporters.integrity.rules import validate
+from exporters.metrics.totals import Totals
+from exporters.sql.projection.analyses import Writable, lagging_users, refresh_user
+from exporters.sql.storage import runs as run_storage
+from exporters.upkeep import erase as module
+from exporters.upkeep.erase import Erased, erase
+from telemetry.cli.commands import cli
 from tests.exporters.makers import CREATED, SOME_HOSTS, Fragment, Host, call, visit
 
 HOSTS = SOME_HOSTS
@@ -36,10 +36,10 @@ def used(host: Host, engine: Engine) -> Host:
         subject = f"draft/{analysis}" if analysis == 1 else None
         job = Fragment(analysis_id=analysis, user_id=user, subject=subject).calls(call())
         job.documents(visit("a.pdf", score=0.5)).accumulator.count("fallbacks", 1)
-        sql.deliver(engine, job.close(), Totals())
+        run_storage.deliver(engine, job.close(), Totals())
     intake = Fragment(kind="intake", user_id=1, subject="draft/1").calls(call()).close()
-    sql.deliver(engine, intake, Totals())
-    sql.claim_intake(engine, intake.run_id)
+    run_storage.deliver(engine, intake, Totals())
+    run_storage.claim_intake(engine, intake.run_id)
     for user in (1, 2):
         refresh_user(engine, user, Writable.load(engine), Totals())
     return host

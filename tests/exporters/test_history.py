@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from exporters import history, migrate, projection, sql
-from exporters.database import create_engine
-from exporters.history import History
-from exporters.projection import Writable, lagging_analyses, project
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection import analyses as projection
+from exporters.sql.projection.analyses import Writable, lagging_analyses, project
+from exporters.sql.schema import migrate
+from exporters.sql.storage import runs as run_storage
+from exporters.upkeep import import_history
+from exporters.upkeep.import_history import History
 from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call
 from tests.migrations.databases import create_host
 
@@ -113,7 +116,7 @@ def test_twice_is_once(old: Host, take: Take) -> None:
 
 def test_it_may_be_broken_off(old: Host, take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was done stays done, and the next time goes on behind it."""
-    monkeypatch.setattr(history, "BATCH", 1)
+    monkeypatch.setattr(import_history, "BATCH", 1)
     with History(old.url) as past:
         assert next(past.analyses()) == 1
     assert set(runs_of(old)) == {1}
@@ -124,7 +127,8 @@ def test_it_may_be_broken_off(old: Host, take: Take, monkeypatch: pytest.MonkeyP
 
 def test_two_at_once(old: Host) -> None:
     """Each analysis is taken over by one of them."""
-    code = "import sys; from exporters.history import History; list(History(sys.argv[1]).analyses())"
+    history = "from exporters.upkeep.import_history import History"
+    code = f"import sys; {history}; list(History(sys.argv[1]).analyses())"
     command = [sys.executable, "-c", code]
     both = [subprocess.Popen([*command, old.url], cwd=Path(__file__).parents[2]) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
@@ -138,7 +142,7 @@ def test_what_has_a_run_of_its_own_is_no_history(old: Host, take: Take) -> None:
     """An analysis telemetry has seen is left alone, and so is everything since it saw the first one."""
     engine = create_engine(old.url)
     start = int(CREATED.replace(tzinfo=UTC).timestamp() + 3600) * SECOND
-    sql.deliver(engine, Fragment(analysis_id=2, user_id=1, opened_at=start).close(), Totals())
+    run_storage.deliver(engine, Fragment(analysis_id=2, user_id=1, opened_at=start).close(), Totals())
     old.add_analysis(4, created_at=CREATED + timedelta(hours=2))
 
     assert take() == 2
@@ -177,7 +181,7 @@ def test_a_later_run_adds_to_it(old: Host, take: Take) -> None:
     take()
     engine = create_engine(old.url)
     late = Fragment(analysis_id=1, user_id=1, kind="late").calls(call(pico=5 * 10**9)).close()
-    sql.deliver(engine, late, Totals())
+    run_storage.deliver(engine, late, Totals())
     project(engine, 1, Writable.load(engine), KEY, Totals())
 
     row = old.row("analyses", id=1)

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 from sqlalchemy.engine import Engine
 
-from exporters import sql
-from exporters.projection import Writable, project, refresh_user
-from exporters.totals import Totals
-from telemetry.cli import cli
+from exporters.metrics.totals import Totals
+from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.storage import runs as run_storage
+from telemetry.cli.commands import cli
 from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, Fragment, Host, call, failed_call
 
 HOSTS = SOME_HOSTS
@@ -67,7 +67,7 @@ def add_work(host: Host, engine: Engine) -> None:
         host.add_analysis(row, 2, created_at=NOW - timedelta(hours=2))
         start = int((NOW - timedelta(hours=2)).replace(tzinfo=UTC).timestamp()) * SECOND
         run = Fragment(analysis_id=row, user_id=2, opened_at=start, candidates=5).calls(*calls)
-        sql.deliver(engine, run.close(status), Totals())
+        run_storage.deliver(engine, run.close(status), Totals())
         project(engine, row, Writable.load(engine), KEY, Totals())
     refresh_user(engine, 2, Writable.load(engine), Totals())
 
@@ -174,7 +174,7 @@ def test_history_is_no_yardstick(host: Host, engine: Engine) -> None:
     for number in range(6):
         start = int(today.replace(tzinfo=UTC).timestamp()) * SECOND
         run = Fragment(user_id=1, opened_at=start, candidates=1).calls(call(pico=10**12))
-        sql.deliver(engine, run.close("failed" if number < 3 else "completed"), Totals())
+        run_storage.deliver(engine, run.close("failed" if number < 3 else "completed"), Totals())
 
     found = [json.loads(line)["name"] for line in command(host, "insights", "--json").output.splitlines()]
 

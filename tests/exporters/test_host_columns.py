@@ -13,15 +13,21 @@ from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
 import telemetry
-from exporters import sql
-from exporters.database import create_engine
-from exporters.document_warnings import UserWarnings
-from exporters.history import History
-from exporters.host_columns import Writable
-from exporters.projection import Projection, lagging_analyses, lagging_users, project, refresh_user
-from exporters.sweep import sweep
-from exporters.totals import Totals
-from telemetry.cli import cli
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import create_engine
+from exporters.sql.host.columns import Writable
+from exporters.sql.projection.analyses import (
+    Projection,
+    lagging_analyses,
+    lagging_users,
+    project,
+    refresh_user,
+)
+from exporters.sql.storage import runs as run_storage
+from exporters.sql.storage.warnings import UserWarnings
+from exporters.upkeep.import_history import History
+from exporters.upkeep.sweep import sweep
+from telemetry.cli.commands import cli
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call, until, visit
@@ -42,7 +48,7 @@ def a_run(analysis_id: int = 1, user_id: int = 1) -> Fragment:
 
 def show(engine: Engine, run: Fragment, analysis_id: int = 1, user_id: int = 1) -> None:
     """Deliver a run and bring the host's rows up to date; nothing lags behind then."""
-    sql.deliver(engine, run.close(), Totals())
+    run_storage.deliver(engine, run.close(), Totals())
     writable = Writable.load(engine)
     assert lagging_analyses(engine) == [analysis_id]
     assert project(engine, analysis_id, writable, KEY, Totals()) is Projection.DONE
@@ -314,7 +320,7 @@ def test_a_process_says_once_what_it_does_without(
 
 def test_commands_take_ids_beyond_an_integer(host: Host, engine: Engine) -> None:
     """One that is there is found, and one that is not is no error of the database's."""
-    sql.deliver(engine, a_run(BIG, BIG).close(), Totals())
+    run_storage.deliver(engine, a_run(BIG, BIG).close(), Totals())
     environment = {"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_HMAC_KEY": "key"}
     there = CliRunner().invoke(cli, ["report", "--analysis", f"{BIG}", "--json"], env=environment)
     absent = CliRunner().invoke(cli, ["report", "--analysis", f"{2**63 - 1}", "--json"], env=environment)

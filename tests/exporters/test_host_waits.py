@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from exporters import sql
-from exporters.database import IDLE_TIMEOUT_MS, create_engine
-from exporters.projection import Projection, Writable, project, refresh_user
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import IDLE_TIMEOUT_MS, create_engine
+from exporters.sql.projection.analyses import Projection, Writable, project, refresh_user
+from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import KEY, Fragment, Host, call, until, visit
 
 HOLD = 0.3
@@ -58,7 +58,7 @@ def deliver(engine: Engine) -> None:
     run = Fragment(analysis_id=1, user_id=1, candidates=2).calls(call(pico=10**9))
     extraction_ns = time.time_ns() % 10**9
     run.documents(*(visit(name, score=0.5, extraction_ns=extraction_ns) for name in ("a.pdf", "b.pdf")))
-    sql.deliver(engine, run.close(), Totals())
+    run_storage.deliver(engine, run.close(), Totals())
 
 
 @contextmanager

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from exporters.insights import Finding, insights
-from exporters.schema import runs
-from telemetry.cli import cli
+from exporters.findings.insights import Finding, insights
+from exporters.sql.schema.tables import runs
+from telemetry.cli.commands import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import SOME_HOSTS, Host
 

@@ -6,12 +6,13 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
-from exporters import migrate, sql
-from exporters.database import create_engine
-from exporters.integrity import RULES, SUMS, broken
-from exporters.projection import Writable, project, refresh_user
-from exporters.totals import Totals
-from telemetry.cli import cli
+from exporters.integrity.rules import RULES, SUMS, broken
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.schema import migrate
+from exporters.sql.storage import runs as run_storage
+from telemetry.cli.commands import cli
 from tests.exporters.makers import CREATED, KEY, SOME_HOSTS, Fragment, Host, call, failed_call, visit
 from tests.migrations.databases import create_host
 
@@ -59,9 +60,9 @@ def used(host: Host, engine: Engine) -> Host:
         Fragment(kind="intake", user_id=1, subject="draft/1").calls(call()),
     ]
     for fragment in fragments:
-        sql.deliver(engine, fragment.close(), Totals())
-    sql.deliver(engine, Fragment(analysis_id=2, user_id=1).calls(call()).snapshot(), Totals())
-    sql.deliver(engine, Fragment(user_id=2).calls(call()).close(candidates=4), Totals())
+        run_storage.deliver(engine, fragment.close(), Totals())
+    run_storage.deliver(engine, Fragment(analysis_id=2, user_id=1).calls(call()).snapshot(), Totals())
+    run_storage.deliver(engine, Fragment(user_id=2).calls(call()).close(candidates=4), Totals())
     writable = Writable.load(engine)
     for row in (1, 2):
         project(engine, row, writable, KEY, Totals())
@@ -102,7 +103,9 @@ def test_each_sum_of_a_run_is_compared(used: Host, engine: Engine, mine: str, th
     """To the last token and pico-dollar, more or less, also where a run has cost a million dollars."""
     total = 10**18 if mine == "cost_pico" else 2**50
     run = f"UPDATE telemetry_runs SET {mine} = {{}} WHERE run_id = 'r'"
-    sql.deliver(engine, Fragment(run_id="r").calls(call("ranking"), call("insights")).close(), Totals())
+    run_storage.deliver(
+        engine, Fragment(run_id="r").calls(call("ranking"), call("insights")).close(), Totals()
+    )
     for stage, share in (("ranking", total // 3), ("insights", total - total // 3)):
         used.execute(
             f"UPDATE telemetry_stage_usage SET {theirs} = {share} WHERE run_id = 'r' AND stage = '{stage}'"

@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from sqlalchemy.engine import Engine
 
 import telemetry
-from exporters.integrity import RULES
-from exporters.integrity_watch import IntegrityWatch
+from exporters.integrity.rules import RULES
+from exporters.integrity.watch import IntegrityWatch
 from telemetry import conventions as c
 from telemetry.settings import Settings
 from telemetry.testing import recording

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
-from exporters import sql
-from exporters.snapshot import Snapshot
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.rollup.snapshot import Snapshot
+from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import Host
 from tests.exporters.test_rollup import Work, closed, divide, works
 
@@ -48,12 +48,12 @@ def test_any_interleaving_comes_to_the_same(
     """Checkpoints and final states, mixed; the dispatcher's last word may be the first to come."""
     alone, together = uuid4().hex, uuid4().hex
     for snapshot in closed(divide(work, 1, alone)):
-        sql.deliver(engine, snapshot, Totals())
+        run_storage.deliver(engine, snapshot, Totals())
     fragments = divide(work, parts, together)
     checkpoints = [fragment.snapshot() for fragment in fragments]
 
     for snapshot in data.draw(arrivals([*checkpoints, *closed(fragments)])):
-        sql.deliver(engine, snapshot, Totals())
+        run_storage.deliver(engine, snapshot, Totals())
 
     for table in ("telemetry_runs", "telemetry_stage_usage", "telemetry_counters", "telemetry_documents"):
         assert rows(host, table, together) == rows(host, table, alone), table

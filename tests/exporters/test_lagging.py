@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy.engine import Engine
 
-from exporters import sql
-from exporters.host_columns import Writable
-from exporters.lagging import Lag, lagging
-from exporters.projection import project, refresh_user
-from exporters.totals import Totals
-from telemetry.cli import cli
+from exporters.metrics.totals import Totals
+from exporters.sql.host.columns import Writable
+from exporters.sql.projection.analyses import project, refresh_user
+from exporters.sql.projection.lagging import Lag, lagging
+from exporters.sql.storage import runs as run_storage
+from telemetry.cli.commands import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import CREATED, KEY, Fragment, Host, call, visit
 from tests.exporters.test_spool import leave_behind, moved
@@ -31,7 +31,7 @@ MINUTES_AGO = {
 
 def deliver(engine: Engine, analysis_id: int = 1, user_id: int = 1) -> None:
     run = Fragment(analysis_id=analysis_id, user_id=user_id, candidates=1).calls(call())
-    sql.deliver(engine, run.documents(visit("a.pdf", size=5, score=0.9)).close(), Totals())
+    run_storage.deliver(engine, run.documents(visit("a.pdf", size=5, score=0.9)).close(), Totals())
 
 
 def show(engine: Engine) -> None:
@@ -123,7 +123,7 @@ def test_recover_does_not_say_that_all_is_well(
     """What cannot be shown is told, with the reason."""
     refuse(used, "analyses")
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
-    monkeypatch.setattr("telemetry.cli.RECOVERY_SECONDS", 0.5)
+    monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 0.5)
 
     done = command(used, "recover")
 
@@ -141,12 +141,12 @@ def test_recover_that_runs_out_of_time(
     left = [Fragment(analysis_id=1, user_id=1).calls(call()).close() for _ in range(300)]
     moved(settings, leave_behind(tmp_path, *left))
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
-    monkeypatch.setattr("telemetry.cli.RECOVERY_SECONDS", seconds)
+    monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", seconds)
     late = command(used, "recover")
     while len(used.rows("telemetry_runs")) < len(left):
-        monkeypatch.setattr("telemetry.cli.RECOVERY_SECONDS", 2)
+        monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 2)
         command(used, "recover")
-    monkeypatch.setattr("telemetry.cli.RECOVERY_SECONDS", 30)
+    monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 30)
     done = command(used, "recover")
 
     assert (late.exit_code, "All is delivered" in late.output) == (1, False), late.output
@@ -160,8 +160,8 @@ def test_recover_that_has_no_time_for_rows(
 ) -> None:
     """All snapshots are delivered, and the rows that show them wait: they are named."""
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
-    monkeypatch.setattr("telemetry.cli.RECOVERY_SECONDS", 0.5)
-    monkeypatch.setattr("exporters.writer.Writer._project_due", lambda *_: None)
+    monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 0.5)
+    monkeypatch.setattr("exporters.sql.writer.thread.Writer._project_due", lambda *_: None)
 
     late = command(used, "recover")
 

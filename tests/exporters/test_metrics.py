@@ -20,10 +20,10 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 import telemetry
-from exporters.pipeline import Pipeline
-from exporters.rollup import Rollup, merge
-from exporters.snapshot import Snapshot
-from exporters.totals import LABEL_CAP, Totals
+from exporters.metrics.totals import LABEL_CAP, Totals
+from exporters.process.pipeline import Pipeline
+from exporters.rollup.merge import Rollup, merge
+from exporters.rollup.snapshot import Snapshot
 from telemetry import conventions as c
 from telemetry.conventions import Attribute
 from telemetry.settings import Settings

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import Engine
 
-from exporters import once
-from exporters.alertmanager import ACTIVE, Alertmanager
-from exporters.insights import Finding
-from exporters.notify import Told, notify
+from exporters.findings.alertmanager import ACTIVE, Alertmanager
+from exporters.findings.insights import Finding
+from exporters.findings.notify import Told, notify
+from exporters.sql.database import claims
 from telemetry.settings import Settings, SettingsError
 from tests.alertmanager import RunningAlertmanager
 from tests.exporters.makers import SOME_HOSTS, Host, until
@@ -106,21 +106,21 @@ def test_many_processes_at_once(host: Host, hook: Webhook) -> None:
 
 def test_who_dies_while_telling(host: Host, engine: Engine) -> None:
     """The claim of a dead process runs out; that of a living one holds, and what is done stays done."""
-    assert once.claim(engine, DAY, "tell")
-    assert not once.claim(engine, DAY, "tell")
+    assert claims.claim(engine, DAY, "tell")
+    assert not claims.claim(engine, DAY, "tell")
     host.execute(
         "UPDATE telemetry_daily_tasks SET claimed_at = :then",
-        then=datetime.now(UTC).replace(tzinfo=None) - once.LEASE - timedelta(seconds=5),
+        then=datetime.now(UTC).replace(tzinfo=None) - claims.LEASE - timedelta(seconds=5),
     )
-    assert once.claim(engine, DAY, "tell")
-    once.finish(engine, DAY, "tell")
-    assert not once.claim(engine, DAY, "tell", lease=timedelta(seconds=-5))
+    assert claims.claim(engine, DAY, "tell")
+    claims.finish(engine, DAY, "tell")
+    assert not claims.claim(engine, DAY, "tell", lease=timedelta(seconds=-5))
 
 
 def test_what_was_done_long_ago_is_forgotten(engine: Engine) -> None:
     """The table does not grow for ever."""
     for days in (0, 1, 91):
-        once.finish(engine, DAY + timedelta(days=days), "tell")
+        claims.finish(engine, DAY + timedelta(days=days), "tell")
     with engine.begin() as connection:
         left = connection.exec_driver_sql("SELECT count(*) FROM telemetry_daily_tasks").scalar()
     assert left == 2
@@ -249,7 +249,7 @@ def test_an_address_that_apprise_does_not_take(
 def test_without_the_extra(sqlite_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names it."""
     monkeypatch.setitem(sys.modules, "apprise", None)
-    monkeypatch.delitem(sys.modules, "exporters.apprise_channel", raising=False)
+    monkeypatch.delitem(sys.modules, "exporters.findings.apprise", raising=False)
     (problem,) = tell(sqlite_host, COST, notify=("json://127.0.0.1:1",)).problems
     assert problem.startswith("TELEMETRY_NOTIFY needs analysis-telemetry[notify]")
 

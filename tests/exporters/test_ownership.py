@@ -9,13 +9,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters import migrate, sql
-from exporters.database import create_engine
-from exporters.document_warnings import UserWarnings, settle
-from exporters.health import HealthCheck
-from exporters.projection import Writable, project
-from exporters.sweep import sweep
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.schema import migrate
+from exporters.sql.storage import runs as run_storage
+from exporters.sql.storage.warnings import UserWarnings, settle
+from exporters.upkeep.health_log import HealthCheck
+from exporters.upkeep.sweep import sweep
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, Fragment, Host
 
@@ -59,7 +60,7 @@ def test_what_was_there_stays(owner: Host, engine: Engine) -> None:
     before = rows(owner)
     owner.add_user(77)
     owner.add_analysis(1, 77)
-    sql.deliver(engine, Fragment(analysis_id=1, user_id=77, subject="draft/1").close(), Totals())
+    run_storage.deliver(engine, Fragment(analysis_id=1, user_id=77, subject="draft/1").close(), Totals())
     project(engine, 1, Writable.load(engine), KEY, Totals())
     owner.execute("DELETE FROM analyses")
     owner.execute("DELETE FROM users")

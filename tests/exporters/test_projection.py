@@ -14,9 +14,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters import host_rows, migrate, sql
-from exporters.database import create_engine
-from exporters.projection import (
+from exporters.metrics.totals import Totals
+from exporters.recording.recorder import document_key
+from exporters.rollup.snapshot import Snapshot
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection import host_rows
+from exporters.sql.projection.analyses import (
     Projection,
     Writable,
     lagging_analyses,
@@ -24,9 +27,8 @@ from exporters.projection import (
     project,
     refresh_user,
 )
-from exporters.recorder import document_key
-from exporters.snapshot import Snapshot
-from exporters.totals import Totals
+from exporters.sql.schema import migrate
+from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import (
     CREATED,
     KEY,
@@ -57,7 +59,7 @@ class Writer:
 
     def deliver(self, *snapshots: Snapshot) -> None:
         for snapshot in snapshots:
-            sql.deliver(self.engine, snapshot, Totals())
+            run_storage.deliver(self.engine, snapshot, Totals())
 
     def project(self, analysis_id: int = 1) -> Projection:
         return project(self.engine, analysis_id, self.writable, KEY, Totals())
@@ -96,7 +98,7 @@ def add_analysis(host: Host, id: int = 1, **known: Any) -> None:
 def test_a_user_whose_id_fits_no_column(host: Host, engine: Engine, writer: Writer) -> None:
     """The user of a delivered run is the one that its row names, and is nobody of the host's."""
     final = Fragment(user_id=2**70).close()
-    again = [sql.deliver(engine, final, Totals()) for _ in range(2)]
+    again = [run_storage.deliver(engine, final, Totals()) for _ in range(2)]
 
     assert {each.user_id for each in again} == {host.row("telemetry_runs")["user_ref"]} == {2**63 - 1}
     assert writer.refresh(2**63 - 1) is Projection.MISSING
@@ -164,11 +166,11 @@ def test_an_interruption_is_shown_and_taken_back(host: Host, writer: Writer) -> 
     fragment = a_run()
     checkpoint = fragment.snapshot()
     writer.deliver(checkpoint)
-    sql.interrupt_process(writer.engine, checkpoint.process_id, Totals())
+    run_storage.interrupt_process(writer.engine, checkpoint.process_id, Totals())
     writer.project()
     assert host.row("analyses")["status"] == "interrupted"
 
-    delivered = sql.deliver(writer.engine, fragment.snapshot(), Totals())
+    delivered = run_storage.deliver(writer.engine, fragment.snapshot(), Totals())
     assert delivered.is_shown
     writer.project()
     assert host.row("analyses")["status"] == "running"
@@ -227,7 +229,7 @@ def test_a_job_description_is_known_from_its_upload(host: Host, writer: Writer) 
     analysis = Fragment(subject="draft:1", user_id=1, analysis_id=1, opened_at=START + 3 * SECOND)
     final = analysis.close()
     writer.deliver(final)
-    assert len(sql.claim_intake(writer.engine, final.run_id)) == 3
+    assert len(run_storage.claim_intake(writer.engine, final.run_id)) == 3
     writer.project()
     row = host.row("analyses")
 
@@ -424,7 +426,7 @@ def test_intake_that_another_analysis_was_charged_with(host: Host, engine: Engin
     first = a_run(1, subject="draft:1", opened_at=intake.opened_at + 100 * SECOND).close()
     for snapshot in (intake, second, first):
         writer.deliver(snapshot)
-        sql.claim_intake(engine, snapshot.run_id)
+        run_storage.claim_intake(engine, snapshot.run_id)
         for analysis in lagging_analyses(engine):
             assert writer.project(analysis) is not Projection.BUSY
 

@@ -13,15 +13,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from examples.screener.history import History, write
-from exporters import migrate, projection, sql
-from exporters.database import create_engine
-from exporters.document_warnings import UserWarnings
-from exporters.health import HealthCheck
-from exporters.insights import insights
-from exporters.projection import Writable
-from exporters.report import report
-from exporters.tabular import Export
-from exporters.totals import Totals
+from exporters.export.jobs import Export
+from exporters.findings.insights import insights
+from exporters.metrics.totals import Totals
+from exporters.reports import report
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection import analyses as projection
+from exporters.sql.projection.analyses import Writable
+from exporters.sql.schema import migrate
+from exporters.sql.storage import runs as run_storage
+from exporters.sql.storage.warnings import UserWarnings
+from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SECOND, Fragment, call, visit
 from tests.postgres import TemporaryPostgres
@@ -185,8 +187,8 @@ def test_what_lags_behind(engine: Engine) -> None:
 @pytest.mark.usefixtures("by_index")
 def test_what_nothing_was_heard_of(engine: Engine) -> None:
     """The daily check asks it."""
-    assert sql.interrupt_stale(engine, timedelta(hours=1), Totals()) == []
-    assert sql.interrupt_process(engine, "p1", Totals()) == []
+    assert run_storage.interrupt_stale(engine, timedelta(hours=1), Totals()) == []
+    assert run_storage.interrupt_process(engine, "p1", Totals()) == []
 
 
 @pytest.mark.usefixtures("by_index")
@@ -196,8 +198,8 @@ def test_what_the_writer_does(engine: Engine) -> None:
     known: dict[str, Any] = {"analysis_id": 29_000, "user_id": 7, "subject": "draft/1", "opened_at": opened}
     fragment = Fragment(**known).calls(call()).documents(visit("cv.pdf", score=0.5))
     snapshot, totals = fragment.close(), Totals()
-    sql.deliver(engine, snapshot, totals)
-    sql.claim_intake(engine, snapshot.run_id)
+    run_storage.deliver(engine, snapshot, totals)
+    run_storage.claim_intake(engine, snapshot.run_id)
     writable = Writable.load(engine)
     projection.project(engine, 29_000, writable, KEY, totals)
     projection.refresh_user(engine, 7, writable, totals)

@@ -18,13 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
-from exporters import sql
-from exporters.projection import Writable, project, refresh_user
-from exporters.report import Money, Range, Report, User, report
-from exporters.report.jobs import bins
-from exporters.report.jobs import median as median_of
-from exporters.totals import Totals
-from telemetry.cli import cli
+from exporters.metrics.totals import Totals
+from exporters.reports import Money, Range, Report, User, report
+from exporters.reports.jobs import bins
+from exporters.reports.jobs import median as median_of
+from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.storage import runs as run_storage
+from telemetry.cli.commands import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, Fragment, Host, call, failed_call, moment, visit
 
@@ -64,7 +64,7 @@ def used(host: Host, engine: Engine) -> Host:
         (read, "completed", 1),
     ):
         fragment.now += seconds * SECOND
-        sql.deliver(engine, fragment.close(status), Totals())
+        run_storage.deliver(engine, fragment.close(status), Totals())
     writable = Writable.load(engine)
     project(engine, 1, writable, KEY, Totals())
     for user in (1, 2):
@@ -130,7 +130,7 @@ def test_the_parts_add_up(used: Host) -> None:
 def test_who_has_no_job_yet(host: Host, engine: Engine) -> None:
     """Their intake is there with its money, on the page, too."""
     intake = Fragment(kind="intake", user_id=7, opened_at=NOW - DAY).calls(call(pico=5 * 10**11))
-    sql.deliver(engine, intake.close(), Totals())
+    run_storage.deliver(engine, intake.close(), Totals())
     (user,) = ask(host).active_users
     assert user == User(7, jobs=0, candidates=0, cost=Money(5 * 10**11))
     page = run(host)
@@ -273,7 +273,7 @@ def test_nowhere_to_print_to(
 def test_a_name_that_does_something_to_a_terminal(sqlite_host: Host, command: str) -> None:
     """A model's name comes from a service, or from whatever answers in its place."""
     model = "gpt\x1b]0;x\x07\x1b[31m[/red]\r\n\u202ezz\x9b2J"
-    sql.deliver(sqlite_host.engine, Fragment().calls(call(model=model, pico=None)).close(), Totals())
+    run_storage.deliver(sqlite_host.engine, Fragment().calls(call(model=model, pico=None)).close(), Totals())
     done = shell(sqlite_host, f"$FLASK telemetry {command}")
     printed = (
         done.stdout.decode().replace("\n", "").replace("\r", "" if command.startswith("export") else "\r")

@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from sqlalchemy.engine import Engine
 
-from exporters import sql
-from exporters.report import Gap, Job, Money, Period, Range, Report, Spend, Usage, User
-from exporters.report.shape import GAPS
-from exporters.totals import Totals
-from telemetry._report_page.listing import Column, Listing
-from telemetry._report_page.lists import MISSING, SPENT_ON
+from exporters.metrics.totals import Totals
+from exporters.reports import Gap, Job, Money, Period, Range, Report, Spend, Usage, User
+from exporters.reports.shape import GAPS
+from exporters.sql.storage import runs as run_storage
+from telemetry.cli.report_page.listing import Column, Listing
+from telemetry.cli.report_page.lists import MISSING, SPENT_ON
 from tests.exporters.makers import SECOND, Fragment, Host, call, failed_call, visit
 
 HOSTS = ("sqlite",)
@@ -73,7 +73,7 @@ def used(host: Host, engine: Engine) -> Host:
     small = Fragment(user_id=1, opened_at=NOW - 50 * SECOND, candidates=1).calls(call(pico=21))
     small.documents(visit("a.pdf", score=0.9))
     for each in (replace(failed.close("failed"), trace_id=TRACE, trace_sampled=True), small.close()):
-        sql.deliver(engine, each, Totals())
+        run_storage.deliver(engine, each, Totals())
     return host
 
 

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
-from exporters import sql
-from exporters.projection import Writable, project, refresh_user
-from exporters.totals import Totals
-from telemetry.cli import cli
+from exporters.metrics.totals import Totals
+from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.storage import runs as run_storage
+from telemetry.cli.commands import cli
 from tests.exporters.makers import KEY, SECOND, Fragment, Host, call, failed_call, moment, visit
 
 HOSTS = ("sqlite", "newest")
@@ -37,7 +37,7 @@ def as_json(host: Host, *options: str) -> Any:
 
 def deliver(engine: Engine, *snapshots: Any) -> None:
     for snapshot in snapshots:
-        sql.deliver(engine, snapshot, Totals())
+        run_storage.deliver(engine, snapshot, Totals())
 
 
 def worked(engine: Engine, ending: str | None, **known: Any) -> None:
@@ -53,7 +53,7 @@ def worked(engine: Engine, ending: str | None, **known: Any) -> None:
 
 def kill(engine: Engine) -> None:
     """Take everything that is under way for dead."""
-    assert sql.interrupt_stale(engine, timedelta(0), Totals())
+    assert run_storage.interrupt_stale(engine, timedelta(0), Totals())
 
 
 def exported(host: Host) -> Any:

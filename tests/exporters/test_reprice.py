@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import Engine
 
-from exporters import sql
-from exporters.reprice import MID_RUN, NO_PRICE, NOT_LINEAR, NOT_MODELLED, reprice
-from exporters.repricing_report import Report
-from exporters.totals import Totals
-from telemetry.pricing import Tokens, prices
+from exporters.metrics.totals import Totals
+from exporters.sql.storage import runs as run_storage
+from exporters.upkeep.reprice import MID_RUN, NO_PRICE, NOT_LINEAR, NOT_MODELLED, reprice
+from exporters.upkeep.repricing_report import Report
+from telemetry.pricing.prices import Tokens, prices
 from tests.exporters.makers import KEY, SOME_HOSTS, START, Fragment, Host, call
 
 HOSTS = SOME_HOSTS
@@ -60,7 +60,7 @@ class Operator:
 
     def deliver(self, *fragments: Fragment) -> None:
         for fragment in fragments:
-            sql.deliver(self.engine, fragment.close(), Totals())
+            run_storage.deliver(self.engine, fragment.close(), Totals())
 
     def reprice(self, **options: Any) -> Report:
         return reprice(self.host.url, prices(self.file), **{"since": DAY, "apply": True, **options})
@@ -183,14 +183,14 @@ def test_only_what_was_asked_for(operator: Operator, options: dict[str, Any], ch
 
 def test_a_run_under_way_is_left_alone(operator: Operator) -> None:
     """It is still changing; its turn comes when it has ended."""
-    sql.deliver(operator.engine, Fragment().calls(call()).snapshot(), Totals())
+    run_storage.deliver(operator.engine, Fragment().calls(call()).snapshot(), Totals())
 
     assert operator.reprice().runs == 0
 
 
 def test_many_runs(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a transaction takes: each is found once."""
-    monkeypatch.setattr("exporters.reprice.BATCH", 2)
+    monkeypatch.setattr("exporters.upkeep.reprice.BATCH", 2)
     operator.deliver(*(Fragment().calls(call()) for _ in range(5)))
     report = operator.reprice()
 
@@ -285,10 +285,10 @@ def test_the_same_snapshot_again_changes_nothing(operator: Operator) -> None:
     """A delivery that is repeated finds its values stored already."""
     fragment = Fragment().calls(call(), unpriced_call())
     closing = fragment.close()
-    sql.deliver(operator.engine, closing, Totals())
+    run_storage.deliver(operator.engine, closing, Totals())
     operator.reprice()
     before = operator.run
-    sql.deliver(operator.engine, closing, Totals())
+    run_storage.deliver(operator.engine, closing, Totals())
 
     assert {**operator.run, "seen_at": None} == {**before, "seen_at": None}
 

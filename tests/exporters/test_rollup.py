@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters import status as rules
-from exporters.accumulator import Call
-from exporters.item import read_item
-from exporters.rollup import Rollup, Scores, merge, newest
-from exporters.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot, Usage, UsageKey
-from exporters.status import why_failed
-from exporters.warning_event import WarningEvent
-from telemetry._context import Document, Warned
-from telemetry.pricing import Price, Tokens, to_dollars
+from exporters.rollup import status as rules
+from exporters.rollup.accumulator import Call
+from exporters.rollup.merge import Rollup, Scores, merge, newest
+from exporters.rollup.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot, Usage, UsageKey
+from exporters.rollup.status import why_failed
+from exporters.spool.entry import read_item
+from exporters.spool.warning_event import WarningEvent
+from telemetry._internal.context import Document, Warned
+from telemetry.pricing.prices import Price, Tokens, to_dollars
 from tests.exporters.makers import SECOND, START, Fragment, call, facts, failed_call, visit
 
 RUN = "a" * 32

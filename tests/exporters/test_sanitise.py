@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
-from exporters.sanitise import SanitisingExporter
+from exporters.privacy.exporters import SanitisingExporter
 
 SECRET = "Zanzibar"
 ASKED = """

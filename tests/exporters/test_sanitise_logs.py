@@ -14,7 +14,7 @@ from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler, ReadableLogR
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.trace import TracerProvider
 
-from exporters.sanitise import SanitisingExporter
+from exporters.privacy.exporters import SanitisingExporter
 
 SECRET = "Zanzibar"
 EVENT = "gen_ai.client.inference.operation.details"

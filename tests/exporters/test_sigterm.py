@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from exporters import status as rules
-from exporters.spool_keeper import SpoolKeeper
+from exporters.process.spool_keeper import SpoolKeeper
+from exporters.rollup import status as rules
 from telemetry.settings import Settings
 from tests.exporters.makers import Host
 

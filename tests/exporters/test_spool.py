@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from exporters.item import Item
-from exporters.parked import parked
-from exporters.snapshot import SCHEMA_VERSION, Snapshot
-from exporters.spool import Spool
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.rollup.snapshot import SCHEMA_VERSION, Snapshot
+from exporters.spool.directory import Spool
+from exporters.spool.entry import Item
+from exporters.spool.quarantine import parked
 from telemetry.conventions import SPOOL_SHED
 from telemetry.settings import Settings
 from tests.exporters.makers import Fragment, call, visit
@@ -32,9 +32,9 @@ ROOT = Path(__file__).parents[2]
 PROCESS = """
     import os, sys
     from pathlib import Path
-    from exporters.snapshot import Snapshot
-    from exporters.spool import Spool
-    from exporters.totals import Totals
+    from exporters.rollup.snapshot import Snapshot
+    from exporters.spool.directory import Spool
+    from exporters.metrics.totals import Totals
     from telemetry.settings import Settings
 
     spool = Spool(Settings(spool_dir=Path(sys.argv[1])), Totals())

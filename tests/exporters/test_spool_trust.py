@@ -22,8 +22,8 @@ from hypothesis import settings as at_most
 from hypothesis import strategies as st
 
 import telemetry
-from exporters.spool import Spool
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.spool.directory import Spool
 from telemetry.conventions import SPOOL_UNREADABLE
 from telemetry.settings import Settings, default_spool_dir
 from telemetry.testing import recording
@@ -360,8 +360,8 @@ def test_another_user_finds_a_directory_of_roots(sqlite_host: Host, tmp_path: Pa
     code = """
         import os, sys, tempfile, logging
         from pathlib import Path
-        from exporters.spool import Spool
-        from exporters.totals import Totals
+        from exporters.spool.directory import Spool
+        from exporters.metrics.totals import Totals
         from telemetry.settings import Settings
         from tests.exporters.makers import Fragment
         import encodings.idna, sqlalchemy.dialects.postgresql.psycopg2

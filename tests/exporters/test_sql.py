@@ -14,11 +14,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.engine import Engine
 
-from exporters import schema, sql
-from exporters.database import BULK_ROWS, create_engine, fit, transaction, upsert
-from exporters.rollup import merge
-from exporters.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.rollup.merge import merge
+from exporters.rollup.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot
+from exporters.sql.database.engine import BULK_ROWS, create_engine, fit, transaction, upsert
+from exporters.sql.schema import tables
+from exporters.sql.storage import runs as run_storage
 from telemetry.conventions import VALUES_COERCED
 from tests.exporters.makers import SECOND, START, Fragment, Host, call, failed_call, moment, visit
 
@@ -30,9 +31,9 @@ def totals() -> Totals:
     return Totals()
 
 
-def deliver(engine: Engine, *snapshots: Snapshot) -> sql.Delivered:
+def deliver(engine: Engine, *snapshots: Snapshot) -> run_storage.Delivered:
     for snapshot in snapshots:
-        delivered = sql.deliver(engine, snapshot, Totals())
+        delivered = run_storage.deliver(engine, snapshot, Totals())
     return delivered
 
 
@@ -167,9 +168,9 @@ def test_interrupted_is_a_mark_that_a_newer_state_clears(host: Host, engine: Eng
     deliver(engine, checkpoint)
     assert host.row("telemetry_runs")["status"] == "running"
 
-    (delivered,) = sql.interrupt_process(engine, checkpoint.process_id, Totals())
+    (delivered,) = run_storage.interrupt_process(engine, checkpoint.process_id, Totals())
     assert delivered.status == host.row("telemetry_runs")["status"] == "interrupted"
-    assert sql.interrupt_process(engine, "another process", Totals()) == []
+    assert run_storage.interrupt_process(engine, "another process", Totals()) == []
 
     deliver(engine, checkpoint)
     assert host.row("telemetry_runs")["status"] == "interrupted", "an old state is no sign of life"
@@ -177,7 +178,7 @@ def test_interrupted_is_a_mark_that_a_newer_state_clears(host: Host, engine: Eng
     assert host.row("telemetry_runs")["status"] == "running"
     deliver(engine, fragment.close())
     assert host.row("telemetry_runs")["status"] == "partial_failure"
-    assert sql.interrupt_process(engine, checkpoint.process_id, Totals()) == [], (
+    assert run_storage.interrupt_process(engine, checkpoint.process_id, Totals()) == [], (
         "what ended cannot be interrupted"
     )
 
@@ -201,7 +202,7 @@ def test_values_are_made_to_fit(host: Host, engine: Engine, totals: Totals) -> N
     fragment.calls(call("st\0age"), call(model="m" * 200), call(model="m\udcffé"))
     fragment.documents(visit("d", type="application/pdf", characters=2**80, error_type="e" * 300))
     final = fragment.close()
-    sql.deliver(engine, final, totals)
+    run_storage.deliver(engine, final, totals)
     run = host.row("telemetry_runs")
 
     assert (run["subject"], run["candidates"], run["user_ref"]) == ("s" * 255, 2**31 - 1, 2**63 - 1)
@@ -237,13 +238,13 @@ def test_names_that_become_equal_are_added_up(host: Host, engine: Engine) -> Non
 @pytest.mark.parametrize("column", ["candidates", "score_avg"])
 def test_what_is_no_number_becomes_null(totals: Totals, value: float | Decimal, column: str) -> None:
     """NaN would poison every sum: it becomes NULL, and is counted."""
-    assert fit(schema.runs, {column: value}, totals) == {column: None}
+    assert fit(tables.runs, {column: value}, totals) == {column: None}
     assert coerced(totals) == {f"telemetry_runs.{column}": 1}
 
 
 def test_a_text_for_yes_becomes_yes(totals: Totals) -> None:
     """What an older version took for a mark is stored as one, and counted."""
-    assert fit(schema.documents, {"fallback": "timed out"}, totals) == {"fallback": True}
+    assert fit(tables.documents, {"fallback": "timed out"}, totals) == {"fallback": True}
     assert coerced(totals) == {"telemetry_documents.fallback": 1}
 
 
@@ -251,14 +252,14 @@ def test_what_fits_is_left_alone(totals: Totals) -> None:
     """Ordinary values are stored as they are."""
     values = {"candidates": 3, "score_avg": 0.85, "subject": "draft:12", "user_ref": None, "shed": 0}
 
-    assert fit(schema.runs, values, totals) == values
+    assert fit(tables.runs, values, totals) == values
     assert coerced(totals) == {}
 
 
 @pytest.mark.parametrize("count", [1, 3, BULK_ROWS])
 def test_rows_are_updated_under_a_condition(host: Host, engine: Engine, count: int) -> None:
     """However many they are, and each time by the condition of that time."""
-    table = schema.counters
+    table = tables.counters
     names = [str(number) for number in range(count)]
 
     def store(value: int, below: int) -> None:
@@ -305,7 +306,7 @@ def arrive(engine: Engine, *snapshots: Snapshot) -> list[str]:
     claimed = []
     for snapshot in snapshots:
         deliver(engine, snapshot)
-        claimed += sql.claim_intake(engine, snapshot.run_id)
+        claimed += run_storage.claim_intake(engine, snapshot.run_id)
     return claimed
 
 

@@ -13,11 +13,12 @@ import pytest
 import sqlalchemy as sa
 
 import telemetry
-from exporters import database, sql
-from exporters.database import create_engine
-from exporters.projection import Writable, project, refresh_user
-from exporters.totals import Totals
-from exporters.writer import REST_SECONDS
+from exporters.metrics.totals import Totals
+from exporters.sql.database import engine as database
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.storage import runs as run_storage
+from exporters.sql.writer.thread import REST_SECONDS
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import KEY, Fragment, Host, call, until
@@ -52,8 +53,8 @@ def writer_at_work(host: Host) -> Iterator[None]:
     def work() -> None:
         while not over.wait(0.03):
             fragment = Fragment(analysis_id=1, user_id=1).calls(call())
-            sql.deliver(engine, fragment.snapshot(), Totals())
-            sql.deliver(engine, fragment.close(), Totals())
+            run_storage.deliver(engine, fragment.snapshot(), Totals())
+            run_storage.deliver(engine, fragment.close(), Totals())
             project(engine, 1, writable, KEY, Totals())
             refresh_user(engine, 1, writable, Totals())
 

@@ -18,23 +18,24 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from sqlalchemy.engine import Engine
 
 import telemetry
-from exporters import sql
-from exporters.erase import PARTS
-from exporters.health import HealthCheck
-from exporters.insights import insights
-from exporters.integrity import broken
-from exporters.report import report
-from exporters.reprice import reprice
-from exporters.synthetic import SyntheticRows
-from exporters.tabular import Export
-from exporters.totals import Totals
-from exporters.waste import spend
-from telemetry import api, setup
+from exporters.export.jobs import Export
+from exporters.findings.insights import insights
+from exporters.integrity.rules import broken
+from exporters.metrics.totals import Totals
+from exporters.probes.synthetic_rows import SyntheticRows
+from exporters.reports import report
+from exporters.reports.waste import spend
+from exporters.sql.storage import runs as run_storage
+from exporters.upkeep.erase import PARTS
+from exporters.upkeep.health_log import HealthCheck
+from exporters.upkeep.reprice import reprice
 from telemetry import conventions as c
-from telemetry._checks import Check, Patient
-from telemetry._checks.trial import CALLS, MODEL, check_synthetic_run
-from telemetry.pricing import Price, Tokens, list_price, prices
+from telemetry.api import runs as api
+from telemetry.doctor import Check, Patient
+from telemetry.doctor.trial import CALLS, MODEL, check_synthetic_run
+from telemetry.pricing.prices import Price, Tokens, list_price, prices
 from telemetry.settings import Settings
+from telemetry.setup import process as setup
 from telemetry.testing import recording
 from tests.exporters.makers import SOME_HOSTS, Fragment, Host, call, until, visit
 
@@ -133,7 +134,7 @@ def test_what_others_left(host: Host, engine: Engine, trial: Trial) -> None:
     ids = {}
     for name, is_synthetic in (("dead", True), ("alive", True), ("real", False)):
         fragment = Fragment(synthetic=is_synthetic).calls(call()).documents(visit(score=0.5))
-        ids[name] = sql.deliver(engine, fragment.close(), Totals()).run_id
+        ids[name] = run_storage.deliver(engine, fragment.close(), Totals()).run_id
     for name in ("dead", "real"):
         then = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=2)
         host.execute("UPDATE telemetry_runs SET seen_at = :then WHERE run_id = :id", then=then, id=ids[name])
@@ -212,7 +213,7 @@ def wrong(provider: str, model: str, tokens: Tokens, at_ns: int, tier: str) -> P
 
 def test_a_figure_that_is_wrong(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, with what it should be, and the rows stay to be looked at."""
-    monkeypatch.setattr("telemetry._checks.trial.DELIVERY_SECONDS", 60.0)  # on a busy machine, too
+    monkeypatch.setattr("telemetry.doctor.trial.DELIVERY_SECONDS", 60.0)  # on a busy machine, too
     checks = trial(host.url, price=wrong)
 
     bad = [check for check in checks if check.result == "bad"]
@@ -225,7 +226,7 @@ def test_a_figure_that_is_wrong(host: Host, trial: Trial, monkeypatch: pytest.Mo
 
 def test_sql_that_lost_a_row(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in metrics and trace, and not in SQL, is told of SQL."""
-    monkeypatch.setattr(sql, "_document_rows", lambda *_: [])
+    monkeypatch.setattr(run_storage, "_document_rows", lambda *_: [])
 
     (check,) = (check for check in trial(host.url) if check.result == "bad")
 
@@ -270,7 +271,7 @@ def test_without_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_are_removed_by_mark(engine: Engine, host: Host) -> None:
     """A run that is not synthetic is not removed, whoever names it."""
     fragment = Fragment()
-    sql.deliver(engine, fragment.close(), Totals())
+    run_storage.deliver(engine, fragment.close(), Totals())
 
     with SyntheticRows(host.url) as rows:
         assert rows.remove(fragment.accumulator.facts.run_id) == 0

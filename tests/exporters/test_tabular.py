@@ -23,11 +23,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters import parquet, schema
-from exporters.database import create_engine
-from exporters.schema import runs
-from exporters.tabular import COLUMNS, Export, as_csv, as_json
-from telemetry.cli import cli
+from exporters.export import parquet
+from exporters.export.jobs import COLUMNS, Export, as_csv, as_json
+from exporters.sql.database.engine import create_engine
+from exporters.sql.schema import tables
+from exporters.sql.schema.tables import runs
+from telemetry.cli.commands import cli
 from tests.exporters.makers import CREATED, SOME_HOSTS, Host
 
 HOSTS = SOME_HOSTS
@@ -71,7 +72,7 @@ def jobs(host: Host) -> Host:
         {"user_ref": 2, "created_at": CREATED - timedelta(days=400), "jobs": 40, "last_run_at": None},
     ]
     with host.engine.begin() as connection:
-        connection.execute(sa.insert(schema.users), people)
+        connection.execute(sa.insert(tables.users), people)
     return host
 
 

@@ -15,16 +15,16 @@ import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 
 import telemetry
-from exporters import migrate
-from exporters.item import ANY, Target
-from exporters.pipeline import Pipeline
-from exporters.snapshot import Snapshot
-from exporters.spool import Spool
-from exporters.spool_keeper import SpoolKeeper
-from exporters.totals import Totals
-from telemetry.flask import Telemetry
+from exporters.metrics.totals import Totals
+from exporters.process.pipeline import Pipeline
+from exporters.process.spool_keeper import SpoolKeeper
+from exporters.rollup.snapshot import Snapshot
+from exporters.spool.directory import Spool
+from exporters.spool.entry import ANY, Target
+from exporters.sql.schema import migrate
 from telemetry.settings import Settings
 from telemetry.testing import recording
+from telemetry.web.extension import Telemetry
 from tests.exporters.makers import Fragment, Host, until
 from tests.postgres import TemporaryPostgres
 

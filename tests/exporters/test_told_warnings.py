@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
 import telemetry
-from exporters import sql
-from exporters.database import create_engine
-from exporters.document_warnings import deliver, settle
-from exporters.pipeline import Pipeline
-from exporters.spool_keeper import SpoolKeeper
-from exporters.totals import Totals
-from exporters.warning_event import WarningEvent
-from telemetry._context import Warned
+from exporters.metrics.totals import Totals
+from exporters.process.pipeline import Pipeline
+from exporters.process.spool_keeper import SpoolKeeper
+from exporters.spool.warning_event import WarningEvent
+from exporters.sql.database.engine import create_engine
+from exporters.sql.storage import runs as run_storage
+from exporters.sql.storage.warnings import deliver, settle
+from telemetry._internal.context import Warned
 from telemetry.conventions import WARNINGS
 from telemetry.settings import Settings
 from telemetry.testing import recording
@@ -407,7 +407,9 @@ def test_what_arrived_at_a_bad_moment_is_tied_later(host: Host, engine: Engine) 
     host.add_user()
     host.add_analysis(1)
     subject: dict[str, Any] = {"user_id": 1, "subject": "draft:1"}
-    sql.deliver(engine, Fragment(analysis_id=1, opened_at=time.time_ns(), **subject).close(), Totals())
+    run_storage.deliver(
+        engine, Fragment(analysis_id=1, opened_at=time.time_ns(), **subject).close(), Totals()
+    )
     now = datetime.now(UTC).replace(tzinfo=None)
     known = {"warning_type": "jd_too_long", "user_action": "override", "warning_shown_at": now}
     host.insert("document_warnings", **subject, **known)

@@ -18,11 +18,11 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import telemetry
-from exporters.database import create_engine
-from exporters.health import HealthCheck
-from exporters.integrity import broken
-from exporters.pipeline import Pipeline
-from exporters.spool_keeper import SpoolKeeper
+from exporters.integrity.rules import broken
+from exporters.process.pipeline import Pipeline
+from exporters.process.spool_keeper import SpoolKeeper
+from exporters.sql.database.engine import create_engine
+from exporters.upkeep.health_log import HealthCheck
 from telemetry import conventions as c
 from telemetry.settings import Settings
 from telemetry.testing import recording

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from exporters.catalogue import catalogue
-from exporters.unused import usage
-from telemetry.cli import cli
+from exporters.catalogue.page import catalogue
+from exporters.catalogue.usage import usage
+from telemetry.cli.commands import cli
 
 
 def run(*arguments: str | Path) -> Result:
@@ -58,7 +58,7 @@ def test_a_metric_in_a_query(tmp_path: Path, query: str, metric: str) -> None:
     assert used_by(tmp_path, metric) == ["panel.json", "rules.yaml"]
     found = [entry.name for entry in usage([tmp_path]).entries if any("panel" in by for by in entry.used_by)]
     assert found == [metric]
-    assert [name for name, by in before.items() if any("rules" in each for each in by)] == [metric]
+    assert [name for name, by in before.items() if any("rules.yaml" in each for each in by)] == [metric]
 
 
 def test_what_is_no_use_of_a_metric(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_views_and_our_own_commands_count_in_any_case(tmp_path: Path) -> None:
     assert "view telemetry_jobs" in found["telemetry_runs.backoff_us"]
     assert found["telemetry_jobs.backoff_seconds"]
     assert any(by.endswith("report/jobs.py") for by in found["telemetry_counters.value"])
-    assert any(by.endswith("projection.py") for by in found["telemetry_runs.projected_version"])
+    assert any(by.endswith("projection/analyses.py") for by in found["telemetry_runs.projected_version"])
     assert any(by.endswith("files.py") for by in found["telemetry_documents.size_bytes"])
     assert found["telemetry_fragments.schema_v"] == found["telemetry_runs.enqueued_at"] == ()
     assert found["analyses.cost_breakdown"] == ()

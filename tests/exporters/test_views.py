@@ -12,12 +12,13 @@ from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from exporters import schema, sql
-from exporters.database import create_engine
-from exporters.projection import Projection, Writable, project, refresh_user
-from exporters.totals import Totals
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import create_engine
+from exporters.sql.projection.analyses import Projection, Writable, project, refresh_user
+from exporters.sql.schema import tables
+from exporters.sql.storage import runs as run_storage
 from telemetry import conventions
-from telemetry.cli import cli
+from telemetry.cli.commands import cli
 from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call
 
 HOSTS = SOME_HOSTS
@@ -35,7 +36,7 @@ def job(engine: Engine, analysis_id: int | None = None, user_id: int = 1, **know
     """Deliver an analysis, and bring the host's rows up to date."""
     known = {"opened_at": NOW, "candidates": 3} | known
     fragment = Fragment(analysis_id=analysis_id, user_id=user_id, **known).calls(call(pico=2 * 10**12))
-    sql.deliver(engine, fragment.close(), Totals())
+    run_storage.deliver(engine, fragment.close(), Totals())
     writable = Writable.load(engine)
     if analysis_id is not None:
         assert project(engine, analysis_id, writable, KEY, Totals()) is Projection.DONE
@@ -55,8 +56,8 @@ def test_a_job_has_its_cost_and_its_time(host: Host, engine: Engine) -> None:
     """In dollars and seconds; what is no analysis is no job."""
     host.add_user()
     job(engine)
-    sql.deliver(engine, Fragment(kind="intake", user_id=1, opened_at=NOW).close(), Totals())
-    sql.deliver(engine, Fragment(user_id=1, opened_at=NOW, synthetic=True).close(), Totals())
+    run_storage.deliver(engine, Fragment(kind="intake", user_id=1, opened_at=NOW).close(), Totals())
+    run_storage.deliver(engine, Fragment(user_id=1, opened_at=NOW, synthetic=True).close(), Totals())
 
     (found,) = rows(host, "SELECT * FROM telemetry_jobs")
     assert (float(found["cost_dollars"]), float(found["duration_seconds"])) == (2, 1)
@@ -130,7 +131,7 @@ def test_stages_sum_to_the_jobs(host: Host, engine: Engine) -> None:
 
 def test_all_views_are_known(host: Host) -> None:
     """None is left out of what a role is granted, nor of the documentation."""
-    assert set(sa.inspect(host.engine).get_view_names()) == set(schema.VIEWS)
+    assert set(sa.inspect(host.engine).get_view_names()) == set(tables.VIEWS)
 
 
 # The role
@@ -156,7 +157,7 @@ def reader(postgres_host: Host) -> Iterator[Host]:
 
 def test_the_role_reads_every_view_and_nothing_else(postgres_host: Host, reader: Host) -> None:
     """No table, of ours or of the host's, and it changes nothing."""
-    for view in schema.VIEWS:
+    for view in tables.VIEWS:
         rows(reader, f"SELECT * FROM {view}")
 
     for table in sa.inspect(postgres_host.engine).get_table_names():

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters import migrate, schema
-from exporters.sql import claim_intake, deliver
-from exporters.totals import Totals
-from exporters.waste import CLASSES, WASTE, Spend, spend
+from exporters.metrics.totals import Totals
+from exporters.reports.waste import CLASSES, WASTE, Spend, spend
+from exporters.sql.schema import migrate, tables
+from exporters.sql.storage.runs import claim_intake, deliver
 from telemetry.conventions import KINDS, RUNNING, TERMINAL_STATUSES
 from tests.exporters.makers import SECOND, SOME_HOSTS, START, Fragment, Host, call, moment, visit
 
@@ -307,7 +307,7 @@ def test_the_classes_partition_everything(shared: sa.Connection, rows: list[dict
             {**row, "run_id": f"{n:032}", "source": "spans", "version": 1} for n, row in enumerate(rows)
         ]
         if rows:
-            shared.execute(schema.runs.insert(), numbered)
+            shared.execute(tables.runs.insert(), numbered)
         spent = spend(shared)
         by_day = shared.scalar(sa.text("SELECT COALESCE(SUM(cost_pico), 0) FROM telemetry_spend"))
         classed = shared.execute(sa.text("SELECT * FROM telemetry_run_spend")).mappings().all()

@@ -26,13 +26,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import telemetry
-from exporters import fork_gate, migrate, sql
-from exporters.database import create_engine
-from exporters.pipeline import Pipeline
-from exporters.snapshot import SCHEMA_VERSION
-from exporters.spool_keeper import SpoolKeeper
-from exporters.totals import Totals
-from telemetry._guard import internal_errors
+from exporters.metrics.totals import Totals
+from exporters.process.pipeline import Pipeline
+from exporters.process.spool_keeper import SpoolKeeper
+from exporters.rollup.snapshot import SCHEMA_VERSION
+from exporters.sql.database import fork_gate
+from exporters.sql.database.engine import create_engine
+from exporters.sql.schema import migrate
+from exporters.sql.storage import runs as run_storage
+from telemetry._internal.guard import internal_errors
 from telemetry.conventions import EVENTS, WRITER_FAILURES
 from telemetry.settings import Settings
 from telemetry.testing import recording
@@ -320,15 +322,15 @@ def test_the_disk_goes_with_the_process(host: Host, tmp_path: Path) -> None:
         process.kill()
     shutil.rmtree(spool)
     engine = create_engine(host.url)
-    assert sql.interrupt_stale(engine, timedelta(minutes=15), Totals()) == []
+    assert run_storage.interrupt_stale(engine, timedelta(minutes=15), Totals()) == []
     assert statuses(host) == ["running"]
 
     host.execute("UPDATE telemetry_fragments SET seen_at = :then", then=datetime(2026, 1, 1))
-    (delivered,) = sql.interrupt_stale(engine, timedelta(minutes=15), Totals())
+    (delivered,) = run_storage.interrupt_stale(engine, timedelta(minutes=15), Totals())
 
     assert (delivered.status, statuses(host)) == ("interrupted", ["interrupted"])
     assert host.row("telemetry_counters")["value"] == 5
-    assert sql.interrupt_stale(engine, timedelta(0), Totals()) == [], "once is enough"
+    assert run_storage.interrupt_stale(engine, timedelta(0), Totals()) == [], "once is enough"
     engine.dispose()
 
 
@@ -340,7 +342,7 @@ def test_a_run_that_was_thought_dead(sqlite_host: Host, record: Record) -> None:
         until(lambda: statuses(sqlite_host) == ["running"])
 
         def is_marked() -> bool:  # its first words may still be on their way
-            sql.interrupt_stale(engine, timedelta(seconds=-1), Totals())
+            run_storage.interrupt_stale(engine, timedelta(seconds=-1), Totals())
             return statuses(sqlite_host) == ["interrupted"]
 
         until(is_marked)
@@ -457,7 +459,7 @@ def test_what_only_a_newer_version_can_mark_stands_in_nobodys_way(
     open_ones = [Fragment(process_id="a" * 32).snapshot() for _ in range(2)]
     newer = Fragment(open_ones[0].run_id, is_root=False).close(ends_run=False)
     for snapshot in (*open_ones, newer):
-        sql.deliver(engine, snapshot, Totals())
+        run_storage.deliver(engine, snapshot, Totals())
     engine.dispose()
     sqlite_host.execute(
         "UPDATE telemetry_fragments SET state = replace(state, :this, :newer) WHERE fragment_id = :id",
@@ -633,7 +635,7 @@ def test_a_full_disk_loses_nothing(postgres_host: Host, tmp_path: Path) -> None:
     code = f"""
         import resource, telemetry
         from pathlib import Path
-        from telemetry._guard import internal_errors
+        from telemetry._internal.guard import internal_errors
         from telemetry.settings import Settings
         spool = Path({str(tmp_path / "spool")!r})
         telemetry.setup_telemetry(Settings(database_url={postgres_host.url!r}, spool_dir=spool, hmac_key="k"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from examples.screener.standin.client import StandIn
-from exporters import migrate
+from exporters.sql.schema import migrate
 from tests.environments import EnvironmentFailed
 from tests.matrix.environments import Environment, environments
 from tests.matrix.outcomes import fault_rules

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
-from exporters import schema
+from exporters.sql.schema import tables
 from tests.environments import ROOT
 from tests.matrix.arrivals import hashed
 from tests.matrix.cells import Cell, cells
@@ -83,12 +83,12 @@ def run_matrix(
     if done.returncode:
         raise RunFailed(f"openai {environment.openai}: {done.stderr.strip()}")
     *tried, last = map(json.loads, done.stdout.splitlines())
-    rows = _rows(url, schema.runs)
+    rows = _rows(url, tables.runs)
     return Results(
         openai=environment.openai,
         verdicts=_judge_all(tried, rows, _ledger(standin)),
         rows=rows,
-        stages=[row for row in _rows(url, schema.stage_usage) if row["operation"]],
+        stages=[row for row in _rows(url, tables.stage_usage) if row["operation"]],
         metrics=last["metrics"],
         internal_errors=last["internal_errors"],
         said=done.stderr,

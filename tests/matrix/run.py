@@ -31,7 +31,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from sqlalchemy import Engine, event
 
 import telemetry
-from telemetry._guard import internal_errors
+from telemetry._internal.guard import internal_errors
 from telemetry.settings import Settings
 from tests.matrix.arrivals import Arrivals
 from tests.matrix.cells import Cell, cells

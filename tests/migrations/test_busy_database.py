@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from exporters import migrate
-from exporters.migration_lock import LOCK_TIMEOUT
+from exporters.sql.schema import migrate
+from exporters.sql.schema.migration_lock import LOCK_TIMEOUT
 from tests.migrations.databases import added_by_us, create_host, engine_of, indexes_of, picture
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +74,7 @@ def scalar(url: str, query: str) -> object:
 
 def start_migrator(url: str) -> subprocess.Popen[str]:
     """Another process that upgrades the database."""
-    code = "import sys; from exporters import migrate; migrate.upgrade(sys.argv[1])"
+    code = "import sys; from exporters.sql.schema import migrate; migrate.upgrade(sys.argv[1])"
     return subprocess.Popen([sys.executable, "-c", code, url], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 

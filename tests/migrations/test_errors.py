@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from exporters import migrate
-from telemetry.cli import cli
+from exporters.sql.schema import migrate
+from telemetry.cli.commands import cli
 from tests.migrations.databases import create_host, engine_of, host_models, picture
 from tests.pgbouncer import PgBouncer
 from tests.postgres import TemporaryPostgres

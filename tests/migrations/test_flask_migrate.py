@@ -16,8 +16,8 @@ from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 
-from exporters.migrate import include_object
-from telemetry.flask import Telemetry
+from exporters.sql.schema.migrate import include_object
+from telemetry import Telemetry
 
 app = Flask(__name__)
 app.config.update(SQLALCHEMY_DATABASE_URI=os.environ["DATABASE"], SECRET_KEY="k")

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from exporters import migrate
+from exporters.sql.schema import migrate
 from tests.migrations.databases import create_host, engine_of, host_models
 
 

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from exporters import migrate, schema
-from telemetry.cli import cli
+from exporters.sql.schema import migrate, tables
+from telemetry.cli.commands import cli
 from tests.migrations.databases import (
     added_by_us,
     columns_of,
@@ -64,7 +64,7 @@ def test_only_what_was_missing_is_added(host_url: str) -> None:
     migrate.upgrade(host_url)
 
     added = added_by_us(host_url)
-    for table, columns in schema.HOST_COLUMNS.items():
+    for table, columns in tables.HOST_COLUMNS.items():
         expected = {column.name for column in columns} - TAKEN[table]
         assert {name for owner, kind, name in added if (owner, kind) == (table, "column")} == expected
         assert expected <= set(columns_of(host_url, table))
@@ -107,7 +107,7 @@ def test_a_table_of_the_same_name_is_completed(host_url: str) -> None:
 
     migrate.upgrade(host_url)
 
-    described = {column.name for column in schema.document_warnings.columns}
+    described = {column.name for column in tables.document_warnings.columns}
     assert set(columns_of(host_url, "document_warnings")) == described
     assert "idx_warnings_type" in indexes_of(host_url, "document_warnings")
     assert what_was_there(picture(host_url), before) == before
@@ -369,7 +369,7 @@ def test_without_files(database_url: str) -> None:
     assert "ALTER TABLE candidate_files ADD COLUMN" in upgrade(database_url, "--sql").output
     assert upgrade(database_url).exit_code == 0
 
-    assert {column.name for column in schema.CANDIDATE_FILES_COLUMNS} <= set(
+    assert {column.name for column in tables.CANDIDATE_FILES_COLUMNS} <= set(
         columns_of(database_url, "candidate_files")
     )
     assert upgrade(database_url, "--sql").output == "-- There is nothing to do.\n"

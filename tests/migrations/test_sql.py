@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from exporters import migrate
-from telemetry.cli import cli
+from exporters.sql.schema import migrate
+from telemetry.cli.commands import cli
 from tests.migrations.databases import added_by_us, create_host, engine_of, picture
 
 Printed = Callable[[str], str]

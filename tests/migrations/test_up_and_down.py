@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from exporters import migrate, schema
+from exporters.sql.schema import migrate, tables
 from tests.migrations.databases import added_by_us, columns_of, engine_of, indexes_of, picture, tables_of
 from tests.postgres import TemporaryPostgres
 
@@ -39,14 +39,14 @@ def differences(url: str, target: sa.MetaData) -> list[Any]:
 def our_tables(url: str) -> dict[str, Any]:
     """The picture of our tables, without their rows."""
     seen = picture(url)
-    return {name: {**seen[name], "rows": None} for name in schema.metadata.tables}
+    return {name: {**seen[name], "rows": None} for name in tables.metadata.tables}
 
 
 def test_up_down_and_up_again(database_url: str) -> None:
     """An empty database goes up to the head, down to nothing at all, and up again."""
     migrate.upgrade(database_url, with_base_tables=True)
     assert migrate.current(database_url) == migrate.head()
-    assert tables_of(database_url) == BASE_TABLES | set(schema.metadata.tables) | {migrate.VERSION_TABLE}
+    assert tables_of(database_url) == BASE_TABLES | set(tables.metadata.tables) | {migrate.VERSION_TABLE}
 
     migrate.downgrade(database_url)
     assert migrate.current(database_url) is None
@@ -125,10 +125,10 @@ def test_a_database_in_memory() -> None:
 
 
 def test_our_tables_are_as_described(database_url: str) -> None:
-    """Alembic sees no difference between what the migrations made and `exporters.schema`."""
+    """Alembic sees no difference between what the migrations made and `exporters.sql.schema.tables`."""
     migrate.upgrade(database_url, with_base_tables=True)
 
-    assert differences(database_url, schema.metadata) == []
+    assert differences(database_url, tables.metadata) == []
 
 
 def test_our_tables_are_as_create_all_makes_them(database_url: str) -> None:
@@ -139,19 +139,19 @@ def test_our_tables_are_as_create_all_makes_them(database_url: str) -> None:
     migrate.upgrade(database_url, with_base_tables=True, revision="0001")
 
     with engine_of(database_url) as engine:
-        schema.metadata.create_all(engine)
+        tables.metadata.create_all(engine)
 
     assert our_tables(database_url) == migrated
 
 
-@pytest.mark.parametrize("table", schema.HOST_COLUMNS)
+@pytest.mark.parametrize("table", tables.HOST_COLUMNS)
 def test_added_columns_are_as_described(table: str, database_url: str) -> None:
     """The columns added to the host's tables have the described types, take NULL, and have no default."""
     migrate.upgrade(database_url, with_base_tables=True)
 
     with engine_of(database_url) as engine:
         found = {column["name"]: column for column in sa.inspect(engine).get_columns(table)}
-        for column in schema.HOST_COLUMNS[table]:
+        for column in tables.HOST_COLUMNS[table]:
             is_there = found[column.name]
             assert is_there["type"].compile(engine.dialect) == column.type.compile(engine.dialect)
             assert is_there["nullable"]
@@ -162,7 +162,7 @@ def test_host_indexes_are_there(database_url: str) -> None:
     """Every index for the host's tables is created."""
     migrate.upgrade(database_url, with_base_tables=True)
 
-    for index in schema.HOST_INDEXES:
+    for index in tables.HOST_INDEXES:
         assert index.name in indexes_of(database_url, index.table)
 
 
@@ -189,7 +189,7 @@ def test_database_time_is_utc(postgres_url: str) -> None:
     migrate.upgrade(postgres_url, with_base_tables=True)
 
     with engine_of(postgres_url) as engine, engine.connect() as connection:
-        added_at = connection.scalars(sa.select(schema.added_objects.c.added_at)).first()
+        added_at = connection.scalars(sa.select(tables.added_objects.c.added_at)).first()
     assert added_at is not None
     assert abs(datetime.now(UTC).replace(tzinfo=None) - added_at) < timedelta(minutes=5)
 
@@ -220,7 +220,7 @@ def test_the_scripts_are_found(layout: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "exporters", tmp_path / "exporters", ignore=shutil.ignore_patterns("migrations"))
     shutil.copytree(ROOT / "migrations", inside / "migrations")
     code = (
-        "from exporters import migrate\n"
+        "from exporters.sql.schema import migrate\n"
         "migrate.upgrade('sqlite:///here.sqlite', with_base_tables=True)\n"
         "print(migrate.__file__, migrate.current('sqlite:///here.sqlite'))"
     )
@@ -229,4 +229,4 @@ def test_the_scripts_are_found(layout: str, tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
 
-    assert done.stdout.split() == [str(tmp_path / "exporters" / "migrate.py"), migrate.head()]
+    assert done.stdout.split() == [str(tmp_path / "exporters/sql/schema/migrate.py"), migrate.head()]

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 import telemetry
 from telemetry.conventions import Attribute
-from telemetry.setup import pipeline, setup_telemetry, shutdown
+from telemetry.setup.process import pipeline, setup_telemetry, shutdown
 from tests.matrix.kinds import CHAT_MODEL, KINDS, Kind
 from tests.privacy.canaries import ATTACHED, EMAIL, FILE, LITERAL, NAME, PHONE, RESUME
 

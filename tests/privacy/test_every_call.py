@@ -16,7 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
-from exporters import migrate, schema
+from exporters.sql.schema import migrate
+from exporters.sql.schema import tables as schema
 from tests.end_to_end.collector import Collector
 from tests.end_to_end.processes import ROOT, environment
 from tests.privacy.canaries import CANARIES, LITERAL, found_in

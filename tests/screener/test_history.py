@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from examples.screener.history import History, write
-from exporters import migrate
-from exporters.integrity import broken
+from exporters.integrity.rules import broken
+from exporters.sql.schema import migrate
 from tests.migrations.databases import engine_of
 
 END = date(2026, 11, 25)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from exporters.spool_keeper import SpoolKeeper
+from exporters.process.spool_keeper import SpoolKeeper
 from tests.soak import intruder
 from tests.soak.host import HostWriter
 from tests.soak.system import CHUNK, Job, System

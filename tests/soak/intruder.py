@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from exporters.item import read_item
-from exporters.recovered import LOCK
-from exporters.snapshot import Snapshot
+from exporters.rollup.snapshot import Snapshot
+from exporters.spool.entry import read_item
+from exporters.spool.takeover import LOCK
 
 ANOTHER_USER: Final = 65534
 DOLLARS: Final = 999

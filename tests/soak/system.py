@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from examples.screener.standin.client import StandIn
-from exporters.item import read_item
-from exporters.recovered import LOCK
-from exporters.snapshot import Snapshot
+from exporters.rollup.snapshot import Snapshot
+from exporters.spool.entry import read_item
+from exporters.spool.takeover import LOCK
 from tests.end_to_end.processes import ROOT, environment
 from tests.postgres import TemporaryPostgres
 from tests.soak.tenant import NAMES, Tenant

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters import migrate
+from exporters.sql.schema import migrate
 from telemetry.settings import Settings
 from tests.soak.worker import USERS, user_of
 

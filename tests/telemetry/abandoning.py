@@ -14,7 +14,7 @@ from typing import Any
 from openai import OpenAI
 
 import telemetry
-from telemetry.setup import setup_telemetry, shutdown
+from telemetry.setup.process import setup_telemetry, shutdown
 
 VARIABLES = [ContextVar[object](f"variable {number}") for number in range(6)]
 ALLOCATIONS = 10

@@ -15,8 +15,8 @@ from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
 from examples.screener.standin.client import StandIn
-from exporters import migrate
-from telemetry import openai as attempts
+from exporters.sql.schema import migrate
+from telemetry.openai import calls as attempts
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.telemetry.recordings import Recorded

@@ -12,9 +12,9 @@ from openai import AsyncOpenAI, OpenAI
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Tracer
 
-from exporters import schema
-from exporters.rollup import Rollup, merge
-from exporters.snapshot import Snapshot
+from exporters.rollup.merge import Rollup, merge
+from exporters.rollup.snapshot import Snapshot
+from exporters.sql.schema import tables
 
 MODEL = "gpt-4o-mini"
 
@@ -43,7 +43,7 @@ class Recorded:
         """End the recording and return its runs, in the order in which they began."""
         assert self.pipeline.shutdown(10), "not everything was delivered"
         found: dict[str, list[Snapshot]] = {}
-        for row in self.rows(schema.fragments):
+        for row in self.rows(tables.fragments):
             found.setdefault(row["run_id"], []).append(Snapshot.from_json(row["state"]))
         return sorted(map(merge, found.values()), key=lambda run: run.started_at)
 

@@ -16,7 +16,7 @@ from typing import Any
 from openai import OpenAI
 
 import telemetry
-from telemetry.setup import setup_telemetry, shutdown
+from telemetry.setup.process import setup_telemetry, shutdown
 
 PAYLOAD = json.dumps([{"number": number, "texts": [str(number)] * 5} for number in range(300)])
 """What takes memory that the collector looks through."""

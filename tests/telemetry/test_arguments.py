@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 import pytest
 
 import telemetry
-from exporters import schema
-from telemetry import _arguments
-from telemetry._guard import internal_errors, raise_internal_errors
+from exporters.sql.schema import tables
+from telemetry._internal.guard import internal_errors, raise_internal_errors
+from telemetry.api import arguments
 from tests.telemetry.recordings import Recorded
 
 api: Any = telemetry
@@ -26,7 +26,7 @@ PAIR = "a pair of whole numbers (bytes, characters)"
 
 @pytest.fixture(autouse=True)
 def as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_arguments, "_logged", set())
+    monkeypatch.setattr(arguments, "_logged", set())
 
 
 def started(**facts: Any) -> Callable[[], object]:
@@ -246,6 +246,6 @@ def test_no_subject_joins_no_intake(recorded: Recorded) -> None:
     api.start_run("analysis", subject=("draft", None), analysis_id=5, candidates=1).finish()
     assert recorded.pipeline.shutdown(10)
 
-    rows = {row["kind"]: row for row in recorded.rows(schema.runs)}
+    rows = {row["kind"]: row for row in recorded.rows(tables.runs)}
     assert rows["intake"]["analysis_ref"] is None
     assert {row["subject"] for row in rows.values()} == {None}

@@ -7,8 +7,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from telemetry._attempts import Attempt, attempt_attributes, retry_after
 from telemetry.conventions import Attribute
+from telemetry.openai.attempts import Attempt, attempt_attributes, retry_after
 
 
 def test_sums() -> None:

@@ -13,8 +13,8 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 import telemetry
-from exporters.rollup import Rollup
-from telemetry import _openai_pending
+from exporters.rollup.merge import Rollup
+from telemetry.openai import pending
 from tests.telemetry.recordings import Recorded, calls_by_stage
 
 MODEL = "gpt-5-mini-2025-08-07"
@@ -77,9 +77,9 @@ class Service:
 
 @pytest.fixture(autouse=True)
 def nothing_pending() -> Iterator[None]:
-    _openai_pending._pending.clear()
+    pending._pending.clear()
     yield
-    _openai_pending._pending.clear()
+    pending._pending.clear()
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_only_so_many_are_remembered(
     recorded: Recorded, client: OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that never polls does not grow: the oldest calls end with an unknown bill."""
-    monkeypatch.setattr(_openai_pending, "MOST", 3)
+    monkeypatch.setattr(pending, "MOST", 3)
     with telemetry.run("intake"), telemetry.stage("ranking"):
         for _ in range(5):
             client.responses.create(**ASK)
@@ -255,6 +255,6 @@ def test_only_so_many_are_remembered(
         client.responses.retrieve("resp_4")
     run = recorded.run()
 
-    assert len(_openai_pending._pending) == 2
+    assert len(pending._pending) == 2
     assert (run.total.calls, run.total.usage_missing, run.unfinished) == (3, 2, 2)
     assert run.total.cost_pico == COST

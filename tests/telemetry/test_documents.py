@@ -13,8 +13,8 @@ import pytest
 from openai import OpenAI
 
 import telemetry
-from exporters import schema
-from exporters.rollup import Rollup
+from exporters.rollup.merge import Rollup
+from exporters.sql.schema import tables
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.telemetry.conftest import Record
@@ -134,7 +134,7 @@ def test_a_fallback_marked_on_another_visit(recorded: Recorded, score_first: boo
     found = recorded.run()
 
     assert (found.scores.count, found.failed_documents, found.status) == (0, 1, "failed")
-    (row,) = recorded.rows(schema.documents)
+    (row,) = recorded.rows(tables.documents)
     assert (row["score"], row["fallback"], row["outcome"]) == (0.4, True, "failed")
 
 
@@ -225,8 +225,8 @@ def test_fallback_said_with_the_score(recorded: Recorded, fallback: Any) -> None
     found = recorded.run()
 
     assert (found.scores.count, found.failed_documents, found.status) == (0, 1, "failed")
-    assert [row["fallback"] for row in recorded.rows(schema.documents)] == [True]
-    assert "Zanzibar" not in recorded.rows(schema.fragments)[0]["state"]
+    assert [row["fallback"] for row in recorded.rows(tables.documents)] == [True]
+    assert "Zanzibar" not in recorded.rows(tables.fragments)[0]["state"]
 
 
 @pytest.mark.parametrize(("told", "kept"), [(Decimal(5), 5), ("5", 5), (5.0, 5), (uuid4(), None)])
@@ -272,7 +272,7 @@ def test_names_that_are_no_utf_8(recorded: Recorded) -> None:
             with pytest.raises(Broken), telemetry.stage("a\udcffb"):
                 raise Broken
     found = recorded.run()
-    (row,) = recorded.rows(schema.runs)
+    (row,) = recorded.rows(tables.runs)
 
     assert (found.status, found.scores.count, row["n_scored"]) == ("completed", 2, 2)
     assert (row["subject"], stages(found)) == ("draft:a?b", {"a?b"})
@@ -301,4 +301,4 @@ def test_no_text_of_the_application_is_kept(recorded: Recorded, client: OpenAI) 
 
     for path in recorded.path.parent.rglob("*"):
         assert not path.is_file() or b"Zanzibar" not in path.read_bytes()
-    assert len(recorded.rows(schema.documents)) == 1
+    assert len(recorded.rows(tables.documents)) == 1

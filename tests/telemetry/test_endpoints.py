@@ -13,8 +13,8 @@ import pytest
 from openai import OpenAI
 
 import telemetry
-from telemetry._endpoints import FREE, OPERATION_NAMES, OPERATIONS, operation_of
 from telemetry.conventions import OTHER
+from telemetry.usage.endpoints import FREE, OPERATION_NAMES, OPERATIONS, operation_of
 from tests.telemetry.recordings import Recorded
 
 RESOURCES = Path(openai.__file__).with_name("resources")
@@ -67,7 +67,7 @@ def test_the_source_of_the_client_is_read() -> None:
 def test_every_path_of_the_installed_client_is_known(sent: Sent) -> None:
     """What the client sends stands in one of the two tables: a client with a new endpoint fails here."""
     assert (sent.path in OPERATIONS) is not is_free(sent.path), (
-        f"{sent.path} must be in OPERATIONS or in FREE of telemetry/_endpoints.py, and not in both"
+        f"{sent.path} must be in OPERATIONS or in FREE of telemetry/usage/endpoints.py, and not in both"
     )
     operation = operation_of(sent.method, sent.path.replace("{}", "x1"))
     assert operation == (None if is_free(sent.path) else OPERATIONS[sent.path])

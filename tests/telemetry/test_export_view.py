@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import telemetry
-from exporters import migrate
-from exporters.schema import runs
-from telemetry._export_view import TYPES
-from telemetry.cli import cli
-from telemetry.flask import Telemetry
+from exporters.sql.schema import migrate
+from exporters.sql.schema.tables import runs
+from telemetry.cli.commands import cli
+from telemetry.web.export_view import TYPES
+from telemetry.web.extension import Telemetry
 
 
 def admins_only(view: Callable[..., Any]) -> Callable[..., Any]:

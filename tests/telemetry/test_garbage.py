@@ -20,9 +20,10 @@ from opentelemetry.trace import Span
 
 import telemetry
 from examples.screener.standin.client import StandIn
-from exporters import accumulator, schema
-from exporters.totals import Totals
-from telemetry._context import run_in, stage_in
+from exporters.metrics.totals import Totals
+from exporters.rollup import accumulator
+from exporters.sql.schema import tables
+from telemetry._internal.context import run_in, stage_in
 from telemetry.conventions import GENAI_SCOPE, Attribute
 from tests.end_to_end.processes import ROOT, environment
 from tests.telemetry.conftest import Record
@@ -107,7 +108,7 @@ def test_a_collection_while_a_run_is_closed(
 
     in_time(work)
     recorded.pipeline.shutdown(20)
-    (run,) = recorded.rows(schema.runs)
+    (run,) = recorded.rows(tables.runs)
     assert (run["api_calls"], run["input_tokens"], run["unfinished"]) == (1, 10, 0)
 
 
@@ -131,7 +132,7 @@ def test_a_collection_while_totals_are_added_to(
 
     in_time(work)
     recorded.pipeline.shutdown(20)
-    assert sum(run["api_calls"] for run in recorded.rows(schema.runs)) == 1
+    assert sum(run["api_calls"] for run in recorded.rows(tables.runs)) == 1
 
 
 def test_a_block_that_the_collector_leaves(recorded: Recorded) -> None:
@@ -157,7 +158,7 @@ def test_a_block_that_the_collector_leaves(recorded: Recorded) -> None:
 
     in_time(work)
     recorded.pipeline.shutdown(20)
-    (document,) = recorded.rows(schema.documents)
+    (document,) = recorded.rows(tables.documents)
     assert document["characters"] == 9
 
 
@@ -180,7 +181,7 @@ def test_collections_at_every_moment(recorded: Recorded, spans: list[Span] | Non
     in_time(work)
     gc.collect()
     assert recorded.pipeline.shutdown(20)
-    runs = recorded.rows(schema.runs)
+    runs = recorded.rows(tables.runs)
     assert sum(run["api_calls"] for run in runs) == 90
     assert sum(run["input_tokens"] for run in runs) == 900
     assert [run["n_scored"] for run in runs] == [3] * 30
@@ -200,7 +201,7 @@ def test_collections_while_a_variable_is_set(service: StandIn, migrated_sqlite: 
     assert done.returncode == 0, done.stderr
     engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
     with engine.connect() as connection:
-        calls = connection.scalar(sa.select(sa.func.sum(schema.runs.c.api_calls)))
+        calls = connection.scalar(sa.select(sa.func.sum(tables.runs.c.api_calls)))
     assert calls == int(done.stdout) > 0
 
 
@@ -235,5 +236,5 @@ def test_what_is_collected_after_the_run(recorded: Recorded) -> None:
         abandon(recorded)
     gc.collect()
     recorded.pipeline.shutdown(20)
-    (run,) = recorded.rows(schema.runs)
+    (run,) = recorded.rows(tables.runs)
     assert (run["api_calls"], run["unfinished"], bool(run["cost_complete"])) == (1, 0, True)

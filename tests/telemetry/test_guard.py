@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from telemetry import _context, settings
-from telemetry._guard import guarded, internal_errors
+from telemetry import settings
+from telemetry._internal import context
+from telemetry._internal.guard import guarded, internal_errors
 
 pytestmark = pytest.mark.internal_errors
 
@@ -51,17 +52,17 @@ def test_a_decorated_function_is_named(caplog: pytest.LogCaptureFixture) -> None
 def test_an_error_from_below_is_placed_where_we_called(caplog: pytest.LogCaptureFixture) -> None:
     """What the standard library raises for us is found by the line of ours that called it."""
     with guarded("spool"):
-        _context.stage_in(7)  # type: ignore[arg-type]
+        context.stage_in(7)  # type: ignore[arg-type]
 
     (line,) = warnings(caplog)
     assert "in stage_in() (" in line
-    assert " at telemetry._context:" in line
+    assert " at telemetry._internal.context:" in line
 
 
 def test_the_traceback_is_there_at_debug(caplog: pytest.LogCaptureFixture) -> None:
     """As the line says."""
     with caplog.at_level(logging.DEBUG, "telemetry"), guarded("metrics"):
-        _context.stage_in(7)  # type: ignore[arg-type]
+        context.stage_in(7)  # type: ignore[arg-type]
 
     shown = [record for record in caplog.records if record.levelno == logging.DEBUG]
     assert [record.exc_info is not None for record in shown] == [True]

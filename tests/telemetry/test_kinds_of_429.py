@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, RateLimitError
 
-from exporters.metrics import Metrics
-from exporters.schema import runs, stage_usage
+from exporters.metrics.instruments import Metrics
+from exporters.sql.schema.tables import runs, stage_usage
 from telemetry import conventions as c
 from telemetry import run, stage
-from telemetry._kinds_of_429 import MOST_BYTES, status_of
+from telemetry.openai.kinds_of_429 import MOST_BYTES, status_of
 from tests.telemetry.answering import Answer, Answering
 from tests.telemetry.recordings import Recorded
 

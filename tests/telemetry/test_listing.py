@@ -13,10 +13,10 @@ from termios import TIOCSWINSZ
 
 import pytest
 
-from telemetry._listing import count
+from telemetry.cli.listing import count
 
 PROGRAM = """
-from telemetry._listing import paragraph, table
+from telemetry.cli.listing import paragraph, table
 text = "a meaning of more words than fit into the last column of a terminal"
 rows = [("a", "1.5", 1234567, text), ("bcd", "10.5", 2, "short")]
 table(("name", ">mean", "calls", "meaning"), rows, "None.")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters import migrate
+from exporters.sql.schema import migrate
 
 NOISY = """
 import atexit, logging, os, subprocess, sys
@@ -152,7 +152,7 @@ def test_a_full_disk(folder: Path) -> None:
 IN_PROCESS = """
 import json, sys
 from noisy import create_app
-from telemetry.cli import cli
+from telemetry.cli.commands import cli
 
 app = create_app()
 app.cli.add_command(cli)

@@ -22,9 +22,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import ValidationError
 
 from examples.screener.standin.client import StandIn
-from telemetry import openai as attempts
-from telemetry._guard import internal_errors, raise_internal_errors, reset_internal_errors
+from telemetry._internal.guard import internal_errors, raise_internal_errors, reset_internal_errors
 from telemetry.conventions import GENAI_SCOPE, OPENAI_SCOPE, Attribute
+from telemetry.openai import calls as attempts
 from tests.telemetry.openai_matrix import (
     CHAT_BODY,
     CHAT_MODEL,

@@ -17,9 +17,9 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
 import telemetry
-from exporters import migrate
-from exporters.schema import runs
-from telemetry.flask import Telemetry
+from exporters.sql.schema import migrate
+from exporters.sql.schema.tables import runs
+from telemetry.web.extension import Telemetry
 
 DESCRIPTION = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 PEOPLE: dict[str, dict[str, str]] = {

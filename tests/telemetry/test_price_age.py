@@ -10,9 +10,9 @@ from genai_prices.data_snapshot import DataSnapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry import _price_list
-from telemetry._checks.prices import OLD_LIST_DAYS, _list
-from telemetry._price_file import FilePrice, PriceFile
+from telemetry.doctor.prices import OLD_LIST_DAYS, _list
+from telemetry.pricing import price_list
+from telemetry.pricing.price_file import FilePrice, PriceFile
 
 DAYS = st.dates(date(2026, 1, 1), date(2026, 1, 9))
 PRICES = st.builds(
@@ -26,11 +26,11 @@ PRICES = st.builds(
 
 def test_a_list_is_as_old_as_the_last_change_it_knows() -> None:
     """Changes that are announced for later do not make it newer."""
-    listed = _price_list.snapshot()
+    listed = price_list.snapshot()
     assert listed is not None
-    newest = _price_list.newest_change(listed, date.max)
+    newest = price_list.newest_change(listed, date.max)
     assert newest is not None
-    before = _price_list.newest_change(listed, newest - timedelta(days=1))
+    before = price_list.newest_change(listed, newest - timedelta(days=1))
     assert before is not None and before < newest
 
     assert _list(newest + timedelta(days=OLD_LIST_DAYS)).result == "good"
@@ -43,9 +43,9 @@ def test_a_list_is_as_old_as_the_last_change_it_knows() -> None:
 def test_a_list_that_was_updated_says_when(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that keeps itself up to date has a time of its own; one that tells nothing is not called old."""
     updated = DataSnapshot([], from_auto_update=True, timestamp=datetime(2026, 3, 1))
-    assert _price_list.newest_change(updated, date(2030, 1, 1)) == date(2026, 3, 1)
+    assert price_list.newest_change(updated, date(2030, 1, 1)) == date(2026, 3, 1)
 
-    monkeypatch.setattr(_price_list, "snapshot", lambda: DataSnapshot([], from_auto_update=False))
+    monkeypatch.setattr(price_list, "snapshot", lambda: DataSnapshot([], from_auto_update=False))
     assert _list(date(2030, 1, 1)).result == "good"
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.pricing import Price, Pricer, Tokens, default_pricer, read_price_file
+from telemetry.pricing.prices import Price, Pricer, Tokens, default_pricer, read_price_file
 from telemetry.settings import Settings, SettingsError
 
 CONTRACT = """\

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from openai import AzureOpenAI, OpenAI
 
-from exporters.schema import runs, stage_usage
+from exporters.sql.schema.tables import runs, stage_usage
 from telemetry import run, stage
 from tests.telemetry.answering import Answering
 from tests.telemetry.conftest import Record

@@ -23,7 +23,7 @@ from genai_prices.types import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.pricing import Price, Tokens, list_price, to_dollars
+from telemetry.pricing.prices import Price, Tokens, list_price, to_dollars
 
 NOW = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp() * 10**9)
 DAY = 86_400 * 10**9

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from telemetry._provider import provider_of, use_openai_hosts
+from telemetry.pricing.provider import provider_of, use_openai_hosts
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 from openai import OpenAI
 
 import telemetry
-from telemetry._guard import internal_errors
+from telemetry._internal.guard import internal_errors
 from tests.telemetry.recordings import BROKEN, Broken, Recorded, ask, calls_by_stage
 
 

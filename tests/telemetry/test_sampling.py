@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.sampling import (
 
 import telemetry
 from examples.screener.standin.client import StandIn
-from telemetry._guard import internal_errors
+from telemetry._internal.guard import internal_errors
 from telemetry.conventions import Attribute
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded, ask, calls_by_stage

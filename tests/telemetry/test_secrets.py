@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.drivers import usable
-from telemetry import _secrets
-from telemetry._guard import guarded, raise_internal_errors
-from telemetry._secrets import remember, without_secrets
+from exporters.sql.database.drivers import usable
+from telemetry._internal import secrets
+from telemetry._internal.guard import guarded, raise_internal_errors
+from telemetry._internal.secrets import remember, without_secrets
 from telemetry.settings import Settings, SettingsError
 
 PIECES = ("Tr0ub", "4dour", "Hors3")
@@ -57,7 +57,7 @@ def test_any_password(password: str) -> None:
             with sa.create_engine(target, poolclass=sa.NullPool).connect():
                 raise AssertionError("nothing listens there")
         except sa.exc.OperationalError as error:
-            texts.append(_secrets.driver_message(error))
+            texts.append(secrets.driver_message(error))
     assert_unseen(*texts)
 
 
@@ -175,7 +175,7 @@ def run_all() -> None:
     """Call every command that prints something of the database, as an operator would."""
     from click.testing import CliRunner
 
-    from telemetry.cli import cli
+    from telemetry.cli.commands import cli
 
     logging.basicConfig(level=logging.DEBUG)
     for words in COMMANDS:

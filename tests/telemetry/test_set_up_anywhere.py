@@ -180,7 +180,7 @@ def test_a_driver_that_is_missing(url: str, names: tuple[str, ...], package: str
         HIDDEN.format(names=names)
         + f"""
 app = made(engine={url!r})
-from telemetry.cli import cli
+from telemetry.cli.commands import cli
 app.cli.add_command(cli)
 for words in ("report", "validate", "insights", "export", "recover", "spool list", "db upgrade", "db current",
               "db downgrade --yes", "health-check", "import-history"):
@@ -204,7 +204,7 @@ for name in ("fork", "getuid", "register_at_fork"):
     delattr(os, name)
 import logging
 logging.basicConfig(format="%(levelname)s %(message)s")
-import flask, telemetry, telemetry.flask
+import flask, telemetry, telemetry.web.extension
 app = flask.Flask("host")
 telemetry.Telemetry(app, engine="sqlite:///host.sqlite", admin_required=lambda view: view)
 app.add_url_rule("/", view_func=lambda: "done")

@@ -25,9 +25,9 @@ from opentelemetry.sdk.trace import TracerProvider
 import exporters
 import telemetry
 from examples.screener.standin.client import StandIn
-from exporters import schema
-from exporters.snapshot import Snapshot
-from telemetry._guard import guarded, internal_errors
+from exporters.rollup.snapshot import Snapshot
+from exporters.sql.schema import tables
+from telemetry._internal.guard import guarded, internal_errors
 from telemetry.conventions import GENAI_SCOPE, Attribute
 from telemetry.settings import Settings
 from telemetry.testing import recording
@@ -107,7 +107,7 @@ def handled() -> Iterator[None]:
 @pytest.fixture
 def swallowing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Swallow errors of ours, as outside of tests."""
-    monkeypatch.setattr("telemetry._guard._raising", False)
+    monkeypatch.setattr("telemetry._internal.guard._raising", False)
 
 
 @guarded("api")
@@ -309,7 +309,7 @@ def test_a_block_that_is_not_entered(
             signal.raise_signal(signal.SIGUSR1)
             return token
 
-        monkeypatch.setattr("telemetry.api.context.attach", attach_and_signal)
+        monkeypatch.setattr("telemetry.api.runs.context.attach", attach_and_signal)
         with pytest.raises(Limit), block("intake"):
             pass
         assert get_current() == before
@@ -335,14 +335,14 @@ def test_while_streams_are_let_go_of(
     assert (lost, made) == (0, TIMERS / 4), done.stderr
     engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
     with engine.connect() as connection:
-        (run,) = connection.execute(sa.select(schema.runs)).mappings()
+        (run,) = connection.execute(sa.select(tables.runs)).mappings()
     assert (run["api_calls"], run["unfinished"]) == (made, 0)
 
 
 FORKING = """\
 import os, signal, sys, threading
-from exporters.fork_gate import gate
-from telemetry._forks import register_in_child
+from exporters.sql.database.fork_gate import gate
+from telemetry._internal.forks import register_in_child
 
 
 class Limit(Exception):

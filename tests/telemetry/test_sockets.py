@@ -15,7 +15,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 import telemetry
-from telemetry._openai_socket import MODULES
+from telemetry.openai.socket import MODULES
 from tests.telemetry.recordings import Recorded, calls_by_stage
 
 SETTINGS: dict[str, Any] = {"base_url": "http://127.0.0.1/v1", "api_key": "any"}

@@ -8,7 +8,7 @@ import pytest
 from openai import OpenAI
 
 import telemetry
-from exporters.snapshot import UsageKey
+from exporters.rollup.snapshot import UsageKey
 from telemetry.conventions import Attribute
 from tests.telemetry.recordings import BROKEN, Broken, Recorded, ask, calls_by_stage, stages
 

@@ -17,7 +17,7 @@ from openai.types.chat import ChatCompletionChunk
 from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 
 import telemetry
-from exporters.rollup import Rollup
+from exporters.rollup.merge import Rollup
 from tests.telemetry.recordings import Recorded
 
 MODEL = "gpt-4o-mini-2024-07-18"

@@ -9,9 +9,9 @@ import pytest
 from openai import OpenAI
 
 import telemetry
-from exporters.rollup import Rollup
+from exporters.rollup.merge import Rollup
 from telemetry.conventions import GENAI_SCOPE
-from telemetry.pricing import Tokens, list_price
+from telemetry.pricing.prices import Tokens, list_price
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded
 

@@ -13,11 +13,11 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from exporters import calls
-from exporters.rollup import Rollup
-from telemetry import openai as attempts
+from exporters.recording import calls
+from exporters.rollup.merge import Rollup
 from telemetry import run, stage
-from telemetry._guard import raise_internal_errors, reset_internal_errors
+from telemetry._internal.guard import raise_internal_errors, reset_internal_errors
+from telemetry.openai import calls as attempts
 from tests.local_server import Handler, LocalServer
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded

@@ -14,10 +14,10 @@ from openai._models import construct_type
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
-from telemetry._answer import MOST_TOKENS, Answer
-from telemetry._plain_answer import read_plain
-from telemetry._usage import read_answer
-from telemetry.pricing import Tokens
+from telemetry.pricing.prices import Tokens
+from telemetry.usage.answer import MOST_TOKENS, Answer
+from telemetry.usage.plain_answer import read_plain
+from telemetry.usage.reader import read_answer
 
 MODEL = ("gpt-4o-mini-2024-07-18", "default")
 """And tier of the chats."""

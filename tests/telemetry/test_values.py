@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import telemetry
-from exporters import schema
-from telemetry._guard import raise_internal_errors
+from exporters.sql.schema import tables
+from telemetry._internal.guard import raise_internal_errors
 from tests.telemetry.recordings import Recorded
 
 
@@ -85,5 +85,5 @@ def test_nothing_is_raised_into_the_application(recorded: Recorded, odd: Any) ->
 
     assert recorded.pipeline.shutdown(10)
     assert recorded.pipeline.spool.dead() == 0
-    kinds = [row["kind"] for row in recorded.rows(schema.runs)]
+    kinds = [row["kind"] for row in recorded.rows(tables.runs)]
     assert {"analysis", "intake"} <= set(kinds)

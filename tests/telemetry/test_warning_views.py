@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import telemetry
-from exporters import migrate
+from exporters.sql.schema import migrate
 from telemetry.conventions import WARNINGS
-from telemetry.flask import Telemetry
-from telemetry.setup import pipeline
+from telemetry.setup.process import pipeline
+from telemetry.web.extension import Telemetry
 
 
 class Host:

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
-from exporters import migrate
+from exporters.sql.schema import migrate
 
 PROGRAM = """
 import telemetry

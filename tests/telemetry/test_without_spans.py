@@ -17,8 +17,8 @@ from opentelemetry.trace import NoOpTracerProvider
 
 import telemetry
 from examples.screener.standin.client import StandIn
-from exporters.rollup import Rollup
-from telemetry import openai as attempts
+from exporters.rollup.merge import Rollup
+from telemetry.openai import calls as attempts
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded, calls_by_stage, stages
 

@@ -1,0 +1,1 @@
+"""Old runs, moved from the tables into files and back."""

@@ -1,0 +1,293 @@
+"""One part of an archive: a folder with a file for each table, and a manifest that says what is in them.
+
+It is written under a hidden name and renamed when all of it is on the disk, so that there is no half of one:
+
+    .NAME.new        being written, or thrown away: nothing is lost with it
+    .NAME.complete   whole and read back; its rows are being deleted from the tables
+    NAME             holds exactly what was deleted
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import IO, Any, Final
+from uuid import uuid4
+from zlib import error as BrokenStream
+
+import sqlalchemy as sa
+
+from exporters.export.cells import Row, exact, kinds_of, to_text
+from exporters.export.formats import FORMATS
+from exporters.sql.schema import tables as schema
+
+MANIFEST: Final = "manifest.json"
+SUMMED: Final = ("cost_pico", "repriced_pico", "input_tokens", "output_tokens", "calls", "api_calls")
+"""Columns whose sums the manifest tells."""
+
+Key = str
+"""Which run, or which day, rows belong to."""
+Digests = dict[Key, int]
+"""A sum over everything that rows say, by their key."""
+Pieces = Iterable[tuple[sa.Table, list[Row]]]
+
+
+class ArchiveError(ValueError):
+    """An archive cannot be written or trusted; the message names the file and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What sort of rows a part holds."""
+
+    name: str
+    key: str
+    """The column that tells which rows belong together."""
+    tables: tuple[sa.Table, ...]
+
+
+RUNS: Final = Contents(
+    "runs",
+    "run_id",
+    (schema.runs, schema.fragments, schema.stage_usage, schema.counters, schema.documents),
+)
+LOG: Final = Contents("log", "log_date", (schema.system_health_log,))
+CONTENTS: Final = {contents.name: contents for contents in (RUNS, LOG)}
+_UNDER_WAY: Final = re.compile(
+    rf"\.({'|'.join(CONTENTS)})-\d{{4}}-\d\d-\d\d-[0-9a-f]{{8}}\.(?P<state>new|complete)"
+)
+"""Hidden names of parts; nothing else in the directory is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part, by where it is and what it is to hold."""
+
+    directory: Path
+    name: str
+    contents: Contents
+    form: str
+    """One of the names of :data:`FORMATS`."""
+    database: str
+    """Which database its rows are of."""
+
+    @property
+    def begun(self) -> Path:
+        """Where it is written."""
+        return self.directory / f".{self.name}.new"
+
+    @property
+    def complete(self) -> Path:
+        """Where it is while its rows are deleted."""
+        return self.directory / f".{self.name}.complete"
+
+    @property
+    def final(self) -> Path:
+        """Where it is in the end."""
+        return self.directory / self.name
+
+    def write(self, pieces: Pieces) -> None:
+        """Write rows, table by table or in turns, and see to it that they are on the disk."""
+        self.begun.mkdir()
+        tables = self._write_files(pieces)
+        about = {"archive": self.name, "contents": self.contents.name, "format": self.form}
+        text = json.dumps({**about, "database": self.database, "tables": tables}, indent=2)
+        with (self.begun / MANIFEST).open("w", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync(self.begun)
+
+    def read_back(self, folder: Path) -> Digests:
+        """Read every file of a folder again, and return what its rows come to.
+
+        Raises:
+            ArchiveError: when a file is not what the manifest says.
+        """
+        digests: Digests = {}
+        try:
+            said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["tables"]
+            for table in self.contents.tables:
+                if self._about(folder, table, digests) != said[table.name]:
+                    raise ValueError(f"{self._file(table)} is not what it was")
+        except (ValueError, KeyError, OSError, EOFError, BrokenStream) as error:
+            raise ArchiveError(
+                f"{folder} is damaged ({error}): bring it back from a backup, then repeat the command"
+            ) from error
+        return digests
+
+    def finish(self, digests: Digests, kept: Set[Key]) -> None:
+        """Let the part hold what is in ``kept`` and nothing else, and give it its final name."""
+        if kept == digests.keys():
+            rename(self.complete, self.final)
+            return
+        if kept:
+            self.write(self._only(kept))
+            if self.read_back(self.begun) != {key: digests[key] for key in kept}:
+                raise ArchiveError(f"{self.begun} was not written as it should be: repeat the command")
+            rename(self.begun, self.final)
+        self.throw_away()
+
+    def throw_away(self) -> None:
+        """Remove what is not, or not any more, the only place of anything."""
+        if self.begun.exists():
+            shutil.rmtree(self.begun)
+        if self.complete.exists():
+            rename(self.complete, self.begun)  # there is never a half of a complete one
+            shutil.rmtree(self.begun)
+
+    def _write_files(self, pieces: Pieces) -> dict[str, Any]:
+        paths = {table.name: self.begun / self._file(table) for table in self.contents.tables}
+        sums = {name: _Sums() for name in paths}
+        with ExitStack() as stack:
+            files = {name: stack.enter_context(path.open("wb")) for name, path in paths.items()}
+            self._write_rows(files, pieces, sums)
+            for file in files.values():
+                file.flush()
+                os.fsync(file.fileno())
+        return {name: sums[name].manifest(path) for name, path in paths.items()}
+
+    def _write_rows(self, files: Mapping[str, IO[bytes]], pieces: Pieces, sums: Mapping[str, _Sums]) -> None:
+        form = FORMATS[self.form]
+        with ExitStack() as stack:
+            writers = {
+                table.name: stack.enter_context(form.writer(files[table.name], kinds_of(table)))
+                for table in self.contents.tables
+            }
+            for table, rows in pieces:
+                writers[table.name].write(rows)
+                sums[table.name].add(rows)
+
+    def _about(self, folder: Path, table: sa.Table, digests: Digests) -> dict[str, Any]:
+        """Return what a manifest says of a table, from its file, and add its rows to ``digests``."""
+        path, sums = folder / self._file(table), _Sums()
+        for row in FORMATS[self.form].rows(path, kinds_of(table)):
+            add_digest(digests, self.contents, table, row)
+            sums.add([row])
+        return sums.manifest(path)
+
+    def _only(self, kept: Set[Key]) -> Iterator[tuple[sa.Table, list[Row]]]:
+        for table in self.contents.tables:
+            path = self.complete / self._file(table)
+            for row in FORMATS[self.form].rows(path, kinds_of(table)):
+                if key_of(self.contents, row) in kept:
+                    yield table, [row]
+
+    def _file(self, table: sa.Table) -> str:
+        return f"{table.name}.{FORMATS[self.form].suffix}"
+
+
+class _Sums:
+    """Numbers over the rows of one file."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._sums: Counter[str] = Counter()
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._rows += 1
+            for name in SUMMED:
+                if row.get(name) is not None:
+                    self._sums[name] += row[name]
+
+    def manifest(self, path: Path) -> dict[str, Any]:
+        with path.open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"file": path.name, "rows": self._rows, **self._sums, "sha256": checksum}
+
+
+def new_name(contents: Contents, first: date) -> str:
+    """Return a name for a part whose oldest rows are of the day ``first``; :data:`_UNDER_WAY` knows it."""
+    return f"{contents.name}-{first}-{uuid4().hex[:8]}"
+
+
+def complete(directory: Path) -> list[Path]:
+    """Return the folders whose rows may not all be deleted yet."""
+    return [path for path, state in _under_way(directory) if state == "complete"]
+
+
+def unfinished(directory: Path, database: str) -> Iterator[Part]:
+    """Yield the parts whose rows may not all be deleted yet; what was only begun goes.
+
+    Raises:
+        ArchiveError: for a part of another database, or whose manifest is damaged.
+    """
+    for path, state in _under_way(directory):
+        if state == "new":
+            shutil.rmtree(path)
+    for path in complete(directory):
+        part = _part(path, database)
+        if part.final.exists():
+            part.throw_away()
+        else:
+            yield part
+
+
+def _under_way(directory: Path) -> list[tuple[Path, str]]:
+    """Return our hidden folders and what they are; of other things in the directory nothing is known."""
+    found = ((path, _UNDER_WAY.fullmatch(path.name)) for path in sorted(directory.glob(".*")))
+    return [(path, name["state"]) for path, name in found if name and path.is_dir() and not path.is_symlink()]
+
+
+def _part(path: Path, database: str) -> Part:
+    """Return the part that a complete folder is, as its manifest says."""
+    try:
+        said = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        of, contents, form = said["database"], CONTENTS[said["contents"]], said["format"]
+        if form not in FORMATS:
+            raise ValueError(f"there is no format {form}")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ArchiveError(
+            f"{path / MANIFEST} is damaged ({type(error).__name__}: {error}): bring it back from a backup, "
+            "then repeat the command; rows of this part may be nowhere else"
+        ) from error
+    if of != database:
+        raise ArchiveError(
+            f"{path} was begun for another database: finish it with that database's URL, "
+            "or archive this one to another directory"
+        )
+    return Part(path.parent, path.name.removeprefix(".").removesuffix(".complete"), contents, form, database)
+
+
+def exact_rows(table: sa.Table, rows: Iterable[Any]) -> list[Row]:
+    """Return rows of a database with the values that files keep."""
+    kinds = kinds_of(table)
+    return [{name: exact(kinds[name], value) for name, value in row.items()} for row in rows]
+
+
+def add_digest(digests: Digests, contents: Contents, table: sa.Table, row: Row) -> None:
+    """Add what a row says, every value of it; the order of rows does not matter."""
+    said = json.dumps([table.name, *(None if value is None else to_text(value) for value in row.values())])
+    number = int.from_bytes(hashlib.sha256(said.encode()).digest())
+    key = key_of(contents, row)
+    digests[key] = (digests.get(key, 0) + number) % 2**256
+
+
+def key_of(contents: Contents, row: Row) -> Key:
+    """Return what a row belongs to."""
+    return str(row[contents.key])
+
+
+def rename(old: Path, new: Path) -> None:
+    """Rename a folder for good: the new name survives a loss of power."""
+    os.rename(old, new)
+    sync(new.parent)
+
+
+def sync(folder: Path) -> None:
+    """See to it that the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

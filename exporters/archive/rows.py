@@ -1,0 +1,254 @@
+"""Which rows may be archived, and how they leave the tables: in small transactions, each of whole analyses.
+
+A run may go once it is over and every total holds it, and an analysis once that is so of all its runs. What
+was written to a file is compared with the rows, value by value, while these are locked; what has changed, or
+is locked by others, stays for the next time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from exporters.export.cells import Row
+from exporters.sql.database.engine import upsert
+from exporters.sql.host.columns import Writable
+from exporters.sql.projection.analyses import JOBS, totals_of
+from exporters.sql.schema import tables
+from exporters.sql.schema.tables import archived_days, archived_runs, fragments, runs, system_health_log
+from telemetry.conventions import RUNNING
+
+from .part import LOG, RUNS, Contents, Digests, Key, add_digest, exact_rows
+
+Group = list[Key]
+"""The runs of one analysis, or one run that belongs to none."""
+
+_host = tables.host_tables(sa.MetaData())
+_others = runs.alias("others")
+
+
+def is_over(run: Any) -> sa.ColumnElement[bool]:
+    """Return the condition that nothing of a run goes on."""
+    goes_on = sa.exists().where(
+        fragments.c.run_id == run.c.run_id,
+        fragments.c.closed_at.is_(None),
+        fragments.c.interrupted_seq.is_distinct_from(fragments.c.seq),
+    )
+    return sa.and_(run.c.status != RUNNING, ~goes_on)
+
+
+def is_shown(run: Any) -> sa.ColumnElement[bool]:
+    """Return the condition that its analysis shows a run, or never will."""
+    return sa.or_(run.c.analysis_ref.is_(None), run.c.analysis_gone, run.c.projected_version >= run.c.version)
+
+
+def is_summed(run: Any) -> sa.ColumnElement[bool]:
+    """Return the condition that the totals of its user hold a run."""
+    return sa.or_(run.c.user_ref.is_(None), run.c.user_version >= run.c.version)
+
+
+def is_settled(run: Any, cutoff: datetime) -> sa.ColumnElement[bool]:
+    """Return the condition that a run may be archived, as far as it alone is concerned."""
+    is_old = sa.and_(run.c.started_at < cutoff, sa.func.coalesce(run.c.ended_at, run.c.started_at) < cutoff)
+    return sa.and_(is_old, is_over(run), is_shown(run), is_summed(run))
+
+
+def may_go(cutoff: datetime) -> sa.ColumnElement[bool]:
+    """Return the condition that a run may be archived, and with it every other run of its analysis."""
+    unsettled = sa.exists().where(
+        _others.c.analysis_ref == runs.c.analysis_ref, is_settled(_others, cutoff).is_not(sa.true())
+    )
+    return sa.and_(is_settled(runs, cutoff), sa.or_(runs.c.analysis_ref.is_(None), ~unsettled))
+
+
+STAY: Final = (
+    ("still running", is_over),
+    ("not shown on their analysis yet", is_shown),
+    ("not in the totals of their user yet", is_summed),
+)
+"""Why runs stay, the first condition that does not hold; else another run of the same analysis stays."""
+TOGETHER: Final = "of an analysis with younger runs, or runs that stay"
+
+
+def staying(connection: Connection, cutoff: datetime) -> dict[str, int]:
+    """Return how many older runs may not be archived, by the reason."""
+    reason = sa.case(*((~holds(runs), name) for name, holds in STAY), else_=TOGETHER).label("reason")
+    query = sa.select(reason, sa.func.count()).where(runs.c.started_at < cutoff, ~may_go(cutoff))
+    return {name: number for name, number in connection.execute(query.group_by("reason"))}
+
+
+def next_groups(
+    connection: Connection, cutoff: datetime, after: tuple[datetime, Key] | None, limit: int
+) -> tuple[list[Group], tuple[datetime, Key] | None]:
+    """Return groups that may go, the oldest first, and where to go on; None where there are no more."""
+    first = sa.select(sa.func.min(_others.c.run_id)).where(_others.c.analysis_ref == runs.c.analysis_ref)
+    leads = sa.or_(runs.c.analysis_ref.is_(None), runs.c.run_id == first.scalar_subquery())
+    place = (runs.c.started_at, runs.c.run_id)
+    query = sa.select(*place).where(may_go(cutoff), leads).order_by(*place).limit(limit)
+    if after is not None:
+        query = query.where(sa.tuple_(*place) > sa.tuple_(*map(sa.literal, after)))
+    found = connection.execute(query).all()
+    last = (found[-1][0], found[-1][1]) if found else None
+    return list(groups_of(connection, [row[1] for row in found], with_others=True).values()), last
+
+
+def groups_of(
+    connection: Connection, ids: Sequence[Key], *, with_others: bool = False
+) -> dict[object, Group]:
+    """Return the runs in ``ids`` that are there, by what they belong to.
+
+    Args:
+        connection: to the database.
+        ids: of runs.
+        with_others: whether the other runs of their analyses come along.
+    """
+    mine: sa.ColumnElement[bool] = runs.c.run_id.in_(ids)
+    if with_others:
+        analyses = sa.select(runs.c.analysis_ref).where(mine, runs.c.analysis_ref.is_not(None))
+        mine = sa.or_(mine, runs.c.analysis_ref.in_(analyses))
+    found: dict[object, Group] = {}
+    for run_id, analysis in connection.execute(sa.select(runs.c.run_id, runs.c.analysis_ref).where(mine)):
+        found.setdefault(run_id if analysis is None else analysis, []).append(run_id)
+    return found
+
+
+def rows_of(connection: Connection, contents: Contents, table: sa.Table, keys: Iterable[Any]) -> list[Row]:
+    """Return the rows of a table that belong to ``keys``."""
+    query = sa.select(table).where(table.c[contents.key].in_(list(keys)))
+    return exact_rows(table, connection.execute(query.order_by(*table.primary_key)).mappings())
+
+
+def move_runs(
+    connection: Connection, groups: Iterable[Group], digests: Digests, archive: str, cutoff: datetime
+) -> int:
+    """Delete the groups that are just as their files have them; return how many runs that were."""
+    groups = list(groups)
+    locked = _lock(connection, [run_id for group in groups for run_id in group], cutoff)
+    found = {table: rows_of(connection, RUNS, table, locked) for table in RUNS.tables}
+    same = _same(RUNS, found, digests)
+    whole = _whole(connection, locked)
+    ids = [
+        run_id for group in groups if same.issuperset(group) and whole.issuperset(group) for run_id in group
+    ]
+    if ids:
+        gone = [locked[run_id] for run_id in ids]
+        _keep_totals(connection, gone)
+        _remember(connection, gone, found[fragments], archive)
+        for table in reversed(RUNS.tables):
+            connection.execute(table.delete().where(table.c.run_id.in_(ids)))
+    return len(ids)
+
+
+def move_days(connection: Connection, days: Iterable[date], digests: Digests, archive: str) -> int:
+    """Delete the rows of the log that are just as their file has them; return how many that were."""
+    table = system_health_log
+    query = sa.select(table).where(table.c.log_date.in_(list(days))).with_for_update(skip_locked=True)
+    found = {table: exact_rows(table, connection.execute(query).mappings())}
+    same = _same(LOG, found, digests)
+    gone = [row["log_date"] for row in found[table] if str(row["log_date"]) in same]
+    if gone:
+        connection.execute(archived_days.insert(), [{"log_date": day, "archive": archive} for day in gone])
+        connection.execute(table.delete().where(table.c.log_date.in_(gone)))
+    return len(gone)
+
+
+def old_days(before: date) -> sa.Select[Any]:
+    """Select the days of the log that may be archived."""
+    table = system_health_log
+    known = sa.exists().where(archived_days.c.log_date == table.c.log_date)
+    return sa.select(table.c.log_date).where(table.c.log_date < before, ~known).order_by(table.c.log_date)
+
+
+def _lock(connection: Connection, ids: Sequence[Key], cutoff: datetime) -> dict[Key, Row]:
+    query = sa.select(runs).where(runs.c.run_id.in_(ids), is_settled(runs, cutoff)).order_by(runs.c.run_id)
+    rows = connection.execute(query.with_for_update(of=runs, skip_locked=True)).mappings()
+    return {row["run_id"]: row for row in exact_rows(runs, rows)}
+
+
+def _same(contents: Contents, found: Mapping[sa.Table, Iterable[Row]], digests: Digests) -> set[Key]:
+    now: Digests = {}
+    for table, rows in found.items():
+        for row in rows:
+            add_digest(now, contents, table, row)
+    return {key for key, digest in now.items() if digests.get(key) == digest}
+
+
+def _whole(connection: Connection, locked: Mapping[Key, Row]) -> set[Key]:
+    """Return those of the locked runs whose analysis has no run that is not locked."""
+    analyses: dict[int, list[Key]] = {}
+    for run_id, run in locked.items():
+        if run["analysis_ref"] is not None:
+            analyses.setdefault(run["analysis_ref"], []).append(run_id)
+    query = sa.select(runs.c.analysis_ref, sa.func.count()).where(runs.c.analysis_ref.in_(list(analyses)))
+    counts = {row[0]: row[1] for row in connection.execute(query.group_by(runs.c.analysis_ref))}
+    broken = {run for key, mine in analyses.items() if counts.get(key) != len(mine) for run in mine}
+    return locked.keys() - broken
+
+
+def _remember(connection: Connection, gone: Sequence[Row], parts: Iterable[Row], archive: str) -> None:
+    seen: dict[Key, dict[str, int]] = {}
+    for part in parts:
+        seen.setdefault(part["run_id"], {})[part["fragment_id"]] = part["seq"]
+    copied = ("run_id", "kind", "synthetic", "user_ref", "analysis_ref", "analysis_created_at")
+    rows = [
+        {
+            **{name: run[name] for name in (*copied, "analysis_gone", "started_at")},
+            "fragments": json.dumps(seen.get(run["run_id"], {})),
+            "archive": archive,
+        }
+        for run in gone
+    ]
+    connection.execute(archived_runs.insert(), rows)
+
+
+def _keep_totals(connection: Connection, gone: Sequence[Row]) -> None:
+    """Add the runs to what their users' totals know of archives; while they are still there.
+
+    Users one after the other by their ids: two archivers wait for each other, and never in a circle.
+    """
+    mine: dict[int, list[Row]] = {}
+    for run in gone:
+        if run["user_ref"] is not None and not run["synthetic"]:
+            mine.setdefault(run["user_ref"], []).append(run)
+    _make_rows(connection, list(mine))
+    for user_id, theirs in sorted(mine.items()):
+        change = _added([run for run in theirs if run["kind"] in JOBS], theirs)
+        connection.execute(tables.users.update().where(tables.users.c.user_ref == user_id).values(change))
+
+
+def _make_rows(connection: Connection, ids: Sequence[int]) -> None:
+    """Make our rows of users who have none: runs from before there were such rows."""
+    table, known = _host.users, sa.exists().where(tables.users.c.user_ref == _host.users.c.id)
+    created = Writable.of(connection).read(table, "created_at")
+    query = sa.select(table.c.id, *created).where(table.c.id.in_(ids), ~known).order_by(table.c.id)
+    for user_id, created_at in connection.execute(query).all():
+        upsert(connection, tables.users, [{**totals_of(connection, user_id), "created_at": created_at}])
+
+
+def _added(jobs: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Any]:
+    table = tables.users.c
+    pico = sum(run["cost_pico"] if run["repriced_pico"] is None else run["repriced_pico"] for run in theirs)
+    return {
+        "archived_jobs": _plus(table.archived_jobs, len(jobs)),
+        "archived_candidates": _plus(table.archived_candidates, sum(run["candidates"] or 0 for run in jobs)),
+        "archived_cost_pico": _plus(table.archived_cost_pico, pico),
+        **_later(table.archived_largest_batch, [run["candidates"] or 0 for run in jobs]),
+        **_later(table.archived_last_run_at, [run["started_at"] for run in theirs]),
+    }
+
+
+def _plus(column: sa.ColumnElement[Any], number: int) -> sa.ColumnElement[Any]:
+    return sa.func.coalesce(column, 0) + number
+
+
+def _later(column: sa.Column[Any], values: Sequence[Any]) -> dict[str, Any]:
+    """Return the change of a column that holds the largest value of all."""
+    if not values:
+        return {}
+    value = sa.literal(max(values), column.type)
+    return {column.name: sa.case((column > value, column), else_=value)}

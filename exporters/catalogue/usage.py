@@ -1,0 +1,182 @@
+"""Which metrics and columns nothing uses: no panel, rule, view, command or document."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from exporters.sql.schema import tables as schema
+from telemetry.conventions import METRICS, Metric
+
+from .page import repository
+from .sources import Passage, files, passage, passages
+from .views import Definition, definitions, described
+
+HOME: Final = Path(__file__).resolve().parents[2]
+"""Where the packages lie."""
+LOOKED_AT: Final = ("README.md", "docs", "grafana", "prometheus", "collector")
+"""What is looked at in the repository unless something else is named; what is not there yet is left out."""
+PACKAGES: Final = ("exporters", "telemetry")
+DECLARATIONS: Final = frozenset(
+    {
+        "exporters/catalogue/page.py",
+        "exporters/catalogue/views.py",
+        "exporters/sql/schema/columns.py",
+        "exporters/sql/schema/host.py",
+        "exporters/sql/schema/tables.py",
+        "telemetry/conventions.py",
+    }
+)
+"""Modules that say what there is, and use nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A metric, or a column of a table or view, and what uses it."""
+
+    kind: str
+    """``metric`` or ``column``."""
+    name: str
+    """Of OpenTelemetry; a column with its table."""
+    meaning: str
+    used_by: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was looked for, and where."""
+
+    entries: tuple[Entry, ...]
+    looked_at: tuple[str, ...]
+    """Files and views."""
+
+    @property
+    def unused(self) -> list[Entry]:
+        """What nothing uses."""
+        return [entry for entry in self.entries if not entry.used_by]
+
+
+@dataclass(slots=True)
+class _Index:
+    """Which passages name what."""
+
+    sources: dict[str, None] = field(default_factory=dict)
+    by_word: defaultdict[str, list[Passage]] = field(default_factory=lambda: defaultdict(list))
+    by_item: defaultdict[str, list[Passage]] = field(default_factory=lambda: defaultdict(list))
+    whole: set[str] = field(default_factory=set)
+    """Tables whose rows are read as a whole."""
+
+    def add(self, found: Passage) -> None:
+        self.sources[found.source] = None
+        self.whole |= found.whole
+        for word in found.words:
+            self.by_word[word].append(found)
+        for item in found.items:
+            self.by_item[item].append(found)
+
+    def naming(self, words: Iterable[str]) -> tuple[str, ...]:
+        """Return where at least one of the words stands."""
+        return tuple(sorted({each.source for word in words for each in self.by_word.get(word, ())}))
+
+    def reading(self, table: str, column: str) -> tuple[str, ...]:
+        """Return where a column and its table stand together, or a row of it is taken apart."""
+        found = [each for each in self.by_word.get(table, ()) if each.takes_all or column in each.words]
+        for each in self.by_item.get(column, ()):
+            if table in (schema.HOST_COLUMNS if each.is_host else self.whole):
+                found.append(each)
+        return tuple(sorted({each.source for each in found}))
+
+
+def usage(paths: Sequence[Path] = ()) -> Usage:
+    """Look for every metric and every column, ours and those added to the host's tables.
+
+    Args:
+        paths: directories and files with dashboards, rules, SQL and documents; default: those of this
+            repository, where it is checked out. Our views and commands are looked at in any case.
+
+    Raises:
+        OSError: for a file that cannot be read.
+    """
+    views = definitions()
+    index = _Index()
+    for found in _all_passages(paths or _own_paths(), views):
+        index.add(found)
+    return Usage((*_metrics(index), *_columns(index, views)), tuple(index.sources))
+
+
+def _own_paths() -> list[Path]:
+    home = repository()
+    return [home / name for name in LOOKED_AT if (home / name).exists()] if home else []
+
+
+def _all_passages(paths: Iterable[Path], views: Mapping[str, Definition]) -> Iterator[Passage]:
+    ours = [HOME / name for name in PACKAGES]
+    for path in files(paths):
+        if not any(path.resolve().is_relative_to(each) for each in ours):
+            yield from passages(path)
+    yield from _our_code()
+    for name, view in views.items():
+        yield passage(f"view {name}", view.query)
+
+
+@cache
+def _our_code() -> tuple[Passage, ...]:
+    """Return what our own modules read.
+
+    Not those that say what there is, and no migrations: in the wheel they lie inside a package.
+    """
+    tables = _tables_by_name()
+    ours = [path for path in files(HOME / name for name in PACKAGES) if path.suffix == ".py"]
+    read = [
+        path
+        for path in ours
+        if path.relative_to(HOME).as_posix() not in DECLARATIONS
+        and "migrations" not in path.relative_to(HOME).parts
+    ]
+    return tuple(found for path in read for found in passages(path, tables))
+
+
+def _tables_by_name() -> dict[str, str]:
+    """Return our tables by their names in the code."""
+    found = {name: value.name for name, value in vars(schema).items() if isinstance(value, sa.Table)}
+    return {name: table for name, table in found.items() if not name.startswith("_")}
+
+
+def _metrics(index: _Index) -> Iterator[Entry]:
+    for metric in METRICS:
+        yield Entry("metric", metric.name, metric.description, index.naming(names(metric)))
+
+
+def names(metric: Metric) -> frozenset[str]:
+    """Return the names by which a query may call a metric, however it came to Prometheus."""
+    plain = metric.name.replace(".", "_")
+    bases = {metric.name, plain, metric.prometheus_name, metric.prometheus_name.removesuffix("_total")}
+    if metric.instrument == "histogram":
+        return frozenset(base + end for base in bases for end in ("", "_bucket", "_sum", "_count"))
+    ends = ("", "_total", "_created") if metric.instrument == "counter" else ("", "_ratio")
+    return frozenset(base.removesuffix("_total") + end for base in bases for end in ends)
+
+
+def _columns(index: _Index, views: Mapping[str, Definition]) -> Iterator[Entry]:
+    for table in schema.metadata.tables.values():
+        yield from (_column(index, table.name, column) for column in table.columns)
+    for name, columns in schema.HOST_COLUMNS.items():
+        yield from (_column(index, name, column) for column in columns)
+    for name in schema.VIEWS:
+        view = described(name)
+        yield from (_column(index, name, view.column(column)) for column in views[name].columns)
+
+
+def _column(index: _Index, table: str, column: sa.Column[Any]) -> Entry:
+    used_by = index.reading(table, column.name)
+    return Entry("column", f"{table}.{column.name}", column.doc or "", used_by)

@@ -1,0 +1,222 @@
+"""What the views tell: for the catalogue. Their SQL stands in the migrations, their names in the schema."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from exporters.sql.schema import migrate
+from exporters.sql.schema import tables as schema
+from exporters.sql.schema.columns import DOLLARS, PICO_DOLLARS, SECONDS, column, listed
+from telemetry.conventions import BATCH_SIZES
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one view tells."""
+
+    meaning: str
+    """What a row is."""
+    tables: tuple[sa.Table, ...]
+    """A column means what the column of this name means in the first of these that has one."""
+    columns: tuple[sa.Column[Any], ...]
+    """Those that the view alone has, or has otherwise; typed as on PostgreSQL."""
+
+    def column(self, name: str) -> sa.Column[Any]:
+        """Return a column of it.
+
+        Raises:
+            LookupError: when nothing tells what it means; the message says where to.
+        """
+        for found in self.columns:
+            if found.name == name:
+                return found
+        for table in self.tables:
+            if name in table.columns:
+                return table.columns[name]
+        raise LookupError(f"{name} has no meaning: tell it in DESCRIBED of exporters.catalogue.views")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A view as a migrated database has it."""
+
+    columns: tuple[str, ...]
+    query: str
+
+
+@cache
+def definitions() -> Mapping[str, Definition]:
+    """Return the views by name; they are looked up in a new SQLite database that is migrated to the head."""
+    with tempfile.TemporaryDirectory() as directory:
+        engine = sa.create_engine(f"sqlite:///{Path(directory, 'empty.sqlite')}", poolclass=sa.NullPool)
+        migrate.upgrade(engine, with_base_tables=True)
+        inspector = sa.inspect(engine)
+        return {
+            name: Definition(
+                tuple(found["name"] for found in inspector.get_columns(name)),
+                (inspector.get_view_definition(name) or "").partition(" AS ")[2],
+            )
+            for name in inspector.get_view_names()
+        }
+
+
+def described(name: str) -> View:
+    """Return what the view ``name`` tells.
+
+    Raises:
+        LookupError: when nothing does.
+    """
+    try:
+        return DESCRIBED[name]
+    except KeyError:
+        raise LookupError(f"the view {name} has no entry in DESCRIBED of exporters.catalogue.views") from None
+
+
+def _day(meaning: str) -> sa.Column[Any]:
+    return column("day", sa.Date(), meaning)
+
+
+def _pico(
+    name: str = "cost_pico",
+    meaning: str = "What it costs, at new prices if repriced; NULL of history: nobody knows.",
+) -> Any:
+    return column(name, sa.BigInteger(), meaning, PICO_DOLLARS)
+
+
+def _pico_sum(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.Numeric(), meaning, PICO_DOLLARS)
+
+
+def _dollars(name: str = "cost_dollars", meaning: str = "The same.") -> sa.Column[Any]:
+    return column(name, sa.Numeric(), meaning, DOLLARS)
+
+
+def _seconds(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.Numeric(), meaning, SECONDS)
+
+
+def _count(name: str, unit: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.BigInteger(), meaning, unit)
+
+
+def _flag(name: str, meaning: str) -> sa.Column[Any]:
+    return column(name, sa.Boolean(), meaning)
+
+
+_BATCH_SIZE: Final = column(
+    "batch_size", sa.Text(), f"By number: {listed(BATCH_SIZES)} (1–50, 51–150, 151+)."
+)
+_SPEND_CLASS: Final = column("spend_class", sa.String(), "What became of the money: see [waste](waste.md).")
+_SEGMENTS: Final = (
+    _flag("is_new_user", "Whether the user was created in the last 30 days."),
+    _flag("is_active_user", "Whether a run of the user's began in the last 30 days."),
+    _flag("is_power_user", "Whether the user has 10 jobs or more."),
+)
+_INCOMPLETE: Final = _count("incomplete_runs", "runs", "Of these, whose cost is a lower bound.")
+
+DESCRIBED: Final[Mapping[str, View]] = {
+    "telemetry_run_spend": View(
+        "A run, and what its money was spent on.", (schema.runs,), (_SPEND_CLASS, _pico())
+    ),
+    "telemetry_spend": View(
+        "A day (UTC) and a class of spend.",
+        (),
+        (
+            _day("When the runs began."),
+            _SPEND_CLASS,
+            _count("runs", "runs", "How many there are."),
+            _INCOMPLETE,
+            _pico_sum("cost_pico", "What they cost; NULL: all are history, whose cost is unknown."),
+            _count("candidates", "candidates", "Of analyses."),
+            _count("criteria", "criteria", "Of analyses."),
+            _count("above_70", "candidates", "Of analyses, scored 0.7 and more."),
+            _count("failed_documents", "documents", "That failed, as far as is known; NULL: nothing is."),
+            _count("duplicate_documents", "documents", "Recognised as copies; likewise."),
+        ),
+    ),
+    "telemetry_analysis_spend": View(
+        "An analysis that is still there; its numbers are those of the last run that delivered.",
+        (schema.runs,),
+        (
+            _count("runs", "runs", "All its runs."),
+            _INCOMPLETE,
+            _pico_sum("cost_pico", "What they cost; NULL: all are history, whose cost is unknown."),
+            _pico_sum("wasted_pico", "What was spent on runs that led nowhere."),
+            _dollars("cost_per_candidate", "All its cost for each candidate."),
+            _dollars("cost_per_criterion", "All its cost for each criterion."),
+            _dollars("cost_per_candidate_above_70", "All its cost for each candidate scored 0.7 and more."),
+        ),
+    ),
+    "telemetry_user_segments": View(
+        "A user who has runs.",
+        (schema.users,),
+        (
+            _pico(meaning="What all runs of the user cost; NULL: all are history."),
+            _dollars(),
+            *_SEGMENTS,
+        ),
+    ),
+    "telemetry_jobs": View(
+        "An analysis, also one taken over from history, of which what nobody counted is NULL. So are "
+        "documents and scores while a part of the run has not told its own: it is open, or its process died.",
+        (schema.runs,),
+        (
+            _day("When it began (UTC)."),
+            _seconds("duration_seconds", "From its start to its end."),
+            _seconds("queue_wait_seconds", "From when it was queued to its start."),
+            _BATCH_SIZE,
+            _seconds("backoff_seconds", "Time the client slept between attempts."),
+            _pico(),
+            _dollars(),
+            _flag(
+                "exceeded_resume_limit", "The host's column, else whether it was warned `batch_too_large`."
+            ),
+            _flag("user_chose_override", "The host's column, else whether a warning was overridden."),
+            *_SEGMENTS,
+        ),
+    ),
+    "telemetry_warnings": View(
+        "A warning that was shown.",
+        (schema.document_warnings,),
+        (
+            column("warning_id", sa.Integer(), "Id of the warning."),
+            column("analysis_ref", sa.BigInteger(), "`analyses.id`, once there is one."),
+            column("user_ref", sa.BigInteger(), "`users.id`."),
+            column("shown_at", sa.DateTime(), "When it was shown."),
+            _day("When it was shown (UTC)."),
+            _BATCH_SIZE,
+        ),
+    ),
+    "telemetry_stages": View(
+        "Stage, operation, model, tier and price of a run.",
+        (schema.stage_usage, schema.runs),
+        (
+            _day("When the run began (UTC)."),
+            _seconds("backoff_seconds", "Time the client slept between attempts."),
+            _seconds(
+                "duration_seconds", "Time of the calls added up; where `operation` is '', of the stage."
+            ),
+            _pico(),
+            _dollars(),
+        ),
+    ),
+    "telemetry_health": View(
+        "A day of the log.",
+        (schema.system_health_log,),
+        (
+            _day("The day, of TELEMETRY_TIMEZONE."),
+            column("mean_duration_seconds", sa.Numeric(12, 3), "Of the analyses that ended.", SECONDS),
+            column("cost_dollars", sa.Numeric(20, 12), "What all runs that began on the day cost.", DOLLARS),
+            column("candidates", sa.Integer(), "Of the analyses that ended.", "candidates"),
+            column("api_calls", sa.BigInteger(), "Calls of all runs that began on the day.", "calls"),
+        ),
+    ),
+}
+"""By name. What no table has is told here."""

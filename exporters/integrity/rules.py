@@ -1,0 +1,324 @@
+"""Whether what the tables say is consistent: the rules, and the rows that break them.
+
+Each rule is a query for the ids of its offenders. A rule that cannot be asked of a database, because its host
+has no such columns, is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from exporters.sql.database.engine import create_engine, transaction
+from exporters.sql.host.check import lost, problems
+from exporters.sql.host.shape import shapes
+
+SHOWN: Final = 20
+"""Offenders that are named, at most."""
+
+AT_ONCE: Final = 2
+"""Questions that are asked at the same time; an engine of ours has as many connections."""
+
+SUMS: Final = (
+    ("api_calls", "calls"),
+    *((name, name) for name in ("attempts", "rate_limit_hits", "rate_limit_retries", "other_retries")),
+    *((name, name) for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")),
+    *((name, name) for name in ("reasoning_tokens", "cost_pico", "quota_hits", "spend_limit_hits")),
+)
+"""Columns of a run, and those of its stages that add up to them."""
+
+
+LONG_AGO: Final = "{long_ago}"
+"""Stands for an hour ago in a query: what lags for less is on its way."""
+_LONG_AGO: Final = {
+    "postgresql": "timezone('utc', now()) - interval '1 hour'",
+    "sqlite": "datetime('now', '-1 hour')",
+}
+
+Begin = Callable[[Engine], AbstractContextManager[Connection]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What holds in a database that is in order."""
+
+    name: str
+    meaning: str
+    id_name: str
+    """What the ids of its offenders are ids of."""
+    offenders: str
+    """Query for them; its first column is the id."""
+    needs: tuple[tuple[str, str], ...] = ()
+    """Columns of the host's, by table, without which it cannot be asked."""
+    condition: str = ""
+    """Of a row of telemetry_runs that breaks it: all rules that have one are counted in one pass."""
+
+    def query(self, dialect: str) -> str:
+        """Return the query for its offenders, in the SQL of a database."""
+        return self.offenders.replace(LONG_AGO, _LONG_AGO[dialect])
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that does not hold."""
+
+    rule: Rule
+    count: int
+    ids: tuple[str, ...]
+    """Of the first offenders."""
+
+
+def _rule_of_a_run(name: str, meaning: str, condition: str) -> Rule:
+    """Return a rule that a row of telemetry_runs keeps or breaks by itself."""
+    query = f"SELECT run_id FROM telemetry_runs WHERE {condition}"
+    return Rule(name, meaning, "telemetry_runs.run_id", query, condition=condition)
+
+
+def _sum_of(column: str) -> str:
+    """Return the sum of a column: of money exactly, of anything else as a double, exact up to 2**53.
+
+    Sums of its largest integers take PostgreSQL a quarter longer, and more memory.
+    """
+    return f"SUM({column})" if column == "cost_pico" else f"SUM(CAST({column} AS DOUBLE PRECISION))"
+
+
+_STAGES_BESIDE_RUNS: Final = f"""SELECT run_id FROM (
+  SELECT run_id, {", ".join(theirs for _, theirs in SUMS)} FROM telemetry_stage_usage WHERE operation <> ''
+  UNION ALL SELECT run_id, {", ".join(f"-{mine}" for mine, _ in SUMS)} FROM telemetry_runs
+) entry GROUP BY run_id HAVING {" OR ".join(f"{_sum_of(theirs)} <> 0" for _, theirs in SUMS)}"""
+"""As books are balanced: what stages have and their run has not, or the other way round, remains.
+
+Both tables are read once, as they lie; a join would read them in the order of run ids, which are random.
+"""
+
+
+_USERS_BESIDE_RUNS: Final = """SELECT kept.user_ref FROM telemetry_users kept LEFT JOIN (
+  SELECT user_ref, SUM(CASE WHEN user_version < version THEN 1 ELSE 0 END) AS behind,
+    SUM(CASE WHEN kind IN ('analysis', 'import') THEN 1 ELSE 0 END) AS jobs,
+    SUM(CASE WHEN kind IN ('analysis', 'import') THEN candidates END) AS candidates,
+    SUM(COALESCE(repriced_pico, cost_pico)) AS cost_pico
+  FROM telemetry_runs WHERE user_ref IS NOT NULL AND NOT synthetic GROUP BY user_ref
+) run ON run.user_ref = kept.user_ref
+WHERE COALESCE(run.behind, 0) = 0 AND (
+  kept.jobs <> COALESCE(run.jobs, 0) + COALESCE(kept.archived_jobs, 0)
+  OR kept.candidates <> COALESCE(run.candidates, 0) + COALESCE(kept.archived_candidates, 0)
+  OR kept.cost_pico <> COALESCE(run.cost_pico, 0) + COALESCE(kept.archived_cost_pico, 0)
+)"""
+"""Users with a run that goes on, or is not summed yet, are left out: their totals are about to change."""
+
+
+RULES: Final = (
+    Rule(
+        "orphaned_warnings",
+        "a warning belongs to an analysis and a user that are there",
+        "document_warnings.id",
+        """SELECT w.id FROM document_warnings w
+        WHERE (w.analysis_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM analyses a WHERE a.id = w.analysis_id))
+        OR (w.user_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = w.user_id))""",
+        (("analyses", "id"), ("users", "id")),
+    ),
+    Rule(
+        "timing_of_analyses",
+        "an analysis with a duration has a beginning and an end",
+        "analyses.id",
+        """SELECT id FROM analyses WHERE processing_duration_seconds IS NOT NULL
+        AND (completed_at IS NULL OR created_at IS NULL)""",
+        (
+            ("analyses", "processing_duration_seconds"),
+            ("analyses", "completed_at"),
+            ("analyses", "created_at"),
+        ),
+    ),
+    _rule_of_a_run(
+        "score_bands",
+        "the candidates of the three score bands are the candidates that were scored",
+        "above_70 + from_50_to_70 + below_50 <> n_scored",
+    ),
+    _rule_of_a_run(
+        "scored_candidates",
+        "no more documents were scored, failed or were duplicates than there were",
+        "n_scored + n_duplicates > n_documents AND shed = 0",
+    ),
+    Rule(
+        "stages_sum_to_the_run",
+        "calls, tokens and cost of a run are the sums of its stages",
+        "telemetry_runs.run_id",
+        _STAGES_BESIDE_RUNS,
+    ),
+    Rule(
+        "runs_sum_to_the_analysis",
+        "an analysis that is not archived shows the calls of all its runs",
+        "analyses.id",
+        # Joined before they are summed: both sides come from their indexes in order, and nothing is hashed.
+        """SELECT a.id FROM analyses a JOIN telemetry_runs run ON run.analysis_ref = a.id
+        WHERE NOT run.analysis_gone AND run.kind <> 'import' AND run.projected_version > 0 AND EXISTS (
+          SELECT 1 FROM telemetry_added_objects
+          WHERE table_name = 'analyses' AND object_name = 'api_calls_made'
+        ) AND NOT EXISTS (
+          SELECT 1 FROM telemetry_archived_runs archived WHERE archived.analysis_ref = a.id
+        )
+        GROUP BY a.id, a.api_calls_made
+        HAVING SUM(CASE WHEN run.projected_version < run.version THEN 1 ELSE 0 END) = 0
+        AND SUM(run.api_calls) <> a.api_calls_made""",
+        (("analyses", "api_calls_made"),),
+    ),
+    Rule(
+        "runs_sum_to_the_user",
+        "totals of a user are the sums of the runs, archived ones included",
+        "telemetry_users.user_ref",
+        _USERS_BESIDE_RUNS,
+    ),
+    Rule(
+        "archived_once",
+        "a run that is in an archive is not in the tables any more",
+        "telemetry_runs.run_id",
+        """SELECT run.run_id FROM telemetry_runs run
+        JOIN telemetry_archived_runs archived ON archived.run_id = run.run_id""",
+    ),
+    Rule(
+        "analyses_show_their_runs",
+        "an analysis shows its runs within an hour; flask telemetry doctor says why it does not",
+        "analyses.id",
+        f"""SELECT a.id FROM analyses a JOIN telemetry_runs run ON run.analysis_ref = a.id
+        WHERE run.projected_version < run.version AND NOT run.analysis_gone AND NOT run.synthetic
+        AND (run.status <> 'running' OR run.projected_version > 0) AND run.seen_at < {LONG_AGO}
+        GROUP BY a.id""",
+        (("analyses", "id"),),
+    ),
+    Rule(
+        "users_show_their_runs",
+        "a user's totals hold the user's runs within an hour; flask telemetry doctor says why they do not",
+        "users.id",
+        f"""SELECT u.id FROM users u JOIN telemetry_runs run ON run.user_ref = u.id
+        WHERE run.user_version < run.version AND NOT run.synthetic AND run.status <> 'running'
+        AND run.seen_at < {LONG_AGO} GROUP BY u.id""",
+        (("users", "id"),),
+    ),
+    _rule_of_a_run(
+        "times_of_runs",
+        "a run ends after it began, and lasts no negative time",
+        "ended_at < started_at OR duration_us < 0 OR queue_wait_us < 0",
+    ),
+    _rule_of_a_run(
+        "complete_costs",
+        "a cost is complete only if the run was closed and every call ended, told its tokens and had a price",
+        "cost_complete AND (unpriced > 0 OR usage_missing > 0 OR unfinished > 0 OR unclosed > 0)",
+    ),
+    _rule_of_a_run(
+        "negative_sums",
+        "nothing is counted below zero",
+        " OR ".join(f"{mine} < 0" for mine, _ in SUMS),
+    ),
+    Rule(
+        "ended_runs",
+        "a run that is over has no part that goes on",
+        "telemetry_runs.run_id",
+        """SELECT run.run_id FROM telemetry_runs run
+        WHERE run.status IN ('completed', 'partial_failure') AND run.kind <> 'orphan' AND EXISTS (
+          SELECT 1 FROM telemetry_fragments part WHERE part.run_id = run.run_id AND part.is_root
+          AND part.closed_at IS NULL
+        )""",
+    ),
+)
+"""All rules; the first three are those of the requirements."""
+
+
+def broken(engine: Engine, shown: int = SHOWN) -> Iterator[Broken]:
+    """Yield the rules that do not hold, each with its first offenders.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+    """
+    # SQLite has one writer, and this may be an engine that writes.
+    for rule, count in counted(engine, at_once=1 if engine.dialect.name == "sqlite" else AT_ONCE).items():
+        if count:
+            query = sa.text(f"{rule.query(engine.dialect.name)} ORDER BY 1 LIMIT {shown}")
+            with transaction(engine) as connection:
+                ids = tuple(str(row[0]) for row in connection.execute(query))
+            yield Broken(rule, count, ids)
+
+
+def counted(engine: Engine, at_once: int = 1, begin: Begin = transaction) -> dict[Rule, int]:
+    """Return how many rows break each of the rules that this database can be asked about.
+
+    Args:
+        engine: of the database.
+        at_once: transactions at the same time, each in a thread of its own; with 1, all in this one.
+        begin: begins one.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+    """
+    with begin(engine) as connection:
+        rules = list(asked(connection))
+
+    def ask(together: list[Rule]) -> dict[Rule, int]:
+        with begin(engine) as connection:
+            _without_helpers(connection)
+            return _counts(connection, together)
+
+    questions = [
+        [rule for rule in rules if rule.condition],
+        *([rule] for rule in rules if not rule.condition),
+    ]
+    if at_once == 1:
+        answers = [ask(together) for together in questions]
+    else:
+        with ThreadPoolExecutor(at_once) as pool:
+            answers = list(pool.map(ask, questions))
+    counts = {rule: count for answer in answers for rule, count in answer.items()}
+    return {rule: counts[rule] for rule in rules}
+
+
+def _without_helpers(connection: Connection) -> None:
+    """Let PostgreSQL answer in one process, for this transaction only: there are :data:`AT_ONCE` already.
+
+    Given helpers, each of them would add up all stages and keep a share of the runs: the work several times.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL max_parallel_workers_per_gather = 0")
+
+
+def _counts(connection: Connection, together: list[Rule]) -> dict[Rule, int]:
+    """Return how many rows break the rules, of which there are several only if each has a condition."""
+    if len(together) == 1:
+        query = f"SELECT COUNT(*) FROM ({together[0].query(connection.dialect.name)}) offender"
+    else:
+        counts = ", ".join(f"COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in together)
+        query = f"SELECT {counts} FROM telemetry_runs"
+    return dict(zip(together, connection.execute(sa.text(query)).one(), strict=True))
+
+
+def asked(connection: Connection) -> Iterator[Rule]:
+    """Yield the rules that this database can be asked about."""
+    there = shapes(connection)
+    for rule in RULES:
+        if all(table in there and column in there[table].types for table, column in rule.needs):
+            yield rule
+
+
+HOST_TABLES: Final = Rule(
+    "host_tables", "the application's tables have what telemetry needs, and what it added", "each", ""
+)
+"""Asked of what a database has, and of no row."""
+
+
+def _unfit_tables(engine: Engine) -> list[Broken]:
+    with transaction(engine) as connection:
+        found = [str(each) for each in (*problems(connection), *lost(connection))]
+    return [Broken(HOST_TABLES, len(found), tuple(found[:SHOWN]))] if found else []
+
+
+def validate(database_url: str) -> list[Broken]:
+    """Return the rules that do not hold in a database."""
+    engine = create_engine(database_url, for_reading=True)
+    try:
+        return [*_unfit_tables(engine), *broken(engine)]
+    finally:
+        engine.dispose()

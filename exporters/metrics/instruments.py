@@ -1,0 +1,233 @@
+"""The instruments of ``telemetry.conventions``, fed from the same calls and documents as the rollup.
+
+Counters and gauges are observable: they read the process's :class:`.totals.Totals` when somebody scrapes or
+pushes, so a forked child starts at zero. Histograms are recorded with the context of the span
+that ended, so that their exemplars lead to its trace.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import Histogram, Meter, MeterProvider, Observation
+from opentelemetry.trace import SpanContext
+
+from exporters.rollup.accumulator import Call
+from exporters.rollup.merge import Rollup
+from telemetry import conventions as c
+from telemetry._internal.guard import internal_errors
+from telemetry.settings import Settings
+
+from .totals import Key, Totals
+
+SCALES: Final[Mapping[str, float]] = {
+    c.OPENAI_COST.name: 1e-12,
+    c.OPENAI_BACKOFF.name: 1e-6,
+    c.OPENAI_RETRY_AFTER.name: 1e-6,
+    c.OPENAI_HEADROOM.name: 1e-4,
+}
+"""From the integers of the totals to the unit of the metric; the one place where money becomes a float."""
+
+
+class _Marked(Protocol):
+    """A run that says whether it is synthetic."""
+
+    @property
+    def synthetic(self) -> bool: ...
+
+
+class Metrics:
+    """Everything this process tells Prometheus."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare the totals, at zero for every closed label set."""
+        self.totals = Totals()
+        self._histograms: dict[str, Histogram] = {}
+        self._gauges: dict[str, Callable[[], float]] = {}
+        self._labelled: dict[str, Callable[[], Iterable[tuple[Mapping[str, str], float]]]] = {}
+        self._settings = settings
+        self._beside: Metrics | None = None
+        self._zero()
+
+    @property
+    def beside(self) -> Metrics:
+        """The same instruments for synthetic runs; nobody sees them but who registers them."""
+        if self._beside is None:
+            self._beside = Metrics(self._settings)
+        return self._beside
+
+    def of(self, run: _Marked | None) -> Metrics:
+        """Return where what happens in ``run`` is measured: a synthetic one is in no total."""
+        return self.beside if run is not None and run.synthetic else self
+
+    def register(self, provider: MeterProvider) -> None:
+        """Create the instruments on ``provider``; where they are already, go on from what they show."""
+        shown = next((shown for reference, shown in _shown if reference() is provider), None)
+        if shown is not None:
+            if shown.metrics is self:
+                return
+            self.totals.go_on_from(shown.metrics.totals)
+            self._histograms = shown.metrics._histograms
+            shown.metrics = self
+            return
+        shown = _Shown(self)
+        _shown[:] = [known for known in _shown if known[0]() is not None]
+        _shown.append((weakref.ref(provider), shown))
+        meter = provider.get_meter(c.SCOPE)
+        for metric in c.METRICS:
+            self._create(meter, metric, shown)
+
+    def after_fork(self, provider: MeterProvider | None) -> None:
+        """Start at zero in a forked child: the parent goes on reporting what it measured.
+
+        The SDK gives a child its parent's histograms, which would then be summed twice. A reader that is
+        taken out and put back has none; the public way would shut it down.
+        """
+        self.totals.reset()
+        consumer = getattr(provider, "_measurement_consumer", None)
+        if consumer is None:
+            return
+        consumer._lock = threading.Lock()  # another thread of the parent may have held it
+        for reader in list(consumer._reader_storages):
+            consumer.remove_metric_reader(reader)
+            consumer.add_metric_reader(reader)
+
+    def gauge(self, metric: c.Metric, read: Callable[[], float]) -> None:
+        """Let ``metric``, which has no labels, show what ``read`` returns."""
+        self._gauges[metric.name] = read
+
+    def labelled_gauge(
+        self, metric: c.Metric, read: Callable[[], Iterable[tuple[Mapping[str, str], float]]]
+    ) -> None:
+        """Let ``metric`` show what ``read`` yields: labels, and the value under them."""
+        self._labelled[metric.name] = read
+
+    def observe(self, metric: c.Metric, value: float, context: Context | None = None, **labels: str) -> None:
+        """Record ``value`` in a histogram; ``context`` carries the span for the exemplar."""
+        histogram = self._histograms.get(metric.name)
+        if histogram is not None:
+            histogram.record(value, self.totals.capped(metric, **labels), context=context)
+
+    def call(self, call: Call) -> None:
+        """Add one OpenAI call that ended."""
+        stage, model = call.stage, call.model or c.OTHER
+        outcome = c.OK if call.ok else c.ERROR
+        additions: list[tuple[c.Metric, int, Key]] = [
+            (c.OPENAI_OPERATIONS, 1, (stage, call.operation, model, outcome)),
+            (c.OPENAI_BACKOFF, call.backoff_us, (stage,)),
+            (c.OPENAI_RETRY_AFTER, call.retry_after_us, (stage,)),
+        ]
+        if len(call.statuses) > 1:
+            additions.append((c.OPENAI_RETRIES, call.rate_limit_retries, (stage, "rate_limit")))
+            additions.append((c.OPENAI_RETRIES, call.other_retries, (stage, "other")))
+        for status in call.statuses:
+            known = status if status in c.ATTEMPT_STATUSES else c.OTHER
+            additions.append((c.OPENAI_ATTEMPTS, 1, (stage, known)))
+        if call.tokens:
+            for kind in c.TOKEN_KINDS:
+                additions.append((c.OPENAI_TOKENS, getattr(call.tokens, kind), (stage, model, kind)))
+        if call.price:
+            additions.append((c.OPENAI_COST, call.price.pico, (stage, model)))
+        if call.usage_missing:
+            additions.append((c.OPENAI_UNACCOUNTED, 1, ("usage_missing",)))
+        if call.unpriced:
+            additions.append((c.OPENAI_UNACCOUNTED, 1, ("unpriced",)))
+        shares = [((model, limit), share) for limit, share in call.headroom]
+        self.totals.add_all(additions, c.OPENAI_HEADROOM, shares)
+
+    def unaccounted(self, reason: str, amount: int = 1) -> None:
+        """Add calls whose cost is unknown or belongs to no run."""
+        self.totals.add(c.OPENAI_UNACCOUNTED, amount, reason=reason)
+
+    def run_ended(self, rollup: Rollup, context: Context) -> None:
+        """Add a run that this process, its root, has ended."""
+        kind, status = rollup.root.kind, rollup.status
+        size = c.batch_size(rollup.root.candidates or len(rollup.documents))
+        self.totals.add(c.RUNS, 1, kind=kind, status=status, batch_size=size)
+        if rollup.duration_us is not None:
+            self.observe(c.RUN_DURATION, rollup.duration_us / 1e6, context, kind=kind, status=status)
+        if rollup.queue_wait_us is not None:
+            self.observe(c.QUEUE_WAIT, rollup.queue_wait_us / 1e6, context, kind=kind)
+        for document in rollup.documents:
+            file_type = document.type if document.type in c.DOCUMENT_TYPES else c.OTHER
+            self.totals.add(c.DOCUMENTS, 1, type=file_type, outcome=document.outcome)
+            if document.size is not None:
+                self.observe(c.DOCUMENT_SIZE, document.size, context, type=file_type)
+            if document.characters is not None:
+                self.observe(c.DOCUMENT_CHARACTERS, document.characters, context, type=file_type)
+            if document.outcome == c.SCORED and document.score is not None:
+                self.observe(c.CANDIDATE_SCORE, document.score / 10_000, context)
+
+    def _create(self, meter: Meter, metric: c.Metric, shown: _Shown) -> None:
+        if metric.instrument == "histogram":
+            self._histograms[metric.name] = meter.create_histogram(
+                metric.name,
+                metric.unit,
+                metric.description,
+                explicit_bucket_boundaries_advisory=metric.buckets,
+            )
+            return
+        create = (
+            meter.create_observable_counter
+            if metric.instrument == "counter"
+            else meter.create_observable_gauge
+        )
+        create(metric.name, [lambda _: shown.metrics._observations(metric)], metric.unit, metric.description)
+
+    def _observations(self, metric: c.Metric) -> Iterator[Observation]:
+        scale = SCALES.get(metric.name)
+        if metric is c.INTERNAL_ERRORS:
+            yield from self._internal_errors()
+        elif metric.name in self._labelled:
+            for labels, shown in self._labelled[metric.name]():
+                yield Observation(shown, labels)
+        elif metric.name in self._gauges:
+            yield Observation(self._gauges[metric.name]())
+        else:
+            for labels, value in self.totals.read(metric):
+                yield Observation(value if scale is None else value * scale, labels)
+
+    def _internal_errors(self) -> Iterator[Observation]:
+        counted = internal_errors()
+        for component in sorted({*c.COMPONENTS, *counted}):
+            yield Observation(counted.get(component, 0), {"component": component})
+
+    def _zero(self) -> None:
+        zero, stages = self.totals.zero, dict.fromkeys((*self._settings.stages, c.Stage.UNATTRIBUTED))
+        zero(c.RUNS, itertools.product(c.MEASURED_KINDS, c.TERMINAL_STATUSES, c.BATCH_SIZES))
+        types = self._settings.warning_types
+        zero(c.WARNINGS, itertools.product(types, (c.SHOWN, c.REFUSED, *c.WARNING_ACTIONS)))
+        zero(c.RUNS_ACTIVE, ((kind,) for kind in c.MEASURED_KINDS))
+        zero(c.DOCUMENTS, itertools.product((*c.DOCUMENT_TYPES, c.OTHER), c.DOCUMENT_OUTCOMES))
+        zero(c.OPENAI_ATTEMPTS, itertools.product(stages, (*c.ATTEMPT_STATUSES, c.OTHER)))
+        zero(c.OPENAI_BACKOFF, ((stage,) for stage in stages))
+        zero(c.OPENAI_RETRY_AFTER, ((stage,) for stage in stages))
+        zero(c.OPENAI_RETRIES, itertools.product(stages, c.RETRY_REASONS))
+        zero(c.OPENAI_UNACCOUNTED, ((reason,) for reason in c.UNACCOUNTED_REASONS))
+        zero(c.EVENTS, ((name,) for name in (*self._settings.counters, c.OTHER)))
+        zero(c.SYNTHETIC_RUNS, iter([()]))
+        zero(c.SPOOL_SHED, ((what,) for what in c.SHED_PARTS))
+        zero(c.WRITER_FAILURES, ((name,) for name in c.TRANSACTIONS))
+
+
+def exemplar(span: SpanContext) -> Context:
+    """Return a context that names a span which ends: the current one is its parent's by then."""
+    return trace.set_span_in_context(trace.NonRecordingSpan(span), Context())
+
+
+@dataclass(slots=True)
+class _Shown:
+    """Whose figures the instruments of a provider show: it keeps its first callbacks for ever."""
+
+    metrics: Metrics
+
+
+_shown: Final[list[tuple[weakref.ref[MeterProvider], _Shown]]] = []
+"""By provider: a process that ends telemetry may set it up again."""

@@ -1,0 +1,1 @@
+"""What may leave the process in spans and logs: the rules, and the exporters that apply them."""

@@ -1,0 +1,168 @@
+"""Asks a Collector whether it takes what this process would send: an export of nothing, by OTLP.
+
+It is made by the exporter of each signal as the SDK would make it, so that address, headers, certificates and
+compression are those of the application.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+import requests
+from opentelemetry.sdk.metrics.export import MetricsData
+
+from telemetry._internal.context import suppressed
+from telemetry._internal.secrets import driver_message, without_user
+
+SIGNALS: Final = ("traces", "metrics", "logs")
+_NOTHING: Final[dict[str, Any]] = {"traces": [], "metrics": MetricsData([]), "logs": []}
+_CREDENTIALS: Final = "OTEL_PYTHON_EXPORTER_OTLP_HTTP"
+_PROTOCOLS: Final = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
+
+
+@dataclass(slots=True)
+class Answer:
+    """What became of one export."""
+
+    signal: str
+    protocol: str
+    address: str
+    """Without a password."""
+    is_taken: bool = False
+    reason: str = ""
+    """Why it was not taken."""
+    status: int | None = None
+    """Of HTTP; None without an answer, and with gRPC."""
+    date: str = ""
+    """When it was answered, by the clock over there: a header of HTTP."""
+    asked_at: float = 0.0
+    """Epoch seconds when the answer came, by the clock here."""
+    seconds: float = 0.0
+
+
+def ask(seconds: float) -> Iterator[Answer]:
+    """Export nothing for each signal that goes out by OTLP, all at once; yield what became of it.
+
+    Args:
+        seconds: how long each may take.
+    """
+    found = [(signal, entry) for signal in SIGNALS for entry in exporters_of(signal)]
+    if found:
+        with ThreadPoolExecutor(len(found)) as pool:
+            yield from pool.map(lambda each: _ask(each[0], each[1], seconds), found)
+
+
+def exporters_of(signal: str) -> Iterator[EntryPoint]:
+    """Yield the OTLP exporters that `OTEL_…_EXPORTER` names and that are installed."""
+    for name in configured(signal):
+        yield from entry_points(group=f"opentelemetry_{signal}_exporter", name=name)
+
+
+def configured(signal: str) -> Iterator[str]:
+    """Yield the names of the OTLP exporters that `OTEL_…_EXPORTER` asks for, the protocol included."""
+    for name in os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").replace(" ", "").split(","):
+        if name == "otlp":
+            yield "otlp_proto_http" if _protocol(signal).startswith("http") else "otlp_proto_grpc"
+        elif name in _PROTOCOLS:
+            yield name
+
+
+def wished(signal: str) -> Iterator[str]:
+    """Yield the exporter of the protocol that was chosen, where that is not the one which is used."""
+    if any(configured(signal)) and _protocol(signal) == "grpc":
+        yield "otlp_proto_grpc"
+
+
+def _protocol(signal: str) -> str:
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
+    return (own or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")).strip()
+
+
+class _Session(requests.Session):
+    """Remembers the last answer, or what came instead; then nothing is tried again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.give_up: Callable[[], None] = self.close
+        self.answer: requests.Response | None = None
+        self.error: Exception | None = None
+        self.at = 0.0
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        self.answer, self.error = None, None
+        try:
+            self.answer = super().send(request, **options)
+        except Exception as error:
+            self.error = error
+            self.give_up()
+            raise
+        finally:
+            self.at = time.time()
+        return self.answer
+
+
+def _ask(signal: str, entry: EntryPoint, seconds: float) -> Answer:
+    answer = Answer(signal, _PROTOCOLS[entry.name], "")
+    session = _Session() if entry.name == "otlp_proto_http" and not _has_credentials(signal) else None
+    started = time.monotonic()
+    try:
+        with suppressed():
+            exporter = entry.load()(timeout=seconds, **({} if session is None else {"session": session}))
+            if session is not None:
+                session.give_up = exporter.shutdown
+            answer.address = without_user(str(getattr(exporter, "_endpoint", "")))
+            result = exporter.export(_NOTHING[signal])
+            exporter.shutdown()
+    except Exception as error:  # whatever an exporter cannot be made with, or raises
+        answer.reason = f"{type(error).__name__}: {driver_message(error)}"
+    else:
+        answer.is_taken = result.name == "SUCCESS"
+        answer.reason = "" if answer.is_taken else "no answer"
+    answer.seconds = time.monotonic() - started
+    if session is not None:
+        _judge(answer, session)
+    return answer
+
+
+def _has_credentials(signal: str) -> bool:
+    """Say whether the exporter gets a session of its own, which must be the one that is tried."""
+    names = (f"{_CREDENTIALS}_CREDENTIAL_PROVIDER", f"{_CREDENTIALS}_{signal.upper()}_CREDENTIAL_PROVIDER")
+    return any(os.environ.get(name) for name in names)
+
+
+def _judge(answer: Answer, session: _Session) -> None:
+    """Take over what the exporter does not tell; it takes any answer below 400 for one of a Collector's."""
+    if session.error is not None:
+        answer.reason = _short(session.error)
+    found = session.answer
+    if found is None:
+        return
+    answer.status, answer.date, answer.asked_at = found.status_code, found.headers.get("Date", ""), session.at
+    if found.status_code >= 300:
+        answer.is_taken, answer.reason = False, f"answered {found.status_code} {found.reason}".strip()
+    elif found.headers.get("Content-Type", "").startswith("text/html"):
+        answer.is_taken, answer.reason = False, "answered with a web page: that is no Collector"
+
+
+def _short(error: BaseException) -> str:
+    """Return what is at the bottom of an error of requests', which wraps the system's in several others."""
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    while (inner := _inner(error)) is not None:
+        error = inner
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0].lower() if isinstance(error, OSError) else text.splitlines()[0]
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    wrapped = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+    for each in (wrapped, error.__cause__, error.__context__):
+        if isinstance(each, BaseException):
+            return each
+    return None

@@ -1,0 +1,99 @@
+"""What the doctor asks the database: its revision, its time, and how it is with the application's tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from exporters.sql.database.engine import create_engine, transaction
+from exporters.sql.host.check import Problem, lost, problems
+from exporters.sql.host.columns import Writable
+from exporters.sql.projection.lagging import Lag, lagging
+from exporters.sql.schema import migrate, tables
+from telemetry._internal.context import suppressed
+from telemetry._internal.secrets import driver_message
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What was found."""
+
+    revision: str | None
+    """None: it was never migrated."""
+    head: str
+    ahead: float | None
+    """Seconds that its clock is ahead of this machine's; None where it has none of its own."""
+    orphan_calls: int | None = None
+    """Calls outside any run, where no run was begun; None where one was, or nothing is known."""
+    problems: Sequence[Problem] = ()
+    """What keeps telemetry from working with the application's tables."""
+    lost: Sequence[Problem] = ()
+    """Columns of ours that are gone from them."""
+    left_out: Sequence[str] = ()
+    """What telemetry does without."""
+    lags: Sequence[Lag] = ()
+    """Their rows that do not show what telemetry knows."""
+
+
+def examine(database_url: str, seconds: float, days: int, key: str = "") -> Examined:
+    """Ask the database.
+
+    Args:
+        database_url: of the database.
+        seconds: when to give up if it cannot be reached.
+        days: how long ago a run may have begun.
+        key: secret of the documents' hashes.
+
+    Raises:
+        ValueError: for a URL that cannot be used.
+        exporters.sql.schema.migrate.MigrationError: when the database cannot be reached, or refuses.
+        ImportError: when its driver is not installed.
+    """
+    engine = create_engine(database_url, lambda: seconds, for_reading=True)
+    try:
+        with suppressed():
+            revision = migrate.current(engine)
+            is_current = revision == migrate.head()
+            calls = _orphan_calls(engine, days) if is_current else None
+            found = Examined(revision, migrate.head(), _ahead(engine), calls)
+            return found if revision is None else _with_tables(found, engine, database_url, key)
+    except SQLAlchemyError as error:
+        raise migrate.MigrationError(f"it cannot be read: {driver_message(error)}") from None
+    finally:
+        engine.dispose()
+
+
+def _with_tables(found: Examined, engine: Engine, database_url: str, key: str) -> Examined:
+    with transaction(engine) as connection:
+        unfit, gone = problems(connection), lost(connection)
+        left_out = Writable.of(connection).left_out()
+    lags = lagging(database_url, key) if found.revision == found.head and not unfit else []
+    return replace(found, problems=unfit, lost=gone, left_out=left_out, lags=lags)
+
+
+def _ahead(engine: Engine) -> float | None:
+    if engine.dialect.name != "postgresql":
+        return None  # a file on this machine
+    with transaction(engine) as connection:
+        before = time.time()
+        theirs = connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
+        after = time.time()
+    return float(theirs) - (before + after) / 2
+
+
+def _orphan_calls(engine: Engine, days: int) -> int | None:
+    run = tables.runs.c
+    since = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
+    query = sa.select(
+        sa.func.count(sa.case((run.kind.not_in(("orphan", "import")), 1))),
+        sa.func.coalesce(sa.func.sum(sa.case((run.kind == "orphan", run.api_calls))), 0),
+    ).where(run.started_at >= since, sa.not_(run.synthetic))
+    with transaction(engine) as connection:
+        begun, calls = connection.execute(query).one()
+    return None if begun else int(calls)

@@ -1,0 +1,272 @@
+"""How many jobs there were, how large, how long, how well; who ran them, and the latest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from exporters.sql.schema import tables
+from telemetry.conventions import CANCELLED, COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE, RUNNING, UNKNOWN
+
+from .periods import IMPORT, JOB_KINDS
+from .selection import Selection, stages
+from .shape import Job, Money, Range, User
+
+LATEST: Final = 20
+MOST_ACTIVE: Final = 10
+SCORED_JOBS: Final = 50
+"""Jobs that the health score looks at."""
+BINS: Final = (
+    ("1-10", 1, 10),
+    ("11-50", 11, 50),
+    ("51-100", 51, 100),
+    ("101-200", 101, 200),
+    ("200+", 201, None),
+)
+ENDINGS: Final = {
+    "completed": COMPLETED,
+    "partial_failures": PARTIAL_FAILURE,
+    "failed": FAILED,
+    "interrupted": INTERRUPTED,
+    "cancelled": CANCELLED,
+    "running": RUNNING,
+    "unknown": UNKNOWN,
+}
+"""Every job is in one of these numbers."""
+SLOW_SECONDS: Final = 5.0
+MOST_RETRIES: Final = 5
+MOST_FALLBACKS: Final = 3
+
+Row = Mapping[str, Any]
+
+
+def totals(connection: Connection, selection: Selection) -> Row:
+    """Return counts, and mean, least and most of what jobs have."""
+    job = selection.jobs().c
+    overridden = sa.and_(job.exceeded_resume_limit, job.user_chose_override)
+    seen = job.kind != IMPORT
+    ended = job.status.in_((COMPLETED, PARTIAL_FAILURE, FAILED, INTERRUPTED))
+    query = sa.select(
+        sa.func.count().label("jobs"),
+        sa.func.count(sa.distinct(job.user_ref)).label("users"),
+        sa.func.sum(job.candidates).label("candidates"),
+        *(_number_of(job.status == status).label(name) for name, status in ENDINGS.items()),
+        _number_of(seen).label("seen_jobs"),
+        _number_of(sa.and_(seen, job.status == COMPLETED)).label("seen_completed"),
+        _number_of(sa.and_(seen, ended)).label("seen_ended"),
+        _number_of(job.exceeded_resume_limit).label("over_limit"),
+        _number_of(overridden).label("overrides"),
+        *_aggregates("seconds", job.duration_seconds),
+        *_aggregates("batch", job.candidates),
+        *_aggregates("jd", job.jd_characters),
+        sa.func.sum(job.resume_characters).label("resume_sum"),
+        sa.func.sum(sa.case((job.resume_characters.is_not(None), job.n_documents))).label("resumes"),
+        sa.func.min(job.resume_characters_min).label("resume_least"),
+        sa.func.max(job.resume_characters_max).label("resume_most"),
+    )
+    return dict(connection.execute(query).mappings().one())
+
+
+def sizes(connection: Connection, selection: Selection) -> list[tuple[int, int]]:
+    """Return how many jobs had how many candidates, by number of candidates."""
+    job = selection.jobs().c
+    query = (
+        sa.select(job.candidates, sa.func.count())
+        .where(job.candidates > 0)
+        .group_by(job.candidates)
+        .order_by(job.candidates)
+    )
+    return [(size, count) for size, count in connection.execute(query)]
+
+
+def active_users(connection: Connection, selection: Selection) -> list[User]:
+    """Return those with the most jobs."""
+    run = selection.spend().c
+    is_job = run.kind.in_(JOB_KINDS)
+    query = (
+        sa.select(
+            run.user_ref,
+            _number_of(is_job).label("jobs"),
+            sa.func.sum(sa.case((is_job, run.candidates))),
+            sa.func.sum(run.cost_pico),
+            _number_of(sa.not_(run.cost_complete)),
+        )
+        .where(run.user_ref.is_not(None))
+        .group_by(run.user_ref)
+        .order_by(sa.desc("jobs"), run.user_ref)
+        .limit(MOST_ACTIVE)
+    )
+    found = connection.execute(query).all()
+    missing = _missing(connection, [row[0] for row in found])
+    return [
+        User(user, count, int(candidates or 0), Money.of(pico, incomplete), user in missing)
+        for user, count, candidates, pico, incomplete in found
+    ]
+
+
+def _missing(connection: Connection, users: Sequence[int]) -> set[int]:
+    """Return the users whose row was looked for when their runs ended, and was not there."""
+    run, known = tables.runs.c, tables.users.c
+    query = (
+        sa.select(run.user_ref)
+        .select_from(tables.runs.outerjoin(tables.users, known.user_ref == run.user_ref))
+        .where(run.user_ref.in_(users), known.user_ref.is_(None))
+        .group_by(run.user_ref)
+        .having(sa.func.max(run.user_version) > 0)
+    )
+    return set(connection.execute(query).scalars())
+
+
+_IS_FOREIGN: Final = sa.and_(tables.runs.c.analysis_gone, tables.runs.c.analysis_seen_at.is_(None))
+"""Its analysis has a row, which was never shown as the run's."""
+
+
+def foreign_runs(connection: Connection, selection: Selection) -> int:
+    """Return how many runs name an analysis whose row is not theirs."""
+    query = sa.select(sa.func.count()).select_from(tables.runs).where(*selection.of_runs(), _IS_FOREIGN)
+    return int(connection.execute(query).scalar_one())
+
+
+def latest(connection: Connection, selection: Selection) -> list[Job]:
+    """Return the latest jobs, or the latest that went wrong."""
+    source = selection.jobs()
+    query = sa.select(source).order_by(source.c.started_at.desc(), source.c.run_id).limit(LATEST)
+    if selection.failed:
+        query = query.where(source.c.status.in_((FAILED, INTERRUPTED, PARTIAL_FAILURE)))
+    found = [dict(row) for row in connection.execute(query).mappings()]
+    of_these = tables.runs.c.run_id.in_([row["run_id"] for row in found])
+    foreign = set(connection.execute(sa.select(tables.runs.c.run_id).where(of_these, _IS_FOREIGN)).scalars())
+    return [_job(row, row["run_id"] in foreign) for row in found]
+
+
+def health_score(connection: Connection, selection: Selection) -> float | None:
+    """Return the share of the last jobs without an issue; history does not tell."""
+    source = selection.jobs()
+    query = (
+        sa.select(source)
+        .where(source.c.kind == "analysis", source.c.status != "running")
+        .order_by(source.c.started_at.desc(), source.c.run_id)
+        .limit(SCORED_JOBS)
+    )
+    found = [dict(row) for row in connection.execute(query).mappings()]
+    if not found:
+        return None
+    ids = [job["run_id"] for job in found]
+    counted, means = _counted(connection, ids), _responses(connection, ids)
+    return sum(not _has_issue(job, counted, means) for job in found) / len(found)
+
+
+def health(score: float | None) -> str:
+    """Return the word for a health score."""
+    return "" if score is None else "good" if score >= 0.8 else "fair" if score >= 0.6 else "poor"
+
+
+def _counted(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    counters = tables.counters
+    query = sa.select(counters).where(counters.c.run_id.in_(ids))
+    return {(row.run_id, row.name): row.value for row in connection.execute(query)}
+
+
+def _responses(connection: Connection, ids: Sequence[str]) -> dict[str, float]:
+    part = stages.c
+    query = (
+        sa.select(part.run_id, sa.func.sum(part.duration_seconds), sa.func.sum(part.calls))
+        .where(part.run_id.in_(ids), part.operation != "")
+        .group_by(part.run_id)
+    )
+    return {
+        run_id: float(seconds) / int(calls) for run_id, seconds, calls in connection.execute(query) if calls
+    }
+
+
+def _has_issue(job: Row, counted: Mapping[tuple[str, str], int], means: Mapping[str, float]) -> bool:
+    """Say whether a job or a part of it failed, needed many retries or fallbacks, or was slow."""
+    run_id, candidates = job["run_id"], job["candidates"]
+    seconds = float(job["duration_seconds"] or 0)
+    return (
+        job["status"] in (FAILED, INTERRUPTED, PARTIAL_FAILURE)
+        or counted.get((run_id, "app_retries"), 0) > MOST_RETRIES
+        or counted.get((run_id, "fallbacks"), 0) > MOST_FALLBACKS
+        or means.get(run_id, 0.0) > SLOW_SECONDS
+        or bool(candidates and seconds / candidates > SLOW_SECONDS)
+    )
+
+
+def _job(row: Row, is_foreign: bool) -> Job:
+    errors: Iterable[Row] = json.loads(row["error_types"] or "[]")
+    sampled = row["trace_sampled"]
+    return Job(
+        run_id=row["run_id"],
+        analysis=row["analysis_ref"],
+        user=row["user_ref"],
+        status=row["status"],
+        reason=row["status_reason"] or "",
+        started_at=_moment(row["started_at"]),
+        seconds=None if row["duration_seconds"] is None else float(row["duration_seconds"]),
+        candidates=row["candidates"],
+        done=None if row["n_scored"] is None else row["n_scored"] + row["n_failed"],
+        score=None if row["score_avg"] is None else float(row["score_avg"]),
+        calls=row["api_calls"],
+        rate_limit_hits=row["rate_limit_hits"],
+        cost=Money.of(row["cost_pico"], not row["cost_complete"]),
+        errors={f"{error['type']} in {error['stage']}": error["count"] for error in errors},
+        trace_id=row["trace_id"],
+        trace_sampled=None if sampled is None else bool(sampled),
+        is_foreign=is_foreign,
+    )
+
+
+def _moment(value: Any) -> datetime:
+    """Return a time; a view of SQLite's tells text."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _number_of(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.count(sa.case((condition, 1)))
+
+
+def _aggregates(name: str, column: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
+    return [
+        sa.func.avg(column).label(f"{name}_mean"),
+        sa.func.min(column).label(f"{name}_least"),
+        sa.func.max(column).label(f"{name}_most"),
+    ]
+
+
+def range_of(row: Row, name: str) -> Range:
+    """Return the range of one of the columns of the totals."""
+    values = (row[f"{name}_{part}"] for part in ("mean", "least", "most"))
+    return Range(*(None if value is None else float(value) for value in values))
+
+
+def resumes(row: Row) -> Range:
+    """Return the range of the lengths of résumés."""
+    mean = int(row["resume_sum"]) / int(row["resumes"]) if row["resumes"] else None
+    least, most = row["resume_least"], row["resume_most"]
+    return Range(mean, None if least is None else float(least), None if most is None else float(most))
+
+
+def median(sizes: Sequence[tuple[int, int]]) -> float | None:
+    """Return the median of sizes that come with how often each is there."""
+    total = sum(count for _, count in sizes)
+    if not total:
+        return None
+    middle = [(total - 1) // 2, total // 2]
+    found, passed = [], 0
+    for size, count in sizes:
+        found += [size for place in middle if passed <= place < passed + count]
+        passed += count
+    return sum(found) / 2
+
+
+def bins(sizes: Sequence[tuple[int, int]]) -> dict[str, int]:
+    """Return how many jobs are of which size."""
+    return {
+        name: sum(count for size, count in sizes if size >= least and (most is None or size <= most))
+        for name, least, most in BINS
+    }

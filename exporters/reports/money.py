@@ -1,0 +1,158 @@
+"""What was spent, on what and by which model, and what of it is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from exporters.sql.schema import tables
+from telemetry.conventions import RUNNING
+
+from .periods import IMPORT
+from .selection import Selection, stages
+from .shape import SPENT_ON, Gap, Money, Spend, Usage
+from .waste import WASTE
+
+_SUMS: Final = (
+    *("calls", "attempts", "rate_limit_hits", "quota_hits", "spend_limit_hits", "failed_calls"),
+    *("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
+    *("unpriced", "unmodelled", "usage_missing"),
+)
+_COLUMNS: Final = {"failed_calls": "errors"}
+"""Columns of telemetry_stages that have another name here, where errors are what an application marks."""
+_USEFUL: Final = {"intake": "intake", IMPORT: "history"}
+"""What useful runs are named by their kind; others are analyses."""
+
+
+def spent_on(connection: Connection, selection: Selection) -> list[Spend]:
+    """Return what the money was spent on: every run is in one of the lines, so they add up."""
+    run = selection.spend().c
+    query = sa.select(
+        run.kind,
+        run.spend_class,
+        sa.func.count(),
+        sa.func.sum(run.cost_pico),
+        sa.func.count(sa.case((sa.not_(run.cost_complete), 1))),
+    ).group_by(run.kind, run.spend_class)
+    runs: dict[str, int] = {}
+    costs: dict[str, Money] = {}
+    for kind, spend_class, count, pico, incomplete in connection.execute(query):
+        name = _USEFUL.get(kind, "analyses") if spend_class == "useful" else spend_class
+        runs[name] = runs.get(name, 0) + count
+        costs[name] = costs.get(name, Money()) + Money.of(pico, incomplete)
+    return [Spend(name, runs[name], costs[name], name in WASTE) for name in SPENT_ON if name in runs]
+
+
+def per_candidate(connection: Connection, selection: Selection) -> tuple[Money, int]:
+    """Return what the analyses that count have cost, and how many candidates they had.
+
+    One that does not say how many it had is in neither.
+    """
+    run = selection.spend().c
+    counts = sa.and_(run.kind == "analysis", run.spend_class == "useful", run.candidates > 0)
+    query = sa.select(
+        sa.func.coalesce(sa.func.sum(run.cost_pico), 0),
+        sa.func.count(sa.case((sa.not_(run.cost_complete), 1))),
+        sa.func.coalesce(sa.func.sum(run.candidates), 0),
+    ).where(counts)
+    pico, incomplete, candidates = connection.execute(query).one()
+    return Money.of(pico, incomplete), int(candidates)
+
+
+@dataclass(slots=True)
+class Calls:
+    """The calls of what was selected, by stage and by model."""
+
+    total: Usage = field(default_factory=lambda: Usage(""))
+    orphans: int = 0
+    """Of these, outside any run."""
+    stages: dict[str, Usage] = field(default_factory=dict)
+    models: dict[str, Usage] = field(default_factory=dict)
+
+    @property
+    def response_seconds(self) -> float | None:
+        """Mean time of a call."""
+        return self.total.seconds / self.total.calls if self.total.calls else None
+
+
+def calls(connection: Connection, selection: Selection) -> Calls:
+    """Return what was called."""
+    part = stages.c
+    query = (
+        sa.select(
+            part.stage,
+            part.operation,
+            part.model,
+            sa.case((part.kind == "orphan", 1), else_=0).label("is_orphan"),
+            sa.func.sum(part.duration_seconds).label("seconds"),
+            sa.func.sum(part.cost_pico).label("pico"),
+            *(sa.func.sum(part[_COLUMNS.get(name, name)]).label(name) for name in _SUMS),
+        )
+        .where(*selection.of_stages())
+        .group_by(part.stage, part.operation, part.model, sa.text("is_orphan"))
+    )
+    found = Calls()
+    for row in map(dict, connection.execute(query).mappings()):
+        stage = found.stages.setdefault(row["stage"], Usage(row["stage"]))
+        _add(stage, row)
+        if row["operation"] == "":
+            stage.seconds += float(row["seconds"])
+            continue
+        _add(found.total, row)
+        found.total.seconds += float(row["seconds"])
+        model = found.models.setdefault(row["model"], Usage(row["model"]))
+        _add(model, row)
+        model.seconds += float(row["seconds"])
+        found.orphans += int(row["calls"]) if row["is_orphan"] else 0
+    return found
+
+
+def by_cost(found: Iterable[Usage]) -> list[Usage]:
+    """Return the dearest first."""
+    return sorted(found, key=lambda each: (-each.cost.pico, -each.calls, each.name))
+
+
+def _add(usage: Usage, row: Mapping[Any, Any]) -> None:
+    for name in _SUMS:
+        setattr(usage, name, getattr(usage, name) + int(row[name]))
+    usage.cost += Money(int(row["pico"]), not (row["unpriced"] or row["usage_missing"]))
+
+
+def gaps(connection: Connection, selection: Selection, models: Iterable[Usage]) -> list[Gap]:
+    """Return why the cost of some runs is not known: calls by model where that is known, else runs."""
+    known = [
+        Gap(reason, model.name, count)
+        for model in models
+        for reason, count in (
+            ("unpriced", model.unpriced - model.unmodelled),
+            ("unmodelled", model.unmodelled),
+            ("usage_missing", model.usage_missing),
+        )
+        if count
+    ]
+    return [*known, *_gaps_of_runs(connection, selection)]
+
+
+def _gaps_of_runs(connection: Connection, selection: Selection) -> list[Gap]:
+    run = tables.runs.c
+    is_counted = sa.and_(run.unpriced + run.usage_missing + run.unfinished > 0, run.unclosed == 0)
+    reason = sa.case(
+        (run.kind == IMPORT, "history"),
+        (run.status == RUNNING, "running"),
+        (is_counted, "counted"),
+        else_="unknown_end",
+    ).label("reason")
+    query = (
+        sa.select(reason, sa.func.count(), sa.func.sum(run.unfinished))
+        .where(*selection.of_runs(), sa.not_(run.cost_complete))
+        .group_by(sa.text("reason"))
+    )
+    found = {name: (count, int(open_calls)) for name, count, open_calls in connection.execute(query)}
+    unfinished = sum(open_calls for name, (_, open_calls) in found.items() if name != "running")
+    known = [Gap("unfinished", None, unfinished)] if unfinished else []
+    others = ("running", "unknown_end", "history")
+    return [*known, *(Gap(name, None, None, found[name][0]) for name in others if name in found)]

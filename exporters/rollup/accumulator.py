@@ -1,0 +1,378 @@
+"""The state of one fragment while its process works on it: what happened, added up as it happens.
+
+Pure arithmetic under one short lock; no I/O, no SDK, no call into user code. :meth:`Accumulator.snapshot`
+gives the absolute state at any time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from telemetry._internal.context import Document
+from telemetry._internal.guard import accounting_errors
+from telemetry.conventions import (
+    DUPLICATE,
+    FAILED,
+    QUOTA_USED_UP,
+    SCORED,
+    SPEND_LIMIT_REACHED,
+    TOO_FAST,
+    UNSCORED,
+    Stage,
+)
+from telemetry.pricing.prices import Price, Tokens
+
+from .snapshot import DocumentState, Snapshot, Usage, UsageKey
+
+UNKNOWN_BILL = frozenset({"timeout", "cancelled", "read_error", "502", "504", "520", "524"})
+"""Ends of an attempt after which nobody can tell whether the service billed it.
+
+The numbers are said by a gateway before the service, of an answer that it waited for.
+"""
+
+_NO_TOKENS = Tokens()
+_AT_ONCE = ("200",)
+"""The attempts of most calls: spared what there is to count otherwise."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One logical OpenAI call that ended."""
+
+    stage: str
+    operation: str
+    model: str
+    service_tier: str
+    ok: bool
+    duration_us: int
+    statuses: tuple[str, ...] = ()
+    """Status of each attempt, in order; empty when the attempts are unknown."""
+    backoff_us: int = 0
+    retry_after_us: int = 0
+    tokens: Tokens | None = None
+    """None when the service did not say."""
+    price: Price | None = None
+    has_tool_fees: bool = False
+    """Whether tools of the service may have been billed, of which no answer tells how much."""
+    unmodelled: tuple[str, ...] = ()
+    """What costs otherwise than the tokens say: then there is no price."""
+    has_unknown_bill: bool = False
+    """Whether more may have been billed than the tokens say."""
+    headroom: Sequence[tuple[str, int]] = ()
+    """Ten-thousandths that were left of a rate limit, beside its name."""
+    usage_missing: bool = field(init=False)
+    """Whether tokens or tools were, or may have been, billed that nobody reported."""
+    unpriced: bool = field(init=False)
+    """Whether tokens are known but their price is not."""
+    added_to: Accumulator | None = field(default=None, init=False, repr=False, compare=False)
+    """Where it was counted: once, however often that is tried."""
+
+    def __post_init__(self) -> None:
+        """See what is not known of it."""
+        self.unpriced = self.tokens is not None and self.price is None
+        self.usage_missing = (
+            self.has_unknown_bill
+            or (self.statuses != _AT_ONCE and _may_be_billed_more(self.statuses))
+            or (self.has_tool_fees and self.ok)
+            or (self.tokens is None and (self.ok or self.statuses[-1:] == ("200",)))
+        )
+
+    @property
+    def rate_limit_hits(self) -> int:
+        """Attempts that met a rate limit."""
+        return self.statuses.count(TOO_FAST)
+
+    @property
+    def quota_hits(self) -> int:
+        """Attempts refused because the quota was used up."""
+        return self.statuses.count(QUOTA_USED_UP)
+
+    @property
+    def spend_limit_hits(self) -> int:
+        """Attempts refused because a spend limit was reached."""
+        return self.statuses.count(SPEND_LIMIT_REACHED)
+
+    @property
+    def rate_limit_retries(self) -> int:
+        """Attempts directly after one that met a rate limit."""
+        return self.statuses[:-1].count(TOO_FAST)
+
+    @property
+    def other_retries(self) -> int:
+        """Attempts after any other failure."""
+        return max(len(self.statuses) - 1, 0) - self.rate_limit_retries
+
+    def key(self) -> UsageKey:
+        """Return what the call is summed under."""
+        version = self.price.version if self.price else ""
+        return UsageKey(self.stage, self.operation, self.model, self.service_tier, version)
+
+    def usage(self) -> Usage:
+        """Return the call as sums of one."""
+        tokens, price = self.tokens or _NO_TOKENS, self.price
+        usage = Usage(
+            calls=1,
+            attempts=len(self.statuses),
+            backoff_us=self.backoff_us,
+            retry_after_us=self.retry_after_us,
+            duration_us=self.duration_us,
+            input_tokens=tokens.input,
+            output_tokens=tokens.output,
+            cached_tokens=tokens.cached,
+            cache_write_tokens=tokens.cache_write,
+            reasoning_tokens=tokens.reasoning,
+            cost_pico=price.pico if price else 0,
+            errors=0 if self.ok else 1,
+            unpriced=int(self.unpriced),
+            usage_missing=int(self.usage_missing),
+            price_source=price.source if price else "",
+        )
+        usage.unmodelled = int(bool(self.unmodelled) and self.unpriced)
+        if self.statuses != _AT_ONCE:
+            self._add_attempts(usage)
+        return usage
+
+    def _add_attempts(self, usage: Usage) -> None:
+        """Add what other attempts than one that was answered met."""
+        usage.rate_limit_hits = self.rate_limit_hits
+        usage.rate_limit_retries = self.rate_limit_retries
+        usage.other_retries = self.other_retries
+        usage.quota_hits = self.quota_hits
+        usage.spend_limit_hits = self.spend_limit_hits
+
+
+def _may_be_billed_more(statuses: tuple[str, ...]) -> bool:
+    """Say whether an attempt may have been billed beside the answer, which the last one had.
+
+    An attempt that was answered, and made again all the same, had an answer that did not arrive whole.
+    """
+    return not UNKNOWN_BILL.isdisjoint(statuses) or any(status[:1] == "2" for status in statuses[:-1])
+
+
+class _Clock:
+    """Time during which at least one span of a stage was open: spans side by side do not add up."""
+
+    __slots__ = ("elapsed_ns", "open", "since")
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.since = 0
+        self.elapsed_ns = 0
+
+    def start(self, now_ns: int) -> None:
+        if self.open == 0:
+            self.since = now_ns
+        self.open += 1
+
+    def stop(self, now_ns: int) -> None:
+        if self.open == 0:  # what should have started it was interrupted
+            return
+        self.open -= 1
+        if self.open == 0:
+            self.elapsed_ns += max(now_ns - self.since, 0)
+
+    def read(self, now_ns: int) -> int:
+        running = max(now_ns - self.since, 0) if self.open else 0
+        return (self.elapsed_ns + running) // 1000
+
+
+class Accumulator:
+    """Adds up one fragment. Every method may be called from any thread."""
+
+    def __init__(self, facts: Snapshot) -> None:
+        """Start from ``facts``.
+
+        A snapshot that says whose fragment this is and when it opened; sums are empty.
+        """
+        self._lock = threading.Lock()
+        self._facts = facts
+        self._usage: dict[UsageKey, Usage] = {}
+        self._clocks: dict[str, _Clock] = {}
+        self._counters: Counter[str] = Counter()
+        self._errors: Counter[tuple[str, str]] = Counter()
+        self._documents: dict[str, list[DocumentState]] = {}
+        self._open_calls = 0
+        self._shows_open = not facts.is_closed
+        """Whether a process that dies now is known to have left something: see :meth:`call_started`."""
+        self._errors_before = accounting_errors()
+        self._finished_late = 0
+        self.is_closed = False
+        """Whether the final state was taken: what comes now belongs to a late fragment."""
+        self.is_loose = facts.is_closed
+        """Whether this is a fragment without a handle, for what comes late or belongs to no run."""
+        self.has_changed = True
+        """Whether anything happened since the last snapshot."""
+        self.is_pressing = False
+        """Whether it should be saved at once: its first call, analysis or status has become known."""
+
+    @property
+    def facts(self) -> Snapshot:
+        """What the fragment is, as it stood at the last change."""
+        return self._facts
+
+    def stage_started(self, stage: str, now_ns: int) -> None:
+        """Note that a span of ``stage`` opened."""
+        with self._lock:
+            self._clocks.setdefault(stage, _Clock()).start(now_ns)
+            self.has_changed = True
+
+    def stage_ended(self, stage: str, now_ns: int) -> None:
+        """Note that a span of ``stage`` closed."""
+        with self._lock:
+            if stage in self._clocks:
+                self._clocks[stage].stop(now_ns)
+                self.has_changed = True
+
+    def call_started(self) -> bool:
+        """Note that a call is under way; return whether that must be saved before the call goes on.
+
+        A fragment without a handle counts as closed from the start. What shows that its process may have
+        spent more than was saved is a call under way.
+        """
+        with self._lock:
+            self._open_calls += 1
+            self.has_changed = True
+            return not self._shows_open
+
+    def call_ended(self, call: Call, *, counted_open: bool = True, finished_late: bool = False) -> bool:
+        """Add ``call`` and return True, unless the fragment's final state was taken meanwhile.
+
+        Args:
+            call: what ended.
+            counted_open: whether :meth:`call_started` was told of it here.
+            finished_late: whether another fragment closed while it was under way.
+        """
+        with self._lock:
+            if self.is_closed or call.added_to is not None:
+                return call.added_to is self
+            key, usage = call.key(), call.usage()
+            known = self._usage.get(key)
+            pressing = self.is_pressing or not self._usage
+            if known is not None:
+                usage.add(known)
+            # Nothing is called from here on: a signal's handler interrupts before all of it, or after.
+            self._usage[key] = usage
+            self.is_pressing = pressing
+            self._open_calls -= counted_open
+            self._finished_late += finished_late
+            self.has_changed = True
+            call.added_to = self
+            return True
+
+    def count(self, name: str, amount: int) -> bool:
+        """Add ``amount`` to the counter ``name``. False: it is closed."""
+        with self._lock:
+            if self.is_closed:
+                return False
+            self._counters[name] += amount
+            self.has_changed = True
+            return True
+
+    def error(self, stage: str | None, error_type: str) -> bool:
+        """Add one error. False: it is closed."""
+        with self._lock:
+            if self.is_closed:
+                return False
+            self._errors[stage or Stage.UNATTRIBUTED, error_type] += 1
+            self.has_changed = True
+            return True
+
+    def document(self, key: str, visit: Document) -> bool:
+        """Add one visit to the document that is known by the hash ``key``. False: it is closed."""
+        with self._lock:
+            if self.is_closed:
+                return False
+            merge_visit(self._find_document(key, visit), visit)
+            self.has_changed = True
+            return True
+
+    def update(self, **facts: object) -> None:
+        """Take over facts that changed, such as ``analysis_id``."""
+        with self._lock:
+            before, self._facts = self._facts, replace(self._facts, **facts)  # type: ignore[arg-type]
+            if (before.analysis_id, before.status) != (self._facts.analysis_id, self._facts.status):
+                self.is_pressing = True
+            self.has_changed = True
+
+    def snapshot(self, now_ns: int) -> Snapshot:
+        """Return the state at ``now_ns``; documents come only with a closed fragment."""
+        with self._lock:
+            return self._snapshot(now_ns)
+
+    def close(self, now_ns: int, **facts: object) -> Snapshot:
+        """End the fragment with its last ``facts`` (its ``status``, …) and return its final state."""
+        with self._lock:
+            self._facts = replace(self._facts, closed_at=now_ns, **facts)  # type: ignore[arg-type]
+            self.is_closed, self.is_loose = True, False
+            return self._snapshot(now_ns)
+
+    def _snapshot(self, now_ns: int) -> Snapshot:
+        self._facts = replace(self._facts, seq=self._facts.seq + 1, taken_at=now_ns)
+        # An error of ours may have kept a call from being counted, of this fragment or of another.
+        uncounted = accounting_errors() != self._errors_before
+        open_calls = max(self._open_calls, 0) + uncounted
+        self._shows_open = open_calls > 0 or not self._facts.is_closed
+        usage = {key: replace(sums) for key, sums in self._usage.items()}
+        for stage, clock in self._clocks.items():
+            usage[UsageKey(stage)] = Usage(duration_us=clock.read(now_ns))
+        state = replace(
+            self._facts,
+            usage=usage,
+            counters=dict(self._counters),
+            errors=dict(self._errors),
+            open_calls=open_calls,
+            finished_late=self._finished_late,
+            documents=self._copy_documents() if self._facts.is_closed else None,
+        )
+        self.has_changed = self.is_pressing = False
+        return state
+
+    def _copy_documents(self) -> list[DocumentState]:
+        return [replace(document) for namesakes in self._documents.values() for document in namesakes]
+
+    def _find_document(self, key: str, visit: Document) -> DocumentState:
+        namesakes = self._documents.setdefault(key, [])
+        for known in namesakes:
+            if known.may_be(visit.size, visit.row_id):
+                return known
+        namesakes.append(DocumentState(key))
+        return namesakes[-1]
+
+
+def merge_visit(state: DocumentState, visit: Document) -> None:
+    """Add to ``state`` what one visit to the document found out."""
+    state.size = _known(visit.size, state.size)
+    state.characters = _known(visit.characters, state.characters)
+    state.type = visit.type or state.type
+    state.row_id = _known(visit.row_id, state.row_id)
+    state.chunks = _known(visit.chunks, state.chunks)
+    state.extraction_us = _longer(state.extraction_us, visit.extraction_ns)
+    state.analysis_us = _longer(state.analysis_us, visit.analysis_ns)
+    state.error_type = visit.error_type or state.error_type
+    has_score = state.score is not None and not state.fallback
+    if visit.score is not None and not (has_score and visit.fallback):
+        state.score, state.fallback = visit.score, visit.fallback
+    state.degraded = state.degraded or (visit.fallback and visit.score is None)
+    state.outcome = _outcome(state, visit)
+
+
+def _outcome(state: DocumentState, visit: Document) -> str:
+    """A real score stands; without one a failure does. A fallback score is no score."""
+    if state.score is not None and not state.has_fallback:
+        return SCORED
+    if visit.outcome == DUPLICATE:
+        return DUPLICATE
+    if state.has_fallback or visit.error_type or state.outcome == FAILED:
+        return FAILED
+    return UNSCORED if state.outcome != DUPLICATE else DUPLICATE
+
+
+def _longer(known_us: int | None, more_ns: int | None) -> int | None:
+    return known_us if more_ns is None else (known_us or 0) + more_ns // 1000
+
+
+def _known(new: int | None, old: int | None) -> int | None:
+    return old if new is None else new

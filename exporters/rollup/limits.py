@@ -1,0 +1,50 @@
+"""What the documents of a run are worth a warning of: too long, too short, or too many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from telemetry import conventions as c
+from telemetry._internal.context import Warned
+from telemetry.settings import Settings
+
+from .snapshot import DocumentState, Snapshot
+
+
+def exceeded(final: Snapshot, settings: Settings) -> Iterator[Warned]:
+    """Yield one warning for each type that the final state of a run gives reason to.
+
+    Lengths are looked at where documents come in: in an intake or, where there is none, in the analysis.
+    """
+    if final.kind == "intake" or (final.kind == "analysis" and final.subject is None):
+        yield from _lengths(_jd(final), "jd", settings.jd_min_characters, settings.jd_max_characters)
+        resumes = final.documents or ()
+        yield from _lengths(resumes, "resume", settings.resume_min_characters, settings.resume_max_characters)
+    most, candidates = settings.batch_max_documents, final.candidates or 0
+    if final.kind in ("intake", "analysis") and 0 < most < candidates:
+        # Whoever analyses so many has gone on, whoever was asked.
+        action = c.CONTINUED if final.kind == "analysis" else None
+        yield Warned(type=c.BATCH_TOO_LARGE, document_count=candidates, limit=most, action=action)
+
+
+def _jd(final: Snapshot) -> Iterable[DocumentState]:
+    if final.jd_characters is None:
+        return ()
+    return (DocumentState("jd", size=final.jd_bytes, characters=final.jd_characters),)
+
+
+def _lengths(documents: Iterable[DocumentState], what: str, least: int, most: int) -> Iterator[Warned]:
+    readable = sorted(
+        ((each.characters, each.size) for each in documents if each.characters is not None),
+        key=lambda each: each[0],
+    )
+    too_long = [each for each in readable if 0 < most < each[0]]
+    too_short = [each for each in readable if each[0] < least]
+    if too_long:
+        yield _warned(f"{what}_too_long", len(too_long), most, *too_long[-1])
+    if too_short:
+        yield _warned(f"{what}_too_short", len(too_short), least, *too_short[0])
+
+
+def _warned(kind: str, count: int, limit: int, characters: int, size: int | None) -> Warned:
+    return Warned(type=kind, document_count=count, document_size=size, characters=characters, limit=limit)

@@ -1,0 +1,312 @@
+"""From the fragments of a run to its rollup: pure arithmetic, whatever the order or repetition of arrival.
+
+``merge`` takes the newest snapshot of each fragment and returns what the tables hold. Money stays in
+integer pico-dollars and scores in ten-thousandths, so that sums of parts equal their whole on every
+database.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TypeVar
+
+from telemetry.conventions import DUPLICATE, FAILED, SCORED, UNSCORED
+
+from .snapshot import DocumentState, Snapshot, Usage, UsageKey
+from .status import judge
+
+_K = TypeVar("_K")
+
+ABOVE_70 = 7_000
+FROM_50 = 5_000
+"""Score bands, in ten-thousandths; a band is decided on the score as it is stored, with four decimals."""
+
+_OUTCOMES = (UNSCORED, DUPLICATE, FAILED, SCORED)
+"""What several fragments found of one document: the later in this list, the stronger."""
+
+
+@dataclass(slots=True)
+class Scores:
+    """Distribution of the candidates' scores: ten-thousandths, and how many fall into each band."""
+
+    count: int = 0
+    average: int | None = None
+    median: int | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    above_70: int = 0
+    from_50_to_70: int = 0
+    below_50: int = 0
+
+    @classmethod
+    def of(cls, scores: Sequence[int]) -> Scores:
+        """Return the distribution of ``scores``; averages are rounded half-even."""
+        if not scores:
+            return cls()
+        ranked = sorted(scores)
+        middle = ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]
+        return cls(
+            count=len(ranked),
+            average=_divide(sum(ranked), len(ranked)),
+            median=_divide(middle, 2),
+            minimum=ranked[0],
+            maximum=ranked[-1],
+            above_70=sum(score >= ABOVE_70 for score in ranked),
+            from_50_to_70=sum(FROM_50 <= score < ABOVE_70 for score in ranked),
+            below_50=sum(score < FROM_50 for score in ranked),
+        )
+
+
+@dataclass(slots=True)
+class Rollup:
+    """Everything one run comes to. Units as in :mod:`exporters.rollup.snapshot`."""
+
+    root: Snapshot
+    """The fragment that says what the run is."""
+    status: str
+    status_reason: str
+    """Why it is no success, in one clause; empty for a success, and while it is running."""
+    analysis_id: int | None
+    started_at: int
+    ended_at: int | None
+    duration_us: int | None
+    queue_wait_us: int | None
+    total: Usage
+    unfinished: int
+    unclosed: int
+    """Fragments whose end nobody saw: what they did after their last snapshot is unknown."""
+    shed: int
+    usage: dict[UsageKey, Usage]
+    counters: dict[str, int]
+    errors: dict[tuple[str, str], int]
+    documents: list[DocumentState] = field(default_factory=list)
+    scores: Scores = field(default_factory=Scores)
+
+    @property
+    def cost_complete(self) -> bool:
+        """Whether the run's cost is all that it cost; else it is a lower bound."""
+        return self.is_complete(self.total.unpriced)
+
+    def is_complete(self, unpriced: int) -> bool:
+        """Say whether the cost is complete if so many calls have no price."""
+        missing = self.total.usage_missing or self.unfinished or self.unclosed or unpriced
+        return self.ended_at is not None and not missing
+
+    @property
+    def are_documents_known(self) -> bool:
+        """Whether its documents are all there are: a fragment tells them when it closes."""
+        return self.ended_at is not None and not (self.unclosed or self.shed)
+
+    @property
+    def failed_documents(self) -> int:
+        """Documents that failed, those with nothing but a fallback score included."""
+        return _count(self.documents, FAILED)
+
+    @property
+    def duplicates(self) -> int:
+        """Documents the host recognised as copies."""
+        return _count(self.documents, DUPLICATE)
+
+
+def merge(snapshots: Iterable[Snapshot]) -> Rollup:
+    """Merge the fragments of one run.
+
+    Args:
+        snapshots: any number of snapshots of one run's fragments, in any order, repeated at will; only the
+            newest of each counts.
+
+    Raises:
+        ValueError: without a snapshot.
+    """
+    fragments = newest(snapshots)
+    if not fragments:
+        raise ValueError("a run without fragments")
+    root = min(
+        fragments, key=lambda fragment: (not fragment.is_root, fragment.opened_at, fragment.fragment_id)
+    )
+    usage = _merge_usage(fragments)
+    documents = _merge_documents(fragments)
+    ended_at = _ended_at(fragments)
+    status, reason = judge(fragments, usage, documents, root, is_over=ended_at is not None)
+    return Rollup(
+        root=root,
+        status=status,
+        status_reason=reason,
+        analysis_id=_first_known(fragments, root, "analysis_id"),
+        started_at=root.opened_at,
+        ended_at=ended_at,
+        duration_us=_duration(fragments, root, ended_at),
+        queue_wait_us=None if root.enqueued_at is None else max(root.opened_at - root.enqueued_at, 0) // 1000,
+        total=_total(usage),
+        unfinished=_unfinished(fragments),
+        unclosed=sum(not fragment.is_closed for fragment in fragments),
+        shed=sum(fragment.shed for fragment in fragments),
+        usage=usage,
+        counters=dict(_add(fragment.counters for fragment in fragments)),
+        errors=dict(_add(fragment.errors for fragment in fragments)),
+        documents=documents,
+        scores=Scores.of([d.score for d in documents if d.outcome == SCORED and d.score is not None]),
+    )
+
+
+def newest(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
+    """Return the newest snapshot of each fragment, in an order that does not depend on how they came."""
+    found: dict[str, Snapshot] = {}
+    for snapshot in snapshots:
+        known = found.get(snapshot.fragment_id)
+        if known is None or snapshot.seq > known.seq:
+            found[snapshot.fragment_id] = snapshot
+    return sorted(found.values(), key=lambda fragment: (fragment.opened_at, fragment.fragment_id))
+
+
+def _merge_usage(fragments: Iterable[Snapshot]) -> dict[UsageKey, Usage]:
+    merged: dict[UsageKey, Usage] = {}
+    for fragment in fragments:
+        for key, usage in fragment.usage.items():
+            merged.setdefault(key, Usage()).add(usage)
+    return dict(sorted(merged.items()))
+
+
+def _total(usage: dict[UsageKey, Usage]) -> Usage:
+    total = Usage()
+    for key, sums in usage.items():
+        if key.operation:
+            total.add(sums)
+    return total
+
+
+def _add(counts: Iterable[dict[_K, int]]) -> Counter[_K]:
+    total: Counter[_K] = Counter()
+    for count in counts:
+        total.update(count)
+    return total
+
+
+def _unfinished(fragments: Iterable[Snapshot]) -> int:
+    """Calls nobody saw the end of.
+
+    Left open by a fragment that is over, less those that ended in another one after all. What is open in a
+    fragment without a handle may still be under way: then the next snapshot takes it back.
+    """
+    over = [fragment for fragment in fragments if fragment.is_closed or fragment.interrupted]
+    left = sum(fragment.open_calls for fragment in over)
+    late = sum(fragment.finished_late for fragment in over)
+    return max(left - late, 0)
+
+
+def _ended_at(fragments: Sequence[Snapshot]) -> int | None:
+    """When the run ended; None while any fragment is open or nobody has ended it."""
+    if not all(fragment.interrupted or fragment.is_closed for fragment in fragments):
+        return None
+    if not any(
+        fragment.ends_run or (fragment.interrupted and not fragment.is_late) for fragment in fragments
+    ):
+        return None
+    return max(
+        (fragment.closed_at or fragment.taken_at for fragment in fragments if not fragment.is_late),
+        default=fragments[0].opened_at,
+    )
+
+
+def _duration(fragments: Sequence[Snapshot], root: Snapshot, ended_at: int | None) -> int | None:
+    """Return the root's own measure where it alone is the run, else the time until the last end.
+
+    Of a run whose process died, that is when it was heard of last; None where that was only at its start.
+    """
+    if ended_at is None:
+        return None
+    if not root.is_closed:
+        return max(ended_at - root.opened_at, 0) // 1000 or None
+    if all(fragment is root or fragment.is_late for fragment in fragments):
+        return root.duration_us
+    return max(ended_at - root.opened_at, 0) // 1000
+
+
+def _merge_documents(fragments: Iterable[Snapshot]) -> list[DocumentState]:
+    states: dict[str, list[DocumentState]] = defaultdict(list)
+    for fragment in fragments:
+        for document in fragment.documents or ():
+            states[document.key].append(document)
+    return [document for key in sorted(states) for document in _distinct(states[key])]
+
+
+def _distinct(states: list[DocumentState]) -> list[DocumentState]:
+    """Return the documents of one name, of which several processes may know."""
+    if len(states) == 1:  # nearly always: there is nothing to sort or to join
+        return states
+    documents: list[DocumentState] = []
+    for state in sorted(states, key=_most_known_first):
+        for place, known in enumerate(documents):
+            if known.may_be(state.size, state.row_id):
+                documents[place] = _join(known, state)
+                break
+        else:
+            documents.append(state)
+    return documents
+
+
+def _most_known_first(document: DocumentState) -> tuple[object, ...]:
+    size, row_id = document.size, document.row_id
+    return size is None, row_id is None, size or 0, row_id or 0, _strength(document)
+
+
+def _join(one: DocumentState, other: DocumentState) -> DocumentState:
+    """Join what two processes know of one document, the same whichever came first."""
+    strong, weak = sorted((one, other), key=_strength, reverse=True)
+    return DocumentState(
+        key=one.key,
+        size=_either(one.size, other.size),
+        row_id=_either(strong.row_id, weak.row_id),
+        characters=_either(strong.characters, weak.characters),
+        type=strong.type or weak.type,
+        extraction_us=_sum(one.extraction_us, other.extraction_us),
+        analysis_us=_sum(one.analysis_us, other.analysis_us),
+        chunks=_either(strong.chunks, weak.chunks),
+        score=strong.score,
+        fallback=strong.fallback,
+        outcome=FAILED if strong.outcome == SCORED and weak.degraded else strong.outcome,
+        error_type=strong.error_type or weak.error_type,
+        degraded=one.degraded or other.degraded,
+    )
+
+
+def _strength(document: DocumentState) -> tuple[object, ...]:
+    """Return what two states of one document are compared by: a real score first, also a degraded one."""
+    outcome = SCORED if document.score is not None and not document.fallback else document.outcome
+    return (
+        _OUTCOMES.index(outcome) if outcome in _OUTCOMES else -1,
+        -1 if document.score is None else document.score,
+        not document.fallback,
+        document.error_type or "",
+        document.row_id or 0,
+        document.characters or 0,
+        document.type or "",
+        document.chunks or 0,
+    )
+
+
+def _either(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None and other is None else (one or 0) + (other or 0)
+
+
+def _first_known(fragments: Sequence[Snapshot], root: Snapshot, name: str) -> int | None:
+    for fragment in (root, *fragments):
+        value: int | None = getattr(fragment, name)
+        if value is not None:
+            return value
+    return None
+
+
+def _count(documents: Iterable[DocumentState], outcome: str) -> int:
+    return sum(document.outcome == outcome for document in documents)
+
+
+def _divide(total: int, count: int) -> int:
+    return int((Decimal(total) / count).to_integral_value(ROUND_HALF_EVEN))

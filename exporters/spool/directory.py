@@ -1,0 +1,411 @@
+"""Rollups on their way to the database, on a local disk.
+
+A process that dies loses nothing up to its last snapshot.
+
+Layout, below TELEMETRY_SPOOL_DIR::
+
+    <database>/<process>/lock              held by the living process (lockf)
+    <database>/<process>/<fragment>.json   the newest snapshot of one fragment
+    <database>/<process>/metrics-port      where its metrics listener answers
+    <database>/dead/                       what the database refuses
+    <database>/unreadable/                 what is no snapshot of ours; set aside, never deleted
+
+One file per fragment, replaced by a rename: a reader sees the old state or the new one. There is no fsync:
+a power loss is not covered. A process keeps its ``lock`` open and locked; whoever gets the lock of another
+directory knows that its process is gone, also across namespaces, and takes its files over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from exporters.metrics.totals import Totals
+from exporters.rollup.snapshot import Snapshot
+from telemetry import conventions as c
+from telemetry._internal.guard import count_error
+from telemetry.settings import Settings, default_spool_dir
+
+from .entry import ANY, Item, Target
+from .private import NotOursError, make_directory, replace_file, why_not_own
+from .quarantine import DEAD, Parked, park, parked
+from .takeover import LOCK, Recovered, held, is_foreign, taken, tell
+from .unreadable import UNREADABLE, read, unreadable
+
+_RESERVED: Final = frozenset({DEAD, UNREADABLE})
+_PROCESS: Final = re.compile(r"[0-9a-f]{32}")
+_log = logging.getLogger("telemetry")
+TOUCH_SECONDS: Final = 3600.0
+"""How often the lock is touched."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """One fragment of this process that the database does not know, or not yet in its newest state."""
+
+    fragment_id: str
+    seq: int
+    is_closed: bool
+    size: int
+    since: float
+    """Monotonic time of the oldest state that was not delivered."""
+    sent_seq: int = 0
+    item: Item | None = None
+    """Its newest state; None when that is on the disk only."""
+    is_on_disk: bool = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to deliver."""
+        return self.seq > self.sent_seq
+
+
+class Spool:
+    """The directory of this process; create it with :meth:`put`, which does so lazily."""
+
+    def __init__(self, settings: Settings, totals: Totals) -> None:
+        """Keep snapshots below ``settings.spool_dir``; ``totals`` counts what is shed."""
+        key = settings.spool_key()
+        self._target = Target(key, settings.spool_user()) if settings.database_url else ANY
+        self._root = settings.spool_dir / key
+        self._old_roots = {settings.spool_dir / old: each for old, each in settings.old_spool_keys().items()}
+        """Where earlier versions kept this database's; whether other databases' may be there, too."""
+        self._max_bytes = settings.spool_max_bytes
+        self._totals = totals
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, Waiting] = {}
+        # Of which fragments something is to be done: however many wait, nobody has to look at all of them.
+        self._due: set[str] = set()
+        self._open: set[str] = set()
+        self._loaded: set[str] = set()
+        """Those that have ended and are on the disk, and perhaps in memory, too."""
+        self._bytes = 0
+        self._others_bytes = 0
+        self._directory: Path | None = None
+        self._lock_file: int | None = None
+        self._touch_at = 0.0
+        self._is_refused = False
+        """Whether it was said that the place belongs to somebody else."""
+        self.process_id = uuid.uuid4().hex
+        """Names this process, its directory and its fragments."""
+
+    @property
+    def root(self) -> Path:
+        """Directory of this database."""
+        return self._root
+
+    def directory(self) -> Path:
+        """Return this process's own directory, made and locked at the first call.
+
+        Raises:
+            OSError: when the disk does not let us.
+        """
+        with self._lock:
+            return self._own_directory()
+
+    def put(self, item: Item) -> None:
+        """Keep ``item`` as the newest state of its fragment: one file replacement.
+
+        Where the disk fails, it still waits in memory for the writer.
+
+        Raises:
+            OSError: when it could only be kept in memory.
+        """
+        with self._lock:
+            known = self._waiting.get(item.fragment_id)
+            if known is not None and known.seq >= item.seq:
+                return
+            self._keep(item, known)
+
+    def due(self) -> list[Waiting]:
+        """Return what waits to be delivered, the ended first, then by age."""
+        with self._lock:
+            due = [self._waiting[each] for each in self._due]
+        return sorted(due, key=lambda waiting: (not waiting.is_closed, waiting.since))
+
+    def count_due(self) -> int:
+        """Return how many fragments wait to be delivered."""
+        with self._lock:
+            return len(self._due)
+
+    def due_among(self, fragment_ids: Collection[str]) -> set[str]:
+        """Return which of these fragments wait to be delivered."""
+        with self._lock:
+            return self._due.intersection(fragment_ids)
+
+    def newest(self, waiting: Waiting) -> Item | None:
+        """Return the newest state of ``waiting``; None, and it is forgotten, when its file is damaged."""
+        if (kept := waiting.item) is not None:
+            return kept
+        with self._lock:
+            file = self._file(waiting.fragment_id)
+        item = read(file, self._root, self._target)
+        if item is None:
+            with self._lock:
+                self._drop(waiting.fragment_id)
+        return item
+
+    def unload(self) -> None:
+        """Keep what has ended on the disk only: an outage may be long, and the memory is the host's."""
+        with self._lock:
+            for waiting in (self._waiting[each] for each in self._loaded):
+                if waiting.is_on_disk:
+                    waiting.item = None
+            self._loaded.clear()
+
+    def delivered(self, item: Item) -> None:
+        """Note that the database has committed ``item``.
+
+        Forget its fragment if that was the last word.
+        """
+        with self._lock:
+            waiting = self._waiting.get(item.fragment_id)
+            if waiting is None:
+                return
+            waiting.sent_seq = max(waiting.sent_seq, item.seq)
+            waiting.since = time.monotonic()
+            if not waiting.is_due:
+                self._due.discard(item.fragment_id)
+            if waiting.is_closed and not waiting.is_due:
+                self._drop(item.fragment_id)
+
+    def park(self, item: Item, reason: str) -> None:
+        """Set aside what the database refuses for good; it is kept for a person to look at."""
+        with self._lock:
+            park(self._root, item, reason, self._target)
+            self._drop(item.fragment_id)
+
+    def pending(self) -> int:
+        """Return how many snapshots of this process wait."""
+        return self.count_due()
+
+    def oldest_age(self) -> float:
+        """Return for how many seconds the oldest of them has waited."""
+        due = self.due()
+        return time.monotonic() - min(waiting.since for waiting in due) if due else 0.0
+
+    def dead(self) -> int:
+        """Return how many snapshots are set aside."""
+        return sum(1 for _ in self.parked())
+
+    def parked(self) -> Iterator[Parked]:
+        """Yield what the database refused for good."""
+        yield from parked(self._root)
+        for root, is_ambiguous in self._old_roots.items():
+            if not is_ambiguous:
+                yield from (replace(each, is_shielded=True) for each in parked(root))
+
+    def unreadable(self) -> Iterator[Path]:
+        """Yield what is set aside because it is no snapshot of ours."""
+        for root in (self._root, *self._old_roots):
+            yield from unreadable(root)
+
+    def has_strangers(self) -> bool:
+        """Whether other processes, living or dead, have directories beside ours."""
+        return any(True for _ in self.strangers())
+
+    def foreign(self) -> Path | None:
+        """Return the directory that is not ours and keeps us from using the spool; None: there is none."""
+        # Others may have made the default one; one that is named is what its owner says.
+        places = [self._root.parent] if self._root.parent == default_spool_dir() else []
+        return next((place for place in (*places, self._root) if is_foreign(place)), None)
+
+    def strangers(self) -> Iterator[Path]:
+        """Yield the directories of other processes, living or dead."""
+        if self.foreign() == self._root.parent:
+            self._refuse(NotOursError(f"{self._root.parent}: {why_not_own(self._root.parent)}"))
+            return
+        for root in (self._root, *self._old_roots):
+            yield from self._strangers_in(root)
+
+    def _strangers_in(self, root: Path) -> Iterator[Path]:
+        if is_foreign(root):
+            tell(root, NotOursError(why_not_own(root)))
+            return
+        try:
+            there = sorted(root.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            tell(root, error)
+            return
+        for path in there:
+            if path == self._directory or path.name in _RESERVED or path.name[0] == ".":
+                continue
+            if path.is_symlink():
+                tell(path, NotOursError("it is a link"))
+            elif path.is_dir() and _PROCESS.fullmatch(path.name):
+                yield path
+
+    def recover(self) -> Iterator[Recovered]:
+        """Yield the directories of dead processes, each locked while it is yielded."""
+        for path in list(self.strangers()):
+            with taken(path) as is_ours:
+                if is_ours:
+                    is_old, is_ambiguous = path.parent != self._root, self._old_roots.get(path.parent, False)
+                    yield Recovered(path, self._root, self._target, is_old, is_ambiguous)
+
+    def measure(self) -> None:
+        """Take note of what other processes have in the spool: the cap is for all of it."""
+        others = sum(_size(path) for path in self.strangers())
+        with self._lock:
+            self._others_bytes = others
+            self._touch_lock()
+
+    def close(self) -> None:
+        """Give the directory up: removed when nothing waits, else left for the next process to take over."""
+        with self._lock:
+            if self._directory is None:
+                return
+            if not self._waiting:
+                shutil.rmtree(self._directory, ignore_errors=True)
+            self._leave_directory()
+
+    def after_fork(self) -> None:
+        """Start empty in a forked child.
+
+        The parent's lock is not ours, and closing our copy of it does not release it.
+        """
+        inherited = self._lock_file
+        self._reset()
+        if inherited is not None:
+            os.close(inherited)
+
+    def publish_port(self, port: int) -> None:
+        """Leave a note where this process's metrics listener answers."""
+        replace_file(self.directory() / "metrics-port", f"{port}\n")
+
+    def _keep(self, item: Item, known: Waiting | None) -> None:
+        text, on_disk = self._target.write(item), known.size if known else 0
+        too_much = self._others_bytes + self._bytes + len(text) - on_disk - self._max_bytes
+        if too_much > 0:
+            item, text = self._shed(item, text, too_much)
+        size = len(text) or on_disk  # a checkpoint that is shed leaves the older one where it is
+        since = known.since if known is not None and known.is_due else time.monotonic()
+        sent_seq = known.sent_seq if known else 0
+        self._bytes += size - on_disk
+        waiting = Waiting(item.fragment_id, item.seq, item.is_closed, size, since, sent_seq, item)
+        self._waiting[item.fragment_id] = waiting
+        self._due.add(item.fragment_id)
+        (self._open.discard if item.is_closed else self._open.add)(item.fragment_id)
+        self._touch_lock()
+        if text:
+            try:
+                self._write(item.fragment_id, text)
+            except NotOursError as error:  # said once; the next one may find it mended
+                self._refuse(error)
+            else:
+                waiting.is_on_disk = True
+                if waiting.is_closed:
+                    self._loaded.add(item.fragment_id)
+
+    def _refuse(self, error: NotOursError) -> None:
+        count_error("spool")
+        if not self._is_refused:
+            self._is_refused = True
+            _log.error(
+                "telemetry keeps nothing on the disk: %s; name a directory of this user's in"
+                " TELEMETRY_SPOOL_DIR",
+                error,
+            )
+
+    def _write(self, fragment_id: str, text: str) -> None:
+        try:
+            replace_file(self._file(fragment_id), text)
+        except FileNotFoundError:  # something has tidied our directory away
+            self._leave_directory()
+            for waiting in self._waiting.values():
+                waiting.is_on_disk = False
+            replace_file(self._file(fragment_id), text)
+
+    def _shed(self, item: Item, text: str, too_much: int) -> tuple[Item, str]:
+        """At the cap: a checkpoint stays in memory only; for a final state checkpoints go, then documents."""
+        if not item.is_closed:
+            self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
+            return item, ""
+        too_much -= self._shed_checkpoints(too_much, item.fragment_id)
+        if too_much > 0 and isinstance(item, Snapshot) and item.documents:
+            self._totals.add(c.SPOOL_SHED, 1, what="documents")
+            item = replace(item, documents=[], shed=len(item.documents))
+            return item, self._target.write(item)
+        return item, text
+
+    def _shed_checkpoints(self, too_much: int, but: str) -> int:
+        """Take the files of open fragments away, the largest first, until so many bytes are free."""
+        open_ones = [each for each in (self._waiting[name] for name in self._open) if each.size]
+        freed = 0
+        for waiting in sorted(open_ones, key=lambda each: each.size, reverse=True):
+            if freed >= too_much:
+                break
+            if waiting.fragment_id != but:
+                self._file(waiting.fragment_id).unlink(missing_ok=True)
+                freed, waiting.size = freed + waiting.size, 0
+                self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
+        self._bytes -= freed
+        return freed
+
+    def _drop(self, fragment_id: str) -> None:
+        waiting = self._waiting.pop(fragment_id, None)
+        for names in (self._due, self._open, self._loaded):
+            names.discard(fragment_id)
+        if waiting is not None:
+            self._bytes -= waiting.size
+        if self._directory is not None:
+            (self._directory / f"{fragment_id}.json").unlink(missing_ok=True)
+
+    def _file(self, fragment_id: str) -> Path:
+        return self._own_directory() / f"{fragment_id}.json"
+
+    def _touch_lock(self) -> None:
+        """Let a cleaner of old files see that the lock is in use."""
+        now = time.monotonic()
+        if self._lock_file is not None and now >= self._touch_at:
+            self._touch_at = now + TOUCH_SECONDS
+            with suppress(OSError):
+                os.utime(self._lock_file)
+
+    def _leave_directory(self) -> None:
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+        held.discard(self.process_id)
+        self._directory, self._lock_file = None, None
+
+    def _own_directory(self) -> Path:
+        if self._directory is None:
+            if self._root.parent == default_spool_dir():  # where anybody may have made it
+                make_directory(self._root.parent)
+            make_directory(self._root)
+            hidden = self._root / f".{self.process_id}"
+            make_directory(hidden)  # there, when the last attempt failed here
+            lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                os.fchmod(lock_file, 0o600)  # whatever the umask
+                fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.add(self.process_id)
+                self._directory = hidden.rename(self._root / self.process_id)
+            except OSError:
+                os.close(lock_file)
+                raise
+            self._lock_file = lock_file
+        return self._directory
+
+
+def _size(directory: Path) -> int:
+    try:
+        return sum(file.lstat().st_size for file in directory.glob("*.json"))
+    except OSError:  # delivered meanwhile: it is measured again; or another user's
+        return 0

@@ -1,0 +1,94 @@
+"""Whether an item that came from the disk holds what one of ours can hold, field by field.
+
+What follows trusts it: names become paths and keys, times become dates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import fields
+from functools import cache
+from typing import Any, Final, get_type_hints
+
+from exporters.rollup.snapshot import USAGE_SUMS, Snapshot
+from telemetry._internal.values import LARGEST
+
+from .warning_event import WarningEvent
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_TIMES: Final = ("opened_at", "taken_at", "closed_at", "enqueued_at")
+
+
+def check(item: Snapshot | WarningEvent) -> None:
+    """Refuse an item that none of ours can be.
+
+    Raises:
+        ValueError: it is none; the text names the field.
+    """
+    if isinstance(item, WarningEvent):
+        _check_fields(item, ("event_id", "happened_at"))
+        _require_id("event_id", item.event_id)
+        _require("happened_at", item.happened_at >= 0)
+        _check_fields(item.warned)
+        return
+    _check_fields(item)
+    for name in ("run_id", "fragment_id"):
+        _require_id(name, getattr(item, name))
+    for name in _TIMES:
+        _require(name, (getattr(item, name) or 0) >= 0)
+    _require("closed_at", item.closed_at is None or item.closed_at >= item.opened_at)
+    _check_usage(item)
+    for document in item.documents or ():
+        _check_fields(document)
+
+
+def _check_usage(item: Snapshot) -> None:
+    for key, usage in item.usage.items():
+        _require("usage", _are_texts(*key))
+        _check_fields(usage)
+        _require("usage", all(getattr(usage, name) >= 0 for name in USAGE_SUMS))
+    for name, count in item.counters.items():
+        _require("counters", _are_texts(name) and _is_whole(count))
+    for kinds, count in item.errors.items():
+        _require("errors", _are_texts(*kinds) and _is_whole(count))
+
+
+def _check_fields(found: Any, names: Iterable[str] = ()) -> None:
+    for name, kinds in _kinds(found.__class__).items():
+        if not names or name in names:
+            value = getattr(found, name)
+            _require(name, type(value) in kinds and (type(value) is not int or _is_whole(value)))
+
+
+@cache
+def _kinds(of: Any) -> dict[str, tuple[type, ...]]:
+    """Return the types that each field may have."""
+    hints = get_type_hints(of)
+    found = {}
+    for each in fields(of):
+        hint = hints[each.name]
+        members = getattr(hint, "__args__", (hint,)) if _is_union(hint) else (hint,)
+        found[each.name] = tuple(getattr(member, "__origin__", member) for member in members)
+    return found
+
+
+def _is_union(hint: Any) -> bool:
+    return not hasattr(hint, "__origin__") and hasattr(hint, "__args__")
+
+
+def _are_texts(*values: Any) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and -LARGEST <= value <= LARGEST
+
+
+def _require_id(name: str, value: Any) -> None:
+    _require(name, isinstance(value, str) and _ID.fullmatch(value) is not None)
+
+
+def _require(name: str, is_so: bool) -> None:
+    if not is_so:
+        raise ValueError(f"not a snapshot: {name} is not as it should be")

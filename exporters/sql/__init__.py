@@ -1,0 +1,1 @@
+"""The database: its tables, and how runs come into them and into the rows of the application."""

@@ -1,0 +1,96 @@
+"""Which driver a database URL means here, and which package to install where there is none.
+
+The writer works in a thread, so it needs a driver that blocks: where the URL names an asynchronous one,
+another of the same database is taken. Nothing is imported, only looked for.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Final
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from telemetry._internal.secrets import remember
+
+_PACKAGES: Final = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "psycopg2cffi": "psycopg2cffi",
+}
+"""The drivers for PostgreSQL that are used, in order of preference, and the packages that bring them."""
+
+_OTHERS: Final = ("asyncpg", "psycopg_async", "aiopg", "pg8000")
+"""Drivers of an application in whose place one of these is taken."""
+
+_LIBPQ: Final = {
+    *("application_name", "connect_timeout", "host", "options", "passfile", "port", "service"),
+    *("sslcert", "sslkey", "sslmode", "sslrootcert", "target_session_attrs"),
+}
+"""Parameters in a URL of another driver's that mean the same to these."""
+
+
+def usable(url: str | URL, name: str = "TELEMETRY_DATABASE_URL") -> URL:
+    """Return ``url`` with a driver that is installed and that blocks.
+
+    Args:
+        url: of the database; also with an asynchronous driver, or none.
+        name: what to call the URL where it cannot be used.
+
+    Raises:
+        ValueError: for a URL that is none, or of a database that cannot keep rollups.
+        ImportError: when no driver is installed; the message names the package.
+    """
+    text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
+    remember(text)
+    try:
+        target = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            f"{name} is no SQLAlchemy URL, such as postgresql://user@host/name or sqlite:///app.sqlite"
+        ) from None
+    backend, _, driver = target.drivername.partition("+")
+    if isinstance(url, str) and backend.startswith("postgres") and url.count("@") > 1:
+        # SQLAlchemy takes the first for the end of the password, and the rest for the host.
+        raise ValueError(f"{name} has more than one @: in a user, password or parameter it is written %40")
+    if backend == "postgres":  # as some hosting services write it
+        backend = "postgresql"
+    if backend not in ("postgresql", "sqlite"):
+        raise ValueError(f"{name} names {backend}: rollups need PostgreSQL or SQLite")
+    if backend == "sqlite":
+        return target.set(drivername="sqlite") if driver == "aiosqlite" else target
+    return _on_postgresql(target, driver)
+
+
+def _on_postgresql(target: URL, driver: str) -> URL:
+    if driver in _PACKAGES:
+        if find_spec(driver) is None:
+            raise _missing(f"postgresql+{driver}", _PACKAGES[driver])
+        return target
+    if driver and driver not in _OTHERS:
+        raise ValueError(f"no driver for postgresql+{driver}:// is known: name psycopg or psycopg2, or none")
+    found = next((each for each in _preferred() if find_spec(each)), None)
+    if found is None:
+        named = f"postgresql+{driver}" if driver else "postgresql"
+        raise _missing(named, "psycopg[binary]", "" if not driver else f", beside {driver}")
+    if driver:  # its parameters are its own
+        query = {key: value for key, value in target.query.items() if key in _LIBPQ}
+        if isinstance(ssl := target.query.get("ssl"), str):
+            query.setdefault("sslmode", {"true": "require", "false": "disable"}.get(ssl.lower(), ssl))
+        target = target.set(query=query)
+    # Where SQLAlchemy would choose the same, the URL stays as people know it.
+    return target.set(drivername="postgresql" if found == _preferred()[0] else f"postgresql+{found}")
+
+
+def _preferred() -> list[str]:
+    """Return the drivers to take where none is named: SQLAlchemy's own choice first."""
+    default = make_url("postgresql://").get_dialect().driver
+    return sorted(_PACKAGES, key=lambda each: each != default)
+
+
+def _missing(drivername: str, package: str, beside: str = "") -> ImportError:
+    module = package.partition("[")[0].removesuffix("-binary")
+    return ModuleNotFoundError(
+        f"no driver is installed for {drivername}://: pip install '{package}'{beside}", name=module
+    )

@@ -1,0 +1,95 @@
+"""Which stored file is which document.
+
+By the id the application told, else by the hash of its name, its size, and its place among its namesakes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from exporters.recording.recorder import document_key
+from telemetry.conventions import FAILED, SCORED
+
+
+class FileRow(NamedTuple):
+    """A row of ``candidate_files`` as far as it matters here."""
+
+    id: int
+    name: str | None
+    """None where the application does not keep it."""
+    size: int | None
+    """Bytes; None where it keeps none."""
+
+
+@dataclass(slots=True)
+class Matched:
+    """What the runs of an analysis know of one stored file."""
+
+    row_id: int
+    size: int | None = None
+    characters: int | None = None
+    type: str | None = None
+    extraction_us: int | None = None
+    analysis_us: int | None = None
+    chunks: int | None = None
+    outcome: str = ""
+    error_type: str | None = None
+
+    def add(self, document: Mapping[str, Any]) -> None:
+        """Add what one run knows.
+
+        Times add up, for the rest the first that knows wins, and a score or failure beats silence.
+        """
+        self.size = document["size_bytes"] if self.size is None else self.size
+        self.characters = document["characters"] if self.characters is None else self.characters
+        self.type = self.type or document["type"]
+        self.chunks = document["chunk_count"] if self.chunks is None else self.chunks
+        self.extraction_us = _sum(self.extraction_us, document["extraction_us"])
+        self.analysis_us = _sum(self.analysis_us, document["analysis_us"])
+        self.error_type = self.error_type or document["error_type"]
+        if document["outcome"] in (SCORED, FAILED) and self.outcome != SCORED:
+            self.outcome = document["outcome"]
+
+
+def match(rows: Sequence[FileRow], documents: Iterable[Mapping[str, Any]], key: bytes) -> list[Matched]:
+    """Return what is known of each of ``rows``; rows no run knows are left out.
+
+    Args:
+        rows: stored files, by id.
+        documents: rows of ``telemetry_documents``, of all runs of the analysis.
+        key: secret of the hashes.
+    """
+    by_run: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for document in documents:
+        by_run[document["run_id"]].append(document)
+    found: dict[int, Matched] = {}
+    for run_id, of_run in by_run.items():
+        for row, document in _pairs(rows, run_id, of_run, key):
+            found.setdefault(row.id, Matched(row.id, size=row.size)).add(document)
+    return [found[row_id] for row_id in sorted(found)]
+
+
+def _pairs(
+    rows: Sequence[FileRow], run_id: str, documents: Sequence[Mapping[str, Any]], key: bytes
+) -> Iterable[tuple[FileRow, Mapping[str, Any]]]:
+    told = {document["row_ref"]: document for document in documents if document["row_ref"] is not None}
+    named: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for document in documents:
+        if document["row_ref"] is None:
+            named[document["document_key"]].append(document)
+    for row in rows:
+        if row.id in told:
+            yield row, told[row.id]
+            continue
+        namesakes = None if row.name is None else named.get(document_key(key, run_id, row.name))
+        if namesakes:
+            document = next((d for d in namesakes if d["size_bytes"] == row.size), namesakes[0])
+            namesakes.remove(document)
+            yield row, document
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None and other is None else (one or 0) + (other or 0)

@@ -1,0 +1,212 @@
+"""Rows of the application's that do not show what telemetry knows: how many, since when, and why.
+
+Everything is read from the database, so that no process of the application has to run. Why a row lags is
+found out by bringing the oldest ones up to date, each in a transaction that is rolled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import UNFIT, create_engine, transaction
+from exporters.sql.host.columns import Writable
+from exporters.sql.schema import tables
+from exporters.sql.schema.tables import runs
+from telemetry._internal.secrets import driver_error
+from telemetry.conventions import RUNNING
+
+from .analyses import Projection, project, refresh_user
+
+GRACE: Final = timedelta(seconds=60)
+"""What is younger is on its way."""
+RECENT: Final = timedelta(days=7)
+"""For how long it is said that files are not stored, and that a run was not its row's."""
+TRIED: Final = 20
+"""Rows that are tried, the oldest first."""
+SHOWN: Final = 5
+"""Ids that are named."""
+
+_host = tables.host_tables(sa.MetaData())
+
+Row = tuple[int, datetime]
+"""Id of a row of the application's, and since when it lags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Rows of one table that lag for one reason."""
+
+    table: str
+    count: int
+    since: datetime
+    """Naive UTC, by the database's clock."""
+    reason: str
+    remedy: str
+    is_wrong: bool
+    """Whether it does not end by itself."""
+    ids: tuple[int, ...]
+    """The first of them."""
+
+    def __str__(self) -> str:
+        names = ", ".join(map(str, self.ids)) + (", …" if self.count > len(self.ids) else "")
+        rows = "row" if self.count == 1 else "rows"
+        since = f"{self.since:%Y-%m-%d %H:%M} UTC"
+        return f"{self.count} {rows} of {self.table} since {since} ({names}): {self.reason}"
+
+
+def lagging(database_url: str, key: str, grace: timedelta = GRACE) -> list[Lag]:
+    """Return what lags in a database that is at the newest revision.
+
+    Args:
+        database_url: of the database.
+        key: secret of the documents' hashes.
+        grace: how old news has to be that a row should show.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+    """
+    engine = create_engine(database_url)
+    try:
+        return list(_Lagging(engine, key.encode(), grace).all())
+    finally:
+        engine.dispose()
+
+
+class _Lagging:
+    def __init__(self, engine: Engine, key: bytes, grace: timedelta) -> None:
+        self._engine = engine
+        self._key = key
+        with transaction(engine) as connection:
+            self._writable = Writable.of(connection)
+            now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
+        self._old, self._recent = now - grace, now - RECENT
+
+    def all(self) -> Iterator[Lag]:
+        missing, there = self._analyses()
+        yield from self._tried("analyses", there, self._project)
+        yield from _lag(
+            "analyses",
+            missing,
+            "no such row is there (yet)",
+            "give link() the id of a row that is committed, or is about to be",
+        )
+        yield from self._tried("users", self._users(), self._refresh)
+        yield from self._files()
+        yield from self._not_theirs()
+
+    def _analyses(self) -> tuple[list[Row], list[Row]]:
+        """Return the analyses that are behind: those that are not there, and those that are."""
+        table, ref = _host.analyses, runs.c.analysis_ref
+        is_there = _has_one(table.c.id == ref)
+        query = (
+            sa.select(ref, sa.func.min(runs.c.seen_at), is_there.label("is_there"))
+            .where(runs.c.projected_version < runs.c.version, ref.is_not(None), runs.c.synthetic.is_(False))
+            .where(runs.c.analysis_gone.is_(False), runs.c.seen_at <= self._old)
+            .where(sa.or_(runs.c.status != RUNNING, runs.c.projected_version > 0))
+            .group_by(ref)
+            .order_by(sa.func.min(runs.c.seen_at), ref)
+        )
+        rows = self._rows(query)
+        return [row[:2] for row in rows if not row[2]], [row[:2] for row in rows if row[2]]
+
+    def _users(self) -> list[Row]:
+        ref = runs.c.user_ref
+        query = (
+            sa.select(ref, sa.func.min(runs.c.seen_at))
+            .where(runs.c.user_version < runs.c.version, ref.is_not(None), runs.c.synthetic.is_(False))
+            .where(runs.c.status != RUNNING, runs.c.seen_at <= self._old)
+            .group_by(ref)
+            .order_by(sa.func.min(runs.c.seen_at), ref)
+        )
+        return self._rows(query)
+
+    def _files(self) -> Iterator[Lag]:
+        """Find analyses whose files are not stored: rows may come at the very end, or never."""
+        if not self._writable.has_files:
+            return
+        ref = runs.c.analysis_ref
+        are_stored = _has_one(_host.candidate_files.c.analysis_id == ref)
+        query = (
+            sa.select(ref, sa.func.min(runs.c.ended_at), are_stored.label("are_stored"))
+            .where(runs.c.files_pending > 0, runs.c.analysis_gone.is_(False), ref.is_not(None))
+            .where(runs.c.ended_at <= self._old, runs.c.ended_at > self._recent)
+            .group_by(ref)
+            .order_by(sa.func.min(runs.c.ended_at), ref)
+        )
+        rows = self._rows(query)
+        for is_stored, reason, remedy in (
+            (False, "no file of these analyses is stored", "nothing, if the application stores none"),
+            (True, "some files are locked, or came late", "flask telemetry health-check, within a day"),
+        ):
+            found = [row[:2] for row in rows if bool(row[2]) is is_stored]
+            yield from _lag("analyses without their candidate_files", found, reason, remedy)
+
+    def _not_theirs(self) -> Iterator[Lag]:
+        """Find runs that named a row that was never theirs."""
+        table, ref = _host.analyses, runs.c.analysis_ref
+        differs = sa.and_(table.c.user_id.is_not(None), table.c.user_id != runs.c.user_ref)
+        query = (
+            sa.select(ref, sa.func.min(runs.c.seen_at), sa.func.max(sa.case((differs, 1), else_=0)))
+            .join(table, table.c.id == ref)
+            .where(runs.c.analysis_gone, runs.c.analysis_seen_at.is_(None), runs.c.synthetic.is_(False))
+            .where(runs.c.seen_at > self._recent, runs.c.seen_at <= self._old)
+            .group_by(ref)
+            .order_by(sa.func.min(runs.c.seen_at), ref)
+        )
+        rows = self._rows(query)
+        for is_other, reason, remedy in (
+            (1, "their user is another than that of the run", "give start_run the user of the row"),
+            (0, "they were created after the run had ended", "give link() the id of the run's own row"),
+        ):
+            yield from _lag("analyses", [row[:2] for row in rows if row[2] == is_other], reason, remedy)
+
+    def _rows(self, query: Any) -> list[Any]:
+        with transaction(self._engine) as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    def _project(self, row_id: int) -> Projection:
+        return project(self._engine, row_id, self._writable, self._key, Totals(), take_back=True)
+
+    def _refresh(self, row_id: int) -> Projection:
+        return refresh_user(self._engine, row_id, self._writable, Totals(), take_back=True)
+
+    def _tried(self, table: str, rows: Sequence[Row], show: Callable[[int], Projection]) -> Iterator[Lag]:
+        """Group rows by what keeps them from being brought up to date."""
+        found: dict[tuple[str, str, bool], list[Row]] = {}
+        for row in rows[:TRIED]:
+            found.setdefault(self._why(row[0], show), []).append(row)
+        for (reason, remedy, is_wrong), alike in found.items():
+            yield from _lag(table, alike, reason, remedy, is_wrong)
+        yield from _lag(table, rows[TRIED:], "later than those above, and not looked into", "the same")
+
+    def _why(self, row_id: int, show: Callable[[int], Projection]) -> tuple[str, str, bool]:
+        try:
+            outcome = show(row_id)
+        except (SQLAlchemyError, *UNFIT) as error:
+            return (
+                driver_error(error),
+                "put that right; the application's processes try again by themselves",
+                True,
+            )
+        if outcome is Projection.BUSY:
+            remedy = "end that session: on PostgreSQL, pg_stat_activity shows it"
+            return "another session holds them", remedy, False
+        return "nothing stands in their way", "flask telemetry health-check, or start the application", False
+
+
+def _has_one(mine: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    return sa.select(sa.literal(1)).where(mine).limit(1).correlate(runs).scalar_subquery().is_not(None)
+
+
+def _lag(table: str, rows: Sequence[Row], reason: str, remedy: str, is_wrong: bool = False) -> Iterator[Lag]:
+    if rows:
+        ids = tuple(row_id for row_id, _ in rows[:SHOWN])
+        yield Lag(table, len(rows), min(since for _, since in rows), reason, remedy, is_wrong, ids)

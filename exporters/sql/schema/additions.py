@@ -1,0 +1,213 @@
+"""Add to a database what it lacks, remember what was added, drop only that.
+
+For migration scripts: one `Additions` a revision. Whatever is there already is the host's and stays as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.reflection import Inspector
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from exporters.sql.host.needs import OPTIONAL_TABLES
+
+from .host import HOST_COLUMNS, HostIndex
+from .migrate import MigrationError
+from .migration_lock import LOCK_TIMEOUT, Patience, lock_timeout
+from .tables import added_objects
+
+_log = logging.getLogger(__name__)
+
+
+class Additions:
+    """What one revision adds.
+
+    Where SQL is only printed, the database is still looked at, to print just what it lacks.
+
+    Args:
+        context: Alembic's, as `op.get_context()` gives it.
+        revision: The revision that adds, so that its downgrade knows what to drop.
+    """
+
+    def __init__(self, context: MigrationContext, revision: str) -> None:
+        assert context.config
+        self._operations = Operations(context)
+        self._attributes = context.config.attributes
+        self._connection: Connection = self._attributes["connection"]
+        self._revision = revision
+
+    def has_table(self, name: str) -> bool:
+        """Say whether the database has such a table, or would have it by now."""
+        return name in self._planned or self._inspector.has_table(name)
+
+    def table(self, table: sa.Table) -> None:
+        """Create a table with its indexes, or complete the one that is there."""
+        if not self.has_table(table.name):
+            self._operations.execute(CreateTable(table))
+            self._create_indexes(table.indexes)
+            self._plan(table.name, table.columns.keys())
+            self._remember(table.name, "table", [table.name])
+            return
+        self.columns(table.name, table.columns)
+        present = {index["name"] for index in self._inspector.get_indexes(table.name)}
+        missing = [index for index in table.indexes if index.name not in present]
+        self._create_indexes(missing)
+        self._remember(table.name, "index", [str(index.name) for index in missing])
+
+    def columns(self, table_name: str, columns: Iterable[sa.Column[Any]]) -> None:
+        """Add the columns a table lacks, always nullable: existing rows have no value for them."""
+        if table_name in OPTIONAL_TABLES and not self.has_table(table_name):
+            return
+        present = self._present_columns(table_name)
+        missing = [column for column in columns if column.name not in present]
+        for column in missing:
+            self._operations.add_column(table_name, sa.Column(column.name, column.type))
+        self._plan(table_name, [column.name for column in missing])
+        self._remember(table_name, "column", [column.name for column in missing])
+
+    def index(self, index: HostIndex) -> None:
+        """Add an index to a table in use, without stopping writes to it.
+
+        Commits what the revision did so far: an index that is built concurrently cannot be in a transaction.
+        """
+        present = self._present_columns(index.table)
+        if missing := [column for column in index.columns if column not in present]:
+            _log.warning("%s has no column %s: the index %s is left out", index.table, missing[0], index.name)
+            return
+        if self._has_valid_index(index):
+            return
+        if self._is_partitioned(index.table):  # whose indexes cannot be built without stopping writes
+            _log.warning("%s is partitioned: the index %s is left out", index.table, index.name)
+            return
+        # First, because it cannot be one transaction: a crash must not make our index look like the host's.
+        self._remember(index.table, "index", [index.name])
+        if self._is_postgresql:
+            self._create_concurrently(index)
+        else:
+            self._operations.create_index(index.name, index.table, index.columns)
+
+    def drop(self) -> None:
+        """Drop everything this revision added to this database, in an order that works."""
+        added = self._forget()
+        for table_name, name in added["index"]:
+            self._operations.drop_index(name, table_name, if_exists=True)
+        for table_name, name in added["column"]:
+            self._drop_column(table_name, name)
+        self._drop_tables({name for _, name in added["table"]})
+
+    @property
+    def _inspector(self) -> Inspector:
+        """A fresh one each time: an inspector remembers what it saw."""
+        return sa.inspect(self._connection)
+
+    @property
+    def _is_postgresql(self) -> bool:
+        return self._connection.dialect.name == "postgresql"
+
+    def _present_columns(self, table_name: str) -> set[str]:
+        """Return the columns of a table, with those that printed SQL would have added by now."""
+        there = self._inspector.has_table(table_name)
+        found = {column["name"] for column in self._inspector.get_columns(table_name)} if there else set()
+        if not self._is_postgresql:  # to SQLite, Status is status
+            found = {name.lower() for name in found}
+        return found | self._planned.get(table_name, set())
+
+    @property
+    def _planned(self) -> dict[str, set[str]]:
+        """What printed SQL would have added by now: columns by table."""
+        planned: dict[str, set[str]] = self._attributes.setdefault("planned", {})
+        return planned
+
+    def _plan(self, table_name: str, columns: Iterable[str]) -> None:
+        if self._operations.get_context().as_sql:
+            self._planned.setdefault(table_name, set()).update(columns)
+
+    def _create_indexes(self, indexes: Iterable[sa.Index]) -> None:
+        for index in sorted(indexes, key=lambda index: str(index.name)):  # printed alike each time
+            self._operations.execute(CreateIndex(index))
+
+    def _remember(self, table_name: str, object_type: str, names: Sequence[str]) -> None:
+        if not names:
+            return
+        ours = {"table_name": table_name, "object_type": object_type, "revision": self._revision}
+        insert = postgresql.insert if self._is_postgresql else sqlite.insert
+        rows = insert(added_objects).values([{**ours, "object_name": name} for name in names])
+        keys = [column.name for column in added_objects.primary_key]
+        self._operations.execute(
+            rows.on_conflict_do_update(index_elements=keys, set_={"revision": rows.excluded.revision})
+        )
+
+    def _forget(self) -> dict[str, list[tuple[str, str]]]:
+        """Take this revision's objects off the list; table and object names by type."""
+        ours = added_objects.c.revision == self._revision
+        rows = self._connection.execute(sa.select(added_objects).where(ours)).all()
+        self._operations.execute(sa.delete(added_objects).where(ours))
+        added: dict[str, list[tuple[str, str]]] = {"index": [], "column": [], "table": []}
+        for row in rows:
+            added[row.object_type].append((row.table_name, row.object_name))
+        return added
+
+    def _has_valid_index(self, index: HostIndex) -> bool:
+        if not self._is_postgresql:
+            there = self._inspector.get_indexes(index.table) if self._inspector.has_table(index.table) else []
+            return any(found["name"] == index.name for found in there)
+        valid = sa.text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+        return bool(self._connection.scalar(valid, {"name": index.name}))
+
+    def _is_partitioned(self, table_name: str) -> bool:
+        if not self._is_postgresql:
+            return False
+        kind = sa.text("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(:name)")
+        return bool(self._connection.scalar(kind, {"name": table_name}))
+
+    def _create_concurrently(self, index: HostIndex) -> None:
+        patience: Patience = self._attributes["patience"]
+        context = self._operations.get_context()
+        with context.autocommit_block():
+            # It waits for writers to end while nobody waits for it.
+            self._operations.execute(lock_timeout(patience.seconds if context.as_sql else patience.remaining))
+            try:
+                # One that a crash or a timeout left behind is invalid, yet would pass for IF NOT EXISTS.
+                self._operations.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")
+                self._operations.create_index(
+                    index.name, index.table, index.columns, postgresql_concurrently=True
+                )
+            finally:
+                self._operations.execute(lock_timeout(LOCK_TIMEOUT))
+
+    def _drop_column(self, table_name: str, name: str) -> None:
+        dialect = self._connection.dialect
+        if dialect.name == "sqlite" and (dialect.server_version_info or ()) < (3, 35):
+            raise MigrationError(
+                "SQLite drops columns from version 3.35 on: downgrade with a newer Python or SQLite"
+            )
+        if any(column["name"] == name for column in self._inspector.get_columns(table_name)):
+            self._operations.drop_column(table_name, name)
+
+    def _drop_tables(self, names: set[str]) -> None:
+        reflected = sa.MetaData()
+        reflected.reflect(self._connection, only=lambda name, _: name in names)
+        for table in reversed(reflected.sorted_tables):
+            if table.name in names:
+                self._operations.drop_table(table.name)
+
+
+HOST_REVISIONS = {"analyses": "0003", "candidate_files": "0004", "users": "0005"}
+"""The revisions that add columns to the application's tables."""
+
+
+def complete(context: MigrationContext) -> None:
+    """Add columns of ours that are gone, or whose table came later, to a database at the newest revision.
+
+    A migration that the application autogenerated may have dropped them.
+    """
+    for table, revision in HOST_REVISIONS.items():
+        Additions(context, revision).columns(table, HOST_COLUMNS[table])

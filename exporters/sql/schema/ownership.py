@@ -1,0 +1,18 @@
+"""Which tables are ours: a host may have had one of the same name, and what is in it is the host's."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from .tables import added_objects
+
+
+def is_ours(connection: Connection, table: sa.Table) -> bool:
+    """Say whether a migration of ours made ``table`` in this database."""
+    mine = sa.and_(
+        added_objects.c.table_name == table.name,
+        added_objects.c.object_type == "table",
+        added_objects.c.object_name == table.name,
+    )
+    return connection.execute(sa.select(added_objects.c.revision).where(mine)).first() is not None

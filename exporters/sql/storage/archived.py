@@ -1,0 +1,78 @@
+"""What the rest asks of archives: a run in one is no new run, and is missing in no total."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from exporters.rollup.snapshot import Snapshot
+from exporters.sql.database.days import Day
+from exporters.sql.database.engine import comparable
+from exporters.sql.schema.tables import archived_days, archived_runs
+
+
+class AlreadyArchived(Exception):
+    """A snapshot tells nothing that is not in an archive."""
+
+
+class ArchivedRun(ValueError):
+    """A snapshot tells news of a run that is in an archive: it can be added to nothing any more."""
+
+
+def refuse(connection: Connection, snapshot: Snapshot) -> None:
+    """Refuse a snapshot that has made a new row of a run that is in an archive.
+
+    Raises:
+        AlreadyArchived: when it was delivered before the run was archived.
+        ArchivedRun: when it was not.
+    """
+    query = sa.select(archived_runs.c.fragments, archived_runs.c.archive)
+    found = connection.execute(query.where(archived_runs.c.run_id == snapshot.run_id)).first()
+    if found is None:
+        return
+    if snapshot.seq <= json.loads(found.fragments).get(snapshot.fragment_id, -1):
+        raise AlreadyArchived
+    raise ArchivedRun(f"run {snapshot.run_id} is in the archive {found.archive}")
+
+
+def of_analysis(
+    connection: Connection, analysis_id: Any, created_at: sa.ColumnElement[Any] | None
+) -> sa.ColumnElement[bool]:
+    """Return the condition that runs of an analysis of the host's are in an archive.
+
+    Args:
+        connection: to the database that is asked.
+        analysis_id: its id, or the column of ids.
+        created_at: its column, if there is one: SQLite gives ids of deleted rows to new ones.
+    """
+    then = archived_runs.c.analysis_created_at
+    same_row = is_same_row(connection, then, created_at)
+    mine = sa.and_(archived_runs.c.analysis_ref == analysis_id, archived_runs.c.analysis_gone.is_(False))
+    return sa.exists().where(mine, same_row)
+
+
+def is_same_row(
+    connection: Connection, then: sa.ColumnElement[Any], created_at: sa.ColumnElement[Any] | None
+) -> sa.ColumnElement[bool]:
+    """Return the condition that a row of the host's is the one created ``then``, if that is known."""
+    if created_at is None:
+        return sa.true()
+    return sa.or_(then.is_(None), comparable(connection, then) == comparable(connection, created_at))
+
+
+def is_day_archived(connection: Connection, day: Day) -> bool:
+    """Say whether the day's row in the log, or runs that it counted, are in an archive."""
+    return connection.scalar(sa.select(sa.or_(_is_logged(day.date), _has_runs(day)))) or False
+
+
+def _is_logged(day: date) -> sa.ColumnElement[bool]:
+    return sa.exists().where(archived_days.c.log_date == day)
+
+
+def _has_runs(day: Day) -> sa.ColumnElement[bool]:
+    began = archived_runs.c.started_at
+    return sa.exists().where(began >= day.start, began < day.end)

@@ -1,0 +1,70 @@
+"""What T1 does with values that `reprice` wrote: a snapshot that comes late does not undo them.
+
+`repriced_pico` stands beside `cost_pico`, and is what is shown. Cost that is added later is added to both. A
+run's `unpriced` counts its calls that still have no price: those of its stage rows, less the settled ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from exporters.rollup.merge import Rollup
+from exporters.sql.schema.tables import runs, stage_usage
+
+Row = Mapping[str, Any]
+
+_KEY = tuple(column.name for column in stage_usage.primary_key)
+
+
+def carry(
+    connection: Connection, run_id: str, usage: Iterable[Row], run: Row, rollup: Rollup
+) -> dict[str, Any]:
+    """Move the repriced values of a run along with its costs; to be called before these are stored.
+
+    Args:
+        connection: in a transaction that holds the run's row.
+        run_id: the run.
+        usage: its stage rows, as they are about to be stored.
+        run: its own row, likewise.
+        rollup: what both are made from.
+
+    Returns:
+        What is to be stored in the run's row instead; nothing for a run that was never repriced.
+    """
+    stored = _stored(connection, run_id)
+    if all(row["repriced_pico"] is None for row in stored.values()):
+        return {}
+    for row in usage:
+        known = stored.get(_key(row))
+        if known is not None and known["repriced_pico"] is not None:
+            repriced = known["repriced_pico"] + row["cost_pico"] - known["cost_pico"]
+            mine = sa.and_(*(stage_usage.c[name] == row[name] for name in _KEY))
+            connection.execute(stage_usage.update().where(mine).values(repriced_pico=repriced))
+    return _run_change(connection, run_id, run, rollup, sum(row["unpriced"] for row in stored.values()))
+
+
+def _stored(connection: Connection, run_id: str) -> dict[tuple[Any, ...], Row]:
+    query = sa.select(stage_usage).where(stage_usage.c.run_id == run_id)
+    return {_key(row): row for row in map(dict, connection.execute(query).mappings())}
+
+
+def _run_change(
+    connection: Connection, run_id: str, run: Row, rollup: Rollup, unpriced_before: int
+) -> dict[str, Any]:
+    query = sa.select(runs.c.cost_pico, runs.c.repriced_pico, runs.c.unpriced).where(runs.c.run_id == run_id)
+    before = connection.execute(query).one()
+    settled = unpriced_before - before.unpriced
+    unpriced = max(run["unpriced"] - settled, 0)
+    return {
+        "repriced_pico": before.repriced_pico + run["cost_pico"] - before.cost_pico,
+        "unpriced": unpriced,
+        "cost_complete": rollup.is_complete(unpriced),
+    }
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _KEY)

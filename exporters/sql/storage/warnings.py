@@ -1,0 +1,371 @@
+"""Warnings that users were shown about their documents, and what they did then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from exporters.metrics.totals import Totals
+from exporters.spool.warning_event import WarningEvent, subject_of
+from exporters.sql.database.engine import DELIVERY, create_engine, fit, to_datetime, transaction, upsert
+from exporters.sql.projection.host_rows import More
+from exporters.sql.schema import tables
+from exporters.sql.schema.ownership import is_ours
+from exporters.sql.schema.tables import document_warnings as table
+from exporters.sql.schema.tables import runs
+from exporters.sql.schema.tables import warning_events as events
+from telemetry import conventions as c
+from telemetry._internal.context import Warned
+from telemetry.conventions import ABANDONED
+from telemetry.settings import Settings
+
+DAY: Final = timedelta(days=1)
+WEEK: Final = timedelta(days=7)
+SKEW: Final = timedelta(seconds=5)
+"""How far the clocks may be apart by which a warning and its answer are told."""
+REMEMBERED: Final = timedelta(days=365)
+"""For how long an event is known again that arrives once more."""
+
+Done: TypeAlias = tuple[str, str]
+"""What became of a warning: its type, and what is counted."""
+
+_host = tables.host_tables(sa.MetaData())
+
+
+class TooManyWarnings(Exception):
+    """A user has had so many warnings in 24 hours that no more are recorded."""
+
+
+class Answered(NamedTuple):
+    """A warning to which there was an answer."""
+
+    warning_type: str
+    is_news: bool
+    """Whether the answer changed anything."""
+
+
+class UserWarnings:
+    """The warnings of one database."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare; nothing is asked yet.
+
+        Raises:
+            ValueError: for a URL that cannot be used.
+        """
+        self._engine = create_engine(settings.database_url, limits=lambda: DELIVERY)
+        self._most = settings.warnings_per_day
+        self._totals = Totals()
+
+    def add(self, user_id: int, warning_type: str, **facts: Any) -> int:
+        """Record that a user was shown a warning, and return its id.
+
+        Args:
+            user_id: the host's id of the user.
+            warning_type: one of TELEMETRY_WARNING_TYPES.
+            facts: ``document_count``, ``document_size`` (bytes), ``subject`` as of a run, ``analysis_id``,
+                ``additional_data`` (anything JSON can tell).
+
+        Raises:
+            TooManyWarnings: when the user has had TELEMETRY_WARNINGS_PER_DAY.
+            LookupError: when the table is the host's own.
+            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        """
+        more = facts.pop("additional_data", None)
+        row = {"user_id": user_id, "warning_type": warning_type, **facts}
+        row["additional_data"] = json.dumps(more, ensure_ascii=False) if more else None
+        with transaction(self._engine, impatient=True) as connection:
+            self._insist(connection)
+            _wait_for_others(connection, _user_lock(user_id))
+            now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
+            if _count(connection, table.c.user_id == user_id, now) >= self._most:
+                raise TooManyWarnings(f"{self._most} warnings in 24 hours")
+            row = fit(table, row, self._totals) | {"warning_shown_at": now}
+            insert = table.insert().values(row).returning(table.c.id)
+            return int(connection.execute(insert).scalar_one())
+
+    def answer(self, user_id: int, warning_id: int, action: str) -> Answered | None:
+        """Note what a user did after a warning of their own; None when there is no such warning.
+
+        The first answer stands, unless nobody gave it: what was taken for abandoned may be answered late.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        """
+        mine = sa.and_(table.c.id == warning_id, table.c.user_id == user_id)
+        open_ones = sa.or_(table.c.user_action.is_(None), table.c.user_action == ABANDONED)
+        with transaction(self._engine, impatient=True) as connection:
+            self._insist(connection)
+            news = sa.and_(mine, open_ones, table.c.user_action.is_distinct_from(action))
+            changed = connection.execute(table.update().where(news).values(user_action=action)).rowcount
+            kind = connection.execute(sa.select(table.c.warning_type).where(mine)).scalar()
+            return None if kind is None else Answered(kind, changed > 0)
+
+    def close(self) -> None:
+        """Leave the database."""
+        self._engine.dispose()
+
+    def _insist(self, connection: Connection) -> None:
+        if not is_ours(connection, table):
+            raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
+
+
+def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Totals) -> None:
+    """Store an event; safe to repeat, in any order.
+
+    Args:
+        engine: the writer's.
+        event: a warning that was shown, or an answer.
+        most_per_day: warnings of one user in 24 hours beyond which no more are stored.
+        totals: counts them.
+
+    Raises:
+        LookupError: when the table is the host's own.
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+    """
+    event = _fitted(event, totals)
+    with transaction(engine, impatient=True) as connection:
+        if not is_ours(connection, table):
+            if event.warned.is_automatic:
+                return
+            raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
+        _wait_for_others(connection, f"telemetry-warnings {event.warned.subject}")
+        if not _is_news(connection, event, totals):
+            return
+        if event.warned.is_answer:
+            done = _answer(connection, event)
+        else:
+            done = _show(connection, event, str(event.warned.type), most_per_day, totals)
+    for kind, action in done:  # once it is committed: what failed comes again
+        totals.add(c.WARNINGS, 1, type=kind, action=action)
+
+
+def _fitted(event: WarningEvent, totals: Totals) -> WarningEvent:
+    """Return it as its rows hold it: what is looked up must be what is stored."""
+    told = event.warned
+    row = {name: getattr(told, name) for name in ("user_id", "analysis_id", "subject")}
+    row = fit(table, row | {"warning_type": told.type}, totals)
+    return replace(event, warned=replace(told, type=row.pop("warning_type"), **row))
+
+
+def _wait_for_others(connection: Connection, name: str) -> None:
+    """Let whoever holds this name come to their end; SQLite has one writer at a time.
+
+    By subject, so that a warning and an answer to it do not pass each other unseen; then by user, so that
+    what is counted does not change before the warning is there.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))
+        connection.execute(sa.select(lock))
+
+
+def _user_lock(user_id: int | None) -> str:
+    return f"telemetry-warnings-of {user_id}"
+
+
+def _is_news(connection: Connection, event: WarningEvent, totals: Totals) -> bool:
+    told = event.warned
+    row = {
+        "event_id": event.event_id,
+        "user_ref": told.user_id,
+        "subject": told.subject,
+        "warning_type": told.type,
+        "user_action": told.action if told.is_answer else None,
+        "happened_at": to_datetime(event.happened_at),
+    }
+    return bool(upsert(connection, events, [fit(events, row, totals)], keep=tuple(row)))
+
+
+def _answer(connection: Connection, event: WarningEvent) -> list[Done]:
+    """Answer what was shown before; the first answer to a warning stands, whichever arrives first."""
+    told, done = event.warned, list[Done]()
+    shown = sa.and_(
+        table.c.subject == told.subject,
+        table.c.warning_shown_at <= _moment(event) + SKEW,
+        sa.true() if told.user_id is None else table.c.user_id == told.user_id,
+        sa.true() if told.type is None else table.c.warning_type == told.type,
+    )
+    columns = (table.c.id, table.c.user_id, table.c.warning_type, table.c.warning_shown_at)
+    for row in connection.execute(sa.select(*columns, table.c.user_action).where(shown)).all():
+        answers = _answers_to(
+            connection, str(told.subject), row.warning_type, row.user_id, row.warning_shown_at
+        )
+        if row.user_action in (None, ABANDONED, *answers[1:]) and row.user_action != answers[0]:
+            change = table.update().where(table.c.id == row.id)
+            connection.execute(change.values(user_action=answers[0]))
+            done.append((row.warning_type, answers[0]))
+    return done
+
+
+def _show(connection: Connection, event: WarningEvent, kind: str, most: int, totals: Totals) -> list[Done]:
+    told, moment = event.warned, _moment(event)
+    if told.is_automatic and kind == c.BATCH_TOO_LARGE and _is_known(connection, told):
+        return []
+    mine = table.c.user_id.is_not_distinct_from(told.user_id)
+    _wait_for_others(connection, _user_lock(told.user_id))
+    is_gone = told.user_id is not None and not _exists(connection, _host.users.c.id == told.user_id)
+    if is_gone or _count(connection, mine, moment) >= most:
+        return [(kind, c.REFUSED)]
+    more = {name: value for name in ("limit", "characters") if (value := getattr(told, name)) is not None}
+    action = told.action
+    if told.subject and told.is_automatic and action is not None:
+        action = _overriding(connection, told.subject, kind, moment) or action
+    elif told.subject and action is None:
+        action = next(iter(_answers_to(connection, told.subject, kind, told.user_id, moment)), None)
+    row = {
+        "user_id": told.user_id,
+        "subject": told.subject,
+        "analysis_id": _analysis_of(connection, told, moment),
+        "warning_type": kind,
+        "warning_shown_at": moment,
+        "user_action": action,
+        "document_count": told.document_count,
+        "document_size": told.document_size,
+        "additional_data": json.dumps(more) if more else None,
+    }
+    connection.execute(table.insert().values(fit(table, row, totals)))
+    return [(kind, c.SHOWN)] if action is None else [(kind, c.SHOWN), (kind, action)]
+
+
+def _is_known(connection: Connection, told: Warned) -> bool:
+    """Say whether the page, or an intake, has told of the same batch already."""
+    same = sa.and_(
+        table.c.warning_type == told.type,
+        table.c.user_id.is_not_distinct_from(told.user_id),
+        table.c.subject == told.subject,
+    )
+    return _exists(connection, same)
+
+
+def _analysis_of(connection: Connection, told: Warned, moment: datetime) -> int | None:
+    """Return the analysis a warning belongs to, if it is there already: the first that began after it."""
+    analyses = _host.analyses
+    if told.analysis_id is not None:
+        return told.analysis_id if _exists(connection, analyses.c.id == told.analysis_id) else None
+    query = (
+        sa.select(runs.c.analysis_ref)
+        .join(analyses, analyses.c.id == runs.c.analysis_ref)
+        .where(runs.c.kind == "analysis", runs.c.subject == told.subject, runs.c.analysis_gone.is_(False))
+        .where(runs.c.user_ref.is_not_distinct_from(told.user_id), runs.c.ended_at >= moment)
+        .order_by(runs.c.started_at)
+    )
+    return connection.execute(query.limit(1)).scalar()
+
+
+def _answers_to(
+    connection: Connection, subject: str, kind: str, user_id: int | None, shown_at: datetime
+) -> list[str]:
+    """Return the answers to what was shown then, by the order in which they were given."""
+    query = (
+        sa.select(events.c.user_action)
+        .where(events.c.subject == subject, events.c.user_action.is_not(None))
+        .where(events.c.happened_at >= shown_at - SKEW)
+        .where(sa.or_(events.c.user_ref.is_(None), events.c.user_ref == user_id))
+        .where(sa.or_(events.c.warning_type.is_(None), events.c.warning_type == kind))
+        .order_by(events.c.happened_at, events.c.event_id)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def _overriding(connection: Connection, subject: str, kind: str, moment: datetime) -> str | None:
+    """Return what the user said of a limit on the way to an analysis, though no page told of a warning."""
+    query = (
+        sa.select(events.c.user_action)
+        .where(events.c.subject == subject, events.c.warning_type == kind, events.c.user_action.is_not(None))
+        .where(events.c.happened_at.between(moment - DAY, moment))
+        .order_by(events.c.happened_at.desc())
+    )
+    return connection.execute(query.limit(1)).scalar()
+
+
+def _moment(event: WarningEvent) -> datetime:
+    moment = to_datetime(event.happened_at)
+    assert moment is not None
+    return moment
+
+
+def _exists(connection: Connection, condition: sa.ColumnElement[bool]) -> bool:
+    return bool(connection.execute(sa.select(sa.exists().where(condition))).scalar())
+
+
+def _count(connection: Connection, mine: sa.ColumnElement[bool], moment: datetime) -> int:
+    """Return how many warnings there were in the 24 hours before ``moment``."""
+    lately = table.c.warning_shown_at > moment - DAY
+    return int(connection.execute(sa.select(sa.func.count()).where(mine, lately)).scalar_one())
+
+
+def settle(engine: Engine, age: timedelta) -> int:
+    """Settle warnings that nobody answered for ``age``; return how many were abandoned.
+
+    Whoever went on to an analysis has continued, even if no page said so.
+    """
+    with transaction(engine) as connection:
+        now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
+        connection.execute(events.delete().where(events.c.arrived_at < now - REMEMBERED))
+        if not is_ours(connection, table):
+            return 0
+        _attach_late(connection, now - WEEK)
+        unanswered = sa.and_(table.c.user_action.is_(None), table.c.warning_shown_at < now - age)
+        went_on = table.update().where(unanswered, table.c.analysis_id.is_not(None))
+        connection.execute(went_on.values(user_action=c.CONTINUED))
+        return connection.execute(table.update().where(unanswered).values(user_action=ABANDONED)).rowcount
+
+
+def _attach_late(connection: Connection, since: datetime) -> None:
+    """Tie what arrived at the very moment at which its analysis was brought up to date."""
+    loose = sa.and_(
+        table.c.analysis_id.is_(None), table.c.subject.is_not(None), table.c.warning_shown_at > since
+    )
+    query = sa.select(table.c.id, table.c.user_id, table.c.subject, table.c.warning_shown_at).where(loose)
+    for row in connection.execute(query).all():
+        told = Warned(user_id=row.user_id, subject=row.subject)
+        found = _analysis_of(connection, told, row.warning_shown_at)
+        free = sa.select(_host.analyses.c.id).where(_host.analyses.c.id == found)
+        if found is not None and connection.scalar(
+            free.with_for_update(read=True, key_share=True, skip_locked=True)
+        ):
+            connection.execute(table.update().where(table.c.id == row.id).values(analysis_id=found))
+
+
+def loose(connection: Connection, linked_runs: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Return the warnings about subjects of these runs that belong to no analysis yet."""
+    subjects: dict[int | None, set[str]] = {}
+    for run in linked_runs:
+        subjects.setdefault(run["user_ref"], set()).update(
+            filter(None, (run["subject"], subject_of(run["run_id"])))
+        )
+    found: list[int] = []
+    for user, names in subjects.items():
+        theirs = sa.and_(
+            table.c.analysis_id.is_(None),
+            table.c.subject.in_(sorted(names)),
+            table.c.user_id.is_not_distinct_from(user),
+        )
+        found += connection.scalars(sa.select(table.c.id).where(theirs))
+    return found if found and is_ours(connection, table) else []
+
+
+def attached(analysis_id: int, ids: list[int]) -> More | None:
+    """Return what ties warnings to an analysis, whose row is locked; None without any.
+
+    Warnings that somebody else is at work on are left to :func:`settle`.
+    """
+    if not ids:
+        return None
+    these = sa.and_(table.c.id.in_(ids), table.c.analysis_id.is_(None))
+    tied = table.update().where(these).values(analysis_id=analysis_id)
+    rows = [{"id": each, "analysis_id": analysis_id} for each in ids]
+    return More(table, rows, _tie, lambda connection: connection.execute(tied))
+
+
+def _tie(given: Any, when: sa.ColumnElement[bool]) -> Any:
+    are_free = (table.c.id == given.c.id, table.c.analysis_id.is_(None), when)
+    free = sa.select(table.c.id, given.c.analysis_id).where(*are_free)
+    locked = free.with_for_update(of=table, skip_locked=True).cte("free")
+    return table.update().where(table.c.id == locked.c.id).values(analysis_id=locked.c.analysis_id)

@@ -1,0 +1,78 @@
+"""Whether what another process left may go into the tables that this one writes to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from exporters.rollup.snapshot import Snapshot
+from exporters.spool.entry import Item
+from exporters.sql.database.engine import transaction
+from exporters.sql.schema.tables import runs
+
+_SETTINGS: Final = sa.text(
+    "SELECT rolname, (SELECT string_agg(entry, ',' ORDER BY setting.setdatabase, entry)"
+    "  FROM pg_db_role_setting setting, unnest(setting.setconfig) entry"
+    "  WHERE setting.setrole = pg_roles.oid AND entry ~ '^(search_path|role)='"
+    "  AND (setting.setdatabase = 0 OR setting.setdatabase ="
+    "   (SELECT oid FROM pg_database WHERE datname = current_database())))"
+    " FROM pg_roles WHERE rolname IN (:ours, :theirs)"
+)
+"""Where each of two users is led by settings of its own."""
+_OWN_TABLES: Final = sa.text(
+    f"SELECT count(*) FROM pg_tables WHERE tablename = '{runs.name}'"
+    " AND schemaname IN (current_user, :theirs) AND strpos(current_setting('search_path'), '$user') > 0"
+)
+"""Tables of ours that only one of the two finds."""
+
+
+def is_told_apart(engine: Engine, ours: str, theirs: str) -> bool:
+    """Say whether two users of one database find different tables, by a schema or a setting of their own.
+
+    Args:
+        engine: connects as ``ours``.
+        ours: the user of this process.
+        theirs: that of another; one that is gone has no settings any more.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+    """
+    if engine.dialect.name != "postgresql":
+        return False
+    with transaction(engine) as connection:
+        settings = {
+            row.rolname: row[1] for row in connection.execute(_SETTINGS, {"ours": ours, "theirs": theirs})
+        }
+        if theirs in settings and settings[theirs] != settings.get(ours):
+            return True
+        return bool(connection.execute(_OWN_TABLES, {"theirs": theirs}).scalar_one())
+
+
+def is_for_these(engine: Engine, item: Item, *, may_be_anothers: bool) -> bool:
+    """Say whether an item that does not say which database it is for belongs into these tables.
+
+    Args:
+        engine: of these tables.
+        item: as an earlier version wrote it.
+        may_be_anothers: whether that version could not tell some databases apart.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+    """
+    with transaction(engine) as connection:
+        return not (may_be_anothers or _has_own_tables(connection)) or _knows(connection, item)
+
+
+def _has_own_tables(connection: Connection) -> bool:
+    if connection.dialect.name != "postgresql":
+        return False
+    return bool(connection.execute(_OWN_TABLES, {"theirs": ""}).scalar_one())
+
+
+def _knows(connection: Connection, item: Item) -> bool:
+    """Say whether its run is in these tables: then it began here."""
+    if not isinstance(item, Snapshot):
+        return False
+    return connection.execute(sa.select(runs.c.run_id).filter_by(run_id=item.run_id)).first() is not None

@@ -1,0 +1,247 @@
+"""Stage rows priced again, after a price changed or became known: what `flask telemetry reprice` does.
+
+The old value stays in `cost_pico`; the new one is written beside it, to `repriced_pico`, and shown from then
+on. Rows hold sums, so this is exact for prices a token, but for the rounding of each call (under a
+pico-dollar). A row whose sums do not tell the new price keeps its old one, and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from exporters.metrics.totals import Totals
+from exporters.sql.database.engine import create_engine, transaction
+from exporters.sql.projection.analyses import Projection, Writable, project, refresh_user
+from exporters.sql.schema.tables import runs, stage_usage
+from telemetry.conventions import RUNNING
+from telemetry.pricing.prices import Prices, Rates, Tokens
+
+from .repricing_report import Report
+
+BATCH: Final = 100
+"""Runs of one transaction."""
+
+NO_PRICE: Final = "no price for this model, tier and time"
+MID_RUN: Final = "the price changed during the run"
+NOT_MODELLED: Final = "calls among these cost otherwise than their tokens say"
+NOT_LINEAR: Final = "the price depends on the length of each call, or output has none"
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows are priced again."""
+
+    since: date
+    """First day on which their run began, UTC."""
+    until: date | None = None
+    """First day on which it did not; None: there is none."""
+    model: str = "*"
+    """Glob over the names of models."""
+    provider: str = "openai"
+    """Whose prices: rows do not tell."""
+
+
+def reprice(
+    database_url: str, prices: Prices, *, apply: bool = False, hmac_key: str = "", **selection: Any
+) -> Report:
+    """Price stage rows again; write nothing unless ``apply``.
+
+    Args:
+        database_url: of the database with our tables.
+        prices: what calls cost now.
+        apply: write the new prices, and bring the host's rows up to date.
+        hmac_key: secret of the documents' hashes; without it the host's rows are left to its own processes.
+        selection: see :class:`Selection`.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away. What was written is complete
+            run by run; the command can be repeated.
+    """
+    engine = create_engine(database_url)
+    try:
+        report = _Repricing(engine, prices, Selection(**selection), apply).work()
+        if apply and hmac_key:
+            report.is_shown = _show(engine, report, hmac_key.encode())
+        return report
+    finally:
+        engine.dispose()
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """What one stage row comes to."""
+
+    row: Row
+    new: int | None
+    """None: it keeps what it has."""
+    reason: str = ""
+
+    @property
+    def old(self) -> int:
+        """What is shown now."""
+        return _shown(self.row)
+
+    @property
+    def is_news(self) -> bool:
+        """Whether there is something to write."""
+        if self.new is None:
+            return False
+        return self.new != self.old or (self.row["unpriced"] > 0 and self.row["repriced_pico"] is None)
+
+
+@dataclass(slots=True)
+class _Repricing:
+    """One walk over the runs, in batches."""
+
+    engine: Engine
+    prices: Prices
+    selection: Selection
+    apply: bool
+    report: Report = field(init=False)
+
+    def work(self) -> Report:
+        self.report = Report(applied=self.apply)
+        last: str | None = ""
+        while last is not None:
+            with transaction(self.engine) as connection:
+                last = self._batch(connection, last)
+        return self.report
+
+    def _batch(self, connection: Connection, last: str) -> str | None:
+        """Price the runs after ``last`` again; return the last of them, None when there were none."""
+        found = self._runs(connection, last)
+        usage = self._usage(connection, found)
+        for run in found:
+            self._run(connection, run, usage.get(run["run_id"], []))
+        return found[-1]["run_id"] if found else None
+
+    def _runs(self, connection: Connection, last: str) -> Sequence[Row]:
+        begin, end = self.selection.since, self.selection.until
+        query = sa.select(runs).where(
+            runs.c.run_id > last,
+            runs.c.status != RUNNING,
+            runs.c.started_at >= _midnight(begin),
+            runs.c.synthetic.is_(False),
+        )
+        if end is not None:
+            query = query.where(runs.c.started_at < _midnight(end))
+        query = query.order_by(runs.c.run_id).limit(BATCH)
+        # As T1 does: the run is locked before its rows are read.
+        rows = connection.execute(query.with_for_update() if self.apply else query).mappings()
+        return [dict(row) for row in rows]
+
+    def _usage(self, connection: Connection, found: Iterable[Row]) -> dict[str, list[Row]]:
+        query = sa.select(stage_usage).where(
+            stage_usage.c.run_id.in_([run["run_id"] for run in found]), stage_usage.c.operation != ""
+        )
+        rows: dict[str, list[Row]] = {}
+        for row in connection.execute(query).mappings():
+            rows.setdefault(row["run_id"], []).append(dict(row))
+        return rows
+
+    def _run(self, connection: Connection, run: Row, usage: Sequence[Row]) -> None:
+        verdicts = [self._verdict(run, row) for row in usage if self._is_meant(row)]
+        for verdict in verdicts:
+            model, calls = verdict.row["model"], verdict.row["calls"]
+            unpriced = verdict.row["unpriced"]
+            self.report.add(model, calls, verdict.old, verdict.new, verdict.reason, unpriced=unpriced)
+        self.report.runs += 1
+        change = _run_change(run, usage, verdicts)
+        if change:
+            self.report.changed.append((run["run_id"], run["analysis_ref"], run["user_ref"]))
+            if self.apply:
+                _write(connection, run, verdicts, change)
+
+    def _is_meant(self, row: Row) -> bool:
+        has_tokens = any(row[name] for name in ("input_tokens", "output_tokens", "unpriced"))
+        return has_tokens and fnmatchcase(row["model"].lower(), self.selection.model.lower())
+
+    def _verdict(self, run: Row, row: Row) -> _Verdict:
+        if row["unmodelled"]:
+            return _Verdict(row, None, NOT_MODELLED)
+        begin, end = (
+            self._rates(row, at) for at in (run["started_at"], run["ended_at"] or run["started_at"])
+        )
+        if begin is None or end is None:
+            return _Verdict(row, None, NO_PRICE)
+        if begin != end:
+            return _Verdict(row, None, MID_RUN)
+        tokens = Tokens(
+            row["input_tokens"],
+            row["output_tokens"],
+            row["cached_tokens"],
+            cache_write=row["cache_write_tokens"],
+        )
+        new = begin.pico_of_sum(tokens, row["calls"])
+        return _Verdict(row, new, NOT_LINEAR if new is None else "")
+
+    def _rates(self, row: Row, at: datetime) -> Rates | None:
+        at_ns = int(at.replace(tzinfo=UTC).timestamp()) * 10**9
+        return self.prices.rates(self.selection.provider, row["model"], at_ns, row["service_tier"])
+
+
+def _run_change(run: Row, usage: Iterable[Row], verdicts: Sequence[_Verdict]) -> dict[str, Any]:
+    """Return what changes in the run's row; nothing where all is as it was."""
+    settled = [verdict for verdict in verdicts if verdict.new is not None]
+    unpriced = _still_unpriced(run, usage, [verdict.row for verdict in settled])
+    if unpriced == run["unpriced"] and not any(verdict.is_news for verdict in settled):
+        return {}
+    difference = sum((verdict.new or 0) - verdict.old for verdict in settled)
+    return {
+        "repriced_pico": _shown(run) + difference,
+        "unpriced": unpriced,
+        "cost_complete": not (run["usage_missing"] or run["unfinished"] or run["unclosed"] or unpriced),
+        "version": run["version"] + 1,
+    }
+
+
+def _still_unpriced(run: Row, usage: Iterable[Row], settled: Sequence[Row]) -> int:
+    """Return how many calls of the run have no price.
+
+    Of a row that was repriced before, nobody counts which calls came later; while any such row is left
+    out, they stay.
+    """
+    left = [row for row in usage if row["unpriced"] and row not in settled]
+    never = sum(row["unpriced"] for row in usage if row["repriced_pico"] is None)
+    later = run["unpriced"] - never if any(row["repriced_pico"] is not None for row in left) else 0
+    return int(later + sum(row["unpriced"] for row in left if row["repriced_pico"] is None))
+
+
+def _write(connection: Connection, run: Row, verdicts: Iterable[_Verdict], change: Mapping[str, Any]) -> None:
+    for verdict in verdicts:
+        if verdict.is_news:
+            mine = sa.and_(*(column == verdict.row[column.name] for column in stage_usage.primary_key))
+            connection.execute(stage_usage.update().where(mine).values(repriced_pico=verdict.new))
+    connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(**change))
+
+
+def _show(engine: Engine, report: Report, key: bytes) -> bool:
+    """Bring the host's rows up to date; return False where one was busy, which its own processes do later."""
+    totals = Totals()
+    try:
+        writable = Writable.load(engine)
+        done = [
+            *(project(engine, analysis, writable, key, totals) for analysis in report.analyses),
+            *(refresh_user(engine, user, writable, totals) for user in report.users),
+        ]
+    except SQLAlchemyError:
+        return False
+    return Projection.BUSY not in done
+
+
+def _shown(row: Row) -> int:
+    return int(row["cost_pico"] if row["repriced_pico"] is None else row["repriced_pico"])
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time())

@@ -1,0 +1,103 @@
+"""What a repricing changes, or would change, as a table by model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from telemetry.pricing.prices import to_dollars
+
+_UNKNOWN: Final = "unknown"
+_HEAD: Final = ("model", "calls", "old $", "new $", "difference $")
+
+
+@dataclass(slots=True)
+class Line:
+    """One model: calls and pico-dollars."""
+
+    calls: int = 0
+    old: int = 0
+    new: int = 0
+    old_unpriced: int = 0
+    """Calls that had no price: of these, the old sum says nothing."""
+    new_unpriced: int = 0
+    """Calls that have none now."""
+
+    def __iadd__(self, other: Line) -> Line:
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        return self
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found, in pico-dollars."""
+
+    applied: bool
+    runs: int = 0
+    """Runs of the range."""
+    changed: list[tuple[str, int | None, int | None]] = field(default_factory=list)
+    """Run, analysis and user of those that change."""
+    models: dict[str, Line] = field(default_factory=dict)
+    kept: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Calls that keep what they have, by model and reason."""
+    is_shown: bool = False
+    """Whether the host's rows were brought up to date."""
+
+    @property
+    def analyses(self) -> list[int]:
+        """The host's analyses of the runs that change."""
+        return sorted({analysis for _, analysis, _ in self.changed if analysis is not None})
+
+    @property
+    def users(self) -> list[int]:
+        """Their users."""
+        return sorted({user for _, _, user in self.changed if user is not None})
+
+    def add(
+        self, model: str, calls: int, old: int, new: int | None, reason: str, *, unpriced: int = 0
+    ) -> None:
+        """Add one stage row; without a ``new`` price it keeps the old one for ``reason``."""
+        line = self.models.setdefault(model, Line())
+        kept = old if new is None else new
+        line += Line(calls, old, kept, unpriced, unpriced if new is None else 0)
+        if new is None:
+            self.kept[model, reason] += calls
+
+    def lines(self) -> Iterator[str]:
+        """Yield the report as lines of text."""
+        yield from self._table()
+        for (model, reason), calls in sorted(self.kept.items()):
+            yield f"{calls:,} calls of {model or 'an unnamed model'} keep what they have: {reason}."
+        yield f"{len(self.changed):,} of {self.runs:,} runs {'changed' if self.applied else 'would change'}."
+        if not self.applied:
+            yield "Nothing was written; --apply writes."
+        elif self.changed and not self.is_shown:
+            yield "The application's own rows follow when one of its processes next looks for them."
+
+    def _table(self) -> Iterator[str]:
+        total = Line()
+        for line in self.models.values():
+            total += line
+        named = [*sorted(self.models.items()), ("total", total)]
+        # Micro-dollars are easier to read, but hide nothing: where there is more, all twelve decimals show.
+        places = 12 if any(value % 10**6 for _, line in named for value in (line.old, line.new)) else 6
+        cells = [_HEAD, *(_cells(name, line, places) for name, line in named)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for row in cells:
+            first, *rest = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            yield "  ".join([row[0].ljust(len(first)), *rest])
+
+
+def _cells(name: str, line: Line, places: int) -> tuple[str, ...]:
+    """Return the cells of a row; what calls without a price cost is unknown, and no zero."""
+    sums = ((line.old, line.old_unpriced), (line.new, line.new_unpriced))
+    old, new = (_UNKNOWN if missing and not value else _amount(value, places) for value, missing in sums)
+    difference = _UNKNOWN if _UNKNOWN in (old, new) else f"{to_dollars(line.new - line.old):+,.{places}f}"
+    return name or "–", f"{line.calls:,}", old, new, difference
+
+
+def _amount(pico: int, places: int) -> str:
+    return f"{to_dollars(pico):,.{places}f}"

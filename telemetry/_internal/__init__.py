@@ -1,0 +1,1 @@
+"""What the rest stands on, for nobody's use outside: contexts, guards, signals, forks, secrets."""

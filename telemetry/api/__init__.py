@@ -1,0 +1,1 @@
+"""What application code calls: runs and their blocks, and what they are given."""

@@ -1,0 +1,203 @@
+"""What the application hands over, checked: a wrong argument costs that argument, and a line that names it.
+
+Each function takes the name of the argument and its value, and returns what can be recorded, or None. What is
+wrong is logged once for each argument and type: by the type, for the value may be somebody's name.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import numbers
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from telemetry._internal.guard import count_error, is_raising
+from telemetry._internal.signals import let_pass
+from telemetry._internal.values import storable, whole
+from telemetry.conventions import DOCUMENT_TYPES, MEASURED_KINDS, OTHER, Kind
+
+_NAMES: Final = (str, bool, int, float, Decimal, enum.Enum, uuid.UUID)
+"""Types whose text is a name or a number, and no document."""
+_MOST: Final = 1000
+"""Lines after which no more are written: an argument's name may be the application's own."""
+_ROUNDING: Final = Decimal("1e-9")
+"""By how much a share of floating-point arithmetic may be beside 0 to 1."""
+
+_log = logging.getLogger("telemetry")
+_logged: Final[set[tuple[str, str]]] = set()
+
+
+def number_of(field: str, value: object) -> int | None:
+    """Return a whole number of any type; digits are one, too."""
+    found = whole(value)
+    if found is None and value is not None:
+        refuse(field, value, "a whole number of at most 64 bits")
+    return found
+
+
+def known(field: str, value: object, before: int | None) -> int | None:
+    """Return a whole number, or the one known ``before``."""
+    found = number_of(field, value)
+    return before if found is None else found
+
+
+def share_of(field: str, value: object, out_of: object) -> Decimal | None:
+    """Return a score as a share of ``out_of``, between 0 and 1; None when it is not between 0 and ``out_of``.
+
+    The nearest of the two would be a wrong score: 85 is one of 100, and no full mark of 1.
+    """
+    score, most = _decimal(field, value), _decimal("out_of", out_of)
+    if score is None or most is None:
+        return None
+    if most <= 0:
+        refuse("out_of", out_of, "a number above 0")
+        return None
+    share = score / most
+    if not -_ROUNDING <= share <= 1 + _ROUNDING:
+        hint = ", or name it: out_of=100" if most == 1 and 1 < score <= 100 else ""
+        refuse(field, value, f"a number from 0 to out_of ({most:f}){hint}; it is not kept")
+        return None
+    return min(max(share, Decimal(0)), Decimal(1))
+
+
+def _decimal(field: str, value: object) -> Decimal | None:
+    try:
+        is_number = isinstance(value, numbers.Number | Decimal | str)
+        number = Decimal(str(value)) if is_number or hasattr(value, "__float__") else None
+    except Exception as error:  # whatever a type of the application's does
+        let_pass(error)
+        number = None
+    if number is None or (number.is_nan() and not isinstance(value, float)):
+        refuse(field, value, "a number")
+        return None
+    return None if number.is_nan() else number
+
+
+def pair(field: str, value: object) -> tuple[int | None, int | None] | None:
+    """Return two whole numbers: bytes and characters."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) == 2:
+        return number_of(f"{field}[0]", value[0]), number_of(f"{field}[1]", value[1])
+    if value is not None:
+        refuse(field, value, "a pair of whole numbers (bytes, characters)")
+    return None
+
+
+def subject(field: str, value: object) -> str | None:
+    """Return a subject as one text. One without a name or a number is none."""
+    if value is None:
+        return None
+    parts = list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
+    if not parts or not all(isinstance(part, _NAMES) and str(part) for part in parts):
+        refuse(field, value, 'a text, or a pair such as ("draft", 12), none of it empty')
+        return None
+    return storable(":".join(_plain(part) for part in parts))
+
+
+def name(field: str, value: object) -> str:
+    """Return a name as text; ``other`` for what is none, of which the text may be anything."""
+    if isinstance(value, str):
+        return storable(value)
+    refuse(field, value, "a text")
+    return storable(_plain(value)) if isinstance(value, _NAMES) else OTHER
+
+
+def key(field: str, value: object) -> str:
+    """Return what names a document, as text; it is only ever hashed."""
+    try:
+        return str(value)
+    except Exception as error:  # whatever a type of the application's does
+        let_pass(error)
+        refuse(field, value, "something with a text")
+        return ""
+
+
+def moment(field: str, value: object) -> datetime | None:
+    """Return a time; a naive one is UTC."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    if value is not None:
+        refuse(field, value, "a datetime")
+    return None
+
+
+def file_type(field: str, value: object) -> str | None:
+    """Return a type if it is a known one: what follows the last dot of a name may be part of a person's."""
+    if not isinstance(value, str):
+        if value is None:
+            return None
+        refuse(field, value, "a text such as pdf or application/pdf")
+        return OTHER
+    if not value:
+        return None
+    found = value.lower().rpartition("/")[2].lstrip(".")
+    return found if found in DOCUMENT_TYPES else OTHER
+
+
+def kind_of(value: object) -> Kind | None:
+    """Return a kind of run that an application may begin.
+
+    Raises:
+        ValueError: where internal errors are raised, as in tests.
+    """
+    found = next((kind for kind in MEASURED_KINDS if isinstance(value, str) and value == kind), None)
+    if found is not None:
+        return found
+    shown = value if isinstance(value, str) and re.fullmatch(r"[\w -]{1,40}", value) else type(value).__name__
+    known = ", ".join(MEASURED_KINDS)
+    message = f"{shown!r} is no kind of run, and there is none: its calls belong to no run. Kinds are {known}"
+    _say("kind", shown, message)
+    if is_raising():
+        raise ValueError(message)
+    return None
+
+
+def one_of(field: str, value: object, declared: Sequence[str], setting: str = "") -> str:
+    """Return ``value`` if it is one of ``declared``, else ``other``; ``setting`` declares more."""
+    if isinstance(value, str):
+        if value in declared or value == OTHER:
+            return value
+        shown = value if re.fullmatch(r"[\w.-]{1,64}", value) else "a text"
+        _say(
+            field, shown, f"{field} {shown!r} is recorded as {OTHER!r}: name it in {setting} to tell it apart"
+        )
+    else:
+        refuse(field, value, "a text")
+    return OTHER
+
+
+def choice(field: str, value: object, choices: Sequence[str], default: str) -> str | None:
+    """Return ``value`` if it is one of ``choices``, else ``default``; None stays None."""
+    if value is None or (isinstance(value, str) and value in choices):
+        return value
+    refuse(field, value, f"one of {', '.join(choices)}; it counts as {default}")
+    return default
+
+
+def refuse(field: str, value: object, wanted: str) -> None:
+    """Count a wrong argument, and log it unless one of the same type was."""
+    kind = type(value)
+    shown = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    _say(field, shown, f"{field} has a value of type {shown} that cannot be used; expected is {wanted}")
+
+
+def _say(field: str, what: str, message: str) -> None:
+    count_error("api")
+    if (field, what) in _logged or len(_logged) >= _MOST:
+        return
+    _logged.add((field, what))
+    _log.warning("telemetry: %s (this is logged once; the application is not affected)", message)
+
+
+def _plain(value: object) -> str:
+    return str(value.value) if isinstance(value, enum.Enum) else str(value)
+
+
+def texts(carrier: object, names: Sequence[str]) -> dict[str, str]:
+    """Return what may be ours in a carrier that came over a wire."""
+    found = carrier if isinstance(carrier, Mapping) else {}
+    return {name: value for name in names if isinstance(value := found.get(name), str)}

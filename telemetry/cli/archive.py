@@ -1,0 +1,80 @@
+"""``flask telemetry archive``: old runs and days, moved from the tables to files."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from .listing import count
+
+
+@click.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="The first day that stays: 2025-11-01.")
+@click.option("--older-than", type=click.IntRange(1, 36500), help="So many days stay, besides today.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="csv.gz.",
+)
+@click.option("--apply", is_flag=True, help="Archive it. Default: only count it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def archive(
+    directory: Path,
+    before: datetime | None,
+    older_than: int | None,
+    form: str,
+    apply: bool,
+    as_json: bool,
+) -> None:
+    """Move old runs and days of the log to files in DIRECTORY; break it off and repeat it at will."""
+    from .commands import COMMANDS_GROUP, _database_settings, _kept, _load
+
+    if (before is None) == (older_than is None):
+        raise click.UsageError("give --before or --older-than")
+    command, settings = _load(COMMANDS_GROUP, "archive"), _database_settings()
+    first = _first_to_stay(before, older_than, settings.timezone)
+    with _kept(lambda: command(settings, directory, before=first, form=form)) as archiving:
+        plan = _kept(archiving.plan)
+        if not apply:
+            click.echo(plan.to_json() if as_json else _told(plan, first))
+            return
+        moved = _kept(lambda: _work(archiving, plan))
+        if as_json:
+            click.echo(json.dumps({"moved": moved, "parts": archiving.parts}))
+            return
+        click.echo(
+            f"{moved:,} runs and days archived in {directory}: {', '.join(archiving.parts) or 'no part'}."
+        )
+
+
+def _first_to_stay(before: datetime | None, older_than: int | None, zone: str) -> date:
+    """Return the first day that stays: of yesterday and today, not everything is known yet."""
+    today = datetime.now(ZoneInfo(zone)).date()
+    first = before.date() if before else today - timedelta(days=older_than or 1)
+    if first >= today:
+        raise click.BadParameter("must be earlier than today", param_hint="--before")
+    return first
+
+
+def _work(archiving: Any, plan: Any) -> int:
+    from .commands import _advance
+
+    return _advance("Runs and days", plan.runs + plan.days, archiving.work())
+
+
+def _told(plan: Any, first: date) -> str:
+    days = f"{count(plan.days, 'day')} of the log before {first:%Y-%m-%d}"
+    lines = [f"{count(plan.runs, 'run')} and {days}."]
+    lines += [f"To stay, though older: {count(number, 'run')} ({why})." for why, number in plan.stay.items()]
+    if plan.unfinished:
+        lines.append(f"To be finished first: {count(plan.unfinished, 'part')} of an earlier time.")
+    return "\n".join([*lines, "Nothing was archived; --apply archives."])

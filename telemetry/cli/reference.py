@@ -1,0 +1,89 @@
+"""``flask telemetry catalogue`` and ``unused``: what is measured and stored, and what nobody looks at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .listing import table
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Default: docs/catalogue.md where this project is checked out, else what comes next in the pipe.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if the page is out of date.")
+def catalogue(output: Path | None, check: bool) -> None:
+    """Write the reference of all metrics, tables, views and columns. No database is needed."""
+    from .commands import COMMANDS_GROUP, _kept, _load
+
+    command = _load(COMMANDS_GROUP, "catalogue")
+    page, place = _kept(command.catalogue), output or command.place()
+    if check:
+        _check(page, place, is_default=output is None)
+    elif place is None:
+        click.echo(page, nl=False)
+    else:
+        _kept(lambda: place.write_text(page, encoding="utf-8"))
+        click.echo(f"Written to {_shown(place)}.")
+
+
+def _check(page: str, place: Path | None, *, is_default: bool) -> None:
+    if place is None:
+        raise click.UsageError("--check needs --output: the page to look at")
+    if place.is_file() and place.read_text(encoding="utf-8") == page:
+        click.echo(f"{_shown(place)} is up to date.")
+        return
+    repair = "flask telemetry catalogue" + ("" if is_default else f" --output {place}")
+    state = "out of date" if place.is_file() else "not there"
+    raise click.ClickException(f"{_shown(place)} is {state}: run {repair}")
+
+
+def _shown(place: Path) -> str:
+    """Return a path as short as it can be told here."""
+    here = Path.cwd()
+    return str(place.relative_to(here) if place.is_relative_to(here) else place)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--all", "with_used", is_flag=True, help="Also what is used, and by what.")
+@click.option("--fail", is_flag=True, help="Exit 1 if there is any.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def unused(paths: tuple[Path, ...], with_used: bool, fail: bool, as_json: bool) -> None:
+    """List metrics and columns that no panel, rule, view, command or document uses.
+
+    PATHS are directories or files with dashboards (Grafana's JSON), rules (Prometheus' YAML), SQL, Markdown,
+    or pages of the application (Python, Jinja). Default: those of this project, where it is checked out. Its
+    views and commands always count.
+    """
+    from .commands import COMMANDS_GROUP, _kept, _load
+
+    command = _load(COMMANDS_GROUP, "unused")
+    found = _kept(lambda: command(paths))
+    shown = found.entries if with_used else found.unused
+    if as_json:
+        entries = [entry.to_dict() for entry in shown]
+        click.echo(json.dumps({"looked_at": found.looked_at, "entries": entries}, ensure_ascii=False))
+    else:
+        titles = ("", "name", "used by" if with_used else "meaning")
+        table(titles, [_row(entry, with_used) for entry in shown], "Everything is used.")
+        click.echo(_summary(found))
+    if fail and found.unused:
+        raise SystemExit(1)
+
+
+def _row(entry: Any, with_used: bool) -> tuple[str, str, str]:
+    return (entry.kind, entry.name, ", ".join(entry.used_by) if with_used else entry.meaning)
+
+
+def _summary(found: Any) -> str:
+    places = len(found.looked_at)
+    return (
+        f"{len(found.unused)} of {len(found.entries)} are not used in the {places} files and views looked at."
+    )

@@ -1,0 +1,77 @@
+"""``flask telemetry report``: the figures of a period, a user, a model or an analysis."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from .options import DAY, ID
+
+DAYS: Final = 30
+"""How many a report is about where nobody says."""
+
+
+@click.command()
+@click.option("--days", type=click.IntRange(1, 3660), help=f"Today included. Default: {DAYS}.")
+@click.option("--since", type=DAY, help="The first day, instead of --days: 2026-10-01.")
+@click.option("--until", type=DAY, help="The first day that is not in it any more. Default: tomorrow.")
+@click.option("--user", "user_id", type=ID, help="Only this user's.")
+@click.option("--model", help="Only runs that called such models, a glob, and what they spent on these.")
+@click.option("--analysis", "analysis_id", type=ID, help="Only this analysis, whenever it was.")
+@click.option("--failed", is_flag=True, help="The latest failed jobs instead of the latest.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def report(
+    days: int | None,
+    since: datetime | None,
+    until: datetime | None,
+    failed: bool,
+    as_json: bool,
+    **selection: Any,
+) -> None:
+    """Show what was spent, on what, by which models and stages; jobs, users, and what went wrong."""
+    from .commands import COMMANDS_GROUP, _database_settings, _insist_on_output, _kept, _load, _today
+
+    _insist_on_output()
+    _refuse_contradictions(days, since, until, **selection)
+    command, settings = _load(COMMANDS_GROUP, "report"), _database_settings()
+    if since and since.date() > _today(settings):
+        raise click.BadParameter("is in the future", param_hint="--since")
+    period = {"since": since and since.date(), "until": until and until.date()}
+    found = _kept(lambda: command(settings, days or DAYS, **period, failed=failed, **selection))
+    if as_json:
+        click.echo(found.to_json())
+        return
+    try:
+        from .report_page import show
+    except ImportError as error:
+        raise click.ClickException(
+            f"this needs analysis-telemetry[report] ({error}); --json does not"
+        ) from None
+    show(found, failed=failed)
+
+
+def _refuse_contradictions(
+    days: int | None,
+    since: datetime | None,
+    until: datetime | None,
+    *,
+    user_id: int | None,
+    model: str | None,
+    analysis_id: int | None,
+) -> None:
+    """Leave with a line that names the options of which one has to go."""
+    if days and since:
+        raise click.UsageError("--days and --since exclude each other")
+    if since and until and until <= since:
+        raise click.BadParameter(f"must be later than --since, {since:%Y-%m-%d}", param_hint="--until")
+    if model is not None and not model.strip():
+        raise click.BadParameter("names no model", param_hint="--model")
+    if analysis_id is None:
+        return
+    given = {"--days": days, "--since": since, "--until": until, "--user": user_id}
+    for name, value in given.items():
+        if value is not None:
+            why = "has one user" if name == "--user" else "counts whenever it was"
+            raise click.UsageError(f"--analysis and {name} exclude each other: an analysis {why}")

@@ -1,0 +1,7 @@
+"""``python -m telemetry.doctor``."""
+
+import sys
+
+from .report import command
+
+sys.exit(command())

@@ -1,0 +1,122 @@
+"""What is installed here: our own parts, and the libraries that they work with."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import warnings
+from importlib import import_module
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from telemetry.setup.compatibility import LIBRARIES, Library, problem_of
+
+from .check import Answer, Check, Patient
+
+DISTRIBUTION: Final = "analysis-telemetry"
+SUBJECT: Final = "entry point"
+
+
+def check_python(_: Patient) -> Answer:
+    """Which Python is it."""
+    yield Check("good", "python", platform.python_version())
+
+
+def check_entry_points(_: Patient) -> Answer:
+    """Are our parts found, and are they ours: a folder of the same name can stand before them."""
+    try:
+        found = distribution(DISTRIBUTION).entry_points
+    except PackageNotFoundError:
+        remedy = f"pip install {DISTRIBUTION}: a path to the code is not enough"
+        yield Check("bad", "entry points", f"{DISTRIBUTION} is not installed here", remedy)
+        return
+    home = Path(__file__).resolve().parents[2]
+    groups: dict[str, list[EntryPoint]] = {}
+    for entry in found:
+        groups.setdefault(entry.group, []).append(entry)
+    for group, entries in groups.items():
+        yield from _entry_points(group, entries, home)
+
+
+def _entry_points(group: str, entries: list[EntryPoint], home: Path) -> Answer:
+    """Answer with a line for each that is wrong, or one for all of a group."""
+    found = [_file_of(entry, home) for entry in entries]
+    yield from (each for each in found if isinstance(each, Check))
+    files = [each for each in found if isinstance(each, Path)]
+    if len(files) == 1 == len(entries):
+        yield Check("good", SUBJECT, f"{group}: {entries[0].name} is {files[0]}")
+    elif files:
+        folders = " and ".join(sorted({str(_folder(file)) for file in files}))
+        yield Check("good", SUBJECT, f"{group}: {len(files)} of {len(entries)} are in {folders}")
+
+
+def _folder(file: Path) -> Path:
+    """Return where a module lies, or a package."""
+    return file.parent.parent if file.name == "__init__.py" else file.parent
+
+
+def _file_of(entry: EntryPoint, home: Path) -> Path | Check:
+    """Return where an entry point resolves, or a line about what is wrong with it."""
+    name = f"{entry.group}: {entry.name}"
+    try:
+        spec = find_spec(entry.module)
+    except ImportError as error:
+        spec, reason = None, f" ({error})"
+    else:
+        reason = ""
+    file = Path(spec.origin).resolve() if spec and spec.origin else None
+    if file is None:
+        again = f"pip install --force-reinstall {DISTRIBUTION}"
+        return Check("bad", SUBJECT, f"{name} names {entry.module}, which is not there{reason}", again)
+    if not file.is_relative_to(home):
+        remedy = f"rename that folder, or run where it is not found before {home}"
+        return Check("bad", SUBJECT, f"{name} is {file}, which is not ours", remedy)
+    return file
+
+
+def check_libraries(_: Patient) -> Answer:
+    """Which versions are here, are they supported, and can they be imported."""
+    unsupported = set()
+    for library in LIBRARIES:
+        if problem := problem_of(library):
+            text = f"{problem.reason}: {library.otherwise}"
+            unsupported.add(library.name)
+            yield Check("bad", "library", text, problem.remedy)
+        elif found := library.found():
+            # What is made for another version of its neighbour need not be complained of twice.
+            error = None if library.beside in unsupported else _import_error(library)
+            yield _broken(library, found, error) if error else _supported(library, found)
+
+
+def _supported(library: Library, found: str) -> Check:
+    return Check("good", "library", f"{library.name} {found} (supported: {library.bounds})")
+
+
+def _broken(library: Library, found: str, error: BaseException) -> Check:
+    """Return a line about a library that is of no use; those of the application are its own affair."""
+    reason = " ".join(str(error).split())[:200] or "it does not say why"
+    text = f"{library.name} {found} cannot be imported: {type(error).__name__}: {reason}: {library.otherwise}"
+    if library.name == "psycopg":
+        remedy = "pip install 'psycopg[binary]', or install libpq"
+    elif isinstance(error, ModuleNotFoundError) and library.extra:
+        remedy = f"pip install 'analysis-telemetry[{library.extra}]'"
+    else:
+        remedy = f"pip install --force-reinstall '{library.name}{library.bounds}'"
+    return Check("bad" if library.extra else "note", "library", text, remedy)
+
+
+def _import_error(library: Library) -> BaseException | None:
+    """Import a library, as the application or telemetry would; return what came of it instead."""
+    if library.module in sys.modules:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import_module(library.module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # some libraries leave with SystemExit, or worse
+        return error
+    return None

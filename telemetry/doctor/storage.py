@@ -1,0 +1,112 @@
+"""What rollups need: the database, and a place to wait for it."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any, Final
+
+from telemetry.setup import process as setup
+
+from .check import ORPHAN_DAYS, PATIENCE, Answer, Check, Clock, Patient, listening, load
+
+
+def check_database(patient: Patient) -> Answer:
+    """Is the database there, and does it have our tables."""
+    settings = patient.settings
+    if settings is None:
+        return
+    if not settings.database_url:
+        yield Check("note", "database", "none: rollups are not kept in SQL (TELEMETRY_DATABASE_URL)")
+        return
+    try:
+        found = load("examine")(settings.database_url, PATIENCE, ORPHAN_DAYS, settings.hmac_key)
+    except (ImportError, LookupError) as error:
+        remedy = "pip install 'analysis-telemetry[sql]'"
+        yield Check("bad", "database", f"cannot be looked at: {error}", remedy)
+        return
+    except Exception as error:  # its own type cannot be named where the extra is missing
+        yield Check("bad", "database", str(error), "start it, or correct TELEMETRY_DATABASE_URL")
+        return
+    patient.examined = found
+    if found.ahead is not None:
+        patient.clocks.append(Clock("the database", found.ahead, 0.1))
+    patient.is_database_ready = found.revision == found.head
+    patient.orphan_calls = found.orphan_calls
+    if patient.is_database_ready:
+        yield Check("good", "database", f"reachable, at revision {found.revision}, the newest")
+    else:
+        text = f"reachable, at revision {found.revision or 'none'}; the newest is {found.head}"
+        yield Check("bad", "database", text, "flask telemetry db upgrade")
+
+
+def check_runs(patient: Patient) -> Answer:
+    """Does the application begin runs, or is OpenAI called outside any."""
+    if calls := patient.orphan_calls:
+        made = "1 call" if calls == 1 else f"{calls:,} calls"
+        text = f"none was begun in {ORPHAN_DAYS} days, and {made} to OpenAI made outside any"
+        remedy = 'put the work into one: with telemetry.run("analysis", user_id=…) as run: …'
+        yield Check("note", "runs", text, remedy)
+
+
+ENOUGH_BYTES: Final = 1_000_000
+"""Of room on the disk: what a run of hundreds of documents takes in the spool, and some more."""
+
+
+def check_spool(patient: Patient) -> Answer:
+    """Can rollups wait on disk, and which do."""
+    if patient.settings is None:
+        return
+    wanted = patient.settings.spool_dir.absolute()
+    place = next(folder for folder in (wanted, *wanted.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(ENOUGH_BYTES))
+    except OSError as error:
+        remedy = "give this user a local directory in TELEMETRY_SPOOL_DIR"
+        yield Check("bad", "spool", f"{wanted} cannot be written: {error.strerror or error}", remedy)
+        return
+    yield Check("good", "spool", f"{wanted} can be written")
+    if patient.settings.database_url:
+        yield from _contents(patient)
+
+
+def _contents(patient: Patient) -> Answer:
+    try:
+        with listening(patient.said):
+            keeper = load("spool")(patient.settings, setup.pipeline())
+    except (ImportError, LookupError, ValueError):  # see the line of the database
+        return
+    try:
+        there = keeper.processes()
+    except OSError as error:
+        yield Check("bad", "spool", str(error), "give this user a directory in TELEMETRY_SPOOL_DIR")
+        return
+    if foreign := [each.process_id for each in there if each.is_foreign]:
+        text = f"{', '.join(foreign)} in {keeper.root} cannot be looked into"
+        yield Check("note", "spool", text, "run all processes as the same user, or chown the directory")
+    processes = [each for each in there if each.snapshots]
+    yield from _waiting([each for each in processes if each.is_alive], patient)
+    left = sum(each.snapshots for each in processes if not each.is_alive)
+    if left:
+        text = f"{left} snapshots of dead processes wait for their successors"
+        yield Check("note", "spool", text, "flask telemetry recover")
+    if parked := keeper.parked():
+        reasons = ", ".join(sorted({each.reason or "unknown" for each in parked}))
+        text = f"{len(parked)} snapshots are set aside that the database refused ({reasons})"
+        yield Check("bad", "spool", text, "flask telemetry spool list, then retry or drop them")
+    if unreadable := keeper.unreadable():
+        text = f"{len(unreadable)} files are set aside that are damaged, or not ours: {unreadable[0].parent}"
+        yield Check("bad", "spool", text, "see the log for what is wrong with each, then remove them")
+
+
+def _waiting(living: list[Any], patient: Patient) -> Answer:
+    """Say what living processes have not delivered. An open run has a snapshot there, too, which is fresh."""
+    if not living or patient.settings is None:
+        return
+    count = sum(each.snapshots for each in living)
+    age = max((each.age for each in living if each.age is not None), default=0.0)
+    text = f"{count} snapshots of {len(living)} living processes, the oldest {age:.0f} s old"
+    if age > patient.settings.stale_seconds:
+        yield Check("bad", "spool", text, "see the log of these processes for why they cannot deliver")
+    else:
+        yield Check("good", "spool", text)

@@ -1,0 +1,204 @@
+"""A synthetic run through everything: what it did is known, so SQL, metrics and its trace must say the same.
+
+No network call is made and no money spent: its calls are spans as the instrumentation writes them. It is
+marked, and left out of every total, report and metric.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Final
+
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.trace import SpanKind
+
+from telemetry._internal.context import Run
+from telemetry.api import runs as api
+from telemetry.conventions import OPENAI_SCOPE, SYNTHETIC_RUNS, Attribute, Stage
+from telemetry.pricing.prices import PICO, Tokens, default_pricer
+from telemetry.setup import process as setup
+
+from .check import PATIENCE, Answer, Check, Patient, listening, load
+
+MODEL: Final = "gpt-4o-mini"
+CALLS: Final = (
+    (("200",), Tokens(input=1000, output=100)),
+    (("429", "200"), Tokens(input=1200, output=40, cached=1024)),
+    (("200",), Tokens(input=1, output=1)),
+)
+"""Statuses of the attempts of each call, and its tokens."""
+DELIVERY_SECONDS: Final = 3.0
+"""How long the writer may take."""
+
+Figures = dict[str, int]
+
+
+def check_synthetic_run(patient: Patient) -> Answer:
+    """Do SQL, metrics and trace of a known run say what it did."""
+    pipeline, settings = setup.pipeline(), patient.settings
+    if pipeline is None or settings is None:
+        return
+    if not patient.with_run:
+        yield Check("note", "synthetic run", "left out (--no-run)")
+        return
+    if settings.database_url and not patient.is_database_ready:
+        yield Check("note", "synthetic run", "left out: the database comes first", "see its line")
+        return
+    with listening(patient.said):
+        yield from _Trial(patient, pipeline).lines()
+
+
+class _Trial:
+    """One synthetic run, and what became of it."""
+
+    def __init__(self, patient: Patient, pipeline: Any) -> None:
+        self._patient = patient
+        self._settings = pipeline.settings
+        synthetic = load("synthetic")
+        self._rows = synthetic.SyntheticRows
+        self._witness = synthetic.Witness(pipeline, trace.get_tracer_provider())
+        self._exports = load("exports")(
+            trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()
+        )
+        self._expected = _expected(default_pricer(self._settings))
+
+    def lines(self) -> Answer:
+        """Make the run, and say what became of it."""
+        self._exports.watch()
+        run = _work()._run
+        if run is None:
+            yield Check("bad", "synthetic run", "was not recorded", "see set-up")
+            return
+        wrong = False
+        for check in self._compared(run):
+            wrong = wrong or check.result == "bad"
+            yield check
+        if self._settings.database_url and not wrong:
+            with self._rows(self._settings.database_url) as rows:
+                rows.remove(run.run_id)
+        yield from self._sent(run)
+
+    def _compared(self, run: Run) -> Answer:
+        found: dict[str, Figures] = {}
+        if self._settings.database_url:
+            with self._rows(self._settings.database_url) as rows:
+                row = rows.wait(run.run_id, DELIVERY_SECONDS)
+                if row is not None:
+                    found["SQL"] = rows.figures(run.run_id)
+            yield from self._marks(run, row)
+        found["metrics"] = self._witness.in_metrics()
+        found["trace"] = self._witness.in_trace(run.run_id)
+        differences = {place: _differences(figures, self._expected) for place, figures in found.items()}
+        for place, difference in differences.items():
+            if difference:
+                yield Check("bad", "synthetic run", f"wrong in {place}: {difference}", self._remedy(run))
+        if not any(differences.values()):
+            yield Check("good", "synthetic run", self._summary(list(found)))
+
+    def _marks(self, run: Run, row: Any) -> Answer:
+        """Is there a row, which names the trace and says what it is."""
+        if row is None:
+            reason = next(filter(_is_of_writer, reversed(self._patient.said)), "nobody says why")
+            text = f"did not arrive in SQL within {DELIVERY_SECONDS:.0f} s: {reason}"
+            yield Check("bad", "synthetic run", text, "see database and spool")
+        elif row["trace_id"] != _trace_id(run) or not row["synthetic"]:
+            text = "its row in SQL does not name its trace, or is not marked"
+            yield Check("bad", "synthetic run", text, self._remedy(run))
+
+    def _sent(self, run: Run) -> Answer:
+        """Was the trace exported, and were the metrics."""
+        name, unsent = _trace_id(run), self._patient.unsent
+        self._exports.flush(PATIENCE, leaving=unsent)
+        taken = self._exports.taken
+        if not run.span.get_span_context().trace_flags.sampled:
+            sampler = os.environ.get("OTEL_TRACES_SAMPLER", "the sampler")
+            yield Check("note", "trace", f"{name} is not exported: {sampler} drops it; rollups count it")
+        elif "traces" in unsent or not taken.get("traces", [True])[-1]:
+            yield Check("bad", "trace", f"{name} could not be exported", "see collector")
+        elif "traces" in taken:
+            yield Check("good", "trace", f"{name} was exported: look it up in the trace store")
+        else:
+            yield Check("good", "trace", f"{name} is whole; nothing here exports it")
+        if "metrics" in taken and "metrics" not in unsent:
+            if taken["metrics"][-1]:
+                yield Check("good", "metrics", f"were exported; {SYNTHETIC_RUNS.name} counts this run")
+            else:
+                yield Check("bad", "metrics", "could not be exported", "see collector")
+
+    def _summary(self, places: list[str]) -> str:
+        known = self._expected
+        tokens = known["input_tokens"] + known["output_tokens"]
+        where = f"{', '.join(places[:-1])} and {places[-1]}"
+        spent = f"${known['cost_pico'] / PICO:f}" if known["cost_pico"] else "no price"
+        figures = f"{known['calls']} calls, {known['attempts']} attempts, {tokens:,} tokens, {spent}"
+        return f"{figures}: the same in {where}"
+
+    def _remedy(self, run: Run) -> str:
+        kept = (
+            f"; its rows are kept: telemetry_runs.run_id = {run.run_id}"
+            if self._settings.database_url
+            else ""
+        )
+        return f"report this{kept}"
+
+
+def _work() -> api.RunHandle:
+    """Do what an application does, with calls that were never made."""
+    tracer = trace.get_tracer(OPENAI_SCOPE)
+    with (
+        api.synthetic_run(candidates=1, criteria=1) as handle,
+        api.stage(Stage.RANKING),
+        api.document("synthetic.txt", size=2048, characters=2000, type="txt") as document,
+    ):
+        for statuses, tokens in CALLS:
+            tracer.start_span(f"chat {MODEL}", kind=SpanKind.CLIENT, attributes=_told(statuses, tokens)).end()
+        document.score(0.75)
+    return handle
+
+
+def _told(statuses: tuple[str, ...], tokens: Tokens) -> dict[str, Any]:
+    return {
+        Attribute.OPERATION: "chat",
+        Attribute.PROVIDER: "openai",
+        Attribute.REQUEST_MODEL: MODEL,
+        Attribute.RESPONSE_MODEL: MODEL,
+        Attribute.ATTEMPTS: len(statuses),
+        Attribute.ATTEMPT_STATUSES: statuses,
+        Attribute.INPUT_TOKENS: tokens.input,
+        Attribute.CACHED_TOKENS: tokens.cached,
+        Attribute.OUTPUT_TOKENS: tokens.output,
+    }
+
+
+def _expected(price: Any) -> Figures:
+    """Return what everybody must say, by the prices that hold here and now."""
+    prices = [price("openai", MODEL, tokens, time.time_ns(), "") for _, tokens in CALLS]
+    return {
+        "runs": 1,
+        "documents": 1,
+        "calls": len(CALLS),
+        "attempts": sum(len(statuses) for statuses, _ in CALLS),
+        "rate_limit_hits": sum(statuses.count("429") for statuses, _ in CALLS),
+        "input_tokens": sum(tokens.input for _, tokens in CALLS),
+        "cached_tokens": sum(tokens.cached for _, tokens in CALLS),
+        "output_tokens": sum(tokens.output for _, tokens in CALLS),
+        "cost_pico": sum(each.pico for each in prices if each is not None),
+    }
+
+
+def _trace_id(run: Run) -> str:
+    return trace.format_trace_id(run.span.get_span_context().trace_id)
+
+
+def _is_of_writer(message: str) -> bool:
+    return message.startswith(("telemetry cannot write", "telemetry could not store"))
+
+
+def _differences(found: Figures, expected: Figures) -> str:
+    """Return what differs, in words; empty where nothing does. A trace knows of no money."""
+    return ", ".join(
+        f"{name} {value} instead of {expected[name]}"
+        for name, value in found.items()
+        if value != expected[name]
+    )

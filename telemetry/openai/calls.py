@@ -1,0 +1,347 @@
+"""Every OpenAI call, counted as it is seen on the wire: attempts, usage, and what the client's retries hide.
+
+Usage::
+
+    from telemetry import openai
+
+    openai.instrument()
+
+The facts of a call go to the recorder directly, so that no total depends on spans: see
+:mod:`telemetry.openai.call`. The spans of ``opentelemetry-instrumentation-genai-openai`` get the attempts,
+429s, backoff and rate-limit headroom of their call: the ``analysis.openai.*`` names of
+:class:`telemetry.conventions.Attribute`. A call that has no such span, such as
+``client.post("/chat/completions", …)``, gets one of ours, if it may cost money: see
+:mod:`telemetry.usage.endpoints`. Where an answer says its usage and the span would not, it is added. No
+prompt and no completion is ever put on a span.
+
+How: ``request`` of the client's base classes runs once for each logical call, in all versions and for all
+kinds of clients; ``send`` of the HTTP client underneath runs once for each attempt. Clients made before
+``instrument()`` are covered too. :mod:`telemetry.openai.stream` follows what is read after ``request`` has
+returned.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar, Token
+from functools import cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from opentelemetry import context, trace
+from opentelemetry.trace import Tracer, TracerProvider
+
+from telemetry._internal.context import is_recording
+from telemetry._internal.garbage import is_collecting
+from telemetry._internal.guard import guarded
+from telemetry._internal.patches import definer, is_patched, patch, unpatch
+from telemetry.conventions import OPENAI_SCOPE
+from telemetry.usage.answer import Answer
+from telemetry.usage.endpoints import operation_of
+from telemetry.usage.reader import read_answer
+
+from . import pending, socket
+from . import stream as _openai_stream
+from .attempts import LIMIT_HEADERS, Attempt, failure_status, retry_after
+from .call import OpenAICall, awaits_call, take
+from .spans import start_span
+
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+"""Answers longer than this are not searched for usage."""
+
+_log = logging.getLogger("telemetry")
+_tracer: Tracer | None = None
+
+
+def instrument(tracer_provider: TracerProvider | None = None) -> None:
+    """Count attempts from now on; a second call only changes the provider. Without ``openai``, do nothing.
+
+    Args:
+        tracer_provider: Where spans of ours go; default: the global one.
+    """
+    global _tracer
+    try:
+        from openai import _base_client
+    except ImportError as error:
+        _log.debug("OpenAI attempts are not counted: %s", error)
+        return
+    _tracer = trace.get_tracer(OPENAI_SCOPE, tracer_provider=tracer_provider)
+    with guarded("openai"):
+        patch(_base_client.SyncAPIClient, "request", _request)
+        patch(_base_client.AsyncAPIClient, "request", _request_async)
+        _openai_stream.instrument()
+        socket.instrument(_tracer)
+
+
+def uninstrument() -> None:
+    """Put the original methods back. A method that someone else wrapped after us stays, and does nothing."""
+    global _tracer
+    _tracer = None
+    socket.uninstrument()
+    unpatch()
+
+
+def is_instrumented() -> bool:
+    """Say whether calls are counted."""
+    return _tracer is not None and is_patched()
+
+
+class _Call(OpenAICall):
+    """One logical call while its request runs."""
+
+    __slots__ = ("context_token", "http", "is_sending", "response", "stream", "token")
+
+    def __init__(self, operation: str, client: Any, options: Any) -> None:
+        super().__init__(operation, _host(client, options), _is_azure(client.__class__), _body_of(options))
+        self.http: object = client._client
+        """The HTTP client of the call; what others send meanwhile (a token provider) is no attempt."""
+        self.response: Any = None
+        """The last response, if it succeeded and its body was read."""
+        self.stream: _openai_stream.Reading | None = None
+        """How the last response is read, if it succeeded and is read later."""
+        self.is_sending = False
+        self.token: Token[_Call | None] | None = None
+        self.context_token: Token[context.Context] | None = None
+        """Set while a span of ours is the current one."""
+
+    def span_ended(self) -> None:
+        """Take it that nobody reads on: the official span ends when the application lets go of a stream."""
+        if self.stream is not None and self.stream.is_of_events:
+            self.stream.leave()
+
+
+_current: ContextVar[_Call | None] = ContextVar("analysis-telemetry-openai-call", default=None)
+
+
+def _request(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    call = _begin(_send, instance, *args, **kwargs)
+    if call is None:
+        result = wrapped(*args, **kwargs)
+        if pending.is_anything_pending():
+            _polled(result)
+        return result
+    try:
+        result = wrapped(*args, **kwargs)
+    except BaseException as error:
+        _fail(call, error)
+        raise
+    _end(call, result)
+    return result
+
+
+async def _request_async(
+    wrapped: Callable[..., Awaitable[Any]], instance: Any, args: Any, kwargs: Any
+) -> Any:
+    call = _begin(_send_async, instance, *args, **kwargs)
+    if call is None:
+        result = await wrapped(*args, **kwargs)
+        if pending.is_anything_pending():
+            _polled(result)
+        return result
+    try:
+        result = await wrapped(*args, **kwargs)
+    except BaseException as error:
+        _fail(call, error)
+        raise
+    _end(call, result)
+    return result
+
+
+def _send(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    call = _current.get()
+    if call is None or call.http is not instance or call.is_sending:
+        return wrapped(*args, **kwargs)
+    call.is_sending = True  # redirects and authentication inside it are no attempts of their own
+    started = time.monotonic()
+    try:
+        response = wrapped(*args, **kwargs)
+    except BaseException as error:
+        _note_failure(call, started, error)
+        raise
+    _note_answer(call, started, response, kwargs)
+    return response
+
+
+async def _send_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, args: Any, kwargs: Any) -> Any:
+    call = _current.get()
+    if call is None or call.http is not instance or call.is_sending:
+        return await wrapped(*args, **kwargs)
+    call.is_sending = True  # redirects and authentication inside it are no attempts of their own
+    started = time.monotonic()
+    try:
+        response = await wrapped(*args, **kwargs)
+    except BaseException as error:
+        _note_failure(call, started, error)
+        raise
+    _note_answer(call, started, response, kwargs)
+    return response
+
+
+@guarded("openai")
+def _begin(
+    send: Callable[..., Any], client: Any, cast_to: Any, options: Any, *_: Any, **__: Any
+) -> _Call | None:
+    """Begin a call; None if there is nothing to record."""
+    operation = None if _tracer is None else operation_of(options.method, options.url)
+    if _tracer is None or operation is None:
+        return None
+    outer, call = _current.get(), _Call(operation, client, options)
+    if awaits_call(call.parent):
+        call.span = call.parent
+        take(call.span)
+    else:
+        call.span = start_span(_tracer, operation, call.provider, call.asked_model)
+        call.is_span_ours = call.span.is_recording()
+        if not call.is_span_ours and not is_recording():
+            return None
+    try:
+        patch(definer(client._client.__class__, "send"), "send", send)
+        call.begin()
+        if call.is_span_ours:
+            call.context_token = context.attach(trace.set_span_in_context(call.span))
+        call.token = _current.set(call)
+        return call
+    except BaseException as error:  # of a signal's handler: the call is not made
+        _current.set(outer)
+        context.attach(call.context)
+        call.end(error)
+        raise
+
+
+@guarded("openai")
+def _end(call: _Call, result: object) -> None:
+    """Complete a call that returned ``result``, unless the answer is still to be read."""
+    stream = call.stream if call.stream is not None and not call.stream.is_over else None
+    decoded = result if _is_decoded(result) else None
+    try:
+        _leave(call)
+        call.describe_attempts()
+        if stream is None:
+            call.answer = _read(decoded, call.response)
+            if call.is_span_ours or decoded is None:  # else the instrumentation does, with equal values
+                call.describe_usage()
+    finally:
+        if stream is not None:
+            stream.hand_over()
+        elif call.answer.tokens is not None or not _goes_on(call, decoded):
+            call.end()
+
+
+@guarded("openai")
+def _fail(call: _Call, error: BaseException) -> None:
+    """Complete a call that raised ``error``."""
+    try:
+        _leave(call)
+        call.describe_attempts()
+        call.answer = _read(None, call.response)
+        call.describe_usage()
+    finally:
+        if call.stream is not None:
+            call.stream.is_over = True
+        call.end(error)
+
+
+def _goes_on(call: _Call, decoded: object) -> bool:
+    """Say whether the service goes on working after its answer: then the call ends with a poll."""
+    if call.operation not in pending.OPERATIONS:
+        return False
+    body = _body(call.response) if decoded is None and call.response is not None else None
+    return pending.wait_for(call, decoded or body)
+
+
+@guarded("openai")
+def _polled(result: Any) -> None:
+    """Look whether the answer to a free request is the result of a call that waits for it."""
+    response = getattr(result, "http_response", None)
+    if _is_decoded(result):
+        pending.settle(result)
+    elif response is not None and response.is_closed:
+        pending.settle(_body(response))
+
+
+def _read(decoded: object, response: Any) -> Answer:
+    """Return what an answer says: ``decoded`` if it is that already, else the body of ``response``."""
+    answer = read_answer(decoded) if decoded is not None else None
+    if response is not None and (answer is None or answer.tokens is None):
+        body = _body(response)
+        answer = read_answer(body) if body is not None else answer
+    return answer or Answer()
+
+
+def _is_decoded(result: object) -> bool:
+    return hasattr(result, "model_fields_set") or isinstance(result, Mapping)
+
+
+def _leave(call: _Call) -> None:
+    try:
+        if call.token is not None and not is_collecting():  # else setting a variable may crash CPython 3.11
+            _current.reset(call.token)
+    except ValueError:
+        pass  # a coroutine that is closed instead of awaited ends in another context: nothing to reset
+    finally:
+        if call.context_token is not None:
+            context.detach(call.context_token)
+
+
+def _body_of(options: Any) -> Mapping[str, Any]:
+    """Return what a request asks for, as far as it is a mapping."""
+    body, extra = options.json_data, getattr(options, "extra_json", None)
+    known = body if isinstance(body, dict) else {}
+    return {**known, **extra} if isinstance(extra, dict) else known
+
+
+def _host(client: Any, options: Any) -> str:
+    """Return which host a request goes to: a path below the client's address, or one of its own."""
+    own = urlsplit(options.url).hostname if "://" in options.url else None
+    return own or str(client._base_url.host)
+
+
+@cache
+def _is_azure(client_class: type) -> bool:
+    return any(kind.__name__ == "BaseAzureClient" for kind in client_class.__mro__)
+
+
+@guarded("openai")
+def _note_failure(call: _Call, started: float, error: BaseException) -> None:
+    call.is_sending, call.response, call.stream = False, None, None
+    call.attempts.append(Attempt(started, time.monotonic(), failure_status(error)))
+
+
+@guarded("openai")
+def _note_answer(call: _Call, started: float, response: Any, kwargs: Mapping[str, Any]) -> None:
+    ended = time.monotonic()
+    call.is_sending, call.response, call.stream = False, None, None
+    code, headers = response.status_code, response.headers
+    wait = retry_after(headers) if code >= 400 else None
+    refusal = response if code == 429 else None
+    call.attempts.append(Attempt(started, ended, str(code), wait, _limits(headers), refusal))
+    if code < 300 and kwargs.get("stream"):
+        call.stream = _openai_stream.Reading(call, response)
+    elif code < 300:
+        call.response = response
+
+
+def _limits(headers: Any) -> dict[str, str]:
+    """Return the rate-limit headers, read in one pass: each look-up by name would go through them all."""
+    found: dict[str, str] = {}
+    for raw, value in headers.raw:
+        if len(raw) in _LENGTHS and (name := _LIMITS.get(raw.lower())) is not None:
+            found[name] = value.decode("latin-1")
+    return found
+
+
+_LIMITS: Final = {name.encode(): name for name in LIMIT_HEADERS}
+_LENGTHS: Final = frozenset(map(len, _LIMITS))
+
+
+def _body(response: Any) -> object:
+    kind, content = response.headers.get("content-type", "json"), response.content
+    if "json" not in kind or len(content) > MAX_BODY_BYTES:
+        return None
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None

@@ -1,0 +1,53 @@
+"""The three things that an answer with status 429 may say: too fast, quota used up, spend limit reached.
+
+The error's ``code`` tells them apart; its ``type`` is often ``insufficient_quota`` for the last two alike.
+Only the first goes by itself when one waits, so only that is rate limiting. An answer whose code is not
+known, or that was not read, is taken for the first, unless its type says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from telemetry.conventions import QUOTA_USED_UP, SPEND_LIMIT_REACHED, TOO_FAST
+
+MOST_BYTES: Final = 64 * 1024
+"""Longer bodies are not looked at."""
+_SPEND_LIMIT: Final = re.compile("spend_?limit|hard_?limit|budget")
+"""Of ``project_spend_limit_exceeded``, ``billing_hard_limit_reached`` and the like."""
+_QUOTA: Final = re.compile("quota|credit_balance|usage_limit|billing")
+"""Of ``insufficient_quota``, ``credit_balance_exhausted``, ``organization_usage_limit_exceeded`` …"""
+_RATE: Final = re.compile("rate_?limit|too_?many_?requests|slow_down")
+
+
+def status_of(body: bytes | None) -> str:
+    """Return the status of an attempt that was answered 429 with ``body``; None: it was not read."""
+    if body is None or len(body) > MOST_BYTES:
+        return TOO_FAST
+    try:
+        return kind_of(json.loads(body))
+    except (ValueError, RecursionError):
+        return TOO_FAST
+
+
+def kind_of(answer: object) -> str:
+    """Return the same of the decoded JSON ``answer``."""
+    if (
+        isinstance(answer, Sequence) and not isinstance(answer, str) and answer
+    ):  # some gateways wrap it in a list
+        answer = answer[0]
+    error: Any = answer.get("error", answer) if isinstance(answer, Mapping) else None
+    if not isinstance(error, Mapping):
+        return TOO_FAST
+    for name in ("code", "type"):
+        text = str(error.get(name) or "").lower()
+        if _SPEND_LIMIT.search(text):
+            return SPEND_LIMIT_REACHED
+        if _RATE.search(text):
+            return TOO_FAST
+        if _QUOTA.search(text):
+            return QUOTA_USED_UP
+    return TOO_FAST

@@ -1,0 +1,313 @@
+"""Answers that are read after their request has returned: streams of events, and bodies read piece by piece.
+
+The usage of a stream is in one of its last events. Each event is looked at on its way to the application,
+which gets the very same objects; what an application does not read, nobody sees. However reading ends, the
+HTTP response is closed, which ends the call if nothing did before.
+
+To stop reading is no error. What was billed meanwhile is unknown, unless the final usage was seen; a usage
+that counts along with the answer is a lower bound.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import aclosing, closing
+from functools import cache
+from operator import attrgetter
+from types import TracebackType
+from typing import Any, Final
+
+from telemetry._internal.guard import guarded
+from telemetry._internal.patches import definer, patch
+from telemetry.usage.answer import Answer
+from telemetry.usage.reader import read_answer
+
+from .call import OpenAICall
+from .pending import is_anything_pending, settle, wait_for
+
+_KEY: Final = "analysis_telemetry.reading"
+"""Where in the extensions of an HTTP response its :class:`Reading` is."""
+_FINAL: Final = ("completed", "done", "failed", "incomplete", "cancelled", "expired")
+"""How the types of events end whose usage is the final one."""
+_COUNTS: Final = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+_HOLDERS: Final = ("response", "data")
+"""Fields of an event that hold what has the usage, if the event has not."""
+
+
+def instrument() -> None:
+    """Look at what the client's streams yield."""
+    from openai import _streaming
+
+    patch(_streaming.Stream, "__stream__", _stream)
+    patch(_streaming.AsyncStream, "__stream__", _stream_async)
+
+
+class Reading:
+    """How the answer of one call is read."""
+
+    __slots__ = (
+        "_background",
+        "_best",
+        "_call",
+        "_has_model",
+        "_is_final",
+        "_is_handed_over",
+        "_model",
+        "_tier",
+        "_total",
+        "_was_closed",
+        "is_advancing",
+        "is_of_events",
+        "is_over",
+    )
+
+    def __init__(self, call: OpenAICall, response: Any) -> None:
+        """Follow the reading of an HTTP ``response`` whose body was not read yet."""
+        self._call = call
+        self._best: object = None
+        """The object with the highest usage that was seen."""
+        self._background: object = None
+        """The response that goes on in the background if nobody reads on."""
+        self._total = -1
+        self._is_final = False
+        self._is_handed_over = False
+        self._was_closed = False
+        self._model: str | None = None
+        self._tier: str | None = None
+        self.is_advancing = False
+        """Whether the next event is being read at this moment."""
+        self.is_over = False
+        """Whether the body was closed before the request returned."""
+        self.is_of_events = "text/event-stream" in response.headers.get("content-type", "")
+        response.extensions[_KEY] = self
+        kind = response.__class__
+        patch(definer(kind, "close"), "close", _close)
+        patch(definer(kind, "aclose"), "aclose", _close_async)
+
+    def __enter__(self) -> None:
+        """Begin to read events: the first of them is on its way."""
+        self.is_advancing = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Note how the reading of events ended; ``GeneratorExit`` says that nobody reads on."""
+        try:
+            if error is None:
+                self.complete()
+            elif isinstance(error, GeneratorExit):
+                self.leave()
+            else:
+                self.fail(error)
+        finally:
+            self.is_advancing = False
+
+    def hand_over(self) -> None:
+        """Note that the request has returned: the application reads from now on."""
+        self._is_handed_over = True
+
+    def look(self, event: Any) -> None:
+        """Take from an event what it says of usage, model and tier."""
+        find, has_tier = _shape(event.__class__)
+        holder = None if find is None else find(event)
+        if holder is None:
+            return
+        usage = _get(holder, "usage")
+        if usage is not None and (total := _total(usage)) >= self._total:
+            self._best, self._total, self._is_final = holder, total, _is_final(event)
+        elif holder is not event and _get(holder, "background"):
+            self._background = holder
+        if has_tier and (tier := _get(holder, "service_tier")):
+            self._tier = tier
+        if self._model is None and (model := _get(holder, "model")):
+            self._model = model
+
+    @guarded("openai")
+    def complete(self) -> None:
+        """End the call: everything was read."""
+        self._end(None, is_whole=True)
+
+    @guarded("openai")
+    def leave(self) -> None:
+        """End the call: the application stopped reading."""
+        self._end(None)
+
+    @guarded("openai")
+    def fail(self, error: BaseException) -> None:
+        """End the call, by an error if it is one of the service or of the way to it."""
+        self._end(error if isinstance(error, Exception) else None)
+
+    @guarded("openai")
+    def closed(self, response: Any) -> None:
+        """Note that the response was closed, by whoever reads it."""
+        if self.is_advancing or self._call.is_done:
+            return
+        if not self._is_handed_over:
+            self.is_over = True
+        elif self.is_of_events:
+            self._end(None)
+        elif (content := getattr(response, "_content", None)) is not None:
+            self._best = _decoded(content)
+            self._end(None, is_whole=True)
+        elif self._was_closed:  # read piece by piece: nobody has the whole
+            self._end(None)
+        self._was_closed = True
+
+    def _end(self, error: BaseException | None, *, is_whole: bool = False) -> None:
+        call = self._call
+        if call.is_done:
+            return
+        answer = Answer() if self._best is None else read_answer(self._best)
+        call.answer = answer._replace(
+            model=answer.model or self._model, service_tier=answer.service_tier or self._tier
+        )
+        call.describe_usage()
+        if self._background is not None and not self._is_final and wait_for(call, self._background):
+            return
+        call.has_unknown_bill = not (is_whole or self._is_final) or self._total == 0
+        call.end(error)
+
+
+def final_usage(event: Any) -> object:
+    """Return what holds the final usage that an event tells; None if it tells none."""
+    find, _ = _shape(event.__class__)
+    holder = None if find is None else find(event)
+    return holder if holder is not None and _get(holder, "usage") is not None and _is_final(event) else None
+
+
+def reading_of(response: Any) -> Reading | None:
+    """Return how an HTTP response is read; None: it is none of a call that counts."""
+    extensions = getattr(response, "extensions", None)
+    found = extensions.get(_KEY) if isinstance(extensions, dict) else None
+    return found if isinstance(found, Reading) else None
+
+
+def _stream(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    reading, events = reading_of(instance.response), wrapped(*args, **kwargs)
+    if reading is not None:
+        return _read(reading, events)
+    return _watch(events) if is_anything_pending() else events
+
+
+def _stream_async(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    reading, events = reading_of(instance.response), wrapped(*args, **kwargs)
+    if reading is not None:
+        return _read_async(reading, events)
+    return _watch_async(events) if is_anything_pending() else events
+
+
+def _read(reading: Reading, events: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    with closing(events), reading:
+        for event in events:
+            _look(reading, event)
+            reading.is_advancing = False
+            yield event
+            reading.is_advancing = True
+
+
+async def _read_async(reading: Reading, events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    async with aclosing(events):
+        with reading:
+            async for event in events:
+                _look(reading, event)
+                reading.is_advancing = False
+                yield event
+                reading.is_advancing = True
+
+
+def _watch(events: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """Look in a stream of a free request for the results of calls that wait for them."""
+    with closing(events):
+        for event in events:
+            _settle(event)
+            yield event
+
+
+async def _watch_async(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    async with aclosing(events):
+        async for event in events:
+            _settle(event)
+            yield event
+
+
+@guarded("openai")
+def _settle(event: object) -> None:
+    settle(_holder(event))
+
+
+def _look(reading: Reading, event: object) -> None:
+    try:
+        reading.look(event)
+    except Exception as error:
+        _report(error)
+
+
+@guarded("openai")
+def _report(error: Exception) -> None:
+    raise error
+
+
+def _close(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        if (reading := reading_of(instance)) is not None:
+            reading.closed(instance)
+
+
+async def _close_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, args: Any, kwargs: Any) -> Any:
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        if (reading := reading_of(instance)) is not None:
+            reading.closed(instance)
+
+
+@cache
+def _shape(kind: type) -> tuple[Callable[[Any], Any] | None, bool]:
+    """Return what finds the object with the usage in an event of a class, and whether it may say a tier.
+
+    None: events of that class have no usage.
+    """
+    fields = getattr(kind, "model_fields", None) or getattr(kind, "__fields__", None)
+    if not fields:  # decoded JSON, or a class of the application's
+        return (_holder, True)
+    if "usage" in fields:
+        return (_itself, "service_tier" in fields)
+    return (next((attrgetter(name) for name in _HOLDERS if name in fields), None), True)
+
+
+def _itself(event: object) -> object:
+    return event
+
+
+def _holder(event: object) -> object:
+    if _get(event, "usage") is not None:
+        return event
+    return next((held for name in _HOLDERS if (held := _get(event, name)) is not None), event)
+
+
+def _get(holder: object, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+
+
+def _total(usage: object) -> int:
+    counts = (_get(usage, name) for name in _COUNTS)
+    return sum(count for count in counts if isinstance(count, int))
+
+
+def _is_final(event: object) -> bool:
+    """Say whether the usage of an event is the final one, and no count that goes along with the answer."""
+    choices = _get(event, "choices")
+    if choices is not None:
+        return all(_get(choice, "finish_reason") for choice in choices)
+    kind = _get(event, "type") or _get(event, "event")
+    return not isinstance(kind, str) or kind.endswith(_FINAL)
+
+
+def _decoded(content: bytes) -> object:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None

@@ -1,0 +1,181 @@
+"""The price list that comes with ``genai-prices``, read one model, tier and day at a time.
+
+For a tier the list does not know, ``genai-prices`` answers with the standard price, and for a name that looks
+like one it knows, with the price of that; here both have no price. Nor has a kind of tokens that the list
+does not name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from .model_names import (
+    bills_cache_writes,
+    handles_more_than_text,
+    has_regional_price,
+    is_named,
+    is_open_weight,
+)
+from .rates import PerMillion, Rates
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import PriceCalculation, TieredPrices
+
+SOURCE: Final = "genai-prices"
+BATCH: Final = "batch"
+"""The tier of a call made through the Batch API."""
+_CACHED: Final = {
+    ("ft:gpt-4o", Decimal("3.75")): Decimal("1.875"),
+    ("ft:gpt-4o-mini", Decimal("0.3")): Decimal("0.15"),
+}
+"""Prices of cached input that the list lacks, by its model and its price of other input.
+
+From OpenAI's announcement of prompt caching, October 2024.
+"""
+_OTHER_TOKENS: Final = re.compile("audio|image|video")
+
+
+def snapshot() -> DataSnapshot | None:
+    """Return the list in use now, None without ``genai-prices``; an update makes it another object."""
+    library = _library()
+    return None if library is None else library.get_snapshot()
+
+
+def newest_change(prices: DataSnapshot, today: date) -> date | None:
+    """Return up to which day the list knows changes of prices: it can be no older than that.
+
+    The list does not say of when it is. It holds the prices of dozens of providers, one of which is always
+    about to change some.
+    """
+    if prices.from_auto_update:
+        return prices.timestamp.date()
+    known = (day for provider in prices.providers for model in provider.models for day in _changes(model))
+    return max((day for day in known if day <= today), default=None)
+
+
+def _changes(model: Any) -> Iterator[date]:
+    prices = model.prices if isinstance(model.prices, list) else ()
+    for price in prices:
+        day = getattr(price.constraint, "start_date", None)
+        if day is not None:
+            yield day
+
+
+def rates(prices: DataSnapshot, provider: str, model: str, tier: str, at: datetime) -> Rates | None:
+    """Return what the list says, None when it does not know the model, or not in this tier.
+
+    Args:
+        prices: of :func:`snapshot`.
+        provider: one of :data:`telemetry.pricing.provider.PROVIDERS`.
+        model: as the service names it.
+        tier: empty for the standard one.
+        at: when the call was made.
+    """
+    from genai_prices import Usage
+
+    seller = _sellers(model).get(provider)
+    if seller is None or handles_more_than_text(model):
+        return None
+    context = _context(tier)
+    try:
+        found = prices.calc(Usage(), model, seller, None, at, context)
+    except LookupError:
+        return None
+    if not is_named(found.model.match, model):
+        return None
+    if context and not _has_tier(found, context, at):
+        return None
+    steps = _steps(found, model, tier)
+    # A price for the call itself, or for sounds and pictures, is beside the tokens we know of.
+    if steps is None or found.total_price or _has_other_tokens(found):
+        return None
+    return Rates.of(SOURCE, _version(prices), steps, is_momentary=_is_momentary(found))
+
+
+def _sellers(model: str) -> dict[str, str]:
+    """Return whose prices in the list are those of ``model``, by our names of providers."""
+    if is_open_weight(model):
+        return {}
+    if has_regional_price(model):
+        return {"openai": "openai", "azure": "azure"}
+    return {"openai": "openai", "openai-regional": "openai", "azure": "azure"}
+
+
+@cache
+def _library() -> Any:
+    try:
+        from genai_prices import data_snapshot
+    except ImportError:
+        return None
+    return data_snapshot
+
+
+def _context(tier: str) -> dict[str, str] | None:
+    if not tier:
+        return None
+    return {"processing": BATCH} if tier == BATCH else {"service_tier": tier}
+
+
+def _has_tier(found: PriceCalculation, context: dict[str, str], at: datetime) -> bool:
+    """Say whether the list has prices for ``context``.
+
+    One without figures of its own says that they are the standard ones. Those of a model that is listed
+    under another provider (Azure's are, under OpenAI) do not count.
+    """
+    if not any(found.model is model for model in found.provider.models):
+        return False
+    return any(
+        context.items() >= variant.when.items()
+        and (variant.constraint is None or variant.constraint.active(at))
+        for variant in found.model.price_variants or ()
+    )
+
+
+def _steps(found: PriceCalculation, model: str, tier: str) -> dict[int, PerMillion] | None:
+    prices = found.model_price
+    given = (prices.input_mtok, prices.cache_read_mtok, prices.cache_write_mtok, prices.output_mtok)
+    starts = {-1}.union(
+        *((tier.start for tier in price.tiers) for price in given if price and hasattr(price, "tiers"))
+    )
+    steps = {}
+    for start in starts:
+        fresh, cached, written, output = (_above(price, start) for price in given)
+        if fresh is None:
+            return None
+        if cached is None and not tier:
+            cached = _CACHED.get((found.model.id, fresh))
+        if written is None and not bills_cache_writes(model):
+            written = fresh
+        steps[start] = PerMillion(fresh, cached, written, output)
+    return steps
+
+
+def _has_other_tokens(found: PriceCalculation) -> bool:
+    """Say whether some tokens of the model are sounds or pictures, which cost other prices than text."""
+    prices = vars(found.model_price)
+    return any(prices[name] is not None and _OTHER_TOKENS.search(name) for name in prices)
+
+
+def _above(price: Decimal | TieredPrices | None, start: int) -> Decimal | None:
+    """Return the price of calls with more than ``start`` input tokens, up to the next step."""
+    if price is None or isinstance(price, Decimal):
+        return price
+    return next((tier.price for tier in reversed(price.tiers) if tier.start <= start), price.base)
+
+
+def _is_momentary(found: PriceCalculation) -> bool:
+    prices = found.model.prices
+    conditions = [*(prices if isinstance(prices, list) else ()), *(found.model.price_variants or ())]
+    return any(hasattr(condition.constraint, "start_time") for condition in conditions)
+
+
+def _version(prices: DataSnapshot) -> str:
+    from genai_prices import __version__
+
+    return f"{__version__}+{prices.timestamp:%Y-%m-%dT%H:%M}" if prices.from_auto_update else __version__

@@ -1,0 +1,114 @@
+"""Configures the OpenTelemetry SDK from ``OTEL_*``, with sanitised export of spans and log records.
+
+The same class serves :func:`telemetry.setup_telemetry` and, as an ``opentelemetry_configurator``, the
+``opentelemetry-instrument`` command.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+
+from telemetry.settings import Settings
+
+SANITISER_GROUP: Final = "analysis_telemetry_sanitiser"
+CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+_log = logging.getLogger("telemetry")
+
+
+class SanitisingProcessor(BatchSpanProcessor):
+    """A batch processor whose exporter is known to send nothing personal."""
+
+
+class SanitisingLogProcessor(BatchLogRecordProcessor):
+    """The same for log records."""
+
+
+class TelemetryConfigurator(_OTelSDKConfigurator):
+    """Upstream's configurator.
+
+    Traces and metrics go out by OTLP over HTTP as soon as an endpoint is named; log records when
+    OTEL_LOGS_EXPORTER asks for them.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        """Configure with ``settings`` (default: the environment's)."""
+        self._settings = settings
+
+    def _configure(self, **kwargs: Any) -> None:
+        settings = self._settings or Settings.load()
+        _warn_of_configuration_file()
+        _default_to_http()
+        sanitiser, allowed = _sanitiser(), _allowed(settings)
+
+        def spans(span_exporter: SpanExporter, *args: Any, **options: Any) -> SpanProcessor:
+            return SanitisingProcessor(sanitiser(span_exporter, **allowed), *args, **options)
+
+        def records(exporter: LogRecordExporter, *args: Any, **options: Any) -> LogRecordProcessor:
+            return SanitisingLogProcessor(sanitiser.for_logs(exporter, **allowed), *args, **options)
+
+        super()._configure(  # type: ignore[no-untyped-call]
+            export_span_processor=spans, export_log_record_processor=records, **kwargs
+        )
+
+
+def _warn_of_configuration_file() -> None:
+    if os.environ.get("OTEL_CONFIG_FILE"):
+        _log.warning(
+            "OTEL_CONFIG_FILE configures exporters of its own: what they send is not sanitised;"
+            " unset it and use OTEL_TRACES_EXPORTER and the like to have that"
+        )
+
+
+def _default_to_http() -> None:
+    """Choose OTLP over HTTP, the protocol that comes with us, where the operator chose none."""
+    has_grpc = bool(entry_points(group="opentelemetry_traces_exporter", name="otlp_proto_grpc"))
+    if not has_grpc:
+        os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    for signal in ("TRACES", "METRICS"):
+        wants_grpc = _of_signal(signal, "PROTOCOL").strip() == "grpc"
+        if _of_signal(signal, "ENDPOINT"):
+            exporter = "otlp_proto_grpc" if has_grpc and wants_grpc else "otlp_proto_http"
+            os.environ.setdefault(f"OTEL_{signal}_EXPORTER", exporter)
+
+
+def _of_signal(signal: str, name: str) -> str:
+    """Return what the operator set for a signal, else for all."""
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_{name}")
+    return own or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
+
+
+def _allowed(settings: Settings) -> dict[str, bool]:
+    """Return what may leave although it may be personal. Content needs two to agree."""
+    captured = os.environ.get(CAPTURE, "").strip().lower() not in ("", "no_content", "false")
+    if captured != settings.message_content:
+        missing = "TELEMETRY_MESSAGE_CONTENT=true" if captured else f"{CAPTURE}=SPAN_ONLY"
+        _log.warning("prompts and answers are not exported: that takes %s, too", missing)
+    return {
+        "exception_messages": settings.exception_messages,
+        "message_content": captured and settings.message_content,
+        "log_messages": settings.log_messages,
+    }
+
+
+def _sanitiser() -> Any:
+    """Return the installed sanitiser: a class that wraps exporters.
+
+    Raises:
+        LookupError: when there is none: nothing is exported rather than something unclean.
+    """
+    found = list(entry_points(group=SANITISER_GROUP))
+    if not found:
+        raise LookupError(
+            "analysis-telemetry is not installed in this environment: spans cannot be sanitised"
+        )
+    return found[0].load()

@@ -1,0 +1,386 @@
+"""One door for every way in: ``setup_telemetry()``, the Flask extension, and ``opentelemetry-instrument``.
+
+What it does, in this order:
+
+* reads the settings; a wrong one switches telemetry off, says so, and leaves the application alone;
+* takes the tracer provider that is there, or configures OpenTelemetry from ``OTEL_*``, with sanitised export;
+* lets it record what its sampler drops, and attaches the pipeline that keeps the rollups;
+* instruments OpenAI, SQLAlchemy and threads, so that every call finds its run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from opentelemetry import metrics, trace
+
+from telemetry._internal.context import takes_all
+from telemetry._internal.garbage import spare_context
+from telemetry._internal.guard import guarded
+from telemetry._internal.signals import let_pass
+from telemetry._internal.streams import keep_streams
+from telemetry.settings import PREFIX, Settings, SettingsError
+
+from .compatibility import installed, platform_gap, problems
+
+PIPELINE_GROUP: Final = "analysis_telemetry_pipeline"
+
+INSTRUMENTORS: Final = (
+    ("opentelemetry.instrumentation.genai.openai", "OpenAIInstrumentor", "openai"),
+    ("opentelemetry.instrumentation.sqlalchemy", "SQLAlchemyInstrumentor", "sqlalchemy"),
+    ("opentelemetry.instrumentation.threading", "ThreadingInstrumentor", "threading"),
+)
+"""Module, class, and the library without which there is nothing to instrument."""
+
+_EXTRAS: Final = {
+    "opentelemetry.exporter.prometheus": "prometheus",
+    "prometheus_client": "prometheus",
+    "sqlalchemy": "sql",
+    "alembic": "sql",
+    "cachetools": "sql",
+}
+"""What modules come with, where it is not the extra ``sdk``."""
+
+_log = logging.getLogger("telemetry")
+_pipeline: Any = None
+_is_for_operator = False
+
+
+def setup_telemetry(
+    settings: Settings | None = None,
+    *,
+    engines: Sequence[Any] = (),
+    instrumenting: bool = True,
+    name: str = "",
+) -> Any:
+    """Set telemetry up for this process, once; later calls return what the first one made.
+
+    A process has one pipeline. Whoever names settings of another database later is refused, in a line of the
+    log, until :func:`shutdown`.
+
+    Args:
+        settings: default: read from the environment.
+        engines: SQLAlchemy engines that exist already; those made later are found by themselves.
+        instrumenting: whether to instrument OpenAI, SQLAlchemy and threads, too.
+        name: of the application, for the log.
+
+    Returns:
+        The pipeline; None when telemetry is off, for a reason that was logged.
+    """
+    off = f"telemetry is off for {name}" if name else "telemetry is off"
+    with guarded("setup"):
+        if _pipeline is not None and settings is None:
+            return _pipeline
+        try:
+            settings = settings or Settings.load()
+        except SettingsError as error:
+            _log.error("%s: %s", off, error)
+            return None
+        if not settings.enabled:
+            _log.info("%s: TELEMETRY_ENABLED is false", off)
+            return None
+        if _pipeline is not None:
+            return _pipeline if _shares(settings, off) else None
+        if gap := platform_gap():
+            _log.error("%s: %s", off, gap)
+            return None
+        if _set_up(settings) is not None:
+            if not settings.database_url and not name:  # the extension says more of it
+                _log.warning(
+                    "telemetry keeps no rollups, only metrics and traces: set TELEMETRY_DATABASE_URL"
+                )
+            if instrumenting:
+                instrument(_sdk_provider(), engines)
+        return _pipeline
+    return None
+
+
+def _shares(settings: Settings, off: str) -> bool:
+    """Say whether whoever has ``settings`` may record into the pipeline that is there; if not, log why."""
+    if takes_all():
+        return True
+    there, wanted = _pipeline.settings.database(), settings.database()
+    if there != wanted:
+        _log.error(
+            "%s: this process records into %s, and its database is %s; call telemetry.shutdown() before the"
+            " second is set up, or run one process for each",
+            off,
+            there or "no database",
+            wanted or "none",
+        )
+        return False
+    others = [
+        f"{PREFIX}{field.name.upper()}"
+        for field in fields(Settings)
+        if field.name != "database_url"
+        and getattr(settings, field.name) not in ("", getattr(_pipeline.settings, field.name))
+    ]
+    if others:
+        _log.warning(
+            "telemetry: %s differ from those that this process was set up with, which hold until"
+            " telemetry.shutdown()",
+            ", ".join(others),
+        )
+    return True
+
+
+def attach(
+    provider: Any, settings: Settings, *, meter_provider: Any = None, takes_all: bool = False, **parts: Any
+) -> Any:
+    """Attach a pipeline to ``provider``, a ``TracerProvider`` that somebody else may have made; return it.
+
+    Args:
+        provider: its sampler is wrapped, so that totals do not depend on sampling.
+        settings: of the pipeline.
+        meter_provider: where the metrics are registered; without one there are none.
+        takes_all: whether to record also what belongs to applications of other pipelines (in tests).
+        parts: passed on to the pipeline.
+
+    Raises:
+        LookupError: when the distribution is not installed, so that its entry points cannot be found.
+    """
+    from telemetry.pricing.provider import use_openai_hosts
+
+    from .sampling import record_all
+
+    pipeline = _load_pipeline()(settings, **parts)
+    use_openai_hosts(settings.openai_hosts)
+    spare_context()
+    record_all(provider)
+    pipeline.start(provider, meter_provider, takes_all=takes_all)
+    return pipeline
+
+
+def shutdown(seconds: float | None = None) -> bool:
+    """End telemetry in this process: close what is open, deliver it, free the port and the spool.
+
+    Afterwards everything is a no-op, until telemetry is set up again, for the same application or another.
+
+    Args:
+        seconds: how long to wait for the database; default: TELEMETRY_SHUTDOWN_SECONDS. What it has not taken
+            by then stays in the spool, for the next process.
+
+    Returns:
+        Whether all was delivered.
+    """
+    global _pipeline
+    pipeline, _pipeline = _pipeline, None
+    return True if pipeline is None else bool(pipeline.shutdown(seconds))
+
+
+@contextmanager
+def standing_in(pipeline: Any) -> Iterator[None]:
+    """Let ``pipeline`` be that of the process meanwhile, whoever sets telemetry up (for tests)."""
+    global _pipeline
+    before, _pipeline = _pipeline, pipeline
+    try:
+        yield
+    finally:
+        _pipeline = before
+
+
+@contextmanager
+def for_operator() -> Iterator[None]:
+    """Set no application's telemetry up meanwhile: a command looks at what other processes do."""
+    global _is_for_operator
+    before, _is_for_operator = _is_for_operator, True
+    try:
+        yield
+    finally:
+        _is_for_operator = before
+
+
+def is_for_operator() -> bool:
+    """Say whether this process runs a command of ours, and not the application."""
+    return _is_for_operator
+
+
+def pipeline() -> Any:
+    """Return what :func:`setup_telemetry` made; None while telemetry is off."""
+    return _pipeline
+
+
+def serve() -> None:
+    """Say that this process answers requests: it answers Prometheus, too, if it does not yet."""
+    if _pipeline is not None:
+        _pipeline.serve()
+
+
+def pre_instrument() -> None:
+    """Hook of ``opentelemetry-instrument``.
+
+    Runs before any tracer exists, whoever configured the provider.
+    """
+    with guarded("setup"):
+        provider = _sdk_provider()
+        if provider is None:
+            return
+        from .sampling import record_all
+
+        record_all(provider)
+        if os.environ.get("TELEMETRY_DATABASE_URL"):
+            setup_telemetry(instrumenting=False)
+
+
+def post_instrument() -> None:
+    """Hook of ``opentelemetry-instrument``: instruments what it refused or does not know."""
+    if _pipeline is not None:
+        instrument(_sdk_provider())
+
+
+def instrument(provider: Any = None, engines: Sequence[Any] = ()) -> None:
+    """Instrument what is installed of OpenAI, SQLAlchemy and threads; a failure leaves the others working.
+
+    Args:
+        provider: where spans of our own go; default: the global one.
+        engines: SQLAlchemy engines that exist already.
+    """
+    off = disabled()
+    for module, name, library in INSTRUMENTORS:
+        if library not in off:
+            _instrument(module, name, library, {"engines": list(engines)} if library == "sqlalchemy" else {})
+    _count_attempts(provider)
+    keep_streams()
+
+
+def disabled() -> list[str]:
+    """Return the libraries that OTEL_PYTHON_DISABLED_INSTRUMENTATIONS tells to leave alone."""
+    named = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").replace(" ", "").split(",")
+    return [library for _, _, library in INSTRUMENTORS] if "*" in named else named
+
+
+def is_instrumented(module: str, name: str) -> bool:
+    """Say whether one of :data:`INSTRUMENTORS` is at work, whoever started it."""
+    try:
+        return bool(getattr(import_module(module), name)().is_instrumented_by_opentelemetry)
+    except ImportError:
+        return False
+
+
+def not_seen(library: str, error: Exception) -> None:
+    """Say why ``library`` is not seen, unless it is not there or start-up said so already."""
+    is_known = any(library in (found.library.name, found.library.beside) for found in problems())
+    level = logging.WARNING if installed(library) and not is_known else logging.DEBUG
+    _log.log(level, "telemetry does not see %s %s: %s", library, installed(library), error)
+
+
+def _count_attempts(provider: Any) -> None:
+    try:
+        from telemetry.openai import calls as openai
+        from telemetry.openai import legacy
+    except ImportError as error:
+        not_seen("openai", error)
+    else:
+        openai.instrument(provider)
+        legacy.instrument(provider)
+
+
+def _warn_of_versions() -> None:
+    """Say once what of other libraries is missing or not supported, each in a line."""
+    found = list(problems())
+    if any(problem.library.name == "opentelemetry-sdk" and problem.found is None for problem in found):
+        return  # that telemetry is off for want of it is all there is to say
+    for problem in found:
+        _log.warning("telemetry: %s", problem)
+
+
+def _set_up(settings: Settings) -> Any:
+    global _pipeline
+    _warn_of_versions()
+    try:
+        provider = _sdk_provider()
+        if provider is None:
+            provider = _configure(settings)
+        else:
+            _warn_of_foreign_export(provider)
+        _pipeline = attach(provider, settings, meter_provider=metrics.get_meter_provider())
+    except ImportError as error:
+        _log.error("telemetry is off: %s%s", error, remedy(error))
+    except (LookupError, ValueError) as error:
+        _log.error("telemetry is off: %s", error)
+    return _pipeline
+
+
+def remedy(error: ImportError) -> str:
+    """Return which extra brings what is missing, unless the error says what to install."""
+    if "pip install" in str(error):
+        return ""
+    module = error.name or ""
+    extra = next((extra for start, extra in _EXTRAS.items() if module.startswith(start)), "sdk")
+    return f"; pip install 'analysis-telemetry[{extra}]'"
+
+
+def _configure(settings: Settings) -> Any:
+    from .configurator import TelemetryConfigurator
+
+    try:
+        TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:  # an exporter that OTEL_* names, and nobody installed
+        raise LookupError(str(error)) from error
+    return trace.get_tracer_provider()
+
+
+def _sdk_provider() -> Any:
+    """Return the global provider if the SDK made it; None while nobody has set one."""
+    try:
+        from opentelemetry.sdk.trace import TracerProvider
+    except ImportError:
+        return None
+    provider = trace.get_tracer_provider()
+    return provider if isinstance(provider, TracerProvider) else None
+
+
+def _load_pipeline() -> Callable[..., Any]:
+    found = list(entry_points(group=PIPELINE_GROUP))
+    if not found:
+        raise LookupError(
+            "analysis-telemetry is not installed in this environment: pip install it, a path is not enough"
+        )
+    pipeline_class: Callable[..., Any] = found[0].load()
+    return pipeline_class
+
+
+def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -> None:
+    try:
+        instrumentor = getattr(import_module(module), name)()
+    except ImportError as error:
+        not_seen(library, error)
+        return
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return
+    try:
+        # The declared bounds lag behind: SQLAlchemy 2.1 is refused, and works.
+        instrumentor.instrument(skip_dep_check=True, **options)
+    except Exception as error:
+        let_pass(error)
+        not_seen(library, error)
+
+
+def _warn_of_foreign_export(provider: Any) -> None:
+    """Say once what we cannot promise: spans that somebody else's exporters send are not sanitised."""
+    if foreign_exporters(provider):
+        _log.warning(
+            "telemetry joined a tracer provider that exports spans by itself: they are not sanitised"
+        )
+
+
+def foreign_exporters(provider: Any) -> list[str]:
+    """Name the exporters of ``provider`` whose spans are not sanitised."""
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
+    from .configurator import SanitisingProcessor
+
+    processors = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
+    exporting = [found for found in processors if isinstance(found, BatchSpanProcessor | SimpleSpanProcessor)]
+    return [
+        type(getattr(processor, "span_exporter", processor)).__name__
+        for processor in exporting
+        if not isinstance(processor, SanitisingProcessor)
+    ]

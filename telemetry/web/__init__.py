@@ -1,0 +1,1 @@
+"""The Flask extension, and what it serves: exports, warnings and health."""

@@ -1,0 +1,121 @@
+"""`GET /admin/analytics/export/<format>`: the jobs as a download, for admins only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from importlib.metadata import entry_points
+from itertools import chain
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import flask
+
+from telemetry._internal.signals import let_pass
+from telemetry.settings import Settings
+
+PATH: Final = "/admin/analytics/export/<form>"
+TYPES: Final = {
+    "csv": "text/csv",
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+}
+FIELDS: Final = ("days", "from", "to", "segment", "batch_size")
+LONGEST_DAYS: Final = 36_500
+
+
+class BadField(ValueError):
+    """A field of the request cannot be used."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+def blueprint(
+    settings_of: Callable[[], Settings | None], admin_required: Callable[[Any], Any]
+) -> flask.Blueprint:
+    """Return the view behind the application's own ``admin_required``.
+
+    Args:
+        settings_of: gives the settings of the application; None while telemetry is off.
+        admin_required: decorator that lets admins through.
+    """
+    found = flask.Blueprint("telemetry_export", __name__)
+
+    def export(form: str) -> flask.Response:
+        settings = settings_of()
+        if settings is None:
+            return _refusal(503, "telemetry", "is off: the application's log says why")
+        try:
+            selection = _selection(flask.request.args, settings.timezone)
+            if form not in TYPES:
+                return _refusal(404, "format", f"must be one of {', '.join(TYPES)}")
+            return _download(settings, form, selection)
+        except BadField as error:
+            return _refusal(400, error.field, str(error))
+
+    found.add_url_rule(PATH, "export", admin_required(export))
+    return found
+
+
+def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> flask.Response:
+    (entry,) = entry_points(group="analysis_telemetry_commands", name="export")
+    try:
+        jobs = entry.load()(settings.database_url, settings.cache_seconds, **selection)
+    except ValueError as error:
+        return _refusal(400, str(error).partition(" ")[0], str(error).partition(" ")[2])
+    pieces: Iterator[bytes] = jobs.pieces(form)
+    try:
+        first = next(pieces, b"")  # a database that is away is told before anything is sent
+    except ImportError as error:  # an extra that is not installed
+        return _refusal(501, "format", f"cannot be made: {error}")
+    except Exception as error:
+        let_pass(error)
+        return _refusal(503, "database", f"cannot be read ({type(error).__name__}): try again later")
+    name = f"analyses-{datetime.now(ZoneInfo(settings.timezone)):%Y-%m-%d}.{form}"
+    response = flask.Response(chain((first,), pieces), mimetype=TYPES[form])
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Cache-Control"] = "no-store"
+    response.call_on_close(lambda: jobs.__exit__())
+    return response
+
+
+def _selection(fields: Mapping[str, str], zone: str) -> dict[str, Any]:
+    for name in fields:
+        if name not in FIELDS:
+            raise BadField(name, f"is not a field; there are {', '.join(FIELDS)}")
+    since, until = _moment(fields, "from"), _moment(fields, "to")
+    if "days" in fields:
+        if since is not None:
+            raise BadField("days", "excludes from")
+        since = _days_ago(fields["days"], zone)
+    selection: dict[str, Any] = {"since": since, "until": until}
+    return selection | {name: fields[name] for name in ("segment", "batch_size") if name in fields}
+
+
+def _days_ago(value: str, zone: str) -> datetime:
+    """Return when the last so many days began, today included."""
+    digits = value.lstrip("0")[:9]  # Python reads no number of thousands of digits
+    if not value.isascii() or not value.isdigit() or not 1 <= int(digits or 0) <= LONGEST_DAYS:
+        raise BadField("days", f"must be a whole number from 1 to {LONGEST_DAYS}")
+    first: date = datetime.now(ZoneInfo(zone)).date() - timedelta(days=int(digits) - 1)
+    return datetime.combine(first, time(), ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
+
+
+def _moment(fields: Mapping[str, str], name: str) -> datetime | None:
+    """Return a moment that is given as Grafana does: milliseconds since 1970."""
+    if name not in fields:
+        return None
+    try:
+        moment = datetime.fromtimestamp(int(fields[name]) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise BadField(name, "must be milliseconds since 1970") from None
+    return moment.replace(tzinfo=None)
+
+
+def _refusal(status: int, field: str, reason: str) -> flask.Response:
+    response = flask.jsonify({"error": f"{field} {reason}", "field": field})
+    response.status_code = status
+    return response
