@@ -15,7 +15,7 @@ import openai
 from openai.types import beta, responses
 from pydantic import BaseModel
 
-from telemetry.usage.reader import Field, costs_its_tokens_alone, treatment
+from telemetry.usage.fields import Field, costs_its_tokens_alone, treatment
 
 PAGE: Final = Path(__file__).parent / "usage-fields.md"
 REPORTS: Final = "openai.types.admin."
@@ -37,7 +37,7 @@ HEAD: Final = """# Fields of a usage
 
 Every field of a usage that the types of the OpenAI client know, and what becomes of it. A field that is not
 here makes its call unpriced when it counts, or says, anything. Made by `make docs` from openai {version} and
-the tables of `telemetry/usage/reader.py`; a test fails when the client brings a field that they do not name.
+the tables of `telemetry/usage/fields.py`; a test fails when the client brings a field that they do not name.
 
 | field | treated as | of |
 |---|---|---|"""

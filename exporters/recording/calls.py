@@ -17,7 +17,8 @@ from telemetry.pricing.prices import Price, Pricer, Tokens
 from telemetry.pricing.provider import provider_of
 from telemetry.usage.answer import Answer
 from telemetry.usage.endpoints import BILLED_IN_TOKENS
-from telemetry.usage.reader import SESSION_TOOLS, read_answer
+from telemetry.usage.fields import SESSION_TOOLS
+from telemetry.usage.reader import read_answer
 
 _HOST: Final = "server.address"
 _LIMITS: Final = ((Attribute.REMAINING_REQUESTS, "requests"), (Attribute.REMAINING_TOKENS, "tokens"))

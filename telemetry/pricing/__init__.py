@@ -1,6 +1,7 @@
-"""What a call costs: whose price holds, from a file of the operator's or the list that is installed.
+"""Price calls: the operator's price file first, then the installed ``genai-prices`` list.
 
-Where the price of a model comes from is said in :mod:`.prices`; the list is in :mod:`.price_list`.
+:mod:`.prices` decides which of the two applies, :mod:`.price_file` and :mod:`.price_list` read them, and
+:mod:`.rates` does the arithmetic.
 """
 
 from .price_file import PriceFile, read_price_file

@@ -1,7 +1,7 @@
-"""Names of models: whether the price of a list is really that of a model, and what its name alone tells.
+"""Facts that follow from a model's name, and whether a price-list entry really means that model.
 
-The list matches some models by the beginning or by a part of a name, so that the price of ``gpt-5-nano``
-would also be that of ``gpt-5-nano-clone``. A look-alike has no price here.
+The list matches some models by a prefix or a substring, so ``gpt-5-nano-clone`` would get the price of
+``gpt-5-nano``. Such a look-alike is unpriced here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 _SNAPSHOT: Final = r"(-preview|-latest)?(-\d{4}-\d{2}-\d{2}|-(0[1-9]|1[0-2])[0-3]\d)?"
-"""What may follow the name of a model: that it is a preview, and of which day."""
+"""Suffix that a model name may carry: preview or latest, and a date."""
 _FINE_TUNED: Final = r"[-\d]*:.*"
-"""What follows the beginning of ``ft:<model>:<organisation>:<name>:<id>``: the rest of a date."""
+"""The part after the base model in ``ft:<model>:<organisation>:<name>:<id>``."""
 _FINE_TUNED_ON_AZURE: Final = r"[0-9a-z-]+"
-"""What follows ``<model>.ft-`` there."""
+"""The part after ``<model>.ft-`` in the name of a fine-tuned model on Azure."""
 _OTHER_THAN_TEXT: Final = re.compile(
     r"(^|-)(audio|image|live|realtime|sora|speech|transcribe|tts|video|whisper)(-|$)"
 )
@@ -27,33 +27,33 @@ _BEFORE_REGIONS: Final = re.compile(
 
 @lru_cache(1024)
 def always_searches(model: str) -> bool:
-    """Say whether a model searches the web in every call, which costs beside its tokens."""
+    """Return whether the model searches the web in every call, which is billed in addition to tokens."""
     return _SEARCHES.search(model.lower()) is not None
 
 
 def handles_more_than_text(model: str) -> bool:
-    """Say whether a model hears, speaks, sees or draws at another price than that of text."""
+    """Return whether the model bills audio, images or video at other prices than text."""
     return _OTHER_THAN_TEXT.search(model.lower()) is not None
 
 
 def is_open_weight(model: str) -> bool:
-    """Say whether OpenAI gives the model away: each of those who run it has a price of their own."""
+    """Return whether the model's weights are open, so that every host of it sets its own price."""
     return model.lower().startswith("gpt-oss")
 
 
 def bills_cache_writes(model: str) -> bool:
-    """Say whether writing to the prompt cache costs more than other input: since gpt-5.6."""
+    """Return whether writing to the prompt cache costs more than other input: gpt-5.6 and later."""
     found = re.match(r"(?:ft:)?gpt-(\d+)(?:[.-](\d{1,2})(?!\d))?", model.lower())
     return found is not None and (int(found[1]), int(found[2] or 0)) >= (5, 6)
 
 
 def has_regional_price(model: str) -> bool:
-    """Say whether a model costs more where data stays in a region: all but those from before March 2026."""
+    """Return whether regional processing of the model costs more: all models since March 2026."""
     return _BEFORE_REGIONS.match(model.lower()) is None
 
 
 def is_named(match: Any, model: str) -> bool:
-    """Say whether the clause ``match`` of the list means just ``model``, and not some name like it."""
+    """Return whether the list's clause ``match`` means exactly ``model``, not merely a similar name."""
     name = model.lower()
     if hasattr(match, "or_"):
         return any(is_named(clause, name) for clause in match.or_)

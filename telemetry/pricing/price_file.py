@@ -1,6 +1,6 @@
-"""The operator's price file: negotiated rates, and models that no public list knows.
+"""The operator's price file: negotiated rates, and models that are in no public list.
 
-TOML, read exactly::
+TOML; numbers are read as exact decimals::
 
     version = "contract-2026-10"
 
@@ -9,13 +9,13 @@ TOML, read exactly::
     provider = "openai"      # openai, openai-regional, azure or other; default: any
     tier = "flex"            # default: the standard ones; batch is the Batch API
     from = 2026-10-01        # default: always
-    until = 2027-01-01       # the first day it does not hold any more; default: for ever
+    until = 2027-01-01       # first day on which it no longer applies; default: never
     input = 0.12             # dollars for a million tokens, as a number or in quotes
     cached_input = 0.06      # default: as input
     cache_write = 0.15       # default: as input
-    output = 0.48            # default: none; then a call with output has no price
+    output = 0.48            # default: none; a call with output is then unpriced
 
-Of the prices that fit a call, the first one counts.
+The first price that matches a call applies.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .rates import PerMillion, Rates
 
 SOURCE: Final = "prices-file"
 HIGHEST: Final = 10**6
-"""Dollars for a million tokens above which a price is a mistake."""
+"""Highest accepted price, in dollars per million tokens; anything above is taken for a mistake."""
 DECIMALS: Final = 18
 _VERSION_LENGTH: Final = 64
 
@@ -100,11 +100,11 @@ class FilePrice:
 
     @property
     def of(self) -> tuple[str, str | None, str]:
-        """What it is a price of."""
+        """Model pattern, provider and tier that this price applies to."""
         return self.model, self.provider, self.tier
 
     def fits(self, provider: str, model: str, tier: str, day: date) -> bool:
-        """Say whether this is the price of such a call."""
+        """Return whether this price applies to such a call."""
         return (
             self.tier == tier
             and self.provider in (None, provider)
@@ -113,7 +113,7 @@ class FilePrice:
         )
 
     def per_million(self) -> PerMillion:
-        """Return the price with its defaults filled in."""
+        """Return the price with defaults filled in."""
         cached, written = (
             self.input if price is None else price for price in (self.cached_input, self.cache_write)
         )
@@ -126,18 +126,18 @@ _REQUIRED: Final = ("model", "input")
 
 @dataclass(frozen=True, slots=True)
 class PriceFile:
-    """A price file that was read."""
+    """The content of a price file."""
 
     version: str
     prices: tuple[FilePrice, ...]
 
     def ended(self, day: date) -> list[FilePrice]:
-        """Return the prices that have ended by ``day``, and that no other of the same model follows."""
+        """Return prices that ended by ``day`` and have no successor for the same model, provider and tier."""
         current = {price.of for price in self.prices if price.until > day}
         return [price for price in self.prices if price.until <= day and price.of not in current]
 
     def rates(self, provider: str, model: str, tier: str, day: date) -> Rates | None:
-        """Return what the first fitting price says, None when none fits; ``tier`` is empty for standard."""
+        """Return the rates of the first matching price, or None; ``tier`` is empty for the standard tier."""
         for price in self.prices:
             if price.fits(provider, model, tier, day):
                 return Rates.of(SOURCE, self.version, {-1: price.per_million()})
@@ -148,7 +148,7 @@ def read_price_file(path: Path) -> PriceFile:
     """Read the price file at ``path``.
 
     Raises:
-        SettingsError: when it cannot be read or used; one line that names the file, the line and the key.
+        SettingsError: if it cannot be read or is invalid; one line that names the file, the line and the key.
     """
     try:
         content = path.read_bytes()
@@ -160,7 +160,7 @@ def read_price_file(path: Path) -> PriceFile:
 
 
 class _Reader:
-    """Reads one file, and knows which of its lines to blame."""
+    """Parses one file and names the line of an error."""
 
     def __init__(self, path: Path, text: str) -> None:
         self._path = path
@@ -172,7 +172,7 @@ class _Reader:
         version = data.pop("version", None)
         entries = data.pop("price", [])
         for name in data:
-            raise self._error(self._line(name), f"{name} is not known here, only version and [[price]]")
+            raise self._error(self._line(name), f"{name} is unknown here; allowed are version and [[price]]")
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise self._error(self._line("price"), "a price is written as [[price]], in double brackets")
         return PriceFile(self._version(version), tuple(map(self._price, range(len(entries)), entries)))
@@ -185,7 +185,7 @@ class _Reader:
             problem, line = (found[1], int(found[2])) if found else (str(error), len(self._lines))
             raise self._error(line, f"not valid TOML: {problem}") from None
         except InvalidOperation:
-            raise self._error(1, "holds a number that is none") from None
+            raise self._error(1, "contains an invalid number") from None
 
     def _version(self, version: Any) -> str:
         if version is None:
@@ -199,7 +199,7 @@ class _Reader:
         values = {}
         for name, value in entry.items():
             if name not in _KEYS:
-                problem = f"{name} is not known in a price, only {', '.join(_KEYS)}"
+                problem = f"{name} is unknown in a price; allowed are {', '.join(_KEYS)}"
                 raise self._error(self._line(name, index), problem)
             try:
                 values[_KEYS[name].name] = _KEYS[name].metadata["parse"](value)
@@ -214,7 +214,7 @@ class _Reader:
         return price
 
     def _line(self, key: str | None, index: int | None = None) -> int:
-        """Return where ``key`` stands, in the ``index``-th price or above all; else where that begins."""
+        """Return the line of ``key`` in the ``index``-th price (None: at the top), else the block's first."""
         headers = [n for n, line in enumerate(self._lines, 1) if re.match(r"\s*\[\[\s*price\s*]]", line)]
         if index is None:
             first, last = 1, len(self._lines)

@@ -1,8 +1,7 @@
-"""The price list that comes with ``genai-prices``, read one model, tier and day at a time.
+"""The price list of ``genai-prices``, read for one model, tier and day at a time.
 
-For a tier the list does not know, ``genai-prices`` answers with the standard price, and for a name that looks
-like one it knows, with the price of that; here both have no price. Nor has a kind of tokens that the list
-does not name.
+For an unknown tier, ``genai-prices`` falls back to the standard price, and for an unknown name to the price
+of a similar one. Here both are unpriced, and so is a kind of tokens without a price in the list.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _CACHED: Final = {
     ("ft:gpt-4o", Decimal("3.75")): Decimal("1.875"),
     ("ft:gpt-4o-mini", Decimal("0.3")): Decimal("0.15"),
 }
-"""Prices of cached input that the list lacks, by its model and its price of other input.
+"""Prices of cached input that are missing from the list, by model and by its price of other input.
 
 From OpenAI's announcement of prompt caching, October 2024.
 """
@@ -42,16 +41,15 @@ _OTHER_TOKENS: Final = re.compile("audio|image|video")
 
 
 def snapshot() -> DataSnapshot | None:
-    """Return the list in use now, None without ``genai-prices``; an update makes it another object."""
+    """Return the list in use, or None without ``genai-prices``; an update replaces the object."""
     library = _library()
     return None if library is None else library.get_snapshot()
 
 
 def newest_change(prices: DataSnapshot, today: date) -> date | None:
-    """Return up to which day the list knows changes of prices: it can be no older than that.
+    """Return the day of the newest price change in the list, a lower bound of the list's own age.
 
-    The list does not say of when it is. It holds the prices of dozens of providers, one of which is always
-    about to change some.
+    The list carries no date. With dozens of providers in it, some price has always changed recently.
     """
     if prices.from_auto_update:
         return prices.timestamp.date()
@@ -68,7 +66,7 @@ def _changes(model: Any) -> Iterator[date]:
 
 
 def rates(prices: DataSnapshot, provider: str, model: str, tier: str, at: datetime) -> Rates | None:
-    """Return what the list says, None when it does not know the model, or not in this tier.
+    """Return the list's rates, or None if it has no price for the model in this tier.
 
     Args:
         prices: of :func:`snapshot`.
@@ -92,14 +90,14 @@ def rates(prices: DataSnapshot, provider: str, model: str, tier: str, at: dateti
     if context and not _has_tier(found, context, at):
         return None
     steps = _steps(found, model, tier)
-    # A price for the call itself, or for sounds and pictures, is beside the tokens we know of.
+    # A price per call, or for audio and images, is not covered by the tokens that are counted here.
     if steps is None or found.total_price or _has_other_tokens(found):
         return None
     return Rates.of(SOURCE, _version(prices), steps, is_momentary=_is_momentary(found))
 
 
 def _sellers(model: str) -> dict[str, str]:
-    """Return whose prices in the list are those of ``model``, by our names of providers."""
+    """Return which provider of the list to ask for ``model``, keyed by :data:`~.provider.PROVIDERS`."""
     if is_open_weight(model):
         return {}
     if has_regional_price(model):
@@ -157,7 +155,7 @@ def _steps(found: PriceCalculation, model: str, tier: str) -> dict[int, PerMilli
 
 
 def _has_other_tokens(found: PriceCalculation) -> bool:
-    """Say whether some tokens of the model are sounds or pictures, which cost other prices than text."""
+    """Return whether the model also has prices for audio, image or video tokens."""
     prices = vars(found.model_price)
     return any(prices[name] is not None and _OTHER_TOKENS.search(name) for name in prices)
 

@@ -1,7 +1,7 @@
-"""What a call costs, in pico-dollars: from the operator's price file, else from the list of ``genai-prices``.
+"""Price a call in pico-dollars: from the operator's price file, else from the list of ``genai-prices``.
 
-A price is the one of the call's own time and service tier. A model or tier that neither knows is *unpriced*:
-counted as such, never $0 and never the standard price.
+The price is that of the call's own time and service tier. A model or tier that is in neither is *unpriced*:
+counted as such, never as $0 and never at the standard price.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ PICO: Final = Decimal(10) ** 12
 """Pico-dollars in a dollar."""
 
 STANDARD_TIERS: Final = frozenset({"", "default", "auto", "standard"})
-"""Tiers that cost the list price. Any other has a price of its own, or none; ``batch`` is the Batch API."""
+"""Service tiers billed at the standard price. Any other tier has its own price or is unpriced."""
 
 _DAY: Final = 86_400 * 10**9
 _REMEMBERED: Final = 4096
-"""Models, tiers and days whose rates are kept."""
+"""Size of the cache of rates by model, tier and day."""
 
 _log = logging.getLogger("telemetry")
 
 
 class Price(NamedTuple):
-    """The price of one call and where it comes from."""
+    """The price of one call and its source."""
 
     pico: int
     """Pico-dollars, rounded half-even."""
@@ -65,7 +65,7 @@ class Price(NamedTuple):
 
 
 Pricer = Callable[[str, str, Tokens, int, str], Price | None]
-"""``(provider, model, tokens, time in epoch nanoseconds, service tier) -> Price``, None when unpriced.
+"""``(provider, model, tokens, time in epoch nanoseconds, service tier) -> Price``, or None if unpriced.
 
 The provider is one of :data:`telemetry.pricing.provider.PROVIDERS`.
 """
@@ -85,21 +85,21 @@ class Prices:
         self._book = _Book(file, None)
 
     def __call__(self, provider: str, model: str, tokens: Tokens, at_ns: int, tier: str) -> Price | None:
-        """Price one call; None when it is unpriced."""
+        """Price one call; return None if it is unpriced."""
         rates = self.rates(provider, model, at_ns, tier)
         pico = None if rates is None else rates.pico(tokens)
         return None if rates is None or pico is None else Price(pico, rates.source, rates.version)
 
     def rates(self, provider: str, model: str, at_ns: int, tier: str) -> Rates | None:
-        """Return what a token costs at ``at_ns``; None when nobody knows, or other things cost too."""
+        """Return the rates at ``at_ns``, or None if the call is unpriced."""
         book, listed = self._book, price_list.snapshot()
-        if book.listed is not listed:  # prices were updated
+        if book.listed is not listed:  # genai-prices has updated its list
             book = self._book = _Book(self._file, listed)
         return book.rates(provider, model, "" if tier in STANDARD_TIERS else tier, at_ns)
 
 
 class _Book:
-    """File and list as they are, and the rates that were looked up in them."""
+    """One price file and one state of the list, with the rates looked up in them so far."""
 
     def __init__(self, file: PriceFile | None, listed: DataSnapshot | None) -> None:
         self.listed = listed
@@ -107,7 +107,7 @@ class _Book:
         self._on_day = lru_cache(_REMEMBERED)(self._find)
 
     def rates(self, provider: str, model: str, tier: str, at_ns: int) -> Rates | None:
-        """Return what a token costs on the day, which holds for all but a few prices."""
+        """Return the rates of the day; the few prices that change within a day are looked up anew."""
         rates = self._on_day(provider, model, tier, at_ns - at_ns % _DAY)
         if rates is not None and rates.is_momentary:
             return self._find(provider, model, tier, at_ns)
@@ -134,11 +134,10 @@ def unpriced(provider: str, model: str, tokens: Tokens, at_ns: int, tier: str) -
 
 
 def default_pricer(settings: Settings) -> Pricer:
-    """Return what prices calls under ``settings``.
+    """Return the pricer for ``settings``.
 
-    A price file that cannot be used does not switch recording off, nor does it make contract prices list
-    prices: one line is logged, and calls are unpriced until the file is repaired. ``reprice`` then prices
-    what was recorded meanwhile.
+    An invalid price file neither stops recording nor replaces contract prices by list prices: one line is
+    logged, and calls are unpriced until the file is mended. ``reprice`` then prices what was recorded.
     """
     try:
         return prices(settings.prices_file)
@@ -151,8 +150,8 @@ def prices(path: Path | None) -> Prices:
     """Return the prices of the file at ``path`` and the bundled list, or of the list alone.
 
     Raises:
-        SettingsError: when the file cannot be used.
+        SettingsError: if the file cannot be used.
     """
-    # Now, not at the first call: openai 2 trips over an httpx2 that another thread is only just importing.
+    # Loaded now, not at the first call: openai 2 fails if another thread is importing httpx2 at that moment.
     price_list.snapshot()
     return Prices(None if path is None else read_price_file(path))

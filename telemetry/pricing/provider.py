@@ -1,8 +1,8 @@
-"""Who answers, and sends the bill: a price of one provider never fits a call to another.
+"""Which provider bills a request: a price of one provider never applies to another.
 
-The address that a request goes to decides, not the class of the client alone: the ``OpenAI`` client also
-talks to Azure, to other services and to servers of one's own. What listens on this machine is taken for
-OpenAI, as a stand-in or a proxy. Others that pass requests on to OpenAI are named in TELEMETRY_OPENAI_HOSTS.
+The address of a request decides, not only the class of the client: the ``OpenAI`` client also talks to Azure,
+to other services and to self-hosted servers. A loopback address counts as OpenAI (a proxy or a test server).
+Other hosts that forward requests to OpenAI are named in TELEMETRY_OPENAI_HOSTS.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final
 
 OPENAI: Final = "openai"
 OPENAI_REGIONAL: Final = "openai-regional"
-"""OpenAI where data stays in a region, which costs more with newer models."""
+"""OpenAI with regional processing, which costs more with newer models."""
 AZURE: Final = "azure"
 OTHER: Final = "other"
-"""Anybody else, whose prices only the price file knows."""
+"""Any other provider; only the price file has prices for it."""
 PROVIDERS: Final = (OPENAI, OPENAI_REGIONAL, AZURE, OTHER)
 
 _OPENAI_HOST: Final = "api.openai.com"
@@ -28,8 +28,7 @@ _AZURE_HOSTS: Final = (
     ".services.ai.azure.com",
     ".azure-api.net",
 )
-"""Ends of the names of hosts; Azure's clouds for governments and for China have prices of their own."""
-
+"""Suffixes of host names; Azure's government and China clouds have their own prices."""
 
 _LONGEST: Final = 128
 _log = logging.getLogger("telemetry")
@@ -37,7 +36,7 @@ _openai_hosts: frozenset[str] = frozenset()
 
 
 def use_openai_hosts(names: Iterable[str]) -> None:
-    """Take the hosts ``names`` for OpenAI from now on: what listens there passes requests on to it."""
+    """Treat ``names`` as hosts of OpenAI from now on: they forward requests to it."""
     global _openai_hosts
     _openai_hosts = frozenset(name.lower() for name in names)
     provider_of.cache_clear()
@@ -45,11 +44,11 @@ def use_openai_hosts(names: Iterable[str]) -> None:
 
 @lru_cache(1024)
 def provider_of(host: str, is_azure_client: bool = False) -> str:
-    """Return which of :data:`PROVIDERS` a request goes to; one line is logged of each host that is nobody's.
+    """Return the one of :data:`PROVIDERS` that a request goes to; log one line for each unknown host.
 
     Args:
-        host: name or address that it is sent to.
-        is_azure_client: whether one of the client's classes for Azure sends it, behind whatever address.
+        host: host name or address of the request.
+        is_azure_client: whether one of the client's Azure classes sends it, at whatever address.
     """
     name = host.lower().rstrip(".")
     provider = _owner_of(name, is_azure_client)

@@ -1,4 +1,4 @@
-"""What a token costs, and the exact arithmetic from tokens to pico-dollars."""
+"""Rates per token, and the exact arithmetic from tokens to pico-dollars."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from fractions import Fraction
 from typing import Final, NamedTuple, Self
 
 PICO_PER_TOKEN: Final = 10**6
-"""Pico-dollars a token, for each dollar a million tokens."""
+"""Pico-dollars per token for one dollar per million tokens."""
 
 
 class Tokens(NamedTuple):
-    """Tokens of one call.
+    """Token counts of one call.
 
-    ``cached`` and ``cache_write`` are parts of ``input`` that do not overlap, ``reasoning`` is part of
-    ``output``.
+    ``cached`` and ``cache_write`` are disjoint parts of ``input``; ``reasoning`` is part of ``output``.
     """
 
     input: int = 0
@@ -29,7 +28,7 @@ class Tokens(NamedTuple):
 
 
 class PerMillion(NamedTuple):
-    """Dollars for a million tokens; None for a kind of tokens that has no price."""
+    """Dollars per million tokens; None for a kind of tokens without a price."""
 
     input: Decimal
     cached: Decimal | None
@@ -38,7 +37,7 @@ class PerMillion(NamedTuple):
 
 
 class _PerToken(NamedTuple):
-    """The same in parts of a pico-dollar for a token: integers, so that nothing is rounded but the result."""
+    """Integer fractions of a pico-dollar per token, so that only the result is rounded."""
 
     input: int
     cached: int | None
@@ -48,24 +47,24 @@ class _PerToken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The prices of one model and tier at one time, and where they come from."""
+    """The prices of one model and tier at one time, and their source."""
 
     source: str
     version: str
     starts: tuple[int, ...]
-    """Input tokens of a call above which all of its tokens cost what the next step says."""
+    """Input token counts above which the next step applies to the whole call."""
     steps: tuple[_PerToken, ...]
     """One more than ``starts``."""
     parts: int
-    """Into how many parts the steps divide a pico-dollar."""
+    """Denominator of the steps: how many units make a pico-dollar."""
     is_momentary: bool = False
-    """Whether these hold for a part of the day only."""
+    """Whether the rates apply to a part of the day only."""
 
     @classmethod
     def of(
         cls, source: str, version: str, prices: Mapping[int, PerMillion], *, is_momentary: bool = False
     ) -> Self:
-        """Take ``prices`` by the input tokens above which they hold; the first, below all others, by -1."""
+        """Build rates from ``prices``, keyed by the input tokens above which they apply, from -1 up."""
         starts = sorted(prices)
         exact = [[_pico(price) for price in prices[start]] for start in starts]
         parts = math.lcm(*(price.denominator for step in exact for price in step if price is not None))
@@ -73,7 +72,7 @@ class Rates:
         return cls(source, version, tuple(starts[1:]), steps, parts, is_momentary)
 
     def pico(self, tokens: Tokens) -> int | None:
-        """Return what a call costs, rounded half-even; None when some of its tokens have no price."""
+        """Return the cost of a call, rounded half-even, or None if some of its tokens have no price."""
         step = self.steps[bisect_left(self.starts, tokens.input) if self.starts else 0]
         counts = (tokens.input, tokens.cached, tokens.cache_write, tokens.output)
         if min(counts) < 0:
@@ -93,10 +92,10 @@ class Rates:
         return total if self.parts == 1 else _divide(total, self.parts)
 
     def pico_of_sum(self, tokens: Tokens, calls: int) -> int | None:
-        """Return what ``calls`` calls cost whose sums are ``tokens``.
+        """Return the cost of ``calls`` calls with ``tokens`` in total.
 
-        None where the sums do not tell: some tokens have no price, or some of the calls may have been long
-        enough for another step. Off by less than a pico-dollar for each call, which is rounded on its own.
+        None if the total is ambiguous: some tokens have no price, or a call may have reached another step.
+        The error is below one pico-dollar per call, since each call is rounded by itself.
         """
         if calls > 1 and self.starts and tokens.input > self.starts[0]:
             return None

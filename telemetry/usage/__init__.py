@@ -1,1 +1,4 @@
-"""What one answer of the service says about what is billed, and which requests may be billed at all."""
+"""Read what is billed: which requests may cost money, and what an answer says about its tokens.
+
+How each field of a usage is treated is in :mod:`.fields`; which endpoints cost money in :mod:`.endpoints`.
+"""

@@ -1,4 +1,4 @@
-"""What one answer of the service says about what is billed."""
+"""The billed facts of one answer: tokens, model, service tier, and what the tokens do not cover."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Final, NamedTuple
 from telemetry.pricing.rates import Tokens
 
 MOST_TOKENS: Final = 10**9
-"""No call has had as many: a higher count is a fault, and would overflow the sums of the tables."""
+"""No call uses more tokens; a higher count is an error, and would overflow the columns that sum it."""
 
 
 class Answer(NamedTuple):
-    """What one answer of the service says about what is billed."""
+    """The billed facts of one answer."""
 
     tokens: Tokens | None = None
-    """None: the answer names none."""
+    """None when the answer reports no usage."""
     model: str | None = None
     service_tier: str | None = None
     unmodelled: tuple[str, ...] = ()
-    """Names of what costs otherwise than its tokens say. Not empty: the call is unpriced."""
+    """Names of what is billed by something other than tokens. If any, the call is unpriced."""
     missing: tuple[str, ...] = ()
-    """Names of counts that are absent or cannot be right. Not empty: ``tokens`` is a lower bound."""
+    """Names of counts that are absent or impossible. If any, ``tokens`` is a lower bound."""
     shows_tools: bool = False
-    """Whether it shows which tools of the service were used: ``unmodelled`` names them then."""
+    """Whether the answer lists its output, so that every hosted tool it used is in ``unmodelled``."""

@@ -1,7 +1,7 @@
-"""Which requests of the OpenAI client may cost money, and what each kind of them is called.
+"""Classify requests of the OpenAI client: may they cost money, and under which operation name.
 
-Every request is a call that may cost money unless :data:`FREE` says why it does not. So a path that nobody
-has heard of counts, with an unknown cost unless its answer names its usage.
+A request may cost money unless :data:`FREE` gives the reason why it does not. An unknown path therefore
+counts as a call, and its cost is unknown unless the answer reports its usage.
 """
 
 from __future__ import annotations
@@ -79,21 +79,21 @@ OPERATIONS: Final = {
     "/skills/{}/versions": "container",
     "/content_provenance_checks": "content_provenance",
 }
-"""Paths that are posted to and may cost money, and their ``gen_ai.operation.name``.
+"""Paths of POST requests that may cost money, with their ``gen_ai.operation.name``.
 
-``{}`` stands for one segment. What a session that is only opened here costs (``realtime``, ``chatkit``) is
-billed where nobody of this process sees it.
+``{}`` matches one segment. A session that is only opened here (``realtime``, ``chatkit``) is billed for
+traffic that does not pass through this process.
 """
 
 OPERATION_NAMES: Final = (*dict.fromkeys(OPERATIONS.values()), OTHER)
-"""All there are: a path that :data:`OPERATIONS` does not name is ``other``."""
+"""Every operation name; a path that is not in :data:`OPERATIONS` is ``other``."""
 
 BILLED_IN_TOKENS: Final = frozenset({"chat", "embeddings", "text_completion", "decision", "realtime", OTHER})
-"""Operations that the tokens in their answers pay for. Others cost otherwise, or more, than their tokens."""
+"""Operations billed by the tokens in their answers alone."""
 
 _READS: Final = ("get", "head", "options")
-_TEXT = "Keeps text: a model reads it in a later call, which is billed then."
-_ENDS = "Ends or pauses work; what it cost so far is billed where it was begun."
+_TEXT = "Stores text; the later call in which a model reads it is billed."
+_ENDS = "Ends or pauses work; its cost so far belongs to the request that began it."
 _SETTING = "Changes a setting, a name or metadata; no model runs."
 FREE: Final = {
     "/moderations": "Free of charge: platform.openai.com/docs/guides/moderation.",
@@ -146,9 +146,9 @@ FREE: Final = {
     "/organization/**": "Administration of the account; no model runs.",
     "/projects/**": "Administration of the account; no model runs.",
 }
-"""Paths that are posted to and cost nothing, each with the reason; ``**`` stands for all that follows.
+"""Paths of POST requests that cost nothing, each with the reason; ``**`` matches the rest of a path.
 
-Requests that read (GET, HEAD, OPTIONS) or delete cost nothing on any path.
+GET, HEAD, OPTIONS and DELETE cost nothing on any path.
 """
 
 _ROOTS: Final = frozenset(path.split("/")[1] for path in (*OPERATIONS, *FREE))
@@ -156,7 +156,7 @@ _ROOTS: Final = frozenset(path.split("/")[1] for path in (*OPERATIONS, *FREE))
 
 @lru_cache(1024)
 def operation_of(method: str, url: str) -> str | None:
-    """Return the ``gen_ai.operation.name`` of a request that may cost money, None of one that is free.
+    """Return the ``gen_ai.operation.name`` of a request that may cost money, or None if it is free.
 
     Args:
         method: HTTP method, in any case.
@@ -165,7 +165,7 @@ def operation_of(method: str, url: str) -> str | None:
     if method.lower() in _READS or method.lower() == "delete":
         return None
     segments = urlsplit(url).path.strip("/").split("/")
-    # What stands before a known path is the service's own root, a version, a deployment or a gateway.
+    # A known path may follow a base path: a version, a deployment or a gateway's prefix.
     below = ["/" + "/".join(segments[start:]) for start in range(len(segments))]
     for path in below:
         if (operation := _find(path, _OPERATIONS)) is not None:

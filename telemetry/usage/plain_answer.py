@@ -1,7 +1,7 @@
-"""The answer to a chat call as nearly all are: nothing in it costs otherwise than its tokens say.
+"""Fast path for the common chat answer, in which nothing but tokens is billed.
 
-Reading an answer closely (:mod:`.reader`) takes several times as long, and every call pays for it. What is
-out of the ordinary in any way is left to that: nothing is judged here.
+The full reader (:mod:`.reader`) takes several times as long, and every call would pay for it. An answer with
+anything unusual in it is left to the full reader; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _FIELDS: Final = frozenset(
 
 
 def read_plain(answer: Any) -> Answer | None:
-    """Return what a ``ChatCompletion`` of the client says; None when it has to be read closely."""
+    """Return the facts of a ``ChatCompletion`` object, or None if the full reader has to look at it."""
     if type(answer).__name__ != "ChatCompletion":
         return None
     try:
         return _read(answer, answer.__dict__)
-    except (AttributeError, KeyError, TypeError) as error:  # something in it is not of the client's own
+    except (AttributeError, KeyError, TypeError) as error:  # not an object as the client makes it
         let_pass(error)
         return None
 
@@ -52,7 +52,7 @@ def _read(answer: Any, fields: Mapping[str, Any]) -> Answer | None:
 
 
 def _tokens(usage: Any) -> Tokens | None:
-    """Return the tokens of a usage that has no other counts but those of cached input and of reasoning."""
+    """Return the tokens of a usage whose only details are cached input and reasoning, else None."""
     if usage is None or usage.__pydantic_extra__:
         return None
     counts = usage.__dict__

@@ -8,10 +8,10 @@ from pathlib import Path
 import openai
 import pytest
 
-from telemetry.usage.reader import costs_its_tokens_alone
+from telemetry.usage.fields import costs_its_tokens_alone
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "usage_fields.py"))
-UPDATE = "say in telemetry/usage/reader.py what it costs, then `make docs`"
+UPDATE = "say in telemetry/usage/fields.py what it costs, then `make docs`"
 
 
 def test_every_field_of_a_usage_is_known() -> None:
