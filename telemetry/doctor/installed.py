@@ -41,20 +41,15 @@ def check_entry_points(_: Patient) -> Answer:
 
 
 def _entry_points(group: str, entries: list[EntryPoint], home: Path) -> Answer:
-    """Answer with a line for each that is wrong, or one for all of a group."""
+    """Yield a line for each entry point that is wrong, and one for the packages of all others."""
     found = [_file_of(entry, home) for entry in entries]
     yield from (each for each in found if isinstance(each, Check))
     files = [each for each in found if isinstance(each, Path)]
     if len(files) == 1 == len(entries):
         yield Check("good", SUBJECT, f"{group}: {entries[0].name} is {files[0]}")
     elif files:
-        folders = " and ".join(sorted({str(_folder(file)) for file in files}))
+        folders = " and ".join(sorted({str(home / file.relative_to(home).parts[0]) for file in files}))
         yield Check("good", SUBJECT, f"{group}: {len(files)} of {len(entries)} are in {folders}")
-
-
-def _folder(file: Path) -> Path:
-    """Return where a module lies, or a package."""
-    return file.parent.parent if file.name == "__init__.py" else file.parent
 
 
 def _file_of(entry: EntryPoint, home: Path) -> Path | Check:

@@ -349,7 +349,7 @@ class Writer:
             max(retry.due, self._outage.due) for retry in (*self._projections.values(), *self._users.values())
         ]
         due += self._deliveries()
-        if not self._recovered:
+        if not self._recovered or self._has_host_committed:  # also what was committed during a rest
             due.append(self._outage.due)
         if self._recorder.has_open_runs or self._has_children:
             due.append(self._heartbeat_at)
