@@ -21,14 +21,14 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from telemetry._internal.interrupt import ends_at_once
 from telemetry._internal.secrets import driver_message, without_secrets
+from telemetry._internal.standard_output import host_output, own_output
 from telemetry.pricing.provider import PROVIDERS
 
 from .archive import archive
-from .interrupt import ends_at_once
 from .listing import count, paragraph, table
 from .options import DAY, ID
-from .output import host_output, own_output
 from .reference import catalogue, unused
 from .report import report
 

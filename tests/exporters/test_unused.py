@@ -124,7 +124,7 @@ def test_views_and_our_own_commands_count_in_any_case(tmp_path: Path) -> None:
 
     assert "view telemetry_jobs" in found["telemetry_runs.backoff_us"]
     assert found["telemetry_jobs.backoff_seconds"]
-    assert any(by.endswith("report/jobs.py") for by in found["telemetry_counters.value"])
+    assert any(by.endswith("reports/jobs.py") for by in found["telemetry_counters.value"])
     assert any(by.endswith("projection/analyses.py") for by in found["telemetry_runs.projected_version"])
     assert any(by.endswith("files.py") for by in found["telemetry_documents.size_bytes"])
     assert found["telemetry_fragments.schema_v"] == found["telemetry_runs.enqueued_at"] == ()
