@@ -597,8 +597,8 @@ def spool_drop(fragments: tuple[str, ...]) -> None:
     click.echo(f"{_kept(lambda: _keeper().drop(fragments)):,} dropped.")
 
 
-@cli.command()
-def recover() -> None:
+@spool.command("recover")
+def spool_recover() -> None:
     """Deliver what dead processes left in the spool, as their successors would; exit 1 if some is left."""
     keeper = _keeper()
     dead = [each for each in _kept(keeper.processes) if not each.is_alive]

@@ -97,7 +97,7 @@ def _contents(settings: Settings, patient: Patient) -> Answer:
     left = sum(each.snapshots for each in processes if not each.is_alive)
     if left:
         text = f"{left} snapshots of dead processes wait for their successors"
-        yield Check("note", "spool", text, "flask telemetry recover")
+        yield Check("note", "spool", text, "flask telemetry spool recover")
     if parked := keeper.parked():
         reasons = ", ".join(sorted({each.reason or "unknown" for each in parked}))
         text = f"{len(parked)} snapshots are set aside that the database refused ({reasons})"
