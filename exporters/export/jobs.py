@@ -144,6 +144,15 @@ class Selection:
             yield _jobs.c.batch_size == self.batch_size
 
 
+class BadSelection(ValueError):
+    """A field of a selection has a value that there is not."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} {reason}")
+        self.field = field
+        self.reason = reason
+
+
 class Export:
     """The jobs of a selection, in one database."""
 
@@ -156,7 +165,8 @@ class Export:
             selection: see :class:`Selection`.
 
         Raises:
-            ValueError: for a URL that cannot be used, or a segment or batch size that there is not.
+            BadSelection: for a segment or batch size that there is not.
+            ValueError: for a URL that cannot be used.
         """
         self._selection = Selection(**selection)
         for name, value, known in (
@@ -164,7 +174,7 @@ class Export:
             ("batch_size", self._selection.batch_size, BATCH_SIZES),
         ):
             if value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}")
+                raise BadSelection(name, f"must be one of {', '.join(known)}")
         self._engine = create_engine(database_url, for_reading=True)
         self._database_url = database_url
         self._cache_seconds = cache_seconds

@@ -1,7 +1,7 @@
 """Everything between an ended span and a row: recorder, processor, metrics, spool and writer of a process.
 
-``telemetry.setup`` finds :class:`Pipeline` through the entry point group ``analysis_telemetry_pipeline``,
-so that ``telemetry`` imports nothing of ours.
+``telemetry.setup`` makes a :class:`Pipeline`, and imports it where it does: applications need the SDK only
+then.
 """
 
 from __future__ import annotations

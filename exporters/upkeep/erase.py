@@ -2,7 +2,7 @@
 
 Totals of users go down with it. The log of days, which names nobody, keeps its sums until a day is logged
 again: then it tells of what is left. What still waits in a spool comes back when it is delivered, so the
-application's processes deliver first (`flask telemetry recover`), or the request is repeated.
+application's processes deliver first (`flask telemetry spool recover`), or the request is repeated.
 """
 
 from __future__ import annotations

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
 
 from .listing import count
+
+if TYPE_CHECKING:
+    from exporters.archive.archive import Archive, Plan
 
 
 @click.command()
@@ -36,11 +39,13 @@ def archive(
     as_json: bool,
 ) -> None:
     """Move old runs and days of the log to files in DIRECTORY; break it off and repeat it at will."""
-    from .commands import COMMANDS_GROUP, _database_settings, _kept, _load
+    from .commands import _database_settings, _kept, needs_sql
 
     if (before is None) == (older_than is None):
         raise click.UsageError("give --before or --older-than")
-    command, settings = _load(COMMANDS_GROUP, "archive"), _database_settings()
+    with needs_sql():
+        from exporters.archive.archive import Archive as command
+    settings = _database_settings()
     first = _first_to_stay(before, older_than, settings.timezone)
     with _kept(lambda: command(settings, directory, before=first, form=form)) as archiving:
         plan = _kept(archiving.plan)
@@ -65,13 +70,13 @@ def _first_to_stay(before: datetime | None, older_than: int | None, zone: str) -
     return first
 
 
-def _work(archiving: Any, plan: Any) -> int:
+def _work(archiving: Archive, plan: Plan) -> int:
     from .commands import _advance
 
     return _advance("Runs and days", plan.runs + plan.days, archiving.work())
 
 
-def _told(plan: Any, first: date) -> str:
+def _told(plan: Plan, first: date) -> str:
     days = f"{count(plan.days, 'day')} of the log before {first:%Y-%m-%d}"
     lines = [f"{count(plan.runs, 'run')} and {days}."]
     lines += [f"To stay, though older: {count(number, 'run')} ({why})." for why, number in plan.stay.items()]

@@ -11,35 +11,42 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
 
+from telemetry._internal.interrupt import ends_at_once
 from telemetry._internal.secrets import driver_message, without_secrets
+from telemetry._internal.standard_output import host_output, own_output
 from telemetry.pricing.provider import PROVIDERS
 
 from .archive import archive
-from .interrupt import ends_at_once
 from .listing import count, paragraph, table
 from .options import DAY, ID
-from .output import host_output, own_output
 from .reference import catalogue, unused
 from .report import report
 
-MIGRATE_GROUP = "analysis_telemetry_migrate"
-COMMANDS_GROUP = "analysis_telemetry_commands"
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from exporters.export.jobs import Export
+    from exporters.findings.insights import Finding
+    from exporters.process.spool_keeper import ProcessDirectory, SpoolKeeper
+    from exporters.upkeep.health_log import HealthDay
+    from telemetry.settings import Settings
 
 RECOVERY_SECONDS: Final = 10.0
 FOREIGN_HINT: Final = "foreign directories are another user's: run this as that user, or chown them"
 NOT_TOLD: Final = 3
 """Exit status when somebody was to be told and could not be."""
 _Result = TypeVar("_Result")
+_Given = ParamSpec("_Given")
 
 
 class _Commands(click.Group):
@@ -131,15 +138,16 @@ def db() -> None:
 @click.option("--sql", is_flag=True, help="Print the SQL for this database instead of running it.")
 def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None:
     """Add what is missing; nothing that is there is changed."""
-    migrate = _migrate()
+    with needs_sql():
+        from exporters.sql.schema import migrate
     if sql:
-        _print_sql(migrate, migrate.upgrade_sql, database_url)
+        _print_sql(migrate.upgrade_sql, database_url)
         return
     url = _database(database_url)
-    before = _run(migrate, migrate.current, url)
-    _run(migrate, migrate.upgrade, url, with_base_tables=with_base_tables)
-    revision = _run(migrate, migrate.current, url)
-    for each in _run(migrate, migrate.left_out, url) if revision != before else ():
+    before = _run(migrate.current, url)
+    _run(migrate.upgrade, url, with_base_tables=with_base_tables)
+    revision = _run(migrate.current, url)
+    for each in _run(migrate.left_out, url) if revision != before else ():
         click.echo(f"Telemetry does without {each}.", err=True)
     click.echo(f"The database is at {revision}.")
 
@@ -158,21 +166,24 @@ def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def downgrade(database_url: str | None, sql: bool, revision: str, with_base_tables: bool, yes: bool) -> None:
     """Drop what the upgrade added, and only that; name first what is lost with it."""
-    migrate, url = _migrate(), _database(database_url)
-    options = {"revision": revision, "with_base_tables": with_base_tables}
+    with needs_sql():
+        from exporters.sql.schema import migrate
+    url = _database(database_url)
     if sql:
-        _print_sql(migrate, partial(migrate.downgrade_sql, **options), url)
+        _print_sql(partial(migrate.downgrade_sql, revision=revision, with_base_tables=with_base_tables), url)
         return
-    lost = _run(migrate, migrate.downgrade_losses, url, revision)
+    lost = _run(migrate.downgrade_losses, url, revision)
     if any(each.is_base and each.rows for each in lost) and not with_base_tables:
-        _run(migrate, migrate.downgrade, url, **options)  # refuses, and says why
+        _run(
+            migrate.downgrade, url, revision=revision, with_base_tables=with_base_tables
+        )  # refuses, and says why
     click.echo("This drops what telemetry added, its data included:")
     for each in lost:
         click.echo(f"  {each}")
     if not yes:
         click.confirm("Go on?", abort=True)
-    _run(migrate, migrate.downgrade, url, **options)
-    at = _run(migrate, migrate.current, url)
+    _run(migrate.downgrade, url, revision=revision, with_base_tables=with_base_tables)
+    at = _run(migrate.current, url)
     click.echo(f"The database is at {at}." if at else "What telemetry added is gone.")
 
 
@@ -182,8 +193,9 @@ def downgrade(database_url: str | None, sql: bool, revision: str, with_base_tabl
 )
 def current(database_url: str | None) -> None:
     """Say which revision the database is at; exit 1 unless it is the newest."""
-    migrate = _migrate()
-    revision, head = _run(migrate, migrate.current, _database(database_url)), _run(migrate, migrate.head)
+    with needs_sql():
+        from exporters.sql.schema import migrate
+    revision, head = _run(migrate.current, _database(database_url)), _run(migrate.head)
     if revision == head:
         click.echo(revision)
         return
@@ -198,7 +210,9 @@ def current(database_url: str | None) -> None:
 @click.option("--name", default="grafana", show_default=True, help="Of the role.")
 def role(database_url: str | None, name: str) -> None:
     """Print the SQL that makes a role which may read the views and nothing else."""
-    click.echo(_kept(lambda: _load(COMMANDS_GROUP, "role")(_database(database_url), name)), nl=False)
+    with needs_sql():
+        from exporters.sql.schema.roles import role_sql
+    click.echo(_kept(lambda: role_sql(_database(database_url), name)), nl=False)
 
 
 @cli.command()
@@ -216,7 +230,8 @@ def reprice(prices_file: str | None, database_url: str | None, **selection: Any)
 
     The old value is kept. Exit 1 if the price file or the database cannot be used.
     """
-    command = _load(COMMANDS_GROUP, "reprice")
+    with needs_sql():
+        from exporters.upkeep.reprice import reprice as command
     from sqlalchemy.exc import SQLAlchemyError
 
     from telemetry.pricing.prices import prices
@@ -259,7 +274,9 @@ def health_check(only: datetime | None, since: datetime | None, notify: bool) ->
     """Write the log of days, and tidy up: once a day, or as often as you like."""
     if only and since:
         raise click.UsageError("--date and --since exclude each other")
-    command, settings = _load(COMMANDS_GROUP, "health-check"), _database_settings()
+    with needs_sql():
+        from exporters.upkeep.health_log import HealthCheck as command
+    settings = _database_settings()
     if (first := only or since) and first.date() > _today(settings):
         raise click.BadParameter("is in the future", param_hint="--date" if only else "--since")
     with _kept(lambda: command(settings)) as check:
@@ -280,9 +297,10 @@ def health_check(only: datetime | None, since: datetime | None, notify: bool) ->
         click.echo(_tell(settings, found))
 
 
-def _tell(settings: Any, found: Iterable[Any]) -> str:
+def _tell(settings: Settings, found: Iterable[Finding]) -> str:
     """Tell what is severe, and return what became of it; leave with a line for each channel that failed."""
-    command = _load(COMMANDS_GROUP, "notify")
+    with needs_sql():
+        from exporters.findings.notify import notify as command
     told = _kept(lambda: command(settings, found))
     for problem in told.problems:
         click.echo(f"Error: {problem}", err=True)
@@ -297,7 +315,7 @@ _HEALTH_TITLES: Final = (
 )
 
 
-def _health_rows(days: Sequence[Any]) -> list[tuple[object, ...]]:
+def _health_rows(days: Sequence[HealthDay]) -> list[tuple[object, ...]]:
     from decimal import Decimal
 
     from .money import column
@@ -307,7 +325,7 @@ def _health_rows(days: Sequence[Any]) -> list[tuple[object, ...]]:
     return [_health_row(day, amount) for day, amount in zip(days, dollars, strict=True)]
 
 
-def _health_row(day: Any, dollars: str) -> tuple[object, ...]:
+def _health_row(day: HealthDay, dollars: str) -> tuple[object, ...]:
     mean = "–" if day.avg_processing_time is None else f"{day.avg_processing_time:,.1f}"
     numbers = (day.rate_limit_incidents, day.peak_concurrent_jobs, day.total_candidates_processed)
     endings = (day.jobs_completed, day.jobs_failed, day.jobs_unknown)
@@ -320,7 +338,8 @@ def _health_row(day: Any, dollars: str) -> tuple[object, ...]:
 )
 def validate(database_url: str | None) -> None:
     """Say whether what the tables say is consistent; exit 1, with the ids, if it is not."""
-    command = _load(COMMANDS_GROUP, "validate")
+    with needs_sql():
+        from exporters.integrity.rules import validate as command
     found = _kept(lambda: command(_database(database_url)))
     for each in found:
         click.secho(f"{each.rule.name}: {each.count:,}", fg="red", bold=True)
@@ -337,7 +356,9 @@ def validate(database_url: str | None) -> None:
 @_notify_option
 def insights(as_json: bool, notify: bool) -> None:
     """Say what stands out in the figures of late, and what to do; exit 1 if some of it is severe."""
-    command, settings = _load(COMMANDS_GROUP, "insights"), _database_settings()
+    with needs_sql():
+        from exporters.findings.insights import insights as command
+    settings = _database_settings()
     found = _kept(lambda: command(settings))
     for each in found:
         if as_json:
@@ -390,21 +411,21 @@ def export(
         raise click.UsageError("--days and --since exclude each other")
     if output is None:
         _insist_on_output()
-    command, settings = _load(COMMANDS_GROUP, "export"), _database_settings()
+    with needs_sql():
+        from exporters.export.jobs import Export as command
+    settings = _database_settings()
     first = since and since.date()
     if days:
         first = _today(settings) - timedelta(days=days - 1)
     if first and until and until.date() <= first:
         raise click.BadParameter(f"must be later than the first day, {first}", param_hint="--until")
-    period = {
-        "since": first and _midnight(first, settings.timezone),
-        "until": until and _midnight(until.date(), settings.timezone),
-    }
-    with _kept(lambda: command(settings.database_url, **period, **selection)) as jobs:
+    begin = first and _midnight(first, settings.timezone)
+    end = until and _midnight(until.date(), settings.timezone)
+    with _kept(lambda: command(settings.database_url, since=begin, until=end, **selection)) as jobs:
         _kept(lambda: _write_out(jobs, form, output))
 
 
-def _write_out(jobs: Any, form: str, output: Path | None) -> None:
+def _write_out(jobs: Export, form: str, output: Path | None) -> None:
     """Write to a file behind a progress bar, which a terminal shows, or into a pipe or a device."""
     if output is None or str(output) in _STANDARD_OUTPUT:
         if form == "parquet" and sys.stdout.buffer.isatty():
@@ -421,13 +442,13 @@ def _write_out(jobs: Any, form: str, output: Path | None) -> None:
 _STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
-def _pour(jobs: Any, form: str, sink: IO[bytes]) -> None:
+def _pour(jobs: Export, form: str, sink: IO[bytes]) -> None:
     for _ in _pieces(jobs, form, sink):
         pass
     sink.flush()
 
 
-def _replace(jobs: Any, form: str, output: Path) -> None:
+def _replace(jobs: Export, form: str, output: Path) -> None:
     """Write a file that is there when it is complete; a link goes on leading to it."""
     target = Path(os.path.realpath(output))
     temporary = target.with_name(f".{target.name}.new")
@@ -439,7 +460,7 @@ def _replace(jobs: Any, form: str, output: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _pieces(jobs: Any, form: str, file: IO[bytes]) -> Iterator[int]:
+def _pieces(jobs: Export, form: str, file: IO[bytes]) -> Iterator[int]:
     """Write the jobs bit by bit, and yield how many each bit has."""
     before = 0
     for piece in jobs.pieces(form):
@@ -448,7 +469,7 @@ def _pieces(jobs: Any, form: str, file: IO[bytes]) -> Iterator[int]:
         before = jobs.exported
 
 
-def _today(settings: Any) -> date:
+def _today(settings: Settings) -> date:
     return datetime.now(ZoneInfo(settings.timezone)).date()
 
 
@@ -468,7 +489,8 @@ def erase(user_id: int | None, analysis_id: int | None, apply: bool, database_ur
     """Erase what is tied to one user or one analysis, on their request."""
     if (user_id is None) == (analysis_id is None):
         raise click.UsageError("name --user or --analysis")
-    command = _load(COMMANDS_GROUP, "erase")
+    with needs_sql():
+        from exporters.upkeep.erase import erase as command
     tied = {"user_id": user_id, "analysis_id": analysis_id}
     found = _kept(lambda: command(_database(database_url), **tied, apply=apply))
     click.echo(f"{count(found.runs, 'run')}, {count(found.rows, 'row')}{' erased' if apply else ''}.")
@@ -490,7 +512,8 @@ def import_history(database_url: str | None) -> None:
 
     Exit 1 if some are left because the application held their rows.
     """
-    command = _load(COMMANDS_GROUP, "import-history")
+    with needs_sql():
+        from exporters.upkeep.import_history import History as command
     with _kept(lambda: command(_database(database_url))) as history:
         taken = _kept(lambda: _advance("Analyses", history.pending(), history.analyses()))
         users = _kept(history.users)
@@ -574,8 +597,8 @@ def spool_drop(fragments: tuple[str, ...]) -> None:
     click.echo(f"{_kept(lambda: _keeper().drop(fragments)):,} dropped.")
 
 
-@cli.command()
-def recover() -> None:
+@spool.command("recover")
+def spool_recover() -> None:
     """Deliver what dead processes left in the spool, as their successors would; exit 1 if some is left."""
     keeper = _keeper()
     dead = [each for each in _kept(keeper.processes) if not each.is_alive]
@@ -596,19 +619,20 @@ def recover() -> None:
     click.echo("All is delivered.")
 
 
-def _state(process: Any) -> str:
+def _state(process: ProcessDirectory) -> str:
     if process.is_foreign:
         return "foreign"
     return "living" if process.is_alive else "dead"
 
 
-def _keeper() -> Any:
-    keeper = _load(COMMANDS_GROUP, "spool")
+def _keeper() -> SpoolKeeper:
+    with needs_sql():
+        from exporters.process.spool_keeper import SpoolKeeper
     settings = _database_settings()
-    return _kept(lambda: keeper(settings))
+    return _kept(lambda: SpoolKeeper(settings))
 
 
-def _database_settings() -> Any:
+def _database_settings() -> Settings:
     """Return the settings, with a database in any case; a command never takes an old answer."""
     settings = _settings()
     return replace(settings, database_url=_database(settings.database_url), cache_seconds=0)
@@ -640,7 +664,8 @@ def _unusable(error: Exception) -> click.ClickException:
 
 
 def _is_behind(url: str) -> bool:
-    migrate = _migrate()
+    with needs_sql():
+        from exporters.sql.schema import migrate
     try:
         return bool(migrate.current(url) != migrate.head())
     except Exception:  # what is wrong with the database is told already
@@ -665,7 +690,7 @@ def _age(seconds: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
-def _settings() -> Any:
+def _settings() -> Settings:
     """Return the settings of the application the ``flask`` command found, else those of the environment."""
     from flask.cli import NoAppException
 
@@ -682,7 +707,7 @@ def _settings() -> Any:
         raise click.ClickException(str(error)) from None
 
 
-def _load_app() -> Any:
+def _load_app() -> Flask:
     """Return the application the ``flask`` command found; what it prints is no output of the command."""
     from flask.cli import ScriptInfo
 
@@ -690,35 +715,31 @@ def _load_app() -> Any:
         return click.get_current_context().ensure_object(ScriptInfo).load_app()
 
 
-def _migrate() -> Any:
-    return _load(MIGRATE_GROUP, "default")
-
-
-def _load(group: str, name: str) -> Any:
-    found = list(entry_points(group=group, name=name))
-    if not found:
-        raise click.ClickException(
-            "analysis-telemetry is not installed in this environment: pip install it, a path is not enough"
-        )
+@contextmanager
+def needs_sql() -> Iterator[None]:
+    """Leave with one line where what the block imports is not installed."""
     try:
-        return found[0].load()
+        yield
     except ImportError as error:
         raise click.ClickException(f"the database commands need analysis-telemetry[sql] ({error})") from None
 
 
-def _run(migrate: Any, action: Any, *args: Any, **options: Any) -> Any:
+def _run(action: Callable[_Given, _Result], *args: _Given.args, **options: _Given.kwargs) -> _Result:
+    """Do something with the schema; what is wrong becomes one line."""
     from sqlalchemy.exc import SQLAlchemyError
+
+    from exporters.sql.schema.migrate import MigrationError
 
     try:
         return action(*args, **options)
-    except migrate.MigrationError as error:
+    except MigrationError as error:
         raise click.ClickException(str(error)) from None
     except SQLAlchemyError as error:
         raise click.ClickException(f"the database cannot be used: {_first_line(error)}") from None
 
 
-def _print_sql(migrate: Any, action: Any, database_url: str | None) -> None:
-    printed = _run(migrate, action, _database(database_url))
+def _print_sql(action: Callable[[str], str], database_url: str | None) -> None:
+    printed = _run(action, _database(database_url))
     click.echo(printed or "-- There is nothing to do.\n", nl=False)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .listing import table
+
+if TYPE_CHECKING:
+    from exporters.catalogue.usage import Entry, Usage
 
 
 @click.command()
@@ -20,9 +23,10 @@ from .listing import table
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the page is out of date.")
 def catalogue(output: Path | None, check: bool) -> None:
     """Write the reference of all metrics, tables, views and columns. No database is needed."""
-    from .commands import COMMANDS_GROUP, _kept, _load
+    from .commands import _kept, needs_sql
 
-    command = _load(COMMANDS_GROUP, "catalogue")
+    with needs_sql():
+        from exporters.catalogue import page as command
     page, place = _kept(command.catalogue), output or command.place()
     if check:
         _check(page, place, is_default=output is None)
@@ -62,9 +66,10 @@ def unused(paths: tuple[Path, ...], with_used: bool, fail: bool, as_json: bool) 
     or pages of the application (Python, Jinja). Default: those of this project, where it is checked out. Its
     views and commands always count.
     """
-    from .commands import COMMANDS_GROUP, _kept, _load
+    from .commands import _kept, needs_sql
 
-    command = _load(COMMANDS_GROUP, "unused")
+    with needs_sql():
+        from exporters.catalogue.usage import usage as command
     found = _kept(lambda: command(paths))
     shown = found.entries if with_used else found.unused
     if as_json:
@@ -78,11 +83,11 @@ def unused(paths: tuple[Path, ...], with_used: bool, fail: bool, as_json: bool) 
         raise SystemExit(1)
 
 
-def _row(entry: Any, with_used: bool) -> tuple[str, str, str]:
+def _row(entry: Entry, with_used: bool) -> tuple[str, str, str]:
     return (entry.kind, entry.name, ", ".join(entry.used_by) if with_used else entry.meaning)
 
 
-def _summary(found: Any) -> str:
+def _summary(found: Usage) -> str:
     places = len(found.looked_at)
     return (
         f"{len(found.unused)} of {len(found.entries)} are not used in the {places} files and views looked at."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -26,20 +26,34 @@ def report(
     days: int | None,
     since: datetime | None,
     until: datetime | None,
+    user_id: int | None,
+    model: str | None,
+    analysis_id: int | None,
     failed: bool,
     as_json: bool,
-    **selection: Any,
 ) -> None:
     """Show what was spent, on what, by which models and stages; jobs, users, and what went wrong."""
-    from .commands import COMMANDS_GROUP, _database_settings, _insist_on_output, _kept, _load, _today
+    from .commands import _database_settings, _insist_on_output, _kept, _today, needs_sql
 
     _insist_on_output()
-    _refuse_contradictions(days, since, until, **selection)
-    command, settings = _load(COMMANDS_GROUP, "report"), _database_settings()
+    _refuse_contradictions(days, since, until, user_id=user_id, model=model, analysis_id=analysis_id)
+    with needs_sql():
+        from exporters.reports import report as command
+    settings = _database_settings()
     if since and since.date() > _today(settings):
         raise click.BadParameter("is in the future", param_hint="--since")
-    period = {"since": since and since.date(), "until": until and until.date()}
-    found = _kept(lambda: command(settings, days or DAYS, **period, failed=failed, **selection))
+    found = _kept(
+        lambda: command(
+            settings,
+            days or DAYS,
+            since=since and since.date(),
+            until=until and until.date(),
+            user_id=user_id,
+            model=model,
+            analysis_id=analysis_id,
+            failed=failed,
+        )
+    )
     if as_json:
         click.echo(found.to_json())
         return

@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from telemetry.settings import Settings
 
-COMMANDS_GROUP: Final = "analysis_telemetry_commands"
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from .probes.collector import Export
+    from .probes.database import Examined
+    from .probes.prometheus import Series
+
 ORPHAN_DAYS: Final = 30
 """Of which calls outside any run are looked at."""
 PATIENCE: Final = 2.0
@@ -48,11 +53,11 @@ class Clock:
 class Patient:
     """The process that is examined, and what became known of it so far."""
 
-    load_app: Callable[[], Any] | None = None
+    load_app: Callable[[], Flask] | None = None
     """Loads the Flask application, if there is one."""
     with_run: bool = True
     """Whether a synthetic run may be made."""
-    app: Any = None
+    app: Flask | None = None
     settings: Settings | None = None
     """None: they cannot be used."""
     said: list[str] = field(default_factory=list)
@@ -60,25 +65,15 @@ class Patient:
     is_database_ready: bool = False
     orphan_calls: int | None = None
     """Calls to OpenAI of the last days, where no run was begun; None: one was, or it is not known."""
-    examined: Any = None
+    examined: Examined | None = None
     """What the database answered; None: nothing."""
     clocks: list[Clock] = field(default_factory=list)
-    asked: dict[str, Future[Any]] = field(default_factory=dict)
-    """Answers from afar that are under way, by who was asked."""
+    exports: Future[list[Export]] | None = None
+    """What the Collector answers, under way; None: it cannot be asked."""
+    series: Future[Series] | None = None
+    """What Prometheus answers, under way; None: there is none to ask."""
     unsent: set[str] = field(default_factory=set)
     """Signals of OpenTelemetry that no Collector takes."""
-
-
-def load(name: str) -> Any:
-    """Return a part of ours that needs more than the application has to have.
-
-    Raises:
-        ImportError: when that is not installed.
-        LookupError: when the distribution is not.
-    """
-    for entry in entry_points(group=COMMANDS_GROUP, name=name):
-        return entry.load()
-    raise LookupError("analysis-telemetry is not installed here")
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from .check import Answer, Check, Patient
 
 DISTRIBUTION: Final = "analysis-telemetry"
 SUBJECT: Final = "entry point"
+EXPORTERS: Final = "exporters.process.pipeline"
+"""The module that set-up imports."""
 
 
 def check_python(_: Patient) -> Answer:
@@ -69,6 +71,25 @@ def _file_of(entry: EntryPoint, home: Path) -> Path | Check:
         remedy = f"rename that folder, or run where it is not found before {home}"
         return Check("bad", SUBJECT, f"{name} is {file}, which is not ours", remedy)
     return file
+
+
+def check_packages(_: Patient) -> Answer:
+    """Is `exporters` ours, which telemetry imports by name: a folder of the host's can stand before it."""
+    home = Path(__file__).resolve().parents[2]
+    try:
+        spec = find_spec(EXPORTERS)
+    except ImportError as error:
+        spec, reason = None, f" ({error})"
+    else:
+        reason = ""
+    file = Path(spec.origin).resolve() if spec and spec.origin else None
+    remedy = f"rename the folder exporters that is found before {home}, or run elsewhere"
+    if file is None:
+        yield Check("bad", "package", f"telemetry needs {EXPORTERS}, which is not there{reason}", remedy)
+    elif not file.is_relative_to(home):
+        yield Check("bad", "package", f"{EXPORTERS} is {file}, which is not ours", remedy)
+    else:
+        yield Check("good", "package", f"exporters is in {home}")
 
 
 def check_libraries(_: Patient) -> Answer:

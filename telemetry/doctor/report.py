@@ -13,15 +13,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from opentelemetry import _logs, metrics, trace
 
+from telemetry._internal.interrupt import ends_at_once
 from telemetry._internal.secrets import without_secrets
-from telemetry.cli.interrupt import ends_at_once
 from telemetry.setup import process as setup
 
-from . import CHECKS, Check, Patient, listening, load
+from . import CHECKS, Check, Patient, listening
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 _MARKS: Final = {"good": ("✓", "32"), "bad": ("✗", "31"), "note": ("!", "33")}
 """Mark and colour of each result."""
@@ -34,7 +37,7 @@ MOST: Final = 100
 
 
 def main(
-    load_app: Callable[[], Any] | None = None,
+    load_app: Callable[[], Flask] | None = None,
     out: TextIO | None = None,
     *,
     with_run: bool = True,
@@ -123,7 +126,9 @@ def _leave(patient: Patient) -> None:
     setup.shutdown(0)
     if patient.unsent:
         providers = trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()
-        load("exports")(*providers).end()
+        from .probes.exporters import Exporters
+
+        Exporters(*providers).end()
 
 
 def _line(check: Check, out: TextIO) -> str:

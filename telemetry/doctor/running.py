@@ -67,7 +67,7 @@ def check_set_up(patient: Patient) -> Answer:
             # The port is the running application's.
             setup.setup_telemetry(replace(patient.settings, metrics_port=None))
     if setup.pipeline() is not None:
-        if "telemetry" in getattr(patient.app, "extensions", {}):
+        if patient.app is not None and "telemetry" in patient.app.extensions:
             from telemetry.web.extension import instrument
 
             instrument(patient.app)

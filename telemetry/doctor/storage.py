@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
+from telemetry.settings import Settings
 from telemetry.setup import process as setup
 
-from .check import ORPHAN_DAYS, PATIENCE, Answer, Check, Clock, Patient, listening, load
+from .check import ORPHAN_DAYS, PATIENCE, Answer, Check, Clock, Patient, listening
+
+if TYPE_CHECKING:
+    from exporters.process.spool_keeper import ProcessDirectory
 
 
 def check_database(patient: Patient) -> Answer:
@@ -19,12 +23,14 @@ def check_database(patient: Patient) -> Answer:
         yield Check("note", "database", "none: rollups are not kept in SQL (TELEMETRY_DATABASE_URL)")
         return
     try:
-        found = load("examine")(settings.database_url, PATIENCE, ORPHAN_DAYS, settings.hmac_key)
-    except (ImportError, LookupError) as error:
+        from .probes.database import examine
+
+        found = examine(settings.database_url, PATIENCE, ORPHAN_DAYS, settings.hmac_key)
+    except ImportError as error:
         remedy = "pip install 'analysis-telemetry[sql]'"
         yield Check("bad", "database", f"cannot be looked at: {error}", remedy)
         return
-    except Exception as error:  # its own type cannot be named where the extra is missing
+    except Exception as error:  # whatever its driver raises
         yield Check("bad", "database", str(error), "start it, or correct TELEMETRY_DATABASE_URL")
         return
     patient.examined = found
@@ -67,14 +73,16 @@ def check_spool(patient: Patient) -> Answer:
         return
     yield Check("good", "spool", f"{wanted} can be written")
     if patient.settings.database_url:
-        yield from _contents(patient)
+        yield from _contents(patient.settings, patient)
 
 
-def _contents(patient: Patient) -> Answer:
+def _contents(settings: Settings, patient: Patient) -> Answer:
     try:
+        from exporters.process.spool_keeper import SpoolKeeper
+
         with listening(patient.said):
-            keeper = load("spool")(patient.settings, setup.pipeline())
-    except (ImportError, LookupError, ValueError):  # see the line of the database
+            keeper = SpoolKeeper(settings, setup.pipeline())
+    except (ImportError, ValueError):  # see the line of the database
         return
     try:
         there = keeper.processes()
@@ -89,7 +97,7 @@ def _contents(patient: Patient) -> Answer:
     left = sum(each.snapshots for each in processes if not each.is_alive)
     if left:
         text = f"{left} snapshots of dead processes wait for their successors"
-        yield Check("note", "spool", text, "flask telemetry recover")
+        yield Check("note", "spool", text, "flask telemetry spool recover")
     if parked := keeper.parked():
         reasons = ", ".join(sorted({each.reason or "unknown" for each in parked}))
         text = f"{len(parked)} snapshots are set aside that the database refused ({reasons})"
@@ -99,7 +107,7 @@ def _contents(patient: Patient) -> Answer:
         yield Check("bad", "spool", text, "see the log for what is wrong with each, then remove them")
 
 
-def _waiting(living: list[Any], patient: Patient) -> Answer:
+def _waiting(living: list[ProcessDirectory], patient: Patient) -> Answer:
     """Say what living processes have not delivered. An open run has a snapshot there, too, which is fresh."""
     if not living or patient.settings is None:
         return

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.trace import SpanKind
@@ -16,10 +17,15 @@ from opentelemetry.trace import SpanKind
 from telemetry._internal.context import Run
 from telemetry.api import runs as api
 from telemetry.conventions import OPENAI_SCOPE, SYNTHETIC_RUNS, Attribute, Stage
-from telemetry.pricing.prices import PICO, Tokens, default_pricer
+from telemetry.pricing.prices import PICO, Pricer, Tokens, default_pricer
 from telemetry.setup import process as setup
 
-from .check import PATIENCE, Answer, Check, Patient, listening, load
+from .check import PATIENCE, Answer, Check, Patient, listening
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from exporters.process.pipeline import Pipeline
 
 MODEL: Final = "gpt-4o-mini"
 CALLS: Final = (
@@ -36,8 +42,8 @@ Figures = dict[str, int]
 
 def check_synthetic_run(patient: Patient) -> Answer:
     """Do SQL, metrics and trace of a known run say what it did."""
-    pipeline, settings = setup.pipeline(), patient.settings
-    if pipeline is None or settings is None:
+    pipeline, provider, settings = setup.pipeline(), setup.sdk_provider(), patient.settings
+    if pipeline is None or provider is None or settings is None:
         return
     if not patient.with_run:
         yield Check("note", "synthetic run", "left out (--no-run)")
@@ -46,21 +52,21 @@ def check_synthetic_run(patient: Patient) -> Answer:
         yield Check("note", "synthetic run", "left out: the database comes first", "see its line")
         return
     with listening(patient.said):
-        yield from _Trial(patient, pipeline).lines()
+        yield from _Trial(patient, pipeline, provider).lines()
 
 
 class _Trial:
     """One synthetic run, and what became of it."""
 
-    def __init__(self, patient: Patient, pipeline: Any) -> None:
+    def __init__(self, patient: Patient, pipeline: Pipeline, provider: TracerProvider) -> None:
+        from .probes.exporters import Exporters
+        from .probes.synthetic_rows import SyntheticRows, Witness
+
         self._patient = patient
         self._settings = pipeline.settings
-        synthetic = load("synthetic")
-        self._rows = synthetic.SyntheticRows
-        self._witness = synthetic.Witness(pipeline, trace.get_tracer_provider())
-        self._exports = load("exports")(
-            trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()
-        )
+        self._rows = SyntheticRows
+        self._witness = Witness(pipeline, provider)
+        self._exports = Exporters(provider, metrics.get_meter_provider(), _logs.get_logger_provider())
         self._expected = _expected(default_pricer(self._settings))
 
     def lines(self) -> Answer:
@@ -96,7 +102,7 @@ class _Trial:
         if not any(differences.values()):
             yield Check("good", "synthetic run", self._summary(list(found)))
 
-    def _marks(self, run: Run, row: Any) -> Answer:
+    def _marks(self, run: Run, row: Mapping[str, Any] | None) -> Answer:
         """Is there a row, which names the trace and says what it is."""
         if row is None:
             reason = next(filter(_is_of_writer, reversed(self._patient.said)), "nobody says why")
@@ -171,7 +177,7 @@ def _told(statuses: tuple[str, ...], tokens: Tokens) -> dict[str, Any]:
     }
 
 
-def _expected(price: Any) -> Figures:
+def _expected(price: Pricer) -> Figures:
     """Return what everybody must say, by the prices that hold here and now."""
     prices = [price("openai", MODEL, tokens, time.time_ns(), "") for _, tokens in CALLS]
     return {

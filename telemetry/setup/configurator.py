@@ -17,9 +17,9 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
+from exporters.privacy.exporters import SanitisingExporter
 from telemetry.settings import Settings
 
-SANITISER_GROUP: Final = "analysis_telemetry_sanitiser"
 CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 _log = logging.getLogger("telemetry")
@@ -48,13 +48,13 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
         settings = self._settings or Settings.load()
         _warn_of_configuration_file()
         _default_to_http()
-        sanitiser, allowed = _sanitiser(), _allowed(settings)
+        allowed = _allowed(settings)
 
         def spans(span_exporter: SpanExporter, *args: Any, **options: Any) -> SpanProcessor:
-            return SanitisingProcessor(sanitiser(span_exporter, **allowed), *args, **options)
+            return SanitisingProcessor(SanitisingExporter(span_exporter, **allowed), *args, **options)
 
         def records(exporter: LogRecordExporter, *args: Any, **options: Any) -> LogRecordProcessor:
-            return SanitisingLogProcessor(sanitiser.for_logs(exporter, **allowed), *args, **options)
+            return SanitisingLogProcessor(SanitisingExporter.for_logs(exporter, **allowed), *args, **options)
 
         super()._configure(  # type: ignore[no-untyped-call]
             export_span_processor=spans, export_log_record_processor=records, **kwargs
@@ -98,17 +98,3 @@ def _allowed(settings: Settings) -> dict[str, bool]:
         "message_content": captured and settings.message_content,
         "log_messages": settings.log_messages,
     }
-
-
-def _sanitiser() -> Any:
-    """Return the installed sanitiser: a class that wraps exporters.
-
-    Raises:
-        LookupError: when there is none: nothing is exported rather than something unclean.
-    """
-    found = list(entry_points(group=SANITISER_GROUP))
-    if not found:
-        raise LookupError(
-            "analysis-telemetry is not installed in this environment: spans cannot be sanitised"
-        )
-    return found[0].load()

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 
@@ -30,7 +29,13 @@ from telemetry.settings import PREFIX, Settings, SettingsError
 
 from .compatibility import installed, platform_gap, problems
 
-PIPELINE_GROUP: Final = "analysis_telemetry_pipeline"
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import TracerProvider as AnyProvider
+
+    from exporters.process.pipeline import Pipeline
+    from telemetry.pricing.prices import Pricer
 
 INSTRUMENTORS: Final = (
     ("opentelemetry.instrumentation.genai.openai", "OpenAIInstrumentor", "openai"),
@@ -49,7 +54,7 @@ _EXTRAS: Final = {
 """What modules come with, where it is not the extra ``sdk``."""
 
 _log = logging.getLogger("telemetry")
-_pipeline: Any = None
+_pipeline: Pipeline | None = None
 _is_for_operator = False
 
 
@@ -59,7 +64,7 @@ def setup_telemetry(
     engines: Sequence[Any] = (),
     instrumenting: bool = True,
     name: str = "",
-) -> Any:
+) -> Pipeline | None:
     """Set telemetry up for this process, once; later calls return what the first one made.
 
     A process has one pipeline. Whoever names settings of another database later is refused, in a line of the
@@ -87,7 +92,7 @@ def setup_telemetry(
             _log.info("%s: TELEMETRY_ENABLED is false", off)
             return None
         if _pipeline is not None:
-            return _pipeline if _shares(settings, off) else None
+            return _pipeline if _shares(_pipeline, settings, off) else None
         if gap := platform_gap():
             _log.error("%s: %s", off, gap)
             return None
@@ -97,16 +102,16 @@ def setup_telemetry(
                     "telemetry keeps no rollups, only metrics and traces: set TELEMETRY_DATABASE_URL"
                 )
             if instrumenting:
-                instrument(_sdk_provider(), engines)
+                instrument(sdk_provider(), engines)
         return _pipeline
     return None
 
 
-def _shares(settings: Settings, off: str) -> bool:
+def _shares(pipeline: Pipeline, settings: Settings, off: str) -> bool:
     """Say whether whoever has ``settings`` may record into the pipeline that is there; if not, log why."""
     if takes_all():
         return True
-    there, wanted = _pipeline.settings.database(), settings.database()
+    there, wanted = pipeline.settings.database(), settings.database()
     if there != wanted:
         _log.error(
             "%s: this process records into %s, and its database is %s; call telemetry.shutdown() before the"
@@ -120,7 +125,7 @@ def _shares(settings: Settings, off: str) -> bool:
         f"{PREFIX}{field.name.upper()}"
         for field in fields(Settings)
         if field.name != "database_url"
-        and getattr(settings, field.name) not in ("", getattr(_pipeline.settings, field.name))
+        and getattr(settings, field.name) not in ("", getattr(pipeline.settings, field.name))
     ]
     if others:
         _log.warning(
@@ -132,8 +137,13 @@ def _shares(settings: Settings, off: str) -> bool:
 
 
 def attach(
-    provider: Any, settings: Settings, *, meter_provider: Any = None, takes_all: bool = False, **parts: Any
-) -> Any:
+    provider: TracerProvider,
+    settings: Settings,
+    *,
+    meter_provider: MeterProvider | None = None,
+    takes_all: bool = False,
+    price: Pricer | None = None,
+) -> Pipeline:
     """Attach a pipeline to ``provider``, a ``TracerProvider`` that somebody else may have made; return it.
 
     Args:
@@ -141,16 +151,18 @@ def attach(
         settings: of the pipeline.
         meter_provider: where the metrics are registered; without one there are none.
         takes_all: whether to record also what belongs to applications of other pipelines (in tests).
-        parts: passed on to the pipeline.
+        price: what a call costs; default: as the settings say.
 
     Raises:
-        LookupError: when the distribution is not installed, so that its entry points cannot be found.
+        ImportError: when the extra ``sdk`` is missing, or one that a setting asks for.
+        ValueError: when TELEMETRY_DATABASE_URL cannot be used.
     """
+    from exporters.process.pipeline import Pipeline
     from telemetry.pricing.provider import use_openai_hosts
 
     from .sampling import record_all
 
-    pipeline = _load_pipeline()(settings, **parts)
+    pipeline = Pipeline(settings, price)
     use_openai_hosts(settings.openai_hosts)
     spare_context()
     record_all(provider)
@@ -172,11 +184,11 @@ def shutdown(seconds: float | None = None) -> bool:
     """
     global _pipeline
     pipeline, _pipeline = _pipeline, None
-    return True if pipeline is None else bool(pipeline.shutdown(seconds))
+    return True if pipeline is None else pipeline.shutdown(seconds)
 
 
 @contextmanager
-def standing_in(pipeline: Any) -> Iterator[None]:
+def standing_in(pipeline: Pipeline) -> Iterator[None]:
     """Let ``pipeline`` be that of the process meanwhile, whoever sets telemetry up (for tests)."""
     global _pipeline
     before, _pipeline = _pipeline, pipeline
@@ -202,7 +214,7 @@ def is_for_operator() -> bool:
     return _is_for_operator
 
 
-def pipeline() -> Any:
+def pipeline() -> Pipeline | None:
     """Return what :func:`setup_telemetry` made; None while telemetry is off."""
     return _pipeline
 
@@ -219,7 +231,7 @@ def pre_instrument() -> None:
     Runs before any tracer exists, whoever configured the provider.
     """
     with guarded("setup"):
-        provider = _sdk_provider()
+        provider = sdk_provider()
         if provider is None:
             return
         from .sampling import record_all
@@ -232,10 +244,10 @@ def pre_instrument() -> None:
 def post_instrument() -> None:
     """Hook of ``opentelemetry-instrument``: instruments what it refused or does not know."""
     if _pipeline is not None:
-        instrument(_sdk_provider())
+        instrument(sdk_provider())
 
 
-def instrument(provider: Any = None, engines: Sequence[Any] = ()) -> None:
+def instrument(provider: AnyProvider | None = None, engines: Sequence[Any] = ()) -> None:
     """Instrument what is installed of OpenAI, SQLAlchemy and threads; a failure leaves the others working.
 
     Args:
@@ -271,7 +283,7 @@ def not_seen(library: str, error: Exception) -> None:
     _log.log(level, "telemetry does not see %s %s: %s", library, installed(library), error)
 
 
-def _count_attempts(provider: Any) -> None:
+def _count_attempts(provider: AnyProvider | None) -> None:
     try:
         from telemetry.openai import calls as openai
         from telemetry.openai import legacy
@@ -291,11 +303,11 @@ def _warn_of_versions() -> None:
         _log.warning("telemetry: %s", problem)
 
 
-def _set_up(settings: Settings) -> Any:
+def _set_up(settings: Settings) -> Pipeline | None:
     global _pipeline
     _warn_of_versions()
     try:
-        provider = _sdk_provider()
+        provider = sdk_provider()
         if provider is None:
             provider = _configure(settings)
         else:
@@ -317,17 +329,20 @@ def remedy(error: ImportError) -> str:
     return f"; pip install 'analysis-telemetry[{extra}]'"
 
 
-def _configure(settings: Settings) -> Any:
+def _configure(settings: Settings) -> TracerProvider:
     from .configurator import TelemetryConfigurator
 
     try:
         TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
     except RuntimeError as error:  # an exporter that OTEL_* names, and nobody installed
         raise LookupError(str(error)) from error
-    return trace.get_tracer_provider()
+    provider = sdk_provider()
+    if provider is None:
+        raise LookupError("this process has a tracer provider that is not of the OpenTelemetry SDK")
+    return provider
 
 
-def _sdk_provider() -> Any:
+def sdk_provider() -> TracerProvider | None:
     """Return the global provider if the SDK made it; None while nobody has set one."""
     try:
         from opentelemetry.sdk.trace import TracerProvider
@@ -335,16 +350,6 @@ def _sdk_provider() -> Any:
         return None
     provider = trace.get_tracer_provider()
     return provider if isinstance(provider, TracerProvider) else None
-
-
-def _load_pipeline() -> Callable[..., Any]:
-    found = list(entry_points(group=PIPELINE_GROUP))
-    if not found:
-        raise LookupError(
-            "analysis-telemetry is not installed in this environment: pip install it, a path is not enough"
-        )
-    pipeline_class: Callable[..., Any] = found[0].load()
-    return pipeline_class
 
 
 def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -> None:
@@ -363,7 +368,7 @@ def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -
         not_seen(library, error)
 
 
-def _warn_of_foreign_export(provider: Any) -> None:
+def _warn_of_foreign_export(provider: AnyProvider) -> None:
     """Say once what we cannot promise: spans that somebody else's exporters send are not sanitised."""
     if foreign_exporters(provider):
         _log.warning(
@@ -371,7 +376,7 @@ def _warn_of_foreign_export(provider: Any) -> None:
         )
 
 
-def foreign_exporters(provider: Any) -> list[str]:
+def foreign_exporters(provider: AnyProvider) -> list[str]:
     """Name the exporters of ``provider`` whose spans are not sanitised."""
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 

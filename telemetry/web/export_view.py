@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from importlib.metadata import entry_points
 from itertools import chain
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -61,11 +60,12 @@ def blueprint(
 
 
 def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> flask.Response:
-    (entry,) = entry_points(group="analysis_telemetry_commands", name="export")
+    from exporters.export.jobs import BadSelection, Export
+
     try:
-        jobs = entry.load()(settings.database_url, settings.cache_seconds, **selection)
-    except ValueError as error:
-        return _refusal(400, str(error).partition(" ")[0], str(error).partition(" ")[2])
+        jobs = Export(settings.database_url, settings.cache_seconds, **selection)
+    except BadSelection as error:
+        return _refusal(400, error.field, error.reason)
     pieces: Iterator[bytes] = jobs.pieces(form)
     try:
         first = next(pieces, b"")  # a database that is away is told before anything is sent

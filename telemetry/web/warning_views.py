@@ -10,8 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import flask
 from werkzeug.exceptions import HTTPException
@@ -21,6 +20,9 @@ from telemetry._internal.guard import guarded
 from telemetry._internal.signals import let_pass
 from telemetry.settings import Settings
 from telemetry.setup.process import pipeline
+
+if TYPE_CHECKING:
+    from exporters.sql.storage.warnings import UserWarnings
 
 PATH: Final = "/api/track-warning"
 MOST_BYTES: Final = 4096
@@ -64,7 +66,7 @@ class _Views:
     def __init__(self, settings_of: Callable[[], Settings | None], current_user_id: UserId) -> None:
         self._settings_of = settings_of
         self._current_user_id = current_user_id
-        self._stores: dict[int, Any] = {}
+        self._stores: dict[int, UserWarnings] = {}
         """By process: a fork has connections of its own."""
 
     def shown(self) -> flask.Response:
@@ -128,11 +130,12 @@ class _Views:
             "subject": _text(fields.get("subject"), "subject"),
             "additional_data": None if limit is None else {"limit": limit},
         }
+        store = self._store()
+        from exporters.sql.storage.warnings import TooManyWarnings
+
         try:
-            warning_id = self._store().add(user, kind, **facts)
-        except Exception as error:
-            if type(error).__name__ != "TooManyWarnings":
-                raise
+            warning_id = store.add(user, kind, **facts)
+        except TooManyWarnings as error:
             self._count(kind, c.REFUSED)
             raise BadRequest(429, "warning_type", f"was recorded too often: {error}") from None
         self._count(kind, c.SHOWN)
@@ -149,11 +152,12 @@ class _Views:
             self._count(found.warning_type, action)
         return flask.jsonify({"status": "tracked", "warning_id": warning_id})
 
-    def _store(self) -> Any:
+    def _store(self) -> UserWarnings:
         process = os.getpid()
         if process not in self._stores:
-            (entry,) = entry_points(group="analysis_telemetry_commands", name="warnings")
-            self._stores = {process: entry.load()(self._settings)}
+            from exporters.sql.storage.warnings import UserWarnings
+
+            self._stores = {process: UserWarnings(self._settings)}
         return self._stores[process]
 
     @guarded("metrics")

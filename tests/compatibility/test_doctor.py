@@ -7,7 +7,7 @@ import os
 import pty
 import subprocess
 import time
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ def test_a_healthy_host(host: NewHost, installed: Path) -> None:
 
     session = healthy.doctor()
 
-    count = len(entry_points(group="analysis_telemetry_commands"))
     assert wrong(session) == []
     assert "\033" not in session.out
     assert session.err == ""
@@ -50,9 +49,8 @@ def test_a_healthy_host(host: NewHost, installed: Path) -> None:
         "✓ set-up          telemetry is on",
         "✓ attempts        of OpenAI calls are counted, retries and 429s included",
         "✓ tracer provider whatever it exports is sanitised",
-        "✓ entry point     analysis_telemetry_pipeline: default is"
-        f" {installed}/exporters/process/pipeline.py",
-        f"✓ entry point     analysis_telemetry_commands: {count} of {count} are in {installed}/exporters",
+        f"✓ entry point     flask.commands: telemetry is {installed}/telemetry/cli/commands.py",
+        f"✓ package         exporters is in {installed}",
         f"✓ database        reachable, at revision {migrate.head()}, the newest",
         "✓ host tables     have all that telemetry needs",
         "✓ projection      every row shows its runs",

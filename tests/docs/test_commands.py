@@ -40,7 +40,6 @@ def test_commands_are_shown_at_all() -> None:
     """The pages speak of the database, of prices and of the spool."""
     assert {line.split()[2] for _, line in shown() if line.startswith("flask telemetry")} >= {
         "db",
-        "recover",
         "reprice",
         "spool",
     }

@@ -125,7 +125,7 @@ def test_recover_does_not_say_that_all_is_well(
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
     monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 0.5)
 
-    done = command(used, "recover")
+    done = command(used, "spool", "recover")
 
     assert done.exit_code == 1
     assert "1 row of analyses since" in done.output
@@ -142,12 +142,12 @@ def test_recover_that_runs_out_of_time(
     moved(settings, leave_behind(tmp_path, *left))
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
     monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", seconds)
-    late = command(used, "recover")
+    late = command(used, "spool", "recover")
     while len(used.rows("telemetry_runs")) < len(left):
         monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 2)
-        command(used, "recover")
+        command(used, "spool", "recover")
     monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 30)
-    done = command(used, "recover")
+    done = command(used, "spool", "recover")
 
     assert (late.exit_code, "All is delivered" in late.output) == (1, False), late.output
     assert "are still there" in late.output
@@ -163,7 +163,7 @@ def test_recover_that_has_no_time_for_rows(
     monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 0.5)
     monkeypatch.setattr("exporters.sql.writer.thread.Writer._project_due", lambda *_: None)
 
-    late = command(used, "recover")
+    late = command(used, "spool", "recover")
 
     assert late.exit_code == 1
     assert "1 row of analyses since" in late.output

@@ -72,14 +72,14 @@ def test_recover_delivers_what_the_dead_left(host: Host, operator: Operator) -> 
     host.add_analysis()
     fragment = Fragment(analysis_id=1, user_id=1, candidates=2)
     left_by_the_dead(operator.settings, fragment.calls(call()))
-    done = operator.run("recover")
+    done = operator.run("spool", "recover")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == ["1 dead process had left 1 snapshot.", "All is delivered."]
     assert host.row("telemetry_runs")["status"] == "interrupted"
     assert host.row("analyses")["status"] == "interrupted"
     assert host.row("users")["total_jobs_run"] == 1
-    assert operator.run("recover").stdout.startswith("0 dead")
+    assert operator.run("spool", "recover").stdout.startswith("0 dead")
 
 
 def test_recover_leaves_the_living_alone(quick_operator: Operator) -> None:
@@ -87,7 +87,7 @@ def test_recover_leaves_the_living_alone(quick_operator: Operator) -> None:
     with other_process(quick_operator.settings.spool_dir) as process:
         moved(quick_operator.settings, give(process, Fragment().snapshot()))
 
-        assert quick_operator.run("recover").returncode == 0
+        assert quick_operator.run("spool", "recover").returncode == 0
         assert quick_operator.host.rows("telemetry_runs") == []
         shown = quick_operator.run("spool", "list").stdout
         assert "living" in shown and "dead" not in shown
@@ -100,7 +100,7 @@ def test_what_belongs_to_another_user_is_named(quick_operator: Operator) -> None
     left_by_the_dead(settings, Fragment())
     with closed(settings.spool_dir / settings.spool_key() / name):
         shown = quick_operator.run("spool", "list")
-        done = quick_operator.run("recover")
+        done = quick_operator.run("spool", "recover")
 
     assert shown.returncode == 0 and "dead" in shown.stdout
     (line,) = [line for line in shown.stdout.splitlines() if name in line]
@@ -108,11 +108,11 @@ def test_what_belongs_to_another_user_is_named(quick_operator: Operator) -> None
     assert done.returncode == 1 and name in done.stderr.splitlines()[-1] and "chown" in done.stderr
     assert len(quick_operator.host.rows("telemetry_runs")) == 1
     with closed(settings.spool_dir / settings.spool_key()):
-        for words in (("spool", "list"), ("recover",)):
+        for words in (("spool", "list"), ("spool", "recover")):
             done = quick_operator.run(*words)
             assert (done.returncode, done.stdout) == (1, "") and "chown" in done.stderr
             assert len(done.stderr.splitlines()) == 1
-    assert quick_operator.run("recover").returncode == 0
+    assert quick_operator.run("spool", "recover").returncode == 0
 
 
 def test_a_process_that_looks_at_the_spool_keeps_its_own(
@@ -125,21 +125,23 @@ def test_a_process_that_looks_at_the_spool_keeps_its_own(
     spool = Spool(settings, Totals())
     spool.put(Fragment().snapshot())
     inside = CliRunner()
-    for words in (["spool", "list"], ["recover"], ["spool", "list"]):
+    for words in (["spool", "list"], ["spool", "recover"], ["spool", "list"]):
         done = inside.invoke(cli, words)
         assert done.exit_code == 0, done.output
     assert "living" in done.output
 
-    assert quick_operator.run("recover").returncode == 0
+    assert quick_operator.run("spool", "recover").returncode == 0
     assert quick_operator.host.rows("telemetry_runs") == []
     spool.close()
-    assert quick_operator.run("recover").stdout.startswith("1 dead")
+    assert quick_operator.run("spool", "recover").stdout.startswith("1 dead")
 
 
 def test_recover_says_that_the_database_is_away(quick_operator: Operator) -> None:
     """One line and exit 1, and nothing is lost."""
     left_by_the_dead(quick_operator.settings, Fragment())
-    done = quick_operator.run("recover", TELEMETRY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    done = quick_operator.run(
+        "spool", "recover", TELEMETRY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none"
+    )
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: the database cannot be used: ")
@@ -152,7 +154,7 @@ def test_what_was_set_aside_is_listed_retried_and_dropped(host: Host, operator: 
     refuse_large_runs(host)
     large, huge = Fragment(candidates=100), Fragment(candidates=200)
     left_by_the_dead(operator.settings, large, huge)
-    assert operator.run("recover").returncode == 0
+    assert operator.run("spool", "recover").returncode == 0
     one, other = (each.accumulator.facts.fragment_id for each in (large, huge))
 
     shown = operator.run("spool", "list").stdout
@@ -179,7 +181,7 @@ def test_an_empty_spool(quick_operator: Operator) -> None:
         "Nothing is set aside.",
     ]
     assert quick_operator.run("spool", "retry").returncode == 0
-    assert quick_operator.run("recover").returncode == 0
+    assert quick_operator.run("spool", "recover").returncode == 0
 
 
 def allow_large_runs(host: Host) -> None:

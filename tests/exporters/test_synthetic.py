@@ -22,7 +22,6 @@ from exporters.export.jobs import Export
 from exporters.findings.insights import insights
 from exporters.integrity.rules import broken
 from exporters.metrics.totals import Totals
-from exporters.probes.synthetic_rows import SyntheticRows
 from exporters.reports import report
 from exporters.reports.waste import spend
 from exporters.sql.storage import runs as run_storage
@@ -32,6 +31,7 @@ from exporters.upkeep.reprice import reprice
 from telemetry import conventions as c
 from telemetry.api import runs as api
 from telemetry.doctor import Check, Patient
+from telemetry.doctor.probes.synthetic_rows import SyntheticRows
 from telemetry.doctor.trial import CALLS, MODEL, check_synthetic_run
 from telemetry.pricing.prices import Price, Tokens, list_price, prices
 from telemetry.settings import Settings

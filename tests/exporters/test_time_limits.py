@@ -32,7 +32,7 @@ DIALECT = ("select pg_catalog.version()", "select current_schema()", "show stand
 COMMANDS = (
     "validate",
     "insights",
-    "recover",
+    "spool recover",
     "health-check",
     "import-history",
     "reprice --since 2026-01-01 --apply",

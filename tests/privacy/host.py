@@ -55,7 +55,9 @@ def main(base_url: str, folder: Path, every: int = 1) -> None:
         make_calls(client, KINDS[::every])
         fail_everywhere(client)
     asyncio.run(make_calls_in_loop(base_url, KINDS[::every]))
-    listener = pipeline().listener
+    current = pipeline()
+    assert current is not None and current.listener is not None
+    listener = current.listener
     with urllib.request.urlopen(f"http://127.0.0.1:{listener.port}/metrics") as answer:
         (folder / "metrics").write_bytes(answer.read())
     shutdown(5)

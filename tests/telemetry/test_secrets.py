@@ -140,7 +140,8 @@ def test_settings_that_cannot_be_used(name: str) -> None:
 
 
 COMMANDS = [
-    *(["doctor"], ["doctor", "--no-run", "--json"], ["recover"], ["spool", "list"], ["spool", "retry"]),
+    *(["doctor"], ["doctor", "--no-run", "--json"]),
+    *(["spool", "recover"], ["spool", "list"], ["spool", "retry"]),
     *(["db", "upgrade"], ["db", "current"], ["validate"], ["report"], ["insights"]),
 ]
 

@@ -182,8 +182,8 @@ def test_a_driver_that_is_missing(url: str, names: tuple[str, ...], package: str
 app = made(engine={url!r})
 from telemetry.cli.commands import cli
 app.cli.add_command(cli)
-for words in ("report", "validate", "insights", "export", "recover", "spool list", "db upgrade", "db current",
-              "db downgrade --yes", "health-check", "import-history"):
+for words in ("report", "validate", "insights", "export", "spool recover", "spool list", "db upgrade",
+              "db current", "db downgrade --yes", "health-check", "import-history"):
     found = app.test_cli_runner().invoke(args=["telemetry", *words.split()])
     assert found.exit_code == 1, (words, found.output, found.exception)
     assert found.stderr.count("\\n") == 1, (words, found.stderr)

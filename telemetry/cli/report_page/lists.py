@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -11,6 +11,9 @@ from rich.text import Text
 from telemetry.cli import money
 
 from .listing import Column, Indented, Listing
+
+if TYPE_CHECKING:
+    from exporters.reports import Gap, Job, Period, Report, Usage, User
 
 STATUS_COLOURS: Final = {
     "completed": "green",
@@ -48,7 +51,7 @@ MISSING: Final = {
 }
 
 
-def spent(report: Any) -> Iterator[RenderableType]:
+def spent(report: Report) -> Iterator[RenderableType]:
     """What the money was spent on, exactly, line by line up to the total; and what is missing in it."""
     if not report.spend:
         return
@@ -68,7 +71,7 @@ def spent(report: Any) -> Iterator[RenderableType]:
         yield from (Indented(Text(_missing(gap))) for gap in report.gaps)
 
 
-def _missing(gap: Any) -> str:
+def _missing(gap: Gap) -> str:
     sentence = MISSING[gap.reason]
     calls = "" if gap.calls is None else _count(gap.calls, "call")
     runs = "" if gap.runs is None else _count(gap.runs, "run")
@@ -97,17 +100,17 @@ _RARE: Final = ("quota_hits", "spend_limit_hits")
 """Counts that have a column only where there are any."""
 
 
-def models(found: Sequence[Any]) -> Iterator[RenderableType]:
+def models(found: Sequence[Usage]) -> Iterator[RenderableType]:
     """Calls, tokens by kind and money by model."""
     yield from _usage("Models", "model", found)
 
 
-def stages(found: Sequence[Any]) -> Iterator[RenderableType]:
+def stages(found: Sequence[Usage]) -> Iterator[RenderableType]:
     """The same by stage; seconds are how long the stage was open."""
     yield from _usage("Stages", "stage", found)
 
 
-def _usage(title: str, name: str, found: Sequence[Any]) -> Iterator[RenderableType]:
+def _usage(title: str, name: str, found: Sequence[Usage]) -> Iterator[RenderableType]:
     if not found:
         return
     counts = [each for each in _COUNTS if each[1] not in _RARE or any(getattr(row, each[1]) for row in found)]
@@ -128,7 +131,7 @@ def _usage(title: str, name: str, found: Sequence[Any]) -> Iterator[RenderableTy
     yield listing
 
 
-def periods(unit: str, found: Sequence[Any]) -> Iterator[RenderableType]:
+def periods(unit: str, found: Sequence[Period]) -> Iterator[RenderableType]:
     """A bar for the jobs of each period, coloured by the share of those that failed."""
     if len(found) < 2:
         return
@@ -155,18 +158,18 @@ def periods(unit: str, found: Sequence[Any]) -> Iterator[RenderableType]:
     yield listing
 
 
-def _label(unit: str, period: Any) -> str:
+def _label(unit: str, period: Period) -> str:
     if unit == "day":
         return f"{period.first:%a %Y-%m-%d}"
     return f"{period.first:%Y-%m}" if unit == "month" else f"{period.first:%Y-%m-%d} to {period.last:%m-%d}"
 
 
-def _colour(period: Any) -> str:
+def _colour(period: Period) -> str:
     failed = (period.failed + period.interrupted) / period.jobs if period.jobs else 0.0
     return "red" if failed > FAILED_SHARES[1] else "yellow" if failed > FAILED_SHARES[0] else "green"
 
 
-def users(found: Sequence[Any]) -> Iterator[RenderableType]:
+def users(found: Sequence[User]) -> Iterator[RenderableType]:
     """Those with the most jobs."""
     if not found:
         return
@@ -180,7 +183,7 @@ def users(found: Sequence[Any]) -> Iterator[RenderableType]:
     yield listing
 
 
-def jobs(found: Sequence[Any], title: str) -> Iterator[RenderableType]:
+def jobs(found: Sequence[Job], title: str) -> Iterator[RenderableType]:
     """One line a job; below those that went wrong, why, and the trace to look at."""
     yield Text()
     if not found:
@@ -217,7 +220,7 @@ def jobs(found: Sequence[Any], title: str) -> Iterator[RenderableType]:
     yield listing
 
 
-def _notes(job: Any) -> Iterator[Text]:
+def _notes(job: Job) -> Iterator[Text]:
     if job.reason:
         yield Text(job.reason, "yellow")
     if job.errors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rich.columns import Columns
 from rich.console import Console, RenderableType
@@ -15,6 +15,9 @@ from telemetry.cli import money
 from telemetry.cli.listing import terminal_width
 
 from .lists import FOREIGN, jobs, models, periods, share, spent, stages, users
+
+if TYPE_CHECKING:
+    from exporters.reports import Range, Report
 
 PIPED_WIDTH: Final = 140
 HEALTH_COLOURS: Final = {"good": "green", "fair": "yellow", "poor": "red"}
@@ -31,7 +34,7 @@ THREE_LINES: Final = """
 """What an application adds to have runs."""
 
 
-def show(report: Any, *, failed: bool = False) -> None:
+def show(report: Report, *, failed: bool = False) -> None:
     """Print a report, as wide as the terminal."""
     console = Console(width=terminal_width() or PIPED_WIDTH, highlight=False)
     console.print(Text(heading(report), "bold"))
@@ -48,7 +51,7 @@ def show(report: Any, *, failed: bool = False) -> None:
         console.print(part)
 
 
-def heading(report: Any) -> str:
+def heading(report: Report) -> str:
     """Return what the report is about."""
     about = f"Analyses from {report.first} to {report.last} ({report.timezone})"
     if report.analysis_id is not None:
@@ -63,14 +66,14 @@ def made(calls: int) -> str:
     return "1 call to OpenAI was made" if calls == 1 else f"{calls:,} calls to OpenAI were made"
 
 
-def _foreign(report: Any) -> str:
+def _foreign(report: Report) -> str:
     """Say that runs are listed here which the rows of their analyses do not show."""
     which = "an analysis" if report.analysis_id is None else f"analysis {report.analysis_id}"
     runs = "1 run names" if report.foreign_runs == 1 else f"{report.foreign_runs:,} runs name"
     return f"{runs} {which} whose row {FOREIGN}: counted on this page, not shown in that row."
 
 
-def _panels(report: Any, console: Console) -> Iterator[RenderableType]:
+def _panels(report: Report, console: Console) -> Iterator[RenderableType]:
     """Yield the panels, as many beside each other as there is room for."""
     panels = [_totals(report), _quality(report), _sizes(report)]
     beside = len(panels)
@@ -82,7 +85,7 @@ def _panels(report: Any, console: Console) -> Iterator[RenderableType]:
         yield Text(report.advice, "yellow")
 
 
-def _lists(report: Any, failed: bool) -> Iterator[RenderableType]:
+def _lists(report: Report, failed: bool) -> Iterator[RenderableType]:
     yield from spent(report)
     yield from models(report.models)
     yield from stages(report.stages)
@@ -91,7 +94,7 @@ def _lists(report: Any, failed: bool) -> Iterator[RenderableType]:
     yield from jobs(report.latest, "Latest failures" if failed else "Latest jobs")
 
 
-def _totals(report: Any) -> Panel:
+def _totals(report: Report) -> Panel:
     costs = (report.cost.dollars, report.cost_per_job, report.cost_per_candidate)
     spent, per_job, per_candidate = (
         money.NONE if amount is None else money.text(amount, money.digits(filter(None, costs)))
@@ -118,7 +121,7 @@ def _totals(report: Any) -> Panel:
     )
 
 
-def _quality(report: Any) -> Panel:
+def _quality(report: Report) -> Panel:
     health: RenderableType = "–"
     if report.health_score is not None:
         health = Text(f"{report.health_score:.0%} {report.health}", HEALTH_COLOURS[report.health])
@@ -137,7 +140,7 @@ def _quality(report: Any) -> Panel:
     return _panel("Quality", *rows)
 
 
-def _other_endings(report: Any) -> tuple[tuple[str, int], ...]:
+def _other_endings(report: Report) -> tuple[tuple[str, int], ...]:
     return (
         ("interrupted", report.interrupted),
         ("cancelled", report.cancelled),
@@ -146,7 +149,7 @@ def _other_endings(report: Any) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _sizes(report: Any) -> Panel:
+def _sizes(report: Report) -> Panel:
     bins = "  ".join(f"{name}: {count:,}" for name, count in report.batches.items())
     return _panel(
         "Mean (least to most)",
@@ -173,7 +176,7 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
-def _range(found: Any) -> str:
+def _range(found: Range) -> str:
     if found.mean is None:
         return "–"
     return f"{_number(found.mean)} ({_number(found.least)} to {_number(found.most)})"

@@ -13,7 +13,7 @@ from telemetry._internal.context import suppressed
 
 
 @dataclass(slots=True)
-class Exports:
+class Exporters:
     """The exporters of this process's own providers, which the SDK set up."""
 
     tracers: Any

@@ -27,7 +27,7 @@ _PROTOCOLS: Final = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grp
 
 
 @dataclass(slots=True)
-class Answer:
+class Export:
     """What became of one export."""
 
     signal: str
@@ -46,7 +46,7 @@ class Answer:
     seconds: float = 0.0
 
 
-def ask(seconds: float) -> Iterator[Answer]:
+def ask(seconds: float) -> Iterator[Export]:
     """Export nothing for each signal that goes out by OTLP, all at once; yield what became of it.
 
     Args:
@@ -107,8 +107,8 @@ class _Session(requests.Session):
         return self.answer
 
 
-def _ask(signal: str, entry: EntryPoint, seconds: float) -> Answer:
-    answer = Answer(signal, _PROTOCOLS[entry.name], "")
+def _ask(signal: str, entry: EntryPoint, seconds: float) -> Export:
+    answer = Export(signal, _PROTOCOLS[entry.name], "")
     session = _Session() if entry.name == "otlp_proto_http" and not _has_credentials(signal) else None
     started = time.monotonic()
     try:
@@ -136,7 +136,7 @@ def _has_credentials(signal: str) -> bool:
     return any(os.environ.get(name) for name in names)
 
 
-def _judge(answer: Answer, session: _Session) -> None:
+def _judge(answer: Export, session: _Session) -> None:
     """Take over what the exporter does not tell; it takes any answer below 400 for one of a Collector's."""
     if session.error is not None:
         answer.reason = _short(session.error)

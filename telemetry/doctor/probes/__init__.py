@@ -1,0 +1,1 @@
+"""What the doctor asks: the database, the Collector, Prometheus, and a run of its own."""

@@ -1,0 +1,75 @@
+"""Asks Prometheus how many series of ours it keeps."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from telemetry._internal.context import suppressed
+
+QUERY: Final = 'count({__name__=~"analysis[._]runs.*|telemetry[._]internal[._]errors.*"})'
+"""Counts series that every process of ours has from its start."""
+
+
+class Refused(Exception):
+    """Prometheus does not answer, or not as it should; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What Prometheus answered."""
+
+    count: str
+    """How many series it has; empty: none."""
+    date: str
+    """When it answered, by its own clock: a header of HTTP."""
+    at: float
+    """Epoch seconds when the answer came, by the clock here."""
+
+
+def ask(url: str, seconds: float) -> Series:
+    """Ask the Prometheus at ``url``.
+
+    Args:
+        url: its address; a user and a password in it are used.
+        seconds: how long it may take.
+
+    Raises:
+        Refused: when there is no answer, or none of Prometheus'.
+    """
+    address = f"{url.rstrip('/')}/api/v1/query?query={quote(QUERY)}"
+    try:
+        with suppressed(), _opened(address, seconds) as response:
+            at, date, body = time.time(), response.headers.get("Date", ""), response.read()
+    except urllib.error.HTTPError as error:
+        raise Refused(f"answered {error.code} {error.reason}") from None
+    except urllib.error.URLError as error:
+        reason = getattr(error.reason, "strerror", None) or str(error.reason)
+        raise Refused(f"does not answer: {reason.lower()}") from None
+    except OSError as error:
+        raise Refused(f"does not answer: {str(error.strerror or error).lower()}") from None
+    try:
+        answer = json.loads(body)
+        if answer["status"] == "success" and isinstance(answer["data"]["result"], list):
+            found = answer["data"]["result"]
+            return Series(str(found[0]["value"][1]) if found else "", date, at)
+    except (ValueError, LookupError, TypeError):
+        pass
+    raise Refused("is no Prometheus: it does not know /api/v1/query")
+
+
+def _opened(url: str, seconds: float) -> HTTPResponse:
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=host).geturl())
+    if user:
+        request.add_header("Authorization", "Basic " + base64.b64encode(unquote(user).encode()).decode())
+    response: HTTPResponse = urllib.request.urlopen(request, timeout=seconds)
+    return response
