@@ -156,7 +156,7 @@ class RunHandle:
         """End the run as cancelled."""
         self._end(CANCELLED)
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """End this process's part but leave the run open.
 
         Another process finishes it (see :meth:`carrier`).
@@ -476,7 +476,8 @@ class DocumentBlock(_Block):
         """Give the candidate's score, inside the block or after it.
 
         A score is a fallback, and in no score band, if this visit was marked, by ``fallback`` here or by
-        :func:`degraded`, or if another visit of the document called :func:`degraded` and gave no score.
+        :func:`record_fallback`, or if another visit of the document called :func:`record_fallback` and gave
+        no score.
         A score from a visit without a mark replaces one from a visit with a mark.
         """
         with guarded("api"):
@@ -588,7 +589,7 @@ def document(
 _KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}
 
 
-def degraded(error: BaseException | str) -> None:
+def record_fallback(error: BaseException | str) -> None:
     """Say that an error was swallowed and the run goes on with less.
 
     The error is counted by stage and type. Inside a document's block it marks that visit: a score that the

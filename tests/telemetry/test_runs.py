@@ -198,7 +198,7 @@ def test_another_process_joins_by_a_carrier(recorded: Recorded) -> None:
     run = telemetry.start_run("analysis", candidates=1)
     telemetry.count("app_retries")
     carrier = run.carrier()
-    run.leave()
+    run.detach()
     with telemetry.resume(carrier) as joined:
         telemetry.count("app_retries")
     found = recorded.run()
