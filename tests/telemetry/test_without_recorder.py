@@ -33,6 +33,7 @@ NOTHING = """
         telemetry.record_fallback(ValueError())
         telemetry.count("app_retries")
         telemetry.fail_current_run("x")
+        assert telemetry.current_run() is None
         run.link(1)
         run.describe(candidates=1)
         assert run.run_id is None and run.carrier() == {{}}
