@@ -168,5 +168,5 @@ def _next_pause(pauses: Iterator[float], tally: Tally, error: APIError) -> float
 def _fall_back(tally: Tally, task: str, error: Exception) -> None:
     tally.fallbacks += 1
     telemetry.count("fallbacks")
-    telemetry.degraded(error)
+    telemetry.record_fallback(error)
     log.warning("no usable answer for %s, going on with a default (%s)", task, type(error).__name__)

@@ -30,7 +30,10 @@ DECLARATIONS: Final = frozenset(
         "exporters/sql/schema/columns.py",
         "exporters/sql/schema/host.py",
         "exporters/sql/schema/tables.py",
-        "telemetry/conventions.py",
+        "telemetry/conventions/__init__.py",
+        "telemetry/conventions/metrics.py",
+        "telemetry/conventions/spans.py",
+        "telemetry/conventions/vocabulary.py",
     }
 )
 """Modules that say what there is, and use nothing."""

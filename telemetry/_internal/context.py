@@ -75,6 +75,8 @@ class Run:
         self.span: trace.Span = trace.INVALID_SPAN
         self.parent = Context()
         """What was current before the run; current again when it has ended."""
+        self.is_ending = False
+        """Whether one of its handles has begun to end it; the others do nothing then."""
         self.has_ended = False
         self.warnings: tuple[Warned, ...] = ()
         """What its end was worth a warning of."""

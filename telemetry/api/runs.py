@@ -96,8 +96,6 @@ class RunHandle:
     def __init__(self, run: Run | None) -> None:
         """Wrap ``run`` (None: nobody records); use :func:`start_run` instead."""
         self._run = run
-        self._open = run is not None
-        self._started = time.monotonic_ns()
 
     @property
     def run_id(self) -> str | None:
@@ -156,7 +154,7 @@ class RunHandle:
         """End the run as cancelled."""
         self._end(CANCELLED)
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """End this process's part but leave the run open.
 
         Another process finishes it (see :meth:`carrier`).
@@ -193,9 +191,9 @@ class RunHandle:
     def _end(self, status: str, error: BaseException | str | None = None) -> None:
         with guarded("api"):
             run = self._run
-            if run is None or not self._open:
+            if run is None or run.is_ending:
                 return
-            self._open = False
+            run.is_ending = True
             try:
                 _count_error(run, None, error)
             finally:
@@ -237,12 +235,42 @@ def _without_ended(ctx: Context) -> Context:
     return ctx
 
 
-def run(kind: Kind, **facts: Any) -> RunHandle:
-    """Open a run for a ``with`` block.
+def run(
+    kind: Kind,
+    *,
+    user_id: int | None = None,
+    subject: Subject | None = None,
+    analysis_id: int | None = None,
+    enqueued_at: datetime | None = None,
+    candidates: int | None = None,
+    criteria: int | None = None,
+    jd: tuple[int | None, int | None] | None = None,
+    jd_type: str | None = None,
+) -> RunHandle:
+    """Open a run for a ``with`` block: ``with telemetry.run("analysis", user_id=7) as run:``.
 
-    ``with telemetry.run("analysis", user_id=7) as run:``. Takes what :func:`start_run` takes.
+    Args:
+        kind: as in :func:`start_run`, like all that follow.
+        user_id: the host's user who pays.
+        subject: what an intake is about, such as ``("draft", 12)``.
+        analysis_id: the analysis, if it exists already.
+        enqueued_at: when the work was queued (naive times are UTC).
+        candidates: documents handed in.
+        criteria: criteria they are judged by.
+        jd: the job description's (bytes, characters).
+        jd_type: its type, such as ``pdf`` or ``application/pdf``.
     """
-    return start_run(kind, **facts)
+    return start_run(
+        kind,
+        user_id=user_id,
+        subject=subject,
+        analysis_id=analysis_id,
+        enqueued_at=enqueued_at,
+        candidates=candidates,
+        criteria=criteria,
+        jd=jd,
+        jd_type=jd_type,
+    )
 
 
 def start_run(
@@ -308,12 +336,24 @@ def resume(carrier: Mapping[str, str]) -> RunHandle:
     return RunHandle(None)
 
 
-def synthetic_run(**facts: Any) -> RunHandle:
+def current_run() -> RunHandle | None:
+    """Return a handle of the run that this code belongs to; None outside a run, and after its end.
+
+    For code that was not passed the handle: ``if (run := telemetry.current_run()): run.link(analysis.id)``.
+    """
+    with guarded("api"):
+        current = run_in() if is_recording() else None
+        if current is not None and not current.is_ending:
+            return RunHandle(current)
+    return None
+
+
+def synthetic_run(*, candidates: int | None = None, criteria: int | None = None) -> RunHandle:
     """Open an analysis that tries telemetry out, for the doctor: no total, report or metric counts it."""
     parent = context.get_current()
     with guarded("api"):
         if is_recording():
-            return _open(Run("analysis", synthetic=True, **facts), parent)
+            return _open(Run("analysis", synthetic=True, candidates=candidates, criteria=criteria), parent)
     return RunHandle(None)
 
 
@@ -476,7 +516,8 @@ class DocumentBlock(_Block):
         """Give the candidate's score, inside the block or after it.
 
         A score is a fallback, and in no score band, if this visit was marked, by ``fallback`` here or by
-        :func:`degraded`, or if another visit of the document called :func:`degraded` and gave no score.
+        :func:`record_fallback`, or if another visit of the document called :func:`record_fallback` and gave
+        no score.
         A score from a visit without a mark replaces one from a visit with a mark.
         """
         with guarded("api"):
@@ -588,7 +629,7 @@ def document(
 _KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}
 
 
-def degraded(error: BaseException | str) -> None:
+def record_fallback(error: BaseException | str) -> None:
     """Say that an error was swallowed and the run goes on with less.
 
     The error is counted by stage and type. Inside a document's block it marks that visit: a score that the

@@ -81,7 +81,7 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("piece", "instead"),
     [
-        ("telemetry.degraded(error)", "pass"),
+        ("telemetry.record_fallback(error)", "pass"),
         ('telemetry.run("analysis", user_id=user_id', 'telemetry.run("analysis", user_id=None'),
         ("document.score(rate(client, text), out_of=100)", "rate(client, text)"),
     ],

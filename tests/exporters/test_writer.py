@@ -707,7 +707,7 @@ def test_intake_is_charged_on_its_way(sqlite_host: Host, record: Record) -> None
         pass
     until(lambda: sqlite_host.row("analyses")["status"] == "completed")
     with telemetry.run("intake", user_id=1, subject=("draft", 1)), telemetry.stage("naming"):
-        telemetry.degraded("Nameless")
+        telemetry.record_fallback("Nameless")
 
     until(lambda: sqlite_host.row("analyses")["error_count"] == 1)
 

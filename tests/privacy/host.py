@@ -165,7 +165,7 @@ def in_words() -> None:
     """Tell telemetry of errors by their text instead of by themselves."""
     with telemetry.document(FILE, type=f"for {NAME}") as document:
         document.fail(f"{ATTACHED} {FILE}")
-    telemetry.degraded(f"{ATTACHED}: {RESUME}")
+    telemetry.record_fallback(f"{ATTACHED}: {RESUME}")
     telemetry.count(NAME)
     telemetry.fail_current_run(f"{ATTACHED} {EMAIL}")
     telemetry.start_run("intake", subject=("draft", 12)).fail(f"no text in {FILE}")

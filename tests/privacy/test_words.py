@@ -17,7 +17,7 @@ def test_a_text_is_no_type(recorded: Recorded, text: str) -> None:
     with telemetry.run("intake"):
         with telemetry.stage("ranking"), telemetry.document("cv") as document:
             document.fail(text)
-            telemetry.degraded(text)
+            telemetry.record_fallback(text)
         telemetry.start_run("late").fail(text)
         telemetry.fail_current_run(text)
     runs = recorded.runs()
@@ -30,7 +30,7 @@ def test_a_text_is_no_type(recorded: Recorded, text: str) -> None:
 def test_a_word_is_a_type(recorded: Recorded, word: str) -> None:
     """A single word is the type of an error."""
     with telemetry.run("intake"):
-        telemetry.degraded(word)
+        telemetry.record_fallback(word)
 
     assert recorded.run().errors == {("unattributed", word): 1}
 

@@ -112,7 +112,7 @@ def test_degraded_marks_a_fallback(recorded: Recorded, score_first: bool) -> Non
         with telemetry.document("bad") as document:
             if score_first:
                 document.score(0)
-            telemetry.degraded(Broken())
+            telemetry.record_fallback(Broken())
             if not score_first:
                 document.score(0)
     found = recorded.run()
@@ -130,7 +130,7 @@ def test_a_fallback_marked_on_another_visit(recorded: Recorded, score_first: boo
                 if is_score:
                     document.score(0.4)
                 else:
-                    telemetry.degraded("RateLimitError")
+                    telemetry.record_fallback("RateLimitError")
     found = recorded.run()
 
     assert (found.scores.count, found.failed_documents, found.status) == (0, 1, "failed")
@@ -165,7 +165,7 @@ def test_a_score_after_a_marked_block_is_a_fallback(recorded: Recorded) -> None:
     """The mark stays, also where the score comes after the block."""
     with telemetry.run("analysis"):
         with telemetry.document("a") as document:
-            telemetry.degraded("RateLimitError")
+            telemetry.record_fallback("RateLimitError")
         document.score(0.4)
 
     assert recorded.run().scores.count == 0
@@ -179,7 +179,7 @@ def test_a_carrier_brings_the_key_of_its_documents(tmp_path: Path, key: str) -> 
         carrier = run.carrier()
         with telemetry.document("a.pdf", size=5):
             pass
-        run.leave()
+        run.detach()
         ours = keys(first)
     with telemetry_process(tmp_path, key) as second, telemetry.resume(carrier):
         with telemetry.document("a.pdf", size=5) as document:
@@ -295,7 +295,7 @@ def test_no_text_of_the_application_is_kept(recorded: Recorded, client: OpenAI) 
     with telemetry.run("analysis"), telemetry.stage("ranking"):
         with telemetry.document("Zanzibar cv.pdf") as document:
             ask(client, "Describe Zanzibar")
-            telemetry.degraded(Broken("Zanzibar"))
+            telemetry.record_fallback(Broken("Zanzibar"))
             document.fail(Broken("Zanzibar"))
     assert recorded.run().documents
 

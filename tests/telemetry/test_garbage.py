@@ -127,7 +127,7 @@ def test_a_collection_while_totals_are_added_to(
         with telemetry.run("analysis"):
             abandon(recorded, spans)
             monkeypatch.setattr(Totals, "_within_cap", cap_and_collect)
-            telemetry.degraded(ValueError("of a kind that was not met before"))
+            telemetry.record_fallback(ValueError("of a kind that was not met before"))
         monkeypatch.undo()
 
     in_time(work)

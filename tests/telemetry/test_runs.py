@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import inspect
 import math
 from decimal import Decimal
 from typing import Any
@@ -44,6 +45,35 @@ def test_run_as_a_handle(recorded: Recorded) -> None:
     found = recorded.run()
 
     assert (found.status, found.counters, found.root.candidates) == ("completed", {"app_retries": 1}, 4)
+
+
+def test_current_run(recorded: Recorded) -> None:
+    """Code that was passed no handle finds the run it belongs to, and ends it once and for all."""
+    assert telemetry.current_run() is None
+    with telemetry.run("analysis") as run:
+        found = telemetry.current_run()
+        assert found is not None
+        assert found.run_id == run.run_id
+        found.link(analysis_id=8)
+        found.fail("Broken")
+        assert telemetry.current_run() is None
+    assert telemetry.current_run() is None
+
+    assert (recorded.run().status, recorded.run().analysis_id) == ("failed", 8)
+
+
+def test_current_run_of_another_thread(recorded: Recorded) -> None:
+    """A context that outlives its run has none."""
+    with telemetry.run("analysis"):
+        copied = contextvars.copy_context()
+        assert copied.run(telemetry.current_run) is not None
+
+    assert copied.run(telemetry.current_run) is None
+
+
+def test_run_names_what_it_takes() -> None:
+    """Editors and type checkers see the same arguments of `run` and `start_run`."""
+    assert inspect.signature(telemetry.run) == inspect.signature(telemetry.start_run)
 
 
 class Five:
@@ -198,7 +228,7 @@ def test_another_process_joins_by_a_carrier(recorded: Recorded) -> None:
     run = telemetry.start_run("analysis", candidates=1)
     telemetry.count("app_retries")
     carrier = run.carrier()
-    run.leave()
+    run.detach()
     with telemetry.resume(carrier) as joined:
         telemetry.count("app_retries")
     found = recorded.run()

@@ -131,7 +131,7 @@ def test_a_plain_span_opens_no_run(recorded: Recorded) -> None:
     with telemetry.stage("ranking"), telemetry.document("cv.pdf") as document:
         document.score(1)
     telemetry.count("app_retries")
-    telemetry.degraded(Broken())
+    telemetry.record_fallback(Broken())
     telemetry.fail_current_run(Broken())
 
     assert recorded.runs() == []

@@ -65,7 +65,7 @@ def use_all(odd: Any) -> None:
         document.describe(size=odd, characters=odd, type=odd, chunks=odd, row_id=odd)
         document.score(odd, out_of=odd, fallback=odd)
         document.fail(odd, again=odd)
-        telemetry.degraded(odd)
+        telemetry.record_fallback(odd)
         telemetry.count(odd, odd)
     telemetry.fail_current_run(odd)
     telemetry.warn(odd, user_id=odd, subject=odd, analysis_id=odd, action=odd, limit=odd, document_count=odd)

@@ -30,14 +30,15 @@ NOTHING = """
             document.duplicate()
         assert telemetry.stage("ranking", max, 1, 2) == 2
         assert asyncio.run(telemetry.stage("ranking", work)) == 3
-        telemetry.degraded(ValueError())
+        telemetry.record_fallback(ValueError())
         telemetry.count("app_retries")
         telemetry.fail_current_run("x")
+        assert telemetry.current_run() is None
         run.link(1)
         run.describe(candidates=1)
         assert run.run_id is None and run.carrier() == {{}}
     handle = telemetry.start_run("intake")
-    handle.leave()
+    handle.detach()
     with telemetry.resume({{"run_id": "a", "kind": "analysis"}}):
         pass
     try:

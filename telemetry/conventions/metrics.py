@@ -1,9 +1,4 @@
-"""Every name this project puts on a span, a metric or a row, declared once.
-
-Nothing here imports the SDK: instrumented code may use these constants where no SDK is installed. Names
-follow the OpenTelemetry semantic conventions where those have one (``gen_ai.*``, ``error.type``); our own
-live under ``analysis.`` (what the host does) and ``telemetry.`` (how we are doing ourselves).
-"""
+"""Metrics, with their units and labels, and the values of those labels."""
 
 from __future__ import annotations
 
@@ -11,187 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-SCOPE: Final = "analysis.telemetry"
-"""Instrumentation scope of the spans and metrics of the API."""
-OPENAI_SCOPE: Final = "analysis.telemetry.openai"
-"""Scope of the spans we open for OpenAI calls that nobody else covers (``client.post``)."""
-GENAI_SCOPE: Final = "opentelemetry.instrumentation.genai.openai"
-"""Scope of the official OpenAI instrumentation.
-
-Only this one and ours are counted, so tools installed beside us cannot double a token.
-"""
-COUNTED_SCOPES: Final = frozenset({GENAI_SCOPE, OPENAI_SCOPE})
-
-
-class Attribute:
-    """Span attributes. Ours first, then those of the OpenTelemetry conventions that we read or complete."""
-
-    RUN_ID: Final = "analysis.run.id"
-    """Id of the run a root span stands for: 32 hexadecimal digits."""
-    RUN_KIND: Final = "analysis.run.kind"
-    """One of :data:`KINDS`."""
-    RUN_SYNTHETIC: Final = "analysis.run.synthetic"
-    """True on the root span of a run that only tries telemetry out; absent from all others."""
-    RUN_STATUS: Final = "analysis.run.status"
-    """What the host said of the run; the row may know better once all documents are counted."""
-    STAGE: Final = "analysis.stage"
-    """Stage a span belongs to. A plain span that carries it joins the open run."""
-    DOCUMENT_SIZE: Final = "analysis.document.size"
-    """Size of the document in bytes."""
-    DOCUMENT_CHARACTERS: Final = "analysis.document.characters"
-    """Characters of extracted text."""
-    DOCUMENT_TYPE: Final = "analysis.document.type"
-    """Lower-case file type, such as ``pdf``."""
-    DOCUMENT_OUTCOME: Final = "analysis.document.outcome"
-    """One of :data:`DOCUMENT_OUTCOMES`."""
-
-    ATTEMPTS: Final = "analysis.openai.attempts"
-    """HTTP requests one logical call took, the first included."""
-    ATTEMPT_STATUSES: Final = "analysis.openai.attempt_statuses"
-    """Status of each attempt in order: one of :data:`ATTEMPT_STATUSES`, or another HTTP code as text."""
-    RATE_LIMIT_HITS: Final = "analysis.openai.rate_limit_hits"
-    """Responses with status 429 because of the rate. Like the three that follow, left out when it is 0."""
-    RATE_LIMIT_RETRIES: Final = "analysis.openai.rate_limit_retries"
-    """Attempts whose immediately preceding attempt met a rate limit."""
-    OTHER_RETRIES: Final = "analysis.openai.other_retries"
-    """Attempts after any other failure."""
-    BACKOFF: Final = "analysis.openai.backoff"
-    """Seconds the client slept between attempts."""
-    RETRY_AFTER: Final = "analysis.openai.retry_after"
-    """Longest wait the service asked for, in seconds."""
-    REMAINING_REQUESTS: Final = "analysis.openai.ratelimit.remaining_requests"
-    """Share of the request limit that was left, 0 to 1, from the last answer's headers."""
-    REMAINING_TOKENS: Final = "analysis.openai.ratelimit.remaining_tokens"
-    """Share of the token limit that was left, 0 to 1, from the last answer's headers."""
-    TOOL_FEES: Final = "analysis.openai.tool_fees"
-    """True when the request names tools of the service that it bills beside tokens, such as web search."""
-
-    ERROR_TYPE: Final = "error.type"
-    OPERATION: Final = "gen_ai.operation.name"
-    PROVIDER: Final = "gen_ai.provider.name"
-    REQUEST_MODEL: Final = "gen_ai.request.model"
-    RESPONSE_MODEL: Final = "gen_ai.response.model"
-    INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
-    """Input tokens, the cached ones included."""
-    OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
-    """Output tokens, the reasoning ones included."""
-    CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
-    CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
-    """Input tokens written to the prompt cache, for which newer models charge more."""
-    REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
-    SERVICE_TIER: Final = "openai.response.service_tier"
-    REQUEST_TIER: Final = "openai.request.service_tier"
-
-
-UNBILLED_OPERATIONS: Final = frozenset({"fetch_response"})
-"""Operations that read what was paid for before."""
-
-
-class Stage:
-    """Stage names known from the start; hosts add their own freely."""
-
-    CRITERIA: Final = "criteria"
-    NAMING: Final = "naming"
-    EXTRACTION: Final = "extraction"
-    EMBEDDING: Final = "embedding"
-    SIMILARITY: Final = "similarity"
-    RANKING: Final = "ranking"
-    INSIGHTS: Final = "insights"
-    DB_WRITE: Final = "db_write"
-    UNATTRIBUTED: Final = "unattributed"
-    """Where a call counts that no stage claims."""
-
-
-STAGES: Final = (
-    Stage.CRITERIA,
-    Stage.NAMING,
-    Stage.EXTRACTION,
-    Stage.EMBEDDING,
-    Stage.SIMILARITY,
-    Stage.RANKING,
-    Stage.INSIGHTS,
-    Stage.DB_WRITE,
-    Stage.UNATTRIBUTED,
+from .vocabulary import (
+    ATTEMPT_STATUSES,
+    BATCH_SIZES,
+    DOCUMENT_OUTCOMES,
+    DOCUMENT_TYPES,
+    MEASURED_KINDS,
+    OTHER,
+    REFUSED,
+    SHOWN,
+    STAGES,
+    TERMINAL_STATUSES,
+    UNACCOUNTED_REASONS,
+    WARNING_ACTIONS,
+    WARNING_TYPES,
 )
-
-Kind = Literal["analysis", "intake", "late", "orphan", "import"]
-KINDS: Final[tuple[Kind, ...]] = ("analysis", "intake", "late", "orphan", "import")
-MEASURED_KINDS: Final[tuple[Kind, ...]] = ("analysis", "intake", "late")
-"""Kinds of runs that a process begins and ends: what metrics of runs tell apart."""
-
-RUNNING: Final = "running"
-COMPLETED: Final = "completed"
-PARTIAL_FAILURE: Final = "partial_failure"
-FAILED: Final = "failed"
-CANCELLED: Final = "cancelled"
-INTERRUPTED: Final = "interrupted"
-UNKNOWN: Final = "unknown"
-"""Of an analysis from the time before telemetry that does not say how it ended."""
-TERMINAL_STATUSES: Final = (COMPLETED, PARTIAL_FAILURE, FAILED, CANCELLED, INTERRUPTED)
-
-SCORED: Final = "scored"
-UNSCORED: Final = "unscored"
-DUPLICATE: Final = "duplicate"
-DOCUMENT_OUTCOMES: Final = (SCORED, FAILED, UNSCORED, DUPLICATE)
-DOCUMENT_TYPES: Final = ("pdf", "docx", "txt", "doc", "rtf", "odt", "html", "md")
-
-BATCH_TOO_LARGE: Final = "batch_too_large"
-WARNING_TYPES: Final = (
-    *("jd_too_long", "jd_too_short", "resume_too_long", "resume_too_short"),
-    BATCH_TOO_LARGE,
-)
-ABANDONED: Final = "abandoned"
-CONTINUED: Final = "continued"
-WARNING_ACTIONS: Final = (CONTINUED, ABANDONED, "reduced_batch", "override")
-"""What users do after a warning."""
-SHOWN: Final = "shown"
-REFUSED: Final = "refused"
-"""Of a warning that was not recorded: its user has had too many."""
-
-BATCH_SIZES: Final = ("none", "small", "medium", "large")
-MEDIUM_BATCH: Final = 51
-LARGE_BATCH: Final = 151
-
-UNACCOUNTED_REASONS: Final = ("usage_missing", "unpriced", "orphan", "unfinished", "unclosed")
-TOO_FAST: Final = "429"
-QUOTA_USED_UP: Final = "429_quota"
-SPEND_LIMIT_REACHED: Final = "429_spend_limit"
-"""The three things that a 429 may say; waiting helps against the first alone."""
-ATTEMPT_STATUSES: Final = (
-    "200",
-    "400",
-    "401",
-    "403",
-    "404",
-    "408",
-    "409",
-    "422",
-    TOO_FAST,
-    QUOTA_USED_UP,
-    SPEND_LIMIT_REACHED,
-    "500",
-    "502",
-    "503",
-    "504",
-    "timeout",
-    "connection_error",
-    "read_error",
-    "cancelled",
-)
-OTHER: Final = "other"
-"""What a label says beyond its closed set or its cap."""
-
-
-def batch_size(candidates: int | None) -> str:
-    """Return the batch size of a run.
-
-    ``none``, ``small`` (1-50), ``medium`` (51-150) or ``large`` (151 and more).
-    """
-    if not candidates or candidates < 1:
-        return "none"
-    if candidates < MEDIUM_BATCH:
-        return "small"
-    return "medium" if candidates < LARGE_BATCH else "large"
 
 
 @dataclass(frozen=True, slots=True)

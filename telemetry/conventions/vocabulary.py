@@ -1,0 +1,112 @@
+"""Values that labels and columns have: stages, kinds, statuses, outcomes, types."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+
+class Stage:
+    """Stage names known from the start; hosts add their own freely."""
+
+    CRITERIA: Final = "criteria"
+    NAMING: Final = "naming"
+    EXTRACTION: Final = "extraction"
+    EMBEDDING: Final = "embedding"
+    SIMILARITY: Final = "similarity"
+    RANKING: Final = "ranking"
+    INSIGHTS: Final = "insights"
+    DB_WRITE: Final = "db_write"
+    UNATTRIBUTED: Final = "unattributed"
+    """Where a call counts that no stage claims."""
+
+
+STAGES: Final = (
+    Stage.CRITERIA,
+    Stage.NAMING,
+    Stage.EXTRACTION,
+    Stage.EMBEDDING,
+    Stage.SIMILARITY,
+    Stage.RANKING,
+    Stage.INSIGHTS,
+    Stage.DB_WRITE,
+    Stage.UNATTRIBUTED,
+)
+
+Kind = Literal["analysis", "intake", "late", "orphan", "import"]
+KINDS: Final[tuple[Kind, ...]] = ("analysis", "intake", "late", "orphan", "import")
+MEASURED_KINDS: Final[tuple[Kind, ...]] = ("analysis", "intake", "late")
+"""Kinds of runs that a process begins and ends: what metrics of runs tell apart."""
+
+RUNNING: Final = "running"
+COMPLETED: Final = "completed"
+PARTIAL_FAILURE: Final = "partial_failure"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+INTERRUPTED: Final = "interrupted"
+UNKNOWN: Final = "unknown"
+"""Of an analysis from the time before telemetry that does not say how it ended."""
+TERMINAL_STATUSES: Final = (COMPLETED, PARTIAL_FAILURE, FAILED, CANCELLED, INTERRUPTED)
+
+SCORED: Final = "scored"
+UNSCORED: Final = "unscored"
+DUPLICATE: Final = "duplicate"
+DOCUMENT_OUTCOMES: Final = (SCORED, FAILED, UNSCORED, DUPLICATE)
+DOCUMENT_TYPES: Final = ("pdf", "docx", "txt", "doc", "rtf", "odt", "html", "md")
+
+BATCH_TOO_LARGE: Final = "batch_too_large"
+WARNING_TYPES: Final = (
+    *("jd_too_long", "jd_too_short", "resume_too_long", "resume_too_short"),
+    BATCH_TOO_LARGE,
+)
+ABANDONED: Final = "abandoned"
+CONTINUED: Final = "continued"
+WARNING_ACTIONS: Final = (CONTINUED, ABANDONED, "reduced_batch", "override")
+"""What users do after a warning."""
+SHOWN: Final = "shown"
+REFUSED: Final = "refused"
+"""Of a warning that was not recorded: its user has had too many."""
+
+BATCH_SIZES: Final = ("none", "small", "medium", "large")
+MEDIUM_BATCH: Final = 51
+LARGE_BATCH: Final = 151
+
+UNACCOUNTED_REASONS: Final = ("usage_missing", "unpriced", "orphan", "unfinished", "unclosed")
+TOO_FAST: Final = "429"
+QUOTA_USED_UP: Final = "429_quota"
+SPEND_LIMIT_REACHED: Final = "429_spend_limit"
+"""The three things that a 429 may say; waiting helps against the first alone."""
+ATTEMPT_STATUSES: Final = (
+    "200",
+    "400",
+    "401",
+    "403",
+    "404",
+    "408",
+    "409",
+    "422",
+    TOO_FAST,
+    QUOTA_USED_UP,
+    SPEND_LIMIT_REACHED,
+    "500",
+    "502",
+    "503",
+    "504",
+    "timeout",
+    "connection_error",
+    "read_error",
+    "cancelled",
+)
+OTHER: Final = "other"
+"""What a label says beyond its closed set or its cap."""
+
+
+def batch_size(candidates: int | None) -> str:
+    """Return the batch size of a run.
+
+    ``none``, ``small`` (1-50), ``medium`` (51-150) or ``large`` (151 and more).
+    """
+    if not candidates or candidates < 1:
+        return "none"
+    if candidates < MEDIUM_BATCH:
+        return "small"
+    return "medium" if candidates < LARGE_BATCH else "large"
