@@ -26,7 +26,8 @@ from sqlalchemy.engine import Connection, Engine
 
 from exporters.metrics.totals import Totals
 from exporters.recording.recorder import document_key
-from exporters.rollup.accumulator import Accumulator, Call
+from exporters.rollup.accumulator import Accumulator
+from exporters.rollup.call import Call
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.database.engine import create_engine
 from exporters.sql.projection import analyses as projection

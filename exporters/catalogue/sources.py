@@ -1,35 +1,31 @@
-"""Passages that use metrics and columns: queries of panels, rules, SQL, code in documents, our own modules.
+"""Passages that name metrics and columns: queries of panels, rules, SQL, and code in documents.
 
-What is read counts, not what is written: a command that fills a column does not use it. Ordinary words are no
-use either: a column is used by a passage that names its table, too.
+It is a search for words. Ordinary words are no use: a column is used by a passage that names its table, too.
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from .page import MARK
-from .python_source import Reader, words
 
 TEXTS: Final = (".yaml", ".yml", ".rules", ".sql", ".promql", ".jsonnet", ".libsonnet", ".tf", ".toml")
 """Files that are read as they are, but for their comments."""
-TEMPLATES: Final = (".html", ".jinja", ".jinja2", ".j2")
-SUFFIXES: Final = (".json", ".md", ".py", *TEXTS, *TEMPLATES)
+SUFFIXES: Final = (".json", ".md", *TEXTS)
 PASSED_OVER: Final = frozenset({"node_modules", "__pycache__", "site-packages"})
 """Directories; those whose names begin with a dot, too."""
 PROSE: Final = frozenset({"title", "description"})
 """What a panel says of itself to people."""
 
+_WORD: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _COMMENT: Final = re.compile(r"^\s*(?:#|--|//).*$", re.MULTILINE)
 _CODE: Final = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
-_EXPRESSION: Final = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 _STAR: Final = re.compile(r"(?:\bSELECT|,)\s+(?:\w+\.)?\*", re.IGNORECASE)
 
 
@@ -42,12 +38,14 @@ class Passage:
     """Names, whole and by their parts: ``analysis.runs``, ``analysis`` and ``runs``."""
     takes_all: bool = False
     """Whether it reads all columns of the tables that it names."""
-    whole: frozenset[str] = frozenset()
-    """Tables of which it reads rows as a whole; what of them is used, the items of rows tell."""
-    items: frozenset[str] = frozenset()
-    """Items of rows that it uses, wherever they were read."""
-    is_host: bool = False
-    """Whether it is the application's own code: its items may be columns of its own tables."""
+
+
+def words(text: str) -> Iterator[str]:
+    """Yield the names in a text, whole and by their parts: ``run.status``, ``run`` and ``status``."""
+    for word in _WORD.findall(text):
+        yield word
+        if "." in word:
+            yield from word.split(".")
 
 
 def passage(source: str, text: str) -> Passage:
@@ -55,25 +53,14 @@ def passage(source: str, text: str) -> Passage:
     return Passage(source, frozenset(words(text)), bool(_STAR.search(text)))
 
 
-def passages(path: Path, tables: Mapping[str, str] | None = None) -> Iterator[Passage]:
-    """Yield the passages of a file.
-
-    Args:
-        path: of the file; what is of no known kind is read as it is.
-        tables: of our own code: names of tables, by the names they have there. Without them, Python and
-            templates are the host's.
-    """
+def passages(path: Path) -> Iterator[Passage]:
+    """Yield the passages of a file; what is of no known kind is read as it is."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if text.startswith(MARK):
         return
     source = os.path.relpath(path)
-    if path.suffix == ".py":
-        yield _code(source, text, tables)
-    elif path.suffix == ".md":
+    if path.suffix == ".md":
         yield passage(source, "\n".join(_CODE.findall(text)))
-    elif path.suffix in TEMPLATES:
-        told = "\n".join(_EXPRESSION.findall(text))
-        yield Passage(source, frozenset(), items=frozenset(words(told)), is_host=True)
     elif path.suffix == ".json":
         yield from _json(source, text)
     else:
@@ -115,19 +102,3 @@ def _texts(value: Any) -> Iterator[str]:
         for name, each in value.items():
             if name not in PROSE:
                 yield from _texts(each)
-
-
-def _code(source: str, text: str, tables: Mapping[str, str] | None) -> Passage:
-    try:
-        module = ast.parse(text)
-    except SyntaxError:
-        return passage(source, text)
-    reader = Reader(tables or {}, takes_objects=tables is None)
-    reader.visit(module)
-    return Passage(
-        source,
-        frozenset(reader.words),
-        whole=frozenset(reader.whole),
-        items=frozenset(reader.items),
-        is_host=tables is None,
-    )

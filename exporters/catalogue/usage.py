@@ -1,11 +1,10 @@
-"""Which metrics and columns nothing uses: no panel, rule, view, command or document."""
+"""Which metrics and columns nothing uses: no panel, rule, view or document."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,25 +17,8 @@ from .page import repository
 from .sources import Passage, files, passage, passages
 from .views import Definition, definitions, described
 
-HOME: Final = Path(__file__).resolve().parents[2]
-"""Where the packages lie."""
 LOOKED_AT: Final = ("README.md", "docs", "grafana", "prometheus", "collector")
 """What is looked at in the repository unless something else is named; what is not there yet is left out."""
-PACKAGES: Final = ("exporters", "telemetry")
-DECLARATIONS: Final = frozenset(
-    {
-        "exporters/catalogue/page.py",
-        "exporters/catalogue/views.py",
-        "exporters/sql/schema/columns.py",
-        "exporters/sql/schema/host.py",
-        "exporters/sql/schema/tables.py",
-        "telemetry/conventions/__init__.py",
-        "telemetry/conventions/metrics.py",
-        "telemetry/conventions/spans.py",
-        "telemetry/conventions/vocabulary.py",
-    }
-)
-"""Modules that say what there is, and use nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +57,19 @@ class _Index:
 
     sources: dict[str, None] = field(default_factory=dict)
     by_word: defaultdict[str, list[Passage]] = field(default_factory=lambda: defaultdict(list))
-    by_item: defaultdict[str, list[Passage]] = field(default_factory=lambda: defaultdict(list))
-    whole: set[str] = field(default_factory=set)
-    """Tables whose rows are read as a whole."""
 
     def add(self, found: Passage) -> None:
         self.sources[found.source] = None
-        self.whole |= found.whole
         for word in found.words:
             self.by_word[word].append(found)
-        for item in found.items:
-            self.by_item[item].append(found)
 
     def naming(self, words: Iterable[str]) -> tuple[str, ...]:
         """Return where at least one of the words stands."""
         return tuple(sorted({each.source for word in words for each in self.by_word.get(word, ())}))
 
     def reading(self, table: str, column: str) -> tuple[str, ...]:
-        """Return where a column and its table stand together, or a row of it is taken apart."""
+        """Return where a column and its table stand together."""
         found = [each for each in self.by_word.get(table, ()) if each.takes_all or column in each.words]
-        for each in self.by_item.get(column, ()):
-            if table in (schema.HOST_COLUMNS if each.is_host else self.whole):
-                found.append(each)
         return tuple(sorted({each.source for each in found}))
 
 
@@ -105,7 +78,7 @@ def usage(paths: Sequence[Path] = ()) -> Usage:
 
     Args:
         paths: directories and files with dashboards, rules, SQL and documents; default: those of this
-            repository, where it is checked out. Our views and commands are looked at in any case.
+            repository, where it is checked out. Our views are looked at in any case.
 
     Raises:
         OSError: for a file that cannot be read.
@@ -123,36 +96,10 @@ def _own_paths() -> list[Path]:
 
 
 def _all_passages(paths: Iterable[Path], views: Mapping[str, Definition]) -> Iterator[Passage]:
-    ours = [HOME / name for name in PACKAGES]
     for path in files(paths):
-        if not any(path.resolve().is_relative_to(each) for each in ours):
-            yield from passages(path)
-    yield from _our_code()
+        yield from passages(path)
     for name, view in views.items():
         yield passage(f"view {name}", view.query)
-
-
-@cache
-def _our_code() -> tuple[Passage, ...]:
-    """Return what our own modules read.
-
-    Not those that say what there is, and no migrations: in the wheel they lie inside a package.
-    """
-    tables = _tables_by_name()
-    ours = [path for path in files(HOME / name for name in PACKAGES) if path.suffix == ".py"]
-    read = [
-        path
-        for path in ours
-        if path.relative_to(HOME).as_posix() not in DECLARATIONS
-        and "migrations" not in path.relative_to(HOME).parts
-    ]
-    return tuple(found for path in read for found in passages(path, tables))
-
-
-def _tables_by_name() -> dict[str, str]:
-    """Return our tables by their names in the code."""
-    found = {name: value.name for name, value in vars(schema).items() if isinstance(value, sa.Table)}
-    return {name: table for name, table in found.items() if not name.startswith("_")}
 
 
 def _metrics(index: _Index) -> Iterator[Entry]:

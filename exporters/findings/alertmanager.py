@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from .channel import NotSentError, fingerprint
-from .insights import Finding
+from .finding import Finding
 
 ACTIVE: Final = timedelta(hours=26)
 """How long an alert stays active unless it is sent again.

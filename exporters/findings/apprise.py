@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
 
 from .channel import NotSentError, fingerprint
-from .insights import Finding
+from .finding import Finding
 
 _is_ours: ContextVar[bool] = ContextVar("is_ours", default=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
-from .insights import Finding
+from .finding import Finding
 
 
 class NotSentError(Exception):

@@ -6,12 +6,11 @@ The thresholds are settings, the same that the alert rules use. Days are those o
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
-from typing import Any, Final, Literal
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -22,6 +21,8 @@ from exporters.sql.database.days import Day
 from exporters.sql.database.engine import create_engine, transaction
 from telemetry.conventions import FAILED, INTERRUPTED
 from telemetry.settings import Settings
+
+from .finding import Finding
 
 WEEKS: Final = 4
 """Weekdays that a day is compared with."""
@@ -47,29 +48,6 @@ _REFUSALS: Final = (
     ),
 )
 """Findings, the column that tells of each, what it is called, and what is to be done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that stands out."""
-
-    name: str
-    severity: Literal["alert", "warning"]
-    title: str
-    message: str
-    figures: dict[str, float]
-    action: str
-    day: dt.date
-    """What it is about; of a longer period the last."""
-
-    @property
-    def is_severe(self) -> bool:
-        """Whether somebody should be told."""
-        return self.severity == "alert"
-
-    def to_json(self) -> str:
-        """Return it as one line."""
-        return json.dumps(asdict(self), ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from telemetry.settings import Settings
 
 from .alertmanager import Alertmanager
 from .channel import Channel, NotSentError
-from .insights import Finding
+from .finding import Finding
 
 
 @dataclass(frozen=True, slots=True)

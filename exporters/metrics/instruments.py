@@ -19,7 +19,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram, Meter, MeterProvider, Observation
 from opentelemetry.trace import SpanContext
 
-from exporters.rollup.accumulator import Call
+from exporters.rollup.call import Call
 from exporters.rollup.merge import Rollup
 from telemetry import conventions as c
 from telemetry._internal.guard import internal_errors

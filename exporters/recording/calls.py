@@ -9,7 +9,7 @@ from typing import Any, Final
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
-from exporters.rollup.accumulator import Call
+from exporters.rollup.call import Call
 from telemetry._internal.guard import guarded
 from telemetry.conventions import Attribute
 from telemetry.openai.call import OpenAICall

@@ -17,7 +17,8 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from exporters.metrics.instruments import Metrics, exemplar
-from exporters.rollup.accumulator import Accumulator, Call
+from exporters.rollup.accumulator import Accumulator
+from exporters.rollup.call import Call
 from telemetry import conventions as c
 from telemetry._internal.context import Run, recorder_in, run_in, stage_in
 from telemetry.conventions import Attribute

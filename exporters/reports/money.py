@@ -14,8 +14,7 @@ from telemetry.conventions import RUNNING
 
 from .periods import IMPORT
 from .selection import Selection, stages
-from .shape import SPENT_ON, Gap, Money, Spend, Usage
-from .waste import WASTE
+from .shape import SPENT_ON, WASTE, Gap, Money, Spend, Usage
 
 _SUMS: Final = (
     *("calls", "attempts", "rate_limit_hits", "quota_hits", "spend_limit_hits", "failed_calls"),

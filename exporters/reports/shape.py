@@ -70,6 +70,8 @@ SPENT_ON: Final = (
     *("orphan", "running"),
 )
 """What money is spent on: all there is, in the order of a report. ``docs/report.md`` has the meanings."""
+WASTE: Final = ("failed", "cancelled", "interrupted", "repeated", "unused_intake")
+"""Classes of money that bought nothing anybody kept."""
 
 
 @dataclass(frozen=True, slots=True)

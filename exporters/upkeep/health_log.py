@@ -20,7 +20,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from exporters.findings.alarms import alarms
-from exporters.findings.insights import Finding, insights
+from exporters.findings.finding import Finding
+from exporters.findings.insights import insights
 from exporters.metrics.totals import Totals
 from exporters.sql.database.days import Day, days
 from exporters.sql.database.engine import UNFIT, create_engine, fit, transaction, upsert

@@ -60,11 +60,11 @@ def _shown(place: Path) -> str:
 @click.option("--fail", is_flag=True, help="Exit 1 if there is any.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def unused(paths: tuple[Path, ...], with_used: bool, fail: bool, as_json: bool) -> None:
-    """List metrics and columns that no panel, rule, view, command or document uses.
+    """List metrics and columns that no panel, rule, view or document uses.
 
-    PATHS are directories or files with dashboards (Grafana's JSON), rules (Prometheus' YAML), SQL, Markdown,
-    or pages of the application (Python, Jinja). Default: those of this project, where it is checked out. Its
-    views and commands always count.
+    PATHS are directories or files with dashboards (Grafana's JSON), rules (Prometheus' YAML), SQL, and
+    Markdown. Default: those of this project, where it is checked out. Its views always count; Python code
+    does not.
     """
     from .commands import _kept, needs_sql
 

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from exporters.recording.recorder import document_key
-from exporters.rollup.accumulator import Accumulator, Call
+from exporters.rollup.accumulator import Accumulator
+from exporters.rollup.call import Call
 from exporters.rollup.snapshot import DocumentState, Snapshot
 from telemetry._internal.context import Document
 from telemetry.pricing.prices import Price, Tokens

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.recording.calls import from_wire
-from exporters.rollup.accumulator import Accumulator, Call
+from exporters.rollup.accumulator import Accumulator
+from exporters.rollup.call import Call
 from exporters.rollup.merge import merge
 from exporters.rollup.snapshot import USAGE_SUMS, Usage, UsageKey
 from telemetry._internal.context import Document

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from exporters.findings.insights import Finding
+from exporters.findings.finding import Finding
 from exporters.sql.schema.tables import runs
 from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings

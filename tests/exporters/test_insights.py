@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from exporters.findings.insights import Finding, insights
+from exporters.findings.finding import Finding
+from exporters.findings.insights import insights
 from exporters.sql.schema.tables import runs
 from telemetry.cli.commands import cli
 from telemetry.settings import Settings

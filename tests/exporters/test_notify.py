@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from exporters.findings.alertmanager import ACTIVE, Alertmanager
-from exporters.findings.insights import Finding
+from exporters.findings.finding import Finding
 from exporters.findings.notify import Told, notify
 from exporters.sql.database import claims
 from telemetry.settings import Settings, SettingsError

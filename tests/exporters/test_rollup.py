@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.rollup import status as rules
-from exporters.rollup.accumulator import Call
+from exporters.rollup.call import Call
 from exporters.rollup.merge import Rollup, Scores, merge, newest
 from exporters.rollup.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot, Usage, UsageKey
 from exporters.rollup.status import why_failed

@@ -23,7 +23,6 @@ from exporters.findings.insights import insights
 from exporters.integrity.rules import broken
 from exporters.metrics.totals import Totals
 from exporters.reports import report
-from exporters.reports.waste import spend
 from exporters.sql.storage import runs as run_storage
 from exporters.upkeep.erase import PARTS
 from exporters.upkeep.health_log import HealthCheck
@@ -38,6 +37,7 @@ from telemetry.settings import Settings
 from telemetry.setup import process as setup
 from telemetry.testing import recording
 from tests.exporters.makers import SOME_HOSTS, Fragment, Host, call, until, visit
+from tests.exporters.spent import spend
 
 HOSTS = SOME_HOSTS
 COST: int = sum(price.pico for _, tokens in CALLS if (price := list_price("openai", MODEL, tokens, 0, "")))

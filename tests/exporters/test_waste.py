@@ -7,7 +7,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.metrics.totals import Totals
-from exporters.reports.waste import CLASSES, WASTE, Spend, spend
+from exporters.reports.shape import WASTE
 from exporters.sql.schema import migrate, tables
 from exporters.sql.storage.runs import claim_intake, deliver
 from telemetry.conventions import KINDS, RUNNING, TERMINAL_STATUSES
 from tests.exporters.makers import SECOND, SOME_HOSTS, START, Fragment, Host, call, moment, visit
+from tests.exporters.spent import CLASSES, Spend, spend
 
 HOSTS = SOME_HOSTS
 
@@ -162,25 +162,13 @@ def test_what_a_reprice_says_counts(runs: Runs) -> None:
     assert runs.spend().pico == only(useful=7)
 
 
-def test_unit_costs_carry_the_waste(runs: Runs) -> None:
-    """A delivered candidate costs what everything cost: two delivered, one of them above 70 %."""
-    costs = [runs.add(status="failed", criteria=4), runs.add(criteria=4)]
+def test_what_unit_costs_are_divided_by(runs: Runs) -> None:
+    """A run that counts has its candidates, its criteria and how many scored above 70 % beside its cost."""
+    runs.add(criteria=4)
 
-    spent = runs.spend()
+    (row,) = runs.host.rows("telemetry_run_spend")
 
-    assert (spent.candidates, spent.criteria, spent.above_70) == (2, 4, 1)
-    assert spent.per_candidate == Decimal(sum(costs)) / 2 / 10**12
-    assert spent.per_criterion == Decimal(sum(costs)) / 4 / 10**12
-    assert spent.per_candidate_above_70 == Decimal(sum(costs)) / 10**12
-
-
-def test_nothing_delivered_has_no_unit_cost(runs: Runs) -> None:
-    """Division by nobody is None, not zero and no error."""
-    runs.add(status="failed")
-
-    spent = runs.spend()
-
-    assert (spent.per_candidate, spent.per_criterion, spent.per_candidate_above_70) == (None, None, None)
+    assert (row["spend_class"], row["candidates"], row["criteria"], row["above_70"]) == ("useful", 2, 4, 1)
 
 
 def test_sums_that_are_lower_bounds_say_so(runs: Runs) -> None:
