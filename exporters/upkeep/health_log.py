@@ -23,7 +23,9 @@ from exporters.findings.alarms import alarms
 from exporters.findings.insights import Finding, insights
 from exporters.metrics.totals import Totals
 from exporters.sql.database.days import Day, days
-from exporters.sql.database.engine import UNFIT, create_engine, fit, transaction, upsert
+from exporters.sql.database.engine import create_engine, transaction
+from exporters.sql.database.fitting import UNFIT, fit
+from exporters.sql.database.statements import upsert
 from exporters.sql.projection.analyses import (
     Projection,
     Writable,

@@ -17,7 +17,9 @@ from sqlalchemy.engine import Engine
 from exporters.metrics.totals import Totals
 from exporters.rollup.merge import merge
 from exporters.rollup.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot
-from exporters.sql.database.engine import BULK_ROWS, create_engine, fit, transaction, upsert
+from exporters.sql.database.engine import create_engine, transaction
+from exporters.sql.database.fitting import fit
+from exporters.sql.database.statements import BULK_ROWS, upsert
 from exporters.sql.schema import tables
 from exporters.sql.storage import runs as run_storage
 from telemetry.conventions import VALUES_COERCED

@@ -27,7 +27,9 @@ from exporters.rollup.snapshot import (
     Usage,
     UsageKey,
 )
-from exporters.sql.database.engine import PERMANENT, fit, insert, to_datetime, transaction, upsert
+from exporters.sql.database.engine import PERMANENT, transaction
+from exporters.sql.database.fitting import fit, to_datetime
+from exporters.sql.database.statements import insert, upsert
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import runs
 from telemetry.conventions import RUNNING, UNKNOWN

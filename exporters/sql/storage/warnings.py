@@ -13,7 +13,9 @@ from sqlalchemy.engine import Connection, Engine
 
 from exporters.metrics.totals import Totals
 from exporters.spool.warning_event import WarningEvent, subject_of
-from exporters.sql.database.engine import DELIVERY, create_engine, fit, to_datetime, transaction, upsert
+from exporters.sql.database.engine import DELIVERY, create_engine, transaction
+from exporters.sql.database.fitting import fit, to_datetime
+from exporters.sql.database.statements import upsert
 from exporters.sql.projection.host_rows import More
 from exporters.sql.schema import tables
 from exporters.sql.schema.ownership import is_ours

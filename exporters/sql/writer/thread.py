@@ -32,7 +32,6 @@ from exporters.sql.database.engine import (
     CONNECT_SECONDS,
     DELIVERY,
     PERMANENT,
-    UNFIT,
     Batch,
     Limits,
     batch,
@@ -40,6 +39,7 @@ from exporters.sql.database.engine import (
     once_committed,
     transaction,
 )
+from exporters.sql.database.fitting import UNFIT
 from exporters.sql.host.columns import PAGE, Writable
 from exporters.sql.host.needs import Use
 from exporters.sql.projection import analyses as projection
