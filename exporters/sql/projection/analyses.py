@@ -31,7 +31,7 @@ from exporters.sql.schema import tables
 from exporters.sql.schema.tables import runs
 from exporters.sql.storage import archived
 from exporters.sql.storage import warnings as warning_storage
-from exporters.sql.storage.runs import error_details
+from exporters.sql.storage.run_rows import error_details
 from telemetry.conventions import DUPLICATE, FAILED, INTERRUPTED, RUNNING, Stage
 from telemetry.pricing.prices import to_dollars
 
