@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exporters.export.cells import Row
-from exporters.sql.database.engine import upsert
+from exporters.sql.database.statements import upsert
 from exporters.sql.host.columns import Writable
 from exporters.sql.projection.analyses import JOBS, totals_of
 from exporters.sql.schema import tables

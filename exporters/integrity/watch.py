@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from exporters.sql.database.engine import create_engine, transaction, upsert
+from exporters.sql.database.engine import create_engine, transaction
+from exporters.sql.database.statements import upsert
 from exporters.sql.schema.tables import found as table
 from exporters.sql.schema.tables import utc_now
 from telemetry._internal.context import suppressed

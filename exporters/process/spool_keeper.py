@@ -22,6 +22,7 @@ from exporters.sql.database.engine import create_engine
 from exporters.sql.projection.lagging import Lag, lagging
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage import warnings as warning_storage
+from exporters.sql.storage.intake import claim_intake
 from exporters.sql.writer.tenancy import is_told_apart
 from telemetry.settings import Settings
 
@@ -158,7 +159,7 @@ class SpoolKeeper:
     def _store(self, engine: Engine, item: Item) -> None:
         if isinstance(item, Snapshot):
             run_storage.deliver(engine, item, Totals())
-            run_storage.claim_intake(engine, item.run_id)
+            claim_intake(engine, item.run_id)
         else:
             warning_storage.deliver(engine, item, self._settings.warnings_per_day, Totals())
 

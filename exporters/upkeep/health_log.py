@@ -24,7 +24,9 @@ from exporters.findings.finding import Finding
 from exporters.findings.insights import insights
 from exporters.metrics.totals import Totals
 from exporters.sql.database.days import Day, days
-from exporters.sql.database.engine import UNFIT, create_engine, fit, transaction, upsert
+from exporters.sql.database.engine import create_engine, transaction
+from exporters.sql.database.fitting import UNFIT, fit
+from exporters.sql.database.statements import upsert
 from exporters.sql.projection.analyses import (
     Projection,
     Writable,
@@ -35,7 +37,7 @@ from exporters.sql.projection.analyses import (
 )
 from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import runs, system_health_log
-from exporters.sql.storage import runs as run_storage
+from exporters.sql.storage import interruptions
 from exporters.sql.storage.archived import is_day_archived
 from exporters.sql.storage.warnings import settle
 from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE, UNKNOWN
@@ -131,7 +133,7 @@ class HealthCheck:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
         age = timedelta(seconds=self._settings.stale_seconds)
-        stale = run_storage.interrupt_stale(self._engine, age, self._totals)
+        stale = interruptions.interrupt_stale(self._engine, age, self._totals)
         shown = sum(self._show()) if self._settings.hmac_key else 0
         abandoned = settle(self._engine, timedelta(seconds=self._settings.warning_seconds))
         return Tidied(len(stale), shown, abandoned, sweep(self._engine))

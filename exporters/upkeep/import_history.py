@@ -18,7 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exporters.metrics.totals import Totals
-from exporters.sql.database.engine import create_engine, fit, transaction, update_rows, upsert
+from exporters.sql.database.engine import create_engine, transaction
+from exporters.sql.database.fitting import fit
+from exporters.sql.database.statements import update_rows, upsert
 from exporters.sql.host.columns import PAGE, Writable
 from exporters.sql.host.needs import Use
 from exporters.sql.projection.analyses import COPIED, Projection, analysis_values, lagging_users, refresh_user

@@ -19,7 +19,8 @@ from exporters.spool.warning_event import WarningEvent
 from exporters.sql.database.engine import create_engine
 from exporters.sql.projection.analyses import Writable, project
 from exporters.sql.storage import runs as run_storage
-from exporters.sql.storage.warnings import TooManyWarnings, UserWarnings, deliver, settle
+from exporters.sql.storage.warning_requests import TooManyWarnings, UserWarnings
+from exporters.sql.storage.warnings import deliver, settle
 from telemetry._internal.context import Warned
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SOME_HOSTS, Fragment, Host

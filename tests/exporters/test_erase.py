@@ -14,6 +14,7 @@ from exporters.integrity.rules import validate
 from exporters.metrics.totals import Totals
 from exporters.sql.projection.analyses import Writable, lagging_users, refresh_user
 from exporters.sql.storage import runs as run_storage
+from exporters.sql.storage.intake import claim_intake
 from exporters.upkeep import erase as module
 from exporters.upkeep.erase import Erased, erase
 from telemetry.cli.commands import cli
@@ -39,7 +40,7 @@ def used(host: Host, engine: Engine) -> Host:
         run_storage.deliver(engine, job.close(), Totals())
     intake = Fragment(kind="intake", user_id=1, subject="draft/1").calls(call()).close()
     run_storage.deliver(engine, intake, Totals())
-    run_storage.claim_intake(engine, intake.run_id)
+    claim_intake(engine, intake.run_id)
     for user in (1, 2):
         refresh_user(engine, user, Writable.load(engine), Totals())
     return host

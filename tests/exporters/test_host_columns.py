@@ -24,7 +24,7 @@ from exporters.sql.projection.analyses import (
     refresh_user,
 )
 from exporters.sql.storage import runs as run_storage
-from exporters.sql.storage.warnings import UserWarnings
+from exporters.sql.storage.warning_requests import UserWarnings
 from exporters.upkeep.import_history import History
 from exporters.upkeep.sweep import sweep
 from telemetry.cli.commands import cli

@@ -14,7 +14,8 @@ from exporters.sql.database.engine import create_engine
 from exporters.sql.projection.analyses import Writable, project
 from exporters.sql.schema import migrate
 from exporters.sql.storage import runs as run_storage
-from exporters.sql.storage.warnings import UserWarnings, settle
+from exporters.sql.storage.warning_requests import UserWarnings
+from exporters.sql.storage.warnings import settle
 from exporters.upkeep.health_log import HealthCheck
 from exporters.upkeep.sweep import sweep
 from telemetry.settings import Settings

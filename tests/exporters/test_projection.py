@@ -28,7 +28,9 @@ from exporters.sql.projection.analyses import (
     refresh_user,
 )
 from exporters.sql.schema import migrate
+from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
+from exporters.sql.storage.intake import claim_intake
 from tests.exporters.makers import (
     CREATED,
     KEY,
@@ -166,7 +168,7 @@ def test_an_interruption_is_shown_and_taken_back(host: Host, writer: Writer) -> 
     fragment = a_run()
     checkpoint = fragment.snapshot()
     writer.deliver(checkpoint)
-    run_storage.interrupt_process(writer.engine, checkpoint.process_id, Totals())
+    interruptions.interrupt_process(writer.engine, checkpoint.process_id, Totals())
     writer.project()
     assert host.row("analyses")["status"] == "interrupted"
 
@@ -229,7 +231,7 @@ def test_a_job_description_is_known_from_its_upload(host: Host, writer: Writer) 
     analysis = Fragment(subject="draft:1", user_id=1, analysis_id=1, opened_at=START + 3 * SECOND)
     final = analysis.close()
     writer.deliver(final)
-    assert len(run_storage.claim_intake(writer.engine, final.run_id)) == 3
+    assert len(claim_intake(writer.engine, final.run_id)) == 3
     writer.project()
     row = host.row("analyses")
 
@@ -426,7 +428,7 @@ def test_intake_that_another_analysis_was_charged_with(host: Host, engine: Engin
     first = a_run(1, subject="draft:1", opened_at=intake.opened_at + 100 * SECOND).close()
     for snapshot in (intake, second, first):
         writer.deliver(snapshot)
-        run_storage.claim_intake(engine, snapshot.run_id)
+        claim_intake(engine, snapshot.run_id)
         for analysis in lagging_analyses(engine):
             assert writer.project(analysis) is not Projection.BUSY
 

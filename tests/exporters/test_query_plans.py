@@ -21,8 +21,10 @@ from exporters.sql.database.engine import create_engine
 from exporters.sql.projection import analyses as projection
 from exporters.sql.projection.analyses import Writable
 from exporters.sql.schema import migrate
+from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
-from exporters.sql.storage.warnings import UserWarnings
+from exporters.sql.storage.intake import claim_intake
+from exporters.sql.storage.warning_requests import UserWarnings
 from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SECOND, Fragment, call, visit
@@ -187,8 +189,8 @@ def test_what_lags_behind(engine: Engine) -> None:
 @pytest.mark.usefixtures("by_index")
 def test_what_nothing_was_heard_of(engine: Engine) -> None:
     """The daily check asks it."""
-    assert run_storage.interrupt_stale(engine, timedelta(hours=1), Totals()) == []
-    assert run_storage.interrupt_process(engine, "p1", Totals()) == []
+    assert interruptions.interrupt_stale(engine, timedelta(hours=1), Totals()) == []
+    assert interruptions.interrupt_process(engine, "p1", Totals()) == []
 
 
 @pytest.mark.usefixtures("by_index")
@@ -199,7 +201,7 @@ def test_what_the_writer_does(engine: Engine) -> None:
     fragment = Fragment(**known).calls(call()).documents(visit("cv.pdf", score=0.5))
     snapshot, totals = fragment.close(), Totals()
     run_storage.deliver(engine, snapshot, totals)
-    run_storage.claim_intake(engine, snapshot.run_id)
+    claim_intake(engine, snapshot.run_id)
     writable = Writable.load(engine)
     projection.project(engine, 29_000, writable, KEY, totals)
     projection.refresh_user(engine, 7, writable, totals)

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 
 from exporters.metrics.totals import Totals
 from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
 from telemetry.cli.commands import cli
 from tests.exporters.makers import KEY, SECOND, Fragment, Host, call, failed_call, moment, visit
@@ -53,7 +54,7 @@ def worked(engine: Engine, ending: str | None, **known: Any) -> None:
 
 def kill(engine: Engine) -> None:
     """Take everything that is under way for dead."""
-    assert run_storage.interrupt_stale(engine, timedelta(0), Totals())
+    assert interruptions.interrupt_stale(engine, timedelta(0), Totals())
 
 
 def exported(host: Host) -> Any:

@@ -17,9 +17,13 @@ from sqlalchemy.engine import Engine
 from exporters.metrics.totals import Totals
 from exporters.rollup.merge import merge
 from exporters.rollup.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot
-from exporters.sql.database.engine import BULK_ROWS, create_engine, fit, transaction, upsert
+from exporters.sql.database.engine import create_engine, transaction
+from exporters.sql.database.fitting import fit
+from exporters.sql.database.statements import BULK_ROWS, upsert
 from exporters.sql.schema import tables
+from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
+from exporters.sql.storage.intake import claim_intake
 from telemetry.conventions import VALUES_COERCED
 from tests.exporters.makers import SECOND, START, Fragment, Host, call, failed_call, moment, visit
 
@@ -168,9 +172,9 @@ def test_interrupted_is_a_mark_that_a_newer_state_clears(host: Host, engine: Eng
     deliver(engine, checkpoint)
     assert host.row("telemetry_runs")["status"] == "running"
 
-    (delivered,) = run_storage.interrupt_process(engine, checkpoint.process_id, Totals())
+    (delivered,) = interruptions.interrupt_process(engine, checkpoint.process_id, Totals())
     assert delivered.status == host.row("telemetry_runs")["status"] == "interrupted"
-    assert run_storage.interrupt_process(engine, "another process", Totals()) == []
+    assert interruptions.interrupt_process(engine, "another process", Totals()) == []
 
     deliver(engine, checkpoint)
     assert host.row("telemetry_runs")["status"] == "interrupted", "an old state is no sign of life"
@@ -178,7 +182,7 @@ def test_interrupted_is_a_mark_that_a_newer_state_clears(host: Host, engine: Eng
     assert host.row("telemetry_runs")["status"] == "running"
     deliver(engine, fragment.close())
     assert host.row("telemetry_runs")["status"] == "partial_failure"
-    assert run_storage.interrupt_process(engine, checkpoint.process_id, Totals()) == [], (
+    assert interruptions.interrupt_process(engine, checkpoint.process_id, Totals()) == [], (
         "what ended cannot be interrupted"
     )
 
@@ -306,7 +310,7 @@ def arrive(engine: Engine, *snapshots: Snapshot) -> list[str]:
     claimed = []
     for snapshot in snapshots:
         deliver(engine, snapshot)
-        claimed += run_storage.claim_intake(engine, snapshot.run_id)
+        claimed += claim_intake(engine, snapshot.run_id)
     return claimed
 
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from exporters.metrics.totals import Totals
 from exporters.reports.shape import WASTE
 from exporters.sql.schema import migrate, tables
-from exporters.sql.storage.runs import claim_intake, deliver
+from exporters.sql.storage.intake import claim_intake
+from exporters.sql.storage.runs import deliver
 from telemetry.conventions import KINDS, RUNNING, TERMINAL_STATUSES
 from tests.exporters.makers import SECOND, SOME_HOSTS, START, Fragment, Host, call, moment, visit
 from tests.exporters.spent import CLASSES, Spend, spend

@@ -33,6 +33,7 @@ from exporters.rollup.snapshot import SCHEMA_VERSION
 from exporters.sql.database import fork_gate
 from exporters.sql.database.engine import create_engine
 from exporters.sql.schema import migrate
+from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
 from telemetry._internal.guard import internal_errors
 from telemetry.conventions import EVENTS, WRITER_FAILURES
@@ -322,15 +323,15 @@ def test_the_disk_goes_with_the_process(host: Host, tmp_path: Path) -> None:
         process.kill()
     shutil.rmtree(spool)
     engine = create_engine(host.url)
-    assert run_storage.interrupt_stale(engine, timedelta(minutes=15), Totals()) == []
+    assert interruptions.interrupt_stale(engine, timedelta(minutes=15), Totals()) == []
     assert statuses(host) == ["running"]
 
     host.execute("UPDATE telemetry_fragments SET seen_at = :then", then=datetime(2026, 1, 1))
-    (delivered,) = run_storage.interrupt_stale(engine, timedelta(minutes=15), Totals())
+    (delivered,) = interruptions.interrupt_stale(engine, timedelta(minutes=15), Totals())
 
     assert (delivered.status, statuses(host)) == ("interrupted", ["interrupted"])
     assert host.row("telemetry_counters")["value"] == 5
-    assert run_storage.interrupt_stale(engine, timedelta(0), Totals()) == [], "once is enough"
+    assert interruptions.interrupt_stale(engine, timedelta(0), Totals()) == [], "once is enough"
     engine.dispose()
 
 
@@ -342,7 +343,7 @@ def test_a_run_that_was_thought_dead(sqlite_host: Host, record: Record) -> None:
         until(lambda: statuses(sqlite_host) == ["running"])
 
         def is_marked() -> bool:  # its first words may still be on their way
-            run_storage.interrupt_stale(engine, timedelta(seconds=-1), Totals())
+            interruptions.interrupt_stale(engine, timedelta(seconds=-1), Totals())
             return statuses(sqlite_host) == ["interrupted"]
 
         until(is_marked)

@@ -15,7 +15,8 @@ from sqlalchemy.engine import Connection, Engine
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import daily_tasks as table
 
-from .engine import transaction, upsert
+from .engine import transaction
+from .statements import upsert
 
 LEASE: Final = timedelta(minutes=15)
 """How long a task may take before whoever claimed it is taken for dead."""

@@ -1,31 +1,20 @@
-"""The writer's own way to the database.
-
-Its engine, its transactions, and values made to fit their columns.
-"""
+"""The writer's own way to the database: its engine and its transactions."""
 
 from __future__ import annotations
 
 import base64
-import json
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
-from decimal import Decimal
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 from sqlalchemy.pool import NullPool
-
-from exporters.metrics.totals import Totals
-from telemetry import conventions as c
-from telemetry._internal.values import storable
 
 from . import fork_gate
 from .drivers import usable
@@ -73,13 +62,8 @@ _KEEPALIVES: Final = {
     "tcp_user_timeout": 30_000,
 }
 """A network that swallows what is sent is noticed within a minute, instead of a quarter of an hour."""
-_INTEGER: Final = 2**31 - 1
-BULK_ROWS: Final = 20
-"""Rows from which on PostgreSQL gets them in one parameter."""
 _ALONE: Final = "telemetry_alone"
 """Execution option of a connection whose statements are no transaction."""
-GIVEN: Final = "given"
-"""Name of that parameter, and of the table that it is made to."""
 
 PAGE_COST: Final = 1.1
 """What PostgreSQL is told that a page out of turn costs a question of ours: disks do not turn any more.
@@ -89,10 +73,6 @@ Told 4, as by default, it reads all stages there are to find those of a week.
 
 PERMANENT: Final = (DataError, IntegrityError, NotSupportedError)
 """Errors that a later attempt would meet again; all others are worth another try."""
-
-
-UNFIT: Final = (TypeError, ValueError, ArithmeticError, LookupError)
-"""What Python and the drivers raise of a value that cannot be stored."""
 
 
 def create_engine(
@@ -344,181 +324,3 @@ def _last_row(connection: Connection, text: str) -> Any:
     while connection.dialect.driver == "psycopg" and cursor.nextset():
         pass  # the other drivers have the last result at once, and no other
     return cursor.fetchone()
-
-
-def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as a JSON array that :func:`recordset` reads."""
-    return json.dumps(rows, default=str)
-
-
-def insert(dialect: str, table: sa.Table) -> Any:
-    """Return an INSERT that knows ON CONFLICT."""
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
-
-
-def upsert(
-    connection: Connection,
-    table: sa.Table,
-    rows: list[dict[str, Any]],
-    *,
-    by: tuple[str, ...] = (),
-    keep: tuple[str, ...] = (),
-    where: sa.ColumnElement[bool] | None = None,
-) -> int:
-    """Insert ``rows``, or update those that are there; return how many of them were written.
-
-    Args:
-        connection: in a transaction.
-        table: with a primary key.
-        rows: all with the same keys.
-        by: unique columns that tell whether a row is there; default: the primary key.
-        keep: columns an update leaves alone.
-        where: condition under which a row that is there is updated.
-    """
-    if not rows:
-        return 0
-    names, is_bulk = tuple(rows[0]), _is_bulk(connection, rows)
-    # A condition may hold a value of the moment: what is made with one is not kept.
-    make = _upsert if where is not None else _kept_upsert
-    statement = make(connection.dialect.name, table, names, by, keep, is_bulk, where)
-    if is_bulk:
-        return connection.execute(statement, {GIVEN: as_json(rows)}).rowcount
-    return connection.execute(statement, rows if len(rows) > 1 else rows[0]).rowcount
-
-
-def _upsert(
-    dialect: str,
-    table: sa.Table,
-    names: tuple[str, ...],
-    by: tuple[str, ...],
-    keep: tuple[str, ...],
-    is_bulk: bool,
-    where: sa.ColumnElement[bool] | None,
-) -> Any:
-    rows = insert(dialect, table)
-    if is_bulk:
-        given = _recordset({name: table.c[name].type for name in names})
-        # Without a condition, PostgreSQL's grammar takes ON CONFLICT for one of a join.
-        rows = rows.from_select(list(names), sa.select(given).where(sa.true()))
-    keys = set(by) or {column.name for column in table.primary_key}
-    changes = {name: rows.excluded[name] for name in names if name not in keys and name not in keep}
-    if changes:
-        statement = rows.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=where)
-    else:
-        statement = rows.on_conflict_do_nothing(index_elements=sorted(keys))
-    return statement.execution_options(preserve_rowcount=True)  # with psycopg 3 it is lost otherwise
-
-
-_kept_upsert: Final = cache(_upsert)
-
-
-def update_rows(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Update the rows of ``table`` whose ``id`` stands as ``row_id`` in ``rows``, which have equal keys."""
-    names = tuple(name for name in rows[0] if name != "row_id") if rows else ()
-    if not names:
-        return
-    if _is_bulk(connection, rows):
-        connection.execute(_bulk_update(table, names), {GIVEN: as_json(rows)})
-        return
-    connection.execute(_update(table, names), rows)
-
-
-@cache
-def _update(table: sa.Table, names: tuple[str, ...]) -> Any:
-    change = table.update().where(table.c.id == sa.bindparam("row_id"))
-    return change.values({name: sa.bindparam(name) for name in names})
-
-
-@cache
-def _bulk_update(table: sa.Table, names: tuple[str, ...]) -> Any:
-    given = _recordset({"row_id": table.c.id.type, **{name: table.c[name].type for name in names}})
-    change = table.update().where(table.c.id == given.c.row_id)
-    return change.values({name: given.c[name] for name in names})
-
-
-def _is_bulk(connection: Connection, rows: list[dict[str, Any]]) -> bool:
-    """Say whether one statement over a JSON array is quicker than one for each row."""
-    return connection.dialect.name == "postgresql" and len(rows) >= BULK_ROWS
-
-
-def _recordset(types: Mapping[str, Any]) -> Any:
-    """Return rows as a table of PostgreSQL's, sent as one JSON parameter."""
-    return recordset(types, sa.bindparam(GIVEN, type_=sa.Text()))
-
-
-def recordset(types: Mapping[str, Any], text: sa.ColumnElement[Any]) -> Any:
-    """Return the rows of a JSON array as a table of PostgreSQL's."""
-    columns = [sa.column(name, kind) for name, kind in types.items()]
-    records = sa.func.json_to_recordset(sa.cast(text, postgresql.JSON)).table_valued(*columns, name=GIVEN)
-    return records.render_derived(with_types=True)
-
-
-def comparable(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return a time that can be compared: SQLite keeps text, with fractions of a second or without."""
-    if connection.dialect.name == "sqlite":
-        return sa.func.strftime("%Y-%m-%d %H:%M:%f", column)
-    return column
-
-
-def fit(table: sa.Table, values: Mapping[str, Any], totals: Totals) -> dict[str, Any]:
-    """Return ``values`` made to fit their columns; what had to be cut or dropped is counted."""
-    fitters, fitted = _fitters(table), dict(values)
-    for name, value in values.items():
-        if value is None:
-            continue
-        fitting = fitters[name](value)
-        if fitting is not value and fitting != value:
-            totals.add(c.VALUES_COERCED, 1, column=f"{table.name}.{name}")
-        fitted[name] = fitting
-    return fitted
-
-
-@cache
-def _fitters(table: sa.Table) -> dict[str, Callable[[Any], Any]]:
-    return {column.name: _fitter(column.type) for column in table.c}
-
-
-def _fitter(kind: Any) -> Callable[[Any], Any]:
-    """Return what makes a value fit a type of column."""
-    if isinstance(kind, sa.String):
-        return lambda value: storable(str(value))[: kind.length]
-    if isinstance(kind, sa.Integer):
-        return _integers(2**63 - 1 if isinstance(kind, sa.BigInteger) else _INTEGER)
-    if isinstance(kind, sa.Numeric):
-        return _numbers(kind.precision, kind.scale)
-    if isinstance(kind, sa.Boolean):
-        return bool
-    return lambda value: value
-
-
-def _integers(bound: int) -> Callable[[Any], Any]:
-    def fitted(value: Any) -> int | None:
-        if type(value) is int and -_INTEGER <= value <= _INTEGER:
-            return value  # nearly all are, and every row has many
-        if not math.isfinite(value):
-            return None
-        return max(min(int(value), bound), -bound)
-
-    return fitted
-
-
-def _numbers(precision: int | None, scale: int | None) -> Callable[[Any], Any]:
-    if not precision or not scale:
-        return lambda value: value if math.isfinite(value) else None
-    bound = Decimal(10) ** (precision - scale) - Decimal(1).scaleb(-scale)
-
-    def fitted(value: Any) -> float | Decimal | None:
-        if not math.isfinite(value):
-            return None
-        if -bound <= value <= bound:  # exact, also of a float
-            return value  # type: ignore[no-any-return]
-        return bound if value > 0 else -bound
-
-    return fitted
-
-
-def to_datetime(epoch_ns: int | None) -> datetime | None:
-    """Return epoch nanoseconds as the naive UTC time our columns hold."""
-    if epoch_ns is None:
-        return None
-    return datetime.fromtimestamp(epoch_ns // 1000 / 1e6, UTC).replace(tzinfo=None)

@@ -22,14 +22,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from exporters.metrics.totals import Totals
-from exporters.sql.database.engine import GIVEN, as_json, fit, insert, reading, recordset, transaction, upsert
+from exporters.sql.database.engine import reading, transaction
+from exporters.sql.database.fitting import fit
+from exporters.sql.database.statements import GIVEN, as_json, insert, recordset, upsert
 from exporters.sql.host.columns import Writable as Writable
 from exporters.sql.host.shape import has_table
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import runs
 from exporters.sql.storage import archived
 from exporters.sql.storage import warnings as warning_storage
-from exporters.sql.storage.runs import error_details
+from exporters.sql.storage.run_rows import error_details
 from telemetry.conventions import DUPLICATE, FAILED, INTERRUPTED, RUNNING, Stage
 from telemetry.pricing.prices import to_dollars
 

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.sql.database.engine import APPLICATION_NAME, as_json, as_text, at_once, recordset
+from exporters.sql.database.engine import APPLICATION_NAME, as_text, at_once
+from exporters.sql.database.statements import as_json, recordset
 from exporters.sql.schema import tables as schema
 
 COURTESY: Final = timedelta(seconds=60)

@@ -16,7 +16,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from exporters.metrics.totals import Totals
-from exporters.sql.database.engine import UNFIT, create_engine, transaction
+from exporters.sql.database.engine import create_engine, transaction
+from exporters.sql.database.fitting import UNFIT
 from exporters.sql.host.columns import Writable
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import runs

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.database.days import Day
-from exporters.sql.database.engine import comparable
+from exporters.sql.database.statements import comparable
 from exporters.sql.schema.tables import archived_days, archived_runs
 
 

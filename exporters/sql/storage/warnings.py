@@ -6,14 +6,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from exporters.metrics.totals import Totals
 from exporters.spool.warning_event import WarningEvent, subject_of
-from exporters.sql.database.engine import DELIVERY, create_engine, fit, to_datetime, transaction, upsert
+from exporters.sql.database.engine import transaction
+from exporters.sql.database.fitting import fit, to_datetime
+from exporters.sql.database.statements import upsert
 from exporters.sql.projection.host_rows import More
 from exporters.sql.schema import tables
 from exporters.sql.schema.ownership import is_ours
@@ -23,7 +25,6 @@ from exporters.sql.schema.tables import warning_events as events
 from telemetry import conventions as c
 from telemetry._internal.context import Warned
 from telemetry.conventions import ABANDONED
-from telemetry.settings import Settings
 
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
@@ -36,84 +37,6 @@ Done: TypeAlias = tuple[str, str]
 """What became of a warning: its type, and what is counted."""
 
 _host = tables.host_tables(sa.MetaData())
-
-
-class TooManyWarnings(Exception):
-    """A user has had so many warnings in 24 hours that no more are recorded."""
-
-
-class Answered(NamedTuple):
-    """A warning to which there was an answer."""
-
-    warning_type: str
-    is_news: bool
-    """Whether the answer changed anything."""
-
-
-class UserWarnings:
-    """The warnings of one database."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Prepare; nothing is asked yet.
-
-        Raises:
-            ValueError: for a URL that cannot be used.
-        """
-        self._engine = create_engine(settings.database_url, limits=lambda: DELIVERY)
-        self._most = settings.warnings_per_day
-        self._totals = Totals()
-
-    def add(self, user_id: int, warning_type: str, **facts: Any) -> int:
-        """Record that a user was shown a warning, and return its id.
-
-        Args:
-            user_id: the host's id of the user.
-            warning_type: one of TELEMETRY_WARNING_TYPES.
-            facts: ``document_count``, ``document_size`` (bytes), ``subject`` as of a run, ``analysis_id``,
-                ``additional_data`` (anything JSON can tell).
-
-        Raises:
-            TooManyWarnings: when the user has had TELEMETRY_WARNINGS_PER_DAY.
-            LookupError: when the table is the host's own.
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
-        """
-        more = facts.pop("additional_data", None)
-        row = {"user_id": user_id, "warning_type": warning_type, **facts}
-        row["additional_data"] = json.dumps(more, ensure_ascii=False) if more else None
-        with transaction(self._engine, impatient=True) as connection:
-            self._insist(connection)
-            _wait_for_others(connection, _user_lock(user_id))
-            now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
-            if _count(connection, table.c.user_id == user_id, now) >= self._most:
-                raise TooManyWarnings(f"{self._most} warnings in 24 hours")
-            row = fit(table, row, self._totals) | {"warning_shown_at": now}
-            insert = table.insert().values(row).returning(table.c.id)
-            return int(connection.execute(insert).scalar_one())
-
-    def answer(self, user_id: int, warning_id: int, action: str) -> Answered | None:
-        """Note what a user did after a warning of their own; None when there is no such warning.
-
-        The first answer stands, unless nobody gave it: what was taken for abandoned may be answered late.
-
-        Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
-        """
-        mine = sa.and_(table.c.id == warning_id, table.c.user_id == user_id)
-        open_ones = sa.or_(table.c.user_action.is_(None), table.c.user_action == ABANDONED)
-        with transaction(self._engine, impatient=True) as connection:
-            self._insist(connection)
-            news = sa.and_(mine, open_ones, table.c.user_action.is_distinct_from(action))
-            changed = connection.execute(table.update().where(news).values(user_action=action)).rowcount
-            kind = connection.execute(sa.select(table.c.warning_type).where(mine)).scalar()
-            return None if kind is None else Answered(kind, changed > 0)
-
-    def close(self) -> None:
-        """Leave the database."""
-        self._engine.dispose()
-
-    def _insist(self, connection: Connection) -> None:
-        if not is_ours(connection, table):
-            raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
 
 
 def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Totals) -> None:
@@ -135,7 +58,7 @@ def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Tota
             if event.warned.is_automatic:
                 return
             raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
-        _wait_for_others(connection, f"telemetry-warnings {event.warned.subject}")
+        wait_for_others(connection, f"telemetry-warnings {event.warned.subject}")
         if not _is_news(connection, event, totals):
             return
         if event.warned.is_answer:
@@ -154,7 +77,7 @@ def _fitted(event: WarningEvent, totals: Totals) -> WarningEvent:
     return replace(event, warned=replace(told, type=row.pop("warning_type"), **row))
 
 
-def _wait_for_others(connection: Connection, name: str) -> None:
+def wait_for_others(connection: Connection, name: str) -> None:
     """Let whoever holds this name come to their end; SQLite has one writer at a time.
 
     By subject, so that a warning and an answer to it do not pass each other unseen; then by user, so that
@@ -165,7 +88,8 @@ def _wait_for_others(connection: Connection, name: str) -> None:
         connection.execute(sa.select(lock))
 
 
-def _user_lock(user_id: int | None) -> str:
+def user_lock(user_id: int | None) -> str:
+    """Return the name of the lock on the warnings of a user."""
     return f"telemetry-warnings-of {user_id}"
 
 
@@ -208,9 +132,9 @@ def _show(connection: Connection, event: WarningEvent, kind: str, most: int, tot
     if told.is_automatic and kind == c.BATCH_TOO_LARGE and _is_known(connection, told):
         return []
     mine = table.c.user_id.is_not_distinct_from(told.user_id)
-    _wait_for_others(connection, _user_lock(told.user_id))
+    wait_for_others(connection, user_lock(told.user_id))
     is_gone = told.user_id is not None and not _exists(connection, _host.users.c.id == told.user_id)
-    if is_gone or _count(connection, mine, moment) >= most:
+    if is_gone or count_lately(connection, mine, moment) >= most:
         return [(kind, c.REFUSED)]
     more = {name: value for name in ("limit", "characters") if (value := getattr(told, name)) is not None}
     action = told.action
@@ -294,7 +218,7 @@ def _exists(connection: Connection, condition: sa.ColumnElement[bool]) -> bool:
     return bool(connection.execute(sa.select(sa.exists().where(condition))).scalar())
 
 
-def _count(connection: Connection, mine: sa.ColumnElement[bool], moment: datetime) -> int:
+def count_lately(connection: Connection, mine: sa.ColumnElement[bool], moment: datetime) -> int:
     """Return how many warnings there were in the 24 hours before ``moment``."""
     lately = table.c.warning_shown_at > moment - DAY
     return int(connection.execute(sa.select(sa.func.count()).where(mine, lately)).scalar_one())

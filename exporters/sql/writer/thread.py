@@ -32,7 +32,6 @@ from exporters.sql.database.engine import (
     CONNECT_SECONDS,
     DELIVERY,
     PERMANENT,
-    UNFIT,
     Batch,
     Limits,
     batch,
@@ -40,12 +39,15 @@ from exporters.sql.database.engine import (
     once_committed,
     transaction,
 )
+from exporters.sql.database.fitting import UNFIT
 from exporters.sql.host.columns import PAGE, Writable
 from exporters.sql.host.needs import Use
 from exporters.sql.projection import analyses as projection
 from exporters.sql.projection.analyses import Projection
+from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage import warnings as warning_storage
+from exporters.sql.storage.intake import claim_intake
 from telemetry import conventions as c
 from telemetry._internal.context import suppressed
 from telemetry._internal.guard import guarded, report
@@ -450,7 +452,7 @@ class Writer:
     def _claim(self, snapshot: Snapshot) -> list[str]:
         """Charge intake to its analysis, where this snapshot may be the one that brings them together."""
         is_turn = snapshot.seq == 1 or snapshot.is_closed or snapshot.interrupted
-        return run_storage.claim_intake(self._engine, snapshot.run_id) if snapshot.subject and is_turn else []
+        return claim_intake(self._engine, snapshot.run_id) if snapshot.subject and is_turn else []
 
     def _plan(self, result: run_storage.Delivered, has_claimed: bool) -> None:
         """Note which of the host's rows now lag behind."""
@@ -602,7 +604,9 @@ class Writer:
                     return
                 if isinstance(item, Snapshot) and item.interrupted:
                     self._metrics.of(item).unaccounted("unclosed")
-            for result in run_storage.interrupt_process(self._engine, dead.process_id, self._metrics.totals):
+            for result in interruptions.interrupt_process(
+                self._engine, dead.process_id, self._metrics.totals
+            ):
                 self._plan(result, has_claimed=False)
         except (NewerSnapshot, SQLAlchemyError, *UNFIT) as error:
             self._failed("rollup", error)

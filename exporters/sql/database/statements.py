@@ -1,0 +1,131 @@
+"""Statements over many rows, for SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+BULK_ROWS: Final = 20
+"""Rows from which on PostgreSQL gets them in one parameter."""
+GIVEN: Final = "given"
+"""Name of that parameter, and of the table that it is made to."""
+
+
+def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as a JSON array that :func:`recordset` reads."""
+    return json.dumps(rows, default=str)
+
+
+def insert(dialect: str, table: sa.Table) -> Any:
+    """Return an INSERT that knows ON CONFLICT."""
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+
+
+def upsert(
+    connection: Connection,
+    table: sa.Table,
+    rows: list[dict[str, Any]],
+    *,
+    by: tuple[str, ...] = (),
+    keep: tuple[str, ...] = (),
+    where: sa.ColumnElement[bool] | None = None,
+) -> int:
+    """Insert ``rows``, or update those that are there; return how many of them were written.
+
+    Args:
+        connection: in a transaction.
+        table: with a primary key.
+        rows: all with the same keys.
+        by: unique columns that tell whether a row is there; default: the primary key.
+        keep: columns an update leaves alone.
+        where: condition under which a row that is there is updated.
+    """
+    if not rows:
+        return 0
+    names, is_bulk = tuple(rows[0]), _is_bulk(connection, rows)
+    # A condition may hold a value of the moment: what is made with one is not kept.
+    make = _upsert if where is not None else _kept_upsert
+    statement = make(connection.dialect.name, table, names, by, keep, is_bulk, where)
+    if is_bulk:
+        return connection.execute(statement, {GIVEN: as_json(rows)}).rowcount
+    return connection.execute(statement, rows if len(rows) > 1 else rows[0]).rowcount
+
+
+def _upsert(
+    dialect: str,
+    table: sa.Table,
+    names: tuple[str, ...],
+    by: tuple[str, ...],
+    keep: tuple[str, ...],
+    is_bulk: bool,
+    where: sa.ColumnElement[bool] | None,
+) -> Any:
+    rows = insert(dialect, table)
+    if is_bulk:
+        given = _recordset({name: table.c[name].type for name in names})
+        # Without a condition, PostgreSQL's grammar takes ON CONFLICT for one of a join.
+        rows = rows.from_select(list(names), sa.select(given).where(sa.true()))
+    keys = set(by) or {column.name for column in table.primary_key}
+    changes = {name: rows.excluded[name] for name in names if name not in keys and name not in keep}
+    if changes:
+        statement = rows.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=where)
+    else:
+        statement = rows.on_conflict_do_nothing(index_elements=sorted(keys))
+    return statement.execution_options(preserve_rowcount=True)  # with psycopg 3 it is lost otherwise
+
+
+_kept_upsert: Final = cache(_upsert)
+
+
+def update_rows(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Update the rows of ``table`` whose ``id`` stands as ``row_id`` in ``rows``, which have equal keys."""
+    names = tuple(name for name in rows[0] if name != "row_id") if rows else ()
+    if not names:
+        return
+    if _is_bulk(connection, rows):
+        connection.execute(_bulk_update(table, names), {GIVEN: as_json(rows)})
+        return
+    connection.execute(_update(table, names), rows)
+
+
+@cache
+def _update(table: sa.Table, names: tuple[str, ...]) -> Any:
+    change = table.update().where(table.c.id == sa.bindparam("row_id"))
+    return change.values({name: sa.bindparam(name) for name in names})
+
+
+@cache
+def _bulk_update(table: sa.Table, names: tuple[str, ...]) -> Any:
+    given = _recordset({"row_id": table.c.id.type, **{name: table.c[name].type for name in names}})
+    change = table.update().where(table.c.id == given.c.row_id)
+    return change.values({name: given.c[name] for name in names})
+
+
+def _is_bulk(connection: Connection, rows: list[dict[str, Any]]) -> bool:
+    """Say whether one statement over a JSON array is quicker than one for each row."""
+    return connection.dialect.name == "postgresql" and len(rows) >= BULK_ROWS
+
+
+def _recordset(types: Mapping[str, Any]) -> Any:
+    """Return rows as a table of PostgreSQL's, sent as one JSON parameter."""
+    return recordset(types, sa.bindparam(GIVEN, type_=sa.Text()))
+
+
+def recordset(types: Mapping[str, Any], text: sa.ColumnElement[Any]) -> Any:
+    """Return the rows of a JSON array as a table of PostgreSQL's."""
+    columns = [sa.column(name, kind) for name, kind in types.items()]
+    records = sa.func.json_to_recordset(sa.cast(text, postgresql.JSON)).table_valued(*columns, name=GIVEN)
+    return records.render_derived(with_types=True)
+
+
+def comparable(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return a time that can be compared: SQLite keeps text, with fractions of a second or without."""
+    if connection.dialect.name == "sqlite":
+        return sa.func.strftime("%Y-%m-%d %H:%M:%f", column)
+    return column

@@ -1,0 +1,56 @@
+"""Runs whose process died, marked as interrupted."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from exporters.metrics.totals import Totals
+from exporters.rollup.snapshot import (
+    NewerSnapshot,
+    Snapshot,
+)
+from exporters.sql.database.engine import PERMANENT, transaction
+from exporters.sql.schema import tables
+
+from .runs import Delivered, deliver
+
+_log = logging.getLogger("telemetry")
+
+
+def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[Delivered]:
+    """Mark open fragments of a dead process as interrupted: perhaps only the database has them."""
+    return _interrupt(engine, tables.fragments.c.process_id == process_id, totals)
+
+
+def interrupt_stale(engine: Engine, age: timedelta, totals: Totals) -> list[Delivered]:
+    """Mark open fragments as interrupted that were not heard of for ``age``, by the database's clock.
+
+    Their process may have died together with its disk. One that lives after all takes the mark back with
+    its next word.
+    """
+    with transaction(engine) as connection:
+        now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
+    return _interrupt(engine, tables.fragments.c.seen_at < now - age, totals)
+
+
+def _interrupt(engine: Engine, which: sa.ColumnElement[bool], totals: Totals) -> list[Delivered]:
+    """Mark what is open, each on its own: one that cannot be marked, or not by us, keeps no other from it."""
+    table = tables.fragments
+    unmarked = table.c.interrupted_seq.is_distinct_from(table.c.seq)
+    with transaction(engine) as connection:
+        query = sa.select(table.c.state).where(which, table.c.closed_at.is_(None), unmarked)
+        states = [state for (state,) in connection.execute(query) if state]
+    delivered = []
+    for state in states:
+        try:
+            delivered.append(deliver(engine, replace(Snapshot.from_json(state), interrupted=True), totals))
+        except NewerSnapshot:
+            continue  # a process of that version will mark it
+        except (*PERMANENT, ValueError, TypeError, ArithmeticError, LookupError) as error:
+            _log.error("telemetry could not mark a run as interrupted (%s)", type(error).__name__)
+    return delivered
