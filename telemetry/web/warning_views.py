@@ -22,7 +22,7 @@ from telemetry.settings import Settings
 from telemetry.setup.process import pipeline
 
 if TYPE_CHECKING:
-    from exporters.sql.storage.warnings import UserWarnings
+    from exporters.sql.storage.warning_requests import UserWarnings
 
 PATH: Final = "/api/track-warning"
 MOST_BYTES: Final = 4096
@@ -131,7 +131,7 @@ class _Views:
             "additional_data": None if limit is None else {"limit": limit},
         }
         store = self._store()
-        from exporters.sql.storage.warnings import TooManyWarnings
+        from exporters.sql.storage.warning_requests import TooManyWarnings
 
         try:
             warning_id = store.add(user, kind, **facts)
@@ -155,7 +155,7 @@ class _Views:
     def _store(self) -> UserWarnings:
         process = os.getpid()
         if process not in self._stores:
-            from exporters.sql.storage.warnings import UserWarnings
+            from exporters.sql.storage.warning_requests import UserWarnings
 
             self._stores = {process: UserWarnings(self._settings)}
         return self._stores[process]
