@@ -31,6 +31,7 @@ from exporters.rollup.call import Call
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.database.engine import create_engine
 from exporters.sql.projection import analyses as projection
+from exporters.sql.projection import users
 from exporters.sql.projection.analyses import Writable
 from exporters.sql.schema import migrate, tables
 from exporters.sql.storage import runs as run_storage
@@ -89,7 +90,7 @@ def _persist(engine: Engine, snapshot: Snapshot, writable: Writable) -> None:
     result = run_storage.deliver(engine, snapshot, totals)
     assert result.analysis_id is not None and result.user_id is not None
     projection.project(engine, result.analysis_id, writable, KEY, totals)
-    projection.refresh_user(engine, result.user_id, writable, totals)
+    users.refresh_user(engine, result.user_id, writable, totals)
 
 
 def _as_they_stand(engine: Engine, snapshot: Snapshot, writable: Writable, analysis: int) -> Rows:

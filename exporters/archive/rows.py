@@ -18,7 +18,8 @@ from sqlalchemy.engine import Connection
 from exporters.export.cells import Row
 from exporters.sql.database.statements import upsert
 from exporters.sql.host.columns import Writable
-from exporters.sql.projection.analyses import JOBS, totals_of
+from exporters.sql.projection.host_tables import JOBS
+from exporters.sql.projection.users import totals_of
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import archived_days, archived_runs, fragments, runs, system_health_log
 from telemetry.conventions import RUNNING

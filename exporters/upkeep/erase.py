@@ -18,7 +18,9 @@ from sqlalchemy.engine import Connection, Engine
 from exporters.metrics.totals import Totals
 from exporters.spool.warning_event import subject_of
 from exporters.sql.database.engine import create_engine, transaction
-from exporters.sql.projection.analyses import Projection, Writable, refresh_user
+from exporters.sql.projection.analyses import Writable
+from exporters.sql.projection.host_tables import Projection
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.schema import tables
 from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import archived_runs, runs, warning_events

@@ -27,14 +27,10 @@ from exporters.sql.database.days import Day, days
 from exporters.sql.database.engine import create_engine, transaction
 from exporters.sql.database.fitting import UNFIT, fit
 from exporters.sql.database.statements import upsert
-from exporters.sql.projection.analyses import (
-    Projection,
-    Writable,
-    lagging_analyses,
-    lagging_users,
-    project,
-    refresh_user,
-)
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.behind import lagging_analyses, lagging_users
+from exporters.sql.projection.host_tables import Projection
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import runs, system_health_log
 from exporters.sql.storage import interruptions

@@ -23,7 +23,10 @@ from exporters.sql.database.fitting import fit
 from exporters.sql.database.statements import update_rows, upsert
 from exporters.sql.host.columns import PAGE, Writable
 from exporters.sql.host.needs import Use
-from exporters.sql.projection.analyses import COPIED, Projection, analysis_values, lagging_users, refresh_user
+from exporters.sql.projection.behind import lagging_users
+from exporters.sql.projection.host_tables import COPIED, Projection
+from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.values import analysis_values
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import archived_runs, runs
 from exporters.sql.storage import archived

@@ -19,7 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine, transaction
-from exporters.sql.projection.analyses import Projection, Writable, project, refresh_user
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.host_tables import Projection
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.schema.tables import runs, stage_usage
 from telemetry.conventions import RUNNING
 from telemetry.pricing.prices import Prices, Rates, Tokens

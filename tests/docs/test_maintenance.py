@@ -15,7 +15,8 @@ import pytest
 
 from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.schema import migrate
 from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import KEY, SECOND, Fragment, Host, call, failed_call, visit

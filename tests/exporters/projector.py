@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 
 from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.users import refresh_user
 from tests.exporters.makers import KEY
 
 

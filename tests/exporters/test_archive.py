@@ -32,7 +32,8 @@ from exporters.metrics.totals import Totals
 from exporters.process.spool_keeper import SpoolKeeper
 from exporters.rollup.snapshot import Snapshot
 from exporters.spool.quarantine import park
-from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.schema import tables
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.archived import ArchivedRun

@@ -11,14 +11,10 @@ from sqlalchemy.engine import Engine
 
 from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import (
-    Projection,
-    Writable,
-    lagging_analyses,
-    lagging_users,
-    project,
-    refresh_user,
-)
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.behind import lagging_analyses, lagging_users
+from exporters.sql.projection.host_tables import Projection
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
 from exporters.upkeep.sweep import Swept, sweep
 from tests.exporters.makers import CREATED, KEY, SOME_HOSTS, Fragment, Host, call

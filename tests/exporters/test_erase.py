@@ -12,7 +12,9 @@ from sqlalchemy.engine import Engine
 
 from exporters.integrity.rules import validate
 from exporters.metrics.totals import Totals
-from exporters.sql.projection.analyses import Writable, lagging_users, refresh_user
+from exporters.sql.projection.analyses import Writable
+from exporters.sql.projection.behind import lagging_users
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.intake import claim_intake
 from exporters.upkeep import erase as module

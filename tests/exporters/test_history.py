@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection import analyses as projection
-from exporters.sql.projection.analyses import Writable, lagging_analyses, project
+from exporters.sql.projection import behind
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.behind import lagging_analyses
 from exporters.sql.schema import migrate
 from exporters.sql.storage import runs as run_storage
 from exporters.upkeep import import_history
@@ -195,7 +196,7 @@ def test_nothing_is_left_for_the_writer(old: Host, take: Take) -> None:
     """A history of a million analyses is no work for the processes of the application."""
     take()
     engine = create_engine(old.url)
-    assert (lagging_analyses(engine), projection.lagging_users(engine)) == ([], [])
+    assert (lagging_analyses(engine), behind.lagging_users(engine)) == ([], [])
     engine.dispose()
 
 

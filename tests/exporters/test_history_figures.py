@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from sqlalchemy.engine import Engine
 
 from exporters.metrics.totals import Totals
-from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
 from telemetry.cli.commands import cli
 from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, Fragment, Host, call, failed_call

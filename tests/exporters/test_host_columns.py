@@ -16,13 +16,10 @@ import telemetry
 from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
 from exporters.sql.host.columns import Writable
-from exporters.sql.projection.analyses import (
-    Projection,
-    lagging_analyses,
-    lagging_users,
-    project,
-    refresh_user,
-)
+from exporters.sql.projection.analyses import project
+from exporters.sql.projection.behind import lagging_analyses, lagging_users
+from exporters.sql.projection.host_tables import Projection
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.warning_requests import UserWarnings
 from exporters.upkeep.import_history import History

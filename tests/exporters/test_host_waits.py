@@ -18,7 +18,9 @@ from sqlalchemy.exc import OperationalError
 
 from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import IDLE_TIMEOUT_MS, create_engine
-from exporters.sql.projection.analyses import Projection, Writable, project, refresh_user
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.host_tables import Projection
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import KEY, Fragment, Host, call, until, visit
 

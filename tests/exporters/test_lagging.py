@@ -11,8 +11,9 @@ from sqlalchemy.engine import Engine
 
 from exporters.metrics.totals import Totals
 from exporters.sql.host.columns import Writable
-from exporters.sql.projection.analyses import project, refresh_user
+from exporters.sql.projection.analyses import project
 from exporters.sql.projection.lagging import Lag, lagging
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
 from telemetry.cli.commands import cli
 from telemetry.settings import Settings

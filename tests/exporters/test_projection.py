@@ -19,14 +19,10 @@ from exporters.recording.recorder import document_key
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.database.engine import create_engine
 from exporters.sql.projection import host_rows
-from exporters.sql.projection.analyses import (
-    Projection,
-    Writable,
-    lagging_analyses,
-    lagging_users,
-    project,
-    refresh_user,
-)
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.behind import lagging_analyses, lagging_users
+from exporters.sql.projection.host_tables import Projection
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.schema import migrate
 from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage

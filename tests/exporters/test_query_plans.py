@@ -19,6 +19,7 @@ from exporters.metrics.totals import Totals
 from exporters.reports import report
 from exporters.sql.database.engine import create_engine
 from exporters.sql.projection import analyses as projection
+from exporters.sql.projection import behind, users
 from exporters.sql.projection.analyses import Writable
 from exporters.sql.schema import migrate
 from exporters.sql.storage import interruptions
@@ -182,8 +183,8 @@ def test_an_export_of_days(settings: Settings, selection: dict[str, Any]) -> Non
 @pytest.mark.usefixtures("by_index")
 def test_what_lags_behind(engine: Engine) -> None:
     """Every process asks it when it starts, and after commits of the host's."""
-    assert projection.lagging_analyses(engine) == []
-    assert projection.lagging_users(engine) == []
+    assert behind.lagging_analyses(engine) == []
+    assert behind.lagging_users(engine) == []
 
 
 @pytest.mark.usefixtures("by_index")
@@ -204,7 +205,7 @@ def test_what_the_writer_does(engine: Engine) -> None:
     claim_intake(engine, snapshot.run_id)
     writable = Writable.load(engine)
     projection.project(engine, 29_000, writable, KEY, totals)
-    projection.refresh_user(engine, 7, writable, totals)
+    users.refresh_user(engine, 7, writable, totals)
 
 
 @pytest.mark.usefixtures("by_index")

@@ -22,7 +22,8 @@ from exporters.metrics.totals import Totals
 from exporters.reports import Money, Range, Report, User, report
 from exporters.reports.jobs import bins
 from exporters.reports.jobs import median as median_of
-from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
 from telemetry.cli.commands import cli
 from telemetry.settings import Settings

@@ -16,7 +16,8 @@ import telemetry
 from exporters.metrics.totals import Totals
 from exporters.sql.database import engine as database
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project, refresh_user
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.writer.thread import REST_SECONDS
 from telemetry.settings import Settings

@@ -14,7 +14,9 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Projection, Writable, project, refresh_user
+from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.host_tables import Projection
+from exporters.sql.projection.users import refresh_user
 from exporters.sql.schema import tables
 from exporters.sql.storage import runs as run_storage
 from telemetry import conventions

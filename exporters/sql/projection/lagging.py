@@ -24,7 +24,9 @@ from exporters.sql.schema.tables import runs
 from telemetry._internal.secrets import driver_error
 from telemetry.conventions import RUNNING
 
-from .analyses import Projection, project, refresh_user
+from .analyses import project
+from .host_tables import Projection
+from .users import refresh_user
 
 GRACE: Final = timedelta(seconds=60)
 """What is younger is on its way."""

@@ -43,7 +43,8 @@ from exporters.sql.database.fitting import UNFIT
 from exporters.sql.host.columns import PAGE, Writable
 from exporters.sql.host.needs import Use
 from exporters.sql.projection import analyses as projection
-from exporters.sql.projection.analyses import Projection
+from exporters.sql.projection import behind, users
+from exporters.sql.projection.host_tables import Projection
 from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage import warnings as warning_storage
@@ -465,9 +466,9 @@ class Writer:
                 self._users[result.user_id] = _Retry()
 
     def _plan_lagging(self) -> None:
-        for analysis_id in projection.lagging_analyses(self._engine):
+        for analysis_id in behind.lagging_analyses(self._engine):
             self._projections.setdefault(analysis_id, _Retry())
-        for user_id in projection.lagging_users(self._engine):
+        for user_id in behind.lagging_users(self._engine):
             self._users.setdefault(user_id, _Retry())
 
     def _look_again(self) -> None:
@@ -481,7 +482,7 @@ class Writer:
         if not self._projections:
             return
         try:
-            for analysis_id in projection.lagging_analyses(self._engine):
+            for analysis_id in behind.lagging_analyses(self._engine):
                 retry = self._projections.setdefault(analysis_id, _Retry())
                 retry.due = min(retry.due, now)
         except SQLAlchemyError as error:
@@ -524,7 +525,7 @@ class Writer:
 
     def _refresh(self, user_id: int) -> Projection:
         engine = self._engine
-        return projection.refresh_user(engine, user_id, self._columns(engine), self._metrics.totals)
+        return users.refresh_user(engine, user_id, self._columns(engine), self._metrics.totals)
 
     def _columns(self, engine: Engine) -> Writable:
         if self._writable is None:
