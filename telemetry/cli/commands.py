@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from exporters.export.jobs import Export
-    from exporters.findings.insights import Finding
+    from exporters.findings.finding import Finding
     from exporters.process.spool_keeper import ProcessDirectory, SpoolKeeper
     from exporters.upkeep.health_log import HealthDay
     from telemetry.settings import Settings
