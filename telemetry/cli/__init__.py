@@ -1,4 +1,5 @@
-"""``flask telemetry``: the commands, and how their answers are printed.
+"""``flask telemetry``: the commands by noun, imported when they are called, and how they print.
 
-What `report` shows is in :mod:`.report_page`.
+All commands, their short help and their sections are in :mod:`.group`; what `report` shows is in
+:mod:`.report_page`.
 """

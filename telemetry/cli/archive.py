@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from .application import database_settings
+from .errors import needs_sql, one_line_errors
 from .listing import count
+from .output import advance
 
 if TYPE_CHECKING:
     from exporters.archive.archive import Archive, Plan
@@ -38,27 +41,26 @@ def archive(
     apply: bool,
     as_json: bool,
 ) -> None:
-    """Move old runs and days of the log to files in DIRECTORY; break it off and repeat it at will."""
-    from .commands import _database_settings, _kept, needs_sql
+    """Move old runs and days of the log to files.
 
+    The files are written to DIRECTORY. Break it off and repeat it at will.
+    """
     if (before is None) == (older_than is None):
         raise click.UsageError("give --before or --older-than")
     with needs_sql():
-        from exporters.archive.archive import Archive as command
-    settings = _database_settings()
+        from exporters.archive.archive import Archive
+    settings = database_settings()
     first = _first_to_stay(before, older_than, settings.timezone)
-    with _kept(lambda: command(settings, directory, before=first, form=form)) as archiving:
-        plan = _kept(archiving.plan)
-        if not apply:
-            click.echo(plan.to_json() if as_json else _told(plan, first))
-            return
-        moved = _kept(lambda: _work(archiving, plan))
-        if as_json:
-            click.echo(json.dumps({"moved": moved, "parts": archiving.parts}))
-            return
-        click.echo(
-            f"{moved:,} runs and days archived in {directory}: {', '.join(archiving.parts) or 'no part'}."
-        )
+    with one_line_errors(), Archive(settings, directory, before=first, form=form) as archiving:
+        plan = archiving.plan()
+        moved = _move(archiving, plan) if apply else None
+    if moved is None:
+        click.echo(plan.to_json() if as_json else _summary(plan, first))
+    elif as_json:
+        click.echo(json.dumps({"moved": moved, "parts": archiving.parts}))
+    else:
+        parts = ", ".join(archiving.parts) or "no part"
+        click.echo(f"{moved:,} runs and days archived in {directory}: {parts}.")
 
 
 def _first_to_stay(before: datetime | None, older_than: int | None, zone: str) -> date:
@@ -70,13 +72,11 @@ def _first_to_stay(before: datetime | None, older_than: int | None, zone: str) -
     return first
 
 
-def _work(archiving: Archive, plan: Plan) -> int:
-    from .commands import _advance
-
-    return _advance("Runs and days", plan.runs + plan.days, archiving.work())
+def _move(archiving: Archive, plan: Plan) -> int:
+    return advance("Runs and days", plan.runs + plan.days, archiving.work())
 
 
-def _told(plan: Plan, first: date) -> str:
+def _summary(plan: Plan, first: date) -> str:
     days = f"{count(plan.days, 'day')} of the log before {first:%Y-%m-%d}"
     lines = [f"{count(plan.runs, 'run')} and {days}."]
     lines += [f"To stay, though older: {count(number, 'run')} ({why})." for why, number in plan.stay.items()]

@@ -22,3 +22,7 @@ class Day(click.DateTime):
 DAY: Final = Day(["%Y-%m-%d"])
 ID: Final = click.IntRange(0, 2**63 - 1)
 """What a column of type BIGINT holds."""
+
+database_option: Final = click.option(
+    "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
+)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .errors import needs_sql, one_line_errors
 from .listing import table
 
 if TYPE_CHECKING:
@@ -22,18 +23,21 @@ if TYPE_CHECKING:
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the page is out of date.")
 def catalogue(output: Path | None, check: bool) -> None:
-    """Write the reference of all metrics, tables, views and columns. No database is needed."""
-    from .commands import _kept, needs_sql
+    """Write the reference of metrics, tables, views and columns.
 
+    No database is needed.
+    """
     with needs_sql():
-        from exporters.catalogue import page as command
-    page, place = _kept(command.catalogue), output or command.place()
+        from exporters.catalogue import page as reference
+    with one_line_errors():
+        page, place = reference.catalogue(), output or reference.place()
     if check:
         _check(page, place, is_default=output is None)
     elif place is None:
         click.echo(page, nl=False)
     else:
-        _kept(lambda: place.write_text(page, encoding="utf-8"))
+        with one_line_errors():
+            place.write_text(page, encoding="utf-8")
         click.echo(f"Written to {_shown(place)}.")
 
 
@@ -49,7 +53,7 @@ def _check(page: str, place: Path | None, *, is_default: bool) -> None:
 
 
 def _shown(place: Path) -> str:
-    """Return a path as short as it can be told here."""
+    """Return a path, relative to the working directory where it is below it."""
     here = Path.cwd()
     return str(place.relative_to(here) if place.is_relative_to(here) else place)
 
@@ -60,17 +64,16 @@ def _shown(place: Path) -> str:
 @click.option("--fail", is_flag=True, help="Exit 1 if there is any.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def unused(paths: tuple[Path, ...], with_used: bool, fail: bool, as_json: bool) -> None:
-    """List metrics and columns that no panel, rule, view or document uses.
+    """List metrics and columns that nothing uses.
 
-    PATHS are directories or files with dashboards (Grafana's JSON), rules (Prometheus' YAML), SQL, and
-    Markdown. Default: those of this project, where it is checked out. Its views always count; Python code
-    does not.
+    That is: no panel, rule, view or document. PATHS are directories or files with dashboards (Grafana's
+    JSON), rules (Prometheus' YAML), SQL, and Markdown. Default: those of this project, where it is checked
+    out. Its views always count; Python code does not.
     """
-    from .commands import _kept, needs_sql
-
     with needs_sql():
-        from exporters.catalogue.usage import usage as command
-    found = _kept(lambda: command(paths))
+        from exporters.catalogue.usage import usage
+    with one_line_errors():
+        found = usage(paths)
     shown = found.entries if with_used else found.unused
     if as_json:
         entries = [entry.to_dict() for entry in shown]

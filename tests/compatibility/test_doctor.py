@@ -49,7 +49,7 @@ def test_a_healthy_host(host: NewHost, installed: Path) -> None:
         "✓ set-up          telemetry is on",
         "✓ attempts        of OpenAI calls are counted, retries and 429s included",
         "✓ tracer provider whatever it exports is sanitised",
-        f"✓ entry point     flask.commands: telemetry is {installed}/telemetry/cli/commands.py",
+        f"✓ entry point     flask.commands: telemetry is {installed}/telemetry/cli/group.py",
         f"✓ package         exporters is in {installed}",
         f"✓ database        reachable, at revision {migrate.head()}, the newest",
         "✓ host tables     have all that telemetry needs",

@@ -21,7 +21,7 @@ from exporters.metrics.listener import Listener
 from exporters.sql.schema import migrate
 from exporters.sql.schema.tables import HOST_COLUMNS
 from telemetry import conventions as c
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.postgres import TemporaryPostgres
 

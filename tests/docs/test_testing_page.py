@@ -16,7 +16,7 @@ FILES = {name: text for text in BLOCKS for name in re.findall(r"\A# (\w+\.py)\n"
 FIXTURES = """
 import flask, pytest, sqlalchemy
 from click.testing import CliRunner
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 
 ROWS = [
     "INSERT INTO users (id, email, password_hash, name, created_at)"

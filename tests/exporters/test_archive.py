@@ -40,7 +40,7 @@ from exporters.sql.storage.archived import ArchivedRun
 from exporters.upkeep.erase import erase
 from exporters.upkeep.health_log import HealthCheck
 from exporters.upkeep.import_history import History
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, START, Fragment, Host, call, moment, visit
 

@@ -19,7 +19,7 @@ from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.intake import claim_intake
 from exporters.upkeep import erase as module
 from exporters.upkeep.erase import Erased, erase
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from tests.exporters.makers import CREATED, SOME_HOSTS, Fragment, Host, call, visit
 
 HOSTS = SOME_HOSTS

@@ -17,7 +17,7 @@ from exporters.metrics.totals import Totals
 from exporters.sql.projection.analyses import Writable, project
 from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, Fragment, Host, call, failed_call
 
 HOSTS = SOME_HOSTS

@@ -24,7 +24,7 @@ from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.warning_requests import UserWarnings
 from exporters.upkeep.import_history import History
 from exporters.upkeep.sweep import sweep
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call, until, visit

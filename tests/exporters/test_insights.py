@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from exporters.findings.finding import Finding
 from exporters.findings.insights import insights
 from exporters.sql.schema.tables import runs
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import SOME_HOSTS, Host
 

@@ -13,7 +13,7 @@ from exporters.sql.projection.analyses import Writable, project
 from exporters.sql.projection.users import refresh_user
 from exporters.sql.schema import migrate
 from exporters.sql.storage import runs as run_storage
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from tests.exporters.makers import CREATED, KEY, SOME_HOSTS, Fragment, Host, call, failed_call, visit
 from tests.migrations.databases import create_host
 

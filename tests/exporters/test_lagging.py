@@ -15,7 +15,7 @@ from exporters.sql.projection.analyses import project
 from exporters.sql.projection.lagging import Lag, lagging
 from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import CREATED, KEY, Fragment, Host, call, visit
 from tests.exporters.test_spool import leave_behind, moved
@@ -124,7 +124,7 @@ def test_recover_does_not_say_that_all_is_well(
     """What cannot be shown is told, with the reason."""
     refuse(used, "analyses")
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
-    monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 0.5)
+    monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 0.5)
 
     done = command(used, "spool", "recover")
 
@@ -142,12 +142,12 @@ def test_recover_that_runs_out_of_time(
     left = [Fragment(analysis_id=1, user_id=1).calls(call()).close() for _ in range(300)]
     moved(settings, leave_behind(tmp_path, *left))
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
-    monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", seconds)
+    monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", seconds)
     late = command(used, "spool", "recover")
     while len(used.rows("telemetry_runs")) < len(left):
-        monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 2)
+        monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 2)
         command(used, "spool", "recover")
-    monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 30)
+    monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 30)
     done = command(used, "spool", "recover")
 
     assert (late.exit_code, "All is delivered" in late.output) == (1, False), late.output
@@ -161,7 +161,7 @@ def test_recover_that_has_no_time_for_rows(
 ) -> None:
     """All snapshots are delivered, and the rows that show them wait: they are named."""
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
-    monkeypatch.setattr("telemetry.cli.commands.RECOVERY_SECONDS", 0.5)
+    monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 0.5)
     monkeypatch.setattr("exporters.sql.writer.thread.Writer._project_due", lambda *_: None)
 
     late = command(used, "spool", "recover")

@@ -25,7 +25,7 @@ from exporters.reports.jobs import median as median_of
 from exporters.sql.projection.analyses import Writable, project
 from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, Fragment, Host, call, failed_call, moment, visit
 

@@ -24,7 +24,7 @@ from exporters.reports.shape import SPENT_ON
 from exporters.rollup.call import Call
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.storage import runs as run_storage
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import SECOND, SOME_HOSTS, Fragment, Host, call, failed_call, moment, visit
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from exporters.metrics.totals import Totals
 from exporters.spool.directory import Spool
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import SOME_HOSTS, Fragment, Host, call
 from tests.exporters.test_spool import give, leave_behind, moved, other_process, recovered

@@ -28,7 +28,7 @@ from exporters.export.jobs import COLUMNS, Export, as_csv, as_json
 from exporters.sql.database.engine import create_engine
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import runs
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from tests.exporters.makers import CREATED, SOME_HOSTS, Host
 
 HOSTS = SOME_HOSTS

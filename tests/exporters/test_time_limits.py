@@ -16,7 +16,7 @@ import telemetry
 from exporters.sql.database.engine import DELIVERY, Limits, create_engine
 from exporters.sql.schema import migrate
 from exporters.sql.storage.warning_requests import UserWarnings
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from telemetry.conventions import WRITER_FAILURES
 from telemetry.settings import Settings
 from telemetry.testing import recording

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from exporters.catalogue.page import catalogue
 from exporters.catalogue.usage import usage
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 
 
 def run(*arguments: str | Path) -> Result:

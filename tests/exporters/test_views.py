@@ -20,7 +20,7 @@ from exporters.sql.projection.users import refresh_user
 from exporters.sql.schema import tables
 from exporters.sql.storage import runs as run_storage
 from telemetry import conventions
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call
 
 HOSTS = SOME_HOSTS

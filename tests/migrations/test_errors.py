@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from exporters.sql.schema import migrate
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from tests.migrations.databases import create_host, engine_of, host_models, picture
 from tests.pgbouncer import PgBouncer
 from tests.postgres import TemporaryPostgres

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from exporters.sql.schema import migrate, tables
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from tests.migrations.databases import (
     added_by_us,
     columns_of,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from exporters.sql.schema import migrate
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from tests.migrations.databases import create_host, engine_of
 
 BASE = ("users", "analyses", "candidate_files")

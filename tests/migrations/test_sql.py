@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from exporters.sql.schema import migrate
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from tests.migrations.databases import added_by_us, create_host, engine_of, picture
 
 Printed = Callable[[str], str]

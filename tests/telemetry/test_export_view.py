@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import telemetry
 from exporters.sql.schema import migrate
 from exporters.sql.schema.tables import runs
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 from telemetry.web.export_view import TYPES
 from telemetry.web.extension import Telemetry
 

@@ -152,7 +152,7 @@ def test_a_full_disk(folder: Path) -> None:
 IN_PROCESS = """
 import json, sys
 from noisy import create_app
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 
 app = create_app()
 app.cli.add_command(cli)

@@ -176,7 +176,7 @@ def run_all() -> None:
     """Call every command that prints something of the database, as an operator would."""
     from click.testing import CliRunner
 
-    from telemetry.cli.commands import cli
+    from telemetry.cli.group import cli
 
     logging.basicConfig(level=logging.DEBUG)
     for words in COMMANDS:

@@ -180,7 +180,7 @@ def test_a_driver_that_is_missing(url: str, names: tuple[str, ...], package: str
         HIDDEN.format(names=names)
         + f"""
 app = made(engine={url!r})
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 app.cli.add_command(cli)
 for words in ("report", "validate", "insights", "export", "spool recover", "spool list", "db upgrade",
               "db current", "db downgrade --yes", "health-check", "import-history"):

@@ -236,7 +236,7 @@ for app in apps:
     extension.init_app(app, engine=sa.create_engine(f"sqlite:///{app.name}.sqlite"))
 with apps[0].app_context():
     work()
-from telemetry.cli.commands import cli
+from telemetry.cli.group import cli
 for app in apps:
     app.cli.add_command(cli)
     print(app.test_cli_runner().invoke(args=["telemetry", "db", "current"]).exit_code)

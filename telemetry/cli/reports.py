@@ -1,4 +1,4 @@
-"""``flask telemetry report``: the figures of a period, a user, a model or an analysis."""
+"""``flask telemetry report`` and ``insights``: the figures, and what stands out in them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Final
 
 import click
 
+from .application import database_settings, today
+from .errors import needs_sql, one_line_errors
+from .listing import paragraph
+from .notify import notify_option, send
 from .options import DAY, ID
+from .output import insist_on_output
 
 DAYS: Final = 30
 """How many a report is about where nobody says."""
@@ -32,18 +37,16 @@ def report(
     failed: bool,
     as_json: bool,
 ) -> None:
-    """Show what was spent, on what, by which models and stages; jobs, users, and what went wrong."""
-    from .commands import _database_settings, _insist_on_output, _kept, _today, needs_sql
-
-    _insist_on_output()
+    """Show spending, jobs, users, and what went wrong."""
+    insist_on_output()
     _refuse_contradictions(days, since, until, user_id=user_id, model=model, analysis_id=analysis_id)
     with needs_sql():
-        from exporters.reports import report as command
-    settings = _database_settings()
-    if since and since.date() > _today(settings):
+        from exporters.reports import report as figures
+    settings = database_settings()
+    if since and since.date() > today(settings):
         raise click.BadParameter("is in the future", param_hint="--since")
-    found = _kept(
-        lambda: command(
+    with one_line_errors():
+        found = figures(
             settings,
             days or DAYS,
             since=since and since.date(),
@@ -53,7 +56,6 @@ def report(
             analysis_id=analysis_id,
             failed=failed,
         )
-    )
     if as_json:
         click.echo(found.to_json())
         return
@@ -89,3 +91,31 @@ def _refuse_contradictions(
         if value is not None:
             why = "has one user" if name == "--user" else "counts whenever it was"
             raise click.UsageError(f"--analysis and {name} exclude each other: an analysis {why}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a finding, each on a line.")
+@notify_option
+def insights(as_json: bool, notify: bool) -> None:
+    """Show what stands out in recent figures, and what to do.
+
+    Exit 1 if some of it is severe.
+    """
+    with needs_sql():
+        from exporters.findings.insights import insights as find
+    settings = database_settings()
+    with one_line_errors():
+        findings = find(settings)
+    for finding in findings:
+        if as_json:
+            click.echo(finding.to_json())
+            continue
+        click.secho(finding.title, fg="red" if finding.is_severe else "yellow", bold=True)
+        paragraph(finding.message)
+        paragraph(finding.action)
+    if not findings and not as_json:
+        click.secho("Nothing stands out.", fg="green")
+    if notify:
+        click.echo(send(settings, findings), err=as_json)
+    if any(finding.is_severe for finding in findings):
+        raise SystemExit(1)

@@ -1,0 +1,81 @@
+"""The application that the ``flask`` command found: its settings and its database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import click
+
+from telemetry._internal.standard_output import host_output
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from telemetry.settings import Settings
+
+
+def load_app() -> Flask:
+    """Return the application; what it prints is no output of the command."""
+    from flask.cli import ScriptInfo
+
+    with host_output():
+        return click.get_current_context().ensure_object(ScriptInfo).load_app()
+
+
+def load_settings() -> Settings:
+    """Return the settings of the application, or those of the environment where there is none."""
+    from flask.cli import NoAppException
+
+    from telemetry.settings import Settings, SettingsError
+    from telemetry.web.extension import settings_of
+
+    try:
+        try:
+            app = load_app()
+        except NoAppException:
+            return Settings.load()
+        return settings_of(app)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def database_settings() -> Settings:
+    """Return the settings, with a database in any case; a command reads past the cache."""
+    settings = load_settings()
+    return replace(settings, database_url=find_database(settings.database_url), cache_seconds=0)
+
+
+def find_database(url: str | None) -> str:
+    """Return the URL that was given, or that of the application's own database."""
+    if url:
+        return url
+    from flask.cli import NoAppException
+
+    from telemetry.web.extension import database_url
+    from telemetry.web.host_database import NoEngine
+
+    try:
+        found = database_url(load_app())
+    except NoAppException as error:
+        raise click.ClickException(_without_database(error)) from None
+    except NoEngine as error:
+        raise click.ClickException(str(error)) from None
+    if not found:
+        raise click.ClickException(_without_database())
+    return found
+
+
+def _without_database(error: Exception | None = None) -> str:
+    """Return why no database is known; an application that is there and cannot be imported is named."""
+    reason = str(error or "").rstrip().rpartition("\n")[2]
+    if reason and not reason.startswith("Could not locate a Flask application"):
+        return f"no database: the application cannot be loaded ({reason}): repair it, or give --database-url"
+    return "no database: set TELEMETRY_DATABASE_URL or give --database-url"
+
+
+def today(settings: Settings) -> date:
+    """Return the day it is in the time zone of the settings."""
+    return datetime.now(ZoneInfo(settings.timezone)).date()

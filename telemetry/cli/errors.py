@@ -1,0 +1,65 @@
+"""What goes wrong in a command, as one line that names the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from telemetry._internal.secrets import driver_message
+
+from .application import database_settings
+
+
+@contextmanager
+def needs_sql() -> Iterator[None]:
+    """Leave with one line where what the block imports is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        raise click.ClickException(f"the database commands need analysis-telemetry[sql] ({error})") from None
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Leave with one line where a file, a value or the database in the block is wrong."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (LookupError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    except SQLAlchemyError as error:
+        raise unusable(error) from None
+
+
+def unusable(error: Exception) -> click.ClickException:
+    """Return what is wrong with the database, with the way out where it was not migrated."""
+    from sqlalchemy.exc import OperationalError
+
+    url = click.get_current_context().params.get("database_url") or database_settings().database_url
+    # A server that is away need not be asked again: that may take minutes.
+    may_be_behind = not isinstance(error, OperationalError) or url.startswith("sqlite")
+    way_out = "; run flask telemetry db upgrade" if may_be_behind and _is_behind(url) else ""
+    return click.ClickException(f"the database cannot be used: {first_line(error)}{way_out}")
+
+
+def _is_behind(url: str) -> bool:
+    with needs_sql():
+        from exporters.sql.schema import migrate
+    try:
+        return bool(migrate.current(url) != migrate.head())
+    except Exception:  # the error that led here says already what is wrong with the database
+        return False
+
+
+def first_line(error: Exception) -> str:
+    """Return what the driver says: SQLAlchemy's own text carries the statement and its values."""
+    from sqlalchemy.exc import NoSuchTableError
+
+    if isinstance(error, NoSuchTableError):
+        return f"no such table: {error}"
+    return driver_message(error)

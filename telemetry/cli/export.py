@@ -1,0 +1,133 @@
+"""``flask telemetry export``: the jobs as a file, or for what comes next in the pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+import click
+
+from .application import database_settings, today
+from .errors import needs_sql, one_line_errors
+from .listing import count
+from .options import DAY
+from .output import advance, insist_on_output
+
+if TYPE_CHECKING:
+    from exporters.export.jobs import Export
+
+_STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+@click.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json", "jsonl", "parquet"]),
+    default="csv",
+    show_default=True,
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Default, as with -: what comes next in the pipe.",
+)
+@click.option("--days", type=click.IntRange(1, 36500), help="The last so many days, today included.")
+@click.option("--since", type=DAY, help="First day on which the jobs began: 2026-10-01.")
+@click.option("--until", type=DAY, help="The first day they did not begin on any more. Default: no end.")
+@click.option(
+    "--segment", type=click.Choice(["all", "new", "active", "power"]), default="all", show_default=True
+)
+@click.option(
+    "--batch-size", type=click.Choice(["all", "small", "medium", "large"]), default="all", show_default=True
+)
+@click.option("--with-emails", is_flag=True, help="Also tell the e-mail addresses of their users.")
+def export(
+    form: str,
+    output: Path | None,
+    days: int | None,
+    since: datetime | None,
+    until: datetime | None,
+    segment: str,
+    batch_size: str,
+    with_emails: bool,
+) -> None:
+    """Write the jobs as CSV, JSON, JSON lines or Parquet.
+
+    They are the jobs that the dashboards count.
+    """
+    if days and since:
+        raise click.UsageError("--days and --since exclude each other")
+    if output is None:
+        insist_on_output()
+    with needs_sql():
+        from exporters.export.jobs import Export
+    settings = database_settings()
+    first = since and since.date()
+    if days:
+        first = today(settings) - timedelta(days=days - 1)
+    if first and until and until.date() <= first:
+        raise click.BadParameter(f"must be later than the first day, {first}", param_hint="--until")
+    with (
+        one_line_errors(),
+        Export(
+            settings.database_url,
+            since=first and _midnight(first, settings.timezone),
+            until=until and _midnight(until.date(), settings.timezone),
+            segment=segment,
+            batch_size=batch_size,
+            with_emails=with_emails,
+        ) as jobs,
+    ):
+        _write_out(jobs, form, output)
+
+
+def _write_out(jobs: Export, form: str, output: Path | None) -> None:
+    """Write to a file behind a progress bar, which a terminal shows, or into a pipe or a device."""
+    if output is None or str(output) in _STANDARD_OUTPUT:
+        if form == "parquet" and sys.stdout.buffer.isatty():
+            raise click.UsageError("Parquet is not for the eye: give --output, or pipe it")
+        _write(jobs, form, sys.stdout.buffer)
+    elif output.exists() and not output.is_file():  # as it is: the links of /dev/stdout lead to no path
+        with output.open("wb") as sink:
+            _write(jobs, form, sink)
+    else:
+        _replace(jobs, form, output)
+        click.echo(f"{count(jobs.exported, 'job')} in {output}.")
+
+
+def _write(jobs: Export, form: str, sink: IO[bytes]) -> None:
+    for _ in _pieces(jobs, form, sink):
+        pass
+    sink.flush()
+
+
+def _replace(jobs: Export, form: str, output: Path) -> None:
+    """Write a file that is there when it is complete; a link goes on leading to it."""
+    target = Path(os.path.realpath(output))
+    temporary = target.with_name(f".{target.name}.new")
+    try:
+        with temporary.open("wb") as file:
+            advance("Jobs", jobs.count(), _pieces(jobs, form, file))
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _pieces(jobs: Export, form: str, file: IO[bytes]) -> Iterator[int]:
+    """Write the jobs bit by bit, and yield how many each bit has."""
+    before = 0
+    for piece in jobs.pieces(form):
+        file.write(piece)
+        yield jobs.exported - before
+        before = jobs.exported
+
+
+def _midnight(day: date, zone: str) -> datetime:
+    """Return the beginning of a day as naive UTC."""
+    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)

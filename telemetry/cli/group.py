@@ -1,0 +1,142 @@
+"""``flask telemetry``: the group of commands, which are imported when they are called.
+
+Flask imports this module on every ``flask`` command, so it needs nothing but click, and names the commands as
+strings. Their short help stands beside the names: ``flask telemetry --help`` imports none of them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import importlib
+import io
+import os
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final
+
+import click
+
+from telemetry._internal.interrupt import ends_at_once
+from telemetry._internal.secrets import without_secrets
+from telemetry._internal.standard_output import own_output
+
+from .output import discard_rest
+
+
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """A command that is known by name, and imported when it is called."""
+
+    place: str
+    """Module of this package and name in it: ``reports:report``."""
+    help: str
+    """First sentence of the command's own help."""
+
+    def load(self) -> click.Command:
+        """Import it."""
+        module, name = self.place.split(":")
+        command = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+SECTIONS: Final[dict[str, dict[str, LazyCommand]]] = {
+    "Daily use": {
+        "report": LazyCommand("reports:report", "Show spending, jobs, users, and what went wrong."),
+        "insights": LazyCommand(
+            "reports:insights", "Show what stands out in recent figures, and what to do."
+        ),
+        "doctor": LazyCommand("doctor:doctor", "Say what works, what does not, and what to do."),
+    },
+    "Money": {
+        "reprice": LazyCommand("reprice:reprice", "Price recorded calls again, at prices that are new."),
+    },
+    "Data": {
+        "export": LazyCommand("export:export", "Write the jobs as CSV, JSON, JSON lines or Parquet."),
+        "import-history": LazyCommand(
+            "import_history:import_history", "Take over analyses from the time before telemetry."
+        ),
+        "archive": LazyCommand("archive:archive", "Move old runs and days of the log to files."),
+        "erase": LazyCommand("upkeep:erase", "Erase what is tied to one user or one analysis."),
+        "catalogue": LazyCommand(
+            "reference:catalogue", "Write the reference of metrics, tables, views and columns."
+        ),
+        "unused": LazyCommand("reference:unused", "List metrics and columns that nothing uses."),
+    },
+    "Operations": {
+        "health-check": LazyCommand("upkeep:health_check", "Write the log of days, and tidy up."),
+        "validate": LazyCommand("upkeep:validate", "Check that what the tables say is consistent."),
+        "spool": LazyCommand("spool:spool", "What waits for the database on this machine's disk."),
+    },
+    "Database": {
+        "db": LazyCommand("database:db", "Tables and columns of telemetry in the database."),
+    },
+}
+"""All commands, in the order of ``flask telemetry --help``."""
+
+
+class LazyGroup(click.Group):
+    """Commands that are imported when they are called, with an output of their own.
+
+    Standard output may be an old terminal, a pipe that nobody reads, or a full disk.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return [name for commands in SECTIONS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None if there is none of that name."""
+        for commands in SECTIONS.values():
+            if cmd_name in commands:
+                return commands[cmd_name].load()
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; for one that does not exist, name the one most like it."""
+        known = self.list_commands(ctx)
+        if args[0] not in known and (similar := get_close_matches(args[0], known)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {similar[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their short help, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, each.help) for commands in SECTIONS.values() for name, each in commands.items()]
+            )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call a command; a broken pipe is left to click, which is quiet about it."""
+        from telemetry.setup import process as setup
+
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
+        with own_output(), setup.for_operator():
+            if (
+                isinstance(sys.stdout, io.TextIOWrapper)
+                and codecs.lookup(sys.stdout.encoding).name != "utf-8"
+            ):
+                sys.stdout.reconfigure(errors="replace")
+            try:
+                with ends_at_once():
+                    return super().invoke(ctx)
+            except click.ClickException as error:
+                error.message = without_secrets(error.message)  # type: ignore[misc]
+                raise
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise click.ClickException(f"the output cannot be written: {error}") from None
+            except ImportError as error:  # a driver, or an extra
+                raise click.ClickException(f"{error}{setup.remedy(error)}") from None
+            finally:
+                discard_rest()
+
+
+@click.group("telemetry", cls=LazyGroup)
+def cli() -> None:
+    """Observability of this application's analyses."""

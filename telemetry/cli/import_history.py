@@ -1,0 +1,34 @@
+"""``flask telemetry import-history``: analyses from the time before telemetry."""
+
+from __future__ import annotations
+
+import click
+
+from .application import find_database
+from .errors import needs_sql, one_line_errors
+from .listing import count
+from .options import database_option
+from .output import advance
+
+
+@click.command("import-history")
+@database_option
+def import_history(database_url: str | None) -> None:
+    """Take over analyses from the time before telemetry.
+
+    Break it off and repeat it at will. Exit 1 if some are left because the application held their rows.
+    """
+    with needs_sql():
+        from exporters.upkeep.import_history import History
+    with one_line_errors(), History(find_database(database_url)) as history:
+        taken = advance("Analyses", history.pending(), history.analyses())
+        users = history.users()
+        advance("Users", len(users), (history.refresh(user) for user in users))
+        left = history.pending()
+        left_out = history.left_out()
+    analyses = count(taken, "analysis", "analyses")
+    click.echo(f"{analyses} taken over, {count(len(users), 'user')} brought up to date.")
+    for each in left_out:
+        click.echo(f"Left out: {each}.", err=True)
+    if left:
+        raise click.ClickException(f"the application held {left} more: repeat the command")

@@ -1,0 +1,119 @@
+"""``flask telemetry spool``: what waits for the database on this machine's disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from .application import database_settings
+from .errors import needs_sql, one_line_errors
+from .listing import count, table
+
+if TYPE_CHECKING:
+    from exporters.process.spool_keeper import ProcessDirectory, SpoolKeeper
+
+RECOVERY_SECONDS: Final = 10.0
+FOREIGN_HINT: Final = "foreign directories are another user's: run this as that user, or chown them"
+
+
+@click.group()
+def spool() -> None:
+    """What waits for the database on this machine's disk."""
+
+
+@spool.command("list")
+def spool_list() -> None:
+    """Show what each process keeps, what is set aside, and what cannot be read."""
+    keeper = _keeper()
+    with one_line_errors():
+        processes = keeper.processes()
+    click.echo(str(keeper.root))
+    table(
+        ("process", "", "snapshots", "bytes", ">oldest"),
+        [(each.process_id, _state(each), each.snapshots, each.bytes, _age(each.age)) for each in processes],
+        "No process keeps anything.",
+    )
+    if any(each.is_foreign for each in processes):
+        click.echo(FOREIGN_HINT)
+    table(
+        ("set aside", "refused with", "since"),
+        [(each.fragment_id, each.reason, f"{each.since:%Y-%m-%d %H:%M} UTC") for each in keeper.parked()],
+        "Nothing is set aside.",
+    )
+    for path in keeper.unreadable():
+        click.echo(f"no snapshot of ours: {path}")
+
+
+@spool.command("retry")
+@click.argument("fragments", nargs=-1)
+def spool_retry(fragments: tuple[str, ...]) -> None:
+    """Deliver what was set aside, all of it or the FRAGMENTS named; exit 1 if the database still refuses."""
+    keeper = _keeper()
+    with one_line_errors():
+        results = list(keeper.retry(fragments))
+    for each in results:
+        click.echo(f"{each.fragment_id}  {each.error and f'still refused: {each.error}' or 'delivered'}")
+    if any(each.error for each in results):
+        raise SystemExit(1)
+    with one_line_errors():
+        keeper.recover(RECOVERY_SECONDS)
+
+
+@spool.command("drop")
+@click.argument("fragments", nargs=-1, required=True)
+@click.confirmation_option(prompt="What these runs came to is then nowhere. Go on?")
+def spool_drop(fragments: tuple[str, ...]) -> None:
+    """Remove the FRAGMENTS named from what is set aside, for good."""
+    keeper = _keeper()
+    with one_line_errors():
+        dropped = keeper.drop(fragments)
+    click.echo(f"{dropped:,} dropped.")
+
+
+@spool.command("recover")
+def spool_recover() -> None:
+    """Deliver what dead processes left in the spool, as their successors would; exit 1 if some is left."""
+    keeper = _keeper()
+    with one_line_errors():
+        dead = [each for each in keeper.processes() if not each.is_alive]
+        is_done = keeper.recover(RECOVERY_SECONDS)
+    left_behind = sum(each.snapshots for each in dead)
+    left_by = count(len(dead), "dead process", "dead processes")
+    click.echo(f"{left_by} had left {count(left_behind, 'snapshot')}.")
+    still_there = keeper.processes()
+    left = sum(each.snapshots for each in still_there if not each.is_alive)
+    if left:
+        raise click.ClickException(f"{left} are still there: see flask telemetry spool list")
+    if foreign := [each.process_id for each in still_there if each.is_foreign]:
+        raise click.ClickException(f"{', '.join(foreign)} in {keeper.root} left alone; {FOREIGN_HINT}")
+    with one_line_errors():
+        lags = keeper.lagging(also_waiting=not is_done)
+    if lags:
+        raise click.ClickException("; ".join(f"{lag} → {lag.remedy}" for lag in lags))
+    if not is_done:
+        raise click.ClickException("not all was done in time: run it again")
+    click.echo("All is delivered.")
+
+
+def _keeper() -> SpoolKeeper:
+    with needs_sql():
+        from exporters.process.spool_keeper import SpoolKeeper
+    settings = database_settings()
+    with one_line_errors():
+        return SpoolKeeper(settings)
+
+
+def _state(process: ProcessDirectory) -> str:
+    if process.is_foreign:
+        return "foreign"
+    return "living" if process.is_alive else "dead"
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,118 @@
+"""``flask telemetry health-check``, ``validate`` and ``erase``: what keeps the tables in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from .application import database_settings, find_database, today
+from .errors import needs_sql, one_line_errors
+from .listing import count, paragraph, table
+from .notify import notify_option, send
+from .options import DAY, ID, database_option
+
+if TYPE_CHECKING:
+    from exporters.upkeep.health_log import HealthDay
+
+_HEALTH_TITLES: Final = (
+    *("day", "completed", "failed", "unknown", ">mean s", ">dollars", "rate-limited runs"),
+    *("at once", "candidates", "calls"),
+)
+
+
+@click.command("health-check")
+@click.option("--date", "only", type=DAY, help="Only this day: 2026-11-24.")
+@click.option("--since", type=DAY, help="From this day on. Default: yesterday and today.")
+@notify_option
+def health_check(only: datetime | None, since: datetime | None, notify: bool) -> None:
+    """Write the log of days, and tidy up.
+
+    Run it once a day, or as often as you like.
+    """
+    if only and since:
+        raise click.UsageError("--date and --since exclude each other")
+    with needs_sql():
+        from exporters.upkeep.health_log import HealthCheck
+    settings = database_settings()
+    if (first := only or since) and first.date() > today(settings):
+        raise click.BadParameter("is in the future", param_hint="--date" if only else "--since")
+    with one_line_errors(), HealthCheck(settings) as check:
+        tidied = check.tidy()
+        last = only.date() if only else None
+        days = list(check.log(first.date() if first else check.yesterday(), last))
+        findings = check.findings(check.yesterday()) if notify else []
+    table(_HEALTH_TITLES, _health_rows(days), "No such day.")
+    swept = tidied.swept.runs + tidied.swept.warnings
+    click.echo(
+        f"{count(tidied.interrupted, 'run')} interrupted, {count(tidied.shown, 'row')} brought up to date, "
+        f"{count(tidied.abandoned, 'warning')} abandoned, "
+        f"{count(swept, 'reference')} to deleted rows let go."
+    )
+    if check.archived:
+        click.echo(f"Archived, and left as they are: {count(len(check.archived), 'day')}.")
+    if notify:
+        click.echo(send(settings, findings))
+
+
+def _health_rows(days: Sequence[HealthDay]) -> list[tuple[object, ...]]:
+    from decimal import Decimal
+
+    from .money import column
+
+    pico = [day.cost_pico for day in days]
+    dollars = column([None if each is None else Decimal(each).scaleb(-12) for each in pico])
+    return [_health_row(day, amount) for day, amount in zip(days, dollars, strict=True)]
+
+
+def _health_row(day: HealthDay, dollars: str) -> tuple[object, ...]:
+    mean = "–" if day.avg_processing_time is None else f"{day.avg_processing_time:,.1f}"
+    numbers = (day.rate_limit_incidents, day.peak_concurrent_jobs, day.total_candidates_processed)
+    endings = (day.jobs_completed, day.jobs_failed, day.jobs_unknown)
+    return (f"{day.date}", *endings, mean, dollars, *numbers, day.total_api_calls)
+
+
+@click.command()
+@database_option
+def validate(database_url: str | None) -> None:
+    """Check that what the tables say is consistent.
+
+    Exit 1, with the ids, if it is not.
+    """
+    with needs_sql():
+        from exporters.integrity.rules import validate as broken_rules
+    with one_line_errors():
+        broken = broken_rules(find_database(database_url))
+    for each in broken:
+        click.secho(f"{each.rule.name}: {each.count:,}", fg="red", bold=True)
+        paragraph(f"It should be so that {each.rule.meaning}.")
+        more = "" if each.count == len(each.ids) else f" and {each.count - len(each.ids):,} more"
+        paragraph(f"{each.rule.id_name}: {', '.join(each.ids)}{more}")
+    if broken:
+        raise SystemExit(1)
+    click.secho("Everything is consistent.", fg="green")
+
+
+@click.command()
+@click.option("--user", "user_id", type=ID, help="Everything of this user's.")
+@click.option("--analysis", "analysis_id", type=ID, help="Everything of this analysis, its intake included.")
+@click.option("--apply", is_flag=True, help="Erase it. Default: only count it.")
+@database_option
+def erase(user_id: int | None, analysis_id: int | None, apply: bool, database_url: str | None) -> None:
+    """Erase what is tied to one user or one analysis."""
+    if (user_id is None) == (analysis_id is None):
+        raise click.UsageError("name --user or --analysis")
+    with needs_sql():
+        from exporters.upkeep.erase import erase as erase_rows
+    with one_line_errors():
+        found = erase_rows(find_database(database_url), user_id=user_id, analysis_id=analysis_id, apply=apply)
+    click.echo(f"{count(found.runs, 'run')}, {count(found.rows, 'row')}{' erased' if apply else ''}.")
+    if found.archives:
+        click.echo(
+            f"In archives, which this cannot reach, are {count(found.archived_runs, 'more run')}: "
+            f"{', '.join(found.archives)}. There they have ids, and no name or e-mail address."
+        )
+    if not apply:
+        click.echo("Nothing was erased; --apply erases.")
