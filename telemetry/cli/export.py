@@ -46,7 +46,7 @@ _STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 @click.option(
     "--batch-size", type=click.Choice(["all", "small", "medium", "large"]), default="all", show_default=True
 )
-@click.option("--with-emails", is_flag=True, help="Also tell the e-mail addresses of their users.")
+@click.option("--with-emails", is_flag=True, help="Also write the e-mail addresses of their users.")
 def export(
     form: str,
     output: Path | None,

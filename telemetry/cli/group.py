@@ -73,7 +73,7 @@ SECTIONS: Final[dict[str, dict[str, LazyCommand]]] = {
         "db": LazyCommand("database:db", "Tables and columns of telemetry in the database."),
     },
 }
-"""All commands, in the order of ``flask telemetry --help``."""
+"""All commands by section, in the order of ``flask telemetry --help``."""
 
 
 class LazyGroup(click.Group):
@@ -103,11 +103,11 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands with their short help, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, each.help) for commands in SECTIONS.values() for name, each in commands.items()]
-            )
+        """Write the sections of commands with their short help, without importing them."""
+        width = max(map(len, self.list_commands(ctx)))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), each.help) for name, each in commands.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call a command; a broken pipe is left to click, which is quiet about it."""

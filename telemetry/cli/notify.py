@@ -20,7 +20,7 @@ NOT_NOTIFIED: Final = 3
 notify_option: Final = click.option(
     "--notify",
     is_flag=True,
-    help="Tell TELEMETRY_ALERTMANAGER_URL and TELEMETRY_NOTIFY what is severe, once a finding and day; "
+    help="Send what is severe to TELEMETRY_ALERTMANAGER_URL and TELEMETRY_NOTIFY, once a finding and day; "
     "exit 3 if that fails.",
 )
 

@@ -47,6 +47,18 @@ def test_help_imports_no_command() -> None:
     assert {*COMMANDS} <= listed
 
 
+def test_sections() -> None:
+    """Commands stand below what they are for, all in one column."""
+    lines = CliRunner().invoke(cli, ["--help"]).output.splitlines()
+    begin = lines.index("Daily use:")
+    titles = [line for line in lines[begin:] if line and not line.startswith(" ")]
+
+    assert titles == ["Daily use:", "Money:", "Data:", "Operations:", "Database:"]
+    assert lines[lines.index("Database:") + 1].split()[0] == "db"
+    rows = [line for line in lines[begin:] if line.startswith("  ")]
+    assert len({len(row) - len(row[2:].lstrip("abcdefghijklmnopqrstuvwxyz-").lstrip()) for row in rows}) == 1
+
+
 def test_commands_of_commands() -> None:
     """The help of one comes from the command itself; those of a group are its own."""
     done = CliRunner().invoke(cli, ["spool", "--help"])
