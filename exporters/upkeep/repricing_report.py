@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
@@ -77,6 +78,23 @@ class Report:
         elif self.changed and not self.is_shown:
             yield "The application's own rows follow when one of its processes next looks for them."
 
+    def to_json(self) -> str:
+        """Return the report as one JSON object; what calls without a price cost is in no sum."""
+        return json.dumps(
+            {
+                "applied": self.applied,
+                "runs": self.runs,
+                "changed": len(self.changed),
+                "is_shown": self.is_shown,
+                "models": [_named(model, line) for model, line in sorted(self.models.items())],
+                "kept": [
+                    {"model": model, "reason": reason, "calls": calls}
+                    for (model, reason), calls in sorted(self.kept.items())
+                ],
+            },
+            ensure_ascii=False,
+        )
+
     def _table(self) -> Iterator[str]:
         total = Line()
         for line in self.models.values():
@@ -89,6 +107,17 @@ class Report:
         for row in cells:
             first, *rest = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
             yield "  ".join([row[0].ljust(len(first)), *rest])
+
+
+def _named(model: str, line: Line) -> dict[str, object]:
+    return {
+        "model": model,
+        "calls": line.calls,
+        "old_pico": line.old,
+        "new_pico": line.new,
+        "old_unpriced": line.old_unpriced,
+        "new_unpriced": line.new_unpriced,
+    }
 
 
 def _cells(name: str, line: Line, places: int) -> tuple[str, ...]:

@@ -42,10 +42,19 @@ def load_settings() -> Settings:
         raise click.ClickException(str(error)) from None
 
 
-def database_settings() -> Settings:
-    """Return the settings, with a database in any case; a command reads past the cache."""
+def database_settings(given_url: str | None = None, *, keep_key: bool = True) -> Settings:
+    """Return the settings, with a database in any case; a command reads past the cache.
+
+    Args:
+        given_url: of the database, where the command names one.
+        keep_key: keep the key of the documents' hashes though the database is not the application's own: its
+            documents may have been hashed with another key.
+    """
     settings = load_settings()
-    return replace(settings, database_url=find_database(settings.database_url), cache_seconds=0)
+    url = find_database(given_url or settings.database_url)
+    if url != settings.database_url and not keep_key:
+        settings = replace(settings, hmac_key="")
+    return replace(settings, database_url=url, cache_seconds=0)
 
 
 def find_database(url: str | None) -> str:

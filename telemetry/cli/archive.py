@@ -13,6 +13,7 @@ import click
 from .application import database_settings
 from .errors import needs_sql, one_line_errors
 from .listing import count
+from .options import database_option
 from .output import advance
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--apply", is_flag=True, help="Archive it. Default: only count it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@database_option
 def archive(
     directory: Path,
     before: datetime | None,
@@ -40,6 +42,7 @@ def archive(
     form: str,
     apply: bool,
     as_json: bool,
+    database_url: str | None,
 ) -> None:
     """Move old runs and days of the log to files.
 
@@ -49,7 +52,7 @@ def archive(
         raise click.UsageError("give --before or --older-than")
     with needs_sql():
         from exporters.archive.archive import Archive
-    settings = database_settings()
+    settings = database_settings(database_url)
     first = _first_to_stay(before, older_than, settings.timezone)
     with one_line_errors(), Archive(settings, directory, before=first, form=form) as archiving:
         plan = archiving.plan()

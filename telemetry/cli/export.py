@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ import click
 from .application import database_settings, today
 from .errors import needs_sql, one_line_errors
 from .listing import count
-from .options import DAY
+from .options import Period, database_option, period_options
 from .output import advance, insist_on_output
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ _STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     help="Default, as with -: what comes next in the pipe.",
 )
-@click.option("--days", type=click.IntRange(1, 36500), help="The last so many days, today included.")
-@click.option("--since", type=DAY, help="First day on which the jobs began: 2026-10-01.")
-@click.option("--until", type=DAY, help="The first day they did not begin on any more. Default: no end.")
+@period_options("all")
 @click.option(
     "--segment", type=click.Choice(["all", "new", "active", "power"]), default="all", show_default=True
 )
@@ -47,38 +45,32 @@ _STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
     "--batch-size", type=click.Choice(["all", "small", "medium", "large"]), default="all", show_default=True
 )
 @click.option("--with-emails", is_flag=True, help="Also write the e-mail addresses of their users.")
+@database_option
 def export(
     form: str,
     output: Path | None,
-    days: int | None,
-    since: datetime | None,
-    until: datetime | None,
+    period: Period,
     segment: str,
     batch_size: str,
     with_emails: bool,
+    database_url: str | None,
 ) -> None:
     """Write the jobs as CSV, JSON, JSON lines or Parquet.
 
-    They are the jobs that the dashboards count.
+    They are the jobs that the dashboards count and that began on the days selected, of TELEMETRY_TIMEZONE.
     """
-    if days and since:
-        raise click.UsageError("--days and --since exclude each other")
     if output is None:
         insist_on_output()
     with needs_sql():
         from exporters.export.jobs import Export
-    settings = database_settings()
-    first = since and since.date()
-    if days:
-        first = today(settings) - timedelta(days=days - 1)
-    if first and until and until.date() <= first:
-        raise click.BadParameter(f"must be later than the first day, {first}", param_hint="--until")
+    settings = database_settings(database_url)
+    first = period.first(today(settings))
     with (
         one_line_errors(),
         Export(
             settings.database_url,
             since=first and _midnight(first, settings.timezone),
-            until=until and _midnight(until.date(), settings.timezone),
+            until=period.until and _midnight(period.until, settings.timezone),
             segment=segment,
             batch_size=batch_size,
             with_emails=with_emails,

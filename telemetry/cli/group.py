@@ -65,7 +65,9 @@ SECTIONS: Final[dict[str, dict[str, LazyCommand]]] = {
         "unused": LazyCommand("reference:unused", "List metrics and columns that nothing uses."),
     },
     "Operations": {
-        "health-check": LazyCommand("upkeep:health_check", "Write the log of days, and tidy up."),
+        "health-check": LazyCommand(
+            "upkeep:health_check", "Write a row a day to system_health_log, and tidy up."
+        ),
         "validate": LazyCommand("upkeep:validate", "Check that what the tables say is consistent."),
         "spool": LazyCommand("spool:spool", "What waits for the database on this machine's disk."),
     },

@@ -1,11 +1,19 @@
-"""Types of the commands' options."""
+"""Options that commands share, and the types of their values."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import click
+
+LONGEST: Final = 3660
+"""Days of a period that is said as a number of days: ten years."""
+
+Command = Callable[..., None]
 
 
 class Day(click.DateTime):
@@ -26,3 +34,68 @@ ID: Final = click.IntRange(0, 2**63 - 1)
 database_option: Final = click.option(
     "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The days that --days, --since and --until select; each is None where it is not given."""
+
+    days: int | None
+    since: date | None
+    until: date | None
+    """The first day after it."""
+
+    def first(self, today: date, default: int | None = None) -> date | None:
+        """Return the first day; None where no option and no default says.
+
+        Args:
+            today: in the time zone of the days.
+            default: how many days there are without --days and --since.
+
+        Raises:
+            click.BadParameter: --since is in the future.
+        """
+        if self.since is not None:
+            if self.since > today:
+                raise click.BadParameter("is in the future", param_hint="--since")
+            return self.since
+        days = self.days or default
+        return None if days is None else self.last(today) - timedelta(days=days - 1)
+
+    def last(self, today: date) -> date:
+        """Return the last day, which is today at the latest."""
+        return today if self.until is None else min(self.until - timedelta(days=1), today)
+
+
+def period_options(default: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """Give a command --days, --since and --until, as one argument ``period``.
+
+    Args:
+        default: what the command takes without --days and --since, for the help.
+        required: whether one of the two has to be given.
+    """
+    days = f"So many days, today or the day before --until included. Default: {default}."
+    if required:
+        days = "So many days, today or the day before --until included."
+
+    def decorate(command: Command) -> Command:
+        @click.option("--days", type=click.IntRange(1, LONGEST), help=days)
+        @click.option("--since", type=DAY, help="The first day, instead of --days: 2026-10-01.")
+        @click.option(
+            "--until", type=DAY, help="The first day that is not in it any more. Default: tomorrow."
+        )
+        @functools.wraps(command)
+        def with_period(
+            *, days: int | None, since: datetime | None, until: datetime | None, **others: object
+        ) -> None:
+            if days and since:
+                raise click.UsageError("--days and --since exclude each other")
+            if required and not (days or since):
+                raise click.UsageError("give --days or --since")
+            if since and until and until <= since:
+                raise click.BadParameter(f"must be later than --since, {since:%F}", param_hint="--until")
+            command(period=Period(days, since and since.date(), until and until.date()), **others)
+
+        return with_period
+
+    return decorate

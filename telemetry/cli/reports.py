@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 import click
@@ -11,7 +10,7 @@ from .application import database_settings, today
 from .errors import needs_sql, one_line_errors
 from .listing import paragraph
 from .notify import notify_option, send
-from .options import DAY, ID
+from .options import ID, Period, database_option, period_options
 from .output import insist_on_output
 
 DAYS: Final = 30
@@ -19,38 +18,38 @@ DAYS: Final = 30
 
 
 @click.command()
-@click.option("--days", type=click.IntRange(1, 3660), help=f"Today included. Default: {DAYS}.")
-@click.option("--since", type=DAY, help="The first day, instead of --days: 2026-10-01.")
-@click.option("--until", type=DAY, help="The first day that is not in it any more. Default: tomorrow.")
+@period_options(f"{DAYS}")
 @click.option("--user", "user_id", type=ID, help="Only this user's.")
 @click.option("--model", help="Only runs that called such models, a glob, and what they spent on these.")
 @click.option("--analysis", "analysis_id", type=ID, help="Only this analysis, whenever it was.")
 @click.option("--failed", is_flag=True, help="The latest failed jobs instead of the latest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@database_option
 def report(
-    days: int | None,
-    since: datetime | None,
-    until: datetime | None,
+    period: Period,
     user_id: int | None,
     model: str | None,
     analysis_id: int | None,
     failed: bool,
     as_json: bool,
+    database_url: str | None,
 ) -> None:
-    """Show spending, jobs, users, and what went wrong."""
+    """Show spending, jobs, users, and what went wrong.
+
+    Days are those of TELEMETRY_TIMEZONE.
+    """
     insist_on_output()
-    _refuse_contradictions(days, since, until, user_id=user_id, model=model, analysis_id=analysis_id)
+    _refuse_contradictions(period, user_id=user_id, model=model, analysis_id=analysis_id)
     with needs_sql():
         from exporters.reports import report as figures
-    settings = database_settings()
-    if since and since.date() > today(settings):
-        raise click.BadParameter("is in the future", param_hint="--since")
+    settings = database_settings(database_url)
+    first = period.first(today(settings), DAYS)
     with one_line_errors():
         found = figures(
             settings,
-            days or DAYS,
-            since=since and since.date(),
-            until=until and until.date(),
+            DAYS,
+            since=first,
+            until=period.until,
             user_id=user_id,
             model=model,
             analysis_id=analysis_id,
@@ -69,24 +68,19 @@ def report(
 
 
 def _refuse_contradictions(
-    days: int | None,
-    since: datetime | None,
-    until: datetime | None,
-    *,
-    user_id: int | None,
-    model: str | None,
-    analysis_id: int | None,
+    period: Period, *, user_id: int | None, model: str | None, analysis_id: int | None
 ) -> None:
     """Leave with a line that names the options of which one has to go."""
-    if days and since:
-        raise click.UsageError("--days and --since exclude each other")
-    if since and until and until <= since:
-        raise click.BadParameter(f"must be later than --since, {since:%Y-%m-%d}", param_hint="--until")
     if model is not None and not model.strip():
         raise click.BadParameter("names no model", param_hint="--model")
     if analysis_id is None:
         return
-    given = {"--days": days, "--since": since, "--until": until, "--user": user_id}
+    given = {
+        "--days": period.days,
+        "--since": period.since,
+        "--until": period.until,
+        "--user": user_id,
+    }
     for name, value in given.items():
         if value is not None:
             why = "has one user" if name == "--user" else "counts whenever it was"
@@ -96,14 +90,15 @@ def _refuse_contradictions(
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding, each on a line.")
 @notify_option
-def insights(as_json: bool, notify: bool) -> None:
+@database_option
+def insights(as_json: bool, notify: bool, database_url: str | None) -> None:
     """Show what stands out in recent figures, and what to do.
 
     Exit 1 if some of it is severe.
     """
     with needs_sql():
         from exporters.findings.insights import insights as find
-    settings = database_settings()
+    settings = database_settings(database_url)
     with one_line_errors():
         findings = find(settings)
     for finding in findings:

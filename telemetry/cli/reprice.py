@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -11,29 +11,30 @@ from telemetry.pricing.provider import PROVIDERS
 
 from .application import find_database, load_settings
 from .errors import needs_sql, unusable
-from .options import DAY, database_option
+from .options import Period, database_option, period_options
 
 
 @click.command()
-@click.option("--since", type=DAY, required=True, help="First day (UTC) on which the runs began: 2026-10-01.")
-@click.option("--until", type=DAY, help="The first day they did not begin on any more. Default: no end.")
+@period_options("", required=True)
 @click.option("--model", default="*", show_default=True, help="Which models, as a glob.")
 @click.option("--provider", type=click.Choice(PROVIDERS), default="openai", show_default=True)
 @click.option("--prices-file", type=click.Path(), help="Default: TELEMETRY_PRICES_FILE.")
 @click.option("--apply", is_flag=True, help="Write the new prices. Default: only show what would change.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @database_option
 def reprice(
-    since: datetime,
-    until: datetime | None,
+    period: Period,
     model: str,
     provider: str,
     prices_file: str | None,
     apply: bool,
+    as_json: bool,
     database_url: str | None,
 ) -> None:
     """Price recorded calls again, at prices that are new.
 
-    The old value is kept. Exit 1 if the price file or the database cannot be used.
+    They are those of runs that began on the days selected, of UTC. The old value is kept. Exit 1 if the price
+    file or the database cannot be used.
     """
     with needs_sql():
         from exporters.upkeep.reprice import reprice as price_again
@@ -42,8 +43,8 @@ def reprice(
     from telemetry.pricing.prices import prices
     from telemetry.settings import SettingsError
 
-    if until and until <= since:
-        raise click.BadParameter("must be later than --since", param_hint="--until")
+    first = period.first(datetime.now(UTC).date())
+    assert first is not None
     try:
         settings = load_settings()
         url = find_database(database_url or settings.database_url)
@@ -53,8 +54,8 @@ def reprice(
             apply=apply,
             # The key belongs to the application's own database.
             hmac_key=settings.hmac_key if url == settings.database_url else "",
-            since=since.date(),
-            until=until and until.date(),
+            since=first,
+            until=period.until,
             model=model,
             provider=provider,
         )
@@ -62,5 +63,8 @@ def reprice(
         raise click.ClickException(str(error)) from None
     except SQLAlchemyError as error:
         raise unusable(error) from None
+    if as_json:
+        click.echo(report.to_json())
+        return
     for line in report.lines():
         click.echo(line)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -9,6 +11,7 @@ import click
 from .application import database_settings
 from .errors import needs_sql, one_line_errors
 from .listing import count, table
+from .options import database_option
 
 if TYPE_CHECKING:
     from exporters.process.spool_keeper import ProcessDirectory, SpoolKeeper
@@ -23,11 +26,42 @@ def spool() -> None:
 
 
 @spool.command("list")
-def spool_list() -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@database_option
+def spool_list(as_json: bool, database_url: str | None) -> None:
     """Show what each process keeps, what is set aside, and what cannot be read."""
-    keeper = _keeper()
+    keeper = _keeper(database_url)
     with one_line_errors():
         processes = keeper.processes()
+    if as_json:
+        click.echo(json.dumps(_named(keeper, processes)))
+    else:
+        _print(keeper, processes)
+
+
+def _named(keeper: SpoolKeeper, processes: Sequence[ProcessDirectory]) -> dict[str, object]:
+    """Return what is in the spool, for JSON."""
+    return {
+        "root": str(keeper.root),
+        "processes": [
+            {
+                "process_id": each.process_id,
+                "state": _state(each),
+                "snapshots": each.snapshots,
+                "bytes": each.bytes,
+                "oldest_seconds": each.age,
+            }
+            for each in processes
+        ],
+        "quarantine": [
+            {"fragment_id": each.fragment_id, "reason": each.reason, "since": each.since.isoformat()}
+            for each in keeper.parked()
+        ],
+        "unreadable": [str(path) for path in keeper.unreadable()],
+    }
+
+
+def _print(keeper: SpoolKeeper, processes: Sequence[ProcessDirectory]) -> None:
     click.echo(str(keeper.root))
     table(
         ("process", "", "snapshots", "bytes", ">oldest"),
@@ -47,9 +81,10 @@ def spool_list() -> None:
 
 @spool.command("retry")
 @click.argument("fragments", nargs=-1)
-def spool_retry(fragments: tuple[str, ...]) -> None:
+@database_option
+def spool_retry(fragments: tuple[str, ...], database_url: str | None) -> None:
     """Deliver what was set aside, all of it or the FRAGMENTS named; exit 1 if the database still refuses."""
-    keeper = _keeper()
+    keeper = _keeper(database_url)
     with one_line_errors():
         results = list(keeper.retry(fragments))
     for each in results:
@@ -63,18 +98,20 @@ def spool_retry(fragments: tuple[str, ...]) -> None:
 @spool.command("drop")
 @click.argument("fragments", nargs=-1, required=True)
 @click.confirmation_option(prompt="What these runs came to is then nowhere. Go on?")
-def spool_drop(fragments: tuple[str, ...]) -> None:
+@database_option
+def spool_drop(fragments: tuple[str, ...], database_url: str | None) -> None:
     """Remove the FRAGMENTS named from what is set aside, for good."""
-    keeper = _keeper()
+    keeper = _keeper(database_url)
     with one_line_errors():
         dropped = keeper.drop(fragments)
     click.echo(f"{dropped:,} dropped.")
 
 
 @spool.command("recover")
-def spool_recover() -> None:
+@database_option
+def spool_recover(database_url: str | None) -> None:
     """Deliver what dead processes left in the spool, as their successors would; exit 1 if some is left."""
-    keeper = _keeper()
+    keeper = _keeper(database_url)
     with one_line_errors():
         dead = [each for each in keeper.processes() if not each.is_alive]
         is_done = keeper.recover(RECOVERY_SECONDS)
@@ -96,10 +133,10 @@ def spool_recover() -> None:
     click.echo("All is delivered.")
 
 
-def _keeper() -> SpoolKeeper:
+def _keeper(database_url: str | None) -> SpoolKeeper:
     with needs_sql():
         from exporters.process.spool_keeper import SpoolKeeper
-    settings = database_settings()
+    settings = database_settings(database_url)
     with one_line_errors():
         return SpoolKeeper(settings)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -12,11 +13,15 @@ from .application import database_settings, find_database, today
 from .errors import needs_sql, one_line_errors
 from .listing import count, paragraph, table
 from .notify import notify_option, send
-from .options import DAY, ID, database_option
+from .options import ID, Period, database_option, period_options
 
 if TYPE_CHECKING:
-    from exporters.upkeep.health_log import HealthDay
+    from datetime import date
 
+    from exporters.integrity.rules import Broken
+    from exporters.upkeep.health_log import HealthDay, Tidied
+
+_HEALTH_DAYS: Final = 2
 _HEALTH_TITLES: Final = (
     *("day", "completed", "failed", "unknown", ">mean s", ">dollars", "rate-limited runs"),
     *("at once", "candidates", "calls"),
@@ -24,26 +29,38 @@ _HEALTH_TITLES: Final = (
 
 
 @click.command("health-check")
-@click.option("--date", "only", type=DAY, help="Only this day: 2026-11-24.")
-@click.option("--since", type=DAY, help="From this day on. Default: yesterday and today.")
+@period_options(f"{_HEALTH_DAYS}, yesterday and today")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @notify_option
-def health_check(only: datetime | None, since: datetime | None, notify: bool) -> None:
-    """Write the log of days, and tidy up.
+@database_option
+def health_check(period: Period, as_json: bool, notify: bool, database_url: str | None) -> None:
+    """Write a row a day to system_health_log, and tidy up.
 
-    Run it once a day, or as often as you like.
+    Days are those of TELEMETRY_TIMEZONE. Besides, whatever the days: runs of which nothing was heard for
+    TELEMETRY_STALE_SECONDS are marked as interrupted, rows of analyses and users that lag behind are brought
+    up to date, warnings that nobody answered are marked as abandoned, references to deleted rows are removed,
+    and so are warnings whose analysis or user is gone. Run it once a day, or as often as you like.
     """
-    if only and since:
-        raise click.UsageError("--date and --since exclude each other")
     with needs_sql():
         from exporters.upkeep.health_log import HealthCheck
-    settings = database_settings()
-    if (first := only or since) and first.date() > today(settings):
-        raise click.BadParameter("is in the future", param_hint="--date" if only else "--since")
+    settings = database_settings(database_url, keep_key=False)
+    now = today(settings)
+    first = period.first(now, _HEALTH_DAYS)
+    assert first is not None
     with one_line_errors(), HealthCheck(settings) as check:
         tidied = check.tidy()
-        last = only.date() if only else None
-        days = list(check.log(first.date() if first else check.yesterday(), last))
+        days = list(check.log(first, period.last(now)))
         findings = check.findings(check.yesterday()) if notify else []
+    if as_json:
+        shown = {"days": [asdict(day) for day in days], **asdict(tidied), "archived": check.archived}
+        click.echo(json.dumps(shown, default=str))
+    else:
+        _print_health(days, tidied, check.archived)
+    if notify:
+        click.echo(send(settings, findings), err=as_json)
+
+
+def _print_health(days: Sequence[HealthDay], tidied: Tidied, archived: Sequence[date]) -> None:
     table(_HEALTH_TITLES, _health_rows(days), "No such day.")
     swept = tidied.swept.runs + tidied.swept.warnings
     click.echo(
@@ -51,10 +68,8 @@ def health_check(only: datetime | None, since: datetime | None, notify: bool) ->
         f"{count(tidied.abandoned, 'warning')} abandoned, "
         f"{count(swept, 'reference')} to deleted rows let go."
     )
-    if check.archived:
-        click.echo(f"Archived, and left as they are: {count(len(check.archived), 'day')}.")
-    if notify:
-        click.echo(send(settings, findings))
+    if archived:
+        click.echo(f"Archived, and left as they are: {count(len(archived), 'day')}.")
 
 
 def _health_rows(days: Sequence[HealthDay]) -> list[tuple[object, ...]]:
@@ -75,8 +90,9 @@ def _health_row(day: HealthDay, dollars: str) -> tuple[object, ...]:
 
 
 @click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @database_option
-def validate(database_url: str | None) -> None:
+def validate(as_json: bool, database_url: str | None) -> None:
     """Check that what the tables say is consistent.
 
     Exit 1, with the ids, if it is not.
@@ -85,6 +101,9 @@ def validate(database_url: str | None) -> None:
         from exporters.integrity.rules import validate as broken_rules
     with one_line_errors():
         broken = broken_rules(find_database(database_url))
+    if as_json:
+        click.echo(json.dumps({"is_consistent": not broken, "broken": [_named(each) for each in broken]}))
+        raise SystemExit(1 if broken else 0)
     for each in broken:
         click.secho(f"{each.rule.name}: {each.count:,}", fg="red", bold=True)
         paragraph(f"It should be so that {each.rule.meaning}.")
@@ -93,6 +112,18 @@ def validate(database_url: str | None) -> None:
     if broken:
         raise SystemExit(1)
     click.secho("Everything is consistent.", fg="green")
+
+
+def _named(broken: Broken) -> dict[str, object]:
+    """Return a rule that does not hold, for JSON."""
+    rule = broken.rule
+    return {
+        "rule": rule.name,
+        "meaning": rule.meaning,
+        "id_name": rule.id_name,
+        "count": broken.count,
+        "ids": broken.ids,
+    }
 
 
 @click.command()

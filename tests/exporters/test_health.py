@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -54,27 +55,27 @@ def refusal(host: Host, *words: str, zone: str = "UTC") -> str:
     return done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("option", ["--date", "--since"])
+@pytest.mark.parametrize("option", ["--until", "--since"])
 def test_days_long_before(sqlite_host: Host, option: str) -> None:
     """A slip of the pen is told, whatever the time zone makes of it."""
     said = f"Error: Invalid value for '{option}': 0001-01-01 is before 1970"
     assert refusal(sqlite_host, "health-check", option, "0001-01-01") == said
-    if option == "--since":
-        assert refusal(sqlite_host, "export", option, "0001-01-01", zone="Asia/Tokyo") == said
+    assert refusal(sqlite_host, "export", option, "0001-01-01", zone="Asia/Tokyo") == said
 
 
-@pytest.mark.parametrize("option", ["--date", "--since"])
 @pytest.mark.parametrize("day", ["2200-01-01", "9999-12-31"])
-def test_days_to_come(sqlite_host: Host, option: str, day: str) -> None:
+def test_days_to_come(sqlite_host: Host, day: str) -> None:
     """Nothing is known of them, and nothing is written of them; today is known of."""
-    said = f"Error: Invalid value for {option}: is in the future"
-    assert refusal(sqlite_host, "health-check", option, day) == said
+    said = "Error: Invalid value for --since: is in the future"
+    assert refusal(sqlite_host, "health-check", "--since", day) == said
     assert sqlite_host.rows("system_health_log") == []
 
     ahead, environment = "Pacific/Kiritimati", {"TELEMETRY_DATABASE_URL": sqlite_host.url}
     today = str(datetime.now(ZoneInfo(ahead)).date())
     done = CliRunner().invoke(
-        cli, ["health-check", option, today], env=environment | {"TELEMETRY_TIMEZONE": ahead}
+        cli,
+        ["health-check", "--since", today, "--until", day],
+        env=environment | {"TELEMETRY_TIMEZONE": ahead},
     )
     assert done.exit_code == 0, done.output
     assert len(sqlite_host.rows("system_health_log")) == 1
@@ -192,8 +193,8 @@ def test_the_command(postgres_host: Host, tmp_path: Path) -> None:
     deliver(engine, scored())
     engine.dispose()
     plain = flask(postgres_host.url, tmp_path)
-    dated = flask(postgres_host.url, tmp_path, "--date", "2026-11-10")
-    both = flask(postgres_host.url, tmp_path, "--date", "2026-11-10", "--since", "2026-11-10")
+    dated = flask(postgres_host.url, tmp_path, "--since", "2026-11-10", "--until", "2026-11-11")
+    both = flask(postgres_host.url, tmp_path, "--days", "1", "--since", "2026-11-10")
     broken = flask("postgresql://nobody@127.0.0.1:1/none", tmp_path)
 
     assert (plain.returncode, dated.returncode, both.returncode, broken.returncode) == (0, 0, 2, 1)
@@ -206,3 +207,26 @@ def test_the_command(postgres_host: Host, tmp_path: Path) -> None:
     assert "2026-11-10          1       0        0    11.0" in dated.stdout
     (line,) = broken.stderr.splitlines()
     assert line.startswith("Error: the database cannot be used: connection")
+
+
+def test_json(sqlite_host: Host) -> None:
+    """The days as they were written, and what was tidied up."""
+    engine = create_engine(sqlite_host.url)
+    deliver(engine, scored())
+    engine.dispose()
+    words = ["health-check", "--days", "1", "--until", str(DAY + timedelta(days=1)), "--json"]
+    done = CliRunner().invoke(cli, words, env={"TELEMETRY_DATABASE_URL": sqlite_host.url})
+
+    assert done.exit_code == 0, done.output
+    shown = json.loads(done.stdout)
+    (day,) = shown.pop("days")
+    assert (day["date"], day["jobs_completed"], day["cost_pico"]) == (str(DAY), 1, 0)
+    assert (day["avg_processing_time"], day["error_types"]) == (11.0, {})
+    assert shown == {
+        "interrupted": 0,
+        "shown": 0,
+        "abandoned": 0,
+        "swept": {"runs": 0, "warnings": 0},
+        "archived": [],
+    }
+    assert [row["log_date"] for row in sqlite_host.rows("system_health_log")] == [DAY]

@@ -120,8 +120,9 @@ def test_no_history_is_as_before(host: Host, engine: Engine) -> None:
 
 def test_the_daily_log(history: Host) -> None:
     """A day of history has no sum, and its unknown endings are counted."""
-    day = f"{(NOW - timedelta(days=40)).date()}"
-    (line,) = [line for line in output(history, "health-check", "--date", day).splitlines() if day in line]
+    day, following = (f"{(NOW - timedelta(days=days)).date()}" for days in (40, 39))
+    shown = output(history, "health-check", "--since", day, "--until", following)
+    (line,) = [line for line in shown.splitlines() if day in line]
 
     assert line.split()[:6] == [day, "2", "0", "2", "90.0", "unknown"]
     assert history.row("system_health_log")["total_api_spend"] is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
@@ -156,4 +158,20 @@ def test_the_command(used: Host) -> None:
         "runs_sum_to_the_analysis: 1\n"
         "  It should be so that an analysis that is not archived shows the calls of all its runs.\n"
         "  analyses.id: 1\n",
+    )
+    shown = CliRunner().invoke(cli, ["validate", "--json"], env=environment)
+    assert (shown.exit_code, json.loads(shown.stdout)) == (
+        1,
+        {
+            "is_consistent": False,
+            "broken": [
+                {
+                    "rule": "runs_sum_to_the_analysis",
+                    "meaning": "an analysis that is not archived shows the calls of all its runs",
+                    "id_name": "analyses.id",
+                    "count": 1,
+                    "ids": ["1"],
+                }
+            ],
+        },
     )

@@ -357,6 +357,25 @@ def test_the_command(host: Host, operator: Operator, tmp_path: Path) -> None:
     assert shown.stdout.endswith("1 of 1 runs would change.\nNothing was written; --apply writes.\n")
     assert operator.run["repriced_pico"] is None
 
+    as_json = json.loads(command(tmp_path, host.url, *options, "--json").stdout)
+    assert as_json == {
+        "applied": False,
+        "runs": 1,
+        "changed": 1,
+        "is_shown": False,
+        "models": [
+            {
+                "model": "gpt-4o-mini",
+                "calls": 1,
+                "old_pico": OLD,
+                "new_pico": NEW,
+                "old_unpriced": 0,
+                "new_unpriced": 0,
+            }
+        ],
+        "kept": [],
+    }
+
     applied = command(tmp_path, host.url, *options, "--apply")
     assert applied.stdout.endswith("1 of 1 runs changed.\n")
     assert operator.run["repriced_pico"] == NEW
@@ -373,7 +392,11 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     swapped = command(tmp_path, url, "--since", "2026-10-02", "--until", "2026-10-01")
 
     assert (broken.returncode, empty.returncode, swapped.returncode) == (1, 1, 2)
-    assert swapped.stderr.endswith("Error: Invalid value for --until: must be later than --since\n")
+    assert swapped.stderr.endswith(
+        "Error: Invalid value for --until: must be later than --since, 2026-10-02\n"
+    )
+    nothing = command(tmp_path, url, "--until", "2026-10-01")
+    assert (nothing.returncode, nothing.stderr.splitlines()[-1]) == (2, "Error: give --days or --since")
     assert broken.stderr == "Error: broken.toml, line 2: input must not be negative\n"
     way_out = "run flask telemetry db upgrade"
     assert empty.stderr == f"Error: the database cannot be used: no such table: telemetry_runs; {way_out}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,9 @@ def test_recover_leaves_the_living_alone(quick_operator: Operator) -> None:
         assert quick_operator.host.rows("telemetry_runs") == []
         shown = quick_operator.run("spool", "list").stdout
         assert "living" in shown and "dead" not in shown
+        (kept,) = json.loads(quick_operator.run("spool", "list", "--json").stdout)["processes"]
+        assert (kept["state"], kept["snapshots"]) == ("living", 1)
+        assert kept["bytes"] > 0 and kept["oldest_seconds"] >= 0
 
 
 def test_what_belongs_to_another_user_is_named(quick_operator: Operator) -> None:

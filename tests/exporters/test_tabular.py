@@ -333,8 +333,8 @@ def test_the_command(sqlite_host: Host, tmp_path: Path) -> None:
         sqlite_host, tmp_path, "--format", "jsonl", "--since", "2026-11-25", "--until", "2026-11-26"
     )
     written = flask(sqlite_host, tmp_path, "--output", "jobs.csv")
-    none = flask(sqlite_host, tmp_path, "--since", "2027-01-01", "--output", "none.csv")
-    both = flask(sqlite_host, tmp_path, "--since", "2027-01-01", "--days", "3")
+    none = flask(sqlite_host, tmp_path, "--until", "2026-01-01", "--output", "none.csv")
+    both = flask(sqlite_host, tmp_path, "--since", "2026-01-01", "--days", "3")
 
     assert [json.loads(line)["cost_pico"] for line in piped.stdout.splitlines()] == [
         10**9 + 2,
@@ -391,14 +391,20 @@ def test_outputs_that_are_no_plain_files(sqlite_host: Host, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "words", [("--since", "2026-10-02", "--until", "2026-10-01"), ("--days", "7", "--until", "2026-10-01")]
+    ("words", "said"),
+    [
+        (
+            ("--since", "2026-10-02", "--until", "2026-10-01"),
+            "--until: must be later than --since, 2026-10-02",
+        ),
+        (("--since", "2999-01-01"), "--since: is in the future"),
+    ],
 )
-def test_the_command_for_no_period(sqlite_host: Host, words: tuple[str, ...]) -> None:
-    """One that ends before it begins is a mistake, and no empty file."""
+def test_the_command_for_no_period(sqlite_host: Host, words: tuple[str, ...], said: str) -> None:
+    """One that ends before it begins, or is still to come, is a mistake, and no empty file."""
     done = CliRunner().invoke(cli, ["export", *words], env={"TELEMETRY_DATABASE_URL": sqlite_host.url})
     assert (done.exit_code, done.stdout) == (2, "")
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith("Error: Invalid value for --until: must be later than the first day, 20")
+    assert done.stderr.splitlines()[-1] == f"Error: Invalid value for {said}"
 
 
 def test_the_command_for_parquet(sqlite_host: Host, tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from telemetry.cli.group import SECTIONS, cli
+from telemetry.cli.options import Period, period_options
 
 COMMANDS = {name: command for commands in SECTIONS.values() for name, command in commands.items()}
 
@@ -83,3 +88,107 @@ def test_completion_knows_all_commands() -> None:
     completed = cli.shell_complete(click.Context(cli), "re")
 
     assert {item.value for item in completed} >= {"report", "reprice"}
+
+
+def leaves(command: click.Command, *names: str) -> Iterator[tuple[str, set[str]]]:
+    """All commands below one, with their options."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from leaves(found, *names, name)
+    else:
+        yield " ".join(names), {option for parameter in command.params for option in parameter.opts}
+
+
+OPTIONS = dict(leaves(cli))
+PERIOD = {"--days", "--since", "--until"}
+
+
+def test_every_command_that_needs_a_database_takes_its_url() -> None:
+    """Two need none, and the doctor looks at the application's own."""
+    without = {name for name, options in OPTIONS.items() if "--database-url" not in options}
+
+    assert without == {"catalogue", "unused", "doctor"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["report", "--json"], ["insights"], ["export"], ["archive", "archived", "--older-than", "1"]),
+        *(["health-check"], ["validate"], ["reprice", "--days", "7"], ["erase", "--user", "1"]),
+        *(["import-history"], ["db", "current"], ["spool", "list"], ["spool", "recover"], ["spool", "retry"]),
+    ],
+    ids=" ".join,
+)
+def test_the_url_of_a_database(
+    words: list[str], migrated_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is enough, where there is neither an application nor a setting."""
+    shutil.copy(migrated_sqlite, tmp_path / "host.sqlite")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TELEMETRY_DATABASE_URL", raising=False)
+    monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path / "spool"))
+    url = f"sqlite:///{tmp_path}/host.sqlite"
+
+    without = CliRunner().invoke(cli, words)
+    with_url = CliRunner().invoke(cli, [*words, "--database-url", url])
+
+    assert (without.exit_code, with_url.exit_code) == (1, 0), with_url.output
+    assert "no database: set TELEMETRY_DATABASE_URL or give --database-url" in without.stderr
+
+
+def test_there_is_one_way_to_say_a_period() -> None:
+    """A command takes all three options or none, and no other says days."""
+    assert {name for name, options in OPTIONS.items() if PERIOD <= options} == {
+        *("report", "export", "reprice", "health-check"),
+    }
+    assert not [name for name, options in OPTIONS.items() if PERIOD & options and not PERIOD <= options]
+    assert not [name for name, options in OPTIONS.items() if "--date" in options]
+
+
+def test_what_prints_a_table_or_findings_has_json() -> None:
+    """The others write files, SQL or one line."""
+    assert {name for name, options in OPTIONS.items() if "--json" in options} == {
+        *("report", "insights", "doctor", "reprice", "archive", "unused", "health-check", "validate"),
+        "spool list",
+    }
+
+
+@click.command()
+@period_options("none")
+def period_of(period: Period) -> None:
+    """Print the first and the last day on the tenth of a month."""
+    today = date(2026, 11, 10)
+    click.echo(f"{period.first(today)} {period.last(today)}")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "None 2026-11-10"),
+        ("--days 1", "2026-11-10 2026-11-10"),
+        ("--days 3", "2026-11-08 2026-11-10"),
+        ("--days 3 --until 2026-11-05", "2026-11-02 2026-11-04"),
+        ("--days 3 --until 2027-01-01", "2026-11-08 2026-11-10"),
+        ("--since 2026-11-01", "2026-11-01 2026-11-10"),
+        ("--since 2026-11-10 --until 2026-11-11", "2026-11-10 2026-11-10"),
+        ("--until 2026-11-05", "None 2026-11-04"),
+        ("--days 3 --since 2026-11-01", "Error: --days and --since exclude each other"),
+        ("--since 2026-11-11", "Error: Invalid value for --since: is in the future"),
+        ("--since 2026-11-05 --until 2026-11-05", "must be later than --since, 2026-11-05"),
+        ("--days 0", "is not in the range 1<=x<=3660"),
+    ],
+)
+def test_a_period(words: str, said: str) -> None:
+    """Days count back from today, or from the day before --until; what contradicts itself is refused."""
+    assert said in CliRunner().invoke(period_of, words.split()).output.splitlines()[-1]
+
+
+def test_health_check_says_what_it_writes() -> None:
+    """The log, and what it tidies up."""
+    said = " ".join(CliRunner().invoke(cli, ["health-check", "--help"]).output.split())
+
+    for word in ("system_health_log", "marked as interrupted", "brought up to date", "abandoned"):
+        assert word in said
