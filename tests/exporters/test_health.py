@@ -230,3 +230,19 @@ def test_json(sqlite_host: Host) -> None:
         "archived": [],
     }
     assert [row["log_date"] for row in sqlite_host.rows("system_health_log")] == [DAY]
+
+
+def test_the_key_of_another_database(sqlite_host: Host) -> None:
+    """Rows of a database that is not the application's own are left to the processes that have its key."""
+    sqlite_host.add_user()
+    sqlite_host.add_analysis()
+    engine = create_engine(sqlite_host.url)
+    run_storage.deliver(engine, scored(analysis_id=1, user_id=1).close(), Totals())
+    engine.dispose()
+    words = ["health-check", "--json", "--database-url", sqlite_host.url]
+
+    def shown(own: str) -> object:
+        environment = {"TELEMETRY_DATABASE_URL": own, "TELEMETRY_HMAC_KEY": "k"}
+        return json.loads(CliRunner().invoke(cli, words, env=environment).stdout)["shown"]
+
+    assert (shown("sqlite:///another.sqlite"), shown(sqlite_host.url)) == (0, 2)
