@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
@@ -321,12 +322,23 @@ def _set_up(settings: Settings) -> Pipeline | None:
 
 
 def remedy(error: ImportError) -> str:
-    """Return which extra brings what is missing, unless the error says what to install."""
+    """Return how to get what is missing, unless the error says so: an extra, or our own package."""
     if "pip install" in str(error):
         return ""
     module = error.name or ""
+    if module.partition(".")[0] == "exporters":
+        return _remedy_without_exporters()
     extra = next((extra for start, extra in _EXTRAS.items() if module.startswith(start)), "sdk")
     return f"; pip install 'analysis-telemetry[{extra}]'"
+
+
+def _remedy_without_exporters() -> str:
+    """Say why our package ``exporters`` is not found: another of that name comes first, or it is missing."""
+    spec = find_spec("exporters")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        return "; pip install --force-reinstall analysis-telemetry"
+    return f"; {folders[0]} is found before the package of analysis-telemetry: rename it"
 
 
 def _configure(settings: Settings) -> TracerProvider:

@@ -66,6 +66,8 @@ def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> fl
         jobs = Export(settings.database_url, settings.cache_seconds, **selection)
     except BadSelection as error:
         return _refusal(400, error.field, error.reason)
+    except ValueError as error:
+        return _refusal(503, "database", f"cannot be used: {error}")
     pieces: Iterator[bytes] = jobs.pieces(form)
     try:
         first = next(pieces, b"")  # a database that is away is told before anything is sent
