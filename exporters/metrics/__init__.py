@@ -1,1 +1,1 @@
-"""Metrics of this process: the instruments, the totals behind them, and the listener for Prometheus."""
+"""Metrics of this process: instruments, the totals behind them, and the Prometheus endpoint."""

@@ -1,7 +1,7 @@
 """The instruments of ``telemetry.conventions``, fed from the same calls and documents as the rollup.
 
-Counters and gauges are observable: they read the process's :class:`.totals.Totals` when somebody scrapes or
-pushes, so a forked child starts at zero. Histograms are recorded with the context of the span
+Counters and gauges are observable: they read the process's :class:`.totals.Totals` on each scrape or push, so
+a forked child starts at zero. Histograms are recorded with the context of the span
 that ended, so that their exemplars lead to its trace.
 """
 
@@ -33,18 +33,18 @@ SCALES: Final[Mapping[str, float]] = {
     c.OPENAI_RETRY_AFTER.name: 1e-6,
     c.OPENAI_HEADROOM.name: 1e-4,
 }
-"""From the integers of the totals to the unit of the metric; the one place where money becomes a float."""
+"""Factors from the integer totals to the unit of the metric; only here money becomes a float."""
 
 
 class _Marked(Protocol):
-    """A run that says whether it is synthetic."""
+    """A run that knows whether it is synthetic."""
 
     @property
     def synthetic(self) -> bool: ...
 
 
 class Metrics:
-    """Everything this process tells Prometheus."""
+    """All metrics of this process."""
 
     def __init__(self, settings: Settings) -> None:
         """Prepare the totals, at zero for every closed label set."""
@@ -58,17 +58,17 @@ class Metrics:
 
     @property
     def beside(self) -> Metrics:
-        """The same instruments for synthetic runs; nobody sees them but who registers them."""
+        """The same instruments for synthetic runs; only a reader that registers them sees them."""
         if self._beside is None:
             self._beside = Metrics(self._settings)
         return self._beside
 
     def of(self, run: _Marked | None) -> Metrics:
-        """Return where what happens in ``run`` is measured: a synthetic one is in no total."""
+        """Return the metrics that ``run`` counts in: a synthetic run is in no total."""
         return self.beside if run is not None and run.synthetic else self
 
     def register(self, provider: MeterProvider) -> None:
-        """Create the instruments on ``provider``; where they are already, go on from what they show."""
+        """Create the instruments on ``provider``; if they exist, continue from their values."""
         shown = next((shown for reference, shown in _shown if reference() is provider), None)
         if shown is not None:
             if shown.metrics is self:
@@ -94,19 +94,19 @@ class Metrics:
         consumer = getattr(provider, "_measurement_consumer", None)
         if consumer is None:
             return
-        consumer._lock = threading.Lock()  # another thread of the parent may have held it
+        consumer._lock = threading.Lock()  # another thread of the parent may hold it at the fork
         for reader in list(consumer._reader_storages):
             consumer.remove_metric_reader(reader)
             consumer.add_metric_reader(reader)
 
     def gauge(self, metric: c.Metric, read: Callable[[], float]) -> None:
-        """Let ``metric``, which has no labels, show what ``read`` returns."""
+        """Let ``metric``, which has no labels, report the value of ``read``."""
         self._gauges[metric.name] = read
 
     def labelled_gauge(
         self, metric: c.Metric, read: Callable[[], Iterable[tuple[Mapping[str, str], float]]]
     ) -> None:
-        """Let ``metric`` show what ``read`` yields: labels, and the value under them."""
+        """Let ``metric`` report the pairs of labels and value that ``read`` yields."""
         self._labelled[metric.name] = read
 
     def observe(self, metric: c.Metric, value: float, context: Context | None = None, **labels: str) -> None:
@@ -147,7 +147,7 @@ class Metrics:
         self.totals.add(c.OPENAI_UNACCOUNTED, amount, reason=reason)
 
     def run_ended(self, rollup: Rollup, context: Context) -> None:
-        """Add a run that this process, its root, has ended."""
+        """Add a run that ended in this process, its root."""
         kind, status = rollup.root.kind, rollup.status
         size = c.batch_size(rollup.root.candidates or len(rollup.documents))
         self.totals.add(c.RUNS, 1, kind=kind, status=status, batch_size=size)
@@ -218,16 +218,16 @@ class Metrics:
 
 
 def exemplar(span: SpanContext) -> Context:
-    """Return a context that names a span which ends: the current one is its parent's by then."""
+    """Return a context with the ending span, because the current context is already its parent's."""
     return trace.set_span_in_context(trace.NonRecordingSpan(span), Context())
 
 
 @dataclass(slots=True)
 class _Shown:
-    """Whose figures the instruments of a provider show: it keeps its first callbacks for ever."""
+    """The metrics that a provider's instruments read: a provider keeps its first callbacks for ever."""
 
     metrics: Metrics
 
 
 _shown: Final[list[tuple[weakref.ref[MeterProvider], _Shown]]] = []
-"""By provider: a process that ends telemetry may set it up again."""
+"""Metrics by provider: a process may end telemetry and set it up again."""

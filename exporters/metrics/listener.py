@@ -1,4 +1,4 @@
-"""The listener at which Prometheus scrapes one process: its own metrics, and nobody else's."""
+"""The HTTP endpoint at which Prometheus scrapes this one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from telemetry.settings import Settings
 
 RETRY_SECONDS: Final = 5.0
-"""How long a port that was taken is left alone."""
+"""Seconds before a port that was taken is tried again."""
 
 _log = logging.getLogger("telemetry")
 
@@ -25,7 +25,7 @@ class Listener:
     """Answers ``/metrics`` on TELEMETRY_METRICS_HOST and TELEMETRY_METRICS_PORT."""
 
     def __init__(self, settings: Settings, publish: Callable[[int], None]) -> None:
-        """Prepare; ``publish`` is told the port that was bound."""
+        """Prepare; ``publish`` is called with the bound port."""
         self._settings = settings
         self._publish = publish
         self._registry = CollectorRegistry()
@@ -39,11 +39,11 @@ class Listener:
 
     @property
     def port(self) -> int | None:
-        """The port that was bound; None while there is no listener."""
+        """The bound port, or None while there is no listener."""
         return self._server.server_port if self._server else None
 
     def start(self) -> None:
-        """Bind and answer. While the port is taken there is no listener; a later call tries again."""
+        """Bind and serve. If the port is taken there is no listener; a later call tries again."""
         wanted = self._settings.metrics_port
         if wanted is None or self._server is not None or time.monotonic() < self._try_again_at:
             return
@@ -58,7 +58,7 @@ class Listener:
         self._publish(self._server.server_port)
 
     def _complain(self, error: OSError) -> None:
-        """Say once that nobody answers for this process."""
+        """Log once that this process has no metrics endpoint."""
         if self._has_complained:
             return
         self._has_complained = True
@@ -72,7 +72,7 @@ class Listener:
         )
 
     def stop(self) -> None:
-        """Stop answering."""
+        """Stop serving."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()

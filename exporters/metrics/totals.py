@@ -1,7 +1,7 @@
 """Totals of this process since it started (or was forked), behind the counters and gauges of the metrics.
 
-Integers all the way, so that nothing is lost by adding; they become floats once, where a metric reader
-asks. A label with an open vocabulary is capped: what comes after the cap is ``other``.
+Totals are integers, so that adding loses nothing; they become floats once, when a metric reader asks. A label
+with an open vocabulary is capped: values beyond the cap become ``other``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Final
 from telemetry.conventions import OTHER, Metric
 
 LABEL_CAP: Final = 50
-"""Different values of one open label of one metric."""
+"""Maximum number of values of one open label of one metric."""
 
 Key = tuple[str, ...]
-"""Values of a metric's labels, in the order in which it declares them."""
+"""Label values of a metric, in the order in which it declares its labels."""
 
 
 class Totals:
@@ -31,7 +31,7 @@ class Totals:
         """Values seen, by metric and label name."""
 
     def zero(self, metric: Metric, label_sets: Iterator[Key]) -> None:
-        """Let ``metric`` show zero for ``label_sets`` (values in the metric's label order)."""
+        """Initialise ``metric`` with zero for ``label_sets`` (values in the metric's label order)."""
         with self._lock:
             sums = self._sums[metric.name]
             for labels in label_sets:
@@ -40,7 +40,7 @@ class Totals:
                 sums[labels] += 0
 
     def add(self, metric: Metric, amount: int = 1, **labels: str) -> None:
-        """Add ``amount`` under ``labels``, of which every one the metric declares must be given."""
+        """Add ``amount`` under ``labels``; all labels that the metric declares are required."""
         self.add_all([(metric, amount, tuple([labels[name] for name in metric.labels]))])
 
     def add_all(
@@ -58,7 +58,7 @@ class Totals:
                 sums = self._sums[metric.name]
                 if key not in sums:
                     sums[self._within_cap(metric, key)] += amount
-                elif amount:  # half of what a call adds is nought
+                elif amount:  # half of what a call adds is zero
                     sums[key] += amount
             if gauge is not None:
                 shown = self._sums[gauge.name]
@@ -77,7 +77,7 @@ class Totals:
             return {name: self._capped(metric, name, value) for name, value in labels.items()}
 
     def go_on_from(self, before: Totals) -> None:
-        """Add what was counted before."""
+        """Add the totals of an earlier set-up."""
         with before._lock:
             sums = {name: dict(counted) for name, counted in before._sums.items()}
             values = {key: set(known) for key, known in before._values.items()}
@@ -88,7 +88,7 @@ class Totals:
                 self._values[key] |= known
 
     def reset(self) -> None:
-        """Set every sum back to zero, in a forked child: the parent reports what it counted."""
+        """Reset every sum to zero in a forked child: the parent reports what it counted."""
         self._lock = threading.Lock()
         for sums in self._sums.values():
             for key in sums:

@@ -1,1 +1,1 @@
-"""What may leave the process in spans and logs: the rules, and the exporters that apply them."""
+"""Privacy of exported spans and logs: the rules, and the exporters that apply them."""

@@ -1,4 +1,4 @@
-"""What leaves the process as a span or a log record holds no personal data: see :mod:`.rules`.
+"""Exporters that remove personal data from spans and log records: see :mod:`.rules`.
 
 Spans and records are shared between processors, so they are rebuilt, never changed. The types of exceptions
 stay. Messages and stack traces need TELEMETRY_EXCEPTION_MESSAGES, prompts and answers
@@ -22,11 +22,11 @@ from opentelemetry.trace import SpanKind, Status
 from .rules import ROUTE, Allowed, clean, clean_log
 
 CONTENT_EVENTS: Final = "gen_ai."
-"""What the names of events begin with that are about messages."""
+"""Prefix of the names of events that carry messages."""
 
 
 class SanitisingExporter(SpanExporter):
-    """Hands cleaned copies of spans to another exporter."""
+    """Passes sanitised copies of spans to another exporter."""
 
     def __init__(self, exporter: SpanExporter, **allowed: bool) -> None:
         """Wrap ``exporter``; ``allowed`` are fields of :class:`exporters.privacy.rules.Allowed`."""
@@ -52,7 +52,7 @@ class SanitisingExporter(SpanExporter):
 
 
 class SanitisingLogExporter(LogRecordExporter):
-    """Hands cleaned copies of log records to another exporter."""
+    """Passes sanitised copies of log records to another exporter."""
 
     def __init__(self, exporter: LogRecordExporter, **allowed: bool) -> None:
         """Wrap ``exporter``; ``allowed`` are fields of :class:`exporters.privacy.rules.Allowed`."""
@@ -96,7 +96,7 @@ def sanitised(span: ReadableSpan, allowed: Allowed) -> ReadableSpan:
 
 
 def _name(span: ReadableSpan) -> str:
-    """Return the name of ``span``; where no route is known it may be a path, which may name anything."""
+    """Return the name of ``span``, reduced if it may be a path, which can contain anything."""
     attributes = span.attributes or {}
     method = attributes.get("http.request.method") or attributes.get("http.method")
     if span.kind is not SpanKind.SERVER or method is None or ROUTE in attributes:

@@ -1,7 +1,7 @@
-"""Which attributes may leave the process, and as what: rules by name, for spans, events and log records.
+"""Rules by attribute name: what may leave the process, and in which form, in spans, events and log records.
 
-A rule holds for the name and for everything below it: ``user`` covers ``user.email``. What no rule names
-leaves unchanged.
+A rule applies to the name and everything below it: ``user`` covers ``user.email``. An attribute without a
+rule leaves unchanged.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the operator lets through; nothing by default."""
+    """What the operator allows to leave; nothing by default."""
 
     exception_messages: bool = False
     """Messages and stack traces of exceptions, and descriptions of a span's status."""
     message_content: bool = False
     """Prompts, answers, instructions, tools and their arguments."""
     log_messages: bool = False
-    """The text of log records, and what the application attached to them."""
+    """The text of log records, and the attributes that the application attached."""
 
 
 class Rule(Enum):
-    """What becomes of an attribute."""
+    """What happens to an attribute."""
 
     PERSONAL = """
         client.address client.port source.address source.port network.peer net.peer net.sock.peer user session
@@ -37,9 +37,9 @@ class Rule(Enum):
         url.query url.fragment url.original url.username url.password db.connection_string
         db.query.parameter db.operation.parameter db.statement.parameters traceloop.association logfire.msg
     """
-    """Stays here: who asked for what, from where, and the values that a statement was given."""
+    """Never leaves: who asked for what, from where, and the parameters of a statement."""
     EXCEPTION = "exception.message exception.stacktrace error.message error.stack stack"
-    """Stays here unless the texts of exceptions are allowed."""
+    """Leaves only if exception messages are allowed."""
     CONTENT = """
         gen_ai.input.messages gen_ai.output.messages gen_ai.system_instructions gen_ai.prompt gen_ai.content
         gen_ai.completion gen_ai.tool.definitions gen_ai.tool.call.arguments gen_ai.tool.call.result
@@ -49,12 +49,12 @@ class Rule(Enum):
         document.content reranker message content traceloop.entity.input traceloop.entity.output
         traceloop.prompt langfuse request_data response_data all_messages_events events
     """
-    """Stays here unless content is allowed: what is said to a model, and what it answers.
+    """Leaves only if content is allowed: prompts and answers.
 
-    As the conventions for GenAI name it, and the tools that people use beside us.
+    Under the names of the GenAI conventions and of other common instrumentations.
     """
     PATH = "http.target url.path"
-    """Leaves as its route: a path may name a file or a person."""
+    """Leaves as its route: a path may contain the name of a file or a person."""
     ADDRESS = "http.url url.full"
     """Leaves as scheme, host and route."""
     STATEMENT = "db.statement db.query.text"
@@ -65,7 +65,7 @@ ROUTE: Final = "http.route"
 LOG_ATTRIBUTES: Final = frozenset(
     "code error.type exception.type gen_ai openai server analysis telemetry".split()
 )
-"""What a log record says without its text; anything else was attached by the application."""
+"""Attributes of a log record that do not come from the application."""
 
 
 def clean(attributes: Mapping[str, Any] | None, allowed: Allowed) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def clean_log(attributes: Mapping[str, Any] | None, allowed: Allowed) -> dict[st
 def statement(text: str) -> str:
     """Return a SQL statement without its values: strings, numbers and comments become ``?``.
 
-    Of one that cannot be read for sure, because of a backslash or an open quote, only the first word.
+    If it cannot be parsed for sure, because of a backslash or an open quote, return only its first word.
     """
     shown = _VALUES.sub("?", text)
     if "\\" in text or _UNREAD.search(shown):
@@ -106,7 +106,7 @@ _UNREAD: Final = re.compile(r"""['"`] | \$\w*\$ | /\* | \*/""", re.VERBOSE)
 
 
 def _cleaned(name: str, attributes: Mapping[str, Any], allowed: Allowed) -> Any:
-    """Return what leaves of the attribute ``name``; None if nothing does."""
+    """Return the form in which the attribute ``name`` leaves, or None."""
     value = attributes[name]
     match _rule(name):
         case Rule.PERSONAL:
@@ -143,7 +143,7 @@ def _rule(name: str) -> Rule | None:
 
 
 def _covering(name: str, names: Collection[str]) -> str | None:
-    """Return which of ``names`` is ``name`` or stands above it."""
+    """Return the one of ``names`` that is ``name`` or a prefix of it."""
     while name not in names:
         name, dot, _ = name.rpartition(".")
         if not dot:

@@ -1,4 +1,4 @@
-"""One logical OpenAI call that ended, and what is not known of its bill."""
+"""One ended OpenAI call, and what is unknown about its bill."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from .accumulator import Accumulator
 
 UNKNOWN_BILL = frozenset({"timeout", "cancelled", "read_error", "502", "504", "520", "524"})
-"""Ends of an attempt after which nobody can tell whether the service billed it.
+"""Statuses of an attempt that the service may or may not have billed.
 
-The numbers are said by a gateway before the service, of an answer that it waited for.
+The numbers are those of a gateway that gave up waiting for the service.
 """
 
 _NO_TOKENS = Tokens()
 _AT_ONCE = ("200",)
-"""The attempts of most calls: spared what there is to count otherwise."""
+"""The attempts of most calls, for which nothing else has to be counted."""
 
 
 @dataclass(slots=True)
 class Call:
-    """One logical OpenAI call that ended."""
+    """One logical OpenAI call that has ended."""
 
     stage: str
     operation: str
@@ -36,29 +36,29 @@ class Call:
     ok: bool
     duration_us: int
     statuses: tuple[str, ...] = ()
-    """Status of each attempt, in order; empty when the attempts are unknown."""
+    """Status of each attempt, in order; empty if the attempts are unknown."""
     backoff_us: int = 0
     retry_after_us: int = 0
     tokens: Tokens | None = None
-    """None when the service did not say."""
+    """None if the service did not report them."""
     price: Price | None = None
     has_tool_fees: bool = False
-    """Whether tools of the service may have been billed, of which no answer tells how much."""
+    """Whether hosted tools may have been billed, whose fees no answer reports."""
     unmodelled: tuple[str, ...] = ()
-    """What costs otherwise than the tokens say: then there is no price."""
+    """Names of what is billed by something other than tokens; if any, the call is unpriced."""
     has_unknown_bill: bool = False
-    """Whether more may have been billed than the tokens say."""
+    """Whether more may have been billed than the reported tokens."""
     headroom: Sequence[tuple[str, int]] = ()
-    """Ten-thousandths that were left of a rate limit, beside its name."""
+    """Pairs of a rate limit's name and its remaining share in ten-thousandths."""
     usage_missing: bool = field(init=False)
-    """Whether tokens or tools were, or may have been, billed that nobody reported."""
+    """Whether tokens or tools were, or may have been, billed without being reported."""
     unpriced: bool = field(init=False)
-    """Whether tokens are known but their price is not."""
+    """Whether tokens are known but have no price."""
     added_to: Accumulator | None = field(default=None, init=False, repr=False, compare=False)
-    """Where it was counted: once, however often that is tried."""
+    """The accumulator that counted the call; a call is counted once."""
 
     def __post_init__(self) -> None:
-        """See what is not known of it."""
+        """Derive what is unknown about the call."""
         self.unpriced = self.tokens is not None and self.price is None
         self.usage_missing = (
             self.has_unknown_bill
@@ -93,12 +93,12 @@ class Call:
         return max(len(self.statuses) - 1, 0) - self.rate_limit_retries
 
     def key(self) -> UsageKey:
-        """Return what the call is summed under."""
+        """Return the key under which the call is summed."""
         version = self.price.version if self.price else ""
         return UsageKey(self.stage, self.operation, self.model, self.service_tier, version)
 
     def usage(self) -> Usage:
-        """Return the call as sums of one."""
+        """Return the usage of this one call."""
         tokens, price = self.tokens or _NO_TOKENS, self.price
         usage = Usage(
             calls=1,
@@ -123,7 +123,7 @@ class Call:
         return usage
 
     def _add_attempts(self, usage: Usage) -> None:
-        """Add what other attempts than one that was answered met."""
+        """Add the counts of attempts that were not answered with success."""
         usage.rate_limit_hits = self.rate_limit_hits
         usage.rate_limit_retries = self.rate_limit_retries
         usage.other_retries = self.other_retries
@@ -132,8 +132,8 @@ class Call:
 
 
 def _may_be_billed_more(statuses: tuple[str, ...]) -> bool:
-    """Say whether an attempt may have been billed beside the answer, which the last one had.
+    """Return whether an attempt before the answered one may have been billed too.
 
-    An attempt that was answered, and made again all the same, had an answer that did not arrive whole.
+    An attempt that was answered and still repeated had an answer that did not arrive in full.
     """
     return not UNKNOWN_BILL.isdisjoint(statuses) or any(status[:1] == "2" for status in statuses[:-1])

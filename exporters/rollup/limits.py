@@ -1,4 +1,4 @@
-"""What the documents of a run are worth a warning of: too long, too short, or too many."""
+"""Limits of a run's documents that give rise to warnings: too long, too short, or too many."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .snapshot import DocumentState, Snapshot
 
 
 def exceeded(final: Snapshot, settings: Settings) -> Iterator[Warned]:
-    """Yield one warning for each type that the final state of a run gives reason to.
+    """Yield one warning for each limit that the final state of a run exceeds.
 
-    Lengths are looked at where documents come in: in an intake or, where there is none, in the analysis.
+    Lengths are checked where documents come in: in the intake or, without one, in the analysis.
     """
     if final.kind == "intake" or (final.kind == "analysis" and final.subject is None):
         yield from _lengths(_jd(final), "jd", settings.jd_min_characters, settings.jd_max_characters)
@@ -22,7 +22,7 @@ def exceeded(final: Snapshot, settings: Settings) -> Iterator[Warned]:
         yield from _lengths(resumes, "resume", settings.resume_min_characters, settings.resume_max_characters)
     most, candidates = settings.batch_max_documents, final.candidates or 0
     if final.kind in ("intake", "analysis") and 0 < most < candidates:
-        # Whoever analyses so many has gone on, whoever was asked.
+        # The analysis of so many documents means that the user has continued.
         action = c.CONTINUED if final.kind == "analysis" else None
         yield Warned(type=c.BATCH_TOO_LARGE, document_count=candidates, limit=most, action=action)
 

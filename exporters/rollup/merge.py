@@ -1,4 +1,4 @@
-"""From the fragments of a run to its rollup: pure arithmetic, whatever the order or repetition of arrival.
+"""Merge the fragments of a run into its rollup: pure, independent of order and repetition.
 
 ``merge`` takes the newest snapshot of each fragment and returns what the tables hold. Money stays in
 integer pico-dollars and scores in ten-thousandths, so that sums of parts equal their whole on every
@@ -22,15 +22,15 @@ _K = TypeVar("_K")
 
 ABOVE_70 = 7_000
 FROM_50 = 5_000
-"""Score bands, in ten-thousandths; a band is decided on the score as it is stored, with four decimals."""
+"""Score bands, in ten-thousandths; the band follows from the stored score, with four decimals."""
 
 _OUTCOMES = (UNSCORED, DUPLICATE, FAILED, SCORED)
-"""What several fragments found of one document: the later in this list, the stronger."""
+"""Outcomes of one document in several fragments, the strongest last."""
 
 
 @dataclass(slots=True)
 class Scores:
-    """Distribution of the candidates' scores: ten-thousandths, and how many fall into each band."""
+    """Distribution of the candidates' scores: ten-thousandths, and the number in each band."""
 
     count: int = 0
     average: int | None = None
@@ -62,13 +62,13 @@ class Scores:
 
 @dataclass(slots=True)
 class Rollup:
-    """Everything one run comes to. Units as in :mod:`exporters.rollup.snapshot`."""
+    """The merged state of one run. Units as in :mod:`exporters.rollup.snapshot`."""
 
     root: Snapshot
-    """The fragment that says what the run is."""
+    """The fragment with the facts of the run."""
     status: str
     status_reason: str
-    """Why it is no success, in one clause; empty for a success, and while it is running."""
+    """Why the run is no success, in one clause; empty for a success and while it is running."""
     analysis_id: int | None
     started_at: int
     ended_at: int | None
@@ -77,7 +77,7 @@ class Rollup:
     total: Usage
     unfinished: int
     unclosed: int
-    """Fragments whose end nobody saw: what they did after their last snapshot is unknown."""
+    """Fragments without a recorded end: what they did after their last snapshot is unknown."""
     shed: int
     usage: dict[UsageKey, Usage]
     counters: dict[str, int]
@@ -87,22 +87,22 @@ class Rollup:
 
     @property
     def cost_complete(self) -> bool:
-        """Whether the run's cost is all that it cost; else it is a lower bound."""
+        """Whether the run's cost is exact; otherwise it is a lower bound."""
         return self.is_complete(self.total.unpriced)
 
     def is_complete(self, unpriced: int) -> bool:
-        """Say whether the cost is complete if so many calls have no price."""
+        """Return whether the cost is complete with ``unpriced`` calls without a price."""
         missing = self.total.usage_missing or self.unfinished or self.unclosed or unpriced
         return self.ended_at is not None and not missing
 
     @property
     def are_documents_known(self) -> bool:
-        """Whether its documents are all there are: a fragment tells them when it closes."""
+        """Whether all documents are known: a fragment reports them when it closes."""
         return self.ended_at is not None and not (self.unclosed or self.shed)
 
     @property
     def failed_documents(self) -> int:
-        """Documents that failed, those with nothing but a fallback score included."""
+        """Documents that failed, including those with only a fallback score."""
         return _count(self.documents, FAILED)
 
     @property
@@ -115,8 +115,8 @@ def merge(snapshots: Iterable[Snapshot]) -> Rollup:
     """Merge the fragments of one run.
 
     Args:
-        snapshots: any number of snapshots of one run's fragments, in any order, repeated at will; only the
-            newest of each counts.
+        snapshots: snapshots of one run's fragments, in any order and any number; only the newest of each
+            counts.
 
     Raises:
         ValueError: without a snapshot.
@@ -153,7 +153,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Rollup:
 
 
 def newest(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
-    """Return the newest snapshot of each fragment, in an order that does not depend on how they came."""
+    """Return the newest snapshot of each fragment, in an order independent of their arrival."""
     found: dict[str, Snapshot] = {}
     for snapshot in snapshots:
         known = found.get(snapshot.fragment_id)
@@ -186,10 +186,10 @@ def _add(counts: Iterable[dict[_K, int]]) -> Counter[_K]:
 
 
 def _unfinished(fragments: Iterable[Snapshot]) -> int:
-    """Calls nobody saw the end of.
+    """Return the number of calls without a recorded end.
 
-    Left open by a fragment that is over, less those that ended in another one after all. What is open in a
-    fragment without a handle may still be under way: then the next snapshot takes it back.
+    These are the calls left open by ended fragments, less those that ended in another fragment. A call that
+    is open in a fragment without a handle may still end: then the next snapshot corrects the number.
     """
     over = [fragment for fragment in fragments if fragment.is_closed or fragment.interrupted]
     left = sum(fragment.open_calls for fragment in over)
@@ -198,7 +198,7 @@ def _unfinished(fragments: Iterable[Snapshot]) -> int:
 
 
 def _ended_at(fragments: Sequence[Snapshot]) -> int | None:
-    """When the run ended; None while any fragment is open or nobody has ended it."""
+    """Return when the run ended; None while a fragment is open or the run has not been ended."""
     if not all(fragment.interrupted or fragment.is_closed for fragment in fragments):
         return None
     if not any(
@@ -212,9 +212,9 @@ def _ended_at(fragments: Sequence[Snapshot]) -> int | None:
 
 
 def _duration(fragments: Sequence[Snapshot], root: Snapshot, ended_at: int | None) -> int | None:
-    """Return the root's own measure where it alone is the run, else the time until the last end.
+    """Return the root's own measurement if it is the only fragment, else the time until the last end.
 
-    Of a run whose process died, that is when it was heard of last; None where that was only at its start.
+    For a run whose process died, that is its last snapshot; None if that was the one at its start.
     """
     if ended_at is None:
         return None
@@ -234,8 +234,8 @@ def _merge_documents(fragments: Iterable[Snapshot]) -> list[DocumentState]:
 
 
 def _distinct(states: list[DocumentState]) -> list[DocumentState]:
-    """Return the documents of one name, of which several processes may know."""
-    if len(states) == 1:  # nearly always: there is nothing to sort or to join
+    """Return the documents of one name, which several processes may have visited."""
+    if len(states) == 1:  # the usual case: nothing to sort or join
         return states
     documents: list[DocumentState] = []
     for state in sorted(states, key=_most_known_first):
@@ -254,7 +254,7 @@ def _most_known_first(document: DocumentState) -> tuple[object, ...]:
 
 
 def _join(one: DocumentState, other: DocumentState) -> DocumentState:
-    """Join what two processes know of one document, the same whichever came first."""
+    """Join two processes' states of one document, independent of their order."""
     strong, weak = sorted((one, other), key=_strength, reverse=True)
     return DocumentState(
         key=one.key,
@@ -274,7 +274,7 @@ def _join(one: DocumentState, other: DocumentState) -> DocumentState:
 
 
 def _strength(document: DocumentState) -> tuple[object, ...]:
-    """Return what two states of one document are compared by: a real score first, also a degraded one."""
+    """Return the sort key of a document's state: a real score comes first, also a degraded one."""
     outcome = SCORED if document.score is not None and not document.fallback else document.outcome
     return (
         _OUTCOMES.index(outcome) if outcome in _OUTCOMES else -1,

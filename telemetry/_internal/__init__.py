@@ -1,1 +1,1 @@
-"""What the rest stands on, for nobody's use outside: contexts, guards, signals, forks, secrets."""
+"""Internal foundations: run context, error guard, signals, forks, secrets. Not part of the public API."""

@@ -1,8 +1,7 @@
 """The run handle, its place in the OpenTelemetry Context, and the port through which it reports.
 
 Application code sees the handle through :mod:`telemetry.api`; :mod:`exporters` sees it here. Neither
-imports the other: a handle reports to the :class:`Recorder` that ``attach`` installed, and to nobody before
-that.
+imports the other: a handle reports to the :class:`Recorder` that ``attach`` installed; before that, to none.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ RUN_KEY = context.create_key("analysis-telemetry-run")
 STAGE_KEY = context.create_key("analysis-telemetry-stage")
 DOCUMENT_KEY = context.create_key("analysis-telemetry-document")
 OWNER_KEY = context.create_key("analysis-telemetry-owner")
-"""Whose work goes on: the recorder of an application, or :data:`NOBODY` where its telemetry is off."""
+"""The recorder of the application at work, or :data:`NOBODY` if its telemetry is off."""
 
 
 class Run:
     """One piece of work that spends money, as seen by this process.
 
-    A plain record: the verbs are in :class:`telemetry.api.runs.RunHandle`. Two processes that work on the
-    same run share ``run_id``; each has a ``fragment_id`` of its own.
+    A plain record; the operations are in :class:`telemetry.api.runs.RunHandle`. Processes that work on the
+    same run share ``run_id``; each has its own ``fragment_id``.
     """
 
     def __init__(
@@ -69,23 +68,23 @@ class Run:
         self.status: str = RUNNING
         """``running`` until the host or an exception says otherwise."""
         self.document_key = ""
-        """What the names of its documents are hashed with, where no key is set that all processes know."""
+        """Key for the hashes of its document names, if no TELEMETRY_HMAC_KEY is set."""
         self.finishes = True
         """Whether closing this fragment ends the run (a dispatcher's does not)."""
         self.span: trace.Span = trace.INVALID_SPAN
         self.parent = Context()
-        """What was current before the run; current again when it has ended."""
+        """The context before the run, restored when it has ended."""
         self.is_ending = False
         """Whether one of its handles has begun to end it; the others do nothing then."""
         self.has_ended = False
         self.warnings: tuple[Warned, ...] = ()
-        """What its end was worth a warning of."""
+        """Warnings that its end gave rise to."""
         self.record: object | None = None
-        """What the recorder keeps for this run; nobody else touches it."""
+        """State of the recorder for this run; no other code uses it."""
 
 
 class Document:
-    """What is known of one document of a run once its block is left."""
+    """The facts of one document of a run, complete when its block ends."""
 
     __slots__ = (
         "analysis_ns",
@@ -111,14 +110,14 @@ class Document:
         type: str | None = None,
         row_id: int | None = None,
     ) -> None:
-        """Name a document by ``key`` (it never leaves the process but as a keyed hash)."""
+        """Name a document by ``key``, which leaves the process only as a keyed hash."""
         self.key = key
         self.size = size
         """Bytes."""
         self.characters = characters
         self.type = type
         self.row_id = row_id
-        """Id of its ``candidate_files`` row, when the application knows it."""
+        """Id of its ``candidate_files`` row, if the application knows it."""
         self.chunks: int | None = None
         self.score: int | None = None
         """Ten-thousandths: 0 to 10,000."""
@@ -133,42 +132,42 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
-    """A warning that a user was shown, or what a user did after those about a subject."""
+    """A warning that was shown to a user, or the user's answer to the warnings about a subject."""
 
     type: str | None = None
-    """Of the warning; an answer may be to those of all types."""
+    """Type of the warning; None for an answer to warnings of all types."""
     is_answer: bool = False
     action: str | None = None
-    """What the user did, where that is known."""
+    """What the user did, if known."""
     user_id: int | None = None
     subject: str | None = None
     analysis_id: int | None = None
     document_count: int | None = None
-    """How many documents it was about."""
+    """Number of documents concerned."""
     document_size: int | None = None
-    """Bytes: of all of them, or of the longest or shortest."""
+    """Bytes: of all documents, or of the longest or shortest."""
     characters: int | None = None
-    """Length of the longest, or of the shortest, of them."""
+    """Length of the longest or of the shortest document."""
     limit: int | None = None
-    """What the documents, or their number, went beyond."""
+    """The limit that the documents, or their number, exceeded."""
     is_automatic: bool = False
-    """Whether telemetry found it out by its own limits."""
+    """Whether telemetry detected it by its own limits."""
 
 
 @dataclass(slots=True)
 class OpenStage:
-    """A stage block that is open."""
+    """An open stage block."""
 
     run: Run
     name: str
     started_ns: int
     """Epoch nanoseconds."""
     record: object = None
-    """What the recorder keeps for it; nobody else touches it."""
+    """State of the recorder for this stage; no other code uses it."""
 
 
 class Recorder(Protocol):
-    """The port through which the API reports to whoever keeps the rollup. No method may raise."""
+    """The port through which the API reports to the recorder of the rollup. No method may raise."""
 
     def open(self, run: Run) -> None:
         """Begin to record ``run``; its own span is about to start."""
@@ -177,7 +176,7 @@ class Recorder(Protocol):
         """Keep the final state of ``run``; its own span is about to end."""
 
     def update(self, run: Run) -> None:
-        """Take over what changed on the handle: a link to an analysis, a status."""
+        """Record a change of the handle: a link to an analysis, a status."""
 
     def document(self, run: Run, document: Document) -> None:
         """Add one visit to a document."""
@@ -192,20 +191,20 @@ class Recorder(Protocol):
         """Start the clock of a stage."""
 
     def stage_ended(self, stage: OpenStage, ended_ns: int, span: trace.Span) -> None:
-        """Stop the clock of a stage; ``span`` stands for it in traces."""
+        """Stop the clock of a stage; ``span`` is its span."""
 
     def warn(self, warned: Warned) -> None:
-        """Keep a warning, or an answer to some."""
+        """Record a warning, or an answer to warnings."""
 
     def call_started(self, call: OpenAICall) -> None:
-        """Note that a call is under way."""
+        """Record that a call has begun."""
 
     def call_ended(self, call: OpenAICall) -> None:
         """Add a call that has ended to the run in which it started."""
 
 
 class NoRecorder:
-    """What is installed until ``attach`` installs something better: it does nothing."""
+    """The recorder until ``attach`` installs another: it does nothing."""
 
     def open(self, run: Run) -> None:
         """Do nothing."""
@@ -242,22 +241,22 @@ class NoRecorder:
 
 
 NOBODY: Final = NoRecorder()
-"""The owner of what an application does whose telemetry is off."""
+"""The owner of all work of an application whose telemetry is off."""
 
 _recorder: Recorder = NoRecorder()
 _takes_all = False
-"""Whether the recorder also takes what other owners do, as it does in tests."""
+"""Whether the recorder also records the work of other owners, as in tests."""
 
 waiting: list[Callable[[], None]] = []
-"""Set-ups that wait for the first use, because what they need was not there yet."""
+"""Set-ups that are postponed to the first use, because something they need was missing."""
 
 
 def install(recorder: Recorder | None, *, takes_all: bool = False) -> tuple[Recorder, bool]:
-    """Let runs report to ``recorder`` (None: to nobody); return the arguments that undo it.
+    """Let runs report to ``recorder`` (None: to none); return the arguments that undo it.
 
     Args:
-        recorder: from now on.
-        takes_all: whether it also takes the work of applications that belong to another, or to nobody.
+        recorder: the recorder from now on.
+        takes_all: whether it also records the work of applications of other recorders or of none.
     """
     global _recorder, _takes_all
     before = _recorder, _takes_all
@@ -266,17 +265,17 @@ def install(recorder: Recorder | None, *, takes_all: bool = False) -> tuple[Reco
 
 
 def recorder() -> Recorder:
-    """Return the recorder that is installed."""
+    """Return the installed recorder."""
     return _recorder
 
 
 def takes_all() -> bool:
-    """Say whether the recorder also takes what other owners do."""
+    """Return whether the recorder also records the work of other owners."""
     return _takes_all
 
 
 def is_recording() -> bool:
-    """Say whether anybody listens to what goes on here: if not, the API is a no-op."""
+    """Return whether the current work is recorded; if not, the API is a no-op."""
     if waiting:
         for set_up in tuple(waiting):
             set_up()
@@ -284,12 +283,12 @@ def is_recording() -> bool:
 
 
 def is_elsewhere(ctx: Context | None = None) -> bool:
-    """Say whether ``ctx`` (default: the current context) belongs to another recorder, or to nobody."""
+    """Return whether ``ctx`` (default: the current context) belongs to another recorder or to none."""
     return recorder_in(context.get_current() if ctx is None else ctx) is None
 
 
 def recorder_in(ctx: Context) -> Recorder | None:
-    """Return the recorder, if it takes what is done in ``ctx``: None if that is another's, or nobody's."""
+    """Return the recorder if it records the work in ``ctx``, else None."""
     owner = ctx.get(OWNER_KEY)
     return _recorder if owner is None or owner is _recorder or _takes_all else None
 
@@ -315,7 +314,7 @@ def document_in(ctx: Context | None = None) -> Document | None:
 
 @contextmanager
 def suppressed() -> Iterator[None]:
-    """Keep our own database, HTTP and log work out of the traces, and threads begun here out of the run."""
+    """Keep our own database, HTTP and log work out of traces, and threads started here out of the run."""
     ctx = context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, Context())
     token = context.attach(context.set_value("suppress_instrumentation", True, ctx))
     try:

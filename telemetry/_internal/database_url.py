@@ -1,8 +1,7 @@
-"""Which database a URL names: everything that decides where a row lands, and nothing else.
+"""Identify the database of a URL: by everything that decides where a row lands, and nothing else.
 
-Passwords, drivers, time-outs, certificates and the order of parameters decide nothing. A parameter that is
-not known to be of that kind counts: two folders in the spool for one database cost a look, one folder for two
-databases costs somebody's data.
+Passwords, drivers, time-outs, certificates and the order of parameters do not matter. An unknown parameter
+counts: two spool folders for one database cost little, one folder for two databases costs data.
 """
 
 from __future__ import annotations
@@ -27,22 +26,22 @@ _NEUTRAL: Final = re.compile(
     r"|prepare\w*|statement_cache_size|async_fallback|\w*(password|passwd|secret|token)\w*",
     re.IGNORECASE,
 )
-"""Parameters of connections that decide nothing."""
+"""Connection parameters that do not matter."""
 _NEUTRAL_OPTIONS: Final = re.compile(
     r"\w*timeout|tcp_\w+|log_\w+|enable_\w+|jit\w*|\w+_cost|\w*_mem|application_name|timezone|datestyle"
     r"|intervalstyle|client_\w+|synchronous_commit|default_transaction_\w+|max_parallel_\w+",
     re.IGNORECASE,
 )
-"""Settings of the server, in ``options``, that decide nothing."""
+"""Server settings in ``options`` that do not matter."""
 _ENVIRONMENT: Final = {
     **{"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE"},
     **{"user": "PGUSER", "options": "PGOPTIONS", "service": "PGSERVICE"},
 }
-"""Where libpq looks for what a URL leaves out."""
+"""Environment variables in which libpq looks for what a URL leaves out."""
 
 
 def parse(url: str) -> URL | None:
-    """Return ``url`` as SQLAlchemy takes it; None for one that is none, and without SQLAlchemy."""
+    """Return ``url`` as SQLAlchemy parses it; None if it is invalid or SQLAlchemy is missing."""
     try:
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError
@@ -55,19 +54,19 @@ def parse(url: str) -> URL | None:
 
 
 def has_stray_at(target: URL, url: str) -> bool:
-    """Say whether a password has an unquoted ``@``, so that its rest is taken for the host."""
+    """Return whether a password has an unquoted ``@``, so that its rest is parsed as the host."""
     return target.drivername.startswith("postgres") and url.count("@") > 1
 
 
 def place_of(url: str, environ: Mapping[str, str] | None = None) -> str:
-    """Return what decides where rows land, as a URL without secrets; equal for two URLs of one database.
+    """Return a URL without secrets that is equal for all URLs of one database.
 
-    The user is left out: most often it decides nothing, and may be rotated like its password. See
+    The user is left out: usually it does not matter, and it may be rotated like its password. See
     :func:`user_of`.
 
     Args:
-        url: of the database; empty: there is none.
-        environ: where libpq looks for what the URL leaves out; default: the process's.
+        url: URL of the database, or empty.
+        environ: environment variables for what the URL leaves out; default: those of the process.
     """
     if not url:
         return ""
@@ -86,7 +85,7 @@ def place_of(url: str, environ: Mapping[str, str] | None = None) -> str:
 
 
 def user_of(url: str, environ: Mapping[str, str] | None = None) -> str:
-    """Return the user whose schema may decide where rows land; empty: it decides nothing.
+    """Return the user if its schema may decide where rows land, else an empty string.
 
     PostgreSQL looks into the schema of the user's name first, unless ``options`` name a ``search_path``
     without ``"$user"``, or a role.
@@ -106,10 +105,10 @@ def key_of(place: str) -> str:
 
 
 def old_keys_of(url: str) -> dict[str, bool]:
-    """Return the folders in which earlier versions kept what was for ``url``.
+    """Return the spool folders that earlier versions used for ``url``.
 
-    Each with whether that version left something out that decides where rows land; then the folder may also
-    hold what was for another database.
+    Each comes with whether that version ignored something that decides where rows land; its folder may then
+    hold entries for another database too.
     """
     target = parse(url)
     if target is None:
@@ -149,7 +148,7 @@ def _file_of(target: URL) -> str:
 
 
 def _facts(target: URL, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what a connection is made with, by libpq's names, without what decides nothing."""
+    """Return the connection parameters by libpq's names, without those that do not matter."""
     given = {
         "host": target.host or "",
         "port": str(target.port or ""),
@@ -164,7 +163,7 @@ def _facts(target: URL, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _addresses(hosts: str, ports: str) -> str:
-    """Return the servers, in one order: which of several is up, or comes first, decides nothing."""
+    """Return the servers in a fixed order: which of several is up or comes first does not matter."""
     ports = ports or "5432"
     each_port = ports.split(",") if "," in ports else [ports] * len(hosts.split(","))
     pairs = zip(hosts.split(","), each_port, strict=False)
@@ -176,7 +175,7 @@ def _names_port(host: str) -> bool:
 
 
 def _options(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the settings of the server in ``text`` that decide something; the whole text if it is odd."""
+    """Yield the server settings in ``text`` that matter; the whole text if it cannot be parsed."""
     try:
         words = iter(shlex.split(text))
     except ValueError:

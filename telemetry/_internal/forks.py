@@ -1,7 +1,7 @@
-"""Hooks of a fork: what a signal's handler raises in one of them is raised again after the fork.
+"""Fork hooks that do not lose the exception of a signal handler.
 
-The interpreter drops what a hook raises. So the signal comes a second time, once the last of the hooks is
-over.
+The interpreter drops exceptions raised in a fork hook. So the signal is sent a second time, after the last
+hook.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _Hook = Callable[[], object]
 
 
 class _Again:
-    """A signal that comes again when this goes.
+    """Sends a signal again when it is deleted.
 
-    ``__del__`` is made of built-in functions: after an instruction of Python's it would be handled at once.
+    ``__del__`` consists of built-in functions: in Python code the signal would be handled within the hook.
     """
 
     __slots__ = ("come",)
@@ -43,7 +43,7 @@ _in_child: Final[list[_Hook]] = []
 def register_at_fork(*, before: _Hook, after_in_parent: _Hook, after_in_child: _Hook) -> None:
     """Register hooks as :func:`os.register_at_fork` does.
 
-    Those that come after a fork are called once more where a signal interrupts them: they must not mind.
+    Hooks that run after a fork run again if a signal interrupts them, so they have to be idempotent.
     """
     _before.append(before)
     _in_parent.append(after_in_parent)
@@ -51,12 +51,12 @@ def register_at_fork(*, before: _Hook, after_in_parent: _Hook, after_in_child: _
 
 
 def register_in_child(hook: _Hook) -> None:
-    """Register a hook that is called in forked children only."""
+    """Register a hook that runs in forked children only."""
     _in_child.append(hook)
 
 
 def register_in_parent(hook: _Hook) -> None:
-    """Register a hook that is called in the process that forked, after it did."""
+    """Register a hook that runs in the parent after a fork."""
     _in_parent.append(hook)
 
 

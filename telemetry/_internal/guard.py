@@ -1,13 +1,13 @@
-"""The doorway at which our own errors stop: the host application never sees them.
+"""Stop our own errors before they reach the host application.
 
 Usage, as a context manager or as a decorator::
 
     with guarded("spool"):
         spool.put(snapshot)
 
-An error is counted by component and logged once an interval. Under test (``telemetry.testing``) it is
-raised instead, so that a swallowed error fails a test somewhere. What a signal handler of the application's
-raises meanwhile is no error of ours, and passes.
+An error is counted by component and logged once per interval. In tests (``telemetry.testing``) it is raised
+instead, so that no swallowed error goes unnoticed. An exception of the application's signal handlers is not
+our error, and passes.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _raising = False
 
 
 def internal_errors() -> dict[str, int]:
-    """Return how many errors were stopped so far in this process, by component."""
+    """Return the number of errors stopped in this process, by component."""
     with _lock:
         return dict(_counts)
 
 
 def accounting_errors() -> int:
-    """Return how many of them may have kept a call, or a part of its cost, from being counted."""
+    """Return how many of these errors may have kept a call, or part of its cost, from being counted."""
     return _counts["openai"] + _counts["processor"]
 
 
 def reset_internal_errors() -> None:
-    """Forget the counts: a forked child reports only its own."""
+    """Reset the counts: a forked child reports only its own."""
     global _lock
     _lock = threading.RLock()
     _counts.clear()
@@ -57,14 +57,14 @@ def reset_internal_errors() -> None:
 
 
 def raise_internal_errors(on: bool) -> bool:
-    """Raise our errors instead of swallowing them (for tests); return what was set before."""
+    """Raise our errors instead of swallowing them (for tests); return the previous setting."""
     global _raising
     before, _raising = _raising, on
     return before
 
 
 def is_raising() -> bool:
-    """Say whether our errors are raised, as in tests."""
+    """Return whether our errors are raised, as in tests."""
     return _raising
 
 
@@ -89,7 +89,7 @@ class guarded:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Count and log an ``Exception``; say whether it was swallowed."""
+        """Count and log an ``Exception``; return whether it was swallowed."""
         if not isinstance(error, Exception):
             return False
         let_pass(error)
@@ -97,7 +97,7 @@ class guarded:
         return not _raising
 
     def __call__(self, func: Callable[_P, _R]) -> Callable[_P, _R | None]:
-        """Guard every call of ``func``, which answers None when it failed."""
+        """Guard every call of ``func``, which returns None if it fails."""
 
         @functools.wraps(func)
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
@@ -111,7 +111,7 @@ class guarded:
 
 
 def swallow(component: str, error: Exception, called: str = "") -> None:
-    """Count and log ``error``, which is being handled; raise it under test, or if a signal's handler did.
+    """Count and log ``error``, which is being handled; raise it in tests, or if a signal handler raised it.
 
     Args:
         component: one of :data:`telemetry.conventions.COMPONENTS`.
@@ -157,9 +157,9 @@ def _log_without_tracing(component: str, error: Exception, called: str) -> None:
 
 
 def _where(error: Exception, called: str) -> tuple[str, str]:
-    """Return which function of ours was called, and as ``module:line`` the last place of ours on the way.
+    """Return our function that was called, and the innermost line of our code as ``module:line``.
 
-    The text of the error is left out: it may hold what was passed in.
+    The text of the error is left out: it may contain what was passed in.
     """
     ours = [
         (frame.f_code.co_qualname, f"{frame.f_globals['__name__']}:{line}")

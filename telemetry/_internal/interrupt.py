@@ -1,8 +1,8 @@
-"""Ctrl-C ends a command at once, whatever it is doing: with one line, and exit status 130.
+"""End a command at once on Ctrl-C, whatever it is doing: with one line and exit status 130.
 
-Python hears of a signal between two of its own instructions. A driver that waits for a database lets it wait,
-too, as long as the database takes. So a thread hears of it by another way, and cancels what the drivers do.
-What does not end then, because it is C code, or waits for a server or a thread at exit, is left behind.
+Python handles signals between two of its own instructions, so a driver that waits for a database delays them.
+Here a thread receives the signal through a pipe and cancels the drivers' queries. What still does not end,
+such as C code or a wait at exit, is abandoned.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from types import FrameType
 from typing import Any, Final
 
 STATUS: Final = 130
-"""Exit status, as shells have it for what Ctrl-C has ended."""
+"""Exit status by which shells report Ctrl-C."""
 GRACE: Final = 1.0
-"""Seconds for the command to end by itself: to remove half a file, and to give the terminal back."""
+"""Seconds for the command to end by itself: to remove a partial file and restore the terminal."""
 _CONNECTIONS: Final = (
     ("sqlite3", "Connection"),
     ("psycopg2.extensions", "connection"),
     ("psycopg", "Connection"),
 )
-"""Types of connections, by the modules that have them."""
+"""Connection classes and their modules."""
 _SHOW_CURSOR: Final = "\033[?25h"
-"""What a progress bar undoes at its end."""
+"""Undoes the hidden cursor of a progress bar."""
 
 
 class _Interruption:
-    """What is known of one command's Ctrl-C."""
+    """State of one command's interruption."""
 
     def __init__(self) -> None:
         self.has_come = threading.Event()
@@ -56,10 +56,10 @@ class _Interruption:
 
 @contextlib.contextmanager
 def ends_at_once() -> Iterator[None]:
-    """Let Ctrl-C end what is done in this context; outside the main thread, it does nothing.
+    """Let Ctrl-C end the block; outside the main thread, do nothing special.
 
     Raises:
-        SystemExit: with :data:`STATUS`, when Ctrl-C was pressed.
+        SystemExit: with :data:`STATUS`, if Ctrl-C was pressed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -71,7 +71,7 @@ def ends_at_once() -> Iterator[None]:
         except KeyboardInterrupt:
             _leave(interruption)
         except BaseException as error:
-            # A driver tells of the cancelled query before Python tells of the signal.
+            # A driver may report the cancelled query before Python raises KeyboardInterrupt.
             if not interruption.has_come.is_set() or isinstance(error, GeneratorExit):
                 raise
             _leave(interruption)
@@ -85,7 +85,7 @@ def _leave(interruption: _Interruption) -> None:
 
 @contextlib.contextmanager
 def _listening(interruption: _Interruption) -> Iterator[None]:
-    """Have the system write signals to a pipe, at which a thread listens."""
+    """Let the system write signals to a pipe that a thread reads."""
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)
     before = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
@@ -105,17 +105,17 @@ def _listening(interruption: _Interruption) -> Iterator[None]:
         logging.disable(logged)
         sys.unraisablehook = hook
         signal.set_wakeup_fd(before, warn_on_full_buffer=False)
-        os.close(theirs)  # which ends the thread, unless a signal has come: then it sees to the end
+        os.close(theirs)  # ends the thread, unless a signal has arrived: then the thread ends the process
 
 
 def _quieten(number: int, frame: FrameType | None) -> None:
-    """Log nothing from now on: where Ctrl-C ends what a library was doing, the library logs a traceback."""
+    """Log nothing from now on: libraries that Ctrl-C interrupts log tracebacks."""
     logging.disable()
     signal.default_int_handler(number, frame)
 
 
 def _unraisable(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[sys.UnraisableHookArgs], Any]:
-    """Return a hook that is quiet about a Ctrl-C that Python lost in a callback: the thread sees to it."""
+    """Return a hook that ignores a Ctrl-C raised in a callback; the thread handles it."""
 
     def quiet(lost: sys.UnraisableHookArgs) -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
@@ -136,7 +136,7 @@ def _listen(pipe: int, interruption: _Interruption) -> None:
 
 
 def _cancel_queries() -> None:
-    """Cancel what any connection of this process does; all of them know how, from any thread."""
+    """Cancel the queries of all connections in this process; drivers allow it from any thread."""
     types = [getattr(sys.modules[module], name) for module, name in _CONNECTIONS if module in sys.modules]
     for each in gc.get_objects() if types else ():
         if issubclass(type(each), tuple(types)):
@@ -144,12 +144,12 @@ def _cancel_queries() -> None:
 
 
 def _cancel(connection: Any) -> None:
-    with contextlib.suppress(Exception):  # it may be closed, or its server be away
+    with contextlib.suppress(Exception):  # it may be closed, or its server unreachable
         (connection.interrupt if hasattr(connection, "interrupt") else connection.cancel)()
 
 
 def _give_up(interruption: _Interruption) -> None:
-    """End the process: what is still going on would not have ended soon."""
+    """End the process: what is still running would not end soon."""
     interruption.tell()
     with contextlib.suppress(OSError, ValueError):
         if sys.stdout is not None and sys.stdout.isatty():

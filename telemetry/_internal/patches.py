@@ -1,4 +1,4 @@
-"""Methods of other libraries that we stand in place of, and how to put them back."""
+"""Wrap methods of other libraries, and restore them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, Final
 import wrapt
 
 _patches: Final[dict[tuple[type, str], wrapt.FunctionWrapper[..., Any]]] = {}
-"""What stands in place of a method, by class and name."""
+"""The wrappers in place, by class and name of the method."""
 
 
 def patch(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
-    """Let ``wrapper`` stand around the method ``name`` that ``owner`` itself defines; once."""
+    """Wrap the method ``name`` that ``owner`` itself defines with ``wrapper``, once."""
     if (owner, name) in _patches:
         return
     patched = wrapt.FunctionWrapper(vars(owner)[name], wrapper)
-    # Of two threads that come here together, one wins; a lock could be held for ever in a forked child.
+    # Of two threads here at once, one wins; a lock could stay locked in a forked child.
     if _patches.setdefault((owner, name), patched) is patched:
         setattr(owner, name, patched)
 
@@ -29,12 +29,12 @@ def definer(kind: type, name: str) -> type:
 
 
 def is_patched() -> bool:
-    """Say whether anything of ours stands in place of a method."""
+    """Return whether any method is wrapped."""
     return bool(_patches)
 
 
 def unpatch() -> None:
-    """Put the original methods back. A method that someone else wrapped after us stays."""
+    """Restore the original methods. A wrapper that another library wrapped again stays."""
     for (owner, name), patched in list(_patches.items()):
         if vars(owner).get(name) is patched:
             setattr(owner, name, patched.__wrapped__)

@@ -1,7 +1,7 @@
-"""The one place that cuts secrets out of what is printed: lines of the log, errors, answers of commands.
+"""Remove secrets from everything that is printed: log lines, errors, output of commands.
 
-What is in use is known, from the settings and the environment; whatever else looks like the password of a
-URL, or is named like a secret, goes, too. It is rather too much that goes than too little.
+Secrets in use are known from the settings and the environment; anything else that looks like the password of
+a URL, or is named like a secret, is removed too. In doubt, text is removed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 CUT: Final = "***"
 SHORTEST: Final = 3
-"""Shorter ones are left: they occur in ordinary words, and give little away."""
+"""Shorter secrets are not removed: they occur in ordinary words and reveal little."""
 SHORTEST_PIECE: Final = 4
 
 _IN_URL: Final = re.compile(r"(?P<before>[A-Za-z][\w+.\-]*://(?P<user>[^\s:/@?#]*)):\S*@")
@@ -34,13 +34,13 @@ _IN_OPTIONS: Final = re.compile(
 )
 """Settings of PostgreSQL's that a URL makes, quoted or not."""
 _MOST: Final = 200
-"""URLs that are remembered."""
+"""Limit of remembered URLs."""
 
 _known: Final[dict[str, tuple[str, ...]]] = {}
 
 
 def remember(*urls: str) -> None:
-    """Note the secrets of ``urls``, so that they are found wherever they turn up."""
+    """Remember the secrets of ``urls``, so that they are removed wherever they occur."""
     for url in urls:
         if url and url not in _known:
             while len(_known) >= _MOST:
@@ -49,7 +49,7 @@ def remember(*urls: str) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """Return ``text`` with stars where a secret was."""
+    """Return ``text`` with secrets replaced by asterisks."""
     secrets = {each for found in tuple(_known.values()) for each in found}
     secrets.update(_of_environment())
     for secret in sorted(secrets, key=len, reverse=True):
@@ -60,12 +60,12 @@ def without_secrets(text: str) -> str:
 
 
 def driver_message(error: BaseException) -> str:
-    """Return the first line of what a driver says: SQLAlchemy's own text carries the statement."""
+    """Return the first line of the driver's message; SQLAlchemy's own text contains the statement."""
     return without_secrets(next(iter(str(_cause(error)).strip().splitlines()), ""))
 
 
 def driver_error(error: BaseException) -> str:
-    """Return the same after the type of the driver's error."""
+    """Return the type of the driver's error and the first line of its message."""
     return f"{type(_cause(error)).__name__}: {driver_message(error)}".strip(": ")
 
 
@@ -74,17 +74,17 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def without_user(address: str) -> str:
-    """Return the address of a service without the user and password in it."""
+    """Return the URL of a service without user and password."""
     return without_secrets(re.sub(r"://\S*@", "://", address))
 
 
 class SecretsFilter(logging.Filter):
-    """Cuts secrets out of the records of a logger, tracebacks included."""
+    """Removes secrets from the records of a logger, including tracebacks."""
 
     _formatter: Final = logging.Formatter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record where it holds a secret; all pass."""
+        """Remove secrets from the record; every record passes."""
         text = record.getMessage()
         if (shown := without_secrets(text)) != text:
             record.msg, record.args = shown, ()
@@ -105,7 +105,7 @@ def _secrets_of(url: str) -> Iterator[str]:
         passwords.append(found["first"])
     if found := _LONGEST_PASSWORD.search(url):
         passwords.append(found["all"])
-    # What is printed anyway, as a name, is no secret that could be kept.
+    # A value that is printed anyway, as a name, cannot be kept secret.
     public = {user, unquote(user), *re.split(r"[/?]", url.rpartition("@")[2])}
     for password in passwords:
         yield from (each for each in _forms(password) if each not in public)
@@ -122,7 +122,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _of_environment() -> Iterator[str]:
-    """Yield what OpenTelemetry is given: values of headers, which hold tokens, and passwords in addresses."""
+    """Yield the secrets in OpenTelemetry's variables: values of headers, and passwords in URLs."""
     for name, value in os.environ.items():
         if name.startswith("OTEL_") and name.endswith("ENDPOINT"):
             yield from _secrets_of(value)

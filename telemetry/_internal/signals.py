@@ -1,8 +1,8 @@
-"""Exceptions that a signal handler of the application's raises in the middle of our work.
+"""Recognise exceptions that a signal handler of the application raises in the middle of our code.
 
-Python runs a handler between any two instructions of the main thread, and what it raises goes on from there:
-a time limit of Celery's or of gunicorn's may end up in code of ours that stops our own errors. It is none of
-them, and passes.
+Python runs a handler between any two instructions of the main thread and raises its exception there: a time
+limit of Celery or gunicorn may surface in our code that stops our own errors. It is not one of them, and
+passes.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from types import CodeType, FrameType
 
 
 def let_pass(error: BaseException) -> None:
-    """Raise ``error``, or the exception that led to it, if a signal handler raised that."""
+    """Raise ``error``, or the exception that led to it, if a signal handler raised it."""
     found = of_handler(error)
     if found is not None:
         raise found
 
 
 def of_handler(error: BaseException) -> BaseException | None:
-    """Return the exception of a signal handler that ``error`` is, or comes from; None if there is none.
+    """Return the signal handler's exception that ``error`` is or comes from, or None.
 
-    Call it where ``error`` was caught.
+    Has to be called where ``error`` was caught.
     """
     if threading.get_ident() != threading.main_thread().ident:
         return None  # handlers run in the main thread
@@ -38,7 +38,7 @@ def of_handler(error: BaseException) -> BaseException | None:
 
 
 def signal_of(error: BaseException) -> int | None:
-    """Return the signal whose handler raised ``error``; None if it was raised otherwise."""
+    """Return the signal whose handler raised ``error``, or None."""
     codes: dict[CodeType, int] | None = None
     for frame, _ in walk_tb(error.__traceback__):
         number = _handled_by(frame)
@@ -51,9 +51,9 @@ def signal_of(error: BaseException) -> int | None:
 
 
 def _frames_around(error: BaseException) -> set[FrameType]:
-    """Return the frames outside of the one that caught ``error``.
+    """Return the frames around the one that caught ``error``.
 
-    What they caught before, and work on, is the context of what is raised meanwhile, but not its reason.
+    An exception they are handling becomes the context of a later one without being its reason.
     """
     trace, frames = error.__traceback__, set()
     frame = trace.tb_frame.f_back if trace is not None else None
@@ -72,9 +72,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _handled_by(frame: FrameType) -> int | None:
-    """Return the signal that the function of ``frame`` was called with, as only a handler is.
+    """Return the signal if ``frame`` was called as only a handler is, else None.
 
-    It gets the signal's number and the frame that was interrupted, which is the one it was called from.
+    A handler is called with the signal's number and the interrupted frame, which is its caller.
     """
     arguments = inspect.getargvalues(frame)
     values = [arguments.locals.get(name) for name in arguments.args]
@@ -86,7 +86,7 @@ def _handled_by(frame: FrameType) -> int | None:
 
 
 def _registered() -> dict[CodeType, int]:
-    """Return the signal of each handler by its code, for those that forget their arguments."""
+    """Return the signals by the code of their handlers, for handlers that overwrite their arguments."""
     found: dict[CodeType, int] = {}
     for number in signal.valid_signals():
         handler = signal.getsignal(number)

@@ -1,7 +1,7 @@
-"""Standard output that holds what a command prints, and nothing of the application it loads.
+"""Reserve standard output for what a command prints, without output of the application it loads.
 
-An application may print while it is imported, log to standard output, or print at the end of the process. So
-while a command runs, file descriptor 1 leads to standard error, and the command has the real one to itself.
+An application may print while it is imported, log to standard output, or print at exit. So while a command
+runs, file descriptor 1 leads to standard error, and only the command writes to the real standard output.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ STDOUT: Final = 1
 STDERR: Final = 2
 
 _is_apart = False
-"""Whether standard output is a command's own at this moment."""
+"""Whether standard output is reserved for a command at present."""
 
 
 @contextmanager
 def own_output() -> Iterator[None]:
-    """Have standard output for the block alone; from its end on, what is printed at exit is not in it."""
+    """Reserve standard output for the block; output at exit is kept out of it as well."""
     global _is_apart
     before = sys.stdout
     if _is_apart or not _is_real(before):
@@ -48,7 +48,7 @@ def own_output() -> Iterator[None]:
 
 @contextmanager
 def host_output() -> Iterator[None]:
-    """Let what the application prints in the block go to standard error."""
+    """Send what the application prints in the block to standard error."""
     if not _is_apart or sys.stderr is None:
         yield
         return
@@ -60,7 +60,7 @@ def host_output() -> Iterator[None]:
 
 
 def _is_real(stream: TextIO | None) -> bool:
-    """Say whether ``stream`` is the standard output of the process, and standard error is open, too."""
+    """Return whether ``stream`` is the process's standard output and standard error is open."""
     try:
         os.fstat(STDERR)
         return isinstance(stream, io.TextIOWrapper) and stream.fileno() == STDOUT
@@ -81,19 +81,19 @@ def _like(stream: TextIO, descriptor: int) -> TextIO:
 
 
 def _end(before: TextIO, own: TextIO, real: int) -> None:
-    """Give standard output back, until the process ends."""
+    """Restore standard output until the process ends."""
     try:
         before.flush()  # the application's, to standard error
     except OSError:
         pass
     try:
         own.close()
-    except OSError:  # a full disk, or a pipe that nobody reads: reported by then
+    except OSError:  # a full disk or a closed pipe: reported by then
         pass
     os.dup2(real, STDOUT)
     os.close(real)
     atexit.unregister(_redirect)
-    atexit.register(_redirect)  # the last to be registered is the first to run
+    atexit.register(_redirect)  # handlers run in reverse order of registration
 
 
 def _redirect() -> None:

@@ -1,10 +1,10 @@
-"""Streams of answers that the application lets go of, ended in a thread of their own.
+"""End abandoned answer streams in a thread of their own.
 
-The official instrumentation ends the call of such a stream in ``__del__``, and the stream itself closes its
-connection in the ``finally`` of a generator. The interpreter runs both wherever it finds that the stream is
-gone, mostly in a garbage collection, and drops what is raised there: the exception of a signal handler of the
-application's would be lost. So ``__del__`` becomes a built-in function here, which only puts the stream in a
-queue, and what it reads from is held until a thread has taken it from there.
+The official instrumentation ends the call of an abandoned stream in ``__del__``, and the stream closes its
+connection in the ``finally`` of a generator. The interpreter runs both when it finds the stream unreachable,
+mostly in a garbage collection, and drops exceptions raised there: one of a signal handler would be lost. So
+``__del__`` becomes a built-in function here that only queues the stream, and the stream's source is kept
+alive until a thread takes it from the queue.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from telemetry._internal.context import suppressed
 from telemetry._internal.guard import guarded
 
 LONGEST_WAIT_SECONDS: Final = 0.1
-"""For which the end of a run waits for streams: what ends later counts to its late fragment."""
+"""How long the end of a run waits for streams; one that ends later is counted in a late fragment."""
 
 
 class _Keeper:
-    """Holds what streams read from, and ends the streams that nobody holds any more."""
+    """Keeps the sources of streams alive, and ends streams that have become unreachable."""
 
     def __init__(self) -> None:
         self._abandoned: SimpleQueue[Any] = SimpleQueue()
         self._held: dict[int, tuple[object, ...]] = {}
-        """By the id of the stream, which lives until its entry goes."""
+        """By the id of the stream, which lives as long as its entry."""
         self._end: Callable[[Any], None] | None = None
         self._threads: dict[str, threading.Thread] = {}
         # ``del stream`` looks ``__del__`` up, which calls the outer partial, and calls what that returns.
@@ -47,7 +47,7 @@ class _Keeper:
             kind._bind_stream = self._holding(kind._bind_stream)
 
     def settle(self) -> None:
-        """Wait a moment until the streams have ended that were let go of before."""
+        """Wait briefly until the streams abandoned so far have ended."""
         if not self._held or threading.current_thread() in self._threads.values():
             return
         reached = threading.Event()
@@ -65,7 +65,7 @@ class _Keeper:
 
     def _hold(self, wrapper: Any) -> None:
         if getattr(type(wrapper), "__del__", None) is not self.finalizer:
-            return  # it has one of its own, which would not let go of it
+            return  # it has one of its own, which would keep it alive
         parts = [getattr(wrapper, name, None) for name in ("_self_stream", "_self_iterator", "_self_aiter")]
         self._held[id(wrapper)] = (*parts, getattr(wrapper._self_invocation, "span", None))
         self._start()
@@ -74,13 +74,13 @@ class _Keeper:
         if self._threads:
             return
         thread = threading.Thread(target=self._run, name="telemetry-streams", daemon=True)
-        # Of two that come here together, one wins; a lock could be held for ever in a forked child.
+        # Of two threads here at once, one wins; a lock could stay locked in a forked child.
         if self._threads.setdefault("of this process", thread) is thread:
-            with suppressed():  # else the thread would inherit, and keep, the run that started it
+            with suppressed():  # otherwise the thread would inherit, and keep, the run that started it
                 thread.start()
 
     def follow_forks(self) -> None:
-        """Start the thread anew in forked children, which do not have it."""
+        """Start the thread again in forked children, which do not inherit it."""
         os.register_at_fork(after_in_child=self._threads.clear)
 
     def _run(self) -> None:
@@ -103,7 +103,7 @@ class _Keeper:
 
 
 def _generators(parts: tuple[object, ...]) -> Iterator[Generator[Any, Any, Any]]:
-    """Yield the generators among ``parts`` and their attributes: a stream is in a cycle with its own.
+    """Yield the generators among ``parts`` and their attributes: they are in a cycle with the stream.
 
     The collector would close them in whichever thread it runs.
     """
@@ -119,7 +119,7 @@ settle: Final = _keeper.settle
 
 
 def keep_streams() -> None:
-    """From now on end the streams that the official instrumentations wrap in a thread of their own."""
+    """From now on, end the streams of the official instrumentation in a thread of their own."""
     try:
         from opentelemetry.util.genai import stream
     except ImportError:

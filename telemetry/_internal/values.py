@@ -1,4 +1,4 @@
-"""Values of the application's, made such that JSON and SQL can tell them. Pure: exporters use it too."""
+"""Convert values of the application to what JSON and SQL can store. Pure; exporters use it too."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ from typing import Any, Final
 from .signals import let_pass
 
 _CONTROLLING: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
-"""Categories of Unicode whose characters are not printed, and do something."""
+"""Unicode categories of control characters."""
 LARGEST: Final = 2**63 - 1
-"""What SQL can store; Python tells no text of a number much larger."""
+"""Largest integer in SQL; Python refuses to convert much longer numbers to text."""
 
 
 def whole(value: Any) -> int | None:
-    """Return a number, or digits, as an integer of at most 64 bits; None for what is none.
+    """Return a whole number, or digits, as an integer of at most 64 bits; None for anything else.
 
-    NumPy's integers and ``Decimal("5")``, ``5.0`` and ``"5"`` are 5; ``5.5``, NaN and a UUID are none.
+    NumPy integers, ``Decimal("5")``, ``5.0`` and ``"5"`` give integers; ``5.5``, NaN and a UUID give None.
     """
     if value is None or (type(value) is int and -LARGEST <= value <= LARGEST):
         return value
     try:
         number = _integer(value)
-    except Exception as error:  # whatever a type of the application's does
+    except Exception as error:  # a type of the application may raise anything
         let_pass(error)
         return None
     return number if number is not None and -LARGEST <= number <= LARGEST else None
 
 
 def storable(text: str) -> str:
-    """Return ``text`` without what no database takes, and without what does something to a terminal.
+    """Return ``text`` without characters that databases refuse or that control a terminal.
 
-    NULs go, and halves of a character become ``?``: Python has such halves for the bytes of a file name that
-    is not UTF-8. Control characters and marks that turn the direction of writing become U+FFFD: a name may
-    come from a service, and is printed.
+    NULs are removed and lone surrogates become ``?``: Python uses them for file names that are not UTF-8.
+    Control characters and bidirectional marks become U+FFFD, because names from a service are printed.
     """
     if text.isascii() and text.isprintable():
         return text

@@ -18,6 +18,10 @@ def needs_sql() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
+        if (error.name or "").startswith("exporters"):
+            from telemetry.setup import process as setup
+
+            raise click.ClickException(f"{error}{setup.remedy(error)}") from None
         raise click.ClickException(f"the database commands need analysis-telemetry[sql] ({error})") from None
 
 

@@ -1,7 +1,7 @@
-"""Calls of the OpenAI client, observed on their way: attempts, answers, streams and sockets.
+"""Observe calls of the OpenAI client: attempts, answers, streams and sockets.
 
-Which refusals are a rate limit is said in :mod:`.kinds_of_429`; what an answer is billed for, in
-:mod:`telemetry.usage`.
+:mod:`.kinds_of_429` decides which refusals count as rate limiting; :mod:`telemetry.usage` decides what an
+answer is billed for.
 """
 
 from __future__ import annotations

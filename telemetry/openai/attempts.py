@@ -1,6 +1,6 @@
-"""What the attempts of one OpenAI call say about it, as span attributes.
+"""Span attributes that follow from the HTTP attempts of one OpenAI call.
 
-Plain arithmetic over what :mod:`telemetry.openai` saw; nothing here touches a client or a span.
+Pure arithmetic over the attempts; nothing here touches a client or a span.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _HEADROOM: Final = (
     (Attribute.REMAINING_REQUESTS, "x-ratelimit-remaining-requests", "x-ratelimit-limit-requests"),
     (Attribute.REMAINING_TOKENS, "x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens"),
 )
-"""The share that is left of a limit, and the headers with the two figures it takes."""
+"""The attribute for the remaining share of a limit, and the two headers that it is computed from."""
 _NOT_SENT: Final = frozenset(
     {
         *("ConnectError", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"),
         *("ConnectionRefusedError", "gaierror"),
     }
 )
-"""What the HTTP client, or the system below it, raises before a request has left."""
+"""Exceptions that the HTTP client or the operating system raises before a request is sent."""
 LIMIT_HEADERS: Final = frozenset(header for _, *headers in _HEADROOM for header in headers)
 
 
@@ -41,23 +41,23 @@ class Attempt(NamedTuple):
     """One HTTP request of a call."""
 
     started: float
-    """Seconds on the monotonic clock; so is ``ended``, when headers or an exception came back."""
+    """Seconds on the monotonic clock, as is ``ended``: when headers arrived or an exception was raised."""
     ended: float
     status: str
     """As in :data:`telemetry.conventions.ATTEMPT_STATUSES`, or another HTTP code as text."""
     retry_after: float | None = None
-    """Seconds the service asked to wait."""
+    """Seconds that the service asked to wait."""
     limits: Mapping[str, str] | None = None
-    """The answer's headers that tell of rate limits, if one came; others are not looked at."""
+    """The rate-limit headers of the answer, if there was one; no other header is read."""
     refusal: Any = None
-    """The answer, if it is a 429 whose kind is not known yet: see :func:`settle`."""
+    """The answer, if it is a 429 whose kind is still unknown: see :func:`settle`."""
 
 
 def settle(attempts: MutableSequence[Attempt]) -> None:
-    """Find out which kind of 429 each attempt met, as far as their bodies were read by now.
+    """Set the kind of each 429 among ``attempts``, from the bodies that have been read by now.
 
-    The body of a streamed request is only read when the client gives up. Until then it tries again, and
-    throws away what it did not read: such an attempt met what the next one met, if that was a 429.
+    The client reads the body of a streamed request only when it gives up; before a retry it drops the unread
+    body. Such an attempt gets the kind of the next attempt, if that was a 429 too.
     """
     later = TOO_FAST
     for place in reversed(range(len(attempts))):
@@ -71,19 +71,20 @@ def settle(attempts: MutableSequence[Attempt]) -> None:
 
 
 def _read_body(response: Any) -> bytes | None:
-    """Return the body of an answer, None if nobody has read it: we do not, since that may take its time."""
+    """Return the body of an answer, or None if it was not read; reading it here could block."""
     try:
         content = response.content
-    except Exception as error:  # httpx and httpx2 have a ResponseNotRead each
+    except Exception as error:  # httpx and httpx2 each have their own ResponseNotRead
         let_pass(error)
         return None
     return content if isinstance(content, bytes) else None
 
 
 def attempt_attributes(attempts: Sequence[Attempt]) -> Attributes:
-    """Return the attributes that describe the attempts of one call, in the order in which they were made.
+    """Return the attributes of one call's attempts, which are given in the order in which they were made.
 
-    What is nought is left out: every attribute costs every call, and most calls need one attempt.
+    Attributes that would be zero are left out: each costs time on every call, and most calls need one
+    attempt.
     """
     statuses = [attempt.status for attempt in attempts]
     attributes: Attributes = {Attribute.ATTEMPTS: len(attempts), Attribute.ATTEMPT_STATUSES: statuses}
@@ -98,14 +99,14 @@ def attempt_attributes(attempts: Sequence[Attempt]) -> Attributes:
 
 
 def failure_status(error: BaseException) -> str:
-    """Return the status of an attempt that ended in ``error`` instead of an answer.
+    """Return the status of an attempt that ended with ``error`` instead of an answer.
 
-    A ``connection_error`` came before the request was sent: nothing was billed. A ``read_error`` came after
-    that, perhaps in the middle of the answer: the service may have done its work.
+    ``connection_error``: before the request was sent, so nothing was billed. ``read_error``: later, perhaps
+    in the middle of the answer, so the service may have billed it.
     """
     if isinstance(error, asyncio.CancelledError) or not isinstance(error, Exception):
         return "cancelled"
-    # By name: httpx and httpx2 have a TimeoutException each, and either may be absent.
+    # By name: httpx and httpx2 each have their own TimeoutException, and either may be absent.
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"TimeoutException", "TimeoutError"}:
         return "timeout"
@@ -113,7 +114,7 @@ def failure_status(error: BaseException) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that the answer's headers ask to wait, or None.
+    """Return how many seconds the headers ask to wait, or None.
 
     Understands ``retry-after-ms``, and ``retry-after`` in seconds or as an HTTP date.
     """
@@ -136,7 +137,7 @@ def _retries(attempts: Sequence[Attempt], statuses: Sequence[str]) -> dict[str, 
 
 
 def _add_headroom(attributes: Attributes, attempts: Sequence[Attempt]) -> None:
-    """Add what was left of the limits at the last answer that has these headers."""
+    """Add the remaining share of each limit, from the last answer that has its headers."""
     for name, remaining, limit in _HEADROOM:
         for attempt in reversed(attempts):
             limits = attempt.limits or {}

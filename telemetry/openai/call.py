@@ -1,8 +1,7 @@
-"""One logical call of OpenAI as it was seen on its way: what rollups are made of, whatever spans keep of it.
+"""One logical OpenAI call: the facts that rollups are made of, independent of spans.
 
-Spans may be sampled away, limited in what they hold, made by somebody else or not made at all. So what a call
-cost does not travel on one: the facts are kept here, and go to the recorder directly. Spans get a copy, for
-traces.
+Spans may be sampled, limited in size, created by another library or not created at all. So the facts of a
+call are kept here and go to the recorder directly; spans get a copy, for traces.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from .attempts import Attempt, Attributes, attempt_attributes, settle
 from .spans import billed_tools, end_span, type_name
 
 _TAKEN: Final = "_analysis_telemetry_call"
-"""Set on an official span, as an object, once the request of its call was seen."""
+"""Attribute of an official span object, set once the request of its call was seen."""
 _NO_ANSWER: Final = Answer()
 
 
 class OpenAICall:
-    """What is known of one call. The recorder reads it when the call has ended."""
+    """The facts of one call. The recorder reads them when the call has ended."""
 
     __slots__ = (
         "answer",
@@ -54,26 +53,26 @@ class OpenAICall:
     )
 
     def __init__(self, operation: str, host: str, is_azure_client: bool, body: Mapping[str, Any]) -> None:
-        """Begin a call in the run and the stage that are current.
+        """Begin a call in the current run and stage.
 
         Args:
             operation: its ``gen_ai.operation.name``.
-            host: name or address that it is sent to.
-            is_azure_client: whether one of the client's classes for Azure sends it.
-            body: what is sent, as far as it is a mapping.
+            host: host name or address of the request.
+            is_azure_client: whether one of the client's Azure classes sends it.
+            body: the request body if it is a mapping, else empty.
         """
         self.operation = operation
         self.billed_by = provider_of(host, is_azure_client)
-        """Whose prices hold, one of :data:`telemetry.pricing.provider.PROVIDERS`."""
+        """The provider whose prices apply, one of :data:`telemetry.pricing.provider.PROVIDERS`."""
         self.asked_model = _text(body.get("model"))
         self.asked_tier = _text(body.get("service_tier"))
         self.billed_tools = billed_tools(body)
-        """Tools it lets the service use, and that are billed beside tokens."""
+        """Hosted tools that the request allows and that are billed in addition to tokens."""
         self.context = current = context.get_current()
-        """What was current when the call began; so was the span ``parent``."""
+        """The context in which the call began; ``parent`` is its span."""
         self.parent: Span = trace.get_current_span(current)
         self.span: Span = trace.INVALID_SPAN
-        """The one that stands for the call in traces."""
+        """The span of the call in traces."""
         self.is_span_ours = False
         self.started_ns = time.time_ns()
         self.ended_ns: int | None = None
@@ -82,33 +81,33 @@ class OpenAICall:
         self.answer = _NO_ANSWER
         self.error_type: str | None = None
         self.has_unknown_bill = False
-        """Whether more may have been billed than the answer says."""
+        """Whether more may have been billed than the answer reports."""
         self.is_done = False
         self.record: object | None = None
-        """What the recorder keeps for this call; nobody else touches it."""
+        """State of the recorder for this call; no other code uses it."""
 
     @property
     def provider(self) -> str:
-        """Its ``gen_ai.provider.name``."""
+        """The ``gen_ai.provider.name`` of the call."""
         return "azure.ai.openai" if self.billed_by == AZURE else "openai"
 
     @property
     def run(self) -> Run | None:
-        """The run that was current when it began."""
+        """The run in which the call began."""
         return run_in(self.context)
 
     @property
     def stage(self) -> str | None:
-        """The stage that was current when it began."""
+        """The stage in which the call began."""
         return stage_in(self.context)
 
     def begin(self) -> None:
-        """Tell the recorder that the call is under way."""
+        """Report to the recorder that the call has begun."""
         if (recorder := recorder_in(self.context)) is not None:
             recorder.call_started(self)
 
     def describe_attempts(self) -> None:
-        """Find out what the attempts met, and put them on the span."""
+        """Determine the statuses of the attempts and set the attributes that follow from them on the span."""
         settle(self.attempts)
         self.attempt_facts = attempt_attributes(self.attempts)
         if self.span.is_recording():
@@ -117,22 +116,22 @@ class OpenAICall:
                 self.span.set_attribute(Attribute.TOOL_FEES, True)
 
     def describe_usage(self) -> None:
-        """Put tokens, model and tier of the answer on the span."""
+        """Set tokens, model and tier of the answer on the span."""
         if self.span.is_recording():
             self.span.set_attributes(_usage_attributes(self.answer, self.operation in BILLED_IN_TOKENS))
 
     def span_ended(self) -> None:
-        """Note that the span of somebody else which stands for the call has ended."""
+        """React to the end of the official span of the call; the default does nothing."""
 
     def pause(self) -> None:
-        """Say that the request was answered, and how the work ends will only be known later."""
+        """Mark the request as answered while the service is still working on the result."""
         self.ended_ns = time.time_ns()
         if self.is_span_ours:
             self.is_span_ours = False
             self.span.end()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say that the call is over: once; a span of ours ends with it."""
+        """End the call, and its span if it is ours; later calls do nothing."""
         if self.is_done:
             return
         self.is_done = True
@@ -148,7 +147,7 @@ class OpenAICall:
 
 
 def awaits_call(span: Span) -> bool:
-    """Say whether ``span`` is an official one whose request has not been seen yet."""
+    """Return whether ``span`` is an official span whose request has not been seen yet."""
     scope = getattr(span, "instrumentation_scope", None)
     return (
         scope is not None and scope.name == GENAI_SCOPE and span.is_recording() and not hasattr(span, _TAKEN)
@@ -156,7 +155,7 @@ def awaits_call(span: Span) -> bool:
 
 
 def take(span: Span) -> None:
-    """Note that the request of an official span was seen: the next one below it is another call."""
+    """Mark an official span as having its request; another request below it is another call."""
     setattr(span, _TAKEN, True)
 
 

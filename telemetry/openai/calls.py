@@ -1,4 +1,4 @@
-"""Every OpenAI call, counted as it is seen on the wire: attempts, usage, and what the client's retries hide.
+"""Count every OpenAI call at the HTTP level: its attempts, its usage and the client's hidden retries.
 
 Usage::
 
@@ -50,7 +50,7 @@ from .call import OpenAICall, awaits_call, take
 from .spans import start_span
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-"""Answers longer than this are not searched for usage."""
+"""Longer answers are not searched for usage."""
 
 _log = logging.getLogger("telemetry")
 _tracer: Tracer | None = None
@@ -60,7 +60,7 @@ def instrument(tracer_provider: TracerProvider | None = None) -> None:
     """Count attempts from now on; a second call only changes the provider. Without ``openai``, do nothing.
 
     Args:
-        tracer_provider: Where spans of ours go; default: the global one.
+        tracer_provider: provider of our own spans; default: the global one.
     """
     global _tracer
     try:
@@ -77,7 +77,7 @@ def instrument(tracer_provider: TracerProvider | None = None) -> None:
 
 
 def uninstrument() -> None:
-    """Put the original methods back. A method that someone else wrapped after us stays, and does nothing."""
+    """Restore the original methods. A wrapper that another library wrapped again stays, and does nothing."""
     global _tracer
     _tracer = None
     socket.uninstrument()
@@ -85,7 +85,7 @@ def uninstrument() -> None:
 
 
 def is_instrumented() -> bool:
-    """Say whether calls are counted."""
+    """Return whether calls are counted."""
     return _tracer is not None and is_patched()
 
 
@@ -97,18 +97,18 @@ class _Call(OpenAICall):
     def __init__(self, operation: str, client: Any, options: Any) -> None:
         super().__init__(operation, _host(client, options), _is_azure(client.__class__), _body_of(options))
         self.http: object = client._client
-        """The HTTP client of the call; what others send meanwhile (a token provider) is no attempt."""
+        """The HTTP client of the call; a request of another client (a token provider) is no attempt."""
         self.response: Any = None
-        """The last response, if it succeeded and its body was read."""
+        """The last response, if it succeeded and its body has been read."""
         self.stream: _openai_stream.Reading | None = None
-        """How the last response is read, if it succeeded and is read later."""
+        """The reading of the last response, if it succeeded and is streamed."""
         self.is_sending = False
         self.token: Token[_Call | None] | None = None
         self.context_token: Token[context.Context] | None = None
-        """Set while a span of ours is the current one."""
+        """Set while our own span is the current one."""
 
     def span_ended(self) -> None:
-        """Take it that nobody reads on: the official span ends when the application lets go of a stream."""
+        """End the reading: the official span ends when the application drops the stream."""
         if self.stream is not None and self.stream.is_of_events:
             self.stream.leave()
 
@@ -184,7 +184,7 @@ async def _send_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, arg
 def _begin(
     send: Callable[..., Any], client: Any, cast_to: Any, options: Any, *_: Any, **__: Any
 ) -> _Call | None:
-    """Begin a call; None if there is nothing to record."""
+    """Begin a call; return None if there is nothing to record."""
     operation = None if _tracer is None else operation_of(options.method, options.url)
     if _tracer is None or operation is None:
         return None
@@ -204,7 +204,7 @@ def _begin(
             call.context_token = context.attach(trace.set_span_in_context(call.span))
         call.token = _current.set(call)
         return call
-    except BaseException as error:  # of a signal's handler: the call is not made
+    except BaseException as error:  # raised by a signal handler: the call is not made
         _current.set(outer)
         context.attach(call.context)
         call.end(error)
@@ -213,7 +213,7 @@ def _begin(
 
 @guarded("openai")
 def _end(call: _Call, result: object) -> None:
-    """Complete a call that returned ``result``, unless the answer is still to be read."""
+    """Complete a call that returned ``result``, unless its answer is still to be read."""
     stream = call.stream if call.stream is not None and not call.stream.is_over else None
     decoded = result if _is_decoded(result) else None
     try:
@@ -221,7 +221,9 @@ def _end(call: _Call, result: object) -> None:
         call.describe_attempts()
         if stream is None:
             call.answer = _read(decoded, call.response)
-            if call.is_span_ours or decoded is None:  # else the instrumentation does, with equal values
+            if (
+                call.is_span_ours or decoded is None
+            ):  # otherwise the official instrumentation sets equal values
                 call.describe_usage()
     finally:
         if stream is not None:
@@ -245,7 +247,7 @@ def _fail(call: _Call, error: BaseException) -> None:
 
 
 def _goes_on(call: _Call, decoded: object) -> bool:
-    """Say whether the service goes on working after its answer: then the call ends with a poll."""
+    """Return whether the service is still working after its answer, so that a poll ends the call."""
     if call.operation not in pending.OPERATIONS:
         return False
     body = _body(call.response) if decoded is None and call.response is not None else None
@@ -254,7 +256,7 @@ def _goes_on(call: _Call, decoded: object) -> bool:
 
 @guarded("openai")
 def _polled(result: Any) -> None:
-    """Look whether the answer to a free request is the result of a call that waits for it."""
+    """Check whether the answer to a free request is the result of an open call."""
     response = getattr(result, "http_response", None)
     if _is_decoded(result):
         pending.settle(result)
@@ -263,7 +265,7 @@ def _polled(result: Any) -> None:
 
 
 def _read(decoded: object, response: Any) -> Answer:
-    """Return what an answer says: ``decoded`` if it is that already, else the body of ``response``."""
+    """Read an answer from ``decoded`` if that has its usage, else from the body of ``response``."""
     answer = read_answer(decoded) if decoded is not None else None
     if response is not None and (answer is None or answer.tokens is None):
         body = _body(response)
@@ -277,7 +279,9 @@ def _is_decoded(result: object) -> bool:
 
 def _leave(call: _Call) -> None:
     try:
-        if call.token is not None and not is_collecting():  # else setting a variable may crash CPython 3.11
+        if (
+            call.token is not None and not is_collecting()
+        ):  # during a collection, setting a variable may crash CPython 3.11
             _current.reset(call.token)
     except ValueError:
         pass  # a coroutine that is closed instead of awaited ends in another context: nothing to reset
@@ -287,14 +291,14 @@ def _leave(call: _Call) -> None:
 
 
 def _body_of(options: Any) -> Mapping[str, Any]:
-    """Return what a request asks for, as far as it is a mapping."""
+    """Return the body of a request if it is a mapping, else an empty one."""
     body, extra = options.json_data, getattr(options, "extra_json", None)
     known = body if isinstance(body, dict) else {}
     return {**known, **extra} if isinstance(extra, dict) else known
 
 
 def _host(client: Any, options: Any) -> str:
-    """Return which host a request goes to: a path below the client's address, or one of its own."""
+    """Return the host of a request: that of its own URL, else that of the client."""
     own = urlsplit(options.url).hostname if "://" in options.url else None
     return own or str(client._base_url.host)
 
@@ -325,7 +329,7 @@ def _note_answer(call: _Call, started: float, response: Any, kwargs: Mapping[str
 
 
 def _limits(headers: Any) -> dict[str, str]:
-    """Return the rate-limit headers, read in one pass: each look-up by name would go through them all."""
+    """Return the rate-limit headers in one pass; each look-up by name would scan all headers."""
     found: dict[str, str] = {}
     for raw, value in headers.raw:
         if len(raw) in _LENGTHS and (name := _LIMITS.get(raw.lower())) is not None:

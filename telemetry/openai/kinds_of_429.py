@@ -1,8 +1,8 @@
-"""The three things that an answer with status 429 may say: too fast, quota used up, spend limit reached.
+"""The three meanings of status 429: rate limited, quota used up, spend limit reached.
 
-The error's ``code`` tells them apart; its ``type`` is often ``insufficient_quota`` for the last two alike.
-Only the first goes by itself when one waits, so only that is rate limiting. An answer whose code is not
-known, or that was not read, is taken for the first, unless its type says otherwise.
+The error's ``code`` distinguishes them; its ``type`` is often ``insufficient_quota`` for both of the latter.
+Only the first is cured by waiting, so only it counts as rate limiting. An answer with an unknown code, or an
+unread body, counts as rate limiting unless its type says otherwise.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any, Final
 from telemetry.conventions import QUOTA_USED_UP, SPEND_LIMIT_REACHED, TOO_FAST
 
 MOST_BYTES: Final = 64 * 1024
-"""Longer bodies are not looked at."""
+"""Longer bodies are not parsed."""
 _SPEND_LIMIT: Final = re.compile("spend_?limit|hard_?limit|budget")
-"""Of ``project_spend_limit_exceeded``, ``billing_hard_limit_reached`` and the like."""
+"""Matches ``project_spend_limit_exceeded``, ``billing_hard_limit_reached`` and similar codes."""
 _QUOTA: Final = re.compile("quota|credit_balance|usage_limit|billing")
-"""Of ``insufficient_quota``, ``credit_balance_exhausted``, ``organization_usage_limit_exceeded`` …"""
+"""Matches ``insufficient_quota``, ``credit_balance_exhausted``, ``organization_usage_limit_exceeded`` …"""
 _RATE: Final = re.compile("rate_?limit|too_?many_?requests|slow_down")
 
 
 def status_of(body: bytes | None) -> str:
-    """Return the status of an attempt that was answered 429 with ``body``; None: it was not read."""
+    """Return the attempt status for a 429 with ``body``, which is None if it was not read."""
     if body is None or len(body) > MOST_BYTES:
         return TOO_FAST
     try:
@@ -34,7 +34,7 @@ def status_of(body: bytes | None) -> str:
 
 
 def kind_of(answer: object) -> str:
-    """Return the same of the decoded JSON ``answer``."""
+    """Return the attempt status for a 429 with the decoded JSON ``answer``."""
     if (
         isinstance(answer, Sequence) and not isinstance(answer, str) and answer
     ):  # some gateways wrap it in a list

@@ -1,9 +1,9 @@
-"""Answers that the service goes on working on after it has sent them: their usage comes with a later poll.
+"""Calls whose work continues after the answer: their usage arrives with a later poll.
 
-A response in the background, or a run of an assistant, is created by a request that is answered at once and
-names no usage. The call stays under way until a request of the same process reads its result, or hears how it
-ended. Then it ends, once, in the run and the stage in which it began. Until then it is ``unfinished`` there,
-and the cost is not complete; if nobody asks, it stays so.
+A background response, or a run of an assistant, is created by a request that is answered at once and without
+usage. The call stays open until a request of the same process reads its result. Then it ends, once, in the
+run and stage in which it began. Until then it is ``unfinished`` there and the cost incomplete; without a poll
+it stays so.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from telemetry.usage.reader import read_answer
 from .call import OpenAICall
 
 MOST: Final = 1_000
-"""Calls that are remembered; beyond that the oldest ends with an unknown bill."""
+"""Limit of open calls; beyond it the oldest ends with an unknown bill."""
 OPERATIONS: Final = frozenset({"chat", "run"})
-"""Operations whose answers may come before the work is done."""
+"""Operations that may be answered before the work is done."""
 _UNDER_WAY: Final = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
 
 _pending: Final[dict[str, OpenAICall]] = {}
-"""By the id of the answer, the oldest first. No lock: a forked child might wait for it for ever."""
+"""Open calls by the id of their answer, oldest first. No lock: a forked child could inherit it locked."""
 
 
 def wait_for(call: OpenAICall, answer: object) -> bool:
-    """Keep ``call`` under way if ``answer`` says that the service goes on working; say whether it does."""
+    """Keep ``call`` open if ``answer`` says that the service is still working; return whether it is."""
     key = _key(answer)
     if key is None or call.answer.tokens is not None or _get(answer, "status") not in _UNDER_WAY:
         return False
@@ -43,17 +43,17 @@ def wait_for(call: OpenAICall, answer: object) -> bool:
 
 
 def is_anything_pending() -> bool:
-    """Say whether any call waits for its usage."""
+    """Return whether any call waits for its usage."""
     return bool(_pending)
 
 
 def settle(answer: object) -> None:
-    """End the call whose result ``answer`` is, if one waits for it and the service is done."""
+    """End the open call that ``answer`` is the result of, if there is one and the service is done."""
     key = _key(answer)
     if key is None or key not in _pending or _get(answer, "status") in _UNDER_WAY:
         return
     call = _pending.pop(key, None)
-    if call is not None:  # else another thread was quicker
+    if call is not None:  # otherwise another thread has ended it
         call.answer = read_answer(answer)
         call.end()
 

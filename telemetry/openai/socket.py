@@ -1,8 +1,8 @@
-"""Sockets of the client: realtime sessions and the responses API over a WebSocket.
+"""WebSocket connections of the client: realtime sessions and the responses API.
 
-What passes over a socket is no request, and costs all the same. A connection counts as a call whose bill is
-unknown until an event tells a final usage; each further response on it is a call of its own. Events are
-looked at where the client decodes them: what nobody reads, nobody sees.
+Traffic over a socket is billed without being an HTTP request. A connection counts as a call with an unknown
+bill until an event reports a final usage; each further response is a call of its own. Events are read where
+the client decodes them, so an event that the application never reads is not seen here.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ MODULES: Final = {
     "openai.resources.responses.responses": "chat",
     "openai.resources.beta.responses.responses": "chat",
 }
-"""Where classes of connections are, and the ``gen_ai.operation.name`` of what passes over them."""
+"""Modules with connection classes, and the ``gen_ai.operation.name`` of their calls."""
 _SESSION: Final = "_analysis_telemetry_session"
-"""The attribute of a connection that holds its :class:`_Session`."""
+"""Attribute of a connection object for its :class:`_Session`."""
 
 _tracer: Tracer | None = None
 _awaited: set[str] = set()
 
 
 def instrument(tracer: Tracer) -> None:
-    """Count connections from now on. Modules that are not loaded yet are patched when they are."""
+    """Count connections from now on. Modules that are not loaded yet are patched on import."""
     global _tracer
     _tracer = tracer
     for name in MODULES:
@@ -55,7 +55,7 @@ def instrument(tracer: Tracer) -> None:
 
 
 def uninstrument() -> None:
-    """Count no connections any more."""
+    """Stop counting connections."""
     global _tracer
     _tracer = None
 
@@ -73,7 +73,7 @@ def _patch_managers(module: ModuleType) -> None:
 
 
 class _Session:
-    """One connection, and the call that is under way on it."""
+    """One connection and its open call."""
 
     __slots__ = ("_begin", "_call")
 
@@ -83,7 +83,7 @@ class _Session:
 
     @guarded("openai")
     def look(self, event: object) -> None:
-        """Take from an event what it says of usage."""
+        """Read the usage that an event reports, if any."""
         holder = final_usage(event)
         if holder is not None:
             call, self._call = self._call or self._begin(), None
@@ -96,7 +96,7 @@ class _Session:
 
     @guarded("openai")
     def closed(self, error: BaseException | None = None) -> None:
-        """End what is under way: what it cost is unknown."""
+        """End the open call with an unknown bill."""
         call, self._call = self._call, None
         if call is not None:
             call.has_unknown_bill = error is None
@@ -129,7 +129,7 @@ async def _enter_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, ar
 
 @guarded("openai")
 def _session(manager: Any) -> _Session | None:
-    """Begin to count a connection; None if nobody counts."""
+    """Begin to count a connection; return None if nothing records."""
     held = {name.partition("__")[2]: value for name, value in vars(manager).items()}
     client, model = held["client"], held.get("model")
     operation = MODULES.get(type(manager).__module__, "realtime")

@@ -1,4 +1,4 @@
-"""The span of ours for an OpenAI call that nobody else covers, written as the official ones are."""
+"""Our own span for an OpenAI call without an official one, in the same form."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from telemetry.conventions import Attribute
 
 _BILLED_TOOLS: Final = ("web_search", "file_search", "code_interpreter", "image_generation", "shell")
-"""Beginnings of the types of tools that the service runs itself, and charges for beside tokens."""
+"""Prefixes of the types of hosted tools that are billed in addition to tokens."""
 
 
 def billed_tools(body: object) -> tuple[str, ...]:
-    """Return the types of tools that a request offers, and that are billed beside tokens when used."""
+    """Return the types of tools in a request whose use is billed in addition to tokens."""
     if not isinstance(body, Mapping):
         return ()
     tools, searches = body.get("tools"), body.get("web_search_options") is not None
@@ -33,7 +33,7 @@ def billed_tools(body: object) -> tuple[str, ...]:
 
 
 def start_span(tracer: Tracer, operation: str, provider: str, model: str | None) -> Span:
-    """Start the span of a call: its name and attributes hold the model, and nothing else of the request."""
+    """Start the span of a call; of the request it holds the model and nothing else."""
     attributes = {Attribute.OPERATION: operation, Attribute.PROVIDER: provider}
     if model is not None:
         attributes[Attribute.REQUEST_MODEL] = model
@@ -42,9 +42,9 @@ def start_span(tracer: Tracer, operation: str, provider: str, model: str | None)
 
 
 def end_span(span: Span, error_type: str | None) -> None:
-    """End the span, as failed if there is an error."""
+    """End the span, with an error status if there is an error type."""
     if error_type is not None:
-        # Without a description: the text of an exception may hold what was sent or answered.
+        # Without a description: the text of an exception may contain parts of the prompt or the answer.
         span.set_status(StatusCode.ERROR)
         span.set_attribute(Attribute.ERROR_TYPE, error_type)
     span.end()

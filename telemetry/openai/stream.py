@@ -1,11 +1,11 @@
-"""Answers that are read after their request has returned: streams of events, and bodies read piece by piece.
+"""Answers that are read after the request has returned: event streams, and bodies read in pieces.
 
-The usage of a stream is in one of its last events. Each event is looked at on its way to the application,
-which gets the very same objects; what an application does not read, nobody sees. However reading ends, the
-HTTP response is closed, which ends the call if nothing did before.
+The usage of a stream is in one of its last events. Each event is inspected on its way to the application,
+which gets the same objects; events that the application does not read are not seen here. However reading
+ends, the HTTP response is closed, which ends the call if nothing else has.
 
-To stop reading is no error. What was billed meanwhile is unknown, unless the final usage was seen; a usage
-that counts along with the answer is a lower bound.
+To stop reading early is no error, but the bill is then unknown unless the final usage was seen; a usage that
+is counted along with the answer is a lower bound.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from .call import OpenAICall
 from .pending import is_anything_pending, settle, wait_for
 
 _KEY: Final = "analysis_telemetry.reading"
-"""Where in the extensions of an HTTP response its :class:`Reading` is."""
+"""Key of the :class:`Reading` in the extensions of an HTTP response."""
 _FINAL: Final = ("completed", "done", "failed", "incomplete", "cancelled", "expired")
-"""How the types of events end whose usage is the final one."""
+"""Suffixes of the event types that carry the final usage."""
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
 _HOLDERS: Final = ("response", "data")
-"""Fields of an event that hold what has the usage, if the event has not."""
+"""Fields of an event whose value may carry the usage instead of the event."""
 
 
 def instrument() -> None:
-    """Look at what the client's streams yield."""
+    """Inspect what the client's streams yield from now on."""
     from openai import _streaming
 
     patch(_streaming.Stream, "__stream__", _stream)
@@ -44,7 +44,7 @@ def instrument() -> None:
 
 
 class Reading:
-    """How the answer of one call is read."""
+    """The reading of one call's answer."""
 
     __slots__ = (
         "_background",
@@ -63,12 +63,12 @@ class Reading:
     )
 
     def __init__(self, call: OpenAICall, response: Any) -> None:
-        """Follow the reading of an HTTP ``response`` whose body was not read yet."""
+        """Follow an HTTP ``response`` whose body has not been read yet."""
         self._call = call
         self._best: object = None
-        """The object with the highest usage that was seen."""
+        """The object with the highest usage so far."""
         self._background: object = None
-        """The response that goes on in the background if nobody reads on."""
+        """The response that continues in the background if reading stops."""
         self._total = -1
         self._is_final = False
         self._is_handed_over = False
@@ -76,7 +76,7 @@ class Reading:
         self._model: str | None = None
         self._tier: str | None = None
         self.is_advancing = False
-        """Whether the next event is being read at this moment."""
+        """Whether the next event is being read."""
         self.is_over = False
         """Whether the body was closed before the request returned."""
         self.is_of_events = "text/event-stream" in response.headers.get("content-type", "")
@@ -86,13 +86,13 @@ class Reading:
         patch(definer(kind, "aclose"), "aclose", _close_async)
 
     def __enter__(self) -> None:
-        """Begin to read events: the first of them is on its way."""
+        """Begin to read events."""
         self.is_advancing = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Note how the reading of events ended; ``GeneratorExit`` says that nobody reads on."""
+        """End the reading of events; ``GeneratorExit`` means that the application stopped reading."""
         try:
             if error is None:
                 self.complete()
@@ -104,11 +104,11 @@ class Reading:
             self.is_advancing = False
 
     def hand_over(self) -> None:
-        """Note that the request has returned: the application reads from now on."""
+        """Note that the request has returned and the application reads from now on."""
         self._is_handed_over = True
 
     def look(self, event: Any) -> None:
-        """Take from an event what it says of usage, model and tier."""
+        """Read usage, model and tier from an event."""
         find, has_tier = _shape(event.__class__)
         holder = None if find is None else find(event)
         if holder is None:
@@ -135,12 +135,12 @@ class Reading:
 
     @guarded("openai")
     def fail(self, error: BaseException) -> None:
-        """End the call, by an error if it is one of the service or of the way to it."""
+        """End the call, with ``error`` if it comes from the service or the connection."""
         self._end(error if isinstance(error, Exception) else None)
 
     @guarded("openai")
     def closed(self, response: Any) -> None:
-        """Note that the response was closed, by whoever reads it."""
+        """Handle the closing of the response."""
         if self.is_advancing or self._call.is_done:
             return
         if not self._is_handed_over:
@@ -150,7 +150,7 @@ class Reading:
         elif (content := getattr(response, "_content", None)) is not None:
             self._best = _decoded(content)
             self._end(None, is_whole=True)
-        elif self._was_closed:  # read piece by piece: nobody has the whole
+        elif self._was_closed:  # read in pieces: the whole body is not available
             self._end(None)
         self._was_closed = True
 
@@ -170,14 +170,14 @@ class Reading:
 
 
 def final_usage(event: Any) -> object:
-    """Return what holds the final usage that an event tells; None if it tells none."""
+    """Return the object with the final usage in an event, or None."""
     find, _ = _shape(event.__class__)
     holder = None if find is None else find(event)
     return holder if holder is not None and _get(holder, "usage") is not None and _is_final(event) else None
 
 
 def reading_of(response: Any) -> Reading | None:
-    """Return how an HTTP response is read; None: it is none of a call that counts."""
+    """Return the :class:`Reading` of an HTTP response, or None if it belongs to no counted call."""
     extensions = getattr(response, "extensions", None)
     found = extensions.get(_KEY) if isinstance(extensions, dict) else None
     return found if isinstance(found, Reading) else None
@@ -217,7 +217,7 @@ async def _read_async(reading: Reading, events: AsyncGenerator[Any, None]) -> As
 
 
 def _watch(events: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    """Look in a stream of a free request for the results of calls that wait for them."""
+    """Search the stream of a free request for results of open calls."""
     with closing(events):
         for event in events:
             _settle(event)
@@ -266,12 +266,12 @@ async def _close_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, ar
 
 @cache
 def _shape(kind: type) -> tuple[Callable[[Any], Any] | None, bool]:
-    """Return what finds the object with the usage in an event of a class, and whether it may say a tier.
+    """Return a function that finds the object with the usage in an event, and whether there may be a tier.
 
-    None: events of that class have no usage.
+    The function is None if events of the class ``kind`` have no usage.
     """
     fields = getattr(kind, "model_fields", None) or getattr(kind, "__fields__", None)
-    if not fields:  # decoded JSON, or a class of the application's
+    if not fields:  # decoded JSON, or a class of the application
         return (_holder, True)
     if "usage" in fields:
         return (_itself, "service_tier" in fields)
@@ -298,7 +298,7 @@ def _total(usage: object) -> int:
 
 
 def _is_final(event: object) -> bool:
-    """Say whether the usage of an event is the final one, and no count that goes along with the answer."""
+    """Return whether an event's usage is final, not a count that goes along with the answer."""
     choices = _get(event, "choices")
     if choices is not None:
         return all(_get(choice, "finish_reason") for choice in choices)

@@ -1,4 +1,4 @@
-"""What puts the parts of a process together: by hand, by ``opentelemetry-instrument``, or for Flask."""
+"""Set telemetry up in a process: by hand, by ``opentelemetry-instrument``, or for Flask."""
 
 from .process import attach, instrument, pipeline, setup_telemetry, shutdown
 

@@ -1,11 +1,11 @@
-"""Which versions of other libraries are supported, and what happens with the rest.
+"""Supported versions of other libraries, and what happens with other versions.
 
 Usage:
     >>> for problem in problems():
     ...     print(problem)
 
-Nothing is imported, only the metadata of what is installed is read, so it works where half of it is missing.
-``setup_telemetry`` logs each problem once, as one line; ``flask telemetry doctor`` shows them, too.
+Only the metadata of installed distributions is read, nothing is imported, so it works with half of them
+missing. ``setup_telemetry`` logs each problem once, in one line; ``flask telemetry doctor`` shows them too.
 ``docs/compatibility.md`` is the same table.
 """
 
@@ -22,42 +22,42 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """One library: what of it is supported, and what becomes of the rest."""
+    """One library: its supported versions, and the consequence of another version."""
 
     name: str
-    """Its distribution."""
+    """Name of the distribution."""
     at_least: str
     """The oldest supported version."""
     otherwise: str
     """What happens without it, or with another version."""
     below: str = ""
-    """The first version that is not supported any more; empty: none is known."""
+    """The first version that is no longer supported; empty if none is known."""
     extra: str = ""
-    """The extra of ours that brings it; empty: it is the application's own."""
+    """Our extra that installs it; empty if it belongs to the application."""
     beside: str = ""
-    """It is missed only where this library is installed; ``always``: everywhere; empty: nowhere."""
+    """The library that needs it; ``always``: needed everywhere; empty: never needed."""
     also: str = ""
     """Another distribution of the same library."""
     imported: str = ""
-    """What is imported of it; empty: what its name says."""
+    """Name of its module; empty if it follows from the distribution's name."""
 
     @property
     def module(self) -> str:
-        """Return the name of its module, or of the one that is used."""
+        """Name of its module."""
         separator = "." if self.name.startswith("opentelemetry-") else "_"
         return self.imported or self.name.replace("-", separator)
 
     @property
     def bounds(self) -> str:
-        """Return the supported versions, as pip takes them."""
+        """The supported versions as a pip specifier."""
         return f">={self.at_least}" + (f",<{self.below}" if self.below else "")
 
     def found(self) -> str | None:
-        """Return the installed version, None without any."""
+        """Return the installed version, or None."""
         return installed(self.name) or (installed(self.also) if self.also else None)
 
     def is_missed(self) -> bool:
-        """Say whether it is needed here and absent."""
+        """Return whether it is needed in this environment and absent."""
         needed = self.beside == "always" or (self.beside and installed(self.beside))
         return bool(needed) and self.found() is None
 
@@ -126,20 +126,20 @@ LIBRARIES: Final = (
     ),
     Library("apprise", "2.3", "TELEMETRY_NOTIFY cannot be used", extra="notify"),
 )
-"""Every library that telemetry works with, in the order in which a person would ask."""
+"""Every library that telemetry works with, the most important first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A library that is missing, or of a version that is not supported; its text is one line."""
+    """A library that is missing or of an unsupported version; ``str()`` gives one line."""
 
     library: Library
     found: str | None
-    """The installed version; None: it is missing."""
+    """The installed version, or None."""
 
     @property
     def reason(self) -> str:
-        """Return what is the matter."""
+        """What is wrong."""
         library = self.library
         if self.found is None:
             host = installed(library.beside)
@@ -150,7 +150,7 @@ class Problem:
 
     @property
     def remedy(self) -> str:
-        """Return what to do about it."""
+        """What to do about it."""
         library = self.library
         if self.found is None and library.extra:
             return f"pip install 'analysis-telemetry[{library.extra}]'"
@@ -161,7 +161,7 @@ class Problem:
 
 
 def problem_of(library: Library) -> Problem | None:
-    """Return what is the matter with ``library`` here, None when all is well."""
+    """Return the problem with ``library`` in this environment, or None."""
     found = library.found()
     if found is None:
         return Problem(library, None) if library.is_missed() else None
@@ -175,7 +175,7 @@ def problems() -> Iterator[Problem]:
 
 
 def installed(distribution: str) -> str | None:
-    """Return the version of ``distribution`` here, None when it is not installed."""
+    """Return the installed version of ``distribution``, or None."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -186,7 +186,7 @@ _VERSION: Final = re.compile(r"v?(?:\d+!)?(\d+(?:\.\d+)*)(?:[-_.]?(a|b|rc)[a-z]*
 
 
 def _key(text: str) -> tuple[tuple[int, ...], str, int]:
-    """Return what orders versions; a pre-release comes before its release (``packaging`` may be missing)."""
+    """Return a sort key; a pre-release precedes its release (``packaging`` may be missing)."""
     found = _VERSION.match(text.strip().lower())
     if found is None:
         return (), "", 0
@@ -197,9 +197,9 @@ def _key(text: str) -> tuple[tuple[int, ...], str, int]:
 
 
 def platform_gap() -> str:
-    """Return what of POSIX this platform does not have, in one line; empty when all is there.
+    """Return in one line which POSIX feature this platform lacks; empty if none.
 
-    Rollups are handed from process to process by files that are locked, and a fork must be noticed.
+    Processes hand rollups over in locked files, and forks have to be noticed.
     """
     missing = [name for name in ("fork", "register_at_fork", "getuid") if not hasattr(os, name)]
     try:

@@ -1,11 +1,11 @@
-"""One door for every way in: ``setup_telemetry()``, the Flask extension, and ``opentelemetry-instrument``.
+"""Set up a process, for ``setup_telemetry()``, the Flask extension and ``opentelemetry-instrument`` alike.
 
-What it does, in this order:
+The steps, in order:
 
-* reads the settings; a wrong one switches telemetry off, says so, and leaves the application alone;
-* takes the tracer provider that is there, or configures OpenTelemetry from ``OTEL_*``, with sanitised export;
-* lets it record what its sampler drops, and attaches the pipeline that keeps the rollups;
-* instruments OpenAI, SQLAlchemy and threads, so that every call finds its run.
+* read the settings; a wrong one switches telemetry off with a log line and leaves the application alone;
+* take the existing tracer provider, or configure OpenTelemetry from ``OTEL_*``, with sanitised export;
+* let it record what its sampler drops, and attach the pipeline that keeps the rollups;
+* instrument OpenAI, SQLAlchemy and threads, so that every call finds its run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
@@ -42,7 +43,7 @@ INSTRUMENTORS: Final = (
     ("opentelemetry.instrumentation.sqlalchemy", "SQLAlchemyInstrumentor", "sqlalchemy"),
     ("opentelemetry.instrumentation.threading", "ThreadingInstrumentor", "threading"),
 )
-"""Module, class, and the library without which there is nothing to instrument."""
+"""Module, class, and the library that it instruments."""
 
 _EXTRAS: Final = {
     "opentelemetry.exporter.prometheus": "prometheus",
@@ -51,7 +52,7 @@ _EXTRAS: Final = {
     "alembic": "sql",
     "cachetools": "sql",
 }
-"""What modules come with, where it is not the extra ``sdk``."""
+"""Extras by the prefix of the modules they install, if it is not the extra ``sdk``."""
 
 _log = logging.getLogger("telemetry")
 _pipeline: Pipeline | None = None
@@ -67,17 +68,17 @@ def setup_telemetry(
 ) -> Pipeline | None:
     """Set telemetry up for this process, once; later calls return what the first one made.
 
-    A process has one pipeline. Whoever names settings of another database later is refused, in a line of the
-    log, until :func:`shutdown`.
+    A process has one pipeline. Until :func:`shutdown`, a later call with settings for another database is
+    refused in a log line.
 
     Args:
         settings: default: read from the environment.
-        engines: SQLAlchemy engines that exist already; those made later are found by themselves.
-        instrumenting: whether to instrument OpenAI, SQLAlchemy and threads, too.
-        name: of the application, for the log.
+        engines: existing SQLAlchemy engines; those made later are found automatically.
+        instrumenting: whether to instrument OpenAI, SQLAlchemy and threads too.
+        name: name of the application, for the log.
 
     Returns:
-        The pipeline; None when telemetry is off, for a reason that was logged.
+        The pipeline, or None if telemetry is off; the reason is logged.
     """
     off = f"telemetry is off for {name}" if name else "telemetry is off"
     with guarded("setup"):
@@ -108,7 +109,7 @@ def setup_telemetry(
 
 
 def _shares(pipeline: Pipeline, settings: Settings, off: str) -> bool:
-    """Say whether whoever has ``settings`` may record into the pipeline that is there; if not, log why."""
+    """Return whether a caller with ``settings`` may share ``pipeline``; if not, log why."""
     if takes_all():
         return True
     there, wanted = pipeline.settings.database(), settings.database()
@@ -144,18 +145,18 @@ def attach(
     takes_all: bool = False,
     price: Pricer | None = None,
 ) -> Pipeline:
-    """Attach a pipeline to ``provider``, a ``TracerProvider`` that somebody else may have made; return it.
+    """Attach a pipeline to ``provider``, which another library may have made; return the pipeline.
 
     Args:
         provider: its sampler is wrapped, so that totals do not depend on sampling.
-        settings: of the pipeline.
-        meter_provider: where the metrics are registered; without one there are none.
+        settings: settings of the pipeline.
+        meter_provider: provider of the metrics; without one there are none.
         takes_all: whether to record also what belongs to applications of other pipelines (in tests).
-        price: what a call costs; default: as the settings say.
+        price: prices calls; default: as the settings say.
 
     Raises:
-        ImportError: when the extra ``sdk`` is missing, or one that a setting asks for.
-        ValueError: when TELEMETRY_DATABASE_URL cannot be used.
+        ImportError: if the extra ``sdk`` is missing, or one that a setting needs.
+        ValueError: if TELEMETRY_DATABASE_URL cannot be used.
     """
     from exporters.process.pipeline import Pipeline
     from telemetry.pricing.provider import use_openai_hosts
@@ -176,8 +177,8 @@ def shutdown(seconds: float | None = None) -> bool:
     Afterwards everything is a no-op, until telemetry is set up again, for the same application or another.
 
     Args:
-        seconds: how long to wait for the database; default: TELEMETRY_SHUTDOWN_SECONDS. What it has not taken
-            by then stays in the spool, for the next process.
+        seconds: how long to wait for the database; default: TELEMETRY_SHUTDOWN_SECONDS. Undelivered entries
+            stay in the spool for the next process.
 
     Returns:
         Whether all was delivered.
@@ -189,7 +190,7 @@ def shutdown(seconds: float | None = None) -> bool:
 
 @contextmanager
 def standing_in(pipeline: Pipeline) -> Iterator[None]:
-    """Let ``pipeline`` be that of the process meanwhile, whoever sets telemetry up (for tests)."""
+    """Make ``pipeline`` that of the process within the block (for tests)."""
     global _pipeline
     before, _pipeline = _pipeline, pipeline
     try:
@@ -200,7 +201,7 @@ def standing_in(pipeline: Pipeline) -> Iterator[None]:
 
 @contextmanager
 def for_operator() -> Iterator[None]:
-    """Set no application's telemetry up meanwhile: a command looks at what other processes do."""
+    """Keep applications from setting telemetry up within the block, in which a command runs."""
     global _is_for_operator
     before, _is_for_operator = _is_for_operator, True
     try:
@@ -210,17 +211,17 @@ def for_operator() -> Iterator[None]:
 
 
 def is_for_operator() -> bool:
-    """Say whether this process runs a command of ours, and not the application."""
+    """Return whether this process runs one of our commands, not the application."""
     return _is_for_operator
 
 
 def pipeline() -> Pipeline | None:
-    """Return what :func:`setup_telemetry` made; None while telemetry is off."""
+    """Return the pipeline of the process, or None while telemetry is off."""
     return _pipeline
 
 
 def serve() -> None:
-    """Say that this process answers requests: it answers Prometheus, too, if it does not yet."""
+    """Note that this process answers requests, and start its Prometheus endpoint if it has none."""
     if _pipeline is not None:
         _pipeline.serve()
 
@@ -242,17 +243,17 @@ def pre_instrument() -> None:
 
 
 def post_instrument() -> None:
-    """Hook of ``opentelemetry-instrument``: instruments what it refused or does not know."""
+    """Hook of ``opentelemetry-instrument``: instrument what it refused or does not know."""
     if _pipeline is not None:
         instrument(sdk_provider())
 
 
 def instrument(provider: AnyProvider | None = None, engines: Sequence[Any] = ()) -> None:
-    """Instrument what is installed of OpenAI, SQLAlchemy and threads; a failure leaves the others working.
+    """Instrument OpenAI, SQLAlchemy and threads where installed; one failure leaves the others working.
 
     Args:
-        provider: where spans of our own go; default: the global one.
-        engines: SQLAlchemy engines that exist already.
+        provider: provider of our own spans; default: the global one.
+        engines: existing SQLAlchemy engines.
     """
     off = disabled()
     for module, name, library in INSTRUMENTORS:
@@ -263,13 +264,13 @@ def instrument(provider: AnyProvider | None = None, engines: Sequence[Any] = ())
 
 
 def disabled() -> list[str]:
-    """Return the libraries that OTEL_PYTHON_DISABLED_INSTRUMENTATIONS tells to leave alone."""
+    """Return the libraries in OTEL_PYTHON_DISABLED_INSTRUMENTATIONS."""
     named = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").replace(" ", "").split(",")
     return [library for _, _, library in INSTRUMENTORS] if "*" in named else named
 
 
 def is_instrumented(module: str, name: str) -> bool:
-    """Say whether one of :data:`INSTRUMENTORS` is at work, whoever started it."""
+    """Return whether one of :data:`INSTRUMENTORS` is active, whoever started it."""
     try:
         return bool(getattr(import_module(module), name)().is_instrumented_by_opentelemetry)
     except ImportError:
@@ -277,7 +278,7 @@ def is_instrumented(module: str, name: str) -> bool:
 
 
 def not_seen(library: str, error: Exception) -> None:
-    """Say why ``library`` is not seen, unless it is not there or start-up said so already."""
+    """Log why ``library`` is not instrumented, unless it is absent or that was logged before."""
     is_known = any(library in (found.library.name, found.library.beside) for found in problems())
     level = logging.WARNING if installed(library) and not is_known else logging.DEBUG
     _log.log(level, "telemetry does not see %s %s: %s", library, installed(library), error)
@@ -295,10 +296,10 @@ def _count_attempts(provider: AnyProvider | None) -> None:
 
 
 def _warn_of_versions() -> None:
-    """Say once what of other libraries is missing or not supported, each in a line."""
+    """Log each missing or unsupported library once, in a line."""
     found = list(problems())
     if any(problem.library.name == "opentelemetry-sdk" and problem.found is None for problem in found):
-        return  # that telemetry is off for want of it is all there is to say
+        return  # without the SDK telemetry is off, which is logged elsewhere
     for problem in found:
         _log.warning("telemetry: %s", problem)
 
@@ -321,12 +322,23 @@ def _set_up(settings: Settings) -> Pipeline | None:
 
 
 def remedy(error: ImportError) -> str:
-    """Return which extra brings what is missing, unless the error says what to install."""
+    """Return how to install what is missing, unless the error says so."""
     if "pip install" in str(error):
         return ""
     module = error.name or ""
+    if module.partition(".")[0] == "exporters":
+        return _remedy_without_exporters()
     extra = next((extra for start, extra in _EXTRAS.items() if module.startswith(start)), "sdk")
     return f"; pip install 'analysis-telemetry[{extra}]'"
+
+
+def _remedy_without_exporters() -> str:
+    """Return why our package ``exporters`` is not found: another comes first, or it is missing."""
+    spec = find_spec("exporters")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        return "; pip install --force-reinstall analysis-telemetry"
+    return f"; {folders[0]} is found before the package of analysis-telemetry: rename it"
 
 
 def _configure(settings: Settings) -> TracerProvider:
@@ -334,7 +346,7 @@ def _configure(settings: Settings) -> TracerProvider:
 
     try:
         TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
-    except RuntimeError as error:  # an exporter that OTEL_* names, and nobody installed
+    except RuntimeError as error:  # OTEL_* names an exporter that is not installed
         raise LookupError(str(error)) from error
     provider = sdk_provider()
     if provider is None:
@@ -343,7 +355,7 @@ def _configure(settings: Settings) -> TracerProvider:
 
 
 def sdk_provider() -> TracerProvider | None:
-    """Return the global provider if the SDK made it; None while nobody has set one."""
+    """Return the global provider if it is one of the SDK, else None."""
     try:
         from opentelemetry.sdk.trace import TracerProvider
     except ImportError:
@@ -361,7 +373,7 @@ def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -
     if instrumentor.is_instrumented_by_opentelemetry:
         return
     try:
-        # The declared bounds lag behind: SQLAlchemy 2.1 is refused, and works.
+        # The declared bounds lag behind: SQLAlchemy 2.1 is refused but works.
         instrumentor.instrument(skip_dep_check=True, **options)
     except Exception as error:
         let_pass(error)
@@ -369,7 +381,7 @@ def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -
 
 
 def _warn_of_foreign_export(provider: AnyProvider) -> None:
-    """Say once what we cannot promise: spans that somebody else's exporters send are not sanitised."""
+    """Warn that spans sent by other libraries' exporters are not sanitised."""
     if foreign_exporters(provider):
         _log.warning(
             "telemetry joined a tracer provider that exports spans by itself: they are not sanitised"
@@ -377,7 +389,7 @@ def _warn_of_foreign_export(provider: AnyProvider) -> None:
 
 
 def foreign_exporters(provider: AnyProvider) -> list[str]:
-    """Name the exporters of ``provider`` whose spans are not sanitised."""
+    """Return the names of the exporters of ``provider`` whose spans are not sanitised."""
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
     from .configurator import SanitisingProcessor

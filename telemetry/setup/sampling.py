@@ -1,4 +1,4 @@
-"""Totals do not depend on trace sampling: what the sampler drops is still recorded, and only not exported."""
+"""Make totals independent of trace sampling: dropped spans are recorded but not exported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from telemetry._internal.guard import swallow
 class RecordingSampler(Sampler):
     """Turns the DROP of another sampler into RECORD_ONLY: processors see the span, exporters do not.
 
-    It must be the outermost: inside ``ParentBased`` it would never be asked for a child.
+    It has to be the outermost sampler: inside ``ParentBased`` it would not be asked about children.
     """
 
     def __init__(self, sampler: Sampler) -> None:
@@ -33,7 +33,7 @@ class RecordingSampler(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Ask the wrapped sampler; a span it drops, or cannot decide on, is recorded only."""
+        """Ask the wrapped sampler; a span that it drops or fails on is recorded only."""
         result: SamplingResult | None = None
         try:
             result = self._sampler.should_sample(
@@ -52,14 +52,14 @@ class RecordingSampler(Sampler):
         return SamplingResult(Decision.RECORD_ONLY, attributes, state)
 
     def get_description(self) -> str:
-        """Return the wrapped sampler's description, with what we make of it."""
+        """Return the wrapped sampler's description, marked as recording."""
         return f"RecordingSampler{{{self._sampler.get_description()}}}"
 
 
 def record_all(provider: Any) -> None:
-    """Let ``provider``, and every tracer it has made already, record what its sampler drops.
+    """Let ``provider`` and its existing tracers record what the sampler drops.
 
-    Does nothing the second time.
+    A second call does nothing.
     """
     if isinstance(provider.sampler, RecordingSampler):
         return

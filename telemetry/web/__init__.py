@@ -1,1 +1,1 @@
-"""The Flask extension, and what it serves: exports, warnings and health."""
+"""The Flask extension and its views: exports, warnings and health."""

@@ -1,4 +1,4 @@
-"""`GET /admin/analytics/export/<format>`: the jobs as a download, for admins only."""
+"""`GET /admin/analytics/export/<format>`: download of the jobs, for admins only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST_DAYS: Final = 36_500
 
 
 class BadField(ValueError):
-    """A field of the request cannot be used."""
+    """A field of the request is invalid."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
@@ -35,10 +35,10 @@ class BadField(ValueError):
 def blueprint(
     settings_of: Callable[[], Settings | None], admin_required: Callable[[Any], Any]
 ) -> flask.Blueprint:
-    """Return the view behind the application's own ``admin_required``.
+    """Return a blueprint with the view, protected by the application's own ``admin_required``.
 
     Args:
-        settings_of: gives the settings of the application; None while telemetry is off.
+        settings_of: returns the settings of the application, or None while telemetry is off.
         admin_required: decorator that lets admins through.
     """
     found = flask.Blueprint("telemetry_export", __name__)
@@ -66,9 +66,11 @@ def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> fl
         jobs = Export(settings.database_url, settings.cache_seconds, **selection)
     except BadSelection as error:
         return _refusal(400, error.field, error.reason)
+    except ValueError as error:
+        return _refusal(503, "database", f"cannot be used: {error}")
     pieces: Iterator[bytes] = jobs.pieces(form)
     try:
-        first = next(pieces, b"")  # a database that is away is told before anything is sent
+        first = next(pieces, b"")  # reports an unreachable database before anything is sent
     except ImportError as error:  # an extra that is not installed
         return _refusal(501, "format", f"cannot be made: {error}")
     except Exception as error:
@@ -96,8 +98,8 @@ def _selection(fields: Mapping[str, str], zone: str) -> dict[str, Any]:
 
 
 def _days_ago(value: str, zone: str) -> datetime:
-    """Return when the last so many days began, today included."""
-    digits = value.lstrip("0")[:9]  # Python reads no number of thousands of digits
+    """Return the start of the last ``value`` days, today included."""
+    digits = value.lstrip("0")[:9]  # Python refuses numbers of thousands of digits
     if not value.isascii() or not value.isdigit() or not 1 <= int(digits or 0) <= LONGEST_DAYS:
         raise BadField("days", f"must be a whole number from 1 to {LONGEST_DAYS}")
     first: date = datetime.now(ZoneInfo(zone)).date() - timedelta(days=int(digits) - 1)
@@ -105,7 +107,7 @@ def _days_ago(value: str, zone: str) -> datetime:
 
 
 def _moment(fields: Mapping[str, str], name: str) -> datetime | None:
-    """Return a moment that is given as Grafana does: milliseconds since 1970."""
+    """Return a moment given in milliseconds since 1970, as Grafana does."""
     if name not in fields:
         return None
     try:

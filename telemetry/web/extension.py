@@ -1,4 +1,4 @@
-"""The Flask extension: one line in the application, or two with the factory pattern.
+"""The Flask extension: one line in an application, two with an application factory.
 
 Usage::
 
@@ -8,7 +8,7 @@ Usage::
 
 It reads TELEMETRY_* from the environment and from ``app.config``, takes the database from the application's
 own engine and the hash key from its SECRET_KEY, and instruments Flask. It never keeps a reference to the
-application. Where the database is not there yet, as before ``db.init_app(app)``, it is set up with the first
+application. If the database is not available yet, as before ``db.init_app(app)``, set-up happens on first
 use: an application context, a request, or a run.
 """
 
@@ -60,10 +60,10 @@ class Telemetry:
         track_warnings: bool = False,
         current_user_id: UserId | None = None,
     ) -> None:
-        """Remember the options (see :meth:`init_app`); with ``app``, initialise it at once.
+        """Keep the options (see :meth:`init_app`); with ``app``, initialise it at once.
 
         Raises:
-            TypeError: for an option that is not known, or of the wrong kind.
+            TypeError: for an unknown option, or one of the wrong type.
         """
         _check(engine, admin_required, current_user_id)
         self._engine = engine
@@ -84,23 +84,23 @@ class Telemetry:
     ) -> None:
         """Set telemetry up for ``app``.
 
-        A second application of the process shares the pipeline of the first if both have the same database.
-        If not, its telemetry is off, which an error in the log says.
+        A second application in the process shares the pipeline of the first if both have the same database.
+        Otherwise its telemetry is off, and an error is logged.
 
         Args:
             app: the application.
             engine: the application's database: a SQLAlchemy engine, session or URL, or a callable that
                 returns one inside the application context. Default: TELEMETRY_DATABASE_URL, else that of
                 Flask-SQLAlchemy.
-            admin_required: the application's own decorator of views that only admins may see. Without it
+            admin_required: the application's own decorator for views that only admins may see. Without it
                 there are no such views.
-            track_warnings: whether the application's pages may tell what their users are warned of, at
+            track_warnings: whether the application's pages may report warnings that they show to users, at
                 ``/api/track-warning``. Default: no.
-            current_user_id: returns the id of the user who is signed in, as in `users`, or None. Default:
-                Flask-Login's.
+            current_user_id: returns the id (in `users`) of the user who is signed in, or None. Default:
+                that of Flask-Login.
 
         Raises:
-            TypeError: for an option of the wrong kind. Whatever else is wrong is a line in the log.
+            TypeError: for an option of the wrong type. Any other problem is logged.
         """
         if not isinstance(app, flask.Flask):
             raise TypeError(f"Telemetry takes a flask.Flask, not a {type(app).__qualname__}")
@@ -131,23 +131,23 @@ class Telemetry:
 
 
 class HostState:
-    """What telemetry knows of one application."""
+    """State of telemetry for one application."""
 
     def __init__(self, engine: EngineSource | None) -> None:
-        """Begin with telemetry not set up."""
+        """Start without telemetry set up."""
         self.engine = engine
         self.settings: Settings | None = None
-        """None while telemetry is off here, or not set up yet."""
+        """None while telemetry is off for the application, or not set up yet."""
         self._owner: object = None
         self._waits = True
         self._is_starting = False
         self._is_noted = False
-        """Whether the first use is waited for."""
+        """Whether set-up waits for the first use."""
         self._lock = threading.RLock()
 
     @property
     def owner(self) -> object:
-        """The recorder that takes the work of this application; None: not known yet."""
+        """The recorder of this application's work; None if not known yet."""
         current = setup.pipeline()
         if self.settings is not None and current is not None and current.recorder is not self._owner:
             if current.settings.database() == self.settings.database():
@@ -156,20 +156,20 @@ class HostState:
 
     @property
     def is_off(self) -> bool:
-        """Whether it was decided that telemetry is off here."""
+        """Whether telemetry is off for good for this application."""
         return self._owner is NOBODY
 
     def start(self, app: flask.Flask, *, is_last: bool = False) -> None:
-        """Set telemetry up for ``app``, unless that was done or the database is not there yet.
+        """Set telemetry up for ``app``, unless it is set up or the database is not available yet.
 
         Args:
-            app: whose state this is.
-            is_last: whether it is now or never.
+            app: the application of this state.
+            is_last: whether this is the last attempt.
         """
         if not self._waits or setup.is_for_operator():
             return
         with self._lock:
-            if self._is_starting:  # the application's own code led back here
+            if self._is_starting:  # re-entered from the application's own code
                 return
             self._is_starting = True
             try:
@@ -179,7 +179,7 @@ class HostState:
                 self._is_starting = False
 
     def start_again(self, app: flask.Flask, engine: EngineSource | None) -> None:
-        """Set telemetry up once more, as after :func:`telemetry.shutdown`."""
+        """Set telemetry up again, after :func:`telemetry.shutdown`."""
         if self._waits or (self.settings is not None and setup.pipeline() is not None):
             _log.warning("telemetry: Telemetry(app) was called again for %s; nothing is changed", app.name)
             return
@@ -220,12 +220,12 @@ class HostState:
         leave_to_child()
 
     def _wait(self, app: flask.Flask) -> None:
-        """Wait for the first use, of which the requests and contexts of ``app`` and every run tell."""
+        """Postpone set-up to the first request, application context or run."""
         _log.debug("telemetry of %s is set up with its first use: it has no database yet", app.name)
         if self._is_noted:
             return
         self._is_noted = True
-        instrument(app)  # not possible once a request was answered
+        instrument(app)  # not possible once a request has been answered
         reference = weakref.ref(app)
 
         def first_use() -> None:
@@ -247,7 +247,7 @@ class HostState:
 
 
 def _is_in_passing() -> bool:
-    """Say whether this process is a command that is over soon, and leaves the port to those that stay."""
+    """Return whether this process is a short command, which leaves the metrics port to servers."""
     context = click.get_current_context(silent=True)
     names = []
     while context is not None:
@@ -270,7 +270,7 @@ def _add_views(
     track_warnings: bool,
     current_user_id: UserId | None,
 ) -> None:
-    """Add the views that were asked for, also where telemetry is off: pages link to them."""
+    """Add the requested views, even if telemetry is off: pages link to them."""
     if admin_required is not None:
         from .export_view import blueprint
 
@@ -282,10 +282,10 @@ def _add_views(
 
 
 def database_url(app: flask.Flask) -> str:
-    """Return the URL of the database that telemetry shares with ``app``; empty when it has none.
+    """Return the URL of the database that telemetry shares with ``app``, or an empty string.
 
     Raises:
-        NoEngine: it cannot be had.
+        NoEngine: if the database is not available.
     """
     if url := os.environ.get("TELEMETRY_DATABASE_URL") or app.config.get("TELEMETRY_DATABASE_URL"):
         return str(url)
@@ -297,7 +297,7 @@ def settings_of(app: flask.Flask) -> Settings:
     """Return the settings of ``app``, with its database.
 
     Raises:
-        SettingsError: they cannot be used, or the database cannot be had.
+        SettingsError: if they are invalid or the database is not available.
     """
     state = host_app.state_of(app)
     try:
@@ -324,7 +324,7 @@ def _read(app: flask.Flask, engine: Any) -> tuple[Settings, Database]:
 
 
 def _with_key(settings: Settings, secret: object) -> Settings:
-    """Derive the hash key from the application's secret, so that all its processes have the same."""
+    """Derive the hash key from the application's secret, so that all its processes share it."""
     if not secret:
         return settings
     raw = bytes(secret) if isinstance(secret, bytes | bytearray) else str(secret).encode()
@@ -334,7 +334,7 @@ def _with_key(settings: Settings, secret: object) -> Settings:
 
 
 def instrument(app: flask.Flask) -> None:
-    """Instrument ``app``, if what it takes is installed."""
+    """Instrument ``app``, if the instrumentation is installed."""
     try:
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
     except ImportError as error:
@@ -347,7 +347,7 @@ _listening = False
 
 
 def _listen_to_commits() -> None:
-    """Let the writer know when the application commits: a row it waits for may be there."""
+    """Notify the writer when the application commits: a row that it waits for may exist now."""
     global _listening
     if _listening:
         return

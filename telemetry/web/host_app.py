@@ -1,8 +1,8 @@
-"""What an application and its requests have to do with the pipeline of the process.
+"""Assign the work of an application's requests and contexts to a pipeline, or to none.
 
-An application records when its telemetry is on, and the pipeline of the process is the one that it was set up
-with. Whatever runs in the requests and application contexts of one that is off, or was set up with a pipeline
-that has ended, belongs to nobody: it would be counted in the database of another application.
+An application records if its telemetry is on and the pipeline of the process is the one it was set up with.
+Work in requests and application contexts of any other application belongs to no pipeline; otherwise it would
+be counted in the database of another application.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ EXTENSION: Final = "telemetry"
 
 
 def state_of(app: flask.Flask) -> HostState | None:
-    """Return what telemetry knows of ``app``, None where it was never named."""
+    """Return the state of telemetry for ``app``, or None if it was never initialised."""
     return cast("HostState | None", app.extensions.get(EXTENSION))
 
 
 def watch(app: flask.Flask) -> None:
-    """Notice the contexts and requests of ``app`` from now on."""
+    """Observe the contexts and requests of ``app`` from now on."""
     flask.appcontext_pushed.connect(_pushed, app)
     flask.appcontext_popped.connect(_popped, app)
     hooks, first = app.before_request_funcs.setdefault(None, []), getattr(app, "_before_request", None)
-    # The instrumentation of a request begins with a Context of its own.
+    # The instrumentation starts a request with its own Context.
     hooks.insert(hooks.index(first) + 1 if first in hooks else 0, _entered_again)
     app.wsgi_app = _Requests(app.wsgi_app, _started_by_request(app))  # type: ignore[method-assign]
 
 
 def _started_by_request(app: flask.Flask) -> Callable[[], HostState | None]:
-    """Return what sets telemetry up with the first request, if it waited for one, and gives the state."""
+    """Return a function that gives the state, after a set-up that waited for the first request."""
 
     def started() -> HostState | None:
         with guarded("setup"):
@@ -64,7 +64,7 @@ def _pushed(app: flask.Flask, **_: object) -> None:
 
 
 def _popped(_: flask.Flask, **__: object) -> None:
-    """Go back to the application around, without a token: contexts of Flask may end in another thread."""
+    """Return to the outer application, without a token: Flask contexts may end in another thread."""
     with guarded("setup"):
         around = state_of(flask.current_app) if flask.has_app_context() else None
         enter(around.owner if around is not None else None)
@@ -78,13 +78,13 @@ def _entered_again() -> None:
 
 
 def enter(owner: object) -> None:
-    """Let what follows belong to ``owner``; None: to the process."""
+    """Assign what follows to ``owner``; None: to the process."""
     if context.get_value(OWNER_KEY) is not owner:
         context.attach(context.set_value(OWNER_KEY, owner))
 
 
 class _Requests:
-    """The WSGI application, whose answers belong to it while they are sent, too."""
+    """WSGI middleware that assigns answers to the application while they are sent, too."""
 
     def __init__(self, inner: WSGIApplication, started: Callable[[], HostState | None]) -> None:
         self._inner = inner
@@ -101,7 +101,7 @@ class _Requests:
 
 
 class _Elsewhere:
-    """An answer whose parts are made on behalf of nobody: Flask makes them outside of its contexts."""
+    """An answer whose parts, made outside of Flask's contexts, belong to no pipeline."""
 
     def __init__(self, answer: Iterable[bytes]) -> None:
         self._answer = answer
@@ -123,10 +123,10 @@ class _Elsewhere:
 
 
 def instrument(app: flask.Flask, instrumentor: Any) -> None:
-    """Instrument ``app``, with the span of a request around whatever the application does before it.
+    """Instrument ``app`` so that the span of a request includes the application's ``before_request`` hooks.
 
-    Hooks that were there before would else run first, and one that refuses the request would leave it without
-    a span, of which the instrumentation complains.
+    Hooks registered earlier would otherwise run first, and one that refuses the request would leave it
+    without a span, about which the instrumentation logs a warning.
     """
     if getattr(app, "_is_instrumented_by_opentelemetry", False):
         return
@@ -137,7 +137,7 @@ def instrument(app: flask.Flask, instrumentor: Any) -> None:
 
 
 def _begin_span_late(environ: WSGIEnvironment, start_response: StartResponse) -> StartResponse:
-    """Begin the span of a request with its answer, where it was refused before any hook could."""
+    """Begin the span of a request with its answer, if it was refused before any hook ran."""
 
     def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
         if _HAS_STARTED in environ and _SPAN not in environ:
@@ -152,4 +152,4 @@ def _begin_span_late(environ: WSGIEnvironment, start_response: StartResponse) ->
 
 _HAS_STARTED: Final = "opentelemetry-flask.starttime_key"
 _SPAN: Final = "opentelemetry-flask.span_key"
-"""What the instrumentation of Flask leaves in the environment of a request."""
+"""Key that the Flask instrumentation sets in the WSGI environment."""

@@ -1,4 +1,4 @@
-"""The database that telemetry shares with a Flask application, and its engines, however they are given."""
+"""Find the database that telemetry shares with a Flask application, and its engines."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
         Engine | Connection | AsyncEngine | Session | AsyncSession | scoped_session[Session] | URL | str
     )
     EngineSource: TypeAlias = _Given | Callable[[], _Given]
-    """What can be given as the application's database."""
+    """What an application may pass as its database."""
 
 
 class NoEngine(Exception):
-    """The application has no usable engine, or none yet; the text says what to do."""
+    """The application has no usable engine, or none yet; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """What telemetry knows of the application's database."""
+    """The application's database."""
 
     url: str = ""
-    """Empty: it has none."""
+    """Empty if there is none."""
     engines: list[Any] = field(default_factory=list)
-    """SQLAlchemy engines of the application, that of the database first."""
+    """SQLAlchemy engines of the application; that of the database comes first."""
 
 
 def check(given: object) -> None:
-    """Refuse what can never be a database.
+    """Check the type of ``given``.
 
     Raises:
-        TypeError: it is nothing of the kind.
+        TypeError: if it cannot be a database.
     """
     if given is not None and not callable(given) and not _has_engine(given) and not _is_url(given):
         raise TypeError(
@@ -51,10 +51,10 @@ def check(given: object) -> None:
 
 
 def of(app: flask.Flask, given: Any = None) -> Database:
-    """Return the database that ``given`` means, else that of Flask-SQLAlchemy, else none.
+    """Return the database of ``given``, else that of Flask-SQLAlchemy, else an empty one.
 
     Raises:
-        NoEngine: it cannot be had, or not yet.
+        NoEngine: if it is not available, or not yet.
     """
     with host_output(), _inside(app):
         if given is not None:
@@ -82,8 +82,8 @@ def _given(given: Any) -> Database:
 
 
 def _of_extension(extension: Any) -> Database:
-    """Return the database of Flask-SQLAlchemy, its default one first."""
-    database = getattr(extension, "db", extension)  # before 3.0 it is the state of one
+    """Return the database of Flask-SQLAlchemy; its default engine comes first."""
+    database = getattr(extension, "db", extension)  # before 3.0 it is a state object
     try:
         engine = database.engine
     except (KeyError, AttributeError) as error:
@@ -91,7 +91,7 @@ def _of_extension(extension: Any) -> Database:
             "Flask-SQLAlchemy has no default database here; say which one telemetry shares, as in"
             " engine=lambda: db.engines['name']"
         ) from error
-    except Exception as error:  # its driver is missing, or the URL is none
+    except Exception as error:  # its driver is missing, or the URL is invalid
         raise NoEngine(f"Flask-SQLAlchemy gives no engine: {_named(error)}") from error
     try:
         others = list(database.engines.values())
@@ -101,13 +101,13 @@ def _of_extension(extension: Any) -> Database:
 
 
 def _has_engine(given: object) -> bool:
-    """Say whether ``given`` is of a kind that has an engine, without asking it for one."""
+    """Return whether the type of ``given`` has an engine, without asking for it."""
     names = {*dir(type(given)), *getattr(given, "__dict__", ())}
     return not names.isdisjoint({"engine", "get_bind", "sync_engine"})
 
 
 def _engine_of(given: Any) -> Any:
-    """Return the engine behind an engine, connection or session, blocking or not; None for anything else."""
+    """Return the engine of an engine, connection or session, sync or async; None for anything else."""
     bind: Any = given.get_bind() if hasattr(type(given), "get_bind") else given
     for name in ("sync_engine", "engine"):
         bind = getattr(bind, name, bind)
@@ -119,7 +119,7 @@ def _is_url(given: object) -> bool:
 
 
 def _url(engine: Any) -> str:
-    """Return the address of the engine's tables, with what its ``connect_args`` say of where they are."""
+    """Return the URL of the engine's tables, including what its ``connect_args`` select."""
     url = engine.url
     given = {name: str(value) for name, value in _connect_args(engine).items() if name in _LEADING}
     missing = {name: value for name, value in given.items() if name not in url.query}
@@ -127,9 +127,9 @@ def _url(engine: Any) -> str:
 
 
 def _connect_args(engine: Any) -> Mapping[str, Any]:
-    """Return what the driver is given; nothing where it cannot be seen, as with a ``creator`` of the host's.
+    """Return the driver's arguments; empty if they are not accessible, as with the host's own ``creator``.
 
-    SQLAlchemy keeps it in the function that connects, and nowhere else.
+    SQLAlchemy keeps them only in the function that connects.
     """
     if engine.dialect.name != "postgresql":
         return {}
@@ -141,7 +141,7 @@ def _connect_args(engine: Any) -> Mapping[str, Any]:
 
 
 _LEADING: Final = ("options", "service")
-"""Arguments of libpq that may lead to another schema or database than the URL names."""
+"""Arguments of libpq that may select another schema or database than the URL."""
 
 
 def _kind(given: object) -> str:
@@ -149,13 +149,13 @@ def _kind(given: object) -> str:
 
 
 def _named(error: BaseException) -> str:
-    """Name an error: its text only where it is of an import, since that of others may hold a password."""
+    """Describe an error, with its message only for import errors: others may contain a password."""
     return f"{type(error).__name__} ({error})" if isinstance(error, ImportError) else type(error).__name__
 
 
 @contextmanager
 def _inside(app: flask.Flask) -> Iterator[None]:
-    """Be in the context of ``app``, without a second one: its end would run the application's teardown."""
+    """Enter the context of ``app`` unless it is current: ending a second one would run teardown functions."""
     if flask.has_app_context() and flask.current_app._get_current_object() is app:  # type: ignore[attr-defined]
         yield
         return

@@ -1,7 +1,7 @@
-"""A development server that reloads is two processes: this tells apart the one that only restarts the other.
+"""End telemetry in the parent process of a reloading development server.
 
-Both load the application. The one that watches would keep the port of the metrics, for which the one that
-answers requests then asks in vain.
+Both processes load the application. The parent, which only restarts the child, would keep the metrics port
+that the child needs.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from telemetry.setup import process as setup
 
 
 def leave_to_child() -> None:
-    """End telemetry in this process at the moment it becomes the one that restarts the other.
+    """End telemetry in this process when it becomes the parent that restarts the other.
 
-    That covers ``flask run --debug``, ``app.run(debug=True)`` and whatever else uses Werkzeug's reloader,
-    which tells nobody: so its method is wrapped.
+    This covers ``flask run --debug``, ``app.run(debug=True)`` and other users of Werkzeug's reloader. The
+    reloader has no hook, so its method is wrapped.
     """
     if os.environ.get("WERKZEUG_RUN_MAIN") == "true":
         return
     try:
         from werkzeug._reloader import ReloaderLoop
-    except ImportError:  # another version: both processes go on
+    except ImportError:  # another version of Werkzeug: both processes keep telemetry
         return
     original = getattr(ReloaderLoop, "restart_with_reloader", None)
     if original is None or hasattr(original, "__wrapped__"):

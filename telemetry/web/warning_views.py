@@ -1,7 +1,7 @@
-"""`POST /api/track-warning` and `PATCH /api/track-warning/<id>`: warnings, and what users do then.
+"""`POST /api/track-warning` and `PATCH /api/track-warning/<id>`: warnings, and the users' answers.
 
-For the host's own front end, with the host's own login. A CSRF protection of the host covers both, as it
-covers its other views: its token goes into the header that it asks for.
+For the host's own front end, with the host's own login. The host's CSRF protection covers both views like any
+other; its token goes into the header that it expects.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ MOST_DOCUMENT_BYTES: Final = 2**40
 MOST_TEXT: Final = 255
 
 MOST_ID: Final = 2**63 - 1
-"""What a column of type BIGINT holds."""
+"""Maximum of a BIGINT column."""
 
 UserId = Callable[[], int | str | None]
 
 
 class BadRequest(ValueError):
-    """A request cannot be used: its status, the field, and why."""
+    """An invalid request: status of the answer, field, and reason."""
 
     def __init__(self, status: int, field: str, reason: str) -> None:
         super().__init__(reason)
@@ -48,12 +48,12 @@ class BadRequest(ValueError):
 def blueprint(
     settings_of: Callable[[], Settings | None], current_user_id: UserId | None = None
 ) -> flask.Blueprint:
-    """Return the two views.
+    """Return a blueprint with both views.
 
     Args:
-        settings_of: gives the settings of the application; None while telemetry is off.
-        current_user_id: the id of the user who is signed in (digits will do), or None; default: as
-            Flask-Login says.
+        settings_of: returns the settings of the application, or None while telemetry is off.
+        current_user_id: returns the id of the user who is signed in (digits are accepted), or None;
+            default: that of Flask-Login.
     """
     found = flask.Blueprint("telemetry_warnings", __name__)
     views = _Views(settings_of, current_user_id or _flask_login)
@@ -67,7 +67,7 @@ class _Views:
         self._settings_of = settings_of
         self._current_user_id = current_user_id
         self._stores: dict[int, UserWarnings] = {}
-        """By process: a fork has connections of its own."""
+        """By process id: a forked process needs its own connections."""
 
     def shown(self) -> flask.Response:
         """Record that the user was shown a warning."""
@@ -95,7 +95,7 @@ class _Views:
         """Return the id of the user who is signed in."""
         try:
             found = self._current_user_id()
-        except HTTPException:  # the host's own answer to whoever is not signed in
+        except HTTPException:  # the host's own answer to users who are not signed in
             raise
         except Exception as error:
             let_pass(error)
@@ -114,7 +114,7 @@ class _Views:
             raise
         except Exception as error:
             let_pass(error)
-            # The page does not depend on it, and the log has it.
+            # The page does not depend on it, and it is logged.
             flask.current_app.logger.warning("telemetry could not record a warning: %s", type(error).__name__)
             return _refusal(503, "database", "cannot be used: try again later")
 
@@ -168,13 +168,13 @@ class _Views:
 
 
 def _no_user(reason: str) -> BadRequest:
-    """Return the refusal where the application does not say who is signed in; the log says what to mend."""
+    """Return the refusal if the application does not say who is signed in, and log what to set."""
     flask.current_app.logger.warning("telemetry cannot record warnings: current_user_id= %s", reason)
     return BadRequest(500, "login", "has no user id that can be used: the application's log says why")
 
 
 def _flask_login() -> str | None:
-    """Return the id of the user whom Flask-Login knows."""
+    """Return the id of the current user of Flask-Login."""
     if not hasattr(flask.current_app, "login_manager"):
         return None
     from flask_login import current_user  # type: ignore[import-untyped]
@@ -186,7 +186,7 @@ def _flask_login() -> str | None:
 
 
 def _fields(known: set[str]) -> dict[str, Any]:
-    """Return the fields of the body, which is a JSON object of at most 4 KB and has no others."""
+    """Return the fields of the body: a JSON object of at most 4 KB without unknown fields."""
     request = flask.request
     if request.mimetype != "application/json":
         raise BadRequest(415, "Content-Type", "must be application/json")

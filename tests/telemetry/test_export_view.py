@@ -23,7 +23,8 @@ import telemetry
 from exporters.sql.schema import migrate
 from exporters.sql.schema.tables import runs
 from telemetry.cli.group import cli
-from telemetry.web.export_view import TYPES
+from telemetry.settings import Settings
+from telemetry.web.export_view import TYPES, blueprint
 from telemetry.web.extension import Telemetry
 
 
@@ -200,3 +201,14 @@ def test_no_query_is_too_much(client: Any, query: dict[str, str]) -> None:
     """Whatever is asked, it is answered or refused."""
     found = client.get("/admin/analytics/export/json", query_string=query, headers={"Role": "admin"})
     assert found.status_code in (200, 400)
+
+
+def test_a_database_url_that_cannot_be_used() -> None:
+    """That is no fault of the request: 503, and the reason."""
+    app = flask.Flask("host")
+    app.register_blueprint(blueprint(lambda: Settings(database_url="no-such-database:///x"), admins_only))
+    response = app.test_client().get("/admin/analytics/export/csv", headers={"Role": "admin"})
+
+    assert response.status_code == 503
+    assert response.json is not None and response.json["field"] == "database"
+    assert response.json["error"].startswith("database cannot be used: ")

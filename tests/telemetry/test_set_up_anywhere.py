@@ -289,3 +289,32 @@ use(app)
 
     (line,) = said(done)
     assert line.startswith("ERROR telemetry is off for host: Flask-SQLAlchemy has no default database here")
+
+
+def test_a_folder_of_the_hosts_with_our_name(folder: Path) -> None:
+    """A host may have `exporters/` of its own: it runs, telemetry is off, and one line names that folder."""
+    (folder / "exporters").mkdir()
+    (folder / "exporters" / "__init__.py").touch()
+    done = run(folder, "use(made())", TELEMETRY_DATABASE_URL="sqlite:///host.sqlite")
+
+    (line,) = said(done)
+    assert line.startswith("ERROR telemetry is off: No module named 'exporters.")
+    assert line.endswith(f"; {folder}/exporters is found before the package of analysis-telemetry: rename it")
+
+
+def test_a_folder_of_the_hosts_with_our_name_and_a_command(folder: Path) -> None:
+    """The same line instead of what the command would do."""
+    (folder / "exporters").mkdir()
+    (folder / "exporters" / "__init__.py").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "telemetry", "report"],
+        env=os.environ | {"TELEMETRY_DATABASE_URL": "sqlite:///host.sqlite"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+    assert done.returncode == 1
+    assert f"; {folder}/exporters is found before the package of analysis-telemetry: rename it" in done.stderr
+    assert "Traceback" not in done.stderr
