@@ -246,7 +246,7 @@ def test_switched_off(host: NewHost) -> None:
 def test_places_that_cannot_be_used(host: NewHost, tmp_path: Path) -> None:
     """Database, spool and price file: where they are, what is the matter, and what follows from it."""
     behind = host()
-    migrate.downgrade(behind.url, "0005")
+    migrate.downgrade(behind.url, "2_telemetry_tables")
     prices, spool = tmp_path / "prices.toml", tmp_path / "prices.toml" / "spool"
     prices.write_text('version = "1"\n[[price]]\nmodel = "x"\ninput = -1\n')
 
@@ -254,7 +254,10 @@ def test_places_that_cannot_be_used(host: NewHost, tmp_path: Path) -> None:
     of = {line.split()[1]: line for line in lines}
 
     assert str(prices) in of["prices"] and "must not be negative: calls are unpriced" in of["prices"]
-    assert f"at revision 0005; the newest is {migrate.head()} → flask telemetry db upgrade" in of["database"]
+    assert (
+        f"at revision 2_telemetry_tables; the newest is {migrate.head()} → flask telemetry db upgrade"
+        in of["database"]
+    )
     assert f"{spool} cannot be written" in of["spool"] and "TELEMETRY_SPOOL_DIR" in of["spool"]
 
 
