@@ -351,6 +351,7 @@ def upgrade() -> None:
     additions.release_locks()
     # Its foreign keys lock the host's tables until the transaction ends: it has one of its own.
     additions.table(document_warnings)
+    additions.release_locks()
     additions.index(SUBJECT_INDEX)
 
 
