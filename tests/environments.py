@@ -20,7 +20,6 @@ CLIENT = ("--extra", "sdk", "--extra", "openai", "--extra", "sql", "--group", "b
 PARTS: dict[str, tuple[str, ...]] = {
     "openai-1": CLIENT,
     "openai-2": CLIENT,
-    "host-ancient": ("--all-extras",),
     "host-bare": (),
     "host-distro": ("--all-extras",),
     "host-old": ("--all-extras",),

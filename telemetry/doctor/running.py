@@ -112,11 +112,10 @@ def _attempts() -> Answer:
         return
     try:
         from telemetry.openai import calls as openai
-        from telemetry.openai import legacy
     except ImportError as error:
         yield Check("bad", "attempts", f"of OpenAI calls are not counted: {error}", "see its line above")
         return
-    if openai.is_instrumented() or legacy.is_instrumented():
+    if openai.is_instrumented():
         yield Check("good", "attempts", "of OpenAI calls are counted, retries and 429s included")
     else:
         yield Check("bad", "attempts", "of OpenAI calls are not counted", "see the line of openai above")

@@ -28,12 +28,12 @@ def status_of(body: bytes | None) -> str:
     if body is None or len(body) > MOST_BYTES:
         return TOO_FAST
     try:
-        return kind_of(json.loads(body))
+        return _kind_of(json.loads(body))
     except (ValueError, RecursionError):
         return TOO_FAST
 
 
-def kind_of(answer: object) -> str:
+def _kind_of(answer: object) -> str:
     """Return the attempt status for a 429 with the decoded JSON ``answer``."""
     if (
         isinstance(answer, Sequence) and not isinstance(answer, str) and answer

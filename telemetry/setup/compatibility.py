@@ -84,7 +84,7 @@ LIBRARIES: Final = (
         extra="sdk",
         beside="opentelemetry-sdk",
     ),
-    Library("openai", "1.26.0", _OWN_HOOK, below="4"),
+    Library("openai", "1.26.0", "its calls may be counted in part, or not at all", below="4"),
     Library(
         "opentelemetry-instrumentation-genai-openai", "1.3b0", _OWN_HOOK, extra="openai", beside="openai"
     ),
@@ -145,7 +145,7 @@ class Problem:
             host = installed(library.beside)
             return f"{library.name} is not installed" + (f" beside {library.beside} {host}" if host else "")
         if _key(self.found) < _key(library.at_least):
-            return f"{library.name} {self.found} is older than {library.at_least}"
+            return f"{library.name} {self.found} is not supported any more ({library.at_least} or newer is)"
         return f"{library.name} {self.found} is not supported yet (below {library.below} is)"
 
     @property

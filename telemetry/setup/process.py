@@ -287,12 +287,10 @@ def not_seen(library: str, error: Exception) -> None:
 def _count_attempts(provider: AnyProvider | None) -> None:
     try:
         from telemetry.openai import calls as openai
-        from telemetry.openai import legacy
     except ImportError as error:
         not_seen("openai", error)
     else:
         openai.instrument(provider)
-        legacy.instrument(provider)
 
 
 def _warn_of_versions() -> None:

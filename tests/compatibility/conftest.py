@@ -37,6 +37,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site-packages"
 
 
+@pytest.fixture
+def before_1(tmp_path: Path) -> Path:
+    """A folder for the path of a host, with as much of openai 0.28 as is looked at: it has no client."""
+    folder = tmp_path / "before-1"
+    (folder / "openai").mkdir(parents=True)
+    (folder / "openai" / "__init__.py").write_text('VERSION = "0.28.1"\n')
+    (folder / "openai-0.28.1.dist-info").mkdir()
+    metadata = "Metadata-Version: 2.1\nName: openai\nVersion: 0.28.1\n"
+    (folder / "openai-0.28.1.dist-info" / "METADATA").write_text(metadata)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def service() -> Iterator[StandIn]:
     with StandIn() as standin:

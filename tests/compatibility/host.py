@@ -54,15 +54,9 @@ def words(chunk: Any) -> str:
     return (getattr(chunk.choices[0].delta, "content", None) or "") if chunk.choices else ""
 
 
-chat: Any
-embed: Any
-if hasattr(openai, "OpenAI"):
-    client = openai.OpenAI()
-    chat, embed = client.chat.completions.create, client.embeddings.create
-else:  # before 1.0
-    ancient: Any = openai
-    ancient.api_base = os.environ["OPENAI_BASE_URL"]
-    chat, embed = ancient.ChatCompletion.create, ancient.Embedding.create
+client = openai.OpenAI()
+chat: Any = client.chat.completions.create
+embed: Any = client.embeddings.create
 
 if __name__ == "__main__":
     print(json.dumps(app.test_client().get("/analyses/7").get_json()))

@@ -148,18 +148,19 @@ def test_openai_below_the_bound(host: NewHost) -> None:
     """The version found, the one needed, and how to get it."""
     lines = wrong(host("old").doctor())
 
-    assert "openai 1.6.1 is older than 1.26.0" in lines[0]
+    assert "openai 1.6.1 is not supported any more (1.26.0 or newer is)" in lines[0]
     assert lines[0].endswith("→ pip install 'openai>=1.26.0,<4'")
     assert "openai is not seen" in lines[1]
     assert len(lines) == 2
 
 
-def test_openai_before_1(host: NewHost) -> None:
-    """The instrumentation sees nothing of it; that our own hook does is said, too."""
-    session = host("ancient").doctor()
+def test_openai_before_1(host: NewHost, before_1: Path) -> None:
+    """It is named with the version needed, and that nothing of it is counted."""
+    library, *others = wrong(host().doctor(flask=False, PYTHONPATH=str(before_1)))
 
-    assert "openai 0.28.1 is older than 1.26.0" in wrong(session)[0]
-    assert "✓ attempts        of OpenAI calls are counted" in session.out
+    assert "openai 0.28.1 is not supported any more (1.26.0 or newer is)" in library
+    assert library.endswith("→ pip install 'openai>=1.26.0,<4'")
+    assert any("✗ attempts        of OpenAI calls are not counted" in line for line in others)
 
 
 def test_without_the_sdk(host: NewHost) -> None:
@@ -246,7 +247,7 @@ def test_switched_off(host: NewHost) -> None:
 def test_places_that_cannot_be_used(host: NewHost, tmp_path: Path) -> None:
     """Database, spool and price file: where they are, what is the matter, and what follows from it."""
     behind = host()
-    migrate.downgrade(behind.url, "0005")
+    migrate.downgrade(behind.url, "2_telemetry_tables")
     prices, spool = tmp_path / "prices.toml", tmp_path / "prices.toml" / "spool"
     prices.write_text('version = "1"\n[[price]]\nmodel = "x"\ninput = -1\n')
 
@@ -254,7 +255,10 @@ def test_places_that_cannot_be_used(host: NewHost, tmp_path: Path) -> None:
     of = {line.split()[1]: line for line in lines}
 
     assert str(prices) in of["prices"] and "must not be negative: calls are unpriced" in of["prices"]
-    assert f"at revision 0005; the newest is {migrate.head()} → flask telemetry db upgrade" in of["database"]
+    assert (
+        f"at revision 2_telemetry_tables; the newest is {migrate.head()} → flask telemetry db upgrade"
+        in of["database"]
+    )
     assert f"{spool} cannot be written" in of["spool"] and "TELEMETRY_SPOOL_DIR" in of["spool"]
 
 

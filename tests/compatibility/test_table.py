@@ -11,7 +11,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from telemetry.setup.compatibility import LIBRARIES, Library, _key
+from telemetry.setup import compatibility
+from telemetry.setup.compatibility import LIBRARIES, Library, _key, problem_of
 from tests.environments import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -99,3 +100,23 @@ def test_versions_are_ordered_as_packaging_orders_them(versions: list[str]) -> N
 def test_equal_versions_are_equal() -> None:
     """Trailing zeros mean nothing."""
     assert _key("4") == _key("4.0.0") == _key("v4.0")
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ("0.28.1", "openai 0.28.1 is not supported any more (1.26.0 or newer is)"),
+        ("1.25.2", "openai 1.25.2 is not supported any more (1.26.0 or newer is)"),
+        ("1.26.0", None),
+        ("3.99", None),
+        ("4.0", "openai 4.0 is not supported yet (below 4 is)"),
+    ],
+)
+def test_the_bounds_of_openai(found: str, reason: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest supported version is; what is older is named with it."""
+    monkeypatch.setattr(compatibility, "installed", {"openai": found}.get)
+    (openai,) = (library for library in LIBRARIES if library.name == "openai")
+
+    problem = problem_of(openai)
+
+    assert (problem and problem.reason) == reason

@@ -46,7 +46,7 @@ def spend(connection: Connection, since: datetime | None = None, until: datetime
     """Return what the runs have spent that began in a period.
 
     Args:
-        connection: to a database at revision 0008 or later.
+        connection: to a database with our views.
         since: naive UTC, inclusive; default: from the beginning.
         until: naive UTC, exclusive; default: until now.
     """

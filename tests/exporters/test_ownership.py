@@ -27,7 +27,7 @@ TABLES = ("document_warnings", "system_health_log")
 @pytest.fixture
 def owner(database_url: str) -> Host:
     """Its warnings have no user any more, and nobody answered them; its log counts something else."""
-    migrate.upgrade(database_url, with_base_tables=True, revision="0001")
+    migrate.upgrade(database_url, with_base_tables=True, revision="1_base_tables")
     host = Host(database_url)
     host.execute(
         "CREATE TABLE document_warnings (id INTEGER PRIMARY KEY, user_id INTEGER, analysis_id INTEGER,"

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 
 from exporters.sql.schema import migrate
 from exporters.sql.schema.migration_lock import LOCK_TIMEOUT
-from tests.migrations.databases import added_by_us, create_host, engine_of, indexes_of, picture
+from tests.migrations.databases import added_by_us, columns_of, create_host, engine_of, indexes_of, picture
 
 ROOT = Path(__file__).parents[2]
 LOCKED_OUT = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'analyses'::regclass"
@@ -122,7 +123,7 @@ def test_the_host_is_not_stopped(busy_url: str) -> None:
                     request.execute(sa.text("SELECT count(*) FROM analyses"))
                     request.rollback()
                     longest = max(longest, time.monotonic() - began)
-            assert migrate.current(busy_url) == "0002"
+            assert migrate.current(busy_url) == "2_telemetry_tables"
 
     assert raised == []
     assert migrate.current(busy_url) == migrate.head()
@@ -143,6 +144,37 @@ def test_patience_runs_out(busy_url: str) -> None:
     assert "pg_stat_activity" in message
     migrate.upgrade(busy_url)
     assert migrate.current(busy_url) == migrate.head()
+
+
+def test_no_table_stays_locked_while_another_is_waited_for(busy_url: str) -> None:
+    """A session in the way of `users` keeps nobody from `analyses`, whose columns are there by then."""
+    free = "SELECT count(*) FROM pg_locks WHERE relation = 'analyses'::regclass AND mode LIKE '%Exclusive%'"
+    waiting = LOCKED_OUT.replace("analyses", "users")
+    for migration in (migrate.upgrade, migrate.downgrade):
+        with in_background(partial(migration, busy_url)) as raised:
+            with host_transaction(busy_url, "SELECT * FROM users"):
+                wait_until(lambda: scalar(busy_url, waiting) == 1)
+                assert scalar(busy_url, free) == 0
+                is_there = "api_calls_made" in columns_of(busy_url, "analyses")
+                assert is_there is (migration is migrate.upgrade)
+        assert raised == []
+
+
+def test_a_downgrade_after_an_upgrade_that_was_broken_off(busy_url: str) -> None:
+    """What the unfinished revision had added goes, too, and is named before."""
+    before = picture(busy_url)
+    with host_transaction(busy_url, "SELECT * FROM users"):
+        with pytest.raises(migrate.MigrationError, match="'ALTER TABLE users"):
+            migrate.upgrade(busy_url, patience=0.5)
+    assert migrate.current(busy_url) == "2_telemetry_tables"
+    with engine_of(busy_url) as engine, engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE analyses SET api_calls_made = 7 WHERE id = 2")
+
+    lost = [str(loss) for loss in migrate.downgrade_losses(busy_url)]
+    migrate.downgrade(busy_url)
+
+    assert "column analyses.api_calls_made: a value in 1 row" in lost
+    assert picture(busy_url) == before
 
 
 def test_patience_runs_out_on_sqlite(sqlite_url: str) -> None:
@@ -170,9 +202,16 @@ def test_another_migrator_never_ends(busy_url: str) -> None:
     finish(migrator)
 
 
+def upgrade_up_to_its_indexes(url: str) -> None:
+    """Add the columns of `analyses`, and break off before `users` and before any index."""
+    with host_transaction(url, "SELECT * FROM users"), pytest.raises(migrate.MigrationError):
+        migrate.upgrade(url, patience=0.3)
+    assert "api_calls_made" in columns_of(url, "analyses")
+
+
 def test_a_crash_while_an_index_is_built(busy_url: str) -> None:
     """An index left invalid by a crash is built anew, and still counts as ours."""
-    migrate.upgrade(busy_url, revision="0006")
+    upgrade_up_to_its_indexes(busy_url)
     building = "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting for writers%'"
     invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
     writing = "UPDATE analyses SET num_candidates = num_candidates"
@@ -193,7 +232,7 @@ def test_a_crash_while_an_index_is_built(busy_url: str) -> None:
 
 def test_an_index_is_built_while_the_host_writes(busy_url: str) -> None:
     """While an index waits for a writer to end, others go on writing, and it is not begun all over again."""
-    migrate.upgrade(busy_url, revision="0006")
+    upgrade_up_to_its_indexes(busy_url)
     building = "SELECT index_relid FROM pg_stat_progress_create_index"
     with in_background(lambda: migrate.upgrade(busy_url)) as raised:
         with host_transaction(busy_url, "UPDATE analyses SET num_candidates = 9 WHERE id = 1"):
@@ -211,7 +250,7 @@ def test_an_index_is_built_while_the_host_writes(busy_url: str) -> None:
 
 def test_an_index_may_take_longer_than_a_request(busy_url: str) -> None:
     """A statement timeout meant for the host's requests does not cut an index short."""
-    migrate.upgrade(busy_url, revision="0006")
+    upgrade_up_to_its_indexes(busy_url)
     with engine_of(busy_url) as engine, engine.begin() as connection:
         name = sa.make_url(busy_url).database
         connection.exec_driver_sql(f"ALTER DATABASE {name} SET statement_timeout = '300ms'")

@@ -133,6 +133,28 @@ def test_unknown_revision(sqlite_url: str) -> None:
     assert migrate.head() in message_of(error)
 
 
+@pytest.mark.parametrize("words", [("upgrade",), ("upgrade", "--sql"), ("downgrade", "--yes")])
+@pytest.mark.parametrize("revision", ["0003", "0016"])
+def test_a_revision_from_before_the_first_release(
+    database_url: str, revision: str, words: tuple[str, ...]
+) -> None:
+    """It is named, with the way out, and nothing is changed."""
+    create_host(database_url)
+    migrate.upgrade(database_url)
+    with engine_of(database_url) as engine, engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '{revision}'")
+    before = picture(database_url)
+
+    done = invoke(database_url, "db", *words)
+
+    assert done.exit_code == 1
+    assert f"at revision {revision} of a version from before the first release" in done.stderr
+    assert "with the version that migrated it run flask telemetry db downgrade" in done.stderr
+    assert picture(database_url) == before
+    with pytest.raises(migrate.MigrationError, match="before the first release"):
+        migrate.downgrade(database_url, with_base_tables=True)
+
+
 def test_unreachable_database(tmp_path: Path) -> None:
     """A database that cannot be opened is named."""
     with pytest.raises(migrate.MigrationError, match="cannot connect to sqlite:.*unable to open") as error:
@@ -172,12 +194,13 @@ def test_a_role_that_may_not(postgres: TemporaryPostgres, postgres_url: str) -> 
         connection.exec_driver_sql("DROP ROLE IF EXISTS guest")
         connection.exec_driver_sql("CREATE ROLE guest LOGIN")
         connection.exec_driver_sql("GRANT ALL ON SCHEMA public TO guest")
+        connection.exec_driver_sql("GRANT REFERENCES ON analyses, users TO guest")
     try:
         with pytest.raises(migrate.MigrationError) as error:
             migrate.upgrade(sa.make_url(postgres_url).set(username="guest"))
         assert "ALTER TABLE analyses" in message_of(error)
         assert "must be owner of table analyses" in message_of(error)
-        assert migrate.current(postgres_url) == "0002"
+        assert migrate.current(postgres_url) == "2_telemetry_tables"
     finally:
         with engine_of(postgres_url) as engine, engine.begin() as connection:
             connection.exec_driver_sql("DROP OWNED BY guest")

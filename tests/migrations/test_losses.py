@@ -59,7 +59,7 @@ def test_base_tables_with_rows_stay(own_url: str) -> None:
         assert result.exit_code == 1
         assert "table users: 1 row, the data of the application itself" in result.stderr
         assert "--with-base-tables" in result.stderr
-        assert "--revision 0001" in result.stderr
+        assert "--revision 1_base_tables" in result.stderr
     with pytest.raises(migrate.MigrationError, match="table users: 1 row"):
         migrate.downgrade(own_url)
     assert tables(own_url) == before
@@ -100,14 +100,14 @@ def test_empty_base_tables_go(own_url: str) -> None:
 
 
 def test_going_back_to_the_base_tables(own_url: str) -> None:
-    """Revision 0001 keeps them, and the rows in them."""
+    """Revision 1_base_tables keeps them, and the rows in them."""
     add_user(own_url, 1)
 
-    result = downgrade(own_url, "--revision", "0001", "--yes")
+    result = downgrade(own_url, "--revision", "1_base_tables", "--yes")
 
     assert result.exit_code == 0, result.output
     assert tables(own_url) == {*BASE, "telemetry_added_objects", "telemetry_alembic_version"}
-    assert result.stdout.splitlines()[-1] == "The database is at 0001."
+    assert result.stdout.splitlines()[-1] == "The database is at 1_base_tables."
 
 
 @pytest.fixture
@@ -135,12 +135,16 @@ def test_part_of_the_way_names_its_part(host_url: str) -> None:
     """Only what later revisions added."""
     run("UPDATE analyses SET api_calls_made = 7", host_url)
 
-    result = downgrade(host_url, "--revision", "0010", "--yes")
+    result = downgrade(host_url, "--revision", "3_host_columns", "--yes")
 
     assert result.exit_code == 0, result.output
     assert "table telemetry_runs" not in result.stdout
     assert "api_calls_made" not in result.stdout
-    assert migrate.current(host_url) == "0010"
+    assert migrate.current(host_url) == "3_host_columns"
+
+    result = downgrade(host_url, "--revision", "2_telemetry_tables", "--yes")
+
+    assert lines(result) == ["column analyses.api_calls_made: a value in 2 rows"]
 
 
 def test_an_unknown_revision(host_url: str) -> None:

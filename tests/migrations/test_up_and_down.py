@@ -42,6 +42,12 @@ def our_tables(url: str) -> dict[str, Any]:
     return {name: {**seen[name], "rows": None} for name in tables.metadata.tables}
 
 
+def views_of(url: str) -> set[str]:
+    """The names of all views."""
+    with engine_of(url) as engine:
+        return set(sa.inspect(engine).get_view_names())
+
+
 def test_up_down_and_up_again(database_url: str) -> None:
     """An empty database goes up to the head, down to nothing at all, and up again."""
     migrate.upgrade(database_url, with_base_tables=True)
@@ -136,7 +142,7 @@ def test_our_tables_are_as_create_all_makes_them(database_url: str) -> None:
     migrate.upgrade(database_url, with_base_tables=True)
     migrated = our_tables(database_url)
     migrate.downgrade(database_url)
-    migrate.upgrade(database_url, with_base_tables=True, revision="0001")
+    migrate.upgrade(database_url, with_base_tables=True, revision="1_base_tables")
 
     with engine_of(database_url) as engine:
         tables.metadata.create_all(engine)
@@ -170,14 +176,34 @@ def test_part_of_the_way(database_url: str) -> None:
     """A downgrade to a revision takes back only what came after it, and the way up goes on from there."""
     migrate.upgrade(database_url, with_base_tables=True)
 
-    migrate.downgrade(database_url, "0004")
+    for revision, has_columns, has_tables in (
+        ("3_host_columns", True, True),
+        ("2_telemetry_tables", False, True),
+        ("1_base_tables", False, False),
+    ):
+        migrate.downgrade(database_url, revision)
 
-    assert migrate.current(database_url) == "0004"
-    assert "total_jobs_run" not in columns_of(database_url, "users")
-    assert "chunk_count" in columns_of(database_url, "candidate_files")
-    assert "document_warnings" not in tables_of(database_url)
+        assert migrate.current(database_url) == revision
+        assert views_of(database_url) == set()
+        assert ("total_jobs_run" in columns_of(database_url, "users")) is has_columns
+        assert ("chunk_count" in columns_of(database_url, "candidate_files")) is has_columns
+        assert ("idx_analyses_status" in indexes_of(database_url, "analyses")) is has_columns
+        assert ("document_warnings" in tables_of(database_url)) is has_tables
+        assert tables_of(database_url) > BASE_TABLES
     migrate.upgrade(database_url)
     assert "total_jobs_run" in columns_of(database_url, "users")
+    assert views_of(database_url) == set(tables.VIEWS)
+
+
+def test_a_table_that_somebody_dropped(database_url: str) -> None:
+    """It is forgotten as well: one that the host creates under its name later is the host's."""
+    migrate.upgrade(database_url, with_base_tables=True)
+    with engine_of(database_url) as engine, engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE telemetry_found")
+
+    migrate.downgrade(database_url, "1_base_tables")
+
+    assert ("telemetry_found", "table", "telemetry_found") not in added_by_us(database_url)
 
 
 def test_database_time_is_utc(postgres_url: str) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.reflection import Inspector
@@ -25,6 +26,12 @@ from .migration_lock import LOCK_TIMEOUT, Patience, lock_timeout
 from .tables import added_objects
 
 _log = logging.getLogger(__name__)
+
+
+class _Added(NamedTuple):
+    table_name: str
+    object_type: str
+    object_name: str
 
 
 class Additions:
@@ -94,14 +101,26 @@ class Additions:
         else:
             self._operations.create_index(index.name, index.table, index.columns)
 
+    def release_locks(self) -> None:
+        """Commit what the revision did so far: no table stays locked while another is waited for.
+
+        On SQLite all revisions are one transaction, which stays as it is.
+        """
+        if self._is_postgresql:
+            with self._operations.get_context().autocommit_block():
+                pass
+
     def drop(self) -> None:
-        """Drop everything this revision added to this database, in an order that works."""
-        added = self._forget()
-        for table_name, name in added["index"]:
-            self._operations.drop_index(name, table_name, if_exists=True)
-        for table_name, name in added["column"]:
-            self._drop_column(table_name, name)
-        self._drop_tables({name for _, name in added["table"]})
+        """Drop everything this revision added to this database, in an order that works.
+
+        What a later revision added before it was broken off goes, too. A table of the host's is locked only
+        while its own part goes: each part is a transaction.
+        """
+        added = self._added()
+        for table_name in dict.fromkeys(row.table_name for row in added if row.object_type != "table"):
+            self._drop_from(table_name, [row for row in added if row.table_name == table_name])
+            self.release_locks()
+        self._drop_tables({row.table_name for row in added if row.object_type == "table"})
 
     @property
     def _inspector(self) -> Inspector:
@@ -145,15 +164,33 @@ class Additions:
             rows.on_conflict_do_update(index_elements=keys, set_={"revision": rows.excluded.revision})
         )
 
-    def _forget(self) -> dict[str, list[tuple[str, str]]]:
-        """Take this revision's objects off the list; table and object names by type."""
-        ours = added_objects.c.revision == self._revision
-        rows = self._connection.execute(sa.select(added_objects).where(ours)).all()
-        self._operations.execute(sa.delete(added_objects).where(ours))
-        added: dict[str, list[tuple[str, str]]] = {"index": [], "column": [], "table": []}
-        for row in rows:
-            added[row.object_type].append((row.table_name, row.object_name))
-        return added
+    @property
+    def _from_here_on(self) -> list[str]:
+        """This revision and the later ones."""
+        config = self._operations.get_context().config
+        assert config
+        later = ScriptDirectory.from_config(config).iterate_revisions("head", self._revision)
+        return [self._revision, *(script.revision for script in later)]
+
+    def _added(self) -> list[_Added]:
+        """Return what this revision added, without what printed SQL would have dropped by now."""
+        added = added_objects.c
+        columns = added.table_name, added.object_type, added.object_name
+        ours = sa.select(*columns).where(added.revision.in_(self._from_here_on))
+        rows = [_Added(*row) for row in self._connection.execute(ours.order_by(*columns))]
+        if not self._operations.get_context().as_sql:
+            return rows
+        dropped: set[_Added] = self._attributes.setdefault("dropped", set())
+        left = [row for row in rows if row not in dropped]
+        dropped.update(left)
+        return left
+
+    def _forget(self, table_name: str, *, whole: bool) -> None:
+        """Take a table that this revision added off the list, or what it added to a table."""
+        added = added_objects.c
+        is_table = added.object_type == "table" if whole else added.object_type != "table"
+        ours = added.revision.in_(self._from_here_on), added.table_name == table_name
+        self._operations.execute(sa.delete(added_objects).where(*ours, is_table))
 
     def _has_valid_index(self, index: HostIndex) -> bool:
         if not self._is_postgresql:
@@ -183,6 +220,16 @@ class Additions:
             finally:
                 self._operations.execute(lock_timeout(LOCK_TIMEOUT))
 
+    def _drop_from(self, table_name: str, added: Sequence[_Added]) -> None:
+        """Drop the indexes, then the columns, that were added to a table."""
+        self._forget(table_name, whole=False)
+        for row in added:
+            if row.object_type == "index":
+                self._operations.drop_index(row.object_name, table_name, if_exists=True)
+        for row in added:
+            if row.object_type == "column":
+                self._drop_column(table_name, row.object_name)
+
     def _drop_column(self, table_name: str, name: str) -> None:
         dialect = self._connection.dialect
         if dialect.name == "sqlite" and (dialect.server_version_info or ()) < (3, 35):
@@ -195,13 +242,18 @@ class Additions:
     def _drop_tables(self, names: set[str]) -> None:
         reflected = sa.MetaData()
         reflected.reflect(self._connection, only=lambda name, _: name in names)
-        for table in reversed(reflected.sorted_tables):
-            if table.name in names:
-                self._operations.drop_table(table.name)
+        tables = [table for table in reversed(reflected.sorted_tables) if table.name in names]
+        for gone in sorted(names - reflected.tables.keys()):  # whoever dropped it
+            self._forget(gone, whole=True)
+        for table in sorted(tables, key=lambda table: table.name == added_objects.name):  # the list goes last
+            self._forget(table.name, whole=True)
+            self._operations.drop_table(table.name)
+            if any(key.column.table.name not in names for key in table.foreign_keys):
+                self.release_locks()  # to drop a foreign key locks the table it refers to
 
 
-HOST_REVISIONS = {"analyses": "0003", "candidate_files": "0004", "users": "0005"}
-"""The revisions that add columns to the application's tables."""
+HOST_REVISION = "3_host_columns"
+"""The revision that adds columns to the application's tables."""
 
 
 def complete(context: MigrationContext) -> None:
@@ -209,5 +261,6 @@ def complete(context: MigrationContext) -> None:
 
     A migration that the application autogenerated may have dropped them.
     """
-    for table, revision in HOST_REVISIONS.items():
-        Additions(context, revision).columns(table, HOST_COLUMNS[table])
+    additions = Additions(context, HOST_REVISION)
+    for table, columns in HOST_COLUMNS.items():
+        additions.columns(table, columns)

@@ -23,7 +23,7 @@ from functools import partial
 from importlib import resources
 from io import StringIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import sqlalchemy as sa
 from alembic import command
@@ -46,6 +46,9 @@ from .tables import HOST_COLUMNS, HOST_INDEXES, metadata
 
 VERSION_TABLE = "telemetry_alembic_version"
 """Where the history of these migrations stands."""
+
+UNRELEASED: Final = tuple(f"{number:04}" for number in range(1, 17))
+"""The revisions of versions from before the first release, which four took the place of."""
 
 PATIENCE = 60.0
 """Seconds to wait for locks in all before giving up."""
@@ -133,18 +136,19 @@ def downgrade_losses(url_or_engine: str | URL | Engine, revision: str = "base") 
         MigrationError: The revision is not known, or the database cannot be reached.
     """
     with _looking_at(url_or_engine) as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        begin = context.get_current_revision()
+        _refuse_unreleased(connection)
+        begin = _revision_of(connection)
         if begin is None:
             return []
         try:
-            scripts = ScriptDirectory.from_config(_config()).iterate_revisions(begin, revision)
-            taken_back = [script.revision for script in scripts]
+            scripts = ScriptDirectory.from_config(_config())
+            taken_back = [script.revision for script in scripts.iterate_revisions(begin, revision)]
+            broken_off = [script.revision for script in scripts.iterate_revisions("head", begin)]
         except (CommandError, RevisionError) as error:
             raise MigrationError(
                 f"{error}: this version knows the revisions up to {head()}; correct the revision"
             ) from error
-        return losses(connection, taken_back)
+        return losses(connection, [*taken_back, *broken_off]) if taken_back else []
 
 
 def _spare_base_tables(url_or_engine: str | URL | Engine, revision: str, with_base_tables: bool) -> None:
@@ -153,14 +157,12 @@ def _spare_base_tables(url_or_engine: str | URL | Engine, revision: str, with_ba
     Raises:
         MigrationError: Some would be dropped, and nobody said so.
     """
-    if with_base_tables:
-        return
     base = [loss for loss in downgrade_losses(url_or_engine, revision) if loss.is_base and loss.rows]
-    if base:
+    if base and not with_base_tables:
         raise MigrationError(
             f"this would drop the data of the application itself ({'; '.join(map(str, base))}), because an"
             " upgrade --with-base-tables created these tables: pass --with-base-tables again to drop them,"
-            " too, or --revision 0001 to keep them"
+            " too, or --revision 1_base_tables to keep them"
         )
 
 
@@ -201,8 +203,7 @@ def current(url_or_engine: str | URL | Engine) -> str | None:
         MigrationError: The database cannot be reached.
     """
     with _looking_at(url_or_engine) as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        return context.get_current_revision()
+        return _revision_of(connection)
 
 
 def head() -> str:
@@ -234,9 +235,31 @@ def include_object(
 def _check(url_or_engine: str | URL | Engine, *, with_base_tables: bool = False) -> None:
     """Refuse a database whose tables do not fit, with a line for each problem."""
     with _looking_at(url_or_engine) as connection:
+        _refuse_unreleased(connection)
         found = problems(connection, with_base_tables=with_base_tables)
     if found:
         raise MigrationError("\n".join(map(str, found)))
+
+
+def _revision_of(connection: Connection) -> str | None:
+    return MigrationContext.configure(
+        connection, opts={"version_table": VERSION_TABLE}
+    ).get_current_revision()
+
+
+def _refuse_unreleased(connection: Connection) -> None:
+    """Refuse a database that a version from before the first release migrated: no way leads on from there.
+
+    Raises:
+        MigrationError: It is one.
+    """
+    revision = _revision_of(connection)
+    if revision in UNRELEASED:
+        raise MigrationError(
+            f"the database is at revision {revision} of a version from before the first release, which this"
+            " version cannot go on from: with the version that migrated it run flask telemetry db downgrade"
+            " (what telemetry recorded is lost), then with this one flask telemetry db upgrade"
+        )
 
 
 def _sql(action: Callable[..., None], url_or_engine: str | URL | Engine, revision: str) -> str:

@@ -10,7 +10,7 @@ from exporters.sql.schema.losses import losses
 from exporters.sql.schema.migrate import MigrationError
 from exporters.sql.schema.tables import NAMING_CONVENTION, utc_now
 
-revision = "0001"
+revision = "1_base_tables"
 down_revision = None
 
 metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)

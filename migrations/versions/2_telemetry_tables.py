@@ -1,4 +1,4 @@
-"""The tables of telemetry: runs, fragments, stage usage, counters, documents, and the daily health log."""
+"""The tables of telemetry: runs and what they are made of, users, warnings, archives, and each day's work."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sqlalchemy as sa
 from alembic import op
 
 from exporters.sql.schema.additions import Additions
-from exporters.sql.schema.tables import NAMING_CONVENTION
+from exporters.sql.schema.tables import NAMING_CONVENTION, HostIndex, utc_now
 
-revision = "0002"
-down_revision = "0001"
+revision = "2_telemetry_tables"
+down_revision = "1_base_tables"
 
 
 def key(name: str, length: int) -> sa.Column[str]:
@@ -100,6 +100,14 @@ runs = sa.Table(
     sa.Column("error_types", sa.Text()),
     sa.Column("trace_id", sa.String(32)),
     sa.Column("trace_sampled", sa.Boolean()),
+    sa.Column("exceeded_resume_limit", sa.Boolean()),
+    sa.Column("user_chose_override", sa.Boolean()),
+    sa.Column("jd_type", sa.String(10)),
+    sa.Column("status_reason", sa.String(128)),
+    count("unclosed"),
+    sum_of("quota_hits"),
+    sum_of("spend_limit_hits"),
+    count("unmodelled"),
 )
 
 sa.Index(None, runs.c.analysis_ref)
@@ -121,6 +129,12 @@ sa.Index(
     runs.c.user_ref,
     postgresql_where=runs.c.user_version < runs.c.version,
     sqlite_where=runs.c.user_version < runs.c.version,
+)
+sa.Index(
+    "ix_telemetry_runs_without_files",
+    runs.c.ended_at,
+    postgresql_where=runs.c.files_pending > 0,
+    sqlite_where=runs.c.files_pending > 0,
 )
 sa.Index(
     "ix_telemetry_runs_running",
@@ -180,6 +194,9 @@ stage_usage = sa.Table(
     count("errors"),
     count("unpriced"),
     count("usage_missing"),
+    sum_of("quota_hits"),
+    sum_of("spend_limit_hits"),
+    count("unmodelled"),
 )
 
 counters = sa.Table(
@@ -225,11 +242,117 @@ system_health_log = sa.Table(
     sum_of("total_api_calls"),
 )
 
+users = sa.Table(
+    "telemetry_users",
+    metadata,
+    sa.Column("user_ref", sa.BigInteger(), primary_key=True, autoincrement=False),
+    sa.Column("created_at", sa.DateTime()),
+    count("jobs"),
+    sum_of("candidates"),
+    sum_of("cost_pico"),
+    sa.Column("largest_batch", sa.Integer()),
+    sa.Column("last_run_at", sa.DateTime()),
+    sa.Column("archived_jobs", sa.Integer()),
+    sa.Column("archived_candidates", sa.BigInteger()),
+    sa.Column("archived_cost_pico", sa.BigInteger()),
+    sa.Column("archived_largest_batch", sa.Integer()),
+    sa.Column("archived_last_run_at", sa.DateTime()),
+)
+
+warning_events = sa.Table(
+    "telemetry_warning_events",
+    metadata,
+    sa.Column("event_id", sa.String(32), primary_key=True),
+    sa.Column("user_ref", sa.BigInteger()),
+    sa.Column("subject", sa.String(255)),
+    sa.Column("warning_type", sa.String(50)),
+    sa.Column("user_action", sa.String(50)),
+    sa.Column("happened_at", sa.DateTime(), nullable=False),
+    sa.Column("arrived_at", sa.DateTime(), nullable=False, server_default=utc_now()),
+)
+sa.Index(None, warning_events.c.subject)
+sa.Index(None, warning_events.c.arrived_at)
+
+archived_runs = sa.Table(
+    "telemetry_archived_runs",
+    metadata,
+    sa.Column("run_id", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(20), nullable=False),
+    flag("synthetic"),
+    sa.Column("user_ref", sa.BigInteger()),
+    sa.Column("analysis_ref", sa.BigInteger()),
+    sa.Column("analysis_created_at", sa.DateTime()),
+    flag("analysis_gone"),
+    sa.Column("started_at", sa.DateTime(), nullable=False),
+    sa.Column("fragments", sa.Text(), nullable=False),
+    sa.Column("archive", sa.String(64), nullable=False),
+)
+sa.Index(None, archived_runs.c.user_ref)
+sa.Index(None, archived_runs.c.analysis_ref)
+sa.Index(None, archived_runs.c.started_at)
+sa.Index(None, archived_runs.c.archive)
+
+archived_days = sa.Table(
+    "telemetry_archived_days",
+    metadata,
+    sa.Column("log_date", sa.Date(), primary_key=True),
+    sa.Column("archive", sa.String(64), nullable=False),
+)
+
+daily_tasks = sa.Table(
+    "telemetry_daily_tasks",
+    metadata,
+    sa.Column("day", sa.Date(), primary_key=True),
+    sa.Column("task", sa.String(160), primary_key=True),
+    sa.Column("claimed_at", sa.DateTime(), nullable=False),
+    sa.Column("done_at", sa.DateTime()),
+)
+
+found = sa.Table(
+    "telemetry_found",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("asked_at", sa.DateTime()),
+    sa.Column("figures", sa.Text()),
+)
+
+# Described for the foreign keys only: these tables are the host's.
+host = sa.MetaData()
+analyses, host_users = (
+    sa.Table(name, host, sa.Column("id", sa.Integer(), primary_key=True)) for name in ("analyses", "users")
+)
+
+document_warnings = sa.Table(
+    "document_warnings",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("analysis_id", sa.BigInteger(), sa.ForeignKey(analyses.c.id, ondelete="CASCADE")),
+    sa.Column("user_id", sa.BigInteger(), sa.ForeignKey(host_users.c.id, ondelete="CASCADE")),
+    sa.Column("subject", sa.String(255)),
+    sa.Column("warning_type", sa.String(50), nullable=False),
+    sa.Column("warning_shown_at", sa.DateTime(), nullable=False, server_default=utc_now()),
+    sa.Column("user_action", sa.String(50)),
+    sa.Column("document_count", sa.Integer()),
+    sa.Column("document_size", sa.BigInteger()),
+    sa.Column("additional_data", sa.Text()),
+    sa.Index("idx_warnings_analysis", "analysis_id"),
+    sa.Index("idx_warnings_user", "user_id"),
+    sa.Index("idx_warnings_type", "warning_type"),
+    sa.Index("idx_warnings_shown_at", "warning_shown_at"),
+)
+SUBJECT_INDEX = HostIndex("idx_warnings_subject", "document_warnings", ("subject",))
+
 
 def upgrade() -> None:
     additions = Additions(op.get_context(), revision)
     for table in metadata.sorted_tables:
-        additions.table(table)
+        if table is not document_warnings:
+            additions.table(table)
+    additions.release_locks()
+    # Its foreign keys lock the host's tables until the transaction ends: it has one of its own.
+    additions.table(document_warnings)
+    additions.release_locks()
+    additions.index(SUBJECT_INDEX)
 
 
 def downgrade() -> None:
