@@ -6,7 +6,7 @@ Usage:
 
 Nothing is imported, only the metadata of what is installed is read, so it works where half of it is missing.
 ``setup_telemetry`` logs each problem once, as one line; ``flask telemetry doctor`` shows them, too.
-``docs/compatibility.md`` is the same table.
+``docs/reference/compatibility.md`` is the same table.
 """
 
 from __future__ import annotations
