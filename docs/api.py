@@ -20,7 +20,7 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("telemetry_rollups", "telemetry_errors_raise", "recording"),
     ),
     "telemetry.settings": (
-        "Settings come from the environment and from `app.config`: [the list](../../README.md#settings).",
+        "Settings come from the environment and from `app.config`: [the list](settings.md).",
         ("Settings", "SettingsError"),
     ),
     "telemetry.setup": (
@@ -57,7 +57,7 @@ Every public name, with its signature. What begins with an underscore, and any m
 page, may change without notice. `import telemetry` needs no extra.
 """
 UNSIGNED = {"DocumentBlock", "RunHandle", "Settings"}
-"""Classes that functions return and nobody constructs, and the one whose fields the README lists."""
+"""Classes that functions return and nobody constructs, and the one whose fields have a page of their own."""
 WIDTH = 100
 """Characters of a signature beyond which each parameter gets a line."""
 
