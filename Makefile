@@ -74,7 +74,9 @@ soak: install ## Analyse 2,400 times while processes are killed and the database
 
 .PHONY: docs
 docs: install ## Write the generated parts of the documentation, and show the release notes to come.
+	@$(PY) docs/picture.py
 	@$(PY) docs/settings.py
+	@$(PY) docs/cli.py
 	@$(PY) docs/api.py
 	@$(PY) docs/usage_fields.py
 	@$(PY) docs/host_tables.py

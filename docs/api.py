@@ -1,4 +1,4 @@
-"""`docs/api.md`, made from signatures and docstrings: `make docs` rewrites it."""
+"""`docs/reference/api.md`, made from signatures and docstrings: `make docs` rewrites it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ForwardRef, get_overloads
 
-PAGE = Path(__file__).parent / "api.md"
+PAGE = Path(__file__).parent / "reference" / "api.md"
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "telemetry": ("What application code calls.", ()),
     "telemetry.testing": (
-        "For the tests of an application ([how](testing.md)).",
+        "For the tests of an application ([how](../how-to/testing.md)).",
         ("telemetry_rollups", "telemetry_errors_raise", "recording"),
     ),
     "telemetry.settings": (
-        "Settings come from the environment and from `app.config`: [the list](../README.md#settings).",
+        "Settings come from the environment and from `app.config`: [the list](settings.md).",
         ("Settings", "SettingsError"),
     ),
     "telemetry.setup": (
@@ -36,7 +36,7 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("record_all",),
     ),
     "telemetry.pricing": (
-        "What a call costs ([how](prices.md)).",
+        "What a call costs ([how](../how-to/prices.md)).",
         (
             "Price",
             "Tokens",
@@ -57,7 +57,7 @@ Every public name, with its signature. What begins with an underscore, and any m
 page, may change without notice. `import telemetry` needs no extra.
 """
 UNSIGNED = {"DocumentBlock", "RunHandle", "Settings"}
-"""Classes that functions return and nobody constructs, and the one whose fields the README lists."""
+"""Classes that functions return and nobody constructs, and the one whose fields have a page of their own."""
 WIDTH = 100
 """Characters of a signature beyond which each parameter gets a line."""
 

@@ -1,4 +1,4 @@
-"""The tables of docs/host-tables.md, made from what telemetry asks of the application's: see `make docs`."""
+"""The tables of docs/reference/host-tables.md, made from what telemetry needs: `make docs` rewrites them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from exporters.sql.host.needs import NEEDS, Kind
 from exporters.sql.host.shape import accepted
 
-PAGE: Final = Path(__file__).parent / "host-tables.md"
+PAGE: Final = Path(__file__).parent / "reference" / "host-tables.md"
 
 
 def page() -> str:

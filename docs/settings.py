@@ -1,10 +1,9 @@
-"""The table of settings in the README, made from the class that reads them: `make docs` rewrites it."""
+"""docs/reference/settings.md, made from the class that reads the settings: `make docs` rewrites it."""
 
 from __future__ import annotations
 
 import ast
 import inspect
-import re
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,25 @@ from typing import Any
 from telemetry import settings
 from telemetry.settings import PREFIX, Settings
 
-README = Path(__file__).parents[1] / "README.md"
-PLACE = re.compile(r"(<!-- settings table -->\n).*?(<!-- end of settings table -->)", re.DOTALL)
+PAGE = Path(__file__).parent / "reference" / "settings.md"
+HEAD = """# Settings
+
+Every setting is read once, when telemetry starts: from the environment, and in Flask also from `app.config`.
+A wrong one never stops the application: telemetry says in one line of the log that it is off, and why. Traces
+and metrics leave by the standard `OTEL_*` variables. Made by `make docs` from `telemetry/settings.py`.
+"""
 DEFAULTS = {"spool_dir": "`analysis-telemetry-<uid>` in the temporary directory"}
 """Defaults that differ from machine to machine."""
 
 
-def table() -> str:
-    """Return all settings as a Markdown table: variable, default, and the sentence under the field."""
+def page() -> str:
+    """Return the page: all settings with default, and the sentence under the field."""
     sentences = _sentences()
     rows = [
         f"| `{PREFIX}{entry.name.upper()}` | {_default(entry)} | {sentences[entry.name]} |"
         for entry in fields(Settings)
     ]
-    return "\n".join(["| variable | default | |", "|---|---|---|", *rows, ""])
-
-
-def fill_in(readme: str) -> str:
-    """Return the text of the README with the present table in its place."""
-    return PLACE.sub(lambda found: found[1] + "\n" + table() + "\n" + found[2], readme)
+    return "\n".join([HEAD, "| variable | default | |", "|---|---|---|", *rows, ""])
 
 
 def _sentences() -> dict[str, str]:
@@ -61,4 +60,4 @@ def _default(entry: Any) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(fill_in(README.read_text()))
+    PAGE.write_text(page(), encoding="utf-8")

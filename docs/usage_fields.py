@@ -1,4 +1,4 @@
-"""docs/usage-fields.md, made from the types of the installed OpenAI client: `make docs` rewrites it."""
+"""docs/reference/usage-fields.md, made from the types of the OpenAI client: `make docs` rewrites it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from telemetry.usage.fields import Field, costs_its_tokens_alone, treatment
 
-PAGE: Final = Path(__file__).parent / "usage-fields.md"
+PAGE: Final = Path(__file__).parent / "reference" / "usage-fields.md"
 REPORTS: Final = "openai.types.admin."
 """What is found there are reports of the organisation's account, and no answers to calls."""
 TREATMENTS: Final = {

@@ -1,7 +1,7 @@
 """OpenTelemetry observability for applications that analyse documents with OpenAI.
 
-``import telemetry`` needs only ``opentelemetry-api`` and imports neither Flask nor the SDK. ``docs/api.md``
-lists what is public.
+``import telemetry`` needs only ``opentelemetry-api`` and imports neither Flask nor the SDK.
+``docs/reference/api.md`` lists what is public.
 """
 
 from __future__ import annotations

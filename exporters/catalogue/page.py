@@ -81,7 +81,7 @@ def repository() -> Path | None:
 def place() -> Path | None:
     """Return where the page stands in the repository."""
     home = repository()
-    return home and home / "docs" / "catalogue.md"
+    return home and home / "docs" / "reference" / "catalogue.md"
 
 
 def catalogue() -> str:

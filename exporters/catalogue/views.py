@@ -113,7 +113,9 @@ def _flag(name: str, meaning: str) -> sa.Column[Any]:
 _BATCH_SIZE: Final = column(
     "batch_size", sa.Text(), f"By number: {listed(BATCH_SIZES)} (1–50, 51–150, 151+)."
 )
-_SPEND_CLASS: Final = column("spend_class", sa.String(), "What became of the money: see [waste](waste.md).")
+_SPEND_CLASS: Final = column(
+    "spend_class", sa.String(), "What became of the money: see [waste](../explanation/waste.md)."
+)
 _SEGMENTS: Final = (
     _flag("is_new_user", "Whether the user was created in the last 30 days."),
     _flag("is_active_user", "Whether a run of the user's began in the last 30 days."),

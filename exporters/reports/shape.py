@@ -1,4 +1,4 @@
-"""The shape of a report, which is also that of ``report --json``: see ``docs/report.md``."""
+"""The shape of a report, which is also that of ``report --json``: see ``docs/reference/report.md``."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ SPENT_ON: Final = (
     *("failed", "cancelled", "interrupted", "repeated", "unused_intake"),
     *("orphan", "running"),
 )
-"""What money is spent on: all there is, in the order of a report. ``docs/report.md`` has the meanings."""
+"""What money is spent on, in the order of a report. ``docs/reference/report.md`` has the meanings."""
 WASTE: Final = ("failed", "cancelled", "interrupted", "repeated", "unused_intake")
 """Classes of money that bought nothing anybody kept."""
 

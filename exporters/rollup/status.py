@@ -1,4 +1,4 @@
-"""How a run stands, and why: the one place of these rules, which ``docs/status.md`` lists as a table.
+"""How a run stands, and why: the one place of these rules, listed in ``docs/reference/status.md``.
 
 In order of precedence:
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Default: docs/catalogue.md where this project is checked out, else what comes next in the pipe.",
+    help="Default: docs/reference/catalogue.md in a checkout of this project, else standard output.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the page is out of date.")
 def catalogue(output: Path | None, check: bool) -> None:

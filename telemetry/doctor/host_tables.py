@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .check import Answer, Check, Patient
 
-PAGE = "docs/host-tables.md says what is needed, and what follows without"
+PAGE = "docs/reference/host-tables.md says what is needed, and what follows without"
 
 
 def check_host_tables(patient: Patient) -> Answer:

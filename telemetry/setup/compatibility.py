@@ -6,7 +6,7 @@ Usage:
 
 Only the metadata of installed distributions is read, nothing is imported, so it works with half of them
 missing. ``setup_telemetry`` logs each problem once, in one line; ``flask telemetry doctor`` shows them too.
-``docs/compatibility.md`` is the same table.
+``docs/reference/compatibility.md`` is the same table.
 """
 
 from __future__ import annotations

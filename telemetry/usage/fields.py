@@ -1,7 +1,7 @@
 """How each field of a usage, and each type of output, is treated.
 
-``docs/usage-fields.md`` is generated from these tables, which name every field that the installed client
-knows. An unknown field is never free: if it counts something, the call is unpriced.
+``docs/reference/usage-fields.md`` is generated from these tables, which name every field that the installed
+client knows. An unknown field is never free: if it counts something, the call is unpriced.
 """
 
 from __future__ import annotations

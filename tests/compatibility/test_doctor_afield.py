@@ -216,7 +216,7 @@ def test_prometheus(host: NewHost, tmp_path: Path) -> None:
 
 def test_the_output_in_the_documentation(host: NewHost, postgres_url: str, tmp_path: Path) -> None:
     """Where everything is there and well, the last lines are those that the page shows, but for numbers."""
-    page = (ROOT / "docs" / "doctor.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "doctor.md").read_text()
     shown = page.split("<!-- doctor output -->\n```text\n")[1].split("```")[0]
     meters = MeterProvider(shutdown_on_exit=False)
     settings = Settings(spool_dir=tmp_path / "other", metrics_port=0)

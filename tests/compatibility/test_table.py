@@ -16,7 +16,7 @@ from telemetry.setup.compatibility import LIBRARIES, Library, _key, problem_of
 from tests.environments import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PAGE = (ROOT / "docs/compatibility.md").read_text()
+PAGE = (ROOT / "docs/reference/compatibility.md").read_text()
 
 
 ON_THE_TRAIN_ALONE = {"opentelemetry-instrumentation", "opentelemetry-util-genai"}
@@ -59,7 +59,7 @@ def test_openai_is_supported_as_far_as_its_instrumentation_goes() -> None:
 
 
 def test_the_page_shows_the_table() -> None:
-    """`docs/compatibility.md` has a row for each library, and no other."""
+    """`docs/reference/compatibility.md` has a row for each library, and no other."""
     rows = re.findall(
         r"^\| `([\w-]+)`(?: or `([\w-]+)`)? \| `(.*?)` \| (?:`(\w+)`)? ?\| (.*) \|$", PAGE, re.MULTILINE
     )

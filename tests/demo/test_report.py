@@ -51,7 +51,7 @@ def test_one_analysis_ran_in_the_request_and_one_in_the_worker(finished: Finishe
 
 
 def test_the_readme_shows_these_totals(finished: Finished) -> None:
-    """The result on the README's first screen is what the demo prints."""
+    """The result in the README, which its picture is drawn from, is what the demo prints."""
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     shown = readme.split("\nTotals\n")[1].split("```")[0]
     printed = finished.done.stdout.split("Totals ")[1].split("How to go on")[0]

@@ -26,7 +26,7 @@ from telemetry.settings import Settings
 from tests.postgres import TemporaryPostgres
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "catalogue.md"
+PAGE = ROOT / "docs" / "reference" / "catalogue.md"
 BASE_TABLES = {"analyses", "candidate_files", "users"}
 
 

@@ -1,4 +1,4 @@
-"""Every example of docs/integration.md is run, and leaves the rows that the page shows."""
+"""Every example of docs/how-to/integration.md is run, and leaves the rows that the page shows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ print(create_app("{database}").get("/").text)
 telemetry.shutdown(0)
 """
 
-PAGE = (Path(__file__).parents[2] / "docs/integration.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/how-to/integration.md").read_text()
 EXAMPLES = re.findall(
     r"^## (.*?)$(?:(?!^## ).)*?^```python\n(.*?)^```\n\n```text\n(.*?)^```", PAGE, re.M | re.S
 )

@@ -22,7 +22,7 @@ from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import KEY, SECOND, Fragment, Host, call, failed_call, visit
 from tests.postgres import SUPERUSER, TemporaryPostgres
 
-PAGE = (Path(__file__).parents[2] / "docs" / "maintenance.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "maintenance.md").read_text()
 SECTIONS = re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
 CHANGES_THE_MACHINE = ("pip ",)
 """What is not run here, because it takes its packages from elsewhere."""

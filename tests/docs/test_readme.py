@@ -1,4 +1,4 @@
-"""The README keeps its word: its example runs, its settings are the ones there are."""
+"""The README keeps its word: its examples run, its picture is the demo's; settings are the ones there are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import sqlalchemy as sa
+
+from examples.screener.standin.client import StandIn
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -34,6 +36,13 @@ def save_analysis(user, resumes):
             "INSERT INTO analyses (id, user_id, num_candidates, num_criteria, cost_usd, created_at)"
             " VALUES (7, :user_id, :num_candidates, :num_criteria, :cost_usd, CURRENT_TIMESTAMP)"), row)
     return types.SimpleNamespace(id=7)
+"""
+
+ASKED = """
+from openai import OpenAI
+
+client = OpenAI()
+messages = [{"role": "user", "content": "How well does the résumé fit?"}]
 """
 
 
@@ -83,8 +92,38 @@ def test_the_integration_example_is_short() -> None:
     assert len([line for line in example().splitlines() if line.strip()]) <= 12
 
 
-def test_the_settings_table_is_the_one_in_the_code() -> None:
-    """Every setting stands in the README with its default and its sentence (`make docs` writes it)."""
+def test_the_first_lines_count_a_call(tmp_path: Path) -> None:
+    """The five lines of the first screen are enough: one call, attributed to its stage."""
+    first = re.search(r"<!-- first lines -->\n```python\n(.*?)```", README, re.DOTALL)
+    assert first and len([line for line in first[1].splitlines() if line]) == 5
+    url, prelude = f"sqlite:///{tmp_path}/host.sqlite", PRELUDE.partition("resumes =")[0]
+    environment = {"TELEMETRY_DATABASE_URL": url, "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")}
+    migrate = ["-m", "flask", "telemetry", "db", "upgrade", "--with-base-tables"]
+    subprocess.run([sys.executable, *migrate], env=environment, check=True)
+    with StandIn() as standin:
+        environment |= {"OPENAI_BASE_URL": standin.url, "OPENAI_API_KEY": "any"}
+        program = f"DATABASE = {url!r}\n{prelude}\n{ASKED}\n{first[1]}"
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    with sa.create_engine(url).connect() as connection:
+        query = "SELECT stage, calls FROM telemetry_stages WHERE operation <> ''"
+        assert connection.execute(sa.text(query)).all() == [("ranking", 1)]
+
+
+def test_the_picture_shows_the_demo() -> None:
+    """It has every figure of the text that a test compares with the demo (`make docs` draws it)."""
+    tools = runpy.run_path(str(ROOT / "docs" / "picture.py"))
+    svg = tools["PICTURE"].read_text()
+
+    assert svg == tools["picture"](tools["output"](README)), "run `make docs`"
+    assert "(docs/report.svg)" in README.partition("\n## ")[0]
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    """Every setting stands in the reference with its default and its sentence (`make docs` writes it)."""
     tools = runpy.run_path(str(ROOT / "docs" / "settings.py"))
 
-    assert tools["fill_in"](README) == README
+    assert tools["PAGE"].read_text() == tools["page"](), "run `make docs`"

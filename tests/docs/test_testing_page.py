@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[2] / "docs/testing.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/how-to/testing.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 FILES = {name: text for text in BLOCKS for name in re.findall(r"\A# (\w+\.py)\n", text)}
 FIXTURES = """

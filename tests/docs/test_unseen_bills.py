@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "status.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "status.md").read_text()
 TABLE = PAGE.partition("### What may have been billed unseen")[2]
 ROWS = [
     [cell.strip() for cell in line.strip("|").split(" | ")] for line in TABLE.splitlines() if line[:1] == "|"

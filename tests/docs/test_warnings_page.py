@@ -1,4 +1,4 @@
-"""The examples of docs/warnings.md do what the page says."""
+"""The examples of docs/how-to/warnings.md do what the page says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import Host, until
 
-PAGE = (Path(__file__).parents[2] / "docs/warnings.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/how-to/warnings.md").read_text()
 
 
 def block(language: str, beginning: str) -> str:

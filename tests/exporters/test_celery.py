@@ -1,4 +1,4 @@
-"""The application of docs/processes.md under Celery's prefork pool, with a new process for every task."""
+"""The application of docs/explanation/processes.md under Celery's prefork pool, one task a process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.exporters.makers import Host, until
 from tests.spool import waiting
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "processes.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "processes.md"
 CONFIGURATION = """\
 broker_url = "filesystem://"
 broker_transport_options = {

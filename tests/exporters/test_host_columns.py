@@ -311,7 +311,7 @@ def test_a_process_says_once_what_it_does_without(
     (line,) = [record.message for record in caplog.records if "does without" in record.message]
     assert "candidate_files.file_bytes, which is not there (" in line
     assert "analyses.created_at, which is not there (" in line
-    assert line.endswith("see docs/host-tables.md")
+    assert line.endswith("see docs/reference/host-tables.md")
     assert [row["resume_file_size_bytes"] for row in files(filled)] == [5, None]
 
 

@@ -125,7 +125,7 @@ def names(shape: type) -> Iterator[str]:
 
 def test_the_page_of_the_documentation() -> None:
     """It tells every name of the JSON, every line of the spend and every reason."""
-    told = set(re.findall(r"`(\w+)`", (ROOT / "docs/report.md").read_text()))
+    told = set(re.findall(r"`(\w+)`", (ROOT / "docs/reference/report.md").read_text()))
     shapes = (Report, Range, Spend, Gap, Usage, Period, User, Job)
     assert {name for shape in shapes for name in names(shape)} - told == set()
     assert set(names(Money)) <= {"pico", "complete"}

@@ -168,5 +168,5 @@ def test_this_repository_uses_what_its_documents_name() -> None:
     """Without arguments, the documents of this project count."""
     found = {entry.name: entry.used_by for entry in usage().entries}
 
-    assert "docs/spool.md" in {Path(by).as_posix() for by in found["telemetry.spool.shed"]}
+    assert "docs/explanation/spool.md" in {Path(by).as_posix() for by in found["telemetry.spool.shed"]}
     assert not [by for sources in found.values() for by in sources if by.endswith("catalogue.md")]

@@ -221,9 +221,9 @@ def analyses(host: Host) -> list[dict[str, Any]]:
 
 
 def test_the_query_of_the_page_runs(runs: Runs) -> None:
-    """What `docs/waste.md` tells people to ask is answered, the most expensive class first."""
+    """What `docs/explanation/waste.md` tells people to ask is answered, the most expensive class first."""
     cheap, dear = runs.add(status="failed"), runs.add()
-    page = (Path(__file__).parents[2] / "docs/waste.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/explanation/waste.md").read_text()
     (query,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
 
     with runs.host.engine.connect() as connection:

@@ -35,6 +35,24 @@ def papers() -> list[Path]:
     return sorted(chain.from_iterable(ROOT.glob(pattern) for pattern in PAPERS))
 
 
+def dead_links(text: str, paper: Path) -> list[str]:
+    """Return the relative links of a page to files that are not there, or to headings they do not have."""
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", re.sub(r"(?ms)^```.*?^```", "", text))
+    return [
+        f"{name}#{anchor}" if anchor else name
+        for name, anchor in links
+        if not (target := paper.parent / name if name else paper).exists()
+        or (anchor and anchor not in anchors(target))
+    ]
+
+
+def anchors(paper: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    prose = re.sub(r"(?ms)^```.*?^```", "", paper.read_text())
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
 def pins() -> dict[str, str]:
     lock = (ROOT / "constraints.txt").read_text()
     return {
@@ -97,13 +115,28 @@ def test_every_make_target_has_a_sentence() -> None:
 
 @pytest.mark.parametrize("paper", papers(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_papers_name_real_commands_and_files(paper: Path) -> None:
-    """Every `make …` and every relative link in the documentation leads somewhere."""
+    """Every `make …`, and every relative link with its anchor, leads somewhere."""
     text = paper.read_text()
     commands = re.findall(r"(?:`|^\$ )make ([a-z][a-z-]*)", text, re.MULTILINE)
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
 
     assert set(commands) <= TARGETS
-    assert [link for link in links if not (paper.parent / link).exists()] == []
+    assert dead_links(text, paper) == []
+
+
+def test_links_of_release_notes_lead_somewhere() -> None:
+    """A fragment becomes part of CHANGELOG.md, so its links start where that stands."""
+    fragments = [path for path in ROOT.glob("changelog.d/*.md") if path.name != "README.md"]
+
+    assert [link for path in fragments for link in dead_links(path.read_text(), ROOT / "CHANGELOG.md")] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    """Whoever starts at docs/README.md finds every page of the documentation."""
+    index = (ROOT / "docs/README.md").read_text()
+    pages = [path.relative_to(ROOT / "docs") for path in ROOT.glob("docs/*/*.md")]
+
+    assert [str(page) for page in pages if page.parts[0] != "decisions" and f"({page})" not in index] == []
+    assert "(decisions/README.md)" in index
 
 
 def test_readme_shows_both_commands_on_its_first_screen() -> None:

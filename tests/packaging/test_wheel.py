@@ -82,4 +82,4 @@ def test_the_catalogue_outside_the_repository(installed: Path, tmp_path: Path) -
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == (ROOT / "docs" / "catalogue.md").read_text()
+    assert done.stdout == (ROOT / "docs" / "reference" / "catalogue.md").read_text()

@@ -1,4 +1,4 @@
-"""The endpoints answer as docs/openapi.yaml says, whatever is sent, and whoever sends it."""
+"""The endpoints answer as docs/reference/openapi.yaml says, whatever is sent, and whoever sends it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from exporters.sql.schema import migrate
 from exporters.sql.schema.tables import runs
 from telemetry.web.extension import Telemetry
 
-DESCRIPTION = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+DESCRIPTION = Path(__file__).parents[2] / "docs" / "reference" / "openapi.yaml"
 PEOPLE: dict[str, dict[str, str]] = {
     "anonymous": {},
     "user": {"User": "1", "Role": "user"},

@@ -270,7 +270,7 @@ def test_the_setting_is_a_path() -> None:
 
 def test_the_documented_file_can_be_used(tmp_path: Path) -> None:
     """The example of the documentation is a price file."""
-    documentation = (Path(__file__).parents[2] / "docs" / "prices.md").read_text()
+    documentation = (Path(__file__).parents[2] / "docs" / "how-to" / "prices.md").read_text()
     example = re.search(r"<!-- price file -->\n```toml\n(.*?)```", documentation, re.DOTALL)
     assert example
     pricer = default_pricer(Settings(prices_file=write(tmp_path / "prices.toml", example[1])))

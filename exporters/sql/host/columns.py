@@ -18,7 +18,7 @@ from .shape import Shape, shapes
 
 Expression = sa.ColumnElement[Any]
 
-PAGE: Final = "docs/host-tables.md"
+PAGE: Final = "docs/reference/host-tables.md"
 """Where it says what is needed, and what happens without it."""
 
 
