@@ -13,6 +13,8 @@ import flask
 from telemetry._internal.signals import let_pass
 from telemetry.settings import Settings
 
+from .refusal import refusal
+
 PATH: Final = "/admin/analytics/export/<form>"
 TYPES: Final = {
     "csv": "text/csv",
@@ -46,14 +48,14 @@ def blueprint(
     def export(form: str) -> flask.Response:
         settings = settings_of()
         if settings is None:
-            return _refusal(503, "telemetry", "is off: the application's log says why")
+            return refusal(503, "telemetry", "is off: the application's log says why")
         try:
             selection = _selection(flask.request.args, settings.timezone)
             if form not in TYPES:
-                return _refusal(404, "format", f"must be one of {', '.join(TYPES)}")
+                return refusal(404, "format", f"must be one of {', '.join(TYPES)}")
             return _download(settings, form, selection)
         except BadField as error:
-            return _refusal(400, error.field, str(error))
+            return refusal(400, error.field, str(error))
 
     found.add_url_rule(PATH, "export", admin_required(export))
     return found
@@ -65,17 +67,17 @@ def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> fl
     try:
         jobs = Export(settings.database_url, settings.cache_seconds, **selection)
     except BadSelection as error:
-        return _refusal(400, error.field, error.reason)
+        return refusal(400, error.field, error.reason)
     except ValueError as error:
-        return _refusal(503, "database", f"cannot be used: {error}")
+        return refusal(503, "database", f"cannot be used: {error}")
     pieces: Iterator[bytes] = jobs.pieces(form)
     try:
         first = next(pieces, b"")  # reports an unreachable database before anything is sent
     except ImportError as error:  # an extra that is not installed
-        return _refusal(501, "format", f"cannot be made: {error}")
+        return refusal(501, "format", f"cannot be made: {error}")
     except Exception as error:
         let_pass(error)
-        return _refusal(503, "database", f"cannot be read ({type(error).__name__}): try again later")
+        return refusal(503, "database", f"cannot be read ({type(error).__name__}): try again later")
     name = f"analyses-{datetime.now(ZoneInfo(settings.timezone)):%Y-%m-%d}.{form}"
     response = flask.Response(chain((first,), pieces), mimetype=TYPES[form])
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -115,9 +117,3 @@ def _moment(fields: Mapping[str, str], name: str) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         raise BadField(name, "must be milliseconds since 1970") from None
     return moment.replace(tzinfo=None)
-
-
-def _refusal(status: int, field: str, reason: str) -> flask.Response:
-    response = flask.jsonify({"error": f"{field} {reason}", "field": field})
-    response.status_code = status
-    return response

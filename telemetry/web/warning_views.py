@@ -21,6 +21,8 @@ from telemetry._internal.signals import let_pass
 from telemetry.settings import Settings
 from telemetry.setup.process import pipeline
 
+from .refusal import refusal
+
 if TYPE_CHECKING:
     from exporters.sql.storage.warning_requests import UserWarnings
 
@@ -82,7 +84,7 @@ class _Views:
             _ = self._settings
             return self._record(act, self._user())
         except BadRequest as error:
-            return _refusal(error.status, error.field, str(error))
+            return refusal(error.status, error.field, str(error))
 
     @property
     def _settings(self) -> Settings:
@@ -116,7 +118,7 @@ class _Views:
             let_pass(error)
             # The page does not depend on it, and it is logged.
             flask.current_app.logger.warning("telemetry could not record a warning: %s", type(error).__name__)
-            return _refusal(503, "database", "cannot be used: try again later")
+            return refusal(503, "database", "cannot be used: try again later")
 
     def _shown(self, user: int) -> flask.Response:
         fields = _fields({"warning_type", "document_count", "document_size", "limit", "subject"})
@@ -221,9 +223,3 @@ def _text(value: Any, field: str) -> str | None:
     if not isinstance(value, str) or not 0 < len(value) <= MOST_TEXT or not value.isprintable():
         raise BadRequest(400, field, f"must be a text of 1 to {MOST_TEXT} characters")
     return value
-
-
-def _refusal(status: int, field: str, reason: str) -> flask.Response:
-    response = flask.jsonify({"error": f"{field} {reason}", "field": field})
-    response.status_code = status
-    return response

@@ -240,9 +240,9 @@ def _remember(connection: Connection, shown_runs: Sequence[Run], row: Any, pendi
     return len(free) == len(changes)
 
 
-def _usage(connection: Connection, mine: Iterable[Run]) -> list[Row]:
+def _usage(connection: Connection, own_runs: Iterable[Run]) -> list[Row]:
     table = tables.stage_usage
-    query = sa.select(table).where(table.c.run_id.in_([run["run_id"] for run in mine]))
+    query = sa.select(table).where(table.c.run_id.in_([run["run_id"] for run in own_runs]))
     return _rows(connection, query)
 
 
@@ -255,11 +255,11 @@ def _files(connection: Connection, analysis_id: int, writable: Writable) -> list
     return [FileRow(*row) for row in connection.execute(query)]
 
 
-def _documents(connection: Connection, mine: Iterable[Run]) -> list[Row]:
+def _documents(connection: Connection, own_runs: Iterable[Run]) -> list[Row]:
     table = tables.documents
     query = (
         sa.select(table)
-        .where(table.c.run_id.in_([run["run_id"] for run in mine]))
+        .where(table.c.run_id.in_([run["run_id"] for run in own_runs]))
         .order_by(table.c.run_id, table.c.document_key, table.c.ordinal)
     )
     return _rows(connection, query)

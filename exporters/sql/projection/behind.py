@@ -27,8 +27,8 @@ def lagging_analyses(engine: Engine) -> list[int]:
     not stored a day after their run ended are not asked for again.
     """
     lately = datetime.now(UTC).replace(tzinfo=None) - PATIENCE
-    is_there = _has_one(HOST.analyses.c.id == runs.c.analysis_ref)
-    are_stored = _has_one(HOST.candidate_files.c.analysis_id == runs.c.analysis_ref)
+    is_there = has_one(HOST.analyses.c.id == runs.c.analysis_ref)
+    are_stored = has_one(HOST.candidate_files.c.analysis_id == runs.c.analysis_ref)
     behind = sa.select(runs.c.analysis_ref).where(
         runs.c.projected_version < runs.c.version,
         runs.c.analysis_ref.is_not(None),
@@ -45,12 +45,12 @@ def lagging_analyses(engine: Engine) -> list[int]:
         return list(connection.execute(query).scalars())
 
 
-def _has_one(mine: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+def has_one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     """Say whether the host has such a row, looked up for each run that asks.
 
     For EXISTS, PostgreSQL would read the whole table: it takes a third of all runs for lagging behind.
     """
-    return sa.select(sa.literal(1)).where(mine).limit(1).correlate(runs).scalar_subquery().is_not(None)
+    return sa.select(sa.literal(1)).where(condition).limit(1).correlate(runs).scalar_subquery().is_not(None)
 
 
 def lagging_users(engine: Engine) -> list[int]:

@@ -25,6 +25,7 @@ from telemetry._internal.secrets import driver_error
 from telemetry.conventions import RUNNING
 
 from .analyses import project
+from .behind import has_one
 from .host_tables import Projection
 from .users import refresh_user
 
@@ -108,7 +109,7 @@ class _Lagging:
     def _analyses(self) -> tuple[list[Row], list[Row]]:
         """Return the analyses that are behind: those that are not there, and those that are."""
         table, ref = _host.analyses, runs.c.analysis_ref
-        is_there = _has_one(table.c.id == ref)
+        is_there = has_one(table.c.id == ref)
         query = (
             sa.select(ref, sa.func.min(runs.c.seen_at), is_there.label("is_there"))
             .where(runs.c.projected_version < runs.c.version, ref.is_not(None), runs.c.synthetic.is_(False))
@@ -136,7 +137,7 @@ class _Lagging:
         if not self._writable.has_files:
             return
         ref = runs.c.analysis_ref
-        are_stored = _has_one(_host.candidate_files.c.analysis_id == ref)
+        are_stored = has_one(_host.candidate_files.c.analysis_id == ref)
         query = (
             sa.select(ref, sa.func.min(runs.c.ended_at), are_stored.label("are_stored"))
             .where(runs.c.files_pending > 0, runs.c.analysis_gone.is_(False), ref.is_not(None))
@@ -203,10 +204,6 @@ class _Lagging:
             remedy = "end that session: on PostgreSQL, pg_stat_activity shows it"
             return "another session holds them", remedy, False
         return "nothing stands in their way", "flask telemetry health-check, or start the application", False
-
-
-def _has_one(mine: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    return sa.select(sa.literal(1)).where(mine).limit(1).correlate(runs).scalar_subquery().is_not(None)
 
 
 def _lag(table: str, rows: Sequence[Row], reason: str, remedy: str, is_wrong: bool = False) -> Iterator[Lag]:

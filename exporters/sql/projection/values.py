@@ -16,40 +16,42 @@ from .files import Matched
 from .host_tables import JOBS, Row, Run
 
 
-def analysis_values(mine: Sequence[Run], usage: Sequence[Row], documents: Iterable[Row]) -> dict[str, Any]:
+def analysis_values(
+    own_runs: Sequence[Run], usage: Sequence[Row], documents: Iterable[Row]
+) -> dict[str, Any]:
     """Return what an ``analyses`` row shows.
 
     The sums of all its runs, and the documents and scores of the latest analysis.
     """
-    return {**_run_values(mine), **_latest_values(mine, documents), **_stage_values(usage)}
+    return {**_run_values(own_runs), **_latest_values(own_runs, documents), **_stage_values(usage)}
 
 
-def _run_values(mine: Sequence[Run]) -> dict[str, Any]:
-    mine = _seen(mine)
-    if not mine:
+def _run_values(own_runs: Sequence[Run]) -> dict[str, Any]:
+    own_runs = _seen(own_runs)
+    if not own_runs:
         return {}
     errors: Counter[tuple[str, str]] = Counter()
-    for run in mine:
+    for run in own_runs:
         for entry in json.loads(run["error_types"] or "[]"):
             errors[entry["stage"], entry["type"]] += entry["count"]
     return {
-        "api_calls_made": _sum(mine, "api_calls"),
-        "total_tokens_used": _sum(mine, "input_tokens") + _sum(mine, "output_tokens"),
-        "total_api_cost": to_dollars(_cost(mine)),
-        "rate_limit_hits": _sum(mine, "rate_limit_hits"),
-        "rate_limit_retry_count": _sum(mine, "rate_limit_retries"),
-        "error_count": _sum(mine, "error_count"),
+        "api_calls_made": _sum(own_runs, "api_calls"),
+        "total_tokens_used": _sum(own_runs, "input_tokens") + _sum(own_runs, "output_tokens"),
+        "total_api_cost": to_dollars(_cost(own_runs)),
+        "rate_limit_hits": _sum(own_runs, "rate_limit_hits"),
+        "rate_limit_retry_count": _sum(own_runs, "rate_limit_retries"),
+        "error_count": _sum(own_runs, "error_count"),
         "error_details": error_details(errors.items()),
     }
 
 
-def _latest_values(mine: Sequence[Run], documents: Iterable[Row]) -> dict[str, Any]:
-    analyses = [run for run in mine if run["kind"] in JOBS]
+def _latest_values(own_runs: Sequence[Run], documents: Iterable[Row]) -> dict[str, Any]:
+    analyses = [run for run in own_runs if run["kind"] in JOBS]
     if not analyses:
         return {}
     latest = max(analyses, key=lambda run: (run["started_at"], run["run_id"]))
-    described = _with_jd(latest, mine)
-    cost = to_dollars(_cost(mine)) if _seen(mine) else None
+    described = _with_jd(latest, own_runs)
+    cost = to_dollars(_cost(own_runs)) if _seen(own_runs) else None
     is_known = bool(_seen([latest])) and not (latest["unclosed"] or latest["shed"])
     texts = [
         row["characters"] for row in documents if row["run_id"] == latest["run_id"] and row["characters"]
@@ -79,18 +81,20 @@ _BANDS: Final = {
 }
 
 
-def _with_jd(latest: Run, mine: Sequence[Run]) -> Run:
+def _with_jd(latest: Run, own_runs: Sequence[Run]) -> Run:
     """Return the run that knows the job description: the analysis, or the last upload before it."""
     uploads = sorted(
-        (run for run in mine if run["kind"] == "intake"), key=lambda run: run["started_at"], reverse=True
+        (run for run in own_runs if run["kind"] == "intake"),
+        key=lambda run: run["started_at"],
+        reverse=True,
     )
     known = (run for run in (latest, *uploads) if (run["jd_bytes"], run["jd_characters"]) != (None, None))
     return next(known, latest)
 
 
-def _seen(mine: Sequence[Run]) -> list[Run]:
+def _seen(own_runs: Sequence[Run]) -> list[Run]:
     """Return the runs that telemetry saw: what the others cost is not known, which is not nothing."""
-    return [run for run in mine if run["kind"] != "import"]
+    return [run for run in own_runs if run["kind"] != "import"]
 
 
 def _each(cost: Decimal | None, number: int | None) -> Decimal | None:

@@ -51,8 +51,8 @@ def of_analysis(
     """
     then = archived_runs.c.analysis_created_at
     same_row = is_same_row(connection, then, created_at)
-    mine = sa.and_(archived_runs.c.analysis_ref == analysis_id, archived_runs.c.analysis_gone.is_(False))
-    return sa.exists().where(mine, same_row)
+    is_linked = sa.and_(archived_runs.c.analysis_ref == analysis_id, archived_runs.c.analysis_gone.is_(False))
+    return sa.exists().where(is_linked, same_row)
 
 
 def is_same_row(

@@ -42,8 +42,8 @@ def carry(
         known = stored.get(_key(row))
         if known is not None and known["repriced_pico"] is not None:
             repriced = known["repriced_pico"] + row["cost_pico"] - known["cost_pico"]
-            mine = sa.and_(*(stage_usage.c[name] == row[name] for name in _KEY))
-            connection.execute(stage_usage.update().where(mine).values(repriced_pico=repriced))
+            is_this = sa.and_(*(stage_usage.c[name] == row[name] for name in _KEY))
+            connection.execute(stage_usage.update().where(is_this).values(repriced_pico=repriced))
     return _run_change(connection, run_id, run, rollup, sum(row["unpriced"] for row in stored.values()))
 
 

@@ -73,14 +73,14 @@ def _deliver(connection: Connection, snapshot: Snapshot, totals: Totals) -> Deli
     is_marked = snapshot.interrupted and _mark_interrupted(connection, snapshot)
     known = snapshot if is_news and not snapshot.interrupted else None
     rollup = merge(fragments_of(connection, snapshot.run_id, known))
-    mine = runs.c.run_id == snapshot.run_id
+    is_this = runs.c.run_id == snapshot.run_id
     # An intake may be charged to an analysis of which its own fragments know nothing.
-    told = (runs.c.analysis_ref, runs.c.user_ref, runs.c.projected_version)
+    columns = (runs.c.analysis_ref, runs.c.user_ref, runs.c.projected_version)
     if is_news or is_marked:
         values = _store_parts(connection, snapshot.run_id, rollup, totals, is_new=not version)
-        stored = connection.execute(runs.update().where(mine).values(values).returning(*told)).one()
+        stored = connection.execute(runs.update().where(is_this).values(values).returning(*columns)).one()
     else:
-        stored = connection.execute(sa.select(*told).where(mine)).one()
+        stored = connection.execute(sa.select(*columns).where(is_this)).one()
     shown = bool(stored.projected_version)
     return Delivered(snapshot.run_id, rollup.status, stored.analysis_ref, stored.user_ref, shown)
 

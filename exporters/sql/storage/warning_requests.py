@@ -81,13 +81,13 @@ class UserWarnings:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
-        mine = sa.and_(table.c.id == warning_id, table.c.user_id == user_id)
+        is_this = sa.and_(table.c.id == warning_id, table.c.user_id == user_id)
         open_ones = sa.or_(table.c.user_action.is_(None), table.c.user_action == ABANDONED)
         with transaction(self._engine, impatient=True) as connection:
             self._insist(connection)
-            news = sa.and_(mine, open_ones, table.c.user_action.is_distinct_from(action))
+            news = sa.and_(is_this, open_ones, table.c.user_action.is_distinct_from(action))
             changed = connection.execute(table.update().where(news).values(user_action=action)).rowcount
-            kind = connection.execute(sa.select(table.c.warning_type).where(mine)).scalar()
+            kind = connection.execute(sa.select(table.c.warning_type).where(is_this)).scalar()
             return None if kind is None else Answered(kind, changed > 0)
 
     def close(self) -> None:

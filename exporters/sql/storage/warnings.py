@@ -131,10 +131,10 @@ def _show(connection: Connection, event: WarningEvent, kind: str, most: int, tot
     told, moment = event.warned, _moment(event)
     if told.is_automatic and kind == c.BATCH_TOO_LARGE and _is_known(connection, told):
         return []
-    mine = table.c.user_id.is_not_distinct_from(told.user_id)
+    of_user = table.c.user_id.is_not_distinct_from(told.user_id)
     wait_for_others(connection, user_lock(told.user_id))
     is_gone = told.user_id is not None and not _exists(connection, _host.users.c.id == told.user_id)
-    if is_gone or count_lately(connection, mine, moment) >= most:
+    if is_gone or count_lately(connection, of_user, moment) >= most:
         return [(kind, c.REFUSED)]
     more = {name: value for name in ("limit", "characters") if (value := getattr(told, name)) is not None}
     action = told.action
@@ -218,10 +218,10 @@ def _exists(connection: Connection, condition: sa.ColumnElement[bool]) -> bool:
     return bool(connection.execute(sa.select(sa.exists().where(condition))).scalar())
 
 
-def count_lately(connection: Connection, mine: sa.ColumnElement[bool], moment: datetime) -> int:
+def count_lately(connection: Connection, of_user: sa.ColumnElement[bool], moment: datetime) -> int:
     """Return how many warnings there were in the 24 hours before ``moment``."""
     lately = table.c.warning_shown_at > moment - DAY
-    return int(connection.execute(sa.select(sa.func.count()).where(mine, lately)).scalar_one())
+    return int(connection.execute(sa.select(sa.func.count()).where(of_user, lately)).scalar_one())
 
 
 def settle(engine: Engine, age: timedelta) -> int:
