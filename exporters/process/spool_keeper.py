@@ -12,7 +12,6 @@ from pathlib import Path
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from exporters.metrics.totals import Totals
 from exporters.rollup.snapshot import Snapshot
 from exporters.spool.entry import AnothersItem, Item, Target
 from exporters.spool.private import why_not_own
@@ -158,10 +157,10 @@ class SpoolKeeper:
 
     def _store(self, engine: Engine, item: Item) -> None:
         if isinstance(item, Snapshot):
-            run_storage.deliver(engine, item, Totals())
+            run_storage.deliver(engine, item)
             claim_intake(engine, item.run_id)
         else:
-            warning_storage.deliver(engine, item, self._settings.warnings_per_day, Totals())
+            warning_storage.deliver(engine, item, self._settings.warnings_per_day)
 
     def _named(self, fragment_ids: Iterable[str]) -> list[Parked]:
         there = {each.fragment_id: each for each in self.parked()}

@@ -17,11 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine, transaction
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.host_tables import Projection
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.plan import Projection
 from exporters.sql.schema.tables import runs, stage_usage
 from telemetry.conventions import RUNNING
 from telemetry.pricing.prices import Prices, Rates, Tokens
@@ -229,13 +227,9 @@ def _write(connection: Connection, run: Row, verdicts: Iterable[_Verdict], chang
 
 def _show(engine: Engine, report: Report, key: bytes) -> bool:
     """Bring the host's rows up to date; return False where one was busy, which its own processes do later."""
-    totals = Totals()
+    rows = HostRows(engine, key)
     try:
-        writable = Writable.load(engine)
-        done = [
-            *(project(engine, analysis, writable, key, totals) for analysis in report.analyses),
-            *(refresh_user(engine, user, writable, totals) for user in report.users),
-        ]
+        done = [*map(rows.project_analysis, report.analyses), *map(rows.project_user, report.users)]
     except SQLAlchemyError:
         return False
     return Projection.BUSY not in done

@@ -10,10 +10,9 @@ from sqlalchemy.engine import Engine
 
 from exporters.sql.database.engine import reading
 from exporters.sql.host.shape import has_table
+from exporters.sql.schema.host import HOST
 from exporters.sql.schema.tables import runs
 from telemetry.conventions import RUNNING
-
-from .host_tables import HOST
 
 PATIENCE: Final = timedelta(days=1)
 """How long after a run its files may still be stored."""

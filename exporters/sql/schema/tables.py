@@ -31,13 +31,13 @@ from .columns import (
 from .host import (
     ANALYSES_COLUMNS,
     CANDIDATE_FILES_COLUMNS,
+    HOST,
     HOST_COLUMNS,
     HOST_INDEXES,
     STATUSES,
     USERS_COLUMNS,
     HostIndex,
     HostTables,
-    host_tables,
 )
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "CANDIDATE_FILES_COLUMNS",
     "HOST_COLUMNS",
     "HOST_INDEXES",
+    "JOBS",
     "VIEWS",
     "NAMING_CONVENTION",
     "USERS_COLUMNS",
@@ -59,7 +60,6 @@ __all__ = [
     "documents",
     "found",
     "fragments",
-    "host_tables",
     "metadata",
     "runs",
     "stage_usage",
@@ -244,6 +244,9 @@ runs = sa.Table(
 `exceeded_resume_limit` and `user_chose_override` are the host's, copied where it has them: no view may stand
 on a table of the host's.
 """
+
+JOBS = ("analysis", "import")
+"""Kinds of runs that are jobs."""
 
 sa.Index(None, runs.c.analysis_ref)
 sa.Index(None, runs.c.started_at)
@@ -444,9 +447,6 @@ added_objects = sa.Table(
 )
 """What the migrations added: all that may be written and dropped."""
 
-# Only for the foreign keys below: these tables are the host's.
-_host = host_tables(sa.MetaData())
-
 
 def _cascade(table: sa.Table) -> sa.ForeignKey:
     return sa.ForeignKey(table.c.id, ondelete="CASCADE")
@@ -456,8 +456,8 @@ document_warnings = sa.Table(
     "document_warnings",
     metadata,
     column("id", sa.Integer(), "Id of the warning.", primary_key=True),
-    column("analysis_id", sa.BigInteger(), "The analysis, once there is one.", "", _cascade(_host.analyses)),
-    column("user_id", sa.BigInteger(), "Who was warned.", "", _cascade(_host.users)),
+    column("analysis_id", sa.BigInteger(), "The analysis, once there is one.", "", _cascade(HOST.analyses)),
+    column("user_id", sa.BigInteger(), "Who was warned.", "", _cascade(HOST.users)),
     column("subject", sa.String(255), "What it was about before there was an analysis: `draft:12`."),
     column("warning_type", sa.String(50), "One of TELEMETRY_WARNING_TYPES.", nullable=False),
     column(

@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, reduce
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
-from exporters.sql.database.engine import transaction
 from exporters.sql.database.statements import GIVEN, as_json, recordset
-from exporters.sql.schema import tables
 from exporters.sql.schema.tables import runs
 
-JOBS: Final = ("analysis", "import")
-"""Kinds of runs that are an analysis."""
 COPIED: Final = ("exceeded_resume_limit", "user_chose_override")
 """Columns of the host's own that views need, and may not read from its table."""
-
-HOST = tables.host_tables(sa.MetaData())
 
 Row = Mapping[str, Any]
 """A row of one of our tables."""
 Run = Row
 """A row of telemetry_runs."""
-
-
-class Projection(enum.Enum):
-    """How an attempt to project ended."""
-
-    DONE = "done"
-    BUSY = "busy"
-    """The host or another writer holds the row: try again soon."""
-    MISSING = "missing"
-    """The row is not there (yet): try again, ever more rarely."""
-    FILES_PENDING = "files_pending"
-    """The analysis is up to date; its files are not stored yet."""
-
-
-@contextmanager
-def trial(engine: Engine, take_back: bool) -> Iterator[Connection]:
-    """Open a transaction, which is rolled back at its end if it is only tried."""
-    with suppress(_TakenBack), transaction(engine) as connection:
-        yield connection
-        if take_back:
-            raise _TakenBack
-
-
-class _TakenBack(Exception):
-    """Ends a trial."""
 
 
 def joined(parts: Sequence[Any]) -> sa.ColumnElement[Any]:
