@@ -15,8 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exporters.export.cells import Row
-from exporters.sql.database.statements import upsert
+from exporters.sql.database.statements import Row, upsert
 from exporters.sql.host.columns import Writable
 from exporters.sql.projection.users import totals_of
 from exporters.sql.schema import tables

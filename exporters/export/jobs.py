@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection
 
 from exporters.reports.cache import answers
 from exporters.sql.database.engine import create_engine
+from exporters.sql.database.statements import Row
 from exporters.sql.host.columns import Writable
 from exporters.sql.schema.host import HOST
 from telemetry.pricing.prices import to_dollars
@@ -96,7 +97,6 @@ FLAGS: Final = frozenset(
 _jobs: Final = sa.table("telemetry_jobs", *(sa.column(name) for name in COLUMNS))
 _users: Final = sa.table("users", sa.column("id"), sa.column("email"))
 
-Row = Mapping[str, Any]
 _Answer = TypeVar("_Answer")
 
 

@@ -8,7 +8,7 @@ columns that can be derived, and users their totals.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePath
@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from exporters.sql.database.engine import create_engine, transaction
 from exporters.sql.database.fitting import fit_all
-from exporters.sql.database.statements import update_rows, upsert
+from exporters.sql.database.statements import Row, update_rows, upsert
 from exporters.sql.host.columns import PAGE
 from exporters.sql.host.needs import Use
 from exporters.sql.projection.behind import lagging_users
@@ -48,8 +48,6 @@ YOUNG: Final = timedelta(days=1)
 
 
 NOTHING: Final[dict[str, Any]] = dict.fromkeys(runs.c.keys())
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from exporters.recording.recorder import document_key
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection import host_rows
+from exporters.sql.host import write as host_write
 from exporters.sql.projection.behind import lagging_analyses, lagging_users
 from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.projection.plan import Projection
@@ -594,7 +594,7 @@ def test_a_host_at_repeatable_read_can_update_what_it_has_read(
 
     writer.deliver(a_run().close())
     with postgres_host.holding("SELECT * FROM analyses"):
-        monkeypatch.setattr(host_rows, "COURTESY", timedelta(0))
+        monkeypatch.setattr(host_write, "COURTESY", timedelta(0))
         assert transaction(writer) is DONE
     engine.dispose()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -18,10 +18,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
 
 from exporters.sql.database.engine import APPLICATION_NAME, as_text, at_once
-from exporters.sql.database.statements import as_json, recordset
+from exporters.sql.database.statements import as_json, differs, recordset, update_rows
 from exporters.sql.schema.host import HOST
 
-from .change import Basis, Change, Condition, Query, Values, Written, look
+from .change import Basis, Change, Condition, Query, Written, look
 
 COURTESY: Final = timedelta(seconds=60)
 """For how long after news of a run its rows wait while a transaction of the host's idles with a snapshot."""
@@ -99,8 +99,9 @@ def write_within(connection: Connection, basis: Basis, change: Change) -> Writte
     """Write on SQLite, in a transaction that has the lock; return None if the basis is another by now."""
     if look(connection, basis.query, basis.row_id) != basis.seen:
         return None
-    _update(connection, basis.table, [{"row_id": basis.row_id, **change.values}])
-    _update(connection, HOST.candidate_files, change.files)
+    row = {"row_id": basis.row_id, **change.values}
+    update_rows(connection, basis.table, [row], only_changed=True)
+    update_rows(connection, HOST.candidate_files, change.files, only_changed=True)
     if change.more is not None:
         change.more.write(connection)
     return Written(len(change.files), len(change.files))
@@ -157,7 +158,7 @@ def _is_before(name: str) -> str:
 def _update_row(table: sa.Table, names: tuple[str, ...], unchanged: Condition) -> Any:
     given = _rows(table, ("row_id", *names), _ROW)
     new = {name: given.c[name] for name in names}
-    conditions = (table.c.id == given.c.row_id, _differs(table, new), unchanged)
+    conditions = (table.c.id == given.c.row_id, differs(table, new), unchanged)
     return table.update().where(*conditions).values(new)
 
 
@@ -182,7 +183,7 @@ def _update_files(names: tuple[str, ...], unchanged: Condition) -> Any:
     n_stored = sa.select(sa.func.count()).select_from(table).where(theirs).scalar_subquery()
     answer = sa.select(state, n_free, n_stored)
     if new:
-        change = table.update().where(table.c.id == free.c.row_id, _differs(table, new)).values(new)
+        change = table.update().where(table.c.id == free.c.row_id, differs(table, new)).values(new)
         answer = answer.add_cte(change.cte("shown"))
     return answer
 
@@ -191,20 +192,3 @@ def _rows(table: sa.Table, names: Sequence[str], variable: str) -> Any:
     """Return the rows in a variable as a table; ``row_id`` has the type of the id."""
     types = {name: table.c["id" if name == "row_id" else name].type for name in names}
     return recordset(types, sa.func.current_setting(variable))
-
-
-def _update(connection: Connection, table: sa.Table, rows: Sequence[Values]) -> None:
-    names = tuple(name for name in rows[0] if name != "row_id") if rows else ()
-    if names:
-        connection.execute(_update_of(table, names), [dict(row) for row in rows])
-
-
-@cache
-def _update_of(table: sa.Table, names: tuple[str, ...]) -> Any:
-    new = {name: sa.bindparam(name, type_=table.c[name].type) for name in names}
-    return table.update().where(table.c.id == sa.bindparam("row_id"), _differs(table, new)).values(new)
-
-
-def _differs(table: sa.Table, new: Values) -> Condition:
-    """Say whether a row shows something else: an update that changes nothing breaks a snapshot, too."""
-    return sa.or_(*(table.c[name].is_distinct_from(value) for name, value in new.items()))

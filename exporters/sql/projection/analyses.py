@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exporters.sql.database.fitting import fit, fit_all
+from exporters.sql.database.statements import Row, update_rows
 from exporters.sql.host.change import Basis, Change, Query, Written, look
 from exporters.sql.host.columns import Writable
 from exporters.sql.schema import tables
@@ -27,11 +28,11 @@ from exporters.sql.storage import warnings as warning_storage
 from telemetry.conventions import DUPLICATE, INTERRUPTED, RUNNING
 
 from .files import FileRow, match
-from .noted import COPIED, Row, Run, joined, lock_free, naive, update_runs
+from .noted import COPIED, Run, joined, lock_free, naive
 from .plan import Plan, Projection
 from .values import analysis_values, file_values
 
-SKEW: Final = timedelta(minutes=5)
+HOST_CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far the host's clock may be ahead of ours when its row is compared with the end of a run."""
 _IDENTITY: Final = ("user_id", "created_at")
 """Columns that tell whether a run is an analysis's own."""
@@ -165,7 +166,7 @@ def _belongs(run: Run, row: Any) -> bool:
     if None not in (run["user_ref"], row.user_id) and run["user_ref"] != row.user_id:
         return False
     ended = _latest_end(run)
-    return ended is None or created is None or created <= ended + SKEW
+    return ended is None or created is None or created <= ended + HOST_CLOCK_SKEW
 
 
 def _latest_end(run: Run) -> datetime | None:
@@ -202,9 +203,10 @@ def _remember(connection: Connection, shown_runs: Sequence[Run], row: Any, pendi
             "files_pending": pending if run["kind"] == "analysis" else 0,
         }
         if any(run[name] != value for name, value in change.items()):
-            changes[run["run_id"]] = {"key": run["run_id"], **change}
+            changes[run["run_id"]] = {"row_id": run["run_id"], **change}
     free = lock_free(connection, changes)
-    update_runs(connection, [changes[run_id] for run_id in free], "projected_version")
+    shown_now = [changes[run_id] for run_id in free]
+    update_rows(connection, runs, shown_now, by="run_id", version="projected_version")
     return len(free) == len(changes)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -36,7 +36,7 @@ TRIED: Final = 20
 SHOWN: Final = 5
 """Ids that are named."""
 
-Row = tuple[int, datetime]
+Lagging: TypeAlias = tuple[int, datetime]
 """Id of a row of the application's, and since when it lags."""
 
 
@@ -101,7 +101,7 @@ class _Lagging:
         yield from self._files()
         yield from self._not_theirs()
 
-    def _analyses(self) -> tuple[list[Row], list[Row]]:
+    def _analyses(self) -> tuple[list[Lagging], list[Lagging]]:
         """Return the analyses that are behind: those that are not there, and those that are."""
         table, ref = HOST.analyses, runs.c.analysis_ref
         is_there = has_one(table.c.id == ref)
@@ -116,7 +116,7 @@ class _Lagging:
         rows = self._rows(query)
         return [row[:2] for row in rows if not row[2]], [row[:2] for row in rows if row[2]]
 
-    def _users(self) -> list[Row]:
+    def _users(self) -> list[Lagging]:
         ref = runs.c.user_ref
         query = (
             sa.select(ref, sa.func.min(runs.c.seen_at))
@@ -171,9 +171,9 @@ class _Lagging:
         with transaction(self._engine) as connection:
             return [tuple(row) for row in connection.execute(query)]
 
-    def _tried(self, table: str, rows: Sequence[Row], show: Callable[[int], Projection]) -> Iterator[Lag]:
+    def _tried(self, table: str, rows: Sequence[Lagging], show: Callable[[int], Projection]) -> Iterator[Lag]:
         """Group rows by what keeps them from being brought up to date."""
-        found: dict[tuple[str, str, bool], list[Row]] = {}
+        found: dict[tuple[str, str, bool], list[Lagging]] = {}
         for row in rows[:TRIED]:
             found.setdefault(self._why(row[0], show), []).append(row)
         for (reason, remedy, is_wrong), alike in found.items():
@@ -195,7 +195,9 @@ class _Lagging:
         return "nothing stands in their way", "flask telemetry health-check, or start the application", False
 
 
-def _lag(table: str, rows: Sequence[Row], reason: str, remedy: str, is_wrong: bool = False) -> Iterator[Lag]:
+def _lag(
+    table: str, rows: Sequence[Lagging], reason: str, remedy: str, is_wrong: bool = False
+) -> Iterator[Lag]:
     if rows:
         ids = tuple(row_id for row_id, _ in rows[:SHOWN])
         yield Lag(table, len(rows), min(since for _, since in rows), reason, remedy, is_wrong, ids)

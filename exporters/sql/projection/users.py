@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exporters.sql.database.fitting import fit
-from exporters.sql.database.statements import insert, upsert
+from exporters.sql.database.statements import Row, insert, update_rows, upsert
 from exporters.sql.host.change import Basis, Change, Condition, More, Written
 from exporters.sql.host.columns import Writable
 from exporters.sql.schema import tables
@@ -18,7 +18,7 @@ from exporters.sql.schema.host import HOST
 from exporters.sql.schema.tables import JOBS, runs
 from telemetry.conventions import RUNNING
 
-from .noted import Row, joined, lock_free, naive, update_runs
+from .noted import joined, lock_free, naive
 from .plan import Plan, Projection
 from .values import user_values
 
@@ -91,9 +91,8 @@ def _remember_summed(connection: Connection, behind: Sequence[Row]) -> None:
     """
     versions = {run["run_id"]: run["version"] for run in behind}
     free = lock_free(connection, versions)
-    update_runs(
-        connection, [{"key": run_id, "user_version": versions[run_id]} for run_id in free], "user_version"
-    )
+    summed = [{"row_id": run_id, "user_version": versions[run_id]} for run_id in free]
+    update_rows(connection, runs, summed, by="run_id", version="user_version")
 
 
 def totals_of(connection: Connection, user_id: int) -> dict[str, Any]:

@@ -50,7 +50,7 @@ VERSION_TABLE = "telemetry_alembic_version"
 UNRELEASED: Final = tuple(f"{number:04}" for number in range(1, 17))
 """The revisions of versions from before the first release, which four took the place of."""
 
-PATIENCE = 60.0
+LOCK_PATIENCE_SECONDS = 60.0
 """Seconds to wait for locks in all before giving up."""
 
 # Alembic keeps the running migration in module globals.
@@ -66,7 +66,7 @@ def upgrade(
     *,
     with_base_tables: bool = False,
     revision: str = "head",
-    patience: float = PATIENCE,
+    patience: float = LOCK_PATIENCE_SECONDS,
 ) -> None:
     """Add what `revision` needs and the database lacks. Does nothing on a database that has it.
 
@@ -105,7 +105,7 @@ def downgrade(
     revision: str = "base",
     *,
     with_base_tables: bool = False,
-    patience: float = PATIENCE,
+    patience: float = LOCK_PATIENCE_SECONDS,
 ) -> None:
     """Drop what the revisions after `revision` added, and nothing else. Its data goes with it.
 

@@ -28,7 +28,7 @@ from telemetry.conventions import ABANDONED
 
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
-SKEW: Final = timedelta(seconds=5)
+EVENT_CLOCK_SKEW: Final = timedelta(seconds=5)
 """How far the clocks may be apart by which a warning and its answer are warned."""
 REMEMBERED: Final = timedelta(days=365)
 """For how long an event is known again that arrives once more."""
@@ -122,7 +122,7 @@ def _answer(connection: Connection, event: WarningEvent) -> list[Done]:
     warned, done = event.warned, list[Done]()
     shown = sa.and_(
         table.c.subject == warned.subject,
-        table.c.warning_shown_at <= _moment(event) + SKEW,
+        table.c.warning_shown_at <= _moment(event) + EVENT_CLOCK_SKEW,
         sa.true() if warned.user_id is None else table.c.user_id == warned.user_id,
         sa.true() if warned.type is None else table.c.warning_type == warned.type,
     )
@@ -200,7 +200,7 @@ def _answers_to(
     query = (
         sa.select(events.c.user_action)
         .where(events.c.subject == subject, events.c.user_action.is_not(None))
-        .where(events.c.happened_at >= shown_at - SKEW)
+        .where(events.c.happened_at >= shown_at - EVENT_CLOCK_SKEW)
         .where(sa.or_(events.c.user_ref.is_(None), events.c.user_ref == user_id))
         .where(sa.or_(events.c.warning_type.is_(None), events.c.warning_type == kind))
         .order_by(events.c.happened_at, events.c.event_id)
