@@ -20,8 +20,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from exporters.sql.host.needs import OPTIONAL_TABLES
 
+from .alembic_runner import MigrationError
 from .host import HOST_COLUMNS, HostIndex
-from .migrate import MigrationError
 from .migration_lock import LOCK_TIMEOUT, Patience, lock_timeout
 from .tables import added_objects
 
