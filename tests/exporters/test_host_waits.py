@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from exporters.sql.database.engine import IDLE_TIMEOUT_MS, create_engine
+from exporters.sql.database.engine import create_engine
+from exporters.sql.database.limits import IDLE_TIMEOUT_MS
 from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.projection.plan import Projection
 from exporters.sql.storage import runs as run_storage

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.sql.database.engine import APPLICATION_NAME, as_text, at_once
+from exporters.sql.database.engine import APPLICATION_NAME
+from exporters.sql.database.round_trip import as_text, at_once
 from exporters.sql.database.statements import as_json, differs, recordset, update_rows
 from exporters.sql.schema.host import HOST
 

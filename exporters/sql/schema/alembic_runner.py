@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from exporters.sql.database.drivers import usable
-from exporters.sql.database.engine import READING, set_limits
+from exporters.sql.database.limits import READING, set_limits
 from telemetry._internal.secrets import driver_message, without_secrets
 
 VERSION_TABLE = "telemetry_alembic_version"

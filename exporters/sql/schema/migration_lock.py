@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from exporters.sql.database.engine import READING, set_limits
+from exporters.sql.database.limits import READING, set_limits
 
 from .alembic_runner import MigrationError
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exporters.sql.database.engine import DELIVERY, create_engine, transaction
+from exporters.sql.database.engine import create_engine, transaction
 from exporters.sql.database.fitting import fit
+from exporters.sql.database.limits import DELIVERY
 from exporters.sql.schema import tables
 from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import document_warnings as table

@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from exporters.metrics.instruments import Metrics
 from exporters.spool.directory import Spool
-from exporters.sql.database.engine import CONNECT_SECONDS, DELIVERY, Batch, Limits, batch, create_engine
+from exporters.sql.database.engine import CONNECT_SECONDS, Batch, batch, create_engine
+from exporters.sql.database.limits import DELIVERY, Limits
 from telemetry import conventions as c
 from telemetry._internal.secrets import driver_error
 from telemetry.settings import Settings
