@@ -23,8 +23,7 @@ from exporters.sql.host.columns import Writable
 from exporters.sql.schema import tables
 from exporters.sql.schema.host import HOST
 from exporters.sql.schema.tables import runs
-from exporters.sql.storage import archived
-from exporters.sql.storage import warnings as warning_storage
+from exporters.sql.storage import archived, attachment
 from telemetry.conventions import DUPLICATE, INTERRUPTED, RUNNING
 
 from .files import FileRow, match
@@ -84,7 +83,7 @@ def plan_analysis(connection: Connection, analysis_id: int, columns: Writable, k
     shown = _Shown(row, shown_runs, [run for run in ended if not _belongs(run, row)])
     if not shown_runs:
         return _plan(basis, None, shown)
-    attached = warning_storage.attached(analysis_id, warning_storage.loose(connection, shown_runs))
+    attached = attachment.attached(analysis_id, attachment.loose(connection, shown_runs))
     if row.has_archived:  # its other runs are not here to be summed: the row stays as it is
         return _plan(basis, Change({}, more=attached), shown)
     documents = _documents(connection, shown_runs)
