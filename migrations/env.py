@@ -26,7 +26,7 @@ config = context.config
 
 
 def migrate(connection: sa.Connection) -> None:
-    connection.rollback()  # what a failed try left open
+    connection.rollback()  # what a failed attempt left open
     if connection.dialect.name == "sqlite":
         # All revisions are one transaction, and a second migrator sees all of them or none.
         begin_writing(connection)
@@ -46,21 +46,21 @@ def migrate(connection: sa.Connection) -> None:
 
 
 def drop_empty_version_table(connection: sa.Connection) -> None:
-    """A database that was taken back to the start shows no trace."""
+    """Drop the version table of a database that was downgraded to the base."""
     running = context.get_context()
     if not running.get_current_heads():
         connection.execute(sa.text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
 
 
 def complete_host_tables() -> None:
-    """At the newest revision, also mend what the application's own migrations took away since."""
+    """At the newest revision, add again what the application's own migrations have dropped since."""
     running = context.get_context()
     if set(running.get_current_heads()) == set(context.script.get_heads()):
         complete(running)
 
 
 def is_ours(name: str | None, type_: str, _: object) -> bool:
-    """Autogenerate, run here, minds the tables of this project only."""
+    """Let autogenerate, run from here, compare the tables of this project only."""
     return type_ != "table" or name in metadata.tables
 
 
@@ -73,7 +73,7 @@ def run(connection: sa.Connection) -> None:
 
 
 def print_sql(connection: sa.Connection) -> None:
-    """Write what there is to do into the configuration's output; look at the database, change nothing."""
+    """Print the SQL into the configuration's output; the database is read, and not changed."""
     config.attributes["patience"] = Patience(LOCK_PATIENCE_SECONDS)
     context.configure(
         dialect_name=connection.dialect.name,

@@ -1,4 +1,4 @@
-"""The ground to build on: the list of what is added, and the host's tables if asked for."""
+"""The list of what migrations add, and the host's tables if asked for."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     if not with_base_tables() and not op.get_context().as_sql:
-        # Somebody may have written into them since the caller looked.
+        # Rows may have been written since the caller looked.
         base = [str(loss) for loss in losses(op.get_bind(), [revision]) if loss.is_base and loss.rows]
         if base:
             raise MigrationError(f"{'; '.join(base)}: pass --with-base-tables again to drop them, too")

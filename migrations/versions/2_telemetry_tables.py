@@ -1,4 +1,4 @@
-"""The tables of telemetry: runs and what they are made of, users, warnings, archives, and each day's work."""
+"""The tables of telemetry: runs and their parts, users, warnings, archives, and daily tasks."""
 
 from __future__ import annotations
 
@@ -349,7 +349,7 @@ def upgrade() -> None:
         if table is not document_warnings:
             additions.table(table)
     additions.release_locks()
-    # Its foreign keys lock the host's tables until the transaction ends: it has one of its own.
+    # Its foreign keys lock the host's tables until the transaction ends, so it has one of its own.
     additions.table(document_warnings)
     additions.release_locks()
     additions.index(SUBJECT_INDEX)

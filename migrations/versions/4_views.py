@@ -1,7 +1,7 @@
 """What the money was spent on, and what dashboards ask about jobs, users, warnings, stages and days.
 
-The views read our own tables only: a view over the host's would stand in the way of the host's migrations. So
-what is needed of the host's rows is copied into ours when they are written.
+The views read our own tables only: a view over the host's would block the host's migrations. So what is
+needed of the host's rows is copied into ours when they are written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IS_SEEN = """(person.cost_pico > 0 OR EXISTS (
     SELECT 1 FROM telemetry_runs run
     WHERE run.user_ref = person.user_ref AND run.kind <> 'import' AND NOT run.synthetic
   ))"""
-"""Whether telemetry has seen anything of a user: of history nobody knows the cost."""
+"""Whether telemetry has seen anything of a user; the cost of history is unknown."""
 KNOWN = "run.unclosed = 0 AND run.shed = 0 AND run.status <> 'running'"
 """Whether all documents of a run are known: they travel in the last snapshot of a fragment."""
 
@@ -34,12 +34,12 @@ def batch_size(candidates: str) -> str:
 
 
 def seen(*columns: str) -> str:
-    """Of history, what nobody counted is unknown, and not 0."""
+    """Return a column that is NULL for history, where nobody counted it."""
     return ", ".join(f"CASE WHEN run.kind <> 'import' THEN run.{name} END AS {name}" for name in columns)
 
 
 def known(*columns: str) -> str:
-    """Of documents whose run is not wholly known, nobody knows how many there were: NULL, and not 0."""
+    """Return a column that is NULL for a run whose documents are not all known."""
     return ", ".join(f"CASE WHEN {KNOWN} THEN run.{name} END AS {name}" for name in columns)
 
 
@@ -49,7 +49,7 @@ def seen_and_known(*columns: str) -> str:
 
 
 def scores(*columns: str) -> str:
-    """PostgreSQL forgets how many digits a column has that goes through a CASE."""
+    """Return scores with their digits, which PostgreSQL drops in a CASE."""
     return ", ".join(
         f"CAST(CASE WHEN {KNOWN} THEN run.{name} END AS NUMERIC(5,4)) AS {name}" for name in columns
     )
@@ -85,7 +85,7 @@ def exists(*conditions: str) -> str:
 
 
 def for_same_work(*conditions: str) -> str:
-    """Two searches, so that each has its index."""
+    """Return two conditions as two queries, so that each can use its index."""
     return f"({exists(SAME_ANALYSIS, *conditions)}\n      OR {exists(SAME_SUBJECT, *conditions)})"
 
 

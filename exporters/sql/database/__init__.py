@@ -1,1 +1,1 @@
-"""The way to a database: engines, transactions, statements, and values that fit their columns."""
+"""Access to a database: engines, transactions, statements, and values that fit their columns."""

@@ -1,7 +1,7 @@
-"""What is to happen once a day, whichever process comes to it first.
+"""Tasks that one process does once a day: whichever claims them first.
 
-A task is claimed before it is begun, finished when it is done, and released when it failed. Whoever dies in
-between gives it up after a while: then it may happen twice rather than never.
+A process claims a task before it begins, finishes it when it is done, and releases it if it failed. The claim
+of a process that dies expires after a while: the task may then be done twice, rather than never.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .engine import transaction
 from .statements import upsert
 
 LEASE: Final = timedelta(minutes=15)
-"""How long a task may take before whoever claimed it is taken for dead."""
+"""How long a claim holds; then its process is taken for dead."""
 KEPT: Final = timedelta(days=90)
-"""How long a task that was done is remembered."""
+"""How long a finished task is remembered."""
 
 
 def claim(engine: Engine, day: date, task: str, lease: timedelta = LEASE) -> bool:
-    """Claim a task of a day; False when it is done, or somebody is at it.
+    """Claim a task of a day; return False if it is done, or claimed by another process.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
@@ -38,7 +38,7 @@ def claim(engine: Engine, day: date, task: str, lease: timedelta = LEASE) -> boo
 
 
 def finish(engine: Engine, day: date, task: str) -> None:
-    """Remember that a task is done, and forget what was done long before.
+    """Record that a task is done, and delete the records of long ago.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
@@ -51,7 +51,7 @@ def finish(engine: Engine, day: date, task: str) -> None:
 
 
 def release(engine: Engine, day: date, task: str) -> None:
-    """Give up a claim: the next one who comes may try at once.
+    """Give up a claim, so that the next process can try at once.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
@@ -62,7 +62,7 @@ def release(engine: Engine, day: date, task: str) -> None:
 
 
 def last_done(connection: Connection, task: str) -> date | None:
-    """Return the last day of which a task is done."""
+    """Return the last day for which a task is done."""
     query = sa.select(sa.func.max(table.c.day)).where(table.c.task == task, table.c.done_at.is_not(None))
     found: date | None = connection.execute(query).scalar()
     return found

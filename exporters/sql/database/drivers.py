@@ -1,7 +1,7 @@
-"""Which driver a database URL means here, and which package to install where there is none.
+"""Choose the driver for a database URL, or name the package to install if there is none.
 
-The writer works in a thread, so it needs a driver that blocks: where the URL names an asynchronous one,
-another of the same database is taken. Nothing is imported, only looked for.
+The writer works in a thread and needs a driver that blocks: for a URL with an asynchronous driver, another
+one for the same database is used. Drivers are looked for, not imported.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ _PACKAGES: Final = {
     "psycopg2": "psycopg2-binary",
     "psycopg2cffi": "psycopg2cffi",
 }
-"""The drivers for PostgreSQL that are used, in order of preference, and the packages that bring them."""
+"""The drivers for PostgreSQL, in order of preference, and the packages that install them."""
 
 _OTHERS: Final = ("asyncpg", "psycopg_async", "aiopg", "pg8000")
-"""Drivers of an application in whose place one of these is taken."""
+"""Drivers of an application that are replaced by one of these."""
 
 _LIBPQ: Final = {
     *("application_name", "connect_timeout", "host", "options", "passfile", "port", "service"),
     *("sslcert", "sslkey", "sslmode", "sslrootcert", "target_session_attrs"),
 }
-"""Parameters in a URL of another driver's that mean the same to these."""
+"""URL parameters of other drivers that mean the same to these."""
 
 
 def usable(url: str | URL, name: str = "TELEMETRY_DATABASE_URL") -> URL:
-    """Return ``url`` with a driver that is installed and that blocks.
+    """Return ``url`` with an installed driver that blocks.
 
     Args:
-        url: of the database; also with an asynchronous driver, or none.
-        name: what to call the URL where it cannot be used.
+        url: URL of the database, also with an asynchronous driver or none.
+        name: name of the URL in error messages.
 
     Raises:
-        ValueError: for a URL that is none, or of a database that cannot keep rollups.
-        ImportError: when no driver is installed; the message names the package.
+        ValueError: for an invalid URL, or a database that cannot keep rollups.
+        ImportError: if no driver is installed; the message names the package.
     """
     text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
     remember(text)
@@ -52,7 +52,7 @@ def usable(url: str | URL, name: str = "TELEMETRY_DATABASE_URL") -> URL:
         ) from None
     backend, _, driver = target.drivername.partition("+")
     if isinstance(url, str) and backend.startswith("postgres") and url.count("@") > 1:
-        # SQLAlchemy takes the first for the end of the password, and the rest for the host.
+        # SQLAlchemy takes the first @ for the end of the password, and the rest for the host.
         raise ValueError(f"{name} has more than one @: in a user, password or parameter it is written %40")
     if backend == "postgres":  # as some hosting services write it
         backend = "postgresql"
@@ -79,12 +79,12 @@ def _on_postgresql(target: URL, driver: str) -> URL:
         if isinstance(ssl := target.query.get("ssl"), str):
             query.setdefault("sslmode", {"true": "require", "false": "disable"}.get(ssl.lower(), ssl))
         target = target.set(query=query)
-    # Where SQLAlchemy would choose the same, the URL stays as people know it.
+    # If SQLAlchemy would choose the same driver, the URL stays as people know it.
     return target.set(drivername="postgresql" if found == _preferred()[0] else f"postgresql+{found}")
 
 
 def _preferred() -> list[str]:
-    """Return the drivers to take where none is named: SQLAlchemy's own choice first."""
+    """Return the drivers to try if the URL names none: SQLAlchemy's own choice first."""
     default = make_url("postgresql://").get_dialect().driver
     return sorted(_PACKAGES, key=lambda each: each != default)
 

@@ -1,4 +1,4 @@
-"""The writer's own way to the database: its engine and its transactions."""
+"""Engines of our own, and their transactions."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from .limits import COMMAND, IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS, READING, Limits, 
 SQLITE_BUSY_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
 APPLICATION_NAME: Final = "analysis-telemetry"
-"""Of our sessions, in pg_stat_activity."""
+"""Name of our sessions in pg_stat_activity."""
 _KEEPALIVES: Final = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-"""A network that swallows what is sent is noticed within a minute, instead of a quarter of an hour."""
+"""A connection that silently loses all packets fails within a minute, not in a quarter of an hour."""
 ALONE: Final = "telemetry_alone"
-"""Execution option of a connection whose statements are no transaction."""
+"""Execution option of a connection on which each statement is a transaction of its own."""
 
 PAGE_COST: Final = 1.1
-"""What PostgreSQL is told that a page out of turn costs a question of ours: disks do not turn any more.
+"""The `random_page_cost` of transactions that only read, as solid-state disks have it.
 
-Told 4, as by default, it reads all stages there are to find those of a week.
+With the default of 4, PostgreSQL reads all stages to find those of a week.
 """
 
 PERMANENT: Final = (DataError, IntegrityError, NotSupportedError)
-"""Errors that a later attempt would meet again; all others are worth another try."""
+"""Errors that every later attempt would meet again; after all others it makes sense to try again."""
 
 
 def create_engine(
@@ -52,14 +52,15 @@ def create_engine(
     """Return an engine of our own: one connection, nothing shared with the host's.
 
     Args:
-        url: of the database.
-        patience: how many seconds a connection that begins now may take.
-        for_reading: its transactions only read, and on SQLite keep nobody from writing.
-        limits: of a transaction that begins now, on PostgreSQL; default: `READING` or `COMMAND`.
+        url: URL of the database.
+        patience: returns how many seconds a connection that begins now may take.
+        for_reading: whether its transactions only read, so that on SQLite they block no writer.
+        limits: returns the limits of a transaction that begins now, on PostgreSQL; default: `READING` or
+            `COMMAND`.
 
     Raises:
-        ValueError: for a URL that is none, or of a database that cannot keep rollups.
-        ImportError: when no driver for it is installed; the message names the package.
+        ValueError: for an invalid URL, or a database that cannot keep rollups.
+        ImportError: if no driver for it is installed; the message names the package.
     """
     target = usable(url)
     if target.get_backend_name() == "sqlite" and target.database in (None, "", ":memory:"):
@@ -95,7 +96,7 @@ def _limit_connecting(engine: Engine, patience: Callable[[], float]) -> None:
 
 
 def _limit_transactions(engine: Engine, limits: Callable[[], Limits], for_reading: bool) -> None:
-    """Set the limits of each transaction where it begins: a pooler may give the next one another session."""
+    """Set the limits of each transaction when it begins: a pooler may give the next one another session."""
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
@@ -106,7 +107,7 @@ def _limit_transactions(engine: Engine, limits: Callable[[], Limits], for_readin
 
 
 def _begin(engine: Engine, statement: str) -> None:
-    """Begin transactions on SQLite ourselves.
+    """Begin transactions on SQLite with ``statement``, not when the driver would.
 
     A writer takes the lock at once: a transaction that reads first and writes later can fail half-way.
     """
@@ -123,7 +124,7 @@ def _begin(engine: Engine, statement: str) -> None:
 
 
 class Batch:
-    """Transactions of one thread that are one on SQLite, which waits for the disk at the end of each."""
+    """Several transactions of one thread as one on SQLite, where each commit waits for the disk."""
 
     def __init__(self, engine: Engine, stack: ExitStack) -> None:
         self.engine = engine
@@ -133,7 +134,7 @@ class Batch:
         self._began = 0.0
 
     def connection(self) -> Connection:
-        """Return the one of all; the transaction begins with the first that is asked for."""
+        """Return the connection that all of them share; the first call begins the transaction."""
         if self._connection is None:
             self._stack.enter_context(fork_gate.gate.passed())
             self._connection = self._stack.enter_context(self.engine.begin())
@@ -142,11 +143,11 @@ class Batch:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there was any transaction."""
+        """Whether its transaction has begun."""
         return self._connection is not None
 
     def seconds(self) -> float:
-        """Return for how long it has kept others from writing, which is not how long it waited for them."""
+        """Return how long it has kept others from writing, without the time that it waited for them."""
         return time.monotonic() - self._began if self.has_begun else 0.0
 
 
@@ -159,7 +160,7 @@ _batches: Final = _Batches()
 
 @contextmanager
 def batch(engine: Engine) -> Iterator[Batch]:
-    """Let all transactions of the block be one; one that fails is rolled back alone."""
+    """Combine all transactions of the block into one; one that fails is rolled back alone."""
     with ExitStack() as stack:
         _batches.batch = found = Batch(engine, stack)
         try:
@@ -171,7 +172,7 @@ def batch(engine: Engine) -> Iterator[Batch]:
 
 
 def once_committed(engine: Engine, act: Callable[[], object]) -> None:
-    """Do something when what was written is committed: now, unless it is part of a batch."""
+    """Call ``act`` once what was written is committed: now, or at the end of the batch."""
     if (whole := _batch_of(engine)) is None:
         act()
     else:
@@ -186,7 +187,7 @@ def _batch_of(engine: Engine) -> Batch | None:
 
 @contextmanager
 def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connection]:
-    """Open a short transaction; ``impatient`` ones give up when the host holds a lock, or we stand still."""
+    """Open a short transaction; an ``impatient`` one gives up if the host holds a lock, or we stand still."""
     if (whole := _batch_of(engine)) is not None:
         connection = whole.connection()
         with connection.begin_nested():
@@ -201,9 +202,9 @@ def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connecti
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Open what only reads rows of the host's; what is read may change from one statement to the next.
+    """Open a connection that only reads rows of the host's, which may change between two statements.
 
-    On SQLite each statement stands alone: a transaction that reads keeps the host from committing.
+    On SQLite each statement is a transaction of its own: a longer one would keep the host from committing.
     """
     if (whole := _batch_of(engine)) is not None and whole.has_begun:
         yield whole.connection()

@@ -16,7 +16,7 @@ from telemetry._internal.values import storable
 _INTEGER: Final = 2**31 - 1
 
 UNFIT: Final = (TypeError, ValueError, ArithmeticError, LookupError)
-"""What Python and the drivers raise of a value that cannot be stored."""
+"""Errors that Python and the drivers raise for a value that cannot be stored."""
 
 
 class Fitted(NamedTuple):
@@ -49,7 +49,7 @@ def fit(table: sa.Table, values: Mapping[str, Any]) -> Fitted:
 
 
 def fit_all(table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> FittedRows:
-    """Return rows made to fit their columns; a key ``row_id``, which is none, stays as it is."""
+    """Return rows made to fit their columns; the key ``row_id``, which is no column, stays as it is."""
     fitted = [_fit_row(table, row) for row in rows]
     return FittedRows([each.row for each in fitted], tuple(name for each in fitted for name in each.coerced))
 
@@ -82,7 +82,7 @@ def _fitter(kind: Any) -> Callable[[Any], Any]:
 def _integers(bound: int) -> Callable[[Any], Any]:
     def fitted(value: Any) -> int | None:
         if type(value) is int and -_INTEGER <= value <= _INTEGER:
-            return value  # nearly all are, and every row has many
+            return value  # nearly all values are, and every row has many
         if not math.isfinite(value):
             return None
         return max(min(int(value), bound), -bound)

@@ -1,8 +1,8 @@
-"""Keeps a fork out of the writer's database transactions.
+"""Keep forks out of database transactions.
 
-What another thread holds at a fork stays held in the child for ever. SQLite remembers per process who has
-locked a file: a child forked in the middle of a transaction finds the file locked by a thread that it does
-not have, and can never write to it. So whoever forks waits for the transaction under way, and none begins
+A lock that another thread holds at a fork stays locked in the child for ever. SQLite remembers per process
+who has locked a file: a child that was forked during a transaction finds the file locked by a thread that it
+does not have, and can never write to it. So a fork waits for the transactions under way, and none begins
 meanwhile.
 """
 
@@ -16,22 +16,22 @@ from typing import Final
 from telemetry._internal.forks import register_at_fork
 
 LONGEST_WAIT_SECONDS: Final = 0.5
-"""A host that forks is not held up longer, as when the database does not answer.
+"""Longest time that a fork of the host waits, as when the database does not answer.
 
 A child that then cannot write leaves its rollups in the spool, and another process delivers them.
 """
 
 
 class ForkGate:
-    """Transactions pass it; a fork closes it once they are through."""
+    """A gate that transactions pass, and that a fork closes."""
 
     def __init__(self) -> None:
-        """Stand open, with nobody inside."""
+        """Begin open, with no transaction inside."""
         self.renew()
 
     @contextmanager
     def passed(self) -> Iterator[None]:
-        """Be inside: a fork waits for the end of the block."""
+        """Make forks wait for the end of the block."""
         with self._condition:
             self._inside += 1
         try:
@@ -42,16 +42,16 @@ class ForkGate:
                 self._condition.notify_all()
 
     def close(self) -> None:
-        """Let nobody in any more, and wait until nobody is inside."""
+        """Let no transaction in any more, and wait for the end of those inside."""
         self._condition.acquire()
         self._condition.wait_for(lambda: self._inside == 0, LONGEST_WAIT_SECONDS)
 
     def open(self) -> None:
-        """Let them in again."""
+        """Let transactions in again."""
         self._condition.release()
 
     def renew(self) -> None:
-        """Stand open in a forked child too, where whoever was inside is not there."""
+        """Begin anew in a forked child, which does not have the threads that were inside."""
         self._condition = threading.Condition()
         self._inside = 0
 

@@ -15,9 +15,9 @@ Below PostgreSQL's deadlock_timeout, so the host is never the victim.
 
 
 IDLE_TIMEOUT_MS: Final = 5000
-"""Longest time for which a transaction that may keep a row of the host's from deletion waits for its process.
+"""Longest time for which a transaction may idle that can keep a row of the host's from being deleted.
 
-What locks a row that is to be updated does not wait for the process at all.
+Transactions that lock a row to update it never idle; see :mod:`.round_trip`.
 """
 
 
@@ -29,24 +29,24 @@ class Limits(NamedTuple):
     statement: float
     """For one statement, the time that it waits for locks included."""
     idle: float
-    """Between two statements: a process that is stopped keeps no lock for longer."""
+    """Between two statements: a stopped process holds no lock for longer."""
 
 
 DELIVERY: Final = Limits(lock=5, statement=30, idle=10)
-"""Of the writer, and of requests: short transactions, which are tried again."""
+"""For the writer and for requests: short transactions, which are tried again."""
 COMMAND: Final = Limits(lock=10, statement=600, idle=300)
-"""Of what an operator or the daily check changes: it may touch many rows."""
+"""For what an operator or the daily check changes, which may be many rows."""
 READING: Final = Limits(lock=10, statement=3600, idle=600)
-"""Of reports, exports and checks: they keep nobody waiting, and a download may be slow."""
+"""For reports, exports and checks: they block nobody, and a download may be slow."""
 
 
 def set_limits(connection: Connection, limits: Limits, **others: str) -> None:
     """Limit the transaction that is under way on PostgreSQL, and nothing that comes after it.
 
     Args:
-        connection: of ours, or of the host's.
-        limits: in seconds.
-        others: more settings of PostgreSQL's.
+        connection: a connection of ours, or of the host's.
+        limits: the limits, in seconds.
+        others: more settings of PostgreSQL.
     """
     if connection.dialect.name != "postgresql":
         return
@@ -54,9 +54,9 @@ def set_limits(connection: Connection, limits: Limits, **others: str) -> None:
 
 
 def set_local(connection: Connection, local: Mapping[str, str]) -> None:
-    """Change settings of PostgreSQL's for the transaction that is under way."""
+    """Change settings of PostgreSQL for the transaction that is under way."""
     calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in local.items())
-    connection.exec_driver_sql(f"SELECT {calls}").close()  # one statement: SET LOCAL would take one for each
+    connection.exec_driver_sql(f"SELECT {calls}").close()  # SET LOCAL would take one each
 
 
 def _settings(limits: Limits) -> dict[str, str]:

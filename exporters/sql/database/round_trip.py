@@ -15,19 +15,20 @@ from .engine import ALONE
 from .limits import LOCK_TIMEOUT_MS
 
 HELD_MS: Final = 2000
-"""Longest time for which the server may be at work on locked rows of the host's."""
+"""Longest time that a statement may take, since it holds locks on rows of the host's."""
 
 
 def at_once(engine: Engine, variables: Mapping[str, str], text: str, *, take_back: bool = False) -> Any:
-    """Let PostgreSQL run statements in one round trip, as one transaction; return the row of the last one.
+    """Run statements on PostgreSQL in one round trip, as one transaction; return the row of the last one.
 
-    It commits them whether this process goes on or not: what they lock is free again when they are done.
+    The server commits them even if this process stops meanwhile, so that no lock outlives them.
 
     Args:
-        engine: for PostgreSQL.
-        variables: of the transaction, for ``current_setting``: several statements in one text take no values.
+        engine: an engine for PostgreSQL.
+        variables: settings of the transaction, for ``current_setting``: a text of several statements takes no
+            parameters.
         text: statements as :func:`as_text` puts them together; the last returns one row.
-        take_back: whether it is only a trial; then what is locked is held until this process ends it.
+        take_back: whether it is only a trial; its locks are then held until this process rolls it back.
     """
     variables = _AT_ONCE | {name: _quoted(value) for name, value in variables.items()}
     calls = ", ".join(f"set_config('{name}', {value}, true)" for name, value in variables.items())
@@ -37,14 +38,14 @@ def at_once(engine: Engine, variables: Mapping[str, str], text: str, *, take_bac
 
 
 _AT_ONCE: Final = {
-    "synchronous_commit": "'off'",  # what is noted after it waits for the disk
+    "synchronous_commit": "'off'",  # the transaction that notes it afterwards waits for the disk
     "lock_timeout": f"'{LOCK_TIMEOUT_MS}'",
     "statement_timeout": f"'{HELD_MS}'",
 }
 
 
 def _quoted(value: str) -> str:
-    """Return a text for PostgreSQL, written so that nothing in it has to be quoted."""
+    """Return an expression for a text in which nothing has to be quoted."""
     return f"convert_from(decode('{base64.b64encode(value.encode()).decode()}', 'base64'), 'UTF8')"
 
 
@@ -61,5 +62,5 @@ _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
 def _last_row(connection: Connection, text: str) -> Any:
     cursor: Any = connection.execution_options(no_parameters=True).exec_driver_sql(text).cursor
     while connection.dialect.driver == "psycopg" and cursor.nextset():
-        pass  # the other drivers have the last result at once, and no other
+        pass  # the other drivers keep only the last result
     return cursor.fetchone()

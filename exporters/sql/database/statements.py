@@ -15,9 +15,9 @@ Row: TypeAlias = Mapping[str, Any]
 """A row, by the names of its columns."""
 
 BULK_ROWS: Final = 20
-"""Rows from which on PostgreSQL gets them in one parameter."""
+"""The number of rows from which on PostgreSQL gets them in one parameter."""
 GIVEN: Final = "given"
-"""Name of that parameter, and of the table that it is made to."""
+"""Name of that parameter, and of the table that is made from it."""
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -26,7 +26,7 @@ def as_json(rows: Sequence[Row]) -> str:
 
 
 def insert(dialect: str, table: sa.Table) -> Any:
-    """Return an INSERT that knows ON CONFLICT."""
+    """Return an INSERT that can have ON CONFLICT."""
     return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
@@ -42,17 +42,17 @@ def upsert(
     """Insert ``rows``, or update those that are there; return how many of them were written.
 
     Args:
-        connection: in a transaction.
-        table: with a primary key.
-        rows: all with the same keys.
-        by: unique columns that tell whether a row is there; default: the primary key.
-        keep: columns an update leaves alone.
-        where: condition under which a row that is there is updated.
+        connection: a connection in a transaction.
+        table: a table with a primary key.
+        rows: the rows, all with the same keys.
+        by: unique columns by which a row is recognised; default: the primary key.
+        keep: columns that an update leaves alone.
+        where: the condition under which an existing row is updated.
     """
     if not rows:
         return 0
     names, is_bulk = tuple(rows[0]), _is_bulk(connection, rows)
-    # A condition may hold a value of the moment: what is made with one is not kept.
+    # A statement with a condition is not cached: the condition may hold a value of the moment.
     make = _upsert if where is not None else _kept_upsert
     statement = make(connection.dialect.name, table, names, by, keep, is_bulk, where)
     if is_bulk:
@@ -72,7 +72,7 @@ def _upsert(
     rows = insert(dialect, table)
     if is_bulk:
         given = _recordset({name: table.c[name].type for name in names})
-        # Without a condition, PostgreSQL's grammar takes ON CONFLICT for one of a join.
+        # Without a WHERE, PostgreSQL would take the ON of ON CONFLICT for that of a join.
         rows = rows.from_select(list(names), sa.select(given).where(sa.true()))
     keys = set(by) or {column.name for column in table.primary_key}
     changes = {name: rows.excluded[name] for name in names if name not in keys and name not in keep}
@@ -98,11 +98,11 @@ def update_rows(
     """Update the rows of ``table`` that ``rows`` name by their ``row_id``.
 
     Args:
-        connection: in a transaction.
-        table: what is updated.
-        rows: all with the same keys.
-        by: the column that ``row_id`` is of.
-        version: a column among the keys; a row with a higher version there stays as it is.
+        connection: a connection in a transaction.
+        table: the table to update.
+        rows: the rows, all with the same keys.
+        by: the column that ``row_id`` is a value of.
+        version: one of the keys; a row of the table with a higher value in that column stays as it is.
         only_changed: whether to leave alone rows that have these values already.
     """
     names = tuple(name for name in rows[0] if name != "row_id") if rows else ()
@@ -113,7 +113,7 @@ def update_rows(
     if is_bulk:
         connection.execute(statement, {GIVEN: as_json(rows)})
         return
-    # No parameter may be called as a column of the table is.
+    # A parameter may not have the name of a column.
     given = [{f"new_{name}": row[name] for name in (*names, "row_id")} for row in rows]
     connection.execute(statement, given)
 
@@ -138,7 +138,7 @@ def _update(
 
 
 def differs(table: sa.Table, new: Mapping[str, Any]) -> sa.ColumnElement[bool]:
-    """Return the condition that a row has not all of these values: to update it changes something."""
+    """Return the condition that a row lacks some of these values, so that an update changes it."""
     return sa.or_(*(table.c[name].is_distinct_from(value) for name, value in new.items()))
 
 

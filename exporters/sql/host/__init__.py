@@ -1,1 +1,1 @@
-"""The application's tables as they are: which columns they have, and what telemetry needs of them."""
+"""The application's tables: what telemetry needs of them, what they have, and how their rows are changed."""

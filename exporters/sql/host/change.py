@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 Values: TypeAlias = Mapping[str, Any]
 Condition: TypeAlias = sa.ColumnElement[bool]
 Query: TypeAlias = Callable[[sa.ColumnElement[int]], Any]
-"""Makes a query about the row with an id. What is made once and kept is quicker than anything else here."""
+"""Makes a query about the row with an id. Queries are cached: to make one takes longer than to run it."""
 
 _ID: Final = sa.bindparam("row_id", type_=sa.BigInteger())
 
@@ -26,49 +26,49 @@ class Basis:
     table: sa.Table
     row_id: int
     query: Query
-    """Puts it into one text."""
+    """Reads it as one text."""
     seen: str
-    """That text, read before the values were computed."""
+    """That text, as it was before the values were computed."""
     news: datetime | None
-    """When the database heard of what the row may not show yet."""
+    """When the database last heard of a run that the row may not show yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """What is written to a table of our own together with the row."""
+    """Rows of a table of our own that are written together with the row."""
 
     table: sa.Table
     rows: Sequence[Values]
-    """With the same keys, which are columns of ``table``."""
+    """All with the same keys, which are columns of ``table``."""
     statement: Callable[[Any, Condition], Any]
-    """Makes the statement for PostgreSQL, of the rows as a table, which holds under a condition."""
+    """Makes the statement for PostgreSQL from the rows as a table, and a condition that has to hold."""
     write: Callable[[Connection], object]
     """Writes them on SQLite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be written while the basis is the same."""
+    """What is written if the basis is still the same."""
 
     values: Values
-    """Of the row."""
+    """Values of the row."""
     files: Sequence[Values] = ()
-    """Of rows of ``candidate_files``: ``row_id``, and values under the same keys for all."""
+    """Values of rows of ``candidate_files``, each with its ``row_id``, all with the same keys."""
     more: More | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a change came to."""
+    """The result of a change."""
 
     free: int
-    """Files that nobody else held."""
+    """Files that no other session had locked."""
     stored: int
-    """Files that are there."""
+    """Files of the analysis that are stored."""
 
 
 def look(connection: Connection, query: Query, row_id: int) -> str:
-    """Return what the values of a row depend on, as one text; empty where there is no such row."""
+    """Return what the values of a row depend on as one text; empty if there is no such row."""
     return connection.scalar(_kept(query), {"row_id": row_id}) or ""
 
 

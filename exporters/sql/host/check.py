@@ -1,7 +1,7 @@
-"""Whether the application's tables are such that telemetry can work: for upgrade, doctor and validate.
+"""Check whether telemetry can work with the application's tables: for upgrade, doctor and validate.
 
-What cannot work is a :class:`Problem`, with the way out. What merely tells less is no problem; see
-:meth:`exporters.sql.host.columns.Writable.left_out`.
+A :class:`Problem` says what cannot work, and the way out. A column without which telemetry merely knows less
+is no problem; see :meth:`exporters.sql.host.columns.Writable.left_out`.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def problems(connection: Connection, *, with_base_tables: bool = False) -> list[
     """Return what keeps an upgrade from working, by table.
 
     Args:
-        connection: to the application's database.
-        with_base_tables: tables that are not there will be made.
+        connection: a connection to the application's database.
+        with_base_tables: whether missing tables will be created.
     """
     there = shapes(connection)
     found = [] if with_base_tables else list(_missing(connection, there))
@@ -52,7 +52,7 @@ def problems(connection: Connection, *, with_base_tables: bool = False) -> list[
 
 
 def lost(connection: Connection) -> list[Problem]:
-    """Return the columns of ours that are not there, of a database that was migrated."""
+    """Return the columns that telemetry has added to a migrated database, and that are gone."""
     return [
         Problem(
             f"{table}.{column.name}", "is not there, though telemetry adds it", "flask telemetry db upgrade"
@@ -87,7 +87,7 @@ def _looked_in(connection: Connection) -> str:
 
 
 def _alike(connection: Connection, names: list[str]) -> Iterator[str]:
-    """Yield where tables are that an unqualified lower-case name does not find."""
+    """Yield hints at tables that an unqualified lower-case name does not find."""
     if connection.dialect.name != "postgresql":
         return
     query = sa.text(

@@ -19,18 +19,18 @@ from .shape import Shape, shapes
 Expression = sa.ColumnElement[Any]
 
 PAGE: Final = "docs/reference/host-tables.md"
-"""Where it says what is needed, and what happens without it."""
+"""The page that says what is needed, and what happens without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Writable:
-    """What may be read and written of the application's tables; what is not there is read as NULL."""
+    """The columns of the application's tables that may be read and written; a missing one is read as NULL."""
 
     dialect: str
     columns: Mapping[str, frozenset[str]]
-    """By table, those that our migrations added and that are still there: all we may write."""
+    """By table, the columns that our migrations added and that still exist: only these may be written."""
     shapes: Mapping[str, Shape]
-    """The tables that are there."""
+    """The tables that exist."""
 
     @classmethod
     def load(cls, engine: Engine) -> Writable:
@@ -63,12 +63,12 @@ class Writable:
         return {name: value for name, value in values.items() if name in allowed}
 
     def read(self, table: sa.Table, *names: str) -> list[Expression]:
-        """Return columns of ``table`` to select, NULL in the place of those that cannot be read."""
+        """Return columns of ``table`` to select, with NULL for those that cannot be read."""
         found = ((name, self.column(table, name)) for name in names)
         return [(sa.null() if column is None else column).label(name) for name, column in found]
 
     def column(self, table: sa.Table, name: str) -> Expression | None:
-        """Return a column as we understand it; None where it is not there, or its type does not tell it.
+        """Return an expression for a column; None if it does not exist, or its type does not fit.
 
         Times come as naive UTC, truth as a boolean, and bytes as their number.
         """
@@ -82,10 +82,10 @@ class Writable:
         return _expression(self.dialect, table.c[name], needed.kind, shape.types[name])
 
     def left_out(self, *uses: Use) -> list[str]:
-        """Return a part of a sentence for each column that cannot be read: what it is, and what is lost.
+        """Return a phrase for each column that cannot be read: what is wrong, and what is lost.
 
         Args:
-            uses: those who read them; default: everybody.
+            uses: only columns that are read for these; default: all.
         """
         found = [
             f"{name}, a table that is not there ({lost})"
@@ -108,7 +108,7 @@ def _why(shape: Shape, column: str, kind: Kind) -> str:
     return f", which is {shape.types[column] or 'without a type'} and no {kind.value}"
 
 
-@cache  # every delivery reads the same ones, and to put one together costs more than to run it
+@cache  # every delivery reads the same columns, and to make an expression takes longer than to run it
 def _expression(dialect: str, column: sa.Column[Any], kind: Kind, type_name: str) -> Expression:
     if dialect == "sqlite":
         return _of_sqlite(column, kind)
@@ -130,7 +130,7 @@ def _of_postgresql(column: sa.Column[Any], kind: Kind, type_name: str) -> Expres
 
 
 def _of_sqlite(column: sa.Column[Any], kind: Kind) -> Expression:
-    """Return a column, NULL where a row has a value of another type: SQLite takes any."""
+    """Return a column, with NULL for values of another type, which SQLite accepts."""
     stored: Expression = sa.func.typeof(column)
     if kind is Kind.MOMENT:
         is_moment = sa.and_(stored == "text", sa.func.datetime(column).is_not(None))

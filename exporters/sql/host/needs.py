@@ -1,7 +1,7 @@
 """What telemetry needs of the application's own tables: one list for upgrade, doctor, validate and docs.
 
-Needed are keys, by which rows are found. Everything else is used where it is there and has a type that tells
-it; what is lost without it stands beside it.
+Keys are required, because rows are found by them. Every other column is used if it exists and has a type that
+fits; the list says what is lost without it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 
 
 class Kind(enum.Enum):
-    """What a column has to hold; the value says it to people."""
+    """What a column has to hold; the value is how messages call it."""
 
     KEY = "whole number"
-    """Which telemetry refers to as BIGINT: no text, no UUID."""
+    """A reference to it is a BIGINT: no text, no UUID."""
     MOMENT = "time"
     """With a time zone, or naive UTC; a date is its midnight."""
     NUMBER = "number"
@@ -24,7 +24,7 @@ class Kind(enum.Enum):
 
 
 class Use(enum.Enum):
-    """Who reads a column."""
+    """What a column is read for."""
 
     PROJECTION = "projection"
     HISTORY = "import-history"
@@ -39,7 +39,7 @@ class Need(NamedTuple):
     kind: Kind
     used_for: str
     without: str
-    """What happens without it; '' where nothing works."""
+    """What happens without it; '' if nothing works."""
     use: Use = Use.PROJECTION
 
     @property
@@ -145,10 +145,10 @@ NEEDS: Final = (
         Use.HISTORY,
     ),
 )
-"""All there is; table by table."""
+"""All needs, table by table."""
 
 OPTIONAL_TABLES: Final = {"candidate_files": "no file shows its document, and history has no sizes"}
-"""Tables that an application need not have, and what is lost without each."""
+"""Tables that an application does not have to have, and what is lost without each."""
 
 TABLES: Final = tuple(dict.fromkeys(need.table for need in NEEDS))
 
@@ -156,5 +156,5 @@ _BY_PLACE: Final = {(need.table, need.column): need for need in NEEDS}
 
 
 def need(table: str, column: str) -> Need | None:
-    """Return what is needed of a column; None for one that is not the application's."""
+    """Return the need for a column; None for one that is not the application's."""
     return _BY_PLACE.get((table, column))

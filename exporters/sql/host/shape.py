@@ -1,7 +1,7 @@
 """The application's tables as the database describes them.
 
-Asked of the catalogues of PostgreSQL and SQLite themselves: reflection by SQLAlchemy warns of types that it
-does not know, such as those of extensions, and an application may have turned warnings into errors.
+Read from the catalogues of PostgreSQL and SQLite: SQLAlchemy's reflection warns of types that it does not
+know, such as those of extensions, and an application may have turned warnings into errors.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ Sort = Literal["table", "partitioned", "view", "foreign"]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A table that is there."""
+    """A table that exists."""
 
     name: str
     sort: Sort
     types: dict[str, str]
-    """Type by column, as its database calls it; names are in lower case where case means nothing."""
+    """Type by column, as the database calls it; names are in lower case where case does not matter."""
     unique: frozenset[str] = field(default_factory=frozenset)
     """Columns that are unique by themselves."""
 
     def holds(self, column: str, kind: Kind, dialect: str) -> bool:
-        """Say whether a column is there and tells what is expected of it."""
+        """Say whether a column exists with a type that can hold a kind."""
         if column not in self.types:
             return False
         return (_sqlite_holds if dialect == "sqlite" else _postgresql_holds)(self.types[column], kind)
 
 
 def shapes(connection: Connection) -> dict[str, Shape]:
-    """Return those of the application's tables that are there, as an unqualified name finds them."""
+    """Return those of the application's tables that exist, as an unqualified name finds them."""
     find = _sqlite if connection.dialect.name == "sqlite" else _postgresql
     found = (find(connection, name) for name in TABLES)
     return {shape.name: shape for shape in found if shape is not None}
 
 
 def has_table(connection: Connection, name: str) -> bool:
-    """Say whether a table, or a view, is there."""
+    """Say whether a table or a view exists."""
     query = (
         "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND lower(name) = :name)"
         if connection.dialect.name == "sqlite"
@@ -123,11 +123,11 @@ _NAMES: Final = {
     _ENUM: _ENUM,
     "citext": "citext",
 }
-"""Types as people write them, where that is not their own name in capitals."""
+"""Types as people write them, if that is not their own name in capitals."""
 
 
 def accepted(kind: Kind) -> tuple[list[str], list[str]]:
-    """Return the types of PostgreSQL, and the affinities of SQLite, that tell a kind."""
+    """Return the types of PostgreSQL, and the affinities of SQLite, that can hold a kind."""
     return sorted(_NAMES.get(name, name.upper()) for name in _POSTGRESQL[kind]), sorted(_SQLITE[kind])
 
 
@@ -143,7 +143,7 @@ _SQLITE: Final = {
     Kind.TEXT: {"text", "numeric", "blob"},
     Kind.BYTES: {"blob", "numeric"},
 }
-"""By affinity; a value of another type than its column is left out when it is read."""
+"""By affinity; a value of another type than its column's is read as NULL."""
 
 
 def _sqlite_holds(type_name: str, kind: Kind) -> bool:

@@ -1,8 +1,8 @@
-"""How rows of the host's are written: everything is computed before, and compared again under the lock.
+"""Write rows of the host's: values are computed before, and their basis is compared again under the lock.
 
-What was computed from something that has changed since is not written, but computed again: so the last
-writer has seen what the others wrote. PostgreSQL locks the rows for one round trip, however long this process
-then waits for its turn. No lock is waited for: rows that are busy come again later.
+Values whose basis has changed are not written, but computed again, so that the last writer has seen what the
+others wrote. PostgreSQL holds the locks for one round trip, even if this process is stopped meanwhile. A row
+that is locked is not waited for, but tried again later.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from exporters.sql.schema.host import HOST
 from .change import Basis, Change, Condition, Query, Written, look
 
 COURTESY: Final = timedelta(seconds=60)
-"""For how long after news of a run its rows wait while a transaction of the host's idles with a snapshot."""
+"""How long after news of a run its rows wait for a transaction of the host's that idles with a snapshot."""
 ACTIVE_COURTESY: Final = timedelta(seconds=10)
-"""The same while one that has used the host's tables executes a statement: it may be at any level."""
+"""The same for one that has used the host's tables and executes a statement, at whatever isolation level."""
 
-# Variables of the transaction in which PostgreSQL finds the values: its statements are always the same.
+# Settings of the transaction that hold the values, so that the statements are always the same text.
 _STATE: Final = "telemetry.state"
 """`held` once the row is locked, `unchanged` once the basis was compared."""
 _BASIS: Final = "telemetry.basis"
@@ -39,13 +39,13 @@ _MORE: Final = "telemetry.more"
 
 
 def write(engine: Engine, basis: Basis, change: Change, *, take_back: bool = False) -> Written | None:
-    """Write on PostgreSQL; return None if the row is busy, or its basis is another by now.
+    """Write on PostgreSQL; return None if the row is locked, or its basis has changed.
 
     Args:
-        engine: the writer's.
+        engine: an engine for PostgreSQL.
         basis: what the change was computed from.
-        change: what is written.
-        take_back: whether this is only a trial.
+        change: what to write.
+        take_back: whether it is only a trial, which is rolled back.
     """
     more = change.more
     variables = {_BASIS: json.dumps(_given_basis(basis))}
@@ -76,7 +76,7 @@ def _given_basis(basis: Basis) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=64)  # there are as many as ways to leave out a column of the host's that is not there
+@lru_cache(maxsize=64)  # one for each set of columns that the host's tables have
 def _statements(
     table: sa.Table,
     query: Query,
@@ -84,7 +84,7 @@ def _statements(
     file_names: tuple[str, ...],
     more: tuple[sa.Table, tuple[str, ...], Callable[[Any, Condition], Any]] | None,
 ) -> str:
-    """Return the statements as one text, without values: to put it together takes longer than to run it."""
+    """Return the statements as one text, without values; it is cached, as it takes long to make."""
     unchanged = _is_state("unchanged")
     statements = [_hold(table), _compare(query)]
     if names:
@@ -97,7 +97,7 @@ def _statements(
 
 
 def write_within(connection: Connection, basis: Basis, change: Change) -> Written | None:
-    """Write on SQLite, in a transaction that has the lock; return None if the basis is another by now."""
+    """Write on SQLite, in a transaction that has the lock; return None if the basis has changed."""
     if look(connection, basis.query, basis.row_id) != basis.seen:
         return None
     row = {"row_id": basis.row_id, **change.values}
@@ -125,16 +125,16 @@ def _is_state(name: str) -> Condition:
 
 
 def _basis(name: str, kind: Any) -> sa.ColumnElement[Any]:
-    """Return a value of the basis, as PostgreSQL finds it."""
+    """Return the expression for a value of the basis."""
     given = sa.cast(sa.func.current_setting(_BASIS), postgresql.JSON)
     return sa.cast(given[name].astext, kind)
 
 
 def _is_snapshot_kept() -> Condition:
-    """Say whether the host, at REPEATABLE READ, could fail to update a row because we did meanwhile.
+    """Return the condition that our update could make one of the host's fail at REPEATABLE READ.
 
-    Between its statements, a transaction keeps a snapshot from REPEATABLE READ on, and not below. It is
-    waited for, but not for ever: a dump or a report keeps a snapshot for hours.
+    Between its statements, a transaction keeps a snapshot only at REPEATABLE READ and above. It is waited
+    for, but not for ever: a dump or a report keeps a snapshot for hours.
     """
     tables = ", ".join(
         f"to_regclass('{table.name}')" for table in (HOST.users, HOST.analyses, HOST.candidate_files)
@@ -153,7 +153,7 @@ def _is_snapshot_kept() -> Condition:
 
 def _is_before(name: str) -> str:
     moment = f"(current_setting('{_BASIS}')::json ->> '{name}')::timestamp"
-    return f"timezone('utc', now()) < {moment}"  # without news, neither true nor false
+    return f"timezone('utc', now()) < {moment}"  # without news, it is NULL
 
 
 def _update_row(table: sa.Table, names: tuple[str, ...], unchanged: Condition) -> Any:
@@ -164,7 +164,7 @@ def _update_row(table: sa.Table, names: tuple[str, ...], unchanged: Condition) -
 
 
 def _update_files(names: tuple[str, ...], unchanged: Condition) -> Any:
-    """Update the files that nobody holds; return how it all went."""
+    """Update the files that no other session has locked; return the state, and the numbers of files."""
     state = sa.func.current_setting(_STATE, True)
     if not names:
         return sa.select(state, sa.literal(0), sa.literal(0))
@@ -190,6 +190,6 @@ def _update_files(names: tuple[str, ...], unchanged: Condition) -> Any:
 
 
 def _rows(table: sa.Table, names: Sequence[str], variable: str) -> Any:
-    """Return the rows in a variable as a table; ``row_id`` has the type of the id."""
+    """Return the rows in a setting as a table; ``row_id`` has the type of the id."""
     types = {name: table.c["id" if name == "row_id" else name].type for name in names}
     return recordset(types, sa.func.current_setting(variable))

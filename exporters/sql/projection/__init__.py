@@ -1,1 +1,1 @@
-"""T2 and T3: what the application's own rows show of its runs."""
+"""T2 and T3: bring the application's own rows up to date with its runs."""

@@ -1,8 +1,7 @@
-"""T2 and T3: what the host's own rows show of its runs.
+"""T2: what an ``analyses`` row and its ``candidate_files`` show of the runs that are linked to it.
 
-What they are to show is computed before any row of the host's is locked, and noted in our own tables after it
-is written (:mod:`.host_rows`). Only columns that our migration added are written, and a row is written only
-while it is plainly the one the run was linked to: SQLite gives the ids of deleted rows to new ones.
+Only columns that our migration added are written, and a row is written only while it is certainly the one
+that the run was linked to: SQLite gives the ids of deleted rows to new ones.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from .values import analysis_values, file_values
 HOST_CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far the host's clock may be ahead of ours when its row is compared with the end of a run."""
 _IDENTITY: Final = ("user_id", "created_at")
-"""Columns that tell whether a run is an analysis's own."""
+"""Columns that show whether a run belongs to the row."""
 _files_table = HOST.candidate_files
 
 
@@ -61,14 +60,14 @@ def plan_analysis(connection: Connection, analysis_id: int, columns: Writable, k
     """Compute what the ``analyses`` row and its ``candidate_files`` are to show of the runs linked to it.
 
     Args:
-        connection: only reads.
+        connection: a connection that only reads.
         analysis_id: the row.
         columns: those that telemetry added.
         key: secret of the documents' hashes.
     """
     table = HOST.analyses
     query = _runs_and_owner(columns.dialect, *(columns.column(table, name) for name in _IDENTITY))
-    seen = look(connection, query, analysis_id)  # before all else: what changes from here on is noticed
+    seen = look(connection, query, analysis_id)  # before all else, so that every later change is noticed
     linked = _rows(
         connection, sa.select(runs).where(runs.c.analysis_ref == analysis_id).order_by(runs.c.run_id)
     )
@@ -84,7 +83,7 @@ def plan_analysis(connection: Connection, analysis_id: int, columns: Writable, k
     if not shown_runs:
         return _plan(basis, None, shown)
     attached = attachment.attached(analysis_id, attachment.loose(connection, shown_runs))
-    if row.has_archived:  # its other runs are not here to be summed: the row stays as it is
+    if row.has_archived:  # the sums of the runs in archives are not known here: the row stays as it is
         return _plan(basis, Change({}, more=attached), shown)
     documents = _documents(connection, shown_runs)
     values = analysis_values(shown_runs, _usage(connection, shown_runs), documents)
@@ -171,9 +170,9 @@ def _belongs(run: Run, row: Any) -> bool:
 def _latest_end(run: Run) -> datetime | None:
     """Return when a run ended, at the latest; None when that is not known.
 
-    A clock that was set forward in mid-run makes the end that follows from its start too early: the database
-    has heard of it later. Of one whose process died it may hear days after, when SQLite has given the id of
-    its row to another.
+    If the clock was set forward during the run, the end that follows from its start is too early: the
+    database heard of the run later than that. It may hear of a run whose process died days later, when SQLite
+    has given the id of its row to another.
     """
     ended: datetime | None = run["ended_at"]
     heard: datetime | None = run["seen_at"]
@@ -183,14 +182,14 @@ def _latest_end(run: Run) -> datetime | None:
 
 
 def _unlink(connection: Connection, gone: Iterable[Run]) -> None:
-    """Never project these again: what they were linked to is gone, or was never theirs."""
+    """Stop projecting runs whose row is gone, or was never theirs."""
     for run in gone:
         change = {"analysis_gone": True, "projected_version": run["version"], "files_pending": 0}
         connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(change))
 
 
 def _remember(connection: Connection, shown_runs: Sequence[Run], row: Any, pending: int) -> bool:
-    """Note what the row shows; return False where another writer was at work on a run."""
+    """Note what the row shows; return False if another session has locked a run."""
     shown = {"analysis_created_at": naive(row.created_at), **{name: getattr(row, name) for name in COPIED}}
     now = connection.scalar(sa.select(tables.utc_now()))
     changes = {}
@@ -235,7 +234,7 @@ def _documents(connection: Connection, own_runs: Iterable[Run]) -> list[Row]:
 
 
 def _rows(connection: Connection, query: Any) -> list[Row]:
-    """Return the rows of a query, made into dictionaries in half the time that their mappings take."""
+    """Return the rows of a query as dictionaries, in half the time that their mappings take."""
     result = connection.execute(query)
     names = tuple(result.keys())
     return [dict(zip(names, row, strict=True)) for row in result]

@@ -1,4 +1,4 @@
-"""Which rows of the host's do not show the newest state of their runs."""
+"""Which rows of the host's lag behind the newest state of their runs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from exporters.sql.schema.tables import runs
 from telemetry.conventions import RUNNING
 
 FILES_AWAITED: Final = timedelta(days=1)
-"""How long after a run its files may still be stored."""
+"""How long after a run its files are waited for."""
 
 
 def lagging_analyses(engine: Engine) -> list[int]:
-    """Return the analyses that do not show the newest state of their runs, and can.
+    """Return the analyses that lag behind their runs and can be brought up to date.
 
-    Every process asks this when it starts, and after each commit of the host's while it waits for something:
-    a row that is not there, or files that are not stored, cost no attempt until they are. Files that were
-    not stored a day after their run ended are not asked for again.
+    Every process asks this when it starts, and after each commit of the host's while a row waits. So a row
+    that does not exist yet, or files that are not stored yet, cost no attempt. Files that were not stored a
+    day after their run ended are not waited for any longer.
     """
     lately = datetime.now(UTC).replace(tzinfo=None) - FILES_AWAITED
     is_there = has_one(HOST.analyses.c.id == runs.c.analysis_ref)
@@ -45,15 +45,15 @@ def lagging_analyses(engine: Engine) -> list[int]:
 
 
 def has_one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """Say whether the host has such a row, looked up for each run that asks.
+    """Return the condition that the host has such a row, looked up for each run.
 
-    For EXISTS, PostgreSQL would read the whole table: it takes a third of all runs for lagging behind.
+    For EXISTS, PostgreSQL would read the whole table: it expects a third of all runs to lag behind.
     """
     return sa.select(sa.literal(1)).where(condition).limit(1).correlate(runs).scalar_subquery().is_not(None)
 
 
 def lagging_users(engine: Engine) -> list[int]:
-    """Return the users whose totals lack the newest state of a run that ended."""
+    """Return the users whose totals lack the newest state of an ended run."""
     behind = runs.c.user_version < runs.c.version
     query = sa.select(runs.c.user_ref).where(behind, runs.c.user_ref.is_not(None), runs.c.status != RUNNING)
     with reading(engine) as connection:

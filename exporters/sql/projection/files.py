@@ -1,6 +1,7 @@
-"""Which stored file is which document.
+"""Match stored files with documents.
 
-By the id the application told, else by the hash of its name, its size, and its place among its namesakes.
+By the row id that the application gave, else by the hash of the name, the size, and the order among files of
+the same name.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from telemetry.conventions import FAILED, SCORED
 
 
 class FileRow(NamedTuple):
-    """A row of ``candidate_files`` as far as it matters here."""
+    """A row of ``candidate_files``, as far as it is needed here."""
 
     id: int
     name: str | None
-    """None where the application does not keep it."""
+    """None if the application does not keep it."""
     size: int | None
-    """Bytes; None where it keeps none."""
+    """Bytes; None if the application does not keep them."""
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ class Matched:
     def add(self, document: Mapping[str, Any]) -> None:
         """Add what one run knows.
 
-        Times add up, for the rest the first that knows wins, and a score or failure beats silence.
+        Times add up. Of everything else the first known value counts, and a score or a failure beats none.
         """
         self.size = document["size_bytes"] if self.size is None else self.size
         self.characters = document["characters"] if self.characters is None else self.characters
@@ -55,11 +56,11 @@ class Matched:
 
 
 def match(rows: Sequence[FileRow], documents: Iterable[Mapping[str, Any]], key: bytes) -> list[Matched]:
-    """Return what is known of each of ``rows``; rows no run knows are left out.
+    """Return what is known of each of ``rows``; rows that no run knows are left out.
 
     Args:
-        rows: stored files, by id.
-        documents: rows of ``telemetry_documents``, of all runs of the analysis.
+        rows: stored files, in the order of their ids.
+        documents: rows of ``telemetry_documents`` of all runs of the analysis.
         key: secret of the hashes.
     """
     by_run: dict[str, list[Mapping[str, Any]]] = defaultdict(list)

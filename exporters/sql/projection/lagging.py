@@ -28,13 +28,13 @@ from .host_rows import HostRows
 from .plan import Projection
 
 GRACE: Final = timedelta(seconds=60)
-"""What is younger is on its way."""
+"""News younger than this is still on its way."""
 RECENT: Final = timedelta(days=7)
-"""For how long it is said that files are not stored, and that a run was not its row's."""
+"""How long it is reported that files are not stored, and that a run named a row that was not its own."""
 TRIED: Final = 20
-"""Rows that are tried, the oldest first."""
+"""How many rows are tried, the oldest first."""
 SHOWN: Final = 5
-"""Ids that are named."""
+"""How many ids are named."""
 
 Lagging: TypeAlias = tuple[int, datetime]
 """Id of a row of the application's, and since when it lags."""
@@ -51,7 +51,7 @@ class Lag:
     reason: str
     remedy: str
     is_wrong: bool
-    """Whether it does not end by itself."""
+    """Whether it does not pass by itself."""
     ids: tuple[int, ...]
     """The first of them."""
 
@@ -66,9 +66,9 @@ def lagging(database_url: str, key: str, grace: timedelta = GRACE) -> list[Lag]:
     """Return what lags in a database that is at the newest revision.
 
     Args:
-        database_url: of the database.
+        database_url: URL of the database.
         key: secret of the documents' hashes.
-        grace: how old news has to be that a row should show.
+        grace: the age from which on a row should show news.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
@@ -102,7 +102,7 @@ class _Lagging:
         yield from self._not_theirs()
 
     def _analyses(self) -> tuple[list[Lagging], list[Lagging]]:
-        """Return the analyses that are behind: those that are not there, and those that are."""
+        """Return the analyses that lag: those that do not exist, and those that do."""
         table, ref = HOST.analyses, runs.c.analysis_ref
         is_there = has_one(table.c.id == ref)
         query = (
@@ -128,7 +128,7 @@ class _Lagging:
         return self._rows(query)
 
     def _files(self) -> Iterator[Lag]:
-        """Find analyses whose files are not stored: rows may come at the very end, or never."""
+        """Find analyses whose files are not stored; an application may store them late, or never."""
         if not self._trial.columns.has_files:
             return
         ref = runs.c.analysis_ref
@@ -172,7 +172,7 @@ class _Lagging:
             return [tuple(row) for row in connection.execute(query)]
 
     def _tried(self, table: str, rows: Sequence[Lagging], show: Callable[[int], Projection]) -> Iterator[Lag]:
-        """Group rows by what keeps them from being brought up to date."""
+        """Group rows by the reason for which they cannot be brought up to date."""
         found: dict[tuple[str, str, bool], list[Lagging]] = {}
         for row in rows[:TRIED]:
             found.setdefault(self._why(row[0], show), []).append(row)

@@ -1,4 +1,4 @@
-"""What all parts of the projection share: the host's tables, rows of ours, and what is noted of runs."""
+"""What both kinds of rows share: runs of ours, locked to note what the rows show, and the host's times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporters.sql.database.statements import Row
 from exporters.sql.schema.tables import runs
 
 COPIED: Final = ("exceeded_resume_limit", "user_chose_override")
-"""Columns of the host's own that views need, and may not read from its table."""
+"""Columns of the host's own that our views need, which may not read the host's tables."""
 
 Run: TypeAlias = Row
 """A row of telemetry_runs."""
@@ -26,7 +26,7 @@ def joined(parts: Sequence[Any]) -> sa.ColumnElement[Any]:
 
 
 def lock_free(connection: Connection, run_ids: Iterable[str]) -> list[str]:
-    """Lock those of our runs that nobody else has locked, in an order that all keep to."""
+    """Lock those of our runs that no other session has locked, in one order for all sessions."""
     wanted = sorted(run_ids)
     if not wanted or connection.dialect.name == "sqlite":
         return wanted
@@ -35,5 +35,5 @@ def lock_free(connection: Connection, run_ids: Iterable[str]) -> list[str]:
 
 
 def naive(created: datetime | None) -> datetime | None:
-    """Return a time of the host's as the naive UTC of our columns: its own column may carry a time zone."""
+    """Return a time of the host's as the naive UTC of our columns; its own column may have a time zone."""
     return created.astimezone(UTC).replace(tzinfo=None) if created and created.tzinfo else created

@@ -1,4 +1,4 @@
-"""What is to become of a row of the host's, and how that ended."""
+"""The plan for a row of the host's, and how it ended."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from exporters.sql.host.change import Basis, Change, Written
 
 
 class Projection(enum.Enum):
-    """How an attempt to project ended."""
+    """How the attempt to bring a row up to date ended."""
 
     DONE = "done"
     BUSY = "busy"
-    """The host or another writer holds the row: try again soon."""
+    """The host or another writer has locked the row: try again soon."""
     MISSING = "missing"
     """The row is not there (yet): try again, ever more rarely."""
     FILES_PENDING = "files_pending"
@@ -29,7 +29,7 @@ class Plan:
 
     basis: Basis
     change: Change | None
-    """None where nothing is written."""
+    """None if nothing is written."""
     note: Callable[[Connection, Written | None], Projection]
     """Notes in our own tables what the row shows then."""
     coerced: tuple[str, ...] = ()

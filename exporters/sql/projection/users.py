@@ -27,7 +27,7 @@ def plan_user(connection: Connection, user_id: int, columns: Writable) -> Plan:
     """Compute the totals that a ``users`` row is to show.
 
     Args:
-        connection: only reads.
+        connection: a connection that only reads.
         user_id: the row.
         columns: those that telemetry added.
     """
@@ -48,7 +48,7 @@ def plan_user(connection: Connection, user_id: int, columns: Writable) -> Plan:
 
 
 def _totals_text(user_id: sa.ColumnElement[int]) -> Any:
-    """Return the totals of a user as one text: as long as they are the same, so is the row."""
+    """Return the query of a user's totals as one text; while that is the same, so is the row."""
     return sa.select(_text(_totals_query(user_id).subquery()))
 
 
@@ -57,7 +57,7 @@ def _text(found: sa.Subquery) -> sa.ColumnElement[Any]:
 
 
 def _keep(given: Any, unchanged: Condition) -> Any:
-    """Return the statement that keeps the totals of a user in our own table."""
+    """Return the statement that stores the totals of a user in our own table."""
     names = [column.name for column in given.c]
     new = insert("postgresql", tables.users).from_select(names, sa.select(given).where(unchanged))
     changes = {name: new.excluded[name] for name in names if name != "user_ref"}
@@ -78,16 +78,16 @@ def _note_gone(connection: Connection, _: Written | None, user_id: int, behind: 
 
 
 def _unsummed(connection: Connection, user_id: int) -> Sequence[Row]:
-    """Return the user's ended runs whose newest version only the totals about to be computed will hold."""
+    """Return the user's ended runs that the stored totals lack in their newest version."""
     behind = runs.c.user_version < runs.c.version
     query = sa.select(runs.c.run_id, runs.c.version, runs.c.seen_at).where(behind, runs.c.user_ref == user_id)
     return [dict(row) for row in connection.execute(query.where(runs.c.status != RUNNING)).mappings()]
 
 
 def _remember_summed(connection: Connection, behind: Sequence[Row]) -> None:
-    """Note it for the runs that are free.
+    """Note it for the runs that no other session has locked.
 
-    One that another writer is at work on stays behind, and is summed again.
+    The others stay behind, and are summed again.
     """
     versions = {run["run_id"]: run["version"] for run in behind}
     free = lock_free(connection, versions)
@@ -103,7 +103,7 @@ def totals_of(connection: Connection, user_id: int) -> dict[str, Any]:
 def _totals_of(connection: Connection, user_id: int) -> tuple[dict[str, Any], bool, str]:
     """Return the totals of a user, whether it is known what the user spent, and all that as one text.
 
-    It is one statement: a run that is archived meanwhile counts once, here or there.
+    It is one statement, so that a run that is being archived counts once, here or there.
     """
     row = connection.execute(_totals_and_text(), {"user_id": user_id}).one()
     pico = int(row.pico) + (row.archived_cost_pico or 0)
@@ -115,7 +115,7 @@ def _totals_of(connection: Connection, user_id: int) -> tuple[dict[str, Any], bo
         "largest_batch": _largest(row.largest, row.archived_largest_batch),
         "last_run_at": _largest(row.last, row.archived_last_run_at),
     }
-    # Of history nobody knows what it cost: it may be all that there is, or there may be nothing at all.
+    # The cost of history is unknown; a user may have nothing but history, or no run at all.
     return totals, pico > 0 or not row.all_runs or row.all_runs > row.history, row.text
 
 

@@ -1,4 +1,4 @@
-"""What rows of the host's show, computed from rows of ours."""
+"""What rows of the host's show, computed from our rows."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ _BANDS: Final = {
 
 
 def _with_jd(latest: Run, own_runs: Sequence[Run]) -> Run:
-    """Return the run that knows the job description: the analysis, or the last upload before it."""
+    """Return the run that knows the job description: the analysis, or the last intake before it."""
     uploads = sorted(
         (run for run in own_runs if run["kind"] == "intake"),
         key=lambda run: run["started_at"],
@@ -95,7 +95,7 @@ def _with_jd(latest: Run, own_runs: Sequence[Run]) -> Run:
 
 
 def _seen(own_runs: Sequence[Run]) -> list[Run]:
-    """Return the runs that telemetry saw: what the others cost is not known, which is not nothing."""
+    """Return the runs that telemetry saw; the cost of the others is unknown, not zero."""
     return [run for run in own_runs if run["kind"] != "import"]
 
 

@@ -34,7 +34,7 @@ class AddedObjects:
         self._revision = revision
 
     def remember(self, table_name: str, object_type: str, names: Sequence[str]) -> None:
-        """Put what this revision adds to a table on the list, before or after it is added."""
+        """Put what this revision adds to a table on the list."""
         if not names:
             return
         ours = {"table_name": table_name, "object_type": object_type, "revision": self._revision}
@@ -54,7 +54,7 @@ class AddedObjects:
         return [self._revision, *(script.revision for script in later)]
 
     def added(self) -> list[Added]:
-        """Return what this revision added, without what printed SQL would have dropped by now."""
+        """Return what this revision and the later ones added, less what printed SQL has dropped."""
         added = added_objects.c
         columns = added.table_name, added.object_type, added.object_name
         ours = sa.select(*columns).where(added.revision.in_(self._from_here_on))
@@ -67,7 +67,7 @@ class AddedObjects:
         return left
 
     def forget(self, table_name: str, *, whole: bool) -> None:
-        """Take a table that this revision added off the list, or what it added to a table."""
+        """Remove from the list a whole table that this revision added, or what it added to a table."""
         added = added_objects.c
         is_table = added.object_type == "table" if whole else added.object_type != "table"
         ours = added.revision.in_(self._from_here_on), added.table_name == table_name

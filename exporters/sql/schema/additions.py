@@ -1,6 +1,6 @@
 """Add to a database what it lacks, remember what was added, drop only that.
 
-For migration scripts: one `Additions` a revision. Whatever is there already is the host's and stays as it is.
+For migration scripts: one `Additions` a revision. What exists already is the host's, and stays as it is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 class Additions:
     """What one revision adds.
 
-    Where SQL is only printed, the database is still looked at, to print just what it lacks.
+    If SQL is only printed, the database is still read, so that only what it lacks is printed.
 
     Args:
         context: Alembic's, as `op.get_context()` gives it.
@@ -49,7 +49,7 @@ class Additions:
         return name in self._planned or self._inspector.has_table(name)
 
     def table(self, table: sa.Table) -> None:
-        """Create a table with its indexes, or complete the one that is there."""
+        """Create a table with its indexes, or complete an existing one."""
         if not self.has_table(table.name):
             self._operations.execute(CreateTable(table))
             self._create_indexes(table.indexes)
@@ -63,7 +63,7 @@ class Additions:
         self._list.remember(table.name, "index", [str(index.name) for index in missing])
 
     def columns(self, table_name: str, columns: Iterable[sa.Column[Any]]) -> None:
-        """Add the columns a table lacks, always nullable: existing rows have no value for them."""
+        """Add the columns that a table lacks, always nullable, since existing rows have no value for them."""
         if table_name in OPTIONAL_TABLES and not self.has_table(table_name):
             return
         present = self._present_columns(table_name)
@@ -84,7 +84,7 @@ class Additions:
             return
         if self._has_valid_index(index):
             return
-        if self._is_partitioned(index.table):  # whose indexes cannot be built without stopping writes
+        if self._is_partitioned(index.table):  # its indexes cannot be built without stopping writes
             _log.warning("%s is partitioned: the index %s is left out", index.table, index.name)
             return
         # First, because it cannot be one transaction: a crash must not make our index look like the host's.
@@ -95,7 +95,7 @@ class Additions:
             self._operations.create_index(index.name, index.table, index.columns)
 
     def release_locks(self) -> None:
-        """Commit what the revision did so far: no table stays locked while another is waited for.
+        """Commit what the revision did so far, so that no table stays locked while another is waited for.
 
         On SQLite all revisions are one transaction, which stays as it is.
         """
@@ -106,8 +106,8 @@ class Additions:
     def drop(self) -> None:
         """Drop everything this revision added to this database, in an order that works.
 
-        What a later revision added before it was broken off goes, too. A table of the host's is locked only
-        while its own part goes: each part is a transaction.
+        This includes what a later revision added before it failed. Each table of the host's has its own
+        transaction, so that it is locked only while its own part is dropped.
         """
         added = self._list.added()
         for table_name in dict.fromkeys(row.table_name for row in added if row.object_type != "table"):
@@ -117,7 +117,7 @@ class Additions:
 
     @property
     def _inspector(self) -> Inspector:
-        """A fresh one each time: an inspector remembers what it saw."""
+        """A new inspector each time, since an inspector caches what it read."""
         return sa.inspect(self._connection)
 
     @property
@@ -163,10 +163,10 @@ class Additions:
         patience: Patience = self._attributes["patience"]
         context = self._operations.get_context()
         with context.autocommit_block():
-            # It waits for writers to end while nobody waits for it.
+            # It waits for writers to end, and blocks nobody meanwhile.
             self._operations.execute(lock_timeout(patience.seconds if context.as_sql else patience.remaining))
             try:
-                # One that a crash or a timeout left behind is invalid, yet would pass for IF NOT EXISTS.
+                # An index that a crash or a timeout left behind is invalid, but exists for IF NOT EXISTS.
                 self._operations.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")
                 self._operations.create_index(
                     index.name, index.table, index.columns, postgresql_concurrently=True
@@ -211,9 +211,9 @@ HOST_REVISION = "3_host_columns"
 
 
 def complete(context: MigrationContext) -> None:
-    """Add columns of ours that are gone, or whose table came later, to a database at the newest revision.
+    """Add columns of ours that are missing from a database at the newest revision.
 
-    A migration that the application autogenerated may have dropped them.
+    A migration that the application autogenerated may have dropped them, or their table may be newer.
     """
     additions = Additions(context, HOST_REVISION)
     for table, columns in HOST_COLUMNS.items():

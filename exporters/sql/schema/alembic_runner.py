@@ -22,7 +22,7 @@ from exporters.sql.database.limits import READING, set_limits
 from telemetry._internal.secrets import driver_message, without_secrets
 
 VERSION_TABLE = "telemetry_alembic_version"
-"""Where the history of these migrations stands."""
+"""The table that holds the revision of these migrations."""
 
 # Alembic keeps the running migration in module globals.
 _one_at_a_time = threading.Lock()
@@ -106,7 +106,7 @@ def _scripts() -> Path:
 
 @contextmanager
 def looking_at(url_or_engine: str | URL | Engine) -> Iterator[Connection]:
-    """Connect to only read: in one transaction, which waits for nobody for long."""
+    """Connect to read only, in one transaction, which does not wait long for locks."""
     with _connected(url_or_engine) as connection:
         set_limits(connection, READING)
         yield connection
@@ -128,7 +128,7 @@ def _connected(url_or_engine: str | URL | Engine) -> Iterator[Connection]:
 
 
 def _reason(error: DBAPIError) -> str:
-    """What the driver says, in one line."""
+    """Return the driver's message in one line."""
     return driver_message(error) or "no reason given"
 
 

@@ -1,4 +1,4 @@
-"""Columns that say what they mean and in which unit: for the catalogue, and nothing the database sees."""
+"""Columns with a meaning and a unit, which the catalogue shows; the database does not see them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 UNIT: Final = "unit"
-"""Where the unit stands in a column's ``info``."""
+"""The key of the unit in a column's ``info``."""
 
 BYTES: Final = "bytes"
 CHARACTERS: Final = "characters"
@@ -27,17 +27,17 @@ def column(
     """Return a column.
 
     Args:
-        name: of the column.
-        kind: SQLAlchemy's type.
+        name: name of the column.
+        kind: its type.
         meaning: a sentence, for people.
-        unit: of its numbers; times are in UTC.
-        constraints: as SQLAlchemy takes them.
-        options: of ``sa.Column``.
+        unit: unit of its numbers; times are in UTC.
+        constraints: foreign keys.
+        options: more options of ``sa.Column``.
     """
     unit = unit or (UTC if isinstance(kind, sa.DateTime) else "")
     return sa.Column(name, kind, *constraints, doc=meaning, info={UNIT: unit}, **options)
 
 
 def listed(values: Iterable[str]) -> str:
-    """Return the values a column may have as a part of a sentence."""
+    """Return the values that a column may have as a part of a sentence."""
     return ", ".join(f"`{value}`" for value in values)

@@ -1,6 +1,6 @@
-"""The host's tables as the writer sees them: the columns added to them, and the few columns it reads.
+"""The host's tables: the columns that telemetry adds to them, and the few that it reads.
 
-Nothing here has a default: a value that was never measured stays NULL, and a run that was never seen has no
+No column has a default: a value that was never measured stays NULL, and a run that was never seen has no
 status. Seconds are NUMERIC(12,3) and dollars NUMERIC(20,12), wide enough not to round small numbers to zero.
 """
 
@@ -16,7 +16,7 @@ from telemetry import conventions as c
 from .columns import BYTES, CHARACTERS, DOLLARS, SECONDS, SHARE, TOKENS, column, listed
 
 STATUSES = (c.RUNNING, *c.TERMINAL_STATUSES, c.UNKNOWN)
-"""How a run or an analysis stands."""
+"""The statuses of a run or an analysis."""
 
 
 class HostIndex(NamedTuple):
@@ -28,7 +28,7 @@ class HostIndex(NamedTuple):
 
 
 class HostTables(NamedTuple):
-    """The three host tables, described as far as the writer reads or writes them."""
+    """The three host tables, as far as telemetry reads or writes them."""
 
     analyses: sa.Table
     candidate_files: sa.Table
@@ -185,7 +185,7 @@ def _host_tables(metadata: sa.MetaData) -> HostTables:
 
 
 def _copies(columns: Iterable[sa.Column[Any]]) -> list[sa.Column[Any]]:
-    """A column belongs to one table only."""
+    """Return new columns: one belongs to one table only."""
     return [sa.Column(column.name, column.type) for column in columns]
 
 

@@ -1,4 +1,4 @@
-"""What a downgrade drops that holds data: whole tables, and columns of the application's tables."""
+"""The data that a downgrade drops: whole tables, and columns of the application's tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BASE_TABLES: Final = ("users", "analyses", "candidate_files")
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A table or a column that goes, and how many rows are lost with it."""
+    """A table or a column that is dropped, and how many rows lose data with it."""
 
     table: str
     column: str | None
@@ -38,7 +38,7 @@ class Loss:
 
 
 def losses(connection: Connection, revisions: Collection[str]) -> list[Loss]:
-    """Return what taking back ``revisions`` drops, in alphabetical order, the application's tables first.
+    """Return what a downgrade of ``revisions`` drops, in alphabetical order, the application's tables first.
 
     Columns without any value are left out, as are indexes and views, which hold no data of their own.
     """

@@ -4,7 +4,7 @@ Usage:
     >>> from exporters.sql.schema import migrate
     >>> migrate.upgrade("sqlite:///app.sqlite")
 
-The host's tables must be there: its own migrations run first. Only what is missing is added, everything added
+The host's tables must exist: its own migrations run first. Only what is missing is added, everything added
 is remembered in `telemetry_added_objects`, and `downgrade` drops that and nothing else. Two migrators at once
 are safe, and no host table is locked for longer than a moment; :mod:`.migration_lock` sees to that.
 
@@ -38,7 +38,7 @@ from .losses import Loss, losses
 from .tables import HOST_COLUMNS, HOST_INDEXES, metadata
 
 UNRELEASED: Final = tuple(f"{number:04}" for number in range(1, 17))
-"""The revisions of versions from before the first release, which four took the place of."""
+"""The revisions of versions from before the first release, which four others replaced."""
 
 LOCK_PATIENCE_SECONDS = 60.0
 """Seconds to wait for locks in all before giving up."""
@@ -51,9 +51,9 @@ def upgrade(
     revision: str = "head",
     patience: float = LOCK_PATIENCE_SECONDS,
 ) -> None:
-    """Add what `revision` needs and the database lacks. Does nothing on a database that has it.
+    """Add what `revision` needs and the database lacks.
 
-    The application's tables are looked at first: what cannot work is refused before anything is changed.
+    The application's tables are checked first: what cannot work is refused before anything is changed.
 
     Args:
         url_or_engine: The host's database, PostgreSQL or SQLite.
@@ -74,7 +74,7 @@ def upgrade(
 
 
 def left_out(url_or_engine: str | URL | Engine) -> list[str]:
-    """Return what telemetry does without in a migrated database: a part of a sentence for each column.
+    """Return a phrase for each column that telemetry does without in a migrated database.
 
     Raises:
         MigrationError: The database cannot be reached.
@@ -100,7 +100,7 @@ def downgrade(
         patience: Seconds to wait, in all, for other migrators and for host sessions that hold locks.
 
     Raises:
-        MigrationError: As `upgrade` does, and where such tables have rows that nobody said to drop.
+        MigrationError: As `upgrade` does, and if such tables have rows that it was not asked to drop.
     """
     _spare_base_tables(url_or_engine, revision, with_base_tables)
     run(
@@ -135,10 +135,10 @@ def downgrade_losses(url_or_engine: str | URL | Engine, revision: str = "base") 
 
 
 def _spare_base_tables(url_or_engine: str | URL | Engine, revision: str, with_base_tables: bool) -> None:
-    """Refuse to drop the application's own data by the way.
+    """Refuse to drop the application's own data unless that was asked for.
 
     Raises:
-        MigrationError: Some would be dropped, and nobody said so.
+        MigrationError: Some would be dropped, and that was not asked for.
     """
     base = [loss for loss in downgrade_losses(url_or_engine, revision) if loss.is_base and loss.rows]
     if base and not with_base_tables:
@@ -192,7 +192,7 @@ def current(url_or_engine: str | URL | Engine) -> str | None:
 def include_object(
     object_: Any, name: str | None, type_: str, reflected: bool, compare_to: object | None
 ) -> bool:
-    """Keep the host's autogenerate off what was added here (for Alembic's `include_object`).
+    """Keep the host's autogenerate away from what was added here (for Alembic's `include_object`).
 
     Only objects found in the database and absent from the host's own models are left out: a host that
     declares one of these columns itself goes on managing it.
@@ -218,10 +218,10 @@ def _check(url_or_engine: str | URL | Engine, *, with_base_tables: bool = False)
 
 
 def _refuse_unreleased(connection: Connection) -> None:
-    """Refuse a database that a version from before the first release migrated: no way leads on from there.
+    """Refuse a database that a version from before the first release migrated: it cannot be upgraded.
 
     Raises:
-        MigrationError: It is one.
+        MigrationError: It is such a database.
     """
     revision = revision_of(connection)
     if revision in UNRELEASED:

@@ -29,7 +29,7 @@ LONGEST_STATEMENT = "12h"
 """A CREATE INDEX may rightly take longer than a request, and locks nobody out meanwhile."""
 
 LONGEST_IDLE = "60s"
-"""A migrator that is stopped in mid-transaction keeps its locks no longer."""
+"""A migrator that is stopped during a transaction holds its locks no longer."""
 
 ADVISORY_LOCK = 7_304_921_655_018_337_281
 """The key of the advisory lock a migrator holds (any number no other program uses)."""
@@ -40,10 +40,10 @@ _LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED = "55P03", "40P01"
 
 
 class Patience:
-    """Seconds to spend on waiting, in all.
+    """A limit to the seconds that are spent on waiting, in all.
 
     Args:
-        seconds: From now on.
+        seconds: The limit, from now on.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -56,7 +56,7 @@ class Patience:
         return max(self._deadline - time.monotonic(), LOCK_TIMEOUT)
 
     def pause(self, complaint: str) -> None:
-        """Wait a little, for a time that differs from one waiter to the next.
+        """Wait a little, for a random time.
 
         Raises:
             MigrationError: `complaint`, when the time is used up.
@@ -101,7 +101,7 @@ def _is_busy(error: DBAPIError) -> bool:
 
 @contextmanager
 def one_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
-    """Keep other migrators of this database out, and lock timeouts short, while the block runs.
+    """Keep other migrators of this database out while the block runs, with a short lock timeout.
 
     On PostgreSQL by an advisory lock of the session, so that a crash leaves nothing behind; on SQLite
     `begin_writing` is enough.
@@ -128,7 +128,7 @@ def one_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
 def begin_writing(connection: Connection) -> None:
     """Begin a transaction as the only writer of a SQLite database.
 
-    Begun by the driver it would start late, with the first row written, and leave the DDL before outside.
+    The driver would begin it only with the first row that is written, and leave the DDL before that outside.
     """
     connection.begin()
     driver: Any = connection.connection.dbapi_connection
@@ -137,15 +137,15 @@ def begin_writing(connection: Connection) -> None:
 
 
 def _insist_on_a_session(connection: Connection) -> None:
-    """Refuse a pooler that gives every transaction another session, and the host what was set in this one.
+    """Refuse a pooler in transaction mode: every transaction gets another session, and the host our settings.
 
-    It shows when a transaction on a second connection is served by the session that the first has just used.
+    It is recognised by a transaction on a second connection in the session that the first has just used.
     """
     announced = getattr(connection.connection.dbapi_connection, "info", None)
     session = sa.select(sa.func.pg_backend_pid())
     set_limits(connection, READING)
     if connection.scalar(session) == getattr(announced, "backend_pid", None):
-        return  # nobody stands between
+        return  # there is no pooler in between
     for _ in range(_ATTEMPTS):
         set_limits(connection, READING)
         mine = connection.scalar(session)

@@ -1,4 +1,4 @@
-"""Which tables are ours: a host may have had one of the same name, and what is in it is the host's."""
+"""Which tables are ours: a host may have had a table of the same name, whose content is the host's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .tables import added_objects
 
 
 def is_ours(connection: Connection, table: sa.Table) -> bool:
-    """Say whether a migration of ours made ``table`` in this database."""
+    """Say whether a migration of ours created ``table`` in this database."""
     mine = sa.and_(
         added_objects.c.table_name == table.name,
         added_objects.c.object_type == "table",

@@ -1,6 +1,6 @@
 """The database role of dashboards: it reads our views and nothing else.
 
-The application's role may not create roles, so the SQL is printed for somebody who may.
+The application's own role may not create roles, so the SQL is printed for somebody who may.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from sqlalchemy.engine import make_url
 from .tables import VIEWS
 
 SECONDS_A_QUERY = 30
-"""A dashboard that asks for too much is cut off before the application feels it."""
+"""A query of a dashboard that takes too long is cancelled before the application slows down."""
 
 
 def role_sql(database_url: str, role: str) -> str:
-    """Return SQL that makes ``role``, or takes from it what it may not have, and grants it our views.
+    """Return SQL that creates ``role``, or revokes what it should not have, and grants it our views.
 
     It has no password yet, and so cannot log in from elsewhere: psql gives it one with its password command.
 
     Raises:
-        ValueError: for a database that is no PostgreSQL: others have no roles.
+        ValueError: for a database that is not PostgreSQL, and so has no roles.
     """
     url = make_url(database_url)
     if url.get_backend_name() != "postgresql":

@@ -1,4 +1,5 @@
-"""T1: a snapshot is stored, and its run derived anew.
+"""T1: store a snapshot, and derive its run anew.
 
-When a run is interrupted, and to which analysis an upload is charged, is decided in :mod:`.runs`.
+When a run counts as interrupted is decided in :mod:`.interruptions`; which analysis an intake is charged to,
+in :mod:`.intake`.
 """

@@ -1,4 +1,4 @@
-"""What the rest asks of archives: a run in one is no new run, and is missing in no total."""
+"""Runs and days that are in archives, so that none is taken for new, or is missing in a total."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from exporters.sql.schema.tables import archived_days, archived_runs
 
 
 class AlreadyArchived(Exception):
-    """A snapshot tells nothing that is not in an archive."""
+    """A snapshot contains nothing that is not in an archive."""
 
 
 class ArchivedRun(ValueError):
-    """A snapshot tells news of a run that is in an archive: it can be added to nothing any more."""
+    """A snapshot contains news of a run that is in an archive, to which nothing can be added any more."""
 
 
 def refuse(connection: Connection, snapshot: Snapshot) -> None:
@@ -45,9 +45,9 @@ def of_analysis(
     """Return the condition that runs of an analysis of the host's are in an archive.
 
     Args:
-        connection: to the database that is asked.
-        analysis_id: its id, or the column of ids.
-        created_at: its column, if there is one: SQLite gives ids of deleted rows to new ones.
+        connection: a connection to the database.
+        analysis_id: the id of the analysis, or the column of ids.
+        created_at: the column of its creation, if there is one: SQLite gives ids of deleted rows to new ones.
     """
     then = archived_runs.c.analysis_created_at
     same_row = is_same_row(connection, then, created_at)

@@ -1,4 +1,4 @@
-"""Which analysis a warning belongs to: it is shown before there is one."""
+"""The analysis that a warning belongs to; the warning is shown before the analysis exists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from telemetry._internal.context import Warned
 
 
 def analysis_of(connection: Connection, warned: Warned, moment: datetime) -> int | None:
-    """Return the analysis a warning belongs to, if it is there already: the first that began after it."""
+    """Return the analysis that a warning belongs to, if it exists: the first that ended after it was shown."""
     analyses = HOST.analyses
     if warned.analysis_id is not None:
         return warned.analysis_id if exists(connection, analyses.c.id == warned.analysis_id) else None
@@ -34,7 +34,7 @@ def analysis_of(connection: Connection, warned: Warned, moment: datetime) -> int
 
 
 def attach_late(connection: Connection, since: datetime) -> None:
-    """Tie what arrived at the very moment at which its analysis was brought up to date."""
+    """Attach warnings that arrived while their analysis was being brought up to date."""
     loose = sa.and_(
         table.c.analysis_id.is_(None), table.c.subject.is_not(None), table.c.warning_shown_at > since
     )
@@ -68,9 +68,9 @@ def loose(connection: Connection, linked_runs: Iterable[Mapping[str, Any]]) -> l
 
 
 def attached(analysis_id: int, ids: list[int]) -> More | None:
-    """Return what ties warnings to an analysis, whose row is locked; None without any.
+    """Return the change that attaches warnings to an analysis whose row is locked; None without any.
 
-    Warnings that somebody else is at work on are left to :func:`settle`.
+    Warnings that another session has locked are left to :func:`exporters.sql.storage.warnings.settle`.
     """
     if not ids:
         return None

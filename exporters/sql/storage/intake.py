@@ -17,8 +17,8 @@ from .runs import fragments_of
 def claim_intake(engine: Engine, run_id: str) -> list[str]:
     """Charge the intake runs of a subject to the first analysis linked to it; return those that were charged.
 
-    Called after T1 for the intake and for the analysis alike, so that whichever comes last sees the other.
-    What a later analysis was charged with, because its process was quicker, goes to the first one.
+    Called after T1 for both the intake and the analysis, so that whichever is delivered last finds the other.
+    Intake that was charged to a later analysis, because its process was quicker, moves to the first one.
     """
     with transaction(engine) as connection:
         me = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
@@ -45,7 +45,7 @@ _SHOWN_NOWHERE: dict[str, Any] = {
     "projected_version": 0,
     "files_pending": 0,
 }
-"""What is noted of a run that no row of the host's shows."""
+"""What is noted of a run that no row of the host's shows yet."""
 
 
 def _first_analysis(connection: Connection, me: Any) -> int | None:
@@ -60,7 +60,7 @@ def _first_analysis(connection: Connection, me: Any) -> int | None:
 
 
 def _charged_to_others(connection: Connection, me: Any, first: int) -> dict[str, int]:
-    """Return the intakes that a later analysis of the subject was charged with, and which that was."""
+    """Return the intakes that were charged to a later analysis of the subject, and to which one."""
     theirs = sa.and_(runs.c.subject == me["subject"], runs.c.user_ref.is_not_distinct_from(me["user_ref"]))
     others = sa.select(runs.c.analysis_ref).where(
         theirs, runs.c.kind == "analysis", runs.c.analysis_ref != first
@@ -76,7 +76,7 @@ def _charged_to_others(connection: Connection, me: Any, first: int) -> dict[str,
 
 
 def _is_linked(connection: Connection, run_id: str) -> bool:
-    """Say whether the application itself has linked a run, or a newer version may know that it has."""
+    """Say whether the application has linked a run itself, or a newer version may know that it has."""
     try:
         return any(part.analysis_id is not None for part in fragments_of(connection, run_id, None))
     except NewerSnapshot:

@@ -1,4 +1,4 @@
-"""Runs whose process died, marked as interrupted."""
+"""Mark runs as interrupted whose process died."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _log = logging.getLogger("telemetry")
 
 
 def interrupt_process(engine: Engine, process_id: str) -> list[Delivered]:
-    """Mark open fragments of a dead process as interrupted: perhaps only the database has them."""
+    """Mark the open fragments of a dead process as interrupted; perhaps only the database knows them."""
     return _interrupt(engine, tables.fragments.c.process_id == process_id)
 
 
 def interrupt_stale(engine: Engine, age: timedelta) -> list[Delivered]:
-    """Mark open fragments as interrupted that were not heard of for ``age``, by the database's clock.
+    """Mark open fragments as interrupted that had no news for ``age``, by the database's clock.
 
-    Their process may have died together with its disk. One that lives after all takes the mark back with
-    its next word.
+    Their process may have died together with its disk. If it is alive after all, its next snapshot removes
+    the mark.
     """
     with transaction(engine) as connection:
         now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
@@ -36,7 +36,7 @@ def interrupt_stale(engine: Engine, age: timedelta) -> list[Delivered]:
 
 
 def _interrupt(engine: Engine, which: sa.ColumnElement[bool]) -> list[Delivered]:
-    """Mark what is open, each on its own: one that cannot be marked, or not by us, keeps no other from it."""
+    """Mark open fragments one by one: one that cannot be marked does not keep the others from it."""
     table = tables.fragments
     unmarked = table.c.interrupted_seq.is_distinct_from(table.c.seq)
     with transaction(engine) as connection:

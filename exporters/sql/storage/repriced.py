@@ -1,4 +1,4 @@
-"""What T1 does with values that `reprice` wrote: a snapshot that comes late does not undo them.
+"""Keep the values that `reprice` wrote when a snapshot arrives after it.
 
 `repriced_pico` stands beside `cost_pico`, and is what is shown. Cost that is added later is added to both. A
 run's `unpriced` counts its calls that still have no price: those of its stage rows, less the settled ones.
@@ -22,14 +22,14 @@ _KEY = tuple(column.name for column in stage_usage.primary_key)
 def carry(
     connection: Connection, run_id: str, usage: Iterable[Row], run: Row, rollup: Rollup
 ) -> dict[str, Any]:
-    """Move the repriced values of a run along with its costs; to be called before these are stored.
+    """Change the repriced values of a run along with its costs; called before these are stored.
 
     Args:
-        connection: in a transaction that holds the run's row.
-        run_id: the run.
+        connection: a connection in a transaction that has locked the run's row.
+        run_id: id of the run.
         usage: its stage rows, as they are about to be stored.
-        run: its own row, likewise.
-        rollup: what both are made from.
+        run: its own row, as it is about to be stored.
+        rollup: the rollup from which both are made.
 
     Returns:
         What is to be stored in the run's row instead; nothing for a run that was never repriced.

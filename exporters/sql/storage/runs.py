@@ -40,7 +40,7 @@ class Delivered:
 
 
 when_ended: Final[list[Callable[[], object]]] = []
-"""Called after a run that is over was stored: by whoever keeps answers in which it is missing."""
+"""Called after a run that has ended was stored. Caches register here whose answers lack that run."""
 
 
 def deliver(engine: Engine, snapshot: Snapshot) -> Delivered:
@@ -86,7 +86,7 @@ def _deliver(connection: Connection, snapshot: Snapshot) -> Delivered:
 
 
 def _lock_run(connection: Connection, snapshot: Snapshot) -> int:
-    """Make sure that the run's row is there, and hold it; return its version, which is 0 if it was not."""
+    """Make sure that the run's row exists, and lock it; return its version, which is 0 for a new row."""
     row = {
         "run_id": snapshot.run_id,
         "kind": snapshot.kind,
@@ -103,7 +103,7 @@ def _lock_run(connection: Connection, snapshot: Snapshot) -> int:
 
 
 def _store_fragment(connection: Connection, snapshot: Snapshot, row: dict[str, Any]) -> bool:
-    """Store a snapshot if it is newer than what is known of its fragment; say whether it was."""
+    """Store a snapshot if it is newer than the stored state of its fragment; say whether it was."""
     table = tables.fragments
     new = insert(connection.dialect.name, table).values({**row, "seen_at": tables.utc_now()})
     keys = [column.name for column in table.primary_key]
@@ -131,7 +131,7 @@ def _is(snapshot: Snapshot) -> sa.ColumnElement[bool]:
 
 
 def fragments_of(connection: Connection, run_id: str, known: Snapshot | None) -> list[Snapshot]:
-    """Return the fragments of a run; ``known`` is as the database has it, and need not be read."""
+    """Return the fragments of a run; ``known`` is one that need not be read from the database."""
     table = tables.fragments
     query = sa.select(table.c.state, table.c.seq, table.c.interrupted_seq).where(table.c.run_id == run_id)
     found = []
@@ -148,7 +148,7 @@ def fragments_of(connection: Connection, run_id: str, known: Snapshot | None) ->
 def _store_parts(
     connection: Connection, run_id: str, rollup: Rollup, rows: RunRows, *, is_new: bool
 ) -> dict[str, Any]:
-    """Store the parts of a run, and return what is to be stored in its own row."""
+    """Store the parts of a run, and return the values for its own row."""
     row = rows.run
     if not is_new:
         row = row | repriced.carry(connection, run_id, rows.usage, row, rollup)

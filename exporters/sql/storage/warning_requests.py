@@ -37,10 +37,10 @@ class UserWarnings:
     """The warnings of one database."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare; nothing is asked yet.
+        """Prepare; nothing connects yet.
 
         Raises:
-            ValueError: for a URL that cannot be used.
+            ValueError: for a database URL that cannot be used.
         """
         self._engine = create_engine(settings.database_url, limits=lambda: DELIVERY)
         self._most = settings.warnings_per_day
@@ -52,7 +52,7 @@ class UserWarnings:
             user_id: the host's id of the user.
             warning_type: one of TELEMETRY_WARNING_TYPES.
             facts: ``document_count``, ``document_size`` (bytes), ``subject`` as of a run, ``analysis_id``,
-                ``additional_data`` (anything JSON can tell).
+                ``additional_data`` (anything that JSON can hold).
 
         Raises:
             TooManyWarnings: when the user has had TELEMETRY_WARNINGS_PER_DAY.
@@ -73,9 +73,9 @@ class UserWarnings:
             return int(connection.execute(insert).scalar_one())
 
     def answer(self, user_id: int, warning_id: int, action: str) -> Answered | None:
-        """Note what a user did after a warning of their own; None when there is no such warning.
+        """Record what a user did after a warning; return None if the user has no such warning.
 
-        The first answer stands, unless nobody gave it: what was taken for abandoned may be answered late.
+        The first answer counts. A warning that was taken for abandoned can still be answered.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
@@ -90,7 +90,7 @@ class UserWarnings:
             return None if kind is None else Answered(kind, changed > 0)
 
     def close(self) -> None:
-        """Leave the database."""
+        """Close the connections."""
         self._engine.dispose()
 
     def _insist(self, connection: Connection) -> None:

@@ -28,9 +28,9 @@ from .attachment import analysis_of, attach_late, exists
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
 EVENT_CLOCK_SKEW: Final = timedelta(seconds=5)
-"""How far the clocks may be apart by which a warning and its answer are warned."""
+"""How far apart the clocks may be by which a warning and its answer are dated."""
 REMEMBERED: Final = timedelta(days=365)
-"""For how long an event is known again that arrives once more."""
+"""How long an event is recognised that arrives again."""
 
 Done: TypeAlias = tuple[str, str]
 """What became of a warning: its type, and what is counted."""
@@ -40,7 +40,7 @@ class Delivered(NamedTuple):
     """What became of an event."""
 
     done: tuple[Done, ...] = ()
-    """What is counted of it; empty for one that was stored before."""
+    """What is counted of it; nothing for an event that was stored before."""
     coerced: tuple[str, ...] = ()
     """Columns whose values had to be made to fit, as ``table.column``."""
 
@@ -88,10 +88,10 @@ def _fitted(event: WarningEvent) -> tuple[WarningEvent, tuple[str, ...]]:
 
 
 def wait_for_others(connection: Connection, name: str) -> None:
-    """Let whoever holds this name come to their end; SQLite has one writer at a time.
+    """Take the lock of this name for the rest of the transaction; SQLite has one writer at a time anyway.
 
-    By subject, so that a warning and an answer to it do not pass each other unseen; then by user, so that
-    what is counted does not change before the warning is there.
+    There is one lock by subject, so that a warning and its answer cannot miss each other, and one by user, so
+    that the number of warnings does not change before the new one is stored.
     """
     if connection.dialect.name == "postgresql":
         lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))
@@ -117,7 +117,7 @@ def _is_news(connection: Connection, event: WarningEvent) -> bool:
 
 
 def _answer(connection: Connection, event: WarningEvent) -> list[Done]:
-    """Answer what was shown before; the first answer to a warning stands, whichever arrives first."""
+    """Answer the warnings that were shown before; the earliest answer counts, in whatever order they arrive."""
     warned, done = event.warned, list[Done]()
     shown = sa.and_(
         table.c.subject == warned.subject,
@@ -168,7 +168,7 @@ def _show(connection: Connection, event: WarningEvent, kind: str, most: int) -> 
 
 
 def _is_known(connection: Connection, warned: Warned) -> bool:
-    """Say whether the page, or an intake, has warned of the same batch already."""
+    """Say whether the page, or an intake, has reported the same batch already."""
     same = sa.and_(
         table.c.warning_type == warned.type,
         table.c.user_id.is_not_distinct_from(warned.user_id),
@@ -180,7 +180,7 @@ def _is_known(connection: Connection, warned: Warned) -> bool:
 def _answers_to(
     connection: Connection, subject: str, kind: str, user_id: int | None, shown_at: datetime
 ) -> list[str]:
-    """Return the answers to what was shown then, by the order in which they were given."""
+    """Return the answers to a warning, in the order in which they were given."""
     query = (
         sa.select(events.c.user_action)
         .where(events.c.subject == subject, events.c.user_action.is_not(None))
@@ -193,7 +193,7 @@ def _answers_to(
 
 
 def _overriding(connection: Connection, subject: str, kind: str, moment: datetime) -> str | None:
-    """Return what the user said of a limit on the way to an analysis, though no page warned of a warning."""
+    """Return the user's answer to a limit on the way to an analysis for which no page showed a warning."""
     query = (
         sa.select(events.c.user_action)
         .where(events.c.subject == subject, events.c.warning_type == kind, events.c.user_action.is_not(None))
@@ -216,9 +216,9 @@ def count_lately(connection: Connection, of_user: sa.ColumnElement[bool], moment
 
 
 def settle(engine: Engine, age: timedelta) -> int:
-    """Settle warnings that nobody answered for ``age``; return how many were abandoned.
+    """Settle warnings that have had no answer for ``age``; return how many were abandoned.
 
-    Whoever went on to an analysis has continued, even if no page said so.
+    A user who went on to an analysis has continued, even if no page said so.
     """
     with transaction(engine) as connection:
         now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()

@@ -1,1 +1,1 @@
-"""The thread that delivers what waits: T1, T2 and T3, again and again until all is done."""
+"""The writer: the threads of a process that deliver its spool to the database and to the host's rows."""

@@ -1,4 +1,4 @@
-"""What the thread of the writer looks after beside its deliveries, as far as it has to know."""
+"""Chores that the writer's thread does beside its deliveries."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Protocol
 
 
 class IntegrityWatch(Protocol):
-    """Counts now and then what does not agree."""
+    """Counts, at intervals, the rows that break a rule of integrity."""
 
     def look(self) -> None:
-        """Count, if it is time."""
+        """Count, if that is due."""
 
     def after_fork(self) -> None:
         """Start anew in a forked child."""
 
 
 class DailyCheck(Protocol):
-    """What is done once a day."""
+    """The work that one process does once a day."""
 
     def look(self, is_busy: bool) -> None:
-        """Begin, if it is time."""
+        """Begin it, if it is due."""
 
     def pause(self) -> float:
         """Return for how many seconds nothing is due."""
 
     def stop(self) -> None:
-        """Begin no more."""
+        """Begin nothing more."""

@@ -1,4 +1,4 @@
-"""Whether what another process left may go into the tables that this one writes to."""
+"""Whether entries of another process belong in the tables that this process writes to."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _SETTINGS: Final = sa.text(
     "   (SELECT oid FROM pg_database WHERE datname = current_database())))"
     " FROM pg_roles WHERE rolname IN (:ours, :theirs)"
 )
-"""Where each of two users is led by settings of its own."""
+"""Settings of two users that choose a schema or a role for their sessions."""
 _OWN_TABLES: Final = sa.text(
     f"SELECT count(*) FROM pg_tables WHERE tablename = '{runs.name}'"
     " AND schemaname IN (current_user, :theirs) AND strpos(current_setting('search_path'), '$user') > 0"
 )
-"""Tables of ours that only one of the two finds."""
+"""Our tables in a schema that only one of two users searches."""
 
 
 def is_told_apart(engine: Engine, ours: str, theirs: str) -> bool:
-    """Say whether two users of one database find different tables, by a schema or a setting of their own.
+    """Say whether two users of one database see different tables, through their own schemas or settings.
 
     Args:
         engine: connects as ``ours``.
         ours: the user of this process.
-        theirs: that of another; one that is gone has no settings any more.
+        theirs: the user of another process; one that was dropped has no settings any more.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
@@ -51,12 +51,12 @@ def is_told_apart(engine: Engine, ours: str, theirs: str) -> bool:
 
 
 def is_for_these(engine: Engine, item: Item, *, may_be_anothers: bool) -> bool:
-    """Say whether an item that does not say which database it is for belongs into these tables.
+    """Say whether an entry that does not name its database belongs in these tables.
 
     Args:
-        engine: of these tables.
-        item: as an earlier version wrote it.
-        may_be_anothers: whether that version could not tell some databases apart.
+        engine: leads to these tables.
+        item: the entry, written by an earlier version.
+        may_be_anothers: whether that version kept entries for several databases in one folder.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
@@ -72,7 +72,7 @@ def _has_own_tables(connection: Connection) -> bool:
 
 
 def _knows(connection: Connection, item: Item) -> bool:
-    """Say whether its run is in these tables: then it began here."""
+    """Say whether the run of an entry is in these tables."""
     if not isinstance(item, Snapshot):
         return False
     return connection.execute(sa.select(runs.c.run_id).filter_by(run_id=item.run_id)).first() is not None

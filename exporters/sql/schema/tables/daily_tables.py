@@ -1,4 +1,4 @@
-"""The log of days, the claims of daily tasks, and figures that one process found for all."""
+"""The daily log, the claims of daily tasks, and figures that one process computed for all."""
 
 from __future__ import annotations
 

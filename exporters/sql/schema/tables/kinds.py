@@ -73,7 +73,7 @@ def count(name: str, unit: str, meaning: str) -> sa.Column[Any]:
 
 
 def flag(name: str, meaning: str) -> sa.Column[Any]:
-    """Return a truth that begins with no."""
+    """Return a boolean that begins as false."""
     return column(name, sa.Boolean(), meaning, nullable=False, server_default=sa.false())
 
 
