@@ -19,7 +19,7 @@ from telemetry._internal.context import Warned
 
 
 def analysis_of(connection: Connection, warned: Warned, moment: datetime) -> int | None:
-    """Return the analysis that a warning belongs to, if it exists: the first that ended after it was shown."""
+    """Return the analysis that a warning belongs to, if it exists: the first to end after it was shown."""
     analyses = HOST.analyses
     if warned.analysis_id is not None:
         return warned.analysis_id if exists(connection, analyses.c.id == warned.analysis_id) else None

@@ -117,7 +117,7 @@ def _is_news(connection: Connection, event: WarningEvent) -> bool:
 
 
 def _answer(connection: Connection, event: WarningEvent) -> list[Done]:
-    """Answer the warnings that were shown before; the earliest answer counts, in whatever order they arrive."""
+    """Answer the warnings that were shown before; the earliest answer counts, in whatever order they come."""
     warned, done = event.warned, list[Done]()
     shown = sa.and_(
         table.c.subject == warned.subject,
