@@ -23,7 +23,7 @@ from exporters.sql.projection.lagging import Lag, lagging
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage import warnings as warning_storage
 from exporters.sql.storage.intake import claim_intake
-from exporters.sql.writer.tenancy import is_told_apart
+from exporters.sql.writer.tenancy import have_different_tables
 from telemetry.settings import Settings
 
 from .pipeline import Pipeline
@@ -106,7 +106,9 @@ class SpoolKeeper:
         try:
             for each in self._named(fragment_ids):
                 try:
-                    item = each.item(target, lambda user: not is_told_apart(engine, target.user, user))
+                    item = each.item(
+                        target, lambda user: not have_different_tables(engine, target.user, user)
+                    )
                     self._store(engine, item)
                 except _TROUBLE as error:
                     yield Retried(each.fragment_id, type(error).__name__)

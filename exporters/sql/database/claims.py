@@ -57,8 +57,8 @@ def release(engine: Engine, day: date, task: str) -> None:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
     with transaction(engine) as connection:
-        mine = sa.and_(table.c.day == day, table.c.task == task, table.c.done_at.is_(None))
-        connection.execute(table.delete().where(mine))
+        claimed = sa.and_(table.c.day == day, table.c.task == task, table.c.done_at.is_(None))
+        connection.execute(table.delete().where(claimed))
 
 
 def last_done(connection: Connection, task: str) -> date | None:

@@ -70,7 +70,7 @@ def _on_postgresql(target: URL, driver: str) -> URL:
         return target
     if driver and driver not in _OTHERS:
         raise ValueError(f"no driver for postgresql+{driver}:// is known: name psycopg or psycopg2, or none")
-    found = next((each for each in _preferred() if find_spec(each)), None)
+    found = next((name for name in _preferred() if find_spec(name)), None)
     if found is None:
         named = f"postgresql+{driver}" if driver else "postgresql"
         raise _missing(named, "psycopg[binary]", "" if not driver else f", beside {driver}")
@@ -86,7 +86,7 @@ def _on_postgresql(target: URL, driver: str) -> URL:
 def _preferred() -> list[str]:
     """Return the drivers to try if the URL names none: SQLAlchemy's own choice first."""
     default = make_url("postgresql://").get_dialect().driver
-    return sorted(_PACKAGES, key=lambda each: each != default)
+    return sorted(_PACKAGES, key=lambda name: name != default)
 
 
 def _missing(drivername: str, package: str, beside: str = "") -> ImportError:

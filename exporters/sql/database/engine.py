@@ -73,8 +73,10 @@ def create_engine(
             "pool_pre_ping": True,
             "isolation_level": "READ COMMITTED",
         }
-        told = {"application_name": APPLICATION_NAME, **_KEEPALIVES}
-        options["connect_args"] = {name: value for name, value in told.items() if name not in target.query}
+        parameters = {"application_name": APPLICATION_NAME, **_KEEPALIVES}
+        options["connect_args"] = {
+            name: value for name, value in parameters.items() if name not in target.query
+        }
     if target.get_driver_name() == "psycopg2":
         options["executemany_mode"] = "values_plus_batch"
     if target.get_driver_name() == "psycopg":

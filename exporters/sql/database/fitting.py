@@ -51,7 +51,7 @@ def fit(table: sa.Table, values: Mapping[str, Any]) -> Fitted:
 def fit_all(table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> FittedRows:
     """Return rows made to fit their columns; the key ``row_id``, which is no column, stays as it is."""
     fitted = [_fit_row(table, row) for row in rows]
-    return FittedRows([each.row for each in fitted], tuple(name for each in fitted for name in each.coerced))
+    return FittedRows([one.row for one in fitted], tuple(name for one in fitted for name in one.coerced))
 
 
 def _fit_row(table: sa.Table, row: Mapping[str, Any]) -> Fitted:

@@ -75,7 +75,7 @@ def _missing(connection: Connection, there: dict[str, Shape]) -> Iterator[Proble
         "the database",
         f"lacks {', '.join(names)}{_looked_in(connection)}",
         "run the host application's own migrations first, or pass --with-base-tables to have them created"
-        + "".join(f"; {each}" for each in _alike(connection, names)),
+        + "".join(f"; {hint}" for hint in _alike(connection, names)),
     )
 
 

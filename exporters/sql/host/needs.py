@@ -71,7 +71,7 @@ NEEDS: Final = (
         "analyses",
         "created_at",
         Kind.MOMENT,
-        "Tells a row from an earlier one with the same id; the age of history.",
+        "Distinguishes a row from an earlier one with the same id; the age of history.",
         "A row with the id of a deleted one shows its runs as well; `import-history` takes nothing over.",
     ),
     Need(
@@ -79,14 +79,14 @@ NEEDS: Final = (
         "exceeded_resume_limit",
         Kind.TRUTH,
         "Whether the batch was over the limit.",
-        "Told by the warning `batch_too_large` alone.",
+        "Known from the warning `batch_too_large` alone.",
     ),
     Need(
         "analyses",
         "user_chose_override",
         Kind.TRUTH,
         "Whether the user went on all the same.",
-        "Told by the answers to warnings alone.",
+        "Known from the answers to warnings alone.",
     ),
     Need(
         "analyses",

@@ -170,18 +170,18 @@ def _update_files(names: tuple[str, ...], unchanged: Condition) -> Any:
         return sa.select(state, sa.literal(0), sa.literal(0))
     table = HOST.candidate_files
     given = _rows(table, names, _FILES)
-    theirs = table.c.analysis_id == _basis("row_id", sa.BigInteger())
+    of_analysis = table.c.analysis_id == _basis("row_id", sa.BigInteger())
     free = (
         sa.select(given)
         .join(table, table.c.id == given.c.row_id)
-        .where(theirs, unchanged)
+        .where(of_analysis, unchanged)
         .order_by(table.c.id)
         .with_for_update(of=table, skip_locked=True, key_share=True)
         .cte("free")
     )
     new = {name: free.c[name] for name in names if name != "row_id"}
     n_free = sa.select(sa.func.count()).select_from(free).scalar_subquery()
-    n_stored = sa.select(sa.func.count()).select_from(table).where(theirs).scalar_subquery()
+    n_stored = sa.select(sa.func.count()).select_from(table).where(of_analysis).scalar_subquery()
     answer = sa.select(state, n_free, n_stored)
     if new:
         change = table.update().where(table.c.id == free.c.row_id, differs(table, new)).values(new)

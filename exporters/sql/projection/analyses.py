@@ -116,7 +116,7 @@ def _runs_and_owner(dialect: str, *owner: sa.ColumnElement[Any] | None) -> Query
 def _runs_and(dialect: str, owner: Sequence[sa.ColumnElement[Any]], row_id: sa.ColumnElement[int]) -> Any:
     shown = sa.or_(runs.c.status != RUNNING, runs.c.projected_version > 0)
     linked = sa.and_(runs.c.analysis_ref == row_id, shown)
-    texts = [sa.func.coalesce(sa.cast(each, sa.Text()), "") for each in owner]
+    texts = [sa.func.coalesce(sa.cast(column, sa.Text()), "") for column in owner]
     return sa.select(joined([_versions(linked, dialect), *texts])).where(HOST.analyses.c.id == row_id)
 
 
@@ -127,12 +127,12 @@ def _versions(which: sa.ColumnElement[bool], dialect: str) -> sa.ColumnElement[A
         sa.cast(runs.c.version, sa.Text()),
         sa.cast(runs.c.analysis_gone, sa.Text()),
     ]
-    each = sa.select(joined(parts).label("run")).where(which).order_by(runs.c.run_id).subquery()
+    described = sa.select(joined(parts).label("run")).where(which).order_by(runs.c.run_id).subquery()
     if dialect == "postgresql":
-        hashes = sa.func.sum(sa.func.hashtextextended(each.c.run, 0))
+        hashes = sa.func.sum(sa.func.hashtextextended(described.c.run, 0))
         parts = [sa.cast(sa.func.count(), sa.Text()), sa.func.coalesce(sa.cast(hashes, sa.Text()), "")]
-        return sa.select(joined(parts)).select_from(each).scalar_subquery()
-    return sa.select(sa.func.coalesce(sa.func.group_concat(each.c.run), "")).scalar_subquery()
+        return sa.select(joined(parts)).select_from(described).scalar_subquery()
+    return sa.select(sa.func.coalesce(sa.func.group_concat(described.c.run), "")).scalar_subquery()
 
 
 def _note(connection: Connection, written: Written | None, shown: _Shown) -> Projection:

@@ -76,14 +76,14 @@ def match(rows: Sequence[FileRow], documents: Iterable[Mapping[str, Any]], key: 
 def _pairs(
     rows: Sequence[FileRow], run_id: str, documents: Sequence[Mapping[str, Any]], key: bytes
 ) -> Iterable[tuple[FileRow, Mapping[str, Any]]]:
-    told = {document["row_ref"]: document for document in documents if document["row_ref"] is not None}
+    by_row = {document["row_ref"]: document for document in documents if document["row_ref"] is not None}
     named: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for document in documents:
         if document["row_ref"] is None:
             named[document["document_key"]].append(document)
     for row in rows:
-        if row.id in told:
-            yield row, told[row.id]
+        if row.id in by_row:
+            yield row, by_row[row.id]
             continue
         namesakes = None if row.name is None else named.get(document_key(key, run_id, row.name))
         if namesakes:

@@ -148,10 +148,10 @@ def _insist_on_a_session(connection: Connection) -> None:
         return  # there is no pooler in between
     for _ in range(_ATTEMPTS):
         set_limits(connection, READING)
-        mine = connection.scalar(session)
+        used = connection.scalar(session)
         connection.rollback()
         with connection.engine.connect() as other:
-            if other.scalar(session) == mine or connection.scalar(session) != mine:
+            if other.scalar(session) == used or connection.scalar(session) != used:
                 raise MigrationError(
                     "the database is reached through a pooler in transaction mode (PgBouncer?), "
                     "which migrations cannot use: "

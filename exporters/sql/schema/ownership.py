@@ -10,9 +10,9 @@ from .tables import added_objects
 
 def is_ours(connection: Connection, table: sa.Table) -> bool:
     """Say whether a migration of ours created ``table`` in this database."""
-    mine = sa.and_(
+    is_listed = sa.and_(
         added_objects.c.table_name == table.name,
         added_objects.c.object_type == "table",
         added_objects.c.object_name == table.name,
     )
-    return connection.execute(sa.select(added_objects.c.revision).where(mine)).first() is not None
+    return connection.execute(sa.select(added_objects.c.revision).where(is_listed)).first() is not None

@@ -58,12 +58,12 @@ def loose(connection: Connection, linked_runs: Iterable[Mapping[str, Any]]) -> l
         )
     found: list[int] = []
     for user, names in subjects.items():
-        theirs = sa.and_(
+        of_user = sa.and_(
             table.c.analysis_id.is_(None),
             table.c.subject.in_(sorted(names)),
             table.c.user_id.is_not_distinct_from(user),
         )
-        found += connection.scalars(sa.select(table.c.id).where(theirs))
+        found += connection.scalars(sa.select(table.c.id).where(of_user))
     return found if found and is_ours(connection, table) else []
 
 
@@ -75,12 +75,12 @@ def attached(analysis_id: int, ids: list[int]) -> More | None:
     if not ids:
         return None
     these = sa.and_(table.c.id.in_(ids), table.c.analysis_id.is_(None))
-    tied = table.update().where(these).values(analysis_id=analysis_id)
-    rows = [{"id": each, "analysis_id": analysis_id} for each in ids]
-    return More(table, rows, _tie, lambda connection: connection.execute(tied))
+    change = table.update().where(these).values(analysis_id=analysis_id)
+    rows = [{"id": warning_id, "analysis_id": analysis_id} for warning_id in ids]
+    return More(table, rows, _attach, lambda connection: connection.execute(change))
 
 
-def _tie(given: Any, when: sa.ColumnElement[bool]) -> Any:
+def _attach(given: Any, when: sa.ColumnElement[bool]) -> Any:
     are_free = (table.c.id == given.c.id, table.c.analysis_id.is_(None), when)
     free = sa.select(table.c.id, given.c.analysis_id).where(*are_free)
     locked = free.with_for_update(of=table, skip_locked=True).cte("free")

@@ -21,14 +21,14 @@ def claim_intake(engine: Engine, run_id: str) -> list[str]:
     Intake that was charged to a later analysis, because its process was quicker, moves to the first one.
     """
     with transaction(engine) as connection:
-        me = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
-        if me is None or me["subject"] is None:
+        run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
+        if run is None or run["subject"] is None:
             return []
-        analysis = _first_analysis(connection, me)
+        analysis = _first_analysis(connection, run)
         if analysis is None:
             return []
-        charged_before = _charged_to_others(connection, me, analysis)
-        claimed = [*_unclaimed_intakes(connection, me), *charged_before]
+        charged_before = _charged_to_others(connection, run, analysis)
+        claimed = [*_unclaimed_intakes(connection, run), *charged_before]
         for intake in claimed:
             change = {**_SHOWN_NOWHERE, "analysis_ref": analysis, "version": runs.c.version + 1}
             connection.execute(runs.update().where(runs.c.run_id == intake).values(change))
@@ -48,26 +48,28 @@ _SHOWN_NOWHERE: dict[str, Any] = {
 """What is noted of a run that no row of the host's shows yet."""
 
 
-def _first_analysis(connection: Connection, me: Any) -> int | None:
+def _first_analysis(connection: Connection, run: Any) -> int | None:
     query = (
         sa.select(runs.c.analysis_ref)
-        .where(runs.c.kind == "analysis", runs.c.subject == me["subject"], runs.c.analysis_ref.is_not(None))
-        .where(runs.c.user_ref.is_not_distinct_from(me["user_ref"]))
+        .where(runs.c.kind == "analysis", runs.c.subject == run["subject"], runs.c.analysis_ref.is_not(None))
+        .where(runs.c.user_ref.is_not_distinct_from(run["user_ref"]))
         .order_by(runs.c.started_at, runs.c.run_id)
         .limit(1)
     )
     return connection.execute(query).scalar()
 
 
-def _charged_to_others(connection: Connection, me: Any, first: int) -> dict[str, int]:
+def _charged_to_others(connection: Connection, run: Any, first: int) -> dict[str, int]:
     """Return the intakes that were charged to a later analysis of the subject, and to which one."""
-    theirs = sa.and_(runs.c.subject == me["subject"], runs.c.user_ref.is_not_distinct_from(me["user_ref"]))
+    same_subject = sa.and_(
+        runs.c.subject == run["subject"], runs.c.user_ref.is_not_distinct_from(run["user_ref"])
+    )
     others = sa.select(runs.c.analysis_ref).where(
-        theirs, runs.c.kind == "analysis", runs.c.analysis_ref != first
+        same_subject, runs.c.kind == "analysis", runs.c.analysis_ref != first
     )
     query = (
         sa.select(runs.c.run_id, runs.c.analysis_ref)
-        .where(theirs, runs.c.kind == "intake", runs.c.analysis_ref.in_(others))
+        .where(same_subject, runs.c.kind == "intake", runs.c.analysis_ref.in_(others))
         .order_by(runs.c.run_id)
         .with_for_update(skip_locked=True)
     )
@@ -83,11 +85,11 @@ def _is_linked(connection: Connection, run_id: str) -> bool:
         return True
 
 
-def _unclaimed_intakes(connection: Connection, me: Any) -> list[str]:
+def _unclaimed_intakes(connection: Connection, run: Any) -> list[str]:
     query = (
         sa.select(runs.c.run_id)
-        .where(runs.c.kind == "intake", runs.c.subject == me["subject"], runs.c.analysis_ref.is_(None))
-        .where(runs.c.user_ref.is_not_distinct_from(me["user_ref"]))
+        .where(runs.c.kind == "intake", runs.c.subject == run["subject"], runs.c.analysis_ref.is_(None))
+        .where(runs.c.user_ref.is_not_distinct_from(run["user_ref"]))
         .order_by(runs.c.run_id)
         .with_for_update(skip_locked=True)
     )

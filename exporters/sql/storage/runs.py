@@ -57,8 +57,8 @@ def deliver(engine: Engine, snapshot: Snapshot) -> Delivered:
     except archived.AlreadyArchived:
         return Delivered(snapshot.run_id, UNKNOWN, None, None, is_shown=False)
     if delivered.status != RUNNING:
-        for tell in when_ended:
-            tell()
+        for notify in when_ended:
+            notify()
     return delivered
 
 

@@ -52,7 +52,7 @@ class Delivery:
             database: where entries are stored.
             spool: keeps them until then.
             metrics: count what is done.
-            rows: are told which of the host's rows lag behind after a delivery.
+            rows: the host's rows that lag behind after a delivery.
         """
         self._settings = settings
         self._database = database
@@ -67,51 +67,51 @@ class Delivery:
 
     def next_times(self) -> list[float]:
         """Return when to deliver next: most wait for the database alone, and need not be looked at."""
-        away = self._database.outage.due
+        next_attempt = self._database.outage.due
         postponed = self._spool.due_among(self._postponed)
-        at = [max(self._postponed[each].due, away) for each in postponed]
-        return [*at, away] if self._spool.count_due() > len(postponed) else at
+        at = [max(self._postponed[fragment_id].due, next_attempt) for fragment_id in postponed]
+        return [*at, next_attempt] if self._spool.count_due() > len(postponed) else at
 
     def due(self) -> list[Waiting]:
         """Return what waits and is not postponed."""
         now = time.monotonic()
-        return [each for each in self._spool.due() if self._postponed_until(each) <= now]
+        return [waiting for waiting in self._spool.due() if self._postponed_until(waiting) <= now]
 
     def deliver_due(self, is_over: Callable[[], bool]) -> bool:
         """Deliver what waits; return False when the database is away."""
         for waiting in self.due():
             if is_over():
                 return False
-            item = self._spool.newest(waiting)
-            if item is not None and not self.deliver(item, self._spool.delivered, self._spool.park):
+            entry = self._spool.newest(waiting)
+            if entry is not None and not self.deliver(entry, self._spool.delivered, self._spool.park):
                 return False
         return True
 
     def deliver(
-        self, item: Item, delivered: Callable[[Item], None], park: Callable[[Item, str], None]
+        self, entry: Item, delivered: Callable[[Item], None], park: Callable[[Item, str], None]
     ) -> bool:
         """Deliver one entry; return False when the database is away.
 
         Args:
-            item: the entry.
+            entry: the entry.
             delivered: called once it is committed.
             park: puts it into quarantine, with the reason.
         """
         try:
-            if isinstance(item, Snapshot):
-                self._store(item)
+            if isinstance(entry, Snapshot):
+                self._store(entry)
             else:
-                self._store_warning(item)
+                self._store_warning(entry)
         except NewerSnapshot as error:
             self._database.failed("rollup", error)
-            self._postpone(item)
+            self._postpone(entry)
             return True
         except _TROUBLE as error:
             self._database.failed("rollup", error)
-            return self._settle(item, error, park)
+            return self._settle(entry, error, park)
         self._database.outage, self._in_a_row = Retry(), 0
-        self._postponed.pop(item.fragment_id, None)
-        once_committed(self._database.engine, partial(delivered, item))
+        self._postponed.pop(entry.fragment_id, None)
+        once_committed(self._database.engine, partial(delivered, entry))
         return True
 
     def _store(self, snapshot: Snapshot) -> None:
@@ -136,34 +136,34 @@ class Delivery:
             return []
         return claim_intake(self._database.engine, snapshot.run_id)
 
-    def _settle(self, item: Item, error: Exception, park: Callable[[Item, str], None]) -> bool:
+    def _settle(self, entry: Item, error: Exception, park: Callable[[Item, str], None]) -> bool:
         """Decide what becomes of an entry that was not stored; return False when the database is away."""
         if _is_permanent(error):
             with guarded("spool"):
-                park(item, type(error).__name__)
-                self._note_missing_part(item)
+                park(entry, type(error).__name__)
+                self._note_missing_part(entry)
                 return True
-            self._postpone(item)  # the disk refuses, too
+            self._postpone(entry)  # the disk refuses, too
             return True
         self._database.disconnect()
         self._in_a_row += 1
         if is_outage(error) or self._in_a_row >= MOST_IN_A_ROW:
             self._database.outage.wait()
             return False
-        self._postpone(item)
+        self._postpone(entry)
         return True
 
-    def _note_missing_part(self, item: Item) -> None:
+    def _note_missing_part(self, entry: Item) -> None:
         """Keep a run from being taken for complete while a part of it is in quarantine.
 
         Without the part that began it, it has no end, and is not complete anyway.
         """
-        if isinstance(item, Snapshot) and not item.is_root:
+        if isinstance(entry, Snapshot) and not entry.is_root:
             with suppress(NewerSnapshot, *_TROUBLE):
-                self._store(item.stand_in())
+                self._store(entry.stand_in())
 
-    def _postpone(self, item: Item) -> None:
-        self._postponed.setdefault(item.fragment_id, Retry()).wait()
+    def _postpone(self, entry: Item) -> None:
+        self._postponed.setdefault(entry.fragment_id, Retry()).wait()
 
     def _postponed_until(self, waiting: Waiting) -> float:
         retry = self._postponed.get(waiting.fragment_id)
@@ -178,5 +178,5 @@ def _is_permanent(error: Exception) -> bool:
 
 def is_outage(error: Exception) -> bool:
     """Say whether the database is away, or busy, for everybody."""
-    away = (OperationalError, DisconnectionError, sa.exc.TimeoutError, OSError)
-    return isinstance(error, away) or getattr(error, "connection_invalidated", False)
+    outages = (OperationalError, DisconnectionError, sa.exc.TimeoutError, OSError)
+    return isinstance(error, outages) or getattr(error, "connection_invalidated", False)

@@ -97,8 +97,8 @@ class WaitingRows:
 
     def next_times(self) -> list[float]:
         """Return when each row is tried next, by the monotonic clock."""
-        away = self._database.outage.due
-        return [max(retry.due, away) for retry in (*self._analyses.values(), *self._users.values())]
+        next_attempt = self._database.outage.due
+        return [max(retry.due, next_attempt) for retry in (*self._analyses.values(), *self._users.values())]
 
     def has_pressing(self) -> bool:
         """Say whether any row could be brought up to date at once."""

@@ -44,7 +44,7 @@ class Takeovers:
             spool: has their directories beside its own.
             metrics: count what is done.
             delivery: delivers their entries.
-            rows: are told which of the host's rows lag behind then.
+            rows: the host's rows that lag behind then.
         """
         self._settings = settings
         self._database = database
@@ -112,17 +112,17 @@ class Takeovers:
         It ends early when the database is away.
         """
 
-        def park(item: Item, reason: str) -> None:
-            self._spool.park(item, reason)
-            dead.delivered(item)
+        def park(entry: Item, reason: str) -> None:
+            self._spool.park(entry, reason)
+            dead.delivered(entry)
 
         try:
-            for item in self._left_by(dead):
+            for entry in self._left_by(dead):
                 yield
-                if not self._delivery.deliver(item, dead.delivered, park):
+                if not self._delivery.deliver(entry, dead.delivered, park):
                     return
-                if isinstance(item, Snapshot) and item.interrupted:
-                    self._metrics.of(item).unaccounted("unclosed")
+                if isinstance(entry, Snapshot) and entry.interrupted:
+                    self._metrics.of(entry).unaccounted("unclosed")
             for result in interruptions.interrupt_process(self._database.engine, dead.process_id):
                 self._database.count_coerced(result.coerced)
                 self._rows.note(result, has_claimed=False)
@@ -138,14 +138,14 @@ class Takeovers:
     def _left_by(self, dead: Recovered) -> Iterator[Item]:
         """Yield what a dead process left for our tables; an earlier version did not say for which it is."""
         engine = self._database.engine
-        for item in dead.items(cache(self._is_ours)):
+        for entry in dead.items(cache(self._is_ours)):
             may_be_anothers = dead.is_ambiguous
-            if dead.is_old and not tenancy.is_for_these(engine, item, may_be_anothers=may_be_anothers):
-                dead.leave(item)
+            if dead.is_old and not tenancy.belongs_here(engine, entry, may_be_anothers=may_be_anothers):
+                dead.leave(entry)
                 self.has_left_some = True
             else:
-                yield item
+                yield entry
 
     def _is_ours(self, user: str) -> bool:
         """Say whether what a process of ``user`` left goes into our tables."""
-        return not tenancy.is_told_apart(self._database.engine, self._settings.spool_user(), user)
+        return not tenancy.have_different_tables(self._database.engine, self._settings.spool_user(), user)

@@ -28,7 +28,7 @@ _OWN_TABLES: Final = sa.text(
 """Our tables in a schema that only one of two users searches."""
 
 
-def is_told_apart(engine: Engine, ours: str, theirs: str) -> bool:
+def have_different_tables(engine: Engine, ours: str, theirs: str) -> bool:
     """Say whether two users of one database see different tables, through their own schemas or settings.
 
     Args:
@@ -50,19 +50,19 @@ def is_told_apart(engine: Engine, ours: str, theirs: str) -> bool:
         return bool(connection.execute(_OWN_TABLES, {"theirs": theirs}).scalar_one())
 
 
-def is_for_these(engine: Engine, item: Item, *, may_be_anothers: bool) -> bool:
+def belongs_here(engine: Engine, entry: Item, *, may_be_anothers: bool) -> bool:
     """Say whether an entry that does not name its database belongs in these tables.
 
     Args:
         engine: leads to these tables.
-        item: the entry, written by an earlier version.
+        entry: the entry, written by an earlier version.
         may_be_anothers: whether that version kept entries for several databases in one folder.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
     with transaction(engine) as connection:
-        return not (may_be_anothers or _has_own_tables(connection)) or _knows(connection, item)
+        return not (may_be_anothers or _has_own_tables(connection)) or _knows(connection, entry)
 
 
 def _has_own_tables(connection: Connection) -> bool:
@@ -71,8 +71,8 @@ def _has_own_tables(connection: Connection) -> bool:
     return bool(connection.execute(_OWN_TABLES, {"theirs": ""}).scalar_one())
 
 
-def _knows(connection: Connection, item: Item) -> bool:
+def _knows(connection: Connection, entry: Item) -> bool:
     """Say whether the run of an entry is in these tables."""
-    if not isinstance(item, Snapshot):
+    if not isinstance(entry, Snapshot):
         return False
-    return connection.execute(sa.select(runs.c.run_id).filter_by(run_id=item.run_id)).first() is not None
+    return connection.execute(sa.select(runs.c.run_id).filter_by(run_id=entry.run_id)).first() is not None

@@ -45,7 +45,7 @@ daily_tasks = sa.Table(
     column(
         "task",
         sa.String(160),
-        "The daily check, or a finding and a hash of whom it is told.",
+        "The daily check, or a finding and a hash of its recipient.",
         primary_key=True,
     ),
     column("claimed_at", sa.DateTime(), "When a process began with it.", nullable=False),

@@ -30,7 +30,7 @@ stage_usage = sa.Table(
     key("stage", 64, "Stage of the run, `unattributed` where nobody said."),
     key("operation", 32, "As in `gen_ai.operation.name`; '' is the row of the stage's own time."),
     key("model", 128, "Model that answered, else the one that was asked."),
-    key("service_tier", 32, "Tier that the service told."),
+    key("service_tier", 32, "Tier that the service reported."),
     key("price_version", 64, "Version of the price list or file."),
     sum_of("calls", "calls", "Calls to OpenAI, each with all its attempts."),
     *used(),
@@ -45,7 +45,7 @@ stage_usage = sa.Table(
     ),
     count("errors", "calls", "Calls that failed."),
     count("unpriced", "calls", "Calls without a price."),
-    count("usage_missing", "calls", "Calls that did not tell their tokens."),
+    count("usage_missing", "calls", "Calls that did not report their tokens."),
     *refused(),
 )
 """OpenAI calls of a run by stage, operation, model, tier and price.
@@ -74,7 +74,7 @@ documents = sa.Table(
         primary_key=True,
         autoincrement=False,
     ),
-    reference("row_ref", "`candidate_files.id`, if the host told it."),
+    reference("row_ref", "`candidate_files.id`, if the host gave it."),
     number("size_bytes", BYTES, "Size of the file."),
     number("characters", CHARACTERS, "Length of its text."),
     column("type", sa.String(10), "Type of the file, in lower case."),
@@ -104,7 +104,7 @@ users = sa.Table(
     column("archived_largest_batch", sa.Integer(), "Of the analyses in archives.", "candidates"),
     moment("archived_last_run_at", "Of the runs in archives."),
 )
-"""One row a user who has runs: what the segments are told by. It goes when the user's row is gone.
+"""One row a user who has runs: what the segments are made from. It goes when the user's row is gone.
 
 The totals include what is archived, of which the last columns alone still know.
 """

@@ -72,12 +72,12 @@ runs = sa.Table(
     column(
         "cost_complete",
         sa.Boolean(),
-        "Whether the run was closed, and every call ended, told its tokens and had a price; else the cost is"
-        " a lower bound.",
+        "Whether the run was closed, and every call ended, reported its tokens and had a price; else the cost"
+        " is a lower bound.",
         nullable=False,
     ),
     count("unpriced", "calls", "Calls without a price."),
-    count("usage_missing", "calls", "Calls that did not tell their tokens."),
+    count("usage_missing", "calls", "Calls that did not report their tokens."),
     count(
         "unfinished",
         "calls",

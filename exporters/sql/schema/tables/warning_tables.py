@@ -33,7 +33,7 @@ document_warnings = sa.Table(
     column("user_action", sa.String(50), f"What the user did then: {listed(c.WARNING_ACTIONS)}."),
     column("document_count", sa.Integer(), "How many documents it was about.", "documents"),
     number("document_size", BYTES, "Of all of them, or of the longest or shortest."),
-    column("additional_data", sa.Text(), "JSON: what else the host told, such as the limit."),
+    column("additional_data", sa.Text(), "JSON: what else the host said, such as the limit."),
 )
 """Warnings shown to users about their documents, and what they did then."""
 
@@ -51,10 +51,10 @@ warning_events = sa.Table(
     column("subject", sa.String(255), "What it is about, as of a run."),
     column("warning_type", sa.String(50), "Of the warning; an answer may be to all."),
     column("user_action", sa.String(50), "What the user did; NULL: a warning was shown."),
-    column("happened_at", sa.DateTime(), "When, as the application told.", nullable=False),
+    column("happened_at", sa.DateTime(), "When, as the application said.", nullable=False),
     column("arrived_at", sa.DateTime(), "When it arrived.", nullable=False, server_default=utc_now()),
 )
-"""What the application told about warnings, as often and in whatever order it arrives.
+"""What the application reported about warnings, as often and in whatever order it arrives.
 
 A warning that was shown has no ``user_action``; an answer has, and holds for what was shown before it.
 """
