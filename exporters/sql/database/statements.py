@@ -114,8 +114,9 @@ def update_rows(
         connection.execute(statement, {GIVEN: as_json(rows)})
         return
     # A parameter may not have the name of a column.
-    given = [{f"new_{name}": row[name] for name in (*names, "row_id")} for row in rows]
-    connection.execute(statement, given)
+    parameters = {name: f"new_{name}" for name in (*names, "row_id")}
+    given = [{parameter: row[name] for name, parameter in parameters.items()} for row in rows]
+    connection.execute(statement, given if len(given) > 1 else given[0])
 
 
 @cache
