@@ -7,18 +7,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from exporters.sql.database.engine import create_engine, transaction
 from exporters.sql.database.fitting import fit
 from exporters.sql.database.limits import DELIVERY
 from exporters.sql.schema import tables
-from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import document_warnings as table
 from telemetry.conventions import ABANDONED
 from telemetry.settings import Settings
 
-from .warnings import count_lately, user_lock, wait_for_others
+from .warnings import count_lately, insist_on_our_table, user_lock, wait_for_others
 
 
 class TooManyWarnings(Exception):
@@ -63,7 +61,7 @@ class UserWarnings:
         row = {"user_id": user_id, "warning_type": warning_type, **facts}
         row["additional_data"] = json.dumps(more, ensure_ascii=False) if more else None
         with transaction(self._engine, impatient=True) as connection:
-            self._insist(connection)
+            insist_on_our_table(connection)
             wait_for_others(connection, user_lock(user_id))
             now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
             if count_lately(connection, table.c.user_id == user_id, now) >= self._most:
@@ -83,7 +81,7 @@ class UserWarnings:
         is_this = sa.and_(table.c.id == warning_id, table.c.user_id == user_id)
         open_ones = sa.or_(table.c.user_action.is_(None), table.c.user_action == ABANDONED)
         with transaction(self._engine, impatient=True) as connection:
-            self._insist(connection)
+            insist_on_our_table(connection)
             news = sa.and_(is_this, open_ones, table.c.user_action.is_distinct_from(action))
             changed = connection.execute(table.update().where(news).values(user_action=action)).rowcount
             kind = connection.execute(sa.select(table.c.warning_type).where(is_this)).scalar()
@@ -92,7 +90,3 @@ class UserWarnings:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
-
-    def _insist(self, connection: Connection) -> None:
-        if not is_ours(connection, table):
-            raise LookupError(f"{table.name} is the application's own: it records its warnings itself")

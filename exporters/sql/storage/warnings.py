@@ -59,10 +59,9 @@ def deliver(engine: Engine, event: WarningEvent, most_per_day: int) -> Delivered
     """
     event, coerced = _fitted(event)
     with transaction(engine, impatient=True) as connection:
-        if not is_ours(connection, table):
-            if event.warned.is_automatic:
-                return Delivered()
-            raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
+        if event.warned.is_automatic and not is_ours(connection, table):
+            return Delivered()
+        insist_on_our_table(connection)
         wait_for_others(connection, f"telemetry-warnings {event.warned.subject}")
         if not _is_news(connection, event):
             return Delivered()
@@ -85,6 +84,16 @@ def _fitted(event: WarningEvent) -> tuple[WarningEvent, tuple[str, ...]]:
     identity = fit(events, {"event_id": event.event_id})
     warned = replace(warned, type=row.pop("warning_type"), action=row.pop("user_action"), **row)
     return replace(event, warned=warned, **identity.row), (*coerced, *identity.coerced)
+
+
+def insist_on_our_table(connection: Connection) -> None:
+    """Refuse a table of warnings that is the application's own.
+
+    Raises:
+        LookupError: if it is.
+    """
+    if not is_ours(connection, table):
+        raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
 
 
 def wait_for_others(connection: Connection, name: str) -> None:
