@@ -12,16 +12,11 @@ from dataclasses import replace
 
 from telemetry._internal.context import Document
 from telemetry._internal.guard import accounting_errors
-from telemetry.conventions import (
-    DUPLICATE,
-    FAILED,
-    SCORED,
-    UNSCORED,
-    Stage,
-)
+from telemetry.conventions import Stage
 
 from .call import Call
-from .snapshot import DocumentState, Snapshot, Usage, UsageKey
+from .documents import DocumentState, merge_visit
+from .snapshot import Snapshot, Usage, UsageKey
 
 
 class _Clock:
@@ -212,39 +207,3 @@ class Accumulator:
                 return known
         namesakes.append(DocumentState(key))
         return namesakes[-1]
-
-
-def merge_visit(state: DocumentState, visit: Document) -> None:
-    """Add to ``state`` what one visit to the document found out."""
-    state.size = _known(visit.size, state.size)
-    state.characters = _known(visit.characters, state.characters)
-    state.type = visit.type or state.type
-    state.row_id = _known(visit.row_id, state.row_id)
-    state.chunks = _known(visit.chunks, state.chunks)
-    state.extraction_us = _longer(state.extraction_us, visit.extraction_ns)
-    state.analysis_us = _longer(state.analysis_us, visit.analysis_ns)
-    state.error_type = visit.error_type or state.error_type
-    has_score = state.score is not None and not state.fallback
-    if visit.score is not None and not (has_score and visit.fallback):
-        state.score, state.fallback = visit.score, visit.fallback
-    state.degraded = state.degraded or (visit.fallback and visit.score is None)
-    state.outcome = _outcome(state, visit)
-
-
-def _outcome(state: DocumentState, visit: Document) -> str:
-    """A real score stands; without one a failure does. A fallback score is no score."""
-    if state.score is not None and not state.has_fallback:
-        return SCORED
-    if visit.outcome == DUPLICATE:
-        return DUPLICATE
-    if state.has_fallback or visit.error_type or state.outcome == FAILED:
-        return FAILED
-    return UNSCORED if state.outcome != DUPLICATE else DUPLICATE
-
-
-def _longer(known_us: int | None, more_ns: int | None) -> int | None:
-    return known_us if more_ns is None else (known_us or 0) + more_ns // 1000
-
-
-def _known(new: int | None, old: int | None) -> int | None:
-    return old if new is None else new

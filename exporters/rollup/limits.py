@@ -8,7 +8,8 @@ from telemetry import conventions as c
 from telemetry._internal.context import Warned
 from telemetry.settings import Settings
 
-from .snapshot import DocumentState, Snapshot
+from .documents import DocumentState
+from .snapshot import Snapshot
 
 
 def exceeded(final: Snapshot, settings: Settings) -> Iterator[Warned]:

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, Self
 
 from telemetry._internal.values import whole
 
+from .documents import DocumentState
+
 SCHEMA_VERSION = 3
 """Version of the JSON below; a reader refuses what is newer than itself and leaves it to a newer one."""
 
@@ -90,37 +92,6 @@ class Usage:
 
 USAGE_SUMS = tuple(entry.name for entry in fields(Usage) if entry.name != "price_source")
 """The fields of :class:`Usage` that add up."""
-
-
-@dataclass(slots=True)
-class DocumentState:
-    """One document of a run. Its name appears only as a keyed hash."""
-
-    key: str
-    size: int | None = None
-    row_id: int | None = None
-    characters: int | None = None
-    type: str | None = None
-    extraction_us: int | None = None
-    analysis_us: int | None = None
-    chunks: int | None = None
-    score: int | None = None
-    fallback: bool = False
-    """Whether the visit that gave the score marked it as a fallback."""
-    outcome: str = "unscored"
-    error_type: str | None = None
-    degraded: bool = False
-    """Whether a visit without a score was marked: whatever score another gives is a fallback."""
-
-    @property
-    def has_fallback(self) -> bool:
-        """Whether its score, if it has one, stands in for one that failed."""
-        return self.fallback or self.degraded
-
-    def may_be(self, size: int | None, row_id: int | None) -> bool:
-        """Say whether a namesake of ``size`` and ``row_id`` may be this one; unknown is no difference."""
-        same_size = None in (size, self.size) or size == self.size
-        return same_size and (None in (row_id, self.row_id) or row_id == self.row_id)
 
 
 @dataclass(slots=True)

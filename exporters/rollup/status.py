@@ -29,7 +29,8 @@ from telemetry.conventions import (
     SCORED,
 )
 
-from .snapshot import DocumentState, Snapshot, Usage, UsageKey
+from .documents import DocumentState
+from .snapshot import Snapshot, Usage, UsageKey
 
 SEVERITY: Final = (RUNNING, COMPLETED, CANCELLED, INTERRUPTED, FAILED)
 """What the fragments of a run say of it: the later in this list, the stronger."""

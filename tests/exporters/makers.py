@@ -16,7 +16,8 @@ from sqlalchemy.engine import Connection, Engine
 from exporters.recording.recorder import document_key
 from exporters.rollup.accumulator import Accumulator
 from exporters.rollup.call import Call
-from exporters.rollup.snapshot import DocumentState, Snapshot
+from exporters.rollup.documents import DocumentState
+from exporters.rollup.snapshot import Snapshot
 from telemetry._internal.context import Document
 from telemetry.pricing.prices import Price, Tokens
 

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from exporters.metrics.totals import Totals
+from exporters.rollup.documents import DocumentState
 from exporters.rollup.merge import Rollup
 from exporters.rollup.snapshot import (
     USAGE_SUMS,
-    DocumentState,
     Usage,
     UsageKey,
 )
