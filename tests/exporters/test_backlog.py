@@ -66,7 +66,7 @@ def test_a_run_during_an_outage(tmp_path: Path, waiting: int) -> None:
 
     assert looked.count <= 5 * 4
     assert spool.pending() == waiting + 5
-    writer._engine.dispose()
+    writer._database.close()
 
 
 @pytest.mark.parametrize("waiting", [10, 300])

@@ -162,7 +162,7 @@ def test_recover_that_has_no_time_for_rows(
     """All snapshots are delivered, and the rows that show them wait: they are named."""
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
     monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 0.5)
-    monkeypatch.setattr("exporters.sql.writer.thread.Writer._project_due", lambda *_: None)
+    monkeypatch.setattr("exporters.sql.writer.host_rows.WaitingRows.project_due", lambda *_: None)
 
     late = command(used, "spool", "recover")
 

@@ -19,7 +19,7 @@ from exporters.sql.database.engine import create_engine
 from exporters.sql.projection.analyses import Writable, project
 from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
-from exporters.sql.writer.thread import REST_SECONDS
+from exporters.sql.writer.database import REST_SECONDS
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import KEY, Fragment, Host, call, until

@@ -162,7 +162,7 @@ def test_a_delivery_that_is_blocked_ends_by_itself(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody holds our tables: each attempt gives up, and a later one succeeds."""
-    monkeypatch.setattr("exporters.sql.writer.thread.DELIVERY", Limits(lock=0.1, statement=0.5, idle=10))
+    monkeypatch.setattr("exporters.sql.writer.database.DELIVERY", Limits(lock=0.1, statement=0.5, idle=10))
     with recording(settings_of(host, tmp_path)) as pipeline:
         with host.holding("LOCK TABLE telemetry_runs"):
             with telemetry.run("intake"):
@@ -181,7 +181,7 @@ def test_a_statement_that_takes_too_long(host: Host, tmp_path: Path, monkeypatch
     host.execute(
         "CREATE TRIGGER doze BEFORE INSERT ON telemetry_fragments FOR EACH ROW EXECUTE FUNCTION doze()"
     )
-    monkeypatch.setattr("exporters.sql.writer.thread.DELIVERY", Limits(lock=0.1, statement=0.2, idle=10))
+    monkeypatch.setattr("exporters.sql.writer.database.DELIVERY", Limits(lock=0.1, statement=0.2, idle=10))
     with recording(settings_of(host, tmp_path)) as pipeline:
         with telemetry.run("intake"):
             pass

@@ -234,7 +234,9 @@ def test_the_end_of_the_process_does_not_wait_for_a_lock(postgres_host: Host, re
     """Somebody holds our tables while the process ends: what it has stays in the spool."""
     pipeline = record(postgres_host.url)
     assert pipeline.writer is not None
-    pipeline.writer._outage.due = time.monotonic() + 60  # as after an outage: the last attempt is the first
+    pipeline.writer._database.outage.due = (
+        time.monotonic() + 60
+    )  # as after an outage: the last attempt is the first
     with telemetry.run("intake"):
         pass
     with postgres_host.engine.begin() as connection:
@@ -666,7 +668,7 @@ def test_a_row_that_comes_late_is_brought_up_to_date_by_its_commit(
         retry.due = time.monotonic() + 3600
         attempts.append(retry)
 
-    monkeypatch.setattr("exporters.sql.writer.thread._Retry.wait", wait)
+    monkeypatch.setattr("exporters.sql.writer.retry.Retry.wait", wait)
     sqlite_host.add_user()
     pipeline = record(sqlite_host.url)
     with telemetry.run("analysis", user_id=1, analysis_id=1, candidates=1):

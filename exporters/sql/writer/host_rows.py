@@ -1,0 +1,160 @@
+"""The host's rows that lag behind, and when each is brought up to date: T2 and T3."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from exporters.metrics.instruments import Metrics
+from exporters.sql.database.fitting import UNFIT
+from exporters.sql.host.columns import PAGE, Writable
+from exporters.sql.host.needs import Use
+from exporters.sql.projection import analyses, behind, users
+from exporters.sql.projection.host_tables import Projection
+from exporters.sql.storage.runs import Delivered
+from telemetry import conventions as c
+
+from .database import WriterDatabase
+from .retry import LAST_RETRY_SECONDS, Retry
+
+LAST_PROJECTION_SECONDS: Final = 3600.0
+
+_log = logging.getLogger("telemetry")
+
+
+class WaitingRows:
+    """Rows of the host's that are to show something new, each with its next attempt."""
+
+    def __init__(self, database: WriterDatabase, metrics: Metrics, key: bytes) -> None:
+        """Prepare; no row waits yet.
+
+        Args:
+            database: where the rows are.
+            metrics: count what had to be made to fit.
+            key: secret of the documents' hashes.
+        """
+        self._database = database
+        self._metrics = metrics
+        self._key = key
+        self._analyses: dict[int, Retry] = {}
+        self._users: dict[int, Retry] = {}
+        self._writable: Writable | None = None
+        self._has_warned = False
+        self.has_host_committed = False
+        """Whether the host has committed something since rows were looked at."""
+
+    def note(self, result: Delivered, has_claimed: bool) -> None:
+        """Note which rows lag behind after a delivery.
+
+        Args:
+            result: what the database holds of the run now.
+            has_claimed: whether intake was charged to its analysis.
+        """
+        if result.status != c.RUNNING or result.is_shown or has_claimed:
+            if result.analysis_id is not None:
+                self._analyses[result.analysis_id] = Retry()
+            if has_claimed:
+                self.note_lagging()
+            if result.user_id is not None:
+                self._users[result.user_id] = Retry()
+
+    def note_lagging(self) -> None:
+        """Note all rows that the database knows to lag behind.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
+        """
+        for analysis_id in behind.lagging_analyses(self._database.engine):
+            self._analyses.setdefault(analysis_id, Retry())
+        for user_id in behind.lagging_users(self._database.engine):
+            self._users.setdefault(user_id, Retry())
+
+    def host_committed(self) -> bool:
+        """Note that the host committed something; return whether a row may have waited for it."""
+        if self._analyses or self._users:
+            self.has_host_committed = True
+            return True
+        return False
+
+    def look_again(self) -> None:
+        """After a commit of the host's, make due what may have waited for it."""
+        if not self.has_host_committed:
+            return
+        self.has_host_committed = False
+        now = time.monotonic()
+        for retry in self._users.values():
+            retry.due = min(retry.due, now)
+        if not self._analyses:
+            return
+        try:
+            for analysis_id in behind.lagging_analyses(self._database.engine):
+                retry = self._analyses.setdefault(analysis_id, Retry())
+                retry.due = min(retry.due, now)
+        except SQLAlchemyError as error:
+            self._database.failed("projection", error)
+            self._database.outage.wait()
+
+    def next_times(self) -> list[float]:
+        """Return when each row is tried next, by the monotonic clock."""
+        away = self._database.outage.due
+        return [max(retry.due, away) for retry in (*self._analyses.values(), *self._users.values())]
+
+    def has_pressing(self) -> bool:
+        """Say whether any row could be brought up to date at once."""
+        return any(retry.is_pressing for retry in (*self._analyses.values(), *self._users.values()))
+
+    def project_due(self, is_over: Callable[[], bool]) -> None:
+        """Bring the rows up to date that are due, until it ``is_over``."""
+        now = time.monotonic()
+        for analysis_id, retry in list(self._analyses.items()):
+            if retry.due <= now and not is_over():
+                self._attempt("projection", self._analyses, analysis_id)
+        for user_id, retry in list(self._users.items()):
+            if retry.due <= now and not is_over():
+                self._attempt("user", self._users, user_id)
+
+    def _attempt(self, transaction: str, waiting: dict[int, Retry], row_id: int) -> None:
+        try:
+            with self._database.measured(transaction):
+                outcome = self._project(row_id) if transaction == "projection" else self._refresh(row_id)
+        except SQLAlchemyError as error:
+            self._database.failed(transaction, error)
+            self._writable = None
+            if not isinstance(error, OperationalError):
+                self._database.disconnect()
+            outcome = Projection.BUSY
+        except (OSError, *UNFIT) as error:  # of this row alone
+            self._database.failed(transaction, error)
+            outcome = Projection.MISSING
+        is_busy = outcome is Projection.BUSY
+        longest = LAST_RETRY_SECONDS if is_busy else LAST_PROJECTION_SECONDS
+        if outcome is Projection.DONE or (not is_busy and waiting[row_id].pause >= longest):
+            waiting.pop(row_id, None)  # a row that never comes is left to the daily check
+        else:
+            waiting[row_id].is_pressing = is_busy
+            waiting[row_id].wait(longest)
+
+    def _project(self, analysis_id: int) -> Projection:
+        engine, totals = self._database.engine, self._metrics.totals
+        return analyses.project(engine, analysis_id, self._columns(), self._key, totals)
+
+    def _refresh(self, user_id: int) -> Projection:
+        engine, totals = self._database.engine, self._metrics.totals
+        return users.refresh_user(engine, user_id, self._columns(), totals)
+
+    def _columns(self) -> Writable:
+        if self._writable is None:
+            self._writable = Writable.load(self._database.engine)
+            self._warn_of_missing(self._writable)
+        return self._writable
+
+    def _warn_of_missing(self, writable: Writable) -> None:
+        """Log once a process which columns of the application's are missing, and what is lost with them."""
+        left_out = writable.left_out(Use.PROJECTION)
+        if left_out and not self._has_warned:
+            _log.warning("telemetry does without %s; see %s", "; ".join(left_out), PAGE)
+        self._has_warned = True

@@ -1,0 +1,151 @@
+"""The takeover of what dead processes left in the spool, a part at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from exporters.metrics.instruments import Metrics
+from exporters.rollup.snapshot import NewerSnapshot, Snapshot
+from exporters.spool.directory import Spool
+from exporters.spool.entry import Item
+from exporters.spool.takeover import Recovered
+from exporters.sql.database.engine import once_committed
+from exporters.sql.database.fitting import UNFIT
+from exporters.sql.storage import interruptions
+from telemetry._internal.guard import report
+from telemetry.settings import Settings
+
+from . import tenancy
+from .database import WriterDatabase
+from .delivery import Delivery, is_outage
+from .host_rows import WaitingRows
+
+
+class Takeovers:
+    """Rounds through the directories of dead processes; a round may be interrupted, and goes on later."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: WriterDatabase,
+        spool: Spool,
+        metrics: Metrics,
+        delivery: Delivery,
+        rows: WaitingRows,
+    ) -> None:
+        """Prepare; a round is due.
+
+        Args:
+            settings: settings of the process.
+            database: where the dead processes' entries go.
+            spool: has their directories beside its own.
+            metrics: count what is done.
+            delivery: delivers their entries.
+            rows: are told which of the host's rows lag behind then.
+        """
+        self._settings = settings
+        self._database = database
+        self._spool = spool
+        self._metrics = metrics
+        self._delivery = delivery
+        self._rows = rows
+        self._round: Iterator[None] | None = None
+        self.is_done = False
+        """Whether no round is due."""
+        self.has_left_some = False
+        """Whether a directory could not be settled; the next round tries again."""
+
+    def plan(self) -> None:
+        """Make a round due; one that is under way goes on."""
+        self.is_done = False
+
+    def restart(self) -> None:
+        """Make a round due that begins with the first directory."""
+        self.is_done = False
+        self._round = None
+
+    def stop(self) -> None:
+        """Give up the round that is under way, and unlock the directory in which it is."""
+        self._round = None
+
+    def go_on(self, is_over: Callable[[], bool]) -> None:
+        """Take over what dead processes left, until it ``is_over``; the next call goes on from there."""
+        if self.is_done:
+            return
+        if self._round is None:
+            self.has_left_some = False
+            self._round = self._all()
+        try:
+            for _ in self._round:
+                if is_over():
+                    return
+        except OSError as error:  # our own entries are delivered meanwhile
+            report("spool", error)
+            self.is_done = self.has_left_some = True
+        self._round = None
+
+    def _all(self) -> Iterator[None]:
+        """Deliver what is in every dead process's directory; end early when the database is away."""
+        self._spool.measure()
+        for dead in self._spool.recover():
+            try:
+                yield from self._one(dead)
+            except OSError as error:
+                report("spool", error)
+                self.has_left_some = True
+            if self._database.is_away:
+                return
+        try:
+            self._rows.note_lagging()
+        except SQLAlchemyError as error:
+            self._database.failed("projection", error)
+            self._database.outage.wait()
+            return
+        self.is_done = True
+
+    def _one(self, dead: Recovered) -> Iterator[None]:
+        """Deliver what a dead process left, and yield before each entry.
+
+        It ends early when the database is away.
+        """
+
+        def park(item: Item, reason: str) -> None:
+            self._spool.park(item, reason)
+            dead.delivered(item)
+
+        try:
+            for item in self._left_by(dead):
+                yield
+                if not self._delivery.deliver(item, dead.delivered, park):
+                    return
+                if isinstance(item, Snapshot) and item.interrupted:
+                    self._metrics.of(item).unaccounted("unclosed")
+            engine, totals = self._database.engine, self._metrics.totals
+            for result in interruptions.interrupt_process(engine, dead.process_id, totals):
+                self._rows.note(result, has_claimed=False)
+        except (NewerSnapshot, SQLAlchemyError, *UNFIT) as error:
+            self._database.failed("rollup", error)
+            if is_outage(error):
+                self._database.outage.wait()
+            else:
+                self.has_left_some = True
+            return
+        once_committed(self._database.engine, dead.finish)
+
+    def _left_by(self, dead: Recovered) -> Iterator[Item]:
+        """Yield what a dead process left for our tables; an earlier version did not say for which it is."""
+        engine = self._database.engine
+        for item in dead.items(cache(self._is_ours)):
+            may_be_anothers = dead.is_ambiguous
+            if dead.is_old and not tenancy.is_for_these(engine, item, may_be_anothers=may_be_anothers):
+                dead.leave(item)
+                self.has_left_some = True
+            else:
+                yield item
+
+    def _is_ours(self, user: str) -> bool:
+        """Say whether what a process of ``user`` left goes into our tables."""
+        return not tenancy.is_told_apart(self._database.engine, self._settings.spool_user(), user)
