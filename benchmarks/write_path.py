@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from exporters.metrics.totals import Totals
-from exporters.recording.recorder import document_key
+from exporters.privacy.document_key import document_key
 from exporters.rollup.accumulator import Accumulator
 from exporters.rollup.call import Call
 from exporters.rollup.snapshot import Snapshot

@@ -181,7 +181,7 @@ class Pipeline:
         reset_internal_errors()
         self.metrics.after_fork(self._meter_provider)
         self.spool.after_fork()
-        self.recorder.after_fork(self.spool.process_id)
+        self.recorder.fragments.after_fork(self.spool.process_id)
         if self.writer is not None:
             self.writer.after_fork()
         if self.listener is not None:
@@ -218,7 +218,7 @@ class Pipeline:
         if self.writer is not None:
             self.writer.wake()
         else:
-            self.recorder.changed()
+            self.recorder.fragments.changed()
         self._start_listener()
 
     def _nudge(self) -> None:
@@ -265,7 +265,7 @@ def _writer(pipeline: Pipeline) -> Writer:
     settings = pipeline.settings
     pipeline.integrity = IntegrityWatch(settings)
     daily_check = partial(_daily_check, settings) if settings.daily_check else None
-    parts = (pipeline.recorder, pipeline.spool, pipeline.metrics)
+    parts = (pipeline.recorder.fragments, pipeline.spool, pipeline.metrics)
     return Writer(settings, *parts, integrity=pipeline.integrity, daily_check=daily_check)
 
 
@@ -312,7 +312,7 @@ def _is_master() -> bool:
 
 def _has_forked() -> None:
     for pipeline in _open:
-        if pipeline.writer is not None and pipeline.recorder.has_open_runs:
+        if pipeline.writer is not None and pipeline.recorder.fragments.has_open_runs:
             pipeline.writer.has_forked()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from telemetry._internal.garbage import is_collecting
 from telemetry._internal.guard import guarded, swallow
@@ -19,6 +19,9 @@ from telemetry._internal.signals import of_handler
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+DEFERRED_SECONDS: Final = 0.5
+"""After how long the writer does what was put off during a collection, if no call of the application did."""
+
 
 class Deferred:
     """What there is to do after a collection, in the order in which it was told."""
@@ -26,7 +29,14 @@ class Deferred:
     def __init__(self, nudge: Callable[[], None]) -> None:
         """Start with nothing; ``nudge`` says that there is something, and must not take a lock."""
         self.acts: deque[Callable[[], object]] = deque()
+        self.due: float | None = None
+        """Monotonic time at which the writer does it, if no call of the application has by then."""
         self._nudge = nudge
+
+    def clear(self) -> None:
+        """Forget all of it, in a forked child."""
+        self.acts.clear()
+        self.due = None
 
     def put(self, act: Callable[[], object]) -> None:
         """Note something to do."""
@@ -44,6 +54,16 @@ class Deferred:
             except IndexError:  # another thread was quicker
                 return
             act()
+
+    def work_off_later(self, now: float) -> None:
+        """Do what was put off, but never at once: the collection may be going on, in another thread."""
+        if not self.acts:
+            self.due = None
+        elif self.due is None:
+            self.due = now + DEFERRED_SECONDS
+        elif now >= self.due:
+            self.due = None
+            self.work_off()
 
     def do(self, act: Callable[[], object]) -> None:
         """Do ``act``, and do it again later if a signal interrupts it.

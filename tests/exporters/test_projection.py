@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from exporters.metrics.totals import Totals
-from exporters.recording.recorder import document_key
+from exporters.privacy.document_key import document_key
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.database.engine import create_engine
 from exporters.sql.projection import host_rows

@@ -1,0 +1,261 @@
+"""The fragments of this process: where what happens is added up, and what of it is to be saved when.
+
+The state of a run hangs on its handle; there is no table of runs. Weak references to the open handles serve
+the checkpoints, and the few fragments without a handle (late calls, orphans) are held until they are saved.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from opentelemetry.context import Context
+
+from exporters.metrics.instruments import Metrics
+from exporters.rollup.accumulator import Accumulator
+from exporters.rollup.merge import merge
+from exporters.rollup.snapshot import Snapshot
+from exporters.spool.entry import Item
+from telemetry import conventions as c
+from telemetry._internal.context import Run
+from telemetry.settings import Settings
+
+from .deferral import Deferred
+from .dropped import Dropped
+from .facts import facts_of, late_facts_of, orphan_facts_of
+from .pace import Pace
+
+Save = Callable[[Item], None]
+"""Puts one snapshot or event into the spool: one bounded file replacement."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What hangs on a handle."""
+
+    accumulator: Accumulator
+    started_ns: int
+    """Monotonic."""
+    pace: Pace
+    """When its next checkpoint is due."""
+    late: Accumulator | None = None
+    is_inherited: bool = False
+    """Whether the run belongs to the process this one was forked from."""
+    final: Snapshot | None = None
+    """Its last state, once that was taken."""
+
+
+class Fragments:
+    """The fragments of this process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        process_id: str,
+        save: Save,
+        wake: Callable[[], None],
+        nudge: Callable[[], None],
+    ) -> None:
+        """Start with none.
+
+        Args:
+            settings: for the late window and the pace of checkpoints.
+            metrics: where runs whose handle was dropped are counted.
+            process_id: what the fragments of this process are marked with.
+            save: called with the state of a fragment that cannot wait.
+            wake: called when something changed that the writer should save before long.
+            nudge: called, perhaps by the garbage collector, when there is something to catch up with.
+        """
+        self._settings = settings
+        self._metrics = metrics
+        self._save = save
+        self._wake = wake
+        self._nudge = nudge
+        self.deferred = Deferred(nudge)
+        """What the garbage collector told of, and is not done yet."""
+        self._reset(process_id)
+
+    def _reset(self, process_id: str) -> None:
+        self._process_id = process_id
+        self._lock = threading.Lock()
+        self.deferred.clear()
+        self._open: dict[Accumulator, weakref.ref[Run]] = {}
+        self._dropped: Dropped[Run, Accumulator] = Dropped()
+        """Of handles that were dropped without an end: by an exit, or by a mistake of the host's."""
+        self._loose: set[Accumulator] = set()
+        self._loose_pace = self._pace()
+        self._orphans: dict[str, Accumulator] = {}
+
+    def open(self, run: Run) -> Accumulator:
+        """Begin the fragment of ``run``, and let its handle have it."""
+        accumulator = Accumulator(facts_of(run, self._process_id))
+        run.record = Record(accumulator, time.monotonic_ns(), self._pace())
+        with self._lock:
+            self._open[accumulator] = self._dropped.follow(run, accumulator)
+        return accumulator
+
+    def forget(self, accumulator: Accumulator) -> bool:
+        """Forget a fragment that has closed; return whether it was still known as open."""
+        with self._lock:
+            return self._open.pop(accumulator, None) is not None
+
+    def accumulator_for(self, run: Run, started_ns: int) -> Accumulator | None:
+        """Return where a span of ``run`` that started at ``started_ns`` counts.
+
+        None when the run ended too long ago.
+        """
+        record = run.record
+        if not isinstance(record, Record):
+            return None
+        if not record.accumulator.is_closed:
+            return record.accumulator
+        ended = record.accumulator.facts.closed_at or 0
+        within = started_ns - ended <= self._settings.late_seconds * 1e9
+        return self.late(run) if within or record.is_inherited else None
+
+    def late(self, run: Run) -> Accumulator:
+        """Return the fragment for what ends after its run did; :meth:`hold` it after adding."""
+        record = record_of(run)
+        if record is None:
+            raise LookupError("a run nobody opened")
+        with self._lock:
+            if record.late is None:
+                record.late = Accumulator(late_facts_of(run, self._process_id))
+            return record.late
+
+    def after_the_end(self, run: Run | None, started_ns: int) -> Accumulator:
+        """Return where a call counts whose own fragment has closed, or which has none."""
+        return self.orphan(started_ns) if run is None else self.late(run)
+
+    def orphan(self, started_ns: int) -> Accumulator:
+        """Return this process's fragment of the day's orphan run; :meth:`hold` it after adding."""
+        day = datetime.fromtimestamp(started_ns / 1e9, UTC).strftime("%Y-%m-%d")
+        with self._lock:
+            if day not in self._orphans:
+                self._orphans = {day: Accumulator(orphan_facts_of(day, self._process_id))}
+            return self._orphans[day]
+
+    def hold(self, accumulator: Accumulator) -> None:
+        """Let what was added to a fragment be saved, soon or at once; keep it if it has no handle."""
+        if accumulator.is_loose:
+            with self._lock:
+                self._loose.add(accumulator)
+            self._wake()
+        elif accumulator.is_pressing:
+            self._nudge()
+
+    def announce(self, accumulator: Accumulator) -> None:
+        """Save that a call is under way in a fragment without a handle, before the call is made.
+
+        Its process may die at any time from now on, and nothing else would say that it has spent anything.
+        """
+        self._save(accumulator.snapshot(time.time_ns()))
+        self._wake()
+
+    def changed(self) -> list[Snapshot]:
+        """Return snapshots of all fragments that changed since they were last saved."""
+        self.deferred.work_off()
+        now = time.time_ns()
+        loose = [accumulator.snapshot(now) for accumulator in self._take_loose() if accumulator.has_changed]
+        records = [record for record in self._open_records() if record.accumulator.has_changed]
+        return loose + [record.accumulator.snapshot(now) for record in records] + self._take_dropped()
+
+    def due(self) -> list[Snapshot]:
+        """Return snapshots of those of them whose checkpoint is due, or cannot wait."""
+        now, now_ns = time.monotonic(), time.time_ns()
+        snapshots = []
+        self.deferred.work_off_later(now)
+        if self._loose and now >= self._loose_pace.due:
+            self._loose_pace.saved(now)
+            snapshots = [each.snapshot(now_ns) for each in self._take_loose() if each.has_changed]
+        for record in self._open_records():
+            is_due = now >= record.pace.due
+            if is_due:
+                record.pace.saved(now)
+            if record.accumulator.is_pressing or (is_due and record.accumulator.has_changed):
+                snapshots.append(record.accumulator.snapshot(now_ns))
+        return snapshots + self._take_dropped()
+
+    def next_due(self) -> float | None:
+        """Return the monotonic time at which :meth:`due` may have something; None: not before it is woken."""
+        times = [self._loose_pace.due] if self._loose else []
+        times += [] if self.deferred.due is None else [self.deferred.due]
+        times += [time.monotonic()] if self._dropped else []
+        return min(times + [record.pace.due for record in self._open_records()], default=None)
+
+    def alive(self) -> list[Snapshot]:
+        """Return snapshots of all open fragments, changed or not: their heartbeat."""
+        now = time.time_ns()
+        return [record.accumulator.snapshot(now) for record in self._open_records()]
+
+    @property
+    def has_open_runs(self) -> bool:
+        """Whether any run of this process is open."""
+        return bool(self.open_runs())
+
+    def open_runs(self) -> list[Run]:
+        """Return the runs of this process that are open."""
+        with self._lock:
+            references = list(self._open.values())
+        return [run for reference in references if (run := reference()) is not None]
+
+    def after_fork(self, process_id: str) -> None:
+        """Leave the open fragments to the parent: what this child adds to them goes to late fragments.
+
+        Args:
+            process_id: the child's own.
+        """
+        opened = [run for reference in list(self._open.values()) if (run := reference()) is not None]
+        inherited = [(run, record) for run in opened if (record := record_of(run)) is not None]
+        now = time.time_ns()
+        for orphan in self._orphans.values():
+            orphan.close(now)  # the parent's: what ends here of it goes to one of this process
+        self._reset(process_id)
+        for run, record in inherited:
+            parents = Accumulator(record.accumulator.facts)
+            parents.close(now)
+            run.record = Record(parents, record.started_ns, record.pace, is_inherited=True)
+
+    def _take_dropped(self) -> list[Snapshot]:
+        taken = []
+        for accumulator in self._dropped.take():
+            with self._lock:
+                self._open.pop(accumulator, None)
+            if accumulator.is_closed:  # a finalizer ended the run after all
+                continue
+            final = _interrupted(accumulator)
+            metrics = self._metrics.of(final)
+            metrics.totals.add(c.RUNS_ACTIVE, -1, kind=final.kind)
+            if final.is_root:
+                metrics.run_ended(merge([final]), Context())
+            taken.append(final)
+        return taken
+
+    def _pace(self) -> Pace:
+        return Pace(self._settings.checkpoint_seconds, time.monotonic())
+
+    def _take_loose(self) -> set[Accumulator]:
+        with self._lock:
+            loose, self._loose = self._loose, set()
+        return loose
+
+    def _open_records(self) -> list[Record]:
+        records = [record_of(run) for run in self.open_runs()]
+        return [record for record in records if record is not None and not record.accumulator.is_closed]
+
+
+def record_of(run: Run) -> Record | None:
+    """Return what this process keeps on the handle of ``run``; None where it was not opened here."""
+    return run.record if isinstance(run.record, Record) else None
+
+
+def _interrupted(accumulator: Accumulator) -> Snapshot:
+    opened, said = accumulator.facts.opened_at, accumulator.facts.status
+    now = max(time.time_ns(), opened + 1)
+    status = c.INTERRUPTED if said == c.RUNNING else said
+    return accumulator.close(now, status=status, ends_run=True, duration_us=(now - opened) // 1000)
