@@ -17,19 +17,14 @@ directory knows that its process is gone, also across namespaces, and takes its 
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import re
 import shutil
 import threading
 import time
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from exporters.metrics.totals import Totals
 from exporters.rollup.snapshot import Snapshot
@@ -38,37 +33,14 @@ from telemetry._internal.guard import count_error
 from telemetry.settings import Settings, default_spool_dir
 
 from .entry import ANY, Item, Target
-from .private import NotOursError, make_directory, replace_file, why_not_own
-from .quarantine import DEAD, Parked, park, parked
-from .takeover import LOCK, Recovered, held, is_foreign, taken, tell
-from .unreadable import UNREADABLE, read, unreadable
+from .own_directory import OwnDirectory
+from .private import NotOursError, replace_file, why_not_own
+from .quarantine import Parked, park, parked
+from .takeover import Recovered, is_foreign, strangers_in, taken
+from .unreadable import read, unreadable
+from .waiting import Backlog, Waiting
 
-_RESERVED: Final = frozenset({DEAD, UNREADABLE})
-_PROCESS: Final = re.compile(r"[0-9a-f]{32}")
 _log = logging.getLogger("telemetry")
-TOUCH_SECONDS: Final = 3600.0
-"""How often the lock is touched."""
-
-
-@dataclass(slots=True)
-class Waiting:
-    """One fragment of this process that the database does not know, or not yet in its newest state."""
-
-    fragment_id: str
-    seq: int
-    is_closed: bool
-    size: int
-    since: float
-    """Monotonic time of the oldest state that was not delivered."""
-    sent_seq: int = 0
-    item: Item | None = None
-    """Its newest state; None when that is on the disk only."""
-    is_on_disk: bool = False
-
-    @property
-    def is_due(self) -> bool:
-        """Whether there is something to deliver."""
-        return self.seq > self.sent_seq
 
 
 class Spool:
@@ -87,21 +59,13 @@ class Spool:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, Waiting] = {}
-        # Of which fragments something is to be done: however many wait, nobody has to look at all of them.
-        self._due: set[str] = set()
-        self._open: set[str] = set()
-        self._loaded: set[str] = set()
-        """Those that have ended and are on the disk, and perhaps in memory, too."""
-        self._bytes = 0
+        self._backlog = Backlog()
         self._others_bytes = 0
-        self._directory: Path | None = None
-        self._lock_file: int | None = None
-        self._touch_at = 0.0
         self._is_refused = False
         """Whether it was said that the place belongs to somebody else."""
         self.process_id = uuid.uuid4().hex
         """Names this process, its directory and its fragments."""
+        self._own = OwnDirectory(self._root, self.process_id)
 
     @property
     def root(self) -> Path:
@@ -115,7 +79,7 @@ class Spool:
             OSError: when the disk does not let us.
         """
         with self._lock:
-            return self._own_directory()
+            return self._own.make()
 
     def put(self, item: Item) -> None:
         """Keep ``item`` as the newest state of its fragment: one file replacement.
@@ -126,7 +90,7 @@ class Spool:
             OSError: when it could only be kept in memory.
         """
         with self._lock:
-            known = self._waiting.get(item.fragment_id)
+            known = self._backlog.get(item.fragment_id)
             if known is not None and known.seq >= item.seq:
                 return
             self._keep(item, known)
@@ -134,25 +98,25 @@ class Spool:
     def due(self) -> list[Waiting]:
         """Return what waits to be delivered, the ended first, then by age."""
         with self._lock:
-            due = [self._waiting[each] for each in self._due]
+            due = self._backlog.due()
         return sorted(due, key=lambda waiting: (not waiting.is_closed, waiting.since))
 
     def count_due(self) -> int:
         """Return how many fragments wait to be delivered."""
         with self._lock:
-            return len(self._due)
+            return self._backlog.count_due()
 
     def due_among(self, fragment_ids: Collection[str]) -> set[str]:
         """Return which of these fragments wait to be delivered."""
         with self._lock:
-            return self._due.intersection(fragment_ids)
+            return self._backlog.due_among(fragment_ids)
 
     def newest(self, waiting: Waiting) -> Item | None:
         """Return the newest state of ``waiting``; None, and it is forgotten, when its file is damaged."""
         if (kept := waiting.item) is not None:
             return kept
         with self._lock:
-            file = self._file(waiting.fragment_id)
+            file = self._own.file(waiting.fragment_id)
         item = read(file, self._root, self._target)
         if item is None:
             with self._lock:
@@ -162,10 +126,7 @@ class Spool:
     def unload(self) -> None:
         """Keep what has ended on the disk only: an outage may be long, and the memory is the host's."""
         with self._lock:
-            for waiting in (self._waiting[each] for each in self._loaded):
-                if waiting.is_on_disk:
-                    waiting.item = None
-            self._loaded.clear()
+            self._backlog.unload()
 
     def delivered(self, item: Item) -> None:
         """Note that the database has committed ``item``.
@@ -173,14 +134,7 @@ class Spool:
         Forget its fragment if that was the last word.
         """
         with self._lock:
-            waiting = self._waiting.get(item.fragment_id)
-            if waiting is None:
-                return
-            waiting.sent_seq = max(waiting.sent_seq, item.seq)
-            waiting.since = time.monotonic()
-            if not waiting.is_due:
-                self._due.discard(item.fragment_id)
-            if waiting.is_closed and not waiting.is_due:
+            if self._backlog.delivered(item.fragment_id, item.seq):
                 self._drop(item.fragment_id)
 
     def park(self, item: Item, reason: str) -> None:
@@ -230,26 +184,7 @@ class Spool:
             self._refuse(NotOursError(f"{self._root.parent}: {why_not_own(self._root.parent)}"))
             return
         for root in (self._root, *self._old_roots):
-            yield from self._strangers_in(root)
-
-    def _strangers_in(self, root: Path) -> Iterator[Path]:
-        if is_foreign(root):
-            tell(root, NotOursError(why_not_own(root)))
-            return
-        try:
-            there = sorted(root.iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as error:
-            tell(root, error)
-            return
-        for path in there:
-            if path == self._directory or path.name in _RESERVED or path.name[0] == ".":
-                continue
-            if path.is_symlink():
-                tell(path, NotOursError("it is a link"))
-            elif path.is_dir() and _PROCESS.fullmatch(path.name):
-                yield path
+            yield from strangers_in(root, self._own.path)
 
     def recover(self) -> Iterator[Recovered]:
         """Yield the directories of dead processes, each locked while it is yielded."""
@@ -264,26 +199,22 @@ class Spool:
         others = sum(_size(path) for path in self.strangers())
         with self._lock:
             self._others_bytes = others
-            self._touch_lock()
+            self._own.touch()
 
     def close(self) -> None:
         """Give the directory up: removed when nothing waits, else left for the next process to take over."""
         with self._lock:
-            if self._directory is None:
+            if self._own.path is None:
                 return
-            if not self._waiting:
-                shutil.rmtree(self._directory, ignore_errors=True)
-            self._leave_directory()
+            if not self._backlog:
+                shutil.rmtree(self._own.path, ignore_errors=True)
+            self._own.leave()
 
     def after_fork(self) -> None:
-        """Start empty in a forked child.
-
-        The parent's lock is not ours, and closing our copy of it does not release it.
-        """
-        inherited = self._lock_file
+        """Start empty in a forked child, which has a directory of its own."""
+        inherited = self._own
         self._reset()
-        if inherited is not None:
-            os.close(inherited)
+        inherited.after_fork()
 
     def publish_port(self, port: int) -> None:
         """Leave a note where this process's metrics listener answers."""
@@ -291,27 +222,22 @@ class Spool:
 
     def _keep(self, item: Item, known: Waiting | None) -> None:
         text, on_disk = self._target.write(item), known.size if known else 0
-        too_much = self._others_bytes + self._bytes + len(text) - on_disk - self._max_bytes
+        too_much = self._others_bytes + self._backlog.bytes + len(text) - on_disk - self._max_bytes
         if too_much > 0:
             item, text = self._shed(item, text, too_much)
         size = len(text) or on_disk  # a checkpoint that is shed leaves the older one where it is
         since = known.since if known is not None and known.is_due else time.monotonic()
         sent_seq = known.sent_seq if known else 0
-        self._bytes += size - on_disk
         waiting = Waiting(item.fragment_id, item.seq, item.is_closed, size, since, sent_seq, item)
-        self._waiting[item.fragment_id] = waiting
-        self._due.add(item.fragment_id)
-        (self._open.discard if item.is_closed else self._open.add)(item.fragment_id)
-        self._touch_lock()
+        self._backlog.add(waiting, known)
+        self._own.touch()
         if text:
             try:
                 self._write(item.fragment_id, text)
             except NotOursError as error:  # said once; the next one may find it mended
                 self._refuse(error)
             else:
-                waiting.is_on_disk = True
-                if waiting.is_closed:
-                    self._loaded.add(item.fragment_id)
+                self._backlog.written(waiting)
 
     def _refuse(self, error: NotOursError) -> None:
         count_error("spool")
@@ -325,12 +251,11 @@ class Spool:
 
     def _write(self, fragment_id: str, text: str) -> None:
         try:
-            replace_file(self._file(fragment_id), text)
+            replace_file(self._own.file(fragment_id), text)
         except FileNotFoundError:  # something has tidied our directory away
-            self._leave_directory()
-            for waiting in self._waiting.values():
-                waiting.is_on_disk = False
-            replace_file(self._file(fragment_id), text)
+            self._own.leave()
+            self._backlog.lost()
+            replace_file(self._own.file(fragment_id), text)
 
     def _shed(self, item: Item, text: str, too_much: int) -> tuple[Item, str]:
         """At the cap: a checkpoint stays in memory only; for a final state checkpoints go, then documents."""
@@ -346,62 +271,20 @@ class Spool:
 
     def _shed_checkpoints(self, too_much: int, but: str) -> int:
         """Take the files of open fragments away, the largest first, until so many bytes are free."""
-        open_ones = [each for each in (self._waiting[name] for name in self._open) if each.size]
         freed = 0
-        for waiting in sorted(open_ones, key=lambda each: each.size, reverse=True):
+        for waiting in self._backlog.checkpoints():
             if freed >= too_much:
                 break
             if waiting.fragment_id != but:
-                self._file(waiting.fragment_id).unlink(missing_ok=True)
+                self._own.file(waiting.fragment_id).unlink(missing_ok=True)
                 freed, waiting.size = freed + waiting.size, 0
                 self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
-        self._bytes -= freed
+        self._backlog.bytes -= freed
         return freed
 
     def _drop(self, fragment_id: str) -> None:
-        waiting = self._waiting.pop(fragment_id, None)
-        for names in (self._due, self._open, self._loaded):
-            names.discard(fragment_id)
-        if waiting is not None:
-            self._bytes -= waiting.size
-        if self._directory is not None:
-            (self._directory / f"{fragment_id}.json").unlink(missing_ok=True)
-
-    def _file(self, fragment_id: str) -> Path:
-        return self._own_directory() / f"{fragment_id}.json"
-
-    def _touch_lock(self) -> None:
-        """Let a cleaner of old files see that the lock is in use."""
-        now = time.monotonic()
-        if self._lock_file is not None and now >= self._touch_at:
-            self._touch_at = now + TOUCH_SECONDS
-            with suppress(OSError):
-                os.utime(self._lock_file)
-
-    def _leave_directory(self) -> None:
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-        held.discard(self.process_id)
-        self._directory, self._lock_file = None, None
-
-    def _own_directory(self) -> Path:
-        if self._directory is None:
-            if self._root.parent == default_spool_dir():  # where anybody may have made it
-                make_directory(self._root.parent)
-            make_directory(self._root)
-            hidden = self._root / f".{self.process_id}"
-            make_directory(hidden)  # there, when the last attempt failed here
-            lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                os.fchmod(lock_file, 0o600)  # whatever the umask
-                fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held.add(self.process_id)
-                self._directory = hidden.rename(self._root / self.process_id)
-            except OSError:
-                os.close(lock_file)
-                raise
-            self._lock_file = lock_file
-        return self._directory
+        self._backlog.drop(fragment_id)
+        self._own.remove(fragment_id)
 
 
 def _size(directory: Path) -> int:

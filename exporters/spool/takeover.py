@@ -11,6 +11,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -23,11 +24,15 @@ from exporters.rollup.snapshot import Snapshot
 
 from .entry import Item, Target
 from .private import NotOursError, is_own_directory, open_own, why_not_own
-from .unreadable import read, say_once, shown
+from .quarantine import DEAD
+from .unreadable import UNREADABLE, read, say_once, shown
 
 LOCK: Final = "lock"
 QUIET_SECONDS: Final = 3600.0
 """After so long without a change a directory without a lock is a dead process's."""
+
+_RESERVED: Final = frozenset({DEAD, UNREADABLE})
+_PROCESS: Final = re.compile(r"[0-9a-f]{32}")
 
 held: Final[set[str]] = set()
 """Names of the directories that this very process holds.
@@ -111,6 +116,27 @@ def taken(path: Path) -> Iterator[bool]:
     finally:
         held.discard(path.name)
         os.close(lock_file)
+
+
+def strangers_in(root: Path, own: Path | None) -> Iterator[Path]:
+    """Yield the directories of other processes in ``root``, the folder of a database; ``own`` is left out."""
+    if is_foreign(root):
+        tell(root, NotOursError(why_not_own(root)))
+        return
+    try:
+        there = sorted(root.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        tell(root, error)
+        return
+    for path in there:
+        if path == own or path.name in _RESERVED or path.name[0] == ".":
+            continue
+        if path.is_symlink():
+            tell(path, NotOursError("it is a link"))
+        elif path.is_dir() and _PROCESS.fullmatch(path.name):
+            yield path
 
 
 def is_foreign(path: Path) -> bool:

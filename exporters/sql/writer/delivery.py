@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQL
 
 from exporters.metrics.instruments import Metrics
 from exporters.rollup.snapshot import NewerSnapshot, Snapshot
-from exporters.spool.directory import Spool, Waiting
+from exporters.spool.directory import Spool
 from exporters.spool.entry import Item
+from exporters.spool.waiting import Waiting
 from exporters.sql.database.engine import PERMANENT, once_committed
 from exporters.sql.database.fitting import UNFIT
 from exporters.sql.storage import runs as run_storage
