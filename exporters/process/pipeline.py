@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import atexit
 import logging
-import multiprocessing.util
 import secrets
-import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
@@ -31,12 +28,11 @@ from exporters.spool.entry import Item
 from exporters.spool.warning_event import WarningEvent
 from telemetry import conventions as c
 from telemetry._internal.context import install, recorder, suppressed
-from telemetry._internal.forks import register_in_child, register_in_parent
 from telemetry._internal.guard import guarded, reset_internal_errors
 from telemetry.pricing.prices import Pricer, default_pricer
 from telemetry.settings import Settings
 
-from . import sigterm
+from . import children, sigterm
 
 if TYPE_CHECKING:
     from exporters.integrity.watch import IntegrityWatch
@@ -108,15 +104,11 @@ class Pipeline:
         self._register_metrics(meter_provider)
         install(self.recorder, takes_all=takes_all)
         self._is_open = True
-        _open.append(self)
-        _follow_forks()
-        if multiprocessing.parent_process() is not None:  # telemetry is set up in a child
-            _shut_down_with_child(self)
-        _shut_down_with_celery(self)
+        children.follow(self)
         atexit.register(self.shutdown)
         if self.writer is not None and self.settings.save_on_sigterm:
             sigterm.follow(self)
-        if not _is_master():
+        if not children.is_master():
             self._start_listener()
         if self.writer is not None and (self.spool.has_strangers() or self.settings.daily_check):
             self.writer.wake()
@@ -130,7 +122,7 @@ class Pipeline:
         if not self._is_open:
             return True
         self._is_open = False
-        _open.remove(self)
+        children.leave(self)
         atexit.unregister(self.shutdown)
         sigterm.leave(self)
         self.processor.stop()
@@ -172,6 +164,11 @@ class Pipeline:
         """Say that the host committed a transaction of its own."""
         if self.writer is not None:
             self.writer.host_committed()
+
+    def has_forked(self) -> None:
+        """Note that this process has a child, in which runs of it may go on."""
+        if self.writer is not None and self.recorder.fragments.has_open_runs:
+            self.writer.has_forked()
 
     def after_fork(self) -> None:
         """Become the pipeline of a forked child.
@@ -243,10 +240,6 @@ class Pipeline:
                 self.listener.start()
 
 
-_open: Final[list[Pipeline]] = []
-"""The pipelines of this process that were started and not shut down."""
-
-
 def _with_key(settings: Settings) -> Settings:
     if settings.hmac_key:
         return settings
@@ -279,60 +272,3 @@ def _listener(pipeline: Pipeline) -> Listener:
     from exporters.metrics.listener import Listener
 
     return Listener(pipeline.settings, pipeline.spool.publish_port)
-
-
-@cache
-def _follow_forks() -> None:
-    """Have the open pipelines start anew in forked children, and shut down where these end.
-
-    multiprocessing holds what its hooks are for by weak references, whose callbacks are written in Python:
-    here it is something that lives as long as the process.
-    """
-    register_in_child(_after_fork)
-    register_in_parent(_has_forked)
-    multiprocessing.util.register_after_fork(Pipeline, lambda _: _shut_down_with_child(*_open))
-
-
-def _is_master() -> bool:
-    """Say whether this process only loads the application and forks the workers that do what there is to do.
-
-    It would keep the port of the metrics; should it do something itself, it asks for the port then.
-    """
-    uwsgi = sys.modules.get("uwsgi")
-    if uwsgi is not None and hasattr(uwsgi, "worker_id"):
-        return bool(uwsgi.worker_id() == 0)
-    frame: FrameType | None = sys._getframe()
-    callers = set()
-    while frame is not None:
-        if frame.f_globals.get("__name__") == "gunicorn.arbiter":
-            callers.add(frame.f_code.co_name)
-        frame = frame.f_back
-    return "setup" in callers and "spawn_worker" not in callers
-
-
-def _has_forked() -> None:
-    for pipeline in _open:
-        if pipeline.writer is not None and pipeline.recorder.fragments.has_open_runs:
-            pipeline.writer.has_forked()
-
-
-def _after_fork() -> None:
-    for pipeline in _open:
-        with guarded("setup"):
-            pipeline.after_fork()
-            _shut_down_with_celery(pipeline)
-
-
-def _shut_down_with_child(*pipelines: Pipeline) -> None:
-    """Children of multiprocessing leave by os._exit, past every exit hook but those of multiprocessing."""
-    for pipeline in pipelines:
-        multiprocessing.util.Finalize(None, pipeline.shutdown, exitpriority=100)
-
-
-def _shut_down_with_celery(pipeline: Pipeline) -> None:
-    """Children of Celery's pool leave by os._exit too, past every hook but a signal of Celery's own."""
-    signals = sys.modules.get("celery.signals")
-    if signals is not None:
-        signals.worker_process_shutdown.connect(
-            lambda **_: pipeline.shutdown(), weak=False, dispatch_uid=f"analysis-telemetry {id(pipeline)}"
-        )
