@@ -24,16 +24,15 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.metrics.totals import Totals
 from exporters.privacy.document_key import document_key
 from exporters.rollup.accumulator import Accumulator
 from exporters.rollup.call import Call
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection import analyses as projection
-from exporters.sql.projection import users
-from exporters.sql.projection.analyses import Writable
+from exporters.sql.host.columns import Writable
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.schema import migrate, tables
+from exporters.sql.schema.host import HOST
 from exporters.sql.storage import runs as run_storage
 from telemetry._internal.context import Document
 from telemetry.pricing.prices import Price, Tokens
@@ -46,8 +45,7 @@ FILE_BYTES: Final = 60_000
 ROUNDS: Final = 12
 KEY: Final = b"benchmark"
 OURS: Final = (tables.runs, tables.fragments, tables.stage_usage, tables.counters, tables.documents)
-_host = tables.host_tables(sa.MetaData())
-HOSTS: Final = (_host.analyses, _host.candidate_files, _host.users)
+HOSTS: Final = (HOST.analyses, HOST.candidate_files, HOST.users)
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -71,12 +69,12 @@ def _measure(url: str) -> tuple[list[float], list[float]]:
     """Return the milliseconds of each round, ours and the floor's."""
     engine = create_engine(url)
     _make_rows(engine)
-    writable = Writable.load(engine)
+    host_rows = HostRows(engine, KEY)
     ours, floor = [], []
     for number in range(-1, ROUNDS):  # the first round warms up
         snapshot = _finished_run(2 * number + 3)
-        times = [_milliseconds(partial(_persist, engine, snapshot, writable))]
-        rows = _as_they_stand(engine, snapshot, writable, 2 * number + 4)
+        times = [_milliseconds(partial(_persist, engine, snapshot, host_rows))]
+        rows = _as_they_stand(engine, snapshot, host_rows.columns, 2 * number + 4)
         times.append(_milliseconds(partial(_write, engine, rows)))
         if number >= 0:
             ours.append(times[0])
@@ -85,12 +83,11 @@ def _measure(url: str) -> tuple[list[float], list[float]]:
     return ours, floor
 
 
-def _persist(engine: Engine, snapshot: Snapshot, writable: Writable) -> None:
-    totals = Totals()
-    result = run_storage.deliver(engine, snapshot, totals)
+def _persist(engine: Engine, snapshot: Snapshot, host_rows: HostRows) -> None:
+    result = run_storage.deliver(engine, snapshot)
     assert result.analysis_id is not None and result.user_id is not None
-    projection.project(engine, result.analysis_id, writable, KEY, totals)
-    users.refresh_user(engine, result.user_id, writable, totals)
+    host_rows.project_analysis(result.analysis_id)
+    host_rows.project_user(result.user_id)
 
 
 def _as_they_stand(engine: Engine, snapshot: Snapshot, writable: Writable, analysis: int) -> Rows:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from exporters.sql.schema.additions import complete
-from exporters.sql.schema.migrate import PATIENCE, VERSION_TABLE, MigrationError
+from exporters.sql.schema.migrate import LOCK_PATIENCE_SECONDS, VERSION_TABLE, MigrationError
 from exporters.sql.schema.migration_lock import (
     LOCK_TIMEOUT,
     Patience,
@@ -65,14 +65,16 @@ def is_ours(name: str | None, type_: str, _: object) -> bool:
 
 
 def run(connection: sa.Connection) -> None:
-    patience = config.attributes["patience"] = Patience(config.attributes.get("patience_seconds", PATIENCE))
+    patience = config.attributes["patience"] = Patience(
+        config.attributes.get("patience_seconds", LOCK_PATIENCE_SECONDS)
+    )
     with one_migrator(connection, patience):
         patience.retry(lambda: migrate(connection))
 
 
 def print_sql(connection: sa.Connection) -> None:
     """Write what there is to do into the configuration's output; look at the database, change nothing."""
-    config.attributes["patience"] = Patience(PATIENCE)
+    config.attributes["patience"] = Patience(LOCK_PATIENCE_SECONDS)
     context.configure(
         dialect_name=connection.dialect.name,
         literal_binds=True,

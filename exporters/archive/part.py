@@ -26,8 +26,9 @@ from zlib import error as BrokenStream
 
 import sqlalchemy as sa
 
-from exporters.export.cells import Row, exact, kinds_of, to_text
+from exporters.export.cells import exact, kinds_of, to_text
 from exporters.export.formats import FORMATS
+from exporters.sql.database.statements import Row
 from exporters.sql.schema import tables as schema
 
 MANIFEST: Final = "manifest.json"

@@ -15,13 +15,19 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exporters.export.cells import Row
-from exporters.sql.database.statements import upsert
+from exporters.sql.database.statements import Row, upsert
 from exporters.sql.host.columns import Writable
-from exporters.sql.projection.host_tables import JOBS
 from exporters.sql.projection.users import totals_of
 from exporters.sql.schema import tables
-from exporters.sql.schema.tables import archived_days, archived_runs, fragments, runs, system_health_log
+from exporters.sql.schema.host import HOST
+from exporters.sql.schema.tables import (
+    JOBS,
+    archived_days,
+    archived_runs,
+    fragments,
+    runs,
+    system_health_log,
+)
 from telemetry.conventions import RUNNING
 
 from .part import LOG, RUNS, Contents, Digests, Key, add_digest, exact_rows
@@ -29,7 +35,6 @@ from .part import LOG, RUNS, Contents, Digests, Key, add_digest, exact_rows
 Group = list[Key]
 """The runs of one analysis, or one run that belongs to none."""
 
-_host = tables.host_tables(sa.MetaData())
 _others = runs.alias("others")
 
 
@@ -224,7 +229,7 @@ def _keep_totals(connection: Connection, gone: Sequence[Row]) -> None:
 
 def _make_rows(connection: Connection, ids: Sequence[int]) -> None:
     """Make our rows of users who have none: runs from before there were such rows."""
-    table, known = _host.users, sa.exists().where(tables.users.c.user_ref == _host.users.c.id)
+    table, known = HOST.users, sa.exists().where(tables.users.c.user_ref == HOST.users.c.id)
     created = Writable.of(connection).read(table, "created_at")
     query = sa.select(table.c.id, *created).where(table.c.id.in_(ids), ~known).order_by(table.c.id)
     for user_id, created_at in connection.execute(query).all():

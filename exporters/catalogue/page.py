@@ -100,9 +100,10 @@ def _parts() -> Iterator[Iterable[str]]:
     yield _LABELS.splitlines()
     yield _labels()
     yield _TABLES.splitlines()
-    meanings = _meanings(tables)
-    for name, table in _named(tables):
-        yield _section(table.name, meanings[name], table.columns)
+    for module in tables.MODULES:
+        meanings = _meanings(module)
+        for name, table in _named(module):
+            yield _section(table.name, meanings[name], table.columns)
     yield _HOST.splitlines()
     meanings = _meanings(host_schema)
     for table_name, columns in tables.HOST_COLUMNS.items():
@@ -153,7 +154,7 @@ def _values(label: c.Label) -> str:
 
 
 def _named(module: ModuleType) -> list[tuple[str, sa.Table]]:
-    """Return our tables with the names they have in the code, in the order in which they stand there."""
+    """Return our tables with the names they have in a module, in the order in which they stand there."""
     return [
         (name, value)
         for name, value in vars(module).items()

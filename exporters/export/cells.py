@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-Row = Mapping[str, Any]
 Kinds = Mapping[str, Any]
 """SQLAlchemy's types, by the names of columns."""
 

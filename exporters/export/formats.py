@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, Self
 
+from exporters.sql.database.statements import Row
+
 from . import parquet
-from .cells import Kinds, Row, from_text, to_text
+from .cells import Kinds, from_text, to_text
 
 LONGEST_CELL: Final = 2**31 - 1
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,8 +21,9 @@ from sqlalchemy.engine import Connection
 
 from exporters.reports.cache import answers
 from exporters.sql.database.engine import create_engine
+from exporters.sql.database.statements import Row
 from exporters.sql.host.columns import Writable
-from exporters.sql.schema.tables import host_tables
+from exporters.sql.schema.host import HOST
 from telemetry.pricing.prices import to_dollars
 
 from . import parquet
@@ -95,9 +96,7 @@ FLAGS: Final = frozenset(
 """Columns that are true or false; SQLite says 1 or 0."""
 _jobs: Final = sa.table("telemetry_jobs", *(sa.column(name) for name in COLUMNS))
 _users: Final = sa.table("users", sa.column("id"), sa.column("email"))
-_host: Final = host_tables(sa.MetaData())
 
-Row = Mapping[str, Any]
 _Answer = TypeVar("_Answer")
 
 
@@ -231,7 +230,7 @@ class Export:
 
     def _insist(self, connection: Connection) -> None:
         """Refuse to tell addresses that the application does not keep."""
-        if self._selection.with_emails and Writable.of(connection).column(_host.users, "email") is None:
+        if self._selection.with_emails and Writable.of(connection).column(HOST.users, "email") is None:
             raise LookupError("users has no column email that is text: export without --with-emails")
 
     def _chunks(self) -> Iterator[Sequence[Row]]:

@@ -13,7 +13,9 @@ from typing import IO, Any, Final, Self
 
 import sqlalchemy as sa
 
-from .cells import Kinds, Row
+from exporters.sql.database.statements import Row
+
+from .cells import Kinds
 
 GROUP: Final = 10_000
 """Rows of one group."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import os
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from telemetry._internal.service_url import split_login
 
 from .channel import NotSentError, fingerprint
 from .finding import Finding
@@ -44,15 +45,12 @@ class Alertmanager:
             url: of its front page, perhaps with a user and a password.
             active: how long an alert stays active.
         """
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
+        page, login = split_login(url)
+        parts = urlsplit(page)
         self.name = f"alertmanager {fingerprint(url)}"
-        self._place = f"{parts.scheme}://{host}"
+        self._place = f"{parts.scheme}://{parts.netloc}"
         self._url = f"{self._place}{parts.path.rstrip('/')}/api/v2/alerts"
-        self._headers = {"Content-Type": "application/json"}
-        if parts.username is not None:
-            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self._headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
+        self._headers = {"Content-Type": "application/json", **login}
         self._active = active
 
     def send(self, finding: Finding) -> None:

@@ -15,6 +15,8 @@ from itertools import takewhile
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from telemetry._internal.service_url import host_of
+
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
@@ -129,7 +131,7 @@ def _address(url: str, route: str) -> str | None:
         parts = urlsplit(url)
     except ValueError:
         return None
-    host = parts.netloc.rpartition("@")[2]
+    host = host_of(parts)
     return f"{parts.scheme}://{host}{route}" if host else None
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from exporters.metrics.totals import Totals
 from exporters.rollup.snapshot import Snapshot
 from exporters.spool.entry import AnothersItem, Item, Target
 from exporters.spool.private import why_not_own
 from exporters.spool.quarantine import Parked
 from exporters.spool.takeover import is_foreign, taken
 from exporters.sql.database.engine import create_engine
+from exporters.sql.database.fitting import UNFIT
 from exporters.sql.projection.lagging import Lag, lagging
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage import warnings as warning_storage
@@ -28,8 +28,8 @@ from telemetry.settings import Settings
 
 from .pipeline import Pipeline
 
-_BAD = (ValueError, OSError, ArithmeticError, RecursionError, MemoryError)
-"""What a file may be: something else, not there, or numbers that make no sense."""
+_TROUBLE = (SQLAlchemyError, AnothersItem, OSError, RecursionError, MemoryError, *UNFIT)
+"""What may be wrong with a file, with what is in it, or with the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class SpoolKeeper:
                 try:
                     item = each.item(target, lambda user: not is_told_apart(engine, target.user, user))
                     self._store(engine, item)
-                except (SQLAlchemyError, AnothersItem, LookupError, *_BAD) as error:
+                except _TROUBLE as error:
                     yield Retried(each.fragment_id, type(error).__name__)
                 else:
                     each.drop()
@@ -158,10 +158,10 @@ class SpoolKeeper:
 
     def _store(self, engine: Engine, item: Item) -> None:
         if isinstance(item, Snapshot):
-            run_storage.deliver(engine, item, Totals())
+            run_storage.deliver(engine, item)
             claim_intake(engine, item.run_id)
         else:
-            warning_storage.deliver(engine, item, self._settings.warnings_per_day, Totals())
+            warning_storage.deliver(engine, item, self._settings.warnings_per_day)
 
     def _named(self, fragment_ids: Iterable[str]) -> list[Parked]:
         there = {each.fragment_id: each for each in self.parked()}

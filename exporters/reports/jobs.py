@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from exporters.sql.database.statements import Row
 from exporters.sql.schema import tables
 from telemetry.conventions import CANCELLED, COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE, RUNNING, UNKNOWN
 
@@ -41,8 +42,6 @@ ENDINGS: Final = {
 SLOW_SECONDS: Final = 5.0
 MOST_RETRIES: Final = 5
 MOST_FALLBACKS: Final = 3
-
-Row = Mapping[str, Any]
 
 
 def totals(connection: Connection, selection: Selection) -> Row:

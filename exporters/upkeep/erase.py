@@ -15,13 +15,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.metrics.totals import Totals
 from exporters.spool.warning_event import subject_of
 from exporters.sql.database.engine import create_engine, transaction
-from exporters.sql.projection.analyses import Writable
-from exporters.sql.projection.host_tables import Projection
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.plan import Projection
 from exporters.sql.schema import tables
+from exporters.sql.schema.host import HOST
 from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import archived_runs, runs, warning_events
 
@@ -33,8 +32,6 @@ ATTEMPTS: Final = 20
 """How often a user's row is tried that the application holds."""
 PAUSE: Final = 0.25
 """Seconds between two attempts."""
-
-_host = tables.host_tables(sa.MetaData())
 
 
 class StillHeld(ValueError):
@@ -111,13 +108,13 @@ def _take_out_of_totals(engine: Engine, chosen: sa.ColumnElement[bool]) -> None:
     """
     _batch_by_batch(engine, chosen, _count_no_more)
     is_kept = runs.c.user_ref.in_(sa.select(tables.users.c.user_ref))
-    is_there = runs.c.user_ref.in_(sa.select(_host.users.c.id))
+    is_there = runs.c.user_ref.in_(sa.select(HOST.users.c.id))
     with transaction(engine) as connection:
         owners = sa.select(runs.c.user_ref).where(chosen, is_kept, is_there).distinct()
         users = list(connection.execute(owners).scalars())
-    writable = Writable.load(engine)
+    rows = HostRows(engine, b"")  # the key is for documents, and no totals have any
     for user_id in users:
-        _refresh(engine, user_id, writable)
+        _refresh(rows, user_id)
 
 
 def _count_no_more(connection: Connection, ids: list[str]) -> int:
@@ -126,9 +123,9 @@ def _count_no_more(connection: Connection, ids: list[str]) -> int:
     return connection.execute(runs.update().where(runs.c.run_id.in_(ids)).values(change)).rowcount
 
 
-def _refresh(engine: Engine, user_id: int, writable: Writable) -> None:
+def _refresh(rows: HostRows, user_id: int) -> None:
     for _ in range(ATTEMPTS):
-        if refresh_user(engine, user_id, writable, Totals()) is not Projection.BUSY:
+        if rows.project_user(user_id) is not Projection.BUSY:
             return
         time.sleep(PAUSE)
     raise StillHeld(

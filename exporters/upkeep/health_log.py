@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -22,17 +21,15 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from exporters.findings.alarms import alarms
 from exporters.findings.finding import Finding
 from exporters.findings.insights import insights
-from exporters.metrics.totals import Totals
 from exporters.sql.database.days import Day, days
 from exporters.sql.database.engine import create_engine, transaction
 from exporters.sql.database.fitting import UNFIT, fit
 from exporters.sql.database.statements import upsert
-from exporters.sql.projection.analyses import Writable, project
 from exporters.sql.projection.behind import lagging_analyses, lagging_users
-from exporters.sql.projection.host_tables import Projection
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.plan import Projection
 from exporters.sql.schema.ownership import is_ours
-from exporters.sql.schema.tables import runs, system_health_log
+from exporters.sql.schema.tables import JOBS, runs, system_health_log
 from exporters.sql.storage import interruptions
 from exporters.sql.storage.archived import is_day_archived
 from exporters.sql.storage.warnings import settle
@@ -112,7 +109,6 @@ class HealthCheck:
         self._engine = create_engine(settings.database_url)
         self._settings = settings
         self._zone = ZoneInfo(settings.timezone)
-        self._totals = Totals()
         self.archived: list[date] = []
         """Days that were left as they are."""
 
@@ -129,7 +125,7 @@ class HealthCheck:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
         age = timedelta(seconds=self._settings.stale_seconds)
-        stale = interruptions.interrupt_stale(self._engine, age, self._totals)
+        stale = interruptions.interrupt_stale(self._engine, age)
         shown = sum(self._show()) if self._settings.hmac_key else 0
         abandoned = settle(self._engine, timedelta(seconds=self._settings.warning_seconds))
         return Tidied(len(stale), shown, abandoned, sweep(self._engine))
@@ -153,7 +149,7 @@ class HealthCheck:
                     self.archived.append(day.date)
                     continue
                 found = health_of(connection, day)
-                row = fit(system_health_log, found.row(), self._totals)
+                row = fit(system_health_log, found.row()).row
                 upsert(connection, system_health_log, [row], by=("log_date",))
             yield found
 
@@ -174,19 +170,18 @@ class HealthCheck:
 
     def _show(self) -> Iterator[bool]:
         """Project what lags behind; a row that the host holds is left to its writer, and to tomorrow."""
-        engine, key = self._engine, self._settings.hmac_key.encode()
-        writable = Writable.load(engine)
+        engine, rows = self._engine, HostRows(self._engine, self._settings.hmac_key.encode())
         done = (Projection.DONE, Projection.FILES_PENDING)
         for analysis_id in lagging_analyses(engine):
-            yield _try(partial(project, engine, analysis_id, writable, key, self._totals)) in done
+            yield _try(rows.project_analysis, analysis_id) in done
         for user_id in lagging_users(engine):
-            yield _try(partial(refresh_user, engine, user_id, writable, self._totals)) in done
+            yield _try(rows.project_user, user_id) in done
 
 
-def _try(show: Callable[[], Projection]) -> Projection | None:
+def _try(project: Callable[[int], Projection], row_id: int) -> Projection | None:
     """Bring one row up to date, or None: one that the database refuses keeps no other from it."""
     try:
-        return show()
+        return project(row_id)
     except (OperationalError, InterfaceError):
         raise
     except (SQLAlchemyError, *UNFIT):
@@ -196,7 +191,7 @@ def _try(show: Callable[[], Projection]) -> Projection | None:
 def health_of(connection: Connection, day: Day) -> HealthDay:
     """Return what is known of a day."""
     began = sa.and_(runs.c.started_at >= day.start, runs.c.started_at < day.end, runs.c.synthetic.is_(False))
-    is_job = runs.c.kind.in_(("analysis", "import"))
+    is_job = runs.c.kind.in_(JOBS)
     completed = sa.and_(is_job, runs.c.status.in_((COMPLETED, PARTIAL_FAILURE)))
     failed = sa.and_(is_job, runs.c.status.in_((FAILED, INTERRUPTED)))
     ended = sa.or_(completed, failed)
@@ -255,7 +250,7 @@ def _intervals(connection: Connection, day: Day) -> Iterator[Interval]:
     One without an end that is over all the same, as history may be, is not known to have been under way.
     """
     query = sa.select(runs.c.started_at, runs.c.ended_at).where(
-        runs.c.kind.in_(("analysis", "import")),
+        runs.c.kind.in_(JOBS),
         runs.c.synthetic.is_(False),
         runs.c.started_at >= day.start - LONGEST_JOB,
         runs.c.started_at < day.end,

@@ -8,7 +8,7 @@ columns that can be derived, and users their totals.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePath
@@ -17,18 +17,19 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine, transaction
-from exporters.sql.database.fitting import fit
-from exporters.sql.database.statements import update_rows, upsert
-from exporters.sql.host.columns import PAGE, Writable
+from exporters.sql.database.fitting import fit_all
+from exporters.sql.database.statements import Row, update_rows, upsert
+from exporters.sql.host.columns import PAGE
 from exporters.sql.host.needs import Use
 from exporters.sql.projection.behind import lagging_users
-from exporters.sql.projection.host_tables import COPIED, Projection
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.noted import COPIED
+from exporters.sql.projection.plan import Projection
 from exporters.sql.projection.values import analysis_values
 from exporters.sql.schema import tables
-from exporters.sql.schema.tables import archived_runs, runs
+from exporters.sql.schema.host import HOST
+from exporters.sql.schema.tables import JOBS, archived_runs, runs
 from exporters.sql.storage import archived
 from telemetry.conventions import (
     CANCELLED,
@@ -45,11 +46,8 @@ BATCH: Final = 100
 YOUNG: Final = timedelta(days=1)
 """The run of a younger analysis may still be on its way."""
 
-_host = tables.host_tables(sa.MetaData())
 
 NOTHING: Final[dict[str, Any]] = dict.fromkeys(runs.c.keys())
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +80,10 @@ class History:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
         self._engine = create_engine(database_url)
-        self._totals = Totals()
-        self._writable = Writable.load(self._engine)
-        self._created = self._writable.column(_host.analyses, "created_at")
+        # A key is for projecting documents, of which there are none here.
+        self._rows = HostRows(self._engine, b"")
+        self._writable = self._rows.columns
+        self._created = self._writable.column(HOST.analyses, "created_at")
         self._has_own_status = "status" not in self._writable.columns.get("analyses", ())
         with transaction(self._engine) as connection:
             self._now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
@@ -93,7 +92,7 @@ class History:
     def pending(self) -> int:
         """Return how many analyses are to be taken over."""
         with transaction(self._engine) as connection:
-            query = sa.select(sa.func.count()).select_from(_host.analyses).where(self._is_pending(connection))
+            query = sa.select(sa.func.count()).select_from(HOST.analyses).where(self._is_pending(connection))
             return connection.execute(query).scalar_one()
 
     def analyses(self) -> Iterator[int]:
@@ -116,9 +115,7 @@ class History:
         found = [f"{each}; see {PAGE}" for each in self._writable.left_out(Use.PROJECTION, Use.HISTORY)]
         if self._created is not None:
             with transaction(self._engine) as connection:
-                undated = (
-                    sa.select(sa.func.count()).select_from(_host.analyses).where(self._created.is_(None))
-                )
+                undated = sa.select(sa.func.count()).select_from(HOST.analyses).where(self._created.is_(None))
                 if number := connection.execute(undated).scalar_one():
                     found.append(f"{number} analyses have no created_at, and are not taken over")
         return found
@@ -129,7 +126,7 @@ class History:
 
     def refresh(self, user_id: int) -> bool:
         """Bring a user's totals up to date; False when the host holds the row, and its writer does it."""
-        return refresh_user(self._engine, user_id, self._writable, self._totals) is not Projection.BUSY
+        return self._rows.project_user(user_id) is not Projection.BUSY
 
     def __enter__(self) -> Self:
         return self
@@ -138,12 +135,12 @@ class History:
         self._engine.dispose()
 
     def _is_pending(self, connection: Connection) -> sa.ColumnElement[bool]:
-        table, then = _host.analyses, runs.c.analysis_created_at
+        table, then = HOST.analyses, runs.c.analysis_created_at
         if self._created is None:
             return sa.false()
         linked = sa.and_(
             runs.c.analysis_ref == table.c.id,
-            runs.c.kind.in_(("analysis", "import")),
+            runs.c.kind.in_(JOBS),
             runs.c.analysis_gone.is_(False),
             archived.is_same_row(connection, then, self._created),  # SQLite gives old ids to new rows
         )
@@ -151,7 +148,7 @@ class History:
         return sa.and_(self._created < self._end, ~sa.exists().where(linked), ~is_archived)
 
     def _locked_analyses(self, connection: Connection, last: int | None) -> Sequence[Row]:
-        table = _host.analyses
+        table = HOST.analyses
         read = ("id", "user_id", "created_at", "num_candidates", "num_criteria", "completed_at")
         told = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes", "status", *COPIED)
         query = sa.select(*self._writable.read(table, *read, *told)).where(self._is_pending(connection))
@@ -166,14 +163,14 @@ class History:
         files = self._locked_files(connection, [row["id"] for row in found])
         free = [row for row in found if row["id"] in files]
         taken = [_run(row, files[row["id"]]) | {"analysis_seen_at": self._now} for row in free]
-        upsert(connection, runs, [fit(runs, run, self._totals) for run in taken], keep=tuple(runs.c.keys()))
+        upsert(connection, runs, fit_all(runs, taken).rows, keep=tuple(runs.c.keys()))
         self._show_analyses(connection, taken)
         self._show_files(connection, [file for row in free for file in files[row["id"]].rows])
         return len(taken)
 
     def _locked_files(self, connection: Connection, analyses: Sequence[int]) -> dict[int, _Files]:
         """Lock the files of ``analyses``, and return them by analysis, but for those the host has locked."""
-        table = _host.candidate_files
+        table = HOST.candidate_files
         if not self._writable.has_files:
             return {analysis_id: _Files([]) for analysis_id in analyses}
         mine = table.c.analysis_id.in_(analyses)
@@ -194,7 +191,7 @@ class History:
         return {key: _Files(found) for key, found in rows.items() if len(found) == stored.get(key, 0)}
 
     def _show_analyses(self, connection: Connection, taken: Sequence[Row]) -> None:
-        table = _host.analyses
+        table = HOST.analyses
         rows = [
             {
                 "row_id": run["analysis_ref"],
@@ -202,10 +199,10 @@ class History:
             }
             for run in taken
         ]
-        update_rows(connection, table, [_fit_row(table, row, self._totals) for row in rows])
+        update_rows(connection, table, fit_all(table, rows).rows)
 
     def _show_files(self, connection: Connection, files: Sequence[Row]) -> None:
-        table = _host.candidate_files
+        table = HOST.candidate_files
         rows = [
             {
                 "row_id": row["id"],
@@ -220,7 +217,7 @@ class History:
             }
             for row in files
         ]
-        update_rows(connection, table, [_fit_row(table, row, self._totals) for row in rows])
+        update_rows(connection, table, fit_all(table, rows).rows)
 
 
 def _end(connection: Connection, now: datetime) -> datetime:
@@ -292,8 +289,3 @@ def _run_id(row: Row) -> str:
 def _type(file_name: str | None) -> str | None:
     suffix = PurePath(file_name or "").suffix.lower().lstrip(".")
     return (suffix if suffix in DOCUMENT_TYPES else OTHER) if suffix else None
-
-
-def _fit_row(table: sa.Table, row: Row, totals: Totals) -> dict[str, Any]:
-    values = {name: value for name, value in row.items() if name != "row_id"}
-    return {"row_id": row["row_id"], **fit(table, values, totals)}

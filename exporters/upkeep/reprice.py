@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -17,11 +17,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from exporters.metrics.totals import Totals
+from exporters.sql.database.days import midnight
 from exporters.sql.database.engine import create_engine, transaction
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.host_tables import Projection
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.database.statements import Row
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.plan import Projection
 from exporters.sql.schema.tables import runs, stage_usage
 from telemetry.conventions import RUNNING
 from telemetry.pricing.prices import Prices, Rates, Tokens
@@ -35,8 +35,6 @@ NO_PRICE: Final = "no price for this model, tier and time"
 MID_RUN: Final = "the price changed during the run"
 NOT_MODELLED: Final = "calls among these cost otherwise than their tokens say"
 NOT_LINEAR: Final = "the price depends on the length of each call, or output has none"
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +130,11 @@ class _Repricing:
         query = sa.select(runs).where(
             runs.c.run_id > last,
             runs.c.status != RUNNING,
-            runs.c.started_at >= _midnight(begin),
+            runs.c.started_at >= midnight(begin, UTC),
             runs.c.synthetic.is_(False),
         )
         if end is not None:
-            query = query.where(runs.c.started_at < _midnight(end))
+            query = query.where(runs.c.started_at < midnight(end, UTC))
         query = query.order_by(runs.c.run_id).limit(BATCH)
         # As T1 does: the run is locked before its rows are read.
         rows = connection.execute(query.with_for_update() if self.apply else query).mappings()
@@ -229,13 +227,9 @@ def _write(connection: Connection, run: Row, verdicts: Iterable[_Verdict], chang
 
 def _show(engine: Engine, report: Report, key: bytes) -> bool:
     """Bring the host's rows up to date; return False where one was busy, which its own processes do later."""
-    totals = Totals()
+    rows = HostRows(engine, key)
     try:
-        writable = Writable.load(engine)
-        done = [
-            *(project(engine, analysis, writable, key, totals) for analysis in report.analyses),
-            *(refresh_user(engine, user, writable, totals) for user in report.users),
-        ]
+        done = [*map(rows.project_analysis, report.analyses), *map(rows.project_user, report.users)]
     except SQLAlchemyError:
         return False
     return Projection.BUSY not in done
@@ -243,7 +237,3 @@ def _show(engine: Engine, report: Report, key: bytes) -> bool:
 
 def _shown(row: Row) -> int:
     return int(row["cost_pico"] if row["repriced_pico"] is None else row["repriced_pico"])
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time())

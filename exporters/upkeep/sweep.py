@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from exporters.sql.database.engine import transaction
 from exporters.sql.host.columns import Writable
-from exporters.sql.schema import tables
+from exporters.sql.schema.host import HOST
 from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import document_warnings as warnings
 from exporters.sql.schema.tables import runs
@@ -22,8 +22,6 @@ from exporters.sql.storage.archived import is_same_row
 
 BATCH: Final = 1000
 """Runs of one transaction."""
-
-_host = tables.host_tables(sa.MetaData())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def _sweep_runs(engine: Engine) -> int:
 
 def _gone(connection: Connection, writable: Writable) -> sa.Select[tuple[str]]:
     """Select, and lock, the runs whose row was seen once: one that never was may still come."""
-    table, created = _host.analyses, runs.c.analysis_created_at
+    table, created = HOST.analyses, runs.c.analysis_created_at
     same_row = is_same_row(connection, created, writable.column(table, "created_at"))
     is_there = sa.exists().where(table.c.id == runs.c.analysis_ref, same_row)
     seen = sa.and_(runs.c.analysis_ref.is_not(None), runs.c.analysis_seen_at.is_not(None))
@@ -71,7 +69,7 @@ def _gone(connection: Connection, writable: Writable) -> sa.Select[tuple[str]]:
 
 def _sweep_warnings(engine: Engine) -> int:
     """Delete what ON DELETE CASCADE would have: SQLite does that only when asked to."""
-    owners = ((warnings.c.analysis_id, _host.analyses.c.id), (warnings.c.user_id, _host.users.c.id))
+    owners = ((warnings.c.analysis_id, HOST.analyses.c.id), (warnings.c.user_id, HOST.users.c.id))
     lost = [sa.and_(mine.is_not(None), ~sa.exists().where(theirs == mine)) for mine, theirs in owners]
     with transaction(engine) as connection:
         if not is_ours(connection, warnings):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -63,14 +62,15 @@ def export(
         insist_on_output()
     with needs_sql():
         from exporters.export.jobs import Export
+        from exporters.sql.database.days import midnight
     settings = database_settings(database_url)
     first = period.first(today(settings))
     with (
         one_line_errors(),
         Export(
             settings.database_url,
-            since=first and _midnight(first, settings.timezone),
-            until=period.until and _midnight(period.until, settings.timezone),
+            since=first and midnight(first, ZoneInfo(settings.timezone)),
+            until=period.until and midnight(period.until, ZoneInfo(settings.timezone)),
             segment=segment,
             batch_size=batch_size,
             with_emails=with_emails,
@@ -118,8 +118,3 @@ def _pieces(jobs: Export, form: str, file: IO[bytes]) -> Iterator[int]:
         file.write(piece)
         yield jobs.exported - before
         before = jobs.exported
-
-
-def _midnight(day: date, zone: str) -> datetime:
-    """Return the beginning of a day as naive UTC."""
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)

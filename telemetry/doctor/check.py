@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ORPHAN_DAYS: Final = 30
 """Of which calls outside any run are looked at."""
-PATIENCE: Final = 2.0
+ANSWER_SECONDS: Final = 2.0
 """Seconds after which something that does not answer is taken for down."""
 
 

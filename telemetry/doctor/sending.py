@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from telemetry._internal.secrets import without_user
 from telemetry.setup import process as setup
 
-from .check import PATIENCE, Answer, Check, Clock, Patient
+from .check import ANSWER_SECONDS, Answer, Check, Clock, Patient
 from .probes import prometheus
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def ask_around(patient: Patient) -> Answer:
     with suppress(ImportError):
         from .probes import collector
 
-        patient.exports = pool.submit(lambda: list(collector.ask(PATIENCE)))
+        patient.exports = pool.submit(lambda: list(collector.ask(ANSWER_SECONDS)))
     url = patient.settings.prometheus_url if patient.settings else ""
     if url:
-        patient.series = pool.submit(prometheus.ask, url, PATIENCE)
+        patient.series = pool.submit(prometheus.ask, url, ANSWER_SECONDS)
     pool.shutdown(wait=False)
 
 

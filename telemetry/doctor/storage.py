@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from telemetry.settings import Settings
 from telemetry.setup import process as setup
 
-from .check import ORPHAN_DAYS, PATIENCE, Answer, Check, Clock, Patient, listening
+from .check import ANSWER_SECONDS, ORPHAN_DAYS, Answer, Check, Clock, Patient, listening
 
 if TYPE_CHECKING:
     from exporters.process.spool_keeper import ProcessDirectory
@@ -25,7 +25,7 @@ def check_database(patient: Patient) -> Answer:
     try:
         from .probes.database import examine
 
-        found = examine(settings.database_url, PATIENCE, ORPHAN_DAYS, settings.hmac_key)
+        found = examine(settings.database_url, ANSWER_SECONDS, ORPHAN_DAYS, settings.hmac_key)
     except ImportError as error:
         remedy = "pip install 'analysis-telemetry[sql]'"
         yield Check("bad", "database", f"cannot be looked at: {error}", remedy)

@@ -20,7 +20,7 @@ from telemetry.conventions import OPENAI_SCOPE, SYNTHETIC_RUNS, Attribute, Stage
 from telemetry.pricing.prices import PICO, Pricer, Tokens, default_pricer
 from telemetry.setup import process as setup
 
-from .check import PATIENCE, Answer, Check, Patient, listening
+from .check import ANSWER_SECONDS, Answer, Check, Patient, listening
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -115,7 +115,7 @@ class _Trial:
     def _sent(self, run: Run) -> Answer:
         """Was the trace exported, and were the metrics."""
         name, unsent = _trace_id(run), self._patient.unsent
-        self._exports.flush(PATIENCE, leaving=unsent)
+        self._exports.flush(ANSWER_SECONDS, leaving=unsent)
         taken = self._exports.taken
         if not run.span.get_span_context().trace_flags.sampled:
             sampler = os.environ.get("OTEL_TRACES_SAMPLER", "the sampler")

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from exporters.metrics.totals import Totals
 from exporters.sql.schema import migrate
 from exporters.sql.storage import runs as run_storage
 from tests.compatibility.conftest import HOST, Host, NewHost, Session
@@ -131,7 +130,7 @@ def test_calls_outside_any_run(host: NewHost) -> None:
     now = time.time_ns()
     ended: dict[str, Any] = {"opened_at": now, "closed_at": now, "ends_run": True, "status": "completed"}
     orphans = Fragment(kind="orphan", **ended).calls(*[call() for _ in range(3)])
-    run_storage.deliver(engine, orphans.snapshot(), Totals())
+    run_storage.deliver(engine, orphans.snapshot())
 
     session = plain.doctor("--no-run")
 
@@ -140,7 +139,7 @@ def test_calls_outside_any_run(host: NewHost) -> None:
         "! runs            none was begun in 30 days, and 3 calls to OpenAI made outside any" in session.out
     )
     assert 'with telemetry.run("analysis"' in session.out
-    run_storage.deliver(engine, Fragment(opened_at=now).calls(call()).close(), Totals())
+    run_storage.deliver(engine, Fragment(opened_at=now).calls(call()).close())
     assert "! runs" not in plain.doctor("--no-run").out
 
 

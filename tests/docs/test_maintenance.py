@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.schema import migrate
 from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import KEY, SECOND, Fragment, Host, call, failed_call, visit
@@ -65,9 +63,9 @@ def database(postgres: TemporaryPostgres) -> Iterator[str]:
         opened_at = int(lately.timestamp()) * SECOND
         fragment = Fragment(opened_at=opened_at, analysis_id=number, user_id=1, candidates=1)
         fragment.calls(call(), failed_call()).documents(visit("a.pdf", score=0.9))
-        run_storage.deliver(engine, fragment.close(status), Totals())
-        project(engine, number, Writable.load(engine), KEY, Totals())
-    refresh_user(engine, 1, Writable.load(engine), Totals())
+        run_storage.deliver(engine, fragment.close(status))
+        HostRows(engine, KEY).project_analysis(number)
+    HostRows(engine, KEY).project_user(1)
     engine.dispose()
     yield url
     host.engine.dispose()

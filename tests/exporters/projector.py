@@ -15,10 +15,8 @@ import threading
 
 from sqlalchemy.exc import OperationalError
 
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
 from tests.exporters.makers import KEY
 
 
@@ -32,14 +30,14 @@ def hold_the_gil(seconds: float) -> None:
 def main() -> None:
     url, hold = sys.argv[1], float(sys.argv[2])
     engine = create_engine(url)
-    writable, totals = Writable.load(engine), Totals()
+    rows = HostRows(engine, KEY)
     print("ready", flush=True)
     if hold:
         threading.Thread(target=hold_the_gil, args=(hold,), daemon=True).start()
     while True:
         try:
-            project(engine, 1, writable, KEY, totals)
-            refresh_user(engine, 1, writable, totals)
+            rows.project_analysis(1)
+            rows.project_user(1)
         except OperationalError:
             continue  # a lock that was not waited for, or a session that was ended
 

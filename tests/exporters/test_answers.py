@@ -19,7 +19,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from exporters.export.jobs import CHUNK, Export
 from exporters.findings.insights import insights
 from exporters.integrity.rules import validate
-from exporters.metrics.totals import Totals
 from exporters.reports import report
 from exporters.reports.cache import Answers, answers
 from exporters.sql.storage import runs as run_storage
@@ -100,9 +99,9 @@ def test_a_run_that_ends_here_is_in_the_next_answer(
     ask = DOORS[door]
     before = ask(settings)
     fragment = Fragment(opened_at=now_ns()).calls(call(statuses=("429", "200")))
-    run_storage.deliver(engine, fragment.snapshot(), Totals())
+    run_storage.deliver(engine, fragment.snapshot())
     assert ask(settings) == before
-    run_storage.deliver(engine, fragment.close(), Totals())
+    run_storage.deliver(engine, fragment.close())
     assert ask(settings) != before
 
 

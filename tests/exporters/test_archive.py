@@ -28,12 +28,10 @@ from exporters.archive.rows import STAY, TOGETHER
 from exporters.export.cells import kinds_of
 from exporters.export.formats import FORMATS
 from exporters.integrity.rules import validate
-from exporters.metrics.totals import Totals
 from exporters.process.spool_keeper import SpoolKeeper
 from exporters.rollup.snapshot import Snapshot
 from exporters.spool.quarantine import park
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.schema import tables
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.archived import ArchivedRun
@@ -68,15 +66,15 @@ class World:
         return closing
 
     def deliver(self, snapshot: Snapshot) -> None:
-        run_storage.deliver(self.engine, snapshot, Totals())
+        run_storage.deliver(self.engine, snapshot)
         self.settle()
 
     def settle(self) -> None:
-        writable = Writable.load(self.engine)
+        rows = HostRows(self.engine, KEY)
         for analysis in {row["id"] for row in self.host.rows("analyses")}:
-            project(self.engine, analysis, writable, KEY, Totals())
+            rows.project_analysis(analysis)
         for user in {row["id"] for row in self.host.rows("users")}:
-            refresh_user(self.engine, user, writable, Totals())
+            rows.project_user(user)
 
     def archive(self, before: date = BEFORE, form: str = "csv", directory: Path | None = None) -> int:
         with Archive(self.settings, directory or self.directory, before=before, form=form) as archiving:
@@ -196,9 +194,9 @@ def test_whole_analyses(world: World) -> None:
 
 def test_what_is_not_settled_stays(world: World) -> None:
     """What runs, is not shown yet or not in its user's totals yet; the reasons are told."""
-    run_storage.deliver(world.engine, Fragment(user_id=1).snapshot(), Totals())
-    run_storage.deliver(world.engine, Fragment(analysis_id=99, user_id=None).close(), Totals())
-    run_storage.deliver(world.engine, Fragment(user_id=1, kind="intake").close(), Totals())
+    run_storage.deliver(world.engine, Fragment(user_id=1).snapshot())
+    run_storage.deliver(world.engine, Fragment(analysis_id=99, user_id=None).close())
+    run_storage.deliver(world.engine, Fragment(user_id=1, kind="intake").close())
     assert world.plan().stay == dict.fromkeys([name for name, _ in STAY], 1)
     assert world.archive() == 6
     assert len(world.host.rows("telemetry_runs")) == 4
@@ -247,7 +245,7 @@ def test_news_of_an_archived_run(world: World) -> None:
     before = world.rows()
     for news in (replace(closing, seq=closing.seq + 1), replace(closing, fragment_id="f" * 32)):
         with pytest.raises(ArchivedRun, match=f"run {closing.run_id} is in the archive runs-"):
-            run_storage.deliver(world.engine, news, Totals())
+            run_storage.deliver(world.engine, news)
     assert world.rows() == before
 
 

@@ -20,7 +20,6 @@ from sqlalchemy.engine import Engine
 
 from exporters.archive import archive
 from exporters.integrity.rules import validate
-from exporters.metrics.totals import Totals
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.schema import tables as schema
 from exporters.sql.storage import runs as run_storage
@@ -109,7 +108,7 @@ def fill(world: World, planned: list[Planned]) -> list[Snapshot]:
         )
         fragment.documents(visit("a.pdf", score=0.5)).accumulator.count("retries", number)
         snapshot = fragment.close(candidates=number) if run.is_over else fragment.snapshot()
-        run_storage.deliver(world.engine, snapshot, Totals())
+        run_storage.deliver(world.engine, snapshot)
         delivered.append(snapshot)
     world.settle()
     with DailyCheck(world.settings) as check:
@@ -202,7 +201,7 @@ def test_each_row_once(
         left = world.rows()
         for snapshot in delivered:
             if snapshot.run_id in archived:
-                run_storage.deliver(engine, snapshot, Totals())
+                run_storage.deliver(engine, snapshot)
         assert world.rows() == left
         assert world.totals() == totals
         assert world.recomputed() == totals

@@ -9,12 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project
 from exporters.sql.projection.behind import lagging_analyses, lagging_users
-from exporters.sql.projection.host_tables import Projection
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.plan import Projection
 from exporters.sql.storage import runs as run_storage
 from exporters.upkeep.sweep import Swept, sweep
 from tests.exporters.makers import CREATED, KEY, SOME_HOSTS, Fragment, Host, call
@@ -36,14 +34,14 @@ def add_rows(host: Host) -> None:
 
 def run_all(engine: Engine) -> None:
     """An analysis for each row, and a failed one that never had any."""
-    writable = Writable.load(engine)
+    rows = HostRows(engine, KEY)
     for row, user in ((1, 1), (2, 1), (3, 2), (4, 2), (None, 2)):
         fragment = Fragment(analysis_id=row, user_id=user).calls(call(pico=10**9))
-        run_storage.deliver(engine, fragment.close("completed" if row else "failed"), Totals())
+        run_storage.deliver(engine, fragment.close("completed" if row else "failed"))
         if row:
-            project(engine, row, writable, KEY, Totals())
+            rows.project_analysis(row)
     for user in (1, 2):
-        refresh_user(engine, user, writable, Totals())
+        rows.project_user(user)
 
 
 def one(host: Host, query: str) -> tuple[Any, ...]:
@@ -79,16 +77,16 @@ def test_everything_is_deleted(host: Host, engine: Engine) -> None:
 
 def test_an_account_is_gone_before_its_run_ends(host: Host, engine: Engine) -> None:
     """The run is stored, counted, and asked for once."""
-    run_storage.deliver(engine, Fragment(user_id=7).calls(call(pico=10**9)).close(), Totals())
+    run_storage.deliver(engine, Fragment(user_id=7).calls(call(pico=10**9)).close())
 
-    assert refresh_user(engine, 7, Writable.load(engine), Totals()) is Projection.MISSING
+    assert HostRows(engine, KEY).project_user(7) is Projection.MISSING
     assert lagging_users(engine) == []
     assert one(host, SPENT) == (10**9, 1)
 
 
 def test_a_row_that_never_came_is_still_waited_for(host: Host, engine: Engine) -> None:
     """It may be committed late: only what was seen once is gone."""
-    run_storage.deliver(engine, Fragment(analysis_id=9).close(), Totals())
+    run_storage.deliver(engine, Fragment(analysis_id=9).close())
 
     assert sweep(engine).runs == 0
     host.add_user()

@@ -14,10 +14,9 @@ import pytest
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from exporters.metrics.totals import Totals
 from exporters.spool.warning_event import WarningEvent
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.warning_requests import TooManyWarnings, UserWarnings
 from exporters.sql.storage.warnings import deliver, settle
@@ -48,8 +47,8 @@ def test_a_warning_gets_its_analysis(host: Host, engine: Engine, warnings: UserW
     other_subject = warnings.add(1, "resume_too_long", subject="draft/2")
     other_user = warnings.add(2, "resume_too_long", subject="draft/1")
     without = warnings.add(1, "resume_too_long")
-    run_storage.deliver(engine, Fragment(analysis_id=5, user_id=1, subject="draft/1").close(), Totals())
-    project(engine, 5, Writable.load(engine), KEY, Totals())
+    run_storage.deliver(engine, Fragment(analysis_id=5, user_id=1, subject="draft/1").close())
+    HostRows(engine, KEY).project_analysis(5)
 
     assert owners(host) == {first: 5, other_subject: None, other_user: None, without: None}
 
@@ -61,13 +60,13 @@ def test_warnings_that_the_host_holds_are_left_for_later(postgres_host: Host) ->
     warnings = UserWarnings(Settings(database_url=postgres_host.url))
     warning = warnings.add(1, "resume_too_long", subject="draft/1")
     engine = create_engine(postgres_host.url)
-    writable = Writable.load(engine)
-    run_storage.deliver(engine, Fragment(analysis_id=5, user_id=1, subject="draft/1").close(), Totals())
+    rows = HostRows(engine, KEY)
+    run_storage.deliver(engine, Fragment(analysis_id=5, user_id=1, subject="draft/1").close())
     with postgres_host.holding("UPDATE document_warnings SET user_action = 'continued'"):
-        project(engine, 5, writable, KEY, Totals())
+        rows.project_analysis(5)
     assert owners(postgres_host) == {warning: None}
 
-    project(engine, 5, writable, KEY, Totals())
+    rows.project_analysis(5)
     assert owners(postgres_host) == {warning: 5}
     warnings.close()
     engine.dispose()
@@ -153,9 +152,7 @@ def test_writers_at_once_record_only_so_many(postgres_host: Host) -> None:
         WarningEvent(uuid4().hex, now, Warned(user_id=1, type="jd_too_long", subject=f"draft/{n}"))
         for n in range(len(engines))
     ]
-    all_at_once(
-        *(partial(deliver, engine, event, 3, Totals()) for engine, event in zip(engines, events, strict=True))
-    )
+    all_at_once(*(partial(deliver, engine, event, 3) for engine, event in zip(engines, events, strict=True)))
 
     assert len(postgres_host.rows("document_warnings")) == 3
     for engine in engines:

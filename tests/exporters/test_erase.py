@@ -11,16 +11,14 @@ from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
 from exporters.integrity.rules import validate
-from exporters.metrics.totals import Totals
-from exporters.sql.projection.analyses import Writable
 from exporters.sql.projection.behind import lagging_users
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.intake import claim_intake
 from exporters.upkeep import erase as module
 from exporters.upkeep.erase import Erased, erase
 from telemetry.cli.group import cli
-from tests.exporters.makers import CREATED, SOME_HOSTS, Fragment, Host, call, visit
+from tests.exporters.makers import CREATED, KEY, SOME_HOSTS, Fragment, Host, call, visit
 
 HOSTS = SOME_HOSTS
 TABLES = ("telemetry_runs", "telemetry_fragments", "telemetry_stage_usage", "telemetry_counters")
@@ -39,12 +37,12 @@ def used(host: Host, engine: Engine) -> Host:
         subject = f"draft/{analysis}" if analysis == 1 else None
         job = Fragment(analysis_id=analysis, user_id=user, subject=subject).calls(call())
         job.documents(visit("a.pdf", score=0.5)).accumulator.count("fallbacks", 1)
-        run_storage.deliver(engine, job.close(), Totals())
+        run_storage.deliver(engine, job.close())
     intake = Fragment(kind="intake", user_id=1, subject="draft/1").calls(call()).close()
-    run_storage.deliver(engine, intake, Totals())
+    run_storage.deliver(engine, intake)
     claim_intake(engine, intake.run_id)
     for user in (1, 2):
-        refresh_user(engine, user, Writable.load(engine), Totals())
+        HostRows(engine, KEY).project_user(user)
     return host
 
 
@@ -114,12 +112,12 @@ def test_broken_off(used: Host, engine: Engine, monkeypatch: pytest.MonkeyPatch)
     def killed(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    for name in ("refresh_user", "erase_runs"):
+    for name in ("_refresh", "erase_runs"):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, killed)
             with pytest.raises(KeyboardInterrupt):
                 erase(used.url, analysis_id=1, apply=True)
-        if name == "refresh_user":
+        if name == "_refresh":
             assert lagging_users(engine) == [1]
     assert total(used, 1)[0] == 1
     assert erase(used.url, analysis_id=1, apply=True).runs == 2

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
 from exporters.sql.database.days import Day
 from exporters.sql.database.engine import create_engine
 from exporters.sql.storage import runs as run_storage
@@ -34,7 +33,7 @@ HOUR = 3600 * SECOND
 
 def deliver(engine: Engine, fragment: Fragment, status: str = "completed", seconds: int = 10) -> None:
     fragment.now += seconds * SECOND
-    run_storage.deliver(engine, fragment.close(status), Totals())
+    run_storage.deliver(engine, fragment.close(status))
 
 
 def scored(**known: Any) -> Fragment:
@@ -132,7 +131,7 @@ def test_a_day_on_which_nothing_happened(host: Host) -> None:
 def test_jobs_that_last_into_the_day_were_under_way(host: Host, engine: Engine) -> None:
     """One that began the day before, and one that has not ended yet."""
     deliver(engine, scored(opened_at=NOON - 20 * HOUR), seconds=19 * 3600)
-    run_storage.deliver(engine, scored(opened_at=NOON - 11 * HOUR).snapshot(), Totals())
+    run_storage.deliver(engine, scored(opened_at=NOON - 11 * HOUR).snapshot())
     deliver(engine, scored(opened_at=NOON - 40 * HOUR), seconds=60)
 
     (found,) = check(host)
@@ -160,8 +159,8 @@ def test_what_nobody_else_tidies_up(host: Host, engine: Engine) -> None:
     host.add_user()
     for row in (1, 2):
         host.add_analysis(row)
-    run_storage.deliver(engine, scored(analysis_id=1, user_id=1).snapshot(), Totals())
-    run_storage.deliver(engine, scored(analysis_id=2, user_id=1).close(), Totals())
+    run_storage.deliver(engine, scored(analysis_id=1, user_id=1).snapshot())
+    run_storage.deliver(engine, scored(analysis_id=2, user_id=1).close())
     host.execute(
         "UPDATE telemetry_fragments SET seen_at = :then WHERE closed_at IS NULL", then=datetime(2026, 1, 1)
     )
@@ -237,7 +236,7 @@ def test_the_key_of_another_database(sqlite_host: Host) -> None:
     sqlite_host.add_user()
     sqlite_host.add_analysis()
     engine = create_engine(sqlite_host.url)
-    run_storage.deliver(engine, scored(analysis_id=1, user_id=1).close(), Totals())
+    run_storage.deliver(engine, scored(analysis_id=1, user_id=1).close())
     engine.dispose()
     words = ["health-check", "--json", "--database-url", sqlite_host.url]
 

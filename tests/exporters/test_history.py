@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
 from exporters.sql.projection import behind
-from exporters.sql.projection.analyses import Writable, project
 from exporters.sql.projection.behind import lagging_analyses
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.schema import migrate
 from exporters.sql.storage import runs as run_storage
 from exporters.upkeep import import_history
@@ -143,7 +142,7 @@ def test_what_has_a_run_of_its_own_is_no_history(old: Host, take: Take) -> None:
     """An analysis telemetry has seen is left alone, and so is everything since it saw the first one."""
     engine = create_engine(old.url)
     start = int(CREATED.replace(tzinfo=UTC).timestamp() + 3600) * SECOND
-    run_storage.deliver(engine, Fragment(analysis_id=2, user_id=1, opened_at=start).close(), Totals())
+    run_storage.deliver(engine, Fragment(analysis_id=2, user_id=1, opened_at=start).close())
     old.add_analysis(4, created_at=CREATED + timedelta(hours=2))
 
     assert take() == 2
@@ -182,8 +181,8 @@ def test_a_later_run_adds_to_it(old: Host, take: Take) -> None:
     take()
     engine = create_engine(old.url)
     late = Fragment(analysis_id=1, user_id=1, kind="late").calls(call(pico=5 * 10**9)).close()
-    run_storage.deliver(engine, late, Totals())
-    project(engine, 1, Writable.load(engine), KEY, Totals())
+    run_storage.deliver(engine, late)
+    HostRows(engine, KEY).project_analysis(1)
 
     row = old.row("analyses", id=1)
     assert (row["api_calls_made"], Decimal(str(row["total_api_cost"]))) == (1, Decimal("0.005"))

@@ -13,9 +13,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.storage import runs as run_storage
 from telemetry.cli.group import cli
 from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, Fragment, Host, call, failed_call
@@ -68,9 +66,9 @@ def add_work(host: Host, engine: Engine) -> None:
         host.add_analysis(row, 2, created_at=NOW - timedelta(hours=2))
         start = int((NOW - timedelta(hours=2)).replace(tzinfo=UTC).timestamp()) * SECOND
         run = Fragment(analysis_id=row, user_id=2, opened_at=start, candidates=5).calls(*calls)
-        run_storage.deliver(engine, run.close(status), Totals())
-        project(engine, row, Writable.load(engine), KEY, Totals())
-    refresh_user(engine, 2, Writable.load(engine), Totals())
+        run_storage.deliver(engine, run.close(status))
+        HostRows(engine, KEY).project_analysis(row)
+    HostRows(engine, KEY).project_user(2)
 
 
 def test_a_report_of_nothing_but_history(history: Host) -> None:
@@ -176,7 +174,7 @@ def test_history_is_no_yardstick(host: Host, engine: Engine) -> None:
     for number in range(6):
         start = int(today.replace(tzinfo=UTC).timestamp()) * SECOND
         run = Fragment(user_id=1, opened_at=start, candidates=1).calls(call(pico=10**12))
-        run_storage.deliver(engine, run.close("failed" if number < 3 else "completed"), Totals())
+        run_storage.deliver(engine, run.close("failed" if number < 3 else "completed"))
 
     found = [json.loads(line)["name"] for line in command(host, "insights", "--json").output.splitlines()]
 

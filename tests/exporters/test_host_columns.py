@@ -13,13 +13,10 @@ from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
 import telemetry
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.host.columns import Writable
-from exporters.sql.projection.analyses import project
 from exporters.sql.projection.behind import lagging_analyses, lagging_users
-from exporters.sql.projection.host_tables import Projection
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.plan import Projection
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.warning_requests import UserWarnings
 from exporters.upkeep.import_history import History
@@ -45,11 +42,11 @@ def a_run(analysis_id: int = 1, user_id: int = 1) -> Fragment:
 
 def show(engine: Engine, run: Fragment, analysis_id: int = 1, user_id: int = 1) -> None:
     """Deliver a run and bring the host's rows up to date; nothing lags behind then."""
-    run_storage.deliver(engine, run.close(), Totals())
-    writable = Writable.load(engine)
+    run_storage.deliver(engine, run.close())
+    rows = HostRows(engine, KEY)
     assert lagging_analyses(engine) == [analysis_id]
-    assert project(engine, analysis_id, writable, KEY, Totals()) is Projection.DONE
-    assert refresh_user(engine, user_id, writable, Totals()) is Projection.DONE
+    assert rows.project_analysis(analysis_id) is Projection.DONE
+    assert rows.project_user(user_id) is Projection.DONE
     assert (lagging_analyses(engine), lagging_users(engine)) == ([], [])
 
 
@@ -317,7 +314,7 @@ def test_a_process_says_once_what_it_does_without(
 
 def test_commands_take_ids_beyond_an_integer(host: Host, engine: Engine) -> None:
     """One that is there is found, and one that is not is no error of the database's."""
-    run_storage.deliver(engine, a_run(BIG, BIG).close(), Totals())
+    run_storage.deliver(engine, a_run(BIG, BIG).close())
     environment = {"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_HMAC_KEY": "key"}
     there = CliRunner().invoke(cli, ["report", "--analysis", f"{BIG}", "--json"], env=environment)
     absent = CliRunner().invoke(cli, ["report", "--analysis", f"{2**63 - 1}", "--json"], env=environment)

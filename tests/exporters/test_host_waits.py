@@ -16,11 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from exporters.metrics.totals import Totals
-from exporters.sql.database.engine import IDLE_TIMEOUT_MS, create_engine
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.host_tables import Projection
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.database.engine import create_engine
+from exporters.sql.database.limits import IDLE_TIMEOUT_MS
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.plan import Projection
 from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import KEY, Fragment, Host, call, until, visit
 
@@ -60,7 +59,7 @@ def deliver(engine: Engine) -> None:
     run = Fragment(analysis_id=1, user_id=1, candidates=2).calls(call(pico=10**9))
     extraction_ns = time.time_ns() % 10**9
     run.documents(*(visit(name, score=0.5, extraction_ns=extraction_ns) for name in ("a.pdf", "b.pdf")))
-    run_storage.deliver(engine, run.close(), Totals())
+    run_storage.deliver(engine, run.close())
 
 
 @contextmanager
@@ -154,13 +153,13 @@ def test_an_analysis_of_many_runs(used: Host, engine: Engine) -> None:
     described = sa.Table("telemetry_runs", sa.MetaData(), autoload_with=used.engine)
     run = used.row("telemetry_runs")
     with used.engine.begin() as connection:
-        rows = [run | {"run_id": f"{number:032x}"} for number in range(MANY)]
-        connection.execute(described.insert(), rows)
-    writable = Writable.load(engine)
+        many = [run | {"run_id": f"{number:032x}"} for number in range(MANY)]
+        connection.execute(described.insert(), many)
+    rows = HostRows(engine, KEY)
     with Waits(used) as waits:
-        assert until_shown(engine, writable) is Projection.DONE
+        assert until_shown(rows) is Projection.DONE
         deliver(engine)
-        assert until_shown(engine, writable) is Projection.DONE
+        assert until_shown(rows) is Projection.DONE
 
     assert used.row("analyses", id=1)["api_calls_made"] == MANY + 2
     assert {row["projected_version"] for row in used.rows("telemetry_runs")} == {1}
@@ -170,12 +169,12 @@ def test_an_analysis_of_many_runs(used: Host, engine: Engine) -> None:
 @pytest.mark.parametrize("table", ["analyses", "candidate_files", "users"])
 def test_a_table_that_is_locked(used: Host, engine: Engine, table: str) -> None:
     """Nothing is held meanwhile, and it is not waited for."""
-    writable, started = Writable.load(engine), time.monotonic()
+    rows, started = HostRows(engine, KEY), time.monotonic()
     with used.holding(f"LOCK TABLE {table}") as connection, pytest.raises(OperationalError):
         if table == "users":
-            refresh_user(engine, 1, writable, Totals())
+            rows.project_user(1)
         else:
-            project(engine, 1, writable, KEY, Totals())
+            rows.project_analysis(1)
         connection.execute(sa.text("LOCK TABLE analyses, candidate_files, users NOWAIT"))
 
     assert time.monotonic() - started < 5
@@ -184,13 +183,13 @@ def test_a_table_that_is_locked(used: Host, engine: Engine, table: str) -> None:
 @pytest.mark.parametrize("table", ["analyses", "users"])
 def test_a_host_at_repeatable_read_at_work(used: Host, engine: Engine, table: str) -> None:
     """A transaction that has read the host's rows is let finish, also while it executes a statement."""
-    writable = Writable.load(engine)
+    rows = HostRows(engine, KEY)
     used.engine = sa.create_engine(used.url, poolclass=sa.NullPool, isolation_level="REPEATABLE READ")
 
     def show() -> Projection:
         if table == "users":
-            return refresh_user(engine, 1, writable, Totals())
-        return project(engine, 1, writable, KEY, Totals())
+            return rows.project_user(1)
+        return rows.project_analysis(1)
 
     with used.holding(f"SELECT * FROM {table}") as connection:
         work = threading.Thread(target=connection.execute, args=(sa.text("SELECT pg_sleep(3)"),))
@@ -204,20 +203,20 @@ def test_a_host_at_repeatable_read_at_work(used: Host, engine: Engine, table: st
 
 def test_what_would_change_nothing_is_not_written(used: Host, engine: Engine) -> None:
     """A row that shows all already keeps its version, which a snapshot may hold."""
-    writable = Writable.load(engine)
+    rows = HostRows(engine, KEY)
     versions = sa.text("SELECT xmin::text FROM analyses UNION ALL SELECT xmin::text FROM candidate_files")
 
     def show() -> list[str]:
-        assert project(engine, 1, writable, KEY, Totals()) is Projection.DONE
+        assert rows.project_analysis(1) is Projection.DONE
         with used.engine.connect() as connection:
             return list(connection.scalars(versions))
 
     assert show() == show()
 
 
-def until_shown(engine: Engine, writable: Writable) -> Projection:
+def until_shown(rows: HostRows) -> Projection:
     """Project until all rows were free, as the writer does."""
     for _ in range(100):
-        if (outcome := project(engine, 1, writable, KEY, Totals())) is Projection.DONE:
+        if (outcome := rows.project_analysis(1)) is Projection.DONE:
             break
     return outcome

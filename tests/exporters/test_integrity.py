@@ -9,10 +9,8 @@ from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
 from exporters.integrity.rules import RULES, SUMS, broken
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.schema import migrate
 from exporters.sql.storage import runs as run_storage
 from telemetry.cli.group import cli
@@ -63,13 +61,13 @@ def used(host: Host, engine: Engine) -> Host:
         Fragment(kind="intake", user_id=1, subject="draft/1").calls(call()),
     ]
     for fragment in fragments:
-        run_storage.deliver(engine, fragment.close(), Totals())
-    run_storage.deliver(engine, Fragment(analysis_id=2, user_id=1).calls(call()).snapshot(), Totals())
-    run_storage.deliver(engine, Fragment(user_id=2).calls(call()).close(candidates=4), Totals())
-    writable = Writable.load(engine)
+        run_storage.deliver(engine, fragment.close())
+    run_storage.deliver(engine, Fragment(analysis_id=2, user_id=1).calls(call()).snapshot())
+    run_storage.deliver(engine, Fragment(user_id=2).calls(call()).close(candidates=4))
+    rows = HostRows(engine, KEY)
     for row in (1, 2):
-        project(engine, row, writable, KEY, Totals())
-        refresh_user(engine, row, writable, Totals())
+        rows.project_analysis(row)
+        rows.project_user(row)
     return host
 
 
@@ -106,9 +104,7 @@ def test_each_sum_of_a_run_is_compared(used: Host, engine: Engine, mine: str, th
     """To the last token and pico-dollar, more or less, also where a run has cost a million dollars."""
     total = 10**18 if mine == "cost_pico" else 2**50
     run = f"UPDATE telemetry_runs SET {mine} = {{}} WHERE run_id = 'r'"
-    run_storage.deliver(
-        engine, Fragment(run_id="r").calls(call("ranking"), call("insights")).close(), Totals()
-    )
+    run_storage.deliver(engine, Fragment(run_id="r").calls(call("ranking"), call("insights")).close())
     for stage, share in (("ranking", total // 3), ("insights", total - total // 3)):
         used.execute(
             f"UPDATE telemetry_stage_usage SET {theirs} = {share} WHERE run_id = 'r' AND stage = '{stage}'"

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import Host
@@ -48,12 +47,12 @@ def test_any_interleaving_comes_to_the_same(
     """Checkpoints and final states, mixed; the dispatcher's last word may be the first to come."""
     alone, together = uuid4().hex, uuid4().hex
     for snapshot in closed(divide(work, 1, alone)):
-        run_storage.deliver(engine, snapshot, Totals())
+        run_storage.deliver(engine, snapshot)
     fragments = divide(work, parts, together)
     checkpoints = [fragment.snapshot() for fragment in fragments]
 
     for snapshot in data.draw(arrivals([*checkpoints, *closed(fragments)])):
-        run_storage.deliver(engine, snapshot, Totals())
+        run_storage.deliver(engine, snapshot)
 
     for table in ("telemetry_runs", "telemetry_stage_usage", "telemetry_counters", "telemetry_documents"):
         assert rows(host, table, together) == rows(host, table, alone), table

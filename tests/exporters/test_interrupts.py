@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from exporters.metrics.totals import Totals
 from exporters.sql.storage import runs as run_storage
 from tests.exporters.makers import Fragment, Host, until
 
@@ -51,7 +50,7 @@ def busy(host: Host) -> Iterator[None]:
         with host.holding("LOCK TABLE telemetry_runs IN ACCESS EXCLUSIVE MODE"):
             yield
         return
-    run_storage.deliver(host.engine, Fragment(user_id=1).close(), Totals())
+    run_storage.deliver(host.engine, Fragment(user_id=1).close())
     with host.engine.begin() as connection:
         connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
         connection.exec_driver_sql("ALTER TABLE telemetry_runs RENAME TO real_runs")

@@ -9,11 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
-from exporters.sql.host.columns import Writable
-from exporters.sql.projection.analyses import project
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.projection.lagging import Lag, lagging
-from exporters.sql.projection.users import refresh_user
 from exporters.sql.storage import runs as run_storage
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
@@ -32,13 +29,13 @@ MINUTES_AGO = {
 
 def deliver(engine: Engine, analysis_id: int = 1, user_id: int = 1) -> None:
     run = Fragment(analysis_id=analysis_id, user_id=user_id, candidates=1).calls(call())
-    run_storage.deliver(engine, run.documents(visit("a.pdf", size=5, score=0.9)).close(), Totals())
+    run_storage.deliver(engine, run.documents(visit("a.pdf", size=5, score=0.9)).close())
 
 
 def show(engine: Engine) -> None:
-    writable = Writable.load(engine)
-    project(engine, 1, writable, KEY, Totals())
-    refresh_user(engine, 1, writable, Totals())
+    rows = HostRows(engine, KEY)
+    rows.project_analysis(1)
+    rows.project_user(1)
 
 
 def lags(host: Host) -> list[Lag]:
@@ -198,9 +195,9 @@ def test_runs_of_somebody_else(used: Host, engine: Engine) -> None:
     used.add_analysis(3, 1, created_at=CREATED + timedelta(days=9000))
     for row in (2, 3):
         deliver(engine, row)
-    writable = Writable.load(engine)
+    rows = HostRows(engine, KEY)
     for row in (1, 2, 3):
-        project(engine, row, writable, KEY, Totals())
+        rows.project_analysis(row)
     minutes_ago = MINUTES_AGO[used.engine.dialect.name]
     used.execute(f"UPDATE telemetry_runs SET seen_at = {minutes_ago}")
 

@@ -9,9 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.schema import migrate
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.warning_requests import UserWarnings
@@ -61,8 +60,8 @@ def test_what_was_there_stays(owner: Host, engine: Engine) -> None:
     before = rows(owner)
     owner.add_user(77)
     owner.add_analysis(1, 77)
-    run_storage.deliver(engine, Fragment(analysis_id=1, user_id=77, subject="draft/1").close(), Totals())
-    project(engine, 1, Writable.load(engine), KEY, Totals())
+    run_storage.deliver(engine, Fragment(analysis_id=1, user_id=77, subject="draft/1").close())
+    HostRows(engine, KEY).project_analysis(1)
     owner.execute("DELETE FROM analyses")
     owner.execute("DELETE FROM users")
 

@@ -14,15 +14,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
 from exporters.privacy.document_key import document_key
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection import host_rows
-from exporters.sql.projection.analyses import Writable, project
+from exporters.sql.host import write as host_write
 from exporters.sql.projection.behind import lagging_analyses, lagging_users
-from exporters.sql.projection.host_tables import Projection
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.plan import Projection
 from exporters.sql.schema import migrate
 from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
@@ -53,17 +51,17 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.writable = Writable.load(engine)
+        self.rows = HostRows(engine, KEY)
 
     def deliver(self, *snapshots: Snapshot) -> None:
         for snapshot in snapshots:
-            run_storage.deliver(self.engine, snapshot, Totals())
+            run_storage.deliver(self.engine, snapshot)
 
     def project(self, analysis_id: int = 1) -> Projection:
-        return project(self.engine, analysis_id, self.writable, KEY, Totals())
+        return self.rows.project_analysis(analysis_id)
 
     def refresh(self, user_id: int = 1) -> Projection:
-        return refresh_user(self.engine, user_id, self.writable, Totals())
+        return self.rows.project_user(user_id)
 
 
 @pytest.fixture
@@ -96,7 +94,7 @@ def add_analysis(host: Host, id: int = 1, **known: Any) -> None:
 def test_a_user_whose_id_fits_no_column(host: Host, engine: Engine, writer: Writer) -> None:
     """The user of a delivered run is the one that its row names, and is nobody of the host's."""
     final = Fragment(user_id=2**70).close()
-    again = [run_storage.deliver(engine, final, Totals()) for _ in range(2)]
+    again = [run_storage.deliver(engine, final) for _ in range(2)]
 
     assert {each.user_id for each in again} == {host.row("telemetry_runs")["user_ref"]} == {2**63 - 1}
     assert writer.refresh(2**63 - 1) is Projection.MISSING
@@ -164,11 +162,11 @@ def test_an_interruption_is_shown_and_taken_back(host: Host, writer: Writer) -> 
     fragment = a_run()
     checkpoint = fragment.snapshot()
     writer.deliver(checkpoint)
-    interruptions.interrupt_process(writer.engine, checkpoint.process_id, Totals())
+    interruptions.interrupt_process(writer.engine, checkpoint.process_id)
     writer.project()
     assert host.row("analyses")["status"] == "interrupted"
 
-    delivered = run_storage.deliver(writer.engine, fragment.snapshot(), Totals())
+    delivered = run_storage.deliver(writer.engine, fragment.snapshot())
     assert delivered.is_shown
     writer.project()
     assert host.row("analyses")["status"] == "running"
@@ -199,7 +197,7 @@ def test_only_columns_of_ours_are_written(database_url: str) -> None:
     for table in tables:
         for old, new in zip(before[table], host.rows(table), strict=True):
             changed = {name for name in old if old[name] != new[name]}
-            assert changed <= writer.writable.columns[table]
+            assert changed <= writer.rows.columns.columns[table]
 
 
 def test_the_hosts_own_analytics_are_left_alone(host: Host, writer: Writer) -> None:
@@ -409,7 +407,7 @@ def test_another_key_finds_nothing(host: Host, writer: Writer) -> None:
     """Without the secret, documents cannot be matched with names."""
     add_analysis(host)
     writer.deliver(a_run().close())
-    project(writer.engine, 1, writer.writable, b"another", Totals())
+    HostRows(writer.engine, b"another").project_analysis(1)
 
     assert set(shown(host).values()) == {None}
     assert document_key(KEY, "run", "a") != document_key(b"another", "run", "a")
@@ -596,7 +594,7 @@ def test_a_host_at_repeatable_read_can_update_what_it_has_read(
 
     writer.deliver(a_run().close())
     with postgres_host.holding("SELECT * FROM analyses"):
-        monkeypatch.setattr(host_rows, "COURTESY", timedelta(0))
+        monkeypatch.setattr(host_write, "COURTESY", timedelta(0))
         assert transaction(writer) is DONE
     engine.dispose()
 

@@ -15,12 +15,10 @@ from sqlalchemy.engine import Connection, Engine
 from examples.screener.history import History, write
 from exporters.export.jobs import Export
 from exporters.findings.insights import insights
-from exporters.metrics.totals import Totals
 from exporters.reports import report
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection import analyses as projection
-from exporters.sql.projection import behind, users
-from exporters.sql.projection.analyses import Writable
+from exporters.sql.projection import behind
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.schema import migrate
 from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
@@ -190,8 +188,8 @@ def test_what_lags_behind(engine: Engine) -> None:
 @pytest.mark.usefixtures("by_index")
 def test_what_nothing_was_heard_of(engine: Engine) -> None:
     """The daily check asks it."""
-    assert interruptions.interrupt_stale(engine, timedelta(hours=1), Totals()) == []
-    assert interruptions.interrupt_process(engine, "p1", Totals()) == []
+    assert interruptions.interrupt_stale(engine, timedelta(hours=1)) == []
+    assert interruptions.interrupt_process(engine, "p1") == []
 
 
 @pytest.mark.usefixtures("by_index")
@@ -200,12 +198,12 @@ def test_what_the_writer_does(engine: Engine) -> None:
     opened = int((datetime.now(UTC) - timedelta(hours=1)).timestamp()) * SECOND
     known: dict[str, Any] = {"analysis_id": 29_000, "user_id": 7, "subject": "draft/1", "opened_at": opened}
     fragment = Fragment(**known).calls(call()).documents(visit("cv.pdf", score=0.5))
-    snapshot, totals = fragment.close(), Totals()
-    run_storage.deliver(engine, snapshot, totals)
+    snapshot = fragment.close()
+    run_storage.deliver(engine, snapshot)
     claim_intake(engine, snapshot.run_id)
-    writable = Writable.load(engine)
-    projection.project(engine, 29_000, writable, KEY, totals)
-    users.refresh_user(engine, 7, writable, totals)
+    rows = HostRows(engine, KEY)
+    rows.project_analysis(29_000)
+    rows.project_user(7)
 
 
 @pytest.mark.usefixtures("by_index")

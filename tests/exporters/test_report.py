@@ -18,12 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
 from exporters.reports import Money, Range, Report, User, report
 from exporters.reports.jobs import bins
 from exporters.reports.jobs import median as median_of
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.storage import runs as run_storage
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
@@ -65,11 +63,11 @@ def used(host: Host, engine: Engine) -> Host:
         (read, "completed", 1),
     ):
         fragment.now += seconds * SECOND
-        run_storage.deliver(engine, fragment.close(status), Totals())
-    writable = Writable.load(engine)
-    project(engine, 1, writable, KEY, Totals())
+        run_storage.deliver(engine, fragment.close(status))
+    rows = HostRows(engine, KEY)
+    rows.project_analysis(1)
     for user in (1, 2):
-        refresh_user(engine, user, writable, Totals())
+        rows.project_user(user)
     return host
 
 
@@ -131,7 +129,7 @@ def test_the_parts_add_up(used: Host) -> None:
 def test_who_has_no_job_yet(host: Host, engine: Engine) -> None:
     """Their intake is there with its money, on the page, too."""
     intake = Fragment(kind="intake", user_id=7, opened_at=NOW - DAY).calls(call(pico=5 * 10**11))
-    run_storage.deliver(engine, intake.close(), Totals())
+    run_storage.deliver(engine, intake.close())
     (user,) = ask(host).active_users
     assert user == User(7, jobs=0, candidates=0, cost=Money(5 * 10**11))
     page = run(host)
@@ -274,7 +272,7 @@ def test_nowhere_to_print_to(
 def test_a_name_that_does_something_to_a_terminal(sqlite_host: Host, command: str) -> None:
     """A model's name comes from a service, or from whatever answers in its place."""
     model = "gpt\x1b]0;x\x07\x1b[31m[/red]\r\n\u202ezz\x9b2J"
-    run_storage.deliver(sqlite_host.engine, Fragment().calls(call(model=model, pico=None)).close(), Totals())
+    run_storage.deliver(sqlite_host.engine, Fragment().calls(call(model=model, pico=None)).close())
     done = shell(sqlite_host, f"$FLASK telemetry {command}")
     printed = (
         done.stdout.decode().replace("\n", "").replace("\r", "" if command.startswith("export") else "\r")

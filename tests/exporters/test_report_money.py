@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
 from exporters.reports import Gap, Money, Report, report
 from exporters.reports.periods import parts, unit
 from exporters.reports.shape import SPENT_ON
@@ -52,7 +51,7 @@ def spent(host: Host, engine: Engine) -> Host:
     def deliver(pico: int, status: str | None = "completed", *more: Any, **known: Any) -> None:
         fragment = Fragment(opened_at=NOW - HOUR, **known).calls(call(pico=pico), *more)
         fragment.documents(visit("a.pdf", score=0.8))
-        run_storage.deliver(engine, fragment.close(status) if status else fragment.snapshot(), Totals())
+        run_storage.deliver(engine, fragment.close(status) if status else fragment.snapshot())
 
     deliver(1, analysis_id=1, user_id=1, subject="draft:1")
     deliver(99_999_999_999, analysis_id=2, user_id=2)
@@ -63,7 +62,7 @@ def spent(host: Host, engine: Engine) -> Host:
     deliver(13, kind="intake", user_id=1, subject="draft:2")
     deliver(17, "completed", call(tokens=None), kind="late", analysis_id=1)
     deliver(123_456_789_012, None, user_id=3)
-    run_storage.deliver(engine, orphans(call(pico=19), call(pico=None)), Totals())
+    run_storage.deliver(engine, orphans(call(pico=19), call(pico=None)))
     return host
 
 
@@ -125,7 +124,7 @@ def test_a_call_that_nobody_saw_the_end_of(host: Host, engine: Engine) -> None:
     """It is counted; its model is not known."""
     fragment = Fragment(opened_at=NOW - HOUR).calls(call())
     fragment.accumulator.call_started()
-    run_storage.deliver(engine, fragment.close("failed"), Totals())
+    run_storage.deliver(engine, fragment.close("failed"))
     assert ask(host).gaps == [Gap("unfinished", None, 1)]
     assert "1 call that nobody saw the end of" in run(host)
 
@@ -157,14 +156,14 @@ def test_history_has_no_cost(host: Host) -> None:
 
 def test_calls_outside_any_run_alone(host: Host, engine: Engine) -> None:
     """That is said, and which lines to add."""
-    run_storage.deliver(engine, orphans(*[call("unattributed") for _ in range(12)]), Totals())
+    run_storage.deliver(engine, orphans(*[call("unattributed") for _ in range(12)]))
     found = ask(host)
     assert (found.runs, found.orphan_calls, found.has_only_orphans) == (0, 12, True)
     assert found.cost == Money(12 * 210_000_000)
     page = run(host)
     assert "No run was begun: 12 calls to OpenAI were made outside any run." in page
     assert 'with telemetry.run("analysis", user_id=user.id) as run:' in page
-    run_storage.deliver(engine, Fragment(opened_at=NOW - HOUR).calls(call()).close(), Totals())
+    run_storage.deliver(engine, Fragment(opened_at=NOW - HOUR).calls(call()).close())
     assert not ask(host).has_only_orphans
     assert "No run was begun" not in run(host)
 
@@ -234,7 +233,7 @@ def test_from_a_day_to_another(host: Host, engine: Engine) -> None:
     """The first is in it, the last is not; without the first, 30 days or --days before the last."""
     for day in range(1, 5):
         opened = int(datetime(2026, 10, day, 12, tzinfo=UTC).timestamp()) * SECOND
-        run_storage.deliver(engine, Fragment(opened_at=opened).calls(call()).close(), Totals())
+        run_storage.deliver(engine, Fragment(opened_at=opened).calls(call()).close())
     found = ask(host, since=date(2026, 10, 2), until=date(2026, 10, 4))
     assert (found.first, found.last) == (date(2026, 10, 2), date(2026, 10, 3))
     assert [(period.first.day, period.jobs) for period in found.periods] == [(2, 1), (3, 1)]
@@ -245,7 +244,7 @@ def test_from_a_day_to_another(host: Host, engine: Engine) -> None:
 
 def test_all_days_are_there(host: Host, engine: Engine) -> None:
     """Days on which nothing happened, too: as such, and not as zeros."""
-    run_storage.deliver(engine, Fragment(opened_at=NOW - 3 * 24 * HOUR).calls(call()).close(), Totals())
+    run_storage.deliver(engine, Fragment(opened_at=NOW - 3 * 24 * HOUR).calls(call()).close())
     page = run(host, "--days", "7").split("Days\n")[1].split("\n\n")[0]
     lines = page.splitlines()[1:]
     assert len(lines) == 7
@@ -269,9 +268,7 @@ def test_days_of_a_time_zone(host: Host, engine: Engine, zone: str) -> None:
     """Also those of 23 and 25 hours, and of half an hour: each run is on its own day."""
     begun = [datetime(2026, 10, 4, 12, tzinfo=UTC) + timedelta(minutes=45 * n) for n in range(160)]
     for when in begun[::8]:
-        run_storage.deliver(
-            engine, Fragment(opened_at=int(when.timestamp()) * SECOND).close("cancelled"), Totals()
-        )
+        run_storage.deliver(engine, Fragment(opened_at=int(when.timestamp()) * SECOND).close("cancelled"))
     settings = Settings(database_url=host.url, timezone=zone)
     found = report(settings, 30, since=date(2026, 10, 1), until=date(2026, 10, 20))
     days = [when.astimezone(ZoneInfo(zone)).date() for when in begun[::8]]
@@ -282,7 +279,7 @@ def test_days_of_a_time_zone(host: Host, engine: Engine, zone: str) -> None:
 
 def test_as_few_questions_as_possible(host: Host, engine: Engine) -> None:
     """As many for ten years as for two days."""
-    run_storage.deliver(engine, Fragment(opened_at=NOW - HOUR).calls(call(pico=None)).close(), Totals())
+    run_storage.deliver(engine, Fragment(opened_at=NOW - HOUR).calls(call(pico=None)).close())
 
     def statements(days: int) -> int:
         count = 0
@@ -305,7 +302,7 @@ def test_kinds_of_429_and_of_what_is_missing(host: Host, engine: Engine) -> None
     """Each is counted as what it is; what there is none of has no column."""
     assert "no quota" not in run(host)
     fragment = Fragment(opened_at=NOW - HOUR).calls(call(), call(pico=None), call(pico=None))
-    run_storage.deliver(engine, fragment.close(), Totals())
+    run_storage.deliver(engine, fragment.close())
     host.execute("UPDATE telemetry_stage_usage SET quota_hits = 3, spend_limit_hits = 4")
     host.execute("UPDATE telemetry_stage_usage SET unmodelled = 1 WHERE unpriced > 0")
     found = ask(host)

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
 from exporters.reports import Gap, Job, Money, Period, Range, Report, Spend, Usage, User
 from exporters.reports.shape import GAPS
 from exporters.sql.storage import runs as run_storage
@@ -73,7 +72,7 @@ def used(host: Host, engine: Engine) -> Host:
     small = Fragment(user_id=1, opened_at=NOW - 50 * SECOND, candidates=1).calls(call(pico=21))
     small.documents(visit("a.pdf", score=0.9))
     for each in (replace(failed.close("failed"), trace_id=TRACE, trace_sampled=True), small.close()):
-        run_storage.deliver(engine, each, Totals())
+        run_storage.deliver(engine, each)
     return host
 
 

@@ -12,9 +12,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
 from telemetry.cli.group import cli
@@ -39,7 +37,7 @@ def as_json(host: Host, *options: str) -> Any:
 
 def deliver(engine: Engine, *snapshots: Any) -> None:
     for snapshot in snapshots:
-        run_storage.deliver(engine, snapshot, Totals())
+        run_storage.deliver(engine, snapshot)
 
 
 def worked(engine: Engine, ending: str | None, **known: Any) -> None:
@@ -55,7 +53,7 @@ def worked(engine: Engine, ending: str | None, **known: Any) -> None:
 
 def kill(engine: Engine) -> None:
     """Take everything that is under way for dead."""
-    assert interruptions.interrupt_stale(engine, timedelta(0), Totals())
+    assert interruptions.interrupt_stale(engine, timedelta(0))
 
 
 def exported(host: Host) -> Any:
@@ -130,7 +128,7 @@ def test_the_row_of_the_application(host: Host, engine: Engine) -> None:
     host.add_analysis(1, 1, created_at=moment(NOW - MINUTE))
     worked(engine, None, analysis_id=1, user_id=1)
     kill(engine)
-    project(engine, 1, Writable.load(engine), KEY, Totals())
+    HostRows(engine, KEY).project_analysis(1)
     row = host.row("analyses", id=1)
     assert (row["status"], row["candidates_above_70_percent"], row["candidates_below_50_percent"]) == (
         *("interrupted", None),
@@ -221,7 +219,7 @@ def test_a_user_that_there_is_not(host: Host, engine: Engine) -> None:
     host.add_user(1)
     for user in (1, 99):
         worked(engine, "completed", user_id=user)
-        refresh_user(engine, user, Writable.load(engine), Totals())
+        HostRows(engine, KEY).project_user(user)
     worked(engine, "completed", user_id=98)
     users = {user["user"]: user["is_missing"] for user in as_json(host)["active_users"]}
     assert users == {1: False, 98: False, 99: True}
@@ -237,7 +235,7 @@ def test_an_analysis_of_another_user(host: Host, engine: Engine) -> None:
     host.add_analysis(1, 1, created_at=moment(NOW - MINUTE))
     worked(engine, "completed", analysis_id=1, user_id=1)
     worked(engine, "completed", analysis_id=1, user_id=2)
-    project(engine, 1, Writable.load(engine), KEY, Totals())
+    HostRows(engine, KEY).project_analysis(1)
     for options in ((), ("--analysis", "1")):
         found = as_json(host, *options)
         assert {job["user"]: job["is_foreign"] for job in found["latest"]} == {1: False, 2: True}
@@ -253,6 +251,6 @@ def test_an_analysis_that_was_deleted(host: Host, engine: Engine) -> None:
     host.add_analysis(1, 1, created_at=moment(NOW - MINUTE))
     worked(engine, "completed", analysis_id=1, user_id=1)
     for _ in range(2):
-        project(engine, 1, Writable.load(engine), KEY, Totals())
+        HostRows(engine, KEY).project_analysis(1)
         host.execute("DELETE FROM analyses")
     assert as_json(host)["foreign_runs"] == 0

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
 from exporters.sql.storage import runs as run_storage
 from exporters.upkeep.reprice import MID_RUN, NO_PRICE, NOT_LINEAR, NOT_MODELLED, reprice
 from exporters.upkeep.repricing_report import Report
@@ -60,7 +59,7 @@ class Operator:
 
     def deliver(self, *fragments: Fragment) -> None:
         for fragment in fragments:
-            run_storage.deliver(self.engine, fragment.close(), Totals())
+            run_storage.deliver(self.engine, fragment.close())
 
     def reprice(self, **options: Any) -> Report:
         return reprice(self.host.url, prices(self.file), **{"since": DAY, "apply": True, **options})
@@ -183,7 +182,7 @@ def test_only_what_was_asked_for(operator: Operator, options: dict[str, Any], ch
 
 def test_a_run_under_way_is_left_alone(operator: Operator) -> None:
     """It is still changing; its turn comes when it has ended."""
-    run_storage.deliver(operator.engine, Fragment().calls(call()).snapshot(), Totals())
+    run_storage.deliver(operator.engine, Fragment().calls(call()).snapshot())
 
     assert operator.reprice().runs == 0
 
@@ -285,10 +284,10 @@ def test_the_same_snapshot_again_changes_nothing(operator: Operator) -> None:
     """A delivery that is repeated finds its values stored already."""
     fragment = Fragment().calls(call(), unpriced_call())
     closing = fragment.close()
-    run_storage.deliver(operator.engine, closing, Totals())
+    run_storage.deliver(operator.engine, closing)
     operator.reprice()
     before = operator.run
-    run_storage.deliver(operator.engine, closing, Totals())
+    run_storage.deliver(operator.engine, closing)
 
     assert {**operator.run, "seen_at": None} == {**before, "seen_at": None}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from threading import Barrier
@@ -14,7 +15,6 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
 from exporters.rollup.merge import merge
 from exporters.rollup.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot
 from exporters.sql.database.engine import create_engine, transaction
@@ -24,20 +24,14 @@ from exporters.sql.schema import tables
 from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.intake import claim_intake
-from telemetry.conventions import VALUES_COERCED
 from tests.exporters.makers import SECOND, START, Fragment, Host, call, failed_call, moment, visit
 
 TABLES = ("telemetry_runs", "telemetry_stage_usage", "telemetry_counters", "telemetry_documents")
 
 
-@pytest.fixture
-def totals() -> Totals:
-    return Totals()
-
-
 def deliver(engine: Engine, *snapshots: Snapshot) -> run_storage.Delivered:
     for snapshot in snapshots:
-        delivered = run_storage.deliver(engine, snapshot, Totals())
+        delivered = run_storage.deliver(engine, snapshot)
     return delivered
 
 
@@ -172,9 +166,9 @@ def test_interrupted_is_a_mark_that_a_newer_state_clears(host: Host, engine: Eng
     deliver(engine, checkpoint)
     assert host.row("telemetry_runs")["status"] == "running"
 
-    (delivered,) = interruptions.interrupt_process(engine, checkpoint.process_id, Totals())
+    (delivered,) = interruptions.interrupt_process(engine, checkpoint.process_id)
     assert delivered.status == host.row("telemetry_runs")["status"] == "interrupted"
-    assert interruptions.interrupt_process(engine, "another process", Totals()) == []
+    assert interruptions.interrupt_process(engine, "another process") == []
 
     deliver(engine, checkpoint)
     assert host.row("telemetry_runs")["status"] == "interrupted", "an old state is no sign of life"
@@ -182,7 +176,7 @@ def test_interrupted_is_a_mark_that_a_newer_state_clears(host: Host, engine: Eng
     assert host.row("telemetry_runs")["status"] == "running"
     deliver(engine, fragment.close())
     assert host.row("telemetry_runs")["status"] == "partial_failure"
-    assert interruptions.interrupt_process(engine, checkpoint.process_id, Totals()) == [], (
+    assert interruptions.interrupt_process(engine, checkpoint.process_id) == [], (
         "what ended cannot be interrupted"
     )
 
@@ -196,17 +190,13 @@ def test_a_recovered_checkpoint_interrupts(host: Host, engine: Engine) -> None:
     assert run["ended_at"] is not None
 
 
-def coerced(totals: Totals) -> dict[str, int]:
-    return {labels["column"]: count for labels, count in totals.read(VALUES_COERCED)}
-
-
-def test_values_are_made_to_fit(host: Host, engine: Engine, totals: Totals) -> None:
+def test_values_are_made_to_fit(host: Host, engine: Engine) -> None:
     """What is too long, too large or no text of UTF-8 is cut and counted; the rest of the run is stored."""
     fragment = a_run(subject="s" * 300, candidates=2**40, user_id=2**70)
     fragment.calls(call("st\0age"), call(model="m" * 200), call(model="m\udcffé"))
     fragment.documents(visit("d", type="application/pdf", characters=2**80, error_type="e" * 300))
     final = fragment.close()
-    run_storage.deliver(engine, final, totals)
+    delivered = run_storage.deliver(engine, final)
     run = host.row("telemetry_runs")
 
     assert (run["subject"], run["candidates"], run["user_ref"]) == ("s" * 255, 2**31 - 1, 2**63 - 1)
@@ -216,7 +206,7 @@ def test_values_are_made_to_fit(host: Host, engine: Engine, totals: Totals) -> N
     (document,) = host.rows("telemetry_documents", type="applicatio")
     assert (document["characters"], document["error_type"]) == (2**63 - 1, "e" * 255)
     assert (
-        coerced(totals).items()
+        Counter(delivered.coerced).items()
         >= {
             "telemetry_runs.subject": 1,
             "telemetry_runs.candidates": 1,
@@ -240,24 +230,23 @@ def test_names_that_become_equal_are_added_up(host: Host, engine: Engine) -> Non
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("Infinity")])
 @pytest.mark.parametrize("column", ["candidates", "score_avg"])
-def test_what_is_no_number_becomes_null(totals: Totals, value: float | Decimal, column: str) -> None:
+def test_what_is_no_number_becomes_null(value: float | Decimal, column: str) -> None:
     """NaN would poison every sum: it becomes NULL, and is counted."""
-    assert fit(tables.runs, {column: value}, totals) == {column: None}
-    assert coerced(totals) == {f"telemetry_runs.{column}": 1}
+    assert fit(tables.runs, {column: value}) == ({column: None}, (f"telemetry_runs.{column}",))
 
 
-def test_a_text_for_yes_becomes_yes(totals: Totals) -> None:
+def test_a_text_for_yes_becomes_yes() -> None:
     """What an older version took for a mark is stored as one, and counted."""
-    assert fit(tables.documents, {"fallback": "timed out"}, totals) == {"fallback": True}
-    assert coerced(totals) == {"telemetry_documents.fallback": 1}
+    fitted = fit(tables.documents, {"fallback": "timed out"})
+
+    assert fitted == ({"fallback": True}, ("telemetry_documents.fallback",))
 
 
-def test_what_fits_is_left_alone(totals: Totals) -> None:
+def test_what_fits_is_left_alone() -> None:
     """Ordinary values are stored as they are."""
     values = {"candidates": 3, "score_avg": 0.85, "subject": "draft:12", "user_ref": None, "shed": 0}
 
-    assert fit(tables.runs, values, totals) == values
-    assert coerced(totals) == {}
+    assert fit(tables.runs, values) == (values, ())
 
 
 @pytest.mark.parametrize("count", [1, 3, BULK_ROWS])

@@ -13,11 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 import telemetry
-from exporters.metrics.totals import Totals
 from exporters.sql.database import engine as database
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.writer.database import REST_SECONDS
 from telemetry.settings import Settings
@@ -49,15 +47,15 @@ def as_the_driver_does(_: sa.Engine) -> None:
 def writer_at_work(host: Host) -> Iterator[None]:
     """Deliver runs one after another, and show them, with short pauses."""
     engine, over = create_engine(host.url), threading.Event()
-    writable = Writable.load(engine)
+    rows = HostRows(engine, KEY)
 
     def work() -> None:
         while not over.wait(0.03):
             fragment = Fragment(analysis_id=1, user_id=1).calls(call())
-            run_storage.deliver(engine, fragment.snapshot(), Totals())
-            run_storage.deliver(engine, fragment.close(), Totals())
-            project(engine, 1, writable, KEY, Totals())
-            refresh_user(engine, 1, writable, Totals())
+            run_storage.deliver(engine, fragment.snapshot())
+            run_storage.deliver(engine, fragment.close())
+            rows.project_analysis(1)
+            rows.project_user(1)
 
     thread = threading.Thread(target=work)
     thread.start()

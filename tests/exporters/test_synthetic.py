@@ -21,7 +21,6 @@ import telemetry
 from exporters.export.jobs import Export
 from exporters.findings.insights import insights
 from exporters.integrity.rules import broken
-from exporters.metrics.totals import Totals
 from exporters.reports import report
 from exporters.sql.storage import runs as run_storage
 from exporters.upkeep.erase import PARTS
@@ -134,7 +133,7 @@ def test_what_others_left(host: Host, engine: Engine, trial: Trial) -> None:
     ids = {}
     for name, is_synthetic in (("dead", True), ("alive", True), ("real", False)):
         fragment = Fragment(synthetic=is_synthetic).calls(call()).documents(visit(score=0.5))
-        ids[name] = run_storage.deliver(engine, fragment.close(), Totals()).run_id
+        ids[name] = run_storage.deliver(engine, fragment.close()).run_id
     for name in ("dead", "real"):
         then = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=2)
         host.execute("UPDATE telemetry_runs SET seen_at = :then WHERE run_id = :id", then=then, id=ids[name])
@@ -271,7 +270,7 @@ def test_without_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_are_removed_by_mark(engine: Engine, host: Host) -> None:
     """A run that is not synthetic is not removed, whoever names it."""
     fragment = Fragment()
-    run_storage.deliver(engine, fragment.close(), Totals())
+    run_storage.deliver(engine, fragment.close())
 
     with SyntheticRows(host.url) as rows:
         assert rows.remove(fragment.accumulator.facts.run_id) == 0

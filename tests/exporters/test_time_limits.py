@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 import telemetry
-from exporters.sql.database.engine import DELIVERY, Limits, create_engine
+from exporters.sql.database.engine import create_engine
+from exporters.sql.database.limits import DELIVERY, Limits
 from exporters.sql.schema import migrate
 from exporters.sql.storage.warning_requests import UserWarnings
 from telemetry.cli.group import cli

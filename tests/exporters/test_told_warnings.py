@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
 import telemetry
-from exporters.metrics.totals import Totals
 from exporters.process.pipeline import Pipeline
 from exporters.process.spool_keeper import SpoolKeeper
 from exporters.spool.warning_event import WarningEvent
@@ -233,7 +232,7 @@ def test_an_answer_may_overtake_its_warning(host: Host, engine: Engine) -> None:
     late = event(10 * SECOND, type="jd_too_long", user_id=1, subject="draft:1")
     later = event(30 * SECOND, type="jd_too_short", user_id=1, subject="draft:1")
     for each in (answer, late, later, answer, late):
-        deliver(engine, each, 100, Totals())
+        deliver(engine, each, 100)
 
     assert shown(host) == [("jd_too_long", "reduced_batch", None), ("jd_too_short", None, None)]
 
@@ -253,7 +252,7 @@ def test_what_fits_no_column(host: Host, engine: Engine) -> None:
         event(2, **about, user_id=1, analysis_id=2**70),
         event(3, subject="s" * 300, is_answer=True, action="continued"),
     ):
-        deliver(engine, each, 100, Totals())
+        deliver(engine, each, 100)
     row = host.row("document_warnings")
 
     assert (row["user_id"], row["analysis_id"], row["user_action"]) == (1, None, "continued")
@@ -287,7 +286,7 @@ def test_any_order_comes_to_the_same(sqlite_host: Host, parts: list[tuple[str, i
         for table in ("document_warnings", "telemetry_warning_events"):
             sqlite_host.execute(f"DELETE FROM {table}")
         for each in itertools.chain(order, order[:2]):
-            deliver(engine, each, 100, Totals())
+            deliver(engine, each, 100)
         rows = sqlite_host.rows("document_warnings")
         results.append(sorted((row["document_count"], row["user_action"]) for row in rows))
     engine.dispose()
@@ -407,9 +406,7 @@ def test_what_arrived_at_a_bad_moment_is_tied_later(host: Host, engine: Engine) 
     host.add_user()
     host.add_analysis(1)
     subject: dict[str, Any] = {"user_id": 1, "subject": "draft:1"}
-    run_storage.deliver(
-        engine, Fragment(analysis_id=1, opened_at=time.time_ns(), **subject).close(), Totals()
-    )
+    run_storage.deliver(engine, Fragment(analysis_id=1, opened_at=time.time_ns(), **subject).close())
     now = datetime.now(UTC).replace(tzinfo=None)
     known = {"warning_type": "jd_too_long", "user_action": "override", "warning_shown_at": now}
     host.insert("document_warnings", **subject, **known)

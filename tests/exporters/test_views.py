@@ -12,11 +12,9 @@ from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
-from exporters.sql.projection.analyses import Writable, project
-from exporters.sql.projection.host_tables import Projection
-from exporters.sql.projection.users import refresh_user
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.plan import Projection
 from exporters.sql.schema import tables
 from exporters.sql.storage import runs as run_storage
 from telemetry import conventions
@@ -38,11 +36,11 @@ def job(engine: Engine, analysis_id: int | None = None, user_id: int = 1, **know
     """Deliver an analysis, and bring the host's rows up to date."""
     known = {"opened_at": NOW, "candidates": 3} | known
     fragment = Fragment(analysis_id=analysis_id, user_id=user_id, **known).calls(call(pico=2 * 10**12))
-    run_storage.deliver(engine, fragment.close(), Totals())
-    writable = Writable.load(engine)
+    run_storage.deliver(engine, fragment.close())
+    rows = HostRows(engine, KEY)
     if analysis_id is not None:
-        assert project(engine, analysis_id, writable, KEY, Totals()) is Projection.DONE
-    refresh_user(engine, user_id, writable, Totals())
+        assert rows.project_analysis(analysis_id) is Projection.DONE
+    rows.project_user(user_id)
 
 
 @pytest.mark.parametrize("candidates", [None, 0, 1, 50, 51, 150, 151, 250])
@@ -58,8 +56,8 @@ def test_a_job_has_its_cost_and_its_time(host: Host, engine: Engine) -> None:
     """In dollars and seconds; what is no analysis is no job."""
     host.add_user()
     job(engine)
-    run_storage.deliver(engine, Fragment(kind="intake", user_id=1, opened_at=NOW).close(), Totals())
-    run_storage.deliver(engine, Fragment(user_id=1, opened_at=NOW, synthetic=True).close(), Totals())
+    run_storage.deliver(engine, Fragment(kind="intake", user_id=1, opened_at=NOW).close())
+    run_storage.deliver(engine, Fragment(user_id=1, opened_at=NOW, synthetic=True).close())
 
     (found,) = rows(host, "SELECT * FROM telemetry_jobs")
     assert (float(found["cost_dollars"]), float(found["duration_seconds"])) == (2, 1)
@@ -95,7 +93,7 @@ def test_a_user_who_is_gone_has_no_segment(host: Host, engine: Engine) -> None:
     host.add_user()
     job(engine)
     host.execute("DELETE FROM users")
-    refresh_user(engine, 1, Writable.load(engine), Totals())
+    HostRows(engine, KEY).project_user(1)
 
     assert rows(host, "SELECT * FROM telemetry_user_segments") == []
     (found,) = rows(host, "SELECT is_power_user, is_active_user FROM telemetry_jobs")

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.metrics.totals import Totals
 from exporters.reports.shape import WASTE
 from exporters.sql.schema import migrate, tables
 from exporters.sql.storage.intake import claim_intake
@@ -45,8 +44,7 @@ class Runs:
         fragment = Fragment(kind=kind, opened_at=START + self.hours * HOUR, **known)
         fragment.calls(call(pico=self.cost)).documents(visit("a.pdf", score=0.9), visit("b.pdf", score=0.2))
         snapshot = fragment.snapshot() if status == RUNNING else fragment.close(status)
-        totals = Totals()
-        claim_intake(self.host.engine, deliver(self.host.engine, snapshot, totals).run_id)
+        claim_intake(self.host.engine, deliver(self.host.engine, snapshot).run_id)
         return self.cost
 
     def spend(self, *period: datetime) -> Spend:

@@ -26,7 +26,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import telemetry
-from exporters.metrics.totals import Totals
 from exporters.process.pipeline import Pipeline
 from exporters.process.spool_keeper import SpoolKeeper
 from exporters.rollup.snapshot import SCHEMA_VERSION
@@ -36,7 +35,7 @@ from exporters.sql.schema import migrate
 from exporters.sql.storage import interruptions
 from exporters.sql.storage import runs as run_storage
 from telemetry._internal.guard import internal_errors
-from telemetry.conventions import EVENTS, WRITER_FAILURES
+from telemetry.conventions import EVENTS, VALUES_COERCED, WRITER_FAILURES
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import CREATED, Fragment, Host, call, until
@@ -325,15 +324,15 @@ def test_the_disk_goes_with_the_process(host: Host, tmp_path: Path) -> None:
         process.kill()
     shutil.rmtree(spool)
     engine = create_engine(host.url)
-    assert interruptions.interrupt_stale(engine, timedelta(minutes=15), Totals()) == []
+    assert interruptions.interrupt_stale(engine, timedelta(minutes=15)) == []
     assert statuses(host) == ["running"]
 
     host.execute("UPDATE telemetry_fragments SET seen_at = :then", then=datetime(2026, 1, 1))
-    (delivered,) = interruptions.interrupt_stale(engine, timedelta(minutes=15), Totals())
+    (delivered,) = interruptions.interrupt_stale(engine, timedelta(minutes=15))
 
     assert (delivered.status, statuses(host)) == ("interrupted", ["interrupted"])
     assert host.row("telemetry_counters")["value"] == 5
-    assert interruptions.interrupt_stale(engine, timedelta(0), Totals()) == [], "once is enough"
+    assert interruptions.interrupt_stale(engine, timedelta(0)) == [], "once is enough"
     engine.dispose()
 
 
@@ -345,7 +344,7 @@ def test_a_run_that_was_thought_dead(sqlite_host: Host, record: Record) -> None:
         until(lambda: statuses(sqlite_host) == ["running"])
 
         def is_marked() -> bool:  # its first words may still be on their way
-            interruptions.interrupt_stale(engine, timedelta(seconds=-1), Totals())
+            interruptions.interrupt_stale(engine, timedelta(seconds=-1))
             return statuses(sqlite_host) == ["interrupted"]
 
         until(is_marked)
@@ -462,7 +461,7 @@ def test_what_only_a_newer_version_can_mark_stands_in_nobodys_way(
     open_ones = [Fragment(process_id="a" * 32).snapshot() for _ in range(2)]
     newer = Fragment(open_ones[0].run_id, is_root=False).close(ends_run=False)
     for snapshot in (*open_ones, newer):
-        run_storage.deliver(engine, snapshot, Totals())
+        run_storage.deliver(engine, snapshot)
     engine.dispose()
     sqlite_host.execute(
         "UPDATE telemetry_fragments SET state = replace(state, :this, :newer) WHERE fragment_id = :id",
@@ -731,6 +730,21 @@ def test_a_late_change_of_a_charged_intake_is_shown(sqlite_host: Host, record: R
     inside.__exit__(ValueError, ValueError(), None)
 
     until(lambda: sqlite_host.row("analyses")["error_count"] == 1)
+
+
+def test_values_that_did_not_fit_are_counted(sqlite_host: Host, record: Record) -> None:
+    """What had to be cut is counted by its column, in our own tables and in the host's."""
+    sqlite_host.add_user()
+    sqlite_host.add_analysis()
+    pipeline = record(sqlite_host.url)
+    for subject in ("s" * 300, "draft"):
+        with telemetry.run("analysis", user_id=1, analysis_id=1, subject=subject, candidates=2**31 - 1):
+            pass
+    assert pipeline.shutdown(10)
+
+    counted = {labels["column"]: count for labels, count in pipeline.metrics.totals.read(VALUES_COERCED)}
+    assert counted["telemetry_runs.subject"] >= 1
+    assert counted["users.total_candidates_analyzed"] >= 1
 
 
 # The thread

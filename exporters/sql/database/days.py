@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 
@@ -22,7 +22,7 @@ class Day:
     @classmethod
     def of(cls, day: dt.date, zone: ZoneInfo) -> Day:
         """Return the day of this date in ``zone``."""
-        return cls(day, _midnight(day, zone), _midnight(day + timedelta(days=1), zone))
+        return cls(day, midnight(day, zone), midnight(day + timedelta(days=1), zone))
 
     @classmethod
     def today(cls, zone: ZoneInfo, now: datetime | None = None) -> Day:
@@ -37,5 +37,6 @@ def days(first: dt.date, last: dt.date, zone: ZoneInfo) -> Iterator[Day]:
         first += timedelta(days=1)
 
 
-def _midnight(day: dt.date, zone: ZoneInfo) -> datetime:
+def midnight(day: dt.date, zone: tzinfo) -> datetime:
+    """Return the beginning of a day in ``zone`` as naive UTC."""
     return datetime.combine(day, time(), zone).astimezone(UTC).replace(tzinfo=None)

@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 from sqlalchemy.pool import NullPool
 
 from . import fork_gate
 from .drivers import usable
+from .limits import COMMAND, IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS, READING, Limits, set_limits, set_local
 
-LOCK_TIMEOUT_MS: Final = 200
-"""Longest wait for a lock on a host row.
-
-Below PostgreSQL's deadlock_timeout, so the host is never the victim.
-"""
-
-
-class Limits(NamedTuple):
-    """Seconds after which PostgreSQL gives up what a transaction of ours does, or waits for."""
-
-    lock: float
-    """For one lock."""
-    statement: float
-    """For one statement, the time that it waits for locks included."""
-    idle: float
-    """Between two statements: a process that is stopped keeps no lock for longer."""
-
-
-DELIVERY: Final = Limits(lock=5, statement=30, idle=10)
-"""Of the writer, and of requests: short transactions, which are tried again."""
-COMMAND: Final = Limits(lock=10, statement=600, idle=300)
-"""Of what an operator or the daily check changes: it may touch many rows."""
-READING: Final = Limits(lock=10, statement=3600, idle=600)
-"""Of reports, exports and checks: they keep nobody waiting, and a download may be slow."""
-
-IDLE_TIMEOUT_MS: Final = 5000
-"""Longest time for which a transaction that may keep a row of the host's from deletion waits for its process.
-
-What locks a row that is to be updated does not wait for the process at all.
-"""
-HELD_MS: Final = 2000
-"""Longest time for which the server may be at work on locked rows of the host's."""
 SQLITE_BUSY_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
 APPLICATION_NAME: Final = "analysis-telemetry"
@@ -62,7 +29,7 @@ _KEEPALIVES: Final = {
     "tcp_user_timeout": 30_000,
 }
 """A network that swallows what is sent is noticed within a minute, instead of a quarter of an hour."""
-_ALONE: Final = "telemetry_alone"
+ALONE: Final = "telemetry_alone"
 """Execution option of a connection whose statements are no transaction."""
 
 PAGE_COST: Final = 1.1
@@ -132,40 +99,10 @@ def _limit_transactions(engine: Engine, limits: Callable[[], Limits], for_readin
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        if connection.get_execution_options().get(_ALONE):
+        if connection.get_execution_options().get(ALONE):
             return
         others = {"random_page_cost": str(PAGE_COST)} if for_reading else {}
         set_limits(connection, limits(), **others)
-
-
-def set_limits(connection: Connection, limits: Limits, **others: str) -> None:
-    """Limit the transaction that is under way on PostgreSQL, and nothing that comes after it.
-
-    Args:
-        connection: of ours, or of the host's.
-        limits: in seconds.
-        others: more settings of PostgreSQL's.
-    """
-    if connection.dialect.name != "postgresql":
-        return
-    _set(connection, _settings(limits) | others)
-
-
-def _set(connection: Connection, local: Mapping[str, str]) -> None:
-    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in local.items())
-    connection.exec_driver_sql(f"SELECT {calls}").close()  # one statement: SET LOCAL would take one for each
-
-
-def _settings(limits: Limits) -> dict[str, str]:
-    return {
-        "lock_timeout": _milliseconds(limits.lock),
-        "statement_timeout": _milliseconds(limits.statement),
-        "idle_in_transaction_session_timeout": _milliseconds(limits.idle),
-    }
-
-
-def _milliseconds(seconds: float) -> str:
-    return str(max(int(seconds * 1000), 1))  # 0 would be for ever
 
 
 def _begin(engine: Engine, statement: str) -> None:
@@ -181,7 +118,7 @@ def _begin(engine: Engine, statement: str) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        if not connection.get_execution_options().get(_ALONE):
+        if not connection.get_execution_options().get(ALONE):
             connection.exec_driver_sql(statement)
 
 
@@ -258,7 +195,7 @@ def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connecti
     with fork_gate.gate.passed(), engine.begin() as connection:
         if impatient and engine.dialect.name == "postgresql":
             local = {"lock_timeout": LOCK_TIMEOUT_MS, "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS}
-            _set(connection, {name: str(value) for name, value in local.items()})
+            set_local(connection, {name: str(value) for name, value in local.items()})
         yield connection
 
 
@@ -272,55 +209,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield whole.connection()
     elif engine.dialect.name == "sqlite":
         with fork_gate.gate.passed(), engine.connect() as connection:
-            yield connection.execution_options(**{_ALONE: True})
+            yield connection.execution_options(**{ALONE: True})
     else:
         with transaction(engine) as connection:
-            _set(connection, {"lock_timeout": str(LOCK_TIMEOUT_MS)})
+            set_local(connection, {"lock_timeout": str(LOCK_TIMEOUT_MS)})
             yield connection
-
-
-def at_once(engine: Engine, variables: Mapping[str, str], text: str, *, take_back: bool = False) -> Any:
-    """Let PostgreSQL run statements in one round trip, as one transaction; return the row of the last one.
-
-    It commits them whether this process goes on or not: what they lock is free again when they are done.
-
-    Args:
-        engine: for PostgreSQL.
-        variables: of the transaction, for ``current_setting``: several statements in one text take no values.
-        text: statements as :func:`as_text` puts them together; the last returns one row.
-        take_back: whether it is only a trial; then what is locked is held until this process ends it.
-    """
-    variables = _AT_ONCE | {name: _quoted(value) for name, value in variables.items()}
-    calls = ", ".join(f"set_config('{name}', {value}, true)" for name, value in variables.items())
-    options = {} if take_back else {"isolation_level": "AUTOCOMMIT", _ALONE: True}
-    with fork_gate.gate.passed(), engine.connect() as connection:
-        return _last_row(connection.execution_options(**options), f"SELECT {calls}; {text}")
-
-
-_AT_ONCE: Final = {
-    "synchronous_commit": "'off'",  # what is noted after it waits for the disk
-    "lock_timeout": f"'{LOCK_TIMEOUT_MS}'",
-    "statement_timeout": f"'{HELD_MS}'",
-}
-
-
-def _quoted(value: str) -> str:
-    """Return a text for PostgreSQL, written so that nothing in it has to be quoted."""
-    return f"convert_from(decode('{base64.b64encode(value.encode()).decode()}', 'base64'), 'UTF8')"
-
-
-def as_text(statements: Sequence[sa.Executable]) -> str:
-    """Return statements without parameters as one text for PostgreSQL."""
-    literally = {"literal_binds": True}
-    compiled = (one.compile(dialect=_POSTGRESQL, compile_kwargs=literally) for one in statements)  # type: ignore[attr-defined]
-    return "; ".join(map(str, compiled))
-
-
-_POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
-
-
-def _last_row(connection: Connection, text: str) -> Any:
-    cursor: Any = connection.execution_options(no_parameters=True).exec_driver_sql(text).cursor
-    while connection.dialect.driver == "psycopg" and cursor.nextset():
-        pass  # the other drivers have the last result at once, and no other
-    return cursor.fetchone()

@@ -3,36 +3,62 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from exporters.metrics.totals import Totals
-from telemetry import conventions as c
 from telemetry._internal.values import storable
 
 _INTEGER: Final = 2**31 - 1
-
 
 UNFIT: Final = (TypeError, ValueError, ArithmeticError, LookupError)
 """What Python and the drivers raise of a value that cannot be stored."""
 
 
-def fit(table: sa.Table, values: Mapping[str, Any], totals: Totals) -> dict[str, Any]:
-    """Return ``values`` made to fit their columns; what had to be cut or dropped is counted."""
-    fitters, fitted = _fitters(table), dict(values)
+class Fitted(NamedTuple):
+    """A row that fits its table."""
+
+    row: dict[str, Any]
+    coerced: tuple[str, ...] = ()
+    """Columns whose values had to be cut, bounded or dropped, as ``table.column``."""
+
+
+class FittedRows(NamedTuple):
+    """Rows that fit their table."""
+
+    rows: list[dict[str, Any]]
+    coerced: tuple[str, ...] = ()
+    """As of :class:`Fitted`; a column stands there once for each row."""
+
+
+def fit(table: sa.Table, values: Mapping[str, Any]) -> Fitted:
+    """Return ``values`` made to fit their columns, and which of them were changed."""
+    fitters, fitted, coerced = _fitters(table), dict(values), list[str]()
     for name, value in values.items():
         if value is None:
             continue
         fitting = fitters[name](value)
         if fitting is not value and fitting != value:
-            totals.add(c.VALUES_COERCED, 1, column=f"{table.name}.{name}")
+            coerced.append(f"{table.name}.{name}")
         fitted[name] = fitting
-    return fitted
+    return Fitted(fitted, tuple(coerced))
+
+
+def fit_all(table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> FittedRows:
+    """Return rows made to fit their columns; a key ``row_id``, which is none, stays as it is."""
+    fitted = [_fit_row(table, row) for row in rows]
+    return FittedRows([each.row for each in fitted], tuple(name for each in fitted for name in each.coerced))
+
+
+def _fit_row(table: sa.Table, row: Mapping[str, Any]) -> Fitted:
+    if "row_id" not in row:
+        return fit(table, row)
+    fitted = fit(table, {name: value for name, value in row.items() if name != "row_id"})
+    return Fitted({"row_id": row["row_id"], **fitted.row}, fitted.coerced)
 
 
 @cache

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
+
+Row: TypeAlias = Mapping[str, Any]
+"""A row, by the names of its columns."""
 
 BULK_ROWS: Final = 20
 """Rows from which on PostgreSQL gets them in one parameter."""
@@ -17,7 +20,7 @@ GIVEN: Final = "given"
 """Name of that parameter, and of the table that it is made to."""
 
 
-def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
+def as_json(rows: Sequence[Row]) -> str:
     """Return rows as a JSON array that :func:`recordset` reads."""
     return json.dumps(rows, default=str)
 
@@ -83,31 +86,63 @@ def _upsert(
 _kept_upsert: Final = cache(_upsert)
 
 
-def update_rows(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Update the rows of ``table`` whose ``id`` stands as ``row_id`` in ``rows``, which have equal keys."""
+def update_rows(
+    connection: Connection,
+    table: sa.Table,
+    rows: Sequence[Row],
+    *,
+    by: str = "id",
+    version: str = "",
+    only_changed: bool = False,
+) -> None:
+    """Update the rows of ``table`` that ``rows`` name by their ``row_id``.
+
+    Args:
+        connection: in a transaction.
+        table: what is updated.
+        rows: all with the same keys.
+        by: the column that ``row_id`` is of.
+        version: a column among the keys; a row with a higher version there stays as it is.
+        only_changed: whether to leave alone rows that have these values already.
+    """
     names = tuple(name for name in rows[0] if name != "row_id") if rows else ()
     if not names:
         return
-    if _is_bulk(connection, rows):
-        connection.execute(_bulk_update(table, names), {GIVEN: as_json(rows)})
+    is_bulk = _is_bulk(connection, rows)
+    statement = _update(table, names, by, version, only_changed, is_bulk)
+    if is_bulk:
+        connection.execute(statement, {GIVEN: as_json(rows)})
         return
-    connection.execute(_update(table, names), rows)
+    # No parameter may be called as a column of the table is.
+    given = [{f"new_{name}": row[name] for name in (*names, "row_id")} for row in rows]
+    connection.execute(statement, given)
 
 
 @cache
-def _update(table: sa.Table, names: tuple[str, ...]) -> Any:
-    change = table.update().where(table.c.id == sa.bindparam("row_id"))
-    return change.values({name: sa.bindparam(name) for name in names})
+def _update(
+    table: sa.Table, names: tuple[str, ...], by: str, version: str, only_changed: bool, is_bulk: bool
+) -> Any:
+    types = {"row_id": table.c[by].type, **{name: table.c[name].type for name in names}}
+    new: Mapping[str, Any] = (
+        _recordset(types).c
+        if is_bulk
+        else {name: sa.bindparam(f"new_{name}", type_=kind) for name, kind in types.items()}
+    )
+    values = {name: new[name] for name in names}
+    change = table.update().where(table.c[by] == new["row_id"])
+    if version:
+        change = change.where(table.c[version] <= new[version])
+    if only_changed:
+        change = change.where(differs(table, values))
+    return change.values(values)
 
 
-@cache
-def _bulk_update(table: sa.Table, names: tuple[str, ...]) -> Any:
-    given = _recordset({"row_id": table.c.id.type, **{name: table.c[name].type for name in names}})
-    change = table.update().where(table.c.id == given.c.row_id)
-    return change.values({name: given.c[name] for name in names})
+def differs(table: sa.Table, new: Mapping[str, Any]) -> sa.ColumnElement[bool]:
+    """Return the condition that a row has not all of these values: to update it changes something."""
+    return sa.or_(*(table.c[name].is_distinct_from(value) for name, value in new.items()))
 
 
-def _is_bulk(connection: Connection, rows: list[dict[str, Any]]) -> bool:
+def _is_bulk(connection: Connection, rows: Sequence[Row]) -> bool:
     """Say whether one statement over a JSON array is quicker than one for each row."""
     return connection.dialect.name == "postgresql" and len(rows) >= BULK_ROWS
 

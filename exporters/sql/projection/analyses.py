@@ -14,115 +14,97 @@ from functools import cache, partial
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
-from exporters.metrics.totals import Totals
-from exporters.sql.database.engine import reading
-from exporters.sql.database.fitting import fit
-from exporters.sql.host.columns import Writable as Writable
+from exporters.sql.database.fitting import fit, fit_all
+from exporters.sql.database.statements import Row, update_rows
+from exporters.sql.host.change import Basis, Change, Query, Written, look
+from exporters.sql.host.columns import Writable
 from exporters.sql.schema import tables
+from exporters.sql.schema.host import HOST
 from exporters.sql.schema.tables import runs
-from exporters.sql.storage import archived
-from exporters.sql.storage import warnings as warning_storage
+from exporters.sql.storage import archived, attachment
 from telemetry.conventions import DUPLICATE, INTERRUPTED, RUNNING
 
 from .files import FileRow, match
-from .host_rows import Basis, Change, Query, Written, look, write, write_within
-from .host_tables import COPIED, HOST, Projection, Row, Run, joined, lock_free, naive, trial, update_runs
+from .noted import COPIED, Run, joined, lock_free, naive
+from .plan import Plan, Projection
 from .values import analysis_values, file_values
 
-SKEW: Final = timedelta(minutes=5)
+HOST_CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far the host's clock may be ahead of ours when its row is compared with the end of a run."""
-FILES_AT_ONCE: Final = 500
-"""Files that are written under one lock."""
-
 _IDENTITY: Final = ("user_id", "created_at")
 """Columns that tell whether a run is an analysis's own."""
 _files_table = HOST.candidate_files
 
 
-def project(
-    engine: Engine,
-    analysis_id: int,
-    writable: Writable,
-    key: bytes,
-    totals: Totals,
-    *,
-    take_back: bool = False,
-) -> Projection:
-    """T2: bring the ``analyses`` row and its ``candidate_files`` up to date with the runs linked to it.
-
-    Args:
-        engine: the writer's.
-        analysis_id: the row.
-        writable: the columns we added.
-        key: secret of the documents' hashes.
-        totals: counts what had to be made to fit.
-        take_back: whether it is only tried.
-    """
-    with reading(engine) as connection:
-        plan = _plan(connection, analysis_id, writable, key, totals)
-    if engine.dialect.name != "postgresql":
-        with trial(engine, take_back) as connection:
-            written = write_within(connection, plan.basis, plan.change) if plan.change else None
-            return Projection.BUSY if plan.change and written is None else _note(connection, plan, written)
-    written = _write_in_parts(engine, plan, take_back=take_back) if plan.change else None
-    if plan.change and written is None:
-        return Projection.BUSY
-    with trial(engine, take_back) as connection:
-        return _note(connection, plan, written)
-
-
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is to become of an ``analyses`` row."""
+class _Shown:
+    """What an ``analyses`` row is to show, as far as it is noted in our own tables."""
 
-    basis: Basis
-    change: Change | None
-    """None where nothing is written."""
     row: Any
+    """The row; None where there is none."""
     shown_runs: Sequence[Run] = ()
-    """Runs that the row shows then."""
+    """Runs that it shows then."""
     gone: Sequence[Run] = ()
     """Runs that lose their link: the row is gone, or was never theirs."""
     is_missing: bool = False
     missing_files: int = 0
     """Documents whose files are not stored yet, where no file is."""
+    n_files: int = 0
+    """Files that are to show something."""
     n_stored: int = 0
-    """Files that were stored when it was made."""
+    """Files that were stored when the change was computed."""
 
 
-def _plan(connection: Connection, analysis_id: int, writable: Writable, key: bytes, totals: Totals) -> _Plan:
+def plan_analysis(connection: Connection, analysis_id: int, columns: Writable, key: bytes) -> Plan:
+    """Compute what the ``analyses`` row and its ``candidate_files`` are to show of the runs linked to it.
+
+    Args:
+        connection: only reads.
+        analysis_id: the row.
+        columns: those that telemetry added.
+        key: secret of the documents' hashes.
+    """
     table = HOST.analyses
-    query = _runs_and_owner(writable.dialect, *(writable.column(table, name) for name in _IDENTITY))
+    query = _runs_and_owner(columns.dialect, *(columns.column(table, name) for name in _IDENTITY))
     seen = look(connection, query, analysis_id)  # before all else: what changes from here on is noticed
     linked = _rows(
         connection, sa.select(runs).where(runs.c.analysis_ref == analysis_id).order_by(runs.c.run_id)
     )
-    row = _analysis(connection, analysis_id, writable)
+    row = _analysis(connection, analysis_id, columns)
     news = max((run["seen_at"] for run in linked if run["seen_at"]), default=None)
     basis = Basis(table, analysis_id, query, seen, news)
     if row is None:
         gone = [run for run in linked if run["analysis_seen_at"] is not None]
-        return _Plan(basis, None, None, gone=gone, is_missing=len(gone) < len(linked))
+        return _plan(basis, None, _Shown(None, gone=gone, is_missing=len(gone) < len(linked)))
     ended = [run for run in linked if run["status"] != RUNNING or run["projected_version"]]
     shown_runs = [run for run in ended if _belongs(run, row)]
-    gone = [run for run in ended if not _belongs(run, row)]
+    shown = _Shown(row, shown_runs, [run for run in ended if not _belongs(run, row)])
     if not shown_runs:
-        return _Plan(basis, None, row, gone=gone)
-    attached = warning_storage.attached(analysis_id, warning_storage.loose(connection, shown_runs))
+        return _plan(basis, None, shown)
+    attached = attachment.attached(analysis_id, attachment.loose(connection, shown_runs))
     if row.has_archived:  # its other runs are not here to be summed: the row stays as it is
-        return _Plan(basis, Change({}, more=attached), row, shown_runs, gone)
+        return _plan(basis, Change({}, more=attached), shown)
     documents = _documents(connection, shown_runs)
     values = analysis_values(shown_runs, _usage(connection, shown_runs), documents)
-    files, names = _files(connection, analysis_id, writable), partial(writable.only, _files_table)
-    changes = [
-        {"row_id": found.row_id, **fit(_files_table, names(file_values(found)), totals)}
-        for found in match(files, documents, key)
-    ]
-    waiting = 0 if files or not writable.has_files else sum(row["outcome"] != DUPLICATE for row in documents)
-    change = Change(fit(table, writable.only(table, values), totals), changes, attached)
-    return _Plan(basis, change, row, shown_runs, gone, missing_files=waiting, n_stored=len(files))
+    fitted = fit(table, columns.only(table, values))
+    stored = _files(connection, analysis_id, columns)
+    files = fit_all(
+        _files_table,
+        (
+            {"row_id": found.row_id, **columns.only(_files_table, file_values(found))}
+            for found in match(stored, documents, key)
+        ),
+    )
+    waiting = 0 if stored or not columns.has_files else sum(row["outcome"] != DUPLICATE for row in documents)
+    shown = replace(shown, missing_files=waiting, n_files=len(files.rows), n_stored=len(stored))
+    change = Change(fitted.row, files.rows, attached)
+    return _plan(basis, change, shown, (*fitted.coerced, *files.coerced))
+
+
+def _plan(basis: Basis, change: Change | None, shown: _Shown, coerced: tuple[str, ...] = ()) -> Plan:
+    return Plan(basis, change, partial(_note, shown=shown), coerced)
 
 
 @cache
@@ -154,37 +136,23 @@ def _versions(which: sa.ColumnElement[bool], dialect: str) -> sa.ColumnElement[A
     return sa.select(sa.func.coalesce(sa.func.group_concat(each.c.run), "")).scalar_subquery()
 
 
-def _write_in_parts(engine: Engine, plan: _Plan, *, take_back: bool) -> Written | None:
-    """Write the row, and its files in parts: none of them is held for long."""
-    assert plan.change is not None
-    files, free, stored = plan.change.files, 0, 0
-    for at in range(0, max(len(files), 1), FILES_AT_ONCE):
-        change = replace(plan.change, files=files[at : at + FILES_AT_ONCE])
-        change = change if at == 0 else Change({}, change.files)
-        written = write(engine, plan.basis, change, take_back=take_back)
-        if written is None:
-            return None
-        free, stored = free + written.free, written.stored
-    return Written(free, stored)
-
-
-def _note(connection: Connection, plan: _Plan, written: Written | None) -> Projection:
+def _note(connection: Connection, written: Written | None, shown: _Shown) -> Projection:
     """Note what the row shows now."""
-    _let_go(connection, plan.gone)
-    if plan.row is None or written is None or plan.change is None:
-        return Projection.MISSING if plan.is_missing else Projection.DONE
-    late = max(written.stored - plan.n_stored, 0) if plan.change.files else 0
-    pending = plan.missing_files + late + len(plan.change.files) - written.free
-    if not _remember(connection, plan.shown_runs, plan.row, pending):
+    _unlink(connection, shown.gone)
+    if shown.row is None or written is None:
+        return Projection.MISSING if shown.is_missing else Projection.DONE
+    late = max(written.stored - shown.n_stored, 0) if shown.n_files else 0
+    pending = shown.missing_files + late + shown.n_files - written.free
+    if not _remember(connection, shown.shown_runs, shown.row, pending):
         return Projection.BUSY
     return Projection.FILES_PENDING if pending else Projection.DONE
 
 
-def _analysis(connection: Connection, analysis_id: int, writable: Writable) -> Any:
+def _analysis(connection: Connection, analysis_id: int, columns: Writable) -> Any:
     table = HOST.analyses
-    columns = writable.read(table, "user_id", "created_at", *COPIED)
-    has_archived = archived.of_analysis(connection, analysis_id, writable.column(table, "created_at"))
-    query = sa.select(*columns, has_archived.label("has_archived")).where(table.c.id == analysis_id)
+    read = columns.read(table, "user_id", "created_at", *COPIED)
+    has_archived = archived.of_analysis(connection, analysis_id, columns.column(table, "created_at"))
+    query = sa.select(*read, has_archived.label("has_archived")).where(table.c.id == analysis_id)
     return connection.execute(query).first()
 
 
@@ -197,7 +165,7 @@ def _belongs(run: Run, row: Any) -> bool:
     if None not in (run["user_ref"], row.user_id) and run["user_ref"] != row.user_id:
         return False
     ended = _latest_end(run)
-    return ended is None or created is None or created <= ended + SKEW
+    return ended is None or created is None or created <= ended + HOST_CLOCK_SKEW
 
 
 def _latest_end(run: Run) -> datetime | None:
@@ -214,7 +182,7 @@ def _latest_end(run: Run) -> datetime | None:
     return max(ended, heard)
 
 
-def _let_go(connection: Connection, gone: Iterable[Run]) -> None:
+def _unlink(connection: Connection, gone: Iterable[Run]) -> None:
     """Never project these again: what they were linked to is gone, or was never theirs."""
     for run in gone:
         change = {"analysis_gone": True, "projected_version": run["version"], "files_pending": 0}
@@ -234,9 +202,10 @@ def _remember(connection: Connection, shown_runs: Sequence[Run], row: Any, pendi
             "files_pending": pending if run["kind"] == "analysis" else 0,
         }
         if any(run[name] != value for name, value in change.items()):
-            changes[run["run_id"]] = {"key": run["run_id"], **change}
+            changes[run["run_id"]] = {"row_id": run["run_id"], **change}
     free = lock_free(connection, changes)
-    update_runs(connection, [changes[run_id] for run_id in free], "projected_version")
+    shown_now = [changes[run_id] for run_id in free]
+    update_rows(connection, runs, shown_now, by="run_id", version="projected_version")
     return len(free) == len(changes)
 
 
@@ -246,12 +215,12 @@ def _usage(connection: Connection, own_runs: Iterable[Run]) -> list[Row]:
     return _rows(connection, query)
 
 
-def _files(connection: Connection, analysis_id: int, writable: Writable) -> list[FileRow]:
-    if not writable.has_files:
+def _files(connection: Connection, analysis_id: int, columns: Writable) -> list[FileRow]:
+    if not columns.has_files:
         return []
     table = _files_table
-    columns = (table.c.id, *writable.read(table, "file_name", "file_bytes"))
-    query = sa.select(*columns).where(table.c.analysis_id == analysis_id).order_by(table.c.id)
+    read = columns.read(table, "file_name", "file_bytes")
+    query = sa.select(table.c.id, *read).where(table.c.analysis_id == analysis_id).order_by(table.c.id)
     return [FileRow(*row) for row in connection.execute(query)]
 
 

@@ -10,12 +10,11 @@ from sqlalchemy.engine import Engine
 
 from exporters.sql.database.engine import reading
 from exporters.sql.host.shape import has_table
+from exporters.sql.schema.host import HOST
 from exporters.sql.schema.tables import runs
 from telemetry.conventions import RUNNING
 
-from .host_tables import HOST
-
-PATIENCE: Final = timedelta(days=1)
+FILES_AWAITED: Final = timedelta(days=1)
 """How long after a run its files may still be stored."""
 
 
@@ -26,7 +25,7 @@ def lagging_analyses(engine: Engine) -> list[int]:
     a row that is not there, or files that are not stored, cost no attempt until they are. Files that were
     not stored a day after their run ended are not asked for again.
     """
-    lately = datetime.now(UTC).replace(tzinfo=None) - PATIENCE
+    lately = datetime.now(UTC).replace(tzinfo=None) - FILES_AWAITED
     is_there = has_one(HOST.analyses.c.id == runs.c.analysis_ref)
     are_stored = has_one(HOST.candidate_files.c.analysis_id == runs.c.analysis_ref)
     behind = sa.select(runs.c.analysis_ref).where(

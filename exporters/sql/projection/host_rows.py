@@ -1,275 +1,134 @@
-"""How rows of the host's are written: everything is computed before, and compared again under the lock.
-
-What was computed from something that has changed since is not written, but computed again: so the last
-writer has seen what the others wrote. PostgreSQL locks the rows for one round trip, however long this process
-then waits for its turn. No lock is waited for: rows that are busy come again later.
-"""
+"""The host's rows that show runs: T2 for an analysis and its files, T3 for a user."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cache, lru_cache
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Final
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.sql.database.engine import APPLICATION_NAME, as_text, at_once
-from exporters.sql.database.statements import as_json, recordset
-from exporters.sql.schema import tables as schema
+from exporters.sql.database.engine import reading, transaction
+from exporters.sql.host.change import Basis, Change, Written
+from exporters.sql.host.columns import Writable
+from exporters.sql.host.write import write, write_within
 
-COURTESY: Final = timedelta(seconds=60)
-"""For how long after news of a run its rows wait while a transaction of the host's idles with a snapshot."""
-ACTIVE_COURTESY: Final = timedelta(seconds=10)
-"""The same while one that has used the host's tables executes a statement: it may be at any level."""
+from .analyses import plan_analysis
+from .plan import Plan, Projection
+from .users import plan_user
 
-Values: TypeAlias = Mapping[str, Any]
-Condition: TypeAlias = sa.ColumnElement[bool]
-Query: TypeAlias = Callable[[sa.ColumnElement[int]], Any]
-"""Makes a query about the row with an id. What is made once and kept is quicker than anything else here."""
-
-_host = schema.host_tables(sa.MetaData())
-_ID: Final = sa.bindparam("row_id", type_=sa.BigInteger())
-
-# Variables of the transaction in which PostgreSQL finds the values: its statements are always the same.
-_STATE: Final = "telemetry.state"
-"""`held` once the row is locked, `unchanged` once the basis was compared."""
-_BASIS: Final = "telemetry.basis"
-_ROW: Final = "telemetry.row"
-_FILES: Final = "telemetry.files"
-_MORE: Final = "telemetry.more"
+FILES_AT_ONCE: Final = 500
+"""Files that are written under one lock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What the values of a row were computed from."""
+class HostRows:
+    """The rows of one database; they are brought up to date one by one.
 
-    table: sa.Table
-    row_id: int
-    query: Query
-    """Puts it into one text."""
-    seen: str
-    """That text, read before the values were computed."""
-    news: datetime | None
-    """When the database heard of what the row may not show yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class More:
-    """What is written to a table of our own together with the row."""
-
-    table: sa.Table
-    rows: Sequence[Values]
-    """With the same keys, which are columns of ``table``."""
-    statement: Callable[[Any, Condition], Any]
-    """Makes the statement for PostgreSQL, of the rows as a table, which holds under a condition."""
-    write: Callable[[Connection], object]
-    """Writes them on SQLite."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What is to be written while the basis is the same."""
-
-    values: Values
-    """Of the row."""
-    files: Sequence[Values] = ()
-    """Of rows of ``candidate_files``: ``row_id``, and values under the same keys for all."""
-    more: More | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a change came to."""
-
-    free: int
-    """Files that nobody else held."""
-    stored: int
-    """Files that are there."""
-
-
-def look(connection: Connection, query: Query, row_id: int) -> str:
-    """Return what the values of a row depend on, as one text; empty where there is no such row."""
-    return connection.scalar(_kept(query), {"row_id": row_id}) or ""
-
-
-@lru_cache(maxsize=16)
-def _kept(query: Query) -> Any:
-    return query(_ID)
-
-
-def write(engine: Engine, basis: Basis, change: Change, *, take_back: bool = False) -> Written | None:
-    """Write on PostgreSQL; return None if the row is busy, or its basis is another by now.
-
-    Args:
-        engine: the writer's.
-        basis: what the change was computed from.
-        change: what is written.
-        take_back: whether this is only a trial.
+    What a row is to show is computed before it is locked, and noted in our own tables after it is written.
     """
-    more = change.more
-    variables = {_BASIS: json.dumps(_given_basis(basis))}
-    if change.values:
-        variables[_ROW] = as_json([{"row_id": basis.row_id, **change.values}])
-    if change.files:
-        variables[_FILES] = as_json(change.files)
-    if more is not None:
-        variables[_MORE] = as_json(more.rows)
-    text = _statements(
-        basis.table,
-        basis.query,
-        tuple(change.values),
-        tuple(change.files[0]) if change.files else (),
-        None if more is None else (more.table, tuple(more.rows[0]), more.statement),
-    )
-    state, free, stored = at_once(engine, variables, text, take_back=take_back)
-    return Written(free, stored) if state == "unchanged" else None
+
+    def __init__(
+        self,
+        engine: Engine,
+        key: bytes,
+        *,
+        is_trial: bool = False,
+        on_coerced: Callable[[Iterable[str]], object] | None = None,
+    ) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            engine: an engine of ours.
+            key: secret of the documents' hashes.
+            is_trial: whether to roll back whatever is written.
+            on_coerced: called with the columns whose values had to be made to fit.
+        """
+        self._engine = engine
+        self._key = key
+        self._is_trial = is_trial
+        self._on_coerced = on_coerced
+        self._columns: Writable | None = None
+
+    @property
+    def columns(self) -> Writable:
+        """The columns that may be read and written: those of the first look, until they are forgotten.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
+        """
+        if self._columns is None:
+            self._columns = Writable.load(self._engine)
+        return self._columns
+
+    def forget_columns(self) -> None:
+        """Look at the columns anew the next time."""
+        self._columns = None
+
+    def project_analysis(self, analysis_id: int) -> Projection:
+        """T2: bring an ``analyses`` row and its ``candidate_files`` up to date with the runs linked to it.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
+        """
+        columns = self.columns
+        with reading(self._engine) as connection:
+            plan = plan_analysis(connection, analysis_id, columns, self._key)
+        return self._carry_out(plan)
+
+    def project_user(self, user_id: int) -> Projection:
+        """T3: bring the totals in a ``users`` row up to date.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
+        """
+        columns = self.columns
+        with reading(self._engine) as connection:
+            plan = plan_user(connection, user_id, columns)
+        return self._carry_out(plan)
+
+    def _carry_out(self, plan: Plan) -> Projection:
+        outcome = self._write_and_note(plan)
+        if plan.coerced and self._on_coerced is not None:
+            self._on_coerced(plan.coerced)
+        return outcome
+
+    def _write_and_note(self, plan: Plan) -> Projection:
+        written: Written | None = None
+        if self._engine.dialect.name != "postgresql":
+            with self._transaction() as connection:
+                if plan.change is not None:
+                    written = write_within(connection, plan.basis, plan.change)
+                    if written is None:
+                        return Projection.BUSY
+                return plan.note(connection, written)
+        if plan.change is not None:
+            written = self._write_in_parts(plan.basis, plan.change)
+            if written is None:
+                return Projection.BUSY
+        with self._transaction() as connection:
+            return plan.note(connection, written)
+
+    def _write_in_parts(self, basis: Basis, change: Change) -> Written | None:
+        """Write the row, and its files in parts: none of them is held for long."""
+        files, free, stored = change.files, 0, 0
+        for at in range(0, max(len(files), 1), FILES_AT_ONCE):
+            part = files[at : at + FILES_AT_ONCE]
+            some = replace(change, files=part) if at == 0 else Change({}, part)
+            written = write(self._engine, basis, some, take_back=self._is_trial)
+            if written is None:
+                return None
+            free, stored = free + written.free, written.stored
+        return Written(free, stored)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """Open a transaction, which is rolled back at its end in a trial."""
+        with suppress(_TakenBack), transaction(self._engine) as connection:
+            yield connection
+            if self._is_trial:
+                raise _TakenBack
 
 
-def _given_basis(basis: Basis) -> dict[str, Any]:
-    news = basis.news
-    return {
-        "row_id": basis.row_id,
-        "seen": basis.seen,
-        "idle_until": None if news is None else str(news + COURTESY),
-        "active_until": None if news is None else str(news + ACTIVE_COURTESY),
-    }
-
-
-@lru_cache(maxsize=64)  # there are as many as ways to leave out a column of the host's that is not there
-def _statements(
-    table: sa.Table,
-    query: Query,
-    names: tuple[str, ...],
-    file_names: tuple[str, ...],
-    more: tuple[sa.Table, tuple[str, ...], Callable[[Any, Condition], Any]] | None,
-) -> str:
-    """Return the statements as one text, without values: to put it together takes longer than to run it."""
-    unchanged = _is_state("unchanged")
-    statements = [_hold(table), _compare(query)]
-    if names:
-        statements.append(_update_row(table, names, unchanged))
-    if more is not None:
-        of, columns, statement = more
-        statements.append(statement(_rows(of, columns, _MORE), unchanged))
-    statements.append(_update_files(file_names, unchanged))
-    return as_text(statements)
-
-
-def write_within(connection: Connection, basis: Basis, change: Change) -> Written | None:
-    """Write on SQLite, in a transaction that has the lock; return None if the basis is another by now."""
-    if look(connection, basis.query, basis.row_id) != basis.seen:
-        return None
-    _update(connection, basis.table, [{"row_id": basis.row_id, **change.values}])
-    _update(connection, _host.candidate_files, change.files)
-    if change.more is not None:
-        change.more.write(connection)
-    return Written(len(change.files), len(change.files))
-
-
-def _hold(table: sa.Table) -> Any:
-    """Lock the row in a statement of its own: only the next one sees what others committed until then."""
-    row = sa.select(table.c.id).where(table.c.id == _basis("row_id", sa.BigInteger()), ~_is_snapshot_kept())
-    held = row.with_for_update(skip_locked=True, key_share=True).subquery()
-    return sa.select(sa.func.set_config(_STATE, "held", True)).select_from(held)
-
-
-def _compare(query: Query) -> Any:
-    same = query(_basis("row_id", sa.BigInteger())).scalar_subquery() == _basis("seen", sa.Text())
-    return sa.select(sa.func.set_config(_STATE, "unchanged", True)).where(_is_state("held"), same)
-
-
-def _is_state(name: str) -> Condition:
-    return sa.func.current_setting(_STATE, True) == name
-
-
-def _basis(name: str, kind: Any) -> sa.ColumnElement[Any]:
-    """Return a value of the basis, as PostgreSQL finds it."""
-    given = sa.cast(sa.func.current_setting(_BASIS), postgresql.JSON)
-    return sa.cast(given[name].astext, kind)
-
-
-def _is_snapshot_kept() -> Condition:
-    """Say whether the host, at REPEATABLE READ, could fail to update a row because we did meanwhile.
-
-    Between its statements, a transaction keeps a snapshot from REPEATABLE READ on, and not below. It is
-    waited for, but not for ever: a dump or a report keeps a snapshot for hours.
-    """
-    tables = ", ".join(
-        f"to_regclass('{table.name}')" for table in (_host.users, _host.analyses, _host.candidate_files)
-    )
-    return sa.literal_column(
-        "EXISTS (SELECT FROM pg_stat_activity AS session"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        f" AND application_name <> '{APPLICATION_NAME}' AND backend_xmin IS NOT NULL"
-        f" AND (state = 'idle in transaction' AND {_is_before('idle_until')}"
-        f" OR state = 'active' AND xact_start < query_start AND {_is_before('active_until')}"
-        " AND EXISTS (SELECT FROM pg_locks WHERE pg_locks.pid = session.pid AND locktype = 'relation'"
-        f" AND relation IN ({tables}))))",
-        sa.Boolean(),
-    )
-
-
-def _is_before(name: str) -> str:
-    moment = f"(current_setting('{_BASIS}')::json ->> '{name}')::timestamp"
-    return f"timezone('utc', now()) < {moment}"  # without news, neither true nor false
-
-
-def _update_row(table: sa.Table, names: tuple[str, ...], unchanged: Condition) -> Any:
-    given = _rows(table, ("row_id", *names), _ROW)
-    new = {name: given.c[name] for name in names}
-    conditions = (table.c.id == given.c.row_id, _differs(table, new), unchanged)
-    return table.update().where(*conditions).values(new)
-
-
-def _update_files(names: tuple[str, ...], unchanged: Condition) -> Any:
-    """Update the files that nobody holds; return how it all went."""
-    state = sa.func.current_setting(_STATE, True)
-    if not names:
-        return sa.select(state, sa.literal(0), sa.literal(0))
-    table = _host.candidate_files
-    given = _rows(table, names, _FILES)
-    theirs = table.c.analysis_id == _basis("row_id", sa.BigInteger())
-    free = (
-        sa.select(given)
-        .join(table, table.c.id == given.c.row_id)
-        .where(theirs, unchanged)
-        .order_by(table.c.id)
-        .with_for_update(of=table, skip_locked=True, key_share=True)
-        .cte("free")
-    )
-    new = {name: free.c[name] for name in names if name != "row_id"}
-    n_free = sa.select(sa.func.count()).select_from(free).scalar_subquery()
-    n_stored = sa.select(sa.func.count()).select_from(table).where(theirs).scalar_subquery()
-    answer = sa.select(state, n_free, n_stored)
-    if new:
-        change = table.update().where(table.c.id == free.c.row_id, _differs(table, new)).values(new)
-        answer = answer.add_cte(change.cte("shown"))
-    return answer
-
-
-def _rows(table: sa.Table, names: Sequence[str], variable: str) -> Any:
-    """Return the rows in a variable as a table; ``row_id`` has the type of the id."""
-    types = {name: table.c["id" if name == "row_id" else name].type for name in names}
-    return recordset(types, sa.func.current_setting(variable))
-
-
-def _update(connection: Connection, table: sa.Table, rows: Sequence[Values]) -> None:
-    names = tuple(name for name in rows[0] if name != "row_id") if rows else ()
-    if names:
-        connection.execute(_update_of(table, names), [dict(row) for row in rows])
-
-
-@cache
-def _update_of(table: sa.Table, names: tuple[str, ...]) -> Any:
-    new = {name: sa.bindparam(name, type_=table.c[name].type) for name in names}
-    return table.update().where(table.c.id == sa.bindparam("row_id"), _differs(table, new)).values(new)
-
-
-def _differs(table: sa.Table, new: Values) -> Condition:
-    """Say whether a row shows something else: an update that changes nothing breaks a snapshot, too."""
-    return sa.or_(*(table.c[name].is_distinct_from(value) for name, value in new.items()))
+class _TakenBack(Exception):
+    """Ends a trial."""

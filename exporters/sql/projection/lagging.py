@@ -9,25 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine, transaction
 from exporters.sql.database.fitting import UNFIT
-from exporters.sql.host.columns import Writable
 from exporters.sql.schema import tables
+from exporters.sql.schema.host import HOST
 from exporters.sql.schema.tables import runs
 from telemetry._internal.secrets import driver_error
 from telemetry.conventions import RUNNING
 
-from .analyses import project
 from .behind import has_one
-from .host_tables import Projection
-from .users import refresh_user
+from .host_rows import HostRows
+from .plan import Projection
 
 GRACE: Final = timedelta(seconds=60)
 """What is younger is on its way."""
@@ -38,9 +36,7 @@ TRIED: Final = 20
 SHOWN: Final = 5
 """Ids that are named."""
 
-_host = tables.host_tables(sa.MetaData())
-
-Row = tuple[int, datetime]
+Lagging: TypeAlias = tuple[int, datetime]
 """Id of a row of the application's, and since when it lags."""
 
 
@@ -87,28 +83,27 @@ def lagging(database_url: str, key: str, grace: timedelta = GRACE) -> list[Lag]:
 class _Lagging:
     def __init__(self, engine: Engine, key: bytes, grace: timedelta) -> None:
         self._engine = engine
-        self._key = key
+        self._trial = HostRows(engine, key, is_trial=True)
         with transaction(engine) as connection:
-            self._writable = Writable.of(connection)
             now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
         self._old, self._recent = now - grace, now - RECENT
 
     def all(self) -> Iterator[Lag]:
         missing, there = self._analyses()
-        yield from self._tried("analyses", there, self._project)
+        yield from self._tried("analyses", there, self._trial.project_analysis)
         yield from _lag(
             "analyses",
             missing,
             "no such row is there (yet)",
             "give link() the id of a row that is committed, or is about to be",
         )
-        yield from self._tried("users", self._users(), self._refresh)
+        yield from self._tried("users", self._users(), self._trial.project_user)
         yield from self._files()
         yield from self._not_theirs()
 
-    def _analyses(self) -> tuple[list[Row], list[Row]]:
+    def _analyses(self) -> tuple[list[Lagging], list[Lagging]]:
         """Return the analyses that are behind: those that are not there, and those that are."""
-        table, ref = _host.analyses, runs.c.analysis_ref
+        table, ref = HOST.analyses, runs.c.analysis_ref
         is_there = has_one(table.c.id == ref)
         query = (
             sa.select(ref, sa.func.min(runs.c.seen_at), is_there.label("is_there"))
@@ -121,7 +116,7 @@ class _Lagging:
         rows = self._rows(query)
         return [row[:2] for row in rows if not row[2]], [row[:2] for row in rows if row[2]]
 
-    def _users(self) -> list[Row]:
+    def _users(self) -> list[Lagging]:
         ref = runs.c.user_ref
         query = (
             sa.select(ref, sa.func.min(runs.c.seen_at))
@@ -134,10 +129,10 @@ class _Lagging:
 
     def _files(self) -> Iterator[Lag]:
         """Find analyses whose files are not stored: rows may come at the very end, or never."""
-        if not self._writable.has_files:
+        if not self._trial.columns.has_files:
             return
         ref = runs.c.analysis_ref
-        are_stored = has_one(_host.candidate_files.c.analysis_id == ref)
+        are_stored = has_one(HOST.candidate_files.c.analysis_id == ref)
         query = (
             sa.select(ref, sa.func.min(runs.c.ended_at), are_stored.label("are_stored"))
             .where(runs.c.files_pending > 0, runs.c.analysis_gone.is_(False), ref.is_not(None))
@@ -155,7 +150,7 @@ class _Lagging:
 
     def _not_theirs(self) -> Iterator[Lag]:
         """Find runs that named a row that was never theirs."""
-        table, ref = _host.analyses, runs.c.analysis_ref
+        table, ref = HOST.analyses, runs.c.analysis_ref
         differs = sa.and_(table.c.user_id.is_not(None), table.c.user_id != runs.c.user_ref)
         query = (
             sa.select(ref, sa.func.min(runs.c.seen_at), sa.func.max(sa.case((differs, 1), else_=0)))
@@ -176,15 +171,9 @@ class _Lagging:
         with transaction(self._engine) as connection:
             return [tuple(row) for row in connection.execute(query)]
 
-    def _project(self, row_id: int) -> Projection:
-        return project(self._engine, row_id, self._writable, self._key, Totals(), take_back=True)
-
-    def _refresh(self, row_id: int) -> Projection:
-        return refresh_user(self._engine, row_id, self._writable, Totals(), take_back=True)
-
-    def _tried(self, table: str, rows: Sequence[Row], show: Callable[[int], Projection]) -> Iterator[Lag]:
+    def _tried(self, table: str, rows: Sequence[Lagging], show: Callable[[int], Projection]) -> Iterator[Lag]:
         """Group rows by what keeps them from being brought up to date."""
-        found: dict[tuple[str, str, bool], list[Row]] = {}
+        found: dict[tuple[str, str, bool], list[Lagging]] = {}
         for row in rows[:TRIED]:
             found.setdefault(self._why(row[0], show), []).append(row)
         for (reason, remedy, is_wrong), alike in found.items():
@@ -206,7 +195,9 @@ class _Lagging:
         return "nothing stands in their way", "flask telemetry health-check, or start the application", False
 
 
-def _lag(table: str, rows: Sequence[Row], reason: str, remedy: str, is_wrong: bool = False) -> Iterator[Lag]:
+def _lag(
+    table: str, rows: Sequence[Lagging], reason: str, remedy: str, is_wrong: bool = False
+) -> Iterator[Lag]:
     if rows:
         ids = tuple(row_id for row_id, _ in rows[:SHOWN])
         yield Lag(table, len(rows), min(since for _, since in rows), reason, remedy, is_wrong, ids)

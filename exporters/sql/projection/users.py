@@ -2,71 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
-from exporters.metrics.totals import Totals
-from exporters.sql.database.engine import reading
 from exporters.sql.database.fitting import fit
-from exporters.sql.database.statements import insert, upsert
+from exporters.sql.database.statements import Row, insert, update_rows, upsert
+from exporters.sql.host.change import Basis, Change, Condition, More, Written
 from exporters.sql.host.columns import Writable
 from exporters.sql.schema import tables
-from exporters.sql.schema.tables import runs
+from exporters.sql.schema.host import HOST
+from exporters.sql.schema.tables import JOBS, runs
 from telemetry.conventions import RUNNING
 
-from .host_rows import Basis, Change, Condition, More, write, write_within
-from .host_tables import HOST, JOBS, Projection, Row, joined, lock_free, naive, trial, update_runs
+from .noted import joined, lock_free, naive
+from .plan import Plan, Projection
 from .values import user_values
 
 
-def refresh_user(
-    engine: Engine, user_id: int, writable: Writable, totals: Totals, *, take_back: bool = False
-) -> Projection:
-    """T3: recompute the totals of one ``users`` row; ``take_back`` if it is only tried."""
-    with reading(engine) as connection:
-        plan = _plan_user(connection, user_id, writable, totals)
-    if engine.dialect.name != "postgresql":
-        with trial(engine, take_back) as connection:
-            if plan.change and write_within(connection, plan.basis, plan.change) is None:
-                return Projection.BUSY
-            return _note_user(connection, plan)
-    if plan.change and write(engine, plan.basis, plan.change, take_back=take_back) is None:
-        return Projection.BUSY
-    with trial(engine, take_back) as connection:
-        return _note_user(connection, plan)
+def plan_user(connection: Connection, user_id: int, columns: Writable) -> Plan:
+    """Compute the totals that a ``users`` row is to show.
 
-
-@dataclass(frozen=True, slots=True)
-class _UserPlan:
-    """What is to become of a ``users`` row."""
-
-    basis: Basis
-    change: Change | None
-    """None where the row is not there."""
-    behind: Sequence[Row]
-    """Ended runs whose newest version only the new totals hold."""
-
-
-def _plan_user(connection: Connection, user_id: int, writable: Writable, totals: Totals) -> _UserPlan:
+    Args:
+        connection: only reads.
+        user_id: the row.
+        columns: those that telemetry added.
+    """
     table = HOST.users
     row = connection.execute(
-        sa.select(*writable.read(table, "id", "created_at")).where(table.c.id == user_id)
+        sa.select(*columns.read(table, "id", "created_at")).where(table.c.id == user_id)
     ).first()
     behind = _unsummed(connection, user_id)
     person, is_known, seen = _totals_of(connection, user_id)
     news = max((run["seen_at"] for run in behind if run["seen_at"]), default=None)
     basis = Basis(table, user_id, _totals_text, seen, news)
     if row is None:
-        return _UserPlan(basis, None, behind)
-    values = fit(table, writable.only(table, user_values(person, is_known)), totals)
+        return Plan(basis, None, partial(_note_gone, user_id=user_id, behind=behind))
+    fitted = fit(table, columns.only(table, user_values(person, is_known)))
     kept = {**person, "created_at": naive(row.created_at)}
     more = More(tables.users, [kept], _keep, lambda connection: upsert(connection, tables.users, [kept]))
-    return _UserPlan(basis, Change(values, more=more), behind)
+    return Plan(basis, Change(fitted.row, more=more), partial(_note, behind=behind), fitted.coerced)
 
 
 def _totals_text(user_id: sa.ColumnElement[int]) -> Any:
@@ -86,12 +64,17 @@ def _keep(given: Any, unchanged: Condition) -> Any:
     return new.on_conflict_do_update(index_elements=["user_ref"], set_=changes)
 
 
-def _note_user(connection: Connection, plan: _UserPlan) -> Projection:
+def _note(connection: Connection, _: Written | None, behind: Sequence[Row]) -> Projection:
     """Note which runs the totals hold."""
-    if plan.change is None:
-        connection.execute(tables.users.delete().where(tables.users.c.user_ref == plan.basis.row_id))
-    _remember_summed(connection, {run["run_id"]: run["version"] for run in plan.behind})
-    return Projection.MISSING if plan.change is None else Projection.DONE
+    _remember_summed(connection, behind)
+    return Projection.DONE
+
+
+def _note_gone(connection: Connection, _: Written | None, user_id: int, behind: Sequence[Row]) -> Projection:
+    """Remove the totals of a user whose row is not there."""
+    connection.execute(tables.users.delete().where(tables.users.c.user_ref == user_id))
+    _remember_summed(connection, behind)
+    return Projection.MISSING
 
 
 def _unsummed(connection: Connection, user_id: int) -> Sequence[Row]:
@@ -101,15 +84,15 @@ def _unsummed(connection: Connection, user_id: int) -> Sequence[Row]:
     return [dict(row) for row in connection.execute(query.where(runs.c.status != RUNNING)).mappings()]
 
 
-def _remember_summed(connection: Connection, seen: Mapping[str, int]) -> None:
+def _remember_summed(connection: Connection, behind: Sequence[Row]) -> None:
     """Note it for the runs that are free.
 
     One that another writer is at work on stays behind, and is summed again.
     """
-    free = lock_free(connection, seen)
-    update_runs(
-        connection, [{"key": run_id, "user_version": seen[run_id]} for run_id in free], "user_version"
-    )
+    versions = {run["run_id"]: run["version"] for run in behind}
+    free = lock_free(connection, versions)
+    summed = [{"row_id": run_id, "user_version": versions[run_id]} for run_id in free]
+    update_rows(connection, runs, summed, by="run_id", version="user_version")
 
 
 def totals_of(connection: Connection, user_id: int) -> dict[str, Any]:

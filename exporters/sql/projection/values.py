@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+from exporters.sql.database.statements import Row
+from exporters.sql.schema.tables import JOBS
 from exporters.sql.storage.run_rows import error_details
 from telemetry.conventions import FAILED, Stage
 from telemetry.pricing.prices import to_dollars
 
 from .files import Matched
-from .host_tables import JOBS, Row, Run
+from .noted import Run
 
 
 def analysis_values(

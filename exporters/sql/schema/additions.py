@@ -7,31 +7,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.reflection import Inspector
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from exporters.sql.host.needs import OPTIONAL_TABLES
 
+from .added_list import Added, AddedObjects
+from .alembic_runner import MigrationError
 from .host import HOST_COLUMNS, HostIndex
-from .migrate import MigrationError
 from .migration_lock import LOCK_TIMEOUT, Patience, lock_timeout
 from .tables import added_objects
 
 _log = logging.getLogger(__name__)
-
-
-class _Added(NamedTuple):
-    table_name: str
-    object_type: str
-    object_name: str
 
 
 class Additions:
@@ -49,7 +42,7 @@ class Additions:
         self._operations = Operations(context)
         self._attributes = context.config.attributes
         self._connection: Connection = self._attributes["connection"]
-        self._revision = revision
+        self._list = AddedObjects(context, revision)
 
     def has_table(self, name: str) -> bool:
         """Say whether the database has such a table, or would have it by now."""
@@ -61,13 +54,13 @@ class Additions:
             self._operations.execute(CreateTable(table))
             self._create_indexes(table.indexes)
             self._plan(table.name, table.columns.keys())
-            self._remember(table.name, "table", [table.name])
+            self._list.remember(table.name, "table", [table.name])
             return
         self.columns(table.name, table.columns)
         present = {index["name"] for index in self._inspector.get_indexes(table.name)}
         missing = [index for index in table.indexes if index.name not in present]
         self._create_indexes(missing)
-        self._remember(table.name, "index", [str(index.name) for index in missing])
+        self._list.remember(table.name, "index", [str(index.name) for index in missing])
 
     def columns(self, table_name: str, columns: Iterable[sa.Column[Any]]) -> None:
         """Add the columns a table lacks, always nullable: existing rows have no value for them."""
@@ -78,7 +71,7 @@ class Additions:
         for column in missing:
             self._operations.add_column(table_name, sa.Column(column.name, column.type))
         self._plan(table_name, [column.name for column in missing])
-        self._remember(table_name, "column", [column.name for column in missing])
+        self._list.remember(table_name, "column", [column.name for column in missing])
 
     def index(self, index: HostIndex) -> None:
         """Add an index to a table in use, without stopping writes to it.
@@ -95,7 +88,7 @@ class Additions:
             _log.warning("%s is partitioned: the index %s is left out", index.table, index.name)
             return
         # First, because it cannot be one transaction: a crash must not make our index look like the host's.
-        self._remember(index.table, "index", [index.name])
+        self._list.remember(index.table, "index", [index.name])
         if self._is_postgresql:
             self._create_concurrently(index)
         else:
@@ -116,7 +109,7 @@ class Additions:
         What a later revision added before it was broken off goes, too. A table of the host's is locked only
         while its own part goes: each part is a transaction.
         """
-        added = self._added()
+        added = self._list.added()
         for table_name in dict.fromkeys(row.table_name for row in added if row.object_type != "table"):
             self._drop_from(table_name, [row for row in added if row.table_name == table_name])
             self.release_locks()
@@ -153,45 +146,6 @@ class Additions:
         for index in sorted(indexes, key=lambda index: str(index.name)):  # printed alike each time
             self._operations.execute(CreateIndex(index))
 
-    def _remember(self, table_name: str, object_type: str, names: Sequence[str]) -> None:
-        if not names:
-            return
-        ours = {"table_name": table_name, "object_type": object_type, "revision": self._revision}
-        insert = postgresql.insert if self._is_postgresql else sqlite.insert
-        rows = insert(added_objects).values([{**ours, "object_name": name} for name in names])
-        keys = [column.name for column in added_objects.primary_key]
-        self._operations.execute(
-            rows.on_conflict_do_update(index_elements=keys, set_={"revision": rows.excluded.revision})
-        )
-
-    @property
-    def _from_here_on(self) -> list[str]:
-        """This revision and the later ones."""
-        config = self._operations.get_context().config
-        assert config
-        later = ScriptDirectory.from_config(config).iterate_revisions("head", self._revision)
-        return [self._revision, *(script.revision for script in later)]
-
-    def _added(self) -> list[_Added]:
-        """Return what this revision added, without what printed SQL would have dropped by now."""
-        added = added_objects.c
-        columns = added.table_name, added.object_type, added.object_name
-        ours = sa.select(*columns).where(added.revision.in_(self._from_here_on))
-        rows = [_Added(*row) for row in self._connection.execute(ours.order_by(*columns))]
-        if not self._operations.get_context().as_sql:
-            return rows
-        dropped: set[_Added] = self._attributes.setdefault("dropped", set())
-        left = [row for row in rows if row not in dropped]
-        dropped.update(left)
-        return left
-
-    def _forget(self, table_name: str, *, whole: bool) -> None:
-        """Take a table that this revision added off the list, or what it added to a table."""
-        added = added_objects.c
-        is_table = added.object_type == "table" if whole else added.object_type != "table"
-        ours = added.revision.in_(self._from_here_on), added.table_name == table_name
-        self._operations.execute(sa.delete(added_objects).where(*ours, is_table))
-
     def _has_valid_index(self, index: HostIndex) -> bool:
         if not self._is_postgresql:
             there = self._inspector.get_indexes(index.table) if self._inspector.has_table(index.table) else []
@@ -220,9 +174,9 @@ class Additions:
             finally:
                 self._operations.execute(lock_timeout(LOCK_TIMEOUT))
 
-    def _drop_from(self, table_name: str, added: Sequence[_Added]) -> None:
+    def _drop_from(self, table_name: str, added: Sequence[Added]) -> None:
         """Drop the indexes, then the columns, that were added to a table."""
-        self._forget(table_name, whole=False)
+        self._list.forget(table_name, whole=False)
         for row in added:
             if row.object_type == "index":
                 self._operations.drop_index(row.object_name, table_name, if_exists=True)
@@ -244,9 +198,9 @@ class Additions:
         reflected.reflect(self._connection, only=lambda name, _: name in names)
         tables = [table for table in reversed(reflected.sorted_tables) if table.name in names]
         for gone in sorted(names - reflected.tables.keys()):  # whoever dropped it
-            self._forget(gone, whole=True)
+            self._list.forget(gone, whole=True)
         for table in sorted(tables, key=lambda table: table.name == added_objects.name):  # the list goes last
-            self._forget(table.name, whole=True)
+            self._list.forget(table.name, whole=True)
             self._operations.drop_table(table.name)
             if any(key.column.table.name not in names for key in table.foreign_keys):
                 self.release_locks()  # to drop a foreign key locks the table it refers to

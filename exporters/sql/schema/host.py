@@ -7,7 +7,7 @@ status. Seconds are NUMERIC(12,3) and dollars NUMERIC(20,12), wide enough not to
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -147,13 +147,7 @@ HOST_INDEXES: tuple[HostIndex, ...] = (
 """Added to the host tables."""
 
 
-def host_tables(metadata: sa.MetaData) -> HostTables:
-    """Describe the host tables in `metadata`: the columns the writer reads, and those this project adds.
-
-    The descriptions are for statements, not for CREATE TABLE. A host may have had a column of ours before,
-    with its own meaning; `telemetry_added_objects` says which ones were added and may be written. Which of
-    the rest are there, and of which type, differs from host to host: see `host_columns`.
-    """
+def _host_tables(metadata: sa.MetaData) -> HostTables:
     return HostTables(
         analyses=sa.Table(
             "analyses",
@@ -193,3 +187,12 @@ def host_tables(metadata: sa.MetaData) -> HostTables:
 def _copies(columns: Iterable[sa.Column[Any]]) -> list[sa.Column[Any]]:
     """A column belongs to one table only."""
     return [sa.Column(column.name, column.type) for column in columns]
+
+
+HOST: Final = _host_tables(sa.MetaData())
+"""The three host tables.
+
+The descriptions are for statements, not for CREATE TABLE. A host may have had a column of ours before, with
+its own meaning; `telemetry_added_objects` says which ones were added and may be written. Which of the rest
+are there, and of which type, differs from host to host; see :mod:`exporters.sql.host.columns`.
+"""

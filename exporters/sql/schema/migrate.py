@@ -16,49 +16,32 @@ passes `include_object` to Alembic, in its `env.py`, so that what belongs here i
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from importlib import resources
 from io import StringIO
-from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
-import sqlalchemy as sa
 from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
 
-from exporters.sql.database.drivers import usable
-from exporters.sql.database.engine import READING, set_limits
 from exporters.sql.host.check import lost, problems
 from exporters.sql.host.columns import Writable
-from telemetry._internal.secrets import driver_message, without_secrets
 
+from .alembic_runner import VERSION_TABLE as VERSION_TABLE
+from .alembic_runner import MigrationError as MigrationError
+from .alembic_runner import configuration, looking_at, revision_of, run
+from .alembic_runner import head as head
 from .losses import Loss, losses
 from .tables import HOST_COLUMNS, HOST_INDEXES, metadata
-
-VERSION_TABLE = "telemetry_alembic_version"
-"""Where the history of these migrations stands."""
 
 UNRELEASED: Final = tuple(f"{number:04}" for number in range(1, 17))
 """The revisions of versions from before the first release, which four took the place of."""
 
-PATIENCE = 60.0
+LOCK_PATIENCE_SECONDS = 60.0
 """Seconds to wait for locks in all before giving up."""
-
-# Alembic keeps the running migration in module globals.
-_one_at_a_time = threading.Lock()
-
-
-class MigrationError(RuntimeError):
-    """The database was not migrated; the message says why, and the way out, in one line."""
 
 
 def upgrade(
@@ -66,7 +49,7 @@ def upgrade(
     *,
     with_base_tables: bool = False,
     revision: str = "head",
-    patience: float = PATIENCE,
+    patience: float = LOCK_PATIENCE_SECONDS,
 ) -> None:
     """Add what `revision` needs and the database lacks. Does nothing on a database that has it.
 
@@ -85,7 +68,7 @@ def upgrade(
             goes on.
     """
     _check(url_or_engine, with_base_tables=with_base_tables)
-    _run(
+    run(
         command.upgrade, url_or_engine, revision, with_base_tables=with_base_tables, patience_seconds=patience
     )
 
@@ -96,7 +79,7 @@ def left_out(url_or_engine: str | URL | Engine) -> list[str]:
     Raises:
         MigrationError: The database cannot be reached.
     """
-    with _looking_at(url_or_engine) as connection:
+    with looking_at(url_or_engine) as connection:
         return Writable.of(connection).left_out()
 
 
@@ -105,7 +88,7 @@ def downgrade(
     revision: str = "base",
     *,
     with_base_tables: bool = False,
-    patience: float = PATIENCE,
+    patience: float = LOCK_PATIENCE_SECONDS,
 ) -> None:
     """Drop what the revisions after `revision` added, and nothing else. Its data goes with it.
 
@@ -120,7 +103,7 @@ def downgrade(
         MigrationError: As `upgrade` does, and where such tables have rows that nobody said to drop.
     """
     _spare_base_tables(url_or_engine, revision, with_base_tables)
-    _run(
+    run(
         command.downgrade,
         url_or_engine,
         revision,
@@ -135,13 +118,13 @@ def downgrade_losses(url_or_engine: str | URL | Engine, revision: str = "base") 
     Raises:
         MigrationError: The revision is not known, or the database cannot be reached.
     """
-    with _looking_at(url_or_engine) as connection:
+    with looking_at(url_or_engine) as connection:
         _refuse_unreleased(connection)
-        begin = _revision_of(connection)
+        begin = revision_of(connection)
         if begin is None:
             return []
         try:
-            scripts = ScriptDirectory.from_config(_config())
+            scripts = ScriptDirectory.from_config(configuration())
             taken_back = [script.revision for script in scripts.iterate_revisions(begin, revision)]
             broken_off = [script.revision for script in scripts.iterate_revisions("head", begin)]
         except (CommandError, RevisionError) as error:
@@ -202,15 +185,8 @@ def current(url_or_engine: str | URL | Engine) -> str | None:
     Raises:
         MigrationError: The database cannot be reached.
     """
-    with _looking_at(url_or_engine) as connection:
-        return _revision_of(connection)
-
-
-def head() -> str:
-    """The newest revision of this version."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision, "there is at least one migration"
-    return revision
+    with looking_at(url_or_engine) as connection:
+        return revision_of(connection)
 
 
 def include_object(
@@ -234,17 +210,11 @@ def include_object(
 
 def _check(url_or_engine: str | URL | Engine, *, with_base_tables: bool = False) -> None:
     """Refuse a database whose tables do not fit, with a line for each problem."""
-    with _looking_at(url_or_engine) as connection:
+    with looking_at(url_or_engine) as connection:
         _refuse_unreleased(connection)
         found = problems(connection, with_base_tables=with_base_tables)
     if found:
         raise MigrationError("\n".join(map(str, found)))
-
-
-def _revision_of(connection: Connection) -> str | None:
-    return MigrationContext.configure(
-        connection, opts={"version_table": VERSION_TABLE}
-    ).get_current_revision()
 
 
 def _refuse_unreleased(connection: Connection) -> None:
@@ -253,7 +223,7 @@ def _refuse_unreleased(connection: Connection) -> None:
     Raises:
         MigrationError: It is one.
     """
-    revision = _revision_of(connection)
+    revision = revision_of(connection)
     if revision in UNRELEASED:
         raise MigrationError(
             f"the database is at revision {revision} of a version from before the first release, which this"
@@ -267,91 +237,11 @@ def _sql(action: Callable[..., None], url_or_engine: str | URL | Engine, revisio
     if (begin or "base") == end and not (end == head() and _has_lost(url_or_engine)):
         return ""
     printed = StringIO()
-    _run(partial(action, sql=True), url_or_engine, f"{begin or 'base'}:{revision}", output=printed)
+    run(partial(action, sql=True), url_or_engine, f"{begin or 'base'}:{revision}", output=printed)
     return printed.getvalue()
 
 
 def _has_lost(url_or_engine: str | URL | Engine) -> bool:
     """Say whether columns of ours are gone from the application's tables."""
-    with _looking_at(url_or_engine) as connection:
+    with looking_at(url_or_engine) as connection:
         return bool(lost(connection))
-
-
-def _run(
-    action: Callable[[Config, str], None],
-    url_or_engine: str | URL | Engine,
-    revision: str,
-    output: TextIO | None = None,
-    **attributes: object,
-) -> None:
-    with _one_at_a_time, _connection(url_or_engine) as connection:
-        config = _config()
-        config.attributes.update(attributes, connection=connection)
-        if output is not None:
-            config.output_buffer = output
-        try:
-            action(config, revision)
-        except CommandError as error:
-            raise MigrationError(
-                f"{error}: this version knows the revisions up to {head()}; "
-                "correct the revision, or install the newer version that migrated this database"
-            ) from error
-        except DBAPIError as error:
-            statement = " ".join((error.statement or "").split())
-            raise MigrationError(
-                f"the database refused {statement[:80]!r}: {_reason(error)}; "
-                "put that right and run it again: what is done stays done"
-            ) from error
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
-    return config
-
-
-def _scripts() -> Path:
-    """The migration scripts: inside the package when installed, beside it in a checkout."""
-    package = Path(str(resources.files("exporters")))
-    installed, checkout = package / "migrations", package.parent / "migrations"
-    for scripts in (installed, checkout):
-        if (scripts / "env.py").is_file():
-            return scripts
-    raise MigrationError(
-        f"no migration scripts in {installed} or {checkout}: install analysis-telemetry again"
-    )
-
-
-@contextmanager
-def _looking_at(url_or_engine: str | URL | Engine) -> Iterator[Connection]:
-    """Connect to only read: in one transaction, which waits for nobody for long."""
-    with _connection(url_or_engine) as connection:
-        set_limits(connection, READING)
-        yield connection
-
-
-@contextmanager
-def _connection(url_or_engine: str | URL | Engine) -> Iterator[Connection]:
-    engine = url_or_engine if isinstance(url_or_engine, Engine) else _engine(url_or_engine)
-    if engine.dialect.name not in ("postgresql", "sqlite"):
-        raise MigrationError(f"only PostgreSQL and SQLite are supported, not {engine.dialect.name}")
-    try:
-        connection = engine.connect()
-    except OperationalError as error:
-        raise MigrationError(
-            f"cannot connect to {without_secrets(repr(engine.url))}: {_reason(error)}"
-        ) from error
-    with connection:
-        yield connection
-
-
-def _reason(error: DBAPIError) -> str:
-    """What the driver says, in one line."""
-    return driver_message(error) or "no reason given"
-
-
-def _engine(url: str | URL) -> Engine:
-    try:
-        return sa.create_engine(usable(url, "the database URL"), poolclass=sa.NullPool)
-    except (ImportError, ValueError) as error:
-        raise MigrationError(f"{error}") from error

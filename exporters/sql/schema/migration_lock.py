@@ -18,9 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from exporters.sql.database.engine import READING, set_limits
+from exporters.sql.database.limits import READING, set_limits
 
-from .migrate import MigrationError
+from .alembic_runner import MigrationError
 
 LOCK_TIMEOUT = 0.2
 """Seconds a statement waits for a table. Below deadlock_timeout, so that the host is never the victim."""

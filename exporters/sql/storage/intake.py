@@ -7,9 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.rollup.snapshot import (
-    NewerSnapshot,
-)
+from exporters.rollup.snapshot import NewerSnapshot
 from exporters.sql.database.engine import transaction
 from exporters.sql.schema.tables import runs
 

@@ -9,12 +9,9 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters.metrics.totals import Totals
-from exporters.rollup.snapshot import (
-    NewerSnapshot,
-    Snapshot,
-)
+from exporters.rollup.snapshot import NewerSnapshot, Snapshot
 from exporters.sql.database.engine import PERMANENT, transaction
+from exporters.sql.database.fitting import UNFIT
 from exporters.sql.schema import tables
 
 from .runs import Delivered, deliver
@@ -22,12 +19,12 @@ from .runs import Delivered, deliver
 _log = logging.getLogger("telemetry")
 
 
-def interrupt_process(engine: Engine, process_id: str, totals: Totals) -> list[Delivered]:
+def interrupt_process(engine: Engine, process_id: str) -> list[Delivered]:
     """Mark open fragments of a dead process as interrupted: perhaps only the database has them."""
-    return _interrupt(engine, tables.fragments.c.process_id == process_id, totals)
+    return _interrupt(engine, tables.fragments.c.process_id == process_id)
 
 
-def interrupt_stale(engine: Engine, age: timedelta, totals: Totals) -> list[Delivered]:
+def interrupt_stale(engine: Engine, age: timedelta) -> list[Delivered]:
     """Mark open fragments as interrupted that were not heard of for ``age``, by the database's clock.
 
     Their process may have died together with its disk. One that lives after all takes the mark back with
@@ -35,10 +32,10 @@ def interrupt_stale(engine: Engine, age: timedelta, totals: Totals) -> list[Deli
     """
     with transaction(engine) as connection:
         now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
-    return _interrupt(engine, tables.fragments.c.seen_at < now - age, totals)
+    return _interrupt(engine, tables.fragments.c.seen_at < now - age)
 
 
-def _interrupt(engine: Engine, which: sa.ColumnElement[bool], totals: Totals) -> list[Delivered]:
+def _interrupt(engine: Engine, which: sa.ColumnElement[bool]) -> list[Delivered]:
     """Mark what is open, each on its own: one that cannot be marked, or not by us, keeps no other from it."""
     table = tables.fragments
     unmarked = table.c.interrupted_seq.is_distinct_from(table.c.seq)
@@ -48,9 +45,9 @@ def _interrupt(engine: Engine, which: sa.ColumnElement[bool], totals: Totals) ->
     delivered = []
     for state in states:
         try:
-            delivered.append(deliver(engine, replace(Snapshot.from_json(state), interrupted=True), totals))
+            delivered.append(deliver(engine, replace(Snapshot.from_json(state), interrupted=True)))
         except NewerSnapshot:
             continue  # a process of that version will mark it
-        except (*PERMANENT, ValueError, TypeError, ArithmeticError, LookupError) as error:
+        except (*PERMANENT, *UNFIT) as error:
             _log.error("telemetry could not mark a run as interrupted (%s)", type(error).__name__)
     return delivered

@@ -6,16 +6,15 @@ run's `unpriced` counts its calls that still have no price: those of its stage r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exporters.rollup.merge import Rollup
+from exporters.sql.database.statements import Row
 from exporters.sql.schema.tables import runs, stage_usage
-
-Row = Mapping[str, Any]
 
 _KEY = tuple(column.name for column in stage_usage.primary_key)
 

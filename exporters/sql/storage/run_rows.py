@@ -3,25 +3,65 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from exporters.metrics.totals import Totals
 from exporters.rollup.documents import DocumentState
 from exporters.rollup.merge import Rollup
 from exporters.rollup.snapshot import (
+    SCHEMA_VERSION,
     USAGE_SUMS,
+    Snapshot,
     Usage,
     UsageKey,
 )
-from exporters.sql.database.fitting import fit, to_datetime
+from exporters.sql.database.fitting import Fitted, FittedRows, fit, fit_all, to_datetime
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import runs
 
 
-def run_row(rollup: Rollup) -> dict[str, Any]:
-    """Return the row of a run itself."""
+@dataclass(frozen=True, slots=True)
+class RunRows:
+    """What is stored of a run."""
+
+    run: dict[str, Any]
+    usage: list[dict[str, Any]]
+    counters: list[dict[str, Any]]
+    documents: list[dict[str, Any]]
+    coerced: tuple[str, ...]
+    """Columns whose values had to be made to fit."""
+
+
+def run_rows(run_id: str, rollup: Rollup) -> RunRows:
+    """Return the rows of a run, made to fit their tables."""
+    run, usage = fit(runs, _run_row(rollup)), _usage_rows(run_id, rollup)
+    counters = fit_all(
+        tables.counters,
+        [{"run_id": run_id, "name": name, "value": value} for name, value in rollup.counters.items()],
+    )
+    documents = fit_all(tables.documents, _document_rows(run_id, rollup.documents))
+    coerced = (*run.coerced, *usage.coerced, *counters.coerced, *documents.coerced)
+    return RunRows(run.row, usage.rows, counters.rows, documents.rows, coerced)
+
+
+def fragment_row(snapshot: Snapshot) -> Fitted:
+    """Return the row of a fragment in the state of a snapshot."""
+    row = {
+        "run_id": snapshot.run_id,
+        "fragment_id": snapshot.fragment_id,
+        "seq": snapshot.seq,
+        "is_root": snapshot.is_root,
+        "process_id": snapshot.process_id,
+        "schema_v": SCHEMA_VERSION,
+        "opened_at": to_datetime(snapshot.opened_at),
+        "closed_at": None if snapshot.is_under_way else to_datetime(snapshot.closed_at),
+        "state": snapshot.to_json(),
+    }
+    return fit(tables.fragments, row)
+
+
+def _run_row(rollup: Rollup) -> dict[str, Any]:
     root, total, scores = rollup.root, rollup.total, rollup.scores
     characters = [document.characters for document in rollup.documents if document.characters is not None]
     sizes = [document.size for document in rollup.documents if document.size is not None]
@@ -88,33 +128,25 @@ def error_details(errors: Iterable[tuple[tuple[str, str], int]]) -> str | None:
     return json.dumps(rows) if rows else None
 
 
-def usage_rows(run_id: str, rollup: Rollup, totals: Totals) -> list[dict[str, Any]]:
-    """Return what each stage of a run used."""
-    table = tables.stage_usage
-    fitted: dict[UsageKey, Usage] = {}
+def _usage_rows(run_id: str, rollup: Rollup) -> FittedRows:
+    """Return what each stage used."""
+    table, coerced = tables.stage_usage, list[str]()
+    sums: dict[UsageKey, Usage] = {}
     for key, usage in rollup.usage.items():
-        # Names that are cut may become equal.
-        fitted.setdefault(UsageKey(**fit(table, key._asdict(), totals)), Usage()).add(usage)
-    return [
-        {"run_id": run_id, **key._asdict(), **fit(table, asdict(usage), totals)}
-        for key, usage in fitted.items()
-    ]
+        fitted = fit(table, key._asdict())
+        coerced += fitted.coerced
+        sums.setdefault(UsageKey(**fitted.row), Usage()).add(usage)  # names that are cut may become equal
+    rows = fit_all(table, map(asdict, sums.values()))
+    keyed = [{"run_id": run_id, **key._asdict(), **row} for key, row in zip(sums, rows.rows, strict=True)]
+    return FittedRows(keyed, (*coerced, *rows.coerced))
 
 
-def counter_rows(run_id: str, rollup: Rollup, totals: Totals) -> list[dict[str, Any]]:
-    """Return the counters of a run."""
-    rows = [{"run_id": run_id, "name": name, "value": value} for name, value in rollup.counters.items()]
-    return [fit(tables.counters, row, totals) for row in rows]
-
-
-def document_rows(run_id: str, documents: Sequence[DocumentState], totals: Totals) -> list[dict[str, Any]]:
-    """Return the documents of a run."""
-    rows = []
+def _document_rows(run_id: str, documents: Sequence[DocumentState]) -> Iterator[dict[str, Any]]:
     ordinal, before = 0, ""
     for document in documents:
         ordinal = ordinal + 1 if document.key == before else 0
         before = document.key
-        row = {
+        yield {
             "run_id": run_id,
             "document_key": document.key,
             "ordinal": ordinal,
@@ -130,8 +162,6 @@ def document_rows(run_id: str, documents: Sequence[DocumentState], totals: Total
             "error_type": document.error_type,
             "fallback": document.score is not None and document.has_fallback,
         }
-        rows.append(fit(tables.documents, row, totals))
-    return rows
 
 
 def _share(ten_thousandths: int | None) -> float | None:

@@ -13,21 +13,16 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.metrics.totals import Totals
 from exporters.rollup.merge import Rollup, merge
-from exporters.rollup.snapshot import (
-    SCHEMA_VERSION,
-    Snapshot,
-)
+from exporters.rollup.snapshot import Snapshot
 from exporters.sql.database.engine import transaction
-from exporters.sql.database.fitting import fit, to_datetime
 from exporters.sql.database.statements import insert, upsert
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import runs
 from telemetry.conventions import RUNNING, UNKNOWN
 
 from . import archived, repriced
-from .run_rows import counter_rows, document_rows, run_row, usage_rows
+from .run_rows import RunRows, fragment_row, run_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +35,15 @@ class Delivered:
     user_id: int | None
     is_shown: bool
     """Whether the host's row shows an earlier state of it."""
+    coerced: tuple[str, ...] = ()
+    """Columns whose values had to be made to fit, as ``table.column``."""
 
 
 when_ended: Final[list[Callable[[], object]]] = []
 """Called after a run that is over was stored: by whoever keeps answers in which it is missing."""
 
 
-def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
+def deliver(engine: Engine, snapshot: Snapshot) -> Delivered:
     """Store ``snapshot`` and derive its run; safe to repeat, in any order.
 
     Raises:
@@ -56,7 +53,7 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
     """
     try:
         with transaction(engine) as connection:
-            delivered = _deliver(connection, snapshot, totals)
+            delivered = _deliver(connection, snapshot)
     except archived.AlreadyArchived:
         return Delivered(snapshot.run_id, UNKNOWN, None, None, is_shown=False)
     if delivered.status != RUNNING:
@@ -65,11 +62,12 @@ def deliver(engine: Engine, snapshot: Snapshot, totals: Totals) -> Delivered:
     return delivered
 
 
-def _deliver(connection: Connection, snapshot: Snapshot, totals: Totals) -> Delivered:
+def _deliver(connection: Connection, snapshot: Snapshot) -> Delivered:
     version = _lock_run(connection, snapshot)
     if not version:
         archived.refuse(connection, snapshot)
-    is_news = _store_fragment(connection, snapshot, totals)
+    fragment, coerced = fragment_row(snapshot)
+    is_news = _store_fragment(connection, snapshot, fragment)
     is_marked = snapshot.interrupted and _mark_interrupted(connection, snapshot)
     known = snapshot if is_news and not snapshot.interrupted else None
     rollup = merge(fragments_of(connection, snapshot.run_id, known))
@@ -77,12 +75,14 @@ def _deliver(connection: Connection, snapshot: Snapshot, totals: Totals) -> Deli
     # An intake may be charged to an analysis of which its own fragments know nothing.
     columns = (runs.c.analysis_ref, runs.c.user_ref, runs.c.projected_version)
     if is_news or is_marked:
-        values = _store_parts(connection, snapshot.run_id, rollup, totals, is_new=not version)
+        rows = run_rows(snapshot.run_id, rollup)
+        coerced += rows.coerced
+        values = _store_parts(connection, snapshot.run_id, rollup, rows, is_new=not version)
         stored = connection.execute(runs.update().where(is_this).values(values).returning(*columns)).one()
     else:
         stored = connection.execute(sa.select(*columns).where(is_this)).one()
     shown = bool(stored.projected_version)
-    return Delivered(snapshot.run_id, rollup.status, stored.analysis_ref, stored.user_ref, shown)
+    return Delivered(snapshot.run_id, rollup.status, stored.analysis_ref, stored.user_ref, shown, coerced)
 
 
 def _lock_run(connection: Connection, snapshot: Snapshot) -> int:
@@ -102,23 +102,10 @@ def _lock_run(connection: Connection, snapshot: Snapshot) -> int:
     return version
 
 
-def _store_fragment(connection: Connection, snapshot: Snapshot, totals: Totals) -> bool:
+def _store_fragment(connection: Connection, snapshot: Snapshot, row: dict[str, Any]) -> bool:
     """Store a snapshot if it is newer than what is known of its fragment; say whether it was."""
     table = tables.fragments
-    row = {
-        "run_id": snapshot.run_id,
-        "fragment_id": snapshot.fragment_id,
-        "seq": snapshot.seq,
-        "is_root": snapshot.is_root,
-        "process_id": snapshot.process_id,
-        "schema_v": SCHEMA_VERSION,
-        "opened_at": to_datetime(snapshot.opened_at),
-        "closed_at": None if snapshot.is_under_way else to_datetime(snapshot.closed_at),
-        "state": snapshot.to_json(),
-    }
-    new = insert(connection.dialect.name, table).values(
-        {**fit(table, row, totals), "seen_at": tables.utc_now()}
-    )
+    new = insert(connection.dialect.name, table).values({**row, "seen_at": tables.utc_now()})
     keys = [column.name for column in table.primary_key]
     changes = {name: new.excluded[name] for name in (*row, "seen_at") if name not in keys}
     newer = new.on_conflict_do_update(
@@ -159,14 +146,14 @@ def fragments_of(connection: Connection, run_id: str, known: Snapshot | None) ->
 
 
 def _store_parts(
-    connection: Connection, run_id: str, rollup: Rollup, totals: Totals, *, is_new: bool
+    connection: Connection, run_id: str, rollup: Rollup, rows: RunRows, *, is_new: bool
 ) -> dict[str, Any]:
     """Store the parts of a run, and return what is to be stored in its own row."""
-    usage, row = usage_rows(run_id, rollup, totals), fit(runs, run_row(rollup), totals)
+    row = rows.run
     if not is_new:
-        row |= repriced.carry(connection, run_id, usage, row, rollup)
-    upsert(connection, tables.stage_usage, usage)
-    upsert(connection, tables.counters, counter_rows(run_id, rollup, totals))
-    upsert(connection, tables.documents, document_rows(run_id, rollup.documents, totals))
-    analysis = sa.func.coalesce(sa.literal(row.pop("analysis_ref"), sa.BigInteger()), runs.c.analysis_ref)
+        row = row | repriced.carry(connection, run_id, rows.usage, row, rollup)
+    upsert(connection, tables.stage_usage, rows.usage)
+    upsert(connection, tables.counters, rows.counters)
+    upsert(connection, tables.documents, rows.documents)
+    analysis = sa.func.coalesce(sa.literal(row["analysis_ref"], sa.BigInteger()), runs.c.analysis_ref)
     return {**row, "analysis_ref": analysis, "version": runs.c.version + 1, "seen_at": tables.utc_now()}

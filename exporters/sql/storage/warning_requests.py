@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exporters.metrics.totals import Totals
-from exporters.sql.database.engine import DELIVERY, create_engine, transaction
+from exporters.sql.database.engine import create_engine, transaction
 from exporters.sql.database.fitting import fit
+from exporters.sql.database.limits import DELIVERY
 from exporters.sql.schema import tables
 from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import document_warnings as table
@@ -44,7 +44,6 @@ class UserWarnings:
         """
         self._engine = create_engine(settings.database_url, limits=lambda: DELIVERY)
         self._most = settings.warnings_per_day
-        self._totals = Totals()
 
     def add(self, user_id: int, warning_type: str, **facts: Any) -> int:
         """Record that a user was shown a warning, and return its id.
@@ -69,7 +68,7 @@ class UserWarnings:
             now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
             if count_lately(connection, table.c.user_id == user_id, now) >= self._most:
                 raise TooManyWarnings(f"{self._most} warnings in 24 hours")
-            row = fit(table, row, self._totals) | {"warning_shown_at": now}
+            row = fit(table, row).row | {"warning_shown_at": now}
             insert = table.insert().values(row).returning(table.c.id)
             return int(connection.execute(insert).scalar_one())
 

@@ -3,78 +3,88 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.metrics.totals import Totals
-from exporters.spool.warning_event import WarningEvent, subject_of
+from exporters.spool.warning_event import WarningEvent
 from exporters.sql.database.engine import transaction
 from exporters.sql.database.fitting import fit, to_datetime
 from exporters.sql.database.statements import upsert
-from exporters.sql.projection.host_rows import More
 from exporters.sql.schema import tables
+from exporters.sql.schema.host import HOST
 from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import document_warnings as table
-from exporters.sql.schema.tables import runs
 from exporters.sql.schema.tables import warning_events as events
 from telemetry import conventions as c
 from telemetry._internal.context import Warned
 from telemetry.conventions import ABANDONED
 
+from .attachment import analysis_of, attach_late, exists
+
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
-SKEW: Final = timedelta(seconds=5)
-"""How far the clocks may be apart by which a warning and its answer are told."""
+EVENT_CLOCK_SKEW: Final = timedelta(seconds=5)
+"""How far the clocks may be apart by which a warning and its answer are warned."""
 REMEMBERED: Final = timedelta(days=365)
 """For how long an event is known again that arrives once more."""
 
 Done: TypeAlias = tuple[str, str]
 """What became of a warning: its type, and what is counted."""
 
-_host = tables.host_tables(sa.MetaData())
+
+class Delivered(NamedTuple):
+    """What became of an event."""
+
+    done: tuple[Done, ...] = ()
+    """What is counted of it; empty for one that was stored before."""
+    coerced: tuple[str, ...] = ()
+    """Columns whose values had to be made to fit, as ``table.column``."""
 
 
-def deliver(engine: Engine, event: WarningEvent, most_per_day: int, totals: Totals) -> None:
+def deliver(engine: Engine, event: WarningEvent, most_per_day: int) -> Delivered:
     """Store an event; safe to repeat, in any order.
 
     Args:
         engine: the writer's.
         event: a warning that was shown, or an answer.
-        most_per_day: warnings of one user in 24 hours beyond which no more are stored.
-        totals: counts them.
+        most_per_day: the number of warnings of one user in 24 hours beyond which no more are stored.
 
     Raises:
-        LookupError: when the table is the host's own.
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        LookupError: if the table is the host's own.
+        sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
     """
-    event = _fitted(event, totals)
+    event, coerced = _fitted(event)
     with transaction(engine, impatient=True) as connection:
         if not is_ours(connection, table):
             if event.warned.is_automatic:
-                return
+                return Delivered()
             raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
         wait_for_others(connection, f"telemetry-warnings {event.warned.subject}")
-        if not _is_news(connection, event, totals):
-            return
+        if not _is_news(connection, event):
+            return Delivered()
         if event.warned.is_answer:
             done = _answer(connection, event)
         else:
-            done = _show(connection, event, str(event.warned.type), most_per_day, totals)
-    for kind, action in done:  # once it is committed: what failed comes again
-        totals.add(c.WARNINGS, 1, type=kind, action=action)
+            done = _show(connection, event, str(event.warned.type), most_per_day)
+    return Delivered(tuple(done), coerced)
 
 
-def _fitted(event: WarningEvent, totals: Totals) -> WarningEvent:
-    """Return it as its rows hold it: what is looked up must be what is stored."""
-    told = event.warned
-    row = {name: getattr(told, name) for name in ("user_id", "analysis_id", "subject")}
-    row = fit(table, row | {"warning_type": told.type}, totals)
-    return replace(event, warned=replace(told, type=row.pop("warning_type"), **row))
+_SAME_NAMES: Final = ("user_id", "analysis_id", "subject", "document_count", "document_size")
+"""Fields of a warning that are called as their columns are."""
+
+
+def _fitted(event: WarningEvent) -> tuple[WarningEvent, tuple[str, ...]]:
+    """Return it as its rows hold it, since what is looked up must be what is stored; and what was changed."""
+    warned = event.warned
+    values = {name: getattr(warned, name) for name in _SAME_NAMES}
+    row, coerced = fit(table, values | {"warning_type": warned.type, "user_action": warned.action})
+    identity = fit(events, {"event_id": event.event_id})
+    warned = replace(warned, type=row.pop("warning_type"), action=row.pop("user_action"), **row)
+    return replace(event, warned=warned, **identity.row), (*coerced, *identity.coerced)
 
 
 def wait_for_others(connection: Connection, name: str) -> None:
@@ -93,32 +103,32 @@ def user_lock(user_id: int | None) -> str:
     return f"telemetry-warnings-of {user_id}"
 
 
-def _is_news(connection: Connection, event: WarningEvent, totals: Totals) -> bool:
-    told = event.warned
+def _is_news(connection: Connection, event: WarningEvent) -> bool:
+    warned = event.warned
     row = {
         "event_id": event.event_id,
-        "user_ref": told.user_id,
-        "subject": told.subject,
-        "warning_type": told.type,
-        "user_action": told.action if told.is_answer else None,
+        "user_ref": warned.user_id,
+        "subject": warned.subject,
+        "warning_type": warned.type,
+        "user_action": warned.action if warned.is_answer else None,
         "happened_at": to_datetime(event.happened_at),
     }
-    return bool(upsert(connection, events, [fit(events, row, totals)], keep=tuple(row)))
+    return bool(upsert(connection, events, [row], keep=tuple(row)))
 
 
 def _answer(connection: Connection, event: WarningEvent) -> list[Done]:
     """Answer what was shown before; the first answer to a warning stands, whichever arrives first."""
-    told, done = event.warned, list[Done]()
+    warned, done = event.warned, list[Done]()
     shown = sa.and_(
-        table.c.subject == told.subject,
-        table.c.warning_shown_at <= _moment(event) + SKEW,
-        sa.true() if told.user_id is None else table.c.user_id == told.user_id,
-        sa.true() if told.type is None else table.c.warning_type == told.type,
+        table.c.subject == warned.subject,
+        table.c.warning_shown_at <= _moment(event) + EVENT_CLOCK_SKEW,
+        sa.true() if warned.user_id is None else table.c.user_id == warned.user_id,
+        sa.true() if warned.type is None else table.c.warning_type == warned.type,
     )
     columns = (table.c.id, table.c.user_id, table.c.warning_type, table.c.warning_shown_at)
     for row in connection.execute(sa.select(*columns, table.c.user_action).where(shown)).all():
         answers = _answers_to(
-            connection, str(told.subject), row.warning_type, row.user_id, row.warning_shown_at
+            connection, str(warned.subject), row.warning_type, row.user_id, row.warning_shown_at
         )
         if row.user_action in (None, ABANDONED, *answers[1:]) and row.user_action != answers[0]:
             change = table.update().where(table.c.id == row.id)
@@ -127,59 +137,44 @@ def _answer(connection: Connection, event: WarningEvent) -> list[Done]:
     return done
 
 
-def _show(connection: Connection, event: WarningEvent, kind: str, most: int, totals: Totals) -> list[Done]:
-    told, moment = event.warned, _moment(event)
-    if told.is_automatic and kind == c.BATCH_TOO_LARGE and _is_known(connection, told):
+def _show(connection: Connection, event: WarningEvent, kind: str, most: int) -> list[Done]:
+    warned, moment = event.warned, _moment(event)
+    if warned.is_automatic and kind == c.BATCH_TOO_LARGE and _is_known(connection, warned):
         return []
-    of_user = table.c.user_id.is_not_distinct_from(told.user_id)
-    wait_for_others(connection, user_lock(told.user_id))
-    is_gone = told.user_id is not None and not _exists(connection, _host.users.c.id == told.user_id)
+    of_user = table.c.user_id.is_not_distinct_from(warned.user_id)
+    wait_for_others(connection, user_lock(warned.user_id))
+    is_gone = warned.user_id is not None and not exists(connection, HOST.users.c.id == warned.user_id)
     if is_gone or count_lately(connection, of_user, moment) >= most:
         return [(kind, c.REFUSED)]
-    more = {name: value for name in ("limit", "characters") if (value := getattr(told, name)) is not None}
-    action = told.action
-    if told.subject and told.is_automatic and action is not None:
-        action = _overriding(connection, told.subject, kind, moment) or action
-    elif told.subject and action is None:
-        action = next(iter(_answers_to(connection, told.subject, kind, told.user_id, moment)), None)
+    more = {name: value for name in ("limit", "characters") if (value := getattr(warned, name)) is not None}
+    action = warned.action
+    if warned.subject and warned.is_automatic and action is not None:
+        action = _overriding(connection, warned.subject, kind, moment) or action
+    elif warned.subject and action is None:
+        action = next(iter(_answers_to(connection, warned.subject, kind, warned.user_id, moment)), None)
     row = {
-        "user_id": told.user_id,
-        "subject": told.subject,
-        "analysis_id": _analysis_of(connection, told, moment),
+        "user_id": warned.user_id,
+        "subject": warned.subject,
+        "analysis_id": analysis_of(connection, warned, moment),
         "warning_type": kind,
         "warning_shown_at": moment,
         "user_action": action,
-        "document_count": told.document_count,
-        "document_size": told.document_size,
+        "document_count": warned.document_count,
+        "document_size": warned.document_size,
         "additional_data": json.dumps(more) if more else None,
     }
-    connection.execute(table.insert().values(fit(table, row, totals)))
+    connection.execute(table.insert().values(row))
     return [(kind, c.SHOWN)] if action is None else [(kind, c.SHOWN), (kind, action)]
 
 
-def _is_known(connection: Connection, told: Warned) -> bool:
-    """Say whether the page, or an intake, has told of the same batch already."""
+def _is_known(connection: Connection, warned: Warned) -> bool:
+    """Say whether the page, or an intake, has warned of the same batch already."""
     same = sa.and_(
-        table.c.warning_type == told.type,
-        table.c.user_id.is_not_distinct_from(told.user_id),
-        table.c.subject == told.subject,
+        table.c.warning_type == warned.type,
+        table.c.user_id.is_not_distinct_from(warned.user_id),
+        table.c.subject == warned.subject,
     )
-    return _exists(connection, same)
-
-
-def _analysis_of(connection: Connection, told: Warned, moment: datetime) -> int | None:
-    """Return the analysis a warning belongs to, if it is there already: the first that began after it."""
-    analyses = _host.analyses
-    if told.analysis_id is not None:
-        return told.analysis_id if _exists(connection, analyses.c.id == told.analysis_id) else None
-    query = (
-        sa.select(runs.c.analysis_ref)
-        .join(analyses, analyses.c.id == runs.c.analysis_ref)
-        .where(runs.c.kind == "analysis", runs.c.subject == told.subject, runs.c.analysis_gone.is_(False))
-        .where(runs.c.user_ref.is_not_distinct_from(told.user_id), runs.c.ended_at >= moment)
-        .order_by(runs.c.started_at)
-    )
-    return connection.execute(query.limit(1)).scalar()
+    return exists(connection, same)
 
 
 def _answers_to(
@@ -189,7 +184,7 @@ def _answers_to(
     query = (
         sa.select(events.c.user_action)
         .where(events.c.subject == subject, events.c.user_action.is_not(None))
-        .where(events.c.happened_at >= shown_at - SKEW)
+        .where(events.c.happened_at >= shown_at - EVENT_CLOCK_SKEW)
         .where(sa.or_(events.c.user_ref.is_(None), events.c.user_ref == user_id))
         .where(sa.or_(events.c.warning_type.is_(None), events.c.warning_type == kind))
         .order_by(events.c.happened_at, events.c.event_id)
@@ -198,7 +193,7 @@ def _answers_to(
 
 
 def _overriding(connection: Connection, subject: str, kind: str, moment: datetime) -> str | None:
-    """Return what the user said of a limit on the way to an analysis, though no page told of a warning."""
+    """Return what the user said of a limit on the way to an analysis, though no page warned of a warning."""
     query = (
         sa.select(events.c.user_action)
         .where(events.c.subject == subject, events.c.warning_type == kind, events.c.user_action.is_not(None))
@@ -212,10 +207,6 @@ def _moment(event: WarningEvent) -> datetime:
     moment = to_datetime(event.happened_at)
     assert moment is not None
     return moment
-
-
-def _exists(connection: Connection, condition: sa.ColumnElement[bool]) -> bool:
-    return bool(connection.execute(sa.select(sa.exists().where(condition))).scalar())
 
 
 def count_lately(connection: Connection, of_user: sa.ColumnElement[bool], moment: datetime) -> int:
@@ -234,62 +225,8 @@ def settle(engine: Engine, age: timedelta) -> int:
         connection.execute(events.delete().where(events.c.arrived_at < now - REMEMBERED))
         if not is_ours(connection, table):
             return 0
-        _attach_late(connection, now - WEEK)
+        attach_late(connection, now - WEEK)
         unanswered = sa.and_(table.c.user_action.is_(None), table.c.warning_shown_at < now - age)
         went_on = table.update().where(unanswered, table.c.analysis_id.is_not(None))
         connection.execute(went_on.values(user_action=c.CONTINUED))
         return connection.execute(table.update().where(unanswered).values(user_action=ABANDONED)).rowcount
-
-
-def _attach_late(connection: Connection, since: datetime) -> None:
-    """Tie what arrived at the very moment at which its analysis was brought up to date."""
-    loose = sa.and_(
-        table.c.analysis_id.is_(None), table.c.subject.is_not(None), table.c.warning_shown_at > since
-    )
-    query = sa.select(table.c.id, table.c.user_id, table.c.subject, table.c.warning_shown_at).where(loose)
-    for row in connection.execute(query).all():
-        told = Warned(user_id=row.user_id, subject=row.subject)
-        found = _analysis_of(connection, told, row.warning_shown_at)
-        free = sa.select(_host.analyses.c.id).where(_host.analyses.c.id == found)
-        if found is not None and connection.scalar(
-            free.with_for_update(read=True, key_share=True, skip_locked=True)
-        ):
-            connection.execute(table.update().where(table.c.id == row.id).values(analysis_id=found))
-
-
-def loose(connection: Connection, linked_runs: Iterable[Mapping[str, Any]]) -> list[int]:
-    """Return the warnings about subjects of these runs that belong to no analysis yet."""
-    subjects: dict[int | None, set[str]] = {}
-    for run in linked_runs:
-        subjects.setdefault(run["user_ref"], set()).update(
-            filter(None, (run["subject"], subject_of(run["run_id"])))
-        )
-    found: list[int] = []
-    for user, names in subjects.items():
-        theirs = sa.and_(
-            table.c.analysis_id.is_(None),
-            table.c.subject.in_(sorted(names)),
-            table.c.user_id.is_not_distinct_from(user),
-        )
-        found += connection.scalars(sa.select(table.c.id).where(theirs))
-    return found if found and is_ours(connection, table) else []
-
-
-def attached(analysis_id: int, ids: list[int]) -> More | None:
-    """Return what ties warnings to an analysis, whose row is locked; None without any.
-
-    Warnings that somebody else is at work on are left to :func:`settle`.
-    """
-    if not ids:
-        return None
-    these = sa.and_(table.c.id.in_(ids), table.c.analysis_id.is_(None))
-    tied = table.update().where(these).values(analysis_id=analysis_id)
-    rows = [{"id": each, "analysis_id": analysis_id} for each in ids]
-    return More(table, rows, _tie, lambda connection: connection.execute(tied))
-
-
-def _tie(given: Any, when: sa.ColumnElement[bool]) -> Any:
-    are_free = (table.c.id == given.c.id, table.c.analysis_id.is_(None), when)
-    free = sa.select(table.c.id, given.c.analysis_id).where(*are_free)
-    locked = free.with_for_update(of=table, skip_locked=True).cte("free")
-    return table.update().where(table.c.id == locked.c.id).values(analysis_id=locked.c.analysis_id)

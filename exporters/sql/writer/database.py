@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from exporters.metrics.instruments import Metrics
 from exporters.spool.directory import Spool
-from exporters.sql.database.engine import CONNECT_SECONDS, DELIVERY, Batch, Limits, batch, create_engine
+from exporters.sql.database.engine import CONNECT_SECONDS, Batch, batch, create_engine
+from exporters.sql.database.limits import DELIVERY, Limits
 from telemetry import conventions as c
 from telemetry._internal.secrets import driver_error
 from telemetry.settings import Settings
@@ -97,6 +98,11 @@ class WriterDatabase:
                 driver_error(error),
                 self._spool.root,
             )
+
+    def count_coerced(self, columns: Iterable[str]) -> None:
+        """Count values that had to be made to fit, by the column that each is for."""
+        for column in columns:
+            self._metrics.totals.add(c.VALUES_COERCED, 1, column=column)
 
     @contextmanager
     def measured(self, transaction: str) -> Iterator[None]:

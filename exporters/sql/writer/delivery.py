@@ -16,11 +16,13 @@ from exporters.rollup.snapshot import NewerSnapshot, Snapshot
 from exporters.spool.directory import Spool
 from exporters.spool.entry import Item
 from exporters.spool.waiting import Waiting
+from exporters.spool.warning_event import WarningEvent
 from exporters.sql.database.engine import PERMANENT, once_committed
 from exporters.sql.database.fitting import UNFIT
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage import warnings as warning_storage
 from exporters.sql.storage.intake import claim_intake
+from telemetry import conventions as c
 from telemetry._internal.guard import guarded
 from telemetry.settings import Settings
 
@@ -100,9 +102,7 @@ class Delivery:
             if isinstance(item, Snapshot):
                 self._store(item)
             else:
-                with self._database.measured("warning"):
-                    most, totals = self._settings.warnings_per_day, self._metrics.totals
-                    warning_storage.deliver(self._database.engine, item, most, totals)
+                self._store_warning(item)
         except NewerSnapshot as error:
             self._database.failed("rollup", error)
             self._postpone(item)
@@ -117,9 +117,18 @@ class Delivery:
 
     def _store(self, snapshot: Snapshot) -> None:
         with self._database.measured("rollup"):
-            result = run_storage.deliver(self._database.engine, snapshot, self._metrics.totals)
+            result = run_storage.deliver(self._database.engine, snapshot)
             claimed = self._claim(snapshot)
+        self._database.count_coerced(result.coerced)
         self._rows.note(result, bool(claimed))
+
+    def _store_warning(self, event: WarningEvent) -> None:
+        with self._database.measured("warning"):
+            most = self._settings.warnings_per_day
+            stored = warning_storage.deliver(self._database.engine, event, most)
+        self._database.count_coerced(stored.coerced)
+        for kind, action in stored.done:
+            self._metrics.totals.add(c.WARNINGS, 1, type=kind, action=action)
 
     def _claim(self, snapshot: Snapshot) -> list[str]:
         """Charge intake to its analysis, where this snapshot may be the one that brings them together."""

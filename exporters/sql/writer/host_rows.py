@@ -9,12 +9,12 @@ from typing import Final
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from exporters.metrics.instruments import Metrics
 from exporters.sql.database.fitting import UNFIT
-from exporters.sql.host.columns import PAGE, Writable
+from exporters.sql.host.columns import PAGE
 from exporters.sql.host.needs import Use
-from exporters.sql.projection import analyses, behind, users
-from exporters.sql.projection.host_tables import Projection
+from exporters.sql.projection import behind
+from exporters.sql.projection.host_rows import HostRows
+from exporters.sql.projection.plan import Projection
 from exporters.sql.storage.runs import Delivered
 from telemetry import conventions as c
 
@@ -29,20 +29,17 @@ _log = logging.getLogger("telemetry")
 class WaitingRows:
     """Rows of the host's that are to show something new, each with its next attempt."""
 
-    def __init__(self, database: WriterDatabase, metrics: Metrics, key: bytes) -> None:
+    def __init__(self, database: WriterDatabase, key: bytes) -> None:
         """Prepare; no row waits yet.
 
         Args:
             database: where the rows are.
-            metrics: count what had to be made to fit.
             key: secret of the documents' hashes.
         """
         self._database = database
-        self._metrics = metrics
-        self._key = key
+        self._rows = HostRows(database.engine, key, on_coerced=database.count_coerced)
         self._analyses: dict[int, Retry] = {}
         self._users: dict[int, Retry] = {}
-        self._writable: Writable | None = None
         self._has_warned = False
         self.has_host_committed = False
         """Whether the host has committed something since rows were looked at."""
@@ -112,18 +109,25 @@ class WaitingRows:
         now = time.monotonic()
         for analysis_id, retry in list(self._analyses.items()):
             if retry.due <= now and not is_over():
-                self._attempt("projection", self._analyses, analysis_id)
+                self._attempt("projection", self._analyses, analysis_id, self._rows.project_analysis)
         for user_id, retry in list(self._users.items()):
             if retry.due <= now and not is_over():
-                self._attempt("user", self._users, user_id)
+                self._attempt("user", self._users, user_id, self._rows.project_user)
 
-    def _attempt(self, transaction: str, waiting: dict[int, Retry], row_id: int) -> None:
+    def _attempt(
+        self,
+        transaction: str,
+        waiting: dict[int, Retry],
+        row_id: int,
+        project: Callable[[int], Projection],
+    ) -> None:
         try:
             with self._database.measured(transaction):
-                outcome = self._project(row_id) if transaction == "projection" else self._refresh(row_id)
+                self._warn_of_missing()
+                outcome = project(row_id)
         except SQLAlchemyError as error:
             self._database.failed(transaction, error)
-            self._writable = None
+            self._rows.forget_columns()
             if not isinstance(error, OperationalError):
                 self._database.disconnect()
             outcome = Projection.BUSY
@@ -138,23 +142,10 @@ class WaitingRows:
             waiting[row_id].is_pressing = is_busy
             waiting[row_id].wait(longest)
 
-    def _project(self, analysis_id: int) -> Projection:
-        engine, totals = self._database.engine, self._metrics.totals
-        return analyses.project(engine, analysis_id, self._columns(), self._key, totals)
-
-    def _refresh(self, user_id: int) -> Projection:
-        engine, totals = self._database.engine, self._metrics.totals
-        return users.refresh_user(engine, user_id, self._columns(), totals)
-
-    def _columns(self) -> Writable:
-        if self._writable is None:
-            self._writable = Writable.load(self._database.engine)
-            self._warn_of_missing(self._writable)
-        return self._writable
-
-    def _warn_of_missing(self, writable: Writable) -> None:
+    def _warn_of_missing(self) -> None:
         """Log once a process which columns of the application's are missing, and what is lost with them."""
-        left_out = writable.left_out(Use.PROJECTION)
-        if left_out and not self._has_warned:
+        if self._has_warned:
+            return
+        if left_out := self._rows.columns.left_out(Use.PROJECTION):
             _log.warning("telemetry does without %s; see %s", "; ".join(left_out), PAGE)
         self._has_warned = True

@@ -123,8 +123,8 @@ class Takeovers:
                     return
                 if isinstance(item, Snapshot) and item.interrupted:
                     self._metrics.of(item).unaccounted("unclosed")
-            engine, totals = self._database.engine, self._metrics.totals
-            for result in interruptions.interrupt_process(engine, dead.process_id, totals):
+            for result in interruptions.interrupt_process(self._database.engine, dead.process_id):
+                self._database.count_coerced(result.coerced)
                 self._rows.note(result, has_claimed=False)
         except (NewerSnapshot, SQLAlchemyError, *UNFIT) as error:
             self._database.failed("rollup", error)

@@ -77,7 +77,7 @@ class Writer:
         self._saver: threading.Thread | None = None
         self._stopping = False
         parts = (self._settings, self._database, self._spool, self._metrics)
-        self._rows = WaitingRows(self._database, self._metrics, self._settings.hmac_key.encode())
+        self._rows = WaitingRows(self._database, self._settings.hmac_key.encode())
         self._delivery = Delivery(*parts, self._rows)
         self._takeovers = Takeovers(*parts, self._delivery, self._rows)
         self._has_children = self._must_look = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 import urllib.error
@@ -10,9 +9,10 @@ import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from telemetry._internal.context import suppressed
+from telemetry._internal.service_url import split_login
 
 QUERY: Final = 'count({__name__=~"analysis[._]runs.*|telemetry[._]internal[._]errors.*"})'
 """Counts series that every process of ours has from its start."""
@@ -66,10 +66,7 @@ def ask(url: str, seconds: float) -> Series:
 
 
 def _opened(url: str, seconds: float) -> HTTPResponse:
-    parts = urlsplit(url)
-    user, _, host = parts.netloc.rpartition("@")
-    request = urllib.request.Request(parts._replace(netloc=host).geturl())
-    if user:
-        request.add_header("Authorization", "Basic " + base64.b64encode(unquote(user).encode()).decode())
+    page, login = split_login(url)
+    request = urllib.request.Request(page, headers=login)
     response: HTTPResponse = urllib.request.urlopen(request, timeout=seconds)
     return response
