@@ -24,7 +24,7 @@ from exporters.recording.recorder import RunRecorder
 from exporters.rollup.merge import Rollup, merge
 from exporters.rollup.snapshot import Snapshot
 from exporters.spool.directory import Spool
-from exporters.spool.entry import Item
+from exporters.spool.entry import Entry
 from exporters.spool.warning_event import WarningEvent
 from telemetry import conventions as c
 from telemetry._internal.context import install, recorder, suppressed
@@ -110,7 +110,7 @@ class Pipeline:
             sigterm.follow(self)
         if not children.is_master():
             self._start_listener()
-        if self.writer is not None and (self.spool.has_strangers() or self.settings.daily_check):
+        if self.writer is not None and (self.spool.has_other_directories() or self.settings.daily_check):
             self.writer.wake()
 
     def shutdown(self, seconds: float | None = None) -> bool:
@@ -201,15 +201,15 @@ class Pipeline:
             self.listener.register(provider)
         self.metrics.register(provider)
 
-    def _save(self, item: Item) -> None:
-        if isinstance(item, Snapshot) and item.is_closed and not item.is_loose:
+    def _save(self, entry: Entry) -> None:
+        if isinstance(entry, Snapshot) and entry.is_closed and not entry.is_loose:
             for listener in self._listeners:
-                listener(item)
+                listener(entry)
         if self.writer is not None:
             with guarded("spool"):  # what the disk refuses waits in memory
-                self.spool.put(item)
-        elif isinstance(item, WarningEvent) and not item.warned.is_answer:
-            self.warned(str(item.warned.type), c.SHOWN)
+                self.spool.put(entry)
+        elif isinstance(entry, WarningEvent) and not entry.warned.is_answer:
+            self.warned(str(entry.warned.type), c.SHOWN)
 
     def _wake(self) -> None:
         if self.writer is not None:

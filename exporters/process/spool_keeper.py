@@ -13,10 +13,10 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from exporters.rollup.snapshot import Snapshot
-from exporters.spool.entry import AnothersItem, Item, Target
+from exporters.spool.entry import Entry, ForeignEntry, Target
 from exporters.spool.private import why_not_own
-from exporters.spool.quarantine import Parked
-from exporters.spool.takeover import is_foreign, taken
+from exporters.spool.quarantine import Quarantined
+from exporters.spool.takeover import is_foreign, locked_if_dead
 from exporters.sql.database.engine import create_engine
 from exporters.sql.database.fitting import UNFIT
 from exporters.sql.projection.lagging import Lag, lagging
@@ -28,7 +28,7 @@ from telemetry.settings import Settings
 
 from .pipeline import Pipeline
 
-_TROUBLE = (SQLAlchemyError, AnothersItem, OSError, RecursionError, MemoryError, *UNFIT)
+_TROUBLE = (SQLAlchemyError, ForeignEntry, OSError, RecursionError, MemoryError, *UNFIT)
 """What may be wrong with a file, with what is in it, or with the database."""
 
 
@@ -79,17 +79,17 @@ class SpoolKeeper:
         Raises:
             OSError: when the spool cannot be looked into.
         """
-        if (foreign := self._pipeline.spool.foreign()) is not None:
+        if (foreign := self._pipeline.spool.foreign_directory()) is not None:
             raise PermissionError(
                 f"{foreign}: {why_not_own(foreign)}: run this as its owner, chown it, or name another in"
                 " TELEMETRY_SPOOL_DIR"
             )
-        found = [_look_at(path) for path in self._pipeline.spool.strangers()]
+        found = [_look_at(path) for path in self._pipeline.spool.other_directories()]
         return sorted(found, key=lambda each: (each.is_alive, each.process_id))
 
-    def parked(self) -> list[Parked]:
+    def quarantined(self) -> list[Quarantined]:
         """Return what the database refused for good."""
-        return list(self._pipeline.spool.parked())
+        return list(self._pipeline.spool.quarantined())
 
     def unreadable(self) -> list[Path]:
         """Return the files that are no snapshots."""
@@ -106,8 +106,8 @@ class SpoolKeeper:
         try:
             for each in self._named(fragment_ids):
                 try:
-                    item = each.item(target, lambda user: not is_told_apart(engine, target.user, user))
-                    self._store(engine, item)
+                    entry = each.read(target, lambda user: not is_told_apart(engine, target.user, user))
+                    self._store(engine, entry)
                 except _TROUBLE as error:
                     yield Retried(each.fragment_id, type(error).__name__)
                 else:
@@ -156,15 +156,15 @@ class SpoolKeeper:
         finally:
             self._pipeline.spool.close()
 
-    def _store(self, engine: Engine, item: Item) -> None:
-        if isinstance(item, Snapshot):
-            run_storage.deliver(engine, item)
-            claim_intake(engine, item.run_id)
+    def _store(self, engine: Engine, entry: Entry) -> None:
+        if isinstance(entry, Snapshot):
+            run_storage.deliver(engine, entry)
+            claim_intake(engine, entry.run_id)
         else:
-            warning_storage.deliver(engine, item, self._settings.warnings_per_day)
+            warning_storage.deliver(engine, entry, self._settings.warnings_per_day)
 
-    def _named(self, fragment_ids: Iterable[str]) -> list[Parked]:
-        there = {each.fragment_id: each for each in self.parked()}
+    def _named(self, fragment_ids: Iterable[str]) -> list[Quarantined]:
+        there = {each.fragment_id: each for each in self.quarantined()}
         wanted = list(fragment_ids) or list(there)
         missing = [name for name in wanted if name not in there]
         if missing:
@@ -175,7 +175,7 @@ class SpoolKeeper:
 def _look_at(path: Path) -> ProcessDirectory:
     if is_foreign(path):
         return ProcessDirectory(path.name, True, 0, 0, None, is_foreign=True)
-    with taken(path) as is_dead:
+    with locked_if_dead(path) as is_dead:
         stats = list(_stats(path))
     oldest = min((stat.st_mtime for stat in stats), default=None)
     return ProcessDirectory(

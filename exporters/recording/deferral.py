@@ -23,69 +23,69 @@ DEFERRED_SECONDS: Final = 0.5
 """After how long the writer does what was put off during a collection, if no call of the application did."""
 
 
-class Deferred:
+class Deferral:
     """What there is to do after a collection, in the order in which it was told."""
 
     def __init__(self, nudge: Callable[[], None]) -> None:
         """Start with nothing; ``nudge`` says that there is something, and must not take a lock."""
-        self.acts: deque[Callable[[], object]] = deque()
+        self.actions: deque[Callable[[], object]] = deque()
         self.due: float | None = None
         """Monotonic time at which the writer does it, if no call of the application has by then."""
         self._nudge = nudge
 
     def clear(self) -> None:
         """Forget all of it, in a forked child."""
-        self.acts.clear()
+        self.actions.clear()
         self.due = None
 
-    def put(self, act: Callable[[], object]) -> None:
+    def add(self, action: Callable[[], object]) -> None:
         """Note something to do."""
-        self.acts.append(act)
+        self.actions.append(action)
         self._nudge()
 
-    def work_off(self) -> None:
+    def catch_up(self) -> None:
         """Do what there is by now. Safe from any thread.
 
         What is put meanwhile, perhaps by a collection in another thread, is left to the next time.
         """
-        for _ in range(len(self.acts)):
+        for _ in range(len(self.actions)):
             try:
-                act = self.acts.popleft()
+                action = self.actions.popleft()
             except IndexError:  # another thread was quicker
                 return
-            act()
+            action()
 
-    def work_off_later(self, now: float) -> None:
+    def catch_up_later(self, now: float) -> None:
         """Do what was put off, but never at once: the collection may be going on, in another thread."""
-        if not self.acts:
+        if not self.actions:
             self.due = None
         elif self.due is None:
             self.due = now + DEFERRED_SECONDS
         elif now >= self.due:
             self.due = None
-            self.work_off()
+            self.catch_up()
 
-    def do(self, act: Callable[[], object]) -> None:
-        """Do ``act``, and do it again later if a signal interrupts it.
+    def perform(self, action: Callable[[], object]) -> None:
+        """Do ``action``, and do it again later if a signal interrupts it.
 
         What the signal's handler raised passes on.
         """
         try:
-            act()
+            action()
         except BaseException as error:
             if not isinstance(error, Exception) or of_handler(error) is not None:
-                self.put(act)
+                self.add(action)
             raise
 
 
-class Deferring(Protocol):
+class HasDeferral(Protocol):
     """Has methods that may be called during a collection."""
 
-    deferred: Deferred
+    deferral: Deferral
     """What was put off."""
 
 
-_Self = TypeVar("_Self", bound=Deferring)
+_Self = TypeVar("_Self", bound=HasDeferral)
 
 
 def deferrable(
@@ -103,17 +103,17 @@ def deferrable(
         later = guarded(component)(method)
 
         @functools.wraps(method)
-        def wrapper(self: _Self, /, *args: _P.args, **known: _P.kwargs) -> _R | None:
+        def wrapper(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
             if is_collecting():
-                self.deferred.put(functools.partial(later, self, *args, **known))
+                self.deferral.add(functools.partial(later, self, *args, **kwargs))
                 return None
             result: _R | None = None
             try:
-                if self.deferred.acts:
-                    self.deferred.work_off()
+                if self.deferral.actions:
+                    self.deferral.catch_up()
             finally:  # whatever interrupts that, this is done
                 try:
-                    result = method(self, *args, **known)
+                    result = method(self, *args, **kwargs)
                 except Exception as error:
                     swallow(component, error, method.__qualname__)
             return result

@@ -19,17 +19,17 @@ from exporters.metrics.instruments import Metrics
 from exporters.rollup.accumulator import Accumulator
 from exporters.rollup.merge import merge
 from exporters.rollup.snapshot import Snapshot
-from exporters.spool.entry import Item
+from exporters.spool.entry import Entry
 from telemetry import conventions as c
 from telemetry._internal.context import Run
 from telemetry.settings import Settings
 
-from .deferral import Deferred
+from .deferral import Deferral
 from .dropped import Dropped
 from .facts import facts_of, late_facts_of, orphan_facts_of
 from .pace import Pace
 
-Save = Callable[[Item], None]
+Save = Callable[[Entry], None]
 """Puts one snapshot or event into the spool: one bounded file replacement."""
 
 
@@ -76,14 +76,14 @@ class Fragments:
         self._save = save
         self._wake = wake
         self._nudge = nudge
-        self.deferred = Deferred(nudge)
+        self.deferral = Deferral(nudge)
         """What the garbage collector told of, and is not done yet."""
         self._reset(process_id)
 
     def _reset(self, process_id: str) -> None:
         self._process_id = process_id
         self._lock = threading.Lock()
-        self.deferred.clear()
+        self.deferral.clear()
         self._open: dict[Accumulator, weakref.ref[Run]] = {}
         self._dropped: Dropped[Run, Accumulator] = Dropped()
         """Of handles that were dropped without an end: by an exit, or by a mistake of the host's."""
@@ -119,7 +119,7 @@ class Fragments:
         return self.late(run) if within or record.is_inherited else None
 
     def late(self, run: Run) -> Accumulator:
-        """Return the fragment for what ends after its run did; :meth:`hold` it after adding."""
+        """Return the fragment for what ends after its run did; call :meth:`save_soon` after adding."""
         record = record_of(run)
         if record is None:
             raise LookupError("a run nobody opened")
@@ -128,25 +128,25 @@ class Fragments:
                 record.late = Accumulator(late_facts_of(run, self._process_id))
             return record.late
 
-    def after_the_end(self, run: Run | None, started_ns: int) -> Accumulator:
+    def late_or_orphan(self, run: Run | None, started_ns: int) -> Accumulator:
         """Return where a call counts whose own fragment has closed, or which has none."""
         return self.orphan(started_ns) if run is None else self.late(run)
 
     def orphan(self, started_ns: int) -> Accumulator:
-        """Return this process's fragment of the day's orphan run; :meth:`hold` it after adding."""
+        """Return this process's fragment of the day's orphan run; call :meth:`save_soon` after adding."""
         day = datetime.fromtimestamp(started_ns / 1e9, UTC).strftime("%Y-%m-%d")
         with self._lock:
             if day not in self._orphans:
                 self._orphans = {day: Accumulator(orphan_facts_of(day, self._process_id))}
             return self._orphans[day]
 
-    def hold(self, accumulator: Accumulator) -> None:
+    def save_soon(self, accumulator: Accumulator) -> None:
         """Let what was added to a fragment be saved, soon or at once; keep it if it has no handle."""
         if accumulator.is_loose:
             with self._lock:
                 self._loose.add(accumulator)
             self._wake()
-        elif accumulator.is_pressing:
+        elif accumulator.is_urgent:
             self._nudge()
 
     def announce(self, accumulator: Accumulator) -> None:
@@ -159,7 +159,7 @@ class Fragments:
 
     def changed(self) -> list[Snapshot]:
         """Return snapshots of all fragments that changed since they were last saved."""
-        self.deferred.work_off()
+        self.deferral.catch_up()
         now = time.time_ns()
         loose = [accumulator.snapshot(now) for accumulator in self._take_loose() if accumulator.has_changed]
         records = [record for record in self._open_records() if record.accumulator.has_changed]
@@ -169,7 +169,7 @@ class Fragments:
         """Return snapshots of those of them whose checkpoint is due, or cannot wait."""
         now, now_ns = time.monotonic(), time.time_ns()
         snapshots = []
-        self.deferred.work_off_later(now)
+        self.deferral.catch_up_later(now)
         if self._loose and now >= self._loose_pace.due:
             self._loose_pace.saved(now)
             snapshots = [each.snapshot(now_ns) for each in self._take_loose() if each.has_changed]
@@ -177,14 +177,14 @@ class Fragments:
             is_due = now >= record.pace.due
             if is_due:
                 record.pace.saved(now)
-            if record.accumulator.is_pressing or (is_due and record.accumulator.has_changed):
+            if record.accumulator.is_urgent or (is_due and record.accumulator.has_changed):
                 snapshots.append(record.accumulator.snapshot(now_ns))
         return snapshots + self._take_dropped()
 
     def next_due(self) -> float | None:
         """Return the monotonic time at which :meth:`due` may have something; None: not before it is woken."""
         times = [self._loose_pace.due] if self._loose else []
-        times += [] if self.deferred.due is None else [self.deferred.due]
+        times += [] if self.deferral.due is None else [self.deferral.due]
         times += [time.monotonic()] if self._dropped else []
         return min(times + [record.pace.due for record in self._open_records()], default=None)
 

@@ -34,8 +34,8 @@ from .spans import (
     SpanState,
     api_stage,
     attributes_of,
+    copy_to_call,
     exception_type,
-    hand_over,
     scope_of,
     stage_on,
 )
@@ -48,7 +48,7 @@ class RollupProcessor(SpanProcessor):
         """Feed ``recorder`` and ``metrics``; ``price`` prices a call."""
         self._recorder = recorder
         self._fragments = recorder.fragments
-        self.deferred = recorder.deferred
+        self.deferral = recorder.deferral
         """What the garbage collector told of, and is not done yet."""
         self._metrics = metrics
         self._price = price
@@ -93,7 +93,7 @@ class RollupProcessor(SpanProcessor):
         known = self._spans.get(span.context.span_id) if span.context else None
         if known is None:
             return
-        call = known[1].taken_by
+        call = known[1].seen_call
         if call is not None and call.is_done:
             self._spans.pop(span.context.span_id, None)
         else:
@@ -101,16 +101,16 @@ class RollupProcessor(SpanProcessor):
 
     @deferrable("processor")
     def _end_remembered(self, span: ReadableSpan, state: SpanState) -> None:
-        self.deferred.do(partial(self._end, span, state))
+        self.deferral.perform(partial(self._end, span, state))
         self._spans.pop(span.context.span_id, None)
 
     def _end(self, span: ReadableSpan, state: SpanState) -> None:
-        if state.taken_by is not None:
-            state.taken_by.span_ended()
+        if state.seen_call is not None:
+            state.seen_call.span_ended()
         elif state.is_call:
             self._end_call(span, state)
         elif state.is_part and state.call is not None:
-            hand_over(span, state.call())
+            copy_to_call(span, state.call())
         elif state.own_stage and state.accumulator is not None and not state.is_measured:
             state.is_measured = True
             self._end_stage(span, state, state.own_stage, state.accumulator)
@@ -118,7 +118,7 @@ class RollupProcessor(SpanProcessor):
     @deferrable("processor")
     def call_started(self, call: OpenAICall) -> None:
         """Note a call that was seen on its way: it takes the place of the span that stands for it."""
-        state = self._taken_over(call)
+        state = self._span_of(call)
         if state is None:
             state = SpanState(call.run, self._stage_below(call.parent) or call.stage, None, True)
             self._count_open(call.started_ns, state)
@@ -130,7 +130,7 @@ class RollupProcessor(SpanProcessor):
         state = call.record
         if not isinstance(state, SpanState):
             return
-        self.deferred.do(partial(self._end_seen, call, state))
+        self.deferral.perform(partial(self._end_seen, call, state))
         call.record = None
 
     def _end_seen(self, call: OpenAICall, state: SpanState) -> None:
@@ -158,15 +158,15 @@ class RollupProcessor(SpanProcessor):
             return None
         return self._stage_of(*above)
 
-    def _taken_over(self, call: OpenAICall) -> SpanState | None:
+    def _span_of(self, call: OpenAICall) -> SpanState | None:
         """Return what is remembered of the span that stands for a call, which no other call takes then."""
         known = self._spans.get(call.span.get_span_context().span_id)
         if known is not None and known[1].is_part and known[1].call is not None:
             official = known[1].call()
             known = None if official is None else self._spans.get(official.context.span_id)
-        if known is None or not known[1].is_call or known[1].taken_by is not None:
+        if known is None or not known[1].is_call or known[1].seen_call is not None:
             return None
-        known[1].taken_by = call
+        known[1].seen_call = call
         return known[1]
 
     def _awaits_request(self, call: Span | None) -> bool:
@@ -174,7 +174,7 @@ class RollupProcessor(SpanProcessor):
         if call is None or scope_of(call) != c.GENAI_SCOPE:
             return False
         known = self._spans.get(call.context.span_id)
-        return known is not None and known[1].taken_by is None
+        return known is not None and known[1].seen_call is None
 
     def _stage_below(self, parent: trace.Span) -> str | None:
         """Return the stage of what begins below the local span ``parent``; None where no span tells."""
@@ -213,7 +213,7 @@ class RollupProcessor(SpanProcessor):
     def _end_stage(self, span: ReadableSpan, state: SpanState, stage: str, accumulator: Accumulator) -> None:
         start, end = span.start_time or 0, span.end_time or 0
         accumulator.stage_ended(stage, end)
-        self._fragments.hold(accumulator)
+        self._fragments.save_soon(accumulator)
         self._plain_error(span, state, stage, accumulator)
         self._metrics.of(state.run).observe(
             c.STAGE_DURATION, max(end - start, 0) / 1e9, exemplar(span.context), stage=stage
@@ -249,6 +249,6 @@ class RollupProcessor(SpanProcessor):
         """Add the call where it was counted as open, or where it belongs by now."""
         target = state.accumulator
         if target is None or not target.call_ended(call):
-            is_late, target = target is not None, self._fragments.after_the_end(state.run, started_ns)
+            is_late, target = target is not None, self._fragments.late_or_orphan(state.run, started_ns)
             target.call_ended(call, counted_open=False, finished_late=is_late)
-        self._fragments.hold(target)
+        self._fragments.save_soon(target)

@@ -73,13 +73,13 @@ class RunRecorder:
         self._save = save
         self._wake = wake
         self.fragments = Fragments(settings, metrics, process_id, save, wake, nudge)
-        self.deferred = self.fragments.deferred
+        self.deferral = self.fragments.deferral
         """What the garbage collector told of, and is not done yet."""
         self._key = settings.hmac_key.encode()
         self._is_key_shared = is_key_shared
-        self.call_started: Callable[[OpenAICall], None] = _leave_out
+        self.call_started: Callable[[OpenAICall], None] = _ignore
         """Note that a call is under way: see :meth:`count_calls`."""
-        self.call_ended: Callable[[OpenAICall], None] = _leave_out
+        self.call_ended: Callable[[OpenAICall], None] = _ignore
         """Add a call that has ended."""
 
     @deferrable("recorder")
@@ -98,13 +98,13 @@ class RunRecorder:
         record = record_of(run)
         if record is None or record.accumulator.is_closed:
             return
-        self.deferred.do(partial(self._close, run, record, time.monotonic_ns() - record.started_ns))
+        self.deferral.perform(partial(self._close, run, record, time.monotonic_ns() - record.started_ns))
 
     def _close(self, run: Run, record: Record, elapsed_ns: int) -> None:
         """Do what is to be done at an end. It may be interrupted, and done again."""
         if record.final is None:
             settle()
-            self.deferred.work_off()
+            self.deferral.catch_up()
             self.update(run)
             record.final = record.accumulator.close(
                 record.accumulator.facts.opened_at + max(elapsed_ns, 1),  # the clock may be set back
@@ -118,7 +118,7 @@ class RunRecorder:
         self._metrics.of(run).totals.add(c.RUNS_ACTIVE, -1, kind=run.kind)
         self._warn_of_limits(record.final, run)
         self._wake()
-        self._tell_metrics(record.final, run)
+        self._measure_end(record.final, run)
 
     @deferrable("recorder")
     def update(self, run: Run) -> None:
@@ -142,7 +142,7 @@ class RunRecorder:
             self._update_closed(run, record, facts)
         else:
             record.accumulator.update(**facts)
-            self.fragments.hold(record.accumulator)
+            self.fragments.save_soon(record.accumulator)
 
     @deferrable("recorder")
     def document(self, run: Run, document: Document) -> None:
@@ -180,7 +180,7 @@ class RunRecorder:
         if not isinstance(accumulator, Accumulator):
             return
         accumulator.stage_ended(stage.name, ended_ns)
-        self.fragments.hold(accumulator)
+        self.fragments.save_soon(accumulator)
         seconds = max(ended_ns - stage.started_ns, 0) / 1e9
         self._metrics.of(stage.run).observe(
             c.STAGE_DURATION, seconds, exemplar(span.get_span_context()), stage=stage.name
@@ -203,7 +203,7 @@ class RunRecorder:
     def interrupt(self) -> None:
         """Close what is still open because the process ends: with its exact spend, as interrupted."""
         settle()
-        self.deferred.work_off()
+        self.deferral.catch_up()
         for run in self.fragments.open_runs():
             run.status = c.INTERRUPTED if run.status == c.RUNNING else run.status
             self.close(run)
@@ -215,14 +215,14 @@ class RunRecorder:
             return
         late = self.fragments.late(run)
         change(late)
-        self.fragments.hold(late)
+        self.fragments.save_soon(late)
 
     def _update_closed(self, run: Run, record: Record, facts: dict[str, object]) -> None:
         """A link that comes after the end travels with a late fragment."""
         if run.analysis_id != record.accumulator.facts.analysis_id:
             late = self.fragments.late(run)
             late.update(analysis_id=facts["analysis_id"])
-            self.fragments.hold(late)
+            self.fragments.save_soon(late)
 
     def _warn_of_limits(self, final: Snapshot, run: Run) -> None:
         """Record what the documents of a run are worth a warning of, and leave it on the handle."""
@@ -240,7 +240,7 @@ class RunRecorder:
                 )
             )
 
-    def _tell_metrics(self, final: Snapshot, run: Run) -> None:
+    def _measure_end(self, final: Snapshot, run: Run) -> None:
         metrics = self._metrics.of(final)
         metrics.unaccounted("unfinished", final.open_calls)
         if final.is_root and final.ends_run:
@@ -249,5 +249,5 @@ class RunRecorder:
                 self._metrics.totals.add(c.SYNTHETIC_RUNS, 1)
 
 
-def _leave_out(call: OpenAICall) -> None:
+def _ignore(call: OpenAICall) -> None:
     """Do nothing."""

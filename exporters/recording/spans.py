@@ -25,7 +25,7 @@ class SpanState:
 
     __slots__ = (
         "accumulator", "call", "ended", "is_call", "is_measured", "is_part", "own_stage", "run", "stage",
-        "taken_by",
+        "seen_call",
     )  # fmt: skip
 
     def __init__(self, run: Run | None, stage: str | None, own_stage: str | None, is_call: bool) -> None:
@@ -43,7 +43,7 @@ class SpanState:
         """The call, once it ended: what is interrupted then goes on with it."""
         self.is_measured = False
         """Whether the metrics know: at most once, where the rollup is exact."""
-        self.taken_by: OpenAICall | None = None
+        self.seen_call: OpenAICall | None = None
         """The call whose request was seen: what the span says is no longer asked."""
 
 
@@ -73,7 +73,7 @@ def stage_on(span: ReadableSpan) -> str | None:
     return text(attributes_of(span).get(Attribute.STAGE))
 
 
-def hand_over(span: ReadableSpan, call: Span | None) -> None:
+def copy_to_call(span: ReadableSpan, call: Span | None) -> None:
     """Put what a span of ours tells of its request on the official span of that call, which counts."""
     if call is not None:
         told = (span.attributes or {}).items()

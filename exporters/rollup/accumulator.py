@@ -72,7 +72,7 @@ class Accumulator:
         """Whether this is a fragment without a handle, for what comes late or belongs to no run."""
         self.has_changed = True
         """Whether anything happened since the last snapshot."""
-        self.is_pressing = False
+        self.is_urgent = False
         """Whether it should be saved at once: its first call, analysis or status has become known."""
 
     @property
@@ -117,12 +117,12 @@ class Accumulator:
                 return call.added_to is self
             key, usage = call.key(), call.usage()
             known = self._usage.get(key)
-            pressing = self.is_pressing or not self._usage
+            is_urgent = self.is_urgent or not self._usage
             if known is not None:
                 usage.add(known)
             # Nothing is called from here on: a signal's handler interrupts before all of it, or after.
             self._usage[key] = usage
-            self.is_pressing = pressing
+            self.is_urgent = is_urgent
             self._open_calls -= counted_open
             self._finished_late += finished_late
             self.has_changed = True
@@ -161,7 +161,7 @@ class Accumulator:
         with self._lock:
             before, self._facts = self._facts, replace(self._facts, **facts)  # type: ignore[arg-type]
             if (before.analysis_id, before.status) != (self._facts.analysis_id, self._facts.status):
-                self.is_pressing = True
+                self.is_urgent = True
             self.has_changed = True
 
     def snapshot(self, now_ns: int) -> Snapshot:
@@ -194,7 +194,7 @@ class Accumulator:
             finished_late=self._finished_late,
             documents=self._copy_documents() if self._facts.is_closed else None,
         )
-        self.has_changed = self.is_pressing = False
+        self.has_changed = self.is_urgent = False
         return state
 
     def _copy_documents(self) -> list[DocumentState]:

@@ -32,11 +32,11 @@ from telemetry import conventions as c
 from telemetry._internal.guard import count_error
 from telemetry.settings import Settings, default_spool_dir
 
-from .entry import ANY, Item, Target
+from .entry import ANY, Entry, Target
 from .own_directory import OwnDirectory
 from .private import NotOursError, replace_file, why_not_own
-from .quarantine import Parked, park, parked
-from .takeover import Recovered, is_foreign, strangers_in, taken
+from .quarantine import Quarantined, quarantine, quarantined
+from .takeover import Takeover, directories_in, is_foreign, locked_if_dead
 from .unreadable import read, unreadable
 from .waiting import Backlog, Waiting
 
@@ -81,8 +81,8 @@ class Spool:
         with self._lock:
             return self._own.make()
 
-    def put(self, item: Item) -> None:
-        """Keep ``item`` as the newest state of its fragment: one file replacement.
+    def put(self, entry: Entry) -> None:
+        """Keep ``entry`` as the newest state of its fragment: one file replacement.
 
         Where the disk fails, it still waits in memory for the writer.
 
@@ -90,10 +90,10 @@ class Spool:
             OSError: when it could only be kept in memory.
         """
         with self._lock:
-            known = self._backlog.get(item.fragment_id)
-            if known is not None and known.seq >= item.seq:
+            known = self._backlog.get(entry.fragment_id)
+            if known is not None and known.seq >= entry.seq:
                 return
-            self._keep(item, known)
+            self._keep(entry, known)
 
     def due(self) -> list[Waiting]:
         """Return what waits to be delivered, the ended first, then by age."""
@@ -111,37 +111,37 @@ class Spool:
         with self._lock:
             return self._backlog.due_among(fragment_ids)
 
-    def newest(self, waiting: Waiting) -> Item | None:
+    def newest(self, waiting: Waiting) -> Entry | None:
         """Return the newest state of ``waiting``; None, and it is forgotten, when its file is damaged."""
-        if (kept := waiting.item) is not None:
+        if (kept := waiting.entry) is not None:
             return kept
         with self._lock:
             file = self._own.file(waiting.fragment_id)
-        item = read(file, self._root, self._target)
-        if item is None:
+        entry = read(file, self._root, self._target)
+        if entry is None:
             with self._lock:
                 self._drop(waiting.fragment_id)
-        return item
+        return entry
 
     def unload(self) -> None:
         """Keep what has ended on the disk only: an outage may be long, and the memory is the host's."""
         with self._lock:
             self._backlog.unload()
 
-    def delivered(self, item: Item) -> None:
-        """Note that the database has committed ``item``.
+    def delivered(self, entry: Entry) -> None:
+        """Note that the database has committed ``entry``.
 
         Forget its fragment if that was the last word.
         """
         with self._lock:
-            if self._backlog.delivered(item.fragment_id, item.seq):
-                self._drop(item.fragment_id)
+            if self._backlog.delivered(entry.fragment_id, entry.seq):
+                self._drop(entry.fragment_id)
 
-    def park(self, item: Item, reason: str) -> None:
+    def quarantine(self, entry: Entry, reason: str) -> None:
         """Set aside what the database refuses for good; it is kept for a person to look at."""
         with self._lock:
-            park(self._root, item, reason, self._target)
-            self._drop(item.fragment_id)
+            quarantine(self._root, entry, reason, self._target)
+            self._drop(entry.fragment_id)
 
     def pending(self) -> int:
         """Return how many snapshots of this process wait."""
@@ -154,49 +154,49 @@ class Spool:
 
     def dead(self) -> int:
         """Return how many snapshots are set aside."""
-        return sum(1 for _ in self.parked())
+        return sum(1 for _ in self.quarantined())
 
-    def parked(self) -> Iterator[Parked]:
+    def quarantined(self) -> Iterator[Quarantined]:
         """Yield what the database refused for good."""
-        yield from parked(self._root)
+        yield from quarantined(self._root)
         for root, is_ambiguous in self._old_roots.items():
             if not is_ambiguous:
-                yield from (replace(each, is_shielded=True) for each in parked(root))
+                yield from (replace(each, is_shielded=True) for each in quarantined(root))
 
     def unreadable(self) -> Iterator[Path]:
         """Yield what is set aside because it is no snapshot of ours."""
         for root in (self._root, *self._old_roots):
             yield from unreadable(root)
 
-    def has_strangers(self) -> bool:
+    def has_other_directories(self) -> bool:
         """Whether other processes, living or dead, have directories beside ours."""
-        return any(True for _ in self.strangers())
+        return any(True for _ in self.other_directories())
 
-    def foreign(self) -> Path | None:
+    def foreign_directory(self) -> Path | None:
         """Return the directory that is not ours and keeps us from using the spool; None: there is none."""
         # Others may have made the default one; one that is named is what its owner says.
         places = [self._root.parent] if self._root.parent == default_spool_dir() else []
         return next((place for place in (*places, self._root) if is_foreign(place)), None)
 
-    def strangers(self) -> Iterator[Path]:
+    def other_directories(self) -> Iterator[Path]:
         """Yield the directories of other processes, living or dead."""
-        if self.foreign() == self._root.parent:
+        if self.foreign_directory() == self._root.parent:
             self._refuse(NotOursError(f"{self._root.parent}: {why_not_own(self._root.parent)}"))
             return
         for root in (self._root, *self._old_roots):
-            yield from strangers_in(root, self._own.path)
+            yield from directories_in(root, self._own.path)
 
-    def recover(self) -> Iterator[Recovered]:
+    def takeovers(self) -> Iterator[Takeover]:
         """Yield the directories of dead processes, each locked while it is yielded."""
-        for path in list(self.strangers()):
-            with taken(path) as is_ours:
-                if is_ours:
+        for path in list(self.other_directories()):
+            with locked_if_dead(path) as is_dead:
+                if is_dead:
                     is_old, is_ambiguous = path.parent != self._root, self._old_roots.get(path.parent, False)
-                    yield Recovered(path, self._root, self._target, is_old, is_ambiguous)
+                    yield Takeover(path, self._root, self._target, is_old, is_ambiguous)
 
     def measure(self) -> None:
         """Take note of what other processes have in the spool: the cap is for all of it."""
-        others = sum(_size(path) for path in self.strangers())
+        others = sum(_size(path) for path in self.other_directories())
         with self._lock:
             self._others_bytes = others
             self._own.touch()
@@ -220,20 +220,20 @@ class Spool:
         """Leave a note where this process's metrics listener answers."""
         replace_file(self.directory() / "metrics-port", f"{port}\n")
 
-    def _keep(self, item: Item, known: Waiting | None) -> None:
-        text, on_disk = self._target.write(item), known.size if known else 0
+    def _keep(self, entry: Entry, known: Waiting | None) -> None:
+        text, on_disk = self._target.write(entry), known.size if known else 0
         too_much = self._others_bytes + self._backlog.bytes + len(text) - on_disk - self._max_bytes
         if too_much > 0:
-            item, text = self._shed(item, text, too_much)
+            entry, text = self._shed(entry, text, too_much)
         size = len(text) or on_disk  # a checkpoint that is shed leaves the older one where it is
         since = known.since if known is not None and known.is_due else time.monotonic()
         sent_seq = known.sent_seq if known else 0
-        waiting = Waiting(item.fragment_id, item.seq, item.is_closed, size, since, sent_seq, item)
+        waiting = Waiting(entry.fragment_id, entry.seq, entry.is_closed, size, since, sent_seq, entry)
         self._backlog.add(waiting, known)
         self._own.touch()
         if text:
             try:
-                self._write(item.fragment_id, text)
+                self._write(entry.fragment_id, text)
             except NotOursError as error:  # said once; the next one may find it mended
                 self._refuse(error)
             else:
@@ -257,17 +257,17 @@ class Spool:
             self._backlog.lost()
             replace_file(self._own.file(fragment_id), text)
 
-    def _shed(self, item: Item, text: str, too_much: int) -> tuple[Item, str]:
+    def _shed(self, entry: Entry, text: str, too_much: int) -> tuple[Entry, str]:
         """At the cap: a checkpoint stays in memory only; for a final state checkpoints go, then documents."""
-        if not item.is_closed:
+        if not entry.is_closed:
             self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
-            return item, ""
-        too_much -= self._shed_checkpoints(too_much, item.fragment_id)
-        if too_much > 0 and isinstance(item, Snapshot) and item.documents:
+            return entry, ""
+        too_much -= self._shed_checkpoints(too_much, entry.fragment_id)
+        if too_much > 0 and isinstance(entry, Snapshot) and entry.documents:
             self._totals.add(c.SPOOL_SHED, 1, what="documents")
-            item = replace(item, documents=[], shed=len(item.documents))
-            return item, self._target.write(item)
-        return item, text
+            entry = replace(entry, documents=[], shed=len(entry.documents))
+            return entry, self._target.write(entry)
+        return entry, text
 
     def _shed_checkpoints(self, too_much: int, but: str) -> int:
         """Take the files of open fragments away, the largest first, until so many bytes are free."""

@@ -12,7 +12,7 @@ from typing import Final
 from telemetry.settings import default_spool_dir
 
 from .private import make_directory
-from .takeover import LOCK, held
+from .takeover import LOCK, held_locks
 
 TOUCH_SECONDS: Final = 3600.0
 """How often the lock is touched."""
@@ -51,7 +51,7 @@ class OwnDirectory:
             try:
                 os.fchmod(lock_file, 0o600)  # whatever the umask
                 fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held.add(self._process_id)
+                held_locks.add(self._process_id)
                 self.path = hidden.rename(self._root / self._process_id)
             except OSError:
                 os.close(lock_file)
@@ -84,7 +84,7 @@ class OwnDirectory:
         """Give the lock up; the next :meth:`make` makes the directory again."""
         if self._lock_file is not None:
             os.close(self._lock_file)
-        held.discard(self._process_id)
+        held_locks.discard(self._process_id)
         self.path, self._lock_file = None, None
 
     def after_fork(self) -> None:

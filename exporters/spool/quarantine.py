@@ -11,7 +11,7 @@ from typing import Final
 
 from exporters.rollup.snapshot import Snapshot
 
-from .entry import ANY, Item, Target
+from .entry import ANY, Entry, Target
 from .private import is_own_directory, make_directory, read_text, replace_file
 from .unreadable import read_entry
 
@@ -21,7 +21,7 @@ _log = logging.getLogger("telemetry")
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class Quarantined:
     """One of them: a file, and beside it another with the reason."""
 
     path: Path
@@ -47,7 +47,7 @@ class Parked:
         """When it was set aside."""
         return datetime.fromtimestamp(self.path.lstat().st_mtime, UTC)
 
-    def item(self, target: Target = ANY, is_ours: Callable[[str], bool] | None = None) -> Item:
+    def read(self, target: Target = ANY, is_ours: Callable[[str], bool] | None = None) -> Entry:
         """Return what it holds.
 
         Args:
@@ -55,7 +55,7 @@ class Parked:
             is_ours: says whether what another user left goes into the same tables; default: none of it.
 
         Raises:
-            AnothersItem: when it is for tables of another user.
+            ForeignEntry: when it is for tables of another user.
             ValueError: when that is neither a snapshot nor an event, or for another database.
             OSError: when it cannot be read, or others may have written it.
         """
@@ -67,23 +67,23 @@ class Parked:
         self.path.with_suffix(".reason").unlink(missing_ok=True)
 
 
-def park(root: Path, item: Item, reason: str, target: Target = ANY) -> None:
-    """Set ``item``, which is for ``target``, aside below the spool's ``root``, and say so."""
+def quarantine(root: Path, entry: Entry, reason: str, target: Target = ANY) -> None:
+    """Set ``entry``, which is for ``target``, aside below the spool's ``root``, and say so."""
     place = root / DEAD
     make_directory(place)
-    path = place / f"{item.fragment_id}.json"
+    path = place / f"{entry.fragment_id}.json"
     replace_file(path.with_suffix(".reason"), f"{reason}\n")
-    replace_file(path, target.write(item))
+    replace_file(path, target.write(entry))
     _log.error(
         "telemetry could not store %s (%s); it is kept in %s (flask telemetry spool list)",
-        f"the rollup of run {item.run_id}" if isinstance(item, Snapshot) else f"warning {item.event_id}",
+        f"the rollup of run {entry.run_id}" if isinstance(entry, Snapshot) else f"warning {entry.event_id}",
         reason,
         place,
     )
 
 
-def parked(root: Path) -> Iterator[Parked]:
+def quarantined(root: Path) -> Iterator[Quarantined]:
     """Yield what is set aside below the spool's ``root``."""
     if is_own_directory(root / DEAD):
         for path in sorted((root / DEAD).glob("*.json")):
-            yield Parked(path)
+            yield Quarantined(path)

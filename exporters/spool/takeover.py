@@ -22,10 +22,10 @@ from typing import Final
 
 from exporters.rollup.snapshot import Snapshot
 
-from .entry import Item, Target
+from .entry import Entry, Target
 from .private import NotOursError, is_own_directory, open_own, why_not_own
 from .quarantine import DEAD
-from .unreadable import UNREADABLE, read, say_once, shown
+from .unreadable import UNREADABLE, log_left, printable, read
 
 LOCK: Final = "lock"
 QUIET_SECONDS: Final = 3600.0
@@ -34,20 +34,20 @@ QUIET_SECONDS: Final = 3600.0
 _RESERVED: Final = frozenset({DEAD, UNREADABLE})
 _PROCESS: Final = re.compile(r"[0-9a-f]{32}")
 
-held: Final[set[str]] = set()
+held_locks: Final[set[str]] = set()
 """Names of the directories that this very process holds.
 
 Their locks are not opened again: to close any descriptor of the file would let go of the lock.
 """
-os.register_at_fork(after_in_child=held.clear)  # a child holds none of its parent's
+os.register_at_fork(after_in_child=held_locks.clear)  # a child holds none of its parent's
 
 _log = logging.getLogger("telemetry")
-_told: Final[set[Path]] = set()
+_logged: Final[set[Path]] = set()
 """Directories of which it was said that they cannot be looked into."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
+class Takeover:
     """The directory of a dead process, taken over."""
 
     path: Path
@@ -56,7 +56,7 @@ class Recovered:
     target: Target
     """This database."""
     is_old: bool = False
-    """Whether an earlier version left it, whose items do not say which database they are for."""
+    """Whether an earlier version left it, whose entries do not say which database they are for."""
     is_ambiguous: bool = False
     """Whether that version may have kept what is for other databases in the same folder."""
 
@@ -65,7 +65,7 @@ class Recovered:
         """The process that died."""
         return self.path.name
 
-    def items(self, is_ours: Callable[[str], bool] | None = None) -> Iterator[Item]:
+    def entries(self, is_ours: Callable[[str], bool] | None = None) -> Iterator[Entry]:
         """Yield what the process left; what was open of it is marked interrupted.
 
         Args:
@@ -73,26 +73,26 @@ class Recovered:
         """
         is_shielded = self.is_old and self._is_closed()
         for file in sorted(self.path.glob("*.json")):
-            item = read(file, self.root, self.target, is_ours, is_shielded=is_shielded)
-            if isinstance(item, Snapshot) and item.is_under_way:
-                item = replace(item, interrupted=True)
-            if item is not None:
-                yield item
+            entry = read(file, self.root, self.target, is_ours, is_shielded=is_shielded)
+            if isinstance(entry, Snapshot) and entry.is_under_way:
+                entry = replace(entry, interrupted=True)
+            if entry is not None:
+                yield entry
 
     def _is_closed(self) -> bool:
         """Say whether nobody else may enter: then the modes of files, by the umask then, say nothing."""
         return not self.path.lstat().st_mode & 0o077
 
-    def leave(self, item: Item) -> None:
-        """Say that an item stays: it does not say which database it is for, and this one does not know it."""
-        say_once(
-            self.path / f"{item.fragment_id}.json",
+    def leave(self, entry: Entry) -> None:
+        """Log that an entry stays: it names no database, and this one does not know its run."""
+        log_left(
+            self.path / f"{entry.fragment_id}.json",
             f"it may be for another database; if not, move {self.process_id} to {self.root}",
         )
 
-    def delivered(self, item: Item) -> None:
+    def delivered(self, entry: Entry) -> None:
         """Remove what the database has committed."""
-        (self.path / f"{item.fragment_id}.json").unlink(missing_ok=True)
+        (self.path / f"{entry.fragment_id}.json").unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Remove the directory once nothing is left in it but the lock."""
@@ -104,37 +104,37 @@ class Recovered:
 
 
 @contextmanager
-def taken(path: Path) -> Iterator[bool]:
+def locked_if_dead(path: Path) -> Iterator[bool]:
     """Hold the lock of a stranger's directory, if its process is dead and we may."""
-    lock_file = None if path.name in held else _lock(path)
+    lock_file = None if path.name in held_locks else _lock(path)
     if lock_file is None:
         yield False
         return
-    held.add(path.name)
+    held_locks.add(path.name)
     try:
         yield True
     finally:
-        held.discard(path.name)
+        held_locks.discard(path.name)
         os.close(lock_file)
 
 
-def strangers_in(root: Path, own: Path | None) -> Iterator[Path]:
+def directories_in(root: Path, own: Path | None) -> Iterator[Path]:
     """Yield the directories of other processes in ``root``, the folder of a database; ``own`` is left out."""
     if is_foreign(root):
-        tell(root, NotOursError(why_not_own(root)))
+        log_foreign(root, NotOursError(why_not_own(root)))
         return
     try:
         there = sorted(root.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        tell(root, error)
+        log_foreign(root, error)
         return
     for path in there:
         if path == own or path.name in _RESERVED or path.name[0] == ".":
             continue
         if path.is_symlink():
-            tell(path, NotOursError("it is a link"))
+            log_foreign(path, NotOursError("it is a link"))
         elif path.is_dir() and _PROCESS.fullmatch(path.name):
             yield path
 
@@ -147,14 +147,14 @@ def is_foreign(path: Path) -> bool:
 def _lock(path: Path) -> int | None:
     """Return the lock of a directory as an open file; None when it is not to be had now."""
     if is_foreign(path) and path.exists():
-        tell(path, NotOursError(why_not_own(path)))
+        log_foreign(path, NotOursError(why_not_own(path)))
         return None
     try:
         return _try_to_lock(path / LOCK, os.O_CREAT if _has_lost_its_lock(path) else 0)
     except FileNotFoundError:
         return None
     except OSError as error:
-        tell(path, error)
+        log_foreign(path, error)
         return None
 
 
@@ -183,13 +183,13 @@ def _try_to_lock(path: Path, flags: int) -> int | None:
     return None
 
 
-def tell(path: Path, error: OSError) -> None:
+def log_foreign(path: Path, error: OSError) -> None:
     """Say once of a directory that it cannot be looked into, and what to do about it."""
-    if path not in _told:
-        _told.add(path)
+    if path not in _logged:
+        _logged.add(path)
         _log.error(
             "telemetry cannot look into %s and leaves it alone (%s): run all processes as the same user,"
             " or chown it",
-            shown(path),
+            printable(path),
             error.strerror or error,
         )

@@ -18,13 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from exporters.rollup.snapshot import NewerSnapshot
 
-from .entry import AnothersItem, Item, Target, read_item
+from .entry import Entry, ForeignEntry, Target, parse_entry
 from .private import is_own_directory, make_directory, read_text
 
 UNREADABLE: Final = "unreadable"
 
 _log = logging.getLogger("telemetry")
-_told: Final[set[Path]] = set()
+_logged: Final[set[Path]] = set()
 """What stays where it is, and was said to."""
 
 
@@ -35,7 +35,7 @@ def read(
     is_ours: Callable[[str], bool] | None = None,
     *,
     is_shielded: bool = False,
-) -> Item | None:
+) -> Entry | None:
     """Return what is in ``file``; None when it is left to others, or nothing of ours, which is set aside.
 
     Args:
@@ -52,10 +52,10 @@ def read(
         return read_entry(file, target, is_ours, is_shielded=is_shielded)
     except NewerSnapshot:
         return None
-    except AnothersItem as error:
-        say_once(file, f"{error} and left to it")
+    except ForeignEntry as error:
+        log_left(file, f"{error} and left to it")
     except FileNotFoundError:
-        _log.error("telemetry misses %s: something removed it from the spool", shown(file))
+        _log.error("telemetry misses %s: something removed it from the spool", printable(file))
     except SQLAlchemyError:
         raise
     except (Exception, MemoryError) as error:  # whatever a file can do to its reader
@@ -69,19 +69,19 @@ def read_entry(
     is_ours: Callable[[str], bool] | None = None,
     *,
     is_shielded: bool = False,
-) -> Item:
-    """Return the item in ``file``, whose name says which fragment or event it is of.
+) -> Entry:
+    """Return the entry in ``file``, whose name says which fragment or event it is of.
 
     Raises:
         NewerSnapshot: when a newer version wrote it.
-        AnothersItem: when it is for tables of another user.
+        ForeignEntry: when it is for tables of another user.
         ValueError: when it is none, of another database, or of something else than its name says.
         OSError: when it cannot be read, or others may have written it.
     """
-    item = read_item(read_text(file, is_shielded=is_shielded), target, is_ours)
-    if item.fragment_id != file.stem:
+    entry = parse_entry(read_text(file, is_shielded=is_shielded), target, is_ours)
+    if entry.fragment_id != file.stem:
         raise ValueError("it is a copy of another file")
-    return item
+    return entry
 
 
 def set_aside(file: Path, root: Path, error: BaseException) -> None:
@@ -94,19 +94,19 @@ def set_aside(file: Path, root: Path, error: BaseException) -> None:
             target = place / f"{file.stem}.{uuid.uuid4().hex[:8]}{file.suffix}"
         file.rename(target)
     except OSError as refused:
-        say_once(file, f"not ours, and cannot be set aside ({refused.strerror or refused})")
+        log_left(file, f"not ours, and cannot be set aside ({refused.strerror or refused})")
         return
     with suppress(OSError):
         if stat.S_ISREG(target.lstat().st_mode):
             os.chmod(target, 0o600)
-    _log.error("telemetry set %s aside in %s: %s", shown(file), place, _reason(error))
+    _log.error("telemetry set %s aside in %s: %s", printable(file), place, _reason(error))
 
 
-def say_once(file: Path, what: str) -> None:
+def log_left(file: Path, what: str) -> None:
     """Say once that ``file`` is left alone, and why."""
-    if file not in _told:
-        _told.add(file)
-        _log.error("telemetry leaves %s where it is: %s", shown(file), what)
+    if file not in _logged:
+        _logged.add(file)
+        _log.error("telemetry leaves %s where it is: %s", printable(file), what)
 
 
 def unreadable(root: Path) -> Iterator[Path]:
@@ -116,7 +116,7 @@ def unreadable(root: Path) -> Iterator[Path]:
         yield from sorted(place.iterdir())
 
 
-def shown(what: object) -> str:
+def printable(what: object) -> str:
     """Return a path, or another text, for one line of a log, whatever somebody put into it."""
     text = str(what)
     return text if text.isprintable() else ascii(text)
@@ -124,4 +124,4 @@ def shown(what: object) -> str:
 
 def _reason(error: BaseException) -> str:
     text = str(error).partition("\n")[0][:200]
-    return f"{shown(text)} ({type(error).__name__})"
+    return f"{printable(text)} ({type(error).__name__})"

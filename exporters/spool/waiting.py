@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from .entry import Item
+from .entry import Entry
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class Waiting:
     since: float
     """Monotonic time of the oldest state that was not delivered."""
     sent_seq: int = 0
-    item: Item | None = None
+    entry: Entry | None = None
     """Its newest state; None when that is on the disk only."""
     is_on_disk: bool = False
 
@@ -112,5 +112,5 @@ class Backlog:
         """Keep what has ended on the disk only."""
         for waiting in (self._waiting[each] for each in self._loaded):
             if waiting.is_on_disk:
-                waiting.item = None
+                waiting.entry = None
         self._loaded.clear()

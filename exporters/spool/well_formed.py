@@ -1,4 +1,4 @@
-"""Whether an item that came from the disk holds what one of ours can hold, field by field.
+"""Whether an entry that came from the disk holds what one of ours can hold, field by field.
 
 What follows trusts it: names become paths and keys, times become dates.
 """
@@ -20,37 +20,37 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _TIMES: Final = ("opened_at", "taken_at", "closed_at", "enqueued_at")
 
 
-def check(item: Snapshot | WarningEvent) -> None:
-    """Refuse an item that none of ours can be.
+def check(entry: Snapshot | WarningEvent) -> None:
+    """Refuse an entry that none of ours can be.
 
     Raises:
         ValueError: it is none; the text names the field.
     """
-    if isinstance(item, WarningEvent):
-        _check_fields(item, ("event_id", "happened_at"))
-        _require_id("event_id", item.event_id)
-        _require("happened_at", item.happened_at >= 0)
-        _check_fields(item.warned)
+    if isinstance(entry, WarningEvent):
+        _check_fields(entry, ("event_id", "happened_at"))
+        _require_id("event_id", entry.event_id)
+        _require("happened_at", entry.happened_at >= 0)
+        _check_fields(entry.warned)
         return
-    _check_fields(item)
+    _check_fields(entry)
     for name in ("run_id", "fragment_id"):
-        _require_id(name, getattr(item, name))
+        _require_id(name, getattr(entry, name))
     for name in _TIMES:
-        _require(name, (getattr(item, name) or 0) >= 0)
-    _require("closed_at", item.closed_at is None or item.closed_at >= item.opened_at)
-    _check_usage(item)
-    for document in item.documents or ():
+        _require(name, (getattr(entry, name) or 0) >= 0)
+    _require("closed_at", entry.closed_at is None or entry.closed_at >= entry.opened_at)
+    _check_usage(entry)
+    for document in entry.documents or ():
         _check_fields(document)
 
 
-def _check_usage(item: Snapshot) -> None:
-    for key, usage in item.usage.items():
+def _check_usage(entry: Snapshot) -> None:
+    for key, usage in entry.usage.items():
         _require("usage", _are_texts(*key))
         _check_fields(usage)
         _require("usage", all(getattr(usage, name) >= 0 for name in USAGE_SUMS))
-    for name, count in item.counters.items():
+    for name, count in entry.counters.items():
         _require("counters", _are_texts(name) and _is_whole(count))
-    for kinds, count in item.errors.items():
+    for kinds, count in entry.errors.items():
         _require("errors", _are_texts(*kinds) and _is_whole(count))
 
 

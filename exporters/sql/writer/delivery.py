@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQL
 from exporters.metrics.instruments import Metrics
 from exporters.rollup.snapshot import NewerSnapshot, Snapshot
 from exporters.spool.directory import Spool
-from exporters.spool.entry import Item
+from exporters.spool.entry import Entry
 from exporters.spool.waiting import Waiting
 from exporters.spool.warning_event import WarningEvent
 from exporters.sql.database.engine import PERMANENT, once_committed
@@ -83,36 +83,36 @@ class Delivery:
         for waiting in self.due():
             if is_over():
                 return False
-            item = self._spool.newest(waiting)
-            if item is not None and not self.deliver(item, self._spool.delivered, self._spool.park):
+            entry = self._spool.newest(waiting)
+            if entry is not None and not self.deliver(entry, self._spool.delivered, self._spool.quarantine):
                 return False
         return True
 
     def deliver(
-        self, item: Item, delivered: Callable[[Item], None], park: Callable[[Item, str], None]
+        self, entry: Entry, delivered: Callable[[Entry], None], quarantine: Callable[[Entry, str], None]
     ) -> bool:
         """Deliver one entry; return False when the database is away.
 
         Args:
-            item: the entry.
+            entry: the entry.
             delivered: called once it is committed.
-            park: puts it into quarantine, with the reason.
+            quarantine: puts it into quarantine, with the reason.
         """
         try:
-            if isinstance(item, Snapshot):
-                self._store(item)
+            if isinstance(entry, Snapshot):
+                self._store(entry)
             else:
-                self._store_warning(item)
+                self._store_warning(entry)
         except NewerSnapshot as error:
             self._database.failed("rollup", error)
-            self._postpone(item)
+            self._postpone(entry)
             return True
         except _TROUBLE as error:
             self._database.failed("rollup", error)
-            return self._settle(item, error, park)
+            return self._settle(entry, error, quarantine)
         self._database.outage, self._in_a_row = Retry(), 0
-        self._postponed.pop(item.fragment_id, None)
-        once_committed(self._database.engine, partial(delivered, item))
+        self._postponed.pop(entry.fragment_id, None)
+        once_committed(self._database.engine, partial(delivered, entry))
         return True
 
     def _store(self, snapshot: Snapshot) -> None:
@@ -137,34 +137,34 @@ class Delivery:
             return []
         return claim_intake(self._database.engine, snapshot.run_id)
 
-    def _settle(self, item: Item, error: Exception, park: Callable[[Item, str], None]) -> bool:
+    def _settle(self, entry: Entry, error: Exception, quarantine: Callable[[Entry, str], None]) -> bool:
         """Decide what becomes of an entry that was not stored; return False when the database is away."""
         if _is_permanent(error):
             with guarded("spool"):
-                park(item, type(error).__name__)
-                self._note_missing_part(item)
+                quarantine(entry, type(error).__name__)
+                self._note_missing_part(entry)
                 return True
-            self._postpone(item)  # the disk refuses, too
+            self._postpone(entry)  # the disk refuses, too
             return True
         self._database.disconnect()
         self._in_a_row += 1
         if is_outage(error) or self._in_a_row >= MOST_IN_A_ROW:
             self._database.outage.wait()
             return False
-        self._postpone(item)
+        self._postpone(entry)
         return True
 
-    def _note_missing_part(self, item: Item) -> None:
+    def _note_missing_part(self, entry: Entry) -> None:
         """Keep a run from being taken for complete while a part of it is in quarantine.
 
         Without the part that began it, it has no end, and is not complete anyway.
         """
-        if isinstance(item, Snapshot) and not item.is_root:
+        if isinstance(entry, Snapshot) and not entry.is_root:
             with suppress(NewerSnapshot, *_TROUBLE):
-                self._store(item.stand_in())
+                self._store(entry.stand_in())
 
-    def _postpone(self, item: Item) -> None:
-        self._postponed.setdefault(item.fragment_id, Retry()).wait()
+    def _postpone(self, entry: Entry) -> None:
+        self._postponed.setdefault(entry.fragment_id, Retry()).wait()
 
     def _postponed_until(self, waiting: Waiting) -> float:
         retry = self._postponed.get(waiting.fragment_id)

@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from exporters.metrics.instruments import Metrics
 from exporters.rollup.snapshot import NewerSnapshot, Snapshot
 from exporters.spool.directory import Spool
-from exporters.spool.entry import Item
-from exporters.spool.takeover import Recovered
+from exporters.spool.entry import Entry
+from exporters.spool.takeover import Takeover
 from exporters.sql.database.engine import once_committed
 from exporters.sql.database.fitting import UNFIT
 from exporters.sql.storage import interruptions
@@ -90,7 +90,7 @@ class Takeovers:
     def _all(self) -> Iterator[None]:
         """Deliver what is in every dead process's directory; end early when the database is away."""
         self._spool.measure()
-        for dead in self._spool.recover():
+        for dead in self._spool.takeovers():
             try:
                 yield from self._one(dead)
             except OSError as error:
@@ -106,23 +106,23 @@ class Takeovers:
             return
         self.is_done = True
 
-    def _one(self, dead: Recovered) -> Iterator[None]:
+    def _one(self, dead: Takeover) -> Iterator[None]:
         """Deliver what a dead process left, and yield before each entry.
 
         It ends early when the database is away.
         """
 
-        def park(item: Item, reason: str) -> None:
-            self._spool.park(item, reason)
-            dead.delivered(item)
+        def quarantine(entry: Entry, reason: str) -> None:
+            self._spool.quarantine(entry, reason)
+            dead.delivered(entry)
 
         try:
-            for item in self._left_by(dead):
+            for entry in self._left_by(dead):
                 yield
-                if not self._delivery.deliver(item, dead.delivered, park):
+                if not self._delivery.deliver(entry, dead.delivered, quarantine):
                     return
-                if isinstance(item, Snapshot) and item.interrupted:
-                    self._metrics.of(item).unaccounted("unclosed")
+                if isinstance(entry, Snapshot) and entry.interrupted:
+                    self._metrics.of(entry).unaccounted("unclosed")
             for result in interruptions.interrupt_process(self._database.engine, dead.process_id):
                 self._database.count_coerced(result.coerced)
                 self._rows.note(result, has_claimed=False)
@@ -135,16 +135,16 @@ class Takeovers:
             return
         once_committed(self._database.engine, dead.finish)
 
-    def _left_by(self, dead: Recovered) -> Iterator[Item]:
+    def _left_by(self, dead: Takeover) -> Iterator[Entry]:
         """Yield what a dead process left for our tables; an earlier version did not say for which it is."""
         engine = self._database.engine
-        for item in dead.items(cache(self._is_ours)):
+        for entry in dead.entries(cache(self._is_ours)):
             may_be_anothers = dead.is_ambiguous
-            if dead.is_old and not tenancy.is_for_these(engine, item, may_be_anothers=may_be_anothers):
-                dead.leave(item)
+            if dead.is_old and not tenancy.is_for_these(engine, entry, may_be_anothers=may_be_anothers):
+                dead.leave(entry)
                 self.has_left_some = True
             else:
-                yield item
+                yield entry
 
     def _is_ours(self, user: str) -> bool:
         """Say whether what a process of ``user`` left goes into our tables."""

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from exporters.rollup.snapshot import Snapshot
-from exporters.spool.entry import Item
+from exporters.spool.entry import Entry
 from exporters.sql.database.engine import transaction
 from exporters.sql.schema.tables import runs
 
@@ -50,19 +50,19 @@ def is_told_apart(engine: Engine, ours: str, theirs: str) -> bool:
         return bool(connection.execute(_OWN_TABLES, {"theirs": theirs}).scalar_one())
 
 
-def is_for_these(engine: Engine, item: Item, *, may_be_anothers: bool) -> bool:
-    """Say whether an item that does not say which database it is for belongs into these tables.
+def is_for_these(engine: Engine, entry: Entry, *, may_be_anothers: bool) -> bool:
+    """Say whether an entry that does not say which database it is for belongs into these tables.
 
     Args:
         engine: of these tables.
-        item: as an earlier version wrote it.
+        entry: as an earlier version wrote it.
         may_be_anothers: whether that version could not tell some databases apart.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
     """
     with transaction(engine) as connection:
-        return not (may_be_anothers or _has_own_tables(connection)) or _knows(connection, item)
+        return not (may_be_anothers or _has_own_tables(connection)) or _knows(connection, entry)
 
 
 def _has_own_tables(connection: Connection) -> bool:
@@ -71,8 +71,8 @@ def _has_own_tables(connection: Connection) -> bool:
     return bool(connection.execute(_OWN_TABLES, {"theirs": ""}).scalar_one())
 
 
-def _knows(connection: Connection, item: Item) -> bool:
+def _knows(connection: Connection, entry: Entry) -> bool:
     """Say whether its run is in these tables: then it began here."""
-    if not isinstance(item, Snapshot):
+    if not isinstance(entry, Snapshot):
         return False
-    return connection.execute(sa.select(runs.c.run_id).filter_by(run_id=item.run_id)).first() is not None
+    return connection.execute(sa.select(runs.c.run_id).filter_by(run_id=entry.run_id)).first() is not None
