@@ -1,8 +1,8 @@
-"""What is told in the middle of a garbage collection, put off until it is over.
+"""Deferral of work that arrives during a garbage collection until the collection is over.
 
-The collector may run at any allocation, also in a thread that holds a lock of ours or of the SDK's, and what
-it finalizes may end spans, stages and runs: an abandoned stream ends its call. Whoever took a lock then could
-wait for ever for the very thread it is in. So nothing is done during a collection but to note what to do.
+The collector may run at any allocation, even in a thread that holds a lock of telemetry or of the SDK, and
+what it finalizes may end spans, stages and runs: an abandoned stream ends its call. Code that took a lock
+there could wait forever for its own thread. So during a collection the work is only noted.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 DEFERRED_SECONDS: Final = 0.5
-"""After how long the writer does what was put off during a collection, if no call of the application did."""
+"""Delay after which the writer does deferred work, if no call of the application has done it before."""
 
 
 class Deferral:
-    """What there is to do after a collection, in the order in which it was told."""
+    """The work that was deferred, in the order of its arrival."""
 
     def __init__(self, nudge: Callable[[], None]) -> None:
-        """Start with nothing; ``nudge`` says that there is something, and must not take a lock."""
+        """Start empty; ``nudge`` is called when work is added, and must not take a lock."""
         self.actions: deque[Callable[[], object]] = deque()
         self.due: float | None = None
-        """Monotonic time at which the writer does it, if no call of the application has by then."""
+        """Monotonic time at which the writer does the work; None while nothing is scheduled."""
         self._nudge = nudge
 
     def clear(self) -> None:
-        """Forget all of it, in a forked child."""
+        """Discard all work, in a forked child."""
         self.actions.clear()
         self.due = None
 
     def add(self, action: Callable[[], object]) -> None:
-        """Note something to do."""
+        """Add work."""
         self.actions.append(action)
         self._nudge()
 
     def catch_up(self) -> None:
-        """Do what there is by now. Safe from any thread.
+        """Do the work that has been added so far. Safe to call from any thread.
 
-        What is put meanwhile, perhaps by a collection in another thread, is left to the next time.
+        Work that is added meanwhile, perhaps by a collection in another thread, is left to the next call.
         """
         for _ in range(len(self.actions)):
             try:
@@ -56,7 +56,7 @@ class Deferral:
             action()
 
     def catch_up_later(self, now: float) -> None:
-        """Do what was put off, but never at once: the collection may be going on, in another thread."""
+        """Do the work after a delay, because the collection may still be running in another thread."""
         if not self.actions:
             self.due = None
         elif self.due is None:
@@ -66,9 +66,9 @@ class Deferral:
             self.catch_up()
 
     def perform(self, action: Callable[[], object]) -> None:
-        """Do ``action``, and do it again later if a signal interrupts it.
+        """Run ``action``; if a signal handler interrupts it with an exception, also add it as work.
 
-        What the signal's handler raised passes on.
+        The exception of the handler is raised again.
         """
         try:
             action()
@@ -79,10 +79,10 @@ class Deferral:
 
 
 class HasDeferral(Protocol):
-    """Has methods that may be called during a collection."""
+    """An object with methods that may be called during a collection."""
 
     deferral: Deferral
-    """What was put off."""
+    """The work that was deferred."""
 
 
 _Self = TypeVar("_Self", bound=HasDeferral)
@@ -91,10 +91,11 @@ _Self = TypeVar("_Self", bound=HasDeferral)
 def deferrable(
     component: str,
 ) -> Callable[[Callable[Concatenate[_Self, _P], _R]], Callable[Concatenate[_Self, _P], _R | None]]:
-    """Put calls of a method off while garbage is collected; do first what was put off before.
+    """Return a decorator that defers calls of a method during a garbage collection.
 
-    Its errors stop here, as those of ``component`` do in :class:`telemetry._internal.guard.guarded`:
-    both in one, because every call of the application comes through here several times.
+    Other calls first do the work that was deferred. Errors are counted for ``component`` and go no further,
+    as with :class:`telemetry._internal.guard.guarded`: one wrapper does both, because every call of the
+    application passes several of these methods.
     """
 
     def decorate(
@@ -111,7 +112,7 @@ def deferrable(
             try:
                 if self.deferral.actions:
                     self.deferral.catch_up()
-            finally:  # whatever interrupts that, this is done
+            finally:  # the call itself is made even if a signal handler interrupts the older work
                 try:
                     result = method(self, *args, **kwargs)
                 except Exception as error:

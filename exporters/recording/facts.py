@@ -1,4 +1,4 @@
-"""What is known of a fragment before anything is added to it: its first snapshot."""
+"""The first snapshot of a fragment: what is known before anything is added to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORPHANS: Final = uuid.UUID("6f1d0d2e-4d4f-4a55-8a57-6b1f6f7c9a10")
 
 
 def facts_of(run: Run, process_id: str) -> Snapshot:
-    """Return the facts of the fragment that begins with ``run`` in this process."""
+    """Return the facts of the fragment that ``run`` opens in this process."""
     now = time.time_ns()
     return Snapshot(
         run_id=run.run_id,
@@ -41,7 +41,7 @@ def facts_of(run: Run, process_id: str) -> Snapshot:
 
 
 def late_facts_of(run: Run, process_id: str) -> Snapshot:
-    """Return the facts of the fragment for what ends after ``run`` did."""
+    """Return the facts of the fragment for spans and calls that end after ``run`` has ended."""
     facts = facts_of(run, process_id)
     facts.is_root, facts.fragment_id = False, uuid.uuid4().hex
     facts.closed_at = facts.opened_at
@@ -49,7 +49,7 @@ def late_facts_of(run: Run, process_id: str) -> Snapshot:
 
 
 def orphan_facts_of(day: str, process_id: str) -> Snapshot:
-    """Return the facts of this process's fragment of the orphan run of a ``day``, in ISO format."""
+    """Return the facts of this process's fragment of the orphan run of ``day``, an ISO date."""
     start = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1e9)
     return Snapshot(
         run_id=uuid.uuid5(ORPHANS, day).hex,

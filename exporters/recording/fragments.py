@@ -1,7 +1,8 @@
-"""The fragments of this process: where what happens is added up, and what of it is to be saved when.
+"""The fragments of this process, and when their snapshots are to be saved.
 
-The state of a run hangs on its handle; there is no table of runs. Weak references to the open handles serve
-the checkpoints, and the few fragments without a handle (late calls, orphans) are held until they are saved.
+The state of a run is an attribute of its handle; there is no table of runs. Checkpoints find open runs
+through weak references, and the few fragments without a handle (late calls, orphans) are kept until they are
+saved.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ from .facts import facts_of, late_facts_of, orphan_facts_of
 from .pace import Pace
 
 Save = Callable[[Entry], None]
-"""Puts one snapshot or event into the spool: one bounded file replacement."""
+"""Puts one snapshot or warning event into the spool, by replacing one file of limited size."""
 
 
 @dataclass(slots=True)
 class Record:
-    """What hangs on a handle."""
+    """What the handle of a run holds for this process."""
 
     accumulator: Accumulator
     started_ns: int
-    """Monotonic."""
+    """Monotonic time."""
     pace: Pace
     """When its next checkpoint is due."""
     late: Accumulator | None = None
     is_inherited: bool = False
-    """Whether the run belongs to the process this one was forked from."""
+    """Whether the run was opened by the process from which this one was forked."""
     final: Snapshot | None = None
-    """Its last state, once that was taken."""
+    """The final snapshot, once the run has ended."""
 
 
 class Fragments:
@@ -61,15 +62,15 @@ class Fragments:
         wake: Callable[[], None],
         nudge: Callable[[], None],
     ) -> None:
-        """Start with none.
+        """Start without fragments.
 
         Args:
-            settings: for the late window and the pace of checkpoints.
-            metrics: where runs whose handle was dropped are counted.
-            process_id: what the fragments of this process are marked with.
-            save: called with the state of a fragment that cannot wait.
-            wake: called when something changed that the writer should save before long.
-            nudge: called, perhaps by the garbage collector, when there is something to catch up with.
+            settings: give the late window and the pace of checkpoints.
+            metrics: count runs whose handle was dropped.
+            process_id: the id that fragments of this process carry.
+            save: called with a snapshot that cannot wait for its checkpoint.
+            wake: called after a change that the writer should save before long.
+            nudge: called, perhaps during a garbage collection, when work was deferred.
         """
         self._settings = settings
         self._metrics = metrics
@@ -77,7 +78,7 @@ class Fragments:
         self._wake = wake
         self._nudge = nudge
         self.deferral = Deferral(nudge)
-        """What the garbage collector told of, and is not done yet."""
+        """Work that arrived during a garbage collection."""
         self._reset(process_id)
 
     def _reset(self, process_id: str) -> None:
@@ -86,13 +87,13 @@ class Fragments:
         self.deferral.clear()
         self._open: dict[Accumulator, weakref.ref[Run]] = {}
         self._dropped: Dropped[Run, Accumulator] = Dropped()
-        """Of handles that were dropped without an end: by an exit, or by a mistake of the host's."""
+        """Fragments of handles that were dropped without an end, at an exit or by mistake."""
         self._loose: set[Accumulator] = set()
         self._loose_pace = self._pace()
         self._orphans: dict[str, Accumulator] = {}
 
     def open(self, run: Run) -> Accumulator:
-        """Begin the fragment of ``run``, and let its handle have it."""
+        """Open the fragment of ``run`` and return it."""
         accumulator = Accumulator(facts_of(run, self._process_id))
         run.record = Record(accumulator, time.monotonic_ns(), self._pace())
         with self._lock:
@@ -100,14 +101,14 @@ class Fragments:
         return accumulator
 
     def forget(self, accumulator: Accumulator) -> bool:
-        """Forget a fragment that has closed; return whether it was still known as open."""
+        """Forget a fragment that has closed; return whether it was registered as open until now."""
         with self._lock:
             return self._open.pop(accumulator, None) is not None
 
     def accumulator_for(self, run: Run, started_ns: int) -> Accumulator | None:
-        """Return where a span of ``run`` that started at ``started_ns`` counts.
+        """Return the accumulator for a span of ``run`` that started at ``started_ns``.
 
-        None when the run ended too long ago.
+        None if the run ended too long before that.
         """
         record = run.record
         if not isinstance(record, Record):
@@ -119,7 +120,7 @@ class Fragments:
         return self.late(run) if within or record.is_inherited else None
 
     def late(self, run: Run) -> Accumulator:
-        """Return the fragment for what ends after its run did; call :meth:`save_soon` after adding."""
+        """Return the late fragment of ``run``; call :meth:`save_soon` after adding to it."""
         record = record_of(run)
         if record is None:
             raise LookupError("a run nobody opened")
@@ -129,11 +130,11 @@ class Fragments:
             return record.late
 
     def late_or_orphan(self, run: Run | None, started_ns: int) -> Accumulator:
-        """Return where a call counts whose own fragment has closed, or which has none."""
+        """Return the accumulator for a call whose own fragment has closed, or which belongs to no run."""
         return self.orphan(started_ns) if run is None else self.late(run)
 
     def orphan(self, started_ns: int) -> Accumulator:
-        """Return this process's fragment of the day's orphan run; call :meth:`save_soon` after adding."""
+        """Return the fragment of the day's orphan run; call :meth:`save_soon` after adding to it."""
         day = datetime.fromtimestamp(started_ns / 1e9, UTC).strftime("%Y-%m-%d")
         with self._lock:
             if day not in self._orphans:
@@ -141,7 +142,7 @@ class Fragments:
             return self._orphans[day]
 
     def save_soon(self, accumulator: Accumulator) -> None:
-        """Let what was added to a fragment be saved, soon or at once; keep it if it has no handle."""
+        """Have a fragment saved that was added to: at once if it is urgent, else at its next checkpoint."""
         if accumulator.is_loose:
             with self._lock:
                 self._loose.add(accumulator)
@@ -150,15 +151,15 @@ class Fragments:
             self._nudge()
 
     def announce(self, accumulator: Accumulator) -> None:
-        """Save that a call is under way in a fragment without a handle, before the call is made.
+        """Save a fragment without a handle before a call in it is made.
 
-        Its process may die at any time from now on, and nothing else would say that it has spent anything.
+        The process may die during the call, and nothing else would show that it has spent anything.
         """
         self._save(accumulator.snapshot(time.time_ns()))
         self._wake()
 
     def changed(self) -> list[Snapshot]:
-        """Return snapshots of all fragments that changed since they were last saved."""
+        """Return snapshots of all fragments that have changed since they were last saved."""
         self.deferral.catch_up()
         now = time.time_ns()
         loose = [accumulator.snapshot(now) for accumulator in self._take_loose() if accumulator.has_changed]
@@ -166,13 +167,13 @@ class Fragments:
         return loose + [record.accumulator.snapshot(now) for record in records] + self._take_dropped()
 
     def due(self) -> list[Snapshot]:
-        """Return snapshots of those of them whose checkpoint is due, or cannot wait."""
+        """Return snapshots of the fragments that have changed and are due, or urgent."""
         now, now_ns = time.monotonic(), time.time_ns()
         snapshots = []
         self.deferral.catch_up_later(now)
         if self._loose and now >= self._loose_pace.due:
             self._loose_pace.saved(now)
-            snapshots = [each.snapshot(now_ns) for each in self._take_loose() if each.has_changed]
+            snapshots = [loose.snapshot(now_ns) for loose in self._take_loose() if loose.has_changed]
         for record in self._open_records():
             is_due = now >= record.pace.due
             if is_due:
@@ -182,14 +183,14 @@ class Fragments:
         return snapshots + self._take_dropped()
 
     def next_due(self) -> float | None:
-        """Return the monotonic time at which :meth:`due` may have something; None: not before it is woken."""
+        """Return the monotonic time at which :meth:`due` may return something; None if none is known."""
         times = [self._loose_pace.due] if self._loose else []
         times += [] if self.deferral.due is None else [self.deferral.due]
         times += [time.monotonic()] if self._dropped else []
         return min(times + [record.pace.due for record in self._open_records()], default=None)
 
     def alive(self) -> list[Snapshot]:
-        """Return snapshots of all open fragments, changed or not: their heartbeat."""
+        """Return snapshots of all open fragments, as a heartbeat."""
         now = time.time_ns()
         return [record.accumulator.snapshot(now) for record in self._open_records()]
 
@@ -205,16 +206,16 @@ class Fragments:
         return [run for reference in references if (run := reference()) is not None]
 
     def after_fork(self, process_id: str) -> None:
-        """Leave the open fragments to the parent: what this child adds to them goes to late fragments.
+        """Start anew in a forked child: what it adds to runs of its parent goes to late fragments.
 
         Args:
-            process_id: the child's own.
+            process_id: the id of the child.
         """
         opened = [run for reference in list(self._open.values()) if (run := reference()) is not None]
         inherited = [(run, record) for run in opened if (record := record_of(run)) is not None]
         now = time.time_ns()
         for orphan in self._orphans.values():
-            orphan.close(now)  # the parent's: what ends here of it goes to one of this process
+            orphan.close(now)  # it belongs to the parent; calls that end here go to a new one
         self._reset(process_id)
         for run, record in inherited:
             parents = Accumulator(record.accumulator.facts)
@@ -226,7 +227,7 @@ class Fragments:
         for accumulator in self._dropped.take():
             with self._lock:
                 self._open.pop(accumulator, None)
-            if accumulator.is_closed:  # a finalizer ended the run after all
+            if accumulator.is_closed:  # a finalizer has ended the run meanwhile
                 continue
             final = _interrupted(accumulator)
             metrics = self._metrics.of(final)
@@ -250,12 +251,12 @@ class Fragments:
 
 
 def record_of(run: Run) -> Record | None:
-    """Return what this process keeps on the handle of ``run``; None where it was not opened here."""
+    """Return the record of ``run``; None if the run was not opened in this process."""
     return run.record if isinstance(run.record, Record) else None
 
 
 def _interrupted(accumulator: Accumulator) -> Snapshot:
-    opened, said = accumulator.facts.opened_at, accumulator.facts.status
+    opened, status = accumulator.facts.opened_at, accumulator.facts.status
     now = max(time.time_ns(), opened + 1)
-    status = c.INTERRUPTED if said == c.RUNNING else said
+    status = c.INTERRUPTED if status == c.RUNNING else status
     return accumulator.close(now, status=status, ends_run=True, duration_us=(now - opened) // 1000)

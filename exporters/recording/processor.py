@@ -1,9 +1,9 @@
-"""The span processor that turns spans into the rollup of their run.
+"""The span processor that adds spans to the fragment of their run.
 
-``on_start`` finds the run in the Context and the stage of the span; ``on_end`` adds stage times to the run's
-accumulator. OpenAI calls are added by :meth:`RollupProcessor.call_ended`, from what was seen on the wire;
-those whose request nobody saw, from what their span says. No method does I/O, and no exception of ours gets
-out: the SDK would hand it to the application.
+``on_start`` reads the run and the stage of a span from its Context; ``on_end`` adds stage times to the run's
+accumulator. OpenAI calls are added by :meth:`RollupProcessor.call_ended`, from the observed requests, or by
+``on_end`` from the attributes of their span if no request was observed. No method does I/O or raises: the SDK
+would pass an exception on to the application.
 """
 
 from __future__ import annotations
@@ -42,53 +42,54 @@ from .spans import (
 
 
 class RollupProcessor(SpanProcessor):
-    """Feeds the runs of a recorder, and the metrics, from spans that end."""
+    """Adds spans and calls to the fragments of a recorder, and to the metrics."""
 
     def __init__(self, recorder: RunRecorder, metrics: Metrics, price: Pricer) -> None:
-        """Feed ``recorder`` and ``metrics``; ``price`` prices a call."""
+        """Add to ``recorder`` and ``metrics``; ``price`` returns the price of a call."""
         self._recorder = recorder
         self._fragments = recorder.fragments
         self.deferral = recorder.deferral
-        """What the garbage collector told of, and is not done yet."""
+        """Work that arrived during a garbage collection."""
         self._metrics = metrics
         self._price = price
         self._is_stopped = False
         self._spans: dict[int, Remembered] = {}
         self._dropped: Dropped[Span, int] = Dropped()
-        """Ids of spans that never ended."""
+        """Ids of spans that were dropped without an end."""
         recorder.count_calls(self)
 
     @deferrable("processor")
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Remember whose span this is."""
+        """Remember the run, the stage and the call of a span."""
         parent_context = get_current() if parent_context is None else parent_context
         if self._is_stopped or recorder_in(parent_context) is not self._recorder:
             return
-        run, scope, above = run_in(parent_context), scope_of(span), self._above(span)
-        around = None if above is None else above[1].call
-        is_part = around is not None and scope == c.OPENAI_SCOPE and self._awaits_request(around())
+        run, scope, parent = run_in(parent_context), scope_of(span), self._parent_of(span)
+        parent_call = None if parent is None else parent[1].call
+        is_part = parent_call is not None and scope == c.OPENAI_SCOPE and self._awaits_request(parent_call())
         is_call = (
             not is_part
             and scope in c.COUNTED_SCOPES
             and span.name.partition(" ")[0] not in c.UNBILLED_OPERATIONS
         )
-        own = api_stage(span, scope, parent_context) or stage_on(span)
-        # A run holds its own span, which is in no stage: remembering it here would keep the run alive.
-        is_of_run = scope == c.SCOPE and own is None and span.name in c.KINDS
-        if (run is None and not is_call and around is None) or is_of_run:
+        own_stage = api_stage(span, scope, parent_context) or stage_on(span)
+        # The span of a run is in no stage. Its state would refer to the run, which holds the span, for ever.
+        is_of_run = scope == c.SCOPE and own_stage is None and span.name in c.KINDS
+        if (run is None and not is_call and parent_call is None) or is_of_run:
             return
-        timed = None if scope == c.SCOPE else own  # the API measures its own blocks
+        timed_stage = None if scope == c.SCOPE else own_stage  # the API measures its own stages
         state = SpanState(
-            run, own or self._inherited(span, above) or stage_in(parent_context), timed, is_call
+            run, own_stage or self._inherited(span, parent) or stage_in(parent_context), timed_stage, is_call
         )
-        state.call, state.is_part = weakref.ref(span) if is_call else around, is_part
+        state.call, state.is_part = weakref.ref(span) if is_call else parent_call, is_part
         self._count_open(span.start_time or 0, state)
         self._remember(span, state)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Add what the span measured.
+        """Add the stage or the call that the span measured.
 
-        Most spans are none of ours, or stand for a call that has ended: nothing of it may wait then, or fail.
+        Most spans belong to no run, or to a call that was added already. Nothing can block or fail for
+        these, so they are spared the wrapper of :func:`deferrable`.
         """
         known = self._spans.get(span.context.span_id) if span.context else None
         if known is None:
@@ -117,7 +118,7 @@ class RollupProcessor(SpanProcessor):
 
     @deferrable("processor")
     def call_started(self, call: OpenAICall) -> None:
-        """Note a call that was seen on its way: it takes the place of the span that stands for it."""
+        """Note the first request of a call, which is then counted instead of its span."""
         state = self._span_of(call)
         if state is None:
             state = SpanState(call.run, self._stage_below(call.parent) or call.stage, None, True)
@@ -126,40 +127,40 @@ class RollupProcessor(SpanProcessor):
 
     @deferrable("processor")
     def call_ended(self, call: OpenAICall) -> None:
-        """Add a call that was seen on its way."""
+        """Add a call whose requests were observed."""
         state = call.record
         if not isinstance(state, SpanState):
             return
-        self.deferral.perform(partial(self._end_seen, call, state))
+        self.deferral.perform(partial(self._end_observed, call, state))
         call.record = None
 
-    def _end_seen(self, call: OpenAICall, state: SpanState) -> None:
+    def _end_observed(self, call: OpenAICall, state: SpanState) -> None:
         state.ended = state.ended or calls.from_wire(call, state.stage or c.Stage.UNATTRIBUTED, self._price)
         self._count(state.ended, call.started_ns, state)
 
     def stop(self) -> None:
-        """Take no notice of spans that begin from now on: a provider keeps its processors for ever."""
+        """Ignore spans that start from now on: a provider cannot remove a processor."""
         self._is_stopped = True
 
     def shutdown(self) -> None:
-        """Do nothing: the pipeline closes runs and drains the writer before the providers go."""
+        """Do nothing: the pipeline closes runs and drains the writer before the providers shut down."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Return True: nothing waits here."""
+        """Return True: nothing is buffered here."""
         return True
 
-    def _above(self, span: Span) -> Remembered | None:
-        """Return what is remembered of the span that ``span`` is below."""
+    def _parent_of(self, span: Span) -> Remembered | None:
+        """Return the state of the parent of ``span``."""
         return self._spans.get(span.parent.span_id) if span.parent is not None else None
 
-    def _inherited(self, span: Span, above: Remembered | None) -> str | None:
-        """Return the stage of the span ``above``, if it is of this process."""
-        if above is None or span.parent is None or span.parent.is_remote:
+    def _inherited(self, span: Span, parent: Remembered | None) -> str | None:
+        """Return the stage of ``parent``, if it belongs to this process."""
+        if parent is None or span.parent is None or span.parent.is_remote:
             return None
-        return self._stage_of(*above)
+        return self._stage_of(*parent)
 
     def _span_of(self, call: OpenAICall) -> SpanState | None:
-        """Return what is remembered of the span that stands for a call, which no other call takes then."""
+        """Return the state of the span that stands for ``call``, unless another call has it already."""
         known = self._spans.get(call.span.get_span_context().span_id)
         if known is not None and known[1].is_part and known[1].call is not None:
             official = known[1].call()
@@ -170,14 +171,14 @@ class RollupProcessor(SpanProcessor):
         return known[1]
 
     def _awaits_request(self, call: Span | None) -> bool:
-        """Say whether ``call`` is an official span whose request nobody has seen yet."""
+        """Return whether ``call`` is a span of the official instrumentation without an observed request."""
         if call is None or scope_of(call) != c.GENAI_SCOPE:
             return False
         known = self._spans.get(call.context.span_id)
         return known is not None and known[1].seen_call is None
 
     def _stage_below(self, parent: trace.Span) -> str | None:
-        """Return the stage of what begins below the local span ``parent``; None where no span tells."""
+        """Return the stage for children of the local span ``parent``; None if that is not known."""
         known = self._spans.get(parent.get_span_context().span_id)
         return None if known is None else self._stage_of(*known)
 
@@ -186,7 +187,7 @@ class RollupProcessor(SpanProcessor):
         span = reference()
         if span is None or scope_of(span) == c.SCOPE:
             return state.stage
-        return stage_on(span) or state.stage  # perhaps set later
+        return stage_on(span) or state.stage  # it may have been set after the start
 
     def _count_open(self, started_ns: int, state: SpanState) -> None:
         if not (state.is_call or state.own_stage):
@@ -205,8 +206,8 @@ class RollupProcessor(SpanProcessor):
 
     def _remember(self, span: Span, state: SpanState) -> None:
         if self._dropped:
-            for gone in self._dropped.take():
-                self._spans.pop(gone, None)
+            for span_id in self._dropped.take():
+                self._spans.pop(span_id, None)
         span_id = span.context.span_id
         self._spans[span_id] = self._dropped.follow(span, span_id), state
 
@@ -222,7 +223,7 @@ class RollupProcessor(SpanProcessor):
     def _plain_error(
         self, span: ReadableSpan, state: SpanState, stage: str, accumulator: Accumulator
     ) -> None:
-        """Count the failure of a plain span; the API counts those of its own blocks."""
+        """Count the error of a span that the host made; the API counts the errors of its own blocks."""
         if span.status.status_code is trace.StatusCode.ERROR:
             error_type = (
                 text((span.attributes or {}).get(Attribute.ERROR_TYPE)) or exception_type(span) or "error"
@@ -246,7 +247,7 @@ class RollupProcessor(SpanProcessor):
         metrics.call(call)
 
     def _add_call(self, call: Call, started_ns: int, state: SpanState) -> None:
-        """Add the call where it was counted as open, or where it belongs by now."""
+        """Add the call to the fragment in which it started or, if that has closed, to another."""
         target = state.accumulator
         if target is None or not target.call_ended(call):
             is_late, target = target is not None, self._fragments.late_or_orphan(state.run, started_ns)

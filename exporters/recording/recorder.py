@@ -1,4 +1,4 @@
-"""Takes what the API reports: runs open and close, and what happens in them is added to their fragments."""
+"""Adds what the API reports, such as stages, documents and errors, to the fragments of the runs."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from .fragments import Fragments, Record, Save, record_of
 
 
 class CallCounter(Protocol):
-    """Adds calls to the fragments of a recorder."""
+    """Counts calls in the fragments of a recorder."""
 
     def call_started(self, call: OpenAICall) -> None:
-        """Note that a call is under way."""
+        """Note that a call has started."""
 
     def call_ended(self, call: OpenAICall) -> None:
         """Add a call that has ended."""
@@ -56,17 +56,17 @@ class RunRecorder:
         *,
         is_key_shared: bool = True,
     ) -> None:
-        """Keep runs.
+        """Record runs.
 
         Args:
-            settings: for the late window, the hash key and the declared counters.
-            process_id: what the fragments of this process are marked with.
-            metrics: told of runs that end.
-            save: called with the first and the final snapshot of a run, in the thread of the application.
-            wake: called when something changed that the writer should save before long.
-            nudge: called, perhaps by the garbage collector, when there is something to catch up with.
-            is_key_shared: whether other processes know the hash key, too; else each run brings one of its own
-                along to them.
+            settings: give the hash key, and the declared counters and types of warnings.
+            process_id: the id that fragments of this process carry.
+            metrics: count runs, stages and errors.
+            save: called with the first and the final snapshot of a run, in the thread of the caller.
+            wake: called after a change that the writer should save before long.
+            nudge: called, perhaps during a garbage collection, when work was deferred.
+            is_key_shared: whether other processes have the same hash key; if not, each run has a key of its
+                own, which its carrier takes to them.
         """
         self._settings = settings
         self._metrics = metrics
@@ -74,17 +74,17 @@ class RunRecorder:
         self._wake = wake
         self.fragments = Fragments(settings, metrics, process_id, save, wake, nudge)
         self.deferral = self.fragments.deferral
-        """What the garbage collector told of, and is not done yet."""
+        """Work that arrived during a garbage collection."""
         self._key = settings.hmac_key.encode()
         self._is_key_shared = is_key_shared
         self.call_started: Callable[[OpenAICall], None] = _ignore
-        """Note that a call is under way: see :meth:`count_calls`."""
+        """Note that a call has started: see :meth:`count_calls`."""
         self.call_ended: Callable[[OpenAICall], None] = _ignore
         """Add a call that has ended."""
 
     @deferrable("recorder")
     def open(self, run: Run) -> None:
-        """Begin a fragment and save its first state."""
+        """Open the fragment of ``run`` and save its first snapshot."""
         if not (self._is_key_shared or run.document_key):
             run.document_key = hmac.new(self._key, run.run_id.encode(), hashlib.sha256).hexdigest()
         accumulator = self.fragments.open(run)
@@ -94,14 +94,14 @@ class RunRecorder:
 
     @deferrable("recorder")
     def close(self, run: Run) -> None:
-        """Take the final state, save it, and tell the metrics."""
+        """Close the fragment of ``run``, save its final snapshot, and add to the metrics."""
         record = record_of(run)
         if record is None or record.accumulator.is_closed:
             return
         self.deferral.perform(partial(self._close, run, record, time.monotonic_ns() - record.started_ns))
 
     def _close(self, run: Run, record: Record, elapsed_ns: int) -> None:
-        """Do what is to be done at an end. It may be interrupted, and done again."""
+        """Do the work of :meth:`close`. A signal may interrupt it at any point; then it is done again."""
         if record.final is None:
             settle()
             self.deferral.catch_up()
@@ -122,7 +122,7 @@ class RunRecorder:
 
     @deferrable("recorder")
     def update(self, run: Run) -> None:
-        """Take over what the handle says by now."""
+        """Copy the facts of the handle into the fragment."""
         record = record_of(run)
         if record is None:
             return
@@ -146,7 +146,7 @@ class RunRecorder:
 
     @deferrable("recorder")
     def document(self, run: Run, document: Document) -> None:
-        """Add one visit to a document, whose name becomes a keyed hash."""
+        """Add one visit to a document. Its name is replaced by a keyed hash."""
         if run.kind == "intake":
             document.analysis_ns = None  # naming and filing a document is not analysing it
         key = document_key(run.document_key.encode() or self._key, run.run_id, document.key)
@@ -154,7 +154,7 @@ class RunRecorder:
 
     @deferrable("recorder")
     def count(self, run: Run, name: str, amount: int) -> None:
-        """Add to a declared counter, to ``other`` if nobody declared it."""
+        """Add to a counter; to ``other`` if the name is not declared in the settings."""
         declared = arguments.one_of("name", name, self._settings.counters, "TELEMETRY_COUNTERS")
         self._add(run, lambda accumulator: accumulator.count(declared, amount))
         self._metrics.of(run).totals.add(c.EVENTS, amount, name=declared)
@@ -167,7 +167,7 @@ class RunRecorder:
 
     @deferrable("recorder")
     def stage_started(self, stage: OpenStage) -> None:
-        """Start the clock of a stage in the fragment that is open now."""
+        """Start the clock of a stage."""
         accumulator = self.fragments.accumulator_for(stage.run, stage.started_ns)
         if accumulator is not None:
             stage.record = accumulator
@@ -175,7 +175,7 @@ class RunRecorder:
 
     @deferrable("recorder")
     def stage_ended(self, stage: OpenStage, ended_ns: int, span: trace.Span) -> None:
-        """Stop the clock of a stage, and measure it."""
+        """Stop the clock of a stage, and record its duration."""
         accumulator, stage.record = stage.record, None
         if not isinstance(accumulator, Accumulator):
             return
@@ -188,7 +188,7 @@ class RunRecorder:
 
     @deferrable("recorder")
     def warn(self, warned: Warned) -> None:
-        """Keep a warning, or an answer to some."""
+        """Save a warning, or the answer of a user to warnings."""
         if not warned.is_answer:
             types = self._settings.warning_types
             known = arguments.one_of("warning_type", warned.type, types, "TELEMETRY_WARNING_TYPES")
@@ -197,11 +197,11 @@ class RunRecorder:
         self._wake()
 
     def count_calls(self, counter: CallCounter) -> None:
-        """Have calls added up by ``counter``; none is before that."""
+        """Have calls counted by ``counter``; until then they are ignored."""
         self.call_started, self.call_ended = counter.call_started, counter.call_ended
 
     def interrupt(self) -> None:
-        """Close what is still open because the process ends: with its exact spend, as interrupted."""
+        """Close all open runs as interrupted, with what they have spent, because the process ends."""
         settle()
         self.deferral.catch_up()
         for run in self.fragments.open_runs():
@@ -209,7 +209,7 @@ class RunRecorder:
             self.close(run)
 
     def _add(self, run: Run, change: Callable[[Accumulator], bool]) -> None:
-        """Apply ``change`` to the run's fragment or, once that is closed, to its late one."""
+        """Apply ``change`` to the fragment of a run or, if it has closed, to its late fragment."""
         record = record_of(run)
         if record is None or change(record.accumulator):
             return
@@ -218,14 +218,14 @@ class RunRecorder:
         self.fragments.save_soon(late)
 
     def _update_closed(self, run: Run, record: Record, facts: dict[str, object]) -> None:
-        """A link that comes after the end travels with a late fragment."""
+        """Report an ``analysis_id`` that is set after the end of a run in its late fragment."""
         if run.analysis_id != record.accumulator.facts.analysis_id:
             late = self.fragments.late(run)
             late.update(analysis_id=facts["analysis_id"])
             self.fragments.save_soon(late)
 
     def _warn_of_limits(self, final: Snapshot, run: Run) -> None:
-        """Record what the documents of a run are worth a warning of, and leave it on the handle."""
+        """Record warnings about the limits that a run exceeds, and set them on its handle."""
         if not final.is_root or final.synthetic:
             return
         run.warnings = tuple(exceeded(final, self._settings))
@@ -250,4 +250,4 @@ class RunRecorder:
 
 
 def _ignore(call: OpenAICall) -> None:
-    """Do nothing."""
+    """Ignore a call."""

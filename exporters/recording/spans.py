@@ -1,4 +1,4 @@
-"""Open spans: what is remembered of one, and what is read from it."""
+"""The state that is kept for an open span, and what is read from a span."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REQUEST_FACTS = ("analysis.openai.", "gen_ai.response.", "gen_ai.usage.", "open
 
 
 class SpanState:
-    """What is remembered of an open span: whose it is, its stage, and whether it is a counted call."""
+    """The run and the stage of an open span, and whether it is counted as a call."""
 
     __slots__ = (
         "accumulator", "call", "ended", "is_call", "is_measured", "is_part", "own_stage", "run", "stage",
@@ -34,20 +34,21 @@ class SpanState:
         self.own_stage = own_stage
         self.is_call = is_call
         self.accumulator: Accumulator | None = None
-        """Where the span was counted as open."""
+        """Where the start of the span was counted."""
         self.call: weakref.ref[Span] | None = None
-        """The official span of the call which this one is, or is in."""
+        """The span of the official instrumentation for the call; it is this span, or one above it."""
         self.is_part = False
-        """Whether a span of ours tells of the call it is in, because another tool's came in between."""
+        """Whether this is telemetry's own span of a call for which there is an official span above it."""
         self.ended: Call | None = None
-        """The call, once it ended: what is interrupted then goes on with it."""
+        """The ended call, kept so that adding it can go on after an interruption."""
         self.is_measured = False
-        """Whether the metrics know: at most once, where the rollup is exact."""
+        """Whether it was added to the metrics, which count at most once what the rollup counts exactly."""
         self.seen_call: OpenAICall | None = None
-        """The call whose request was seen: what the span says is no longer asked."""
+        """The call whose requests were observed; the attributes of the span are then ignored."""
 
 
 Remembered = tuple[weakref.ref[Span], SpanState]
+"""An open span, which may be dropped without an end, and its state."""
 
 
 def scope_of(span: ReadableSpan) -> str:
@@ -57,14 +58,14 @@ def scope_of(span: ReadableSpan) -> str:
 
 
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
-    """Return a plain dict of what ``span`` holds: the SDK's own mapping is slow where a name is missing."""
+    """Return the attributes as a plain dict, because the SDK's mapping is slow to report a missing name."""
     attributes: Any = span.attributes
     copy: dict[str, Any] = attributes.copy()
     return copy
 
 
 def api_stage(span: Span, scope: str, parent_context: Context) -> str | None:
-    """Return the stage that a span of the API stands for: its name, as the Context around it says."""
+    """Return the stage for which the API made ``span``, by the Context around it; None for other spans."""
     return span.name if scope == c.SCOPE and stage_in(parent_context) == span.name else None
 
 
@@ -74,10 +75,10 @@ def stage_on(span: ReadableSpan) -> str | None:
 
 
 def copy_to_call(span: ReadableSpan, call: Span | None) -> None:
-    """Put what a span of ours tells of its request on the official span of that call, which counts."""
+    """Copy what telemetry's own span says of a request to the official span of the call, if there is one."""
     if call is not None:
-        told = (span.attributes or {}).items()
-        call.set_attributes({name: value for name, value in told if name.startswith(_REQUEST_FACTS)})
+        attributes = (span.attributes or {}).items()
+        call.set_attributes({name: value for name, value in attributes if name.startswith(_REQUEST_FACTS)})
 
 
 def exception_type(span: ReadableSpan) -> str | None:
