@@ -13,40 +13,41 @@ from telemetry._internal.guard import guarded
 
 
 class Forking(Protocol):
-    """What goes on in forked children: a pipeline."""
+    """An object that starts anew in forked children: a pipeline."""
 
     def has_forked(self) -> None:
-        """Note that this process has a child now."""
+        """Note in the parent that a child was forked."""
 
     def after_fork(self) -> None:
-        """Start anew in a forked child."""
+        """Start anew in the child."""
 
     def shutdown(self) -> object:
-        """Save and deliver what there is, because the process ends."""
+        """Save and deliver everything, because the process ends."""
 
 
 _open: Final[list[Forking]] = []
-"""The pipelines of this process that were started and not shut down."""
+"""The pipelines of this process that are started and not shut down."""
 
 
 def follow(pipeline: Forking) -> None:
     """Have ``pipeline`` start anew in the children of this process, and shut down where they end."""
     _open.append(pipeline)
     _follow_forks()
-    if multiprocessing.parent_process() is not None:  # telemetry is set up in a child
+    if multiprocessing.parent_process() is not None:  # this process is itself a child of multiprocessing
         _shut_down_with_child(pipeline)
     _shut_down_with_celery(pipeline)
 
 
 def leave(pipeline: Forking) -> None:
-    """Forget ``pipeline``, which is shut down."""
+    """Forget ``pipeline``, which has shut down."""
     _open.remove(pipeline)
 
 
 def is_master() -> bool:
-    """Say whether this process only loads the application and forks the workers that do what there is to do.
+    """Return whether this process is the master of a server, which only forks the workers.
 
-    It would keep the port of the metrics; should it do something itself, it asks for the port then.
+    A master that listened for Prometheus would keep the port from its workers. If it records a run after all,
+    it starts to listen then.
     """
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is not None and hasattr(uwsgi, "worker_id"):
@@ -62,10 +63,10 @@ def is_master() -> bool:
 
 @cache
 def _follow_forks() -> None:
-    """Have the open pipelines start anew in forked children, and shut down where these end.
+    """Register the hooks for forks, once.
 
-    multiprocessing holds what its hooks are for by weak references, whose callbacks are written in Python:
-    here it is something that lives as long as the process.
+    multiprocessing refers weakly to the object of a hook, with a callback that is written in Python and could
+    swallow the exception of a signal handler. So the object here is a class, which lives until the end.
     """
     register_in_child(_after_fork)
     register_in_parent(_has_forked)
@@ -85,13 +86,13 @@ def _after_fork() -> None:
 
 
 def _shut_down_with_child(*pipelines: Forking) -> None:
-    """Children of multiprocessing leave by os._exit, past every exit hook but those of multiprocessing."""
+    """Shut down at the end of a child of multiprocessing, which runs no exit hooks but its own."""
     for pipeline in pipelines:
         multiprocessing.util.Finalize(None, pipeline.shutdown, exitpriority=100)
 
 
 def _shut_down_with_celery(pipeline: Forking) -> None:
-    """Children of Celery's pool leave by os._exit too, past every hook but a signal of Celery's own."""
+    """Shut down at the end of a worker of Celery's pool, which runs no exit hooks and sends this signal."""
     signals = sys.modules.get("celery.signals")
     if signals is not None:
         signals.worker_process_shutdown.connect(

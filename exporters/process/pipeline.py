@@ -1,7 +1,6 @@
 """Everything between an ended span and a row: recorder, processor, metrics, spool and writer of a process.
 
-``telemetry.setup`` makes a :class:`Pipeline`, and imports it where it does: applications need the SDK only
-then.
+``telemetry.setup`` imports this module only when it makes a :class:`Pipeline`, because it needs the SDK.
 """
 
 from __future__ import annotations
@@ -44,18 +43,18 @@ _log = logging.getLogger("telemetry")
 
 
 class Pipeline:
-    """The parts of one process, from spans to rows and metrics."""
+    """The parts of one process, which take spans to rows and metrics."""
 
     def __init__(self, settings: Settings, price: Pricer | None = None) -> None:
-        """Put the parts together; nothing runs before :meth:`start`.
+        """Create the parts; nothing runs before :meth:`start`.
 
         Args:
-            settings: of the process.
-            price: what a call costs; default: as the settings say.
+            settings: the settings of the process.
+            price: returns the price of a call; default: as set in the settings.
 
         Raises:
-            ValueError: when TELEMETRY_DATABASE_URL cannot be used.
-            ImportError: when the extra ``sql`` or ``prometheus`` is missing that a setting asks for.
+            ValueError: if TELEMETRY_DATABASE_URL cannot be used.
+            ImportError: if a setting needs the extra ``sql`` or ``prometheus``, which is not installed.
         """
         is_key_shared = bool(settings.hmac_key)
         self.settings = settings = _with_key(settings)
@@ -82,22 +81,22 @@ class Pipeline:
         self._listeners: list[Callable[[Snapshot], None]] = []
 
     def on_end(self, listener: Callable[[Snapshot], None]) -> None:
-        """Call ``listener`` with the final snapshot of every fragment that ends here (for tests)."""
+        """Call ``listener`` with the final snapshot of every fragment of this process (for tests)."""
         self._listeners.append(listener)
 
     def rollup(self, snapshot: Snapshot) -> Rollup:
-        """Return what a run comes to of which this is the only part (for tests)."""
+        """Return the rollup of a run with this one fragment (for tests)."""
         return merge([snapshot])
 
     def start(
         self, tracer_provider: TracerProvider, meter_provider: object = None, *, takes_all: bool = False
     ) -> None:
-        """Listen to ``tracer_provider``, register the metrics, and let runs report here.
+        """Process the spans of ``tracer_provider``, register the metrics, and record runs.
 
         Args:
-            tracer_provider: of the spans to listen to.
-            meter_provider: where to register the metrics; none of the SDK's: nowhere.
-            takes_all: whether to record also what belongs to applications of other pipelines (in tests).
+            tracer_provider: the provider whose spans are processed.
+            meter_provider: where to register the metrics; ignored if it is not of the SDK.
+            takes_all: whether to record runs that belong to applications of other pipelines too (in tests).
         """
         tracer_provider.add_span_processor(self.processor)
         self._tracer_provider = weakref.ref(tracer_provider)
@@ -114,10 +113,10 @@ class Pipeline:
             self.writer.wake()
 
     def shutdown(self, seconds: float | None = None) -> bool:
-        """Close what is open, deliver what waits for at most ``seconds`` (default: the setting), and stop.
+        """Close open runs, deliver what waits for at most ``seconds`` (default: the setting), and stop.
 
         Returns:
-            Whether everything reached the database; what did not stays in the spool for the next process.
+            Whether everything reached the database. The rest stays in the spool for a takeover.
         """
         if not self._is_open:
             return True
@@ -140,11 +139,11 @@ class Pipeline:
         return delivered
 
     def save(self) -> None:
-        """Close what is open as interrupted, with its exact spend, and put it into the spool."""
+        """Close open runs as interrupted, with what they have spent, and put them into the spool."""
         self.recorder.interrupt()
 
     def deliver(self, seconds: float) -> None:
-        """Deliver what is in the spool for at most ``seconds``, then put there what began meanwhile."""
+        """Deliver what is in the spool for at most ``seconds``, then save what began meanwhile."""
         if self.writer is not None:
             self.writer.drain(min(seconds, self.settings.shutdown_seconds))
             self.writer.save()
@@ -152,29 +151,26 @@ class Pipeline:
             self.spool.close()
 
     def warned(self, warning_type: str, action: str) -> None:
-        """Count a warning that was shown, or what a user did then."""
+        """Count a warning that was shown, or the answer of a user."""
         self.metrics.totals.add(c.WARNINGS, 1, type=warning_type, action=action)
 
     def serve(self) -> None:
-        """Answer Prometheus, where a setting asks for that and it has not begun."""
+        """Start the metrics listener, if it is configured and not running."""
         if self.listener is not None and self.listener.port is None:
             self._start_listener()
 
     def host_committed(self) -> None:
-        """Say that the host committed a transaction of its own."""
+        """Tell the writer that the host has committed a transaction."""
         if self.writer is not None:
             self.writer.host_committed()
 
     def has_forked(self) -> None:
-        """Note that this process has a child, in which runs of it may go on."""
+        """Tell the writer that a child was forked in which open runs may go on."""
         if self.writer is not None and self.recorder.fragments.has_open_runs:
             self.writer.has_forked()
 
     def after_fork(self) -> None:
-        """Become the pipeline of a forked child.
-
-        Empty, with a directory, threads and connections of its own.
-        """
+        """Start empty in a forked child, with a directory, threads and connections of its own."""
         reset_internal_errors()
         self.metrics.after_fork(self._meter_provider)
         self.spool.after_fork()
@@ -206,7 +202,7 @@ class Pipeline:
             for listener in self._listeners:
                 listener(entry)
         if self.writer is not None:
-            with guarded("spool"):  # what the disk refuses waits in memory
+            with guarded("spool"):  # if the disk fails, the entry waits in memory
                 self.spool.put(entry)
         elif isinstance(entry, WarningEvent) and not entry.warned.is_answer:
             self.warned(str(entry.warned.type), c.SHOWN)
@@ -224,13 +220,13 @@ class Pipeline:
 
     @guarded("processor")
     def _leave_provider(self) -> None:
-        """Spare the provider, which has no way to remove a processor, one more that does nothing."""
+        """Remove the processor from its provider, for which the SDK has no public way."""
         provider = self._tracer_provider() if self._tracer_provider is not None else None
         active: Any = getattr(provider, "_active_span_processor", None)
         if hasattr(active, "_span_processors") and hasattr(active, "_lock"):
             with active._lock:
                 active._span_processors = tuple(
-                    each for each in active._span_processors if each is not self.processor
+                    processor for processor in active._span_processors if processor is not self.processor
                 )
 
     @guarded("metrics")

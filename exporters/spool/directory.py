@@ -1,18 +1,18 @@
-"""Rollups on their way to the database, on a local disk.
+"""The spool of a process: its snapshots on a local disk, until the database has them.
 
-A process that dies loses nothing up to its last snapshot.
+A process that dies loses nothing that its last snapshot has.
 
 Layout, below TELEMETRY_SPOOL_DIR::
 
     <database>/<process>/lock              held by the living process (lockf)
     <database>/<process>/<fragment>.json   the newest snapshot of one fragment
     <database>/<process>/metrics-port      where its metrics listener answers
-    <database>/dead/                       what the database refuses
-    <database>/unreadable/                 what is no snapshot of ours; set aside, never deleted
+    <database>/dead/                       the quarantine: what the database refuses
+    <database>/unreadable/                 files that are no valid entries; set aside, never deleted
 
-One file per fragment, replaced by a rename: a reader sees the old state or the new one. There is no fsync:
-a power loss is not covered. A process keeps its ``lock`` open and locked; whoever gets the lock of another
-directory knows that its process is gone, also across namespaces, and takes its files over.
+One file per fragment, replaced by a rename: a reader sees the old state or the new one. There is no fsync,
+so a power loss is not covered. A process keeps its ``lock`` open and locked. A process that gets the lock of
+another directory knows that the other process is dead, even in another container, and takes its files over.
 """
 
 from __future__ import annotations
@@ -44,15 +44,17 @@ _log = logging.getLogger("telemetry")
 
 
 class Spool:
-    """The directory of this process; create it with :meth:`put`, which does so lazily."""
+    """The snapshots and warning events of this process that wait for the database. Safe from any thread."""
 
     def __init__(self, settings: Settings, totals: Totals) -> None:
         """Keep snapshots below ``settings.spool_dir``; ``totals`` counts what is shed."""
         key = settings.spool_key()
         self._target = Target(key, settings.spool_user()) if settings.database_url else ANY
         self._root = settings.spool_dir / key
-        self._old_roots = {settings.spool_dir / old: each for old, each in settings.old_spool_keys().items()}
-        """Where earlier versions kept this database's; whether other databases' may be there, too."""
+        self._old_roots = {
+            settings.spool_dir / key: is_shared for key, is_shared in settings.old_spool_keys().items()
+        }
+        """Folders of this database in earlier versions, and whether they may hold entries for others too."""
         self._max_bytes = settings.spool_max_bytes
         self._totals = totals
         self._reset()
@@ -62,32 +64,32 @@ class Spool:
         self._backlog = Backlog()
         self._others_bytes = 0
         self._is_refused = False
-        """Whether it was said that the place belongs to somebody else."""
+        """Whether it was logged that the directory belongs to another user."""
         self.process_id = uuid.uuid4().hex
-        """Names this process, its directory and its fragments."""
+        """Id of this process: the name of its directory, and a fact of its fragments."""
         self._own = OwnDirectory(self._root, self.process_id)
 
     @property
     def root(self) -> Path:
-        """Directory of this database."""
+        """The folder of this database."""
         return self._root
 
     def directory(self) -> Path:
-        """Return this process's own directory, made and locked at the first call.
+        """Return the directory of this process. The first call creates and locks it.
 
         Raises:
-            OSError: when the disk does not let us.
+            OSError: if it cannot be created.
         """
         with self._lock:
             return self._own.make()
 
     def put(self, entry: Entry) -> None:
-        """Keep ``entry`` as the newest state of its fragment: one file replacement.
+        """Write ``entry`` as the newest state of its fragment, by replacing one file.
 
-        Where the disk fails, it still waits in memory for the writer.
+        If the disk fails, the entry waits in memory for the writer.
 
         Raises:
-            OSError: when it could only be kept in memory.
+            OSError: if the entry could only be kept in memory.
         """
         with self._lock:
             known = self._backlog.get(entry.fragment_id)
@@ -96,25 +98,25 @@ class Spool:
             self._keep(entry, known)
 
     def due(self) -> list[Waiting]:
-        """Return what waits to be delivered, the ended first, then by age."""
+        """Return what is to be delivered: ended fragments first, then by age."""
         with self._lock:
             due = self._backlog.due()
         return sorted(due, key=lambda waiting: (not waiting.is_closed, waiting.since))
 
     def count_due(self) -> int:
-        """Return how many fragments wait to be delivered."""
+        """Return the number of fragments that are to be delivered."""
         with self._lock:
             return self._backlog.count_due()
 
     def due_among(self, fragment_ids: Collection[str]) -> set[str]:
-        """Return which of these fragments wait to be delivered."""
+        """Return those of the fragments that are to be delivered."""
         with self._lock:
             return self._backlog.due_among(fragment_ids)
 
     def newest(self, waiting: Waiting) -> Entry | None:
-        """Return the newest state of ``waiting``; None, and it is forgotten, when its file is damaged."""
-        if (kept := waiting.entry) is not None:
-            return kept
+        """Return the newest state of ``waiting``. If its file is damaged, forget it and return None."""
+        if (loaded := waiting.entry) is not None:
+            return loaded
         with self._lock:
             file = self._own.file(waiting.fragment_id)
         entry = read(file, self._root, self._target)
@@ -124,57 +126,54 @@ class Spool:
         return entry
 
     def unload(self) -> None:
-        """Keep what has ended on the disk only: an outage may be long, and the memory is the host's."""
+        """Release the memory of ended fragments that are on the disk, because an outage may be long."""
         with self._lock:
             self._backlog.unload()
 
     def delivered(self, entry: Entry) -> None:
-        """Note that the database has committed ``entry``.
-
-        Forget its fragment if that was the last word.
-        """
+        """Note that the database has committed ``entry``; forget its fragment if this was its final state."""
         with self._lock:
             if self._backlog.delivered(entry.fragment_id, entry.seq):
                 self._drop(entry.fragment_id)
 
     def quarantine(self, entry: Entry, reason: str) -> None:
-        """Set aside what the database refuses for good; it is kept for a person to look at."""
+        """Put ``entry``, which the database refuses for good, into quarantine."""
         with self._lock:
             quarantine(self._root, entry, reason, self._target)
             self._drop(entry.fragment_id)
 
     def pending(self) -> int:
-        """Return how many snapshots of this process wait."""
+        """Return the number of snapshots of this process that wait."""
         return self.count_due()
 
     def oldest_age(self) -> float:
-        """Return for how many seconds the oldest of them has waited."""
+        """Return for how many seconds the oldest of them has waited; 0 without any."""
         due = self.due()
         return time.monotonic() - min(waiting.since for waiting in due) if due else 0.0
 
     def dead(self) -> int:
-        """Return how many snapshots are set aside."""
+        """Return the number of snapshots in quarantine."""
         return sum(1 for _ in self.quarantined())
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """Yield what the database refused for good."""
+        """Yield the contents of the quarantine."""
         yield from quarantined(self._root)
         for root, is_ambiguous in self._old_roots.items():
             if not is_ambiguous:
-                yield from (replace(each, is_shielded=True) for each in quarantined(root))
+                yield from (replace(entry, is_shielded=True) for entry in quarantined(root))
 
     def unreadable(self) -> Iterator[Path]:
-        """Yield what is set aside because it is no snapshot of ours."""
+        """Yield the files that are set aside because they are no valid entries."""
         for root in (self._root, *self._old_roots):
             yield from unreadable(root)
 
     def has_other_directories(self) -> bool:
-        """Whether other processes, living or dead, have directories beside ours."""
+        """Return whether there are directories of other processes, living or dead."""
         return any(True for _ in self.other_directories())
 
     def foreign_directory(self) -> Path | None:
-        """Return the directory that is not ours and keeps us from using the spool; None: there is none."""
-        # Others may have made the default one; one that is named is what its owner says.
+        """Return the directory of another user that makes the spool unusable; None if there is none."""
+        # The parent matters only in the default place, where any user may have made it.
         places = [self._root.parent] if self._root.parent == default_spool_dir() else []
         return next((place for place in (*places, self._root) if is_foreign(place)), None)
 
@@ -187,7 +186,7 @@ class Spool:
             yield from directories_in(root, self._own.path)
 
     def takeovers(self) -> Iterator[Takeover]:
-        """Yield the directories of dead processes, each locked while it is yielded."""
+        """Yield the directories of dead processes; each is locked until the next is asked for."""
         for path in list(self.other_directories()):
             with locked_if_dead(path) as is_dead:
                 if is_dead:
@@ -195,14 +194,14 @@ class Spool:
                     yield Takeover(path, self._root, self._target, is_old, is_ambiguous)
 
     def measure(self) -> None:
-        """Take note of what other processes have in the spool: the cap is for all of it."""
+        """Measure what other processes have in the spool, because the size limit is for all of it."""
         others = sum(_size(path) for path in self.other_directories())
         with self._lock:
             self._others_bytes = others
             self._own.touch()
 
     def close(self) -> None:
-        """Give the directory up: removed when nothing waits, else left for the next process to take over."""
+        """Unlock the directory; remove it if nothing waits, else leave it for a takeover."""
         with self._lock:
             if self._own.path is None:
                 return
@@ -211,13 +210,13 @@ class Spool:
             self._own.leave()
 
     def after_fork(self) -> None:
-        """Start empty in a forked child, which has a directory of its own."""
+        """Start empty in a forked child, with a directory of its own."""
         inherited = self._own
         self._reset()
         inherited.after_fork()
 
     def publish_port(self, port: int) -> None:
-        """Leave a note where this process's metrics listener answers."""
+        """Write the port of this process's metrics listener into its directory."""
         replace_file(self.directory() / "metrics-port", f"{port}\n")
 
     def _keep(self, entry: Entry, known: Waiting | None) -> None:
@@ -225,7 +224,7 @@ class Spool:
         too_much = self._others_bytes + self._backlog.bytes + len(text) - on_disk - self._max_bytes
         if too_much > 0:
             entry, text = self._shed(entry, text, too_much)
-        size = len(text) or on_disk  # a checkpoint that is shed leaves the older one where it is
+        size = len(text) or on_disk  # if a checkpoint is shed, the file of the one before it stays
         since = known.since if known is not None and known.is_due else time.monotonic()
         sent_seq = known.sent_seq if known else 0
         waiting = Waiting(entry.fragment_id, entry.seq, entry.is_closed, size, since, sent_seq, entry)
@@ -234,7 +233,7 @@ class Spool:
         if text:
             try:
                 self._write(entry.fragment_id, text)
-            except NotOursError as error:  # said once; the next one may find it mended
+            except NotOursError as error:  # logged once; the next entry is tried again
                 self._refuse(error)
             else:
                 self._backlog.written(waiting)
@@ -252,13 +251,16 @@ class Spool:
     def _write(self, fragment_id: str, text: str) -> None:
         try:
             replace_file(self._own.file(fragment_id), text)
-        except FileNotFoundError:  # something has tidied our directory away
+        except FileNotFoundError:  # the directory was removed, perhaps by a cleaner of old files
             self._own.leave()
             self._backlog.lost()
             replace_file(self._own.file(fragment_id), text)
 
     def _shed(self, entry: Entry, text: str, too_much: int) -> tuple[Entry, str]:
-        """At the cap: a checkpoint stays in memory only; for a final state checkpoints go, then documents."""
+        """Shed something at the size limit.
+
+        A checkpoint stays in memory only. For a final state the files of checkpoints go, then its documents.
+        """
         if not entry.is_closed:
             self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
             return entry, ""
@@ -269,13 +271,13 @@ class Spool:
             return entry, self._target.write(entry)
         return entry, text
 
-    def _shed_checkpoints(self, too_much: int, but: str) -> int:
-        """Take the files of open fragments away, the largest first, until so many bytes are free."""
+    def _shed_checkpoints(self, too_much: int, kept: str) -> int:
+        """Remove files of open fragments except ``kept``, the largest first, until enough bytes are free."""
         freed = 0
         for waiting in self._backlog.checkpoints():
             if freed >= too_much:
                 break
-            if waiting.fragment_id != but:
+            if waiting.fragment_id != kept:
                 self._own.file(waiting.fragment_id).unlink(missing_ok=True)
                 freed, waiting.size = freed + waiting.size, 0
                 self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
@@ -290,5 +292,5 @@ class Spool:
 def _size(directory: Path) -> int:
     try:
         return sum(file.lstat().st_size for file in directory.glob("*.json"))
-    except OSError:  # delivered meanwhile: it is measured again; or another user's
+    except OSError:  # delivered meanwhile, or of another user
         return 0

@@ -1,4 +1,4 @@
-"""The directory of this process in the spool, locked for as long as the process lives."""
+"""The directory of this process in the spool, which is locked while the process lives."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from .private import make_directory
 from .takeover import LOCK, held_locks
 
 TOUCH_SECONDS: Final = 3600.0
-"""How often the lock is touched."""
+"""Seconds between two updates of the time of the lock file."""
 
 
 class OwnDirectory:
-    """A directory that is made, and locked, once something needs it. For one thread at a time."""
+    """A directory that is created and locked at its first use. Not safe from several threads."""
 
     def __init__(self, root: Path, process_id: str) -> None:
-        """Make nothing yet.
+        """Prepare; :meth:`make` creates the directory.
 
         Args:
-            root: the spool's folder for this database.
-            process_id: the name of the directory in it.
+            root: the folder of this database in the spool.
+            process_id: the name of the directory.
         """
         self.path: Path | None = None
-        """Where it is; None until it is made, and after :meth:`leave`."""
+        """Path of the directory; None while there is none."""
         self._root = root
         self._process_id = process_id
         self._lock_file: int | None = None
         self._touch_at = 0.0
 
     def make(self) -> Path:
-        """Return the directory, made and locked at the first call.
+        """Return the directory; create and lock it if there is none.
 
         Raises:
-            OSError: when the disk does not let us.
+            OSError: if it cannot be created.
         """
         if self.path is None:
-            if self._root.parent == default_spool_dir():  # where anybody may have made it
+            if self._root.parent == default_spool_dir():  # where any user may have made it
                 make_directory(self._root.parent)
             make_directory(self._root)
             hidden = self._root / f".{self._process_id}"
-            make_directory(hidden)  # there, when the last attempt failed here
+            make_directory(hidden)  # it is there if the last attempt failed below
             lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 os.fchmod(lock_file, 0o600)  # whatever the umask
@@ -60,7 +60,7 @@ class OwnDirectory:
         return self.path
 
     def file(self, fragment_id: str) -> Path:
-        """Return where the snapshot of a fragment is.
+        """Return the path of the file of a fragment.
 
         Raises:
             OSError: as :meth:`make` does.
@@ -68,12 +68,12 @@ class OwnDirectory:
         return self.make() / f"{fragment_id}.json"
 
     def remove(self, fragment_id: str) -> None:
-        """Remove the snapshot of a fragment, if it is there."""
+        """Remove the file of a fragment, if there is one."""
         if self.path is not None:
             (self.path / f"{fragment_id}.json").unlink(missing_ok=True)
 
     def touch(self) -> None:
-        """Let a cleaner of old files see that the lock is in use."""
+        """Update the time of the lock file, so that cleaners of old files leave it."""
         now = time.monotonic()
         if self._lock_file is not None and now >= self._touch_at:
             self._touch_at = now + TOUCH_SECONDS
@@ -81,13 +81,13 @@ class OwnDirectory:
                 os.utime(self._lock_file)
 
     def leave(self) -> None:
-        """Give the lock up; the next :meth:`make` makes the directory again."""
+        """Release the lock; the next :meth:`make` creates the directory anew."""
         if self._lock_file is not None:
             os.close(self._lock_file)
         held_locks.discard(self._process_id)
         self.path, self._lock_file = None, None
 
     def after_fork(self) -> None:
-        """Close the copy of the parent's lock in a forked child, which does not release it."""
+        """Close the lock file in a forked child; the parent keeps its lock."""
         if self._lock_file is not None:
             os.close(self._lock_file)

@@ -1,4 +1,4 @@
-"""Snapshots that the database refuses for good, set aside in the spool for a person to look at."""
+"""The quarantine: entries that the database refuses for good, until somebody retries or drops them."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _log = logging.getLogger("telemetry")
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """One of them: a file, and beside it another with the reason."""
+    """An entry in quarantine: a file, and another beside it with the reason."""
 
     path: Path
     is_shielded: bool = False
-    """Whether nobody else could ever reach it, whatever its mode."""
+    """Whether its directory has always been closed to others; then its mode does not matter."""
 
     @property
     def fragment_id(self) -> str:
-        """Which fragment it is of."""
+        """Id of the fragment, or of the warning event."""
         return self.path.stem
 
     @property
     def reason(self) -> str:
-        """Type of the error with which the database refused it; empty when nobody wrote it down."""
+        """Type of the error with which the database refused it; empty if that is not known."""
         note = self.path.with_suffix(".reason")
         try:
             return read_text(note, is_shielded=True).strip()
@@ -44,31 +44,31 @@ class Quarantined:
 
     @property
     def since(self) -> datetime:
-        """When it was set aside."""
+        """When it was put into quarantine."""
         return datetime.fromtimestamp(self.path.lstat().st_mtime, UTC)
 
     def read(self, target: Target = ANY, is_ours: Callable[[str], bool] | None = None) -> Entry:
-        """Return what it holds.
+        """Return the entry.
 
         Args:
-            target: the database that it has to be for.
-            is_ours: says whether what another user left goes into the same tables; default: none of it.
+            target: the database for which the entry has to be.
+            is_ours: tells whether entries of a database user go into the same tables; default: none do.
 
         Raises:
-            ForeignEntry: when it is for tables of another user.
-            ValueError: when that is neither a snapshot nor an event, or for another database.
-            OSError: when it cannot be read, or others may have written it.
+            ForeignEntry: if it is for tables of another user.
+            ValueError: if it is not a valid entry, or for another database.
+            OSError: if it cannot be read, or others may have written it.
         """
         return read_entry(self.path, target, is_ours, is_shielded=self.is_shielded)
 
     def drop(self) -> None:
-        """Remove it for good."""
+        """Remove the entry for good."""
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".reason").unlink(missing_ok=True)
 
 
 def quarantine(root: Path, entry: Entry, reason: str, target: Target = ANY) -> None:
-    """Set ``entry``, which is for ``target``, aside below the spool's ``root``, and say so."""
+    """Put ``entry``, which is for ``target``, into the quarantine below ``root``, and log that."""
     place = root / DEAD
     make_directory(place)
     path = place / f"{entry.fragment_id}.json"
@@ -83,7 +83,7 @@ def quarantine(root: Path, entry: Entry, reason: str, target: Target = ANY) -> N
 
 
 def quarantined(root: Path) -> Iterator[Quarantined]:
-    """Yield what is set aside below the spool's ``root``."""
+    """Yield what is in the quarantine below ``root``, a folder of a database."""
     if is_own_directory(root / DEAD):
         for path in sorted((root / DEAD).glob("*.json")):
             yield Quarantined(path)

@@ -1,8 +1,8 @@
-"""The directories of dead processes in a spool, taken over one by one.
+"""Takeover: a living process delivers what a dead one left in its directory.
 
-A process keeps the ``lock`` in its directory locked (``lockf``) for as long as it lives. Whoever gets that
-lock knows that it is dead, also across namespaces, and may deliver what it left. A cleaner of old files may
-have taken the lock: then the age of what is there tells.
+A process keeps the ``lock`` in its directory locked (``lockf``) while it lives. A process that gets this lock
+knows that the other is dead, even in another container, and may deliver its entries. A cleaner of old files
+may have removed the lock: then the process counts as dead once nothing has changed for long.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ from .unreadable import UNREADABLE, log_left, printable, read
 
 LOCK: Final = "lock"
 QUIET_SECONDS: Final = 3600.0
-"""After so long without a change a directory without a lock is a dead process's."""
+"""Time without a change after which a directory without a lock belongs to a dead process."""
 
 _RESERVED: Final = frozenset({DEAD, UNREADABLE})
 _PROCESS: Final = re.compile(r"[0-9a-f]{32}")
 
 held_locks: Final[set[str]] = set()
-"""Names of the directories that this very process holds.
+"""Names of the directories whose locks this process holds.
 
-Their locks are not opened again: to close any descriptor of the file would let go of the lock.
+Such a lock file is not opened again: closing any descriptor of the file would release the lock.
 """
 os.register_at_fork(after_in_child=held_locks.clear)  # a child holds none of its parent's
 
 _log = logging.getLogger("telemetry")
 _logged: Final[set[Path]] = set()
-"""Directories of which it was said that they cannot be looked into."""
+"""Paths that were logged as not accessible, each once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Takeover:
-    """The directory of a dead process, taken over."""
+    """The locked directory of a dead process, whose entries are to be delivered."""
 
     path: Path
     root: Path
-    """The spool's folder for this database."""
+    """The folder of this database in the spool."""
     target: Target
     """This database."""
     is_old: bool = False
-    """Whether an earlier version left it, whose entries do not say which database they are for."""
+    """Whether it is from an earlier version, whose entries do not name their database."""
     is_ambiguous: bool = False
-    """Whether that version may have kept what is for other databases in the same folder."""
+    """Whether that version may have kept entries for other databases in the same folder."""
 
     @property
     def process_id(self) -> str:
-        """The process that died."""
+        """Id of the dead process."""
         return self.path.name
 
     def entries(self, is_ours: Callable[[str], bool] | None = None) -> Iterator[Entry]:
-        """Yield what the process left; what was open of it is marked interrupted.
+        """Yield the entries of the process; fragments that were open are marked as interrupted.
 
         Args:
-            is_ours: says whether what another user left goes into the same tables; default: none of it.
+            is_ours: tells whether entries of a database user go into the same tables; default: none do.
         """
         is_shielded = self.is_old and self._is_closed()
         for file in sorted(self.path.glob("*.json")):
@@ -80,32 +80,32 @@ class Takeover:
                 yield entry
 
     def _is_closed(self) -> bool:
-        """Say whether nobody else may enter: then the modes of files, by the umask then, say nothing."""
+        """Return whether others may not enter. Then the modes of its files, set by a umask, do not matter."""
         return not self.path.lstat().st_mode & 0o077
 
     def leave(self, entry: Entry) -> None:
-        """Log that an entry stays: it names no database, and this one does not know its run."""
+        """Log that an entry stays, because it names no database and this one does not know its run."""
         log_left(
             self.path / f"{entry.fragment_id}.json",
             f"it may be for another database; if not, move {self.process_id} to {self.root}",
         )
 
     def delivered(self, entry: Entry) -> None:
-        """Remove what the database has committed."""
+        """Remove an entry that the database has committed."""
         (self.path / f"{entry.fragment_id}.json").unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Remove the directory once nothing is left in it but the lock."""
+        """Remove the directory if no entry is left."""
         if not any(self.path.glob("*.json")):
             shutil.rmtree(self.path, ignore_errors=True)
             if self.is_old:
-                with suppress(OSError):  # others are still there
+                with suppress(OSError):  # not empty
                     self.path.parent.rmdir()
 
 
 @contextmanager
 def locked_if_dead(path: Path) -> Iterator[bool]:
-    """Hold the lock of a stranger's directory, if its process is dead and we may."""
+    """Lock the directory ``path`` within the block if its process is dead; yield whether it is locked."""
     lock_file = None if path.name in held_locks else _lock(path)
     if lock_file is None:
         yield False
@@ -124,13 +124,13 @@ def directories_in(root: Path, own: Path | None) -> Iterator[Path]:
         log_foreign(root, NotOursError(why_not_own(root)))
         return
     try:
-        there = sorted(root.iterdir())
+        paths = sorted(root.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         log_foreign(root, error)
         return
-    for path in there:
+    for path in paths:
         if path == own or path.name in _RESERVED or path.name[0] == ".":
             continue
         if path.is_symlink():
@@ -140,12 +140,12 @@ def directories_in(root: Path, own: Path | None) -> Iterator[Path]:
 
 
 def is_foreign(path: Path) -> bool:
-    """Say whether a directory is not this user's own, or closed to it."""
+    """Return whether ``path`` exists and is not a directory that this user owns and may use."""
     return os.path.lexists(path) and not is_own_directory(path)
 
 
 def _lock(path: Path) -> int | None:
-    """Return the lock of a directory as an open file; None when it is not to be had now."""
+    """Return the open lock file of a directory, locked; None if that is not possible now."""
     if is_foreign(path) and path.exists():
         log_foreign(path, NotOursError(why_not_own(path)))
         return None
@@ -159,13 +159,13 @@ def _lock(path: Path) -> int | None:
 
 
 def _has_lost_its_lock(path: Path) -> bool:
-    """Say whether something has tidied the lock away of a process that has not been heard of since.
+    """Return whether the lock file is gone and nothing in the directory has changed for long.
 
-    One that was taken over a moment ago is about to go: it may be without its lock, too.
+    A directory that changed a moment ago may be without a lock because a takeover is just removing it.
     """
     if os.path.lexists(path / LOCK):
         return False
-    newest = max(each.lstat().st_mtime for each in (path, *path.iterdir()))
+    newest = max(file.lstat().st_mtime for file in (path, *path.iterdir()))
     return time.time() - newest > QUIET_SECONDS
 
 
@@ -173,7 +173,7 @@ def _try_to_lock(path: Path, flags: int) -> int | None:
     lock_file = open_own(path, os.O_RDWR | flags)
     try:
         fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.exists():  # else somebody else took the directory over, and removed it
+        if path.exists():  # else another process has taken it over, and removed it
             return lock_file
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EAGAIN):  # these say that its process lives
@@ -184,7 +184,7 @@ def _try_to_lock(path: Path, flags: int) -> int | None:
 
 
 def log_foreign(path: Path, error: OSError) -> None:
-    """Say once of a directory that it cannot be looked into, and what to do about it."""
+    """Log, once for each path, that it cannot be accessed and what to do about it."""
     if path not in _logged:
         _logged.add(path)
         _log.error(

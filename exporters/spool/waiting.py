@@ -1,4 +1,4 @@
-"""What of this process waits in the spool for the database, and what of it is to be delivered."""
+"""The fragments of this process that are in the spool, and which of them are to be delivered."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from .entry import Entry
 
 @dataclass(slots=True)
 class Waiting:
-    """One fragment of this process that the database does not know, or not yet in its newest state."""
+    """A fragment that is open, or whose newest state the database does not have yet."""
 
     fragment_id: str
     seq: int
     is_closed: bool
     size: int
     since: float
-    """Monotonic time of the oldest state that was not delivered."""
+    """Monotonic time since which a state of it waits."""
     sent_seq: int = 0
     entry: Entry | None = None
-    """Its newest state; None when that is on the disk only."""
+    """The newest state; None if it is on the disk only."""
     is_on_disk: bool = False
 
     @property
     def is_due(self) -> bool:
-        """Whether there is something to deliver."""
+        """Whether the newest state is to be delivered."""
         return self.seq > self.sent_seq
 
 
 class Backlog:
-    """All that waits. For one thread at a time.
+    """All fragments that wait. Not safe from several threads.
 
-    Nothing here looks at all of it: an outage may be long, and then many thousands wait.
+    During a long outage many thousands may wait, so adding and delivering one does not look at the others.
     """
 
     def __init__(self) -> None:
         """Start empty."""
         self.bytes = 0
-        """What it has on the disk."""
+        """Size of its files."""
         self._waiting: dict[str, Waiting] = {}
         self._due: set[str] = set()
         self._open: set[str] = set()
         self._loaded: set[str] = set()
-        """Those that have ended and are on the disk, and perhaps in memory, too."""
+        """Ended fragments that are on the disk, and perhaps in memory too."""
 
     def __len__(self) -> int:
-        """Return how many fragments wait."""
+        """Return the number of fragments."""
         return len(self._waiting)
 
     def get(self, fragment_id: str) -> Waiting | None:
-        """Return the fragment of this name, if it waits."""
+        """Return a fragment, or None."""
         return self._waiting.get(fragment_id)
 
     def add(self, waiting: Waiting, known: Waiting | None) -> None:
-        """Keep the new state of a fragment, in the place of what was ``known`` of it, to be delivered."""
+        """Add a state that is to be delivered; it replaces the ``known`` one of the same fragment."""
         self.bytes += waiting.size - (known.size if known else 0)
         self._waiting[waiting.fragment_id] = waiting
         self._due.add(waiting.fragment_id)
@@ -68,12 +68,12 @@ class Backlog:
             self._loaded.add(waiting.fragment_id)
 
     def lost(self) -> None:
-        """Note that nothing is on the disk any more."""
+        """Note that no state is on the disk any more."""
         for waiting in self._waiting.values():
             waiting.is_on_disk = False
 
     def delivered(self, fragment_id: str, seq: int) -> bool:
-        """Note that the database has a state of a fragment; return whether that was the last word."""
+        """Note that the database has a state of a fragment; return whether it was the final one."""
         waiting = self._waiting.get(fragment_id)
         if waiting is None:
             return False
@@ -92,25 +92,25 @@ class Backlog:
             self.bytes -= waiting.size
 
     def due(self) -> list[Waiting]:
-        """Return what is to be delivered."""
-        return [self._waiting[each] for each in self._due]
+        """Return the fragments that are to be delivered."""
+        return [self._waiting[name] for name in self._due]
 
     def count_due(self) -> int:
-        """Return how many fragments are to be delivered."""
+        """Return the number of fragments that are to be delivered."""
         return len(self._due)
 
     def due_among(self, fragment_ids: Collection[str]) -> set[str]:
-        """Return which of these fragments are to be delivered."""
+        """Return those of the fragments that are to be delivered."""
         return self._due.intersection(fragment_ids)
 
     def checkpoints(self) -> list[Waiting]:
         """Return the open fragments that are on the disk, the largest first."""
-        open_ones = [each for each in (self._waiting[name] for name in self._open) if each.size]
-        return sorted(open_ones, key=lambda each: each.size, reverse=True)
+        open_ones = [self._waiting[name] for name in self._open if self._waiting[name].size]
+        return sorted(open_ones, key=lambda waiting: waiting.size, reverse=True)
 
     def unload(self) -> None:
-        """Keep what has ended on the disk only."""
-        for waiting in (self._waiting[each] for each in self._loaded):
+        """Release the memory of ended fragments that are on the disk."""
+        for waiting in (self._waiting[name] for name in self._loaded):
             if waiting.is_on_disk:
                 waiting.entry = None
         self._loaded.clear()

@@ -1,6 +1,6 @@
-"""Whether an entry that came from the disk holds what one of ours can hold, field by field.
+"""Checks every field of an entry that was read from the disk.
 
-What follows trusts it: names become paths and keys, times become dates.
+Later code relies on it: names become paths and keys, times become dates.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _TIMES: Final = ("opened_at", "taken_at", "closed_at", "enqueued_at")
 
 
 def check(entry: Snapshot | WarningEvent) -> None:
-    """Refuse an entry that none of ours can be.
+    """Check that a version of telemetry can have written ``entry``.
 
     Raises:
-        ValueError: it is none; the text names the field.
+        ValueError: if it cannot; the message names the field.
     """
     if isinstance(entry, WarningEvent):
         _check_fields(entry, ("event_id", "happened_at"))
@@ -54,23 +54,23 @@ def _check_usage(entry: Snapshot) -> None:
         _require("errors", _are_texts(*kinds) and _is_whole(count))
 
 
-def _check_fields(found: Any, names: Iterable[str] = ()) -> None:
-    for name, kinds in _kinds(found.__class__).items():
+def _check_fields(instance: Any, names: Iterable[str] = ()) -> None:
+    for name, kinds in _kinds(instance.__class__).items():
         if not names or name in names:
-            value = getattr(found, name)
+            value = getattr(instance, name)
             _require(name, type(value) in kinds and (type(value) is not int or _is_whole(value)))
 
 
 @cache
 def _kinds(of: Any) -> dict[str, tuple[type, ...]]:
-    """Return the types that each field may have."""
+    """Return the types that each field of a dataclass may have."""
     hints = get_type_hints(of)
-    found = {}
-    for each in fields(of):
-        hint = hints[each.name]
+    kinds = {}
+    for field in fields(of):
+        hint = hints[field.name]
         members = getattr(hint, "__args__", (hint,)) if _is_union(hint) else (hint,)
-        found[each.name] = tuple(getattr(member, "__origin__", member) for member in members)
-    return found
+        kinds[field.name] = tuple(getattr(member, "__origin__", member) for member in members)
+    return kinds
 
 
 def _is_union(hint: Any) -> bool:
