@@ -58,13 +58,13 @@ class Metrics:
 
     @property
     def of_synthetic_runs(self) -> Metrics:
-        """The same instruments for synthetic runs; only a reader that registers them sees them."""
+        """Separate metrics for synthetic runs, which are only visible where the doctor registers them."""
         if self._synthetic is None:
             self._synthetic = Metrics(self._settings)
         return self._synthetic
 
     def of(self, run: _Marked | None) -> Metrics:
-        """Return the metrics that ``run`` counts in: a synthetic run is in no total."""
+        """Return the metrics for ``run``: a synthetic run has metrics of its own, and is in no total."""
         return self.of_synthetic_runs if run is not None and run.synthetic else self
 
     def register(self, provider: MeterProvider) -> None:
@@ -87,8 +87,8 @@ class Metrics:
     def after_fork(self, provider: MeterProvider | None) -> None:
         """Start at zero in a forked child: the parent goes on reporting what it measured.
 
-        The SDK gives a child its parent's histograms, which would then be summed twice. A reader that is
-        taken out and put back has none; the public way would shut it down.
+        In a child the SDK keeps the histograms of its parent, which would then be counted twice. A reader
+        that is removed and added again has none. The public way to remove it would shut it down.
         """
         self.totals.reset()
         consumer = getattr(provider, "_measurement_consumer", None)
@@ -224,7 +224,7 @@ def exemplar(span: SpanContext) -> Context:
 
 @dataclass(slots=True)
 class _Source:
-    """The metrics that a provider's instruments read: a provider keeps its first callbacks for ever."""
+    """The metrics that the instruments of a provider read. A provider keeps its first callbacks for ever."""
 
     metrics: Metrics
 

@@ -35,7 +35,7 @@ class _Clock:
         self.open += 1
 
     def stop(self, now_ns: int) -> None:
-        if self.open == 0:  # what should have started it was interrupted
+        if self.open == 0:  # its start was interrupted by a signal
             return
         self.open -= 1
         if self.open == 0:
@@ -47,7 +47,7 @@ class _Clock:
 
 
 class Accumulator:
-    """Adds up one fragment. Every method may be called from any thread."""
+    """Adds up one fragment. Safe to call from any thread."""
 
     def __init__(self, facts: Snapshot) -> None:
         """Start from ``facts``.
@@ -63,21 +63,21 @@ class Accumulator:
         self._documents: dict[str, list[DocumentState]] = {}
         self._open_calls = 0
         self._shows_open = not facts.is_closed
-        """Whether a process that dies now is known to have left something: see :meth:`call_started`."""
+        """Whether the last snapshot shows that something is under way: see :meth:`call_started`."""
         self._errors_before = accounting_errors()
         self._finished_late = 0
         self.is_closed = False
-        """Whether the final state was taken: what comes now belongs to a late fragment."""
+        """Whether the fragment has its final state; later calls belong to a late fragment."""
         self.is_loose = facts.is_closed
-        """Whether this is a fragment without a handle, for what comes late or belongs to no run."""
+        """Whether this is a fragment without a handle: a late one, or one of the orphan run."""
         self.has_changed = True
         """Whether anything happened since the last snapshot."""
         self.is_urgent = False
-        """Whether it should be saved at once: its first call, analysis or status has become known."""
+        """Whether it should be saved at once, because its first call, its analysis or its status is new."""
 
     @property
     def facts(self) -> Snapshot:
-        """What the fragment is, as it stood at the last change."""
+        """The facts of the fragment, as of the last change."""
         return self._facts
 
     def stage_started(self, stage: str, now_ns: int) -> None:
@@ -94,10 +94,10 @@ class Accumulator:
                 self.has_changed = True
 
     def call_started(self) -> bool:
-        """Note that a call is under way; return whether that must be saved before the call goes on.
+        """Count a call as under way; return whether that must be saved before the request is made.
 
-        A fragment without a handle counts as closed from the start. What shows that its process may have
-        spent more than was saved is a call under way.
+        A fragment without a handle is closed from the start. Only a saved call under way shows that the
+        process, should it die, may have spent more than was saved.
         """
         with self._lock:
             self._open_calls += 1
@@ -105,12 +105,12 @@ class Accumulator:
             return not self._shows_open
 
     def call_ended(self, call: Call, *, counted_open: bool = True, finished_late: bool = False) -> bool:
-        """Add ``call`` and return True, unless the fragment's final state was taken meanwhile.
+        """Add ``call`` and return True, unless the fragment has closed.
 
         Args:
-            call: what ended.
-            counted_open: whether :meth:`call_started` was told of it here.
-            finished_late: whether another fragment closed while it was under way.
+            call: the ended call.
+            counted_open: whether the call was passed to :meth:`call_started` of this accumulator.
+            finished_late: whether the call started in another fragment, which has closed.
         """
         with self._lock:
             if self.is_closed or call.added_to is not None:
@@ -130,7 +130,7 @@ class Accumulator:
             return True
 
     def count(self, name: str, amount: int) -> bool:
-        """Add ``amount`` to the counter ``name``. False: it is closed."""
+        """Add ``amount`` to the counter ``name``; return False if the fragment has closed."""
         with self._lock:
             if self.is_closed:
                 return False
@@ -139,7 +139,7 @@ class Accumulator:
             return True
 
     def error(self, stage: str | None, error_type: str) -> bool:
-        """Add one error. False: it is closed."""
+        """Add one error; return False if the fragment has closed."""
         with self._lock:
             if self.is_closed:
                 return False
@@ -148,7 +148,7 @@ class Accumulator:
             return True
 
     def document(self, key: str, visit: Document) -> bool:
-        """Add one visit to the document that is known by the hash ``key``. False: it is closed."""
+        """Add a visit to the document with the hash ``key``; return False if the fragment has closed."""
         with self._lock:
             if self.is_closed:
                 return False
@@ -157,7 +157,7 @@ class Accumulator:
             return True
 
     def update(self, **facts: object) -> None:
-        """Take over facts that changed, such as ``analysis_id``."""
+        """Set facts that have changed, such as ``analysis_id``."""
         with self._lock:
             before, self._facts = self._facts, replace(self._facts, **facts)  # type: ignore[arg-type]
             if (before.analysis_id, before.status) != (self._facts.analysis_id, self._facts.status):

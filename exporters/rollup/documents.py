@@ -33,25 +33,25 @@ class DocumentState:
     chunks: int | None = None
     score: int | None = None
     fallback: bool = False
-    """Whether the visit that gave the score marked it as a fallback."""
+    """Whether the score was given as a fallback."""
     outcome: str = "unscored"
     error_type: str | None = None
     degraded: bool = False
-    """Whether a visit without a score was marked: whatever score another gives is a fallback."""
+    """Whether a fallback was recorded without a score; then a score from another visit is a fallback too."""
 
     @property
     def has_fallback(self) -> bool:
-        """Whether its score, if it has one, stands in for one that failed."""
+        """Whether its score, if it has one, is a fallback."""
         return self.fallback or self.degraded
 
     def may_be(self, size: int | None, row_id: int | None) -> bool:
-        """Say whether a namesake of ``size`` and ``row_id`` may be this one; unknown is no difference."""
+        """Return whether a document of the same name may be this one; unknown values do not differ."""
         same_size = None in (size, self.size) or size == self.size
         return same_size and (None in (row_id, self.row_id) or row_id == self.row_id)
 
 
 def merge_visit(state: DocumentState, visit: Document) -> None:
-    """Add to ``state`` what one visit to the document found out."""
+    """Add the results of one visit to the ``state`` of a document."""
     state.size = _known(visit.size, state.size)
     state.characters = _known(visit.characters, state.characters)
     state.type = visit.type or state.type
@@ -77,7 +77,7 @@ def merge_documents(fragments: Iterable[Iterable[DocumentState]]) -> list[Docume
 
 
 def _outcome(state: DocumentState, visit: Document) -> str:
-    """A real score stands; without one a failure does. A fallback score is no score."""
+    """Return the new outcome: a real score wins, then a duplicate, then a failure or a fallback score."""
     if state.score is not None and not state.has_fallback:
         return SCORED
     if visit.outcome == DUPLICATE:

@@ -152,12 +152,12 @@ def merge(snapshots: Iterable[Snapshot]) -> Rollup:
 
 def newest(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
     """Return the newest snapshot of each fragment, in an order independent of their arrival."""
-    found: dict[str, Snapshot] = {}
+    fragments: dict[str, Snapshot] = {}
     for snapshot in snapshots:
-        known = found.get(snapshot.fragment_id)
+        known = fragments.get(snapshot.fragment_id)
         if known is None or snapshot.seq > known.seq:
-            found[snapshot.fragment_id] = snapshot
-    return sorted(found.values(), key=lambda fragment: (fragment.opened_at, fragment.fragment_id))
+            fragments[snapshot.fragment_id] = snapshot
+    return sorted(fragments.values(), key=lambda fragment: (fragment.opened_at, fragment.fragment_id))
 
 
 def _merge_usage(fragments: Iterable[Snapshot]) -> dict[UsageKey, Usage]:
