@@ -24,7 +24,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.recording.recorder import document_key
+from exporters.privacy.document_key import document_key
 from exporters.rollup.accumulator import Accumulator
 from exporters.rollup.call import Call
 from exporters.rollup.snapshot import Snapshot

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exporters.rollup.snapshot import Snapshot
-from exporters.spool.entry import read_item
+from exporters.spool.entry import parse_entry
 
 ANOTHER_USER = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 """Before a command: what is closed is closed to it, as it is not to root."""
@@ -43,7 +43,7 @@ def everything(folder: Path) -> dict[str, str]:
 
 def snapshots(spool: Path) -> list[Snapshot]:
     """What those snapshots say; one that was delivered meanwhile is left out."""
-    items = [read_item(text) for path in waiting(spool) if (text := _text_of(path))]
+    items = [parse_entry(text) for path in waiting(spool) if (text := _text_of(path))]
     return [item for item in items if isinstance(item, Snapshot)]
 
 

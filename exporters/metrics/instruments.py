@@ -53,42 +53,42 @@ class Metrics:
         self._gauges: dict[str, Callable[[], float]] = {}
         self._labelled: dict[str, Callable[[], Iterable[tuple[Mapping[str, str], float]]]] = {}
         self._settings = settings
-        self._beside: Metrics | None = None
+        self._synthetic: Metrics | None = None
         self._zero()
 
     @property
-    def beside(self) -> Metrics:
-        """The same instruments for synthetic runs; only a reader that registers them sees them."""
-        if self._beside is None:
-            self._beside = Metrics(self._settings)
-        return self._beside
+    def of_synthetic_runs(self) -> Metrics:
+        """Separate metrics for synthetic runs, which are only visible where the doctor registers them."""
+        if self._synthetic is None:
+            self._synthetic = Metrics(self._settings)
+        return self._synthetic
 
     def of(self, run: _Marked | None) -> Metrics:
-        """Return the metrics that ``run`` counts in: a synthetic run is in no total."""
-        return self.beside if run is not None and run.synthetic else self
+        """Return the metrics for ``run``: a synthetic run has metrics of its own, and is in no total."""
+        return self.of_synthetic_runs if run is not None and run.synthetic else self
 
     def register(self, provider: MeterProvider) -> None:
         """Create the instruments on ``provider``; if they exist, continue from their values."""
-        shown = next((shown for reference, shown in _shown if reference() is provider), None)
-        if shown is not None:
-            if shown.metrics is self:
+        source = next((source for reference, source in _sources if reference() is provider), None)
+        if source is not None:
+            if source.metrics is self:
                 return
-            self.totals.go_on_from(shown.metrics.totals)
-            self._histograms = shown.metrics._histograms
-            shown.metrics = self
+            self.totals.continue_from(source.metrics.totals)
+            self._histograms = source.metrics._histograms
+            source.metrics = self
             return
-        shown = _Shown(self)
-        _shown[:] = [known for known in _shown if known[0]() is not None]
-        _shown.append((weakref.ref(provider), shown))
+        source = _Source(self)
+        _sources[:] = [known for known in _sources if known[0]() is not None]
+        _sources.append((weakref.ref(provider), source))
         meter = provider.get_meter(c.SCOPE)
         for metric in c.METRICS:
-            self._create(meter, metric, shown)
+            self._create(meter, metric, source)
 
     def after_fork(self, provider: MeterProvider | None) -> None:
         """Start at zero in a forked child: the parent goes on reporting what it measured.
 
-        The SDK gives a child its parent's histograms, which would then be summed twice. A reader that is
-        taken out and put back has none; the public way would shut it down.
+        In a child the SDK keeps the histograms of its parent, which would then be counted twice. A reader
+        that is removed and added again has none. The public way to remove it would shut it down.
         """
         self.totals.reset()
         consumer = getattr(provider, "_measurement_consumer", None)
@@ -165,7 +165,7 @@ class Metrics:
             if document.outcome == c.SCORED and document.score is not None:
                 self.observe(c.CANDIDATE_SCORE, document.score / 10_000, context)
 
-    def _create(self, meter: Meter, metric: c.Metric, shown: _Shown) -> None:
+    def _create(self, meter: Meter, metric: c.Metric, source: _Source) -> None:
         if metric.instrument == "histogram":
             self._histograms[metric.name] = meter.create_histogram(
                 metric.name,
@@ -179,15 +179,15 @@ class Metrics:
             if metric.instrument == "counter"
             else meter.create_observable_gauge
         )
-        create(metric.name, [lambda _: shown.metrics._observations(metric)], metric.unit, metric.description)
+        create(metric.name, [lambda _: source.metrics._observations(metric)], metric.unit, metric.description)
 
     def _observations(self, metric: c.Metric) -> Iterator[Observation]:
         scale = SCALES.get(metric.name)
         if metric is c.INTERNAL_ERRORS:
             yield from self._internal_errors()
         elif metric.name in self._labelled:
-            for labels, shown in self._labelled[metric.name]():
-                yield Observation(shown, labels)
+            for labels, value in self._labelled[metric.name]():
+                yield Observation(value, labels)
         elif metric.name in self._gauges:
             yield Observation(self._gauges[metric.name]())
         else:
@@ -223,11 +223,11 @@ def exemplar(span: SpanContext) -> Context:
 
 
 @dataclass(slots=True)
-class _Shown:
-    """The metrics that a provider's instruments read: a provider keeps its first callbacks for ever."""
+class _Source:
+    """The metrics that the instruments of a provider read. A provider keeps its first callbacks for ever."""
 
     metrics: Metrics
 
 
-_shown: Final[list[tuple[weakref.ref[MeterProvider], _Shown]]] = []
+_sources: Final[list[tuple[weakref.ref[MeterProvider], _Source]]] = []
 """Metrics by provider: a process may end telemetry and set it up again."""

@@ -54,7 +54,7 @@ class Listener:
             self._complain(error)
             return
         if self._has_complained:
-            _log.info("telemetry answers Prometheus on TELEMETRY_METRICS_PORT=%s by now", wanted)
+            _log.info("telemetry answers Prometheus on TELEMETRY_METRICS_PORT=%s now", wanted)
         self._publish(self._server.server_port)
 
     def _complain(self, error: OSError) -> None:
@@ -64,7 +64,8 @@ class Listener:
         self._has_complained = True
         _log.warning(
             "telemetry answers no Prometheus for process %s: TELEMETRY_METRICS_PORT=%s on %s cannot be bound"
-            " (%s); whoever answers there speaks for itself alone; 0 takes any free port for each process",
+            " (%s); the process that has this port reports only its own metrics; 0 takes a free port for each"
+            " process",
             os.getpid(),
             self._settings.metrics_port,
             self._settings.metrics_host,

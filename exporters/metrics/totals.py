@@ -76,7 +76,7 @@ class Totals:
         with self._lock:
             return {name: self._capped(metric, name, value) for name, value in labels.items()}
 
-    def go_on_from(self, before: Totals) -> None:
+    def continue_from(self, before: Totals) -> None:
         """Add the totals of an earlier set-up."""
         with before._lock:
             sums = {name: dict(counted) for name, counted in before._sums.items()}

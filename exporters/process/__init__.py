@@ -1,1 +1,1 @@
-"""The parts of one process put together, and what happens at its end."""
+"""The parts of one process put together, in its forked children, too, and what happens at its end."""

@@ -1,14 +1,14 @@
-"""Saves what is known when SIGTERM ends a process that does not handle it, and lets it die by the signal.
+"""Saves everything when SIGTERM ends a process that does not handle it, and lets it die by the signal.
 
-A redeploy ends a plain worker script so, at any moment: without this its last calls would be in no total. The
-application must not notice, whatever it does with the signal before or afterwards:
+A redeploy ends a plain worker script in this way, at any moment. Without a handler its last calls would be in
+no total. The application must not notice, whatever it does with the signal before or afterwards:
 
-* Only the default disposition is replaced, in the main thread. For ``signal.getsignal``, and for a host that
-  sets a handler of its own and calls the one before it, it stays ``SIG_DFL``: the handler here is an integer
-  equal to it. A host's handler simply takes its place.
-* The handler runs between any two instructions of the main thread, which may hold any lock of ours. So it
-  takes none, and leaves the work to a thread; if that finds a lock taken, the main thread goes on meanwhile.
-* The process dies by the same signal in :data:`SAVE_SECONDS` + :data:`DELIVER_SECONDS` at the latest. A
+* Only the default disposition is replaced, in the main thread. The handler here is an integer equal to
+  ``SIG_DFL``, so that it looks like the default to ``signal.getsignal``, and to a host that sets a handler
+  and calls the one before it. A handler of the host simply replaces it.
+* The handler runs between two instructions of the main thread, which may hold any lock of telemetry. So it
+  takes none, and leaves the work to a thread. If that waits for a lock, the main thread goes on meanwhile.
+* The process dies by the same signal after :data:`SAVE_SECONDS` + :data:`DELIVER_SECONDS` at the latest. A
   second SIGTERM ends it at once.
 """
 
@@ -28,45 +28,45 @@ from typing import Final, Protocol
 from telemetry._internal.guard import guarded
 
 SAVE_SECONDS: Final = 0.5
-"""How long the main thread waits for what is known to be in the spool."""
+"""How long the main thread waits until everything is in the spool."""
 DELIVER_SECONDS: Final = 2.0
-"""How long the database may take then; what it does not take in time stays in the spool."""
+"""How long delivery may take after that; the rest stays in the spool."""
 
 
 class Saving(Protocol):
-    """What has something to save: a pipeline."""
+    """An object that has something to save: a pipeline."""
 
     def save(self) -> None:
-        """Close what is open as interrupted and put it into the spool."""
+        """Close open runs as interrupted and put them into the spool."""
 
     def deliver(self, seconds: float) -> None:
-        """Bring what is in the spool to the database, for at most so long, then save what came meanwhile."""
+        """Deliver what is in the spool for at most ``seconds``, then save what began meanwhile."""
 
 
 class _Handler(int):
     """Handles SIGTERM, and equals ``signal.SIG_DFL``."""
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        """Have everything saved; ends the process. Runs in the main thread."""
+        """Save everything and end the process. Runs in the main thread."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         is_saved = _thread.allocate_lock()
         is_saved.acquire()
         try:
             _thread.start_new_thread(_die_later, ())
             _thread.start_new_thread(_save_and_die, (is_saved.release,))
-        except RuntimeError:  # there may be no more threads
+        except RuntimeError:  # no thread can be started
             _die()
         if is_saved.acquire(timeout=SAVE_SECONDS):
-            time.sleep(2 * DELIVER_SECONDS)  # dies meanwhile
+            time.sleep(2 * DELIVER_SECONDS)  # the process dies meanwhile
 
 
 _handler: Final = _Handler(signal.SIG_DFL)
 _saving: Final[list[Saving]] = []
-"""Whose runs are saved."""
+"""The pipelines that save."""
 
 
 def follow(saving: Saving) -> None:
-    """Have ``saving`` save when SIGTERM ends this process, unless the application handles the signal."""
+    """Call ``saving`` when SIGTERM ends this process, unless the application handles the signal."""
     _saving.append(saving)
     if _signal.getsignal(signal.SIGTERM) is not _handler and _is_default():
         with suppress(ValueError):  # not in the main thread
@@ -74,7 +74,7 @@ def follow(saving: Saving) -> None:
 
 
 def leave(saving: Saving) -> None:
-    """Forget ``saving``; with the last one the default disposition is back, where it may be set from here."""
+    """Forget ``saving``. After the last one restore the default disposition, if this thread may set it."""
     with suppress(ValueError):
         _saving.remove(saving)
     if not _saving and _signal.getsignal(signal.SIGTERM) is _handler:
@@ -83,9 +83,9 @@ def leave(saving: Saving) -> None:
 
 
 def _is_default() -> bool:
-    """Say whether nobody handles SIGTERM, and it would end the process.
+    """Return whether SIGTERM has no handler and would end the process.
 
-    The kernel lets it pass by the first process of a container, which has no default.
+    The kernel ignores the default disposition for the first process of a container.
     """
     if os.getpid() == 1 or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return False
@@ -93,7 +93,7 @@ def _is_default() -> bool:
 
 
 def _is_caught_outside_of_python() -> bool:
-    """Say whether a handler is set that Python does not know of, as by ``faulthandler``; on Linux."""
+    """Return whether a handler is set that Python does not know of, as by ``faulthandler``; on Linux only."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""What an operator does with a spool: look at it, recover what the dead left, settle what is set aside."""
+"""What an operator does with a spool: list it, deliver what dead processes left, settle the quarantine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from exporters.rollup.snapshot import Snapshot
-from exporters.spool.entry import AnothersItem, Item, Target
+from exporters.spool.entry import Entry, ForeignEntry, Target
 from exporters.spool.private import why_not_own
-from exporters.spool.quarantine import Parked
-from exporters.spool.takeover import is_foreign, taken
+from exporters.spool.quarantine import Quarantined
+from exporters.spool.takeover import is_foreign, locked_if_dead
 from exporters.sql.database.engine import create_engine
 from exporters.sql.database.fitting import UNFIT
 from exporters.sql.projection.lagging import Lag, lagging
@@ -28,127 +28,127 @@ from telemetry.settings import Settings
 
 from .pipeline import Pipeline
 
-_TROUBLE = (SQLAlchemyError, AnothersItem, OSError, RecursionError, MemoryError, *UNFIT)
+_TROUBLE = (SQLAlchemyError, ForeignEntry, OSError, RecursionError, MemoryError, *UNFIT)
 """What may be wrong with a file, with what is in it, or with the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessDirectory:
-    """What one process keeps in the spool."""
+    """The directory of one process in the spool."""
 
     process_id: str
     is_alive: bool
     snapshots: int
     bytes: int
     age: float | None
-    """Seconds since its oldest snapshot was written; None without any."""
+    """Seconds since its oldest file was written; None without any."""
     is_foreign: bool = False
-    """Whether it is another user's: then nothing else is known of it, and it counts as alive."""
+    """Whether it belongs to another user. Then nothing else is known of it, and it counts as alive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """What became of a snapshot that was set aside."""
+    """The result of a retry to deliver an entry from the quarantine."""
 
     fragment_id: str
     error: str
-    """Why it is still there; empty when the database has it now."""
+    """Type of the error if it is still there; empty if the database has it now."""
 
 
 class SpoolKeeper:
-    """The spool of one database; its processes may be at work meanwhile."""
+    """The spool of one database. Its processes may be at work meanwhile."""
 
     def __init__(self, settings: Settings, pipeline: Pipeline | None = None) -> None:
-        """Keep the spool that ``settings`` name.
+        """Open the spool that ``settings`` name.
 
         Args:
-            settings: of the application.
-            pipeline: of this process, if it has one that is at work: what that keeps is left out.
+            settings: the settings of the application.
+            pipeline: the running pipeline of this process, if there is one; its own directory is left out.
 
         Raises:
-            ValueError: when TELEMETRY_DATABASE_URL cannot be used.
+            ValueError: if TELEMETRY_DATABASE_URL cannot be used.
         """
-        # A pipeline that is not started: it takes part in nothing, and has all the parts.
+        # A pipeline that is not started records nothing, but has all the parts.
         self._pipeline = pipeline or Pipeline(replace(settings, metrics_port=None))
         self._settings = settings
         self.root = self._pipeline.spool.root
 
     def processes(self) -> list[ProcessDirectory]:
-        """Return the directories of all processes, the dead ones first.
+        """Return the directories of other processes, the dead ones first.
 
         Raises:
-            OSError: when the spool cannot be looked into.
+            OSError: if the spool cannot be accessed.
         """
-        if (foreign := self._pipeline.spool.foreign()) is not None:
+        if (foreign := self._pipeline.spool.foreign_directory()) is not None:
             raise PermissionError(
                 f"{foreign}: {why_not_own(foreign)}: run this as its owner, chown it, or name another in"
                 " TELEMETRY_SPOOL_DIR"
             )
-        found = [_look_at(path) for path in self._pipeline.spool.strangers()]
-        return sorted(found, key=lambda each: (each.is_alive, each.process_id))
+        processes = [_inspect(path) for path in self._pipeline.spool.other_directories()]
+        return sorted(processes, key=lambda process: (process.is_alive, process.process_id))
 
-    def parked(self) -> list[Parked]:
-        """Return what the database refused for good."""
-        return list(self._pipeline.spool.parked())
+    def quarantined(self) -> list[Quarantined]:
+        """Return the contents of the quarantine."""
+        return list(self._pipeline.spool.quarantined())
 
     def unreadable(self) -> list[Path]:
-        """Return the files that are no snapshots."""
+        """Return the files that are set aside because they are no valid entries."""
         return list(self._pipeline.spool.unreadable())
 
     def retry(self, fragment_ids: Iterable[str] = ()) -> Iterator[Retried]:
-        """Deliver what is set aside, all of it unless some is named; yield what became of each.
+        """Deliver entries from the quarantine, by default all; yield the result for each.
 
         Raises:
-            LookupError: when one of ``fragment_ids`` is not there.
+            LookupError: if one of ``fragment_ids`` is not in quarantine.
         """
         engine = create_engine(self._settings.database_url)
         target = Target(self._settings.spool_key(), self._settings.spool_user())
         try:
-            for each in self._named(fragment_ids):
+            for file in self._named(fragment_ids):
                 try:
-                    item = each.item(
+                    entry = file.read(
                         target, lambda user: not have_different_tables(engine, target.user, user)
                     )
-                    self._store(engine, item)
+                    self._store(engine, entry)
                 except _TROUBLE as error:
-                    yield Retried(each.fragment_id, type(error).__name__)
+                    yield Retried(file.fragment_id, type(error).__name__)
                 else:
-                    each.drop()
-                    yield Retried(each.fragment_id, "")
+                    file.drop()
+                    yield Retried(file.fragment_id, "")
         finally:
             engine.dispose()
 
     def drop(self, fragment_ids: Iterable[str]) -> int:
-        """Remove what is set aside under these names for good; return how many they were.
+        """Remove these entries from the quarantine for good; return their number.
 
         Raises:
-            LookupError: when one of ``fragment_ids`` is not there.
+            LookupError: if one of ``fragment_ids`` is not in quarantine.
         """
-        found = self._named(fragment_ids)
-        for each in found:
-            each.drop()
-        return len(found)
+        files = self._named(fragment_ids)
+        for file in files:
+            file.drop()
+        return len(files)
 
     def lagging(self, *, also_waiting: bool = False) -> list[Lag]:
-        """Return the rows of the application's that the database refuses to bring up to date.
+        """Return the rows of the host that the database refuses to update.
 
         Args:
-            also_waiting: those, too, that nobody has come to yet.
+            also_waiting: whether to include rows whose update is still to be tried.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database fails or is unavailable.
         """
-        found = lagging(self._settings.database_url, self._settings.hmac_key, grace=timedelta(0))
-        return [lag for lag in found if lag.is_wrong or also_waiting]
+        rows = lagging(self._settings.database_url, self._settings.hmac_key, grace=timedelta(0))
+        return [lag for lag in rows if lag.is_wrong or also_waiting]
 
     def recover(self, seconds: float) -> bool:
-        """Deliver what dead processes left, and bring the host's rows up to date.
+        """Take over what dead processes left, and update the rows of the host.
 
         Returns:
-            Whether all was done within ``seconds``; what remains stays where it is.
+            Whether all was done within ``seconds``; the rest stays in the spool.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database fails or is unavailable.
         """
         writer = self._pipeline.writer
         if writer is None:
@@ -158,26 +158,26 @@ class SpoolKeeper:
         finally:
             self._pipeline.spool.close()
 
-    def _store(self, engine: Engine, item: Item) -> None:
-        if isinstance(item, Snapshot):
-            run_storage.deliver(engine, item)
-            claim_intake(engine, item.run_id)
+    def _store(self, engine: Engine, entry: Entry) -> None:
+        if isinstance(entry, Snapshot):
+            run_storage.deliver(engine, entry)
+            claim_intake(engine, entry.run_id)
         else:
-            warning_storage.deliver(engine, item, self._settings.warnings_per_day)
+            warning_storage.deliver(engine, entry, self._settings.warnings_per_day)
 
-    def _named(self, fragment_ids: Iterable[str]) -> list[Parked]:
-        there = {each.fragment_id: each for each in self.parked()}
-        wanted = list(fragment_ids) or list(there)
-        missing = [name for name in wanted if name not in there]
+    def _named(self, fragment_ids: Iterable[str]) -> list[Quarantined]:
+        files = {file.fragment_id: file for file in self.quarantined()}
+        wanted = list(fragment_ids) or list(files)
+        missing = [name for name in wanted if name not in files]
         if missing:
             raise LookupError(f"nothing is set aside under {', '.join(missing)}")
-        return [there[name] for name in wanted]
+        return [files[name] for name in wanted]
 
 
-def _look_at(path: Path) -> ProcessDirectory:
+def _inspect(path: Path) -> ProcessDirectory:
     if is_foreign(path):
         return ProcessDirectory(path.name, True, 0, 0, None, is_foreign=True)
-    with taken(path) as is_dead:
+    with locked_if_dead(path) as is_dead:
         stats = list(_stats(path))
     oldest = min((stat.st_mtime for stat in stats), default=None)
     return ProcessDirectory(
@@ -193,5 +193,5 @@ def _stats(path: Path) -> Iterator[os.stat_result]:
     try:
         for file in path.glob("*.json"):
             yield file.lstat()
-    except FileNotFoundError:  # it was delivered meanwhile, or its process has ended
+    except FileNotFoundError:  # delivered meanwhile, or the process has ended
         return

@@ -1,4 +1,4 @@
-"""Calls as they are added up: from what was seen on the wire, or from a span where that is all there is."""
+"""Makes the :class:`Call` that is added up, from the observed requests or, without these, from a span."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PROVIDERS: Final = {"openai": "openai", "azure.ai.openai": "azure"}
 
 
 def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
-    """Return the call that was ``seen`` on its way to the service and back."""
+    """Return the call whose requests were observed in the client."""
     answer, facts = seen.answer, seen.attempt_facts
     unmodelled = answer.unmodelled
     if seen.operation not in BILLED_IN_TOKENS:
@@ -53,7 +53,7 @@ def from_wire(seen: OpenAICall, stage: str, price: Pricer) -> Call:
 
 
 def from_span(span: ReadableSpan, attributes: Mapping[str, Any], stage: str, price: Pricer) -> Call:
-    """Return the call that an ended ``span`` tells of, whose request nobody saw."""
+    """Return the call that an ended ``span`` describes, where no request was observed."""
     asked, answered = attributes.get(Attribute.REQUEST_MODEL), attributes.get(Attribute.RESPONSE_MODEL)
     model, read = text(answered) or text(asked), _read(attributes)
     tier = text(attributes.get(Attribute.SERVICE_TIER)) or _asked(
@@ -81,14 +81,14 @@ def from_span(span: ReadableSpan, attributes: Mapping[str, Any], stage: str, pri
 
 
 def _billed_by(provider: str, host: str | None) -> str:
-    """Return whose prices hold, from the ``gen_ai.provider.name`` of a span and the host it names, if any."""
+    """Return the provider whose prices apply, by a span's ``gen_ai.provider.name`` and the host it names."""
     if host is not None:
         return provider_of(host, provider == "azure.ai.openai")
     return _PROVIDERS.get(provider, "openai")
 
 
 def _may_have_fees(offered: Sequence[str], answer: Answer) -> bool:
-    """Say whether tools may be billed of which the answer does not tell."""
+    """Return whether tools may have been billed that the answer does not mention."""
     return any(not answer.shows_tools or tool.startswith(SESSION_TOOLS) for tool in offered)
 
 
@@ -102,7 +102,7 @@ def _priced(
 
 
 def _read(attributes: Mapping[str, Any]) -> Answer:
-    """Return what a span says of tokens: the same counts as an answer has, and as odd at times."""
+    """Return the token counts of a span, checked in the same way as those of an answer."""
     if Attribute.INPUT_TOKENS not in attributes and Attribute.OUTPUT_TOKENS not in attributes:
         return Answer()
     usage = {
@@ -118,7 +118,7 @@ def _read(attributes: Mapping[str, Any]) -> Answer:
 
 
 def _asked(tier: str | None) -> str:
-    """Return the tier that is billed where the answer names none: ``auto`` leaves it to the service."""
+    """Return the requested tier, for an answer that names none; empty for ``auto``, which names no tier."""
     return tier if tier and tier != "auto" else ""
 
 
@@ -136,7 +136,7 @@ def _microseconds(seconds: object) -> int:
 
 
 def text(value: object) -> str | None:
-    """Return a text that is not empty, or None."""
+    """Return ``value`` if it is a string that is not empty, else None."""
     return value if isinstance(value, str) and value else None
 
 
@@ -145,5 +145,5 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def number(value: object) -> float:
-    """Return a number, 0 for what is none."""
+    """Return ``value`` if it is a finite number, else 0."""
     return value if isinstance(value, (int, float)) and math.isfinite(value) else 0

@@ -1,8 +1,8 @@
-"""What is told in the middle of a garbage collection, put off until it is over.
+"""Deferral of work that arrives during a garbage collection until the collection is over.
 
-The collector may run at any allocation, also in a thread that holds a lock of ours or of the SDK's, and what
-it finalizes may end spans, stages and runs: an abandoned stream ends its call. Whoever took a lock then could
-wait for ever for the very thread it is in. So nothing is done during a collection but to note what to do.
+The collector may run at any allocation, even in a thread that holds a lock of telemetry or of the SDK, and
+what it finalizes may end spans, stages and runs: an abandoned stream ends its call. Code that took a lock
+there could wait forever for its own thread. So during a collection the work is only noted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from telemetry._internal.garbage import is_collecting
 from telemetry._internal.guard import guarded, swallow
@@ -19,62 +19,83 @@ from telemetry._internal.signals import of_handler
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+DEFERRED_SECONDS: Final = 0.5
+"""Delay after which the writer does deferred work, if no call of the application has done it before."""
 
-class Deferred:
-    """What there is to do after a collection, in the order in which it was told."""
+
+class Deferral:
+    """The work that was deferred, in the order of its arrival."""
 
     def __init__(self, nudge: Callable[[], None]) -> None:
-        """Start with nothing; ``nudge`` says that there is something, and must not take a lock."""
-        self.acts: deque[Callable[[], object]] = deque()
+        """Start empty; ``nudge`` is called when work is added, and must not take a lock."""
+        self.actions: deque[Callable[[], object]] = deque()
+        self.due: float | None = None
+        """Monotonic time at which the writer does the work; None while nothing is scheduled."""
         self._nudge = nudge
 
-    def put(self, act: Callable[[], object]) -> None:
-        """Note something to do."""
-        self.acts.append(act)
+    def clear(self) -> None:
+        """Discard all work, in a forked child."""
+        self.actions.clear()
+        self.due = None
+
+    def add(self, action: Callable[[], object]) -> None:
+        """Add work."""
+        self.actions.append(action)
         self._nudge()
 
-    def work_off(self) -> None:
-        """Do what there is by now. Safe from any thread.
+    def catch_up(self) -> None:
+        """Do the work that has been added so far. Safe to call from any thread.
 
-        What is put meanwhile, perhaps by a collection in another thread, is left to the next time.
+        Work that is added meanwhile, perhaps by a collection in another thread, is left to the next call.
         """
-        for _ in range(len(self.acts)):
+        for _ in range(len(self.actions)):
             try:
-                act = self.acts.popleft()
+                action = self.actions.popleft()
             except IndexError:  # another thread was quicker
                 return
-            act()
+            action()
 
-    def do(self, act: Callable[[], object]) -> None:
-        """Do ``act``, and do it again later if a signal interrupts it.
+    def catch_up_later(self, now: float) -> None:
+        """Do the work after a delay, because the collection may still be running in another thread."""
+        if not self.actions:
+            self.due = None
+        elif self.due is None:
+            self.due = now + DEFERRED_SECONDS
+        elif now >= self.due:
+            self.due = None
+            self.catch_up()
 
-        What the signal's handler raised passes on.
+    def perform(self, action: Callable[[], object]) -> None:
+        """Run ``action``; if a signal handler interrupts it with an exception, also add it as work.
+
+        The exception of the handler is raised again.
         """
         try:
-            act()
+            action()
         except BaseException as error:
             if not isinstance(error, Exception) or of_handler(error) is not None:
-                self.put(act)
+                self.add(action)
             raise
 
 
-class Deferring(Protocol):
-    """Has methods that may be called during a collection."""
+class HasDeferral(Protocol):
+    """An object with methods that may be called during a collection."""
 
-    deferred: Deferred
-    """What was put off."""
+    deferral: Deferral
+    """The work that was deferred."""
 
 
-_Self = TypeVar("_Self", bound=Deferring)
+_Self = TypeVar("_Self", bound=HasDeferral)
 
 
 def deferrable(
     component: str,
 ) -> Callable[[Callable[Concatenate[_Self, _P], _R]], Callable[Concatenate[_Self, _P], _R | None]]:
-    """Put calls of a method off while garbage is collected; do first what was put off before.
+    """Return a decorator that defers calls of a method during a garbage collection.
 
-    Its errors stop here, as those of ``component`` do in :class:`telemetry._internal.guard.guarded`:
-    both in one, because every call of the application comes through here several times.
+    Other calls first do the work that was deferred. Errors are counted for ``component`` and go no further,
+    as with :class:`telemetry._internal.guard.guarded`: one wrapper does both, because every call of the
+    application passes several of these methods.
     """
 
     def decorate(
@@ -83,17 +104,17 @@ def deferrable(
         later = guarded(component)(method)
 
         @functools.wraps(method)
-        def wrapper(self: _Self, /, *args: _P.args, **known: _P.kwargs) -> _R | None:
+        def wrapper(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
             if is_collecting():
-                self.deferred.put(functools.partial(later, self, *args, **known))
+                self.deferral.add(functools.partial(later, self, *args, **kwargs))
                 return None
             result: _R | None = None
             try:
-                if self.deferred.acts:
-                    self.deferred.work_off()
-            finally:  # whatever interrupts that, this is done
+                if self.deferral.actions:
+                    self.deferral.catch_up()
+            finally:  # the call itself is made even if a signal handler interrupts the older work
                 try:
-                    result = method(self, *args, **known)
+                    result = method(self, *args, **kwargs)
                 except Exception as error:
                     swallow(component, error, method.__qualname__)
             return result

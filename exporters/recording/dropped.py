@@ -1,9 +1,9 @@
-"""What nobody holds any more, noted where the interpreter tells of it.
+"""Objects to which no reference is left, as the callbacks of weak references report them.
 
-It tells at arbitrary moments, also in the middle of a garbage collection, and drops whatever is raised
-there: the exception of a signal handler of the application's would be lost. So what it calls is a built-in
-function, which has no instructions between which a signal could be handled. ``weakref.finalize``, ``WeakSet``
-and the weak dictionaries call functions written in Python.
+The interpreter calls these callbacks at arbitrary moments, even during a garbage collection, and discards
+what they raise: an exception from a signal handler of the application would be lost. So the callback here is
+a built-in function, in which no signal is handled. ``weakref.finalize``, ``WeakSet`` and the weak
+dictionaries use callbacks written in Python.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ class _Reference(weakref.ref[_T], Generic[_T, _V]):
 
 
 class Dropped(Generic[_T, _V]):
-    """Values that belong to objects, taken once the objects are gone. Safe from any thread."""
+    """Values that belong to objects, available once the objects are gone. Safe from any thread."""
 
     def __init__(self) -> None:
         """Follow nothing yet."""
         self._gone: deque[weakref.ref[_T]] = deque()
 
     def follow(self, thing: _T, value: _V) -> weakref.ref[_T]:
-        """Have ``value`` taken once ``thing`` is gone, if the reference that is returned still exists."""
+        """Make ``value`` available once ``thing`` is gone. The caller has to keep the returned reference."""
         reference: _Reference[_T, _V] = _Reference(thing, self._gone.append)
         reference.value = value
         return reference
 
     def take(self) -> Iterator[_V]:
-        """Take the values of what is gone by now.
+        """Remove and yield the values of objects that are gone.
 
-        Nothing is while garbage is collected: what is finalized next may yet use what was dropped before it.
+        There are none during a garbage collection: an object that is finalized next may still use one.
         """
         known = len(self._gone)
         if known == 0 or is_anyone_collecting():
@@ -55,5 +55,5 @@ class Dropped(Generic[_T, _V]):
             yield reference.value
 
     def __len__(self) -> int:
-        """Return how many are gone whose values were not taken yet."""
+        """Return the number of values that are available."""
         return len(self._gone)

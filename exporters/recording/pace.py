@@ -1,7 +1,7 @@
-"""How often something that changes is saved: soon at first, then with growing pauses.
+"""How often a fragment that changes is saved: soon at first, then with growing pauses.
 
-A process that is killed loses at most what it did since the last save. Early in a run that is a fraction of a
-second, and a long one is not written more often than needed.
+A process that is killed loses at most what it did since its last checkpoint. Early in a run that is a
+fraction of a second, and a long run is not written more often than needed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ class Pace:
     __slots__ = ("_longest", "_pause", "due")
 
     def __init__(self, longest: float, now: float) -> None:
-        """Begin at ``now``, when something was saved; no pause is longer than ``longest``."""
+        """Begin at ``now``, the time of the first save; no pause is longer than ``longest``."""
         self._longest = longest
         self._pause = min(FIRST_SECONDS, longest)
         self.due = now
-        """When the next save may be."""
+        """Earliest time of the next save."""
         self.saved(now)
 
     def saved(self, now: float) -> None:
-        """Note a save: the next pause is twice as long, unless it has been quiet for long."""
+        """Note a save. The next pause is twice as long, or short again if the last save was long ago."""
         if now - self.due > self._longest:
             self._pause = min(FIRST_SECONDS, self._longest)
         self.due = now + self._pause

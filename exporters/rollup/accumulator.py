@@ -12,16 +12,11 @@ from dataclasses import replace
 
 from telemetry._internal.context import Document
 from telemetry._internal.guard import accounting_errors
-from telemetry.conventions import (
-    DUPLICATE,
-    FAILED,
-    SCORED,
-    UNSCORED,
-    Stage,
-)
+from telemetry.conventions import Stage
 
 from .call import Call
-from .snapshot import DocumentState, Snapshot, Usage, UsageKey
+from .documents import DocumentState, merge_visit
+from .snapshot import Snapshot, Usage, UsageKey
 
 
 class _Clock:
@@ -40,7 +35,7 @@ class _Clock:
         self.open += 1
 
     def stop(self, now_ns: int) -> None:
-        if self.open == 0:  # what should have started it was interrupted
+        if self.open == 0:  # its start was interrupted by a signal
             return
         self.open -= 1
         if self.open == 0:
@@ -52,7 +47,7 @@ class _Clock:
 
 
 class Accumulator:
-    """Adds up one fragment. Every method may be called from any thread."""
+    """Adds up one fragment. Safe to call from any thread."""
 
     def __init__(self, facts: Snapshot) -> None:
         """Start from ``facts``.
@@ -68,21 +63,21 @@ class Accumulator:
         self._documents: dict[str, list[DocumentState]] = {}
         self._open_calls = 0
         self._shows_open = not facts.is_closed
-        """Whether a process that dies now is known to have left something: see :meth:`call_started`."""
+        """Whether the last snapshot shows that something is under way: see :meth:`call_started`."""
         self._errors_before = accounting_errors()
         self._finished_late = 0
         self.is_closed = False
-        """Whether the final state was taken: what comes now belongs to a late fragment."""
+        """Whether the fragment has its final state; later calls belong to a late fragment."""
         self.is_loose = facts.is_closed
-        """Whether this is a fragment without a handle, for what comes late or belongs to no run."""
+        """Whether this is a fragment without a handle: a late one, or one of the orphan run."""
         self.has_changed = True
         """Whether anything happened since the last snapshot."""
-        self.is_pressing = False
-        """Whether it should be saved at once: its first call, analysis or status has become known."""
+        self.is_urgent = False
+        """Whether it should be saved at once, because its first call, its analysis or its status is new."""
 
     @property
     def facts(self) -> Snapshot:
-        """What the fragment is, as it stood at the last change."""
+        """The facts of the fragment, as of the last change."""
         return self._facts
 
     def stage_started(self, stage: str, now_ns: int) -> None:
@@ -99,10 +94,10 @@ class Accumulator:
                 self.has_changed = True
 
     def call_started(self) -> bool:
-        """Note that a call is under way; return whether that must be saved before the call goes on.
+        """Count a call as under way; return whether that must be saved before the request is made.
 
-        A fragment without a handle counts as closed from the start. What shows that its process may have
-        spent more than was saved is a call under way.
+        A fragment without a handle is closed from the start. Only a saved call under way shows that the
+        process, should it die, may have spent more than was saved.
         """
         with self._lock:
             self._open_calls += 1
@@ -110,24 +105,24 @@ class Accumulator:
             return not self._shows_open
 
     def call_ended(self, call: Call, *, counted_open: bool = True, finished_late: bool = False) -> bool:
-        """Add ``call`` and return True, unless the fragment's final state was taken meanwhile.
+        """Add ``call`` and return True, unless the fragment has closed.
 
         Args:
-            call: what ended.
-            counted_open: whether :meth:`call_started` was told of it here.
-            finished_late: whether another fragment closed while it was under way.
+            call: the ended call.
+            counted_open: whether the call was passed to :meth:`call_started` of this accumulator.
+            finished_late: whether the call started in another fragment, which has closed.
         """
         with self._lock:
             if self.is_closed or call.added_to is not None:
                 return call.added_to is self
             key, usage = call.key(), call.usage()
             known = self._usage.get(key)
-            pressing = self.is_pressing or not self._usage
+            is_urgent = self.is_urgent or not self._usage
             if known is not None:
                 usage.add(known)
             # Nothing is called from here on: a signal's handler interrupts before all of it, or after.
             self._usage[key] = usage
-            self.is_pressing = pressing
+            self.is_urgent = is_urgent
             self._open_calls -= counted_open
             self._finished_late += finished_late
             self.has_changed = True
@@ -135,7 +130,7 @@ class Accumulator:
             return True
 
     def count(self, name: str, amount: int) -> bool:
-        """Add ``amount`` to the counter ``name``. False: it is closed."""
+        """Add ``amount`` to the counter ``name``; return False if the fragment has closed."""
         with self._lock:
             if self.is_closed:
                 return False
@@ -144,7 +139,7 @@ class Accumulator:
             return True
 
     def error(self, stage: str | None, error_type: str) -> bool:
-        """Add one error. False: it is closed."""
+        """Add one error; return False if the fragment has closed."""
         with self._lock:
             if self.is_closed:
                 return False
@@ -153,7 +148,7 @@ class Accumulator:
             return True
 
     def document(self, key: str, visit: Document) -> bool:
-        """Add one visit to the document that is known by the hash ``key``. False: it is closed."""
+        """Add a visit to the document with the hash ``key``; return False if the fragment has closed."""
         with self._lock:
             if self.is_closed:
                 return False
@@ -162,11 +157,11 @@ class Accumulator:
             return True
 
     def update(self, **facts: object) -> None:
-        """Take over facts that changed, such as ``analysis_id``."""
+        """Set facts that have changed, such as ``analysis_id``."""
         with self._lock:
             before, self._facts = self._facts, replace(self._facts, **facts)  # type: ignore[arg-type]
             if (before.analysis_id, before.status) != (self._facts.analysis_id, self._facts.status):
-                self.is_pressing = True
+                self.is_urgent = True
             self.has_changed = True
 
     def snapshot(self, now_ns: int) -> Snapshot:
@@ -199,7 +194,7 @@ class Accumulator:
             finished_late=self._finished_late,
             documents=self._copy_documents() if self._facts.is_closed else None,
         )
-        self.has_changed = self.is_pressing = False
+        self.has_changed = self.is_urgent = False
         return state
 
     def _copy_documents(self) -> list[DocumentState]:
@@ -212,39 +207,3 @@ class Accumulator:
                 return known
         namesakes.append(DocumentState(key))
         return namesakes[-1]
-
-
-def merge_visit(state: DocumentState, visit: Document) -> None:
-    """Add to ``state`` what one visit to the document found out."""
-    state.size = _known(visit.size, state.size)
-    state.characters = _known(visit.characters, state.characters)
-    state.type = visit.type or state.type
-    state.row_id = _known(visit.row_id, state.row_id)
-    state.chunks = _known(visit.chunks, state.chunks)
-    state.extraction_us = _longer(state.extraction_us, visit.extraction_ns)
-    state.analysis_us = _longer(state.analysis_us, visit.analysis_ns)
-    state.error_type = visit.error_type or state.error_type
-    has_score = state.score is not None and not state.fallback
-    if visit.score is not None and not (has_score and visit.fallback):
-        state.score, state.fallback = visit.score, visit.fallback
-    state.degraded = state.degraded or (visit.fallback and visit.score is None)
-    state.outcome = _outcome(state, visit)
-
-
-def _outcome(state: DocumentState, visit: Document) -> str:
-    """A real score stands; without one a failure does. A fallback score is no score."""
-    if state.score is not None and not state.has_fallback:
-        return SCORED
-    if visit.outcome == DUPLICATE:
-        return DUPLICATE
-    if state.has_fallback or visit.error_type or state.outcome == FAILED:
-        return FAILED
-    return UNSCORED if state.outcome != DUPLICATE else DUPLICATE
-
-
-def _longer(known_us: int | None, more_ns: int | None) -> int | None:
-    return known_us if more_ns is None else (known_us or 0) + more_ns // 1000
-
-
-def _known(new: int | None, old: int | None) -> int | None:
-    return old if new is None else new

@@ -8,7 +8,8 @@ from telemetry import conventions as c
 from telemetry._internal.context import Warned
 from telemetry.settings import Settings
 
-from .snapshot import DocumentState, Snapshot
+from .documents import DocumentState
+from .snapshot import Snapshot
 
 
 def exceeded(final: Snapshot, settings: Settings) -> Iterator[Warned]:
@@ -35,11 +36,11 @@ def _jd(final: Snapshot) -> Iterable[DocumentState]:
 
 def _lengths(documents: Iterable[DocumentState], what: str, least: int, most: int) -> Iterator[Warned]:
     readable = sorted(
-        ((each.characters, each.size) for each in documents if each.characters is not None),
-        key=lambda each: each[0],
+        ((document.characters, document.size) for document in documents if document.characters is not None),
+        key=lambda length: length[0],
     )
-    too_long = [each for each in readable if 0 < most < each[0]]
-    too_short = [each for each in readable if each[0] < least]
+    too_long = [length for length in readable if 0 < most < length[0]]
+    too_short = [length for length in readable if length[0] < least]
     if too_long:
         yield _warned(f"{what}_too_long", len(too_long), most, *too_long[-1])
     if too_short:

@@ -7,15 +7,16 @@ database.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TypeVar
 
-from telemetry.conventions import DUPLICATE, FAILED, SCORED, UNSCORED
+from telemetry.conventions import DUPLICATE, FAILED, SCORED
 
-from .snapshot import DocumentState, Snapshot, Usage, UsageKey
+from .documents import DocumentState, merge_documents
+from .snapshot import Snapshot, Usage, UsageKey
 from .status import judge
 
 _K = TypeVar("_K")
@@ -23,9 +24,6 @@ _K = TypeVar("_K")
 ABOVE_70 = 7_000
 FROM_50 = 5_000
 """Score bands, in ten-thousandths; the band follows from the stored score, with four decimals."""
-
-_OUTCOMES = (UNSCORED, DUPLICATE, FAILED, SCORED)
-"""Outcomes of one document in several fragments, the strongest last."""
 
 
 @dataclass(slots=True)
@@ -128,7 +126,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Rollup:
         fragments, key=lambda fragment: (not fragment.is_root, fragment.opened_at, fragment.fragment_id)
     )
     usage = _merge_usage(fragments)
-    documents = _merge_documents(fragments)
+    documents = merge_documents(fragment.documents or () for fragment in fragments)
     ended_at = _ended_at(fragments)
     status, reason = judge(fragments, usage, documents, root, is_over=ended_at is not None)
     return Rollup(
@@ -154,12 +152,12 @@ def merge(snapshots: Iterable[Snapshot]) -> Rollup:
 
 def newest(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
     """Return the newest snapshot of each fragment, in an order independent of their arrival."""
-    found: dict[str, Snapshot] = {}
+    fragments: dict[str, Snapshot] = {}
     for snapshot in snapshots:
-        known = found.get(snapshot.fragment_id)
+        known = fragments.get(snapshot.fragment_id)
         if known is None or snapshot.seq > known.seq:
-            found[snapshot.fragment_id] = snapshot
-    return sorted(found.values(), key=lambda fragment: (fragment.opened_at, fragment.fragment_id))
+            fragments[snapshot.fragment_id] = snapshot
+    return sorted(fragments.values(), key=lambda fragment: (fragment.opened_at, fragment.fragment_id))
 
 
 def _merge_usage(fragments: Iterable[Snapshot]) -> dict[UsageKey, Usage]:
@@ -223,77 +221,6 @@ def _duration(fragments: Sequence[Snapshot], root: Snapshot, ended_at: int | Non
     if all(fragment is root or fragment.is_late for fragment in fragments):
         return root.duration_us
     return max(ended_at - root.opened_at, 0) // 1000
-
-
-def _merge_documents(fragments: Iterable[Snapshot]) -> list[DocumentState]:
-    states: dict[str, list[DocumentState]] = defaultdict(list)
-    for fragment in fragments:
-        for document in fragment.documents or ():
-            states[document.key].append(document)
-    return [document for key in sorted(states) for document in _distinct(states[key])]
-
-
-def _distinct(states: list[DocumentState]) -> list[DocumentState]:
-    """Return the documents of one name, which several processes may have visited."""
-    if len(states) == 1:  # the usual case: nothing to sort or join
-        return states
-    documents: list[DocumentState] = []
-    for state in sorted(states, key=_most_known_first):
-        for place, known in enumerate(documents):
-            if known.may_be(state.size, state.row_id):
-                documents[place] = _join(known, state)
-                break
-        else:
-            documents.append(state)
-    return documents
-
-
-def _most_known_first(document: DocumentState) -> tuple[object, ...]:
-    size, row_id = document.size, document.row_id
-    return size is None, row_id is None, size or 0, row_id or 0, _strength(document)
-
-
-def _join(one: DocumentState, other: DocumentState) -> DocumentState:
-    """Join two processes' states of one document, independent of their order."""
-    strong, weak = sorted((one, other), key=_strength, reverse=True)
-    return DocumentState(
-        key=one.key,
-        size=_either(one.size, other.size),
-        row_id=_either(strong.row_id, weak.row_id),
-        characters=_either(strong.characters, weak.characters),
-        type=strong.type or weak.type,
-        extraction_us=_sum(one.extraction_us, other.extraction_us),
-        analysis_us=_sum(one.analysis_us, other.analysis_us),
-        chunks=_either(strong.chunks, weak.chunks),
-        score=strong.score,
-        fallback=strong.fallback,
-        outcome=FAILED if strong.outcome == SCORED and weak.degraded else strong.outcome,
-        error_type=strong.error_type or weak.error_type,
-        degraded=one.degraded or other.degraded,
-    )
-
-
-def _strength(document: DocumentState) -> tuple[object, ...]:
-    """Return the sort key of a document's state: a real score comes first, also a degraded one."""
-    outcome = SCORED if document.score is not None and not document.fallback else document.outcome
-    return (
-        _OUTCOMES.index(outcome) if outcome in _OUTCOMES else -1,
-        -1 if document.score is None else document.score,
-        not document.fallback,
-        document.error_type or "",
-        document.row_id or 0,
-        document.characters or 0,
-        document.type or "",
-        document.chunks or 0,
-    )
-
-
-def _either(one: int | None, other: int | None) -> int | None:
-    return other if one is None else one
-
-
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None and other is None else (one or 0) + (other or 0)
 
 
 def _first_known(fragments: Sequence[Snapshot], root: Snapshot, name: str) -> int | None:

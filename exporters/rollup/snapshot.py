@@ -17,8 +17,10 @@ from typing import Any, NamedTuple, Self
 
 from telemetry._internal.values import whole
 
+from .documents import DocumentState
+
 SCHEMA_VERSION = 3
-"""Version of the JSON below; a reader refuses what is newer than itself and leaves it to a newer one."""
+"""Version of the JSON format. A process leaves newer snapshots to one with a newer version of telemetry."""
 
 
 class NewerSnapshot(ValueError):
@@ -26,7 +28,7 @@ class NewerSnapshot(ValueError):
 
 
 class UsageKey(NamedTuple):
-    """What usage is told apart by. ``operation`` is empty for the stage's own time."""
+    """Key under which usage is added up. ``operation`` is empty for the time of a stage itself."""
 
     stage: str
     operation: str = ""
@@ -93,37 +95,6 @@ USAGE_SUMS = tuple(entry.name for entry in fields(Usage) if entry.name != "price
 
 
 @dataclass(slots=True)
-class DocumentState:
-    """One document of a run. Its name appears only as a keyed hash."""
-
-    key: str
-    size: int | None = None
-    row_id: int | None = None
-    characters: int | None = None
-    type: str | None = None
-    extraction_us: int | None = None
-    analysis_us: int | None = None
-    chunks: int | None = None
-    score: int | None = None
-    fallback: bool = False
-    """Whether the visit that gave the score marked it as a fallback."""
-    outcome: str = "unscored"
-    error_type: str | None = None
-    degraded: bool = False
-    """Whether a visit without a score was marked: whatever score another gives is a fallback."""
-
-    @property
-    def has_fallback(self) -> bool:
-        """Whether its score, if it has one, stands in for one that failed."""
-        return self.fallback or self.degraded
-
-    def may_be(self, size: int | None, row_id: int | None) -> bool:
-        """Say whether a namesake of ``size`` and ``row_id`` may be this one; unknown is no difference."""
-        same_size = None in (size, self.size) or size == self.size
-        return same_size and (None in (row_id, self.row_id) or row_id == self.row_id)
-
-
-@dataclass(slots=True)
 class Snapshot:
     """The state of one fragment; see the module for units."""
 
@@ -142,7 +113,7 @@ class Snapshot:
     """Set by recovery when the process died with the fragment open."""
     duration_us: int = 0
     status: str = "running"
-    """What the host or an exception said; the rollup may know better."""
+    """Status as the host or an exception set it; the rollup may have another."""
     synthetic: bool = False
     user_id: int | None = None
     subject: str | None = None
@@ -173,28 +144,29 @@ class Snapshot:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the fragment will not change by itself any more."""
+        """Whether the fragment has its final state."""
         return self.closed_at is not None
 
     @property
     def is_late(self) -> bool:
-        """Whether it is a fragment without a handle, closed from the start: for what comes after the run."""
+        """Whether it is a late fragment, which has no handle and is closed from the start."""
         return not self.is_root and self.closed_at == self.opened_at
 
     @property
     def is_loose(self) -> bool:
-        """Whether it has no handle that could close it: it is late, or of no run."""
+        """Whether it has no handle that could close it: it is a late fragment, or of the orphan run."""
         return self.is_late or self.kind == "orphan"
 
     @property
     def is_under_way(self) -> bool:
-        """Whether its process, if that is dead, has left something of which nobody saw the end."""
+        """Whether a death of its process leaves a fragment or a call without a recorded end."""
         return not self.is_closed or (self.is_loose and self.open_calls > 0)
 
     def stand_in(self) -> Snapshot:
-        """Return what the run has of this part while it cannot be stored: that there was something.
+        """Return a placeholder for this fragment, which cannot be stored.
 
-        It counts as one call that nobody saw the end of, and gives way to whatever is known of the part.
+        It counts as one unfinished call, so that the cost of the run is incomplete. Any snapshot of the
+        fragment replaces it.
         """
         return Snapshot(
             run_id=self.run_id,
@@ -211,7 +183,7 @@ class Snapshot:
         )
 
     def to_json(self) -> str:
-        """Return the snapshot as one JSON object; what JSON cannot tell becomes a number, or null."""
+        """Return the snapshot as one JSON object; values that JSON cannot express become numbers, or null."""
         state = _shallow(self)
         state["usage"] = [[*key, *_shallow(usage).values()] for key, usage in self.usage.items()]
         if self.documents is not None:
@@ -221,14 +193,14 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what :meth:`to_json` wrote.
+        """Parse what :meth:`to_json` wrote.
 
         Raises:
-            NewerSnapshot: when a newer version wrote it.
-            ValueError: when it is not a snapshot: truncated, or something else.
+            NewerSnapshot: if a newer version wrote it.
+            ValueError: if it is not a snapshot, or truncated.
         """
         state = read_object(text)
-        for name in ("database", "database_user"):  # the spool's
+        for name in ("database", "database_user"):  # set by the spool
             state.pop(name, None)
         return cls.from_state(state)
 
@@ -237,7 +209,7 @@ class Snapshot:
         """Read the object that :meth:`to_json` wrote, without its schema.
 
         Raises:
-            ValueError: when it is not a snapshot.
+            ValueError: if it is not a snapshot.
         """
         try:
             keys = len(UsageKey._fields)
@@ -251,7 +223,7 @@ class Snapshot:
 
 
 def _shallow(instance: Any) -> dict[str, Any]:
-    """Return the fields by name; ``asdict`` would copy every value, in the thread of the application."""
+    """Return the fields by name. ``asdict`` would also copy the values, which costs the application time."""
     return {name: getattr(instance, name) for name in _field_names(instance.__class__)}
 
 
@@ -264,10 +236,10 @@ def read_object(text: str) -> dict[str, Any]:
     """Return the JSON object in ``text`` without its schema, which is checked.
 
     Raises:
-        NewerSnapshot: when a newer version wrote it.
-        ValueError: when it is truncated, or something else.
+        NewerSnapshot: if a newer version wrote it.
+        ValueError: if it is truncated, or something else.
     """
-    state = json.loads(text, object_pairs_hook=_each_once)
+    state = json.loads(text, object_pairs_hook=_unique_keys)
     if not isinstance(state, dict):
         raise ValueError("not a snapshot: no JSON object")
     schema = state.pop("schema", None)
@@ -278,8 +250,8 @@ def read_object(text: str) -> dict[str, Any]:
     return state
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    state = dict(pairs)
+    if len(state) < len(pairs):
         raise ValueError("not a snapshot: a key is there twice")
-    return found
+    return state

@@ -29,7 +29,8 @@ from telemetry.conventions import (
     SCORED,
 )
 
-from .snapshot import DocumentState, Snapshot, Usage, UsageKey
+from .documents import DocumentState
+from .snapshot import Snapshot, Usage, UsageKey
 
 SEVERITY: Final = (RUNNING, COMPLETED, CANCELLED, INTERRUPTED, FAILED)
 """What the fragments of a run say of it: the later in this list, the stronger."""
@@ -129,7 +130,7 @@ def _by_documents(documents: Sequence[DocumentState]) -> Verdict | None:
 def _by_calls(usage: Mapping[UsageKey, Usage], documents: Sequence[DocumentState]) -> Verdict | None:
     """A stage that called a model and never got an answer is no success.
 
-    What came of the run is told by its documents, without any by its other stages.
+    Its documents decide whether the run has a result or, if it has none, its other stages.
     """
     calls, errors = Counter[str](), Counter[str]()
     for key, sums in usage.items():

@@ -1,5 +1,6 @@
-"""Snapshots on the disk, until the database has them.
+"""Snapshots on a local disk, until the database has them.
 
-A process keeps them in a :mod:`.directory` of its own, one :mod:`.entry` a file. What a dead process left is
-taken over (:mod:`.takeover`); what the database refuses is set aside (:mod:`.quarantine`).
+The spool of a process and its layout are in :mod:`.directory`; each file is one :mod:`.entry`. What a dead
+process left is delivered by another (:mod:`.takeover`), what the database refuses goes into
+:mod:`.quarantine`, and what cannot be read is set aside (:mod:`.unreadable`).
 """

@@ -1,35 +1,30 @@
-"""Rollups on their way to the database, on a local disk.
+"""The spool of a process: its snapshots on a local disk, until the database has them.
 
-A process that dies loses nothing up to its last snapshot.
+A process that dies loses nothing that its last snapshot has.
 
 Layout, below TELEMETRY_SPOOL_DIR::
 
     <database>/<process>/lock              held by the living process (lockf)
     <database>/<process>/<fragment>.json   the newest snapshot of one fragment
     <database>/<process>/metrics-port      where its metrics listener answers
-    <database>/dead/                       what the database refuses
-    <database>/unreadable/                 what is no snapshot of ours; set aside, never deleted
+    <database>/dead/                       the quarantine: what the database refuses
+    <database>/unreadable/                 files that are no valid entries; set aside, never deleted
 
-One file per fragment, replaced by a rename: a reader sees the old state or the new one. There is no fsync:
-a power loss is not covered. A process keeps its ``lock`` open and locked; whoever gets the lock of another
-directory knows that its process is gone, also across namespaces, and takes its files over.
+One file per fragment, replaced by a rename: a reader sees the old state or the new one. There is no fsync,
+so a power loss is not covered. A process keeps its ``lock`` open and locked. A process that gets the lock of
+another directory knows that the other process is dead, even in another container, and takes its files over.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import re
 import shutil
 import threading
 import time
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from exporters.metrics.totals import Totals
 from exporters.rollup.snapshot import Snapshot
@@ -37,281 +32,211 @@ from telemetry import conventions as c
 from telemetry._internal.guard import count_error
 from telemetry.settings import Settings, default_spool_dir
 
-from .entry import ANY, Item, Target
-from .private import NotOursError, make_directory, replace_file, why_not_own
-from .quarantine import DEAD, Parked, park, parked
-from .takeover import LOCK, Recovered, held, is_foreign, taken, tell
-from .unreadable import UNREADABLE, read, unreadable
+from .entry import ANY, Entry, Target
+from .own_directory import OwnDirectory
+from .private import NotOursError, replace_file, why_not_own
+from .quarantine import Quarantined, quarantine, quarantined
+from .takeover import Takeover, directories_in, is_foreign, locked_if_dead
+from .unreadable import read, unreadable
+from .waiting import Backlog, Waiting
 
-_RESERVED: Final = frozenset({DEAD, UNREADABLE})
-_PROCESS: Final = re.compile(r"[0-9a-f]{32}")
 _log = logging.getLogger("telemetry")
-TOUCH_SECONDS: Final = 3600.0
-"""How often the lock is touched."""
-
-
-@dataclass(slots=True)
-class Waiting:
-    """One fragment of this process that the database does not know, or not yet in its newest state."""
-
-    fragment_id: str
-    seq: int
-    is_closed: bool
-    size: int
-    since: float
-    """Monotonic time of the oldest state that was not delivered."""
-    sent_seq: int = 0
-    item: Item | None = None
-    """Its newest state; None when that is on the disk only."""
-    is_on_disk: bool = False
-
-    @property
-    def is_due(self) -> bool:
-        """Whether there is something to deliver."""
-        return self.seq > self.sent_seq
 
 
 class Spool:
-    """The directory of this process; create it with :meth:`put`, which does so lazily."""
+    """The snapshots and warning events of this process that wait for the database. Safe from any thread."""
 
     def __init__(self, settings: Settings, totals: Totals) -> None:
         """Keep snapshots below ``settings.spool_dir``; ``totals`` counts what is shed."""
         key = settings.spool_key()
         self._target = Target(key, settings.spool_user()) if settings.database_url else ANY
         self._root = settings.spool_dir / key
-        self._old_roots = {settings.spool_dir / old: each for old, each in settings.old_spool_keys().items()}
-        """Where earlier versions kept this database's; whether other databases' may be there, too."""
+        self._old_roots = {
+            settings.spool_dir / key: is_shared for key, is_shared in settings.old_spool_keys().items()
+        }
+        """Folders of this database in earlier versions, and whether they may hold entries for others too."""
         self._max_bytes = settings.spool_max_bytes
         self._totals = totals
         self._reset()
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, Waiting] = {}
-        # Of which fragments something is to be done: however many wait, nobody has to look at all of them.
-        self._due: set[str] = set()
-        self._open: set[str] = set()
-        self._loaded: set[str] = set()
-        """Those that have ended and are on the disk, and perhaps in memory, too."""
-        self._bytes = 0
+        self._backlog = Backlog()
         self._others_bytes = 0
-        self._directory: Path | None = None
-        self._lock_file: int | None = None
-        self._touch_at = 0.0
         self._is_refused = False
-        """Whether it was said that the place belongs to somebody else."""
+        """Whether it was logged that the directory belongs to another user."""
         self.process_id = uuid.uuid4().hex
-        """Names this process, its directory and its fragments."""
+        """Id of this process: the name of its directory, and a fact of its fragments."""
+        self._own = OwnDirectory(self._root, self.process_id)
 
     @property
     def root(self) -> Path:
-        """Directory of this database."""
+        """The folder of this database."""
         return self._root
 
     def directory(self) -> Path:
-        """Return this process's own directory, made and locked at the first call.
+        """Return the directory of this process. The first call creates and locks it.
 
         Raises:
-            OSError: when the disk does not let us.
+            OSError: if it cannot be created.
         """
         with self._lock:
-            return self._own_directory()
+            return self._own.make()
 
-    def put(self, item: Item) -> None:
-        """Keep ``item`` as the newest state of its fragment: one file replacement.
+    def put(self, entry: Entry) -> None:
+        """Write ``entry`` as the newest state of its fragment, by replacing one file.
 
-        Where the disk fails, it still waits in memory for the writer.
+        If the disk fails, the entry waits in memory for the writer.
 
         Raises:
-            OSError: when it could only be kept in memory.
+            OSError: if the entry could only be kept in memory.
         """
         with self._lock:
-            known = self._waiting.get(item.fragment_id)
-            if known is not None and known.seq >= item.seq:
+            known = self._backlog.get(entry.fragment_id)
+            if known is not None and known.seq >= entry.seq:
                 return
-            self._keep(item, known)
+            self._keep(entry, known)
 
     def due(self) -> list[Waiting]:
-        """Return what waits to be delivered, the ended first, then by age."""
+        """Return what is to be delivered: ended fragments first, then by age."""
         with self._lock:
-            due = [self._waiting[each] for each in self._due]
+            due = self._backlog.due()
         return sorted(due, key=lambda waiting: (not waiting.is_closed, waiting.since))
 
     def count_due(self) -> int:
-        """Return how many fragments wait to be delivered."""
+        """Return the number of fragments that are to be delivered."""
         with self._lock:
-            return len(self._due)
+            return self._backlog.count_due()
 
     def due_among(self, fragment_ids: Collection[str]) -> set[str]:
-        """Return which of these fragments wait to be delivered."""
+        """Return those of the fragments that are to be delivered."""
         with self._lock:
-            return self._due.intersection(fragment_ids)
+            return self._backlog.due_among(fragment_ids)
 
-    def newest(self, waiting: Waiting) -> Item | None:
-        """Return the newest state of ``waiting``; None, and it is forgotten, when its file is damaged."""
-        if (kept := waiting.item) is not None:
-            return kept
+    def newest(self, waiting: Waiting) -> Entry | None:
+        """Return the newest state of ``waiting``. If its file is damaged, forget it and return None."""
+        if (loaded := waiting.entry) is not None:
+            return loaded
         with self._lock:
-            file = self._file(waiting.fragment_id)
-        item = read(file, self._root, self._target)
-        if item is None:
+            file = self._own.file(waiting.fragment_id)
+        entry = read(file, self._root, self._target)
+        if entry is None:
             with self._lock:
                 self._drop(waiting.fragment_id)
-        return item
+        return entry
 
     def unload(self) -> None:
-        """Keep what has ended on the disk only: an outage may be long, and the memory is the host's."""
+        """Release the memory of ended fragments that are on the disk, because an outage may be long."""
         with self._lock:
-            for waiting in (self._waiting[each] for each in self._loaded):
-                if waiting.is_on_disk:
-                    waiting.item = None
-            self._loaded.clear()
+            self._backlog.unload()
 
-    def delivered(self, item: Item) -> None:
-        """Note that the database has committed ``item``.
-
-        Forget its fragment if that was the last word.
-        """
+    def delivered(self, entry: Entry) -> None:
+        """Note that the database has committed ``entry``; forget its fragment if this was its final state."""
         with self._lock:
-            waiting = self._waiting.get(item.fragment_id)
-            if waiting is None:
-                return
-            waiting.sent_seq = max(waiting.sent_seq, item.seq)
-            waiting.since = time.monotonic()
-            if not waiting.is_due:
-                self._due.discard(item.fragment_id)
-            if waiting.is_closed and not waiting.is_due:
-                self._drop(item.fragment_id)
+            if self._backlog.delivered(entry.fragment_id, entry.seq):
+                self._drop(entry.fragment_id)
 
-    def park(self, item: Item, reason: str) -> None:
-        """Set aside what the database refuses for good; it is kept for a person to look at."""
+    def quarantine(self, entry: Entry, reason: str) -> None:
+        """Put ``entry``, which the database refuses for good, into quarantine."""
         with self._lock:
-            park(self._root, item, reason, self._target)
-            self._drop(item.fragment_id)
+            quarantine(self._root, entry, reason, self._target)
+            self._drop(entry.fragment_id)
 
     def pending(self) -> int:
-        """Return how many snapshots of this process wait."""
+        """Return the number of snapshots of this process that wait."""
         return self.count_due()
 
     def oldest_age(self) -> float:
-        """Return for how many seconds the oldest of them has waited."""
+        """Return for how many seconds the oldest of them has waited; 0 without any."""
         due = self.due()
         return time.monotonic() - min(waiting.since for waiting in due) if due else 0.0
 
     def dead(self) -> int:
-        """Return how many snapshots are set aside."""
-        return sum(1 for _ in self.parked())
+        """Return the number of snapshots in quarantine."""
+        return sum(1 for _ in self.quarantined())
 
-    def parked(self) -> Iterator[Parked]:
-        """Yield what the database refused for good."""
-        yield from parked(self._root)
+    def quarantined(self) -> Iterator[Quarantined]:
+        """Yield the contents of the quarantine."""
+        yield from quarantined(self._root)
         for root, is_ambiguous in self._old_roots.items():
             if not is_ambiguous:
-                yield from (replace(each, is_shielded=True) for each in parked(root))
+                yield from (replace(entry, is_shielded=True) for entry in quarantined(root))
 
     def unreadable(self) -> Iterator[Path]:
-        """Yield what is set aside because it is no snapshot of ours."""
+        """Yield the files that are set aside because they are no valid entries."""
         for root in (self._root, *self._old_roots):
             yield from unreadable(root)
 
-    def has_strangers(self) -> bool:
-        """Whether other processes, living or dead, have directories beside ours."""
-        return any(True for _ in self.strangers())
+    def has_other_directories(self) -> bool:
+        """Return whether there are directories of other processes, living or dead."""
+        return any(True for _ in self.other_directories())
 
-    def foreign(self) -> Path | None:
-        """Return the directory that is not ours and keeps us from using the spool; None: there is none."""
-        # Others may have made the default one; one that is named is what its owner says.
+    def foreign_directory(self) -> Path | None:
+        """Return the directory of another user that makes the spool unusable; None if there is none."""
+        # The parent matters only in the default place, where any user may have made it.
         places = [self._root.parent] if self._root.parent == default_spool_dir() else []
         return next((place for place in (*places, self._root) if is_foreign(place)), None)
 
-    def strangers(self) -> Iterator[Path]:
+    def other_directories(self) -> Iterator[Path]:
         """Yield the directories of other processes, living or dead."""
-        if self.foreign() == self._root.parent:
+        if self.foreign_directory() == self._root.parent:
             self._refuse(NotOursError(f"{self._root.parent}: {why_not_own(self._root.parent)}"))
             return
         for root in (self._root, *self._old_roots):
-            yield from self._strangers_in(root)
+            yield from directories_in(root, self._own.path)
 
-    def _strangers_in(self, root: Path) -> Iterator[Path]:
-        if is_foreign(root):
-            tell(root, NotOursError(why_not_own(root)))
-            return
-        try:
-            there = sorted(root.iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as error:
-            tell(root, error)
-            return
-        for path in there:
-            if path == self._directory or path.name in _RESERVED or path.name[0] == ".":
-                continue
-            if path.is_symlink():
-                tell(path, NotOursError("it is a link"))
-            elif path.is_dir() and _PROCESS.fullmatch(path.name):
-                yield path
-
-    def recover(self) -> Iterator[Recovered]:
-        """Yield the directories of dead processes, each locked while it is yielded."""
-        for path in list(self.strangers()):
-            with taken(path) as is_ours:
-                if is_ours:
+    def takeovers(self) -> Iterator[Takeover]:
+        """Yield the directories of dead processes; each is locked until the next is asked for."""
+        for path in list(self.other_directories()):
+            with locked_if_dead(path) as is_dead:
+                if is_dead:
                     is_old, is_ambiguous = path.parent != self._root, self._old_roots.get(path.parent, False)
-                    yield Recovered(path, self._root, self._target, is_old, is_ambiguous)
+                    yield Takeover(path, self._root, self._target, is_old, is_ambiguous)
 
     def measure(self) -> None:
-        """Take note of what other processes have in the spool: the cap is for all of it."""
-        others = sum(_size(path) for path in self.strangers())
+        """Measure what other processes have in the spool, because the size limit is for all of it."""
+        others = sum(_size(path) for path in self.other_directories())
         with self._lock:
             self._others_bytes = others
-            self._touch_lock()
+            self._own.touch()
 
     def close(self) -> None:
-        """Give the directory up: removed when nothing waits, else left for the next process to take over."""
+        """Unlock the directory; remove it if nothing waits, else leave it for a takeover."""
         with self._lock:
-            if self._directory is None:
+            if self._own.path is None:
                 return
-            if not self._waiting:
-                shutil.rmtree(self._directory, ignore_errors=True)
-            self._leave_directory()
+            if not self._backlog:
+                shutil.rmtree(self._own.path, ignore_errors=True)
+            self._own.leave()
 
     def after_fork(self) -> None:
-        """Start empty in a forked child.
-
-        The parent's lock is not ours, and closing our copy of it does not release it.
-        """
-        inherited = self._lock_file
+        """Start empty in a forked child, with a directory of its own."""
+        inherited = self._own
         self._reset()
-        if inherited is not None:
-            os.close(inherited)
+        inherited.after_fork()
 
     def publish_port(self, port: int) -> None:
-        """Leave a note where this process's metrics listener answers."""
+        """Write the port of this process's metrics listener into its directory."""
         replace_file(self.directory() / "metrics-port", f"{port}\n")
 
-    def _keep(self, item: Item, known: Waiting | None) -> None:
-        text, on_disk = self._target.write(item), known.size if known else 0
-        too_much = self._others_bytes + self._bytes + len(text) - on_disk - self._max_bytes
+    def _keep(self, entry: Entry, known: Waiting | None) -> None:
+        text, on_disk = self._target.write(entry), known.size if known else 0
+        too_much = self._others_bytes + self._backlog.bytes + len(text) - on_disk - self._max_bytes
         if too_much > 0:
-            item, text = self._shed(item, text, too_much)
-        size = len(text) or on_disk  # a checkpoint that is shed leaves the older one where it is
+            entry, text = self._shed(entry, text, too_much)
+        size = len(text) or on_disk  # if a checkpoint is shed, the file of the one before it stays
         since = known.since if known is not None and known.is_due else time.monotonic()
         sent_seq = known.sent_seq if known else 0
-        self._bytes += size - on_disk
-        waiting = Waiting(item.fragment_id, item.seq, item.is_closed, size, since, sent_seq, item)
-        self._waiting[item.fragment_id] = waiting
-        self._due.add(item.fragment_id)
-        (self._open.discard if item.is_closed else self._open.add)(item.fragment_id)
-        self._touch_lock()
+        waiting = Waiting(entry.fragment_id, entry.seq, entry.is_closed, size, since, sent_seq, entry)
+        self._backlog.add(waiting, known)
+        self._own.touch()
         if text:
             try:
-                self._write(item.fragment_id, text)
-            except NotOursError as error:  # said once; the next one may find it mended
+                self._write(entry.fragment_id, text)
+            except NotOursError as error:  # logged once; the next entry is tried again
                 self._refuse(error)
             else:
-                waiting.is_on_disk = True
-                if waiting.is_closed:
-                    self._loaded.add(item.fragment_id)
+                self._backlog.written(waiting)
 
     def _refuse(self, error: NotOursError) -> None:
         count_error("spool")
@@ -325,87 +250,47 @@ class Spool:
 
     def _write(self, fragment_id: str, text: str) -> None:
         try:
-            replace_file(self._file(fragment_id), text)
-        except FileNotFoundError:  # something has tidied our directory away
-            self._leave_directory()
-            for waiting in self._waiting.values():
-                waiting.is_on_disk = False
-            replace_file(self._file(fragment_id), text)
+            replace_file(self._own.file(fragment_id), text)
+        except FileNotFoundError:  # the directory was removed, perhaps by a cleaner of old files
+            self._own.leave()
+            self._backlog.lost()
+            replace_file(self._own.file(fragment_id), text)
 
-    def _shed(self, item: Item, text: str, too_much: int) -> tuple[Item, str]:
-        """At the cap: a checkpoint stays in memory only; for a final state checkpoints go, then documents."""
-        if not item.is_closed:
+    def _shed(self, entry: Entry, text: str, too_much: int) -> tuple[Entry, str]:
+        """Shed something at the size limit.
+
+        A checkpoint stays in memory only. For a final state the files of checkpoints go, then its documents.
+        """
+        if not entry.is_closed:
             self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
-            return item, ""
-        too_much -= self._shed_checkpoints(too_much, item.fragment_id)
-        if too_much > 0 and isinstance(item, Snapshot) and item.documents:
+            return entry, ""
+        too_much -= self._shed_checkpoints(too_much, entry.fragment_id)
+        if too_much > 0 and isinstance(entry, Snapshot) and entry.documents:
             self._totals.add(c.SPOOL_SHED, 1, what="documents")
-            item = replace(item, documents=[], shed=len(item.documents))
-            return item, self._target.write(item)
-        return item, text
+            entry = replace(entry, documents=[], shed=len(entry.documents))
+            return entry, self._target.write(entry)
+        return entry, text
 
-    def _shed_checkpoints(self, too_much: int, but: str) -> int:
-        """Take the files of open fragments away, the largest first, until so many bytes are free."""
-        open_ones = [each for each in (self._waiting[name] for name in self._open) if each.size]
+    def _shed_checkpoints(self, too_much: int, kept: str) -> int:
+        """Remove files of open fragments except ``kept``, the largest first, until enough bytes are free."""
         freed = 0
-        for waiting in sorted(open_ones, key=lambda each: each.size, reverse=True):
+        for waiting in self._backlog.checkpoints():
             if freed >= too_much:
                 break
-            if waiting.fragment_id != but:
-                self._file(waiting.fragment_id).unlink(missing_ok=True)
+            if waiting.fragment_id != kept:
+                self._own.file(waiting.fragment_id).unlink(missing_ok=True)
                 freed, waiting.size = freed + waiting.size, 0
                 self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
-        self._bytes -= freed
+        self._backlog.bytes -= freed
         return freed
 
     def _drop(self, fragment_id: str) -> None:
-        waiting = self._waiting.pop(fragment_id, None)
-        for names in (self._due, self._open, self._loaded):
-            names.discard(fragment_id)
-        if waiting is not None:
-            self._bytes -= waiting.size
-        if self._directory is not None:
-            (self._directory / f"{fragment_id}.json").unlink(missing_ok=True)
-
-    def _file(self, fragment_id: str) -> Path:
-        return self._own_directory() / f"{fragment_id}.json"
-
-    def _touch_lock(self) -> None:
-        """Let a cleaner of old files see that the lock is in use."""
-        now = time.monotonic()
-        if self._lock_file is not None and now >= self._touch_at:
-            self._touch_at = now + TOUCH_SECONDS
-            with suppress(OSError):
-                os.utime(self._lock_file)
-
-    def _leave_directory(self) -> None:
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-        held.discard(self.process_id)
-        self._directory, self._lock_file = None, None
-
-    def _own_directory(self) -> Path:
-        if self._directory is None:
-            if self._root.parent == default_spool_dir():  # where anybody may have made it
-                make_directory(self._root.parent)
-            make_directory(self._root)
-            hidden = self._root / f".{self.process_id}"
-            make_directory(hidden)  # there, when the last attempt failed here
-            lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                os.fchmod(lock_file, 0o600)  # whatever the umask
-                fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held.add(self.process_id)
-                self._directory = hidden.rename(self._root / self.process_id)
-            except OSError:
-                os.close(lock_file)
-                raise
-            self._lock_file = lock_file
-        return self._directory
+        self._backlog.drop(fragment_id)
+        self._own.remove(fragment_id)
 
 
 def _size(directory: Path) -> int:
     try:
         return sum(file.lstat().st_size for file in directory.glob("*.json"))
-    except OSError:  # delivered meanwhile: it is measured again; or another user's
+    except OSError:  # delivered meanwhile, or of another user
         return 0

@@ -1,4 +1,4 @@
-"""What waits in the spool: the state of a fragment, or an event about warnings."""
+"""The entries of the spool: each is a snapshot of a fragment, or a warning event."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from exporters.rollup.snapshot import Snapshot, read_object
 from .warning_event import MARK, WarningEvent
 from .well_formed import check
 
-Item: TypeAlias = Snapshot | WarningEvent
+Entry: TypeAlias = Snapshot | WarningEvent
 
 DATABASE: Final = "database"
 USER: Final = "database_user"
-"""Keys of the JSON object under which it says which database it is for."""
+"""Keys of the JSON object that name the database, and its user, for which an entry is."""
 
 
-class AnothersItem(Exception):
-    """An item for tables that another user of the same database writes to; it is left to that user."""
+class ForeignEntry(Exception):
+    """Raised for an entry that another user of the same database has to deliver, to other tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which database items are for."""
+    """The database for which entries are."""
 
     key: str = ""
-    """Empty: of any."""
+    """Empty if any database will do."""
     user: str = ""
-    """Whose schema may decide which tables of it; empty: nobody's."""
+    """The database user, whose schema may decide on the tables; empty if that does not matter."""
 
-    def write(self, item: Item) -> str:
-        """Return ``item`` as one JSON object that says that it is for this database."""
-        text = item.to_json()
+    def write(self, entry: Entry) -> str:
+        """Return ``entry`` as one JSON object that names this database."""
+        text = entry.to_json()
         if not self.key:
             return text
         user = f'"{USER}":{json.dumps(self.user)},' if self.user else ""
@@ -44,25 +44,25 @@ class Target:
 ANY: Final = Target()
 
 
-def read_item(text: str, target: Target = ANY, is_ours: Callable[[str], bool] | None = None) -> Item:
-    """Read what :meth:`Target.write` wrote; earlier versions did not say for which database.
+def parse_entry(text: str, target: Target = ANY, is_ours: Callable[[str], bool] | None = None) -> Entry:
+    """Parse what :meth:`Target.write` wrote. Earlier versions did not name the database.
 
     Args:
-        text: of the file.
-        target: the database that it has to be for.
-        is_ours: says whether what another user left goes into the same tables; default: none of it.
+        text: the contents of a file.
+        target: the database for which the entry has to be.
+        is_ours: tells whether entries of a database user go into the same tables; default: none do.
 
     Raises:
-        NewerSnapshot: when a newer version wrote it.
-        AnothersItem: when it is for tables of another user.
-        ValueError: when it is truncated, something else, or for another database.
+        NewerSnapshot: if a newer version wrote it.
+        ForeignEntry: if it is for tables of another user.
+        ValueError: if it is truncated, something else, or for another database.
     """
     state = read_object(text)
     key, user = state.pop(DATABASE, None), state.pop(USER, None)
     if target.key and key not in (None, target.key):
         raise ValueError("it is for another database")
-    item = WarningEvent.from_state(state[MARK]) if MARK in state else Snapshot.from_state(state)
-    check(item)
+    entry = WarningEvent.from_state(state[MARK]) if MARK in state else Snapshot.from_state(state)
+    check(entry)
     if user not in (None, target.user) and target.key and not (is_ours and is_ours(str(user))):
-        raise AnothersItem(f"it is for the tables of user {user}")
-    return item
+        raise ForeignEntry(f"it is for the tables of user {user}")
+    return entry

@@ -1,7 +1,7 @@
-"""Files and directories that are ours: nobody else can have put them there, read or changed them.
+"""Private files and directories, which no other user can have created, read or changed.
 
-Ours means: owned by the user of this process, writable by nobody else, and no link. Nothing here waits, or
-follows, whatever stands in the place of a file: a FIFO, a device, a link, a directory.
+Private means: owned by the user of this process, writable by nobody else, and not a link. If a FIFO, a
+device, a link or a directory stands in the place of a file, nothing here blocks on it or follows it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Final
 _OTHERS: Final = 0o077
 _WRITABLE_BY_OTHERS: Final = 0o022
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""More than any snapshot has, and less than would harm the process that reads it."""
+"""Limit for the size of a file: more than any snapshot has, and little enough to read into memory."""
 _NOT_FOLLOWED: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class NotOursError(PermissionError):
-    """Somebody else may have made or changed it; the text says what is wrong, and the way out."""
+    """Raised for what another user may have created or changed. The message says what is wrong."""
 
 
 def make_directory(path: Path) -> None:
-    """Make ``path``, and what is missing above it, for this user alone; narrow one that is there.
+    """Create ``path`` and its missing parents for this user alone; restrict a directory that exists.
 
     Raises:
-        NotOursError: when it is a link, or belongs to another user.
-        OSError: when the disk does not let us.
+        NotOursError: if it is a link, or belongs to another user.
+        OSError: if it cannot be created.
     """
     make_parents(path)
     try:
@@ -40,8 +40,8 @@ def make_directory(path: Path) -> None:
 
 
 def make_parents(path: Path) -> None:
-    """Make the directories above ``path`` that are missing for this user alone; others stay as they are."""
-    for parent in reversed([each for each in path.absolute().parents if not each.exists()]):
+    """Create the missing parents of ``path`` for this user alone; existing ones stay as they are."""
+    for parent in reversed([parent for parent in path.absolute().parents if not parent.exists()]):
         try:
             parent.mkdir(0o700)
         except FileExistsError:  # another process was faster
@@ -50,62 +50,62 @@ def make_parents(path: Path) -> None:
 
 
 def narrow(path: Path) -> None:
-    """Close a directory of ours to others.
+    """Restrict an existing directory to this user.
 
     Raises:
-        NotOursError: when it is a link, or belongs to another user.
-        OSError: when it is none, or is not there.
+        NotOursError: if it is a link, or belongs to another user.
+        OSError: if it is not a directory, or does not exist.
     """
     if path.is_symlink():
         raise NotOursError(f"{path} is a link: remove it, or name the place that it leads to")
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NOT_FOLLOWED)
     try:
-        found = os.fstat(directory)
-        if found.st_uid != os.geteuid():
-            raise NotOursError(f"{path} belongs to another user (uid {found.st_uid})")
-        if found.st_mode & _OTHERS:
+        status = os.fstat(directory)
+        if status.st_uid != os.geteuid():
+            raise NotOursError(f"{path} belongs to another user (uid {status.st_uid})")
+        if status.st_mode & _OTHERS:
             os.fchmod(directory, 0o700)
     finally:
         os.close(directory)
 
 
 def is_own_directory(path: Path) -> bool:
-    """Say whether ``path`` is a directory, no link, of this user, who may look into it and write to it."""
+    """Return whether ``path`` is a directory of this user, readable and writable, and not a link."""
     return not why_not_own(path)
 
 
 def why_not_own(path: Path) -> str:
-    """Return what is in the way of that, in a few words; empty when nothing is."""
+    """Return why :func:`is_own_directory` is false, in a few words; empty if it is true."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError as error:
         return error.strerror or type(error).__name__
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         return "it is a link"
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         return "it is no directory"
-    if found.st_uid != os.geteuid():
-        return f"it belongs to another user (uid {found.st_uid})"
+    if status.st_uid != os.geteuid():
+        return f"it belongs to another user (uid {status.st_uid})"
     if not os.access(path, os.R_OK | os.X_OK):
-        return f"it cannot be looked into (mode {stat.S_IMODE(found.st_mode):04o})"
+        return f"it cannot be looked into (mode {stat.S_IMODE(status.st_mode):04o})"
     if os.access(path, os.W_OK):
         return ""
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         return "its file system is read-only"
-    return f"it is closed to writing (mode {stat.S_IMODE(found.st_mode):04o})"
+    return f"it is closed to writing (mode {stat.S_IMODE(status.st_mode):04o})"
 
 
 def open_own(path: Path, flags: int, *, is_shielded: bool = False) -> int:
-    """Open a file of ours that is there.
+    """Open an existing file of this user.
 
     Args:
-        path: of the file.
+        path: the file.
         flags: as for :func:`os.open`.
-        is_shielded: whether its directory has always kept others out, so that they cannot have changed it.
+        is_shielded: whether the directory has always been closed to others; then the mode does not matter.
 
     Raises:
-        NotOursError: when it is something else, or others may have changed it.
-        OSError: when it cannot be opened.
+        NotOursError: if it is not a regular file, or others may have changed it.
+        OSError: if it cannot be opened.
     """
     try:
         file = os.open(path, flags | _NOT_FOLLOWED, 0o600)
@@ -114,13 +114,13 @@ def open_own(path: Path, flags: int, *, is_shielded: bool = False) -> int:
             raise NotOursError("it is no regular file") from None
         raise
     try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
             raise NotOursError("it is no regular file")
-        if found.st_uid != os.geteuid():
-            raise NotOursError(f"it belongs to another user (uid {found.st_uid})")
-        if found.st_mode & _WRITABLE_BY_OTHERS and not is_shielded:
-            raise NotOursError(f"others may write to it (mode {stat.S_IMODE(found.st_mode):04o})")
+        if status.st_uid != os.geteuid():
+            raise NotOursError(f"it belongs to another user (uid {status.st_uid})")
+        if status.st_mode & _WRITABLE_BY_OTHERS and not is_shielded:
+            raise NotOursError(f"others may write to it (mode {stat.S_IMODE(status.st_mode):04o})")
     except BaseException:
         os.close(file)
         raise
@@ -128,12 +128,12 @@ def open_own(path: Path, flags: int, *, is_shielded: bool = False) -> int:
 
 
 def read_text(path: Path, *, is_shielded: bool = False) -> str:
-    """Return the text of a file of ours.
+    """Return the text of a file of this user.
 
     Raises:
-        NotOursError: as :func:`open_own` does.
-        ValueError: when it is no UTF-8, or too large.
-        OSError: when it cannot be read.
+        NotOursError: as from :func:`open_own`.
+        ValueError: if it is not UTF-8, or too large.
+        OSError: if it cannot be read.
     """
     with open(open_own(path, os.O_RDONLY, is_shielded=is_shielded), "rb") as file:
         content = file.read(MOST_BYTES + 1)
@@ -146,13 +146,13 @@ def replace_file(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` so that a reader sees the old content or the new one, never a part.
 
     Raises:
-        OSError: when the disk does not let us.
+        OSError: if it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOT_FOLLOWED
     try:
         file = os.open(temporary, flags, 0o600)
-    except FileExistsError:  # of a process that was killed meanwhile, or of nobody's
+    except FileExistsError:  # left by a process that was killed while it wrote
         temporary.unlink()
         file = os.open(temporary, flags, 0o600)
     with open(file, "wb", buffering=0) as opened:

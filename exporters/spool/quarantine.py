@@ -1,4 +1,4 @@
-"""Snapshots that the database refuses for good, set aside in the spool for a person to look at."""
+"""The quarantine: entries that the database refuses for good, until somebody retries or drops them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from exporters.rollup.snapshot import Snapshot
 
-from .entry import ANY, Item, Target
+from .entry import ANY, Entry, Target
 from .private import is_own_directory, make_directory, read_text, replace_file
 from .unreadable import read_entry
 
@@ -21,21 +21,21 @@ _log = logging.getLogger("telemetry")
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
-    """One of them: a file, and beside it another with the reason."""
+class Quarantined:
+    """An entry in quarantine: a file, and another beside it with the reason."""
 
     path: Path
     is_shielded: bool = False
-    """Whether nobody else could ever reach it, whatever its mode."""
+    """Whether its directory has always been closed to others; then its mode does not matter."""
 
     @property
     def fragment_id(self) -> str:
-        """Which fragment it is of."""
+        """Id of the fragment, or of the warning event."""
         return self.path.stem
 
     @property
     def reason(self) -> str:
-        """Type of the error with which the database refused it; empty when nobody wrote it down."""
+        """Type of the error with which the database refused it; empty if that is not known."""
         note = self.path.with_suffix(".reason")
         try:
             return read_text(note, is_shielded=True).strip()
@@ -44,46 +44,46 @@ class Parked:
 
     @property
     def since(self) -> datetime:
-        """When it was set aside."""
+        """When it was put into quarantine."""
         return datetime.fromtimestamp(self.path.lstat().st_mtime, UTC)
 
-    def item(self, target: Target = ANY, is_ours: Callable[[str], bool] | None = None) -> Item:
-        """Return what it holds.
+    def read(self, target: Target = ANY, is_ours: Callable[[str], bool] | None = None) -> Entry:
+        """Return the entry.
 
         Args:
-            target: the database that it has to be for.
-            is_ours: says whether what another user left goes into the same tables; default: none of it.
+            target: the database for which the entry has to be.
+            is_ours: tells whether entries of a database user go into the same tables; default: none do.
 
         Raises:
-            AnothersItem: when it is for tables of another user.
-            ValueError: when that is neither a snapshot nor an event, or for another database.
-            OSError: when it cannot be read, or others may have written it.
+            ForeignEntry: if it is for tables of another user.
+            ValueError: if it is not a valid entry, or for another database.
+            OSError: if it cannot be read, or others may have written it.
         """
         return read_entry(self.path, target, is_ours, is_shielded=self.is_shielded)
 
     def drop(self) -> None:
-        """Remove it for good."""
+        """Remove the entry for good."""
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".reason").unlink(missing_ok=True)
 
 
-def park(root: Path, item: Item, reason: str, target: Target = ANY) -> None:
-    """Set ``item``, which is for ``target``, aside below the spool's ``root``, and say so."""
+def quarantine(root: Path, entry: Entry, reason: str, target: Target = ANY) -> None:
+    """Put ``entry``, which is for ``target``, into the quarantine below ``root``, and log that."""
     place = root / DEAD
     make_directory(place)
-    path = place / f"{item.fragment_id}.json"
+    path = place / f"{entry.fragment_id}.json"
     replace_file(path.with_suffix(".reason"), f"{reason}\n")
-    replace_file(path, target.write(item))
+    replace_file(path, target.write(entry))
     _log.error(
         "telemetry could not store %s (%s); it is kept in %s (flask telemetry spool list)",
-        f"the rollup of run {item.run_id}" if isinstance(item, Snapshot) else f"warning {item.event_id}",
+        f"the rollup of run {entry.run_id}" if isinstance(entry, Snapshot) else f"warning {entry.event_id}",
         reason,
         place,
     )
 
 
-def parked(root: Path) -> Iterator[Parked]:
-    """Yield what is set aside below the spool's ``root``."""
+def quarantined(root: Path) -> Iterator[Quarantined]:
+    """Yield what is in the quarantine below ``root``, a folder of a database."""
     if is_own_directory(root / DEAD):
         for path in sorted((root / DEAD).glob("*.json")):
-            yield Parked(path)
+            yield Quarantined(path)

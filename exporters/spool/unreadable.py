@@ -1,6 +1,6 @@
-"""What the spool holds and nobody may deliver: damaged, of another database, or perhaps not written by us.
+"""Files in the spool that are damaged, for another database, or perhaps written by somebody else.
 
-It is set aside, never deleted, and never stands in the way of the rest.
+They are set aside, never deleted, and the other files are delivered all the same.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from exporters.rollup.snapshot import NewerSnapshot
 
-from .entry import AnothersItem, Item, Target, read_item
+from .entry import Entry, ForeignEntry, Target, parse_entry
 from .private import is_own_directory, make_directory, read_text
 
 UNREADABLE: Final = "unreadable"
 
 _log = logging.getLogger("telemetry")
-_told: Final[set[Path]] = set()
-"""What stays where it is, and was said to."""
+_logged: Final[set[Path]] = set()
+"""Files that were logged as left in place, each once."""
 
 
 def read(
@@ -35,30 +35,32 @@ def read(
     is_ours: Callable[[str], bool] | None = None,
     *,
     is_shielded: bool = False,
-) -> Item | None:
-    """Return what is in ``file``; None when it is left to others, or nothing of ours, which is set aside.
+) -> Entry | None:
+    """Return the entry in ``file``; None if others have to deliver it, or it is no valid entry.
+
+    A file without a valid entry is set aside.
 
     Args:
-        file: in the directory of a process.
-        root: the spool's folder for this database.
+        file: a file in the directory of a process.
+        root: the folder of this database in the spool.
         target: this database.
-        is_ours: says whether what another user left goes into the same tables; default: none of it.
-        is_shielded: whether nobody else could ever reach the file.
+        is_ours: tells whether entries of a database user go into the same tables; default: none do.
+        is_shielded: whether the directory has always been closed to others; then the mode does not matter.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: of ``is_ours``.
+        sqlalchemy.exc.SQLAlchemyError: from ``is_ours``.
     """
     try:
         return read_entry(file, target, is_ours, is_shielded=is_shielded)
     except NewerSnapshot:
         return None
-    except AnothersItem as error:
-        say_once(file, f"{error} and left to it")
+    except ForeignEntry as error:
+        log_left(file, f"{error} and left to it")
     except FileNotFoundError:
-        _log.error("telemetry misses %s: something removed it from the spool", shown(file))
+        _log.error("telemetry misses %s: something removed it from the spool", printable(file))
     except SQLAlchemyError:
         raise
-    except (Exception, MemoryError) as error:  # whatever a file can do to its reader
+    except (Exception, MemoryError) as error:  # a crafted file may cause any error
         set_aside(file, root, error)
     return None
 
@@ -69,23 +71,23 @@ def read_entry(
     is_ours: Callable[[str], bool] | None = None,
     *,
     is_shielded: bool = False,
-) -> Item:
-    """Return the item in ``file``, whose name says which fragment or event it is of.
+) -> Entry:
+    """Return the entry in ``file``, which has the name of its fragment or event.
 
     Raises:
-        NewerSnapshot: when a newer version wrote it.
-        AnothersItem: when it is for tables of another user.
-        ValueError: when it is none, of another database, or of something else than its name says.
-        OSError: when it cannot be read, or others may have written it.
+        NewerSnapshot: if a newer version wrote it.
+        ForeignEntry: if it is for tables of another user.
+        ValueError: if it is not a valid entry, for another database, or has another name.
+        OSError: if it cannot be read, or others may have written it.
     """
-    item = read_item(read_text(file, is_shielded=is_shielded), target, is_ours)
-    if item.fragment_id != file.stem:
+    entry = parse_entry(read_text(file, is_shielded=is_shielded), target, is_ours)
+    if entry.fragment_id != file.stem:
         raise ValueError("it is a copy of another file")
-    return item
+    return entry
 
 
 def set_aside(file: Path, root: Path, error: BaseException) -> None:
-    """Move ``file`` to where a person will look, under a name of its own, and say why in one line."""
+    """Move ``file`` to the folder ``unreadable`` below ``root``, and log why in one line."""
     place = root / UNREADABLE
     try:
         make_directory(place)
@@ -94,34 +96,34 @@ def set_aside(file: Path, root: Path, error: BaseException) -> None:
             target = place / f"{file.stem}.{uuid.uuid4().hex[:8]}{file.suffix}"
         file.rename(target)
     except OSError as refused:
-        say_once(file, f"not ours, and cannot be set aside ({refused.strerror or refused})")
+        log_left(file, f"not ours, and cannot be set aside ({refused.strerror or refused})")
         return
     with suppress(OSError):
         if stat.S_ISREG(target.lstat().st_mode):
             os.chmod(target, 0o600)
-    _log.error("telemetry set %s aside in %s: %s", shown(file), place, _reason(error))
+    _log.error("telemetry set %s aside in %s: %s", printable(file), place, _reason(error))
 
 
-def say_once(file: Path, what: str) -> None:
-    """Say once that ``file`` is left alone, and why."""
-    if file not in _told:
-        _told.add(file)
-        _log.error("telemetry leaves %s where it is: %s", shown(file), what)
+def log_left(file: Path, why: str) -> None:
+    """Log, once for each file, why it is left in place."""
+    if file not in _logged:
+        _logged.add(file)
+        _log.error("telemetry leaves %s where it is: %s", printable(file), why)
 
 
 def unreadable(root: Path) -> Iterator[Path]:
-    """Yield what is set aside below the spool's ``root``."""
+    """Yield the files that are set aside below ``root``, a folder of a database."""
     place = root / UNREADABLE
     if is_own_directory(place):
         yield from sorted(place.iterdir())
 
 
-def shown(what: object) -> str:
-    """Return a path, or another text, for one line of a log, whatever somebody put into it."""
-    text = str(what)
+def printable(value: object) -> str:
+    """Return ``value`` as text for one line of a log; what cannot be printed is escaped."""
+    text = str(value)
     return text if text.isprintable() else ascii(text)
 
 
 def _reason(error: BaseException) -> str:
     text = str(error).partition("\n")[0][:200]
-    return f"{shown(text)} ({type(error).__name__})"
+    return f"{printable(text)} ({type(error).__name__})"

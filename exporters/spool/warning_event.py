@@ -1,7 +1,7 @@
-"""A warning that was shown, or an answer to some, as it travels through the spool to SQL.
+"""A warning that was shown, or a user's answer to warnings, on its way through the spool to the database.
 
-It may arrive twice, late and in any order: ``event_id`` tells whether it is known, ``happened_at`` which
-answer belongs to which warning.
+It may arrive twice, late and in any order: ``event_id`` shows whether it is stored already, ``happened_at``
+which answer belongs to which warning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from telemetry._internal.context import Warned
 from telemetry._internal.values import whole
 
 MARK = "warning_event"
-"""Key of the JSON object by which it is told from a snapshot."""
+"""Key that distinguishes the JSON object from that of a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +30,30 @@ class WarningEvent:
 
     @property
     def fragment_id(self) -> str:
-        """Its name in the spool."""
+        """Its name in the spool, as of a fragment."""
         return self.event_id
 
     @property
     def seq(self) -> int:
-        """It never changes."""
+        """Always 1: an event does not change."""
         return 1
 
     @property
     def is_closed(self) -> bool:
-        """It never changes."""
+        """Always true: an event does not change."""
         return True
 
     def to_json(self) -> str:
-        """Return it as one JSON object, which a version that knows no such events takes for a newer one's."""
+        """Return the event as one JSON object. Versions that know no events take it for a newer snapshot."""
         event = {"event_id": self.event_id, "happened_at": self.happened_at, **asdict(self.warned)}
         return json.dumps({"schema": SCHEMA_VERSION, MARK: event}, separators=(",", ":"), default=whole)
 
     @classmethod
     def from_state(cls, event: Any) -> Self:
-        """Read what :meth:`to_json` wrote below :data:`MARK`.
+        """Return the event that :meth:`to_json` wrote below :data:`MARK`.
 
         Raises:
-            ValueError: when it is something else.
+            ValueError: if it is something else.
         """
         try:
             facts = dict(event)
@@ -63,5 +63,5 @@ class WarningEvent:
 
 
 def subject_of(run_id: str) -> str:
-    """Return the subject of warnings about the documents of a run that has none of its own."""
+    """Return the subject of warnings about the documents of a run without a subject."""
     return f"run/{run_id}"

@@ -1,6 +1,6 @@
-"""Whether an item that came from the disk holds what one of ours can hold, field by field.
+"""Checks every field of an entry that was read from the disk.
 
-What follows trusts it: names become paths and keys, times become dates.
+Later code relies on it: names become paths and keys, times become dates.
 """
 
 from __future__ import annotations
@@ -20,57 +20,57 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _TIMES: Final = ("opened_at", "taken_at", "closed_at", "enqueued_at")
 
 
-def check(item: Snapshot | WarningEvent) -> None:
-    """Refuse an item that none of ours can be.
+def check(entry: Snapshot | WarningEvent) -> None:
+    """Check that a version of telemetry can have written ``entry``.
 
     Raises:
-        ValueError: it is none; the text names the field.
+        ValueError: if it cannot; the message names the field.
     """
-    if isinstance(item, WarningEvent):
-        _check_fields(item, ("event_id", "happened_at"))
-        _require_id("event_id", item.event_id)
-        _require("happened_at", item.happened_at >= 0)
-        _check_fields(item.warned)
+    if isinstance(entry, WarningEvent):
+        _check_fields(entry, ("event_id", "happened_at"))
+        _require_id("event_id", entry.event_id)
+        _require("happened_at", entry.happened_at >= 0)
+        _check_fields(entry.warned)
         return
-    _check_fields(item)
+    _check_fields(entry)
     for name in ("run_id", "fragment_id"):
-        _require_id(name, getattr(item, name))
+        _require_id(name, getattr(entry, name))
     for name in _TIMES:
-        _require(name, (getattr(item, name) or 0) >= 0)
-    _require("closed_at", item.closed_at is None or item.closed_at >= item.opened_at)
-    _check_usage(item)
-    for document in item.documents or ():
+        _require(name, (getattr(entry, name) or 0) >= 0)
+    _require("closed_at", entry.closed_at is None or entry.closed_at >= entry.opened_at)
+    _check_usage(entry)
+    for document in entry.documents or ():
         _check_fields(document)
 
 
-def _check_usage(item: Snapshot) -> None:
-    for key, usage in item.usage.items():
+def _check_usage(entry: Snapshot) -> None:
+    for key, usage in entry.usage.items():
         _require("usage", _are_texts(*key))
         _check_fields(usage)
         _require("usage", all(getattr(usage, name) >= 0 for name in USAGE_SUMS))
-    for name, count in item.counters.items():
+    for name, count in entry.counters.items():
         _require("counters", _are_texts(name) and _is_whole(count))
-    for kinds, count in item.errors.items():
+    for kinds, count in entry.errors.items():
         _require("errors", _are_texts(*kinds) and _is_whole(count))
 
 
-def _check_fields(found: Any, names: Iterable[str] = ()) -> None:
-    for name, kinds in _kinds(found.__class__).items():
+def _check_fields(instance: Any, names: Iterable[str] = ()) -> None:
+    for name, kinds in _kinds(instance.__class__).items():
         if not names or name in names:
-            value = getattr(found, name)
+            value = getattr(instance, name)
             _require(name, type(value) in kinds and (type(value) is not int or _is_whole(value)))
 
 
 @cache
 def _kinds(of: Any) -> dict[str, tuple[type, ...]]:
-    """Return the types that each field may have."""
+    """Return the types that each field of a dataclass may have."""
     hints = get_type_hints(of)
-    found = {}
-    for each in fields(of):
-        hint = hints[each.name]
+    kinds = {}
+    for field in fields(of):
+        hint = hints[field.name]
         members = getattr(hint, "__args__", (hint,)) if _is_union(hint) else (hint,)
-        found[each.name] = tuple(getattr(member, "__origin__", member) for member in members)
-    return found
+        kinds[field.name] = tuple(getattr(member, "__origin__", member) for member in members)
+    return kinds
 
 
 def _is_union(hint: Any) -> bool:

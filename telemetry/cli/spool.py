@@ -55,7 +55,7 @@ def _named(keeper: SpoolKeeper, processes: Sequence[ProcessDirectory]) -> dict[s
         ],
         "quarantine": [
             {"fragment_id": each.fragment_id, "reason": each.reason, "since": each.since.isoformat()}
-            for each in keeper.parked()
+            for each in keeper.quarantined()
         ],
         "unreadable": [str(path) for path in keeper.unreadable()],
     }
@@ -70,9 +70,10 @@ def _print(keeper: SpoolKeeper, processes: Sequence[ProcessDirectory]) -> None:
     )
     if any(each.is_foreign for each in processes):
         click.echo(FOREIGN_HINT)
+    quarantined = keeper.quarantined()
     table(
         ("set aside", "refused with", "since"),
-        [(each.fragment_id, each.reason, f"{each.since:%Y-%m-%d %H:%M} UTC") for each in keeper.parked()],
+        [(each.fragment_id, each.reason, f"{each.since:%Y-%m-%d %H:%M} UTC") for each in quarantined],
         "Nothing is set aside.",
     )
     for path in keeper.unreadable():

@@ -98,9 +98,9 @@ def _contents(settings: Settings, patient: Patient) -> Answer:
     if left:
         text = f"{left} snapshots of dead processes wait for their successors"
         yield Check("note", "spool", text, "flask telemetry spool recover")
-    if parked := keeper.parked():
-        reasons = ", ".join(sorted({each.reason or "unknown" for each in parked}))
-        text = f"{len(parked)} snapshots are set aside that the database refused ({reasons})"
+    if quarantined := keeper.quarantined():
+        reasons = ", ".join(sorted({each.reason or "unknown" for each in quarantined}))
+        text = f"{len(quarantined)} snapshots are set aside that the database refused ({reasons})"
         yield Check("bad", "spool", text, "flask telemetry spool list, then retry or drop them")
     if unreadable := keeper.unreadable():
         text = f"{len(unreadable)} files are set aside that are damaged, or not ours: {unreadable[0].parent}"

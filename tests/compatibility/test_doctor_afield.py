@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 
-from exporters.spool.quarantine import park
+from exporters.spool.quarantine import quarantine
 from exporters.sql.schema import migrate
 from telemetry.settings import Settings
 from telemetry.testing import recording
@@ -343,7 +343,7 @@ def test_what_is_in_the_spool(host: NewHost, tmp_path: Path) -> None:
         os.utime(file, (time.time() - 7200,) * 2)
         line = only(of.doctor("--no-run"))
         assert re.search(r"the oldest 72\d\d s old → see the log of these processes", line)
-        park(root, Fragment().close(), "DataError")
+        quarantine(root, Fragment().close(), "DataError")
         (root / "unreadable").mkdir()
         (root / "unreadable" / "half.json").write_text("{")
         found = wrong(of.doctor("--no-run"))

@@ -132,8 +132,9 @@ def test_an_application_for_each_test(is_ended: bool, tmp_path: Path) -> None:
 
 def test_the_attributes_of_the_table_are_there() -> None:
     """What the page says a rollup has."""
+    from exporters.rollup.documents import DocumentState
     from exporters.rollup.merge import Rollup
-    from exporters.rollup.snapshot import DocumentState, Snapshot, Usage
+    from exporters.rollup.snapshot import Snapshot, Usage
 
     table = dict(re.findall(r"^\| (`.*?) \| (.*) \|$", PAGE, re.MULTILINE))
     named = re.findall(r"`(\w+)`", " ".join(table))

@@ -13,10 +13,11 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from exporters.recording.recorder import document_key
+from exporters.privacy.document_key import document_key
 from exporters.rollup.accumulator import Accumulator
 from exporters.rollup.call import Call
-from exporters.rollup.snapshot import DocumentState, Snapshot
+from exporters.rollup.documents import DocumentState
+from exporters.rollup.snapshot import Snapshot
 from telemetry._internal.context import Document
 from telemetry.pricing.prices import Price, Tokens
 

@@ -30,7 +30,7 @@ from exporters.export.formats import FORMATS
 from exporters.integrity.rules import validate
 from exporters.process.spool_keeper import SpoolKeeper
 from exporters.rollup.snapshot import Snapshot
-from exporters.spool.quarantine import park
+from exporters.spool.quarantine import quarantine
 from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.schema import tables
 from exporters.sql.storage import runs as run_storage
@@ -255,11 +255,11 @@ def test_what_an_operator_retries(world: World, tmp_path: Path) -> None:
     world.archive()
     before, totals = world.rows(), world.totals()
     keeper = SpoolKeeper(replace(world.settings, spool_dir=tmp_path / "spool"))
-    park(keeper.root, old, "DataError")
-    park(keeper.root, replace(news, seq=news.seq + 1), "DataError")
+    quarantine(keeper.root, old, "DataError")
+    quarantine(keeper.root, replace(news, seq=news.seq + 1), "DataError")
     found = {each.fragment_id: each.error for each in keeper.retry()}
     assert found == {old.fragment_id: "", news.fragment_id: "ArchivedRun"}
-    assert [each.fragment_id for each in keeper.parked()] == [news.fragment_id]
+    assert [each.fragment_id for each in keeper.quarantined()] == [news.fragment_id]
     assert (world.rows(), world.totals()) == (before, totals)
 
 

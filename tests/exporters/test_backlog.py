@@ -10,7 +10,8 @@ import pytest
 
 from exporters.metrics.totals import Totals
 from exporters.process.pipeline import Pipeline
-from exporters.spool.directory import Spool, Waiting
+from exporters.spool.directory import Spool
+from exporters.spool.waiting import Waiting
 from telemetry.settings import Settings
 from tests.exporters.makers import Fragment, visit
 
@@ -42,8 +43,8 @@ class Looked(dict[str, Waiting]):
 
 
 def looked_at(spool: Spool) -> Looked:
-    spool._waiting = Looked(spool._waiting)
-    return spool._waiting
+    spool._backlog._waiting = Looked(spool._backlog._waiting)
+    return spool._backlog._waiting
 
 
 @pytest.mark.parametrize("waiting", [10, 300])

@@ -270,7 +270,7 @@ def test_a_run_whose_handle_was_dropped_is_counted(measured: Measured) -> None:
     """It is no longer active, and ended as interrupted."""
     contextvars.copy_context().run(telemetry.start_run, "analysis", candidates=1)
     gc.collect()
-    measured.pipeline.recorder.changed()
+    measured.pipeline.recorder.fragments.changed()
 
     assert measured.values(c.RUNS_ACTIVE)[("analysis",)] == 0
     assert measured.total(c.RUNS, kind="analysis", status="interrupted") == 1

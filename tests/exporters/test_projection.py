@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from exporters.recording.recorder import document_key
+from exporters.privacy.document_key import document_key
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.database.engine import create_engine
 from exporters.sql.host import write as host_write

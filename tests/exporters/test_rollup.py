@@ -18,7 +18,7 @@ from exporters.rollup.call import Call
 from exporters.rollup.merge import Rollup, Scores, merge, newest
 from exporters.rollup.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot, Usage, UsageKey
 from exporters.rollup.status import why_failed
-from exporters.spool.entry import read_item
+from exporters.spool.entry import parse_entry
 from exporters.spool.warning_event import WarningEvent
 from telemetry._internal.context import Document, Warned
 from telemetry.pricing.prices import Price, Tokens, to_dollars
@@ -185,7 +185,7 @@ def test_json_keeps_the_rest(odd: Any, kept: int | None) -> None:
     """What JSON cannot tell becomes a number or nothing, and costs neither a run nor a warning."""
     final = Fragment(candidates=odd).calls(call()).documents(visit("a", size=odd)).close()
     again = Snapshot.from_json(final.to_json())
-    event = read_item(WarningEvent("e" * 32, START, Warned(type="other", document_count=odd)).to_json())
+    event = parse_entry(WarningEvent("e" * 32, START, Warned(type="other", document_count=odd)).to_json())
 
     assert (again.candidates, [each.size for each in again.documents or ()]) == (kept, [kept])
     assert again.usage == final.usage

@@ -298,7 +298,7 @@ def test_other_programs_that_it_starts(sqlite_host: Host, tmp_path: Path) -> Non
     application.process.communicate()
 
 
-LOCKS = ("spool._lock", "recorder._open_records()[0].accumulator._lock")
+LOCKS = ("spool._lock", "recorder.fragments._open_records()[0].accumulator._lock")
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -20,8 +20,8 @@ import pytest
 from exporters.metrics.totals import Totals
 from exporters.rollup.snapshot import SCHEMA_VERSION, Snapshot
 from exporters.spool.directory import Spool
-from exporters.spool.entry import Item
-from exporters.spool.quarantine import parked
+from exporters.spool.entry import Entry
+from exporters.spool.quarantine import quarantined
 from telemetry.conventions import SPOOL_SHED
 from telemetry.settings import Settings
 from tests.exporters.makers import Fragment, call, visit
@@ -110,11 +110,11 @@ def moved(settings: Settings, name: str) -> str:
     return name
 
 
-def recovered(spool: Spool) -> list[Item]:
+def recovered(spool: Spool) -> list[Entry]:
     """Take over everything there is, as the writer does."""
-    found: list[Item] = []
-    for dead in spool.recover():
-        for snapshot in dead.items():
+    found: list[Entry] = []
+    for dead in spool.takeovers():
+        for snapshot in dead.entries():
             found.append(snapshot)
             dead.delivered(snapshot)
         dead.finish()
@@ -130,7 +130,7 @@ def test_the_newest_state_replaces_the_older(spool: Spool, directory: Path) -> N
 
     (path,) = directory.rglob("*.json")
     assert Snapshot.from_json(path.read_text()) == new
-    assert [waiting.item for waiting in spool.due()] == [new]
+    assert [waiting.entry for waiting in spool.due()] == [new]
     assert (spool.pending(), spool.oldest_age() > 0) == (1, True)
 
 
@@ -141,7 +141,7 @@ def test_what_ended_need_not_be_in_memory(spool: Spool, directory: Path) -> None
         spool.put(snapshot)
     spool.unload()
 
-    assert [waiting.item for waiting in spool.due()] == [None, under_way]
+    assert [waiting.entry for waiting in spool.due()] == [None, under_way]
     assert [spool.newest(waiting) for waiting in spool.due()] == [ended, under_way]
     spool.delivered(ended)
     assert files(directory) == [f"{under_way.fragment_id}.json"]
@@ -311,7 +311,7 @@ def test_at_the_cap_documents_go_next(directory: Path) -> None:
 
     assert (kept.documents, kept.shed, kept.usage) == ([], 20, final.usage)
     assert shed(spool) == {"documents": 1}
-    assert spool.due()[0].item == kept
+    assert spool.due()[0].entry == kept
     spool.close()
 
 
@@ -353,7 +353,7 @@ def test_a_process_that_lives_is_left_alone(spool: Spool, directory: Path) -> No
     with other_process(directory) as process:
         give(process, Fragment().snapshot())
 
-        assert spool.has_strangers()
+        assert spool.has_other_directories()
         assert recovered(spool) == []
         assert len(files(directory)) == 1
 
@@ -363,13 +363,13 @@ def test_a_process_that_was_killed_is_taken_over(spool: Spool, directory: Path) 
     ended, open_ = Fragment().calls(call()).close(), Fragment().calls(call()).snapshot()
     name = leave_behind(directory, ended, open_)
 
-    assert [dead.process_id for dead in spool.recover()] == [name]
+    assert [dead.process_id for dead in spool.takeovers()] == [name]
     found = {snapshot.fragment_id: snapshot for snapshot in recovered(spool)}
     assert found == {
         ended.fragment_id: ended,
         open_.fragment_id: replace(open_, interrupted=True),
     }
-    assert not spool.has_strangers(), "nothing is left of it"
+    assert not spool.has_other_directories(), "nothing is left of it"
 
 
 @pytest.mark.parametrize("quiet_for", [3000, 4000])
@@ -385,7 +385,7 @@ def test_a_lock_that_was_tidied_away(spool: Spool, directory: Path, quiet_for: i
     os.utime(spool.root / name, (then, then))
 
     assert recovered(spool) == ([final] if quiet_for > 3600 else [])
-    assert spool.has_strangers() == (quiet_for < 3600)
+    assert spool.has_other_directories() == (quiet_for < 3600)
 
 
 def test_a_lock_in_use_is_not_old(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,8 +408,8 @@ def test_what_was_not_delivered_stays(spool: Spool, directory: Path) -> None:
     """Taking over without delivering, as when the database is away, loses nothing."""
     left = [Fragment().close() for _ in range(3)]
     leave_behind(directory, *left)
-    for dead in spool.recover():
-        dead.delivered(next(iter(dead.items())))
+    for dead in spool.takeovers():
+        dead.delivered(next(iter(dead.entries())))
         dead.finish()
 
     assert len(recovered(spool)) == 2
@@ -461,7 +461,7 @@ def test_a_forked_child_does_not_release_its_parents_lock(directory: Path) -> No
         give(process, Fragment().snapshot())
         code = f"""
             from tests.exporters.test_spool import *
-            names = [dead.process_id for dead in spool_in(Path({str(directory)!r})).recover()]
+            names = [dead.process_id for dead in spool_in(Path({str(directory)!r})).takeovers()]
             assert len(names) == 1 and {parent!r} not in names, names
         """
         subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True, timeout=60)
@@ -528,9 +528,9 @@ def test_databases_do_not_share_a_spool(tmp_path: Path) -> None:
     spool.put(Fragment().close())
     spool.close()
 
-    assert not spool_for("postgresql://ada:secret@db.example/two").has_strangers()
+    assert not spool_for("postgresql://ada:secret@db.example/two").has_other_directories()
     same = spool_for("postgresql+psycopg://bob:changed@db.example/one")
-    assert same.has_strangers(), "a new password or driver is still the same database"
+    assert same.has_other_directories(), "a new password or driver is still the same database"
     assert "secret" not in str(spool.root)
 
 
@@ -538,11 +538,11 @@ def test_parked_snapshots_are_kept_and_counted(spool: Spool, caplog: pytest.LogC
     """What the database refuses for good is set aside with a line that names the run."""
     final = Fragment().close()
     spool.put(final)
-    spool.park(final, "DataError")
+    spool.quarantine(final, "DataError")
 
     assert (spool.pending(), spool.dead()) == (0, 1)
-    (found,) = parked(spool.root)
-    assert (found.item(), found.reason, found.fragment_id) == (final, "DataError", final.fragment_id)
+    (found,) = quarantined(spool.root)
+    assert (found.read(), found.reason, found.fragment_id) == (final, "DataError", final.fragment_id)
     assert final.run_id in caplog.text
 
 
@@ -553,7 +553,7 @@ def test_a_disk_that_refuses_keeps_the_snapshot_in_memory(tmp_path: Path) -> Non
     with pytest.raises(OSError):
         spool.put(final)
 
-    assert [waiting.item for waiting in spool.due()] == [final]
+    assert [waiting.entry for waiting in spool.due()] == [final]
     spool.delivered(final)
     assert spool.due() == []
 

@@ -262,14 +262,14 @@ def test_nobody_else_reads_it(sqlite_host: Host, tmp_path: Path, umask: int) -> 
         spool, refused, kept = Spool(chosen, Totals()), Fragment().close(), Fragment().close()
         for item in (refused, kept):
             spool.put(item)
-        spool.park(refused, "DataError")
+        spool.quarantine(refused, "DataError")
         spool.publish_port(4711)
         damaged = spool.directory() / f"{'0' * 32}.json"
         damaged.write_text("{")
         damaged.chmod(0o644)
         spool.close()
-        for left in Spool(chosen, Totals()).recover():
-            assert list(left.items()) == [kept]
+        for left in Spool(chosen, Totals()).takeovers():
+            assert list(left.entries()) == [kept]
     finally:
         os.umask(before)
 
@@ -285,7 +285,7 @@ def test_wider_modes_are_narrowed(place: Place) -> None:
         folder.chmod(0o777)
     spool = Spool(place.settings, Totals())
     spool.put(Fragment().close())
-    spool.park(Fragment().close(), "DataError")
+    spool.quarantine(Fragment().close(), "DataError")
 
     assert stat.S_IMODE(place.dead.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE((place.dead.parent / "dead").stat().st_mode) == 0o700
@@ -374,7 +374,7 @@ def test_another_user_finds_a_directory_of_roots(sqlite_host: Host, tmp_path: Pa
         for _ in range(3):
             spool.put(Fragment().close())
         assert spool.pending() == 3
-        assert not list(spool.strangers())
+        assert not list(spool.other_directories())
     """
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o1777)

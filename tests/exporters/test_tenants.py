@@ -127,7 +127,7 @@ def test_what_was_refused_is_for_one_database_too(tenants: Tenants) -> None:
     refused = Fragment().close()
     spool = Spool(tenants.settings("a"), Totals())
     spool.put(refused)
-    spool.park(refused, "DataError")
+    spool.quarantine(refused, "DataError")
     spool.close()
     other = SpoolKeeper(tenants.settings("b"))
     other.root.mkdir(mode=0o700, exist_ok=True)

@@ -149,7 +149,7 @@ def test_a_database_that_is_down_does_not_stop_the_host(fragile: TemporaryPostgr
         assert time.monotonic() - started < 1
         until(lambda: failures(pipeline) > 0)
         assert pipeline.spool.pending() == 3
-        until(lambda: all(waiting.item is None for waiting in pipeline.spool.due()))
+        until(lambda: all(waiting.entry is None for waiting in pipeline.spool.due()))
     finally:
         fragile.start()
 
@@ -447,7 +447,7 @@ def test_what_a_dead_process_left_may_be_refused_too(
     pipeline = record(host.url)
 
     until(lambda: statuses(host) == ["completed"])
-    until(lambda: not pipeline.spool.has_strangers())
+    until(lambda: not pipeline.spool.has_other_directories())
     assert pipeline.spool.dead() == 1
 
 
@@ -476,7 +476,7 @@ def test_what_only_a_newer_version_can_mark_stands_in_nobodys_way(
 
     until(lambda: sorted(statuses(sqlite_host)) == ["completed", "interrupted", "running"])
     until(
-        lambda: [path.name for path in pipeline.spool.strangers()] == ["a" * 32]
+        lambda: [path.name for path in pipeline.spool.other_directories()] == ["a" * 32]
     )  # it waits for that version
 
 

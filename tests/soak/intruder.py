@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from exporters.rollup.snapshot import Snapshot
-from exporters.spool.entry import read_item
+from exporters.spool.entry import parse_entry
 from exporters.spool.takeover import LOCK
 
 ANOTHER_USER: Final = 65534
@@ -33,7 +33,7 @@ def forge(file: Path, folder: Path) -> str | None:
     if os.geteuid() != 0:
         return None
     try:
-        known = read_item(file.read_text())
+        known = parse_entry(file.read_text())
     except (FileNotFoundError, ValueError, RecursionError):  # delivered meanwhile, or spoilt as below
         return None
     if not isinstance(known, Snapshot):

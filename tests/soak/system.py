@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from examples.screener.standin.client import StandIn
 from exporters.rollup.snapshot import Snapshot
-from exporters.spool.entry import read_item
+from exporters.spool.entry import parse_entry
 from exporters.spool.takeover import LOCK
 from tests.end_to_end.processes import ROOT, environment
 from tests.postgres import TemporaryPostgres
@@ -166,7 +166,7 @@ class System:
     def _snapshots(self, tenant: Tenant) -> Iterator[Snapshot]:
         for path in self.spooled(tenant):
             try:
-                item = read_item(path.read_text())
+                item = parse_entry(path.read_text())
             except (FileNotFoundError, ValueError, RecursionError):  # delivered meanwhile, or damaged
                 continue
             if isinstance(item, Snapshot):

@@ -199,7 +199,7 @@ def test_a_handle_that_is_dropped_is_interrupted(recorded: Recorded) -> None:
     contextvars.copy_context().run(telemetry.start_run, "analysis", candidates=1)
     gc.collect()
 
-    assert not recorded.pipeline.recorder.has_open_runs
+    assert not recorded.pipeline.recorder.fragments.has_open_runs
     assert recorded.run().status == "interrupted"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from exporters.recording.recorder import document_key
+from exporters.privacy.document_key import document_key
 from telemetry.conventions import FAILED, SCORED
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from exporters.rollup.documents import DocumentState
 from exporters.rollup.merge import Rollup
 from exporters.rollup.snapshot import (
     SCHEMA_VERSION,
     USAGE_SUMS,
-    DocumentState,
     Snapshot,
     Usage,
     UsageKey,

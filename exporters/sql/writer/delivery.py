@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQL
 
 from exporters.metrics.instruments import Metrics
 from exporters.rollup.snapshot import NewerSnapshot, Snapshot
-from exporters.spool.directory import Spool, Waiting
-from exporters.spool.entry import Item
+from exporters.spool.directory import Spool
+from exporters.spool.entry import Entry
+from exporters.spool.waiting import Waiting
 from exporters.spool.warning_event import WarningEvent
 from exporters.sql.database.engine import PERMANENT, once_committed
 from exporters.sql.database.fitting import UNFIT
@@ -83,19 +84,19 @@ class Delivery:
             if is_over():
                 return False
             entry = self._spool.newest(waiting)
-            if entry is not None and not self.deliver(entry, self._spool.delivered, self._spool.park):
+            if entry is not None and not self.deliver(entry, self._spool.delivered, self._spool.quarantine):
                 return False
         return True
 
     def deliver(
-        self, entry: Item, delivered: Callable[[Item], None], park: Callable[[Item, str], None]
+        self, entry: Entry, delivered: Callable[[Entry], None], quarantine: Callable[[Entry, str], None]
     ) -> bool:
         """Deliver one entry; return False when the database is away.
 
         Args:
             entry: the entry.
             delivered: called once it is committed.
-            park: puts it into quarantine, with the reason.
+            quarantine: puts it into quarantine, with the reason.
         """
         try:
             if isinstance(entry, Snapshot):
@@ -108,7 +109,7 @@ class Delivery:
             return True
         except _TROUBLE as error:
             self._database.failed("rollup", error)
-            return self._settle(entry, error, park)
+            return self._settle(entry, error, quarantine)
         self._database.outage, self._in_a_row = Retry(), 0
         self._postponed.pop(entry.fragment_id, None)
         once_committed(self._database.engine, partial(delivered, entry))
@@ -136,11 +137,11 @@ class Delivery:
             return []
         return claim_intake(self._database.engine, snapshot.run_id)
 
-    def _settle(self, entry: Item, error: Exception, park: Callable[[Item, str], None]) -> bool:
+    def _settle(self, entry: Entry, error: Exception, quarantine: Callable[[Entry, str], None]) -> bool:
         """Decide what becomes of an entry that was not stored; return False when the database is away."""
         if _is_permanent(error):
             with guarded("spool"):
-                park(entry, type(error).__name__)
+                quarantine(entry, type(error).__name__)
                 self._note_missing_part(entry)
                 return True
             self._postpone(entry)  # the disk refuses, too
@@ -153,7 +154,7 @@ class Delivery:
         self._postpone(entry)
         return True
 
-    def _note_missing_part(self, entry: Item) -> None:
+    def _note_missing_part(self, entry: Entry) -> None:
         """Keep a run from being taken for complete while a part of it is in quarantine.
 
         Without the part that began it, it has no end, and is not complete anyway.
@@ -162,7 +163,7 @@ class Delivery:
             with suppress(NewerSnapshot, *_TROUBLE):
                 self._store(entry.stand_in())
 
-    def _postpone(self, entry: Item) -> None:
+    def _postpone(self, entry: Entry) -> None:
         self._postponed.setdefault(entry.fragment_id, Retry()).wait()
 
     def _postponed_until(self, waiting: Waiting) -> float:

@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from exporters.metrics.instruments import Metrics
 from exporters.rollup.snapshot import NewerSnapshot, Snapshot
 from exporters.spool.directory import Spool
-from exporters.spool.entry import Item
-from exporters.spool.takeover import Recovered
+from exporters.spool.entry import Entry
+from exporters.spool.takeover import Takeover
 from exporters.sql.database.engine import once_committed
 from exporters.sql.database.fitting import UNFIT
 from exporters.sql.storage import interruptions
@@ -90,7 +90,7 @@ class Takeovers:
     def _all(self) -> Iterator[None]:
         """Deliver what is in every dead process's directory; end early when the database is away."""
         self._spool.measure()
-        for dead in self._spool.recover():
+        for dead in self._spool.takeovers():
             try:
                 yield from self._one(dead)
             except OSError as error:
@@ -106,20 +106,20 @@ class Takeovers:
             return
         self.is_done = True
 
-    def _one(self, dead: Recovered) -> Iterator[None]:
+    def _one(self, dead: Takeover) -> Iterator[None]:
         """Deliver what a dead process left, and yield before each entry.
 
         It ends early when the database is away.
         """
 
-        def park(entry: Item, reason: str) -> None:
-            self._spool.park(entry, reason)
+        def quarantine(entry: Entry, reason: str) -> None:
+            self._spool.quarantine(entry, reason)
             dead.delivered(entry)
 
         try:
             for entry in self._left_by(dead):
                 yield
-                if not self._delivery.deliver(entry, dead.delivered, park):
+                if not self._delivery.deliver(entry, dead.delivered, quarantine):
                     return
                 if isinstance(entry, Snapshot) and entry.interrupted:
                     self._metrics.of(entry).unaccounted("unclosed")
@@ -135,10 +135,10 @@ class Takeovers:
             return
         once_committed(self._database.engine, dead.finish)
 
-    def _left_by(self, dead: Recovered) -> Iterator[Item]:
+    def _left_by(self, dead: Takeover) -> Iterator[Entry]:
         """Yield what a dead process left for our tables; an earlier version did not say for which it is."""
         engine = self._database.engine
-        for entry in dead.items(cache(self._is_ours)):
+        for entry in dead.entries(cache(self._is_ours)):
             may_be_anothers = dead.is_ambiguous
             if dead.is_old and not tenancy.belongs_here(engine, entry, may_be_anothers=may_be_anothers):
                 dead.leave(entry)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from exporters.rollup.snapshot import Snapshot
-from exporters.spool.entry import Item
+from exporters.spool.entry import Entry
 from exporters.sql.database.engine import transaction
 from exporters.sql.schema.tables import runs
 
@@ -50,7 +50,7 @@ def have_different_tables(engine: Engine, ours: str, theirs: str) -> bool:
         return bool(connection.execute(_OWN_TABLES, {"theirs": theirs}).scalar_one())
 
 
-def belongs_here(engine: Engine, entry: Item, *, may_be_anothers: bool) -> bool:
+def belongs_here(engine: Engine, entry: Entry, *, may_be_anothers: bool) -> bool:
     """Say whether an entry that does not name its database belongs in these tables.
 
     Args:
@@ -71,7 +71,7 @@ def _has_own_tables(connection: Connection) -> bool:
     return bool(connection.execute(_OWN_TABLES, {"theirs": ""}).scalar_one())
 
 
-def _knows(connection: Connection, entry: Item) -> bool:
+def _knows(connection: Connection, entry: Entry) -> bool:
     """Say whether the run of an entry is in these tables."""
     if not isinstance(entry, Snapshot):
         return False

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from exporters.metrics.instruments import Metrics
-from exporters.recording.recorder import RunRecorder
+from exporters.recording.fragments import Fragments
 from exporters.rollup.snapshot import Snapshot
 from exporters.spool.directory import Spool
 from exporters.sql.database.engine import transaction
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 
 class Writer:
-    """Moves snapshots from the recorder to the spool, and from the spool to the database."""
+    """Moves snapshots of fragments to the spool, and from the spool to the database."""
 
     def __init__(
         self,
         settings: Settings,
-        recorder: RunRecorder,
+        fragments: Fragments,
         spool: Spool,
         metrics: Metrics,
         integrity: IntegrityWatch | None = None,
@@ -49,7 +49,7 @@ class Writer:
 
         Args:
             settings: settings of the process.
-            recorder: has the states of runs.
+            fragments: has the states of runs.
             spool: keeps them until the database has them.
             metrics: count what is done.
             integrity: is called between deliveries.
@@ -60,7 +60,7 @@ class Writer:
             ImportError: if the driver that it names is not installed.
         """
         self._settings = settings
-        self._recorder = recorder
+        self._fragments = fragments
         self._spool = spool
         self._metrics = metrics
         self._integrity, self._new_daily_check = integrity, daily_check
@@ -108,7 +108,7 @@ class Writer:
 
     def save(self) -> None:
         """Put all that changed into the spool, here and now."""
-        self._save(self._recorder.changed())
+        self._save(self._fragments.changed())
 
     def drain(self, seconds: float) -> bool:
         """Stop the thread and deliver what is left, for at most ``seconds``; what remains stays in the spool.
@@ -202,11 +202,11 @@ class Writer:
 
     def _save_due(self) -> float | None:
         """Save what is due, have it delivered, and return for how many seconds nothing is."""
-        if snapshots := self._recorder.due():
+        if snapshots := self._fragments.due():
             self._save(snapshots)
             if self._wakeups.empty():
                 self._wakeups.put(None)
-        due = self._recorder.next_due()
+        due = self._fragments.next_due()
         return None if due is None else max(due - time.monotonic(), 0.005)
 
     def _save(self, snapshots: list[Snapshot]) -> None:
@@ -225,9 +225,9 @@ class Writer:
         now = time.monotonic()
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + self._settings.heartbeat_seconds
-            self._save(self._recorder.alive())
+            self._save(self._fragments.alive())
             self._takeovers.plan()
-        if self._must_look and not self._recorder.has_open_runs:
+        if self._must_look and not self._fragments.has_open_runs:
             self._must_look = False
             self._takeovers.restart()
         if now >= self._database.next_turn():
@@ -241,14 +241,14 @@ class Writer:
         if now < self._database.outage.due:
             self._spool.unload()
         if self._daily is not None:
-            self._daily.look(is_busy=self._recorder.has_open_runs or self._spool.count_due() > 0)
+            self._daily.look(is_busy=self._fragments.has_open_runs or self._spool.count_due() > 0)
 
     def _pause(self) -> float | None:
         """Return for how many seconds nothing is due; None for as long as nobody wakes us."""
         due = [*self._rows.next_times(), *self._delivery.next_times()]
         if not self._takeovers.is_done or self._rows.has_host_committed:  # also what was committed in a rest
             due.append(self._database.outage.due)
-        if self._recorder.has_open_runs or self._has_children:
+        if self._fragments.has_open_runs or self._has_children:
             due.append(self._heartbeat_at)
         if self._daily is not None:
             due.append(time.monotonic() + self._daily.pause())

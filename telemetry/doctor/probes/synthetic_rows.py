@@ -1,8 +1,8 @@
 """What a synthetic run of the doctor left behind: in the metrics, in its trace, and in SQL.
 
 Its spans take the way of all spans. Its figures stand in metrics that nobody else reads
-(:attr:`exporters.metrics.instruments.Metrics.beside`), and in rows marked `synthetic`, which every view,
-report and total leaves out.
+(:attr:`exporters.metrics.instruments.Metrics.of_synthetic_runs`), and in rows marked `synthetic`, which every
+view, report and total leaves out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Witness:
     def __init__(self, pipeline: Pipeline, provider: TracerProvider) -> None:
         """Listen to ``provider``, and to the metrics that ``pipeline`` keeps of synthetic runs."""
         self._reader = InMemoryMetricReader()
-        pipeline.metrics.beside.register(MeterProvider([self._reader], shutdown_on_exit=False))
+        pipeline.metrics.of_synthetic_runs.register(MeterProvider([self._reader], shutdown_on_exit=False))
         self._spans = _Spans()
         provider.add_span_processor(self._spans)
 
