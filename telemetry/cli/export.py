@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
@@ -11,6 +10,8 @@ from typing import IO, TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 import click
+
+from telemetry._internal.partial_file import replacing
 
 from .application import database_settings, today
 from .errors import needs_sql, one_line_errors
@@ -89,7 +90,8 @@ def _write_out(jobs: Export, form: str, output: Path | None) -> None:
         with output.open("wb") as sink:
             _write(jobs, form, sink)
     else:
-        _replace(jobs, form, output)
+        with replacing(output) as file:
+            advance("Jobs", jobs.count(), _pieces(jobs, form, file))
         click.echo(f"{count(jobs.exported, 'job')} in {output}.")
 
 
@@ -97,18 +99,6 @@ def _write(jobs: Export, form: str, sink: IO[bytes]) -> None:
     for _ in _pieces(jobs, form, sink):
         pass
     sink.flush()
-
-
-def _replace(jobs: Export, form: str, output: Path) -> None:
-    """Write a file that is there when it is complete; a link goes on leading to it."""
-    target = Path(os.path.realpath(output))
-    temporary = target.with_name(f".{target.name}.new")
-    try:
-        with temporary.open("wb") as file:
-            advance("Jobs", jobs.count(), _pieces(jobs, form, file))
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _pieces(jobs: Export, form: str, file: IO[bytes]) -> Iterator[int]:
