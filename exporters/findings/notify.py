@@ -66,7 +66,7 @@ def _channels(settings: Settings, problems: list[str]) -> list[Channel]:
         except NotSentError as error:
             problems.append(str(error))
     if not found and not problems:
-        problems.append("nobody is told: set TELEMETRY_ALERTMANAGER_URL or TELEMETRY_NOTIFY")
+        problems.append("there is nowhere to send to: set TELEMETRY_ALERTMANAGER_URL or TELEMETRY_NOTIFY")
     return found
 
 

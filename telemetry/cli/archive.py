@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from .application import database_settings
-from .errors import needs_sql, one_line_errors
+from .errors import needs_sql, one_line_errors, writing_to
 from .listing import count
-from .options import database_option
+from .options import DAY, database_option
 from .output import advance
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="The first day that stays: 2025-11-01.")
+@click.option("--before", type=DAY, help="The first day that stays: 2025-11-01.")
 @click.option("--older-than", type=click.IntRange(1, 36500), help="So many days stay, besides today.")
 @click.option(
     "--format",
@@ -49,14 +49,15 @@ def archive(
     The files are written to DIRECTORY. Break it off and repeat it at will.
     """
     if (before is None) == (older_than is None):
-        raise click.UsageError("give --before or --older-than")
+        raise click.UsageError("give --before or --older-than, and not both")
     with needs_sql():
         from exporters.archive.archive import Archive
     settings = database_settings(database_url)
     first = _first_to_stay(before, older_than, settings.timezone)
     with one_line_errors(), Archive(settings, directory, before=first, form=form) as archiving:
         plan = archiving.plan()
-        moved = _move(archiving, plan) if apply else None
+        with writing_to("DIRECTORY", directory):
+            moved = _move(archiving, plan) if apply else None
     if moved is None:
         click.echo(plan.to_json() if as_json else _summary(plan, first))
     elif as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -38,6 +39,19 @@ def one_line_errors() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
     except SQLAlchemyError as error:
         raise unusable(error) from None
+
+
+@contextmanager
+def writing_to(parameter: str, path: Path) -> Iterator[None]:
+    """Leave with one line that names the parameter where ``path`` cannot be written in the block."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise click.ClickException(
+            f"{parameter}: {path} cannot be written ({error.strerror or error}): name another place"
+        ) from None
 
 
 def unusable(error: Exception) -> click.ClickException:

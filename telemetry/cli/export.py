@@ -14,7 +14,7 @@ import click
 from telemetry._internal.partial_file import replacing
 
 from .application import database_settings, today
-from .errors import needs_sql, one_line_errors
+from .errors import needs_sql, one_line_errors, writing_to
 from .listing import count
 from .options import Period, database_option, period_options
 from .output import advance, insist_on_output
@@ -87,10 +87,10 @@ def _write_out(jobs: Export, form: str, output: Path | None) -> None:
             raise click.UsageError("Parquet is not for the eye: give --output, or pipe it")
         _write(jobs, form, sys.stdout.buffer)
     elif output.exists() and not output.is_file():  # as it is: the links of /dev/stdout lead to no path
-        with output.open("wb") as sink:
+        with writing_to("--output", output), output.open("wb") as sink:
             _write(jobs, form, sink)
     else:
-        with replacing(output) as file:
+        with writing_to("--output", output), replacing(output) as file:
             advance("Jobs", jobs.count(), _pieces(jobs, form, file))
         click.echo(f"{count(jobs.exported, 'job')} in {output}.")
 

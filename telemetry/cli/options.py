@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 LONGEST: Final = 3660
 """Days of a period that is said as a number of days: ten years."""
@@ -31,9 +32,35 @@ DAY: Final = Day(["%Y-%m-%d"])
 ID: Final = click.IntRange(0, 2**63 - 1)
 """What a column of type BIGINT holds."""
 
+
+def _usable_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    """Refuse a URL that no command can use, by the name of the option; the setting has its own message."""
+    name = parameter.name or ""
+    if not url or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        return url
+    from .errors import needs_sql
+
+    with needs_sql():
+        from exporters.sql.database.drivers import usable
+    try:
+        usable(url, parameter.opts[0])
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    return url
+
+
 database_option: Final = click.option(
-    "--database-url", envvar="TELEMETRY_DATABASE_URL", help="Default: the application's own database."
+    "--database-url",
+    envvar="TELEMETRY_DATABASE_URL",
+    callback=_usable_url,
+    help="Default: the application's own database.",
 )
+
+
+def refuse_empty_model(model: str | None) -> None:
+    """Leave with one line where --model is given and names nothing, as an empty variable of a script."""
+    if model is not None and not model.strip():
+        raise click.BadParameter("names no model", param_hint="--model")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .errors import needs_sql, one_line_errors
+from .errors import needs_sql, one_line_errors, writing_to
 from .listing import table
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def catalogue(output: Path | None, check: bool) -> None:
     elif place is None:
         click.echo(page, nl=False)
     else:
-        with one_line_errors():
+        with writing_to("--output", place):
             place.write_text(page, encoding="utf-8")
         click.echo(f"Written to {_shown(place)}.")
 

@@ -10,7 +10,7 @@ from .application import database_settings, today
 from .errors import needs_sql, one_line_errors
 from .listing import paragraph
 from .notify import notify_option, send
-from .options import ID, Period, database_option, period_options
+from .options import ID, Period, database_option, period_options, refuse_empty_model
 from .output import insist_on_output
 
 DAYS: Final = 30
@@ -71,8 +71,7 @@ def _refuse_contradictions(
     period: Period, *, user_id: int | None, model: str | None, analysis_id: int | None
 ) -> None:
     """Leave with a line that names the options of which one has to go."""
-    if model is not None and not model.strip():
-        raise click.BadParameter("names no model", param_hint="--model")
+    refuse_empty_model(model)
     if analysis_id is None:
         return
     given = {

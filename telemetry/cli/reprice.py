@@ -10,8 +10,8 @@ import click
 from telemetry.pricing.provider import PROVIDERS
 
 from .application import find_database, load_settings
-from .errors import needs_sql, unusable
-from .options import Period, database_option, period_options
+from .errors import needs_sql, one_line_errors
+from .options import Period, database_option, period_options, refuse_empty_model
 
 
 @click.command()
@@ -36,18 +36,16 @@ def reprice(
     They are those of runs that began on the days selected, of UTC. The old value is kept. Exit 1 if the price
     file or the database cannot be used.
     """
+    refuse_empty_model(model)
     with needs_sql():
         from exporters.upkeep.reprice import reprice as price_again
-    from sqlalchemy.exc import SQLAlchemyError
-
     from telemetry.pricing.prices import prices
-    from telemetry.settings import SettingsError
 
     first = period.first(datetime.now(UTC).date())
     assert first is not None
-    try:
-        settings = load_settings()
-        url = find_database(database_url or settings.database_url)
+    settings = load_settings()
+    url = find_database(database_url or settings.database_url)
+    with one_line_errors():
         report = price_again(
             url,
             prices(Path(prices_file) if prices_file else settings.prices_file),
@@ -59,10 +57,6 @@ def reprice(
             model=model,
             provider=provider,
         )
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
-    except SQLAlchemyError as error:
-        raise unusable(error) from None
     if as_json:
         click.echo(report.to_json())
         return

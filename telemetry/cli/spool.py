@@ -14,7 +14,7 @@ from .listing import count, table
 from .options import database_option
 
 if TYPE_CHECKING:
-    from exporters.process.spool_keeper import ProcessDirectory, SpoolKeeper
+    from exporters.process.spool_keeper import ProcessDirectory, Retried, SpoolKeeper
 
 RECOVERY_SECONDS: Final = 10.0
 FOREIGN_HINT: Final = "foreign directories are another user's: run this as that user, or chown them"
@@ -81,18 +81,32 @@ def _print(keeper: SpoolKeeper, processes: Sequence[ProcessDirectory]) -> None:
 
 @spool.command("retry")
 @click.argument("fragments", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @database_option
-def spool_retry(fragments: tuple[str, ...], database_url: str | None) -> None:
-    """Deliver what was set aside, all of it or the FRAGMENTS named; exit 1 if the database still refuses."""
+def spool_retry(fragments: tuple[str, ...], as_json: bool, database_url: str | None) -> None:
+    """Deliver what is in quarantine, or the FRAGMENTS named; exit 1 if the database still refuses some."""
     keeper = _keeper(database_url)
     with one_line_errors():
         results = list(keeper.retry(fragments))
-    for each in results:
-        click.echo(f"{each.fragment_id}  {each.error and f'still refused: {each.error}' or 'delivered'}")
-    if any(each.error for each in results):
+    if as_json:
+        click.echo(json.dumps({"fragments": [_outcome(result) for result in results]}))
+    else:
+        for result in results:
+            outcome = f"still refused: {result.error}" if result.error else "delivered"
+            click.echo(f"{result.fragment_id}  {outcome}")
+    if any(result.error for result in results):
         raise SystemExit(1)
     with one_line_errors():
         keeper.recover(RECOVERY_SECONDS)
+
+
+def _outcome(result: Retried) -> dict[str, object]:
+    """Return what became of a snapshot, for JSON."""
+    return {
+        "fragment_id": result.fragment_id,
+        "delivered": not result.error,
+        "error": result.error or None,
+    }
 
 
 @spool.command("drop")

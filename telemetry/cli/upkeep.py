@@ -66,7 +66,7 @@ def _print_health(days: Sequence[HealthDay], tidied: Tidied, archived: Sequence[
     click.echo(
         f"{count(tidied.interrupted, 'run')} interrupted, {count(tidied.shown, 'row')} brought up to date, "
         f"{count(tidied.abandoned, 'warning')} abandoned, "
-        f"{count(swept, 'reference')} to deleted rows let go."
+        f"{count(swept, 'reference')} to deleted rows removed."
     )
     if archived:
         click.echo(f"Archived, and left as they are: {count(len(archived), 'day')}.")
@@ -134,7 +134,7 @@ def _named(broken: Broken) -> dict[str, object]:
 def erase(user_id: int | None, analysis_id: int | None, apply: bool, database_url: str | None) -> None:
     """Erase what is tied to one user or one analysis."""
     if (user_id is None) == (analysis_id is None):
-        raise click.UsageError("name --user or --analysis")
+        raise click.UsageError("give --user or --analysis, and not both")
     with needs_sql():
         from exporters.upkeep.erase import erase as erase_rows
     with one_line_errors():

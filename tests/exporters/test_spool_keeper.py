@@ -166,6 +166,11 @@ def test_what_was_set_aside_is_listed_retried_and_dropped(host: Host, operator: 
     refused = operator.run("spool", "retry", one)
     assert (refused.returncode, refused.stdout) == (1, f"{one}  still refused: IntegrityError\n")
 
+    refused = operator.run("spool", "retry", "--json", one)
+    assert json.loads(refused.stdout) == {
+        "fragments": [{"fragment_id": one, "delivered": False, "error": "IntegrityError"}]
+    }
+
     allow_large_runs(host)
     assert operator.run("spool", "retry", one).stdout == f"{one}  delivered\n"
     assert [row["candidates"] for row in host.rows("telemetry_runs")] == [100]
