@@ -30,7 +30,7 @@ def load_settings() -> Settings:
     from flask.cli import NoAppException
 
     from telemetry.settings import Settings, SettingsError
-    from telemetry.web.extension import settings_of
+    from telemetry.web.host_settings import settings_of
 
     try:
         try:
@@ -63,8 +63,8 @@ def find_database(url: str | None) -> str:
         return url
     from flask.cli import NoAppException
 
-    from telemetry.web.extension import database_url
     from telemetry.web.host_database import NoEngine
+    from telemetry.web.host_settings import database_url
 
     try:
         found = database_url(load_app())

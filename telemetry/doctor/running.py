@@ -44,7 +44,7 @@ def check_settings(patient: Patient) -> Answer:
         if patient.app is None:
             settings = Settings.load()
         else:
-            from telemetry.web.extension import settings_of
+            from telemetry.web.host_settings import settings_of
 
             settings = settings_of(patient.app)
     except SettingsError as error:
@@ -68,7 +68,7 @@ def check_set_up(patient: Patient) -> Answer:
             setup.setup_telemetry(replace(patient.settings, metrics_port=None))
     if setup.pipeline() is not None:
         if patient.app is not None and "telemetry" in patient.app.extensions:
-            from telemetry.web.extension import instrument
+            from telemetry.web.host_state import instrument
 
             instrument(patient.app)
         yield Check("good", "set-up", "telemetry is on")
