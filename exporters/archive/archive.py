@@ -28,22 +28,10 @@ from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import archived_days, archived_runs, runs, system_health_log
 from telemetry.settings import Settings
 
-from . import rows as archive_rows
-from .part import (
-    LOG,
-    RUNS,
-    ArchiveError,
-    Contents,
-    Digests,
-    Key,
-    Part,
-    Pieces,
-    complete,
-    new_name,
-    rename,
-    unfinished,
-)
-from .rows import Group
+from . import due, removal
+from .contents import LOG, RUNS, Contents, Digests, Key
+from .due import Group
+from .part import ArchiveError, Part, Pieces, complete, new_name, rename, unfinished
 
 PART: Final = 5000
 """Runs of one part."""
@@ -110,11 +98,11 @@ class Archive:
             sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
         """
         with transaction(self._reading) as connection:
-            count = sa.select(sa.func.count()).select_from(runs).where(archive_rows.may_go(self._cutoff))
+            count = sa.select(sa.func.count()).select_from(runs).where(due.may_go(self._cutoff))
             return Plan(
                 connection.execute(count).scalar_one(),
                 len(self._old_days(connection)),
-                archive_rows.staying(connection, self._cutoff),
+                due.staying(connection, self._cutoff),
                 len(complete(self._directory)),
             )
 
@@ -145,7 +133,7 @@ class Archive:
             ids: list[Key] = []
             while more and len(ids) < PART:
                 with transaction(self._reading) as connection:
-                    groups, last = archive_rows.next_groups(connection, self._cutoff, after, CHUNK)
+                    groups, last = due.next_groups(connection, self._cutoff, after, CHUNK)
                 ids += [run_id for group in groups for run_id in group]
                 after, more = last or after, last is not None
             if ids:
@@ -164,7 +152,7 @@ class Archive:
             wanted = [key for (key,) in chunk]
             for table in contents.tables:
                 with transaction(self._reading) as connection:
-                    rows = archive_rows.rows_of(connection, contents, table, wanted)
+                    rows = removal.rows_of(connection, contents, table, wanted)
                 yield table, rows
 
     def _move(self, part: Part, digests: Digests) -> Iterator[int]:
@@ -183,24 +171,24 @@ class Archive:
         groups: dict[object, Group] = {}
         for chunk in _batches([[key] for key in digests], CHUNK):
             with transaction(self._reading) as connection:
-                found = archive_rows.groups_of(connection, [key for (key,) in chunk])
+                found = due.groups_of(connection, [key for (key,) in chunk])
             for key, group in found.items():
                 groups.setdefault(key, []).extend(group)
         for batch in _batches(list(groups.values()), BATCH):
             with transaction(self._writing) as connection:
-                moved = archive_rows.move_runs(connection, batch, digests, part.name, self._cutoff)
+                moved = removal.move_runs(connection, batch, digests, part.name, self._cutoff)
             yield moved
 
     def _move_days(self, part: Part, digests: Digests) -> Iterator[int]:
         days = [date.fromisoformat(key) for key in digests]
         with transaction(self._writing) as connection:
-            moved = archive_rows.move_days(connection, days, digests, part.name)
+            moved = removal.move_days(connection, days, digests, part.name)
         yield moved
 
     def _old_days(self, connection: Connection) -> list[date]:
         if not is_ours(connection, system_health_log):
             return []
-        return list(connection.execute(archive_rows.old_days(self._before)).scalars())
+        return list(connection.execute(due.old_days(self._before)).scalars())
 
     def _first_day(self, ids: Sequence[Key]) -> date:
         query = sa.select(runs.c.started_at).where(runs.c.run_id == ids[0])

@@ -26,18 +26,14 @@ from zlib import error as BrokenStream
 
 import sqlalchemy as sa
 
-from exporters.export.cells import Row, exact, kinds_of, to_text
+from exporters.export.cells import Row, kinds_of
 from exporters.export.formats import FORMATS
-from exporters.sql.schema import tables as schema
+
+from .contents import CONTENTS, Contents, Digests, Key, add_digest, key_of
 
 MANIFEST: Final = "manifest.json"
 SUMMED: Final = ("cost_pico", "repriced_pico", "input_tokens", "output_tokens", "calls", "api_calls")
 """Columns whose sums the manifest tells."""
-
-Key = str
-"""Which run, or which day, rows belong to."""
-Digests = dict[Key, int]
-"""A sum over everything that rows say, by their key."""
 Pieces = Iterable[tuple[sa.Table, list[Row]]]
 
 
@@ -45,23 +41,6 @@ class ArchiveError(ValueError):
     """An archive cannot be written or trusted; the message names the file and the way out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What sort of rows a part holds."""
-
-    name: str
-    key: str
-    """The column that tells which rows belong together."""
-    tables: tuple[sa.Table, ...]
-
-
-RUNS: Final = Contents(
-    "runs",
-    "run_id",
-    (schema.runs, schema.fragments, schema.stage_usage, schema.counters, schema.documents),
-)
-LOG: Final = Contents("log", "log_date", (schema.system_health_log,))
-CONTENTS: Final = {contents.name: contents for contents in (RUNS, LOG)}
 _UNDER_WAY: Final = re.compile(
     rf"\.({'|'.join(CONTENTS)})-\d{{4}}-\d\d-\d\d-[0-9a-f]{{8}}\.(?P<state>new|complete)"
 )
@@ -257,25 +236,6 @@ def _part(path: Path, database: str) -> Part:
             "or archive this one to another directory"
         )
     return Part(path.parent, path.name.removeprefix(".").removesuffix(".complete"), contents, form, database)
-
-
-def exact_rows(table: sa.Table, rows: Iterable[Any]) -> list[Row]:
-    """Return rows of a database with the values that files keep."""
-    kinds = kinds_of(table)
-    return [{name: exact(kinds[name], value) for name, value in row.items()} for row in rows]
-
-
-def add_digest(digests: Digests, contents: Contents, table: sa.Table, row: Row) -> None:
-    """Add what a row says, every value of it; the order of rows does not matter."""
-    said = json.dumps([table.name, *(None if value is None else to_text(value) for value in row.values())])
-    number = int.from_bytes(hashlib.sha256(said.encode()).digest())
-    key = key_of(contents, row)
-    digests[key] = (digests.get(key, 0) + number) % 2**256
-
-
-def key_of(contents: Contents, row: Row) -> Key:
-    """Return what a row belongs to."""
-    return str(row[contents.key])
 
 
 def rename(old: Path, new: Path) -> None:

@@ -18,8 +18,8 @@ from exporters.sql.schema.tables import runs
 from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE
 from telemetry.settings import Settings
 
+from .anomalies import KNOWN_WEEKS, WEEKS
 from .finding import Finding
-from .insights import KNOWN_WEEKS, WEEKS
 
 FEW: Final = 1
 """So many failures say nothing: a deployment may have cut a job off."""

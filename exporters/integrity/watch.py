@@ -28,7 +28,7 @@ from telemetry._internal.context import suppressed
 from telemetry._internal.guard import guarded
 from telemetry.settings import Settings
 
-from .rules import counted
+from .validation import counted
 
 NAME: Final = "integrity"
 PATIENCE_SECONDS: Final = 60.0

@@ -4,8 +4,9 @@ Everything comes from the views and the tables behind them, so that it agrees wi
 """
 
 from .figures import report
+from .lines import Gap, Job, Money, Period, Range, Spend, Usage, User
 from .selection import Selection
-from .shape import Gap, Job, Money, Period, Range, Report, Spend, Usage, User
+from .shape import Report
 
 __all__ = [
     "Gap",

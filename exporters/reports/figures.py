@@ -17,9 +17,11 @@ from telemetry.settings import Settings
 from . import jobs as job_figures
 from . import money
 from .cache import answers
+from .health_score import health, health_score
+from .lines import Money
 from .periods import periods, unit
 from .selection import Selection
-from .shape import Money, Report
+from .shape import Report
 
 _PICO = Decimal(1).scaleb(-12)
 
@@ -86,7 +88,7 @@ def _figures(connection: Connection, selection: Selection) -> Report:
     of_candidates, candidates = money.per_candidate(connection, selection)
     ended = totals["seen_ended"]
     override_rate = totals["overrides"] / totals["over_limit"] if totals["over_limit"] else None
-    score = job_figures.health_score(connection, selection)
+    score = health_score(connection, selection)
     first, last = selection.first.date, selection.last.date
     return Report(
         first=first if selection.is_of_a_period else None,
@@ -126,7 +128,7 @@ def _figures(connection: Connection, selection: Selection) -> Report:
         advice=_advice(override_rate),
         response_seconds=calls.response_seconds,
         health_score=score,
-        health=job_figures.health(score),
+        health=health(score),
         models=models,
         stages=money.by_cost(calls.stages.values()),
         period=unit(first, last) if selection.is_of_a_period else "",

@@ -13,14 +13,12 @@ from sqlalchemy.engine import Connection
 from exporters.sql.schema import tables
 from telemetry.conventions import CANCELLED, COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE, RUNNING, UNKNOWN
 
+from .lines import Job, Money, Range, User
 from .periods import IMPORT, JOB_KINDS
-from .selection import Selection, stages
-from .shape import Job, Money, Range, User
+from .selection import Selection
 
 LATEST: Final = 20
 MOST_ACTIVE: Final = 10
-SCORED_JOBS: Final = 50
-"""Jobs that the health score looks at."""
 BINS: Final = (
     ("1-10", 1, 10),
     ("11-50", 11, 50),
@@ -38,9 +36,6 @@ ENDINGS: Final = {
     "unknown": UNKNOWN,
 }
 """Every job is in one of these numbers."""
-SLOW_SECONDS: Final = 5.0
-MOST_RETRIES: Final = 5
-MOST_FALLBACKS: Final = 3
 
 Row = Mapping[str, Any]
 
@@ -142,59 +137,6 @@ def latest(connection: Connection, selection: Selection) -> list[Job]:
     of_these = tables.runs.c.run_id.in_([row["run_id"] for row in found])
     foreign = set(connection.execute(sa.select(tables.runs.c.run_id).where(of_these, _IS_FOREIGN)).scalars())
     return [_job(row, row["run_id"] in foreign) for row in found]
-
-
-def health_score(connection: Connection, selection: Selection) -> float | None:
-    """Return the share of the last jobs without an issue; history does not tell."""
-    source = selection.jobs()
-    query = (
-        sa.select(source)
-        .where(source.c.kind == "analysis", source.c.status != "running")
-        .order_by(source.c.started_at.desc(), source.c.run_id)
-        .limit(SCORED_JOBS)
-    )
-    found = [dict(row) for row in connection.execute(query).mappings()]
-    if not found:
-        return None
-    ids = [job["run_id"] for job in found]
-    counted, means = _counted(connection, ids), _responses(connection, ids)
-    return sum(not _has_issue(job, counted, means) for job in found) / len(found)
-
-
-def health(score: float | None) -> str:
-    """Return the word for a health score."""
-    return "" if score is None else "good" if score >= 0.8 else "fair" if score >= 0.6 else "poor"
-
-
-def _counted(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], int]:
-    counters = tables.counters
-    query = sa.select(counters).where(counters.c.run_id.in_(ids))
-    return {(row.run_id, row.name): row.value for row in connection.execute(query)}
-
-
-def _responses(connection: Connection, ids: Sequence[str]) -> dict[str, float]:
-    part = stages.c
-    query = (
-        sa.select(part.run_id, sa.func.sum(part.duration_seconds), sa.func.sum(part.calls))
-        .where(part.run_id.in_(ids), part.operation != "")
-        .group_by(part.run_id)
-    )
-    return {
-        run_id: float(seconds) / int(calls) for run_id, seconds, calls in connection.execute(query) if calls
-    }
-
-
-def _has_issue(job: Row, counted: Mapping[tuple[str, str], int], means: Mapping[str, float]) -> bool:
-    """Say whether a job or a part of it failed, needed many retries or fallbacks, or was slow."""
-    run_id, candidates = job["run_id"], job["candidates"]
-    seconds = float(job["duration_seconds"] or 0)
-    return (
-        job["status"] in (FAILED, INTERRUPTED, PARTIAL_FAILURE)
-        or counted.get((run_id, "app_retries"), 0) > MOST_RETRIES
-        or counted.get((run_id, "fallbacks"), 0) > MOST_FALLBACKS
-        or means.get(run_id, 0.0) > SLOW_SECONDS
-        or bool(candidates and seconds / candidates > SLOW_SECONDS)
-    )
 
 
 def _job(row: Row, is_foreign: bool) -> Job:

@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 from exporters.sql.schema import tables
 from telemetry.conventions import RUNNING
 
+from .lines import SPENT_ON, WASTE, Gap, Money, Spend, Usage
 from .periods import IMPORT
 from .selection import Selection, stages
-from .shape import SPENT_ON, WASTE, Gap, Money, Spend, Usage
 
 _SUMS: Final = (
     *("calls", "attempts", "rate_limit_hits", "quota_hits", "spend_limit_hits", "failed_calls"),

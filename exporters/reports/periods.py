@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection
 from exporters.sql.database.days import Day
 from telemetry.conventions import FAILED, INTERRUPTED, PARTIAL_FAILURE
 
+from .lines import Money, Period
 from .selection import Selection
-from .shape import Money, Period
 
 MOST_DAYS: Final = 31
 """Up to which each day is listed."""

@@ -7,11 +7,8 @@ columns that can be derived, and users their totals.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from pathlib import PurePath
 from typing import Any, Final, Self
 
 import sqlalchemy as sa
@@ -30,15 +27,8 @@ from exporters.sql.projection.values import analysis_values
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import archived_runs, runs
 from exporters.sql.storage import archived
-from telemetry.conventions import (
-    CANCELLED,
-    COMPLETED,
-    DOCUMENT_TYPES,
-    FAILED,
-    OTHER,
-    TERMINAL_STATUSES,
-    UNKNOWN,
-)
+
+from .imported_run import Files, Row, document_type, run_of
 
 BATCH: Final = 100
 """Analyses of one transaction, whose rows are locked for as long as it takes: tens of milliseconds."""
@@ -48,27 +38,6 @@ YOUNG: Final = timedelta(days=1)
 _host = tables.host_tables(sa.MetaData())
 
 NOTHING: Final[dict[str, Any]] = dict.fromkeys(runs.c.keys())
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """The stored files of one analysis."""
-
-    rows: Sequence[Row]
-
-    def values(self) -> dict[str, Any]:
-        """Return what a run says of them."""
-        sizes = [row["file_bytes"] for row in self.rows if row["file_bytes"] is not None]
-        lengths = [row["characters"] for row in self.rows if row["characters"] is not None]
-        return {
-            "n_documents": len(self.rows),
-            "resume_bytes": sum(sizes) if sizes else None,
-            "resume_characters": sum(lengths) if lengths else None,
-            "resume_characters_min": min(lengths, default=None),
-            "resume_characters_max": max(lengths, default=None),
-        }
 
 
 class History:
@@ -165,17 +134,17 @@ class History:
     def _take_over(self, connection: Connection, found: Sequence[Row]) -> int:
         files = self._locked_files(connection, [row["id"] for row in found])
         free = [row for row in found if row["id"] in files]
-        taken = [_run(row, files[row["id"]]) | {"analysis_seen_at": self._now} for row in free]
+        taken = [run_of(row, files[row["id"]]) | {"analysis_seen_at": self._now} for row in free]
         upsert(connection, runs, [fit(runs, run, self._totals) for run in taken], keep=tuple(runs.c.keys()))
         self._show_analyses(connection, taken)
         self._show_files(connection, [file for row in free for file in files[row["id"]].rows])
         return len(taken)
 
-    def _locked_files(self, connection: Connection, analyses: Sequence[int]) -> dict[int, _Files]:
+    def _locked_files(self, connection: Connection, analyses: Sequence[int]) -> dict[int, Files]:
         """Lock the files of ``analyses``, and return them by analysis, but for those the host has locked."""
         table = _host.candidate_files
         if not self._writable.has_files:
-            return {analysis_id: _Files([]) for analysis_id in analyses}
+            return {analysis_id: Files([]) for analysis_id in analyses}
         mine = table.c.analysis_id.in_(analyses)
         text = self._writable.column(table, "extracted_text")
         characters = sa.null() if text is None else sa.func.length(text)
@@ -191,7 +160,7 @@ class History:
             rows[row["analysis_id"]].append(dict(row))
         count = sa.select(table.c.analysis_id, sa.func.count()).where(mine).group_by(table.c.analysis_id)
         stored = {analysis_id: number for analysis_id, number in connection.execute(count)}
-        return {key: _Files(found) for key, found in rows.items() if len(found) == stored.get(key, 0)}
+        return {key: Files(found) for key, found in rows.items() if len(found) == stored.get(key, 0)}
 
     def _show_analyses(self, connection: Connection, taken: Sequence[Row]) -> None:
         table = _host.analyses
@@ -214,7 +183,7 @@ class History:
                     {
                         "resume_file_size_bytes": row["file_bytes"],
                         "resume_character_count": row["characters"],
-                        "resume_file_type": _type(row["file_name"]),
+                        "resume_file_type": document_type(row["file_name"]),
                     },
                 ),
             }
@@ -233,65 +202,6 @@ def _end(connection: Connection, now: datetime) -> datetime:
     )
     begun: list[datetime | None] = [connection.execute(query).scalar() for query in (first, before)]
     return min([now - YOUNG, *(moment for moment in begun if moment is not None)])
-
-
-def _run(row: Row, files: _Files) -> dict[str, Any]:
-    """Return the run that stands for a row of ``analyses``, shown there already."""
-    ended, duration = row["completed_at"], row["processing_duration_seconds"]
-    if duration is None and ended is not None and ended >= row["created_at"]:
-        duration = (ended - row["created_at"]).total_seconds()
-    candidates = row["num_candidates"]
-    return {
-        "run_id": _run_id(row),
-        "kind": "import",
-        "source": "import",
-        "synthetic": False,
-        "user_ref": row["user_id"],
-        "analysis_ref": row["id"],
-        "analysis_created_at": row["created_at"],
-        "version": 1,
-        "projected_version": 1,
-        "status": _status(row["status"], ended),
-        "started_at": row["created_at"],
-        "ended_at": ended,
-        "duration_us": None if duration is None else round(duration * 1_000_000),
-        "candidates": (len(files.rows) or None) if candidates is None else candidates,
-        "criteria": row["num_criteria"],
-        "jd_bytes": row["jd_file_size_bytes"],
-        "jd_characters": row["jd_character_count"],
-        "cost_complete": False,
-        **{name: row[name] for name in COPIED},
-        **files.values(),
-    }
-
-
-def _status(told: object, ended: datetime | None) -> str:
-    """Return how an analysis ended: as the application's own column `status` says, where it has one.
-
-    A failed row may have a `completed_at`, too; so a word that we do not know leaves the ending unknown.
-    """
-    if told is not None:
-        return _ENDINGS.get(str(told).strip().lower(), UNKNOWN)
-    return UNKNOWN if ended is None else COMPLETED
-
-
-_ENDINGS: Final = {
-    **{status: status for status in TERMINAL_STATUSES},
-    **dict.fromkeys(("complete", "done", "finished", "success", "succeeded"), COMPLETED),
-    **dict.fromkeys(("error", "errored", "failure"), FAILED),
-    "canceled": CANCELLED,
-}
-
-
-def _run_id(row: Row) -> str:
-    """Return the same id for the same row, so that taking it over twice changes nothing."""
-    name = f"import {row['id']} {row['created_at'].isoformat()}"
-    return hashlib.sha256(name.encode()).hexdigest()[:32]
-
-
-def _type(file_name: str | None) -> str | None:
-    suffix = PurePath(file_name or "").suffix.lower().lstrip(".")
-    return (suffix if suffix in DOCUMENT_TYPES else OTHER) if suffix else None
 
 
 def _fit_row(table: sa.Table, row: Row, totals: Totals) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from .options import ID, Period, database_option, period_options
 if TYPE_CHECKING:
     from datetime import date
 
-    from exporters.integrity.rules import Broken
-    from exporters.upkeep.health_log import HealthDay, Tidied
+    from exporters.integrity.validation import Broken
+    from exporters.upkeep.health_day import HealthDay
+    from exporters.upkeep.health_log import Tidied
 
 _HEALTH_DAYS: Final = 2
 _HEALTH_TITLES: Final = (
@@ -98,7 +99,7 @@ def validate(as_json: bool, database_url: str | None) -> None:
     Exit 1, with the ids, if it is not.
     """
     with needs_sql():
-        from exporters.integrity.rules import validate as broken_rules
+        from exporters.integrity.validation import validate as broken_rules
     with one_line_errors():
         broken = broken_rules(find_database(database_url))
     if as_json:

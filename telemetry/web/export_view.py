@@ -62,7 +62,8 @@ def blueprint(
 
 
 def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> flask.Response:
-    from exporters.export.jobs import BadSelection, Export
+    from exporters.export.jobs import Export
+    from exporters.export.selection import BadSelection
 
     try:
         jobs = Export(settings.database_url, settings.cache_seconds, **selection)

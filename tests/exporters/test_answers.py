@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from exporters.export.jobs import CHUNK, Export
 from exporters.findings.insights import insights
-from exporters.integrity.rules import validate
+from exporters.integrity.validation import validate
 from exporters.metrics.totals import Totals
 from exporters.reports import report
 from exporters.reports.cache import Answers, answers

@@ -23,11 +23,12 @@ from sqlalchemy.engine import Engine
 from exporters.archive import archive as module
 from exporters.archive import part as archive_part
 from exporters.archive.archive import Archive, Plan
-from exporters.archive.part import LOG, MANIFEST, RUNS, ArchiveError, exact_rows
-from exporters.archive.rows import STAY, TOGETHER
+from exporters.archive.contents import LOG, RUNS, exact_rows
+from exporters.archive.due import STAY, TOGETHER
+from exporters.archive.part import MANIFEST, ArchiveError
 from exporters.export.cells import kinds_of
 from exporters.export.formats import FORMATS
-from exporters.integrity.rules import validate
+from exporters.integrity.validation import validate
 from exporters.metrics.totals import Totals
 from exporters.process.spool_keeper import SpoolKeeper
 from exporters.rollup.snapshot import Snapshot

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
-from exporters.integrity.rules import validate
+from exporters.integrity.validation import validate
 from exporters.metrics.totals import Totals
 from exporters.sql.projection.analyses import Writable
 from exporters.sql.projection.behind import lagging_users

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
-from exporters.integrity.rules import RULES, SUMS, broken
+from exporters.integrity.rules import RULES, SUMS
+from exporters.integrity.validation import broken
 from exporters.metrics.totals import Totals
 from exporters.sql.database.engine import create_engine
 from exporters.sql.projection.analyses import Writable, project

@@ -19,8 +19,8 @@ from sqlalchemy.engine import Engine
 
 from exporters.metrics.totals import Totals
 from exporters.reports import Gap, Money, Report, report
+from exporters.reports.lines import SPENT_ON
 from exporters.reports.periods import parts, unit
-from exporters.reports.shape import SPENT_ON
 from exporters.rollup.call import Call
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.storage import runs as run_storage

@@ -1,0 +1,27 @@
+"""The jobs that findings look at."""
+
+from __future__ import annotations
+
+import datetime as dt
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+_names = ("kind", "started_at", "status", "duration_seconds", "queue_wait_seconds", "cost_dollars")
+_refused = ("rate_limit_hits", "quota_hits", "spend_limit_hits")
+_flags = ("exceeded_resume_limit", "user_chose_override", "candidates")
+jobs_view: Final = sa.table("telemetry_jobs", *map(sa.column, (*_names, *_refused, *_flags)))
+
+
+def day_name(day: dt.date) -> str:
+    """Return a day with its weekday, as findings name it."""
+    return f"{day:%A, %Y-%m-%d}"
+
+
+def between(start: datetime, end: datetime) -> sa.ColumnElement[bool]:
+    """Return the condition that a job began in a period: the start inclusive, the end exclusive."""
+    return sa.and_(
+        jobs_view.c.started_at >= sa.bindparam(None, start, type_=sa.DateTime()),
+        jobs_view.c.started_at < sa.bindparam(None, end, type_=sa.DateTime()),
+    )
