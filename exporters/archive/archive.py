@@ -1,9 +1,9 @@
-"""Old runs and days, moved from the tables to files: what `flask telemetry archive` does.
+"""Move old runs and days from the tables to files, for `flask telemetry archive`.
 
-A part of so many runs is written, read back, and compared with the tables as its rows are deleted. It may be
-killed at any moment: the next time it goes on where it was, and nothing is lost or there twice. Totals of
-users and rows of the host's stay as they are; see :mod:`exporters.sql.storage.archived` for what still knows
-of the rest.
+A part with a limited number of runs is written, read back, and compared with the tables while its rows are
+deleted. The process may be killed at any moment: the next one continues, and no row is lost or duplicated.
+Totals of users and rows of the host stay as they are. :mod:`exporters.sql.storage.archived` records what was
+archived.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from .due import Group
 from .part import ArchiveError, Part, Pieces, complete, new_name, rename, unfinished
 
 PART: Final = 5000
-"""Runs of one part."""
+"""Maximum number of runs in one part."""
 BATCH: Final = 100
-"""Runs of one transaction that deletes, unless one analysis has more."""
+"""Runs deleted in one transaction, unless one analysis has more."""
 CHUNK: Final = 500
-"""Keys of one query."""
+"""Keys in one query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What there is to archive, and what older runs stay."""
+    """What can be archived, and which older runs stay."""
 
     runs: int
     days: int
     """Rows of the log."""
     stay: dict[str, int] = field(default_factory=dict)
-    """Older runs that are not archived, by the reason."""
+    """Number of older runs that stay, by reason."""
     unfinished: int = 0
-    """Parts that an earlier time has left unfinished."""
+    """Parts that an earlier process left unfinished."""
 
     def to_json(self) -> str:
         """Return it as a JSON object."""
@@ -59,19 +59,19 @@ class Plan:
 
 
 class Archive:
-    """The directory that old rows of one database are moved to."""
+    """Moves old rows of one database to a directory."""
 
     def __init__(self, settings: Settings, directory: Path, *, before: date, form: str = "csv") -> None:
-        """Prepare; nothing is asked or written yet.
+        """Prepare the archive; nothing is queried or written yet.
 
         Args:
-            settings: name the database, and the time zone of days.
-            directory: of the archive; it is made where it is missing.
+            settings: the database, and the time zone of days.
+            directory: of the archive; it is created if it is missing.
             before: the first day that stays.
-            form: `csv` or `parquet`.
+            form: ``csv`` or ``parquet``.
 
         Raises:
-            ValueError: for a URL that cannot be used, or when the extra for Parquet is not installed.
+            ValueError: if the URL cannot be used, or the extra for Parquet is not installed.
         """
         if form == "parquet":
             parquet.libraries()
@@ -82,7 +82,7 @@ class Archive:
         self._before = before
         self._cutoff = Day.of(before, ZoneInfo(settings.timezone)).start
         self.parts: list[str] = []
-        """Names of the parts that were finished."""
+        """Names of the parts finished so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -92,10 +92,10 @@ class Archive:
         self._writing.dispose()
 
     def plan(self) -> Plan:
-        """Return what there is to do; nothing is changed.
+        """Return what :meth:`work` would do; nothing is changed.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         with transaction(self._reading) as connection:
             count = sa.select(sa.func.count()).select_from(runs).where(due.may_go(self._cutoff))
@@ -107,12 +107,12 @@ class Archive:
             )
 
     def work(self) -> Iterator[int]:
-        """Archive, and yield how many runs and days each transaction has moved.
+        """Archive, and yield the number of runs and days that each transaction moved.
 
         Raises:
-            ArchiveError: when another process archives to the directory, or a file cannot be trusted.
-            OSError: when the directory cannot be written to.
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            ArchiveError: if another process archives to the directory, or a file is damaged.
+            OSError: if the directory cannot be written.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         with _alone_in(self._directory):
@@ -140,7 +140,7 @@ class Archive:
                 yield from self._archive(RUNS, ids, self._first_day(ids))
 
     def _archive(self, contents: Contents, keys: Sequence[Any], first: date) -> Iterator[int]:
-        """Write one part, and delete its rows."""
+        """Write one part, and delete its rows from the tables."""
         part = Part(self._directory, new_name(contents, first), contents, self._form, self._database)
         part.write(self._pieces(contents, keys))
         digests = part.read_back(part.begun)
@@ -156,7 +156,7 @@ class Archive:
                 yield table, rows
 
     def _move(self, part: Part, digests: Digests) -> Iterator[int]:
-        """Delete from the tables what a part holds, and let it hold what was deleted."""
+        """Delete the rows of a part from the tables, and reduce the part to the rows that were deleted."""
         move = self._move_runs if part.contents is RUNS else self._move_days
         yield from move(part, digests)
         marks = archived_runs if part.contents is RUNS else archived_days

@@ -1,4 +1,4 @@
-"""What a part of an archive holds: rows of runs or days of the log, and digests to compare them by."""
+"""The contents of a part: rows of runs or days of the log, and digests to compare them by."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from exporters.export.cells import Row, exact, kinds_of, to_text
 from exporters.sql.schema import tables as schema
 
 Key = str
-"""Which run, or which day, rows belong to."""
+"""Id of a run, or a day of the log, as text."""
 Digests = dict[Key, int]
-"""A sum over everything that rows say, by their key."""
+"""Sums of hashes over all rows of a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What sort of rows a part holds."""
+    """One kind of contents: the tables, and the column by which their rows belong together."""
 
     name: str
     key: str
-    """The column that tells which rows belong together."""
+    """Name of the column that is the key."""
     tables: tuple[sa.Table, ...]
 
 
@@ -39,13 +39,13 @@ CONTENTS: Final = {contents.name: contents for contents in (RUNS, LOG)}
 
 
 def exact_rows(table: sa.Table, rows: Iterable[Any]) -> list[Row]:
-    """Return rows of a database with the values that files keep."""
+    """Return rows of the database with exact values, as files have them."""
     kinds = kinds_of(table)
     return [{name: exact(kinds[name], value) for name, value in row.items()} for row in rows]
 
 
 def add_digest(digests: Digests, contents: Contents, table: sa.Table, row: Row) -> None:
-    """Add what a row says, every value of it; the order of rows does not matter."""
+    """Add a row to ``digests``: all its values count, the order of rows does not."""
     said = json.dumps([table.name, *(None if value is None else to_text(value) for value in row.values())])
     number = int.from_bytes(hashlib.sha256(said.encode()).digest())
     key = key_of(contents, row)
@@ -53,5 +53,5 @@ def add_digest(digests: Digests, contents: Contents, table: sa.Table, row: Row) 
 
 
 def key_of(contents: Contents, row: Row) -> Key:
-    """Return what a row belongs to."""
+    """Return the key of a row."""
     return str(row[contents.key])

@@ -18,12 +18,12 @@ from telemetry.conventions import RUNNING
 from .contents import Key
 
 Group = list[Key]
-"""The runs of one analysis, or one run that belongs to none."""
+"""Ids of the runs of one analysis, or of one run without an analysis."""
 _others = runs.alias("others")
 
 
 def is_over(run: Any) -> sa.ColumnElement[bool]:
-    """Return the condition that nothing of a run goes on."""
+    """Return the condition that a run and all its fragments have ended."""
     goes_on = sa.exists().where(
         fragments.c.run_id == run.c.run_id,
         fragments.c.closed_at.is_(None),
@@ -33,23 +33,23 @@ def is_over(run: Any) -> sa.ColumnElement[bool]:
 
 
 def is_shown(run: Any) -> sa.ColumnElement[bool]:
-    """Return the condition that its analysis shows a run, or never will."""
+    """Return the condition that the row of its analysis shows a run, or never will."""
     return sa.or_(run.c.analysis_ref.is_(None), run.c.analysis_gone, run.c.projected_version >= run.c.version)
 
 
 def is_summed(run: Any) -> sa.ColumnElement[bool]:
-    """Return the condition that the totals of its user hold a run."""
+    """Return the condition that the totals of its user include a run."""
     return sa.or_(run.c.user_ref.is_(None), run.c.user_version >= run.c.version)
 
 
 def is_settled(run: Any, cutoff: datetime) -> sa.ColumnElement[bool]:
-    """Return the condition that a run may be archived, as far as it alone is concerned."""
+    """Return the condition that a run may be archived, without regard to other runs of its analysis."""
     is_old = sa.and_(run.c.started_at < cutoff, sa.func.coalesce(run.c.ended_at, run.c.started_at) < cutoff)
     return sa.and_(is_old, is_over(run), is_shown(run), is_summed(run))
 
 
 def may_go(cutoff: datetime) -> sa.ColumnElement[bool]:
-    """Return the condition that a run may be archived, and with it every other run of its analysis."""
+    """Return the condition that a run and all other runs of its analysis may be archived."""
     unsettled = sa.exists().where(
         _others.c.analysis_ref == runs.c.analysis_ref, is_settled(_others, cutoff).is_not(sa.true())
     )
@@ -61,12 +61,13 @@ STAY: Final = (
     ("not shown on their analysis yet", is_shown),
     ("not in the totals of their user yet", is_summed),
 )
-"""Why runs stay, the first condition that does not hold; else another run of the same analysis stays."""
+"""Reasons why a run stays, each with the condition that does not hold; the first counts."""
 TOGETHER: Final = "of an analysis with younger runs, or runs that stay"
+"""The reason why all other runs stay."""
 
 
 def staying(connection: Connection, cutoff: datetime) -> dict[str, int]:
-    """Return how many older runs may not be archived, by the reason."""
+    """Return how many older runs may not be archived, by reason."""
     reason = sa.case(*((~holds(runs), name) for name, holds in STAY), else_=TOGETHER).label("reason")
     query = sa.select(reason, sa.func.count()).where(runs.c.started_at < cutoff, ~may_go(cutoff))
     return {name: number for name, number in connection.execute(query.group_by("reason"))}
@@ -75,7 +76,7 @@ def staying(connection: Connection, cutoff: datetime) -> dict[str, int]:
 def next_groups(
     connection: Connection, cutoff: datetime, after: tuple[datetime, Key] | None, limit: int
 ) -> tuple[list[Group], tuple[datetime, Key] | None]:
-    """Return groups that may go, the oldest first, and where to go on; None where there are no more."""
+    """Return groups that may be archived, the oldest first, and where to continue; None after the last."""
     first = sa.select(sa.func.min(_others.c.run_id)).where(_others.c.analysis_ref == runs.c.analysis_ref)
     leads = sa.or_(runs.c.analysis_ref.is_(None), runs.c.run_id == first.scalar_subquery())
     place = (runs.c.started_at, runs.c.run_id)
@@ -90,12 +91,12 @@ def next_groups(
 def groups_of(
     connection: Connection, ids: Sequence[Key], *, with_others: bool = False
 ) -> dict[object, Group]:
-    """Return the runs in ``ids`` that are there, by what they belong to.
+    """Return the runs in ``ids`` that exist, by their analysis, or by themselves if they have none.
 
     Args:
         connection: to the database.
         ids: of runs.
-        with_others: whether the other runs of their analyses come along.
+        with_others: whether to include the other runs of their analyses.
     """
     mine: sa.ColumnElement[bool] = runs.c.run_id.in_(ids)
     if with_others:
@@ -108,7 +109,7 @@ def groups_of(
 
 
 def old_days(before: date) -> sa.Select[Any]:
-    """Select the days of the log that may be archived."""
+    """Return the query for the days of the log that may be archived."""
     table = system_health_log
     known = sa.exists().where(archived_days.c.log_date == table.c.log_date)
     return sa.select(table.c.log_date).where(table.c.log_date < before, ~known).order_by(table.c.log_date)

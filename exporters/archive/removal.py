@@ -29,7 +29,7 @@ _host = tables.host_tables(sa.MetaData())
 
 
 def rows_of(connection: Connection, contents: Contents, table: sa.Table, keys: Iterable[Any]) -> list[Row]:
-    """Return the rows of a table that belong to ``keys``."""
+    """Return the rows of a table with these keys."""
     query = sa.select(table).where(table.c[contents.key].in_(list(keys)))
     return exact_rows(table, connection.execute(query.order_by(*table.primary_key)).mappings())
 
@@ -37,7 +37,7 @@ def rows_of(connection: Connection, contents: Contents, table: sa.Table, keys: I
 def move_runs(
     connection: Connection, groups: Iterable[Group], digests: Digests, archive: str, cutoff: datetime
 ) -> int:
-    """Delete the groups that are just as their files have them; return how many runs that were."""
+    """Delete the groups whose rows equal those in the files; return the number of runs."""
     groups = list(groups)
     locked = _lock(connection, [run_id for group in groups for run_id in group], cutoff)
     found = {table: rows_of(connection, RUNS, table, locked) for table in RUNS.tables}
@@ -49,14 +49,14 @@ def move_runs(
     if ids:
         gone = [locked[run_id] for run_id in ids]
         _keep_totals(connection, gone)
-        _remember(connection, gone, found[fragments], archive)
+        _record(connection, gone, found[fragments], archive)
         for table in reversed(RUNS.tables):
             connection.execute(table.delete().where(table.c.run_id.in_(ids)))
     return len(ids)
 
 
 def move_days(connection: Connection, days: Iterable[date], digests: Digests, archive: str) -> int:
-    """Delete the rows of the log that are just as their file has them; return how many that were."""
+    """Delete the days of the log that equal those in the file; return their number."""
     table = system_health_log
     query = sa.select(table).where(table.c.log_date.in_(list(days))).with_for_update(skip_locked=True)
     found = {table: exact_rows(table, connection.execute(query).mappings())}
@@ -83,7 +83,7 @@ def _same(contents: Contents, found: Mapping[sa.Table, Iterable[Row]], digests: 
 
 
 def _whole(connection: Connection, locked: Mapping[Key, Row]) -> set[Key]:
-    """Return those of the locked runs whose analysis has no run that is not locked."""
+    """Return the locked runs of which all runs of the analysis are locked."""
     analyses: dict[int, list[Key]] = {}
     for run_id, run in locked.items():
         if run["analysis_ref"] is not None:
@@ -94,7 +94,7 @@ def _whole(connection: Connection, locked: Mapping[Key, Row]) -> set[Key]:
     return locked.keys() - broken
 
 
-def _remember(connection: Connection, gone: Sequence[Row], parts: Iterable[Row], archive: str) -> None:
+def _record(connection: Connection, gone: Sequence[Row], parts: Iterable[Row], archive: str) -> None:
     seen: dict[Key, dict[str, int]] = {}
     for part in parts:
         seen.setdefault(part["run_id"], {})[part["fragment_id"]] = part["seq"]
@@ -111,9 +111,9 @@ def _remember(connection: Connection, gone: Sequence[Row], parts: Iterable[Row],
 
 
 def _keep_totals(connection: Connection, gone: Sequence[Row]) -> None:
-    """Add the runs to what their users' totals know of archives; while they are still there.
+    """Add the runs to the archived part of their users' totals.
 
-    Users one after the other by their ids: two archivers wait for each other, and never in a circle.
+    Users are updated in the order of their ids, so that two processes cannot deadlock.
     """
     mine: dict[int, list[Row]] = {}
     for run in gone:
@@ -126,7 +126,7 @@ def _keep_totals(connection: Connection, gone: Sequence[Row]) -> None:
 
 
 def _make_rows(connection: Connection, ids: Sequence[int]) -> None:
-    """Make our rows of users who have none: runs from before there were such rows."""
+    """Create rows in telemetry_users for users of runs from before that table existed."""
     table, known = _host.users, sa.exists().where(tables.users.c.user_ref == _host.users.c.id)
     created = Writable.of(connection).read(table, "created_at")
     query = sa.select(table.c.id, *created).where(table.c.id.in_(ids), ~known).order_by(table.c.id)
@@ -141,8 +141,8 @@ def _added(jobs: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Any]:
         "archived_jobs": _plus(table.archived_jobs, len(jobs)),
         "archived_candidates": _plus(table.archived_candidates, sum(run["candidates"] or 0 for run in jobs)),
         "archived_cost_pico": _plus(table.archived_cost_pico, pico),
-        **_later(table.archived_largest_batch, [run["candidates"] or 0 for run in jobs]),
-        **_later(table.archived_last_run_at, [run["started_at"] for run in theirs]),
+        **_maximum(table.archived_largest_batch, [run["candidates"] or 0 for run in jobs]),
+        **_maximum(table.archived_last_run_at, [run["started_at"] for run in theirs]),
     }
 
 
@@ -150,8 +150,8 @@ def _plus(column: sa.ColumnElement[Any], number: int) -> sa.ColumnElement[Any]:
     return sa.func.coalesce(column, 0) + number
 
 
-def _later(column: sa.Column[Any], values: Sequence[Any]) -> dict[str, Any]:
-    """Return the change of a column that holds the largest value of all."""
+def _maximum(column: sa.Column[Any], values: Sequence[Any]) -> dict[str, Any]:
+    """Return the update of a column that holds a maximum."""
     if not values:
         return {}
     value = sa.literal(max(values), column.type)

@@ -1,7 +1,7 @@
-"""The reference of every metric and every column, in Markdown: what `flask telemetry catalogue` writes.
+"""The reference page of all metrics and columns, in Markdown, for `flask telemetry catalogue`.
 
-It is made from the declarations (:mod:`telemetry.conventions`, :mod:`exporters.sql.schema`), so that it says
-what is there. No database is needed.
+It is generated from the declarations in :mod:`telemetry.conventions` and :mod:`exporters.sql.schema`; no
+database is needed.
 """
 
 from __future__ import annotations
@@ -25,61 +25,61 @@ from telemetry import conventions as c
 from .views import definitions, described
 
 MARK: Final = "<!-- Written by `flask telemetry catalogue`: change the declarations, not this page. -->"
-"""The first line of every catalogue."""
+"""First line of the page, by which it is recognised."""
 
 _HEAD: Final = f"""\
 {MARK}
 
 # Metrics and columns
 
-Everything that is measured, and everything that is stored, to look things up in.
+Everything that is measured, and everything that is stored.
 """
 
 _METRICS: Final = """
 ## Metrics
 
-A process tells its own metrics, by OTLP or to Prometheus. A histogram is `…_bucket`, `…_sum` and `…_count` in
-Prometheus; where Prometheus itself takes OTLP, a gauge of the unit 1 ends in `_ratio` as well. What the
-instrumentations beside telemetry measure (`http.server.…`, `gen_ai.client.…`) is told by their documentation.
+Each process reports its own metrics, by OTLP or to Prometheus. A histogram is `…_bucket`, `…_sum` and
+`…_count` in Prometheus; where Prometheus receives OTLP itself, gauges with unit 1 also end in `_ratio`. The
+metrics of other instrumentations (`http.server.…`, `gen_ai.client.…`) are described in their documentation.
 """
 
 _LABELS: Final = f"""
 ### Labels
 
-A label whose values end in … is open: it takes {LABEL_CAP} values of a process, and what comes after them is
-`other`. No label ever tells a user, a run, a document or a trace.
+A label whose values end in … is open: a process reports {LABEL_CAP} of its values, and all others as `other`.
+No label contains a user, a run, a document or a trace.
 """
 
 _TABLES: Final = """
 ## Tables
 
-Times are naive and in UTC, JSON is text, and a `…_ref` is the id of a row of the host's without a foreign
-key, so that nothing of ours stands in the way of a deletion. Types are PostgreSQL's; SQLite has its own. The
-history of the migrations stands in `telemetry_alembic_version`.
+Times are naive and in UTC, JSON is text, and a `…_ref` is the id of a row of the host without a foreign key,
+so that it never blocks a deletion. Types are those of PostgreSQL; SQLite has its own. The revision of the
+migrations is in `telemetry_alembic_version`.
 """
 
 _HOST: Final = """
 ## Columns of the host's tables
 
-They are added where the host has none of that name; `telemetry_added_objects` lists what was added, and
-nothing else is ever written.
+They are added where the host has no column of that name. `telemetry_added_objects` lists what was added, and
+only these columns are ever written.
 """
 
 _VIEWS: Final = """
 ## Views
 
-What dashboards, exports and reports read. They leave synthetic runs out.
+Dashboards, exports and reports read these views, which leave out synthetic runs.
 """
 
 
 def repository() -> Path | None:
-    """Return where this project is checked out; None where it is merely installed."""
+    """Return the checkout of this project; None if it is installed without one."""
     home = Path(__file__).resolve().parents[2]
     return home if (home / "migrations" / "env.py").is_file() else None
 
 
 def place() -> Path | None:
-    """Return where the page stands in the repository."""
+    """Return the path of the page in the checkout; None without one."""
     home = repository()
     return home and home / "docs" / "reference" / "catalogue.md"
 
@@ -88,7 +88,7 @@ def catalogue() -> str:
     """Return the page.
 
     Raises:
-        LookupError: for something that does not say what it means; the message names it and the place.
+        LookupError: if something has no description; the message names it and where to add one.
     """
     return "".join(line + "\n" for part in _parts() for line in part)
 
@@ -153,7 +153,7 @@ def _values(label: c.Label) -> str:
 
 
 def _named(module: ModuleType) -> list[tuple[str, sa.Table]]:
-    """Return our tables with the names they have in the code, in the order in which they stand there."""
+    """Return the tables of telemetry in a module with their names in the code, in the order of the code."""
     return [
         (name, value)
         for name, value in vars(module).items()
@@ -162,7 +162,7 @@ def _named(module: ModuleType) -> list[tuple[str, sa.Table]]:
 
 
 def _meanings(module: ModuleType) -> dict[str, str]:
-    """Return the docstring below each name that is assigned in a module."""
+    """Return the docstrings below the assignments in a module, by name."""
     found = {}
     body = ast.parse(inspect.getsource(module)).body
     for entry, following in zip(body, body[1:], strict=False):
@@ -199,7 +199,7 @@ def _meaning(table_name: str, column: sa.Column[Any]) -> str:
 
 
 def type_name(kind: Any) -> str:
-    """Return what PostgreSQL calls a type."""
+    """Return the name of a type in PostgreSQL."""
     name: str = kind.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
     return name.removesuffix(" WITHOUT TIME ZONE").replace(", ", ",")
 

@@ -1,7 +1,7 @@
-"""Jobs as CSV, JSON, JSON lines or Parquet, streamed: a million take no more memory than a thousand.
+"""Export jobs as CSV, JSON, JSON lines or Parquet, as a stream: memory does not grow with their number.
 
-What is exported is the view `telemetry_jobs`, so that sums are those of the dashboards. It tells no e-mail
-address, name or job title; addresses only where they are asked for.
+The rows are those of the view `telemetry_jobs`, so that sums agree with the dashboards. They contain no
+e-mail address, name or job title, except for addresses if they are requested.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .selection import BATCH_SIZES, COLUMNS, SEGMENTS, BadSelection, Selection
 from .texts import FORMATS
 
 CHUNK: Final = 1000
-"""Rows of one transaction: a long one would stand in the way of a writer of SQLite's."""
+"""Rows of one transaction: a long one would block writers on SQLite."""
 _KINDS: Final = {
     **dict.fromkeys(
         ("run_id", "kind", "status", "status_reason", "batch_size", "error_types", "trace_id"), sa.String()
@@ -44,23 +44,23 @@ FLAGS: Final = frozenset(
 """Columns that are true or false; SQLite says 1 or 0."""
 _host: Final = host_tables(sa.MetaData())
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 class Export:
     """The jobs of a selection, in one database."""
 
     def __init__(self, database_url: str, cache_seconds: float = 0, **selection: Any) -> None:
-        """Prepare; nothing is asked yet.
+        """Prepare the export; nothing is queried yet.
 
         Args:
-            database_url: of the database with our views.
-            cache_seconds: how old the count and the first chunk may be.
+            database_url: of the database.
+            cache_seconds: how old the count and the first rows may be.
             selection: see :class:`Selection`.
 
         Raises:
-            BadSelection: for a segment or batch size that there is not.
-            ValueError: for a URL that cannot be used.
+            BadSelection: if the segment or the batch size does not exist.
+            ValueError: if the URL cannot be used.
         """
         self._selection = Selection(**selection)
         for name, value, known in (
@@ -73,7 +73,7 @@ class Export:
         self._database_url = database_url
         self._cache_seconds = cache_seconds
         self.exported = 0
-        """Jobs that were yielded so far."""
+        """Number of jobs yielded so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -82,12 +82,12 @@ class Export:
         self._engine.dispose()
 
     def count(self) -> int:
-        """Return how many jobs there are.
+        """Return the number of jobs.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
-        return self._remembered("count", self._count)
+        return self._cached("count", self._count)
 
     def _count(self) -> int:
         with self._engine.connect() as connection:
@@ -97,7 +97,7 @@ class Export:
         """Yield the jobs, the oldest first.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         for chunk in self._chunks():
             for row in chunk:
@@ -105,11 +105,11 @@ class Export:
                 yield {name: _plain(name, value) for name, value in row.items()}
 
     def pieces(self, form: str) -> Iterator[bytes]:
-        """Yield the jobs in a format, one of :data:`FORMATS` or ``parquet``, bit by bit.
+        """Yield the jobs in a format, one of :data:`FORMATS` or ``parquet``, as pieces of bytes.
 
         Raises:
-            ValueError: when the extra ``parquet`` is not installed.
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            ValueError: if the extra ``parquet`` is not installed.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         if form == "parquet":
             kinds = {name: _kind(name) for name in self._names()}
@@ -123,13 +123,13 @@ class Export:
             self.exported += len(chunk)
             yield [_exact(kinds, row) for row in chunk]
 
-    def _insist(self, connection: Connection) -> None:
-        """Refuse to tell addresses that the application does not keep."""
+    def _check_emails(self, connection: Connection) -> None:
+        """Refuse to export addresses that the application does not have."""
         if self._selection.with_emails and Writable.of(connection).column(_host.users, "email") is None:
             raise LookupError("users has no column email that is text: export without --with-emails")
 
     def _chunks(self) -> Iterator[Sequence[Row]]:
-        chunk = self._remembered("first chunk", self._chunk)
+        chunk = self._cached("first chunk", self._chunk)
         while chunk:
             yield chunk
             if len(chunk) < CHUNK:
@@ -141,14 +141,14 @@ class Export:
 
     def _chunk(self, last: Row | None = None) -> list[dict[str, Any]]:
         with self._engine.connect() as connection:
-            self._insist(connection)
+            self._check_emails(connection)
             found = connection.execute(self._selection.query(last).limit(CHUNK))
             return [dict(row) for row in found.mappings()]
 
-    def _remembered(self, what: str, ask: Callable[[], _Answer]) -> _Answer:
-        """Ask, or answer as before: only for what is small, as the whole is not."""
-        question = ("export", what, self._database_url, self._selection)
-        return answers.get(question, self._cache_seconds, ask)
+    def _cached(self, what: str, query: Callable[[], _Result]) -> _Result:
+        """Return a result of ``query``, or from the cache; only for small results."""
+        key = ("export", what, self._database_url, self._selection)
+        return answers.get(key, self._cache_seconds, query)
 
 
 def _kind(name: str) -> Any:
@@ -156,19 +156,19 @@ def _kind(name: str) -> Any:
 
 
 def _exact(kinds: Kinds, row: Row) -> Row:
-    """Return a row with exact values: dollars are counted, not what a view has made of them."""
+    """Return a row with exact values. Dollars are computed anew, as those of a view may be rounded."""
     values = {name: exact(kinds[name], value) for name, value in row.items()}
     return {**values, "cost_dollars": None if (pico := values["cost_pico"]) is None else to_dollars(pico)}
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return a value as JSON has it: times in UTC, numbers as numbers."""
+    """Return a value for JSON: times in UTC, numbers as numbers."""
     if name in FLAGS:
         return None if value is None else bool(value)
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() and name.endswith("_pico") else float(value)
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds") + "Z"
-    if name.endswith("_at") and isinstance(value, str):  # a view of SQLite's does not tell that it is a time
+    if name.endswith("_at") and isinstance(value, str):  # SQLite returns times of views as text
         return datetime.fromisoformat(value).isoformat(timespec="milliseconds") + "Z"
     return value.isoformat() if isinstance(value, date) else value

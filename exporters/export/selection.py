@@ -1,4 +1,4 @@
-"""Which jobs are exported, and the columns they have."""
+"""The selection of jobs to export, and their columns."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _users: Final = sa.table("users", sa.column("id"), sa.column("email"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which jobs, by when they began, whose they are, and how many candidates they have."""
+    """Selects jobs by start, by the segment of their user and by number of candidates."""
 
     since: datetime | None = None
     """Naive UTC, inclusive."""
@@ -72,10 +72,10 @@ class Selection:
     batch_size: str = "all"
     """One of :data:`BATCH_SIZES`."""
     with_emails: bool = False
-    """Also tell whose e-mail address it is."""
+    """Whether to add the e-mail addresses of the users."""
 
     def query(self, last: Row | None = None) -> sa.Select[Any]:
-        """Return the query for their rows, the oldest first; those after ``last`` if it is given."""
+        """Return the query for the jobs, the oldest first, starting after the row ``last`` if it is given."""
         columns: list[Any] = list(_jobs.c)
         chosen: Any = _jobs
         if self.with_emails:
@@ -88,7 +88,7 @@ class Selection:
         return query.order_by(*place)
 
     def count(self) -> sa.Select[Any]:
-        """Return the query for their number."""
+        """Return the query for the number of jobs."""
         return sa.select(sa.func.count()).select_from(_jobs).where(*self._conditions())
 
     def _conditions(self) -> Iterator[sa.ColumnElement[bool]]:
@@ -103,7 +103,7 @@ class Selection:
 
 
 class BadSelection(ValueError):
-    """A field of a selection has a value that there is not."""
+    """A field of a selection has an unknown value."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field} {reason}")

@@ -1,4 +1,4 @@
-"""Jobs as text: CSV, JSON and JSON lines."""
+"""Text formats of exported jobs: CSV, JSON and JSON lines."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SKIPPED: Final = frozenset("ZCM")
 
 
 def as_csv(rows: Iterable[Row], names: Iterable[str]) -> Iterator[str]:
-    """Yield lines of CSV; no cell is a formula to a spreadsheet."""
+    """Yield lines of CSV, in which no spreadsheet finds a formula."""
     line = _Line()
     writer = csv.DictWriter(line, list(names), extrasaction="raise")
     writer.writeheader()
     rows = iter(rows)
-    first = list(islice(rows, 1))  # rows that cannot be had leave no header either
+    first = list(islice(rows, 1))  # before the header: if the query fails, nothing is written
     yield line.text
     for row in chain(first, rows):
         writer.writerow({name: _cell(value) for name, value in row.items()})
@@ -31,7 +31,7 @@ def as_csv(rows: Iterable[Row], names: Iterable[str]) -> Iterator[str]:
 
 
 def as_json(rows: Iterable[Row], _: Iterable[str]) -> Iterator[str]:
-    """Yield one JSON array."""
+    """Yield a JSON array, row by row."""
     before = "["
     for row in rows:
         yield before + json.dumps(row, ensure_ascii=False)
@@ -40,7 +40,7 @@ def as_json(rows: Iterable[Row], _: Iterable[str]) -> Iterator[str]:
 
 
 def as_json_lines(rows: Iterable[Row], _: Iterable[str]) -> Iterator[str]:
-    """Yield a JSON object a line."""
+    """Yield a JSON object a line for each row."""
     for row in rows:
         yield json.dumps(row, ensure_ascii=False) + "\n"
 
@@ -53,7 +53,7 @@ FORMATS: Final[dict[str, Callable[[Iterable[Row], Iterable[str]], Iterator[str]]
 
 
 class _Line:
-    """What the writer of CSV wrote last."""
+    """A file for the CSV writer that keeps the last line."""
 
     text = ""
 
@@ -63,7 +63,7 @@ class _Line:
 
 
 def _cell(value: Any) -> Any:
-    """Return what a spreadsheet takes for text if it is text, and never for a formula."""
+    """Return a value as a cell; text that looks like a formula gets an apostrophe in front."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and _is_formula(value):
@@ -74,8 +74,8 @@ def _cell(value: Any) -> Any:
 def _is_formula(text: str) -> bool:
     """Return whether a spreadsheet may take ``text`` for a formula.
 
-    Spreadsheets fold other widths of a character, and skip what cannot be seen, before they look at the first
-    one; they also trim a cell that starts with white space. The judgement is made on what is left then.
+    Before spreadsheets look at the first character, they normalise full-width characters and skip invisible
+    ones and white space. So does this.
     """
     if not text or (text[0].isalnum() and text[0].isascii()):  # nearly all cells
         return False

@@ -1,4 +1,4 @@
-"""A whole day compared with the same weekdays before it."""
+"""Findings that compare a complete day with the same weekdays of the weeks before."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from .finding import Finding
 from .jobs import between, day_name, jobs_view
 
 WEEKS: Final = 4
-"""Weekdays that a day is compared with."""
+"""Number of earlier weeks that a day is compared with."""
 KNOWN_WEEKS: Final = 3
-"""Of which so many must have had enough jobs for the comparison to mean something."""
+"""How many of them need enough jobs for the comparison to be meaningful."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    """Of the jobs that began on one day."""
+    """Figures of the jobs that began on one day."""
 
     jobs: int
     seen: int
-    """Of these, those that telemetry saw: what is taken over from history shows neither failures nor cost."""
+    """Jobs that were not imported: those show neither failures nor cost."""
     failed: int
     cost: float
     slow_seconds: float | None
-    """Duration that 95 % of the jobs stay below."""
+    """95th percentile of the duration."""
 
     @property
     def failed_share(self) -> float:
@@ -44,7 +44,7 @@ class _Figures:
 
 
 def anomalies(connection: Connection, settings: Settings, day: Day) -> Iterator[Finding]:
-    """Compare the last whole day with the same weekdays before it."""
+    """Yield the findings about a complete day, compared with the same weekdays before."""
     zone = ZoneInfo(settings.timezone)
     dates = [day.date - timedelta(days=7 * week) for week in range(WEEKS + 1)]
     last, *before = (_figures(connection, Day.of(date, zone)) for date in dates)
@@ -83,7 +83,7 @@ def _volume(last: _Figures, before: list[_Figures], settings: Settings, day: dt.
         f"Unusually {'many' if is_more else 'few'} jobs",
         f"{last.jobs} jobs on {day_name(day)}, where {usual:g} are usual for that weekday.",
         {"jobs": last.jobs, "usual_jobs": usual},
-        "See which users they are of." if is_more else "Look whether users can upload and start analyses.",
+        "See which users they are of." if is_more else "Check whether users can upload and start analyses.",
         day,
     )
 

@@ -1,6 +1,6 @@
-"""What stands out in the figures of late: each finding with its numbers and something to do about it.
+"""Findings in recent figures, each with its numbers and a remedy.
 
-The thresholds are settings, the same that the alert rules use. Days are those of TELEMETRY_TIMEZONE.
+The thresholds are settings, which the alert rules use, too. Days are those of TELEMETRY_TIMEZONE.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ _REFUSALS: Final = (
         "Raise the limit of the project or organization; else every call is refused until the month ends.",
     ),
 )
-"""Findings, the column that tells of each, what it is called, and what is to be done."""
+"""Name, column, title and remedy of the findings about refused calls."""
 
 
 def insights(settings: Settings, now: datetime | None = None, *, day_is_over: bool = False) -> list[Finding]:
-    """Return what stands out in the database that ``settings`` name, the severe first.
+    """Return the findings in the database of ``settings``, the severe ones first.
 
-    It may be as old as TELEMETRY_CACHE_SECONDS.
+    They may be as old as TELEMETRY_CACHE_SECONDS.
 
     Args:
-        settings: with the thresholds.
-        now: aware; default: this moment.
-        day_is_over: count the jobs of yesterday where those of today would be.
+        settings: the database and the thresholds.
+        now: the current time, aware; default: that of the clock.
+        day_is_over: look at yesterday instead of today.
 
     Raises:
-        ValueError: for a URL that cannot be used.
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        ValueError: if the URL cannot be used.
+        sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
     """
     zone = ZoneInfo(settings.timezone)
     today = Day.today(zone, now or datetime.now(UTC))
@@ -92,7 +92,7 @@ def _overrides(connection: Connection, settings: Settings, day: Day, when: str) 
 
 
 def _override_rate(connection: Connection, start: datetime, end: datetime) -> tuple[int, float]:
-    """Return the jobs over the limit, and the share of them that were run all the same."""
+    """Return the number of jobs over the limit, and the share of them that were run all the same."""
     query = sa.select(sa.func.count(), sa.func.count(sa.case((jobs_view.c.user_chose_override, 1)))).where(
         between(start, end), jobs_view.c.exceeded_resume_limit
     )
@@ -146,7 +146,7 @@ def _waiting(connection: Connection, settings: Settings, day: Day, when: str) ->
             f"{jobs} jobs waited over {settings.queue_wait_seconds:.0f} s {when}, "
             f"the longest {float(longest):.0f} s.",
             {"jobs_today": jobs, "longest_seconds": float(longest)},
-            "Look whether the workers are alive, and add one if they are busy.",
+            "Check whether the workers are alive, and add one if they are busy.",
             day.date,
         )
 
@@ -157,4 +157,4 @@ _RULES: Final[tuple[Callable[[Connection, Settings, Day, str], Iterator[Finding]
     _refusals,
     _waiting,
 )
-"""What is counted of a day that may still go on."""
+"""Rules for a day that may not be complete yet."""

@@ -1,4 +1,4 @@
-"""The jobs that findings look at."""
+"""The view `telemetry_jobs`, as the queries for findings need it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ jobs_view: Final = sa.table("telemetry_jobs", *map(sa.column, (*_names, *_refuse
 
 
 def day_name(day: dt.date) -> str:
-    """Return a day with its weekday, as findings name it."""
+    """Return a day with its weekday."""
     return f"{day:%A, %Y-%m-%d}"
 
 

@@ -11,11 +11,10 @@ SUMS: Final = (
     *((name, name) for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")),
     *((name, name) for name in ("reasoning_tokens", "cost_pico", "quota_hits", "spend_limit_hits")),
 )
-"""Columns of a run, and those of its stages that add up to them."""
-
+"""Columns of a run, and the columns of its stages that add up to them."""
 
 LONG_AGO: Final = "{long_ago}"
-"""Stands for an hour ago in a query: what lags for less is on its way."""
+"""Placeholder in a query for an hour ago: what lags for less is still being delivered."""
 _LONG_AGO: Final = {
     "postgresql": "timezone('utc', now()) - interval '1 hour'",
     "sqlite": "datetime('now', '-1 hour')",
@@ -24,34 +23,34 @@ _LONG_AGO: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What holds in a database that is in order."""
+    """A rule that holds in a consistent database."""
 
     name: str
     meaning: str
     id_name: str
-    """What the ids of its offenders are ids of."""
+    """The column that the ids of the offending rows are from."""
     offenders: str
-    """Query for them; its first column is the id."""
+    """Query for the rows that break the rule; its first column is their id."""
     needs: tuple[tuple[str, str], ...] = ()
-    """Columns of the host's, by table, without which it cannot be asked."""
+    """Host columns, with their tables, without which the rule cannot be checked."""
     condition: str = ""
-    """Of a row of telemetry_runs that breaks it: all rules that have one are counted in one pass."""
+    """Condition of rows of telemetry_runs that break it; rules with one are counted in one pass."""
 
     def query(self, dialect: str) -> str:
-        """Return the query for its offenders, in the SQL of a database."""
+        """Return the query for the offending rows, in the SQL of a dialect."""
         return self.offenders.replace(LONG_AGO, _LONG_AGO[dialect])
 
 
 def _rule_of_a_run(name: str, meaning: str, condition: str) -> Rule:
-    """Return a rule that a row of telemetry_runs keeps or breaks by itself."""
+    """Return a rule about single rows of telemetry_runs."""
     query = f"SELECT run_id FROM telemetry_runs WHERE {condition}"
     return Rule(name, meaning, "telemetry_runs.run_id", query, condition=condition)
 
 
 def _sum_of(column: str) -> str:
-    """Return the sum of a column: of money exactly, of anything else as a double, exact up to 2**53.
+    """Return the sum of a column: of money exactly, of anything else as a double, which is exact up to 2**53.
 
-    Sums of its largest integers take PostgreSQL a quarter longer, and more memory.
+    Exact sums take PostgreSQL a quarter longer, and more memory.
     """
     return f"SUM({column})" if column == "cost_pico" else f"SUM(CAST({column} AS DOUBLE PRECISION))"
 
@@ -60,9 +59,10 @@ _STAGES_BESIDE_RUNS: Final = f"""SELECT run_id FROM (
   SELECT run_id, {", ".join(theirs for _, theirs in SUMS)} FROM telemetry_stage_usage WHERE operation <> ''
   UNION ALL SELECT run_id, {", ".join(f"-{mine}" for mine, _ in SUMS)} FROM telemetry_runs
 ) entry GROUP BY run_id HAVING {" OR ".join(f"{_sum_of(theirs)} <> 0" for _, theirs in SUMS)}"""
-"""As books are balanced: what stages have and their run has not, or the other way round, remains.
+"""Runs whose sums differ from those of their stages: what is left when one is subtracted from the other.
 
-Both tables are read once, as they lie; a join would read them in the order of run ids, which are random.
+Both tables are read once, in physical order; a join would read them in the order of run ids, which are
+random.
 """
 
 
@@ -78,13 +78,16 @@ WHERE COALESCE(run.behind, 0) = 0 AND (
   OR kept.candidates <> COALESCE(run.candidates, 0) + COALESCE(kept.archived_candidates, 0)
   OR kept.cost_pico <> COALESCE(run.cost_pico, 0) + COALESCE(kept.archived_cost_pico, 0)
 )"""
-"""Users with a run that goes on, or is not summed yet, are left out: their totals are about to change."""
+"""Users whose totals differ from the sums of their runs.
+
+Users with a run that is not included yet are left out: their totals are about to change.
+"""
 
 
 RULES: Final = (
     Rule(
         "orphaned_warnings",
-        "a warning belongs to an analysis and a user that are there",
+        "the analysis and the user of a warning exist",
         "document_warnings.id",
         """SELECT w.id FROM document_warnings w
         WHERE (w.analysis_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM analyses a WHERE a.id = w.analysis_id))
@@ -123,7 +126,7 @@ RULES: Final = (
         "runs_sum_to_the_analysis",
         "an analysis that is not archived shows the calls of all its runs",
         "analyses.id",
-        # Joined before they are summed: both sides come from their indexes in order, and nothing is hashed.
+        # Joined before the sums: both sides come sorted from their indexes, and no hash table is needed.
         """SELECT a.id FROM analyses a JOIN telemetry_runs run ON run.analysis_ref = a.id
         WHERE NOT run.analysis_gone AND run.kind <> 'import' AND run.projected_version > 0 AND EXISTS (
           SELECT 1 FROM telemetry_added_objects
@@ -144,7 +147,7 @@ RULES: Final = (
     ),
     Rule(
         "archived_once",
-        "a run that is in an archive is not in the tables any more",
+        "a run that is in an archive is not in the tables",
         "telemetry_runs.run_id",
         """SELECT run.run_id FROM telemetry_runs run
         JOIN telemetry_archived_runs archived ON archived.run_id = run.run_id""",
@@ -170,22 +173,22 @@ RULES: Final = (
     ),
     _rule_of_a_run(
         "times_of_runs",
-        "a run ends after it began, and lasts no negative time",
+        "a run does not end before it began, and no duration is negative",
         "ended_at < started_at OR duration_us < 0 OR queue_wait_us < 0",
     ),
     _rule_of_a_run(
         "complete_costs",
-        "a cost is complete only if the run was closed and every call ended, told its tokens and had a price",
+        "a cost is complete only if the run was closed, and all its calls ended, with tokens and a price",
         "cost_complete AND (unpriced > 0 OR usage_missing > 0 OR unfinished > 0 OR unclosed > 0)",
     ),
     _rule_of_a_run(
         "negative_sums",
-        "nothing is counted below zero",
+        "no count or sum is negative",
         " OR ".join(f"{mine} < 0" for mine, _ in SUMS),
     ),
     Rule(
         "ended_runs",
-        "a run that is over has no part that goes on",
+        "a run that has ended has no open fragment",
         "telemetry_runs.run_id",
         """SELECT run.run_id FROM telemetry_runs run
         WHERE run.status IN ('completed', 'partial_failure') AND run.kind <> 'orphan' AND EXISTS (

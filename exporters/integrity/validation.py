@@ -21,10 +21,10 @@ from exporters.sql.host.shape import shapes
 from .rules import RULES, Rule
 
 SHOWN: Final = 20
-"""Offenders that are named, at most."""
+"""Maximum number of ids that are named for each rule."""
 
 AT_ONCE: Final = 2
-"""Questions that are asked at the same time; an engine of ours has as many connections."""
+"""Number of concurrent queries; the engine has as many connections."""
 
 Begin = Callable[[Engine], AbstractContextManager[Connection]]
 
@@ -36,16 +36,16 @@ class Broken:
     rule: Rule
     count: int
     ids: tuple[str, ...]
-    """Of the first offenders."""
+    """Ids of the first rows that break it."""
 
 
 def broken(engine: Engine, shown: int = SHOWN) -> Iterator[Broken]:
-    """Yield the rules that do not hold, each with its first offenders.
+    """Yield the rules that do not hold, each with the first rows that break it.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
     """
-    # SQLite has one writer, and this may be an engine that writes.
+    # SQLite has one writer, and this engine may be one.
     for rule, count in counted(engine, at_once=1 if engine.dialect.name == "sqlite" else AT_ONCE).items():
         if count:
             query = sa.text(f"{rule.query(engine.dialect.name)} ORDER BY 1 LIMIT {shown}")
@@ -55,15 +55,15 @@ def broken(engine: Engine, shown: int = SHOWN) -> Iterator[Broken]:
 
 
 def counted(engine: Engine, at_once: int = 1, begin: Begin = transaction) -> dict[Rule, int]:
-    """Return how many rows break each of the rules that this database can be asked about.
+    """Return how many rows break each of the rules that can be checked in this database.
 
     Args:
         engine: of the database.
-        at_once: transactions at the same time, each in a thread of its own; with 1, all in this one.
-        begin: begins one.
+        at_once: number of concurrent transactions, each in its own thread; with 1, all run in this thread.
+        begin: begins a transaction.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
     """
     with begin(engine) as connection:
         rules = list(asked(connection))
@@ -87,16 +87,16 @@ def counted(engine: Engine, at_once: int = 1, begin: Begin = transaction) -> dic
 
 
 def _without_helpers(connection: Connection) -> None:
-    """Let PostgreSQL answer in one process, for this transaction only: there are :data:`AT_ONCE` already.
+    """Disable parallel workers for this transaction: :data:`AT_ONCE` queries run already.
 
-    Given helpers, each of them would add up all stages and keep a share of the runs: the work several times.
+    Each worker would aggregate all stages for its share of the runs, which multiplies the work.
     """
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL max_parallel_workers_per_gather = 0")
 
 
 def _counts(connection: Connection, together: list[Rule]) -> dict[Rule, int]:
-    """Return how many rows break the rules, of which there are several only if each has a condition."""
+    """Return how many rows break each of ``together``: one rule, or several that have a condition."""
     if len(together) == 1:
         query = f"SELECT COUNT(*) FROM ({together[0].query(connection.dialect.name)}) offender"
     else:
@@ -106,7 +106,7 @@ def _counts(connection: Connection, together: list[Rule]) -> dict[Rule, int]:
 
 
 def asked(connection: Connection) -> Iterator[Rule]:
-    """Yield the rules that this database can be asked about."""
+    """Yield the rules that can be checked in this database."""
     there = shapes(connection)
     for rule in RULES:
         if all(table in there and column in there[table].types for table, column in rule.needs):
@@ -116,7 +116,7 @@ def asked(connection: Connection) -> Iterator[Rule]:
 HOST_TABLES: Final = Rule(
     "host_tables", "the application's tables have what telemetry needs, and what it added", "each", ""
 )
-"""Asked of what a database has, and of no row."""
+"""A rule about tables, which no query checks."""
 
 
 def _unfit_tables(engine: Engine) -> list[Broken]:
@@ -126,7 +126,7 @@ def _unfit_tables(engine: Engine) -> list[Broken]:
 
 
 def validate(database_url: str) -> list[Broken]:
-    """Return the rules that do not hold in a database."""
+    """Return the rules that do not hold in a database, with the first rows that break them."""
     engine = create_engine(database_url, for_reading=True)
     try:
         return [*_unfit_tables(engine), *broken(engine)]

@@ -1,4 +1,4 @@
-"""What ``flask telemetry report`` shows: the figures of a period, of a user, a model or an analysis.
+"""The figures that ``flask telemetry report`` shows: of a period, a user, a model or an analysis.
 
 Everything comes from the views and the tables behind them, so that it agrees with dashboards and exports.
 """

@@ -1,4 +1,4 @@
-"""Asks the database for a report."""
+"""Query the database for a report."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def report(
 
     Args:
         settings: name the database and the time zone.
-        last_days: how many days, today (or the day before ``until``) included; ``since`` takes its place.
+        last_days: number of days up to today, or to the day before ``until``; ignored if ``since`` is given.
         since: the first day.
-        until: the first day that is not in it any more; default: tomorrow, which is also the latest.
-        user_id: only this user's.
-        model: a glob (``*`` and ``?``): only runs that called such a model, and what they spent on it.
+        until: the first day after the period; default and maximum: tomorrow.
+        user_id: only runs of this user.
+        model: a glob (``*`` and ``?``): only runs that called a matching model, and their cost for it.
         failed: list the latest failed jobs instead of the latest.
-        analysis_id: only the runs of this analysis, whenever they were.
+        analysis_id: only the runs of this analysis, regardless of the period.
 
     Raises:
-        ValueError: for a URL that cannot be used, or a period that ends before it begins.
-        LookupError: when there is no run of that analysis.
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        ValueError: if the URL cannot be used, or the period ends before it begins.
+        LookupError: if the analysis has no run.
+        sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
     """
     zone = ZoneInfo(settings.timezone)
     today = Day.today(zone).date
@@ -139,7 +139,7 @@ def _figures(connection: Connection, selection: Selection) -> Report:
 
 
 def _each(cost: Money, number: int) -> Decimal | None:
-    """Return what one costs, in dollars, rounded to a pico-dollar."""
+    """Return the cost of one, in dollars, rounded to a pico-dollar."""
     if not number or not cost.is_known:
         return None
     return (to_dollars(cost.pico) / number).quantize(_PICO, ROUND_HALF_EVEN)

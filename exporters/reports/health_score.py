@@ -15,14 +15,14 @@ from .jobs import Row
 from .selection import Selection, stages
 
 SCORED_JOBS: Final = 50
-"""Jobs that the health score looks at."""
+"""Number of the latest jobs that the health score considers."""
 SLOW_SECONDS: Final = 5.0
 MOST_RETRIES: Final = 5
 MOST_FALLBACKS: Final = 3
 
 
 def health_score(connection: Connection, selection: Selection) -> float | None:
-    """Return the share of the last jobs without an issue; history does not tell."""
+    """Return the share of the last jobs that had no issue; imported jobs do not count."""
     source = selection.jobs()
     query = (
         sa.select(source)
@@ -39,7 +39,7 @@ def health_score(connection: Connection, selection: Selection) -> float | None:
 
 
 def health(score: float | None) -> str:
-    """Return the word for a health score."""
+    """Return a health score in words."""
     return "" if score is None else "good" if score >= 0.8 else "fair" if score >= 0.6 else "poor"
 
 
@@ -62,7 +62,7 @@ def _responses(connection: Connection, ids: Sequence[str]) -> dict[str, float]:
 
 
 def _has_issue(job: Row, counted: Mapping[tuple[str, str], int], means: Mapping[str, float]) -> bool:
-    """Say whether a job or a part of it failed, needed many retries or fallbacks, or was slow."""
+    """Return whether a job or a part of it failed, needed many retries or fallbacks, or was slow."""
     run_id, candidates = job["run_id"], job["candidates"]
     seconds = float(job["duration_seconds"] or 0)
     return (

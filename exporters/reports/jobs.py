@@ -1,4 +1,4 @@
-"""How many jobs there were, how large, how long, how well; who ran them, and the latest."""
+"""Figures of jobs: their number, size, duration and status; their users; the latest of them."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ ENDINGS: Final = {
     "running": RUNNING,
     "unknown": UNKNOWN,
 }
-"""Every job is in one of these numbers."""
+"""Statuses of jobs by the field of a report. Every job has one of them."""
 
 Row = Mapping[str, Any]
 
 
 def totals(connection: Connection, selection: Selection) -> Row:
-    """Return counts, and mean, least and most of what jobs have."""
+    """Return counts of jobs, and mean, minimum and maximum of their columns."""
     job = selection.jobs().c
     overridden = sa.and_(job.exceeded_resume_limit, job.user_chose_override)
     seen = job.kind != IMPORT
@@ -68,7 +68,7 @@ def totals(connection: Connection, selection: Selection) -> Row:
 
 
 def sizes(connection: Connection, selection: Selection) -> list[tuple[int, int]]:
-    """Return how many jobs had how many candidates, by number of candidates."""
+    """Return pairs of a number of candidates and the number of jobs that had it, sorted."""
     job = selection.jobs().c
     query = (
         sa.select(job.candidates, sa.func.count())
@@ -80,7 +80,7 @@ def sizes(connection: Connection, selection: Selection) -> list[tuple[int, int]]
 
 
 def active_users(connection: Connection, selection: Selection) -> list[User]:
-    """Return those with the most jobs."""
+    """Return the users with the most jobs."""
     run = selection.spend().c
     is_job = run.kind.in_(JOB_KINDS)
     query = (
@@ -105,7 +105,7 @@ def active_users(connection: Connection, selection: Selection) -> list[User]:
 
 
 def _missing(connection: Connection, users: Sequence[int]) -> set[int]:
-    """Return the users whose row was looked for when their runs ended, and was not there."""
+    """Return the users whose row was missing when their runs ended."""
     run, known = tables.runs.c, tables.users.c
     query = (
         sa.select(run.user_ref)
@@ -118,17 +118,17 @@ def _missing(connection: Connection, users: Sequence[int]) -> set[int]:
 
 
 _IS_FOREIGN: Final = sa.and_(tables.runs.c.analysis_gone, tables.runs.c.analysis_seen_at.is_(None))
-"""Its analysis has a row, which was never shown as the run's."""
+"""The row of its analysis is not its own, by user or by time."""
 
 
 def foreign_runs(connection: Connection, selection: Selection) -> int:
-    """Return how many runs name an analysis whose row is not theirs."""
+    """Return how many runs name an analysis whose row is not their own."""
     query = sa.select(sa.func.count()).select_from(tables.runs).where(*selection.of_runs(), _IS_FOREIGN)
     return int(connection.execute(query).scalar_one())
 
 
 def latest(connection: Connection, selection: Selection) -> list[Job]:
-    """Return the latest jobs, or the latest that went wrong."""
+    """Return the latest jobs, or the latest failures."""
     source = selection.jobs()
     query = sa.select(source).order_by(source.c.started_at.desc(), source.c.run_id).limit(LATEST)
     if selection.failed:
@@ -164,7 +164,7 @@ def _job(row: Row, is_foreign: bool) -> Job:
 
 
 def _moment(value: Any) -> datetime:
-    """Return a time; a view of SQLite's tells text."""
+    """Return a time; SQLite returns those of views as text."""
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
@@ -181,20 +181,20 @@ def _aggregates(name: str, column: sa.ColumnElement[Any]) -> list[sa.ColumnEleme
 
 
 def range_of(row: Row, name: str) -> Range:
-    """Return the range of one of the columns of the totals."""
+    """Return the range of ``name`` in the row of :func:`totals`."""
     values = (row[f"{name}_{part}"] for part in ("mean", "least", "most"))
     return Range(*(None if value is None else float(value) for value in values))
 
 
 def resumes(row: Row) -> Range:
-    """Return the range of the lengths of résumés."""
+    """Return the range of the lengths of résumés, in characters."""
     mean = int(row["resume_sum"]) / int(row["resumes"]) if row["resumes"] else None
     least, most = row["resume_least"], row["resume_most"]
     return Range(mean, None if least is None else float(least), None if most is None else float(most))
 
 
 def median(sizes: Sequence[tuple[int, int]]) -> float | None:
-    """Return the median of sizes that come with how often each is there."""
+    """Return the median of sizes, given as pairs of a size and its frequency."""
     total = sum(count for _, count in sizes)
     if not total:
         return None
@@ -207,7 +207,7 @@ def median(sizes: Sequence[tuple[int, int]]) -> float | None:
 
 
 def bins(sizes: Sequence[tuple[int, int]]) -> dict[str, int]:
-    """Return how many jobs are of which size."""
+    """Return the number of jobs by size, as :data:`BINS` groups them."""
     return {
         name: sum(count for size, count in sizes if size >= least and (most is None or size <= most))
         for name, least, most in BINS

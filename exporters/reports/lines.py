@@ -1,4 +1,4 @@
-"""What a report is made of: money, and the lines of its tables."""
+"""The parts of a report: amounts of money, and the lines of its tables."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from telemetry.pricing.prices import to_dollars
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """What was spent; a lower bound where the cost of some calls is not known."""
+    """An amount that was spent; a lower bound if the cost of some calls is not known."""
 
     pico: int = 0
-    """Pico-dollars that are known."""
+    """The known part, in pico-dollars."""
     complete: bool = True
-    """Whether this is all."""
+    """Whether that is all of it."""
 
     @classmethod
     def of(cls, pico: int | Decimal | None, incomplete: int | bool) -> Money:
-        """Return a sum of the database's: NULL where nothing is known, as of history."""
+        """Return a sum from the database, which is NULL if nothing is known, as for imported jobs."""
         return cls(0, complete=False) if pico is None else cls(int(pico), not incomplete)
 
     @property
     def is_known(self) -> bool:
-        """Whether anything is known: nothing at all is no zero."""
+        """Whether any of it is known: an unknown amount is not zero."""
         return self.complete or self.pico != 0
 
     @property
     def dollars(self) -> Decimal | None:
-        """The exact amount; None where it is unknown."""
+        """The exact amount; None if it is unknown."""
         return to_dollars(self.pico) if self.is_known else None
 
     def __add__(self, other: Money) -> Money:
@@ -40,7 +40,7 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Mean, smallest and largest of something; None where nothing is known."""
+    """Mean, minimum and maximum of a value; None if nothing is known."""
 
     mean: float | None = None
     least: float | None = None
@@ -49,14 +49,14 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """One of the lines that add up to what was spent."""
+    """One of the lines that add up to the total spending."""
 
     name: str
     """One of :data:`SPENT_ON`."""
     runs: int
     cost: Money
     wasted: bool
-    """Whether it bought nothing that anybody kept."""
+    """Whether it bought nothing that was kept."""
 
 
 SPENT_ON: Final = (
@@ -64,27 +64,27 @@ SPENT_ON: Final = (
     *("failed", "cancelled", "interrupted", "repeated", "unused_intake"),
     *("orphan", "running"),
 )
-"""What money is spent on, in the order of a report. ``docs/reference/report.md`` has the meanings."""
+"""Purposes of spending, in the order of a report; ``docs/reference/report.md`` explains them."""
 WASTE: Final = ("failed", "cancelled", "interrupted", "repeated", "unused_intake")
-"""Classes of money that bought nothing anybody kept."""
+"""Purposes that bought nothing that was kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Calls or runs whose cost is not in the sum."""
+    """Calls or runs whose cost is missing in the sum."""
 
     reason: str
     """One of :data:`GAPS`."""
     model: str | None
-    """None: it is not known which."""
+    """None if it is not known."""
     calls: int | None
-    """None: it is not known how many."""
+    """None if their number is not known."""
     runs: int | None = None
-    """Where the calls are not known: the runs that made them."""
+    """The runs that made them, if the number of calls is not known."""
 
 
 GAPS: Final = ("unpriced", "unmodelled", "usage_missing", "unfinished", "running", "unknown_end", "history")
-"""Why a cost is not known. The first three are told of each model."""
+"""Reasons why a cost is not known. The first three are listed by model."""
 
 
 @dataclass(slots=True)
@@ -93,11 +93,11 @@ class Usage:
 
     name: str
     seconds: float = 0.0
-    """How long the stage was open; of a model, the time of its calls added up."""
+    """How long the stage was open; for a model, the sum over its calls."""
     calls: int = 0
     attempts: int = 0
     rate_limit_hits: int = 0
-    """Answers 429 because requests came too fast."""
+    """Answers 429 because of too many requests in a time."""
     quota_hits: int = 0
     """Answers 429 because the quota was used up."""
     spend_limit_hits: int = 0
@@ -111,7 +111,7 @@ class Usage:
     reasoning_tokens: int = 0
     unpriced: int = 0
     unmodelled: int = 0
-    """Of those unpriced, the ones that cost otherwise than their tokens say."""
+    """Unpriced calls that are not billed by tokens."""
     usage_missing: int = 0
     cost: Money = field(default_factory=Money)
 
@@ -132,40 +132,40 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """What a user did."""
+    """The jobs of one user."""
 
     user: int
     jobs: int
     candidates: int
     cost: Money
     is_missing: bool = False
-    """Whether the application has no row of the user's: the number is only what its runs said."""
+    """Whether the application has no row of this user; the id is known only from runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One analysis."""
+    """One analysis: its run and its intake."""
 
     run_id: str
     analysis: int | None
     user: int | None
     status: str
     reason: str
-    """Why it is no success; empty where nobody knows."""
+    """Why it did not succeed; empty if that is not known."""
     started_at: datetime
     seconds: float | None
     candidates: int | None
     done: int | None
-    """Documents scored or failed; None where a part of the run told none, and of history."""
+    """Documents scored or failed; None for imported jobs, and if a part of the run reported none."""
     score: float | None
     calls: int | None
-    """None of history, as are its 429s."""
+    """None for imported jobs, as is ``rate_limit_hits``."""
     rate_limit_hits: int | None
     cost: Money
     errors: dict[str, int]
-    """Those that the application marked, by type and stage; calls that failed are in ``stages``."""
+    """Errors marked by the application, by type and stage; failed calls are in ``stages``."""
     trace_id: str | None
     trace_sampled: bool | None
     """Whether the trace was exported."""
     is_foreign: bool = False
-    """Whether the row of its analysis is not its own, by user or by time: that row does not show it."""
+    """Whether the row of its analysis belongs to another user or time, and does not show it."""

@@ -1,4 +1,4 @@
-"""The shape of a report, which is also that of ``report --json``: see ``docs/reference/report.md``."""
+"""The shape of a report, in Python and as JSON; ``docs/reference/report.md`` describes it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Final
 from .lines import Gap, Job, Money, Period, Range, Spend, Usage, User
 
 VERSION: Final = 1
-"""Of the shape as JSON: it grows when a name goes or changes its meaning, not when one is added."""
+"""Of the JSON. It is raised when a key is removed or changes its meaning, not when one is added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The figures of what was selected."""
+    """The figures of a selection of runs."""
 
     first: date | None
-    """None for one analysis: it counts whenever it was."""
+    """None for a single analysis, which is not limited to a period."""
     last: date | None
     """Inclusive."""
     timezone: str
-    """Whose days these are."""
+    """The time zone of the days."""
     analysis_id: int | None
     user_id: int | None
     model: str | None
@@ -32,20 +32,20 @@ class Report:
     users: int
     candidates: int
     completed: int
-    """Wholly; with the next six it adds up to ``jobs``."""
+    """Completely; this and the next six add up to ``jobs``."""
     partial_failures: int
     failed: int
     interrupted: int
     cancelled: int
     running: int
     unknown: int
-    """Jobs of history whose ending nobody recorded."""
+    """Imported jobs whose ending was not recorded."""
     success_rate: float | None
-    """Share of wholly completed jobs in those that telemetry saw end, without the cancelled."""
+    """Share of completed jobs among those that ended; without imported and cancelled ones."""
     foreign_runs: int
-    """Runs that name an analysis whose row is not theirs, by user or by time: that row does not show them."""
+    """Runs that name an analysis whose row belongs to another user or time, and does not show them."""
     runs: int
-    """Jobs, and what was run before and after them; without the calls outside any run."""
+    """Runs of any kind but orphan."""
     calls: int
     attempts: int
     rate_limit_hits: int
@@ -54,15 +54,15 @@ class Report:
     orphan_calls: int
     """Calls outside any run."""
     cost: Money
-    """Of everything, calls outside any run included."""
+    """Of all calls, including those outside any run."""
     cost_per_job: Decimal | None
-    """Dollars, rounded to a pico-dollar: all cost by the jobs that telemetry saw."""
+    """Dollars, rounded to a pico-dollar: ``cost`` divided by the jobs that were not imported."""
     cost_per_candidate: Decimal | None
-    """Dollars, rounded likewise: the cost of the analyses that count, by their candidates."""
+    """Dollars, rounded to a pico-dollar: the cost of useful analyses divided by their candidates."""
     cost_per_candidate_complete: bool
-    """Whether it is all that they cost; else it is a lower bound."""
+    """Whether that includes all of their cost; otherwise it is a lower bound."""
     spend: list[Spend]
-    """What the money was spent on: adds up to ``cost``."""
+    """Lines by purpose, which add up to ``cost``."""
     gaps: list[Gap]
     """Why ``cost`` is not complete."""
     seconds: Range
@@ -77,27 +77,27 @@ class Report:
     override_rate: float | None
     advice: str
     response_seconds: float | None
-    """Mean time of an OpenAI call, retries included."""
+    """Mean duration of an OpenAI call, including retries."""
     health_score: float | None
     """Share of the last 50 jobs without an issue, such as a failed part."""
     health: str
-    """good, fair or poor."""
+    """``good``, ``fair`` or ``poor``; empty if there is no score."""
     models: list[Usage]
     stages: list[Usage]
     period: str
-    """What ``periods`` are: day, week or month; empty for one analysis."""
+    """Length of the ``periods``: ``day``, ``week`` or ``month``; empty for a single analysis."""
     periods: list[Period]
     active_users: list[User]
     latest: list[Job]
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing at all."""
+        """Whether the selection has no run, call or cost."""
         return not (self.runs or self.calls or self.cost.pico or self.gaps)
 
     @property
     def has_only_orphans(self) -> bool:
-        """Whether calls were made, and none of them in a run."""
+        """Whether all calls were made outside any run."""
         return not self.runs and self.orphan_calls > 0
 
     def to_json(self) -> str:
@@ -110,7 +110,7 @@ def _named(shape: object) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    """Return what JSON knows: exact dollars are text, times are ISO 8601 in UTC."""
+    """Return a value for JSON: exact dollars are text, times are ISO 8601 in UTC."""
     if isinstance(value, Money):
         dollars = None if value.dollars is None else _exact(value.dollars)
         return {"pico": value.pico, "dollars": dollars, "complete": value.complete}

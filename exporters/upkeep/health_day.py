@@ -1,4 +1,4 @@
-"""What is known of one day: a row of `system_health_log`."""
+"""The figures of one day, which are a row of `system_health_log`."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILUR
 from telemetry.pricing.prices import to_dollars
 
 LONGEST_JOB: Final = timedelta(days=7)
-"""Jobs that began earlier are not looked at when those under way at once are counted."""
+"""Jobs that began earlier do not count as concurrent jobs."""
 
 Interval = tuple[datetime, datetime | None]
-"""When a job began and ended; None: it goes on."""
+"""Start and end of a job; None if it is still running."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthDay:
-    """What is known of one day: the jobs and runs that began on it."""
+    """Figures of the jobs and runs that began on one day."""
 
     date: dt.date
     jobs_completed: int
-    """Also those of which a part failed."""
+    """Including partial failures."""
     jobs_failed: int
-    """Also those that were interrupted; whether or not the host has a row of them."""
+    """Including interrupted jobs, whether or not the host has a row for them."""
     jobs_unknown: int
-    """Jobs of history whose ending nobody recorded; they are in no column of the log."""
+    """Imported jobs whose ending was not recorded; the log has no column for them."""
     avg_processing_time: float | None
-    """Seconds; None without a job that ended."""
+    """Seconds; None if no job ended."""
     cost_pico: int | None
-    """Of all runs, whatever their kind; None where all are history, of which nobody knows the cost."""
+    """Cost of all runs of any kind; None if all are imported, whose cost is not known."""
     rate_limit_incidents: int
     """Runs that met a 429."""
     error_types: dict[str, int]
@@ -64,7 +64,7 @@ class HealthDay:
 
 
 def health_of(connection: Connection, day: Day) -> HealthDay:
-    """Return what is known of a day."""
+    """Return the figures of a day."""
     began = sa.and_(runs.c.started_at >= day.start, runs.c.started_at < day.end, runs.c.synthetic.is_(False))
     is_job = runs.c.kind.in_(("analysis", "import"))
     completed = sa.and_(is_job, runs.c.status.in_((COMPLETED, PARTIAL_FAILURE)))
@@ -102,9 +102,9 @@ def health_of(connection: Connection, day: Day) -> HealthDay:
 
 
 def peak(intervals: Iterable[Interval], start: datetime, end: datetime) -> int:
-    """Return how many of ``intervals`` there were at once between ``start`` and ``end``, at most.
+    """Return the maximum number of concurrent ``intervals`` between ``start`` and ``end``.
 
-    One that ends as another begins is not under way at the same time as that.
+    An interval that ends when another begins is not concurrent with it.
     """
     steps = []
     for began, ended in intervals:
@@ -120,9 +120,9 @@ def peak(intervals: Iterable[Interval], start: datetime, end: datetime) -> int:
 
 
 def _intervals(connection: Connection, day: Day) -> Iterator[Interval]:
-    """Yield the jobs under way on a day.
+    """Yield the jobs that ran on a day.
 
-    One without an end that is over all the same, as history may be, is not known to have been under way.
+    Imported jobs may have ended without a known time; these are left out.
     """
     query = sa.select(runs.c.started_at, runs.c.ended_at).where(
         runs.c.kind.in_(("analysis", "import")),

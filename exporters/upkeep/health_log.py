@@ -1,6 +1,6 @@
-"""The daily check: a row a day in `system_health_log`, and what nobody else tidies up.
+"""The daily check: write a row a day to `system_health_log`, and clean up.
 
-It may run twice, late, and for days long gone: each time the row says what is known of that day by then.
+It may run several times, late, and for days long ago: the row of a day is replaced by what is known then.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from .sweep import Swept, sweep
 
 @dataclass(frozen=True, slots=True)
 class Tidied:
-    """What the check found left over."""
+    """What the check cleaned up."""
 
     interrupted: int
-    """Runs of which nothing had been heard for long."""
+    """Runs that were silent for too long."""
     shown: int
-    """Rows of the host's that lagged behind and are up to date now."""
+    """Rows of the host that lagged behind, and were updated."""
     abandoned: int
-    """Warnings that nobody answered."""
+    """Warnings without an answer."""
     swept: Swept
 
 
@@ -54,17 +54,17 @@ class HealthCheck:
     """The daily check of one database."""
 
     def __init__(self, settings: Settings) -> None:
-        """Look at the database that ``settings`` name.
+        """Prepare the check of the database in ``settings``.
 
         Raises:
-            ValueError: for a URL that cannot be used.
+            ValueError: if the URL cannot be used.
         """
         self._engine = create_engine(settings.database_url)
         self._settings = settings
         self._zone = ZoneInfo(settings.timezone)
         self._totals = Totals()
         self.archived: list[date] = []
-        """Days that were left as they are."""
+        """Days that were skipped because they are in an archive."""
 
     def __enter__(self) -> HealthCheck:
         return self
@@ -73,10 +73,10 @@ class HealthCheck:
         self._engine.dispose()
 
     def tidy(self) -> Tidied:
-        """Close runs of which nothing was heard for long, and bring the host's rows up to date.
+        """Interrupt runs that were silent for too long, update lagging host rows, and clean up references.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         age = timedelta(seconds=self._settings.stale_seconds)
         stale = interruptions.interrupt_stale(self._engine, age, self._totals)
@@ -87,11 +87,11 @@ class HealthCheck:
     def log(self, first: date, last: date | None = None) -> Iterator[HealthDay]:
         """Write the days from ``first`` to ``last`` (default: today) to the log, and yield them.
 
-        Days of which something is in an archive are left as they are, and are then in :attr:`archived`.
+        Days of which anything is in an archive are skipped, and added to :attr:`archived`.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
-            LookupError: when the table is the host's own.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
+            LookupError: if the table belongs to the host.
         """
         for day in days(first, last or Day.today(self._zone).date, self._zone):
             with transaction(self._engine) as connection:
@@ -108,10 +108,10 @@ class HealthCheck:
             yield found
 
     def findings(self, date: dt.date) -> list[Finding]:
-        """Return what stands out about a day that is over.
+        """Return the findings about a complete day.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         day = Day.of(date, self._zone)
         with transaction(self._engine) as connection:
@@ -123,7 +123,7 @@ class HealthCheck:
         return Day.today(self._zone).date - timedelta(days=1)
 
     def _show(self) -> Iterator[bool]:
-        """Project what lags behind; a row that the host holds is left to its writer, and to tomorrow."""
+        """Update the rows that lag behind; one that the host has locked is left to the next check."""
         engine, key = self._engine, self._settings.hmac_key.encode()
         writable = Writable.load(engine)
         done = (Projection.DONE, Projection.FILES_PENDING)
@@ -134,7 +134,7 @@ class HealthCheck:
 
 
 def _try(show: Callable[[], Projection]) -> Projection | None:
-    """Bring one row up to date, or None: one that the database refuses keeps no other from it."""
+    """Update one row; return None if the database rejects it, so that others are updated."""
     try:
         return show()
     except (OperationalError, InterfaceError):

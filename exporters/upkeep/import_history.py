@@ -1,8 +1,8 @@
-"""Analyses from the time before telemetry, taken over once: what `flask telemetry import-history` does.
+"""Import analyses from before telemetry, for `flask telemetry import-history`.
 
-Each becomes a run of kind `import`. Its sizes and lengths come from the files that are stored, its times and
-numbers from its row; what it cost nobody knows, so its cost is never complete. The host's rows get the
-columns that can be derived, and users their totals.
+Each becomes a run of kind `import`, with sizes and lengths from the stored files, and times and numbers from
+its row. Its cost is not known, so it is never complete. The rows of the host get the columns that can be
+derived, and users their totals.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from exporters.sql.storage import archived
 from .imported_run import Files, Row, document_type, run_of
 
 BATCH: Final = 100
-"""Analyses of one transaction, whose rows are locked for as long as it takes: tens of milliseconds."""
+"""Analyses in one transaction, which locks their rows for tens of milliseconds."""
 YOUNG: Final = timedelta(days=1)
-"""The run of a younger analysis may still be on its way."""
+"""Younger analyses are left out: their runs may not be delivered yet."""
 
 _host = tables.host_tables(sa.MetaData())
 
@@ -41,14 +41,14 @@ NOTHING: Final[dict[str, Any]] = dict.fromkeys(runs.c.keys())
 
 
 class History:
-    """The analyses of a database that no run is linked to, older than telemetry's first."""
+    """Imports the analyses that have no run and are older than the first run."""
 
     def __init__(self, database_url: str) -> None:
-        """Look at the database.
+        """Read the schema and the time of the database.
 
         Raises:
-            ValueError: for a URL that cannot be used.
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            ValueError: if the URL cannot be used.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         self._engine = create_engine(database_url)
         self._totals = Totals()
@@ -60,28 +60,28 @@ class History:
             self._end = _end(connection, self._now)
 
     def pending(self) -> int:
-        """Return how many analyses are to be taken over."""
+        """Return the number of analyses to import."""
         with transaction(self._engine) as connection:
             query = sa.select(sa.func.count()).select_from(_host.analyses).where(self._is_pending(connection))
             return connection.execute(query).scalar_one()
 
     def analyses(self) -> Iterator[int]:
-        """Take them over, and yield how many it were after each transaction; may be broken off at any time.
+        """Import the analyses, and yield their number after each transaction; may be interrupted at any time.
 
-        Those that the host has locked are left out: they are pending afterwards.
+        Analyses that the host has locked are skipped, and stay pending.
         """
         last: int | None = None
         while True:
             with transaction(self._engine) as connection:
                 found = self._locked_analyses(connection, last)
-                taken = self._take_over(connection, found)
+                taken = self._import(connection, found)
             if not found:
                 return
             last = found[-1]["id"]
             yield taken
 
     def left_out(self) -> list[str]:
-        """Return what this cannot tell, a line each: columns that are not there, and rows without a time."""
+        """Return a line for everything that is left out: missing columns, and rows without a time."""
         found = [f"{each}; see {PAGE}" for each in self._writable.left_out(Use.PROJECTION, Use.HISTORY)]
         if self._created is not None:
             with transaction(self._engine) as connection:
@@ -89,7 +89,7 @@ class History:
                     sa.select(sa.func.count()).select_from(_host.analyses).where(self._created.is_(None))
                 )
                 if number := connection.execute(undated).scalar_one():
-                    found.append(f"{number} analyses have no created_at, and are not taken over")
+                    found.append(f"{number} analyses have no created_at, and are not imported")
         return found
 
     def users(self) -> list[int]:
@@ -97,7 +97,7 @@ class History:
         return lagging_users(self._engine)
 
     def refresh(self, user_id: int) -> bool:
-        """Bring a user's totals up to date; False when the host holds the row, and its writer does it."""
+        """Update the totals of a user; return False if the host has locked the row: its writer updates it."""
         return refresh_user(self._engine, user_id, self._writable, self._totals) is not Projection.BUSY
 
     def __enter__(self) -> Self:
@@ -114,7 +114,7 @@ class History:
             runs.c.analysis_ref == table.c.id,
             runs.c.kind.in_(("analysis", "import")),
             runs.c.analysis_gone.is_(False),
-            archived.is_same_row(connection, then, self._created),  # SQLite gives old ids to new rows
+            archived.is_same_row(connection, then, self._created),  # SQLite reuses the ids of deleted rows
         )
         is_archived = archived.of_analysis(connection, table.c.id, self._created)
         return sa.and_(self._created < self._end, ~sa.exists().where(linked), ~is_archived)
@@ -122,8 +122,8 @@ class History:
     def _locked_analyses(self, connection: Connection, last: int | None) -> Sequence[Row]:
         table = _host.analyses
         read = ("id", "user_id", "created_at", "num_candidates", "num_criteria", "completed_at")
-        told = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes", "status", *COPIED)
-        query = sa.select(*self._writable.read(table, *read, *told)).where(self._is_pending(connection))
+        more = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes", "status", *COPIED)
+        query = sa.select(*self._writable.read(table, *read, *more)).where(self._is_pending(connection))
         if last is not None:
             query = query.where(table.c.id > last)
         query = query.order_by(table.c.id).limit(BATCH)
@@ -131,7 +131,7 @@ class History:
         found = [dict(row) for row in connection.execute(locked).mappings()]
         return [row if self._has_own_status else row | {"status": None} for row in found]
 
-    def _take_over(self, connection: Connection, found: Sequence[Row]) -> int:
+    def _import(self, connection: Connection, found: Sequence[Row]) -> int:
         files = self._locked_files(connection, [row["id"] for row in found])
         free = [row for row in found if row["id"] in files]
         taken = [run_of(row, files[row["id"]]) | {"analysis_seen_at": self._now} for row in free]
@@ -141,7 +141,7 @@ class History:
         return len(taken)
 
     def _locked_files(self, connection: Connection, analyses: Sequence[int]) -> dict[int, Files]:
-        """Lock the files of ``analyses``, and return them by analysis, but for those the host has locked."""
+        """Lock the files of ``analyses``, and return them by analysis; those the host has locked are left out."""
         table = _host.candidate_files
         if not self._writable.has_files:
             return {analysis_id: Files([]) for analysis_id in analyses}
@@ -193,7 +193,7 @@ class History:
 
 
 def _end(connection: Connection, now: datetime) -> datetime:
-    """Return the first moment that is no history: telemetry's first analysis, or a day ago."""
+    """Return the end of the time before telemetry: the start of the first run, at most a day ago."""
     first = sa.select(sa.func.min(runs.c.started_at)).where(
         runs.c.kind == "analysis", runs.c.synthetic.is_(False)
     )

@@ -30,7 +30,7 @@ class Files:
     rows: Sequence[Row]
 
     def values(self) -> dict[str, Any]:
-        """Return what a run says of them."""
+        """Return the columns of a run that are derived from them."""
         sizes = [row["file_bytes"] for row in self.rows if row["file_bytes"] is not None]
         lengths = [row["characters"] for row in self.rows if row["characters"] is not None]
         return {
@@ -43,7 +43,7 @@ class Files:
 
 
 def run_of(row: Row, files: Files) -> dict[str, Any]:
-    """Return the run that stands for a row of ``analyses``, shown there already."""
+    """Return the row in telemetry_runs for a row of ``analyses``, which needs no update."""
     ended, duration = row["completed_at"], row["processing_duration_seconds"]
     if duration is None and ended is not None and ended >= row["created_at"]:
         duration = (ended - row["created_at"]).total_seconds()
@@ -72,13 +72,13 @@ def run_of(row: Row, files: Files) -> dict[str, Any]:
     }
 
 
-def _status(told: object, ended: datetime | None) -> str:
-    """Return how an analysis ended: as the application's own column `status` says, where it has one.
+def _status(recorded: object, ended: datetime | None) -> str:
+    """Return the status of an analysis by the application's own column `status`, if it has one.
 
-    A failed row may have a `completed_at`, too; so a word that we do not know leaves the ending unknown.
+    Failed rows may have a `completed_at`, too, so for an unknown word the status is unknown.
     """
-    if told is not None:
-        return _ENDINGS.get(str(told).strip().lower(), UNKNOWN)
+    if recorded is not None:
+        return _ENDINGS.get(str(recorded).strip().lower(), UNKNOWN)
     return UNKNOWN if ended is None else COMPLETED
 
 
@@ -91,7 +91,7 @@ _ENDINGS: Final = {
 
 
 def _run_id(row: Row) -> str:
-    """Return the same id for the same row, so that taking it over twice changes nothing."""
+    """Return an id that is the same whenever the row is imported."""
     name = f"import {row['id']} {row['created_at'].isoformat()}"
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 

@@ -51,7 +51,7 @@ def examine(database_url: str, seconds: float, days: int, key: str = "") -> Exam
         key: secret of the documents' hashes.
 
     Raises:
-        ValueError: for a URL that cannot be used.
+        ValueError: if the URL cannot be used.
         exporters.sql.schema.migrate.MigrationError: when the database cannot be reached, or refuses.
         ImportError: when its driver is not installed.
     """

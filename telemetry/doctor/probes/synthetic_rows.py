@@ -115,7 +115,7 @@ class SyntheticRows:
         """Return the row of a run once the run has ended there; None when it has not within ``seconds``.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         deadline = time.monotonic() + seconds
         with suppressed():
