@@ -141,7 +141,7 @@ class History:
         return len(taken)
 
     def _locked_files(self, connection: Connection, analyses: Sequence[int]) -> dict[int, Files]:
-        """Lock the files of ``analyses``, and return them by analysis; those the host has locked are left out."""
+        """Lock the files of ``analyses``, and return them by analysis, without those locked by the host."""
         table = _host.candidate_files
         if not self._writable.has_files:
             return {analysis_id: Files([]) for analysis_id in analyses}

@@ -1,4 +1,4 @@
-"""``flask telemetry export``: the jobs as a file, or for what comes next in the pipe."""
+"""``flask telemetry export``: write jobs to a file or to standard output."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Default, as with -: what comes next in the pipe.",
+    help="Default, and with -: standard output.",
 )
 @period_options("all")
 @click.option(
@@ -45,7 +45,7 @@ _STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 @click.option(
     "--batch-size", type=click.Choice(["all", "small", "medium", "large"]), default="all", show_default=True
 )
-@click.option("--with-emails", is_flag=True, help="Also write the e-mail addresses of their users.")
+@click.option("--with-emails", is_flag=True, help="Add the e-mail addresses of the users.")
 @database_option
 def export(
     form: str,
@@ -58,7 +58,8 @@ def export(
 ) -> None:
     """Write the jobs as CSV, JSON, JSON lines or Parquet.
 
-    They are the jobs that the dashboards count and that began on the days selected, of TELEMETRY_TIMEZONE.
+    These are the jobs that dashboards count and that began in the period. Days are those of
+    TELEMETRY_TIMEZONE.
     """
     if output is None:
         insist_on_output()
@@ -81,12 +82,12 @@ def export(
 
 
 def _write_out(jobs: Export, form: str, output: Path | None) -> None:
-    """Write to a file behind a progress bar, which a terminal shows, or into a pipe or a device."""
+    """Write to a file, with a progress bar on a terminal, or to a pipe or a device."""
     if output is None or str(output) in _STANDARD_OUTPUT:
         if form == "parquet" and sys.stdout.buffer.isatty():
-            raise click.UsageError("Parquet is not for the eye: give --output, or pipe it")
+            raise click.UsageError("Parquet is not readable on a terminal: give --output, or pipe it")
         _write(jobs, form, sys.stdout.buffer)
-    elif output.exists() and not output.is_file():  # as it is: the links of /dev/stdout lead to no path
+    elif output.exists() and not output.is_file():  # not resolved: the links of /dev/stdout lead to no path
         with writing_to("--output", output), output.open("wb") as sink:
             _write(jobs, form, sink)
     else:
@@ -102,7 +103,7 @@ def _write(jobs: Export, form: str, sink: IO[bytes]) -> None:
 
 
 def _pieces(jobs: Export, form: str, file: IO[bytes]) -> Iterator[int]:
-    """Write the jobs bit by bit, and yield how many each bit has."""
+    """Write the jobs in pieces, and yield the number of jobs in each."""
     before = 0
     for piece in jobs.pieces(form):
         file.write(piece)

@@ -1,4 +1,4 @@
-"""``flask telemetry catalogue`` and ``unused``: what is measured and stored, and what nobody looks at."""
+"""``flask telemetry catalogue`` and ``unused``: the reference page, and what nothing uses."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Default: docs/reference/catalogue.md in a checkout of this project, else standard output.",
+    help="Default: docs/reference/catalogue.md in a checkout of this project, otherwise standard output.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the page is out of date.")
 def catalogue(output: Path | None, check: bool) -> None:
-    """Write the reference of metrics, tables, views and columns.
+    """Write the reference page of metrics and columns.
 
-    No database is needed.
+    It lists all metrics, tables and views. No database is needed.
     """
     with needs_sql():
         from exporters.catalogue import page as reference
@@ -43,32 +43,32 @@ def catalogue(output: Path | None, check: bool) -> None:
 
 def _check(page: str, place: Path | None, *, is_default: bool) -> None:
     if place is None:
-        raise click.UsageError("--check needs --output: the page to look at")
+        raise click.UsageError("--check needs --output: the page to check")
     if place.is_file() and place.read_text(encoding="utf-8") == page:
         click.echo(f"{_shown(place)} is up to date.")
         return
     repair = "flask telemetry catalogue" + ("" if is_default else f" --output {place}")
-    state = "out of date" if place.is_file() else "not there"
+    state = "out of date" if place.is_file() else "missing"
     raise click.ClickException(f"{_shown(place)} is {state}: run {repair}")
 
 
 def _shown(place: Path) -> str:
-    """Return a path, relative to the working directory where it is below it."""
+    """Return a path, relative to the working directory if it is below it."""
     here = Path.cwd()
     return str(place.relative_to(here) if place.is_relative_to(here) else place)
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@click.option("--all", "with_used", is_flag=True, help="Also what is used, and by what.")
-@click.option("--fail", is_flag=True, help="Exit 1 if there is any.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--all", "with_used", is_flag=True, help="List also what is used, and by what.")
+@click.option("--fail", is_flag=True, help="Exit 1 if anything is unused.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def unused(paths: tuple[Path, ...], with_used: bool, fail: bool, as_json: bool) -> None:
     """List metrics and columns that nothing uses.
 
-    That is: no panel, rule, view or document. PATHS are directories or files with dashboards (Grafana's
-    JSON), rules (Prometheus' YAML), SQL, and Markdown. Default: those of this project, where it is checked
-    out. Its views always count; Python code does not.
+    That is, no panel, rule, view or document. PATHS are directories or files with dashboards (JSON of
+    Grafana), rules (YAML of Prometheus), SQL and Markdown. Default: those in a checkout of this project. Its
+    views always count as uses; Python code does not.
     """
     with needs_sql():
         from exporters.catalogue.usage import usage
@@ -93,5 +93,5 @@ def _row(entry: Entry, with_used: bool) -> tuple[str, str, str]:
 def _summary(found: Usage) -> str:
     places = len(found.looked_at)
     return (
-        f"{len(found.unused)} of {len(found.entries)} are not used in the {places} files and views looked at."
+        f"{len(found.unused)} of {len(found.entries)} are not used in the {places} files and views searched."
     )

@@ -306,7 +306,7 @@ def test_erasing_tells_what_is_archived(world: World) -> None:
     assert erase(world.host.url, analysis_id=2).archived_runs == 1
     assert erase(world.host.url, analysis_id=3).archives == ()
     shown = CliRunner().invoke(cli, ["erase", "--user", "1"], env={"TELEMETRY_DATABASE_URL": world.host.url})
-    assert f"In archives, which this cannot reach, are 2 more runs: {name}." in shown.output
+    assert f"Archives, which this does not change, hold 2 more runs: {name}." in shown.output
 
 
 def test_no_names_in_archives(world: World) -> None:

@@ -330,7 +330,7 @@ def test_insights_tells(sqlite_host: Host, hook: Webhook, tmp_path: Path) -> Non
     assert (failed.returncode, sent.returncode, known.returncode) == (3, 1, 1)
     (line,) = failed.stderr.splitlines()
     assert line.startswith("Error: TELEMETRY_NOTIFY: address 1") and "s3cret" not in line
-    assert sent.stdout.endswith("1 notification sent, 0 known already.\n") and not sent.stderr
+    assert sent.stdout.endswith("1 notification sent, 0 sent before.\n") and not sent.stderr
     assert json.loads(known.stdout)["day"] and "1 known" in known.stderr
     assert titles(hook) == ["Many jobs meet rate limits"]
 
@@ -350,8 +350,8 @@ def test_the_health_check_tells(
     nobody = flask(sqlite_host, tmp_path, "health-check", "--notify")
 
     assert (first.returncode, second.returncode, nobody.returncode) == (0, 0, 3), first.stderr
-    assert first.stdout.endswith("2 notifications sent, 0 known already.\n")
-    assert second.stdout.endswith("0 notifications sent, 2 known already.\n")
+    assert first.stdout.endswith("2 notifications sent, 0 sent before.\n")
+    assert second.stdout.endswith("0 notifications sent, 2 sent before.\n")
     names = {alert["labels"]["alertname"] for alert in alertmanager.alerts()}
     assert names == {"TelemetryFailedJobs", "TelemetryRateLimitedJobs"}
     assert "set TELEMETRY_ALERTMANAGER_URL or TELEMETRY_NOTIFY" in nobody.stderr

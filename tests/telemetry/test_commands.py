@@ -240,5 +240,5 @@ def test_health_check_says_what_it_writes() -> None:
     """The log, and what it tidies up."""
     said = " ".join(CliRunner().invoke(cli, ["health-check", "--help"]).output.split())
 
-    for word in ("system_health_log", "marked as interrupted", "brought up to date", "abandoned"):
+    for word in ("system_health_log", "as interrupted", "up to date", "as abandoned"):
         assert word in said

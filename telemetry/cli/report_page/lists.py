@@ -1,4 +1,4 @@
-"""The lists of the page: spend, models, stages, periods, users, jobs. Empty ones are left out."""
+"""The tables of the report: spending, models, stages, periods, users and jobs; empty ones are left out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATUS_COLOURS: Final = {
     "running": "cyan",
 }
 FAILED_SHARES: Final = (0.05, 0.2)
-"""Above which a period is yellow, and red."""
+"""Shares of failed jobs above which a period is yellow, and red."""
 TITLES: Final = {"day": "Days", "week": "Weeks", "month": "Months"}
 SPENT_ON: Final = {
     "analyses": "analyses",
@@ -36,23 +36,23 @@ SPENT_ON: Final = {
     "repeated": "wasted: repeated",
     "unused_intake": "wasted: unused intake",
     "orphan": "outside any run",
-    "running": "under way",
+    "running": "still running",
 }
 FOREIGN: Final = "belongs to another user, or is younger than the run"
-"""Why a row of the application's does not show a run that names it."""
+"""Why a row of the application does not show a run that names it."""
 MISSING: Final = {
     "unpriced": "{calls} of {model} without a price",
-    "unmodelled": "{calls} of {model} that cost otherwise than their tokens say",
+    "unmodelled": "{calls} of {model} not billed by tokens",
     "usage_missing": "{calls} of {model} without token counts",
-    "unfinished": "{calls} that nobody saw the end of, of models not known",
-    "running": "{runs} under way: what they spend is not over",
-    "unknown_end": "{runs} not seen to their end: what they called last is not known",
-    "history": "{runs} from before telemetry: what they cost is not known",
+    "unfinished": "{calls} without a known end, of unknown models",
+    "running": "{runs} still running, which may spend more",
+    "unknown_end": "{runs} without a known end: their last calls are not known",
+    "history": "{runs} from before telemetry, whose cost is not known",
 }
 
 
 def spent(report: Report) -> Iterator[RenderableType]:
-    """What the money was spent on, exactly, line by line up to the total; and what is missing in it."""
+    """Yield the spending by purpose with exact amounts, the total, and what is missing in it."""
     if not report.spend:
         return
     costs = [line.cost for line in report.spend] + [report.cost]
@@ -67,7 +67,7 @@ def spent(report: Report) -> Iterator[RenderableType]:
     yield Text()
     yield listing
     if report.gaps:
-        yield Text("Not in it:" if report.cost.is_known else "What it was is not known:", "yellow")
+        yield Text("Not included:" if report.cost.is_known else "The cost is not known:", "yellow")
         yield from (Indented(Text(_missing(gap))) for gap in report.gaps)
 
 
@@ -75,7 +75,7 @@ def _missing(gap: Gap) -> str:
     sentence = MISSING[gap.reason]
     calls = "" if gap.calls is None else _count(gap.calls, "call")
     runs = "" if gap.runs is None else _count(gap.runs, "run")
-    return sentence.format(calls=calls, runs=runs, model=gap.model or "a model not known")
+    return sentence.format(calls=calls, runs=runs, model=gap.model or "an unknown model")
 
 
 def _count(number: int, noun: str) -> str:
@@ -95,18 +95,18 @@ _COUNTS: Final = (
     (Column("output", True, 2), "output_tokens", ""),
     (Column("reasoning", True, 6), "reasoning_tokens", ""),
 )
-"""Columns, the counts in them, and the colour of those that are not zero."""
+"""Columns with the attribute of their counts, and the colour of counts that are not zero."""
 _RARE: Final = ("quota_hits", "spend_limit_hits")
-"""Counts that have a column only where there are any."""
+"""Counts that have a column only if one is not zero."""
 
 
 def models(found: Sequence[Usage]) -> Iterator[RenderableType]:
-    """Calls, tokens by kind and money by model."""
+    """Yield calls, tokens and cost by model."""
     yield from _usage("Models", "model", found)
 
 
 def stages(found: Sequence[Usage]) -> Iterator[RenderableType]:
-    """The same by stage; seconds are how long the stage was open."""
+    """Yield calls, tokens and cost by stage; seconds are the time that the stage was open."""
     yield from _usage("Stages", "stage", found)
 
 
@@ -120,7 +120,7 @@ def _usage(title: str, name: str, found: Sequence[Usage]) -> Iterator[Renderable
     most = max(each.cost.pico for each in found) or 1
     for each, amount in zip(found, amounts, strict=True):
         listing.add(
-            each.name or "not known",
+            each.name or "unknown",
             f"{each.seconds:,.1f}",
             *(_number(getattr(each, count), style) for _, count, style in counts),
             amount,
@@ -132,7 +132,7 @@ def _usage(title: str, name: str, found: Sequence[Usage]) -> Iterator[Renderable
 
 
 def periods(unit: str, found: Sequence[Period]) -> Iterator[RenderableType]:
-    """A bar for the jobs of each period, coloured by the share of those that failed."""
+    """Yield the jobs and cost of each period, with a bar coloured by the share of failures."""
     if len(found) < 2:
         return
     most = max(each.jobs for each in found) or 1
@@ -170,7 +170,7 @@ def _colour(period: Period) -> str:
 
 
 def users(found: Sequence[User]) -> Iterator[RenderableType]:
-    """Those with the most jobs."""
+    """Yield the users with the most jobs."""
     if not found:
         return
     columns = (Column("user", True), Column("jobs", True), Column("candidates", True, 1))
@@ -184,7 +184,7 @@ def users(found: Sequence[User]) -> Iterator[RenderableType]:
 
 
 def jobs(found: Sequence[Job], title: str) -> Iterator[RenderableType]:
-    """One line a job; below those that went wrong, why, and the trace to look at."""
+    """Yield a line for each job; below failed ones, the reason and the trace."""
     yield Text()
     if not found:
         yield Text(title, "bold")
