@@ -83,9 +83,7 @@ def _move(archiving: Archive, plan: Plan) -> int:
 def _summary(plan: Plan, first: date) -> str:
     days = f"{count(plan.days, 'day')} of the log before {first:%Y-%m-%d}"
     lines = [f"{count(plan.runs, 'run')} and {days}."]
-    lines += [
-        f"Older, but to stay: {count(number, 'run')} ({why})." for why, number in plan.stay.items()
-    ]
+    lines += [f"Older, but to stay: {count(number, 'run')} ({why})." for why, number in plan.stay.items()]
     if plan.unfinished:
         lines.append(f"To be finished first: {count(plan.unfinished, 'part')} of an earlier process.")
     return "\n".join([*lines, "Nothing was archived; --apply archives."])

@@ -47,9 +47,7 @@ def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None
 @db.command()
 @database_option
 @click.option("--sql", is_flag=True, help="Print the SQL for this database instead of running it.")
-@click.option(
-    "--revision", default="base", show_default=True, help="Where to go back to: 1_base_tables."
-)
+@click.option("--revision", default="base", show_default=True, help="Where to go back to: 1_base_tables.")
 @click.option(
     "--with-base-tables",
     is_flag=True,

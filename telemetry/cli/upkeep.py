@@ -129,9 +129,7 @@ def _named(broken: Broken) -> dict[str, object]:
 
 @click.command()
 @click.option("--user", "user_id", type=ID, help="Erase all rows of this user.")
-@click.option(
-    "--analysis", "analysis_id", type=ID, help="Erase all rows of this analysis and its intake."
-)
+@click.option("--analysis", "analysis_id", type=ID, help="Erase all rows of this analysis and its intake.")
 @click.option("--apply", is_flag=True, help="Erase the rows. Default: only count them.")
 @database_option
 def erase(user_id: int | None, analysis_id: int | None, apply: bool, database_url: str | None) -> None:

@@ -1,14 +1,14 @@
-"""The application's own tables: whether they fit, and whether their rows show what telemetry knows."""
+"""Check the tables of the application: their columns, and whether their rows show their runs."""
 
 from __future__ import annotations
 
 from .check import Answer, Check, Patient
 
-PAGE = "docs/reference/host-tables.md says what is needed, and what follows without"
+PAGE = "docs/reference/host-tables.md says what is needed, and what is missing without it"
 
 
 def check_host_tables(patient: Patient) -> Answer:
-    """Do they have what telemetry needs, and what it added."""
+    """Check that they have what telemetry needs, and what it added."""
     found = patient.examined
     if found is None or found.revision is None:
         return
@@ -21,7 +21,7 @@ def check_host_tables(patient: Patient) -> Answer:
 
 
 def check_projection(patient: Patient) -> Answer:
-    """Do their rows show their runs."""
+    """Check that their rows show their runs."""
     found = patient.examined
     if found is None or not patient.is_database_ready:
         return

@@ -1,4 +1,4 @@
-"""What is installed here: our own parts, and the libraries that they work with."""
+"""Check what is installed: telemetry itself, and the libraries that it works with."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ EXPORTERS: Final = "exporters.process.pipeline"
 
 
 def check_python(_: Patient) -> Answer:
-    """Which Python is it."""
+    """Report the version of Python."""
     yield Check("good", "python", platform.python_version())
 
 
 def check_entry_points(_: Patient) -> Answer:
-    """Are our parts found, and are they ours: a folder of the same name can stand before them."""
+    """Check that entry points are found, and not hidden by a directory of the same name."""
     try:
         found = distribution(DISTRIBUTION).entry_points
     except PackageNotFoundError:
@@ -43,7 +43,7 @@ def check_entry_points(_: Patient) -> Answer:
 
 
 def _entry_points(group: str, entries: list[EntryPoint], home: Path) -> Answer:
-    """Yield a line for each entry point that is wrong, and one for the packages of all others."""
+    """Yield a line for each wrong entry point, and one for all others."""
     found = [_file_of(entry, home) for entry in entries]
     yield from (each for each in found if isinstance(each, Check))
     files = [each for each in found if isinstance(each, Path)]
@@ -55,7 +55,7 @@ def _entry_points(group: str, entries: list[EntryPoint], home: Path) -> Answer:
 
 
 def _file_of(entry: EntryPoint, home: Path) -> Path | Check:
-    """Return where an entry point resolves, or a line about what is wrong with it."""
+    """Return the file of an entry point, or a line about what is wrong with it."""
     name = f"{entry.group}: {entry.name}"
     try:
         spec = find_spec(entry.module)
@@ -74,7 +74,7 @@ def _file_of(entry: EntryPoint, home: Path) -> Path | Check:
 
 
 def check_packages(_: Patient) -> Answer:
-    """Is `exporters` ours, which telemetry imports by name: a folder of the host's can stand before it."""
+    """Check that no directory of the application hides `exporters`, which telemetry imports by name."""
     home = Path(__file__).resolve().parents[2]
     try:
         spec = find_spec(EXPORTERS)
@@ -93,7 +93,7 @@ def check_packages(_: Patient) -> Answer:
 
 
 def check_libraries(_: Patient) -> Answer:
-    """Which versions are here, are they supported, and can they be imported."""
+    """Check that the installed versions are supported, and can be imported."""
     unsupported = set()
     for library in LIBRARIES:
         if problem := problem_of(library):
@@ -101,7 +101,7 @@ def check_libraries(_: Patient) -> Answer:
             unsupported.add(library.name)
             yield Check("bad", "library", text, problem.remedy)
         elif found := library.found():
-            # What is made for another version of its neighbour need not be complained of twice.
+            # A library made for another version of an unsupported one is not reported again.
             error = None if library.beside in unsupported else _import_error(library)
             yield _broken(library, found, error) if error else _supported(library, found)
 
@@ -111,8 +111,8 @@ def _supported(library: Library, found: str) -> Check:
 
 
 def _broken(library: Library, found: str, error: BaseException) -> Check:
-    """Return a line about a library that is of no use; those of the application are its own affair."""
-    reason = " ".join(str(error).split())[:200] or "it does not say why"
+    """Return a line about a library that cannot be imported: a note if only the application needs it."""
+    reason = " ".join(str(error).split())[:200] or "without a message"
     text = f"{library.name} {found} cannot be imported: {type(error).__name__}: {reason}: {library.otherwise}"
     if library.name == "psycopg":
         remedy = "pip install 'psycopg[binary]', or install libpq"
@@ -124,7 +124,7 @@ def _broken(library: Library, found: str, error: BaseException) -> Check:
 
 
 def _import_error(library: Library) -> BaseException | None:
-    """Import a library, as the application or telemetry would; return what came of it instead."""
+    """Import a library, and return the exception if it cannot be imported."""
     if library.module in sys.modules:
         return None
     try:
@@ -133,6 +133,6 @@ def _import_error(library: Library) -> BaseException | None:
             import_module(library.module)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # some libraries leave with SystemExit, or worse
+    except BaseException as error:  # some libraries raise SystemExit, or worse
         return error
     return None

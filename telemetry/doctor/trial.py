@@ -1,7 +1,7 @@
-"""A synthetic run through everything: what it did is known, so SQL, metrics and its trace must say the same.
+"""Make a synthetic run, and compare its figures in SQL, in metrics and in its trace with the known ones.
 
-No network call is made and no money spent: its calls are spans as the instrumentation writes them. It is
-marked, and left out of every total, report and metric.
+No network call is made, and no money is spent: its calls are spans as the instrumentation writes them. It is
+marked as synthetic, and left out of all totals, reports and metrics.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from telemetry.conventions import OPENAI_SCOPE, SYNTHETIC_RUNS, Attribute, Stage
 from telemetry.pricing.prices import PICO, Pricer, Tokens, default_pricer
 from telemetry.setup import process as setup
 
-from .check import PATIENCE, Answer, Check, Patient, listening
+from .check import TIMEOUT_SECONDS, Answer, Check, Patient, listening
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -35,28 +35,28 @@ CALLS: Final = (
 )
 """Statuses of the attempts of each call, and its tokens."""
 DELIVERY_SECONDS: Final = 3.0
-"""How long the writer may take."""
+"""Time limit for the writer."""
 
 Figures = dict[str, int]
 
 
 def check_synthetic_run(patient: Patient) -> Answer:
-    """Do SQL, metrics and trace of a known run say what it did."""
+    """Check that SQL, metrics and trace agree on a known run."""
     pipeline, provider, settings = setup.pipeline(), setup.sdk_provider(), patient.settings
     if pipeline is None or provider is None or settings is None:
         return
     if not patient.with_run:
-        yield Check("note", "synthetic run", "left out (--no-run)")
+        yield Check("note", "synthetic run", "skipped (--no-run)")
         return
     if settings.database_url and not patient.is_database_ready:
-        yield Check("note", "synthetic run", "left out: the database comes first", "see its line")
+        yield Check("note", "synthetic run", "skipped: the database must be repaired first", "see its line")
         return
-    with listening(patient.said):
+    with listening(patient.messages):
         yield from _Trial(patient, pipeline, provider).lines()
 
 
 class _Trial:
-    """One synthetic run, and what became of it."""
+    """A synthetic run, and the comparison of its figures."""
 
     def __init__(self, patient: Patient, pipeline: Pipeline, provider: TracerProvider) -> None:
         from .probes.exporters import Exporters
@@ -70,7 +70,7 @@ class _Trial:
         self._expected = _expected(default_pricer(self._settings))
 
     def lines(self) -> Answer:
-        """Make the run, and say what became of it."""
+        """Make the run, and yield the results."""
         self._exports.watch()
         run = _work()._run
         if run is None:
@@ -103,9 +103,9 @@ class _Trial:
             yield Check("good", "synthetic run", self._summary(list(found)))
 
     def _marks(self, run: Run, row: Mapping[str, Any] | None) -> Answer:
-        """Is there a row, which names the trace and says what it is."""
+        """Check that there is a row, which names the trace and is marked as synthetic."""
         if row is None:
-            reason = next(filter(_is_of_writer, reversed(self._patient.said)), "nobody says why")
+            reason = next(filter(_is_of_writer, reversed(self._patient.messages)), "the log has no reason")
             text = f"did not arrive in SQL within {DELIVERY_SECONDS:.0f} s: {reason}"
             yield Check("bad", "synthetic run", text, "see database and spool")
         elif row["trace_id"] != _trace_id(run) or not row["synthetic"]:
@@ -113,9 +113,9 @@ class _Trial:
             yield Check("bad", "synthetic run", text, self._remedy(run))
 
     def _sent(self, run: Run) -> Answer:
-        """Was the trace exported, and were the metrics."""
+        """Check that the trace and the metrics were exported."""
         name, unsent = _trace_id(run), self._patient.unsent
-        self._exports.flush(PATIENCE, leaving=unsent)
+        self._exports.flush(TIMEOUT_SECONDS, leaving=unsent)
         taken = self._exports.taken
         if not run.span.get_span_context().trace_flags.sampled:
             sampler = os.environ.get("OTEL_TRACES_SAMPLER", "the sampler")
@@ -125,7 +125,7 @@ class _Trial:
         elif "traces" in taken:
             yield Check("good", "trace", f"{name} was exported: look it up in the trace store")
         else:
-            yield Check("good", "trace", f"{name} is whole; nothing here exports it")
+            yield Check("good", "trace", f"{name} is complete; no exporter is configured")
         if "metrics" in taken and "metrics" not in unsent:
             if taken["metrics"][-1]:
                 yield Check("good", "metrics", f"were exported; {SYNTHETIC_RUNS.name} counts this run")
@@ -150,7 +150,7 @@ class _Trial:
 
 
 def _work() -> api.RunHandle:
-    """Do what an application does, with calls that were never made."""
+    """Make a run as an application does, with calls that were never made."""
     tracer = trace.get_tracer(OPENAI_SCOPE)
     with (
         api.synthetic_run(candidates=1, criteria=1) as handle,
@@ -158,12 +158,14 @@ def _work() -> api.RunHandle:
         api.document("synthetic.txt", size=2048, characters=2000, type="txt") as document,
     ):
         for statuses, tokens in CALLS:
-            tracer.start_span(f"chat {MODEL}", kind=SpanKind.CLIENT, attributes=_told(statuses, tokens)).end()
+            tracer.start_span(
+                f"chat {MODEL}", kind=SpanKind.CLIENT, attributes=_attributes(statuses, tokens)
+            ).end()
         document.score(0.75)
     return handle
 
 
-def _told(statuses: tuple[str, ...], tokens: Tokens) -> dict[str, Any]:
+def _attributes(statuses: tuple[str, ...], tokens: Tokens) -> dict[str, Any]:
     return {
         Attribute.OPERATION: "chat",
         Attribute.PROVIDER: "openai",
@@ -178,7 +180,7 @@ def _told(statuses: tuple[str, ...], tokens: Tokens) -> dict[str, Any]:
 
 
 def _expected(price: Pricer) -> Figures:
-    """Return what everybody must say, by the prices that hold here and now."""
+    """Return the expected figures, at current prices."""
     prices = [price("openai", MODEL, tokens, time.time_ns(), "") for _, tokens in CALLS]
     return {
         "runs": 1,
@@ -202,7 +204,7 @@ def _is_of_writer(message: str) -> bool:
 
 
 def _differences(found: Figures, expected: Figures) -> str:
-    """Return what differs, in words; empty where nothing does. A trace knows of no money."""
+    """Return the differences as text, which is empty if there are none; figures of a trace lack the cost."""
     return ", ".join(
         f"{name} {value} instead of {expected[name]}"
         for name, value in found.items()

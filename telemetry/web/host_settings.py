@@ -1,4 +1,4 @@
-"""The settings of telemetry for a Flask application, with its database and its key."""
+"""The settings of telemetry for a Flask application, with its database and key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of telemetry for one Flask application: set up, waiting for the database, or off."""
+"""The state of telemetry for a Flask application: set up, waiting for the database, or off."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class HostState:
         self._waits = True
         self._is_starting = False
         self._is_noted = False
-        """Whether set-up waits for the first use."""
+        """Whether set-up is scheduled for the first use."""
         self._lock = threading.RLock()
 
     @property
