@@ -171,8 +171,8 @@ class Archive:
         groups: dict[object, Group] = {}
         for chunk in _batches([[key] for key in digests], CHUNK):
             with transaction(self._reading) as connection:
-                found = due.groups_of(connection, [key for (key,) in chunk])
-            for key, group in found.items():
+                loaded = due.groups_of(connection, [key for (key,) in chunk])
+            for key, group in loaded.items():
                 groups.setdefault(key, []).extend(group)
         for batch in _batches(list(groups.values()), BATCH):
             with transaction(self._writing) as connection:

@@ -46,8 +46,8 @@ def exact_rows(table: sa.Table, rows: Iterable[Any]) -> list[Row]:
 
 def add_digest(digests: Digests, contents: Contents, table: sa.Table, row: Row) -> None:
     """Add a row to ``digests``: all its values count, the order of rows does not."""
-    said = json.dumps([table.name, *(None if value is None else to_text(value) for value in row.values())])
-    number = int.from_bytes(hashlib.sha256(said.encode()).digest())
+    text = json.dumps([table.name, *(None if value is None else to_text(value) for value in row.values())])
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest())
     key = key_of(contents, row)
     digests[key] = (digests.get(key, 0) + number) % 2**256
 

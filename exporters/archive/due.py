@@ -83,9 +83,9 @@ def next_groups(
     query = sa.select(*place).where(may_go(cutoff), leads).order_by(*place).limit(limit)
     if after is not None:
         query = query.where(sa.tuple_(*place) > sa.tuple_(*map(sa.literal, after)))
-    found = connection.execute(query).all()
-    last = (found[-1][0], found[-1][1]) if found else None
-    return list(groups_of(connection, [row[1] for row in found], with_others=True).values()), last
+    rows = connection.execute(query).all()
+    last = (rows[-1][0], rows[-1][1]) if rows else None
+    return list(groups_of(connection, [row[1] for row in rows], with_others=True).values()), last
 
 
 def groups_of(
@@ -98,14 +98,14 @@ def groups_of(
         ids: of runs.
         with_others: whether to include the other runs of their analyses.
     """
-    mine: sa.ColumnElement[bool] = runs.c.run_id.in_(ids)
+    selected: sa.ColumnElement[bool] = runs.c.run_id.in_(ids)
     if with_others:
-        analyses = sa.select(runs.c.analysis_ref).where(mine, runs.c.analysis_ref.is_not(None))
-        mine = sa.or_(mine, runs.c.analysis_ref.in_(analyses))
-    found: dict[object, Group] = {}
-    for run_id, analysis in connection.execute(sa.select(runs.c.run_id, runs.c.analysis_ref).where(mine)):
-        found.setdefault(run_id if analysis is None else analysis, []).append(run_id)
-    return found
+        analyses = sa.select(runs.c.analysis_ref).where(selected, runs.c.analysis_ref.is_not(None))
+        selected = sa.or_(selected, runs.c.analysis_ref.in_(analyses))
+    groups: dict[object, Group] = {}
+    for run_id, analysis in connection.execute(sa.select(runs.c.run_id, runs.c.analysis_ref).where(selected)):
+        groups.setdefault(run_id if analysis is None else analysis, []).append(run_id)
+    return groups
 
 
 def old_days(before: date) -> sa.Select[Any]:

@@ -94,9 +94,9 @@ class Part:
         """
         digests: Digests = {}
         try:
-            said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["tables"]
+            expected = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["tables"]
             for table in self.contents.tables:
-                if self._about(folder, table, digests) != said[table.name]:
+                if self._about(folder, table, digests) != expected[table.name]:
                     raise ValueError(f"{self._file(table)} does not match the manifest")
         except (ValueError, KeyError, OSError, EOFError, BrokenStream) as error:
             raise ArchiveError(
@@ -214,15 +214,17 @@ def unfinished(directory: Path, database: str) -> Iterator[Part]:
 
 def _under_way(directory: Path) -> list[tuple[Path, str]]:
     """Return the hidden directories of parts, each with its state."""
-    found = ((path, _UNDER_WAY.fullmatch(path.name)) for path in sorted(directory.glob(".*")))
-    return [(path, name["state"]) for path, name in found if name and path.is_dir() and not path.is_symlink()]
+    matches = ((path, _UNDER_WAY.fullmatch(path.name)) for path in sorted(directory.glob(".*")))
+    return [
+        (path, name["state"]) for path, name in matches if name and path.is_dir() and not path.is_symlink()
+    ]
 
 
 def _part(path: Path, database: str) -> Part:
     """Return the part in a complete directory, by its manifest."""
     try:
-        said = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        of, contents, form = said["database"], CONTENTS[said["contents"]], said["format"]
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        of, contents, form = manifest["database"], CONTENTS[manifest["contents"]], manifest["format"]
         if form not in FORMATS:
             raise ValueError(f"there is no format {form}")
     except (ValueError, KeyError, TypeError, OSError) as error:

@@ -40,16 +40,16 @@ def move_runs(
     """Delete the groups whose rows equal those in the files; return the number of runs."""
     groups = list(groups)
     locked = _lock(connection, [run_id for group in groups for run_id in group], cutoff)
-    found = {table: rows_of(connection, RUNS, table, locked) for table in RUNS.tables}
-    same = _same(RUNS, found, digests)
+    rows = {table: rows_of(connection, RUNS, table, locked) for table in RUNS.tables}
+    same = _same(RUNS, rows, digests)
     whole = _whole(connection, locked)
     ids = [
         run_id for group in groups if same.issuperset(group) and whole.issuperset(group) for run_id in group
     ]
     if ids:
-        gone = [locked[run_id] for run_id in ids]
-        _keep_totals(connection, gone)
-        _record(connection, gone, found[fragments], archive)
+        deleted = [locked[run_id] for run_id in ids]
+        _keep_totals(connection, deleted)
+        _record(connection, deleted, rows[fragments], archive)
         for table in reversed(RUNS.tables):
             connection.execute(table.delete().where(table.c.run_id.in_(ids)))
     return len(ids)
@@ -59,13 +59,15 @@ def move_days(connection: Connection, days: Iterable[date], digests: Digests, ar
     """Delete the days of the log that equal those in the file; return their number."""
     table = system_health_log
     query = sa.select(table).where(table.c.log_date.in_(list(days))).with_for_update(skip_locked=True)
-    found = {table: exact_rows(table, connection.execute(query).mappings())}
-    same = _same(LOG, found, digests)
-    gone = [row["log_date"] for row in found[table] if str(row["log_date"]) in same]
-    if gone:
-        connection.execute(archived_days.insert(), [{"log_date": day, "archive": archive} for day in gone])
-        connection.execute(table.delete().where(table.c.log_date.in_(gone)))
-    return len(gone)
+    rows = {table: exact_rows(table, connection.execute(query).mappings())}
+    same = _same(LOG, rows, digests)
+    days_deleted = [row["log_date"] for row in rows[table] if str(row["log_date"]) in same]
+    if days_deleted:
+        connection.execute(
+            archived_days.insert(), [{"log_date": day, "archive": archive} for day in days_deleted]
+        )
+        connection.execute(table.delete().where(table.c.log_date.in_(days_deleted)))
+    return len(days_deleted)
 
 
 def _lock(connection: Connection, ids: Sequence[Key], cutoff: datetime) -> dict[Key, Row]:
@@ -74,9 +76,9 @@ def _lock(connection: Connection, ids: Sequence[Key], cutoff: datetime) -> dict[
     return {row["run_id"]: row for row in exact_rows(runs, rows)}
 
 
-def _same(contents: Contents, found: Mapping[sa.Table, Iterable[Row]], digests: Digests) -> set[Key]:
+def _same(contents: Contents, current: Mapping[sa.Table, Iterable[Row]], digests: Digests) -> set[Key]:
     now: Digests = {}
-    for table, rows in found.items():
+    for table, rows in current.items():
         for row in rows:
             add_digest(now, contents, table, row)
     return {key for key, digest in now.items() if digests.get(key) == digest}
@@ -90,11 +92,11 @@ def _whole(connection: Connection, locked: Mapping[Key, Row]) -> set[Key]:
             analyses.setdefault(run["analysis_ref"], []).append(run_id)
     query = sa.select(runs.c.analysis_ref, sa.func.count()).where(runs.c.analysis_ref.in_(list(analyses)))
     counts = {row[0]: row[1] for row in connection.execute(query.group_by(runs.c.analysis_ref))}
-    broken = {run for key, mine in analyses.items() if counts.get(key) != len(mine) for run in mine}
+    broken = {run for key, run_ids in analyses.items() if counts.get(key) != len(run_ids) for run in run_ids}
     return locked.keys() - broken
 
 
-def _record(connection: Connection, gone: Sequence[Row], parts: Iterable[Row], archive: str) -> None:
+def _record(connection: Connection, deleted: Sequence[Row], parts: Iterable[Row], archive: str) -> None:
     seen: dict[Key, dict[str, int]] = {}
     for part in parts:
         seen.setdefault(part["run_id"], {})[part["fragment_id"]] = part["seq"]
@@ -105,23 +107,23 @@ def _record(connection: Connection, gone: Sequence[Row], parts: Iterable[Row], a
             "fragments": json.dumps(seen.get(run["run_id"], {})),
             "archive": archive,
         }
-        for run in gone
+        for run in deleted
     ]
     connection.execute(archived_runs.insert(), rows)
 
 
-def _keep_totals(connection: Connection, gone: Sequence[Row]) -> None:
+def _keep_totals(connection: Connection, deleted: Sequence[Row]) -> None:
     """Add the runs to the archived part of their users' totals.
 
     Users are updated in the order of their ids, so that two processes cannot deadlock.
     """
-    mine: dict[int, list[Row]] = {}
-    for run in gone:
+    by_user: dict[int, list[Row]] = {}
+    for run in deleted:
         if run["user_ref"] is not None and not run["synthetic"]:
-            mine.setdefault(run["user_ref"], []).append(run)
-    _make_rows(connection, list(mine))
-    for user_id, theirs in sorted(mine.items()):
-        change = _added([run for run in theirs if run["kind"] in JOBS], theirs)
+            by_user.setdefault(run["user_ref"], []).append(run)
+    _make_rows(connection, list(by_user))
+    for user_id, user_runs in sorted(by_user.items()):
+        change = _added([run for run in user_runs if run["kind"] in JOBS], user_runs)
         connection.execute(tables.users.update().where(tables.users.c.user_ref == user_id).values(change))
 
 
@@ -134,15 +136,17 @@ def _make_rows(connection: Connection, ids: Sequence[int]) -> None:
         upsert(connection, tables.users, [{**totals_of(connection, user_id), "created_at": created_at}])
 
 
-def _added(jobs: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Any]:
+def _added(jobs: Sequence[Row], user_runs: Sequence[Row]) -> dict[str, Any]:
     table = tables.users.c
-    pico = sum(run["cost_pico"] if run["repriced_pico"] is None else run["repriced_pico"] for run in theirs)
+    pico = sum(
+        run["cost_pico"] if run["repriced_pico"] is None else run["repriced_pico"] for run in user_runs
+    )
     return {
         "archived_jobs": _plus(table.archived_jobs, len(jobs)),
         "archived_candidates": _plus(table.archived_candidates, sum(run["candidates"] or 0 for run in jobs)),
         "archived_cost_pico": _plus(table.archived_cost_pico, pico),
         **_maximum(table.archived_largest_batch, [run["candidates"] or 0 for run in jobs]),
-        **_maximum(table.archived_last_run_at, [run["started_at"] for run in theirs]),
+        **_maximum(table.archived_last_run_at, [run["started_at"] for run in user_runs]),
     }
 
 

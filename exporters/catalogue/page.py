@@ -108,9 +108,9 @@ def _parts() -> Iterator[Iterable[str]]:
     for table_name, columns in tables.HOST_COLUMNS.items():
         yield _section(table_name, meanings[f"{table_name.upper()}_COLUMNS"], columns)
     yield _VIEWS.splitlines()
-    found = definitions()
+    views = definitions()
     for view_name in tables.VIEWS:
-        yield _view(view_name, found[view_name].columns)
+        yield _view(view_name, views[view_name].columns)
 
 
 def _metrics() -> Iterator[str]:
@@ -135,13 +135,13 @@ def _buckets() -> Iterator[str]:
 
 
 def _labels() -> Iterator[str]:
-    found: dict[tuple[str, c.Label], list[str]] = {}
+    metrics_by_label: dict[tuple[str, c.Label], list[str]] = {}
     for metric in c.METRICS:
         for name in metric.labels:
-            found.setdefault((name, metric.label(name)), []).append(f"`{metric.name}`")
+            metrics_by_label.setdefault((name, metric.label(name)), []).append(f"`{metric.name}`")
     rows = [
         (f"`{name}`", label.meaning, _values(label), ", ".join(metrics))
-        for (name, label), metrics in sorted(found.items(), key=lambda entry: entry[0][0])
+        for (name, label), metrics in sorted(metrics_by_label.items(), key=lambda entry: entry[0][0])
     ]
     return _table(("label", "meaning", "values", "of"), rows)
 
@@ -163,22 +163,22 @@ def _named(module: ModuleType) -> list[tuple[str, sa.Table]]:
 
 def _meanings(module: ModuleType) -> dict[str, str]:
     """Return the docstrings below the assignments in a module, by name."""
-    found = {}
+    meanings = {}
     body = ast.parse(inspect.getsource(module)).body
     for entry, following in zip(body, body[1:], strict=False):
         target = entry.targets[0] if isinstance(entry, ast.Assign) else getattr(entry, "target", None)
         if isinstance(target, ast.Name) and isinstance(following, ast.Expr):
-            found[target.id] = " ".join(str(ast.literal_eval(following.value)).split()).replace("``", "`")
-    return found
+            meanings[target.id] = " ".join(str(ast.literal_eval(following.value)).split()).replace("``", "`")
+    return meanings
 
 
 def _view(name: str, columns: Iterable[str]) -> Iterator[str]:
     view = described(name)
     try:
-        found = [view.column(column) for column in columns]
+        described_columns = [view.column(column) for column in columns]
     except LookupError as error:
         raise LookupError(f"{name}.{error.args[0]}") from None
-    yield from _section(name, view.meaning, found)
+    yield from _section(name, view.meaning, described_columns)
 
 
 def _section(name: str, meaning: str, columns: Iterable[sa.Column[Any]]) -> Iterator[str]:

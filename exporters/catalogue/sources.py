@@ -72,9 +72,9 @@ def files(paths: Iterable[Path]) -> Iterator[Path]:
     """Yield the files to search: those in ``paths``, and those in its directories."""
     for path in paths:
         if path.is_dir():
-            for directory, names, found in os.walk(path):
+            for directory, names, file_names in os.walk(path):
                 names[:] = sorted(name for name in names if not _is_skipped(name))
-                yield from (Path(directory, name) for name in sorted(found) if name.endswith(SUFFIXES))
+                yield from (Path(directory, name) for name in sorted(file_names) if name.endswith(SUFFIXES))
         else:
             yield path
 
@@ -86,20 +86,20 @@ def _is_skipped(name: str) -> bool:
 def _json(source: str, text: str) -> Iterator[Passage]:
     """Yield each text in a dashboard as a passage: a query is one text."""
     try:
-        found = json.loads(text)
+        dashboard = json.loads(text)
     except ValueError:
         yield passage(source, text)
         return
-    yield from (passage(source, each) for each in _texts(found))
+    yield from (passage(source, query) for query in _texts(dashboard))
 
 
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
+        for item in value:
+            yield from _texts(item)
     elif isinstance(value, dict):
-        for name, each in value.items():
+        for name, item in value.items():
             if name not in PROSE:
-                yield from _texts(each)
+                yield from _texts(item)

@@ -58,19 +58,19 @@ class _Index:
     sources: dict[str, None] = field(default_factory=dict)
     by_word: defaultdict[str, list[Passage]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, found: Passage) -> None:
-        self.sources[found.source] = None
-        for word in found.words:
-            self.by_word[word].append(found)
+    def add(self, new: Passage) -> None:
+        self.sources[new.source] = None
+        for word in new.words:
+            self.by_word[word].append(new)
 
     def naming(self, words: Iterable[str]) -> tuple[str, ...]:
         """Return the sources that contain at least one of the words."""
-        return tuple(sorted({each.source for word in words for each in self.by_word.get(word, ())}))
+        return tuple(sorted({entry.source for word in words for entry in self.by_word.get(word, ())}))
 
     def reading(self, table: str, column: str) -> tuple[str, ...]:
         """Return the sources that name a column together with its table."""
-        found = [each for each in self.by_word.get(table, ()) if each.takes_all or column in each.words]
-        return tuple(sorted({each.source for each in found}))
+        readers = [entry for entry in self.by_word.get(table, ()) if entry.takes_all or column in entry.words]
+        return tuple(sorted({entry.source for entry in readers}))
 
 
 def usage(paths: Sequence[Path] = ()) -> Usage:
@@ -85,8 +85,8 @@ def usage(paths: Sequence[Path] = ()) -> Usage:
     """
     views = definitions()
     index = _Index()
-    for found in _all_passages(paths or _own_paths(), views):
-        index.add(found)
+    for new in _all_passages(paths or _own_paths(), views):
+        index.add(new)
     return Usage((*_metrics(index), *_columns(index, views)), tuple(index.sources))
 
 

@@ -34,9 +34,9 @@ class View:
         Raises:
             LookupError: if it has no description; the message names where to add one.
         """
-        for found in self.columns:
-            if found.name == name:
-                return found
+        for own in self.columns:
+            if own.name == name:
+                return own
         for table in self.tables:
             if name in table.columns:
                 return table.columns[name]
@@ -60,7 +60,7 @@ def definitions() -> Mapping[str, Definition]:
         inspector = sa.inspect(engine)
         return {
             name: Definition(
-                tuple(found["name"] for found in inspector.get_columns(name)),
+                tuple(details["name"] for details in inspector.get_columns(name)),
                 (inspector.get_view_definition(name) or "").partition(" AS ")[2],
             )
             for name in inspector.get_view_names()

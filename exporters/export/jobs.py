@@ -14,7 +14,7 @@ from typing import Any, Final, Self, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exporters.reports.cache import answers
+from exporters.reports.cache import cache
 from exporters.sql.database.engine import create_engine
 from exporters.sql.host.columns import Writable
 from exporters.sql.schema.tables import host_tables
@@ -142,13 +142,13 @@ class Export:
     def _chunk(self, last: Row | None = None) -> list[dict[str, Any]]:
         with self._engine.connect() as connection:
             self._check_emails(connection)
-            found = connection.execute(self._selection.query(last).limit(CHUNK))
-            return [dict(row) for row in found.mappings()]
+            result = connection.execute(self._selection.query(last).limit(CHUNK))
+            return [dict(row) for row in result.mappings()]
 
     def _cached(self, what: str, query: Callable[[], _Result]) -> _Result:
         """Return a result of ``query``, or from the cache; only for small results."""
         key = ("export", what, self._database_url, self._selection)
-        return answers.get(key, self._cache_seconds, query)
+        return cache.get(key, self._cache_seconds, query)
 
 
 def _kind(name: str) -> Any:

@@ -73,7 +73,7 @@ def _nothing_recorded(connection: Connection, settings: Settings, day: Day) -> I
         return
     zone = ZoneInfo(settings.timezone)
     before = [Day.of(day.date - timedelta(days=7 * week), zone) for week in range(1, WEEKS + 1)]
-    jobs = [_count(connection, each, _is_job) for each in before]
+    jobs = [_count(connection, earlier, _is_job) for earlier in before]
     if sum(count >= settings.anomaly_min_jobs for count in jobs) >= KNOWN_WEEKS:
         yield Finding(
             "nothing_recorded",

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exporters.reports.cache import answers
+from exporters.reports.cache import cache
 from exporters.sql.database.days import Day
 from exporters.sql.database.engine import create_engine, transaction
 from telemetry.settings import Settings
@@ -55,9 +55,9 @@ def insights(settings: Settings, now: datetime | None = None, *, day_is_over: bo
     """
     zone = ZoneInfo(settings.timezone)
     today = Day.today(zone, now or datetime.now(UTC))
-    question = ("insights", settings, today, day_is_over)
-    return answers.get(
-        question, settings.cache_seconds, lambda: _insights(settings, zone, today, day_is_over=day_is_over)
+    key = ("insights", settings, today, day_is_over)
+    return cache.get(
+        key, settings.cache_seconds, lambda: _insights(settings, zone, today, day_is_over=day_is_over)
     )
 
 
@@ -67,11 +67,11 @@ def _insights(settings: Settings, zone: ZoneInfo, today: Day, *, day_is_over: bo
     day, when = (yesterday, f"on {day_name(yesterday.date)}") if day_is_over else (today, "today")
     try:
         with transaction(engine) as connection:
-            found = [finding for rule in _RULES for finding in rule(connection, settings, day, when)]
-            found += anomalies(connection, settings, yesterday)
+            findings = [finding for rule in _RULES for finding in rule(connection, settings, day, when)]
+            findings += anomalies(connection, settings, yesterday)
     finally:
         engine.dispose()
-    return sorted(found, key=lambda finding: not finding.is_severe)
+    return sorted(findings, key=lambda finding: not finding.is_severe)
 
 
 def _overrides(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:

@@ -57,17 +57,17 @@ def notify(settings: Settings, findings: Iterable[Finding]) -> Outcome:
 
 def _channels(settings: Settings, problems: list[str]) -> list[Channel]:
     """Return the configured channels, and add those that cannot be used to ``problems``."""
-    found: list[Channel] = []
+    channels: list[Channel] = []
     if settings.alertmanager_url:
-        found.append(Alertmanager(settings.alertmanager_url))
+        channels.append(Alertmanager(settings.alertmanager_url))
     for place, url in enumerate(settings.notify, 1):
         try:
-            found.append(_apprise(url, place))
+            channels.append(_apprise(url, place))
         except NotSentError as error:
             problems.append(str(error))
-    if not found and not problems:
+    if not channels and not problems:
         problems.append("there is nowhere to send to: set TELEMETRY_ALERTMANAGER_URL or TELEMETRY_NOTIFY")
-    return found
+    return channels
 
 
 def _apprise(url: str, place: int) -> Channel:

@@ -121,8 +121,8 @@ HOST_TABLES: Final = Rule(
 
 def _unfit_tables(engine: Engine) -> list[Broken]:
     with transaction(engine) as connection:
-        found = [str(each) for each in (*problems(connection), *lost(connection))]
-    return [Broken(HOST_TABLES, len(found), tuple(found[:SHOWN]))] if found else []
+        texts = [str(problem) for problem in (*problems(connection), *lost(connection))]
+    return [Broken(HOST_TABLES, len(texts), tuple(texts[:SHOWN]))] if texts else []
 
 
 def validate(database_url: str) -> list[Broken]:

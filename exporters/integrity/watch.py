@@ -86,8 +86,8 @@ class IntegrityWatch:
             now: datetime = connection.execute(sa.select(utc_now())).scalar_one()
             old = now - timedelta(seconds=self._settings.integrity_seconds)
             is_old = sa.or_(table.c.asked_at.is_(None), table.c.asked_at <= old)
-            mine = table.update().where(table.c.name == NAME, is_old).values(asked_at=now)
-            return connection.execute(mine).rowcount > 0
+            claim = table.update().where(table.c.name == NAME, is_old).values(asked_at=now)
+            return connection.execute(claim).rowcount > 0
 
     def _count(self, engine: Engine) -> Mapping[str, int]:
         reading = create_engine(self._settings.database_url, for_reading=True)

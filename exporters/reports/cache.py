@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Of all results together; the least recently used are dropped first."""
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 class _Kept(NamedTuple):
@@ -29,8 +29,8 @@ class _Kept(NamedTuple):
     seconds: float
 
 
-class Answers:
-    """The cache of one process. It is thread-safe."""
+class Cache:
+    """A cache of query results, which is thread-safe."""
 
     def __init__(self, most_bytes: int = MOST_BYTES, timer: Callable[[], float] = time.monotonic) -> None:
         """Create an empty cache.
@@ -51,7 +51,7 @@ class Answers:
         self._kept: TLRUCache[Hashable, _Kept] | None = None
         """Created on first use: processes that only write rollups do not need the library."""
 
-    def get(self, key: Hashable, seconds: float, query: Callable[[], _Answer]) -> _Answer:
+    def get(self, key: Hashable, seconds: float, query: Callable[[], _Result]) -> _Result:
         """Return the result that is at most ``seconds`` old, else that of ``query``, and keep it.
 
         An exception is never kept.
@@ -64,21 +64,21 @@ class Answers:
         if seconds <= 0:
             return query()
         with self._lock:
-            cache = self._kept = self._new() if self._kept is None else self._kept
-            age, kept = self._age, cache.get(key) if cache is not None else None
+            store = self._kept = self._new() if self._kept is None else self._kept
+            age, kept = self._age, store.get(key) if store is not None else None
         if kept is not None:
-            known: _Answer = pickle.loads(kept.pickled)
+            known: _Result = pickle.loads(kept.pickled)
             return known
-        answer = query()
-        if cache is None:
-            return answer
-        pickled = pickle.dumps(answer)
+        result = query()
+        if store is None:
+            return result
+        pickled = pickle.dumps(result)
         with self._lock:
             if age == self._age and len(pickled) <= self._most_bytes:
-                cache[key] = _Kept(pickled, seconds)
-        return answer
+                store[key] = _Kept(pickled, seconds)
+        return result
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Empty the cache: the database has changed."""
         with self._lock:
             self._age += 1
@@ -96,8 +96,8 @@ def _expiry(_: Hashable, kept: _Kept, now: float) -> float:
     return now + kept.seconds
 
 
-answers: Final = Answers()
+cache: Final = Cache()
 """The cache of this process."""
 
-register_in_child(answers.reset)
-when_ended.append(answers.forget)
+register_in_child(cache.reset)
+when_ended.append(cache.clear)

@@ -16,7 +16,7 @@ from telemetry.settings import Settings
 
 from . import jobs as job_figures
 from . import money
-from .cache import answers
+from .cache import cache
 from .health_score import health, health_score
 from .lines import Money
 from .periods import periods, unit
@@ -63,8 +63,8 @@ def report(
     if last < first:
         raise ValueError(f"the period ends before it begins: {first} to {last}")
     selection = Selection(zone, Day.of(first, zone), Day.of(last, zone), analysis_id, user_id, model, failed)
-    question = ("report", settings.database_url, selection)
-    return answers.get(question, settings.cache_seconds, lambda: _report(settings, selection))
+    key = ("report", settings.database_url, selection)
+    return cache.get(key, settings.cache_seconds, lambda: _report(settings, selection))
 
 
 def _report(settings: Settings, selection: Selection) -> Report:

@@ -30,12 +30,12 @@ def health_score(connection: Connection, selection: Selection) -> float | None:
         .order_by(source.c.started_at.desc(), source.c.run_id)
         .limit(SCORED_JOBS)
     )
-    found = [dict(row) for row in connection.execute(query).mappings()]
-    if not found:
+    latest = [dict(row) for row in connection.execute(query).mappings()]
+    if not latest:
         return None
-    ids = [job["run_id"] for job in found]
+    ids = [job["run_id"] for job in latest]
     counted, means = _counted(connection, ids), _responses(connection, ids)
-    return sum(not _has_issue(job, counted, means) for job in found) / len(found)
+    return sum(not _has_issue(job, counted, means) for job in latest) / len(latest)
 
 
 def health(score: float | None) -> str:

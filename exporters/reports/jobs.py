@@ -96,11 +96,11 @@ def active_users(connection: Connection, selection: Selection) -> list[User]:
         .order_by(sa.desc("jobs"), run.user_ref)
         .limit(MOST_ACTIVE)
     )
-    found = connection.execute(query).all()
-    missing = _missing(connection, [row[0] for row in found])
+    rows = connection.execute(query).all()
+    missing = _missing(connection, [row[0] for row in rows])
     return [
         User(user, count, int(candidates or 0), Money.of(pico, incomplete), user in missing)
-        for user, count, candidates, pico, incomplete in found
+        for user, count, candidates, pico, incomplete in rows
     ]
 
 
@@ -133,10 +133,10 @@ def latest(connection: Connection, selection: Selection) -> list[Job]:
     query = sa.select(source).order_by(source.c.started_at.desc(), source.c.run_id).limit(LATEST)
     if selection.failed:
         query = query.where(source.c.status.in_((FAILED, INTERRUPTED, PARTIAL_FAILURE)))
-    found = [dict(row) for row in connection.execute(query).mappings()]
-    of_these = tables.runs.c.run_id.in_([row["run_id"] for row in found])
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    of_these = tables.runs.c.run_id.in_([row["run_id"] for row in rows])
     foreign = set(connection.execute(sa.select(tables.runs.c.run_id).where(of_these, _IS_FOREIGN)).scalars())
-    return [_job(row, row["run_id"] in foreign) for row in found]
+    return [_job(row, row["run_id"] in foreign) for row in rows]
 
 
 def _job(row: Row, is_foreign: bool) -> Job:
@@ -199,11 +199,11 @@ def median(sizes: Sequence[tuple[int, int]]) -> float | None:
     if not total:
         return None
     middle = [(total - 1) // 2, total // 2]
-    found, passed = [], 0
+    values, passed = [], 0
     for size, count in sizes:
-        found += [size for place in middle if passed <= place < passed + count]
+        values += [size for place in middle if passed <= place < passed + count]
         passed += count
-    return sum(found) / 2
+    return sum(values) / 2
 
 
 def bins(sizes: Sequence[tuple[int, int]]) -> dict[str, int]:

@@ -94,25 +94,25 @@ def calls(connection: Connection, selection: Selection) -> Calls:
         .where(*selection.of_stages())
         .group_by(part.stage, part.operation, part.model, sa.text("is_orphan"))
     )
-    found = Calls()
+    result = Calls()
     for row in map(dict, connection.execute(query).mappings()):
-        stage = found.stages.setdefault(row["stage"], Usage(row["stage"]))
+        stage = result.stages.setdefault(row["stage"], Usage(row["stage"]))
         _add(stage, row)
         if row["operation"] == "":
             stage.seconds += float(row["seconds"])
             continue
-        _add(found.total, row)
-        found.total.seconds += float(row["seconds"])
-        model = found.models.setdefault(row["model"], Usage(row["model"]))
+        _add(result.total, row)
+        result.total.seconds += float(row["seconds"])
+        model = result.models.setdefault(row["model"], Usage(row["model"]))
         _add(model, row)
         model.seconds += float(row["seconds"])
-        found.orphans += int(row["calls"]) if row["is_orphan"] else 0
-    return found
+        result.orphans += int(row["calls"]) if row["is_orphan"] else 0
+    return result
 
 
-def by_cost(found: Iterable[Usage]) -> list[Usage]:
+def by_cost(usages: Iterable[Usage]) -> list[Usage]:
     """Return ``usages``, the most expensive first."""
-    return sorted(found, key=lambda each: (-each.cost.pico, -each.calls, each.name))
+    return sorted(usages, key=lambda usage: (-usage.cost.pico, -usage.calls, usage.name))
 
 
 def _add(usage: Usage, row: Mapping[Any, Any]) -> None:
@@ -150,8 +150,8 @@ def _gaps_of_runs(connection: Connection, selection: Selection) -> list[Gap]:
         .where(*selection.of_runs(), sa.not_(run.cost_complete))
         .group_by(sa.text("reason"))
     )
-    found = {name: (count, int(open_calls)) for name, count, open_calls in connection.execute(query)}
-    unfinished = sum(open_calls for name, (_, open_calls) in found.items() if name != "running")
+    by_reason = {name: (count, int(open_calls)) for name, count, open_calls in connection.execute(query)}
+    unfinished = sum(open_calls for name, (_, open_calls) in by_reason.items() if name != "running")
     known = [Gap("unfinished", None, unfinished)] if unfinished else []
     others = ("running", "unknown_end", "history")
-    return [*known, *(Gap(name, None, None, found[name][0]) for name in others if name in found)]
+    return [*known, *(Gap(name, None, None, by_reason[name][0]) for name in others if name in by_reason)]

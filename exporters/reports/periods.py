@@ -69,9 +69,9 @@ def periods(connection: Connection, selection: Selection) -> list[Period]:
         sa.func.sum(run.cost_pico),
         sa.func.count(sa.case((sa.not_(run.cost_complete), 1))),
     ).group_by(sa.text("number"))
-    found = {place: numbers for place, *numbers in connection.execute(query)}
+    by_number = {place: numbers for place, *numbers in connection.execute(query)}
     return [
-        Period(first, last, *_figures(found[place])) if place in found else Period(first, last)
+        Period(first, last, *_figures(by_number[place])) if place in by_number else Period(first, last)
         for place, (first, last) in enumerate(spans)
     ]
 

@@ -72,26 +72,26 @@ class Selection:
 
     def of_stages(self) -> list[sa.ColumnElement[bool]]:
         """Return the conditions on ``stages``."""
-        found = [stages.c.model.like(_like(self.model), escape="\\")] if self.model else []
+        conditions = [stages.c.model.like(_like(self.model), escape="\\")] if self.model else []
         if self.is_of_a_period:
-            return [*found, *self._conditions(stages)]
-        return [*found, stages.c.run_id.in_(sa.select(spend.c.run_id).where(*self._conditions(spend)))]
+            return [*conditions, *self._conditions(stages)]
+        return [*conditions, stages.c.run_id.in_(sa.select(spend.c.run_id).where(*self._conditions(spend)))]
 
     def of_runs(self) -> list[sa.ColumnElement[bool]]:
         """Return the conditions on ``telemetry_runs``."""
         run = tables.runs.c
-        found = [sa.not_(run.synthetic), *self._conditions(tables.runs)]
+        conditions = [sa.not_(run.synthetic), *self._conditions(tables.runs)]
         if self.model:
             part = tables.stage_usage.c
             called = sa.select(part.run_id).where(part.model.like(_like(self.model), escape="\\"))
-            found.append(run.run_id.in_(called))
-        return found
+            conditions.append(run.run_id.in_(called))
+        return conditions
 
     def _conditions(self, source: sa.FromClause) -> list[sa.ColumnElement[bool]]:
         if self.analysis_id is not None:
             return [source.c.analysis_ref == self.analysis_id]
-        found = [between(source.c.started_at, self.first.start, self.last.end)]
-        return found if self.user_id is None else [*found, source.c.user_ref == self.user_id]
+        conditions = [between(source.c.started_at, self.first.start, self.last.end)]
+        return conditions if self.user_id is None else [*conditions, source.c.user_ref == self.user_id]
 
     def _chosen(self, view: sa.TableClause, of_model: tuple[str, ...]) -> sa.FromClause:
         """Return the selected rows of a view; with a model, columns in ``of_model`` count only its calls."""

@@ -106,7 +106,7 @@ class Report:
 
 
 def _named(shape: object) -> dict[str, object]:
-    return {each.name: _plain(getattr(shape, each.name)) for each in fields(shape)}  # type: ignore[arg-type]
+    return {attribute.name: _plain(getattr(shape, attribute.name)) for attribute in fields(shape)}  # type: ignore[arg-type]
 
 
 def _plain(value: object) -> object:
@@ -123,9 +123,9 @@ def _plain(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     return value
 
 

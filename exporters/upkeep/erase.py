@@ -155,11 +155,11 @@ def _archives(connection: Connection, which: sa.ColumnElement[bool]) -> dict[str
 def _events_of(chosen: sa.ColumnElement[bool], user_id: int | None) -> sa.ColumnElement[bool]:
     """Return the condition that an event about a warning belongs to these runs, or to this user."""
     events = warning_events.c
-    mine = sa.or_(
+    same_subject = sa.or_(
         runs.c.subject == events.subject, sa.literal(subject_of("")) + runs.c.run_id == events.subject
     )
     same_user = sa.or_(events.user_ref.is_(None), events.user_ref == runs.c.user_ref)
-    about_them = sa.exists().where(chosen, mine, same_user)
+    about_them = sa.exists().where(chosen, same_subject, same_user)
     return about_them if user_id is None else sa.or_(events.user_ref == user_id, about_them)
 
 
@@ -171,13 +171,15 @@ def erase_runs(connection: Connection, ids: list[str], apply: bool = True) -> in
 
 def _of_owner(connection: Connection, user_id: int | None, analysis_id: int | None, apply: bool) -> int:
     warnings, users = tables.document_warnings, tables.users
-    gone = 0
+    number = 0
     if is_ours(connection, warnings):
-        mine = warnings.c.user_id == user_id if user_id is not None else warnings.c.analysis_id == analysis_id
-        gone += _delete(connection, warnings, mine, apply)
+        owned = (
+            warnings.c.user_id == user_id if user_id is not None else warnings.c.analysis_id == analysis_id
+        )
+        number += _delete(connection, warnings, owned, apply)
     if user_id is not None:
-        gone += _delete(connection, users, users.c.user_ref == user_id, apply)
-    return gone
+        number += _delete(connection, users, users.c.user_ref == user_id, apply)
+    return number
 
 
 def _delete(connection: Connection, table: sa.Table, which: Any, apply: bool) -> int:

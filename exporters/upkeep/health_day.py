@@ -83,8 +83,8 @@ def health_of(connection: Connection, day: Day) -> HealthDay:
         sa.func.coalesce(sa.func.sum(sa.case((ended, runs.c.candidates))), 0),
         sa.func.coalesce(sa.func.sum(runs.c.api_calls), 0),
     ).where(began)
-    found = connection.execute(query).one()
-    done, broken, mean_us, unknown, pico, number, limited, candidates, calls = found
+    row = connection.execute(query).one()
+    done, broken, mean_us, unknown, pico, number, limited, candidates, calls = row
     errors = sa.select(runs.c.error_types).where(began, runs.c.error_types.is_not(None))
     return HealthDay(
         date=day.date,
@@ -137,8 +137,8 @@ def _intervals(connection: Connection, day: Day) -> Iterator[Interval]:
 
 def _error_types(texts: Iterable[str]) -> dict[str, int]:
     """Add up the errors of many runs by type, the most frequent first."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for text in texts:
         for entry in json.loads(text):
-            found[entry["type"]] += entry["count"]
-    return dict(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
+            counts[entry["type"]] += entry["count"]
+    return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))

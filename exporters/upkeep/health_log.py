@@ -102,10 +102,10 @@ class HealthCheck:
                 if is_day_archived(connection, day):
                     self.archived.append(day.date)
                     continue
-                found = health_of(connection, day)
-                row = fit(system_health_log, found.row(), self._totals)
+                health = health_of(connection, day)
+                row = fit(system_health_log, health.row(), self._totals)
                 upsert(connection, system_health_log, [row], by=("log_date",))
-            yield found
+            yield health
 
     def findings(self, date: dt.date) -> list[Finding]:
         """Return the findings about a complete day.
@@ -115,8 +115,8 @@ class HealthCheck:
         """
         day = Day.of(date, self._zone)
         with transaction(self._engine) as connection:
-            found = list(alarms(connection, self._settings, day))
-        return found + insights(self._settings, day.end.replace(tzinfo=UTC), day_is_over=True)
+            severe = list(alarms(connection, self._settings, day))
+        return severe + insights(self._settings, day.end.replace(tzinfo=UTC), day_is_over=True)
 
     def yesterday(self) -> date:
         """Return the last day that is complete."""

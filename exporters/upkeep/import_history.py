@@ -73,24 +73,24 @@ class History:
         last: int | None = None
         while True:
             with transaction(self._engine) as connection:
-                found = self._locked_analyses(connection, last)
-                taken = self._import(connection, found)
-            if not found:
+                rows = self._locked_analyses(connection, last)
+                taken = self._import(connection, rows)
+            if not rows:
                 return
-            last = found[-1]["id"]
+            last = rows[-1]["id"]
             yield taken
 
     def left_out(self) -> list[str]:
         """Return a line for everything that is left out: missing columns, and rows without a time."""
-        found = [f"{each}; see {PAGE}" for each in self._writable.left_out(Use.PROJECTION, Use.HISTORY)]
+        lines = [f"{column}; see {PAGE}" for column in self._writable.left_out(Use.PROJECTION, Use.HISTORY)]
         if self._created is not None:
             with transaction(self._engine) as connection:
                 undated = (
                     sa.select(sa.func.count()).select_from(_host.analyses).where(self._created.is_(None))
                 )
                 if number := connection.execute(undated).scalar_one():
-                    found.append(f"{number} analyses have no created_at, and are not imported")
-        return found
+                    lines.append(f"{number} analyses have no created_at, and are not imported")
+        return lines
 
     def users(self) -> list[int]:
         """Return the users whose totals lag behind."""
@@ -128,12 +128,12 @@ class History:
             query = query.where(table.c.id > last)
         query = query.order_by(table.c.id).limit(BATCH)
         locked = query.with_for_update(of=table, skip_locked=True, key_share=True)
-        found = [dict(row) for row in connection.execute(locked).mappings()]
-        return [row if self._has_own_status else row | {"status": None} for row in found]
+        rows = [dict(row) for row in connection.execute(locked).mappings()]
+        return [row if self._has_own_status else row | {"status": None} for row in rows]
 
-    def _import(self, connection: Connection, found: Sequence[Row]) -> int:
-        files = self._locked_files(connection, [row["id"] for row in found])
-        free = [row for row in found if row["id"] in files]
+    def _import(self, connection: Connection, rows: Sequence[Row]) -> int:
+        files = self._locked_files(connection, [row["id"] for row in rows])
+        free = [row for row in rows if row["id"] in files]
         taken = [run_of(row, files[row["id"]]) | {"analysis_seen_at": self._now} for row in free]
         upsert(connection, runs, [fit(runs, run, self._totals) for run in taken], keep=tuple(runs.c.keys()))
         self._show_analyses(connection, taken)
@@ -145,7 +145,7 @@ class History:
         table = _host.candidate_files
         if not self._writable.has_files:
             return {analysis_id: Files([]) for analysis_id in analyses}
-        mine = table.c.analysis_id.in_(analyses)
+        selected = table.c.analysis_id.in_(analyses)
         text = self._writable.column(table, "extracted_text")
         characters = sa.null() if text is None else sa.func.length(text)
         query = sa.select(
@@ -153,14 +153,14 @@ class History:
             table.c.analysis_id,
             *self._writable.read(table, "file_name", "file_bytes"),
             characters.label("characters"),
-        ).where(mine)
+        ).where(selected)
         locked = query.order_by(table.c.id).with_for_update(skip_locked=True, key_share=True)
         rows: dict[int, list[Row]] = {analysis_id: [] for analysis_id in analyses}
         for row in connection.execute(locked).mappings():
             rows[row["analysis_id"]].append(dict(row))
-        count = sa.select(table.c.analysis_id, sa.func.count()).where(mine).group_by(table.c.analysis_id)
+        count = sa.select(table.c.analysis_id, sa.func.count()).where(selected).group_by(table.c.analysis_id)
         stored = {analysis_id: number for analysis_id, number in connection.execute(count)}
-        return {key: Files(found) for key, found in rows.items() if len(found) == stored.get(key, 0)}
+        return {key: Files(files) for key, files in rows.items() if len(files) == stored.get(key, 0)}
 
     def _show_analyses(self, connection: Connection, taken: Sequence[Row]) -> None:
         table = _host.analyses

@@ -121,11 +121,11 @@ class _Repricing:
 
     def _batch(self, connection: Connection, last: str) -> str | None:
         """Price a batch of runs after ``last`` again; return the id of its last run, None if it was empty."""
-        found = self._runs(connection, last)
-        usage = self._usage(connection, found)
-        for run in found:
+        batch = self._runs(connection, last)
+        usage = self._usage(connection, batch)
+        for run in batch:
             self._run(connection, run, usage.get(run["run_id"], []))
-        return found[-1]["run_id"] if found else None
+        return batch[-1]["run_id"] if batch else None
 
     def _runs(self, connection: Connection, last: str) -> Sequence[Row]:
         begin, end = self.selection.since, self.selection.until
@@ -142,9 +142,9 @@ class _Repricing:
         rows = connection.execute(query.with_for_update() if self.apply else query).mappings()
         return [dict(row) for row in rows]
 
-    def _usage(self, connection: Connection, found: Iterable[Row]) -> dict[str, list[Row]]:
+    def _usage(self, connection: Connection, batch: Iterable[Row]) -> dict[str, list[Row]]:
         query = sa.select(stage_usage).where(
-            stage_usage.c.run_id.in_([run["run_id"] for run in found]), stage_usage.c.operation != ""
+            stage_usage.c.run_id.in_([run["run_id"] for run in batch]), stage_usage.c.operation != ""
         )
         rows: dict[str, list[Row]] = {}
         for row in connection.execute(query).mappings():
@@ -222,8 +222,8 @@ def _still_unpriced(run: Row, usage: Iterable[Row], settled: Sequence[Row]) -> i
 def _write(connection: Connection, run: Row, verdicts: Iterable[_Verdict], change: Mapping[str, Any]) -> None:
     for verdict in verdicts:
         if verdict.is_change:
-            mine = sa.and_(*(column == verdict.row[column.name] for column in stage_usage.primary_key))
-            connection.execute(stage_usage.update().where(mine).values(repriced_pico=verdict.new))
+            same_row = sa.and_(*(column == verdict.row[column.name] for column in stage_usage.primary_key))
+            connection.execute(stage_usage.update().where(same_row).values(repriced_pico=verdict.new))
     connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(**change))
 
 

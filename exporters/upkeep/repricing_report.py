@@ -27,8 +27,8 @@ class Line:
     """Calls that have no price now."""
 
     def __iadd__(self, other: Line) -> Line:
-        for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        for number in fields(self):
+            setattr(self, number.name, getattr(self, number.name) + getattr(other, number.name))
         return self
 
 

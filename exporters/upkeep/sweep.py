@@ -49,12 +49,12 @@ def _sweep_runs(engine: Engine) -> int:
     swept, writable = 0, Writable.load(engine)
     while True:
         with transaction(engine) as connection:
-            gone = list(connection.execute(_gone(connection, writable).limit(BATCH)).scalars())
+            ids = list(connection.execute(_gone(connection, writable).limit(BATCH)).scalars())
             change = {"analysis_gone": True, "projected_version": runs.c.version, "files_pending": 0}
-            if gone:
-                connection.execute(runs.update().where(runs.c.run_id.in_(gone)).values(change))
-        swept += len(gone)
-        if len(gone) < BATCH:
+            if ids:
+                connection.execute(runs.update().where(runs.c.run_id.in_(ids)).values(change))
+        swept += len(ids)
+        if len(ids) < BATCH:
             return swept
 
 
@@ -72,7 +72,10 @@ def _gone(connection: Connection, writable: Writable) -> sa.Select[tuple[str]]:
 def _sweep_warnings(engine: Engine) -> int:
     """Delete what ON DELETE CASCADE would have deleted: SQLite ignores it by default."""
     owners = ((warnings.c.analysis_id, _host.analyses.c.id), (warnings.c.user_id, _host.users.c.id))
-    lost = [sa.and_(mine.is_not(None), ~sa.exists().where(theirs == mine)) for mine, theirs in owners]
+    lost = [
+        sa.and_(reference.is_not(None), ~sa.exists().where(host_id == reference))
+        for reference, host_id in owners
+    ]
     with transaction(engine) as connection:
         if not is_ours(connection, warnings):
             return 0

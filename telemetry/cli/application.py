@@ -67,14 +67,14 @@ def find_database(url: str | None) -> str:
     from telemetry.web.host_settings import database_url
 
     try:
-        found = database_url(load_app())
+        own_url = database_url(load_app())
     except NoAppException as error:
         raise click.ClickException(_without_database(error)) from None
     except NoEngine as error:
         raise click.ClickException(str(error)) from None
-    if not found:
+    if not own_url:
         raise click.ClickException(_without_database())
-    return found
+    return own_url
 
 
 def _without_database(error: Exception | None = None) -> str:

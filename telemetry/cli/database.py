@@ -39,8 +39,8 @@ def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None
         migrate.upgrade(url, with_base_tables=with_base_tables)
         revision = migrate.current(url)
         left_out = migrate.left_out(url) if revision != before else ()
-    for each in left_out:
-        click.echo(f"Telemetry does without {each}.", err=True)
+    for addition in left_out:
+        click.echo(f"Telemetry does without {addition}.", err=True)
     click.echo(f"The database is at {revision}.")
 
 
@@ -65,11 +65,11 @@ def downgrade(database_url: str | None, sql: bool, revision: str, with_base_tabl
     go_back = partial(migrate.downgrade, url, revision=revision, with_base_tables=with_base_tables)
     with _migration_errors():
         lost = migrate.downgrade_losses(url, revision)
-        if any(each.is_base and each.rows for each in lost) and not with_base_tables:
+        if any(loss.is_base and loss.rows for loss in lost) and not with_base_tables:
             go_back()  # refuses, and says why
     click.echo("This drops what telemetry added, including its data:")
-    for each in lost:
-        click.echo(f"  {each}")
+    for loss in lost:
+        click.echo(f"  {loss}")
     if not yes:
         click.confirm("Go on?", abort=True)
     with _migration_errors():

@@ -105,7 +105,7 @@ class LazyGroup(click.Group):
         width = max(map(len, self.list_commands(ctx)))
         for title, commands in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), each.help) for name, each in commands.items()])
+                formatter.write_dl([(name.ljust(width), command.help) for name, command in commands.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call a command; a broken pipe is left to click, which ends silently."""

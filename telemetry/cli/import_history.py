@@ -29,7 +29,7 @@ def import_history(database_url: str | None) -> None:
         left_out = history.left_out()
     analyses = count(taken, "analysis", "analyses")
     click.echo(f"{analyses} imported, {count(len(users), 'user')} brought up to date.")
-    for each in left_out:
-        click.echo(f"Left out: {each}.", err=True)
+    for line in left_out:
+        click.echo(f"Left out: {line}.", err=True)
     if left:
         raise click.ClickException(f"the application has locked {left} more: repeat the command")

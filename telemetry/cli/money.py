@@ -22,7 +22,11 @@ NONE: Final = "–"
 
 def digits(amounts: Iterable[Decimal], *, exact: bool = False) -> int:
     """Return the number of decimals for a column: all of them if ``exact``, else for its smallest amount."""
-    needed = [_exact_digits(each) if exact else SIGNIFICANT - 1 - each.adjusted() for each in amounts if each]
+    needed = [
+        _exact_digits(amount) if exact else SIGNIFICANT - 1 - amount.adjusted()
+        for amount in amounts
+        if amount
+    ]
     return min(max([CENTS, *needed]), MOST_DIGITS)
 
 
@@ -48,14 +52,14 @@ def column(
         complete: whether each is complete, and no lower bound; default: all are.
         exact: whether to show all decimals, for amounts that add up to a total.
     """
-    places = digits([each for each in amounts if each is not None], exact=exact)
+    places = digits([value for value in amounts if value is not None], exact=exact)
     known = [True] * len(amounts) if complete is None else list(complete)
-    has_bounds = any(not all_ and each is not None for each, all_ in zip(amounts, known, strict=True))
-    found = []
+    has_bounds = any(not all_ and value is not None for value, all_ in zip(amounts, known, strict=True))
+    cells = []
     for amount, is_complete in zip(amounts, known, strict=True):
         mark = (" " if is_complete else "+") if has_bounds else ""
-        found.append(UNKNOWN if amount is None else _aligned(amount, places) + mark)
-    return found
+        cells.append(UNKNOWN if amount is None else _aligned(amount, places) + mark)
+    return cells
 
 
 def _aligned(amount: Decimal, places: int) -> str:

@@ -22,10 +22,10 @@ class Day(click.DateTime):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Return the beginning of the day."""
-        found: datetime = super().convert(value, param, ctx)
-        if found.year < 1970:
+        day: datetime = super().convert(value, param, ctx)
+        if day.year < 1970:
             self.fail(f"{value} is before 1970", param, ctx)
-        return found
+        return day
 
 
 DAY: Final = Day(["%Y-%m-%d"])

@@ -73,16 +73,16 @@ def unused(paths: tuple[Path, ...], with_used: bool, fail: bool, as_json: bool) 
     with needs_sql():
         from exporters.catalogue.usage import usage
     with one_line_errors():
-        found = usage(paths)
-    shown = found.entries if with_used else found.unused
+        result = usage(paths)
+    shown = result.entries if with_used else result.unused
     if as_json:
         entries = [entry.to_dict() for entry in shown]
-        click.echo(json.dumps({"looked_at": found.looked_at, "entries": entries}, ensure_ascii=False))
+        click.echo(json.dumps({"looked_at": result.looked_at, "entries": entries}, ensure_ascii=False))
     else:
         titles = ("", "name", "used by" if with_used else "meaning")
         table(titles, [_row(entry, with_used) for entry in shown], "Everything is used.")
-        click.echo(_summary(found))
-    if fail and found.unused:
+        click.echo(_summary(result))
+    if fail and result.unused:
         raise SystemExit(1)
 
 
@@ -90,8 +90,6 @@ def _row(entry: Entry, with_used: bool) -> tuple[str, str, str]:
     return (entry.kind, entry.name, ", ".join(entry.used_by) if with_used else entry.meaning)
 
 
-def _summary(found: Usage) -> str:
-    places = len(found.looked_at)
-    return (
-        f"{len(found.unused)} of {len(found.entries)} are not used in the {places} files and views searched."
-    )
+def _summary(result: Usage) -> str:
+    places, unused = len(result.looked_at), len(result.unused)
+    return f"{unused} of {len(result.entries)} are not used in the {places} files and views searched."

@@ -45,7 +45,7 @@ def report(
     settings = database_settings(database_url)
     first = period.first(today(settings), DAYS)
     with one_line_errors():
-        found = figures(
+        result = figures(
             settings,
             DAYS,
             since=first,
@@ -56,7 +56,7 @@ def report(
             failed=failed,
         )
     if as_json:
-        click.echo(found.to_json())
+        click.echo(result.to_json())
         return
     try:
         from .report_page import show
@@ -64,7 +64,7 @@ def report(
         raise click.ClickException(
             f"this needs analysis-telemetry[report] ({error}); --json does not"
         ) from None
-    show(found, failed=failed)
+    show(result, failed=failed)
 
 
 def _refuse_contradictions(

@@ -45,17 +45,17 @@ def _named(keeper: SpoolKeeper, processes: Sequence[ProcessDirectory]) -> dict[s
         "root": str(keeper.root),
         "processes": [
             {
-                "process_id": each.process_id,
-                "state": _state(each),
-                "snapshots": each.snapshots,
-                "bytes": each.bytes,
-                "oldest_seconds": each.age,
+                "process_id": entry.process_id,
+                "state": _state(entry),
+                "snapshots": entry.snapshots,
+                "bytes": entry.bytes,
+                "oldest_seconds": entry.age,
             }
-            for each in processes
+            for entry in processes
         ],
         "quarantine": [
-            {"fragment_id": each.fragment_id, "reason": each.reason, "since": each.since.isoformat()}
-            for each in keeper.parked()
+            {"fragment_id": entry.fragment_id, "reason": entry.reason, "since": entry.since.isoformat()}
+            for entry in keeper.parked()
         ],
         "unreadable": [str(path) for path in keeper.unreadable()],
     }
@@ -65,14 +65,17 @@ def _print(keeper: SpoolKeeper, processes: Sequence[ProcessDirectory]) -> None:
     click.echo(str(keeper.root))
     table(
         ("process", "", "snapshots", "bytes", ">oldest"),
-        [(each.process_id, _state(each), each.snapshots, each.bytes, _age(each.age)) for each in processes],
+        [
+            (entry.process_id, _state(entry), entry.snapshots, entry.bytes, _age(entry.age))
+            for entry in processes
+        ],
         "No process has snapshots.",
     )
-    if any(each.is_foreign for each in processes):
+    if any(entry.is_foreign for entry in processes):
         click.echo(FOREIGN_HINT)
     table(
         ("in quarantine", "refused with", "since"),
-        [(each.fragment_id, each.reason, f"{each.since:%Y-%m-%d %H:%M} UTC") for each in keeper.parked()],
+        [(entry.fragment_id, entry.reason, f"{entry.since:%Y-%m-%d %H:%M} UTC") for entry in keeper.parked()],
         "Nothing is in quarantine.",
     )
     for path in keeper.unreadable():
@@ -127,16 +130,16 @@ def spool_recover(database_url: str | None) -> None:
     """Deliver the snapshots of dead processes; exit 1 if some are left."""
     keeper = _keeper(database_url)
     with one_line_errors():
-        dead = [each for each in keeper.processes() if not each.is_alive]
+        dead = [process for process in keeper.processes() if not process.is_alive]
         is_done = keeper.recover(RECOVERY_SECONDS)
-    left_behind = sum(each.snapshots for each in dead)
+    left_behind = sum(process.snapshots for process in dead)
     left_by = count(len(dead), "dead process", "dead processes")
     click.echo(f"{left_by} had left {count(left_behind, 'snapshot')}.")
     still_there = keeper.processes()
-    left = sum(each.snapshots for each in still_there if not each.is_alive)
+    left = sum(process.snapshots for process in still_there if not process.is_alive)
     if left:
         raise click.ClickException(f"{left} are left: see flask telemetry spool list")
-    if foreign := [each.process_id for each in still_there if each.is_foreign]:
+    if foreign := [process.process_id for process in still_there if process.is_foreign]:
         raise click.ClickException(f"{', '.join(foreign)} in {keeper.root} were skipped; {FOREIGN_HINT}")
     with one_line_errors():
         lags = keeper.lagging(also_waiting=not is_done)

@@ -79,7 +79,7 @@ def _health_rows(days: Sequence[HealthDay]) -> list[tuple[object, ...]]:
     from .money import column
 
     pico = [day.cost_pico for day in days]
-    dollars = column([None if each is None else Decimal(each).scaleb(-12) for each in pico])
+    dollars = column([None if cost is None else Decimal(cost).scaleb(-12) for cost in pico])
     return [_health_row(day, amount) for day, amount in zip(days, dollars, strict=True)]
 
 
@@ -103,13 +103,15 @@ def validate(as_json: bool, database_url: str | None) -> None:
     with one_line_errors():
         broken = broken_rules(find_database(database_url))
     if as_json:
-        click.echo(json.dumps({"is_consistent": not broken, "broken": [_named(each) for each in broken]}))
+        click.echo(
+            json.dumps({"is_consistent": not broken, "broken": [_named(failure) for failure in broken]})
+        )
         raise SystemExit(1 if broken else 0)
-    for each in broken:
-        click.secho(f"{each.rule.name}: {each.count:,}", fg="red", bold=True)
-        paragraph(f"It should be so that {each.rule.meaning}.")
-        more = "" if each.count == len(each.ids) else f" and {each.count - len(each.ids):,} more"
-        paragraph(f"{each.rule.id_name}: {', '.join(each.ids)}{more}")
+    for failure in broken:
+        click.secho(f"{failure.rule.name}: {failure.count:,}", fg="red", bold=True)
+        paragraph(f"The rule is that {failure.rule.meaning}.")
+        more = "" if failure.count == len(failure.ids) else f" and {failure.count - len(failure.ids):,} more"
+        paragraph(f"{failure.rule.id_name}: {', '.join(failure.ids)}{more}")
     if broken:
         raise SystemExit(1)
     click.secho("Everything is consistent.", fg="green")
@@ -139,12 +141,14 @@ def erase(user_id: int | None, analysis_id: int | None, apply: bool, database_ur
     with needs_sql():
         from exporters.upkeep.erase import erase as erase_rows
     with one_line_errors():
-        found = erase_rows(find_database(database_url), user_id=user_id, analysis_id=analysis_id, apply=apply)
-    click.echo(f"{count(found.runs, 'run')}, {count(found.rows, 'row')}{' erased' if apply else ''}.")
-    if found.archives:
+        erased = erase_rows(
+            find_database(database_url), user_id=user_id, analysis_id=analysis_id, apply=apply
+        )
+    click.echo(f"{count(erased.runs, 'run')}, {count(erased.rows, 'row')}{' erased' if apply else ''}.")
+    if erased.archives:
         click.echo(
-            f"Archives, which this does not change, hold {count(found.archived_runs, 'more run')}: "
-            f"{', '.join(found.archives)}. They contain ids, but no name or e-mail address."
+            f"Archives, which this does not change, hold {count(erased.archived_runs, 'more run')}: "
+            f"{', '.join(erased.archives)}. They contain ids, but no name or e-mail address."
         )
     if not apply:
         click.echo("Nothing was erased; --apply erases.")

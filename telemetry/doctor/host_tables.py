@@ -9,23 +9,23 @@ PAGE = "docs/reference/host-tables.md says what is needed, and what is missing w
 
 def check_host_tables(patient: Patient) -> Answer:
     """Check that they have what telemetry needs, and what it added."""
-    found = patient.examined
-    if found is None or found.revision is None:
+    database = patient.examined
+    if database is None or database.revision is None:
         return
-    for problem in (*found.problems, *found.lost):
+    for problem in (*database.problems, *database.lost):
         yield Check("bad", "host tables", f"{problem.place} {problem.text}", problem.remedy)
-    if found.left_out:
-        yield Check("note", "host tables", f"telemetry does without {'; '.join(found.left_out)}", PAGE)
-    elif not found.problems and not found.lost:
+    if database.left_out:
+        yield Check("note", "host tables", f"telemetry does without {'; '.join(database.left_out)}", PAGE)
+    elif not database.problems and not database.lost:
         yield Check("good", "host tables", "have all that telemetry needs")
 
 
 def check_projection(patient: Patient) -> Answer:
     """Check that their rows show their runs."""
-    found = patient.examined
-    if found is None or not patient.is_database_ready:
+    database = patient.examined
+    if database is None or not patient.is_database_ready:
         return
-    for lag in found.lags:
+    for lag in database.lags:
         yield Check("bad" if lag.is_wrong else "note", "projection", str(lag), lag.remedy)
-    if not found.lags:
+    if not database.lags:
         yield Check("good", "projection", "every row shows its runs")

@@ -29,14 +29,14 @@ def check_python(_: Patient) -> Answer:
 def check_entry_points(_: Patient) -> Answer:
     """Check that entry points are found, and not hidden by a directory of the same name."""
     try:
-        found = distribution(DISTRIBUTION).entry_points
+        entries_found = distribution(DISTRIBUTION).entry_points
     except PackageNotFoundError:
         remedy = f"pip install {DISTRIBUTION}: a path to the code is not enough"
         yield Check("bad", "entry points", f"{DISTRIBUTION} is not installed here", remedy)
         return
     home = Path(__file__).resolve().parents[2]
     groups: dict[str, list[EntryPoint]] = {}
-    for entry in found:
+    for entry in entries_found:
         groups.setdefault(entry.group, []).append(entry)
     for group, entries in groups.items():
         yield from _entry_points(group, entries, home)
@@ -44,9 +44,9 @@ def check_entry_points(_: Patient) -> Answer:
 
 def _entry_points(group: str, entries: list[EntryPoint], home: Path) -> Answer:
     """Yield a line for each wrong entry point, and one for all others."""
-    found = [_file_of(entry, home) for entry in entries]
-    yield from (each for each in found if isinstance(each, Check))
-    files = [each for each in found if isinstance(each, Path)]
+    results = [_file_of(entry, home) for entry in entries]
+    yield from (result for result in results if isinstance(result, Check))
+    files = [result for result in results if isinstance(result, Path)]
     if len(files) == 1 == len(entries):
         yield Check("good", SUBJECT, f"{group}: {entries[0].name} is {files[0]}")
     elif files:
@@ -100,20 +100,22 @@ def check_libraries(_: Patient) -> Answer:
             text = f"{problem.reason}: {library.otherwise}"
             unsupported.add(library.name)
             yield Check("bad", "library", text, problem.remedy)
-        elif found := library.found():
+        elif version := library.found():
             # A library made for another version of an unsupported one is not reported again.
             error = None if library.beside in unsupported else _import_error(library)
-            yield _broken(library, found, error) if error else _supported(library, found)
+            yield _broken(library, version, error) if error else _supported(library, version)
 
 
-def _supported(library: Library, found: str) -> Check:
-    return Check("good", "library", f"{library.name} {found} (supported: {library.bounds})")
+def _supported(library: Library, version: str) -> Check:
+    return Check("good", "library", f"{library.name} {version} (supported: {library.bounds})")
 
 
-def _broken(library: Library, found: str, error: BaseException) -> Check:
+def _broken(library: Library, version: str, error: BaseException) -> Check:
     """Return a line about a library that cannot be imported: a note if only the application needs it."""
     reason = " ".join(str(error).split())[:200] or "without a message"
-    text = f"{library.name} {found} cannot be imported: {type(error).__name__}: {reason}: {library.otherwise}"
+    text = (
+        f"{library.name} {version} cannot be imported: {type(error).__name__}: {reason}: {library.otherwise}"
+    )
     if library.name == "psycopg":
         remedy = "pip install 'psycopg[binary]', or install libpq"
     elif isinstance(error, ModuleNotFoundError) and library.extra:

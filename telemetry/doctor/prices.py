@@ -28,15 +28,15 @@ def check_prices(patient: Patient) -> Answer:
 
 
 def _list(today: date) -> Check:
-    found, listed = installed("genai-prices"), price_list.snapshot()
-    if found is None or listed is None:
+    version, listed = installed("genai-prices"), price_list.snapshot()
+    if version is None or listed is None:
         remedy = "pip install 'analysis-telemetry[openai]'"
         return Check("bad", "prices", "there is no price list: calls are unpriced", remedy)
     newest = price_list.newest_change(listed, today)
     if newest is None:
-        return Check("good", "prices", f"list of genai-prices {found}")
+        return Check("good", "prices", f"list of genai-prices {version}")
     days = (today - newest).days
-    text = f"list of genai-prices {found}, which knows changes up to {newest}, {days} days ago"
+    text = f"list of genai-prices {version}, which knows changes up to {newest}, {days} days ago"
     if days > OLD_LIST_DAYS:
         remedy = "pip install --upgrade genai-prices, then flask telemetry reprice"
         return Check("note", "prices", f"{text}: newer models may be unpriced", remedy)

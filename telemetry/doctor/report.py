@@ -59,7 +59,7 @@ def main(
         checks = list(examine(patient, begin))
         if as_json:
             print(
-                json.dumps({"wrong": _wrong(checks), "checks": [asdict(each) for each in checks]}), file=out
+                json.dumps({"wrong": _wrong(checks), "checks": [asdict(check) for check in checks]}), file=out
             )
         else:
             print(*_report(checks, out, verbose), sep="\n", file=out)
@@ -80,8 +80,8 @@ def examine(patient: Patient, begin: Callable[[str], None] | None = None) -> Ite
         if begin is not None:
             begin(name)
         try:
-            for found in check(patient):
-                yield replace(found, text=without_secrets(found.text), remedy=without_secrets(found.remedy))
+            for line in check(patient):
+                yield replace(line, text=without_secrets(line.text), remedy=without_secrets(line.remedy))
         except Exception as error:  # the other checks are still useful
             yield Check(
                 "bad",
@@ -110,15 +110,15 @@ def _wrong(checks: Sequence[Check]) -> int:
 
 def _report(checks: Sequence[Check], out: TextIO, verbose: bool) -> list[str]:
     """Return lines: first what is wrong, then notes, then what is fine, or only its number."""
-    found = {
+    lines = {
         result: [_line(check, out) for check in checks if check.result == result]
         for result in ("bad", "note", "good")
     }
-    fine = found["good"]
+    fine = lines["good"]
     if fine and not verbose:
         text = "1 thing is fine" if len(fine) == 1 else f"{len(fine)} things are fine"
         fine = [_line(Check("good", "", f"{text} (-v lists them)"), out)]
-    return [*found["bad"], *found["note"], *fine, _summary(len(found["bad"]))]
+    return [*lines["bad"], *lines["note"], *fine, _summary(len(lines["bad"]))]
 
 
 def _leave(patient: Patient) -> None:

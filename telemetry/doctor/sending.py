@@ -103,13 +103,13 @@ def check_prometheus(patient: Patient) -> Answer:
         "start it, or correct TELEMETRY_PROMETHEUS_URL",
     )
     try:
-        found = patient.series.result()
+        series = patient.series.result()
     except prometheus.Refused as error:
         yield Check("bad", "prometheus", f"{shown} {error}", remedy)
         return
-    patient.clocks += _clock("Prometheus", found.date, found.at)
-    if found.count:
-        yield Check("good", "prometheus", f"{shown} answers, and has {found.count} series of telemetry")
+    patient.clocks += _clock("Prometheus", series.date, series.at)
+    if series.count:
+        yield Check("good", "prometheus", f"{shown} answers, and has {series.count} series of telemetry")
         return
     remedy = "let it scrape TELEMETRY_METRICS_PORT, or the Collector write to it"
     yield Check("note", "prometheus", f"{shown} answers, but has no metric of telemetry", remedy)
@@ -117,7 +117,7 @@ def check_prometheus(patient: Patient) -> Answer:
 
 def _clock(name: str, date: str, at: float) -> Iterator[Clock]:
     try:
-        theirs = parsedate_to_datetime(date).timestamp()
+        server_time = parsedate_to_datetime(date).timestamp()
     except ValueError:
         return
-    yield Clock(name, theirs + 0.5 - at, DATE_PRECISION)
+    yield Clock(name, server_time + 0.5 - at, DATE_PRECISION)

@@ -25,7 +25,7 @@ def check_database(patient: Patient) -> Answer:
     try:
         from .probes.database import examine
 
-        found = examine(settings.database_url, TIMEOUT_SECONDS, ORPHAN_DAYS, settings.hmac_key)
+        examined = examine(settings.database_url, TIMEOUT_SECONDS, ORPHAN_DAYS, settings.hmac_key)
     except ImportError as error:
         remedy = "pip install 'analysis-telemetry[sql]'"
         yield Check("bad", "database", f"cannot be looked at: {error}", remedy)
@@ -33,15 +33,15 @@ def check_database(patient: Patient) -> Answer:
     except Exception as error:  # anything that the driver raises
         yield Check("bad", "database", str(error), "start it, or correct TELEMETRY_DATABASE_URL")
         return
-    patient.examined = found
-    if found.ahead is not None:
-        patient.clocks.append(Clock("the database", found.ahead, 0.1))
-    patient.is_database_ready = found.revision == found.head
-    patient.orphan_calls = found.orphan_calls
+    patient.examined = examined
+    if examined.ahead is not None:
+        patient.clocks.append(Clock("the database", examined.ahead, 0.1))
+    patient.is_database_ready = examined.revision == examined.head
+    patient.orphan_calls = examined.orphan_calls
     if patient.is_database_ready:
-        yield Check("good", "database", f"reachable, at revision {found.revision}, the newest")
+        yield Check("good", "database", f"reachable, at revision {examined.revision}, the newest")
     else:
-        text = f"reachable, at revision {found.revision or 'none'}; the newest is {found.head}"
+        text = f"reachable, at revision {examined.revision or 'none'}; the newest is {examined.head}"
         yield Check("bad", "database", text, "flask telemetry db upgrade")
 
 
@@ -89,17 +89,17 @@ def _contents(settings: Settings, patient: Patient) -> Answer:
     except OSError as error:
         yield Check("bad", "spool", str(error), "give this user a directory in TELEMETRY_SPOOL_DIR")
         return
-    if foreign := [each.process_id for each in there if each.is_foreign]:
+    if foreign := [process.process_id for process in there if process.is_foreign]:
         text = f"{', '.join(foreign)} in {keeper.root} cannot be read"
         yield Check("note", "spool", text, "run all processes as the same user, or chown the directory")
-    processes = [each for each in there if each.snapshots]
-    yield from _waiting([each for each in processes if each.is_alive], patient)
-    left = sum(each.snapshots for each in processes if not each.is_alive)
+    processes = [process for process in there if process.snapshots]
+    yield from _waiting([process for process in processes if process.is_alive], patient)
+    left = sum(process.snapshots for process in processes if not process.is_alive)
     if left:
         text = f"{left} snapshots of dead processes wait for their successors"
         yield Check("note", "spool", text, "flask telemetry spool recover")
     if parked := keeper.parked():
-        reasons = ", ".join(sorted({each.reason or "unknown" for each in parked}))
+        reasons = ", ".join(sorted({process.reason or "unknown" for process in parked}))
         text = f"{len(parked)} snapshots are in quarantine, as the database refused them ({reasons})"
         yield Check("bad", "spool", text, "flask telemetry spool list, then retry or drop them")
     if unreadable := keeper.unreadable():
@@ -111,8 +111,8 @@ def _waiting(living: list[ProcessDirectory], patient: Patient) -> Answer:
     """Report what living processes have not delivered; open runs have snapshots, too, which are recent."""
     if not living or patient.settings is None:
         return
-    count = sum(each.snapshots for each in living)
-    age = max((each.age for each in living if each.age is not None), default=0.0)
+    count = sum(process.snapshots for process in living)
+    age = max((process.age for process in living if process.age is not None), default=0.0)
     text = f"{count} snapshots of {len(living)} living processes, the oldest {age:.0f} s old"
     if age > patient.settings.stale_seconds:
         yield Check("bad", "spool", text, "see the log of these processes for why they cannot deliver")

@@ -86,21 +86,23 @@ class _Trial:
         yield from self._sent(run)
 
     def _compared(self, run: Run) -> Answer:
-        found: dict[str, Figures] = {}
+        figures_by_place: dict[str, Figures] = {}
         if self._settings.database_url:
             with self._rows(self._settings.database_url) as rows:
                 row = rows.wait(run.run_id, DELIVERY_SECONDS)
                 if row is not None:
-                    found["SQL"] = rows.figures(run.run_id)
+                    figures_by_place["SQL"] = rows.figures(run.run_id)
             yield from self._marks(run, row)
-        found["metrics"] = self._witness.in_metrics()
-        found["trace"] = self._witness.in_trace(run.run_id)
-        differences = {place: _differences(figures, self._expected) for place, figures in found.items()}
+        figures_by_place["metrics"] = self._witness.in_metrics()
+        figures_by_place["trace"] = self._witness.in_trace(run.run_id)
+        differences = {
+            place: _differences(figures, self._expected) for place, figures in figures_by_place.items()
+        }
         for place, difference in differences.items():
             if difference:
                 yield Check("bad", "synthetic run", f"wrong in {place}: {difference}", self._remedy(run))
         if not any(differences.values()):
-            yield Check("good", "synthetic run", self._summary(list(found)))
+            yield Check("good", "synthetic run", self._summary(list(figures_by_place)))
 
     def _marks(self, run: Run, row: Mapping[str, Any] | None) -> Answer:
         """Check that there is a row, which names the trace and is marked as synthetic."""
@@ -191,7 +193,7 @@ def _expected(price: Pricer) -> Figures:
         "input_tokens": sum(tokens.input for _, tokens in CALLS),
         "cached_tokens": sum(tokens.cached for _, tokens in CALLS),
         "output_tokens": sum(tokens.output for _, tokens in CALLS),
-        "cost_pico": sum(each.pico for each in prices if each is not None),
+        "cost_pico": sum(call_price.pico for call_price in prices if call_price is not None),
     }
 
 
@@ -203,10 +205,10 @@ def _is_of_writer(message: str) -> bool:
     return message.startswith(("telemetry cannot write", "telemetry could not store"))
 
 
-def _differences(found: Figures, expected: Figures) -> str:
+def _differences(figures: Figures, expected: Figures) -> str:
     """Return the differences as text, which is empty if there are none; figures of a trace lack the cost."""
     return ", ".join(
         f"{name} {value} instead of {expected[name]}"
-        for name, value in found.items()
+        for name, value in figures.items()
         if value != expected[name]
     )

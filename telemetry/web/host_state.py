@@ -130,9 +130,9 @@ class HostState:
                 return
             waiting.remove(first_use)
             self._is_noted = False
-            if (found := reference()) is not None:
-                self.start(found, is_last=True)
-                if flask.has_app_context() and flask.current_app._get_current_object() is found:  # type: ignore[attr-defined]
+            if (known := reference()) is not None:
+                self.start(known, is_last=True)
+                if flask.has_app_context() and flask.current_app._get_current_object() is known:  # type: ignore[attr-defined]
                     host_app.enter(self.owner)
 
         waiting.append(first_use)

@@ -210,7 +210,7 @@ def test_prometheus(host: NewHost, tmp_path: Path) -> None:
             scraping.wait_for("analysis_runs_total")
             session = host().doctor(TELEMETRY_PROMETHEUS_URL=scraping.url)
             assert wrong(session) == []
-            assert re.search(rf"✓ prometheus      {scraping.url} answers, and keeps \d+ series", session.out)
+            assert re.search(rf"✓ prometheus      {scraping.url} answers, and has \d+ series", session.out)
             assert re.search(r"✓ clock           within 1\.\d s of Prometheus", session.out)
 
 

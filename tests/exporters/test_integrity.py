@@ -157,7 +157,7 @@ def test_the_command(used: Host) -> None:
     assert (bad.exit_code, bad.output) == (
         1,
         "runs_sum_to_the_analysis: 1\n"
-        "  It should be so that an analysis that is not archived shows the calls of all its runs.\n"
+        "  The rule is that an analysis that is not archived shows the calls of all its runs.\n"
         "  analyses.id: 1\n",
     )
     shown = CliRunner().invoke(cli, ["validate", "--json"], env=environment)

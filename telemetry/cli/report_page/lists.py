@@ -100,25 +100,27 @@ _RARE: Final = ("quota_hits", "spend_limit_hits")
 """Counts that have a column only if one is not zero."""
 
 
-def models(found: Sequence[Usage]) -> Iterator[RenderableType]:
+def models(usages: Sequence[Usage]) -> Iterator[RenderableType]:
     """Yield calls, tokens and cost by model."""
-    yield from _usage("Models", "model", found)
+    yield from _usage("Models", "model", usages)
 
 
-def stages(found: Sequence[Usage]) -> Iterator[RenderableType]:
+def stages(usages: Sequence[Usage]) -> Iterator[RenderableType]:
     """Yield calls, tokens and cost by stage; seconds are the time that the stage was open."""
-    yield from _usage("Stages", "stage", found)
+    yield from _usage("Stages", "stage", usages)
 
 
-def _usage(title: str, name: str, found: Sequence[Usage]) -> Iterator[RenderableType]:
-    if not found:
+def _usage(title: str, name: str, usages: Sequence[Usage]) -> Iterator[RenderableType]:
+    if not usages:
         return
-    counts = [each for each in _COUNTS if each[1] not in _RARE or any(getattr(row, each[1]) for row in found)]
+    counts = [
+        each for each in _COUNTS if each[1] not in _RARE or any(getattr(row, each[1]) for row in usages)
+    ]
     columns = (*(column for column, _, _ in counts), Column("dollars", True))
     listing = Listing(title, (Column(name), Column("seconds", True, 3), *columns))
-    amounts = money.column([each.cost.dollars for each in found], [each.cost.complete for each in found])
-    most = max(each.cost.pico for each in found) or 1
-    for each, amount in zip(found, amounts, strict=True):
+    amounts = money.column([each.cost.dollars for each in usages], [each.cost.complete for each in usages])
+    most = max(each.cost.pico for each in usages) or 1
+    for each, amount in zip(usages, amounts, strict=True):
         listing.add(
             each.name or "unknown",
             f"{each.seconds:,.1f}",
@@ -131,11 +133,11 @@ def _usage(title: str, name: str, found: Sequence[Usage]) -> Iterator[Renderable
     yield listing
 
 
-def periods(unit: str, found: Sequence[Period]) -> Iterator[RenderableType]:
+def periods(unit: str, all_periods: Sequence[Period]) -> Iterator[RenderableType]:
     """Yield the jobs and cost of each period, with a bar coloured by the share of failures."""
-    if len(found) < 2:
+    if len(all_periods) < 2:
         return
-    most = max(each.jobs for each in found) or 1
+    most = max(period.jobs for period in all_periods) or 1
     listing = Listing(
         TITLES[unit],
         (
@@ -143,17 +145,17 @@ def periods(unit: str, found: Sequence[Period]) -> Iterator[RenderableType]:
             *(Column("failed in part", True, 2), Column("dollars", True)),
         ),
     )
-    shown = [each for each in found if each.jobs or each.cost.pico or not each.cost.complete]
+    shown = [period for period in all_periods if period.jobs or period.cost.pico or not period.cost.complete]
     amounts = iter(
-        money.column([each.cost.dollars for each in shown], [each.cost.complete for each in shown])
+        money.column([period.cost.dollars for period in shown], [period.cost.complete for period in shown])
     )
-    for each in found:
-        is_empty = each not in shown
-        bad = (_number(each.failed, "red"), _number(each.interrupted, "red"))
-        numbers = (_number(each.jobs), *bad, _number(each.partial_failures, "yellow"))
+    for period in all_periods:
+        is_empty = period not in shown
+        bad = (_number(period.failed, "red"), _number(period.interrupted, "red"))
+        numbers = (_number(period.jobs), *bad, _number(period.partial_failures, "yellow"))
         cells = (Text("–", "dim"),) * 5 if is_empty else (*numbers, next(amounts))
-        label = Text(_label(unit, each), "dim" if is_empty else "")
-        listing.add(label, *cells, share=each.jobs / most, colour=_colour(each))
+        label = Text(_label(unit, period), "dim" if is_empty else "")
+        listing.add(label, *cells, share=period.jobs / most, colour=_colour(period))
     yield Text()
     yield listing
 
@@ -169,24 +171,26 @@ def _colour(period: Period) -> str:
     return "red" if failed > FAILED_SHARES[1] else "yellow" if failed > FAILED_SHARES[0] else "green"
 
 
-def users(found: Sequence[User]) -> Iterator[RenderableType]:
+def users(all_users: Sequence[User]) -> Iterator[RenderableType]:
     """Yield the users with the most jobs."""
-    if not found:
+    if not all_users:
         return
     columns = (Column("user", True), Column("jobs", True), Column("candidates", True, 1))
     listing = Listing("Most active users", (*columns, Column("dollars", True)))
-    amounts = money.column([each.cost.dollars for each in found], [each.cost.complete for each in found])
-    for each, amount in zip(found, amounts, strict=True):
-        notes = [Text("the application has no such user", "yellow")] if each.is_missing else []
-        listing.add(str(each.user), f"{each.jobs:,}", f"{each.candidates:,}", amount, notes=notes)
+    amounts = money.column(
+        [user.cost.dollars for user in all_users], [user.cost.complete for user in all_users]
+    )
+    for user, amount in zip(all_users, amounts, strict=True):
+        notes = [Text("the application has no such user", "yellow")] if user.is_missing else []
+        listing.add(str(user.user), f"{user.jobs:,}", f"{user.candidates:,}", amount, notes=notes)
     yield Text()
     yield listing
 
 
-def jobs(found: Sequence[Job], title: str) -> Iterator[RenderableType]:
+def jobs(all_jobs: Sequence[Job], title: str) -> Iterator[RenderableType]:
     """Yield a line for each job; below failed ones, the reason and the trace."""
     yield Text()
-    if not found:
+    if not all_jobs:
         yield Text(title, "bold")
         yield "None."
         return
@@ -201,8 +205,10 @@ def jobs(found: Sequence[Job], title: str) -> Iterator[RenderableType]:
         *(Column("calls", True, 4), Column("429s", True, 5), Column("dollars", True)),
     )
     listing = Listing(title, columns)
-    amounts = money.column([each.cost.dollars for each in found], [each.cost.complete for each in found])
-    for job, amount in zip(found, amounts, strict=True):
+    amounts = money.column(
+        [item.cost.dollars for item in all_jobs], [item.cost.complete for item in all_jobs]
+    )
+    for job, amount in zip(all_jobs, amounts, strict=True):
         listing.add(
             f"{job.started_at:%Y-%m-%d %H:%M}",
             _id(job.analysis),

@@ -77,7 +77,7 @@ def _panels(report: Report, console: Console) -> Iterator[RenderableType]:
     """Yield the panels, side by side as far as there is room."""
     panels = [_totals(report), _quality(report), _sizes(report)]
     beside = len(panels)
-    while beside > 1 and sum(console.measure(each).maximum + 1 for each in panels[:beside]) > console.width:
+    while beside > 1 and sum(console.measure(panel).maximum + 1 for panel in panels[:beside]) > console.width:
         beside -= 1
     yield Columns(panels[:beside])
     yield from panels[beside:]
@@ -176,10 +176,10 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
-def _range(found: Range) -> str:
-    if found.mean is None:
+def _range(values: Range) -> str:
+    if values.mean is None:
         return "–"
-    return f"{_number(found.mean)} ({_number(found.least)} to {_number(found.most)})"
+    return f"{_number(values.mean)} ({_number(values.least)} to {_number(values.most)})"
 
 
 def _number(value: float | None) -> str:

@@ -52,10 +52,10 @@ def ask(seconds: float) -> Iterator[Export]:
     Args:
         seconds: timeout of each.
     """
-    found = [(signal, entry) for signal in SIGNALS for entry in exporters_of(signal)]
-    if found:
-        with ThreadPoolExecutor(len(found)) as pool:
-            yield from pool.map(lambda each: _ask(each[0], each[1], seconds), found)
+    pairs = [(signal, entry) for signal in SIGNALS for entry in exporters_of(signal)]
+    if pairs:
+        with ThreadPoolExecutor(len(pairs)) as pool:
+            yield from pool.map(lambda pair: _ask(pair[0], pair[1], seconds), pairs)
 
 
 def exporters_of(signal: str) -> Iterator[EntryPoint]:
@@ -140,13 +140,17 @@ def _judge(answer: Export, session: _Session) -> None:
     """Add what the exporter does not report; it accepts any answer with a status below 400."""
     if session.error is not None:
         answer.reason = _short(session.error)
-    found = session.answer
-    if found is None:
+    response = session.answer
+    if response is None:
         return
-    answer.status, answer.date, answer.asked_at = found.status_code, found.headers.get("Date", ""), session.at
-    if found.status_code >= 300:
-        answer.is_taken, answer.reason = False, f"answered {found.status_code} {found.reason}".strip()
-    elif found.headers.get("Content-Type", "").startswith("text/html"):
+    answer.status, answer.date, answer.asked_at = (
+        response.status_code,
+        response.headers.get("Date", ""),
+        session.at,
+    )
+    if response.status_code >= 300:
+        answer.is_taken, answer.reason = False, f"answered {response.status_code} {response.reason}".strip()
+    elif response.headers.get("Content-Type", "").startswith("text/html"):
         answer.is_taken, answer.reason = False, "answered with a web page: that is no Collector"
 
 
@@ -162,7 +166,7 @@ def _short(error: BaseException) -> str:
 
 def _inner(error: BaseException) -> BaseException | None:
     wrapped = getattr(error, "reason", None) or (error.args[0] if error.args else None)
-    for each in (wrapped, error.__cause__, error.__context__):
-        if isinstance(each, BaseException):
-            return each
+    for candidate in (wrapped, error.__cause__, error.__context__):
+        if isinstance(candidate, BaseException):
+            return candidate
     return None

@@ -61,20 +61,20 @@ def examine(database_url: str, seconds: float, days: int, key: str = "") -> Exam
             revision = migrate.current(engine)
             is_current = revision == migrate.head()
             calls = _orphan_calls(engine, days) if is_current else None
-            found = Examined(revision, migrate.head(), _ahead(engine), calls)
-            return found if revision is None else _with_tables(found, engine, database_url, key)
+            examined = Examined(revision, migrate.head(), _ahead(engine), calls)
+            return examined if revision is None else _with_tables(examined, engine, database_url, key)
     except SQLAlchemyError as error:
         raise migrate.MigrationError(f"it cannot be read: {driver_message(error)}") from None
     finally:
         engine.dispose()
 
 
-def _with_tables(found: Examined, engine: Engine, database_url: str, key: str) -> Examined:
+def _with_tables(examined: Examined, engine: Engine, database_url: str, key: str) -> Examined:
     with transaction(engine) as connection:
-        unfit, gone = problems(connection), lost(connection)
+        unfit, dropped = problems(connection), lost(connection)
         left_out = Writable.of(connection).left_out()
-    lags = lagging(database_url, key) if found.revision == found.head and not unfit else []
-    return replace(found, problems=unfit, lost=gone, left_out=left_out, lags=lags)
+    lags = lagging(database_url, key) if examined.revision == examined.head and not unfit else []
+    return replace(examined, problems=unfit, lost=dropped, left_out=left_out, lags=lags)
 
 
 def _ahead(engine: Engine) -> float | None:
@@ -82,9 +82,9 @@ def _ahead(engine: Engine) -> float | None:
         return None  # a file on this machine
     with transaction(engine) as connection:
         before = time.time()
-        theirs = connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
+        server_time = connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
         after = time.time()
-    return float(theirs) - (before + after) / 2
+    return float(server_time) - (before + after) / 2
 
 
 def _orphan_calls(engine: Engine, days: int) -> int | None:

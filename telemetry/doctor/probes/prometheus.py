@@ -58,8 +58,8 @@ def ask(url: str, seconds: float) -> Series:
     try:
         answer = json.loads(body)
         if answer["status"] == "success" and isinstance(answer["data"]["result"], list):
-            found = answer["data"]["result"]
-            return Series(str(found[0]["value"][1]) if found else "", date, at)
+            series = answer["data"]["result"]
+            return Series(str(series[0]["value"][1]) if series else "", date, at)
     except (ValueError, LookupError, TypeError):
         pass
     raise Refused("is no Prometheus: it does not know /api/v1/query")

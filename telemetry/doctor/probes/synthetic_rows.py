@@ -51,8 +51,8 @@ class Witness:
         def total(metric: c.Metric, **labels: str) -> float:
             return sum(
                 value
-                for (name, found), value in read.items()
-                if name == metric.name and labels.items() <= set(found)
+                for (name, attributes), value in read.items()
+                if name == metric.name and labels.items() <= set(attributes)
             )
 
         return {
@@ -141,12 +141,12 @@ class SyntheticRows:
             scored = sa.select(sa.func.count()).where(
                 documents.run_id == run_id, documents.outcome == c.SCORED
             )
-            found = connection.execute(scored).scalar_one()
+            documents_scored = connection.execute(scored).scalar_one()
             ended = sa.select(sa.func.count()).where(runs.c.run_id == run_id, runs.c.status == c.COMPLETED)
             whole = connection.execute(ended).scalar_one()
         return {
             "runs": whole,
-            "documents": found,
+            "documents": documents_scored,
             **dict(zip((*sums, "cost_pico"), map(int, stages), strict=True)),
         }
 
