@@ -8,6 +8,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from exporters.reports import selection
+
 _names = ("kind", "started_at", "status", "duration_seconds", "queue_wait_seconds", "cost_dollars")
 _refused = ("rate_limit_hits", "quota_hits", "spend_limit_hits")
 _flags = ("exceeded_resume_limit", "user_chose_override", "candidates")
@@ -21,7 +23,4 @@ def day_name(day: dt.date) -> str:
 
 def between(start: datetime, end: datetime) -> sa.ColumnElement[bool]:
     """Return the condition that a job began in a period: the start inclusive, the end exclusive."""
-    return sa.and_(
-        jobs_view.c.started_at >= sa.bindparam(None, start, type_=sa.DateTime()),
-        jobs_view.c.started_at < sa.bindparam(None, end, type_=sa.DateTime()),
-    )
+    return selection.between(jobs_view.c.started_at, start, end)

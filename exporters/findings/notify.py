@@ -80,7 +80,7 @@ def _apprise(url: str, place: int) -> Channel:
 
 def _send_once(engine: Engine, channel: Channel, finding: Finding) -> bool:
     """Send a finding, unless it was sent before; return whether it was sent now."""
-    task = f"tell {finding.name} to {channel.name}"
+    task = f"send {finding.name} to {channel.name}"
     if not claims.claim(engine, finding.day, task):
         return False
     try:

@@ -56,9 +56,9 @@ def _sum_of(column: str) -> str:
 
 
 _STAGES_BESIDE_RUNS: Final = f"""SELECT run_id FROM (
-  SELECT run_id, {", ".join(theirs for _, theirs in SUMS)} FROM telemetry_stage_usage WHERE operation <> ''
-  UNION ALL SELECT run_id, {", ".join(f"-{mine}" for mine, _ in SUMS)} FROM telemetry_runs
-) entry GROUP BY run_id HAVING {" OR ".join(f"{_sum_of(theirs)} <> 0" for _, theirs in SUMS)}"""
+  SELECT run_id, {", ".join(column for _, column in SUMS)} FROM telemetry_stage_usage WHERE operation <> ''
+  UNION ALL SELECT run_id, {", ".join(f"-{column}" for column, _ in SUMS)} FROM telemetry_runs
+) entry GROUP BY run_id HAVING {" OR ".join(f"{_sum_of(column)} <> 0" for _, column in SUMS)}"""
 """Runs whose sums differ from those of their stages: what is left when one is subtracted from the other.
 
 Both tables are read once, in physical order; a join would read them in the order of run ids, which are
@@ -184,7 +184,7 @@ RULES: Final = (
     _rule_of_a_run(
         "negative_sums",
         "no count or sum is negative",
-        " OR ".join(f"{mine} < 0" for mine, _ in SUMS),
+        " OR ".join(f"{column} < 0" for column, _ in SUMS),
     ),
     Rule(
         "ended_runs",

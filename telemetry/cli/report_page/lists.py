@@ -114,19 +114,23 @@ def _usage(title: str, name: str, usages: Sequence[Usage]) -> Iterator[Renderabl
     if not usages:
         return
     counts = [
-        each for each in _COUNTS if each[1] not in _RARE or any(getattr(row, each[1]) for row in usages)
+        entry
+        for entry in _COUNTS
+        if entry[1] not in _RARE or any(getattr(usage, entry[1]) for usage in usages)
     ]
     columns = (*(column for column, _, _ in counts), Column("dollars", True))
     listing = Listing(title, (Column(name), Column("seconds", True, 3), *columns))
-    amounts = money.column([each.cost.dollars for each in usages], [each.cost.complete for each in usages])
-    most = max(each.cost.pico for each in usages) or 1
-    for each, amount in zip(usages, amounts, strict=True):
+    amounts = money.column(
+        [usage.cost.dollars for usage in usages], [usage.cost.complete for usage in usages]
+    )
+    most = max(usage.cost.pico for usage in usages) or 1
+    for usage, amount in zip(usages, amounts, strict=True):
         listing.add(
-            each.name or "unknown",
-            f"{each.seconds:,.1f}",
-            *(_number(getattr(each, count), style) for _, count, style in counts),
+            usage.name or "unknown",
+            f"{usage.seconds:,.1f}",
+            *(_number(getattr(usage, count), style) for _, count, style in counts),
             amount,
-            share=each.cost.pico / most,
+            share=usage.cost.pico / most,
             colour="cyan",
         )
     yield Text()
