@@ -23,7 +23,7 @@ from examples.screener.demo.steps import Steps
 from examples.screener.history import History, write
 from exporters.export.jobs import Export
 from exporters.findings.insights import insights
-from exporters.integrity.rules import validate
+from exporters.integrity.validation import validate
 from exporters.reports import report
 from exporters.sql.schema import migrate
 from exporters.upkeep.health_log import HealthCheck

@@ -1,1 +1,1 @@
-"""Old runs, moved from the tables into files and back."""
+"""Move old runs and days of the log from the tables to files."""

@@ -1,9 +1,9 @@
-"""Old runs and days, moved from the tables to files: what `flask telemetry archive` does.
+"""Move old runs and days from the tables to files, for `flask telemetry archive`.
 
-A part of so many runs is written, read back, and compared with the tables as its rows are deleted. It may be
-killed at any moment: the next time it goes on where it was, and nothing is lost or there twice. Totals of
-users and rows of the host's stay as they are; see :mod:`exporters.sql.storage.archived` for what still knows
-of the rest.
+A part with a limited number of runs is written, read back, and compared with the tables while its rows are
+deleted. The process may be killed at any moment: the next one continues, and no row is lost or duplicated.
+Totals of users and rows of the host stay as they are. :mod:`exporters.sql.storage.archived` records what was
+archived.
 """
 
 from __future__ import annotations
@@ -28,42 +28,30 @@ from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import archived_days, archived_runs, runs, system_health_log
 from telemetry.settings import Settings
 
-from . import rows as archive_rows
-from .part import (
-    LOG,
-    RUNS,
-    ArchiveError,
-    Contents,
-    Digests,
-    Key,
-    Part,
-    Pieces,
-    complete,
-    new_name,
-    rename,
-    unfinished,
-)
-from .rows import Group
+from . import due, removal
+from .contents import LOG, RUNS, Contents, Digests, Key
+from .due import Group
+from .part import ArchiveError, Part, Pieces, complete, new_name, rename, unfinished
 
 PART: Final = 5000
-"""Runs of one part."""
+"""Maximum number of runs in one part."""
 BATCH: Final = 100
-"""Runs of one transaction that deletes, unless one analysis has more."""
+"""Runs deleted in one transaction, unless one analysis has more."""
 CHUNK: Final = 500
-"""Keys of one query."""
+"""Keys in one query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What there is to archive, and what older runs stay."""
+    """What can be archived, and which older runs stay."""
 
     runs: int
     days: int
     """Rows of the log."""
     stay: dict[str, int] = field(default_factory=dict)
-    """Older runs that are not archived, by the reason."""
+    """Number of older runs that stay, by reason."""
     unfinished: int = 0
-    """Parts that an earlier time has left unfinished."""
+    """Parts that an earlier process left unfinished."""
 
     def to_json(self) -> str:
         """Return it as a JSON object."""
@@ -71,19 +59,19 @@ class Plan:
 
 
 class Archive:
-    """The directory that old rows of one database are moved to."""
+    """Moves old rows of one database to a directory."""
 
     def __init__(self, settings: Settings, directory: Path, *, before: date, form: str = "csv") -> None:
-        """Prepare; nothing is asked or written yet.
+        """Prepare the archive; nothing is queried or written yet.
 
         Args:
-            settings: name the database, and the time zone of days.
-            directory: of the archive; it is made where it is missing.
+            settings: the database, and the time zone of days.
+            directory: of the archive; it is created if it is missing.
             before: the first day that stays.
-            form: `csv` or `parquet`.
+            form: ``csv`` or ``parquet``.
 
         Raises:
-            ValueError: for a URL that cannot be used, or when the extra for Parquet is not installed.
+            ValueError: if the URL cannot be used, or the extra for Parquet is not installed.
         """
         if form == "parquet":
             parquet.libraries()
@@ -94,7 +82,7 @@ class Archive:
         self._before = before
         self._cutoff = Day.of(before, ZoneInfo(settings.timezone)).start
         self.parts: list[str] = []
-        """Names of the parts that were finished."""
+        """Names of the parts finished so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -104,27 +92,27 @@ class Archive:
         self._writing.dispose()
 
     def plan(self) -> Plan:
-        """Return what there is to do; nothing is changed.
+        """Return what :meth:`work` would do; nothing is changed.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         with transaction(self._reading) as connection:
-            count = sa.select(sa.func.count()).select_from(runs).where(archive_rows.may_go(self._cutoff))
+            count = sa.select(sa.func.count()).select_from(runs).where(due.may_go(self._cutoff))
             return Plan(
                 connection.execute(count).scalar_one(),
                 len(self._old_days(connection)),
-                archive_rows.staying(connection, self._cutoff),
+                due.staying(connection, self._cutoff),
                 len(complete(self._directory)),
             )
 
     def work(self) -> Iterator[int]:
-        """Archive, and yield how many runs and days each transaction has moved.
+        """Archive, and yield the number of runs and days that each transaction moved.
 
         Raises:
-            ArchiveError: when another process archives to the directory, or a file cannot be trusted.
-            OSError: when the directory cannot be written to.
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            ArchiveError: if another process archives to the directory, or a file is damaged.
+            OSError: if the directory cannot be written.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         with _alone_in(self._directory):
@@ -145,14 +133,14 @@ class Archive:
             ids: list[Key] = []
             while more and len(ids) < PART:
                 with transaction(self._reading) as connection:
-                    groups, last = archive_rows.next_groups(connection, self._cutoff, after, CHUNK)
+                    groups, last = due.next_groups(connection, self._cutoff, after, CHUNK)
                 ids += [run_id for group in groups for run_id in group]
                 after, more = last or after, last is not None
             if ids:
                 yield from self._archive(RUNS, ids, self._first_day(ids))
 
     def _archive(self, contents: Contents, keys: Sequence[Any], first: date) -> Iterator[int]:
-        """Write one part, and delete its rows."""
+        """Write one part, and delete its rows from the tables."""
         part = Part(self._directory, new_name(contents, first), contents, self._form, self._database)
         part.write(self._pieces(contents, keys))
         digests = part.read_back(part.begun)
@@ -164,11 +152,11 @@ class Archive:
             wanted = [key for (key,) in chunk]
             for table in contents.tables:
                 with transaction(self._reading) as connection:
-                    rows = archive_rows.rows_of(connection, contents, table, wanted)
+                    rows = removal.rows_of(connection, contents, table, wanted)
                 yield table, rows
 
     def _move(self, part: Part, digests: Digests) -> Iterator[int]:
-        """Delete from the tables what a part holds, and let it hold what was deleted."""
+        """Delete the rows of a part from the tables, and reduce the part to the rows that were deleted."""
         move = self._move_runs if part.contents is RUNS else self._move_days
         yield from move(part, digests)
         marks = archived_runs if part.contents is RUNS else archived_days
@@ -183,24 +171,24 @@ class Archive:
         groups: dict[object, Group] = {}
         for chunk in _batches([[key] for key in digests], CHUNK):
             with transaction(self._reading) as connection:
-                found = archive_rows.groups_of(connection, [key for (key,) in chunk])
-            for key, group in found.items():
+                loaded = due.groups_of(connection, [key for (key,) in chunk])
+            for key, group in loaded.items():
                 groups.setdefault(key, []).extend(group)
         for batch in _batches(list(groups.values()), BATCH):
             with transaction(self._writing) as connection:
-                moved = archive_rows.move_runs(connection, batch, digests, part.name, self._cutoff)
+                moved = removal.move_runs(connection, batch, digests, part.name, self._cutoff)
             yield moved
 
     def _move_days(self, part: Part, digests: Digests) -> Iterator[int]:
         days = [date.fromisoformat(key) for key in digests]
         with transaction(self._writing) as connection:
-            moved = archive_rows.move_days(connection, days, digests, part.name)
+            moved = removal.move_days(connection, days, digests, part.name)
         yield moved
 
     def _old_days(self, connection: Connection) -> list[date]:
         if not is_ours(connection, system_health_log):
             return []
-        return list(connection.execute(archive_rows.old_days(self._before)).scalars())
+        return list(connection.execute(due.old_days(self._before)).scalars())
 
     def _first_day(self, ids: Sequence[Key]) -> date:
         query = sa.select(runs.c.started_at).where(runs.c.run_id == ids[0])

@@ -1,10 +1,10 @@
-"""One part of an archive: a folder with a file for each table, and a manifest that says what is in them.
+"""One part of an archive: a directory with a file for each table, and a manifest that describes them.
 
-It is written under a hidden name and renamed when all of it is on the disk, so that there is no half of one:
+It is written under a hidden name, and renamed once all of it is on the disk:
 
-    .NAME.new        being written, or thrown away: nothing is lost with it
-    .NAME.complete   whole and read back; its rows are being deleted from the tables
-    NAME             holds exactly what was deleted
+    .NAME.new        being written, or removed; it can be deleted without loss
+    .NAME.complete   complete and verified; its rows are being deleted from the tables
+    NAME             contains exactly the rows that were deleted
 """
 
 from __future__ import annotations
@@ -26,52 +26,31 @@ from zlib import error as BrokenStream
 
 import sqlalchemy as sa
 
-from exporters.export.cells import exact, kinds_of, to_text
+from exporters.export.cells import kinds_of
 from exporters.export.formats import FORMATS
 from exporters.sql.database.statements import Row
-from exporters.sql.schema import tables as schema
+
+from .contents import CONTENTS, Contents, Digests, Key, add_digest, key_of
 
 MANIFEST: Final = "manifest.json"
 SUMMED: Final = ("cost_pico", "repriced_pico", "input_tokens", "output_tokens", "calls", "api_calls")
-"""Columns whose sums the manifest tells."""
-
-Key = str
-"""Which run, or which day, rows belong to."""
-Digests = dict[Key, int]
-"""A sum over everything that rows say, by their key."""
+"""Columns whose sums are in the manifest."""
 Pieces = Iterable[tuple[sa.Table, list[Row]]]
 
 
 class ArchiveError(ValueError):
-    """An archive cannot be written or trusted; the message names the file and the way out."""
+    """An archive cannot be written, or is damaged; the message names the file and the remedy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What sort of rows a part holds."""
-
-    name: str
-    key: str
-    """The column that tells which rows belong together."""
-    tables: tuple[sa.Table, ...]
-
-
-RUNS: Final = Contents(
-    "runs",
-    "run_id",
-    (schema.runs, schema.fragments, schema.stage_usage, schema.counters, schema.documents),
-)
-LOG: Final = Contents("log", "log_date", (schema.system_health_log,))
-CONTENTS: Final = {contents.name: contents for contents in (RUNS, LOG)}
 _UNDER_WAY: Final = re.compile(
     rf"\.({'|'.join(CONTENTS)})-\d{{4}}-\d\d-\d\d-[0-9a-f]{{8}}\.(?P<state>new|complete)"
 )
-"""Hidden names of parts; nothing else in the directory is ours."""
+"""Matches the hidden names of parts; other names in the directory are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part, by where it is and what it is to hold."""
+    """One part, by its place and its contents."""
 
     directory: Path
     name: str
@@ -79,25 +58,25 @@ class Part:
     form: str
     """One of the names of :data:`FORMATS`."""
     database: str
-    """Which database its rows are of."""
+    """Identifies the database of its rows."""
 
     @property
     def begun(self) -> Path:
-        """Where it is written."""
+        """Its path while it is written."""
         return self.directory / f".{self.name}.new"
 
     @property
     def complete(self) -> Path:
-        """Where it is while its rows are deleted."""
+        """Its path while its rows are deleted."""
         return self.directory / f".{self.name}.complete"
 
     @property
     def final(self) -> Path:
-        """Where it is in the end."""
+        """Its path in the end."""
         return self.directory / self.name
 
     def write(self, pieces: Pieces) -> None:
-        """Write rows, table by table or in turns, and see to it that they are on the disk."""
+        """Write rows, in any order of tables, and sync them to the disk."""
         self.begun.mkdir()
         tables = self._write_files(pieces)
         about = {"archive": self.name, "contents": self.contents.name, "format": self.form}
@@ -109,17 +88,17 @@ class Part:
         sync(self.begun)
 
     def read_back(self, folder: Path) -> Digests:
-        """Read every file of a folder again, and return what its rows come to.
+        """Read all files of a directory, compare them with its manifest, and return the digests of the rows.
 
         Raises:
-            ArchiveError: when a file is not what the manifest says.
+            ArchiveError: if a file does not match the manifest.
         """
         digests: Digests = {}
         try:
-            said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["tables"]
+            expected = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["tables"]
             for table in self.contents.tables:
-                if self._about(folder, table, digests) != said[table.name]:
-                    raise ValueError(f"{self._file(table)} is not what it was")
+                if self._about(folder, table, digests) != expected[table.name]:
+                    raise ValueError(f"{self._file(table)} does not match the manifest")
         except (ValueError, KeyError, OSError, EOFError, BrokenStream) as error:
             raise ArchiveError(
                 f"{folder} is damaged ({error}): bring it back from a backup, then repeat the command"
@@ -127,23 +106,23 @@ class Part:
         return digests
 
     def finish(self, digests: Digests, kept: Set[Key]) -> None:
-        """Let the part hold what is in ``kept`` and nothing else, and give it its final name."""
+        """Reduce the part to the keys in ``kept``, and give it its final name."""
         if kept == digests.keys():
             rename(self.complete, self.final)
             return
         if kept:
             self.write(self._only(kept))
             if self.read_back(self.begun) != {key: digests[key] for key in kept}:
-                raise ArchiveError(f"{self.begun} was not written as it should be: repeat the command")
+                raise ArchiveError(f"{self.begun} was not written correctly: repeat the command")
             rename(self.begun, self.final)
-        self.throw_away()
+        self.remove()
 
-    def throw_away(self) -> None:
-        """Remove what is not, or not any more, the only place of anything."""
+    def remove(self) -> None:
+        """Remove the part under its hidden names: its rows are in the tables, or in the final directory."""
         if self.begun.exists():
             shutil.rmtree(self.begun)
         if self.complete.exists():
-            rename(self.complete, self.begun)  # there is never a half of a complete one
+            rename(self.complete, self.begun)  # so that a complete part never lacks files
             shutil.rmtree(self.begun)
 
     def _write_files(self, pieces: Pieces) -> dict[str, Any]:
@@ -169,7 +148,7 @@ class Part:
                 sums[table.name].add(rows)
 
     def _about(self, folder: Path, table: sa.Table, digests: Digests) -> dict[str, Any]:
-        """Return what a manifest says of a table, from its file, and add its rows to ``digests``."""
+        """Return the manifest entry of a table, computed from its file, and add its rows to ``digests``."""
         path, sums = folder / self._file(table), _Sums()
         for row in FORMATS[self.form].rows(path, kinds_of(table)):
             add_digest(digests, self.contents, table, row)
@@ -188,7 +167,7 @@ class Part:
 
 
 class _Sums:
-    """Numbers over the rows of one file."""
+    """Sums over the rows of one file."""
 
     def __init__(self) -> None:
         self._rows = 0
@@ -208,20 +187,20 @@ class _Sums:
 
 
 def new_name(contents: Contents, first: date) -> str:
-    """Return a name for a part whose oldest rows are of the day ``first``; :data:`_UNDER_WAY` knows it."""
+    """Return a new name for a part whose oldest rows are of the day ``first``."""
     return f"{contents.name}-{first}-{uuid4().hex[:8]}"
 
 
 def complete(directory: Path) -> list[Path]:
-    """Return the folders whose rows may not all be deleted yet."""
+    """Return the complete parts, whose rows may not all be deleted from the tables yet."""
     return [path for path, state in _under_way(directory) if state == "complete"]
 
 
 def unfinished(directory: Path, database: str) -> Iterator[Part]:
-    """Yield the parts whose rows may not all be deleted yet; what was only begun goes.
+    """Yield the complete parts, whose rows may not all be deleted yet; remove those that are not complete.
 
     Raises:
-        ArchiveError: for a part of another database, or whose manifest is damaged.
+        ArchiveError: if a part is of another database, or its manifest is damaged.
     """
     for path, state in _under_way(directory):
         if state == "new":
@@ -229,22 +208,24 @@ def unfinished(directory: Path, database: str) -> Iterator[Part]:
     for path in complete(directory):
         part = _part(path, database)
         if part.final.exists():
-            part.throw_away()
+            part.remove()
         else:
             yield part
 
 
 def _under_way(directory: Path) -> list[tuple[Path, str]]:
-    """Return our hidden folders and what they are; of other things in the directory nothing is known."""
-    found = ((path, _UNDER_WAY.fullmatch(path.name)) for path in sorted(directory.glob(".*")))
-    return [(path, name["state"]) for path, name in found if name and path.is_dir() and not path.is_symlink()]
+    """Return the hidden directories of parts, each with its state."""
+    matches = ((path, _UNDER_WAY.fullmatch(path.name)) for path in sorted(directory.glob(".*")))
+    return [
+        (path, name["state"]) for path, name in matches if name and path.is_dir() and not path.is_symlink()
+    ]
 
 
 def _part(path: Path, database: str) -> Part:
-    """Return the part that a complete folder is, as its manifest says."""
+    """Return the part in a complete directory, by its manifest."""
     try:
-        said = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        of, contents, form = said["database"], CONTENTS[said["contents"]], said["format"]
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        of, contents, form = manifest["database"], CONTENTS[manifest["contents"]], manifest["format"]
         if form not in FORMATS:
             raise ValueError(f"there is no format {form}")
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -260,34 +241,15 @@ def _part(path: Path, database: str) -> Part:
     return Part(path.parent, path.name.removeprefix(".").removesuffix(".complete"), contents, form, database)
 
 
-def exact_rows(table: sa.Table, rows: Iterable[Any]) -> list[Row]:
-    """Return rows of a database with the values that files keep."""
-    kinds = kinds_of(table)
-    return [{name: exact(kinds[name], value) for name, value in row.items()} for row in rows]
-
-
-def add_digest(digests: Digests, contents: Contents, table: sa.Table, row: Row) -> None:
-    """Add what a row says, every value of it; the order of rows does not matter."""
-    said = json.dumps([table.name, *(None if value is None else to_text(value) for value in row.values())])
-    number = int.from_bytes(hashlib.sha256(said.encode()).digest())
-    key = key_of(contents, row)
-    digests[key] = (digests.get(key, 0) + number) % 2**256
-
-
-def key_of(contents: Contents, row: Row) -> Key:
-    """Return what a row belongs to."""
-    return str(row[contents.key])
-
-
 def rename(old: Path, new: Path) -> None:
-    """Rename a folder for good: the new name survives a loss of power."""
+    """Rename a directory durably."""
     os.rename(old, new)
     sync(new.parent)
 
 
-def sync(folder: Path) -> None:
-    """See to it that the names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(directory: Path) -> None:
+    """Sync the names in a directory to the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

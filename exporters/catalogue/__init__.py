@@ -1,1 +1,1 @@
-"""The page that lists all metrics, tables and views, and which of them nobody uses."""
+"""The reference page of all metrics, tables and views, and the search for unused ones."""

@@ -1,6 +1,7 @@
-"""Passages that name metrics and columns: queries of panels, rules, SQL, and code in documents.
+"""Find the passages that name metrics and columns: queries of panels, rules, SQL, and code in Markdown.
 
-It is a search for words. Ordinary words are no use: a column is used by a passage that names its table, too.
+This is a search for words. As column names may be ordinary words, a passage counts only if it names the
+table, too.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import Any, Final
 from .page import MARK
 
 TEXTS: Final = (".yaml", ".yml", ".rules", ".sql", ".promql", ".jsonnet", ".libsonnet", ".tf", ".toml")
-"""Files that are read as they are, but for their comments."""
+"""Files that are searched as plain text, without comments."""
 SUFFIXES: Final = (".json", ".md", *TEXTS)
-PASSED_OVER: Final = frozenset({"node_modules", "__pycache__", "site-packages"})
-"""Directories; those whose names begin with a dot, too."""
+SKIPPED: Final = frozenset({"node_modules", "__pycache__", "site-packages"})
+"""Directories that are skipped, besides those whose names begin with a dot."""
 PROSE: Final = frozenset({"title", "description"})
-"""What a panel says of itself to people."""
+"""Keys of a panel whose texts are no queries."""
 
 _WORD: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _COMMENT: Final = re.compile(r"^\s*(?:#|--|//).*$", re.MULTILINE)
@@ -31,17 +32,17 @@ _STAR: Final = re.compile(r"(?:\bSELECT|,)\s+(?:\w+\.)?\*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of text in which names that stand together belong together."""
+    """A piece of text, such as a query, in which a column belongs to a table that is named with it."""
 
     source: str
     words: frozenset[str]
-    """Names, whole and by their parts: ``analysis.runs``, ``analysis`` and ``runs``."""
+    """Names, whole and split at dots: ``analysis.runs``, ``analysis`` and ``runs``."""
     takes_all: bool = False
     """Whether it reads all columns of the tables that it names."""
 
 
 def words(text: str) -> Iterator[str]:
-    """Yield the names in a text, whole and by their parts: ``run.status``, ``run`` and ``status``."""
+    """Yield the names in a text, whole and split at dots: ``run.status``, ``run`` and ``status``."""
     for word in _WORD.findall(text):
         yield word
         if "." in word:
@@ -49,12 +50,12 @@ def words(text: str) -> Iterator[str]:
 
 
 def passage(source: str, text: str) -> Passage:
-    """Return a text as a passage."""
+    """Return the passage of a text."""
     return Passage(source, frozenset(words(text)), bool(_STAR.search(text)))
 
 
 def passages(path: Path) -> Iterator[Passage]:
-    """Yield the passages of a file; what is of no known kind is read as it is."""
+    """Yield the passages of a file; one of an unknown type is searched as plain text."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if text.startswith(MARK):
         return
@@ -68,37 +69,37 @@ def passages(path: Path) -> Iterator[Passage]:
 
 
 def files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files that may hold passages: those named, and those in the directories named."""
+    """Yield the files to search: those in ``paths``, and those in its directories."""
     for path in paths:
         if path.is_dir():
-            for directory, names, found in os.walk(path):
-                names[:] = sorted(name for name in names if not _is_passed_over(name))
-                yield from (Path(directory, name) for name in sorted(found) if name.endswith(SUFFIXES))
+            for directory, names, file_names in os.walk(path):
+                names[:] = sorted(name for name in names if not _is_skipped(name))
+                yield from (Path(directory, name) for name in sorted(file_names) if name.endswith(SUFFIXES))
         else:
             yield path
 
 
-def _is_passed_over(name: str) -> bool:
-    return name.startswith(".") or name in PASSED_OVER
+def _is_skipped(name: str) -> bool:
+    return name.startswith(".") or name in SKIPPED
 
 
 def _json(source: str, text: str) -> Iterator[Passage]:
-    """Yield each text of a dashboard: a query is one."""
+    """Yield each text in a dashboard as a passage: a query is one text."""
     try:
-        found = json.loads(text)
+        dashboard = json.loads(text)
     except ValueError:
         yield passage(source, text)
         return
-    yield from (passage(source, each) for each in _texts(found))
+    yield from (passage(source, query) for query in _texts(dashboard))
 
 
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
+        for item in value:
+            yield from _texts(item)
     elif isinstance(value, dict):
-        for name, each in value.items():
+        for name, item in value.items():
             if name not in PROSE:
-                yield from _texts(each)
+                yield from _texts(item)

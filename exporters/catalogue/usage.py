@@ -1,4 +1,4 @@
-"""Which metrics and columns nothing uses: no panel, rule, view or document."""
+"""Find the metrics and columns that no panel, rule, view or document uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .sources import Passage, files, passage, passages
 from .views import Definition, definitions, described
 
 LOOKED_AT: Final = ("README.md", "docs", "grafana", "prometheus", "collector")
-"""What is looked at in the repository unless something else is named; what is not there yet is left out."""
+"""Default paths in the checkout; missing ones are skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,65 +28,65 @@ class Entry:
     kind: str
     """``metric`` or ``column``."""
     name: str
-    """Of OpenTelemetry; a column with its table."""
+    """Name in OpenTelemetry, or of the column with its table."""
     meaning: str
     used_by: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it as a dictionary for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was looked for, and where."""
+    """The result of a search."""
 
     entries: tuple[Entry, ...]
     looked_at: tuple[str, ...]
-    """Files and views."""
+    """Files and views that were searched."""
 
     @property
     def unused(self) -> list[Entry]:
-        """What nothing uses."""
+        """The entries that nothing uses."""
         return [entry for entry in self.entries if not entry.used_by]
 
 
 @dataclass(slots=True)
 class _Index:
-    """Which passages name what."""
+    """Passages by the words in them."""
 
     sources: dict[str, None] = field(default_factory=dict)
     by_word: defaultdict[str, list[Passage]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, found: Passage) -> None:
-        self.sources[found.source] = None
-        for word in found.words:
-            self.by_word[word].append(found)
+    def add(self, new: Passage) -> None:
+        self.sources[new.source] = None
+        for word in new.words:
+            self.by_word[word].append(new)
 
     def naming(self, words: Iterable[str]) -> tuple[str, ...]:
-        """Return where at least one of the words stands."""
-        return tuple(sorted({each.source for word in words for each in self.by_word.get(word, ())}))
+        """Return the sources that contain at least one of the words."""
+        return tuple(sorted({entry.source for word in words for entry in self.by_word.get(word, ())}))
 
     def reading(self, table: str, column: str) -> tuple[str, ...]:
-        """Return where a column and its table stand together."""
-        found = [each for each in self.by_word.get(table, ()) if each.takes_all or column in each.words]
-        return tuple(sorted({each.source for each in found}))
+        """Return the sources that name a column together with its table."""
+        readers = [entry for entry in self.by_word.get(table, ()) if entry.takes_all or column in entry.words]
+        return tuple(sorted({entry.source for entry in readers}))
 
 
 def usage(paths: Sequence[Path] = ()) -> Usage:
-    """Look for every metric and every column, ours and those added to the host's tables.
+    """Search for all metrics and all columns, including those added to the tables of the host.
 
     Args:
-        paths: directories and files with dashboards, rules, SQL and documents; default: those of this
-            repository, where it is checked out. Our views are looked at in any case.
+        paths: directories and files with dashboards, rules, SQL and documents; default: those of the
+            checkout, if there is one. The views of telemetry are always searched.
 
     Raises:
-        OSError: for a file that cannot be read.
+        OSError: if a file cannot be read.
     """
     views = definitions()
     index = _Index()
-    for found in _all_passages(paths or _own_paths(), views):
-        index.add(found)
+    for new in _all_passages(paths or _own_paths(), views):
+        index.add(new)
     return Usage((*_metrics(index), *_columns(index, views)), tuple(index.sources))
 
 
@@ -108,7 +108,7 @@ def _metrics(index: _Index) -> Iterator[Entry]:
 
 
 def names(metric: Metric) -> frozenset[str]:
-    """Return the names by which a query may call a metric, however it came to Prometheus."""
+    """Return the names that a metric may have in Prometheus, depending on how it got there."""
     plain = metric.name.replace(".", "_")
     bases = {metric.name, plain, metric.prometheus_name, metric.prometheus_name.removesuffix("_total")}
     if metric.instrument == "histogram":

@@ -1,4 +1,4 @@
-"""What the views tell: for the catalogue. Their SQL stands in the migrations, their names in the schema."""
+"""Descriptions of the views, for the catalogue. Their SQL is in the migrations, their names in the schema."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from telemetry.conventions import BATCH_SIZES
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What one view tells."""
+    """The description of a view."""
 
     meaning: str
-    """What a row is."""
+    """What a row stands for."""
     tables: tuple[sa.Table, ...]
-    """A column means what the column of this name means in the first of these that has one."""
+    """A column has the description of the column of the same name in the first of these that has one."""
     columns: tuple[sa.Column[Any], ...]
-    """Those that the view alone has, or has otherwise; typed as on PostgreSQL."""
+    """Columns that only the view has, or that differ; with the types of PostgreSQL."""
 
     def column(self, name: str) -> sa.Column[Any]:
-        """Return a column of it.
+        """Return a column of the view.
 
         Raises:
-            LookupError: when nothing tells what it means; the message says where to.
+            LookupError: if it has no description; the message names where to add one.
         """
-        for found in self.columns:
-            if found.name == name:
-                return found
+        for own in self.columns:
+            if own.name == name:
+                return own
         for table in self.tables:
             if name in table.columns:
                 return table.columns[name]
-        raise LookupError(f"{name} has no meaning: tell it in DESCRIBED of exporters.catalogue.views")
+        raise LookupError(f"{name} has no meaning: add it to DESCRIBED in exporters.catalogue.views")
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A view as a migrated database has it."""
+    """A view in a migrated database."""
 
     columns: tuple[str, ...]
     query: str
@@ -53,14 +53,14 @@ class Definition:
 
 @cache
 def definitions() -> Mapping[str, Definition]:
-    """Return the views by name; they are looked up in a new SQLite database that is migrated to the head."""
+    """Return the views by name, as a newly migrated SQLite database has them."""
     with tempfile.TemporaryDirectory() as directory:
         engine = sa.create_engine(f"sqlite:///{Path(directory, 'empty.sqlite')}", poolclass=sa.NullPool)
         migrate.upgrade(engine, with_base_tables=True)
         inspector = sa.inspect(engine)
         return {
             name: Definition(
-                tuple(found["name"] for found in inspector.get_columns(name)),
+                tuple(details["name"] for details in inspector.get_columns(name)),
                 (inspector.get_view_definition(name) or "").partition(" AS ")[2],
             )
             for name in inspector.get_view_names()
@@ -68,15 +68,15 @@ def definitions() -> Mapping[str, Definition]:
 
 
 def described(name: str) -> View:
-    """Return what the view ``name`` tells.
+    """Return the description of the view ``name``.
 
     Raises:
-        LookupError: when nothing does.
+        LookupError: if it has none.
     """
     try:
         return DESCRIBED[name]
     except KeyError:
-        raise LookupError(f"the view {name} has no entry in DESCRIBED of exporters.catalogue.views") from None
+        raise LookupError(f"the view {name} has no entry in DESCRIBED in exporters.catalogue.views") from None
 
 
 def _day(meaning: str) -> sa.Column[Any]:
@@ -85,7 +85,7 @@ def _day(meaning: str) -> sa.Column[Any]:
 
 def _pico(
     name: str = "cost_pico",
-    meaning: str = "What it costs, at new prices if repriced; NULL of history: nobody knows.",
+    meaning: str = "The cost, at new prices if repriced; NULL for imported runs: it is unknown.",
 ) -> Any:
     return column(name, sa.BigInteger(), meaning, PICO_DOLLARS)
 
@@ -135,22 +135,24 @@ DESCRIBED: Final[Mapping[str, View]] = {
             _SPEND_CLASS,
             _count("runs", "runs", "How many there are."),
             _INCOMPLETE,
-            _pico_sum("cost_pico", "What they cost; NULL: all are history, whose cost is unknown."),
+            _pico_sum("cost_pico", "What they cost; NULL if all are imported, as their cost is unknown."),
             _count("candidates", "candidates", "Of analyses."),
             _count("criteria", "criteria", "Of analyses."),
             _count("above_70", "candidates", "Of analyses, scored 0.7 and more."),
-            _count("failed_documents", "documents", "That failed, as far as is known; NULL: nothing is."),
-            _count("duplicate_documents", "documents", "Recognised as copies; likewise."),
+            _count(
+                "failed_documents", "documents", "That failed, as far as known; NULL if nothing is known."
+            ),
+            _count("duplicate_documents", "documents", "Recognised as copies, as far as known."),
         ),
     ),
     "telemetry_analysis_spend": View(
-        "An analysis that is still there; its numbers are those of the last run that delivered.",
+        "An analysis that is not deleted; its numbers are those of the run that was delivered last.",
         (schema.runs,),
         (
             _count("runs", "runs", "All its runs."),
             _INCOMPLETE,
-            _pico_sum("cost_pico", "What they cost; NULL: all are history, whose cost is unknown."),
-            _pico_sum("wasted_pico", "What was spent on runs that led nowhere."),
+            _pico_sum("cost_pico", "What they cost; NULL if all are imported, as their cost is unknown."),
+            _pico_sum("wasted_pico", "What was spent on runs without a useful result."),
             _dollars("cost_per_candidate", "All its cost for each candidate."),
             _dollars("cost_per_criterion", "All its cost for each criterion."),
             _dollars("cost_per_candidate_above_70", "All its cost for each candidate scored 0.7 and more."),
@@ -160,14 +162,14 @@ DESCRIBED: Final[Mapping[str, View]] = {
         "A user who has runs.",
         (schema.users,),
         (
-            _pico(meaning="What all runs of the user cost; NULL: all are history."),
+            _pico(meaning="What all runs of the user cost; NULL if all are imported."),
             _dollars(),
             *_SEGMENTS,
         ),
     ),
     "telemetry_jobs": View(
-        "An analysis, also one taken over from history, of which what nobody counted is NULL. So are "
-        "documents and scores while a part of the run has not told its own: it is open, or its process died.",
+        "An analysis, also an imported one, of which unknown values are NULL. Documents and scores are NULL "
+        "as long as a fragment has not reported its own: it is open, or its process died.",
         (schema.runs,),
         (
             _day("When it began (UTC)."),
@@ -178,9 +180,12 @@ DESCRIBED: Final[Mapping[str, View]] = {
             _pico(),
             _dollars(),
             _flag(
-                "exceeded_resume_limit", "The host's column, else whether it was warned `batch_too_large`."
+                "exceeded_resume_limit",
+                "The column of the host, otherwise whether the warning `batch_too_large` was shown.",
             ),
-            _flag("user_chose_override", "The host's column, else whether a warning was overridden."),
+            _flag(
+                "user_chose_override", "The column of the host, otherwise whether a warning was overridden."
+            ),
             *_SEGMENTS,
         ),
     ),
@@ -203,7 +208,7 @@ DESCRIBED: Final[Mapping[str, View]] = {
             _day("When the run began (UTC)."),
             _seconds("backoff_seconds", "Time the client slept between attempts."),
             _seconds(
-                "duration_seconds", "Time of the calls added up; where `operation` is '', of the stage."
+                "duration_seconds", "Sum over the calls; where `operation` is '', the time of the stage."
             ),
             _pico(),
             _dollars(),
@@ -221,4 +226,4 @@ DESCRIBED: Final[Mapping[str, View]] = {
         ),
     ),
 }
-"""By name. What no table has is told here."""
+"""Descriptions of all views by name."""

@@ -1,4 +1,4 @@
-"""Values of columns as files keep them: nothing rounded, nothing guessed on reading."""
+"""Cells of exported and archived files: nothing is rounded, and NULL is distinct from an empty text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 Kinds = Mapping[str, Any]
-"""SQLAlchemy's types, by the names of columns."""
+"""Types of SQLAlchemy by column name."""
 
 NOTHING: Final = r"\N"
-"""NULL, as PostgreSQL's COPY knows it."""
+"""NULL, as in PostgreSQL's COPY."""
 
 
 def kinds_of(table: sa.Table) -> Kinds:
@@ -22,7 +22,7 @@ def kinds_of(table: sa.Table) -> Kinds:
 
 
 def exact(kind: Any, value: Any) -> Any:
-    """Return a value as its type says: SQLite tells truth as 0 and 1, and the times of a view as text."""
+    """Return a value in the type of its column: SQLite has numbers for booleans, text for times of views."""
     if value is None:
         return None
     if isinstance(kind, sa.Boolean):
@@ -41,7 +41,7 @@ def exact(kind: Any, value: Any) -> Any:
 
 
 def to_text(value: Any) -> str:
-    """Return an exact value as a cell of CSV; a text that begins with a backslash gets one more."""
+    """Return an exact value as a CSV cell; a text that begins with a backslash gets a second one."""
     if value is None:
         return NOTHING
     if isinstance(value, bool):
@@ -56,10 +56,10 @@ def to_text(value: Any) -> str:
 
 
 def from_text(kind: Any, text: str) -> Any:
-    """Return what :func:`to_text` was given.
+    """Return the value of a CSV cell: the inverse of :func:`to_text`.
 
     Raises:
-        ValueError: when the text is no value of the type.
+        ValueError: if the text is not a value of the type.
     """
     if text == NOTHING:
         return None

@@ -1,4 +1,4 @@
-"""How an archive writes the rows of a table, and reads them back."""
+"""File formats of archives: how the rows of a table are written and read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_CELL: Final = 2**31 - 1
 
 
 class Writer(Protocol):
-    """Writes rows of exact values to a file, which is whole, and still open, at the end of its context."""
+    """Writes rows of exact values to a file, which is complete, and still open, when the context ends."""
 
     def __enter__(self) -> Self: ...
 
@@ -31,16 +31,16 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One way to keep rows in a file."""
+    """A file format for rows."""
 
     suffix: str
     writer: Callable[[IO[bytes], Kinds], Writer]
     rows: Callable[[Path, Kinds], Iterator[Row]]
-    """Raises ValueError, OSError or EOFError for a file that is damaged."""
+    """Raises ValueError, OSError or EOFError if the file is damaged."""
 
 
 class CsvWriter:
-    """Writes compressed CSV, the same bytes for the same rows."""
+    """Writes compressed CSV; the same rows give the same bytes."""
 
     def __init__(self, file: IO[bytes], kinds: Kinds) -> None:
         self._text = io.TextIOWrapper(gzip.GzipFile("", "wb", fileobj=file, mtime=0), "utf-8", newline="")
@@ -60,8 +60,8 @@ class CsvWriter:
 
 
 def csv_rows(path: Path, kinds: Kinds) -> Iterator[Row]:
-    """Yield the rows of a file of :class:`CsvWriter`."""
-    csv.field_size_limit(LONGEST_CELL)  # the state of a fragment may be long
+    """Yield the rows of a file written by :class:`CsvWriter`."""
+    csv.field_size_limit(LONGEST_CELL)  # the state of a fragment can be longer than the default
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         lines = csv.reader(file)
         names = next(lines, [])

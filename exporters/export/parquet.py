@@ -1,6 +1,7 @@
-"""Rows as Parquet, written in row groups: a million of them take no more memory than one group.
+"""Rows as Parquet, written in row groups: memory does not grow with the number of rows.
 
-Times are in UTC and say so, decimals are decimals, and every column may be NULL. The extra is `parquet`.
+Times carry the time zone UTC, decimals stay decimals, and every column may be NULL. It needs the extra
+`parquet`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from exporters.sql.database.statements import Row
 from .cells import Kinds
 
 GROUP: Final = 10_000
-"""Rows of one group."""
+"""Rows of one row group."""
 
 
 class NoParquet(ImportError, ValueError):
@@ -29,13 +30,13 @@ class NoParquet(ImportError, ValueError):
 
 
 class Writer:
-    """Writes rows of exact values to a file that is open for bytes; it need not be seekable."""
+    """Writes rows of exact values to a binary file, which need not be seekable."""
 
     def __init__(self, file: IO[bytes] | io.RawIOBase, kinds: Kinds) -> None:
         """Begin the file.
 
         Raises:
-            NoParquet: when the extra is not installed.
+            NoParquet: if the extra is not installed.
         """
         self._arrow, self._parquet = libraries()
         self._schema = self._arrow.schema([(name, _type(self._arrow, kind)) for name, kind in kinds.items()])
@@ -44,7 +45,7 @@ class Writer:
         self._waiting: list[dict[str, Any]] = []
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Add rows; a group is written when it is full."""
+        """Add rows; a row group is written when it is full."""
         for row in rows:
             self._waiting.append(self._aware(row))
             if len(self._waiting) >= GROUP:
@@ -68,10 +69,10 @@ class Writer:
 
 
 def pieces(kinds: Kinds, chunks: Iterable[Iterable[Row]]) -> Iterator[bytes]:
-    """Yield a file bit by bit, one for each chunk of rows and one for its end; most bits are empty.
+    """Yield the bytes of a file in pieces, one for each chunk of rows and one for its end; most are empty.
 
     Raises:
-        NoParquet: when the extra is not installed.
+        NoParquet: if the extra is not installed.
     """
     outbox = _Outbox()
     with Writer(outbox, kinds) as writer:
@@ -82,33 +83,33 @@ def pieces(kinds: Kinds, chunks: Iterable[Iterable[Row]]) -> Iterator[bytes]:
 
 
 class _Outbox(io.RawIOBase):
-    """Keeps what was written until somebody takes it."""
+    """A file that keeps what was written until it is taken."""
 
     def __init__(self) -> None:
         self._written = bytearray()
 
     def writable(self) -> bool:
-        """Say that one can write to it."""
+        """Return True."""
         return True
 
     def write(self, data: Any) -> int:
-        """Keep some more."""
+        """Keep ``data``."""
         self._written += data
         return len(data)
 
     def take(self) -> bytes:
-        """Return what was written, and forget it."""
+        """Return what was written since the last call."""
         taken = bytes(self._written)
         self._written.clear()
         return taken
 
 
 def rows_of(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file, times as naive UTC again.
+    """Yield the rows of a file; times are naive UTC.
 
     Raises:
-        NoParquet: when the extra is not installed.
-        ValueError, OSError: when the file is damaged.
+        NoParquet: if the extra is not installed.
+        ValueError, OSError: if the file is damaged.
     """
     _, parquet = libraries()
     with parquet.ParquetFile(path) as file:
@@ -119,10 +120,10 @@ def rows_of(path: Path) -> Iterator[Row]:
 
 
 def libraries() -> tuple[Any, Any]:
-    """Return pyarrow, and its part for Parquet.
+    """Return the modules pyarrow and pyarrow.parquet.
 
     Raises:
-        NoParquet: when the extra is not installed.
+        NoParquet: if the extra is not installed.
     """
     try:
         import pyarrow  # type: ignore[import-untyped]

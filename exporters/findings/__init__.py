@@ -1,1 +1,1 @@
-"""What somebody should know: insights about the last weeks, and who is told."""
+"""What stands out in the figures, and the channels that severe findings are sent to."""

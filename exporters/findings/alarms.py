@@ -1,6 +1,7 @@
-"""What is severe about a day that is over, whatever other days were like.
+"""Severe findings about a complete day, without a comparison with other days.
 
-Few things, each of which somebody has to look at: most jobs failed, jobs failed unseen, nothing was recorded.
+There are few of them, and each needs attention: most jobs failed, jobs failed that the application does not
+show, or nothing was recorded.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from exporters.sql.schema.tables import runs
 from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE
 from telemetry.settings import Settings
 
+from .anomalies import KNOWN_WEEKS, WEEKS
 from .finding import Finding
-from .insights import KNOWN_WEEKS, WEEKS
 
 FEW: Final = 1
-"""So many failures say nothing: a deployment may have cut a job off."""
+"""Number of failures that are not worth a finding: a deployment may have interrupted a job."""
 
 _is_job: Final = runs.c.kind == "analysis"
 _has_failed: Final = runs.c.status.in_((FAILED, INTERRUPTED))
 
 
 def alarms(connection: Connection, settings: Settings, day: Day) -> Iterator[Finding]:
-    """Yield what is severe about a day that is over."""
+    """Yield the severe findings about a complete day."""
     yield from _failed_jobs(connection, day)
     yield from _unseen_failures(connection, day)
     yield from _nothing_recorded(connection, settings, day)
@@ -51,7 +52,7 @@ def _failed_jobs(connection: Connection, day: Day) -> Iterator[Finding]:
 
 
 def _unseen_failures(connection: Connection, day: Day) -> Iterator[Finding]:
-    """Find jobs that failed before the application had a row of them: no page of its own shows them."""
+    """Find jobs that failed before the application had a row for them: none of its pages shows them."""
     has_row = runs.c.analysis_seen_at.is_not(None)
     failed = _count(connection, day, _is_job, _has_failed, ~has_row)
     if failed > FEW and connection.scalar(sa.select(sa.exists().where(_is_job, has_row))):
@@ -59,20 +60,20 @@ def _unseen_failures(connection: Connection, day: Day) -> Iterator[Finding]:
             "unseen_failures",
             "alert",
             "Jobs fail that the application does not show",
-            f"{failed} jobs failed on {day.date} before there was a row of them.",
+            f"{failed} jobs failed on {day.date} before the application had a row for them.",
             {"failed": failed},
-            "See flask telemetry report --failed for their errors; their users may still wait.",
+            "See flask telemetry report --failed for their errors; their users may still be waiting.",
             day.date,
         )
 
 
 def _nothing_recorded(connection: Connection, settings: Settings, day: Day) -> Iterator[Finding]:
-    """Find that telemetry, or the application, stood still on a weekday that usually has jobs."""
+    """Find that no run was recorded on a weekday that usually has jobs."""
     if _count(connection, day):
         return
     zone = ZoneInfo(settings.timezone)
     before = [Day.of(day.date - timedelta(days=7 * week), zone) for week in range(1, WEEKS + 1)]
-    jobs = [_count(connection, each, _is_job) for each in before]
+    jobs = [_count(connection, earlier, _is_job) for earlier in before]
     if sum(count >= settings.anomaly_min_jobs for count in jobs) >= KNOWN_WEEKS:
         yield Finding(
             "nothing_recorded",
@@ -80,7 +81,7 @@ def _nothing_recorded(connection: Connection, settings: Settings, day: Day) -> I
             "Nothing was recorded",
             f"No run began on {day.date}, where that weekday had {min(jobs)} to {max(jobs)} jobs.",
             {"least_jobs": min(jobs), "most_jobs": max(jobs)},
-            "Run flask telemetry doctor, and look whether users can start analyses.",
+            "Run flask telemetry doctor, and check whether users can start analyses.",
             day.date,
         )
 

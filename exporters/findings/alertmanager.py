@@ -1,4 +1,4 @@
-"""Findings as alerts of an Alertmanager (its API v2), which groups, routes, silences and repeats them."""
+"""Send findings to an Alertmanager (API v2), which groups, routes, silences and repeats them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .finding import Finding
 ACTIVE: Final = timedelta(hours=26)
 """How long an alert stays active unless it is sent again.
 
-Until the check of the next day has had its say: a finding that is still there goes on as the same alert, one
-that is gone is resolved. The longest day has 25 hours.
+It is long enough for the next daily check: a finding that persists continues the same alert, and any other
+alert is resolved. The longest day has 25 hours.
 """
 TIMEOUT_SECONDS: Final = 10.0
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """A redirected POST becomes a GET, such as of a page to log in: it would look like success."""
+    """Refuses redirects: a redirected POST becomes a GET, perhaps of a login page, and seems to succeed."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -36,13 +36,13 @@ _opener: Final = build_opener(_NoRedirect)
 
 
 class Alertmanager:
-    """One Alertmanager; of a cluster, any member."""
+    """An Alertmanager, or any member of a cluster."""
 
     def __init__(self, url: str, active: timedelta = ACTIVE) -> None:
-        """Prepare; nothing is sent yet.
+        """Prepare the channel; nothing is sent yet.
 
         Args:
-            url: of its front page, perhaps with a user and a password.
+            url: of its web page, optionally with a user and a password.
             active: how long an alert stays active.
         """
         page, login = split_login(url)
@@ -54,10 +54,10 @@ class Alertmanager:
         self._active = active
 
     def send(self, finding: Finding) -> None:
-        """Make it an active alert.
+        """Send a finding as an active alert.
 
         Raises:
-            NotSentError: when the Alertmanager did not take it.
+            NotSentError: if the Alertmanager did not accept it.
         """
         body = json.dumps([self._alert(finding)]).encode()
         request = Request(self._url, body, self._headers, method="POST")
@@ -84,17 +84,17 @@ class Alertmanager:
                 "summary": finding.title,
                 "description": f"{finding.message} {finding.action}",
             },
-            "startsAt": now.isoformat(),  # by default it would be the end
+            "startsAt": now.isoformat(),  # by default it is that of the end
             "endsAt": (now + self._active).isoformat(),
         }
 
     def _refused(self, reason: str) -> NotSentError:
         return NotSentError(
             f"TELEMETRY_ALERTMANAGER_URL: {self._place} did not take the alert ({reason}): "
-            "correct the address or look whether it is up; what was not sent is sent the next time"
+            "correct the address or check whether it is up; what was not sent is sent the next time"
         )
 
 
 def alert_name(finding: Finding) -> str:
-    """Return the name of its alert: ``rate_limited_jobs`` is ``TelemetryRateLimitedJobs``."""
+    """Return the name of the alert of a finding: ``rate_limited_jobs`` is ``TelemetryRateLimitedJobs``."""
     return "Telemetry" + "".join(word.capitalize() for word in finding.name.split("_"))

@@ -1,6 +1,6 @@
-"""Findings as messages through Apprise: by e-mail, Slack, webhook and whatever else it knows.
+"""Send findings by Apprise: as e-mail, to Slack, to a webhook and to the other services it supports.
 
-The addresses hold passwords and tokens, in any place: of them only the scheme is ever shown.
+Its addresses contain passwords and tokens anywhere, so only their scheme is ever shown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _is_ours: ContextVar[bool] = ContextVar("is_ours", default=False)
 
 
 class _NotOurs(logging.Filter):
-    """Keeps what Apprise says of our messages out of the log: we tell it ourselves, and in one line."""
+    """Drops what Apprise logs about our messages; :class:`NotSentError` says it in one line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not _is_ours.get()
@@ -29,21 +29,21 @@ logging.getLogger("apprise").addFilter(_NotOurs())
 
 
 class AppriseChannel:
-    """One address."""
+    """The service at one address."""
 
     def __init__(self, url: str, place: int) -> None:
-        """Prepare; nothing is sent yet.
+        """Prepare the channel; nothing is sent yet.
 
         Args:
-            url: as Apprise takes it.
-            place: which of the addresses in TELEMETRY_NOTIFY it is, from 1.
+            url: in the syntax of Apprise.
+            place: its position in TELEMETRY_NOTIFY, from 1.
 
         Raises:
-            NotSentError: when Apprise cannot use it.
+            NotSentError: if Apprise cannot use it.
         """
         self.name = f"apprise {fingerprint(url)}"
         self._shown = f"TELEMETRY_NOTIFY: address {place} ({url.partition('://')[0]}://…)"
-        # In this thread, with each service's own time limits: a pool of threads would keep the process.
+        # In this thread, with the timeouts of each service: a thread pool would keep the process alive.
         asset = AppriseAsset(
             app_id="analysis-telemetry",
             app_desc="analysis-telemetry",
@@ -56,15 +56,15 @@ class AppriseChannel:
             service = Apprise.instantiate(url, asset=asset)
         if service is None:
             raise NotSentError(
-                f"{self._shown} is none that Apprise can use: try it with apprise -vv -b test ADDRESS"
+                f"{self._shown} cannot be used by Apprise: try it with apprise -vv -b test ADDRESS"
             )
         self._apprise = Apprise(service, asset=asset)
 
     def send(self, finding: Finding) -> None:
-        """Send it as a message.
+        """Send a finding as a message.
 
         Raises:
-            NotSentError: when it did not get through.
+            NotSentError: if it was not delivered.
         """
         with _in_silence():
             was_sent = self._apprise.notify(

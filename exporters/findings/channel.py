@@ -1,4 +1,4 @@
-"""A way to tell somebody of a finding."""
+"""The interface of the channels that findings are sent to."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from .finding import Finding
 
 
 class NotSentError(Exception):
-    """A message did not get through; one line that names the setting, and holds no secret."""
+    """A message was not delivered; the text is one line that names the setting and contains no secret."""
 
 
 class Channel(Protocol):
-    """A way to tell somebody of a finding."""
+    """A channel that findings are sent to."""
 
     @property
     def name(self) -> str:
-        """What it is remembered by: the same for each process, and without a secret."""
+        """A name that is the same in each process and contains no secret; claims use it."""
 
     def send(self, finding: Finding) -> None:
-        """Tell of a finding.
+        """Send a finding.
 
         Raises:
-            NotSentError: when it did not get through.
+            NotSentError: if it was not delivered.
         """
 
 
 def fingerprint(url: str) -> str:
-    """Return what tells addresses apart; slow on purpose, so that nobody guesses the password in one."""
+    """Return a hash that identifies an address; it is slow, so that a password in it cannot be guessed."""
     return hashlib.scrypt(url.encode(), salt=b"analysis-telemetry", n=2**14, r=8, p=1, dklen=8).hex()

@@ -19,13 +19,13 @@ class Finding:
     figures: dict[str, float]
     action: str
     day: dt.date
-    """What it is about; of a longer period the last."""
+    """The day that it is about, or the last one of a longer period."""
 
     @property
     def is_severe(self) -> bool:
-        """Whether somebody should be told."""
+        """Whether it should be sent to somebody."""
         return self.severity == "alert"
 
     def to_json(self) -> str:
-        """Return it as one line."""
+        """Return it as a JSON object in one line."""
         return json.dumps(asdict(self), ensure_ascii=False, default=str)

@@ -1,105 +1,77 @@
-"""What stands out in the figures of late: each finding with its numbers and something to do about it.
+"""Findings in recent figures, each with its numbers and a remedy.
 
-The thresholds are settings, the same that the alert rules use. Days are those of TELEMETRY_TIMEZONE.
+The thresholds are settings, which the alert rules use, too. Days are those of TELEMETRY_TIMEZONE.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from statistics import median
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exporters.reports.cache import answers
+from exporters.reports.cache import cache
 from exporters.sql.database.days import Day
 from exporters.sql.database.engine import create_engine, transaction
-from telemetry.conventions import FAILED, INTERRUPTED
 from telemetry.settings import Settings
 
+from .anomalies import anomalies
 from .finding import Finding
+from .jobs import between, day_name, jobs_view
 
-WEEKS: Final = 4
-"""Weekdays that a day is compared with."""
-KNOWN_WEEKS: Final = 3
-"""Of which so many must have had enough jobs for the comparison to mean something."""
-
-_names = ("kind", "started_at", "status", "duration_seconds", "queue_wait_seconds", "cost_dollars")
-_refused = ("rate_limit_hits", "quota_hits", "spend_limit_hits")
-_flags = ("exceeded_resume_limit", "user_chose_override", "candidates")
-_jobs: Final = sa.table("telemetry_jobs", *map(sa.column, (*_names, *_refused, *_flags)))
 _REFUSALS: Final = (
     (
         "quota_used_up",
-        _jobs.c.quota_hits,
+        jobs_view.c.quota_hits,
         "The quota is used up",
         "Add credits, or ask for a higher usage limit: until then every call is refused.",
     ),
     (
         "spend_limit_reached",
-        _jobs.c.spend_limit_hits,
+        jobs_view.c.spend_limit_hits,
         "The spend limit is reached",
         "Raise the limit of the project or organization; else every call is refused until the month ends.",
     ),
 )
-"""Findings, the column that tells of each, what it is called, and what is to be done."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    """Of the jobs that began on one day."""
-
-    jobs: int
-    seen: int
-    """Of these, those that telemetry saw: what is taken over from history shows neither failures nor cost."""
-    failed: int
-    cost: float
-    slow_seconds: float | None
-    """Duration that 95 % of the jobs stay below."""
-
-    @property
-    def failed_share(self) -> float:
-        return self.failed / self.seen if self.seen else 0.0
+"""Name, column, title and remedy of the findings about refused calls."""
 
 
 def insights(settings: Settings, now: datetime | None = None, *, day_is_over: bool = False) -> list[Finding]:
-    """Return what stands out in the database that ``settings`` name, the severe first.
+    """Return the findings in the database of ``settings``, the severe ones first.
 
-    It may be as old as TELEMETRY_CACHE_SECONDS.
+    They may be as old as TELEMETRY_CACHE_SECONDS.
 
     Args:
-        settings: with the thresholds.
-        now: aware; default: this moment.
-        day_is_over: count the jobs of yesterday where those of today would be.
+        settings: the database and the thresholds.
+        now: the current time, aware; default: that of the clock.
+        day_is_over: look at yesterday instead of today.
 
     Raises:
-        ValueError: for a URL that cannot be used.
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        ValueError: if the URL cannot be used.
+        sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
     """
     zone = ZoneInfo(settings.timezone)
     today = Day.today(zone, now or datetime.now(UTC))
-    question = ("insights", settings, today, day_is_over)
-    return answers.get(
-        question, settings.cache_seconds, lambda: _insights(settings, zone, today, day_is_over=day_is_over)
+    key = ("insights", settings, today, day_is_over)
+    return cache.get(
+        key, settings.cache_seconds, lambda: _insights(settings, zone, today, day_is_over=day_is_over)
     )
 
 
 def _insights(settings: Settings, zone: ZoneInfo, today: Day, *, day_is_over: bool) -> list[Finding]:
     engine = create_engine(settings.database_url, for_reading=True)
     yesterday = Day.of(today.date - timedelta(days=1), zone)
-    day, when = (yesterday, f"on {_name(yesterday.date)}") if day_is_over else (today, "today")
+    day, when = (yesterday, f"on {day_name(yesterday.date)}") if day_is_over else (today, "today")
     try:
         with transaction(engine) as connection:
-            found = [finding for rule in _RULES for finding in rule(connection, settings, day, when)]
-            found += _anomalies(connection, settings, yesterday)
+            findings = [finding for rule in _RULES for finding in rule(connection, settings, day, when)]
+            findings += anomalies(connection, settings, yesterday)
     finally:
         engine.dispose()
-    return sorted(found, key=lambda finding: not finding.is_severe)
+    return sorted(findings, key=lambda finding: not finding.is_severe)
 
 
 def _overrides(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
@@ -120,17 +92,17 @@ def _overrides(connection: Connection, settings: Settings, day: Day, when: str) 
 
 
 def _override_rate(connection: Connection, start: datetime, end: datetime) -> tuple[int, float]:
-    """Return the jobs over the limit, and the share of them that were run all the same."""
-    query = sa.select(sa.func.count(), sa.func.count(sa.case((_jobs.c.user_chose_override, 1)))).where(
-        _between(start, end), _jobs.c.exceeded_resume_limit
+    """Return the number of jobs over the limit, and the share of them that were run all the same."""
+    query = sa.select(sa.func.count(), sa.func.count(sa.case((jobs_view.c.user_chose_override, 1)))).where(
+        between(start, end), jobs_view.c.exceeded_resume_limit
     )
     jobs, overridden = connection.execute(query).one()
     return jobs, overridden / jobs if jobs else 0.0
 
 
 def _rate_limits(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
-    query = sa.select(sa.func.count(), sa.func.sum(_jobs.c.rate_limit_hits)).where(
-        _between(day.start, day.end), _jobs.c.rate_limit_hits > 0
+    query = sa.select(sa.func.count(), sa.func.sum(jobs_view.c.rate_limit_hits)).where(
+        between(day.start, day.end), jobs_view.c.rate_limit_hits > 0
     )
     jobs, hits = connection.execute(query).one()
     if jobs > settings.rate_limited_jobs:
@@ -147,9 +119,7 @@ def _rate_limits(connection: Connection, settings: Settings, day: Day, when: str
 
 def _refusals(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
     for key, column, title, advice in _REFUSALS:
-        query = sa.select(sa.func.count(), sa.func.sum(column)).where(
-            _between(day.start, day.end), column > 0
-        )
+        query = sa.select(sa.func.count(), sa.func.sum(column)).where(between(day.start, day.end), column > 0)
         jobs, hits = connection.execute(query).one()
         if jobs:
             yield Finding(
@@ -164,8 +134,8 @@ def _refusals(connection: Connection, settings: Settings, day: Day, when: str) -
 
 
 def _waiting(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
-    query = sa.select(sa.func.count(), sa.func.max(_jobs.c.queue_wait_seconds)).where(
-        _between(day.start, day.end), _jobs.c.queue_wait_seconds > settings.queue_wait_seconds
+    query = sa.select(sa.func.count(), sa.func.max(jobs_view.c.queue_wait_seconds)).where(
+        between(day.start, day.end), jobs_view.c.queue_wait_seconds > settings.queue_wait_seconds
     )
     jobs, longest = connection.execute(query).one()
     if jobs:
@@ -176,120 +146,9 @@ def _waiting(connection: Connection, settings: Settings, day: Day, when: str) ->
             f"{jobs} jobs waited over {settings.queue_wait_seconds:.0f} s {when}, "
             f"the longest {float(longest):.0f} s.",
             {"jobs_today": jobs, "longest_seconds": float(longest)},
-            "Look whether the workers are alive, and add one if they are busy.",
+            "Check whether the workers are alive, and add one if they are busy.",
             day.date,
         )
-
-
-def _anomalies(connection: Connection, settings: Settings, day: Day) -> Iterator[Finding]:
-    """Compare the last whole day with the same weekdays before it."""
-    zone = ZoneInfo(settings.timezone)
-    dates = [day.date - timedelta(days=7 * week) for week in range(WEEKS + 1)]
-    last, *before = (_figures(connection, Day.of(date, zone)) for date in dates)
-    known = [figures for figures in before if figures.jobs >= settings.anomaly_min_jobs]
-    if len(known) < KNOWN_WEEKS:
-        return
-    for compare in (_cost, _volume, _latency, _errors):
-        yield from compare(last, known, settings, day.date)
-
-
-def _cost(last: _Figures, before: list[_Figures], settings: Settings, day: dt.date) -> Iterator[Finding]:
-    seen = [figures.cost for figures in before if figures.seen >= settings.anomaly_min_jobs]
-    if len(seen) < KNOWN_WEEKS:
-        return
-    usual = median(seen)
-    if last.cost > usual * settings.anomaly_factor:
-        yield Finding(
-            "cost",
-            "alert",
-            "Cost is unusually high",
-            f"${last.cost:.2f} on {_name(day)}, where ${usual:.2f} is usual for that weekday.",
-            {"dollars": last.cost, "usual_dollars": usual},
-            "See flask telemetry report for what it was spent on, and for jobs that were repeated.",
-            day,
-        )
-
-
-def _volume(last: _Figures, before: list[_Figures], settings: Settings, day: dt.date) -> Iterator[Finding]:
-    usual = median(figures.jobs for figures in before)
-    if usual / settings.anomaly_factor <= last.jobs <= usual * settings.anomaly_factor:
-        return
-    is_more = last.jobs > usual
-    yield Finding(
-        "volume",
-        "warning",
-        f"Unusually {'many' if is_more else 'few'} jobs",
-        f"{last.jobs} jobs on {_name(day)}, where {usual:g} are usual for that weekday.",
-        {"jobs": last.jobs, "usual_jobs": usual},
-        "See which users they are of." if is_more else "Look whether users can upload and start analyses.",
-        day,
-    )
-
-
-def _latency(last: _Figures, before: list[_Figures], settings: Settings, day: dt.date) -> Iterator[Finding]:
-    slow = [figures.slow_seconds for figures in before if figures.slow_seconds is not None]
-    if last.slow_seconds is None or not slow or last.jobs < settings.anomaly_min_jobs:
-        return
-    usual = median(slow)
-    if last.slow_seconds > usual * settings.anomaly_factor:
-        yield Finding(
-            "latency",
-            "warning",
-            "Jobs take unusually long",
-            f"5 % of the jobs took over {last.slow_seconds:.0f} s on {_name(day)}, "
-            f"where {usual:.0f} s is usual for that weekday.",
-            {"p95_seconds": last.slow_seconds, "usual_p95_seconds": usual},
-            "Compare the stages of a slow job with those of a usual one; look for retries and rate limits.",
-            day,
-        )
-
-
-def _errors(last: _Figures, before: list[_Figures], settings: Settings, day: dt.date) -> Iterator[Finding]:
-    if last.seen < settings.anomaly_min_jobs:
-        return
-    seen = [figures.failed_share for figures in before if figures.seen >= settings.anomaly_min_jobs]
-    if len(seen) < KNOWN_WEEKS:
-        return
-    usual = median(seen)
-    is_more = last.failed_share > usual * settings.anomaly_factor
-    if last.failed > 1 and is_more:
-        yield Finding(
-            "errors",
-            "alert",
-            "Unusually many jobs fail",
-            f"{last.failed} of {last.seen} jobs failed on {_name(day)}, "
-            f"where {usual:.0%} is usual for that weekday.",
-            {"failed": last.failed, "jobs": last.seen, "usual_share": usual},
-            "See flask telemetry report --failed for their errors.",
-            day,
-        )
-
-
-def _figures(connection: Connection, day: Day) -> _Figures:
-    query = sa.select(_jobs.c.kind, _jobs.c.status, _jobs.c.cost_dollars, _jobs.c.duration_seconds).where(
-        _between(day.start, day.end)
-    )
-    rows: list[Any] = list(connection.execute(query))
-    seen = [row for row in rows if row.kind != "import"]
-    durations = sorted(float(row.duration_seconds) for row in rows if row.duration_seconds is not None)
-    return _Figures(
-        jobs=len(rows),
-        seen=len(seen),
-        failed=sum(row.status in (FAILED, INTERRUPTED) for row in seen),
-        cost=sum(float(row.cost_dollars) for row in seen),
-        slow_seconds=durations[-(len(durations) // 20) - 1] if durations else None,
-    )
-
-
-def _name(day: dt.date) -> str:
-    return f"{day:%A, %Y-%m-%d}"
-
-
-def _between(start: datetime, end: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        _jobs.c.started_at >= sa.bindparam(None, start, type_=sa.DateTime()),
-        _jobs.c.started_at < sa.bindparam(None, end, type_=sa.DateTime()),
-    )
 
 
 _RULES: Final[tuple[Callable[[Connection, Settings, Day, str], Iterator[Finding]], ...]] = (
@@ -298,4 +157,4 @@ _RULES: Final[tuple[Callable[[Connection, Settings, Day, str], Iterator[Finding]
     _refusals,
     _waiting,
 )
-"""What is counted of a day that may still go on."""
+"""Rules for a day that may not be complete yet."""

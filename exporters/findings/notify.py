@@ -1,4 +1,4 @@
-"""Tell somebody what is severe, once a finding and day, however many processes look and however often."""
+"""Send severe findings to the configured channels, once a day each, also if many processes find them."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from .finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What became of the severe findings."""
+class Outcome:
+    """What was sent, and what failed."""
 
     sent: int
-    """Messages that were sent now."""
+    """Number of messages that were sent now."""
     known: int
-    """Those that had been sent before, or are just being sent by another process."""
+    """Messages that were sent before, or are being sent by another process."""
     problems: tuple[str, ...]
-    """A line for each channel that did not work; what it did not take is not remembered as sent."""
+    """A line for each channel that failed; what it did not accept is sent the next time."""
 
 
-def notify(settings: Settings, findings: Iterable[Finding]) -> Told:
-    """Send what is severe of ``findings`` to every channel that ``settings`` name.
+def notify(settings: Settings, findings: Iterable[Finding]) -> Outcome:
+    """Send the severe ones among ``findings`` to every channel in ``settings``.
 
     Raises:
-        ValueError: for a URL of a database that cannot be used.
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        ValueError: if the URL of the database cannot be used.
+        sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
     """
     severe = [finding for finding in findings if finding.is_severe]
     problems: list[str] = []
@@ -47,27 +47,27 @@ def notify(settings: Settings, findings: Iterable[Finding]) -> Told:
         with suppressed():
             for channel in _channels(settings, problems):
                 try:
-                    tallies.update(_tell(engine, channel, finding) for finding in severe)
+                    tallies.update(_send_once(engine, channel, finding) for finding in severe)
                 except NotSentError as error:
                     problems.append(str(error))
     finally:
         engine.dispose()
-    return Told(tallies[True], tallies[False], tuple(problems))
+    return Outcome(tallies[True], tallies[False], tuple(problems))
 
 
 def _channels(settings: Settings, problems: list[str]) -> list[Channel]:
-    """Return whom to tell; what cannot be used is a problem, whether or not there is something to tell."""
-    found: list[Channel] = []
+    """Return the configured channels, and add those that cannot be used to ``problems``."""
+    channels: list[Channel] = []
     if settings.alertmanager_url:
-        found.append(Alertmanager(settings.alertmanager_url))
+        channels.append(Alertmanager(settings.alertmanager_url))
     for place, url in enumerate(settings.notify, 1):
         try:
-            found.append(_apprise(url, place))
+            channels.append(_apprise(url, place))
         except NotSentError as error:
             problems.append(str(error))
-    if not found and not problems:
-        problems.append("nobody is told: set TELEMETRY_ALERTMANAGER_URL or TELEMETRY_NOTIFY")
-    return found
+    if not channels and not problems:
+        problems.append("there is nowhere to send to: set TELEMETRY_ALERTMANAGER_URL or TELEMETRY_NOTIFY")
+    return channels
 
 
 def _apprise(url: str, place: int) -> Channel:
@@ -78,15 +78,15 @@ def _apprise(url: str, place: int) -> Channel:
     return AppriseChannel(url, place)
 
 
-def _tell(engine: Engine, channel: Channel, finding: Finding) -> bool:
-    """Tell of a finding, and remember it; return False when that was done before."""
-    task = f"tell {finding.name} to {channel.name}"
+def _send_once(engine: Engine, channel: Channel, finding: Finding) -> bool:
+    """Send a finding, unless it was sent before; return whether it was sent now."""
+    task = f"send {finding.name} to {channel.name}"
     if not claims.claim(engine, finding.day, task):
         return False
     try:
         channel.send(finding)
     except BaseException:
-        with suppress(SQLAlchemyError):  # then the claim runs out
+        with suppress(SQLAlchemyError):  # then the claim expires
             claims.release(engine, finding.day, task)
         raise
     claims.finish(engine, finding.day, task)

@@ -1,1 +1,1 @@
-"""Whether what is stored agrees with itself, as a command and as a gauge."""
+"""Checks whether the stored rows are consistent, for a command and a gauge."""

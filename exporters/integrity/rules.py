@@ -1,29 +1,9 @@
-"""Whether what the tables say is consistent: the rules, and the rows that break them.
-
-Each rule is a query for the ids of its offenders. A rule that cannot be asked of a database, because its host
-has no such columns, is left out.
-"""
+"""The rules that hold in a consistent database, each a query for the ids of the rows that break it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
-
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-
-from exporters.sql.database.engine import create_engine, transaction
-from exporters.sql.host.check import lost, problems
-from exporters.sql.host.shape import shapes
-
-SHOWN: Final = 20
-"""Offenders that are named, at most."""
-
-AT_ONCE: Final = 2
-"""Questions that are asked at the same time; an engine of ours has as many connections."""
 
 SUMS: Final = (
     ("api_calls", "calls"),
@@ -31,70 +11,58 @@ SUMS: Final = (
     *((name, name) for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")),
     *((name, name) for name in ("reasoning_tokens", "cost_pico", "quota_hits", "spend_limit_hits")),
 )
-"""Columns of a run, and those of its stages that add up to them."""
-
+"""Columns of a run, and the columns of its stages that add up to them."""
 
 LONG_AGO: Final = "{long_ago}"
-"""Stands for an hour ago in a query: what lags for less is on its way."""
+"""Placeholder in a query for an hour ago: what lags for less is still being delivered."""
 _LONG_AGO: Final = {
     "postgresql": "timezone('utc', now()) - interval '1 hour'",
     "sqlite": "datetime('now', '-1 hour')",
 }
 
-Begin = Callable[[Engine], AbstractContextManager[Connection]]
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What holds in a database that is in order."""
+    """A rule that holds in a consistent database."""
 
     name: str
     meaning: str
     id_name: str
-    """What the ids of its offenders are ids of."""
+    """The column that the ids of the offending rows are from."""
     offenders: str
-    """Query for them; its first column is the id."""
+    """Query for the rows that break the rule; its first column is their id."""
     needs: tuple[tuple[str, str], ...] = ()
-    """Columns of the host's, by table, without which it cannot be asked."""
+    """Host columns, with their tables, without which the rule cannot be checked."""
     condition: str = ""
-    """Of a row of telemetry_runs that breaks it: all rules that have one are counted in one pass."""
+    """Condition of rows of telemetry_runs that break it; rules with one are counted in one pass."""
 
     def query(self, dialect: str) -> str:
-        """Return the query for its offenders, in the SQL of a database."""
+        """Return the query for the offending rows, in the SQL of a dialect."""
         return self.offenders.replace(LONG_AGO, _LONG_AGO[dialect])
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A rule that does not hold."""
-
-    rule: Rule
-    count: int
-    ids: tuple[str, ...]
-    """Of the first offenders."""
-
-
 def _rule_of_a_run(name: str, meaning: str, condition: str) -> Rule:
-    """Return a rule that a row of telemetry_runs keeps or breaks by itself."""
+    """Return a rule about single rows of telemetry_runs."""
     query = f"SELECT run_id FROM telemetry_runs WHERE {condition}"
     return Rule(name, meaning, "telemetry_runs.run_id", query, condition=condition)
 
 
 def _sum_of(column: str) -> str:
-    """Return the sum of a column: of money exactly, of anything else as a double, exact up to 2**53.
+    """Return the sum of a column: of money exactly, of anything else as a double, which is exact up to 2**53.
 
-    Sums of its largest integers take PostgreSQL a quarter longer, and more memory.
+    Exact sums take PostgreSQL a quarter longer, and more memory.
     """
     return f"SUM({column})" if column == "cost_pico" else f"SUM(CAST({column} AS DOUBLE PRECISION))"
 
 
 _STAGES_BESIDE_RUNS: Final = f"""SELECT run_id FROM (
-  SELECT run_id, {", ".join(theirs for _, theirs in SUMS)} FROM telemetry_stage_usage WHERE operation <> ''
-  UNION ALL SELECT run_id, {", ".join(f"-{mine}" for mine, _ in SUMS)} FROM telemetry_runs
-) entry GROUP BY run_id HAVING {" OR ".join(f"{_sum_of(theirs)} <> 0" for _, theirs in SUMS)}"""
-"""As books are balanced: what stages have and their run has not, or the other way round, remains.
+  SELECT run_id, {", ".join(column for _, column in SUMS)} FROM telemetry_stage_usage WHERE operation <> ''
+  UNION ALL SELECT run_id, {", ".join(f"-{column}" for column, _ in SUMS)} FROM telemetry_runs
+) entry GROUP BY run_id HAVING {" OR ".join(f"{_sum_of(column)} <> 0" for _, column in SUMS)}"""
+"""Runs whose sums differ from those of their stages: what is left when one is subtracted from the other.
 
-Both tables are read once, as they lie; a join would read them in the order of run ids, which are random.
+Both tables are read once, in physical order; a join would read them in the order of run ids, which are
+random.
 """
 
 
@@ -110,13 +78,16 @@ WHERE COALESCE(run.behind, 0) = 0 AND (
   OR kept.candidates <> COALESCE(run.candidates, 0) + COALESCE(kept.archived_candidates, 0)
   OR kept.cost_pico <> COALESCE(run.cost_pico, 0) + COALESCE(kept.archived_cost_pico, 0)
 )"""
-"""Users with a run that goes on, or is not summed yet, are left out: their totals are about to change."""
+"""Users whose totals differ from the sums of their runs.
+
+Users with a run that is not included yet are left out: their totals are about to change.
+"""
 
 
 RULES: Final = (
     Rule(
         "orphaned_warnings",
-        "a warning belongs to an analysis and a user that are there",
+        "the analysis and the user of a warning exist",
         "document_warnings.id",
         """SELECT w.id FROM document_warnings w
         WHERE (w.analysis_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM analyses a WHERE a.id = w.analysis_id))
@@ -155,7 +126,7 @@ RULES: Final = (
         "runs_sum_to_the_analysis",
         "an analysis that is not archived shows the calls of all its runs",
         "analyses.id",
-        # Joined before they are summed: both sides come from their indexes in order, and nothing is hashed.
+        # Joined before the sums: both sides come sorted from their indexes, and no hash table is needed.
         """SELECT a.id FROM analyses a JOIN telemetry_runs run ON run.analysis_ref = a.id
         WHERE NOT run.analysis_gone AND run.kind <> 'import' AND run.projected_version > 0 AND EXISTS (
           SELECT 1 FROM telemetry_added_objects
@@ -176,7 +147,7 @@ RULES: Final = (
     ),
     Rule(
         "archived_once",
-        "a run that is in an archive is not in the tables any more",
+        "a run that is in an archive is not in the tables",
         "telemetry_runs.run_id",
         """SELECT run.run_id FROM telemetry_runs run
         JOIN telemetry_archived_runs archived ON archived.run_id = run.run_id""",
@@ -202,22 +173,22 @@ RULES: Final = (
     ),
     _rule_of_a_run(
         "times_of_runs",
-        "a run ends after it began, and lasts no negative time",
+        "a run does not end before it began, and no duration is negative",
         "ended_at < started_at OR duration_us < 0 OR queue_wait_us < 0",
     ),
     _rule_of_a_run(
         "complete_costs",
-        "a cost is complete only if the run was closed and every call ended, told its tokens and had a price",
+        "a cost is complete only if the run was closed, and all its calls ended, with tokens and a price",
         "cost_complete AND (unpriced > 0 OR usage_missing > 0 OR unfinished > 0 OR unclosed > 0)",
     ),
     _rule_of_a_run(
         "negative_sums",
-        "nothing is counted below zero",
-        " OR ".join(f"{mine} < 0" for mine, _ in SUMS),
+        "no count or sum is negative",
+        " OR ".join(f"{column} < 0" for column, _ in SUMS),
     ),
     Rule(
         "ended_runs",
-        "a run that is over has no part that goes on",
+        "a run that has ended has no open fragment",
         "telemetry_runs.run_id",
         """SELECT run.run_id FROM telemetry_runs run
         WHERE run.status IN ('completed', 'partial_failure') AND run.kind <> 'orphan' AND EXISTS (
@@ -227,98 +198,3 @@ RULES: Final = (
     ),
 )
 """All rules; the first three are those of the requirements."""
-
-
-def broken(engine: Engine, shown: int = SHOWN) -> Iterator[Broken]:
-    """Yield the rules that do not hold, each with its first offenders.
-
-    Raises:
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
-    """
-    # SQLite has one writer, and this may be an engine that writes.
-    for rule, count in counted(engine, at_once=1 if engine.dialect.name == "sqlite" else AT_ONCE).items():
-        if count:
-            query = sa.text(f"{rule.query(engine.dialect.name)} ORDER BY 1 LIMIT {shown}")
-            with transaction(engine) as connection:
-                ids = tuple(str(row[0]) for row in connection.execute(query))
-            yield Broken(rule, count, ids)
-
-
-def counted(engine: Engine, at_once: int = 1, begin: Begin = transaction) -> dict[Rule, int]:
-    """Return how many rows break each of the rules that this database can be asked about.
-
-    Args:
-        engine: of the database.
-        at_once: transactions at the same time, each in a thread of its own; with 1, all in this one.
-        begin: begins one.
-
-    Raises:
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
-    """
-    with begin(engine) as connection:
-        rules = list(asked(connection))
-
-    def ask(together: list[Rule]) -> dict[Rule, int]:
-        with begin(engine) as connection:
-            _without_helpers(connection)
-            return _counts(connection, together)
-
-    questions = [
-        [rule for rule in rules if rule.condition],
-        *([rule] for rule in rules if not rule.condition),
-    ]
-    if at_once == 1:
-        answers = [ask(together) for together in questions]
-    else:
-        with ThreadPoolExecutor(at_once) as pool:
-            answers = list(pool.map(ask, questions))
-    counts = {rule: count for answer in answers for rule, count in answer.items()}
-    return {rule: counts[rule] for rule in rules}
-
-
-def _without_helpers(connection: Connection) -> None:
-    """Let PostgreSQL answer in one process, for this transaction only: there are :data:`AT_ONCE` already.
-
-    Given helpers, each of them would add up all stages and keep a share of the runs: the work several times.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL max_parallel_workers_per_gather = 0")
-
-
-def _counts(connection: Connection, together: list[Rule]) -> dict[Rule, int]:
-    """Return how many rows break the rules, of which there are several only if each has a condition."""
-    if len(together) == 1:
-        query = f"SELECT COUNT(*) FROM ({together[0].query(connection.dialect.name)}) offender"
-    else:
-        counts = ", ".join(f"COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in together)
-        query = f"SELECT {counts} FROM telemetry_runs"
-    return dict(zip(together, connection.execute(sa.text(query)).one(), strict=True))
-
-
-def asked(connection: Connection) -> Iterator[Rule]:
-    """Yield the rules that this database can be asked about."""
-    there = shapes(connection)
-    for rule in RULES:
-        if all(table in there and column in there[table].types for table, column in rule.needs):
-            yield rule
-
-
-HOST_TABLES: Final = Rule(
-    "host_tables", "the application's tables have what telemetry needs, and what it added", "each", ""
-)
-"""Asked of what a database has, and of no row."""
-
-
-def _unfit_tables(engine: Engine) -> list[Broken]:
-    with transaction(engine) as connection:
-        found = [str(each) for each in (*problems(connection), *lost(connection))]
-    return [Broken(HOST_TABLES, len(found), tuple(found[:SHOWN]))] if found else []
-
-
-def validate(database_url: str) -> list[Broken]:
-    """Return the rules that do not hold in a database."""
-    engine = create_engine(database_url, for_reading=True)
-    try:
-        return [*_unfit_tables(engine), *broken(engine)]
-    finally:
-        engine.dispose()

@@ -1,7 +1,7 @@
-"""Answers that are remembered for a time, in processes that are asked the same again and again.
+"""A cache of query results, for processes that repeat the same queries, such as a web server.
 
-What is kept is pickled, so that its size is known, and so that whoever is answered may change what they got.
-Nothing is kept across processes: a command, which is a process of its own, always asks the database.
+Results are kept as pickles, so that their size is known and a caller may change the object it gets. Each
+process has a cache of its own; commands do not use it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from cachetools import TLRUCache
 
 MOST_BYTES: Final = 4 * 1024 * 1024
-"""Of all answers together; those not asked for longest make room."""
+"""Of all results together; the least recently used are dropped first."""
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 class _Kept(NamedTuple):
@@ -29,55 +29,57 @@ class _Kept(NamedTuple):
     seconds: float
 
 
-class Answers:
-    """The answers of one process. Safe from any thread."""
+class Cache:
+    """A cache of query results, which is thread-safe."""
 
     def __init__(self, most_bytes: int = MOST_BYTES, timer: Callable[[], float] = time.monotonic) -> None:
-        """Start with none.
+        """Create an empty cache.
 
         Args:
-            most_bytes: of all answers together.
-            timer: tells the seconds.
+            most_bytes: maximum size of all results together.
+            timer: returns seconds.
         """
         self._most_bytes = most_bytes
         self._timer = timer
         self.reset()
 
     def reset(self) -> None:
-        """Start anew, in a forked child: a thread of the parent may have held the lock."""
+        """Empty the cache in a forked child, and renew the lock, which a thread of the parent may hold."""
         self._lock = threading.Lock()
         self._age = 0
-        """How often everything was forgotten: an answer that was asked for before is not kept."""
+        """How often the cache was emptied: a result queried before that is not kept."""
         self._kept: TLRUCache[Hashable, _Kept] | None = None
-        """Made by the first question: whoever only writes rollups needs no such library."""
+        """Created on first use: processes that only write rollups do not need the library."""
 
-    def get(self, question: Hashable, seconds: float, ask: Callable[[], _Answer]) -> _Answer:
-        """Return the answer that was given at most ``seconds`` ago, else ask; an error is never kept.
+    def get(self, key: Hashable, seconds: float, query: Callable[[], _Result]) -> _Result:
+        """Return the result that is at most ``seconds`` old, else that of ``query``, and keep it.
+
+        An exception is never kept.
 
         Args:
-            question: everything that the answer depends on.
-            seconds: 0 always asks, and keeps nothing.
-            ask: finds the answer.
+            key: everything that the result depends on.
+            seconds: with 0, always query, and keep nothing.
+            query: returns the result.
         """
         if seconds <= 0:
-            return ask()
+            return query()
         with self._lock:
-            cache = self._kept = self._new() if self._kept is None else self._kept
-            age, kept = self._age, cache.get(question) if cache is not None else None
+            store = self._kept = self._new() if self._kept is None else self._kept
+            age, kept = self._age, store.get(key) if store is not None else None
         if kept is not None:
-            known: _Answer = pickle.loads(kept.pickled)
+            known: _Result = pickle.loads(kept.pickled)
             return known
-        answer = ask()
-        if cache is None:
-            return answer
-        pickled = pickle.dumps(answer)
+        result = query()
+        if store is None:
+            return result
+        pickled = pickle.dumps(result)
         with self._lock:
             if age == self._age and len(pickled) <= self._most_bytes:
-                cache[question] = _Kept(pickled, seconds)
-        return answer
+                store[key] = _Kept(pickled, seconds)
+        return result
 
-    def forget(self) -> None:
-        """Forget everything: there is news that the answers do not have."""
+    def clear(self) -> None:
+        """Empty the cache: the database has changed."""
         with self._lock:
             self._age += 1
             self._kept = None
@@ -94,8 +96,8 @@ def _expiry(_: Hashable, kept: _Kept, now: float) -> float:
     return now + kept.seconds
 
 
-answers: Final = Answers()
-"""Of this process."""
+cache: Final = Cache()
+"""The cache of this process."""
 
-register_in_child(answers.reset)
-when_ended.append(answers.forget)
+register_in_child(cache.reset)
+when_ended.append(cache.clear)

@@ -1,4 +1,4 @@
-"""Asks the database for a report."""
+"""Query the database for a report."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from telemetry.settings import Settings
 
 from . import jobs as job_figures
 from . import money
-from .cache import answers
+from .cache import cache
+from .health_score import health, health_score
+from .lines import Money
 from .periods import periods, unit
 from .selection import Selection
-from .shape import Money, Report
+from .shape import Report
 
 _PICO = Decimal(1).scaleb(-12)
 
@@ -41,18 +43,18 @@ def report(
 
     Args:
         settings: name the database and the time zone.
-        last_days: how many days, today (or the day before ``until``) included; ``since`` takes its place.
+        last_days: number of days up to today, or to the day before ``until``; ignored if ``since`` is given.
         since: the first day.
-        until: the first day that is not in it any more; default: tomorrow, which is also the latest.
-        user_id: only this user's.
-        model: a glob (``*`` and ``?``): only runs that called such a model, and what they spent on it.
+        until: the first day after the period; default and maximum: tomorrow.
+        user_id: only runs of this user.
+        model: a glob (``*`` and ``?``): only runs that called a matching model, and their cost for it.
         failed: list the latest failed jobs instead of the latest.
-        analysis_id: only the runs of this analysis, whenever they were.
+        analysis_id: only the runs of this analysis, regardless of the period.
 
     Raises:
-        ValueError: for a URL that cannot be used, or a period that ends before it begins.
-        LookupError: when there is no run of that analysis.
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        ValueError: if the URL cannot be used, or the period ends before it begins.
+        LookupError: if the analysis has no run.
+        sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
     """
     zone = ZoneInfo(settings.timezone)
     today = Day.today(zone).date
@@ -61,8 +63,8 @@ def report(
     if last < first:
         raise ValueError(f"the period ends before it begins: {first} to {last}")
     selection = Selection(zone, Day.of(first, zone), Day.of(last, zone), analysis_id, user_id, model, failed)
-    question = ("report", settings.database_url, selection)
-    return answers.get(question, settings.cache_seconds, lambda: _report(settings, selection))
+    key = ("report", settings.database_url, selection)
+    return cache.get(key, settings.cache_seconds, lambda: _report(settings, selection))
 
 
 def _report(settings: Settings, selection: Selection) -> Report:
@@ -86,7 +88,7 @@ def _figures(connection: Connection, selection: Selection) -> Report:
     of_candidates, candidates = money.per_candidate(connection, selection)
     ended = totals["seen_ended"]
     override_rate = totals["overrides"] / totals["over_limit"] if totals["over_limit"] else None
-    score = job_figures.health_score(connection, selection)
+    score = health_score(connection, selection)
     first, last = selection.first.date, selection.last.date
     return Report(
         first=first if selection.is_of_a_period else None,
@@ -126,7 +128,7 @@ def _figures(connection: Connection, selection: Selection) -> Report:
         advice=_advice(override_rate),
         response_seconds=calls.response_seconds,
         health_score=score,
-        health=job_figures.health(score),
+        health=health(score),
         models=models,
         stages=money.by_cost(calls.stages.values()),
         period=unit(first, last) if selection.is_of_a_period else "",
@@ -137,7 +139,7 @@ def _figures(connection: Connection, selection: Selection) -> Report:
 
 
 def _each(cost: Money, number: int) -> Decimal | None:
-    """Return what one costs, in dollars, rounded to a pico-dollar."""
+    """Return the cost of one, in dollars, rounded to a pico-dollar."""
     if not number or not cost.is_known:
         return None
     return (to_dollars(cost.pico) / number).quantize(_PICO, ROUND_HALF_EVEN)

@@ -1,9 +1,9 @@
-"""How many jobs there were, how large, how long, how well; who ran them, and the latest."""
+"""Figures of jobs: their number, size, duration and status; their users; the latest of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,14 +14,12 @@ from exporters.sql.database.statements import Row
 from exporters.sql.schema import tables
 from telemetry.conventions import CANCELLED, COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE, RUNNING, UNKNOWN
 
+from .lines import Job, Money, Range, User
 from .periods import IMPORT, JOB_KINDS
-from .selection import Selection, stages
-from .shape import Job, Money, Range, User
+from .selection import Selection
 
 LATEST: Final = 20
 MOST_ACTIVE: Final = 10
-SCORED_JOBS: Final = 50
-"""Jobs that the health score looks at."""
 BINS: Final = (
     ("1-10", 1, 10),
     ("11-50", 11, 50),
@@ -38,14 +36,11 @@ ENDINGS: Final = {
     "running": RUNNING,
     "unknown": UNKNOWN,
 }
-"""Every job is in one of these numbers."""
-SLOW_SECONDS: Final = 5.0
-MOST_RETRIES: Final = 5
-MOST_FALLBACKS: Final = 3
+"""Statuses of jobs by the field of a report. Every job has one of them."""
 
 
 def totals(connection: Connection, selection: Selection) -> Row:
-    """Return counts, and mean, least and most of what jobs have."""
+    """Return counts of jobs, and mean, minimum and maximum of their columns."""
     job = selection.jobs().c
     overridden = sa.and_(job.exceeded_resume_limit, job.user_chose_override)
     seen = job.kind != IMPORT
@@ -72,7 +67,7 @@ def totals(connection: Connection, selection: Selection) -> Row:
 
 
 def sizes(connection: Connection, selection: Selection) -> list[tuple[int, int]]:
-    """Return how many jobs had how many candidates, by number of candidates."""
+    """Return pairs of a number of candidates and the number of jobs that had it, sorted."""
     job = selection.jobs().c
     query = (
         sa.select(job.candidates, sa.func.count())
@@ -84,7 +79,7 @@ def sizes(connection: Connection, selection: Selection) -> list[tuple[int, int]]
 
 
 def active_users(connection: Connection, selection: Selection) -> list[User]:
-    """Return those with the most jobs."""
+    """Return the users with the most jobs."""
     run = selection.spend().c
     is_job = run.kind.in_(JOB_KINDS)
     query = (
@@ -100,16 +95,16 @@ def active_users(connection: Connection, selection: Selection) -> list[User]:
         .order_by(sa.desc("jobs"), run.user_ref)
         .limit(MOST_ACTIVE)
     )
-    found = connection.execute(query).all()
-    missing = _missing(connection, [row[0] for row in found])
+    rows = connection.execute(query).all()
+    missing = _missing(connection, [row[0] for row in rows])
     return [
         User(user, count, int(candidates or 0), Money.of(pico, incomplete), user in missing)
-        for user, count, candidates, pico, incomplete in found
+        for user, count, candidates, pico, incomplete in rows
     ]
 
 
 def _missing(connection: Connection, users: Sequence[int]) -> set[int]:
-    """Return the users whose row was looked for when their runs ended, and was not there."""
+    """Return the users whose row was missing when their runs ended."""
     run, known = tables.runs.c, tables.users.c
     query = (
         sa.select(run.user_ref)
@@ -122,78 +117,25 @@ def _missing(connection: Connection, users: Sequence[int]) -> set[int]:
 
 
 _IS_FOREIGN: Final = sa.and_(tables.runs.c.analysis_gone, tables.runs.c.analysis_seen_at.is_(None))
-"""Its analysis has a row, which was never shown as the run's."""
+"""The row of its analysis is not its own, by user or by time."""
 
 
 def foreign_runs(connection: Connection, selection: Selection) -> int:
-    """Return how many runs name an analysis whose row is not theirs."""
+    """Return how many runs name an analysis whose row is not their own."""
     query = sa.select(sa.func.count()).select_from(tables.runs).where(*selection.of_runs(), _IS_FOREIGN)
     return int(connection.execute(query).scalar_one())
 
 
 def latest(connection: Connection, selection: Selection) -> list[Job]:
-    """Return the latest jobs, or the latest that went wrong."""
+    """Return the latest jobs, or the latest failures."""
     source = selection.jobs()
     query = sa.select(source).order_by(source.c.started_at.desc(), source.c.run_id).limit(LATEST)
     if selection.failed:
         query = query.where(source.c.status.in_((FAILED, INTERRUPTED, PARTIAL_FAILURE)))
-    found = [dict(row) for row in connection.execute(query).mappings()]
-    of_these = tables.runs.c.run_id.in_([row["run_id"] for row in found])
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    of_these = tables.runs.c.run_id.in_([row["run_id"] for row in rows])
     foreign = set(connection.execute(sa.select(tables.runs.c.run_id).where(of_these, _IS_FOREIGN)).scalars())
-    return [_job(row, row["run_id"] in foreign) for row in found]
-
-
-def health_score(connection: Connection, selection: Selection) -> float | None:
-    """Return the share of the last jobs without an issue; history does not tell."""
-    source = selection.jobs()
-    query = (
-        sa.select(source)
-        .where(source.c.kind == "analysis", source.c.status != "running")
-        .order_by(source.c.started_at.desc(), source.c.run_id)
-        .limit(SCORED_JOBS)
-    )
-    found = [dict(row) for row in connection.execute(query).mappings()]
-    if not found:
-        return None
-    ids = [job["run_id"] for job in found]
-    counted, means = _counted(connection, ids), _responses(connection, ids)
-    return sum(not _has_issue(job, counted, means) for job in found) / len(found)
-
-
-def health(score: float | None) -> str:
-    """Return the word for a health score."""
-    return "" if score is None else "good" if score >= 0.8 else "fair" if score >= 0.6 else "poor"
-
-
-def _counted(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], int]:
-    counters = tables.counters
-    query = sa.select(counters).where(counters.c.run_id.in_(ids))
-    return {(row.run_id, row.name): row.value for row in connection.execute(query)}
-
-
-def _responses(connection: Connection, ids: Sequence[str]) -> dict[str, float]:
-    part = stages.c
-    query = (
-        sa.select(part.run_id, sa.func.sum(part.duration_seconds), sa.func.sum(part.calls))
-        .where(part.run_id.in_(ids), part.operation != "")
-        .group_by(part.run_id)
-    )
-    return {
-        run_id: float(seconds) / int(calls) for run_id, seconds, calls in connection.execute(query) if calls
-    }
-
-
-def _has_issue(job: Row, counted: Mapping[tuple[str, str], int], means: Mapping[str, float]) -> bool:
-    """Say whether a job or a part of it failed, needed many retries or fallbacks, or was slow."""
-    run_id, candidates = job["run_id"], job["candidates"]
-    seconds = float(job["duration_seconds"] or 0)
-    return (
-        job["status"] in (FAILED, INTERRUPTED, PARTIAL_FAILURE)
-        or counted.get((run_id, "app_retries"), 0) > MOST_RETRIES
-        or counted.get((run_id, "fallbacks"), 0) > MOST_FALLBACKS
-        or means.get(run_id, 0.0) > SLOW_SECONDS
-        or bool(candidates and seconds / candidates > SLOW_SECONDS)
-    )
+    return [_job(row, row["run_id"] in foreign) for row in rows]
 
 
 def _job(row: Row, is_foreign: bool) -> Job:
@@ -221,7 +163,7 @@ def _job(row: Row, is_foreign: bool) -> Job:
 
 
 def _moment(value: Any) -> datetime:
-    """Return a time; a view of SQLite's tells text."""
+    """Return a time; SQLite returns those of views as text."""
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
@@ -238,33 +180,33 @@ def _aggregates(name: str, column: sa.ColumnElement[Any]) -> list[sa.ColumnEleme
 
 
 def range_of(row: Row, name: str) -> Range:
-    """Return the range of one of the columns of the totals."""
+    """Return the range of ``name`` in the row of :func:`totals`."""
     values = (row[f"{name}_{part}"] for part in ("mean", "least", "most"))
     return Range(*(None if value is None else float(value) for value in values))
 
 
 def resumes(row: Row) -> Range:
-    """Return the range of the lengths of résumés."""
+    """Return the range of the lengths of résumés, in characters."""
     mean = int(row["resume_sum"]) / int(row["resumes"]) if row["resumes"] else None
     least, most = row["resume_least"], row["resume_most"]
     return Range(mean, None if least is None else float(least), None if most is None else float(most))
 
 
 def median(sizes: Sequence[tuple[int, int]]) -> float | None:
-    """Return the median of sizes that come with how often each is there."""
+    """Return the median of sizes, given as pairs of a size and its frequency."""
     total = sum(count for _, count in sizes)
     if not total:
         return None
     middle = [(total - 1) // 2, total // 2]
-    found, passed = [], 0
+    values, passed = [], 0
     for size, count in sizes:
-        found += [size for place in middle if passed <= place < passed + count]
+        values += [size for place in middle if passed <= place < passed + count]
         passed += count
-    return sum(found) / 2
+    return sum(values) / 2
 
 
 def bins(sizes: Sequence[tuple[int, int]]) -> dict[str, int]:
-    """Return how many jobs are of which size."""
+    """Return the number of jobs by size, as :data:`BINS` groups them."""
     return {
         name: sum(count for size, count in sizes if size >= least and (most is None or size <= most))
         for name, least, most in BINS

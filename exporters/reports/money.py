@@ -1,4 +1,4 @@
-"""What was spent, on what and by which model, and what of it is not known."""
+"""What was spent, on what and by which model, and what is missing in it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 from exporters.sql.schema import tables
 from telemetry.conventions import RUNNING
 
+from .lines import SPENT_ON, WASTE, Gap, Money, Spend, Usage
 from .periods import IMPORT
 from .selection import Selection, stages
-from .shape import SPENT_ON, WASTE, Gap, Money, Spend, Usage
 
 _SUMS: Final = (
     *("calls", "attempts", "rate_limit_hits", "quota_hits", "spend_limit_hits", "failed_calls"),
@@ -22,13 +22,13 @@ _SUMS: Final = (
     *("unpriced", "unmodelled", "usage_missing"),
 )
 _COLUMNS: Final = {"failed_calls": "errors"}
-"""Columns of telemetry_stages that have another name here, where errors are what an application marks."""
+"""Columns of telemetry_stages by their names here, where errors are those that an application marks."""
 _USEFUL: Final = {"intake": "intake", IMPORT: "history"}
-"""What useful runs are named by their kind; others are analyses."""
+"""Names of useful spending, by the kind of run; that of any other kind is ``analyses``."""
 
 
 def spent_on(connection: Connection, selection: Selection) -> list[Spend]:
-    """Return what the money was spent on: every run is in one of the lines, so they add up."""
+    """Return what was spent, by purpose. Every run is in exactly one line, so the lines add up."""
     run = selection.spend().c
     query = sa.select(
         run.kind,
@@ -47,9 +47,9 @@ def spent_on(connection: Connection, selection: Selection) -> list[Spend]:
 
 
 def per_candidate(connection: Connection, selection: Selection) -> tuple[Money, int]:
-    """Return what the analyses that count have cost, and how many candidates they had.
+    """Return the cost of all useful analyses, and the number of their candidates.
 
-    One that does not say how many it had is in neither.
+    Analyses without a number of candidates are left out of both.
     """
     run = selection.spend().c
     counts = sa.and_(run.kind == "analysis", run.spend_class == "useful", run.candidates > 0)
@@ -64,22 +64,22 @@ def per_candidate(connection: Connection, selection: Selection) -> tuple[Money, 
 
 @dataclass(slots=True)
 class Calls:
-    """The calls of what was selected, by stage and by model."""
+    """The selected calls, by stage and by model."""
 
     total: Usage = field(default_factory=lambda: Usage(""))
     orphans: int = 0
-    """Of these, outside any run."""
+    """How many of them were made outside any run."""
     stages: dict[str, Usage] = field(default_factory=dict)
     models: dict[str, Usage] = field(default_factory=dict)
 
     @property
     def response_seconds(self) -> float | None:
-        """Mean time of a call."""
+        """Mean duration of a call, in seconds."""
         return self.total.seconds / self.total.calls if self.total.calls else None
 
 
 def calls(connection: Connection, selection: Selection) -> Calls:
-    """Return what was called."""
+    """Return the selected calls."""
     part = stages.c
     query = (
         sa.select(
@@ -94,25 +94,25 @@ def calls(connection: Connection, selection: Selection) -> Calls:
         .where(*selection.of_stages())
         .group_by(part.stage, part.operation, part.model, sa.text("is_orphan"))
     )
-    found = Calls()
+    result = Calls()
     for row in map(dict, connection.execute(query).mappings()):
-        stage = found.stages.setdefault(row["stage"], Usage(row["stage"]))
+        stage = result.stages.setdefault(row["stage"], Usage(row["stage"]))
         _add(stage, row)
         if row["operation"] == "":
             stage.seconds += float(row["seconds"])
             continue
-        _add(found.total, row)
-        found.total.seconds += float(row["seconds"])
-        model = found.models.setdefault(row["model"], Usage(row["model"]))
+        _add(result.total, row)
+        result.total.seconds += float(row["seconds"])
+        model = result.models.setdefault(row["model"], Usage(row["model"]))
         _add(model, row)
         model.seconds += float(row["seconds"])
-        found.orphans += int(row["calls"]) if row["is_orphan"] else 0
-    return found
+        result.orphans += int(row["calls"]) if row["is_orphan"] else 0
+    return result
 
 
-def by_cost(found: Iterable[Usage]) -> list[Usage]:
-    """Return the dearest first."""
-    return sorted(found, key=lambda each: (-each.cost.pico, -each.calls, each.name))
+def by_cost(usages: Iterable[Usage]) -> list[Usage]:
+    """Return ``usages``, the most expensive first."""
+    return sorted(usages, key=lambda usage: (-usage.cost.pico, -usage.calls, usage.name))
 
 
 def _add(usage: Usage, row: Mapping[Any, Any]) -> None:
@@ -122,7 +122,7 @@ def _add(usage: Usage, row: Mapping[Any, Any]) -> None:
 
 
 def gaps(connection: Connection, selection: Selection, models: Iterable[Usage]) -> list[Gap]:
-    """Return why the cost of some runs is not known: calls by model where that is known, else runs."""
+    """Return why the cost of some runs is not known: by model and calls if these are known, else by runs."""
     known = [
         Gap(reason, model.name, count)
         for model in models
@@ -150,8 +150,8 @@ def _gaps_of_runs(connection: Connection, selection: Selection) -> list[Gap]:
         .where(*selection.of_runs(), sa.not_(run.cost_complete))
         .group_by(sa.text("reason"))
     )
-    found = {name: (count, int(open_calls)) for name, count, open_calls in connection.execute(query)}
-    unfinished = sum(open_calls for name, (_, open_calls) in found.items() if name != "running")
+    by_reason = {name: (count, int(open_calls)) for name, count, open_calls in connection.execute(query)}
+    unfinished = sum(open_calls for name, (_, open_calls) in by_reason.items() if name != "running")
     known = [Gap("unfinished", None, unfinished)] if unfinished else []
     others = ("running", "unknown_end", "history")
-    return [*known, *(Gap(name, None, None, found[name][0]) for name in others if name in found)]
+    return [*known, *(Gap(name, None, None, by_reason[name][0]) for name in others if name in by_reason)]

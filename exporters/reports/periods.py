@@ -1,4 +1,4 @@
-"""Jobs and money by day, week or month of a time zone: one question, whatever their number."""
+"""Jobs and cost by day, week or month of a time zone, all from one query."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from sqlalchemy.engine import Connection
 from exporters.sql.database.days import Day
 from telemetry.conventions import FAILED, INTERRUPTED, PARTIAL_FAILURE
 
+from .lines import Money, Period
 from .selection import Selection
-from .shape import Money, Period
 
 MOST_DAYS: Final = 31
-"""Up to which each day is listed."""
+"""Longest report that lists days; a longer one lists weeks."""
 MOST_DAYS_AS_WEEKS: Final = 366
+"""Longest report that lists weeks; a longer one lists months."""
 
 IMPORT: Final = "import"
-"""Kind of the jobs taken over from history: nobody saw what they cost, nor their failures."""
+"""Kind of the imported jobs: neither their cost nor their failures are known."""
 _ENDINGS: Final = (FAILED, INTERRUPTED, PARTIAL_FAILURE)
 JOB_KINDS: Final = ("analysis", IMPORT)
 
 
 def unit(first: date, last: date) -> str:
-    """Return whether days, weeks or months are listed."""
+    """Return what is listed: ``day``, ``week`` or ``month``."""
     length = (last - first).days + 1
     return "day" if length <= MOST_DAYS else "week" if length <= MOST_DAYS_AS_WEEKS else "month"
 
@@ -49,7 +50,7 @@ def _end(day: date, step: str) -> date:
 
 
 def periods(connection: Connection, selection: Selection) -> list[Period]:
-    """Return all periods, those without a run included."""
+    """Return all periods, including those without a run."""
     spans = list(parts(selection.first.date, selection.last.date))
     starts = [Day.of(first, selection.zone).start for first, _ in spans]
     run = selection.spend().c
@@ -68,9 +69,9 @@ def periods(connection: Connection, selection: Selection) -> list[Period]:
         sa.func.sum(run.cost_pico),
         sa.func.count(sa.case((sa.not_(run.cost_complete), 1))),
     ).group_by(sa.text("number"))
-    found = {place: numbers for place, *numbers in connection.execute(query)}
+    by_number = {place: numbers for place, *numbers in connection.execute(query)}
     return [
-        Period(first, last, *_figures(found[place])) if place in found else Period(first, last)
+        Period(first, last, *_figures(by_number[place])) if place in by_number else Period(first, last)
         for place, (first, last) in enumerate(spans)
     ]
 

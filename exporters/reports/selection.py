@@ -32,7 +32,7 @@ spend: Final = sa.table(
     *map(sa.column, ("run_id", "kind", "status", "user_ref", "analysis_ref", "started_at", "candidates")),
     *map(sa.column, ("spend_class", "cost_pico", "cost_complete")),
 )
-"""All runs, those before and after an analysis included."""
+"""All runs, including those before and after an analysis."""
 stages: Final = sa.table(
     "telemetry_stages",
     *map(sa.column, ("run_id", "kind", "user_ref", "started_at", "stage", "operation", "model")),
@@ -50,51 +50,51 @@ class Selection:
     first: Day
     last: Day
     analysis_id: int | None = None
-    """Only its runs, whenever they were; the period does not count then."""
+    """Only the runs of this analysis, regardless of the period."""
     user_id: int | None = None
     model: str | None = None
-    """A glob: only the runs that called such a model, and of their calls and money only those of it."""
+    """A glob: only runs that called a matching model, and only their calls to it and their cost."""
     failed: bool = False
     """List the latest failed jobs instead of the latest."""
 
     @property
     def is_of_a_period(self) -> bool:
-        """Whether it has days."""
+        """Whether it selects by days."""
         return self.analysis_id is None
 
     def spend(self) -> sa.FromClause:
-        """Return the runs with what they cost, as far as it is about them."""
+        """Return the selected runs with their cost."""
         return self._chosen(spend, ("cost_pico", "cost_complete"))
 
     def jobs(self) -> sa.FromClause:
-        """Return the jobs, as far as it is about them."""
+        """Return the selected jobs."""
         return self._chosen(jobs, ("cost_pico", "cost_complete", "api_calls", "rate_limit_hits"))
 
     def of_stages(self) -> list[sa.ColumnElement[bool]]:
         """Return the conditions on ``stages``."""
-        found = [stages.c.model.like(_like(self.model), escape="\\")] if self.model else []
+        conditions = [stages.c.model.like(_like(self.model), escape="\\")] if self.model else []
         if self.is_of_a_period:
-            return [*found, *self._conditions(stages)]
-        return [*found, stages.c.run_id.in_(sa.select(spend.c.run_id).where(*self._conditions(spend)))]
+            return [*conditions, *self._conditions(stages)]
+        return [*conditions, stages.c.run_id.in_(sa.select(spend.c.run_id).where(*self._conditions(spend)))]
 
     def of_runs(self) -> list[sa.ColumnElement[bool]]:
-        """Return the conditions on our own table of runs."""
+        """Return the conditions on ``telemetry_runs``."""
         run = tables.runs.c
-        found = [sa.not_(run.synthetic), *self._conditions(tables.runs)]
+        conditions = [sa.not_(run.synthetic), *self._conditions(tables.runs)]
         if self.model:
             part = tables.stage_usage.c
             called = sa.select(part.run_id).where(part.model.like(_like(self.model), escape="\\"))
-            found.append(run.run_id.in_(called))
-        return found
+            conditions.append(run.run_id.in_(called))
+        return conditions
 
     def _conditions(self, source: sa.FromClause) -> list[sa.ColumnElement[bool]]:
         if self.analysis_id is not None:
             return [source.c.analysis_ref == self.analysis_id]
-        found = [between(source.c.started_at, self.first.start, self.last.end)]
-        return found if self.user_id is None else [*found, source.c.user_ref == self.user_id]
+        conditions = [between(source.c.started_at, self.first.start, self.last.end)]
+        return conditions if self.user_id is None else [*conditions, source.c.user_ref == self.user_id]
 
     def _chosen(self, view: sa.TableClause, of_model: tuple[str, ...]) -> sa.FromClause:
-        """Return the rows of a view; with a model, some columns are those of its calls."""
+        """Return the selected rows of a view; with a model, columns in ``of_model`` count only its calls."""
         if self.model is None:
             return sa.select(view).where(*self._conditions(view)).subquery("chosen")
         part = self._calls_of_model()
@@ -103,9 +103,9 @@ class Selection:
         return sa.select(*columns).select_from(joined).where(*self._conditions(view)).subquery("chosen")
 
     def _calls_of_model(self) -> sa.Subquery:
-        """Return what the calls of the model came to, by run.
+        """Return the sums over the calls to the model, by run.
 
-        Calls that nobody saw the end of may be the model's, too: then its cost is not complete.
+        A call without a known end may have been to this model; then the cost is not complete.
         """
         part, run = tables.stage_usage.c, tables.runs.c
         gaps = sa.func.sum(part.unpriced + part.usage_missing)
@@ -129,7 +129,7 @@ class Selection:
 
 
 def between(column: sa.ColumnElement[Any], start: datetime, end: datetime) -> sa.ColumnElement[bool]:
-    """Return whether a time is in a period: the start inclusive, the end exclusive."""
+    """Return the condition that a time is in a period: the start inclusive, the end exclusive."""
     return sa.and_(
         column >= sa.bindparam(None, start, type_=sa.DateTime()),
         column < sa.bindparam(None, end, type_=sa.DateTime()),
@@ -137,6 +137,6 @@ def between(column: sa.ColumnElement[Any], start: datetime, end: datetime) -> sa
 
 
 def _like(glob: str) -> str:
-    """Return the pattern of LIKE for a glob of ``*`` and ``?``."""
+    """Return the LIKE pattern of a glob with ``*`` and ``?``."""
     literal = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return literal.replace("*", "%").replace("?", "_")

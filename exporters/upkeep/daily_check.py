@@ -1,8 +1,8 @@
-"""The daily check where there is no cron: one process of the application does it, soon after midnight.
+"""Run the daily check in one process of the application, soon after midnight, so that no cron job is needed.
 
-Each process looks once a day. On PostgreSQL, an advisory lock of a transaction lets one of them check, which
-works behind a pooler as well, and is free again when its holder dies; on SQLite, it is a row with a lease.
-What is done is remembered, so that the others, and a process that starts later, find it done.
+Every process tries once a day. On PostgreSQL a transaction-level advisory lock selects one of them: it works
+behind a pooler, and is released when its holder dies. On SQLite a claim does. A finished check is recorded,
+so that other processes, and those that start later, do not repeat it.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from .health_log import HealthCheck
 
 TASK: Final = "daily check"
 ADVISORY_LOCK: Final = 7_304_921_655_018_337_282
-"""The key of the lock that the checking process holds; migrations have another."""
+"""Key of the advisory lock; migrations use another."""
 
 AFTER_MIDNIGHT: Final = (300.0, 2100.0)
-"""Seconds after midnight from which a process looks: not all at once, so that most find it done."""
+"""Range of seconds after midnight at which a process tries; spread, so that most find it done."""
 AFTER_START: Final = (60.0, 300.0)
-"""Seconds that a process has to live before it looks: commands and the like never do."""
+"""Range of seconds after the start of a process before it tries; short-lived processes never do."""
 POSTPONED_SECONDS: Final = 60.0
 MOST_POSTPONED: Final = 120
-"""How often work that goes on may put it off: for two hours."""
+"""How often running work may postpone the check: for two hours in all."""
 TAKEN_SECONDS: Final = (600.0, 900.0)
-"""When to look whether another process has done what it began."""
+"""Range of seconds before checking whether another process has finished."""
 FIRST_RETRY_SECONDS: Final = 60.0
 LAST_RETRY_SECONDS: Final = 3600.0
 MOST_DAYS: Final = 7
-"""How many days that nobody checked are made up for."""
+"""Maximum number of missed days that are checked afterwards."""
 
 _log = logging.getLogger("telemetry")
 
@@ -56,12 +56,12 @@ def _clock() -> datetime:
     return datetime.now(UTC)
 
 
-class NotToldError(Exception):
-    """Somebody was to be told of the day, and could not be."""
+class NotNotifiedError(Exception):
+    """Findings of the day could not be sent."""
 
 
 class DailyCheck:
-    """When the check of this process is due, and the thread in which it runs."""
+    """Starts the check in a thread when it is due."""
 
     def __init__(
         self, settings: Settings, nudge: Callable[[], None], now: Callable[[], datetime] = _clock
@@ -70,8 +70,8 @@ class DailyCheck:
 
         Args:
             settings: of the process.
-            nudge: is called when it is due earlier than :meth:`pause` said before.
-            now: tells the time, aware; default: the clock.
+            nudge: called when the check is due earlier than :meth:`pause` returned.
+            now: returns the current time, aware; default: that of the clock.
         """
         self._settings = settings
         self._zone = ZoneInfo(settings.timezone)
@@ -85,11 +85,11 @@ class DailyCheck:
         self._due = max(midnight + _seconds(AFTER_MIDNIGHT), now() + _seconds(AFTER_START))
 
     def pause(self) -> float:
-        """Return for how many seconds nothing is due."""
+        """Return the seconds until the check is due."""
         return max((self._due - self._now()).total_seconds(), 0.0)
 
     def look(self, is_busy: bool) -> None:
-        """Begin the check, in a thread of its own, if it is due and the process is quiet."""
+        """Start the check in a thread, if it is due and no run is open, or it was postponed too often."""
         now = self._now()
         if now < self._due or self._is_stopped:
             return
@@ -104,20 +104,20 @@ class DailyCheck:
         self._thread = threading.Thread(
             target=self._run, args=(yesterday,), name="telemetry-daily-check", daemon=True
         )
-        with suppressed():  # else it would inherit, and keep, a run
+        with suppressed():  # otherwise the thread would inherit a run
             self._thread.start()
 
     def stop(self) -> None:
-        """Begin nothing any more; the process does not wait for what is under way."""
+        """Start no more checks; the process does not wait for a running one."""
         self._is_stopped = True
 
     def check(self, day: date) -> bool:
-        """Check a day that is over, unless that is done; return False if another process is at it.
+        """Check a complete day, unless that is done; return False if another process is checking it.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
-            LookupError: when the table is the host's own.
-            NotToldError: when somebody was to be told and could not be; the rest is done.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
+            LookupError: if the table belongs to the host.
+            NotNotifiedError: if findings could not be sent; everything else is done.
         """
         engine = create_engine(self._settings.database_url)
         try:
@@ -141,9 +141,9 @@ class DailyCheck:
                 if self._is_stopped:
                     return
             if self._settings.alertmanager_url or self._settings.notify:
-                told = notify(self._settings, check.findings(day))
-                if told.problems:
-                    raise NotToldError("; ".join(told.problems))
+                outcome = notify(self._settings, check.findings(day))
+                if outcome.problems:
+                    raise NotNotifiedError("; ".join(outcome.problems))
         claims.finish(engine, day, TASK)
 
     @staticmethod
@@ -155,7 +155,7 @@ class DailyCheck:
         with guarded("writer"), suppressed():
             try:
                 is_settled = self.check(day)
-            except (SQLAlchemyError, OSError, LookupError, NotToldError) as error:
+            except (SQLAlchemyError, OSError, LookupError, NotNotifiedError) as error:
                 _log.warning("the daily check of telemetry is tried again later (%s)", _reason(error))
                 self._again(self._retry_seconds * random.uniform(0.5, 1))
                 self._retry_seconds = min(self._retry_seconds * 2, LAST_RETRY_SECONDS)
@@ -165,7 +165,7 @@ class DailyCheck:
                 self._again(random.uniform(*TAKEN_SECONDS))
 
     def _again(self, seconds: float) -> None:
-        """Look earlier than on the next day."""
+        """Try again on the same day."""
         self._due = min(self._due, self._now() + timedelta(seconds=seconds))
         self._nudge()
 
@@ -175,16 +175,16 @@ class DailyCheck:
 
 @contextmanager
 def _turn(engine: Engine, day: date) -> Iterator[bool]:
-    """Be the one who checks, or not; whoever dies meanwhile has had its turn."""
+    """Yield whether this process is the one to check; if it dies, another one is later."""
     if engine.dialect.name == "sqlite":
         is_mine = claims.claim(engine, day, TASK)
         try:
             yield is_mine
         finally:
             if is_mine:
-                claims.release(engine, day, TASK)  # unless it is done
+                claims.release(engine, day, TASK)  # no-op if it is finished
         return
-    # Not through the gate that forks wait at: it is open for as long as the check takes.
+    # Without the gate that forks wait for: the transaction lasts as long as the check.
     with engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '6h'")
         yield bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(ADVISORY_LOCK))))
@@ -195,5 +195,5 @@ def _seconds(bounds: tuple[float, float]) -> timedelta:
 
 
 def _reason(error: Exception) -> str:
-    """Return the driver's first line: SQLAlchemy's own text carries the statement and its values."""
+    """Return the message of the driver; that of SQLAlchemy contains the statement and its values."""
     return driver_message(error) or type(error).__name__

@@ -1,17 +1,14 @@
-"""Analyses from the time before telemetry, taken over once: what `flask telemetry import-history` does.
+"""Import analyses from before telemetry, for `flask telemetry import-history`.
 
-Each becomes a run of kind `import`. Its sizes and lengths come from the files that are stored, its times and
-numbers from its row; what it cost nobody knows, so its cost is never complete. The host's rows get the
-columns that can be derived, and users their totals.
+Each becomes a run of kind `import`, with sizes and lengths from the stored files, and times and numbers from
+its row. Its cost is not known, so it is never complete. The rows of the host get the columns that can be
+derived, and users their totals.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import PurePath
 from typing import Any, Final, Self
 
 import sqlalchemy as sa
@@ -31,56 +28,30 @@ from exporters.sql.schema import tables
 from exporters.sql.schema.host import HOST
 from exporters.sql.schema.tables import JOBS, archived_runs, runs
 from exporters.sql.storage import archived
-from telemetry.conventions import (
-    CANCELLED,
-    COMPLETED,
-    DOCUMENT_TYPES,
-    FAILED,
-    OTHER,
-    TERMINAL_STATUSES,
-    UNKNOWN,
-)
+
+from .imported_run import Files, document_type, run_of
 
 BATCH: Final = 100
-"""Analyses of one transaction, whose rows are locked for as long as it takes: tens of milliseconds."""
+"""Analyses in one transaction, which locks their rows for tens of milliseconds."""
 YOUNG: Final = timedelta(days=1)
-"""The run of a younger analysis may still be on its way."""
+"""Younger analyses are left out: their runs may not be delivered yet."""
 
 
 NOTHING: Final[dict[str, Any]] = dict.fromkeys(runs.c.keys())
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """The stored files of one analysis."""
-
-    rows: Sequence[Row]
-
-    def values(self) -> dict[str, Any]:
-        """Return what a run says of them."""
-        sizes = [row["file_bytes"] for row in self.rows if row["file_bytes"] is not None]
-        lengths = [row["characters"] for row in self.rows if row["characters"] is not None]
-        return {
-            "n_documents": len(self.rows),
-            "resume_bytes": sum(sizes) if sizes else None,
-            "resume_characters": sum(lengths) if lengths else None,
-            "resume_characters_min": min(lengths, default=None),
-            "resume_characters_max": max(lengths, default=None),
-        }
-
-
 class History:
-    """The analyses of a database that no run is linked to, older than telemetry's first."""
+    """Imports the analyses that have no run and are older than the first run."""
 
     def __init__(self, database_url: str) -> None:
-        """Look at the database.
+        """Read the schema and the time of the database.
 
         Raises:
-            ValueError: for a URL that cannot be used.
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            ValueError: if the URL cannot be used.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         self._engine = create_engine(database_url)
-        # A key is for projecting documents, of which there are none here.
+        # The key is for documents, which are not projected here.
         self._rows = HostRows(self._engine, b"")
         self._writable = self._rows.columns
         self._created = self._writable.column(HOST.analyses, "created_at")
@@ -90,42 +61,42 @@ class History:
             self._end = _end(connection, self._now)
 
     def pending(self) -> int:
-        """Return how many analyses are to be taken over."""
+        """Return the number of analyses to import."""
         with transaction(self._engine) as connection:
             query = sa.select(sa.func.count()).select_from(HOST.analyses).where(self._is_pending(connection))
             return connection.execute(query).scalar_one()
 
     def analyses(self) -> Iterator[int]:
-        """Take them over, and yield how many it were after each transaction; may be broken off at any time.
+        """Import the analyses, and yield their number after each transaction; may be interrupted at any time.
 
-        Those that the host has locked are left out: they are pending afterwards.
+        Analyses that the host has locked are skipped, and stay pending.
         """
         last: int | None = None
         while True:
             with transaction(self._engine) as connection:
-                found = self._locked_analyses(connection, last)
-                taken = self._take_over(connection, found)
-            if not found:
+                rows = self._locked_analyses(connection, last)
+                taken = self._import(connection, rows)
+            if not rows:
                 return
-            last = found[-1]["id"]
+            last = rows[-1]["id"]
             yield taken
 
     def left_out(self) -> list[str]:
-        """Return what this cannot tell, a line each: columns that are not there, and rows without a time."""
-        found = [f"{each}; see {PAGE}" for each in self._writable.left_out(Use.PROJECTION, Use.HISTORY)]
+        """Return a line for everything that is left out: missing columns, and rows without a time."""
+        lines = [f"{column}; see {PAGE}" for column in self._writable.left_out(Use.PROJECTION, Use.HISTORY)]
         if self._created is not None:
             with transaction(self._engine) as connection:
                 undated = sa.select(sa.func.count()).select_from(HOST.analyses).where(self._created.is_(None))
                 if number := connection.execute(undated).scalar_one():
-                    found.append(f"{number} analyses have no created_at, and are not taken over")
-        return found
+                    lines.append(f"{number} analyses have no created_at, and are not imported")
+        return lines
 
     def users(self) -> list[int]:
         """Return the users whose totals lag behind."""
         return lagging_users(self._engine)
 
     def refresh(self, user_id: int) -> bool:
-        """Bring a user's totals up to date; False when the host holds the row, and its writer does it."""
+        """Update the totals of a user; return False if the host has locked the row: its writer updates it."""
         return self._rows.project_user(user_id) is not Projection.BUSY
 
     def __enter__(self) -> Self:
@@ -142,7 +113,7 @@ class History:
             runs.c.analysis_ref == table.c.id,
             runs.c.kind.in_(JOBS),
             runs.c.analysis_gone.is_(False),
-            archived.is_same_row(connection, then, self._created),  # SQLite gives old ids to new rows
+            archived.is_same_row(connection, then, self._created),  # SQLite reuses the ids of deleted rows
         )
         is_archived = archived.of_analysis(connection, table.c.id, self._created)
         return sa.and_(self._created < self._end, ~sa.exists().where(linked), ~is_archived)
@@ -150,30 +121,30 @@ class History:
     def _locked_analyses(self, connection: Connection, last: int | None) -> Sequence[Row]:
         table = HOST.analyses
         read = ("id", "user_id", "created_at", "num_candidates", "num_criteria", "completed_at")
-        told = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes", "status", *COPIED)
-        query = sa.select(*self._writable.read(table, *read, *told)).where(self._is_pending(connection))
+        more = ("processing_duration_seconds", "jd_character_count", "jd_file_size_bytes", "status", *COPIED)
+        query = sa.select(*self._writable.read(table, *read, *more)).where(self._is_pending(connection))
         if last is not None:
             query = query.where(table.c.id > last)
         query = query.order_by(table.c.id).limit(BATCH)
         locked = query.with_for_update(of=table, skip_locked=True, key_share=True)
-        found = [dict(row) for row in connection.execute(locked).mappings()]
-        return [row if self._has_own_status else row | {"status": None} for row in found]
+        rows = [dict(row) for row in connection.execute(locked).mappings()]
+        return [row if self._has_own_status else row | {"status": None} for row in rows]
 
-    def _take_over(self, connection: Connection, found: Sequence[Row]) -> int:
-        files = self._locked_files(connection, [row["id"] for row in found])
-        free = [row for row in found if row["id"] in files]
-        taken = [_run(row, files[row["id"]]) | {"analysis_seen_at": self._now} for row in free]
+    def _import(self, connection: Connection, rows: Sequence[Row]) -> int:
+        files = self._locked_files(connection, [row["id"] for row in rows])
+        free = [row for row in rows if row["id"] in files]
+        taken = [run_of(row, files[row["id"]]) | {"analysis_seen_at": self._now} for row in free]
         upsert(connection, runs, fit_all(runs, taken).rows, keep=tuple(runs.c.keys()))
         self._show_analyses(connection, taken)
         self._show_files(connection, [file for row in free for file in files[row["id"]].rows])
         return len(taken)
 
-    def _locked_files(self, connection: Connection, analyses: Sequence[int]) -> dict[int, _Files]:
-        """Lock the files of ``analyses``, and return them by analysis, but for those the host has locked."""
+    def _locked_files(self, connection: Connection, analyses: Sequence[int]) -> dict[int, Files]:
+        """Lock the files of ``analyses``, and return them by analysis, without those locked by the host."""
         table = HOST.candidate_files
         if not self._writable.has_files:
-            return {analysis_id: _Files([]) for analysis_id in analyses}
-        mine = table.c.analysis_id.in_(analyses)
+            return {analysis_id: Files([]) for analysis_id in analyses}
+        selected = table.c.analysis_id.in_(analyses)
         text = self._writable.column(table, "extracted_text")
         characters = sa.null() if text is None else sa.func.length(text)
         query = sa.select(
@@ -181,14 +152,14 @@ class History:
             table.c.analysis_id,
             *self._writable.read(table, "file_name", "file_bytes"),
             characters.label("characters"),
-        ).where(mine)
+        ).where(selected)
         locked = query.order_by(table.c.id).with_for_update(skip_locked=True, key_share=True)
         rows: dict[int, list[Row]] = {analysis_id: [] for analysis_id in analyses}
         for row in connection.execute(locked).mappings():
             rows[row["analysis_id"]].append(dict(row))
-        count = sa.select(table.c.analysis_id, sa.func.count()).where(mine).group_by(table.c.analysis_id)
+        count = sa.select(table.c.analysis_id, sa.func.count()).where(selected).group_by(table.c.analysis_id)
         stored = {analysis_id: number for analysis_id, number in connection.execute(count)}
-        return {key: _Files(found) for key, found in rows.items() if len(found) == stored.get(key, 0)}
+        return {key: Files(files) for key, files in rows.items() if len(files) == stored.get(key, 0)}
 
     def _show_analyses(self, connection: Connection, taken: Sequence[Row]) -> None:
         table = HOST.analyses
@@ -211,7 +182,7 @@ class History:
                     {
                         "resume_file_size_bytes": row["file_bytes"],
                         "resume_character_count": row["characters"],
-                        "resume_file_type": _type(row["file_name"]),
+                        "resume_file_type": document_type(row["file_name"]),
                     },
                 ),
             }
@@ -221,7 +192,7 @@ class History:
 
 
 def _end(connection: Connection, now: datetime) -> datetime:
-    """Return the first moment that is no history: telemetry's first analysis, or a day ago."""
+    """Return the end of the time before telemetry: the start of the first run, at most a day ago."""
     first = sa.select(sa.func.min(runs.c.started_at)).where(
         runs.c.kind == "analysis", runs.c.synthetic.is_(False)
     )
@@ -230,62 +201,3 @@ def _end(connection: Connection, now: datetime) -> datetime:
     )
     begun: list[datetime | None] = [connection.execute(query).scalar() for query in (first, before)]
     return min([now - YOUNG, *(moment for moment in begun if moment is not None)])
-
-
-def _run(row: Row, files: _Files) -> dict[str, Any]:
-    """Return the run that stands for a row of ``analyses``, shown there already."""
-    ended, duration = row["completed_at"], row["processing_duration_seconds"]
-    if duration is None and ended is not None and ended >= row["created_at"]:
-        duration = (ended - row["created_at"]).total_seconds()
-    candidates = row["num_candidates"]
-    return {
-        "run_id": _run_id(row),
-        "kind": "import",
-        "source": "import",
-        "synthetic": False,
-        "user_ref": row["user_id"],
-        "analysis_ref": row["id"],
-        "analysis_created_at": row["created_at"],
-        "version": 1,
-        "projected_version": 1,
-        "status": _status(row["status"], ended),
-        "started_at": row["created_at"],
-        "ended_at": ended,
-        "duration_us": None if duration is None else round(duration * 1_000_000),
-        "candidates": (len(files.rows) or None) if candidates is None else candidates,
-        "criteria": row["num_criteria"],
-        "jd_bytes": row["jd_file_size_bytes"],
-        "jd_characters": row["jd_character_count"],
-        "cost_complete": False,
-        **{name: row[name] for name in COPIED},
-        **files.values(),
-    }
-
-
-def _status(told: object, ended: datetime | None) -> str:
-    """Return how an analysis ended: as the application's own column `status` says, where it has one.
-
-    A failed row may have a `completed_at`, too; so a word that we do not know leaves the ending unknown.
-    """
-    if told is not None:
-        return _ENDINGS.get(str(told).strip().lower(), UNKNOWN)
-    return UNKNOWN if ended is None else COMPLETED
-
-
-_ENDINGS: Final = {
-    **{status: status for status in TERMINAL_STATUSES},
-    **dict.fromkeys(("complete", "done", "finished", "success", "succeeded"), COMPLETED),
-    **dict.fromkeys(("error", "errored", "failure"), FAILED),
-    "canceled": CANCELLED,
-}
-
-
-def _run_id(row: Row) -> str:
-    """Return the same id for the same row, so that taking it over twice changes nothing."""
-    name = f"import {row['id']} {row['created_at'].isoformat()}"
-    return hashlib.sha256(name.encode()).hexdigest()[:32]
-
-
-def _type(file_name: str | None) -> str | None:
-    suffix = PurePath(file_name or "").suffix.lower().lstrip(".")
-    return (suffix if suffix in DOCUMENT_TYPES else OTHER) if suffix else None

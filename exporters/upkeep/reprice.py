@@ -1,8 +1,8 @@
-"""Stage rows priced again, after a price changed or became known: what `flask telemetry reprice` does.
+"""Price stage rows again after a price changed or became known, for `flask telemetry reprice`.
 
-The old value stays in `cost_pico`; the new one is written beside it, to `repriced_pico`, and shown from then
-on. Rows hold sums, so this is exact for prices a token, but for the rounding of each call (under a
-pico-dollar). A row whose sums do not tell the new price keeps its old one, and says why.
+The old value stays in `cost_pico`. The new one is written to `repriced_pico`, and shown from then on. As rows
+are sums over calls, the result is exact for prices by token, except for the rounding of each call (less than
+a pico-dollar). A row whose new price cannot be computed from its sums keeps the old one, with a reason.
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ from telemetry.pricing.prices import Prices, Rates, Tokens
 from .repricing_report import Report
 
 BATCH: Final = 100
-"""Runs of one transaction."""
+"""Runs in one transaction."""
 
 NO_PRICE: Final = "no price for this model, tier and time"
 MID_RUN: Final = "the price changed during the run"
-NOT_MODELLED: Final = "calls among these cost otherwise than their tokens say"
+NOT_MODELLED: Final = "some of these calls are not billed by tokens"
 NOT_LINEAR: Final = "the price depends on the length of each call, or output has none"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows are priced again."""
+    """Selects the rows to price again."""
 
     since: date
-    """First day on which their run began, UTC."""
+    """First day, in UTC, on which their runs began."""
     until: date | None = None
-    """First day on which it did not; None: there is none."""
+    """First day after the period; None if it has no end."""
     model: str = "*"
-    """Glob over the names of models."""
+    """Glob for the names of models."""
     provider: str = "openai"
-    """Whose prices: rows do not tell."""
+    """Provider whose prices apply, which rows do not record."""
 
 
 def reprice(
     database_url: str, prices: Prices, *, apply: bool = False, hmac_key: str = "", **selection: Any
 ) -> Report:
-    """Price stage rows again; write nothing unless ``apply``.
+    """Price stage rows again; without ``apply``, only report what would change.
 
     Args:
-        database_url: of the database with our tables.
-        prices: what calls cost now.
-        apply: write the new prices, and bring the host's rows up to date.
-        hmac_key: secret of the documents' hashes; without it the host's rows are left to its own processes.
+        database_url: of the database.
+        prices: the current prices.
+        apply: whether to write the new prices, and to update the rows of the host.
+        hmac_key: key of the hashes of documents; without it the application's processes update its rows.
         selection: see :class:`Selection`.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away. What was written is complete
-            run by run; the command can be repeated.
+        sqlalchemy.exc.SQLAlchemyError: if the database cannot be used. Each run is
+            either repriced completely or not at all; it can be called again.
     """
     engine = create_engine(database_url)
     try:
@@ -79,21 +79,21 @@ def reprice(
 
 @dataclass(slots=True)
 class _Verdict:
-    """What one stage row comes to."""
+    """The new price of a stage row, or the reason why it keeps the old one."""
 
     row: Row
     new: int | None
-    """None: it keeps what it has."""
+    """None if it keeps the old price."""
     reason: str = ""
 
     @property
     def old(self) -> int:
-        """What is shown now."""
-        return _shown(self.row)
+        """The price that is shown now."""
+        return _shown_pico(self.row)
 
     @property
-    def is_news(self) -> bool:
-        """Whether there is something to write."""
+    def is_change(self) -> bool:
+        """Whether it changes the row."""
         if self.new is None:
             return False
         return self.new != self.old or (self.row["unpriced"] > 0 and self.row["repriced_pico"] is None)
@@ -101,7 +101,7 @@ class _Verdict:
 
 @dataclass(slots=True)
 class _Repricing:
-    """One walk over the runs, in batches."""
+    """One pass over the runs, in batches."""
 
     engine: Engine
     prices: Prices
@@ -118,12 +118,12 @@ class _Repricing:
         return self.report
 
     def _batch(self, connection: Connection, last: str) -> str | None:
-        """Price the runs after ``last`` again; return the last of them, None when there were none."""
-        found = self._runs(connection, last)
-        usage = self._usage(connection, found)
-        for run in found:
+        """Price a batch of runs after ``last`` again; return the id of its last run, None if it was empty."""
+        batch = self._runs(connection, last)
+        usage = self._usage(connection, batch)
+        for run in batch:
             self._run(connection, run, usage.get(run["run_id"], []))
-        return found[-1]["run_id"] if found else None
+        return batch[-1]["run_id"] if batch else None
 
     def _runs(self, connection: Connection, last: str) -> Sequence[Row]:
         begin, end = self.selection.since, self.selection.until
@@ -136,13 +136,13 @@ class _Repricing:
         if end is not None:
             query = query.where(runs.c.started_at < midnight(end, UTC))
         query = query.order_by(runs.c.run_id).limit(BATCH)
-        # As T1 does: the run is locked before its rows are read.
+        # As when a run is stored (T1): the run is locked before its rows are read.
         rows = connection.execute(query.with_for_update() if self.apply else query).mappings()
         return [dict(row) for row in rows]
 
-    def _usage(self, connection: Connection, found: Iterable[Row]) -> dict[str, list[Row]]:
+    def _usage(self, connection: Connection, batch: Iterable[Row]) -> dict[str, list[Row]]:
         query = sa.select(stage_usage).where(
-            stage_usage.c.run_id.in_([run["run_id"] for run in found]), stage_usage.c.operation != ""
+            stage_usage.c.run_id.in_([run["run_id"] for run in batch]), stage_usage.c.operation != ""
         )
         rows: dict[str, list[Row]] = {}
         for row in connection.execute(query).mappings():
@@ -150,7 +150,7 @@ class _Repricing:
         return rows
 
     def _run(self, connection: Connection, run: Row, usage: Sequence[Row]) -> None:
-        verdicts = [self._verdict(run, row) for row in usage if self._is_meant(row)]
+        verdicts = [self._verdict(run, row) for row in usage if self._is_selected(row)]
         for verdict in verdicts:
             model, calls = verdict.row["model"], verdict.row["calls"]
             unpriced = verdict.row["unpriced"]
@@ -162,7 +162,7 @@ class _Repricing:
             if self.apply:
                 _write(connection, run, verdicts, change)
 
-    def _is_meant(self, row: Row) -> bool:
+    def _is_selected(self, row: Row) -> bool:
         has_tokens = any(row[name] for name in ("input_tokens", "output_tokens", "unpriced"))
         return has_tokens and fnmatchcase(row["model"].lower(), self.selection.model.lower())
 
@@ -191,14 +191,14 @@ class _Repricing:
 
 
 def _run_change(run: Row, usage: Iterable[Row], verdicts: Sequence[_Verdict]) -> dict[str, Any]:
-    """Return what changes in the run's row; nothing where all is as it was."""
+    """Return the changes in the row of the run; empty if there are none."""
     settled = [verdict for verdict in verdicts if verdict.new is not None]
     unpriced = _still_unpriced(run, usage, [verdict.row for verdict in settled])
-    if unpriced == run["unpriced"] and not any(verdict.is_news for verdict in settled):
+    if unpriced == run["unpriced"] and not any(verdict.is_change for verdict in settled):
         return {}
     difference = sum((verdict.new or 0) - verdict.old for verdict in settled)
     return {
-        "repriced_pico": _shown(run) + difference,
+        "repriced_pico": _shown_pico(run) + difference,
         "unpriced": unpriced,
         "cost_complete": not (run["usage_missing"] or run["unfinished"] or run["unclosed"] or unpriced),
         "version": run["version"] + 1,
@@ -208,8 +208,8 @@ def _run_change(run: Row, usage: Iterable[Row], verdicts: Sequence[_Verdict]) ->
 def _still_unpriced(run: Row, usage: Iterable[Row], settled: Sequence[Row]) -> int:
     """Return how many calls of the run have no price.
 
-    Of a row that was repriced before, nobody counts which calls came later; while any such row is left
-    out, they stay.
+    Calls that came after a row was repriced are counted only for the whole run; they stay unpriced as long as
+    one such row is left out.
     """
     left = [row for row in usage if row["unpriced"] and row not in settled]
     never = sum(row["unpriced"] for row in usage if row["repriced_pico"] is None)
@@ -219,14 +219,14 @@ def _still_unpriced(run: Row, usage: Iterable[Row], settled: Sequence[Row]) -> i
 
 def _write(connection: Connection, run: Row, verdicts: Iterable[_Verdict], change: Mapping[str, Any]) -> None:
     for verdict in verdicts:
-        if verdict.is_news:
-            mine = sa.and_(*(column == verdict.row[column.name] for column in stage_usage.primary_key))
-            connection.execute(stage_usage.update().where(mine).values(repriced_pico=verdict.new))
+        if verdict.is_change:
+            same_row = sa.and_(*(column == verdict.row[column.name] for column in stage_usage.primary_key))
+            connection.execute(stage_usage.update().where(same_row).values(repriced_pico=verdict.new))
     connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(**change))
 
 
 def _show(engine: Engine, report: Report, key: bytes) -> bool:
-    """Bring the host's rows up to date; return False where one was busy, which its own processes do later."""
+    """Update the rows of the host; return False if one was locked, which its own processes update later."""
     rows = HostRows(engine, key)
     try:
         done = [*map(rows.project_analysis, report.analyses), *map(rows.project_user, report.users)]
@@ -235,5 +235,5 @@ def _show(engine: Engine, report: Report, key: bytes) -> bool:
     return Projection.BUSY not in done
 
 
-def _shown(row: Row) -> int:
+def _shown_pico(row: Row) -> int:
     return int(row["cost_pico"] if row["repriced_pico"] is None else row["repriced_pico"])

@@ -1,4 +1,4 @@
-"""What a repricing changes, or would change, as a table by model."""
+"""The report of a repricing: what it changes, or would change, by model."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ _HEAD: Final = ("model", "calls", "old $", "new $", "difference $")
 
 @dataclass(slots=True)
 class Line:
-    """One model: calls and pico-dollars."""
+    """Calls of one model, and their cost in pico-dollars."""
 
     calls: int = 0
     old: int = 0
     new: int = 0
     old_unpriced: int = 0
-    """Calls that had no price: of these, the old sum says nothing."""
+    """Calls that had no price, which the old sum does not include."""
     new_unpriced: int = 0
-    """Calls that have none now."""
+    """Calls that have no price now."""
 
     def __iadd__(self, other: Line) -> Line:
-        for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        for number in fields(self):
+            setattr(self, number.name, getattr(self, number.name) + getattr(other, number.name))
         return self
 
 
 @dataclass(slots=True)
 class Report:
-    """What was found, in pico-dollars."""
+    """What was changed, or would be; sums are in pico-dollars."""
 
     applied: bool
     runs: int = 0
-    """Runs of the range."""
+    """Number of runs in the period."""
     changed: list[tuple[str, int | None, int | None]] = field(default_factory=list)
-    """Run, analysis and user of those that change."""
+    """Run, analysis and user of the runs that change."""
     models: dict[str, Line] = field(default_factory=dict)
     kept: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Calls that keep what they have, by model and reason."""
+    """Number of calls that keep their price, by model and reason."""
     is_shown: bool = False
-    """Whether the host's rows were brought up to date."""
+    """Whether the rows of the host were updated."""
 
     @property
     def analyses(self) -> list[int]:
-        """The host's analyses of the runs that change."""
+        """Ids of the analyses of the runs that change."""
         return sorted({analysis for _, analysis, _ in self.changed if analysis is not None})
 
     @property
     def users(self) -> list[int]:
-        """Their users."""
+        """Ids of the users of the runs that change."""
         return sorted({user for _, _, user in self.changed if user is not None})
 
     def add(
         self, model: str, calls: int, old: int, new: int | None, reason: str, *, unpriced: int = 0
     ) -> None:
-        """Add one stage row; without a ``new`` price it keeps the old one for ``reason``."""
+        """Add a stage row; if ``new`` is None it keeps the old price, for ``reason``."""
         line = self.models.setdefault(model, Line())
         kept = old if new is None else new
         line += Line(calls, old, kept, unpriced, unpriced if new is None else 0)
@@ -71,7 +71,7 @@ class Report:
         """Yield the report as lines of text."""
         yield from self._table()
         for (model, reason), calls in sorted(self.kept.items()):
-            yield f"{calls:,} calls of {model or 'an unnamed model'} keep what they have: {reason}."
+            yield f"{calls:,} calls of {model or 'an unnamed model'} keep their price: {reason}."
         yield f"{len(self.changed):,} of {self.runs:,} runs {'changed' if self.applied else 'would change'}."
         if not self.applied:
             yield "Nothing was written; --apply writes."
@@ -79,7 +79,7 @@ class Report:
             yield "The application's own rows follow when one of its processes next looks for them."
 
     def to_json(self) -> str:
-        """Return the report as one JSON object; what calls without a price cost is in no sum."""
+        """Return the report as one JSON object; calls without a price are in no sum."""
         return json.dumps(
             {
                 "applied": self.applied,
@@ -100,7 +100,7 @@ class Report:
         for line in self.models.values():
             total += line
         named = [*sorted(self.models.items()), ("total", total)]
-        # Micro-dollars are easier to read, but hide nothing: where there is more, all twelve decimals show.
+        # Six decimals are easier to read; if they would hide something, show all twelve.
         places = 12 if any(value % 10**6 for _, line in named for value in (line.old, line.new)) else 6
         cells = [_HEAD, *(_cells(name, line, places) for name, line in named)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -121,7 +121,7 @@ def _named(model: str, line: Line) -> dict[str, object]:
 
 
 def _cells(name: str, line: Line, places: int) -> tuple[str, ...]:
-    """Return the cells of a row; what calls without a price cost is unknown, and no zero."""
+    """Return the cells of a row; a sum of calls without a price is unknown, not zero."""
     sums = ((line.old, line.old_unpriced), (line.new, line.new_unpriced))
     old, new = (_UNKNOWN if missing and not value else _amount(value, places) for value, missing in sums)
     difference = _UNKNOWN if _UNKNOWN in (old, new) else f"{to_dollars(line.new - line.old):+,.{places}f}"

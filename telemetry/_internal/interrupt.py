@@ -19,10 +19,12 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
+from .partial_file import begin_no_more, remove_partial_files
+
 STATUS: Final = 130
 """Exit status by which shells report Ctrl-C."""
 GRACE: Final = 1.0
-"""Seconds for the command to end by itself: to remove a partial file and restore the terminal."""
+"""Seconds for the command to end by itself, and to restore the terminal."""
 _CONNECTIONS: Final = (
     ("sqlite3", "Connection"),
     ("psycopg2.extensions", "connection"),
@@ -80,6 +82,7 @@ def ends_at_once() -> Iterator[None]:
 def _leave(interruption: _Interruption) -> None:
     interruption.has_come.set()
     interruption.tell()
+    remove_partial_files()  # Ctrl-C may have cut their removal short
     raise SystemExit(STATUS) from None
 
 
@@ -109,7 +112,8 @@ def _listening(interruption: _Interruption) -> Iterator[None]:
 
 
 def _quieten(number: int, frame: FrameType | None) -> None:
-    """Log nothing from now on: libraries that Ctrl-C interrupts log tracebacks."""
+    """Log nothing from now on, as libraries that Ctrl-C interrupts log tracebacks; ignore a second Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable()
     signal.default_int_handler(number, frame)
 
@@ -154,4 +158,6 @@ def _give_up(interruption: _Interruption) -> None:
     with contextlib.suppress(OSError, ValueError):
         if sys.stdout is not None and sys.stdout.isatty():
             os.write(sys.stdout.fileno(), _SHOW_CURSOR.encode())
+    begin_no_more()
+    remove_partial_files()
     os._exit(STATUS)

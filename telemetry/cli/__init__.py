@@ -1,5 +1,5 @@
-"""``flask telemetry``: the commands by noun, imported when they are called, and how they print.
+"""``flask telemetry``: a module for each group of commands, imported when one is called.
 
-All commands, their short help and their sections are in :mod:`.group`; what `report` shows is in
-:mod:`.report_page`.
+:mod:`.group` lists all commands with their short help and their sections; :mod:`.report_page` prints the
+report.
 """

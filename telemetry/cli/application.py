@@ -1,4 +1,4 @@
-"""The application that the ``flask`` command found: its settings and its database."""
+"""The application of the ``flask`` command: its settings and its database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load_app() -> Flask:
-    """Return the application; what it prints is no output of the command."""
+    """Return the application; what it prints does not mix with the output of the command."""
     from flask.cli import ScriptInfo
 
     with host_output():
@@ -26,11 +26,11 @@ def load_app() -> Flask:
 
 
 def load_settings() -> Settings:
-    """Return the settings of the application, or those of the environment where there is none."""
+    """Return the settings of the application, or those of the environment without one."""
     from flask.cli import NoAppException
 
     from telemetry.settings import Settings, SettingsError
-    from telemetry.web.extension import settings_of
+    from telemetry.web.host_settings import settings_of
 
     try:
         try:
@@ -43,12 +43,12 @@ def load_settings() -> Settings:
 
 
 def database_settings(given_url: str | None = None, *, keep_key: bool = True) -> Settings:
-    """Return the settings, with a database in any case; a command reads past the cache.
+    """Return the settings, with a database and without a cache.
 
     Args:
-        given_url: of the database, where the command names one.
-        keep_key: keep the key of the documents' hashes though the database is not the application's own: its
-            documents may have been hashed with another key.
+        given_url: the value of --database-url.
+        keep_key: whether to keep the key of the hashes of documents for a database other than that of the
+            application, whose documents may have been hashed with another key.
     """
     settings = load_settings()
     url = find_database(given_url or settings.database_url)
@@ -58,27 +58,27 @@ def database_settings(given_url: str | None = None, *, keep_key: bool = True) ->
 
 
 def find_database(url: str | None) -> str:
-    """Return the URL that was given, or that of the application's own database."""
+    """Return ``url``, or that of the application's own database if it is empty."""
     if url:
         return url
     from flask.cli import NoAppException
 
-    from telemetry.web.extension import database_url
     from telemetry.web.host_database import NoEngine
+    from telemetry.web.host_settings import database_url
 
     try:
-        found = database_url(load_app())
+        own_url = database_url(load_app())
     except NoAppException as error:
         raise click.ClickException(_without_database(error)) from None
     except NoEngine as error:
         raise click.ClickException(str(error)) from None
-    if not found:
+    if not own_url:
         raise click.ClickException(_without_database())
-    return found
+    return own_url
 
 
 def _without_database(error: Exception | None = None) -> str:
-    """Return why no database is known; an application that is there and cannot be imported is named."""
+    """Return why no database is known, such as an application that cannot be imported."""
     reason = str(error or "").rstrip().rpartition("\n")[2]
     if reason and not reason.startswith("Could not locate a Flask application"):
         return f"no database: the application cannot be loaded ({reason}): repair it, or give --database-url"
@@ -86,5 +86,5 @@ def _without_database(error: Exception | None = None) -> str:
 
 
 def today(settings: Settings) -> date:
-    """Return the day it is in the time zone of the settings."""
+    """Return the current day in the time zone of the settings."""
     return datetime.now(ZoneInfo(settings.timezone)).date()

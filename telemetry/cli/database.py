@@ -27,7 +27,7 @@ def db() -> None:
 @database_option
 @click.option("--sql", is_flag=True, help="Print the SQL for this database instead of running it.")
 def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None:
-    """Add what is missing; nothing that is there is changed."""
+    """Add what is missing; nothing that exists is changed."""
     with needs_sql():
         from exporters.sql.schema import migrate
     if sql:
@@ -39,15 +39,15 @@ def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None
         migrate.upgrade(url, with_base_tables=with_base_tables)
         revision = migrate.current(url)
         left_out = migrate.left_out(url) if revision != before else ()
-    for each in left_out:
-        click.echo(f"Telemetry does without {each}.", err=True)
+    for addition in left_out:
+        click.echo(f"Telemetry does without {addition}.", err=True)
     click.echo(f"The database is at {revision}.")
 
 
 @db.command()
 @database_option
 @click.option("--sql", is_flag=True, help="Print the SQL for this database instead of running it.")
-@click.option("--revision", default="base", show_default=True, help="How far to go back: 1_base_tables.")
+@click.option("--revision", default="base", show_default=True, help="Where to go back to: 1_base_tables.")
 @click.option(
     "--with-base-tables",
     is_flag=True,
@@ -55,7 +55,7 @@ def upgrade(with_base_tables: bool, database_url: str | None, sql: bool) -> None
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def downgrade(database_url: str | None, sql: bool, revision: str, with_base_tables: bool, yes: bool) -> None:
-    """Drop what the upgrade added, and only that; name first what is lost with it."""
+    """Drop what the upgrade added, and only that; first list what is lost."""
     with needs_sql():
         from exporters.sql.schema import migrate
     url = find_database(database_url)
@@ -65,11 +65,11 @@ def downgrade(database_url: str | None, sql: bool, revision: str, with_base_tabl
     go_back = partial(migrate.downgrade, url, revision=revision, with_base_tables=with_base_tables)
     with _migration_errors():
         lost = migrate.downgrade_losses(url, revision)
-        if any(each.is_base and each.rows for each in lost) and not with_base_tables:
+        if any(loss.is_base and loss.rows for loss in lost) and not with_base_tables:
             go_back()  # refuses, and says why
-    click.echo("This drops what telemetry added, its data included:")
-    for each in lost:
-        click.echo(f"  {each}")
+    click.echo("This drops what telemetry added, including its data:")
+    for loss in lost:
+        click.echo(f"  {loss}")
     if not yes:
         click.confirm("Go on?", abort=True)
     with _migration_errors():
@@ -81,7 +81,7 @@ def downgrade(database_url: str | None, sql: bool, revision: str, with_base_tabl
 @db.command()
 @database_option
 def current(database_url: str | None) -> None:
-    """Say which revision the database is at; exit 1 unless it is the newest."""
+    """Print the revision of the database; exit 1 unless it is the newest."""
     with needs_sql():
         from exporters.sql.schema import migrate
     url = find_database(database_url)
@@ -96,9 +96,9 @@ def current(database_url: str | None) -> None:
 
 @db.command()
 @database_option
-@click.option("--name", default="grafana", show_default=True, help="Of the role.")
+@click.option("--name", default="grafana", show_default=True, help="Name of the role.")
 def role(database_url: str | None, name: str) -> None:
-    """Print the SQL that makes a role which may read the views and nothing else."""
+    """Print the SQL for a role that may read the views and nothing else."""
     with needs_sql():
         from exporters.sql.schema.roles import role_sql
     with one_line_errors():
@@ -108,7 +108,7 @@ def role(database_url: str | None, name: str) -> None:
 
 @contextmanager
 def _migration_errors() -> Iterator[None]:
-    """Leave with one line where the schema cannot be read or changed."""
+    """Turn errors of reading or changing the schema into one line."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from exporters.sql.schema.migrate import MigrationError

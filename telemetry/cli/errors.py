@@ -1,9 +1,10 @@
-"""What goes wrong in a command, as one line that names the way out."""
+"""Turn errors of a command into one line that names the remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -14,7 +15,7 @@ from .application import database_settings
 
 @contextmanager
 def needs_sql() -> Iterator[None]:
-    """Leave with one line where what the block imports is not installed."""
+    """Turn an ImportError in the block into one line that names the package."""
     try:
         yield
     except ImportError as error:
@@ -27,7 +28,7 @@ def needs_sql() -> Iterator[None]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Leave with one line where a file, a value or the database in the block is wrong."""
+    """Turn errors of a file, a value or the database in the block into one line."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
@@ -40,12 +41,25 @@ def one_line_errors() -> Iterator[None]:
         raise unusable(error) from None
 
 
+@contextmanager
+def writing_to(parameter: str, path: Path) -> Iterator[None]:
+    """Turn errors of writing ``path`` in the block into one line that names the parameter."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise click.ClickException(
+            f"{parameter}: {path} cannot be written ({error.strerror or error}): name another place"
+        ) from None
+
+
 def unusable(error: Exception) -> click.ClickException:
-    """Return what is wrong with the database, with the way out where it was not migrated."""
+    """Return what is wrong with the database, with the remedy if it was not migrated."""
     from sqlalchemy.exc import OperationalError
 
     url = click.get_current_context().params.get("database_url") or database_settings().database_url
-    # A server that is away need not be asked again: that may take minutes.
+    # An unreachable server is not queried again: that may take minutes.
     may_be_behind = not isinstance(error, OperationalError) or url.startswith("sqlite")
     way_out = "; run flask telemetry db upgrade" if may_be_behind and _is_behind(url) else ""
     return click.ClickException(f"the database cannot be used: {first_line(error)}{way_out}")
@@ -56,12 +70,12 @@ def _is_behind(url: str) -> bool:
         from exporters.sql.schema import migrate
     try:
         return bool(migrate.current(url) != migrate.head())
-    except Exception:  # the error that led here says already what is wrong with the database
+    except Exception:  # the error that led here is reported anyway
         return False
 
 
 def first_line(error: Exception) -> str:
-    """Return what the driver says: SQLAlchemy's own text carries the statement and its values."""
+    """Return the message of the driver; that of SQLAlchemy contains the statement and its values."""
     from sqlalchemy.exc import NoSuchTableError
 
     if isinstance(error, NoSuchTableError):

@@ -1,8 +1,7 @@
-"""``flask telemetry export``: the jobs as a file, or for what comes next in the pipe."""
+"""``flask telemetry export``: write jobs to a file or to standard output."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,10 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from telemetry._internal.partial_file import replacing
+
 from .application import database_settings, today
-from .errors import needs_sql, one_line_errors
+from .errors import needs_sql, one_line_errors, writing_to
 from .listing import count
 from .options import Period, database_option, period_options
 from .output import advance, insist_on_output
@@ -34,7 +35,7 @@ _STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Default, as with -: what comes next in the pipe.",
+    help="Default, and with -: standard output.",
 )
 @period_options("all")
 @click.option(
@@ -43,7 +44,7 @@ _STANDARD_OUTPUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 @click.option(
     "--batch-size", type=click.Choice(["all", "small", "medium", "large"]), default="all", show_default=True
 )
-@click.option("--with-emails", is_flag=True, help="Also write the e-mail addresses of their users.")
+@click.option("--with-emails", is_flag=True, help="Add the e-mail addresses of the users.")
 @database_option
 def export(
     form: str,
@@ -56,7 +57,8 @@ def export(
 ) -> None:
     """Write the jobs as CSV, JSON, JSON lines or Parquet.
 
-    They are the jobs that the dashboards count and that began on the days selected, of TELEMETRY_TIMEZONE.
+    These are the jobs that dashboards count and that began in the period. Days are those of
+    TELEMETRY_TIMEZONE.
     """
     if output is None:
         insist_on_output()
@@ -80,16 +82,17 @@ def export(
 
 
 def _write_out(jobs: Export, form: str, output: Path | None) -> None:
-    """Write to a file behind a progress bar, which a terminal shows, or into a pipe or a device."""
+    """Write to a file, with a progress bar on a terminal, or to a pipe or a device."""
     if output is None or str(output) in _STANDARD_OUTPUT:
         if form == "parquet" and sys.stdout.buffer.isatty():
-            raise click.UsageError("Parquet is not for the eye: give --output, or pipe it")
+            raise click.UsageError("Parquet is not readable on a terminal: give --output, or pipe it")
         _write(jobs, form, sys.stdout.buffer)
-    elif output.exists() and not output.is_file():  # as it is: the links of /dev/stdout lead to no path
-        with output.open("wb") as sink:
+    elif output.exists() and not output.is_file():  # not resolved: the links of /dev/stdout lead to no path
+        with writing_to("--output", output), output.open("wb") as sink:
             _write(jobs, form, sink)
     else:
-        _replace(jobs, form, output)
+        with writing_to("--output", output), replacing(output) as file:
+            advance("Jobs", jobs.count(), _pieces(jobs, form, file))
         click.echo(f"{count(jobs.exported, 'job')} in {output}.")
 
 
@@ -99,20 +102,8 @@ def _write(jobs: Export, form: str, sink: IO[bytes]) -> None:
     sink.flush()
 
 
-def _replace(jobs: Export, form: str, output: Path) -> None:
-    """Write a file that is there when it is complete; a link goes on leading to it."""
-    target = Path(os.path.realpath(output))
-    temporary = target.with_name(f".{target.name}.new")
-    try:
-        with temporary.open("wb") as file:
-            advance("Jobs", jobs.count(), _pieces(jobs, form, file))
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _pieces(jobs: Export, form: str, file: IO[bytes]) -> Iterator[int]:
-    """Write the jobs bit by bit, and yield how many each bit has."""
+    """Write the jobs in pieces, and yield the number of jobs in each."""
     before = 0
     for piece in jobs.pieces(form):
         file.write(piece)

@@ -1,7 +1,7 @@
-"""``flask telemetry``: the group of commands, which are imported when they are called.
+"""The group of commands ``flask telemetry``, which imports a command when it is called.
 
-Flask imports this module on every ``flask`` command, so it needs nothing but click, and names the commands as
-strings. Their short help stands beside the names: ``flask telemetry --help`` imports none of them.
+Flask imports this module on every ``flask`` command, so it needs only click, and refers to the commands by
+strings. Their short help is listed with them, so that ``flask telemetry --help`` imports none of them.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from .output import discard_rest
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """A command that is known by name, and imported when it is called."""
+    """A command that is imported when it is called."""
 
     place: str
-    """Module of this package and name in it: ``reports:report``."""
+    """Module of this package and name in the module: ``reports:report``."""
     help: str
-    """First sentence of the command's own help."""
+    """First sentence of the help of the command."""
 
     def load(self) -> click.Command:
-        """Import it."""
+        """Import and return the command."""
         module, name = self.place.split(":")
         command = getattr(importlib.import_module(f"{__package__}.{module}"), name)
         assert isinstance(command, click.Command)
@@ -43,33 +43,29 @@ class LazyCommand:
 
 SECTIONS: Final[dict[str, dict[str, LazyCommand]]] = {
     "Daily use": {
-        "report": LazyCommand("reports:report", "Show spending, jobs, users, and what went wrong."),
-        "insights": LazyCommand(
-            "reports:insights", "Show what stands out in recent figures, and what to do."
-        ),
-        "doctor": LazyCommand("doctor:doctor", "Say what works, what does not, and what to do."),
+        "report": LazyCommand("reports:report", "Show spending, jobs, users and failures."),
+        "insights": LazyCommand("reports:insights", "Show findings in recent figures, and what to do."),
+        "doctor": LazyCommand("doctor:doctor", "Check what works, what does not, and what to do."),
     },
     "Money": {
-        "reprice": LazyCommand("reprice:reprice", "Price recorded calls again, at prices that are new."),
+        "reprice": LazyCommand("reprice:reprice", "Price recorded calls again, at current prices."),
     },
     "Data": {
         "export": LazyCommand("export:export", "Write the jobs as CSV, JSON, JSON lines or Parquet."),
         "import-history": LazyCommand(
-            "import_history:import_history", "Take over analyses from the time before telemetry."
+            "import_history:import_history", "Import analyses from before telemetry."
         ),
         "archive": LazyCommand("archive:archive", "Move old runs and days of the log to files."),
-        "erase": LazyCommand("upkeep:erase", "Erase what is tied to one user or one analysis."),
-        "catalogue": LazyCommand(
-            "reference:catalogue", "Write the reference of metrics, tables, views and columns."
-        ),
+        "erase": LazyCommand("upkeep:erase", "Erase the rows of one user or one analysis."),
+        "catalogue": LazyCommand("reference:catalogue", "Write the reference page of metrics and columns."),
         "unused": LazyCommand("reference:unused", "List metrics and columns that nothing uses."),
     },
     "Operations": {
         "health-check": LazyCommand(
-            "upkeep:health_check", "Write a row a day to system_health_log, and tidy up."
+            "upkeep:health_check", "Write a row a day to system_health_log, and clean up."
         ),
-        "validate": LazyCommand("upkeep:validate", "Check that what the tables say is consistent."),
-        "spool": LazyCommand("spool:spool", "What waits for the database on this machine's disk."),
+        "validate": LazyCommand("upkeep:validate", "Check that the tables are consistent."),
+        "spool": LazyCommand("spool:spool", "Snapshots that wait for the database on this machine."),
     },
     "Database": {
         "db": LazyCommand("database:db", "Tables and columns of telemetry in the database."),
@@ -79,9 +75,9 @@ SECTIONS: Final[dict[str, dict[str, LazyCommand]]] = {
 
 
 class LazyGroup(click.Group):
-    """Commands that are imported when they are called, with an output of their own.
+    """A group that imports its commands when they are called, and handles errors of the output.
 
-    Standard output may be an old terminal, a pipe that nobody reads, or a full disk.
+    Standard output may be an old terminal, a pipe without a reader, or a file on a full disk.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -89,7 +85,7 @@ class LazyGroup(click.Group):
         return [name for commands in SECTIONS.values() for name in commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; None if there is none of that name."""
+        """Import and return a command; None if it does not exist."""
         for commands in SECTIONS.values():
             if cmd_name in commands:
                 return commands[cmd_name].load()
@@ -98,21 +94,21 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is called; for one that does not exist, name the one most like it."""
+        """Return the command that is called; for an unknown name, suggest a similar one."""
         known = self.list_commands(ctx)
         if args[0] not in known and (similar := get_close_matches(args[0], known)):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {similar[0]!r}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sections of commands with their short help, without importing them."""
+        """Write the sections with the short help of their commands, without importing these."""
         width = max(map(len, self.list_commands(ctx)))
         for title, commands in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), each.help) for name, each in commands.items()])
+                formatter.write_dl([(name.ljust(width), command.help) for name, command in commands.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Call a command; a broken pipe is left to click, which is quiet about it."""
+        """Call a command; a broken pipe is left to click, which ends silently."""
         from telemetry.setup import process as setup
 
         if os.environ.get("NO_COLOR"):

@@ -1,4 +1,4 @@
-"""``flask telemetry import-history``: analyses from the time before telemetry."""
+"""``flask telemetry import-history``: import analyses from before telemetry."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from .output import advance
 @click.command("import-history")
 @database_option
 def import_history(database_url: str | None) -> None:
-    """Take over analyses from the time before telemetry.
+    """Import analyses from before telemetry.
 
-    Break it off and repeat it at will. Exit 1 if some are left because the application held their rows.
+    It can be interrupted and repeated at any time. The exit status is 1 if some are left because the
+    application has locked their rows.
     """
     with needs_sql():
         from exporters.upkeep.import_history import History
@@ -27,8 +28,8 @@ def import_history(database_url: str | None) -> None:
         left = history.pending()
         left_out = history.left_out()
     analyses = count(taken, "analysis", "analyses")
-    click.echo(f"{analyses} taken over, {count(len(users), 'user')} brought up to date.")
-    for each in left_out:
-        click.echo(f"Left out: {each}.", err=True)
+    click.echo(f"{analyses} imported, {count(len(users), 'user')} brought up to date.")
+    for line in left_out:
+        click.echo(f"Left out: {line}.", err=True)
     if left:
-        raise click.ClickException(f"the application held {left} more: repeat the command")
+        raise click.ClickException(f"the application has locked {left} more: repeat the command")

@@ -1,4 +1,4 @@
-"""What commands print: tables, and counts with their nouns. Plain where it is piped, without a library."""
+"""Tables, paragraphs and counts in the output of commands; plain text in a pipe."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import click
 
 GAP: Final = "  "
 FALLBACK: Final = 80
-"""Columns of a terminal that does not say how wide it is."""
+"""Width of a terminal that does not report it."""
 NARROWEST: Final = 20
-"""Columns that a text is folded into at least."""
+"""Minimum width of folded text."""
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -25,13 +25,13 @@ def count(number: int, noun: str, plural: str = "") -> str:
 def table(titles: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
     """Print rows in columns under their titles.
 
-    Numbers are set flush right. On a terminal that is too narrow the last column is folded, and nothing cut
-    off; a pipe gets one line a row.
+    Numbers are aligned right. On a terminal that is too narrow the last column is folded, so that nothing is
+    cut off; in a pipe each row is one line.
 
     Args:
-        titles: of the columns; those that begin with ``>`` are flush right, as columns of whole numbers are.
+        titles: of the columns; ``>`` at the start aligns a column right, as columns of integers always are.
         rows: of cells.
-        nothing: is printed where there is no row.
+        nothing: printed if there are no rows.
     """
     if not rows:
         click.echo(nothing)
@@ -70,7 +70,7 @@ def _folded(row: Sequence[str], widths: Sequence[int], *, is_folding: bool) -> I
 
 
 def paragraph(text: str, indent: str = "  ") -> None:
-    """Print a text with all its lines indented; a pipe gets one line."""
+    """Print a text, folded and indented on a terminal, and as one line in a pipe."""
     room = terminal_width()
     if room is None:
         click.echo(indent + text)
@@ -80,9 +80,9 @@ def paragraph(text: str, indent: str = "  ") -> None:
 
 
 def terminal_width() -> int | None:
-    """Return how wide the terminal is; None where there is none.
+    """Return the width of the terminal; None without one.
 
-    It is asked of the command's own output: file descriptor 1 may lead to where the application prints.
+    This uses the output of the command: file descriptor 1 may be that of the application.
     """
     if sys.stdout is None or not sys.stdout.isatty():
         return None

@@ -1,8 +1,8 @@
-"""Money on a page: one rule for every command.
+"""Formatting of money, by one rule for all commands.
 
-An amount has cents, and below ten cents as many more digits as show two that are no zeros: it is never
-rounded away. Amounts in a column all have as many digits as the one that needs most, so that their decimal
-points stand under each other. What is a lower bound ends in ``+``; what nobody knows is ``unknown``.
+Amounts have two decimals, or as many as show two significant digits, so that none is rounded to zero. All
+amounts of a column have as many decimals as the one that needs most, so that their decimal points are
+aligned. A lower bound ends in ``+``, and an unknown amount is ``unknown``.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from typing import Final
 
 CENTS: Final = 2
 SIGNIFICANT: Final = 2
-"""Digits that are shown of a small amount."""
+"""Digits of a small amount that are shown."""
 MOST_DIGITS: Final = 12
-"""After the point: a pico-dollar."""
+"""Maximum number of decimals: a pico-dollar."""
 UNKNOWN: Final = "unknown"
 NONE: Final = "–"
 
 
 def digits(amounts: Iterable[Decimal], *, exact: bool = False) -> int:
-    """Return how many digits after the point a column needs; to be exact, or to show its smallest amount."""
-    needed = [_exact_digits(each) if exact else SIGNIFICANT - 1 - each.adjusted() for each in amounts if each]
+    """Return the number of decimals for a column: all of them if ``exact``, else for its smallest amount."""
+    needed = [
+        _exact_digits(amount) if exact else SIGNIFICANT - 1 - amount.adjusted()
+        for amount in amounts
+        if amount
+    ]
     return min(max([CENTS, *needed]), MOST_DIGITS)
 
 
@@ -32,7 +36,7 @@ def _exact_digits(amount: Decimal) -> int:
 
 
 def text(amount: Decimal, places: int | None = None) -> str:
-    """Return one amount, with so many digits after the point; default: as many as it needs."""
+    """Return an amount with ``places`` decimals; default: as many as it needs."""
     places = digits([amount]) if places is None else places
     rounded = amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
     return f"${rounded:,.{places}f}"
@@ -41,23 +45,23 @@ def text(amount: Decimal, places: int | None = None) -> str:
 def column(
     amounts: Sequence[Decimal | None], complete: Sequence[bool] | None = None, *, exact: bool = False
 ) -> list[str]:
-    """Return amounts to be set flush right under each other.
+    """Return amounts for a column that is aligned right.
 
     Args:
-        amounts: in dollars; None is unknown.
-        complete: which of them are all there is; default: all of them.
-        exact: show all digits there are, for amounts that add up.
+        amounts: in dollars; None if unknown.
+        complete: whether each is complete, and no lower bound; default: all are.
+        exact: whether to show all decimals, for amounts that add up to a total.
     """
-    places = digits([each for each in amounts if each is not None], exact=exact)
+    places = digits([value for value in amounts if value is not None], exact=exact)
     known = [True] * len(amounts) if complete is None else list(complete)
-    has_bounds = any(not all_ and each is not None for each, all_ in zip(amounts, known, strict=True))
-    found = []
+    has_bounds = any(not all_ and value is not None for value, all_ in zip(amounts, known, strict=True))
+    cells = []
     for amount, is_complete in zip(amounts, known, strict=True):
         mark = (" " if is_complete else "+") if has_bounds else ""
-        found.append(UNKNOWN if amount is None else _aligned(amount, places) + mark)
-    return found
+        cells.append(UNKNOWN if amount is None else _aligned(amount, places) + mark)
+    return cells
 
 
 def _aligned(amount: Decimal, places: int) -> str:
-    """Return an amount with so many digits; nothing has cents alone, as more would promise more."""
+    """Return an amount with ``places`` decimals; zero has only two."""
     return text(amount, places) if amount else text(amount, CENTS) + " " * (places - CENTS)

@@ -1,4 +1,4 @@
-"""``--notify``: what is severe, sent to Alertmanager and by Apprise."""
+"""``--notify``: send severe findings to Alertmanager and by Apprise."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from telemetry.settings import Settings
 
 NOT_NOTIFIED: Final = 3
-"""Exit status when a notification could not be sent."""
+"""Exit status if a notification could not be sent."""
 
 notify_option: Final = click.option(
     "--notify",
     is_flag=True,
-    help="Send what is severe to TELEMETRY_ALERTMANAGER_URL and TELEMETRY_NOTIFY, once a finding and day; "
+    help="Send severe findings to TELEMETRY_ALERTMANAGER_URL and TELEMETRY_NOTIFY, each once a day; "
     "exit 3 if that fails.",
 )
 
 
 def send(settings: Settings, findings: Iterable[Finding]) -> str:
-    """Send what is severe, and return what became of it; leave with a line for each channel that failed."""
+    """Send severe findings, and return a summary; exit with a line for each channel that failed."""
     with needs_sql():
         from exporters.findings.notify import notify
     with one_line_errors():
@@ -35,4 +35,4 @@ def send(settings: Settings, findings: Iterable[Finding]) -> str:
         click.echo(f"Error: {problem}", err=True)
     if outcome.problems:
         raise SystemExit(NOT_NOTIFIED)
-    return f"{count(outcome.sent, 'notification')} sent, {outcome.known:,} known already."
+    return f"{count(outcome.sent, 'notification')} sent, {outcome.known:,} sent before."

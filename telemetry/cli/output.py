@@ -1,4 +1,4 @@
-"""Standard output of a command: whether there is one, what it does not take, and progress on it."""
+"""Standard output of a command: check that it is open, discard the rest, and show progress."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import click
 
 
 def insist_on_output() -> None:
-    """Refuse to work where standard output is closed; commands that do more than print go on without."""
+    """Refuse to work if standard output is closed; commands that do more than print do not need it."""
     if sys.stdout is None:
         raise click.ClickException("standard output is closed: there is nowhere to write to")
 
 
 def discard_rest() -> None:
-    """Discard what standard output does not take: Python would complain of it once more at its end."""
+    """Discard what cannot be written to standard output: Python would report it again at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -25,7 +25,7 @@ def discard_rest() -> None:
 
 
 def advance(label: str, length: int, steps: Iterable[int]) -> int:
-    """Work through ``steps`` behind a progress bar, which a terminal shows; return their sum."""
+    """Exhaust ``steps`` with a progress bar on a terminal, and return their sum."""
     if not length:
         return sum(steps)
     total = 0

@@ -1,4 +1,4 @@
-"""``flask telemetry report`` and ``insights``: the figures, and what stands out in them."""
+"""``flask telemetry report`` and ``insights``: figures, and findings in them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from .application import database_settings, today
 from .errors import needs_sql, one_line_errors
 from .listing import paragraph
 from .notify import notify_option, send
-from .options import ID, Period, database_option, period_options
+from .options import ID, Period, database_option, period_options, refuse_empty_model
 from .output import insist_on_output
 
 DAYS: Final = 30
-"""How many a report is about where nobody says."""
+"""Default length of a report."""
 
 
 @click.command()
 @period_options(f"{DAYS}")
-@click.option("--user", "user_id", type=ID, help="Only this user's.")
-@click.option("--model", help="Only runs that called such models, a glob, and what they spent on these.")
-@click.option("--analysis", "analysis_id", type=ID, help="Only this analysis, whenever it was.")
-@click.option("--failed", is_flag=True, help="The latest failed jobs instead of the latest.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--user", "user_id", type=ID, help="Only jobs of this user.")
+@click.option("--model", help="Only runs that called a matching model, and only their calls to it. A glob.")
+@click.option("--analysis", "analysis_id", type=ID, help="Only this analysis, regardless of the period.")
+@click.option("--failed", is_flag=True, help="List the latest failed jobs instead of the latest jobs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @database_option
 def report(
     period: Period,
@@ -34,7 +34,7 @@ def report(
     as_json: bool,
     database_url: str | None,
 ) -> None:
-    """Show spending, jobs, users, and what went wrong.
+    """Show spending, jobs, users and failures.
 
     Days are those of TELEMETRY_TIMEZONE.
     """
@@ -45,7 +45,7 @@ def report(
     settings = database_settings(database_url)
     first = period.first(today(settings), DAYS)
     with one_line_errors():
-        found = figures(
+        result = figures(
             settings,
             DAYS,
             since=first,
@@ -56,7 +56,7 @@ def report(
             failed=failed,
         )
     if as_json:
-        click.echo(found.to_json())
+        click.echo(result.to_json())
         return
     try:
         from .report_page import show
@@ -64,15 +64,14 @@ def report(
         raise click.ClickException(
             f"this needs analysis-telemetry[report] ({error}); --json does not"
         ) from None
-    show(found, failed=failed)
+    show(result, failed=failed)
 
 
 def _refuse_contradictions(
     period: Period, *, user_id: int | None, model: str | None, analysis_id: int | None
 ) -> None:
-    """Leave with a line that names the options of which one has to go."""
-    if model is not None and not model.strip():
-        raise click.BadParameter("names no model", param_hint="--model")
+    """Refuse options that exclude each other."""
+    refuse_empty_model(model)
     if analysis_id is None:
         return
     given = {
@@ -83,18 +82,18 @@ def _refuse_contradictions(
     }
     for name, value in given.items():
         if value is not None:
-            why = "has one user" if name == "--user" else "counts whenever it was"
+            why = "has one user" if name == "--user" else "has no period"
             raise click.UsageError(f"--analysis and {name} exclude each other: an analysis {why}")
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a finding, each on a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print each finding as a JSON object in a line.")
 @notify_option
 @database_option
 def insights(as_json: bool, notify: bool, database_url: str | None) -> None:
-    """Show what stands out in recent figures, and what to do.
+    """Show findings in recent figures, and what to do.
 
-    Exit 1 if some of it is severe.
+    The exit status is 1 if any finding is severe.
     """
     with needs_sql():
         from exporters.findings.insights import insights as find

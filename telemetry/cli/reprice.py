@@ -1,4 +1,4 @@
-"""``flask telemetry reprice``: recorded calls, priced again."""
+"""``flask telemetry reprice``: price recorded calls again."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import click
 from telemetry.pricing.provider import PROVIDERS
 
 from .application import find_database, load_settings
-from .errors import needs_sql, unusable
-from .options import Period, database_option, period_options
+from .errors import needs_sql, one_line_errors
+from .options import Period, database_option, period_options, refuse_empty_model
 
 
 @click.command()
 @period_options("", required=True)
-@click.option("--model", default="*", show_default=True, help="Which models, as a glob.")
+@click.option("--model", default="*", show_default=True, help="Models to reprice, as a glob.")
 @click.option("--provider", type=click.Choice(PROVIDERS), default="openai", show_default=True)
 @click.option("--prices-file", type=click.Path(), help="Default: TELEMETRY_PRICES_FILE.")
 @click.option("--apply", is_flag=True, help="Write the new prices. Default: only show what would change.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @database_option
 def reprice(
     period: Period,
@@ -31,38 +31,32 @@ def reprice(
     as_json: bool,
     database_url: str | None,
 ) -> None:
-    """Price recorded calls again, at prices that are new.
+    """Price recorded calls again, at current prices.
 
-    They are those of runs that began on the days selected, of UTC. The old value is kept. Exit 1 if the price
-    file or the database cannot be used.
+    This includes the calls of runs that began in the period, in UTC. The old values are kept. The exit status
+    is 1 if the price file or the database cannot be used.
     """
+    refuse_empty_model(model)
     with needs_sql():
         from exporters.upkeep.reprice import reprice as price_again
-    from sqlalchemy.exc import SQLAlchemyError
-
     from telemetry.pricing.prices import prices
-    from telemetry.settings import SettingsError
 
     first = period.first(datetime.now(UTC).date())
     assert first is not None
-    try:
-        settings = load_settings()
-        url = find_database(database_url or settings.database_url)
+    settings = load_settings()
+    url = find_database(database_url or settings.database_url)
+    with one_line_errors():
         report = price_again(
             url,
             prices(Path(prices_file) if prices_file else settings.prices_file),
             apply=apply,
-            # The key belongs to the application's own database.
+            # Another database has documents hashed with another key.
             hmac_key=settings.hmac_key if url == settings.database_url else "",
             since=first,
             until=period.until,
             model=model,
             provider=provider,
         )
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
-    except SQLAlchemyError as error:
-        raise unusable(error) from None
     if as_json:
         click.echo(report.to_json())
         return

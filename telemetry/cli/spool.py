@@ -1,4 +1,4 @@
-"""``flask telemetry spool``: what waits for the database on this machine's disk."""
+"""``flask telemetry spool``: snapshots that wait for the database on this machine."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from .listing import count, table
 from .options import database_option
 
 if TYPE_CHECKING:
-    from exporters.process.spool_keeper import ProcessDirectory, SpoolKeeper
+    from exporters.process.spool_keeper import ProcessDirectory, Retried, SpoolKeeper
 
 RECOVERY_SECONDS: Final = 10.0
-FOREIGN_HINT: Final = "foreign directories are another user's: run this as that user, or chown them"
+FOREIGN_HINT: Final = "foreign directories belong to another user: run this as that user, or chown them"
 
 
 @click.group()
 def spool() -> None:
-    """What waits for the database on this machine's disk."""
+    """Snapshots that wait for the database on this machine."""
 
 
 @spool.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @database_option
 def spool_list(as_json: bool, database_url: str | None) -> None:
-    """Show what each process keeps, what is set aside, and what cannot be read."""
+    """List the snapshots of each process, those in quarantine, and unreadable files."""
     keeper = _keeper(database_url)
     with one_line_errors():
         processes = keeper.processes()
@@ -40,22 +40,22 @@ def spool_list(as_json: bool, database_url: str | None) -> None:
 
 
 def _named(keeper: SpoolKeeper, processes: Sequence[ProcessDirectory]) -> dict[str, object]:
-    """Return what is in the spool, for JSON."""
+    """Return the contents of the spool for JSON."""
     return {
         "root": str(keeper.root),
         "processes": [
             {
-                "process_id": each.process_id,
-                "state": _state(each),
-                "snapshots": each.snapshots,
-                "bytes": each.bytes,
-                "oldest_seconds": each.age,
+                "process_id": entry.process_id,
+                "state": _state(entry),
+                "snapshots": entry.snapshots,
+                "bytes": entry.bytes,
+                "oldest_seconds": entry.age,
             }
-            for each in processes
+            for entry in processes
         ],
         "quarantine": [
-            {"fragment_id": each.fragment_id, "reason": each.reason, "since": each.since.isoformat()}
-            for each in keeper.quarantined()
+            {"fragment_id": entry.fragment_id, "reason": entry.reason, "since": entry.since.isoformat()}
+            for entry in keeper.quarantined()
         ],
         "unreadable": [str(path) for path in keeper.unreadable()],
     }
@@ -65,43 +65,62 @@ def _print(keeper: SpoolKeeper, processes: Sequence[ProcessDirectory]) -> None:
     click.echo(str(keeper.root))
     table(
         ("process", "", "snapshots", "bytes", ">oldest"),
-        [(each.process_id, _state(each), each.snapshots, each.bytes, _age(each.age)) for each in processes],
-        "No process keeps anything.",
+        [
+            (entry.process_id, _state(entry), entry.snapshots, entry.bytes, _age(entry.age))
+            for entry in processes
+        ],
+        "No process has snapshots.",
     )
-    if any(each.is_foreign for each in processes):
+    if any(entry.is_foreign for entry in processes):
         click.echo(FOREIGN_HINT)
-    quarantined = keeper.quarantined()
     table(
-        ("set aside", "refused with", "since"),
-        [(each.fragment_id, each.reason, f"{each.since:%Y-%m-%d %H:%M} UTC") for each in quarantined],
-        "Nothing is set aside.",
+        ("in quarantine", "refused with", "since"),
+        [
+            (entry.fragment_id, entry.reason, f"{entry.since:%Y-%m-%d %H:%M} UTC")
+            for entry in keeper.quarantined()
+        ],
+        "Nothing is in quarantine.",
     )
     for path in keeper.unreadable():
-        click.echo(f"no snapshot of ours: {path}")
+        click.echo(f"unreadable: {path}")
 
 
 @spool.command("retry")
 @click.argument("fragments", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @database_option
-def spool_retry(fragments: tuple[str, ...], database_url: str | None) -> None:
-    """Deliver what was set aside, all of it or the FRAGMENTS named; exit 1 if the database still refuses."""
+def spool_retry(fragments: tuple[str, ...], as_json: bool, database_url: str | None) -> None:
+    """Deliver all snapshots in quarantine, or the FRAGMENTS; exit 1 if the database refuses one again."""
     keeper = _keeper(database_url)
     with one_line_errors():
         results = list(keeper.retry(fragments))
-    for each in results:
-        click.echo(f"{each.fragment_id}  {each.error and f'still refused: {each.error}' or 'delivered'}")
-    if any(each.error for each in results):
+    if as_json:
+        click.echo(json.dumps({"fragments": [_outcome(result) for result in results]}))
+    else:
+        for result in results:
+            outcome = f"still refused: {result.error}" if result.error else "delivered"
+            click.echo(f"{result.fragment_id}  {outcome}")
+    if any(result.error for result in results):
         raise SystemExit(1)
     with one_line_errors():
         keeper.recover(RECOVERY_SECONDS)
 
 
+def _outcome(result: Retried) -> dict[str, object]:
+    """Return the outcome of a snapshot for JSON."""
+    return {
+        "fragment_id": result.fragment_id,
+        "delivered": not result.error,
+        "error": result.error or None,
+    }
+
+
 @spool.command("drop")
 @click.argument("fragments", nargs=-1, required=True)
-@click.confirmation_option(prompt="What these runs came to is then nowhere. Go on?")
+@click.confirmation_option(prompt="The figures of these fragments will be lost. Go on?")
 @database_option
 def spool_drop(fragments: tuple[str, ...], database_url: str | None) -> None:
-    """Remove the FRAGMENTS named from what is set aside, for good."""
+    """Delete FRAGMENTS in quarantine for good."""
     keeper = _keeper(database_url)
     with one_line_errors():
         dropped = keeper.drop(fragments)
@@ -111,27 +130,27 @@ def spool_drop(fragments: tuple[str, ...], database_url: str | None) -> None:
 @spool.command("recover")
 @database_option
 def spool_recover(database_url: str | None) -> None:
-    """Deliver what dead processes left in the spool, as their successors would; exit 1 if some is left."""
+    """Deliver the snapshots of dead processes; exit 1 if some are left."""
     keeper = _keeper(database_url)
     with one_line_errors():
-        dead = [each for each in keeper.processes() if not each.is_alive]
+        dead = [process for process in keeper.processes() if not process.is_alive]
         is_done = keeper.recover(RECOVERY_SECONDS)
-    left_behind = sum(each.snapshots for each in dead)
+    left_behind = sum(process.snapshots for process in dead)
     left_by = count(len(dead), "dead process", "dead processes")
     click.echo(f"{left_by} had left {count(left_behind, 'snapshot')}.")
     still_there = keeper.processes()
-    left = sum(each.snapshots for each in still_there if not each.is_alive)
+    left = sum(process.snapshots for process in still_there if not process.is_alive)
     if left:
-        raise click.ClickException(f"{left} are still there: see flask telemetry spool list")
-    if foreign := [each.process_id for each in still_there if each.is_foreign]:
-        raise click.ClickException(f"{', '.join(foreign)} in {keeper.root} left alone; {FOREIGN_HINT}")
+        raise click.ClickException(f"{left} are left: see flask telemetry spool list")
+    if foreign := [process.process_id for process in still_there if process.is_foreign]:
+        raise click.ClickException(f"{', '.join(foreign)} in {keeper.root} were skipped; {FOREIGN_HINT}")
     with one_line_errors():
         lags = keeper.lagging(also_waiting=not is_done)
     if lags:
         raise click.ClickException("; ".join(f"{lag} → {lag.remedy}" for lag in lags))
     if not is_done:
-        raise click.ClickException("not all was done in time: run it again")
-    click.echo("All is delivered.")
+        raise click.ClickException("not everything was done in time: run it again")
+    click.echo("Everything is delivered.")
 
 
 def _keeper(database_url: str | None) -> SpoolKeeper:

@@ -1,4 +1,4 @@
-"""``flask telemetry health-check``, ``validate`` and ``erase``: what keeps the tables in order."""
+"""``flask telemetry health-check``, ``validate`` and ``erase``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from .options import ID, Period, database_option, period_options
 if TYPE_CHECKING:
     from datetime import date
 
-    from exporters.integrity.rules import Broken
-    from exporters.upkeep.health_log import HealthDay, Tidied
+    from exporters.integrity.validation import Broken
+    from exporters.upkeep.health_day import HealthDay
+    from exporters.upkeep.health_log import Tidied
 
 _HEALTH_DAYS: Final = 2
 _HEALTH_TITLES: Final = (
@@ -30,16 +31,16 @@ _HEALTH_TITLES: Final = (
 
 @click.command("health-check")
 @period_options(f"{_HEALTH_DAYS}, yesterday and today")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @notify_option
 @database_option
 def health_check(period: Period, as_json: bool, notify: bool, database_url: str | None) -> None:
-    """Write a row a day to system_health_log, and tidy up.
+    """Write a row a day to system_health_log, and clean up.
 
-    Days are those of TELEMETRY_TIMEZONE. Besides, whatever the days: runs of which nothing was heard for
-    TELEMETRY_STALE_SECONDS are marked as interrupted, rows of analyses and users that lag behind are brought
-    up to date, warnings that nobody answered are marked as abandoned, references to deleted rows are removed,
-    and so are warnings whose analysis or user is gone. Run it once a day, or as often as you like.
+    Days are those of TELEMETRY_TIMEZONE. Regardless of the days, this marks runs that were silent for
+    TELEMETRY_STALE_SECONDS as interrupted, brings rows of analyses and users that lag behind up to date,
+    marks warnings without an answer as abandoned, removes references to deleted rows, and deletes warnings
+    whose analysis or user was deleted. Run it once a day, or as often as you like.
     """
     with needs_sql():
         from exporters.upkeep.health_log import HealthCheck
@@ -66,10 +67,10 @@ def _print_health(days: Sequence[HealthDay], tidied: Tidied, archived: Sequence[
     click.echo(
         f"{count(tidied.interrupted, 'run')} interrupted, {count(tidied.shown, 'row')} brought up to date, "
         f"{count(tidied.abandoned, 'warning')} abandoned, "
-        f"{count(swept, 'reference')} to deleted rows let go."
+        f"{count(swept, 'reference')} to deleted rows removed."
     )
     if archived:
-        click.echo(f"Archived, and left as they are: {count(len(archived), 'day')}.")
+        click.echo(f"Skipped, because they are archived: {count(len(archived), 'day')}.")
 
 
 def _health_rows(days: Sequence[HealthDay]) -> list[tuple[object, ...]]:
@@ -78,7 +79,7 @@ def _health_rows(days: Sequence[HealthDay]) -> list[tuple[object, ...]]:
     from .money import column
 
     pico = [day.cost_pico for day in days]
-    dollars = column([None if each is None else Decimal(each).scaleb(-12) for each in pico])
+    dollars = column([None if cost is None else Decimal(cost).scaleb(-12) for cost in pico])
     return [_health_row(day, amount) for day, amount in zip(days, dollars, strict=True)]
 
 
@@ -90,32 +91,34 @@ def _health_row(day: HealthDay, dollars: str) -> tuple[object, ...]:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @database_option
 def validate(as_json: bool, database_url: str | None) -> None:
-    """Check that what the tables say is consistent.
+    """Check that the tables are consistent.
 
-    Exit 1, with the ids, if it is not.
+    If not, the exit status is 1, and the ids of the offending rows are printed.
     """
     with needs_sql():
-        from exporters.integrity.rules import validate as broken_rules
+        from exporters.integrity.validation import validate as broken_rules
     with one_line_errors():
         broken = broken_rules(find_database(database_url))
     if as_json:
-        click.echo(json.dumps({"is_consistent": not broken, "broken": [_named(each) for each in broken]}))
+        click.echo(
+            json.dumps({"is_consistent": not broken, "broken": [_named(failure) for failure in broken]})
+        )
         raise SystemExit(1 if broken else 0)
-    for each in broken:
-        click.secho(f"{each.rule.name}: {each.count:,}", fg="red", bold=True)
-        paragraph(f"It should be so that {each.rule.meaning}.")
-        more = "" if each.count == len(each.ids) else f" and {each.count - len(each.ids):,} more"
-        paragraph(f"{each.rule.id_name}: {', '.join(each.ids)}{more}")
+    for failure in broken:
+        click.secho(f"{failure.rule.name}: {failure.count:,}", fg="red", bold=True)
+        paragraph(f"The rule is that {failure.rule.meaning}.")
+        more = "" if failure.count == len(failure.ids) else f" and {failure.count - len(failure.ids):,} more"
+        paragraph(f"{failure.rule.id_name}: {', '.join(failure.ids)}{more}")
     if broken:
         raise SystemExit(1)
     click.secho("Everything is consistent.", fg="green")
 
 
 def _named(broken: Broken) -> dict[str, object]:
-    """Return a rule that does not hold, for JSON."""
+    """Return a broken rule for JSON."""
     rule = broken.rule
     return {
         "rule": rule.name,
@@ -127,23 +130,25 @@ def _named(broken: Broken) -> dict[str, object]:
 
 
 @click.command()
-@click.option("--user", "user_id", type=ID, help="Everything of this user's.")
-@click.option("--analysis", "analysis_id", type=ID, help="Everything of this analysis, its intake included.")
-@click.option("--apply", is_flag=True, help="Erase it. Default: only count it.")
+@click.option("--user", "user_id", type=ID, help="Erase all rows of this user.")
+@click.option("--analysis", "analysis_id", type=ID, help="Erase all rows of this analysis and its intake.")
+@click.option("--apply", is_flag=True, help="Erase the rows. Default: only count them.")
 @database_option
 def erase(user_id: int | None, analysis_id: int | None, apply: bool, database_url: str | None) -> None:
-    """Erase what is tied to one user or one analysis."""
+    """Erase the rows of one user or one analysis."""
     if (user_id is None) == (analysis_id is None):
-        raise click.UsageError("name --user or --analysis")
+        raise click.UsageError("give --user or --analysis, and not both")
     with needs_sql():
         from exporters.upkeep.erase import erase as erase_rows
     with one_line_errors():
-        found = erase_rows(find_database(database_url), user_id=user_id, analysis_id=analysis_id, apply=apply)
-    click.echo(f"{count(found.runs, 'run')}, {count(found.rows, 'row')}{' erased' if apply else ''}.")
-    if found.archives:
+        erased = erase_rows(
+            find_database(database_url), user_id=user_id, analysis_id=analysis_id, apply=apply
+        )
+    click.echo(f"{count(erased.runs, 'run')}, {count(erased.rows, 'row')}{' erased' if apply else ''}.")
+    if erased.archives:
         click.echo(
-            f"In archives, which this cannot reach, are {count(found.archived_runs, 'more run')}: "
-            f"{', '.join(found.archives)}. There they have ids, and no name or e-mail address."
+            f"Archives, which this does not change, hold {count(erased.archived_runs, 'more run')}: "
+            f"{', '.join(erased.archives)}. They contain ids, but no name or e-mail address."
         )
     if not apply:
         click.echo("Nothing was erased; --apply erases.")

@@ -1,6 +1,6 @@
-"""What the doctor looks at, one function a question; each answers with a line, or a few.
+"""The checks of the doctor. Each is a function that yields one or more lines of the report.
 
-Every function gets the :class:`Patient` and works with half of everything missing: that is when it is needed.
+It gets the :class:`Patient`, and must work when anything is missing, as that is when a doctor is needed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .host_tables import check_host_tables, check_projection
 from .installed import check_entry_points, check_libraries, check_packages, check_python
 from .prices import check_prices
 from .running import check_application, check_instrumentation, check_provider, check_set_up, check_settings
-from .sending import ask_around, check_collector, check_prometheus
+from .sending import check_collector, check_prometheus, query_servers
 from .storage import check_database, check_runs, check_spool
 from .trial import check_synthetic_run
 
@@ -25,12 +25,12 @@ CHECKS: Final[tuple[Callable[[Patient], Answer], ...]] = (
     check_entry_points,
     check_packages,
     check_application,
-    check_libraries,  # which imports them: some applications have to be the first who do
+    check_libraries,  # after the application, as it imports them: some applications must import them first
     check_settings,
     check_set_up,
     check_instrumentation,
     check_provider,
-    ask_around,
+    query_servers,
     check_prices,
     check_database,
     check_runs,
@@ -42,4 +42,4 @@ CHECKS: Final[tuple[Callable[[Patient], Answer], ...]] = (
     check_clock,
     check_synthetic_run,
 )
-"""In the order in which a person would ask; later ones build on earlier ones."""
+"""All checks, in order: later ones need the results of earlier ones."""

@@ -1,4 +1,4 @@
-"""One line of the doctor's report, and what the lines are about."""
+"""A line of the doctor's report, and the state that checks share."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from .probes.prometheus import Series
 
 ORPHAN_DAYS: Final = 30
-"""Of which calls outside any run are looked at."""
-ANSWER_SECONDS: Final = 2.0
-"""Seconds after which something that does not answer is taken for down."""
+"""How many days of calls outside any run to look at."""
+TIMEOUT_SECONDS: Final = 2.0
+"""After this time, a server that does not answer counts as down."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the doctor's report."""
+    """A line of the doctor's report."""
 
     result: Literal["good", "bad", "note"]
     subject: str
     text: str
     remedy: str = ""
-    """What to do; every bad one has it."""
+    """What to do; each bad result has one."""
 
 
 Answer = Iterator[Check]
@@ -40,54 +40,54 @@ Answer = Iterator[Check]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What another clock says."""
+    """The difference to another clock."""
 
     name: str
     ahead: float
-    """Seconds that it is ahead of this machine's."""
+    """Seconds by which it is ahead of the clock of this machine."""
     precision: float
-    """Seconds by which that may be wrong."""
+    """Error of that, in seconds."""
 
 
 @dataclass(slots=True)
 class Patient:
-    """The process that is examined, and what became known of it so far."""
+    """The process that is examined, and what earlier checks found."""
 
     load_app: Callable[[], Flask] | None = None
-    """Loads the Flask application, if there is one."""
+    """Returns the Flask application, if there is one."""
     with_run: bool = True
     """Whether a synthetic run may be made."""
     app: Flask | None = None
     settings: Settings | None = None
-    """None: they cannot be used."""
-    said: list[str] = field(default_factory=list)
-    """What telemetry logged meanwhile."""
+    """None if they are invalid."""
+    messages: list[str] = field(default_factory=list)
+    """What telemetry logged so far."""
     is_database_ready: bool = False
     orphan_calls: int | None = None
-    """Calls to OpenAI of the last days, where no run was begun; None: one was, or it is not known."""
+    """Calls to OpenAI in the last days, if there was no run; None if there was, or it is not known."""
     examined: Examined | None = None
-    """What the database answered; None: nothing."""
+    """What was read from the database; None if it could not be read."""
     clocks: list[Clock] = field(default_factory=list)
     exports: Future[list[Export]] | None = None
-    """What the Collector answers, under way; None: it cannot be asked."""
+    """The pending answers of the Collector; None if it cannot be queried."""
     series: Future[Series] | None = None
-    """What Prometheus answers, under way; None: there is none to ask."""
+    """The pending answer of Prometheus; None if none is configured."""
     unsent: set[str] = field(default_factory=set)
-    """Signals of OpenTelemetry that no Collector takes."""
+    """Signals that no Collector accepts."""
 
 
 @contextmanager
-def listening(said: list[str], *names: str) -> Iterator[None]:
-    """Collect what is logged from warnings on, instead of letting it come between the lines.
+def listening(messages: list[str], *names: str) -> Iterator[None]:
+    """Collect log messages of level WARNING and above, so that they do not mix with the report.
 
     Args:
-        said: where it is collected.
+        messages: list to add the messages to.
         names: of the loggers; default: telemetry's own.
     """
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
+            messages.append(record.getMessage())
 
     listener, loggers = (
         Listener(logging.WARNING),

@@ -1,4 +1,4 @@
-"""Whether the clock here is right: rows, metrics and traces are put side by side by their times."""
+"""Check the clock of this machine: rows, metrics and traces are compared by their times."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 from .check import Answer, Check, Clock, Patient
 
 TOLERANCE: Final = 5.0
-"""Seconds that two clocks may differ by."""
+"""Maximum difference of two clocks, in seconds."""
 
 
 def check_clock(patient: Patient) -> Answer:
-    """Do the other clocks agree with this one."""
+    """Check that other clocks agree with that of this machine."""
     clocks = {clock.name: clock for clock in patient.clocks}.values()
     wrong = [clock for clock in clocks if abs(clock.ahead) - clock.precision > TOLERANCE]
     for clock in wrong:

@@ -1,4 +1,4 @@
-"""What is installed here: our own parts, and the libraries that they work with."""
+"""Check what is installed: telemetry itself, and the libraries that it works with."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ EXPORTERS: Final = "exporters.process.pipeline"
 
 
 def check_python(_: Patient) -> Answer:
-    """Which Python is it."""
+    """Report the version of Python."""
     yield Check("good", "python", platform.python_version())
 
 
 def check_entry_points(_: Patient) -> Answer:
-    """Are our parts found, and are they ours: a folder of the same name can stand before them."""
+    """Check that entry points are found, and not hidden by a directory of the same name."""
     try:
-        found = distribution(DISTRIBUTION).entry_points
+        entries_found = distribution(DISTRIBUTION).entry_points
     except PackageNotFoundError:
         remedy = f"pip install {DISTRIBUTION}: a path to the code is not enough"
         yield Check("bad", "entry points", f"{DISTRIBUTION} is not installed here", remedy)
         return
     home = Path(__file__).resolve().parents[2]
     groups: dict[str, list[EntryPoint]] = {}
-    for entry in found:
+    for entry in entries_found:
         groups.setdefault(entry.group, []).append(entry)
     for group, entries in groups.items():
         yield from _entry_points(group, entries, home)
 
 
 def _entry_points(group: str, entries: list[EntryPoint], home: Path) -> Answer:
-    """Yield a line for each entry point that is wrong, and one for the packages of all others."""
-    found = [_file_of(entry, home) for entry in entries]
-    yield from (each for each in found if isinstance(each, Check))
-    files = [each for each in found if isinstance(each, Path)]
+    """Yield a line for each wrong entry point, and one for all others."""
+    results = [_file_of(entry, home) for entry in entries]
+    yield from (result for result in results if isinstance(result, Check))
+    files = [result for result in results if isinstance(result, Path)]
     if len(files) == 1 == len(entries):
         yield Check("good", SUBJECT, f"{group}: {entries[0].name} is {files[0]}")
     elif files:
@@ -55,7 +55,7 @@ def _entry_points(group: str, entries: list[EntryPoint], home: Path) -> Answer:
 
 
 def _file_of(entry: EntryPoint, home: Path) -> Path | Check:
-    """Return where an entry point resolves, or a line about what is wrong with it."""
+    """Return the file of an entry point, or a line about what is wrong with it."""
     name = f"{entry.group}: {entry.name}"
     try:
         spec = find_spec(entry.module)
@@ -74,7 +74,7 @@ def _file_of(entry: EntryPoint, home: Path) -> Path | Check:
 
 
 def check_packages(_: Patient) -> Answer:
-    """Is `exporters` ours, which telemetry imports by name: a folder of the host's can stand before it."""
+    """Check that no directory of the application hides `exporters`, which telemetry imports by name."""
     home = Path(__file__).resolve().parents[2]
     try:
         spec = find_spec(EXPORTERS)
@@ -93,27 +93,29 @@ def check_packages(_: Patient) -> Answer:
 
 
 def check_libraries(_: Patient) -> Answer:
-    """Which versions are here, are they supported, and can they be imported."""
+    """Check that the installed versions are supported, and can be imported."""
     unsupported = set()
     for library in LIBRARIES:
         if problem := problem_of(library):
             text = f"{problem.reason}: {library.otherwise}"
             unsupported.add(library.name)
             yield Check("bad", "library", text, problem.remedy)
-        elif found := library.found():
-            # What is made for another version of its neighbour need not be complained of twice.
+        elif version := library.found():
+            # A library made for another version of an unsupported one is not reported again.
             error = None if library.beside in unsupported else _import_error(library)
-            yield _broken(library, found, error) if error else _supported(library, found)
+            yield _broken(library, version, error) if error else _supported(library, version)
 
 
-def _supported(library: Library, found: str) -> Check:
-    return Check("good", "library", f"{library.name} {found} (supported: {library.bounds})")
+def _supported(library: Library, version: str) -> Check:
+    return Check("good", "library", f"{library.name} {version} (supported: {library.bounds})")
 
 
-def _broken(library: Library, found: str, error: BaseException) -> Check:
-    """Return a line about a library that is of no use; those of the application are its own affair."""
-    reason = " ".join(str(error).split())[:200] or "it does not say why"
-    text = f"{library.name} {found} cannot be imported: {type(error).__name__}: {reason}: {library.otherwise}"
+def _broken(library: Library, version: str, error: BaseException) -> Check:
+    """Return a line about a library that cannot be imported: a note if only the application needs it."""
+    reason = " ".join(str(error).split())[:200] or "without a message"
+    text = (
+        f"{library.name} {version} cannot be imported: {type(error).__name__}: {reason}: {library.otherwise}"
+    )
     if library.name == "psycopg":
         remedy = "pip install 'psycopg[binary]', or install libpq"
     elif isinstance(error, ModuleNotFoundError) and library.extra:
@@ -124,7 +126,7 @@ def _broken(library: Library, found: str, error: BaseException) -> Check:
 
 
 def _import_error(library: Library) -> BaseException | None:
-    """Import a library, as the application or telemetry would; return what came of it instead."""
+    """Import a library, and return the exception if it cannot be imported."""
     if library.module in sys.modules:
         return None
     try:
@@ -133,6 +135,6 @@ def _import_error(library: Library) -> BaseException | None:
             import_module(library.module)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # some libraries leave with SystemExit, or worse
+    except BaseException as error:  # some libraries raise SystemExit, or worse
         return error
     return None

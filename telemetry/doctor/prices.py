@@ -1,4 +1,4 @@
-"""Which prices are used, and of when they are."""
+"""Check which prices are used, and how old they are."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from telemetry.setup.compatibility import installed
 from .check import Answer, Check, Patient
 
 OLD_LIST_DAYS: Final = 180
-"""Days without a change of any provider's prices that make a list old."""
+"""A list is old if it has no price change in so many days."""
 OLD_FILE_DAYS: Final = 365
 SHOWN: Final = 3
 
 
 def check_prices(patient: Patient) -> Answer:
-    """Which prices are used."""
+    """Check which prices are used."""
     today = datetime.now(UTC).date()
     yield _list(today)
     path = patient.settings.prices_file if patient.settings else None
@@ -28,15 +28,15 @@ def check_prices(patient: Patient) -> Answer:
 
 
 def _list(today: date) -> Check:
-    found, listed = installed("genai-prices"), price_list.snapshot()
-    if found is None or listed is None:
+    version, listed = installed("genai-prices"), price_list.snapshot()
+    if version is None or listed is None:
         remedy = "pip install 'analysis-telemetry[openai]'"
         return Check("bad", "prices", "there is no price list: calls are unpriced", remedy)
     newest = price_list.newest_change(listed, today)
     if newest is None:
-        return Check("good", "prices", f"list of genai-prices {found}")
+        return Check("good", "prices", f"list of genai-prices {version}")
     days = (today - newest).days
-    text = f"list of genai-prices {found}, which knows changes up to {newest}, {days} days ago"
+    text = f"list of genai-prices {version}, which knows changes up to {newest}, {days} days ago"
     if days > OLD_LIST_DAYS:
         remedy = "pip install --upgrade genai-prices, then flask telemetry reprice"
         return Check("note", "prices", f"{text}: newer models may be unpriced", remedy)
@@ -53,14 +53,14 @@ def _file(path: Path, today: date) -> Answer:
         yield Check("bad", "prices", f"{error}: calls are unpriced", "correct TELEMETRY_PRICES_FILE")
         return
     days = (today - changed).days
-    text = f"{path}, version {file.version}, changed {days} days ago, goes before the list"
+    text = f"{path}, version {file.version}, changed {days} days ago, overrides the list"
     if days > OLD_FILE_DAYS:
-        yield Check("note", "prices", text, "see whether its prices still hold, and touch it")
+        yield Check("note", "prices", text, "check whether its prices are still valid, and touch it")
     else:
         yield Check("good", "prices", text)
     if ended := file.ended(today):
         names = list(dict.fromkeys(price.model for price in ended))
         shown = ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
         text = f"{len(ended)} prices in {path} have ended, and none follows: {shown}"
-        remedy = "add those that hold now, then flask telemetry reprice"
+        remedy = "add the current ones, then flask telemetry reprice"
         yield Check("bad", "prices", text, remedy)

@@ -1,8 +1,8 @@
-"""``flask telemetry doctor``: says in a line each what works and what does not, and what to do about it.
+"""Report what works and what does not, and how to repair it: ``flask telemetry doctor``.
 
-Without Flask: ``python -m telemetry.doctor``. It sets telemetry up in its own process as the application
-would, and makes one synthetic run, which no total counts and which is removed again. The exit status is how
-many things are wrong: 0 only when nothing is, so it can stand in a deployment.
+Without Flask, it is ``python -m telemetry.doctor``. It sets telemetry up in its own process as the
+application would, and makes one synthetic run, which no total counts and which is removed again. The exit
+status is the number of things that are wrong, so that a deployment can depend on it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from flask import Flask
 
 _MARKS: Final = {"good": ("✓", "32"), "bad": ("✗", "31"), "note": ("!", "33")}
-"""Mark and colour of each result."""
+"""Mark and colour by result."""
 _PLAIN: Final = {"good": "ok", "bad": "NO", "note": "! "}
-"""Marks for terminals that cannot show the others."""
+"""Marks for terminals that cannot show these."""
 WIDTH: Final = 40
-"""Of the line that says what is looked at."""
+"""Width of the progress line."""
 MOST: Final = 100
-"""Exit statuses end at 255, and shells have uses of their own for those from 126 on."""
+"""Maximum exit status: shells use those from 126 on themselves."""
 
 
 def main(
@@ -44,14 +44,14 @@ def main(
     as_json: bool = False,
     verbose: bool = False,
 ) -> int:
-    """Print the report and return the exit status: how many things are wrong.
+    """Print the report, and return the exit status: the number of things that are wrong.
 
     Args:
-        load_app: loads the Flask application; without it, the environment alone is looked at.
-        out: where to; default: standard output.
+        load_app: returns the Flask application; without it, only the environment is checked.
+        out: stream to print to; default: standard output.
         with_run: whether to make a synthetic run.
-        as_json: print one JSON object instead of lines.
-        verbose: print a line for what is fine, too, and not only how many things are.
+        as_json: whether to print one JSON object instead of lines.
+        verbose: whether to list what is fine, too, instead of only its number.
     """
     out, patient = out or sys.stdout, Patient(load_app, with_run)
     begin = _progress(out) if not as_json and out.isatty() else None
@@ -59,7 +59,7 @@ def main(
         checks = list(examine(patient, begin))
         if as_json:
             print(
-                json.dumps({"wrong": _wrong(checks), "checks": [asdict(each) for each in checks]}), file=out
+                json.dumps({"wrong": _wrong(checks), "checks": [asdict(check) for check in checks]}), file=out
             )
         else:
             print(*_report(checks, out, verbose), sep="\n", file=out)
@@ -69,20 +69,20 @@ def main(
 
 
 def examine(patient: Patient, begin: Callable[[str], None] | None = None) -> Iterator[Check]:
-    """Look at everything, one after the other.
+    """Yield the results of all checks.
 
     Args:
-        patient: the process.
-        begin: is called before each, with what is looked at; with an empty string at the end.
+        patient: the process to examine.
+        begin: called before each check with its name, and with an empty string at the end.
     """
     for check in CHECKS:
         name = check.__name__.removeprefix("check_").replace("_", " ")
         if begin is not None:
             begin(name)
         try:
-            for found in check(patient):
-                yield replace(found, text=without_secrets(found.text), remedy=without_secrets(found.remedy))
-        except Exception as error:  # the other lines are still worth reading
+            for line in check(patient):
+                yield replace(line, text=without_secrets(line.text), remedy=without_secrets(line.remedy))
+        except Exception as error:  # the other checks are still useful
             yield Check(
                 "bad",
                 name,
@@ -94,10 +94,10 @@ def examine(patient: Patient, begin: Callable[[str], None] | None = None) -> Ite
 
 
 def _progress(out: TextIO) -> Callable[[str], None]:
-    """Return what shows on a terminal that the doctor is at it; the next line takes its place."""
+    """Return a function that shows the current check on a terminal, in a line that is overwritten."""
 
     def show(name: str) -> None:
-        shown = f"looking at: {name}" if name else ""
+        shown = f"checking: {name}" if name else ""
         out.write(f"\r{shown:<{WIDTH}}\r{shown}")
         out.flush()
 
@@ -109,20 +109,20 @@ def _wrong(checks: Sequence[Check]) -> int:
 
 
 def _report(checks: Sequence[Check], out: TextIO, verbose: bool) -> list[str]:
-    """Return what is wrong, then what is worth knowing, then what is fine, if only their number."""
-    found = {
+    """Return lines: first what is wrong, then notes, then what is fine, or only its number."""
+    lines = {
         result: [_line(check, out) for check in checks if check.result == result]
         for result in ("bad", "note", "good")
     }
-    fine = found["good"]
+    fine = lines["good"]
     if fine and not verbose:
         text = "1 thing is fine" if len(fine) == 1 else f"{len(fine)} things are fine"
         fine = [_line(Check("good", "", f"{text} (-v lists them)"), out)]
-    return [*found["bad"], *found["note"], *fine, _summary(len(found["bad"]))]
+    return [*lines["bad"], *lines["note"], *fine, _summary(len(lines["bad"]))]
 
 
 def _leave(patient: Patient) -> None:
-    """End telemetry, without waiting for a Collector that does not answer."""
+    """Shut telemetry down, without waiting for a Collector that does not answer."""
     setup.shutdown(0)
     if patient.unsent:
         providers = trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()
@@ -158,11 +158,13 @@ def _summary(wrong: int) -> str:
 
 
 def command() -> int:
-    """Do what ``python -m telemetry.doctor`` asks for; return its exit status."""
-    parser = argparse.ArgumentParser("python -m telemetry.doctor", description="Say what works and what not.")
+    """Run ``python -m telemetry.doctor``, and return its exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m telemetry.doctor", description="Check what works, what does not, and what to do."
+    )
     parser.add_argument("--no-run", action="store_true", help="make no synthetic run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print a line for what is fine, too")
+    parser.add_argument("-v", "--verbose", action="store_true", help="list also what is fine")
     given = parser.parse_args()
     with ends_at_once():
         return main(with_run=not given.no_run, as_json=given.json, verbose=given.verbose)

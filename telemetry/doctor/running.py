@@ -1,4 +1,4 @@
-"""How telemetry runs here: settings, set-up, instrumentation, and what leaves the process."""
+"""Check how telemetry runs: application, settings, set-up, instrumentation and tracer provider."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .check import Answer, Check, Patient, listening
 
 
 def check_application(patient: Patient) -> Answer:
-    """Can the application be loaded, and does it set telemetry up."""
+    """Check that the application can be loaded, and sets telemetry up."""
     if patient.load_app is None:
         return
-    with listening(patient.said):
+    with listening(patient.messages):
         try:
             patient.app = patient.load_app()
         except Exception as error:
@@ -39,12 +39,12 @@ def check_application(patient: Patient) -> Answer:
 
 
 def check_settings(patient: Patient) -> Answer:
-    """Are all settings valid."""
+    """Check that all settings are valid."""
     try:
         if patient.app is None:
             settings = Settings.load()
         else:
-            from telemetry.web.extension import settings_of
+            from telemetry.web.host_settings import settings_of
 
             settings = settings_of(patient.app)
     except SettingsError as error:
@@ -55,30 +55,32 @@ def check_settings(patient: Patient) -> Answer:
 
 
 def check_set_up(patient: Patient) -> Answer:
-    """Does telemetry start in this process, as it would in the application's."""
+    """Check that telemetry starts in this process, as it would in the application."""
     if patient.settings is None:
-        yield Check("bad", "set-up", "telemetry is off while the settings are wrong", "see settings")
+        yield Check("bad", "set-up", "telemetry is off as long as the settings are wrong", "see settings")
         return
     if not patient.settings.enabled:
         yield Check("note", "set-up", "telemetry is off: TELEMETRY_ENABLED is false")
         return
     if setup.pipeline() is None:
-        with listening(patient.said):
-            # The port is the running application's.
+        with listening(patient.messages):
+            # The running application uses the port.
             setup.setup_telemetry(replace(patient.settings, metrics_port=None))
     if setup.pipeline() is not None:
         if patient.app is not None and "telemetry" in patient.app.extensions:
-            from telemetry.web.extension import instrument
+            from telemetry.web.host_state import instrument
 
             instrument(patient.app)
         yield Check("good", "set-up", "telemetry is on")
         return
-    said = [line for line in patient.said if not line.startswith("telemetry: ")] or ["telemetry is off"]
-    yield Check("bad", "set-up", said[-1], "see above")
+    messages = [line for line in patient.messages if not line.startswith("telemetry: ")] or [
+        "telemetry is off"
+    ]
+    yield Check("bad", "set-up", messages[-1], "see above")
 
 
 def check_instrumentation(patient: Patient) -> Answer:
-    """Is what is installed seen."""
+    """Check that the installed libraries are instrumented."""
     if setup.pipeline() is None:
         return
     for library, by, is_active in _instrumentations(patient.app):
@@ -98,7 +100,7 @@ def check_instrumentation(patient: Patient) -> Answer:
 
 
 def _instrumentations(app: Any) -> Iterator[tuple[str, str, bool]]:
-    """Yield each library, the distribution that sees it, and whether that is at work."""
+    """Yield each library, the distribution that instruments it, and whether that is active."""
     for module, name, library in setup.INSTRUMENTORS:
         if library == "threading" or installed(library):
             yield library, module.replace(".", "-"), setup.is_instrumented(module, name)
@@ -122,7 +124,7 @@ def _attempts() -> Answer:
 
 
 def check_provider(_: Patient) -> Answer:
-    """Does anything leave the process that is not sanitised."""
+    """Check that no exporter sends spans that are not sanitised."""
     if setup.pipeline() is None:
         return
     foreign = setup.foreign_exporters(trace.get_tracer_provider())

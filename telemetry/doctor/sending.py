@@ -1,4 +1,4 @@
-"""Where metrics and traces go: the Collector that takes them, and the Prometheus that keeps them."""
+"""Check the Collector that receives metrics and traces, and the Prometheus that stores metrics."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from typing import TYPE_CHECKING, Final
 from telemetry._internal.secrets import without_user
 from telemetry.setup import process as setup
 
-from .check import ANSWER_SECONDS, Answer, Check, Clock, Patient
+from .check import TIMEOUT_SECONDS, Answer, Check, Clock, Patient
 from .probes import prometheus
 
 if TYPE_CHECKING:
     from .probes.collector import Export
 
 DATE_PRECISION: Final = 1.5
-"""A date in HTTP tells whole seconds."""
+"""Error of a date in HTTP, which has whole seconds."""
 
 
-def ask_around(patient: Patient) -> Answer:
-    """Ask everybody at once, so that all who do not answer take no longer than one of them."""
+def query_servers(patient: Patient) -> Answer:
+    """Query all servers at the same time, so that the timeouts do not add up."""
     yield from ()
     pool = ThreadPoolExecutor(2)
     with suppress(ImportError):
         from .probes import collector
 
-        patient.exports = pool.submit(lambda: list(collector.ask(ANSWER_SECONDS)))
+        patient.exports = pool.submit(lambda: list(collector.ask(TIMEOUT_SECONDS)))
     url = patient.settings.prometheus_url if patient.settings else ""
     if url:
-        patient.series = pool.submit(prometheus.ask, url, ANSWER_SECONDS)
+        patient.series = pool.submit(prometheus.ask, url, TIMEOUT_SECONDS)
     pool.shutdown(wait=False)
 
 
 def check_collector(patient: Patient) -> Answer:
-    """Does a Collector take what is sent."""
+    """Check that a Collector accepts what is sent."""
     if patient.exports is None:
         if setup.pipeline() is not None:
             remedy = "pip install 'analysis-telemetry[sdk]'"
-            yield Check("bad", "collector", "cannot be asked: nothing here speaks OTLP", remedy)
+            yield Check("bad", "collector", "cannot be queried: no OTLP exporter is installed", remedy)
         return
     yield from _without_exporter()
     answers = patient.exports.result()
@@ -57,18 +57,18 @@ def check_collector(patient: Patient) -> Answer:
 
 
 def _without_exporter() -> Answer:
-    """Name the protocols that are asked for, and for which no exporter is installed."""
+    """Yield the configured protocols for which no exporter is installed."""
     from .probes import collector
 
     for signal in collector.SIGNALS:
-        wanted = [*collector.configured(signal), *collector.wished(signal)]
+        wanted = [*collector.configured(signal), *collector.chosen(signal)]
         for name in dict.fromkeys(wanted):
             if not entry_points(group=f"opentelemetry_{signal}_exporter", name=name):
                 package = f"opentelemetry-exporter-{name.replace('_', '-')}"
                 remedy = f"pip install {package}"
                 if name == "otlp_proto_grpc":
                     remedy += ", or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf and port 4318"
-                text = f"{signal} are to go by {name}, but {package} is not installed"
+                text = f"{signal} are to be sent by {name}, but {package} is not installed"
                 yield Check("bad", "collector", text, remedy)
 
 
@@ -95,7 +95,7 @@ def _remedy(answer: Export) -> str:
 
 
 def check_prometheus(patient: Patient) -> Answer:
-    """Does Prometheus answer, and does it know anything of ours."""
+    """Check that Prometheus answers, and has metrics of telemetry."""
     if patient.settings is None or patient.series is None:
         return
     shown, remedy = (
@@ -103,21 +103,21 @@ def check_prometheus(patient: Patient) -> Answer:
         "start it, or correct TELEMETRY_PROMETHEUS_URL",
     )
     try:
-        found = patient.series.result()
+        series = patient.series.result()
     except prometheus.Refused as error:
         yield Check("bad", "prometheus", f"{shown} {error}", remedy)
         return
-    patient.clocks += _clock("Prometheus", found.date, found.at)
-    if found.count:
-        yield Check("good", "prometheus", f"{shown} answers, and keeps {found.count} series of ours")
+    patient.clocks += _clock("Prometheus", series.date, series.at)
+    if series.count:
+        yield Check("good", "prometheus", f"{shown} answers, and has {series.count} series of telemetry")
         return
     remedy = "let it scrape TELEMETRY_METRICS_PORT, or the Collector write to it"
-    yield Check("note", "prometheus", f"{shown} answers, but knows no metric of ours", remedy)
+    yield Check("note", "prometheus", f"{shown} answers, but has no metric of telemetry", remedy)
 
 
 def _clock(name: str, date: str, at: float) -> Iterator[Clock]:
     try:
-        theirs = parsedate_to_datetime(date).timestamp()
+        server_time = parsedate_to_datetime(date).timestamp()
     except ValueError:
         return
-    yield Clock(name, theirs + 0.5 - at, DATE_PRECISION)
+    yield Clock(name, server_time + 0.5 - at, DATE_PRECISION)

@@ -1,4 +1,4 @@
-"""What rollups need: the database, and a place to wait for it."""
+"""Check what rollups need: the database, and the spool."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from typing import TYPE_CHECKING, Final
 from telemetry.settings import Settings
 from telemetry.setup import process as setup
 
-from .check import ANSWER_SECONDS, ORPHAN_DAYS, Answer, Check, Clock, Patient, listening
+from .check import ORPHAN_DAYS, TIMEOUT_SECONDS, Answer, Check, Clock, Patient, listening
 
 if TYPE_CHECKING:
     from exporters.process.spool_keeper import ProcessDirectory
 
 
 def check_database(patient: Patient) -> Answer:
-    """Is the database there, and does it have our tables."""
+    """Check that the database is reachable, and has the newest tables."""
     settings = patient.settings
     if settings is None:
         return
     if not settings.database_url:
-        yield Check("note", "database", "none: rollups are not kept in SQL (TELEMETRY_DATABASE_URL)")
+        yield Check("note", "database", "none: rollups are not stored in SQL (TELEMETRY_DATABASE_URL)")
         return
     try:
         from .probes.database import examine
 
-        found = examine(settings.database_url, ANSWER_SECONDS, ORPHAN_DAYS, settings.hmac_key)
+        examined = examine(settings.database_url, TIMEOUT_SECONDS, ORPHAN_DAYS, settings.hmac_key)
     except ImportError as error:
         remedy = "pip install 'analysis-telemetry[sql]'"
         yield Check("bad", "database", f"cannot be looked at: {error}", remedy)
         return
-    except Exception as error:  # whatever its driver raises
+    except Exception as error:  # anything that the driver raises
         yield Check("bad", "database", str(error), "start it, or correct TELEMETRY_DATABASE_URL")
         return
-    patient.examined = found
-    if found.ahead is not None:
-        patient.clocks.append(Clock("the database", found.ahead, 0.1))
-    patient.is_database_ready = found.revision == found.head
-    patient.orphan_calls = found.orphan_calls
+    patient.examined = examined
+    if examined.ahead is not None:
+        patient.clocks.append(Clock("the database", examined.ahead, 0.1))
+    patient.is_database_ready = examined.revision == examined.head
+    patient.orphan_calls = examined.orphan_calls
     if patient.is_database_ready:
-        yield Check("good", "database", f"reachable, at revision {found.revision}, the newest")
+        yield Check("good", "database", f"reachable, at revision {examined.revision}, the newest")
     else:
-        text = f"reachable, at revision {found.revision or 'none'}; the newest is {found.head}"
+        text = f"reachable, at revision {examined.revision or 'none'}; the newest is {examined.head}"
         yield Check("bad", "database", text, "flask telemetry db upgrade")
 
 
 def check_runs(patient: Patient) -> Answer:
-    """Does the application begin runs, or is OpenAI called outside any."""
+    """Check that OpenAI is not only called outside any run."""
     if calls := patient.orphan_calls:
         made = "1 call" if calls == 1 else f"{calls:,} calls"
         text = f"none was begun in {ORPHAN_DAYS} days, and {made} to OpenAI made outside any"
@@ -55,11 +55,11 @@ def check_runs(patient: Patient) -> Answer:
 
 
 ENOUGH_BYTES: Final = 1_000_000
-"""Of room on the disk: what a run of hundreds of documents takes in the spool, and some more."""
+"""Space that is needed on the disk: more than a run with hundreds of documents takes in the spool."""
 
 
 def check_spool(patient: Patient) -> Answer:
-    """Can rollups wait on disk, and which do."""
+    """Check that the spool can be written, and what waits there."""
     if patient.settings is None:
         return
     wanted = patient.settings.spool_dir.absolute()
@@ -80,39 +80,39 @@ def _contents(settings: Settings, patient: Patient) -> Answer:
     try:
         from exporters.process.spool_keeper import SpoolKeeper
 
-        with listening(patient.said):
+        with listening(patient.messages):
             keeper = SpoolKeeper(settings, setup.pipeline())
-    except (ImportError, ValueError):  # see the line of the database
+    except (ImportError, ValueError):  # reported with the database
         return
     try:
         there = keeper.processes()
     except OSError as error:
         yield Check("bad", "spool", str(error), "give this user a directory in TELEMETRY_SPOOL_DIR")
         return
-    if foreign := [each.process_id for each in there if each.is_foreign]:
-        text = f"{', '.join(foreign)} in {keeper.root} cannot be looked into"
+    if foreign := [process.process_id for process in there if process.is_foreign]:
+        text = f"{', '.join(foreign)} in {keeper.root} cannot be read"
         yield Check("note", "spool", text, "run all processes as the same user, or chown the directory")
-    processes = [each for each in there if each.snapshots]
-    yield from _waiting([each for each in processes if each.is_alive], patient)
-    left = sum(each.snapshots for each in processes if not each.is_alive)
+    processes = [process for process in there if process.snapshots]
+    yield from _waiting([process for process in processes if process.is_alive], patient)
+    left = sum(process.snapshots for process in processes if not process.is_alive)
     if left:
         text = f"{left} snapshots of dead processes wait for their successors"
         yield Check("note", "spool", text, "flask telemetry spool recover")
-    if quarantined := keeper.quarantined():
-        reasons = ", ".join(sorted({each.reason or "unknown" for each in quarantined}))
-        text = f"{len(quarantined)} snapshots are set aside that the database refused ({reasons})"
+    if parked := keeper.quarantined():
+        reasons = ", ".join(sorted({process.reason or "unknown" for process in parked}))
+        text = f"{len(parked)} snapshots are in quarantine, as the database refused them ({reasons})"
         yield Check("bad", "spool", text, "flask telemetry spool list, then retry or drop them")
     if unreadable := keeper.unreadable():
-        text = f"{len(unreadable)} files are set aside that are damaged, or not ours: {unreadable[0].parent}"
+        text = f"{len(unreadable)} files are damaged, or not of telemetry: {unreadable[0].parent}"
         yield Check("bad", "spool", text, "see the log for what is wrong with each, then remove them")
 
 
 def _waiting(living: list[ProcessDirectory], patient: Patient) -> Answer:
-    """Say what living processes have not delivered. An open run has a snapshot there, too, which is fresh."""
+    """Report what living processes have not delivered; open runs have snapshots, too, which are recent."""
     if not living or patient.settings is None:
         return
-    count = sum(each.snapshots for each in living)
-    age = max((each.age for each in living if each.age is not None), default=0.0)
+    count = sum(process.snapshots for process in living)
+    age = max((process.age for process in living if process.age is not None), default=0.0)
     text = f"{count} snapshots of {len(living)} living processes, the oldest {age:.0f} s old"
     if age > patient.settings.stale_seconds:
         yield Check("bad", "spool", text, "see the log of these processes for why they cannot deliver")

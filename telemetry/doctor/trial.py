@@ -1,7 +1,7 @@
-"""A synthetic run through everything: what it did is known, so SQL, metrics and its trace must say the same.
+"""Make a synthetic run, and compare its figures in SQL, in metrics and in its trace with the known ones.
 
-No network call is made and no money spent: its calls are spans as the instrumentation writes them. It is
-marked, and left out of every total, report and metric.
+No network call is made, and no money is spent: its calls are spans as the instrumentation writes them. It is
+marked as synthetic, and left out of all totals, reports and metrics.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from telemetry.conventions import OPENAI_SCOPE, SYNTHETIC_RUNS, Attribute, Stage
 from telemetry.pricing.prices import PICO, Pricer, Tokens, default_pricer
 from telemetry.setup import process as setup
 
-from .check import ANSWER_SECONDS, Answer, Check, Patient, listening
+from .check import TIMEOUT_SECONDS, Answer, Check, Patient, listening
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -35,28 +35,28 @@ CALLS: Final = (
 )
 """Statuses of the attempts of each call, and its tokens."""
 DELIVERY_SECONDS: Final = 3.0
-"""How long the writer may take."""
+"""Time limit for the writer."""
 
 Figures = dict[str, int]
 
 
 def check_synthetic_run(patient: Patient) -> Answer:
-    """Do SQL, metrics and trace of a known run say what it did."""
+    """Check that SQL, metrics and trace agree on a known run."""
     pipeline, provider, settings = setup.pipeline(), setup.sdk_provider(), patient.settings
     if pipeline is None or provider is None or settings is None:
         return
     if not patient.with_run:
-        yield Check("note", "synthetic run", "left out (--no-run)")
+        yield Check("note", "synthetic run", "skipped (--no-run)")
         return
     if settings.database_url and not patient.is_database_ready:
-        yield Check("note", "synthetic run", "left out: the database comes first", "see its line")
+        yield Check("note", "synthetic run", "skipped: the database must be repaired first", "see its line")
         return
-    with listening(patient.said):
+    with listening(patient.messages):
         yield from _Trial(patient, pipeline, provider).lines()
 
 
 class _Trial:
-    """One synthetic run, and what became of it."""
+    """A synthetic run, and the comparison of its figures."""
 
     def __init__(self, patient: Patient, pipeline: Pipeline, provider: TracerProvider) -> None:
         from .probes.exporters import Exporters
@@ -70,7 +70,7 @@ class _Trial:
         self._expected = _expected(default_pricer(self._settings))
 
     def lines(self) -> Answer:
-        """Make the run, and say what became of it."""
+        """Make the run, and yield the results."""
         self._exports.watch()
         run = _work()._run
         if run is None:
@@ -86,26 +86,28 @@ class _Trial:
         yield from self._sent(run)
 
     def _compared(self, run: Run) -> Answer:
-        found: dict[str, Figures] = {}
+        figures_by_place: dict[str, Figures] = {}
         if self._settings.database_url:
             with self._rows(self._settings.database_url) as rows:
                 row = rows.wait(run.run_id, DELIVERY_SECONDS)
                 if row is not None:
-                    found["SQL"] = rows.figures(run.run_id)
+                    figures_by_place["SQL"] = rows.figures(run.run_id)
             yield from self._marks(run, row)
-        found["metrics"] = self._witness.in_metrics()
-        found["trace"] = self._witness.in_trace(run.run_id)
-        differences = {place: _differences(figures, self._expected) for place, figures in found.items()}
+        figures_by_place["metrics"] = self._witness.in_metrics()
+        figures_by_place["trace"] = self._witness.in_trace(run.run_id)
+        differences = {
+            place: _differences(figures, self._expected) for place, figures in figures_by_place.items()
+        }
         for place, difference in differences.items():
             if difference:
                 yield Check("bad", "synthetic run", f"wrong in {place}: {difference}", self._remedy(run))
         if not any(differences.values()):
-            yield Check("good", "synthetic run", self._summary(list(found)))
+            yield Check("good", "synthetic run", self._summary(list(figures_by_place)))
 
     def _marks(self, run: Run, row: Mapping[str, Any] | None) -> Answer:
-        """Is there a row, which names the trace and says what it is."""
+        """Check that there is a row, which names the trace and is marked as synthetic."""
         if row is None:
-            reason = next(filter(_is_of_writer, reversed(self._patient.said)), "nobody says why")
+            reason = next(filter(_is_of_writer, reversed(self._patient.messages)), "the log has no reason")
             text = f"did not arrive in SQL within {DELIVERY_SECONDS:.0f} s: {reason}"
             yield Check("bad", "synthetic run", text, "see database and spool")
         elif row["trace_id"] != _trace_id(run) or not row["synthetic"]:
@@ -113,9 +115,9 @@ class _Trial:
             yield Check("bad", "synthetic run", text, self._remedy(run))
 
     def _sent(self, run: Run) -> Answer:
-        """Was the trace exported, and were the metrics."""
+        """Check that the trace and the metrics were exported."""
         name, unsent = _trace_id(run), self._patient.unsent
-        self._exports.flush(ANSWER_SECONDS, leaving=unsent)
+        self._exports.flush(TIMEOUT_SECONDS, leaving=unsent)
         taken = self._exports.taken
         if not run.span.get_span_context().trace_flags.sampled:
             sampler = os.environ.get("OTEL_TRACES_SAMPLER", "the sampler")
@@ -125,7 +127,7 @@ class _Trial:
         elif "traces" in taken:
             yield Check("good", "trace", f"{name} was exported: look it up in the trace store")
         else:
-            yield Check("good", "trace", f"{name} is whole; nothing here exports it")
+            yield Check("good", "trace", f"{name} is complete; no exporter is configured")
         if "metrics" in taken and "metrics" not in unsent:
             if taken["metrics"][-1]:
                 yield Check("good", "metrics", f"were exported; {SYNTHETIC_RUNS.name} counts this run")
@@ -150,7 +152,7 @@ class _Trial:
 
 
 def _work() -> api.RunHandle:
-    """Do what an application does, with calls that were never made."""
+    """Make a run as an application does, with calls that were never made."""
     tracer = trace.get_tracer(OPENAI_SCOPE)
     with (
         api.synthetic_run(candidates=1, criteria=1) as handle,
@@ -158,12 +160,14 @@ def _work() -> api.RunHandle:
         api.document("synthetic.txt", size=2048, characters=2000, type="txt") as document,
     ):
         for statuses, tokens in CALLS:
-            tracer.start_span(f"chat {MODEL}", kind=SpanKind.CLIENT, attributes=_told(statuses, tokens)).end()
+            tracer.start_span(
+                f"chat {MODEL}", kind=SpanKind.CLIENT, attributes=_attributes(statuses, tokens)
+            ).end()
         document.score(0.75)
     return handle
 
 
-def _told(statuses: tuple[str, ...], tokens: Tokens) -> dict[str, Any]:
+def _attributes(statuses: tuple[str, ...], tokens: Tokens) -> dict[str, Any]:
     return {
         Attribute.OPERATION: "chat",
         Attribute.PROVIDER: "openai",
@@ -178,7 +182,7 @@ def _told(statuses: tuple[str, ...], tokens: Tokens) -> dict[str, Any]:
 
 
 def _expected(price: Pricer) -> Figures:
-    """Return what everybody must say, by the prices that hold here and now."""
+    """Return the expected figures, at current prices."""
     prices = [price("openai", MODEL, tokens, time.time_ns(), "") for _, tokens in CALLS]
     return {
         "runs": 1,
@@ -189,7 +193,7 @@ def _expected(price: Pricer) -> Figures:
         "input_tokens": sum(tokens.input for _, tokens in CALLS),
         "cached_tokens": sum(tokens.cached for _, tokens in CALLS),
         "output_tokens": sum(tokens.output for _, tokens in CALLS),
-        "cost_pico": sum(each.pico for each in prices if each is not None),
+        "cost_pico": sum(call_price.pico for call_price in prices if call_price is not None),
     }
 
 
@@ -201,10 +205,10 @@ def _is_of_writer(message: str) -> bool:
     return message.startswith(("telemetry cannot write", "telemetry could not store"))
 
 
-def _differences(found: Figures, expected: Figures) -> str:
-    """Return what differs, in words; empty where nothing does. A trace knows of no money."""
+def _differences(figures: Figures, expected: Figures) -> str:
+    """Return the differences as text, which is empty if there are none; figures of a trace lack the cost."""
     return ", ".join(
         f"{name} {value} instead of {expected[name]}"
-        for name, value in found.items()
+        for name, value in figures.items()
         if value != expected[name]
     )

@@ -43,7 +43,7 @@ def blueprint(
         settings_of: returns the settings of the application, or None while telemetry is off.
         admin_required: decorator that lets admins through.
     """
-    found = flask.Blueprint("telemetry_export", __name__)
+    views = flask.Blueprint("telemetry_export", __name__)
 
     def export(form: str) -> flask.Response:
         settings = settings_of()
@@ -57,12 +57,13 @@ def blueprint(
         except BadField as error:
             return refusal(400, error.field, str(error))
 
-    found.add_url_rule(PATH, "export", admin_required(export))
-    return found
+    views.add_url_rule(PATH, "export", admin_required(export))
+    return views
 
 
 def _download(settings: Settings, form: str, selection: Mapping[str, Any]) -> flask.Response:
-    from exporters.export.jobs import BadSelection, Export
+    from exporters.export.jobs import Export
+    from exporters.export.selection import BadSelection
 
     try:
         jobs = Export(settings.database_url, settings.cache_seconds, **selection)

@@ -20,7 +20,7 @@ from telemetry.setup import process as setup
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from .extension import HostState
+    from .host_state import HostState
 
 EXTENSION: Final = "telemetry"
 """Key in ``app.extensions``."""

@@ -66,18 +66,18 @@ def of(app: flask.Flask, given: Any = None) -> Database:
 
 def _given(given: Any) -> Database:
     try:
-        found = given() if callable(given) and not _has_engine(given) else given
-        engine = _engine_of(found)
+        source = given() if callable(given) and not _has_engine(given) else given
+        engine = _engine_of(source)
     except Exception as error:
         raise NoEngine(
             f"engine= raised {_named(error)}; give one that can be had once the application is made"
             " (with Flask-SQLAlchemy, db.init_app(app) comes first)"
         ) from error
-    if _is_url(found):
-        url = found if isinstance(found, str) else found.render_as_string(hide_password=False)
+    if _is_url(source):
+        url = source if isinstance(source, str) else source.render_as_string(hide_password=False)
         return Database(url)
     if engine is None:
-        raise NoEngine(f"engine= returned {_kind(found)}, and not a SQLAlchemy engine, session or URL")
+        raise NoEngine(f"engine= returned {_kind(source)}, and not a SQLAlchemy engine, session or URL")
     return Database(_url(engine), [engine])
 
 
@@ -134,10 +134,10 @@ def _connect_args(engine: Any) -> Mapping[str, Any]:
     if engine.dialect.name != "postgresql":
         return {}
     try:
-        found = inspect.getclosurevars(engine.pool._creator).nonlocals.get("cparams")
+        arguments = inspect.getclosurevars(engine.pool._creator).nonlocals.get("cparams")
     except (AttributeError, TypeError):
         return {}
-    return found if isinstance(found, Mapping) else {}
+    return arguments if isinstance(arguments, Mapping) else {}
 
 
 _LEADING: Final = ("options", "service")

@@ -57,11 +57,11 @@ def blueprint(
         current_user_id: returns the id of the user who is signed in (digits are accepted), or None;
             default: that of Flask-Login.
     """
-    found = flask.Blueprint("telemetry_warnings", __name__)
+    pages = flask.Blueprint("telemetry_warnings", __name__)
     views = _Views(settings_of, current_user_id or _flask_login)
-    found.add_url_rule(PATH, "shown", views.shown, methods=["POST"])
-    found.add_url_rule(f"{PATH}/<int:warning_id>", "answered", views.answered, methods=["PATCH"])
-    return found
+    pages.add_url_rule(PATH, "shown", views.shown, methods=["POST"])
+    pages.add_url_rule(f"{PATH}/<int:warning_id>", "answered", views.answered, methods=["PATCH"])
+    return pages
 
 
 class _Views:
@@ -96,17 +96,17 @@ class _Views:
     def _user(self) -> int:
         """Return the id of the user who is signed in."""
         try:
-            found = self._current_user_id()
+            user_id = self._current_user_id()
         except HTTPException:  # the host's own answer to users who are not signed in
             raise
         except Exception as error:
             let_pass(error)
             raise _no_user(f"raised {type(error).__name__}") from None
-        if found is None:
+        if user_id is None:
             raise BadRequest(401, "login", "is needed")
-        digits = str(found)
-        if isinstance(found, bool) or not re.fullmatch("[0-9]{1,19}", digits) or int(digits) > MOST_ID:
-            raise _no_user(f"returned a {type(found).__name__} that is no id of a row of users")
+        digits = str(user_id)
+        if isinstance(user_id, bool) or not re.fullmatch("[0-9]{1,19}", digits) or int(digits) > MOST_ID:
+            raise _no_user(f"returned a {type(user_id).__name__} that is no id of a row of users")
         return int(digits)
 
     def _record(self, act: Callable[[int], flask.Response], user: int) -> flask.Response:
@@ -147,11 +147,11 @@ class _Views:
         action = _fields({"user_action"}).get("user_action")
         if action not in c.WARNING_ACTIONS:
             raise BadRequest(400, "user_action", f"must be one of {', '.join(c.WARNING_ACTIONS)}")
-        found = self._store().answer(user, warning_id, action) if warning_id < 2**31 else None
-        if found is None:
+        answer = self._store().answer(user, warning_id, action) if warning_id < 2**31 else None
+        if answer is None:
             raise BadRequest(404, "warning_id", "is of no warning of yours")
-        if found.is_news:
-            self._count(found.warning_type, action)
+        if answer.is_news:
+            self._count(answer.warning_type, action)
         return flask.jsonify({"status": "tracked", "warning_id": warning_id})
 
     def _store(self) -> UserWarnings:
@@ -183,8 +183,8 @@ def _flask_login() -> str | None:
 
     if not current_user.is_authenticated:
         return None
-    found: str | None = current_user.get_id()
-    return found
+    user_id: str | None = current_user.get_id()
+    return user_id
 
 
 def _fields(known: set[str]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def test_what_is_wrong_comes_first(host: NewHost) -> None:
 BROKEN = {
     "no-abi": ("prometheus_client", "raise ImportError('undefined symbol: PyUnicode_AsUTF8')", "ImportError"),
     "half": ("apprise", "import a_dependency_that_is_not_there", "ModuleNotFoundError: No module named"),
-    "says-nothing": ("cachetools", "raise RuntimeError", "RuntimeError: it does not say why"),
+    "says-nothing": ("cachetools", "raise RuntimeError", "RuntimeError: without a message"),
     "leaves": ("rich", "raise SystemExit('unsupported platform')", "SystemExit: unsupported platform"),
 }
 
@@ -232,7 +232,7 @@ def test_a_wrong_setting(host: NewHost) -> None:
     lines = wrong(host().doctor(TELEMETRY_METRICS_PORT="abc"))
 
     assert "TELEMETRY_METRICS_PORT='abc' must be a whole number" in lines[0]
-    assert "telemetry is off while the settings are wrong" in lines[1]
+    assert "telemetry is off as long as the settings are wrong" in lines[1]
 
 
 def test_switched_off(host: NewHost) -> None:

@@ -165,7 +165,7 @@ def test_grpc_without_its_exporter(exporter: str | None, host: NewHost) -> None:
 
     package = "opentelemetry-exporter-otlp-proto-grpc"
     assert (
-        f"traces are to go by otlp_proto_grpc, but {package} is not installed → pip install {package}"
+        f"traces are to be sent by otlp_proto_grpc, but {package} is not installed → pip install {package}"
         in found
     )
     if exporter == "otlp":
@@ -191,7 +191,7 @@ def test_everything_is_down(host: NewHost) -> None:
         "prometheus",
     ]
     assert "no answer in time" in session.out
-    assert "! synthetic run   left out: the database comes first" in session.out
+    assert "! synthetic run   skipped: the database must be repaired first" in session.out
     assert took < DOWN_SECONDS
 
 
@@ -205,12 +205,12 @@ def test_prometheus(host: NewHost, tmp_path: Path) -> None:
             session = host().doctor(TELEMETRY_PROMETHEUS_URL=empty.url)
             assert wrong(session) == []
             (line,) = lines(session, "prometheus")
-            assert line.startswith("! ") and "knows no metric of ours → let it scrape" in line
+            assert line.startswith("! ") and "has no metric of telemetry → let it scrape" in line
         with Prometheus(pipeline.listener.port or 0) as scraping:
             scraping.wait_for("analysis_runs_total")
             session = host().doctor(TELEMETRY_PROMETHEUS_URL=scraping.url)
             assert wrong(session) == []
-            assert re.search(rf"✓ prometheus      {scraping.url} answers, and keeps \d+ series", session.out)
+            assert re.search(rf"✓ prometheus      {scraping.url} answers, and has \d+ series", session.out)
             assert re.search(r"✓ clock           within 1\.\d s of Prometheus", session.out)
 
 
@@ -284,7 +284,7 @@ def test_a_database_behind_head(host: NewHost) -> None:
     session = behind.doctor()
 
     assert "at revision 3_host_columns; the newest is" in only(session)
-    assert "! synthetic run   left out: the database comes first" in session.out
+    assert "! synthetic run   skipped: the database must be repaired first" in session.out
     assert list(Path(behind.environment["TELEMETRY_SPOOL_DIR"]).rglob("*.json")) == []
 
 
@@ -293,7 +293,7 @@ def test_without_a_run(host: NewHost) -> None:
     for flask in (True, False):
         healthy = host()
         session = healthy.doctor("--no-run", flask=flask, TELEMETRY_DATABASE_URL=healthy.url)
-        assert "! synthetic run   left out (--no-run)" in session.out
+        assert "! synthetic run   skipped (--no-run)" in session.out
 
 
 def test_json(host: NewHost) -> None:
@@ -348,10 +348,10 @@ def test_what_is_in_the_spool(host: NewHost, tmp_path: Path) -> None:
         (root / "unreadable" / "half.json").write_text("{")
         found = wrong(of.doctor("--no-run"))
         assert (
-            "1 snapshots are set aside that the database refused (DataError) → flask telemetry spool"
+            "1 snapshots are in quarantine, as the database refused them (DataError) → flask telemetry spool"
             in found[1]
         )
-        assert f"1 files are set aside that are damaged, or not ours: {root}/unreadable" in found[2]
+        assert f"1 files are damaged, or not of telemetry: {root}/unreadable" in found[2]
 
 
 def test_old_prices(host: NewHost, tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def test_old_prices(host: NewHost, tmp_path: Path) -> None:
 
     path.write_text(path.read_text() + price("mine-*", today))
     line = only(host().doctor("--no-run", TELEMETRY_PRICES_FILE=str(path)))
-    assert f"1 prices in {path} have ended, and none follows: mine-* → add those that hold now" in line
+    assert f"1 prices in {path} have ended, and none follows: mine-* → add the current ones" in line
 
 
 def test_a_price_file_prices_the_run(host: NewHost, tmp_path: Path) -> None:

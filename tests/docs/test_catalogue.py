@@ -84,7 +84,7 @@ def test_a_page_that_is_out_of_date(tmp_path: Path) -> None:
     stale = run("--check", "--output", str(place))
 
     repair = f"run flask telemetry catalogue --output {place}\n"
-    assert (missing.exit_code, missing.output) == (1, f"Error: {place} is not there: {repair}")
+    assert (missing.exit_code, missing.output) == (1, f"Error: {place} is missing: {repair}")
     assert (stale.exit_code, stale.output) == (1, f"Error: {place} is out of date: {repair}")
     assert run("--output", str(place)).exit_code == 0
     assert run("--check", "--output", str(place)).output == f"{place} is up to date.\n"

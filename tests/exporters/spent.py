@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exporters.reports.shape import WASTE
+from exporters.reports.lines import WASTE
 
 CLASSES: Final = ("useful", *WASTE, "late", "orphan", "running")
 """All classes. ``orphan`` is spend outside any run, ``running`` what is not decided yet."""

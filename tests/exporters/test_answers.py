@@ -18,9 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from exporters.export.jobs import CHUNK, Export
 from exporters.findings.insights import insights
-from exporters.integrity.rules import validate
+from exporters.integrity.validation import validate
 from exporters.reports import report
-from exporters.reports.cache import Answers, answers
+from exporters.reports.cache import Cache, cache
 from exporters.sql.storage import runs as run_storage
 from telemetry.settings import Settings
 from tests.exporters.makers import SECOND, Fragment, Host, call, until
@@ -31,9 +31,9 @@ HOSTS = ("sqlite", "psycopg2")
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """What one test was told is not what another is."""
-    answers.forget()
+    cache.clear()
     yield
-    answers.forget()
+    cache.clear()
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_a_long_export_is_not_kept(host: Host, settings: Settings) -> None:
 @given(st.lists(st.tuples(st.integers(0, 20), st.binary(max_size=400)), max_size=60))
 def test_memory_is_bounded(asked: list[tuple[int, bytes]]) -> None:
     """However much is asked, and however long the answers are, each is right and few are kept."""
-    found = Answers(most_bytes=500)
+    found = Cache(most_bytes=500)
     first: dict[int, bytes] = {}
     for question, answer in asked:
         first.setdefault(question, answer)
@@ -188,12 +188,12 @@ def test_memory_is_bounded(asked: list[tuple[int, bytes]]) -> None:
 
 def test_what_was_asked_before_the_news_is_not_kept() -> None:
     """An answer that is under way when a run ends does not know of it."""
-    found, numbers = Answers(), count()
+    found, numbers = Cache(), count()
 
     def ask() -> int:
         number = next(numbers)
         if number == 0:
-            found.forget()  # as the writer's thread does meanwhile
+            found.clear()  # as the writer's thread does meanwhile
         return number
 
     assert [found.get("q", 60, ask) for _ in range(3)] == [0, 1, 1]
@@ -201,11 +201,11 @@ def test_what_was_asked_before_the_news_is_not_kept() -> None:
 
 def test_many_threads() -> None:
     """Each question has its own answer, whoever asks at the same time."""
-    found = Answers(most_bytes=2000)
+    found = Cache(most_bytes=2000)
 
     def ask(number: int) -> bool:
         if number % 97 == 0:
-            found.forget()
+            found.clear()
         return found.get(number % 50, 60, lambda: str(number % 50) * 20) == str(number % 50) * 20
 
     with ThreadPoolExecutor(8) as pool:
@@ -213,14 +213,14 @@ def test_many_threads() -> None:
 
 
 def _ask_in_child(connection: Any) -> None:
-    connection.send(answers.get("q", 60, lambda: "child"))
+    connection.send(cache.get("q", 60, lambda: "child"))
 
 
 def test_a_fork_while_somebody_asks() -> None:
     """The child has a lock of its own, and no answers."""
-    assert answers.get("q", 60, lambda: "parent") == "parent"
+    assert cache.get("q", 60, lambda: "parent") == "parent"
     mine, theirs = multiprocessing.Pipe()
-    with answers._lock:
+    with cache._lock:
         child = multiprocessing.get_context("fork").Process(target=_ask_in_child, args=(theirs,))
         child.start()
     assert mine.poll(10) and mine.recv() == "child"

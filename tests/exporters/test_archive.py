@@ -23,11 +23,12 @@ from sqlalchemy.engine import Engine
 from exporters.archive import archive as module
 from exporters.archive import part as archive_part
 from exporters.archive.archive import Archive, Plan
-from exporters.archive.part import LOG, MANIFEST, RUNS, ArchiveError, exact_rows
-from exporters.archive.rows import STAY, TOGETHER
+from exporters.archive.contents import LOG, RUNS, exact_rows
+from exporters.archive.due import STAY, TOGETHER
+from exporters.archive.part import MANIFEST, ArchiveError
 from exporters.export.cells import kinds_of
 from exporters.export.formats import FORMATS
-from exporters.integrity.rules import validate
+from exporters.integrity.validation import validate
 from exporters.process.spool_keeper import SpoolKeeper
 from exporters.rollup.snapshot import Snapshot
 from exporters.spool.quarantine import quarantine
@@ -303,7 +304,7 @@ def test_erasing_tells_what_is_archived(world: World) -> None:
     assert erase(world.host.url, analysis_id=2).archived_runs == 1
     assert erase(world.host.url, analysis_id=3).archives == ()
     shown = CliRunner().invoke(cli, ["erase", "--user", "1"], env={"TELEMETRY_DATABASE_URL": world.host.url})
-    assert f"In archives, which this cannot reach, are 2 more runs: {name}." in shown.output
+    assert f"Archives, which this does not change, hold 2 more runs: {name}." in shown.output
 
 
 def test_no_names_in_archives(world: World) -> None:

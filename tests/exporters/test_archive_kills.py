@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
 from exporters.archive import archive
-from exporters.integrity.rules import validate
+from exporters.integrity.validation import validate
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.schema import tables as schema
 from exporters.sql.storage import runs as run_storage

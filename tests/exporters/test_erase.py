@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
-from exporters.integrity.rules import validate
+from exporters.integrity.validation import validate
 from exporters.sql.projection.behind import lagging_users
 from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.storage import runs as run_storage
@@ -128,13 +128,13 @@ def test_broken_off(used: Host, engine: Engine, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("host", ["psycopg2", "psycopg"], indirect=True)
 def test_a_user_whom_the_application_holds(used: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line that says so, nothing is erased, and it can be repeated."""
-    monkeypatch.setattr(module, "ATTEMPTS", 2)
+    monkeypatch.setattr(module, "TRIES", 2)
     options = ["erase", "--analysis", "1", "--apply", "--database-url", used.url]
     before = left(used)
     with used.holding("SELECT 1 FROM users WHERE id = 1 FOR UPDATE"):
         refused = CliRunner().invoke(cli, options)
     assert (refused.exit_code, len(refused.output.splitlines())) == (1, 1)
-    assert "the application holds the row of user 1" in refused.output
+    assert "the application has locked the row of user 1" in refused.output
     assert left(used) == before
     assert CliRunner().invoke(cli, options).exit_code == 0
     assert total(used, 1)[0] == 1

@@ -19,7 +19,8 @@ from sqlalchemy.engine import Engine
 from exporters.sql.database.days import Day
 from exporters.sql.database.engine import create_engine
 from exporters.sql.storage import runs as run_storage
-from exporters.upkeep.health_log import HealthCheck, Interval, peak
+from exporters.upkeep.health_day import Interval, peak
+from exporters.upkeep.health_log import HealthCheck
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import SECOND, SOME_HOSTS, Fragment, Host, call, visit

@@ -258,10 +258,13 @@ def test_the_command(postgres_host: Host, tmp_path: Path) -> None:
     second = command(postgres_host.url, tmp_path)
     third = command(postgres_host.url, tmp_path)
 
-    assert first.stdout.endswith("1 analysis taken over, 1 user brought up to date.\n")
-    assert (first.returncode, first.stderr) == (1, "Error: the application held 1 more: repeat the command\n")
+    assert first.stdout.endswith("1 analysis imported, 1 user brought up to date.\n")
+    assert (first.returncode, first.stderr) == (
+        1,
+        "Error: the application has locked 1 more: repeat the command\n",
+    )
     assert (second.returncode, third.returncode) == (0, 0)
-    assert third.stdout == "0 analyses taken over, 0 users brought up to date.\n"
+    assert third.stdout == "0 analyses imported, 0 users brought up to date.\n"
 
 
 def test_the_command_without_tables(sqlite_url: str, tmp_path: Path) -> None:

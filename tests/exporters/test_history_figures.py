@@ -56,7 +56,7 @@ def old(host: Host) -> Host:
 @pytest.fixture
 def history(old: Host) -> Host:
     """The same, taken over."""
-    assert "4 analyses taken over, 2 users" in output(old, "import-history")
+    assert "4 analyses imported, 2 users" in output(old, "import-history")
     return old
 
 

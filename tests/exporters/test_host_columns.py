@@ -282,7 +282,7 @@ def test_rows_without_a_time(host: Host) -> None:
     host.execute("ALTER TABLE analyses ALTER COLUMN created_at DROP NOT NULL")
     host.execute("UPDATE analyses SET created_at = NULL")
 
-    assert "1 analyses have no created_at, and are not taken over" in take_over(host)
+    assert "1 analyses have no created_at, and are not imported" in take_over(host)
 
 
 def shown(host: Host, number: int) -> bool:

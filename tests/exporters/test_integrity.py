@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
-from exporters.integrity.rules import RULES, SUMS, broken
+from exporters.integrity.rules import RULES, SUMS
+from exporters.integrity.validation import broken
 from exporters.sql.database.engine import create_engine
 from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.schema import migrate
@@ -152,7 +153,7 @@ def test_the_command(used: Host) -> None:
     assert (bad.exit_code, bad.output) == (
         1,
         "runs_sum_to_the_analysis: 1\n"
-        "  It should be so that an analysis that is not archived shows the calls of all its runs.\n"
+        "  The rule is that an analysis that is not archived shows the calls of all its runs.\n"
         "  analyses.id: 1\n",
     )
     shown = CliRunner().invoke(cli, ["validate", "--json"], env=environment)

@@ -37,6 +37,18 @@ DefaultDialect.do_close = do_close
 """
 """Has Ctrl-C pressed while SQLAlchemy closes a connection: it logs whatever is raised there."""
 
+REMOVING = """
+import os, signal
+from pathlib import Path
+real = Path.unlink
+def unlink(self, missing_ok=False):
+    Path.unlink = real
+    os.kill(os.getpid(), signal.SIGINT)
+    real(self, missing_ok)
+Path.unlink = unlink
+"""
+"""Has Ctrl-C pressed just before a file is removed."""
+
 COMMANDS = ("report", "export", "export --output jobs.csv", "health-check", "archive kept --older-than 1")
 ENDLESS = """CREATE VIEW telemetry_runs AS
     WITH RECURSIVE endless(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless)
@@ -130,15 +142,41 @@ def test_while_a_connection_is_closed(sqlite_host: Host, tmp_path: Path, command
         ends(process, press=False)
 
 
-@pytest.mark.parametrize("command", ["validate", "doctor --no-run"])
+def test_twice(sqlite_host: Host, tmp_path: Path) -> None:
+    """Pressed again while the half of a file is removed: it is removed all the same."""
+    with (
+        busy(sqlite_host),
+        running(
+            "export --output jobs.csv", tmp_path, REMOVING, TELEMETRY_DATABASE_URL=sqlite_host.url
+        ) as process,
+    ):
+        until(lambda: is_asking(sqlite_host, process), seconds=60)
+        ends(process)
+    assert not list(tmp_path.glob("*jobs.csv*"))
+
+
+def test_while_half_of_a_file_is_removed(tmp_path: Path) -> None:
+    """After an error, here of a database without our views: the half is removed, too."""
+    url = f"sqlite:///{tmp_path}/empty.sqlite"
+    (tmp_path / "empty.sqlite").touch()
+    with running("export --output jobs.csv", tmp_path, REMOVING, TELEMETRY_DATABASE_URL=url) as process:
+        ends(process, press=False)
+    assert not list(tmp_path.glob("*jobs.csv*"))
+
+
+@pytest.mark.parametrize("command", ["validate", "doctor --no-run", "export --output jobs.csv"])
 def test_while_a_server_does_not_answer(tmp_path: Path, command: str) -> None:
-    """A database that takes the connection and says nothing is waited for in C; it is left behind."""
+    """A database that takes the connection and says nothing is waited for in C; it is left behind.
+
+    No half of a file is.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"postgresql+psycopg2://u@127.0.0.1:{server.getsockname()[1]}/d?connect_timeout=600"
         with running(command, tmp_path, TELEMETRY_DATABASE_URL=url) as process:
             connection, _ = server.accept()
             with connection:
                 ends(process)
+    assert not list(tmp_path.glob("*jobs.csv*"))
 
 
 def test_while_the_doctor_waits_for_a_collector(sqlite_host: Host, tmp_path: Path) -> None:

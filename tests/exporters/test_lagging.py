@@ -147,9 +147,9 @@ def test_recover_that_runs_out_of_time(
     monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 30)
     done = command(used, "spool", "recover")
 
-    assert (late.exit_code, "All is delivered" in late.output) == (1, False), late.output
-    assert "are still there" in late.output
-    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "All is delivered.")
+    assert (late.exit_code, "Everything is delivered" in late.output) == (1, False), late.output
+    assert "are left" in late.output
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "Everything is delivered.")
     assert used.row("users")["total_jobs_run"] is not None
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 
 from exporters.findings.alertmanager import ACTIVE, Alertmanager
 from exporters.findings.finding import Finding
-from exporters.findings.notify import Told, notify
+from exporters.findings.notify import Outcome, notify
 from exporters.sql.database import claims
 from telemetry.settings import Settings, SettingsError
 from tests.alertmanager import RunningAlertmanager
@@ -47,7 +47,7 @@ def alertmanager(hook: Webhook) -> Iterator[RunningAlertmanager]:
         yield running
 
 
-def tell(host: Host, *findings: Finding, **settings: Any) -> Told:
+def tell(host: Host, *findings: Finding, **settings: Any) -> Outcome:
     return notify(Settings(database_url=host.url, **settings), findings)
 
 
@@ -60,18 +60,18 @@ def titles(hook: Webhook) -> list[str]:
 
 def test_only_what_is_severe(sqlite_host: Host, hook: Webhook) -> None:
     """A warning can wait until somebody looks."""
-    assert tell(sqlite_host, COST, VOLUME, notify=(f"json://{hook.place}",)) == Told(1, 0, ())
+    assert tell(sqlite_host, COST, VOLUME, notify=(f"json://{hook.place}",)) == Outcome(1, 0, ())
     assert hook.bodies == [
         hook.bodies[0] | {"title": "Cost is high", "message": "$9 on Tuesday.\nSee the report."}
     ]
 
 
 def test_once_a_finding_and_day(host: Host, hook: Webhook) -> None:
-    """Told again it is known; another finding, or the same of another day, is not."""
+    """Outcome again it is known; another finding, or the same of another day, is not."""
     told = {"notify": (f"json://{hook.place}",)}
-    assert tell(host, COST, **told) == Told(1, 0, ())
-    assert tell(host, COST, ERRORS, **told) == Told(1, 1, ())
-    assert tell(host, replace(COST, day=DAY + timedelta(days=1)), **told) == Told(1, 0, ())
+    assert tell(host, COST, **told) == Outcome(1, 0, ())
+    assert tell(host, COST, ERRORS, **told) == Outcome(1, 1, ())
+    assert tell(host, replace(COST, day=DAY + timedelta(days=1)), **told) == Outcome(1, 0, ())
     assert titles(hook) == ["Cost is high", "Many jobs fail", "Cost is high"]
 
 
@@ -79,7 +79,7 @@ def test_each_channel_is_told(sqlite_host: Host, hook: Webhook) -> None:
     """One that was added later as well."""
     first, second = f"json://{hook.place}/1", f"json://{hook.place}/2"
     tell(sqlite_host, COST, notify=(first,))
-    assert tell(sqlite_host, COST, notify=(first, second)) == Told(1, 1, ())
+    assert tell(sqlite_host, COST, notify=(first, second)) == Outcome(1, 1, ())
     assert [path for path, _ in hook.requests] == ["/1", "/2"]
 
 
@@ -132,7 +132,7 @@ def test_what_was_done_long_ago_is_forgotten(engine: Engine) -> None:
 def test_an_alert(sqlite_host: Host, hook: Webhook, alertmanager: RunningAlertmanager) -> None:
     """It has the usual labels and annotations, and lasts until the check of the next day."""
     before = datetime.now(UTC)
-    assert tell(sqlite_host, COST, alertmanager_url=f"{alertmanager.url}/") == Told(1, 0, ())
+    assert tell(sqlite_host, COST, alertmanager_url=f"{alertmanager.url}/") == Outcome(1, 0, ())
 
     (alert,) = alertmanager.alerts()
     assert alert["labels"] == {"alertname": "TelemetryCost", "severity": "critical"}
@@ -188,7 +188,7 @@ def test_an_alertmanager_that_refuses(host: Host, hook: Webhook, status: int, re
     assert len(hook.requests) == 1
 
     hook.status = 200
-    assert tell(host, COST, ERRORS, **told) == Told(2, 0, ())
+    assert tell(host, COST, ERRORS, **told) == Outcome(2, 0, ())
 
 
 # Apprise
@@ -198,8 +198,8 @@ def test_mail(sqlite_host: Host) -> None:
     """A mail, by the library's own way to write its address."""
     with Mailbox() as box:
         url = f"mailto://{box.place}?from=app@example.com&to=ops@example.com&mode=insecure"
-        assert tell(sqlite_host, COST, notify=(url,)) == Told(1, 0, ())
-        assert tell(sqlite_host, COST, notify=(url,)) == Told(0, 1, ())
+        assert tell(sqlite_host, COST, notify=(url,)) == Outcome(1, 0, ())
+        assert tell(sqlite_host, COST, notify=(url,)) == Outcome(0, 1, ())
 
     (mail,) = box.mails
     assert (mail["Subject"], mail["To"]) == ("Cost is high", "ops@example.com")
@@ -216,7 +216,7 @@ def test_one_channel_that_fails(host: Host, hook: Webhook, caplog: pytest.LogCap
         assert titles(hook) == ["Cost is high"]
 
         broken.status = 200
-        assert tell(host, COST, notify=urls) == Told(1, 1, ())
+        assert tell(host, COST, notify=urls) == Outcome(1, 1, ())
     assert "s3cret" not in problem and "t0ken" not in problem
     assert "apprise" not in {record.name for record in caplog.records if record.levelno >= logging.WARNING}
     assert "s3cret" not in json.dumps(host.rows("telemetry_daily_tasks"), default=str)
@@ -330,7 +330,7 @@ def test_insights_tells(sqlite_host: Host, hook: Webhook, tmp_path: Path) -> Non
     assert (failed.returncode, sent.returncode, known.returncode) == (3, 1, 1)
     (line,) = failed.stderr.splitlines()
     assert line.startswith("Error: TELEMETRY_NOTIFY: address 1") and "s3cret" not in line
-    assert sent.stdout.endswith("1 notification sent, 0 known already.\n") and not sent.stderr
+    assert sent.stdout.endswith("1 notification sent, 0 sent before.\n") and not sent.stderr
     assert json.loads(known.stdout)["day"] and "1 known" in known.stderr
     assert titles(hook) == ["Many jobs meet rate limits"]
 
@@ -350,8 +350,8 @@ def test_the_health_check_tells(
     nobody = flask(sqlite_host, tmp_path, "health-check", "--notify")
 
     assert (first.returncode, second.returncode, nobody.returncode) == (0, 0, 3), first.stderr
-    assert first.stdout.endswith("2 notifications sent, 0 known already.\n")
-    assert second.stdout.endswith("0 notifications sent, 2 known already.\n")
+    assert first.stdout.endswith("2 notifications sent, 0 sent before.\n")
+    assert second.stdout.endswith("0 notifications sent, 2 sent before.\n")
     names = {alert["labels"]["alertname"] for alert in alertmanager.alerts()}
     assert names == {"TelemetryFailedJobs", "TelemetryRateLimitedJobs"}
     assert "set TELEMETRY_ALERTMANAGER_URL or TELEMETRY_NOTIFY" in nobody.stderr

@@ -133,7 +133,7 @@ def test_who_has_no_job_yet(host: Host, engine: Engine) -> None:
     (user,) = ask(host).active_users
     assert user == User(7, jobs=0, candidates=0, cost=Money(5 * 10**11))
     page = run(host)
-    assert "There were none." not in page
+    assert "There are none." not in page
     assert page.count("$0.50") == 7  # spent, what on and in total, its model, its stage, its day, its user
 
 
@@ -298,7 +298,7 @@ def test_a_check_needs_no_output(sqlite_host: Host) -> None:
 
 def test_the_page_of_nothing(host: Host) -> None:
     """It says so."""
-    assert "There were none." in run(host)
+    assert "There are none." in run(host)
 
 
 def test_as_json(used: Host) -> None:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
 from exporters.reports import Gap, Money, Report, report
+from exporters.reports.lines import SPENT_ON
 from exporters.reports.periods import parts, unit
-from exporters.reports.shape import SPENT_ON
 from exporters.rollup.call import Call
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.storage import runs as run_storage
@@ -126,7 +126,7 @@ def test_a_call_that_nobody_saw_the_end_of(host: Host, engine: Engine) -> None:
     fragment.accumulator.call_started()
     run_storage.deliver(engine, fragment.close("failed"))
     assert ask(host).gaps == [Gap("unfinished", None, 1)]
-    assert "1 call that nobody saw the end of" in run(host)
+    assert "1 call without a known end" in run(host)
 
 
 def test_history_has_no_cost(host: Host) -> None:
@@ -150,7 +150,7 @@ def test_history_has_no_cost(host: Host) -> None:
     page = run(host)
     assert "$" not in page
     assert page.count("unknown") >= 5
-    assert "1 run from before telemetry: what they cost is not known" in page
+    assert "1 run from before telemetry, whose cost is not known" in page
     assert json.loads(run(host, "--json"))["cost"] == {"pico": 0, "dollars": None, "complete": False}
 
 
@@ -213,7 +213,7 @@ CONTRADICTIONS = {
     "--since 2026-10-02 --until 2026-10-02": "must be later than --since, 2026-10-02",
     "--since 2026-10-02 --until 2026-10-01": "must be later than --since, 2026-10-02",
     "--since 2999-01-01": "is in the future",
-    "--analysis 1 --days 3": "--analysis and --days exclude each other: an analysis counts whenever it was",
+    "--analysis 1 --days 3": "--analysis and --days exclude each other: an analysis has no period",
     "--analysis 1 --since 2026-10-01": "--analysis and --since exclude each other",
     "--analysis 1 --until 2026-10-01": "--analysis and --until exclude each other",
     "--analysis 1 --user 2": "--analysis and --user exclude each other: an analysis has one user",
@@ -310,4 +310,4 @@ def test_kinds_of_429_and_of_what_is_missing(host: Host, engine: Engine) -> None
     assert {(gap.reason, gap.calls) for gap in found.gaps} == {("unpriced", 1), ("unmodelled", 1)}
     page = run(host)
     assert "429: no quota 6" in page and "429: spend limit 8" in page
-    assert "1 call of gpt-4o-mini that cost otherwise than their tokens say" in page
+    assert "1 call of gpt-4o-mini not billed by tokens" in page

@@ -23,7 +23,7 @@ from rich.console import Console
 from sqlalchemy.engine import Engine
 
 from exporters.reports import Gap, Job, Money, Period, Range, Report, Spend, Usage, User
-from exporters.reports.shape import GAPS
+from exporters.reports.lines import GAPS
 from exporters.sql.storage import runs as run_storage
 from telemetry.cli.report_page.listing import Column, Listing
 from telemetry.cli.report_page.lists import MISSING, SPENT_ON

@@ -76,7 +76,7 @@ def test_recover_delivers_what_the_dead_left(host: Host, operator: Operator) -> 
     done = operator.run("spool", "recover")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["1 dead process had left 1 snapshot.", "All is delivered."]
+    assert done.stdout.splitlines() == ["1 dead process had left 1 snapshot.", "Everything is delivered."]
     assert host.row("telemetry_runs")["status"] == "interrupted"
     assert host.row("analyses")["status"] == "interrupted"
     assert host.row("users")["total_jobs_run"] == 1
@@ -166,6 +166,11 @@ def test_what_was_set_aside_is_listed_retried_and_dropped(host: Host, operator: 
     refused = operator.run("spool", "retry", one)
     assert (refused.returncode, refused.stdout) == (1, f"{one}  still refused: IntegrityError\n")
 
+    refused = operator.run("spool", "retry", "--json", one)
+    assert json.loads(refused.stdout) == {
+        "fragments": [{"fragment_id": one, "delivered": False, "error": "IntegrityError"}]
+    }
+
     allow_large_runs(host)
     assert operator.run("spool", "retry", one).stdout == f"{one}  delivered\n"
     assert [row["candidates"] for row in host.rows("telemetry_runs")] == [100]
@@ -173,7 +178,7 @@ def test_what_was_set_aside_is_listed_retried_and_dropped(host: Host, operator: 
 
     assert operator.run("spool", "drop", other).returncode == 1, "it asks first"
     assert operator.run("spool", "drop", other, "--yes").stdout == "1 dropped.\n"
-    assert "Nothing is set aside." in operator.run("spool", "list").stdout
+    assert "Nothing is in quarantine." in operator.run("spool", "list").stdout
     missing = operator.run("spool", "retry", other)
     assert missing.returncode == 1 and f"nothing is set aside under {other}" in missing.stderr
 
@@ -181,8 +186,8 @@ def test_what_was_set_aside_is_listed_retried_and_dropped(host: Host, operator: 
 def test_an_empty_spool(quick_operator: Operator) -> None:
     """A machine on which nothing has run yet is no error."""
     assert quick_operator.run("spool", "list").stdout.splitlines()[1:] == [
-        "No process keeps anything.",
-        "Nothing is set aside.",
+        "No process has snapshots.",
+        "Nothing is in quarantine.",
     ]
     assert quick_operator.run("spool", "retry").returncode == 0
     assert quick_operator.run("spool", "recover").returncode == 0

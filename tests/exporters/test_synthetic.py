@@ -20,7 +20,7 @@ from sqlalchemy.engine import Engine
 import telemetry
 from exporters.export.jobs import Export
 from exporters.findings.insights import insights
-from exporters.integrity.rules import broken
+from exporters.integrity.validation import broken
 from exporters.reports import report
 from exporters.sql.storage import runs as run_storage
 from exporters.upkeep.erase import PARTS

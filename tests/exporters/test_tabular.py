@@ -24,7 +24,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.export import parquet
-from exporters.export.jobs import COLUMNS, Export, as_csv, as_json
+from exporters.export.jobs import Export
+from exporters.export.selection import COLUMNS
+from exporters.export.texts import as_csv, as_json
 from exporters.sql.database.engine import create_engine
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import runs

@@ -18,7 +18,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import telemetry
-from exporters.integrity.rules import broken
+from exporters.integrity.validation import broken
 from exporters.process.pipeline import Pipeline
 from exporters.process.spool_keeper import SpoolKeeper
 from exporters.sql.database.engine import create_engine

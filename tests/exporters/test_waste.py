@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.reports.shape import WASTE
+from exporters.reports.lines import WASTE
 from exporters.sql.schema import migrate, tables
 from exporters.sql.storage.intake import claim_intake
 from exporters.sql.storage.runs import deliver

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from examples.screener.history import History, write
-from exporters.integrity.rules import broken
+from exporters.integrity.validation import broken
 from exporters.sql.schema import migrate
 from tests.migrations.databases import engine_of
 

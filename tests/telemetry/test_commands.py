@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -107,10 +109,10 @@ PERIOD = {"--days", "--since", "--until"}
 
 
 def test_every_command_that_needs_a_database_takes_its_url() -> None:
-    """Two need none, and the doctor looks at the application's own."""
+    """Two need none."""
     without = {name for name, options in OPTIONS.items() if "--database-url" not in options}
 
-    assert without == {"catalogue", "unused", "doctor"}
+    assert without == {"catalogue", "unused"}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +141,54 @@ def test_the_url_of_a_database(
     assert "no database: set TELEMETRY_DATABASE_URL or give --database-url" in without.stderr
 
 
+def test_the_doctor_looks_at_the_database_named(migrated_sqlite: Path, tmp_path: Path) -> None:
+    """As if it were in TELEMETRY_DATABASE_URL."""
+    shutil.copy(migrated_sqlite, tmp_path / "host.sqlite")
+    words = ["doctor", "--no-run", "--json", "--database-url", f"sqlite:///{tmp_path}/host.sqlite"]
+    script = f"from telemetry.cli.group import cli; cli({words!r})"
+    environment = {name: value for name, value in os.environ.items() if name != "TELEMETRY_DATABASE_URL"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+
+    checks = json.loads(done.stdout)["checks"]
+    (database,) = [check for check in checks if check["subject"] == "database"]
+    assert (database["result"], database["text"].partition(",")[0]) == ("good", "reachable")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("report --database-url nonsense", "--database-url is no SQLAlchemy URL, such as postgresql://"),
+        ("reprice --days 1 --database-url mysql://a", "--database-url names mysql: rollups need"),
+        ("db current --database-url nonsense", "--database-url is no SQLAlchemy URL"),
+        ("doctor --database-url nonsense", "--database-url is no SQLAlchemy URL"),
+        ("reprice --days 1 --model=", "Invalid value for --model: names no model"),
+        ("archive kept", "give --before or --older-than, and not both"),
+        ("archive kept --before 2020-01-01 --older-than 1", "give --before or --older-than, and not both"),
+        ("archive kept --before 1960-01-01", "Invalid value for '--before': 1960-01-01 is before 1970"),
+        ("erase --user 1 --analysis 1", "give --user or --analysis, and not both"),
+        ("catalogue --output none/page.md", "--output: none/page.md cannot be written (No such file or"),
+        ("export --output none/jobs.csv", "--output: none/jobs.csv cannot be written (No such file or"),
+        ("archive file/kept --older-than 1 --apply", "DIRECTORY: file/kept cannot be written (Not a"),
+    ],
+)
+def test_wrong_input(
+    words: str, said: str, migrated_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, which names the option."""
+    shutil.copy(migrated_sqlite, tmp_path / "host.sqlite")
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TELEMETRY_DATABASE_URL", f"sqlite:///{tmp_path}/host.sqlite")
+    done = CliRunner().invoke(cli, words.split())
+
+    assert done.exit_code in (1, 2)
+    *usage, line = done.stderr.splitlines()
+    assert line.startswith(f"Error: {said}")
+    assert [text.partition(" ")[0] for text in usage] in ([], ["Usage:", "Try", ""])
+
+
 def test_there_is_one_way_to_say_a_period() -> None:
     """A command takes all three options or none, and no other says days."""
     assert {name for name, options in OPTIONS.items() if PERIOD <= options} == {
@@ -152,7 +202,7 @@ def test_what_prints_a_table_or_findings_has_json() -> None:
     """The others write files, SQL or one line."""
     assert {name for name, options in OPTIONS.items() if "--json" in options} == {
         *("report", "insights", "doctor", "reprice", "archive", "unused", "health-check", "validate"),
-        "spool list",
+        *("spool list", "spool retry"),
     }
 
 
@@ -190,5 +240,5 @@ def test_health_check_says_what_it_writes() -> None:
     """The log, and what it tidies up."""
     said = " ".join(CliRunner().invoke(cli, ["health-check", "--help"]).output.split())
 
-    for word in ("system_health_log", "marked as interrupted", "brought up to date", "abandoned"):
+    for word in ("system_health_log", "as interrupted", "up to date", "as abandoned"):
         assert word in said

@@ -1,4 +1,4 @@
-"""The report on a terminal: in colour, with small charts; plain when it is piped."""
+"""Print the report: in colour with small charts on a terminal, and as plain text in a pipe."""
 
 from .page import show
 

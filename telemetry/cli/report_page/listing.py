@@ -1,4 +1,4 @@
-"""A table that fits: columns without room go below their row, and nothing is ever cut off."""
+"""A table that fits any width: cells without room move below their row, so that nothing is cut off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAR_WIDTH: Final = 24
 _DOT: Final = " · "
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _NOTHING: Final = ("", "–")
-"""Cells that nobody misses where their column has no room; a zero that is dim is another."""
+"""Cells that are left out if their column has no room, as dim zeros are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Column:
 
     name: str
     is_number: bool = False
-    """Set flush right."""
+    """Whether it is aligned right."""
     rank: int = 0
-    """Where there is no room, columns of a higher rank go below their row first; 0 stays."""
+    """Columns of the highest rank move below their row first; those of rank 0 stay as long as possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class _Row:
 
 @dataclass(slots=True)
 class Listing:
-    """Rows under a title and the names of their columns."""
+    """A table with a title and a head."""
 
     title: str
     columns: Sequence[Column]
@@ -51,15 +51,15 @@ class Listing:
         """Add a row.
 
         Args:
-            cells: one a column.
-            share: length of its bar, from 0 to 1; bars are shown where there is room.
+            cells: one for each column.
+            share: length of its bar, from 0 to 1; bars are shown if there is room.
             colour: of its bar.
             notes: lines below it.
         """
         self._rows.append(_Row([_text(cell) for cell in cells], share, colour, [_text(n) for n in notes]))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the lines, as wide as there is room."""
+        """Yield the lines for the available width."""
         width = options.max_width
         widths = [max(len(column.name), *self._lengths(place)) for place, column in enumerate(self.columns)]
         kept = self._kept(widths, width)
@@ -81,7 +81,7 @@ class Listing:
         return [row.cells[place].cell_len for row in self._rows] or [0]
 
     def _kept(self, widths: Sequence[int], width: int) -> list[int]:
-        """Return the places of the columns that have room beside each other."""
+        """Return the positions of the columns that fit in a line."""
         kept = list(range(len(self.columns)))
         while _total(widths, kept) > width and len(kept) > 1:
             kept.remove(max(kept, key=lambda place: (self.columns[place].rank, place)))
@@ -97,7 +97,7 @@ class Listing:
         return line
 
     def _below(self, row: _Row, places: Sequence[int], width: int) -> Iterator[RenderableType]:
-        """Yield the cells that have no room in the row, each with its name, as many a line as fit."""
+        """Yield lines with the cells that do not fit in the row, each with the name of its column."""
         line = Text()
         for place in places:
             cell = row.cells[place]
@@ -114,7 +114,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Indented:
-    """A text whose lines all begin a little to the right; words that are too long are folded."""
+    """An indented text; words that are too long are folded."""
 
     text: Text
 
@@ -135,6 +135,6 @@ def _text(cell: str | Text) -> Text:
 
 
 def bar(share: float, width: int = BAR_WIDTH) -> str:
-    """Return a bar of blocks; what is there at all is seen."""
+    """Return a bar of blocks, which is visible for any share above 0."""
     eighths = max(round(share * width * 8), 1 if share > 0 else 0)
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()

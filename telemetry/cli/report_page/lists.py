@@ -1,4 +1,4 @@
-"""The lists of the page: spend, models, stages, periods, users, jobs. Empty ones are left out."""
+"""The tables of the report: spending, models, stages, periods, users and jobs; empty ones are left out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATUS_COLOURS: Final = {
     "running": "cyan",
 }
 FAILED_SHARES: Final = (0.05, 0.2)
-"""Above which a period is yellow, and red."""
+"""Shares of failed jobs above which a period is yellow, and red."""
 TITLES: Final = {"day": "Days", "week": "Weeks", "month": "Months"}
 SPENT_ON: Final = {
     "analyses": "analyses",
@@ -36,23 +36,23 @@ SPENT_ON: Final = {
     "repeated": "wasted: repeated",
     "unused_intake": "wasted: unused intake",
     "orphan": "outside any run",
-    "running": "under way",
+    "running": "still running",
 }
 FOREIGN: Final = "belongs to another user, or is younger than the run"
-"""Why a row of the application's does not show a run that names it."""
+"""Why a row of the application does not show a run that names it."""
 MISSING: Final = {
     "unpriced": "{calls} of {model} without a price",
-    "unmodelled": "{calls} of {model} that cost otherwise than their tokens say",
+    "unmodelled": "{calls} of {model} not billed by tokens",
     "usage_missing": "{calls} of {model} without token counts",
-    "unfinished": "{calls} that nobody saw the end of, of models not known",
-    "running": "{runs} under way: what they spend is not over",
-    "unknown_end": "{runs} not seen to their end: what they called last is not known",
-    "history": "{runs} from before telemetry: what they cost is not known",
+    "unfinished": "{calls} without a known end, of unknown models",
+    "running": "{runs} still running, which may spend more",
+    "unknown_end": "{runs} without a known end: their last calls are not known",
+    "history": "{runs} from before telemetry, whose cost is not known",
 }
 
 
 def spent(report: Report) -> Iterator[RenderableType]:
-    """What the money was spent on, exactly, line by line up to the total; and what is missing in it."""
+    """Yield the spending by purpose with exact amounts, the total, and what is missing in it."""
     if not report.spend:
         return
     costs = [line.cost for line in report.spend] + [report.cost]
@@ -67,7 +67,7 @@ def spent(report: Report) -> Iterator[RenderableType]:
     yield Text()
     yield listing
     if report.gaps:
-        yield Text("Not in it:" if report.cost.is_known else "What it was is not known:", "yellow")
+        yield Text("Not included:" if report.cost.is_known else "The cost is not known:", "yellow")
         yield from (Indented(Text(_missing(gap))) for gap in report.gaps)
 
 
@@ -75,7 +75,7 @@ def _missing(gap: Gap) -> str:
     sentence = MISSING[gap.reason]
     calls = "" if gap.calls is None else _count(gap.calls, "call")
     runs = "" if gap.runs is None else _count(gap.runs, "run")
-    return sentence.format(calls=calls, runs=runs, model=gap.model or "a model not known")
+    return sentence.format(calls=calls, runs=runs, model=gap.model or "an unknown model")
 
 
 def _count(number: int, noun: str) -> str:
@@ -95,47 +95,53 @@ _COUNTS: Final = (
     (Column("output", True, 2), "output_tokens", ""),
     (Column("reasoning", True, 6), "reasoning_tokens", ""),
 )
-"""Columns, the counts in them, and the colour of those that are not zero."""
+"""Columns with the attribute of their counts, and the colour of counts that are not zero."""
 _RARE: Final = ("quota_hits", "spend_limit_hits")
-"""Counts that have a column only where there are any."""
+"""Counts that have a column only if one is not zero."""
 
 
-def models(found: Sequence[Usage]) -> Iterator[RenderableType]:
-    """Calls, tokens by kind and money by model."""
-    yield from _usage("Models", "model", found)
+def models(usages: Sequence[Usage]) -> Iterator[RenderableType]:
+    """Yield calls, tokens and cost by model."""
+    yield from _usage("Models", "model", usages)
 
 
-def stages(found: Sequence[Usage]) -> Iterator[RenderableType]:
-    """The same by stage; seconds are how long the stage was open."""
-    yield from _usage("Stages", "stage", found)
+def stages(usages: Sequence[Usage]) -> Iterator[RenderableType]:
+    """Yield calls, tokens and cost by stage; seconds are the time that the stage was open."""
+    yield from _usage("Stages", "stage", usages)
 
 
-def _usage(title: str, name: str, found: Sequence[Usage]) -> Iterator[RenderableType]:
-    if not found:
+def _usage(title: str, name: str, usages: Sequence[Usage]) -> Iterator[RenderableType]:
+    if not usages:
         return
-    counts = [each for each in _COUNTS if each[1] not in _RARE or any(getattr(row, each[1]) for row in found)]
+    counts = [
+        entry
+        for entry in _COUNTS
+        if entry[1] not in _RARE or any(getattr(usage, entry[1]) for usage in usages)
+    ]
     columns = (*(column for column, _, _ in counts), Column("dollars", True))
     listing = Listing(title, (Column(name), Column("seconds", True, 3), *columns))
-    amounts = money.column([each.cost.dollars for each in found], [each.cost.complete for each in found])
-    most = max(each.cost.pico for each in found) or 1
-    for each, amount in zip(found, amounts, strict=True):
+    amounts = money.column(
+        [usage.cost.dollars for usage in usages], [usage.cost.complete for usage in usages]
+    )
+    most = max(usage.cost.pico for usage in usages) or 1
+    for usage, amount in zip(usages, amounts, strict=True):
         listing.add(
-            each.name or "not known",
-            f"{each.seconds:,.1f}",
-            *(_number(getattr(each, count), style) for _, count, style in counts),
+            usage.name or "unknown",
+            f"{usage.seconds:,.1f}",
+            *(_number(getattr(usage, count), style) for _, count, style in counts),
             amount,
-            share=each.cost.pico / most,
+            share=usage.cost.pico / most,
             colour="cyan",
         )
     yield Text()
     yield listing
 
 
-def periods(unit: str, found: Sequence[Period]) -> Iterator[RenderableType]:
-    """A bar for the jobs of each period, coloured by the share of those that failed."""
-    if len(found) < 2:
+def periods(unit: str, all_periods: Sequence[Period]) -> Iterator[RenderableType]:
+    """Yield the jobs and cost of each period, with a bar coloured by the share of failures."""
+    if len(all_periods) < 2:
         return
-    most = max(each.jobs for each in found) or 1
+    most = max(period.jobs for period in all_periods) or 1
     listing = Listing(
         TITLES[unit],
         (
@@ -143,17 +149,17 @@ def periods(unit: str, found: Sequence[Period]) -> Iterator[RenderableType]:
             *(Column("failed in part", True, 2), Column("dollars", True)),
         ),
     )
-    shown = [each for each in found if each.jobs or each.cost.pico or not each.cost.complete]
+    shown = [period for period in all_periods if period.jobs or period.cost.pico or not period.cost.complete]
     amounts = iter(
-        money.column([each.cost.dollars for each in shown], [each.cost.complete for each in shown])
+        money.column([period.cost.dollars for period in shown], [period.cost.complete for period in shown])
     )
-    for each in found:
-        is_empty = each not in shown
-        bad = (_number(each.failed, "red"), _number(each.interrupted, "red"))
-        numbers = (_number(each.jobs), *bad, _number(each.partial_failures, "yellow"))
+    for period in all_periods:
+        is_empty = period not in shown
+        bad = (_number(period.failed, "red"), _number(period.interrupted, "red"))
+        numbers = (_number(period.jobs), *bad, _number(period.partial_failures, "yellow"))
         cells = (Text("–", "dim"),) * 5 if is_empty else (*numbers, next(amounts))
-        label = Text(_label(unit, each), "dim" if is_empty else "")
-        listing.add(label, *cells, share=each.jobs / most, colour=_colour(each))
+        label = Text(_label(unit, period), "dim" if is_empty else "")
+        listing.add(label, *cells, share=period.jobs / most, colour=_colour(period))
     yield Text()
     yield listing
 
@@ -169,24 +175,26 @@ def _colour(period: Period) -> str:
     return "red" if failed > FAILED_SHARES[1] else "yellow" if failed > FAILED_SHARES[0] else "green"
 
 
-def users(found: Sequence[User]) -> Iterator[RenderableType]:
-    """Those with the most jobs."""
-    if not found:
+def users(all_users: Sequence[User]) -> Iterator[RenderableType]:
+    """Yield the users with the most jobs."""
+    if not all_users:
         return
     columns = (Column("user", True), Column("jobs", True), Column("candidates", True, 1))
     listing = Listing("Most active users", (*columns, Column("dollars", True)))
-    amounts = money.column([each.cost.dollars for each in found], [each.cost.complete for each in found])
-    for each, amount in zip(found, amounts, strict=True):
-        notes = [Text("the application has no such user", "yellow")] if each.is_missing else []
-        listing.add(str(each.user), f"{each.jobs:,}", f"{each.candidates:,}", amount, notes=notes)
+    amounts = money.column(
+        [user.cost.dollars for user in all_users], [user.cost.complete for user in all_users]
+    )
+    for user, amount in zip(all_users, amounts, strict=True):
+        notes = [Text("the application has no such user", "yellow")] if user.is_missing else []
+        listing.add(str(user.user), f"{user.jobs:,}", f"{user.candidates:,}", amount, notes=notes)
     yield Text()
     yield listing
 
 
-def jobs(found: Sequence[Job], title: str) -> Iterator[RenderableType]:
-    """One line a job; below those that went wrong, why, and the trace to look at."""
+def jobs(all_jobs: Sequence[Job], title: str) -> Iterator[RenderableType]:
+    """Yield a line for each job; below failed ones, the reason and the trace."""
     yield Text()
-    if not found:
+    if not all_jobs:
         yield Text(title, "bold")
         yield "None."
         return
@@ -201,8 +209,10 @@ def jobs(found: Sequence[Job], title: str) -> Iterator[RenderableType]:
         *(Column("calls", True, 4), Column("429s", True, 5), Column("dollars", True)),
     )
     listing = Listing(title, columns)
-    amounts = money.column([each.cost.dollars for each in found], [each.cost.complete for each in found])
-    for job, amount in zip(found, amounts, strict=True):
+    amounts = money.column(
+        [item.cost.dollars for item in all_jobs], [item.cost.complete for item in all_jobs]
+    )
+    for job, amount in zip(all_jobs, amounts, strict=True):
         listing.add(
             f"{job.started_at:%Y-%m-%d %H:%M}",
             _id(job.analysis),

@@ -1,4 +1,4 @@
-"""The page: what was selected, totals, then everything by what it belongs to."""
+"""The report as a page: heading, totals, and tables."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ THREE_LINES: Final = """
         ...  # the work that calls OpenAI
         run.link(analysis_id=analysis.id)
 """
-"""What an application adds to have runs."""
+"""Code that an application needs to begin runs."""
 
 
 def show(report: Report, *, failed: bool = False) -> None:
-    """Print a report, as wide as the terminal."""
+    """Print a report in the width of the terminal."""
     console = Console(width=terminal_width() or PIPED_WIDTH, highlight=False)
     console.print(Text(heading(report), "bold"))
     if report.is_empty:
-        nothing = "There were none." if report.model is None else f"No call to {report.model}."
+        nothing = "There are none." if report.model is None else f"No call to {report.model}."
         console.print(f"{nothing} flask telemetry doctor says whether runs are recorded.", style="dim")
         return
     if report.foreign_runs:
@@ -52,7 +52,7 @@ def show(report: Report, *, failed: bool = False) -> None:
 
 
 def heading(report: Report) -> str:
-    """Return what the report is about."""
+    """Return the heading, which says what was selected."""
     about = f"Analyses from {report.first} to {report.last} ({report.timezone})"
     if report.analysis_id is not None:
         about = f"Analysis {report.analysis_id}"
@@ -62,22 +62,22 @@ def heading(report: Report) -> str:
 
 
 def made(calls: int) -> str:
-    """Return how many calls were made."""
+    """Return the number of calls as a clause."""
     return "1 call to OpenAI was made" if calls == 1 else f"{calls:,} calls to OpenAI were made"
 
 
 def _foreign(report: Report) -> str:
-    """Say that runs are listed here which the rows of their analyses do not show."""
+    """Return a note about runs that the rows of their analyses do not show."""
     which = "an analysis" if report.analysis_id is None else f"analysis {report.analysis_id}"
     runs = "1 run names" if report.foreign_runs == 1 else f"{report.foreign_runs:,} runs name"
     return f"{runs} {which} whose row {FOREIGN}: counted on this page, not shown in that row."
 
 
 def _panels(report: Report, console: Console) -> Iterator[RenderableType]:
-    """Yield the panels, as many beside each other as there is room for."""
+    """Yield the panels, side by side as far as there is room."""
     panels = [_totals(report), _quality(report), _sizes(report)]
     beside = len(panels)
-    while beside > 1 and sum(console.measure(each).maximum + 1 for each in panels[:beside]) > console.width:
+    while beside > 1 and sum(console.measure(panel).maximum + 1 for panel in panels[:beside]) > console.width:
         beside -= 1
     yield Columns(panels[:beside])
     yield from panels[beside:]
@@ -176,10 +176,10 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
-def _range(found: Range) -> str:
-    if found.mean is None:
+def _range(values: Range) -> str:
+    if values.mean is None:
         return "–"
-    return f"{_number(found.mean)} ({_number(found.least)} to {_number(found.most)})"
+    return f"{_number(values.mean)} ({_number(values.least)} to {_number(values.most)})"
 
 
 def _number(value: float | None) -> str:

@@ -1,1 +1,1 @@
-"""What the doctor asks: the database, the Collector, Prometheus, and a run of its own."""
+"""Queries of the doctor to the database, the Collector and Prometheus, and about its own run."""

@@ -1,6 +1,6 @@
-"""Asks a Collector whether it takes what this process would send: an export of nothing, by OTLP.
+"""Check whether a Collector accepts what this process would send, with an empty OTLP export.
 
-It is made by the exporter of each signal as the SDK would make it, so that address, headers, certificates and
+The exporter of each signal is created as the SDK creates it, so that address, headers, certificates and
 compression are those of the application.
 """
 
@@ -28,7 +28,7 @@ _PROTOCOLS: Final = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grp
 
 @dataclass(slots=True)
 class Export:
-    """What became of one export."""
+    """The outcome of an export."""
 
     signal: str
     protocol: str
@@ -36,36 +36,36 @@ class Export:
     """Without a password."""
     is_taken: bool = False
     reason: str = ""
-    """Why it was not taken."""
+    """Why it was not accepted."""
     status: int | None = None
-    """Of HTTP; None without an answer, and with gRPC."""
+    """HTTP status; None without an answer, and with gRPC."""
     date: str = ""
-    """When it was answered, by the clock over there: a header of HTTP."""
+    """Time of the answer by the clock of the server: a header of HTTP."""
     asked_at: float = 0.0
-    """Epoch seconds when the answer came, by the clock here."""
+    """Time of the answer by the clock of this machine, in epoch seconds."""
     seconds: float = 0.0
 
 
 def ask(seconds: float) -> Iterator[Export]:
-    """Export nothing for each signal that goes out by OTLP, all at once; yield what became of it.
+    """Make an empty export of each signal that is sent by OTLP, concurrently, and yield the outcomes.
 
     Args:
-        seconds: how long each may take.
+        seconds: timeout of each.
     """
-    found = [(signal, entry) for signal in SIGNALS for entry in exporters_of(signal)]
-    if found:
-        with ThreadPoolExecutor(len(found)) as pool:
-            yield from pool.map(lambda each: _ask(each[0], each[1], seconds), found)
+    pairs = [(signal, entry) for signal in SIGNALS for entry in exporters_of(signal)]
+    if pairs:
+        with ThreadPoolExecutor(len(pairs)) as pool:
+            yield from pool.map(lambda pair: _ask(pair[0], pair[1], seconds), pairs)
 
 
 def exporters_of(signal: str) -> Iterator[EntryPoint]:
-    """Yield the OTLP exporters that `OTEL_…_EXPORTER` names and that are installed."""
+    """Yield the installed OTLP exporters that are named in `OTEL_…_EXPORTER`."""
     for name in configured(signal):
         yield from entry_points(group=f"opentelemetry_{signal}_exporter", name=name)
 
 
 def configured(signal: str) -> Iterator[str]:
-    """Yield the names of the OTLP exporters that `OTEL_…_EXPORTER` asks for, the protocol included."""
+    """Yield the entry point names of the OTLP exporters in `OTEL_…_EXPORTER`, with their protocol."""
     for name in os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").replace(" ", "").split(","):
         if name == "otlp":
             yield "otlp_proto_http" if _protocol(signal).startswith("http") else "otlp_proto_grpc"
@@ -73,8 +73,8 @@ def configured(signal: str) -> Iterator[str]:
             yield name
 
 
-def wished(signal: str) -> Iterator[str]:
-    """Yield the exporter of the protocol that was chosen, where that is not the one which is used."""
+def chosen(signal: str) -> Iterator[str]:
+    """Yield the exporter of the chosen protocol, if the configuration of the SDK ignores it."""
     if any(configured(signal)) and _protocol(signal) == "grpc":
         yield "otlp_proto_grpc"
 
@@ -85,7 +85,7 @@ def _protocol(signal: str) -> str:
 
 
 class _Session(requests.Session):
-    """Remembers the last answer, or what came instead; then nothing is tried again."""
+    """Keeps the last answer or exception, and stops the exporter from retrying."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ def _ask(signal: str, entry: EntryPoint, seconds: float) -> Export:
             answer.address = without_user(str(getattr(exporter, "_endpoint", "")))
             result = exporter.export(_NOTHING[signal])
             exporter.shutdown()
-    except Exception as error:  # whatever an exporter cannot be made with, or raises
+    except Exception as error:  # anything that creating an exporter, or exporting, raises
         answer.reason = f"{type(error).__name__}: {driver_message(error)}"
     else:
         answer.is_taken = result.name == "SUCCESS"
@@ -131,27 +131,31 @@ def _ask(signal: str, entry: EntryPoint, seconds: float) -> Export:
 
 
 def _has_credentials(signal: str) -> bool:
-    """Say whether the exporter gets a session of its own, which must be the one that is tried."""
+    """Return whether a credential provider gives the exporter a session of its own, which must be used."""
     names = (f"{_CREDENTIALS}_CREDENTIAL_PROVIDER", f"{_CREDENTIALS}_{signal.upper()}_CREDENTIAL_PROVIDER")
     return any(os.environ.get(name) for name in names)
 
 
 def _judge(answer: Export, session: _Session) -> None:
-    """Take over what the exporter does not tell; it takes any answer below 400 for one of a Collector's."""
+    """Add what the exporter does not report; it accepts any answer with a status below 400."""
     if session.error is not None:
         answer.reason = _short(session.error)
-    found = session.answer
-    if found is None:
+    response = session.answer
+    if response is None:
         return
-    answer.status, answer.date, answer.asked_at = found.status_code, found.headers.get("Date", ""), session.at
-    if found.status_code >= 300:
-        answer.is_taken, answer.reason = False, f"answered {found.status_code} {found.reason}".strip()
-    elif found.headers.get("Content-Type", "").startswith("text/html"):
+    answer.status, answer.date, answer.asked_at = (
+        response.status_code,
+        response.headers.get("Date", ""),
+        session.at,
+    )
+    if response.status_code >= 300:
+        answer.is_taken, answer.reason = False, f"answered {response.status_code} {response.reason}".strip()
+    elif response.headers.get("Content-Type", "").startswith("text/html"):
         answer.is_taken, answer.reason = False, "answered with a web page: that is no Collector"
 
 
 def _short(error: BaseException) -> str:
-    """Return what is at the bottom of an error of requests', which wraps the system's in several others."""
+    """Return the message of the innermost exception: requests wraps those of the system in several others."""
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     while (inner := _inner(error)) is not None:
@@ -162,7 +166,7 @@ def _short(error: BaseException) -> str:
 
 def _inner(error: BaseException) -> BaseException | None:
     wrapped = getattr(error, "reason", None) or (error.args[0] if error.args else None)
-    for each in (wrapped, error.__cause__, error.__context__):
-        if isinstance(each, BaseException):
-            return each
+    for candidate in (wrapped, error.__cause__, error.__context__):
+        if isinstance(candidate, BaseException):
+            return candidate
     return None

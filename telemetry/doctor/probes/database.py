@@ -1,4 +1,4 @@
-"""What the doctor asks the database: its revision, its time, and how it is with the application's tables."""
+"""Read from the database what the doctor checks: its revision, its clock, and the application's tables."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from telemetry._internal.secrets import driver_message
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What was found."""
+    """What was read from the database."""
 
     revision: str | None
-    """None: it was never migrated."""
+    """None if it was never migrated."""
     head: str
     ahead: float | None
-    """Seconds that its clock is ahead of this machine's; None where it has none of its own."""
+    """Seconds by which its clock is ahead of this machine's; None if it has no clock."""
     orphan_calls: int | None = None
-    """Calls outside any run, where no run was begun; None where one was, or nothing is known."""
+    """Calls outside any run, if there was no run; None if there was, or it is not known."""
     problems: Sequence[Problem] = ()
-    """What keeps telemetry from working with the application's tables."""
+    """Why telemetry cannot work with the tables of the application."""
     lost: Sequence[Problem] = ()
-    """Columns of ours that are gone from them."""
+    """Columns of telemetry that were dropped from them."""
     left_out: Sequence[str] = ()
-    """What telemetry does without."""
+    """Optional columns that are missing."""
     lags: Sequence[Lag] = ()
-    """Their rows that do not show what telemetry knows."""
+    """Rows that do not show their runs."""
 
 
 def examine(database_url: str, seconds: float, days: int, key: str = "") -> Examined:
-    """Ask the database.
+    """Read the state of a database.
 
     Args:
         database_url: of the database.
-        seconds: when to give up if it cannot be reached.
-        days: how long ago a run may have begun.
-        key: secret of the documents' hashes.
+        seconds: timeout of the connection.
+        days: maximum age of the runs that are counted.
+        key: key of the hashes of documents.
 
     Raises:
-        ValueError: for a URL that cannot be used.
-        exporters.sql.schema.migrate.MigrationError: when the database cannot be reached, or refuses.
-        ImportError: when its driver is not installed.
+        ValueError: if the URL cannot be used.
+        exporters.sql.schema.migrate.MigrationError: if the database cannot be used.
+        ImportError: if its driver is not installed.
     """
     engine = create_engine(database_url, lambda: seconds, for_reading=True)
     try:
@@ -61,20 +61,20 @@ def examine(database_url: str, seconds: float, days: int, key: str = "") -> Exam
             revision = migrate.current(engine)
             is_current = revision == migrate.head()
             calls = _orphan_calls(engine, days) if is_current else None
-            found = Examined(revision, migrate.head(), _ahead(engine), calls)
-            return found if revision is None else _with_tables(found, engine, database_url, key)
+            examined = Examined(revision, migrate.head(), _ahead(engine), calls)
+            return examined if revision is None else _with_tables(examined, engine, database_url, key)
     except SQLAlchemyError as error:
         raise migrate.MigrationError(f"it cannot be read: {driver_message(error)}") from None
     finally:
         engine.dispose()
 
 
-def _with_tables(found: Examined, engine: Engine, database_url: str, key: str) -> Examined:
+def _with_tables(examined: Examined, engine: Engine, database_url: str, key: str) -> Examined:
     with transaction(engine) as connection:
-        unfit, gone = problems(connection), lost(connection)
+        unfit, dropped = problems(connection), lost(connection)
         left_out = Writable.of(connection).left_out()
-    lags = lagging(database_url, key) if found.revision == found.head and not unfit else []
-    return replace(found, problems=unfit, lost=gone, left_out=left_out, lags=lags)
+    lags = lagging(database_url, key) if examined.revision == examined.head and not unfit else []
+    return replace(examined, problems=unfit, lost=dropped, left_out=left_out, lags=lags)
 
 
 def _ahead(engine: Engine) -> float | None:
@@ -82,9 +82,9 @@ def _ahead(engine: Engine) -> float | None:
         return None  # a file on this machine
     with transaction(engine) as connection:
         before = time.time()
-        theirs = connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
+        server_time = connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
         after = time.time()
-    return float(theirs) - (before + after) / 2
+    return float(server_time) - (before + after) / 2
 
 
 def _orphan_calls(engine: Engine, days: int) -> int | None:

@@ -1,7 +1,4 @@
-"""The exporters of this process, as its providers have them: whether what they send is taken.
-
-The SDK tells nobody but its log what became of an export, so the doctor looks over its shoulder.
-"""
+"""Record the results of exports in this process, which the SDK only logs."""
 
 from __future__ import annotations
 
@@ -14,28 +11,28 @@ from telemetry._internal.context import suppressed
 
 @dataclass(slots=True)
 class Exporters:
-    """The exporters of this process's own providers, which the SDK set up."""
+    """The exporters of the providers of this process."""
 
     tracers: Any
     meters: Any
     loggers: Any = None
     taken: dict[str, list[bool]] = field(default_factory=dict)
-    """Whether each export since :meth:`watch` was taken, by signal."""
+    """Whether each export since :meth:`watch` was accepted, by signal."""
 
     def watch(self) -> None:
-        """Note from now on what becomes of each export."""
+        """Record the results of exports from now on."""
         for signal, exporter in self._exporters():
             self._watch(signal, exporter)
 
     def flush(self, seconds: float, *, leaving: Collection[str] = ()) -> None:
-        """Send what waits, now; ``leaving`` out these signals."""
+        """Flush all signals, except those in ``leaving``."""
         with suppressed():
             for signal, provider in (("traces", self.tracers), ("metrics", self.meters)):
                 if signal not in leaving and hasattr(provider, "force_flush"):
                     provider.force_flush(int(seconds * 1000))
 
     def end(self) -> None:
-        """End the providers now, and first their exporters: none of them waits for a Collector then."""
+        """Shut the providers down, and first their exporters, so that none waits for a Collector."""
         for _, exporter in self._exporters():
             exporter.shutdown()
         for provider in (self.tracers, self.meters, self.loggers):

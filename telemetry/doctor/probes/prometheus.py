@@ -1,4 +1,4 @@
-"""Asks Prometheus how many series of ours it keeps."""
+"""Query Prometheus for the number of series of telemetry."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from telemetry._internal.context import suppressed
 from telemetry._internal.service_url import split_login
 
 QUERY: Final = 'count({__name__=~"analysis[._]runs.*|telemetry[._]internal[._]errors.*"})'
-"""Counts series that every process of ours has from its start."""
+"""Counts series that every process with telemetry has from its start."""
 
 
 class Refused(Exception):
-    """Prometheus does not answer, or not as it should; the text says how."""
+    """Prometheus does not answer, or not correctly; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What Prometheus answered."""
+    """An answer of Prometheus."""
 
     count: str
-    """How many series it has; empty: none."""
+    """Number of series; empty if there are none."""
     date: str
-    """When it answered, by its own clock: a header of HTTP."""
+    """Time of the answer by the clock of the server: a header of HTTP."""
     at: float
-    """Epoch seconds when the answer came, by the clock here."""
+    """Time of the answer by the clock of this machine, in epoch seconds."""
 
 
 def ask(url: str, seconds: float) -> Series:
-    """Ask the Prometheus at ``url``.
+    """Query the Prometheus at ``url``.
 
     Args:
         url: its address; a user and a password in it are used.
-        seconds: how long it may take.
+        seconds: timeout.
 
     Raises:
-        Refused: when there is no answer, or none of Prometheus'.
+        Refused: if there is no answer, or not one of Prometheus.
     """
     address = f"{url.rstrip('/')}/api/v1/query?query={quote(QUERY)}"
     try:
@@ -58,8 +58,8 @@ def ask(url: str, seconds: float) -> Series:
     try:
         answer = json.loads(body)
         if answer["status"] == "success" and isinstance(answer["data"]["result"], list):
-            found = answer["data"]["result"]
-            return Series(str(found[0]["value"][1]) if found else "", date, at)
+            series = answer["data"]["result"]
+            return Series(str(series[0]["value"][1]) if series else "", date, at)
     except (ValueError, LookupError, TypeError):
         pass
     raise Refused("is no Prometheus: it does not know /api/v1/query")

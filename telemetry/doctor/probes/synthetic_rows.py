@@ -1,8 +1,8 @@
-"""What a synthetic run of the doctor left behind: in the metrics, in its trace, and in SQL.
+"""Read the figures of a synthetic run: from metrics, from its trace, and from SQL.
 
-Its spans take the way of all spans. Its figures stand in metrics that nobody else reads
-(:attr:`exporters.metrics.instruments.Metrics.of_synthetic_runs`), and in rows marked `synthetic`, which every
-view, report and total leaves out.
+Its spans are processed like all spans. Its figures are in separate metrics
+(:attr:`exporters.metrics.instruments.Metrics.of_synthetic_runs`), and in rows marked as synthetic, which all
+views, reports and totals leave out.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from telemetry._internal.context import suppressed
 from telemetry.conventions import Attribute
 
 Figures = dict[str, int]
-"""What is counted, by name; money in pico-dollars."""
+"""Figures by name; money in pico-dollars."""
 
 LEFT_OVER: Final = timedelta(hours=1)
-"""Age at which a synthetic run belongs to no doctor that is still at work."""
+"""Age from which a synthetic run cannot belong to a running doctor."""
 _POLL_SECONDS: Final = 0.05
 
 
 class Witness:
-    """Sees one synthetic run in the process that makes it; begin before the run."""
+    """Observes a synthetic run in its process; it must be created before the run."""
 
     def __init__(self, pipeline: Pipeline, provider: TracerProvider) -> None:
-        """Listen to ``provider``, and to the metrics that ``pipeline`` keeps of synthetic runs."""
+        """Observe the spans of ``provider``, and the metrics of synthetic runs in ``pipeline``."""
         self._reader = InMemoryMetricReader()
         pipeline.metrics.of_synthetic_runs.register(MeterProvider([self._reader], shutdown_on_exit=False))
         self._spans = _Spans()
         provider.add_span_processor(self._spans)
 
     def in_metrics(self) -> Figures:
-        """Return what the metrics say, as a reader of them sees it."""
+        """Return the figures in the metrics."""
         read = dict(self._points())
 
         def total(metric: c.Metric, **labels: str) -> float:
             return sum(
                 value
-                for (name, found), value in read.items()
-                if name == metric.name and labels.items() <= set(found)
+                for (name, attributes), value in read.items()
+                if name == metric.name and labels.items() <= set(attributes)
             )
 
         return {
@@ -68,10 +68,12 @@ class Witness:
         }
 
     def in_trace(self, run_id: str) -> Figures:
-        """Return what the spans of the run's trace say."""
-        root = next((span for span in self._spans.ended if _told(span).get(Attribute.RUN_ID) == run_id), None)
+        """Return the figures in the trace of the run."""
+        root = next(
+            (span for span in self._spans.ended if _attributes(span).get(Attribute.RUN_ID) == run_id), None
+        )
         spans = [span for span in self._spans.ended if root and _trace(span) == _trace(root)]
-        calls = [_told(span) for span in spans if Attribute.OPERATION in _told(span)]
+        calls = [_attributes(span) for span in spans if Attribute.OPERATION in _attributes(span)]
         statuses = [status for call in calls for status in call.get(Attribute.ATTEMPT_STATUSES, ())]
         return {
             "runs": int(root is not None),
@@ -98,10 +100,10 @@ class SyntheticRows:
     """The rows of synthetic runs in one database."""
 
     def __init__(self, database_url: str) -> None:
-        """Look into the database at ``database_url``.
+        """Connect to the database at ``database_url``.
 
         Raises:
-            ValueError: when it cannot be used.
+            ValueError: if the URL cannot be used.
         """
         self._engine = create_engine(database_url)
 
@@ -112,10 +114,10 @@ class SyntheticRows:
         self._engine.dispose()
 
     def wait(self, run_id: str, seconds: float) -> Mapping[str, Any] | None:
-        """Return the row of a run once the run has ended there; None when it has not within ``seconds``.
+        """Wait until the row of a run has ended, and return it; None if that takes longer than ``seconds``.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
         """
         deadline = time.monotonic() + seconds
         with suppressed():
@@ -128,7 +130,7 @@ class SyntheticRows:
                 time.sleep(_POLL_SECONDS)
 
     def figures(self, run_id: str) -> Figures:
-        """Return what the rows of a run, of its stages and of its documents say."""
+        """Return the figures in the rows of a run, its stages and its documents."""
         usage, documents = tables.stage_usage.c, tables.documents.c
         sums = ("calls", "attempts", "rate_limit_hits", "input_tokens", "cached_tokens", "output_tokens")
         totals = [sa.func.coalesce(sa.func.sum(usage[name]), 0) for name in (*sums, "cost_pico")]
@@ -139,17 +141,17 @@ class SyntheticRows:
             scored = sa.select(sa.func.count()).where(
                 documents.run_id == run_id, documents.outcome == c.SCORED
             )
-            found = connection.execute(scored).scalar_one()
+            documents_scored = connection.execute(scored).scalar_one()
             ended = sa.select(sa.func.count()).where(runs.c.run_id == run_id, runs.c.status == c.COMPLETED)
             whole = connection.execute(ended).scalar_one()
         return {
             "runs": whole,
-            "documents": found,
+            "documents": documents_scored,
             **dict(zip((*sums, "cost_pico"), map(int, stages), strict=True)),
         }
 
     def remove(self, run_id: str = "") -> int:
-        """Remove a synthetic run, and any that an earlier doctor left; return how many there were."""
+        """Delete a synthetic run, and those that earlier doctors left; return their number."""
         with suppressed(), transaction(self._engine) as connection:
             now = connection.execute(sa.select(tables.utc_now())).scalar_one()
             chosen = sa.or_(runs.c.run_id == run_id, runs.c.seen_at < now - LEFT_OVER)
@@ -169,7 +171,7 @@ class _Spans(SpanProcessor):
         self.ended.append(span)
 
 
-def _told(span: ReadableSpan) -> Mapping[str, Any]:
+def _attributes(span: ReadableSpan) -> Mapping[str, Any]:
     return span.attributes or {}
 
 

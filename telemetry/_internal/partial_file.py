@@ -1,0 +1,50 @@
+"""Files that appear when they are complete, even if the process is ended while it writes one."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final
+
+LOCK_SECONDS: Final = 1.0
+"""How long :func:`begin_no_more` waits for a file that is being opened."""
+
+_partial: Final[set[Path]] = set()
+_lock: Final = threading.Lock()
+"""Held while a file is opened, and after :func:`begin_no_more`."""
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of ``target`` if the block ends without an exception.
+
+    A symbolic link stays, and the file it leads to is replaced.
+    """
+    target = Path(os.path.realpath(target))
+    temporary = target.with_name(f".{target.name}.new")
+    try:
+        with _lock:
+            # Before it is opened: an exception may be raised between the two.
+            _partial.add(temporary)
+            file = temporary.open("wb")
+        with file:
+            yield file
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+        _partial.discard(temporary)
+
+
+def begin_no_more() -> None:
+    """Let nothing be written from now on: :func:`replacing` blocks until the process ends."""
+    _lock.acquire(timeout=LOCK_SECONDS)
+
+
+def remove_partial_files() -> None:
+    """Remove the files that are being written; what cannot be removed stays."""
+    for path in list(_partial):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
