@@ -84,6 +84,7 @@ class _Lagging:
     def __init__(self, engine: Engine, key: bytes, grace: timedelta) -> None:
         self._engine = engine
         self._trial = HostRows(engine, key, is_trial=True)
+        self._has_files = self._trial.columns.has_files
         with transaction(engine) as connection:
             now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
         self._old, self._recent = now - grace, now - RECENT
@@ -129,7 +130,7 @@ class _Lagging:
 
     def _files(self) -> Iterator[Lag]:
         """Find analyses whose files are not stored; an application may store them late, or never."""
-        if not self._trial.columns.has_files:
+        if not self._has_files:
             return
         ref = runs.c.analysis_ref
         are_stored = has_one(HOST.candidate_files.c.analysis_id == ref)
