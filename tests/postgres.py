@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psycopg
 
+from tests import runs
+
 OLDEST_VERSION = 15
 SUPERUSER = "postgres"
 
@@ -66,11 +68,11 @@ class TemporaryPostgres:
     """A PostgreSQL server of its own, on a free port of 127.0.0.1 and on a Unix socket.
 
     It runs from construction on; `stop` keeps the data for the next `start`, `close` (or leaving the `with`
-    block) stops it and deletes everything.
+    block) stops it and deletes everything. If that never happens, it ends with the run (`tests/runs.py`).
     """
 
     def __init__(self, binaries: Path | None = None) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="postgres-", dir=runs.folder()))
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
         self.user = unprivileged_user()
@@ -97,6 +99,14 @@ class TemporaryPostgres:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def shared(cls, name: str, binaries: Path | None = None) -> TemporaryPostgres:
+        """Return the server that all processes of this run share under a name; it ends with the run.
+
+        Nobody stops it, and what belongs to no database (roles) has a name that no other test uses.
+        """
+        return runs.shared(f"postgres-{name}", lambda: cls(binaries))
 
     def __enter__(self) -> TemporaryPostgres:
         return self
@@ -154,7 +164,7 @@ class TemporaryPostgres:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": self.directory,
-            "max_connections": 100,
+            "max_connections": 200,
             "fsync": "on",
         }
         with (self.data / "postgresql.conf").open("a") as file:

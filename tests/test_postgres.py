@@ -59,7 +59,7 @@ def test_server_is_durable_and_roomy(postgres: TemporaryPostgres) -> None:
             name: connection.execute(f"SHOW {name}").fetchone() for name in ("fsync", "max_connections")
         }
 
-    assert settings == {"fsync": ("on",), "max_connections": ("100",)}
+    assert settings == {"fsync": ("on",), "max_connections": ("200",)}
 
 
 def test_bundled_binaries_work() -> None:

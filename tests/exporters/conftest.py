@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 
 from exporters.sql.database.engine import create_engine
 from exporters.sql.schema import migrate
+from tests import runs
 from tests.exporters.makers import Host
 from tests.postgres import TemporaryPostgres
 
@@ -36,13 +37,17 @@ class Databases:
 
     def __init__(self, server: TemporaryPostgres) -> None:
         self._server = server
-        self._template = server.create_database()
-        migrate.upgrade(self._template, with_base_tables=True)
+        self._template = runs.shared(f"template-{server.port}", self._migrated)
+
+    def _migrated(self) -> str:
+        url = self._server.create_database()
+        migrate.upgrade(url, with_base_tables=True)
+        return url.rpartition("/")[2]
 
     @contextmanager
     def copy(self, driver: str) -> Iterator[str]:
         name = f"test_{uuid.uuid4().hex}"
-        self._server.execute(f"CREATE DATABASE {name} TEMPLATE {self._template.rpartition('/')[2]}")
+        self._server.execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
         url = self._server.url(driver, name)
         yield url
         self._server.drop_database(url)
