@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from telemetry._internal.guard import raise_internal_errors, reset_internal_errors
-from tests import runs
+from tests import choice, runs
 from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
 
@@ -19,6 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "internal_errors: errors of our own are part of the test, so they are counted, not raised"
     )
+    config.addinivalue_line("markers", f"whole_matrix(reason): runs with {choice.VARIABLE}=all alone")
     runs.folder()  # now, so that whatever this process starts belongs to the run
     # Shells ignore Ctrl-C in what they run in the background; the processes of the tests are to answer to it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -85,6 +86,15 @@ def database_url(request: pytest.FixtureRequest) -> str:
     fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     url: str = request.getfixturevalue(fixture)
     return url
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what belongs to the whole matrix alone."""
+    if not choice.whole_matrix():
+        left_out = [item for item in items if item.get_closest_marker("whole_matrix")]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in set(left_out)]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
