@@ -21,8 +21,8 @@ from tests.postgres import TemporaryPostgres
 
 ALL_HOSTS = ("sqlite", "psycopg2", "psycopg", "newest", "pgbouncer")
 STRICT_FIRST = ("psycopg", "newest", "psycopg2", "pgbouncer")
-"""Which PostgreSQL stands for all: psycopg sends parameters apart from the statement, so the server has to know
-their types, which psycopg2 writes into the statement; what runs with the former runs with the latter."""
+"""Which PostgreSQL stands for all: psycopg sends parameters apart from the statement, so the server has to
+know their types, while psycopg2 writes them into the statement; what the former runs, the latter runs."""
 
 # A busy machine is no failure.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -83,8 +83,8 @@ def postgres_host(databases: Databases) -> Iterator[Host]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what asks for a host on SQLite and one PostgreSQL, or on each that its module names in `HOSTS`.
 
-    It is on each in the whole matrix, and always where a module says `EVERY_HOST = True`, because its statements
-    or its connections differ between them. A test may choose hosts of its own.
+    It is on each in the whole matrix, and always where a module says `EVERY_HOST = True`, because its
+    statements or its connections differ between them. A test may choose hosts of its own.
     """
     chosen = any(mark.args[0] == "host" for mark in metafunc.definition.iter_markers("parametrize"))
     if "host" in metafunc.fixturenames and not chosen:
