@@ -89,7 +89,7 @@ class PgBouncer:
         return sa.make_url(url).set(port=self.port).render_as_string(hide_password=False)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

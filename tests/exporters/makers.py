@@ -189,7 +189,7 @@ class Host:
             yield connection
 
 
-def until(true: Any, seconds: float = 10) -> None:
+def until(true: Any, seconds: float = 60) -> None:
     """Wait for something that is about to be so."""
     deadline = time.monotonic() + seconds
     while not true():

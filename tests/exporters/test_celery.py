@@ -40,7 +40,7 @@ telemetry.setup_telemetry()
 
 @app.task(soft_time_limit=0.2)
 def screen():
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     try:
         with telemetry.run("analysis", user_id=1), telemetry.stage("ranking"):
             while time.monotonic() < end:
