@@ -2,8 +2,8 @@
 
 One process (a *nursery*) imports what many programs need, and does nothing else; each program runs in a child
 forked from it, with its own environment, directory and output, to the end of the interpreter. It is what
-``subprocess.run([sys.executable, "-c", program])`` is, except that imports were made before the environment was
-known.
+``subprocess.run([sys.executable, "-c", program])`` is, except that the imports were made before the
+environment was known.
 """
 
 from __future__ import annotations

@@ -15,7 +15,13 @@ from tests.fresh import Nursery, nursery
 
 IMPORTS = """
 import flask, flask_sqlalchemy, genai_prices, openai, sqlalchemy, telemetry
-import exporters.process.pipeline, telemetry.setup.process, telemetry.web.extension
+import genai_prices.data, openai.lib.streaming.chat, openai.resources.chat, sqlalchemy.dialects.sqlite
+import opentelemetry.sdk._configuration
+import opentelemetry.instrumentation.flask, opentelemetry.instrumentation.sqlalchemy
+import opentelemetry.instrumentation.genai.openai, opentelemetry.instrumentation.threading
+import exporters.integrity.watch, exporters.privacy.exporters, exporters.process.pipeline
+import exporters.sql.database, exporters.sql.projection, exporters.sql.storage, exporters.sql.writer
+import telemetry.openai.calls, telemetry.setup.configurator, telemetry.setup.process, telemetry.web.extension
 """
 """What the programs import anyhow; they are the same without."""
 PRELUDE = """
