@@ -14,6 +14,9 @@ from tests import choice, runs
 from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
 
+LONG = {"compatibility", "demo", "end_to_end", "matrix", "packaging", "privacy", "soak"}
+"""Folders whose tests run whole applications, or install packages."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
@@ -89,7 +92,11 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what belongs to the whole matrix alone."""
+    """Leave out what belongs to the whole matrix alone, and begin with folders of few and long tests.
+
+    Begun last, they would keep one process busy long after the others.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
     if not choice.whole_matrix():
         left_out = [item for item in items if item.get_closest_marker("whole_matrix")]
         if left_out:

@@ -168,8 +168,10 @@ class Host:
         self.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", **values)
 
     def execute(self, statement: str, **values: Any) -> None:
+        """Run a statement; times are bound as SQLAlchemy does it, not by the adapter that Python gives up."""
+        times = [sa.bindparam(name, type_=sa.DateTime()) for name in values if _is_time(values[name])]
         with self.engine.begin() as connection:
-            connection.execute(sa.text(statement), values)
+            connection.execute(sa.text(statement).bindparams(*times), values)
 
     def rows(self, table: str, **where: Any) -> list[dict[str, Any]]:
         described = sa.Table(table, sa.MetaData(), autoload_with=self.engine)
@@ -187,6 +189,10 @@ class Host:
         with self.engine.connect() as connection, connection.begin():
             connection.execute(sa.text(statement))
             yield connection
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is None
 
 
 def until(true: Any, seconds: float = 60) -> None:
