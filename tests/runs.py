@@ -23,8 +23,8 @@ from typing import TypeVar
 T = TypeVar("T")
 VARIABLE = "TEST_RUN"
 """Environment variable that holds the folder, for the workers of pytest-xdist and every other child."""
-ENDS_WITHIN = 20.0
-"""Seconds the guard has to end everything."""
+WAITS = 20.0
+"""Seconds a run waits at its end until the guard has ended everything."""
 _guard: subprocess.Popen[bytes] | None = None
 _owner = 0
 
@@ -71,8 +71,6 @@ def end() -> None:
     with contextlib.suppress(BrokenPipeError), _guard.stdin:
         # The end of the pipe is not enough: a forked child may have it open.
         _guard.stdin.write(b"end\n")
-    try:
-        _guard.wait(ENDS_WITHIN)
-    except subprocess.TimeoutExpired:
-        _guard.kill()
-        _guard.wait()
+    # On a busy machine it goes on after this process.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        _guard.wait(WAITS)
