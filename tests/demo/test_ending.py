@@ -14,7 +14,7 @@ import pytest
 
 from tests.demo.runs import processes_of, run_demo, start_demo, until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -107,7 +107,7 @@ def test_the_failure_of_a_process_is_told_with_its_log(tmp_path: Path, start: St
     until((tmp_path / "worker.log").exists, 90)
     until(lambda: _worker(tmp_path), 30)
     os.kill(_worker(tmp_path)[0], signal.SIGKILL)
-    output, _ = demo.communicate(timeout=120)
+    output, _ = demo.communicate(timeout=300)
     assert demo.returncode == 1
     assert "The worker process was ended by SIGKILL" in output
     assert str(tmp_path / "worker.log") in output
@@ -124,9 +124,9 @@ def test_serving_goes_on_until_ctrl_c(tmp_path: Path, start: Start) -> None:
         if "stop it" in line:
             break
     shown = dict(line.split(maxsplit=1) for line in lines if line.split()[:1] in (["screener"], ["metrics"]))
-    with urllib.request.urlopen(shown["screener"].strip() + "/sign-in", timeout=60) as answer:
+    with urllib.request.urlopen(shown["screener"].strip() + "/sign-in", timeout=300) as answer:
         assert "csrf-token" in answer.read().decode()
-    with urllib.request.urlopen(shown["metrics"].strip(), timeout=60) as answer:
+    with urllib.request.urlopen(shown["metrics"].strip(), timeout=300) as answer:
         assert "analysis_openai_cost_usd_total" in answer.read().decode()
     assert any("user@example.com" in line and "password" in line for line in lines)
     demo.send_signal(signal.SIGINT)

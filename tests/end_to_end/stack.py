@@ -103,7 +103,7 @@ class Stack:
 
     def client(self) -> ScreenerClient:
         """A user who has signed in."""
-        client = ScreenerClient(self.url, timeout=110)
+        client = ScreenerClient(self.url, timeout=300)
         self._clients.append(client)
         client.login(USER_EMAIL, PASSWORD)
         return client

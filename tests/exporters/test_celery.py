@@ -78,7 +78,7 @@ class Application:
         """Run code in a process that ends at once."""
         environment = self._environment | {"TELEMETRY_SHUTDOWN_SECONDS": "1"}
         command = [sys.executable, "-c", code]
-        subprocess.run(command, cwd=self._folder, env=environment, check=True, timeout=60)
+        subprocess.run(command, cwd=self._folder, env=environment, check=True, timeout=300)
 
     @contextmanager
     def worker(self) -> Iterator[None]:

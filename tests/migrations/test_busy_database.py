@@ -82,7 +82,7 @@ def start_migrator(url: str) -> subprocess.Popen[str]:
 def finish(*migrators: subprocess.Popen[str]) -> None:
     """All of them end well."""
     for migrator in migrators:
-        _, errors = migrator.communicate(timeout=60)
+        _, errors = migrator.communicate(timeout=300)
         assert migrator.returncode == 0, errors
 
 

@@ -68,7 +68,7 @@ def test_a_large_analysis_waits_for_the_worker(
     assert rows(app, "SELECT id FROM candidate_files") == []
     worker = start_worker("--once")
     seen: list[float] = []
-    ended = user.wait(large, lambda status: seen.append(status["progress"]), timeout=60, poll=0.05)
+    ended = user.wait(large, lambda status: seen.append(status["progress"]), timeout=300, poll=0.05)
     assert ended["state"] == "completed"
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
@@ -109,7 +109,7 @@ def test_an_idle_worker_ends_on_sigterm(app: Flask, start_worker: StartWorker) -
 def test_a_worker_without_tables_says_what_to_do(environment: None, start_worker: StartWorker) -> None:
     """Started before the set-up, it ends with one line that names the command."""
     worker = start_worker()
-    _, errors = worker.communicate(timeout=30)
+    _, errors = worker.communicate(timeout=300)
     assert worker.returncode == 1
     assert errors.splitlines()[-1].startswith("The tables are missing: run `flask --app")
     assert "Traceback" not in errors

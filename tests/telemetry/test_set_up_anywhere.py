@@ -86,7 +86,7 @@ def run_alone(folder: Path, program: str, **environment: str) -> subprocess.Comp
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -357,7 +357,7 @@ def test_a_folder_of_the_hosts_with_our_name_and_a_command(folder: Path) -> None
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
 
     assert done.returncode == 1
