@@ -40,9 +40,13 @@ demo-serve: install ## Run the demo and leave the application open for a look in
 	@$(PY) -m examples.screener.demo --serve
 
 .PHONY: test
-test: install lint types contracts ## Run all checks and all tests.
-	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+test: install lint types contracts ## Run all checks and tests, on SQLite and one PostgreSQL.
+	$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 	@echo "All checks and all tests passed."
+
+.PHONY: test-all
+test-all: export TEST_MATRIX := all
+test-all: test ## The same with every database, openai, installer and Python, as CI does.
 
 .PHONY: lint
 lint: install ## Check style and formatting.

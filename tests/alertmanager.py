@@ -74,7 +74,7 @@ class RunningAlertmanager:
         return found
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 urlopen(f"{self.url}/-/ready", timeout=1).close()

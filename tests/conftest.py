@@ -10,17 +10,28 @@ from pathlib import Path
 import pytest
 
 from telemetry._internal.guard import raise_internal_errors, reset_internal_errors
+from tests import choice, runs
 from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
+
+LONG = {"compatibility", "demo", "end_to_end", "matrix", "packaging", "privacy", "soak"}
+"""Folders whose tests run whole applications, or install packages."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "internal_errors: errors of our own are part of the test, so they are counted, not raised"
     )
+    config.addinivalue_line("markers", f"whole_matrix(reason): runs with {choice.VARIABLE}=all alone")
+    runs.folder()  # now, so that whatever this process starts belongs to the run
     # Shells ignore Ctrl-C in what they run in the background; the processes of the tests are to answer to it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_keyboard_interrupt() -> None:
+    """End everything at once: xdist would wait for its workers, and those for what they have started."""
+    runs.end()
 
 
 @pytest.fixture(autouse=True)
@@ -34,29 +45,26 @@ def internal_errors_fail(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[TemporaryPostgres]:
-    """One PostgreSQL server for the whole test run."""
+def postgres() -> TemporaryPostgres:
+    """One PostgreSQL server for the whole test run, however many processes it has."""
     try:
-        server = TemporaryPostgres()
+        return TemporaryPostgres.shared("preferred")
     except PostgresUnavailable as error:
         pytest.fail(str(error), pytrace=False)
-    with server:
-        yield server
 
 
 @pytest.fixture(scope="session")
-def newest_postgres() -> Iterator[TemporaryPostgres]:
+def newest_postgres() -> TemporaryPostgres:
     """A server of the newest version there is, once for the whole test run."""
-    with TemporaryPostgres(max(available_binaries(), key=lambda found: major_version(found) or 0)) as server:
-        yield server
+    newest = max(available_binaries(), key=lambda found: major_version(found) or 0)
+    return TemporaryPostgres.shared("newest", newest)
 
 
 @pytest.fixture(scope="session")
-def pgbouncer(postgres: TemporaryPostgres) -> Iterator[PgBouncer]:
-    """A pooler in transaction mode before the server."""
+def pgbouncer(postgres: TemporaryPostgres) -> PgBouncer:
+    """A pooler in transaction mode before the server, once for the whole test run."""
     try:
-        with PgBouncer(postgres) as pooler:
-            yield pooler
+        return PgBouncer.shared(postgres)
     except PgBouncerUnavailable as error:
         pytest.fail(str(error), pytrace=False)
 
@@ -81,6 +89,19 @@ def database_url(request: pytest.FixtureRequest) -> str:
     fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     url: str = request.getfixturevalue(fixture)
     return url
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what belongs to the whole matrix alone, and begin with folders of few and long tests.
+
+    Begun last, they would keep one process busy long after the others.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+    if not choice.whole_matrix():
+        left_out = [item for item in items if item.get_closest_marker("whole_matrix")]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in set(left_out)]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
 
 import sqlalchemy as sa
 
+from tests import runs
 from tests.debian import PackageUnavailable, unpacked
 from tests.postgres import SUPERUSER, TemporaryPostgres, free_port, unprivileged_user
 
@@ -32,6 +33,8 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = 3
 max_client_conn = 200
+logfile = {directory}/log
+pidfile = {directory}/pid
 """
 """Three connections a database: a client meets what others have left in the session."""
 
@@ -41,34 +44,44 @@ class PgBouncerUnavailable(RuntimeError):
 
 
 class PgBouncer:
-    """Forwards clients to a server, transaction by transaction, while the `with` block runs."""
+    """Forwards clients to a server, transaction by transaction, from construction to `close`.
+
+    If it is never closed it ends with the run (`tests/runs.py`).
+    """
 
     def __init__(self, postgres: TemporaryPostgres) -> None:
-        self.port = free_port()
-        self._directory = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
-        self._configuration = self._directory / "pgbouncer.ini"
-        self._configuration.write_text(
-            CONFIGURATION.format(server=postgres.port, port=self.port, user=SUPERUSER)
-        )
-
-    def __enter__(self) -> Self:
         program, libraries = _program()
+        self.port = free_port()
+        self._directory = Path(tempfile.mkdtemp(prefix="pgbouncer-", dir=runs.folder()))
         user = unprivileged_user()
         if user:
             shutil.chown(self._directory, user)
-        self._process = subprocess.Popen(
-            [program, "-q", self._configuration],
+        configuration = self._directory / "pgbouncer.ini"
+        configuration.write_text(
+            CONFIGURATION.format(
+                server=postgres.port, port=self.port, user=SUPERUSER, directory=self._directory
+            )
+        )
+        started = subprocess.run(
+            [program, "-q", "-d", configuration],
             cwd=self._directory,
             env={**os.environ, "LD_LIBRARY_PATH": libraries},
             user=user,
             extra_groups=[] if user else None,
+            check=False,
         )
+        if started.returncode:
+            raise PgBouncerUnavailable(f"PgBouncer did not start: {self._said()}")
         self._wait()
-        return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._process.kill()
-        self._process.wait()
+    @classmethod
+    def shared(cls, postgres: TemporaryPostgres) -> PgBouncer:
+        """Return the pooler that all processes of this run share; it ends with the run."""
+        return runs.shared(f"pgbouncer-{postgres.port}", lambda: cls(postgres))
+
+    def close(self) -> None:
+        """End it at once."""
+        os.kill(int((self._directory / "pid").read_text()), signal.SIGKILL)
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def through(self, url: str) -> str:
@@ -76,15 +89,20 @@ class PgBouncer:
         return sa.make_url(url).set(port=self.port).render_as_string(hide_password=False)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
                 return
             except OSError as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise PgBouncerUnavailable(f"PgBouncer did not start: {error}") from error
+                if time.monotonic() > deadline:
+                    self.close()
+                    raise PgBouncerUnavailable(f"PgBouncer did not start: {self._said()}") from error
                 time.sleep(0.02)
+
+    def _said(self) -> str:
+        log = self._directory / "log"
+        return log.read_text(errors="replace").strip() if log.exists() else "it did not say why"
 
 
 def _program() -> tuple[Path, str]:

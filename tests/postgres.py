@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psycopg
 
+from tests import runs
+
 OLDEST_VERSION = 15
 SUPERUSER = "postgres"
 
@@ -66,11 +68,15 @@ class TemporaryPostgres:
     """A PostgreSQL server of its own, on a free port of 127.0.0.1 and on a Unix socket.
 
     It runs from construction on; `stop` keeps the data for the next `start`, `close` (or leaving the `with`
-    block) stops it and deletes everything.
+    block) stops it and deletes everything. If that never happens, it ends with the run (`tests/runs.py`).
+
+    Args:
+        binaries: the directory of its programs; None takes what is preferred on this machine.
+        durable: whether it waits for the disk, as it does outside of tests.
     """
 
-    def __init__(self, binaries: Path | None = None) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
+    def __init__(self, binaries: Path | None = None, *, durable: bool = True) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="postgres-", dir=runs.folder()))
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
         self.user = unprivileged_user()
@@ -92,11 +98,20 @@ class TemporaryPostgres:
                 "--locale=C",
                 "--no-sync",
             )
-            self._configure()
+            self._configure(durable)
             self.start()
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def shared(cls, name: str, binaries: Path | None = None) -> TemporaryPostgres:
+        """Return the server that all processes of this run share under a name; it ends with the run.
+
+        Nobody stops it, so it need not be durable: a test of what a crash leaves has a server of its own.
+        What belongs to no database (roles) has a name that no other test uses.
+        """
+        return runs.shared(f"postgres-{name}", lambda: cls(binaries, durable=False))
 
     def __enter__(self) -> TemporaryPostgres:
         return self
@@ -149,13 +164,13 @@ class TemporaryPostgres:
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _configure(self) -> None:
+    def _configure(self, durable: bool) -> None:
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": self.directory,
-            "max_connections": 100,
-            "fsync": "on",
+            "max_connections": 200,
+            "fsync": "on" if durable else "off",
         }
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())

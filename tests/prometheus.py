@@ -65,7 +65,7 @@ class Prometheus:
 
     def wait_for(self, metric: str) -> None:
         """Wait until it has scraped a metric; it looks for its targets every five seconds."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             with urllib.request.urlopen(f"{self.url}/api/v1/query?query={metric}", timeout=5) as answer:
                 if json.load(answer)["data"]["result"]:
@@ -74,7 +74,7 @@ class Prometheus:
             time.sleep(0.1)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 urllib.request.urlopen(f"{self.url}/-/ready", timeout=1).close()

@@ -162,13 +162,13 @@ def test_a_thread_that_outlives_its_run(
     def work() -> None:
         ask(client, "ada", "ranking")
         begun.put(None)
-        ended.get(timeout=10)
+        ended.get(timeout=300)
         ask(client, *owner)
 
     thread = Thread(target=work, daemon=True)
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
         thread.start()
-        begun.get(timeout=10)
+        begun.get(timeout=300)
     ended.put(None)
     thread.join()
 

@@ -123,7 +123,7 @@ class Host:
             env=self.environment | settings | {"PYTHONPATH": path},
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=300,
             check=False,
         )
         return Session(done.returncode, done.stdout, done.stderr, self)

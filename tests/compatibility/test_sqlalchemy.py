@@ -17,7 +17,8 @@ TESTS = (
 )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.whole_matrix("hundreds of tests once more, on another version")
+@pytest.mark.timeout(900)
 def test_the_writer_and_the_migrations_on_sqlalchemy_2_0() -> None:
     """The same tests pass, with either driver and on SQLite."""
     python = interpreter("sqlalchemy-2.0", with_project=True)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.demo.runs import processes_of, run_demo, start_demo, until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -83,7 +83,7 @@ def test_a_process_that_is_just_being_started_ends_too(tmp_path: Path, start: St
         time.sleep(0.0002)
     time.sleep(after)
     demo.terminate()
-    assert demo.wait(30) != 0
+    assert demo.wait(60) != 0
     until(lambda: not processes_of(tmp_path), 15)
 
 
@@ -97,7 +97,7 @@ def test_nothing_keeps_running_after_it_was_ended(
     time.sleep(0.3)  # killed at once, the demo could not have told its watchdog yet
     assert len(processes_of(tmp_path)) > 3
     demo.send_signal(number)
-    assert demo.wait(30) != 0
+    assert demo.wait(60) != 0
     until(lambda: not processes_of(tmp_path), 15)
 
 
@@ -107,7 +107,7 @@ def test_the_failure_of_a_process_is_told_with_its_log(tmp_path: Path, start: St
     until((tmp_path / "worker.log").exists, 90)
     until(lambda: _worker(tmp_path), 30)
     os.kill(_worker(tmp_path)[0], signal.SIGKILL)
-    output, _ = demo.communicate(timeout=120)
+    output, _ = demo.communicate(timeout=300)
     assert demo.returncode == 1
     assert "The worker process was ended by SIGKILL" in output
     assert str(tmp_path / "worker.log") in output
@@ -124,13 +124,13 @@ def test_serving_goes_on_until_ctrl_c(tmp_path: Path, start: Start) -> None:
         if "stop it" in line:
             break
     shown = dict(line.split(maxsplit=1) for line in lines if line.split()[:1] in (["screener"], ["metrics"]))
-    with urllib.request.urlopen(shown["screener"].strip() + "/sign-in", timeout=10) as answer:
+    with urllib.request.urlopen(shown["screener"].strip() + "/sign-in", timeout=300) as answer:
         assert "csrf-token" in answer.read().decode()
-    with urllib.request.urlopen(shown["metrics"].strip(), timeout=10) as answer:
+    with urllib.request.urlopen(shown["metrics"].strip(), timeout=300) as answer:
         assert "analysis_openai_cost_usd_total" in answer.read().decode()
     assert any("user@example.com" in line and "password" in line for line in lines)
     demo.send_signal(signal.SIGINT)
-    assert demo.wait(30) == 0
+    assert demo.wait(60) == 0
     assert processes_of(tmp_path) == {}
 
 

@@ -10,7 +10,7 @@ from genai_prices import Usage, calc_price
 
 from tests.demo.conftest import Finished
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_attempts_and_tokens_are_those_of_the_ledger(finished: Finished) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.demo.conftest import Finished
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_it_ends_well_and_leaves_no_process(finished: Finished) -> None:

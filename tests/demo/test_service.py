@@ -10,7 +10,7 @@ from examples.screener.standin.client import StandIn
 from tests.demo.runs import run_demo
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_configured_service_is_called(tmp_path: Path) -> None:
     """With OPENAI_API_KEY set its service gets all calls, a smaller set, and there is no ledger."""
     with StandIn() as service:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def cells(line: str) -> list[str]:
 
 
 def rows(path: Path, columns: list[str]) -> list[list[str]]:
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         found = connection.execute(
             f"SELECT {', '.join(columns)} FROM telemetry_runs ORDER BY kind = 'orphan', started_at"
         )

@@ -66,7 +66,7 @@ def run(script: str, folder: Path) -> str:
             start_new_session=True,
         )
     try:
-        printed, _ = shell.communicate(timeout=120)
+        printed, _ = shell.communicate(timeout=300)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)

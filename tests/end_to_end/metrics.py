@@ -46,6 +46,6 @@ def _fits(sample: Sample, name: str, labels: dict[str, str]) -> bool:
 
 
 def _read(port: int) -> str:
-    with _OPENER.open(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+    with _OPENER.open(f"http://127.0.0.1:{port}/metrics", timeout=300) as answer:
         text: str = answer.read().decode()
     return text

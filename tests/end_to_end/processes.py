@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds a process has to end by itself."""
 FOREIGN = ("FLASK_", "GUNICORN_", "OPENAI_", "OTEL_", "SCREENER_", "TELEMETRY_")
 """Settings of whoever runs the tests, which would change what they see."""

@@ -26,7 +26,7 @@ class NotInTime(AssertionError):
     """Something that was waited for did not come."""
 
 
-def wait_until(what: str, condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until a condition holds, and return what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -103,12 +103,12 @@ class Stack:
 
     def client(self) -> ScreenerClient:
         """A user who has signed in."""
-        client = ScreenerClient(self.url, timeout=110)
+        client = ScreenerClient(self.url, timeout=300)
         self._clients.append(client)
         client.login(USER_EMAIL, PASSWORD)
         return client
 
-    def settle(self, seconds: float = 30.0) -> None:
+    def settle(self, seconds: float = 60.0) -> None:
         """Wait until everything that ended stands in SQL, on the rows of the host too."""
         wait_until("the spool is empty", lambda: not waiting(self.spool), seconds)
         wait_until("every run has ended", self.sql.is_delivered, seconds)

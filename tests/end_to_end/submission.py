@@ -35,7 +35,7 @@ def submit(client: ScreenerClient, files: Iterable[File], override: bool = False
     """Upload documents, have them analysed, and wait for the end."""
     number = draft(client, files)
     analysis = client.start(number, override=override)["analysis"]
-    return Submitted(analysis, number, client.wait(analysis, timeout=110, poll=0.05))
+    return Submitted(analysis, number, client.wait(analysis, timeout=300, poll=0.05))
 
 
 def draft_quickly(stack: Stack, files: list[File]) -> int:

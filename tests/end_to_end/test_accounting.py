@@ -21,7 +21,7 @@ from tests.end_to_end.metrics import Metrics
 from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import draft_quickly
 
-pytestmark = pytest.mark.timeout(240)  # the first test on each database waits for the analyses
+pytestmark = pytest.mark.timeout(900)  # the first test on each database waits for the analyses
 
 SIZES = (1, 5, 250)
 RESUME_LIMIT = 200
@@ -104,7 +104,7 @@ def _analyse(stack: Stack, files: list[File]) -> Analysed:
     client = stack.client()
     draft = draft_quickly(stack, files)
     analysis = client.start(draft, override=len(files) > RESUME_LIMIT)["analysis"]
-    state = client.wait(analysis, timeout=110)["state"]
+    state = client.wait(analysis, timeout=300)["state"]
     return Analysed(analysis, files, stack.standin.ledger(since=known)["attempts"], state)
 
 

@@ -239,7 +239,7 @@ def test_plain_worker(
     wait_until("the calls", lambda: len(standin.ledger()["attempts"]) == 8 + is_open)
     billed = truth([line for line in standin.ledger()["attempts"] if not line["delay_ms"]])
     worker.send_signal(number)
-    worker.communicate(timeout=30)
+    worker.communicate(timeout=300)
     assert worker.returncode == -number
     assert SpoolKeeper(settings).recover(30)
 

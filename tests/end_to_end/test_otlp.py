@@ -93,7 +93,7 @@ def _use(stack: Stack) -> str:
     small = submit(client, [*(each.file for each in resumes(4)), damaged()])
     with pytest.raises(ScreenerError):
         client.result(4711)
-    requests.get(f"{stack.url}/sign-in?next={QUERY}", headers={"User-Agent": f"{QUERY}/1.0"}, timeout=60)
+    requests.get(f"{stack.url}/sign-in?next={QUERY}", headers={"User-Agent": f"{QUERY}/1.0"}, timeout=300)
     locked = next(
         each
         for each in client.result(small.analysis)["candidates"]

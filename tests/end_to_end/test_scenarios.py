@@ -26,7 +26,7 @@ from tests.end_to_end.stack import SECRET, Stack, wait_until
 from tests.end_to_end.submission import draft, draft_quickly, submit
 from tests.screener.makers import word
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 LARGE = 250
 LIMIT = 200
@@ -105,15 +105,15 @@ def _large(stack: Stack, client: ScreenerClient) -> int:
     session: requests.Session = client._session
     shown: dict[str, Any] = {"warning_type": "batch_too_large", "document_count": LARGE, "limit": LIMIT}
     answer = session.post(
-        f"{stack.url}/api/track-warning", json={**shown, "subject": f"draft:{number}"}, timeout=30
+        f"{stack.url}/api/track-warning", json={**shown, "subject": f"draft:{number}"}, timeout=300
     )
     assert answer.json()["status"] == "tracked"
     chosen = {"user_action": "override"}
     url = f"{stack.url}/api/track-warning/{answer.json()['warning_id']}"
-    assert session.patch(url, json=chosen, timeout=30).ok
+    assert session.patch(url, json=chosen, timeout=300).ok
     stack.standin.faults(LIMITED)
     analysis = int(client.start(number, override=True)["analysis"])
-    client.wait(analysis, timeout=200, poll=0.2)
+    client.wait(analysis, timeout=300, poll=0.2)
     stack.standin.reset_faults()
     return analysis
 
@@ -248,9 +248,9 @@ def test_what_an_admin_downloads(days: Days) -> None:
     admin = ScreenerClient(stack.url)
     admin.login(ADMIN_EMAIL, PASSWORD)
     answers = {
-        "admin": admin._session.get(path, timeout=30),
-        "user": stack.client()._session.get(path, timeout=30),
-        "anybody": requests.get(path, timeout=30, allow_redirects=False),
+        "admin": admin._session.get(path, timeout=300),
+        "user": stack.client()._session.get(path, timeout=300),
+        "anybody": requests.get(path, timeout=300, allow_redirects=False),
     }
     admin.close()
     rows = list(csv.DictReader(io.StringIO(answers["admin"].text)))

@@ -62,7 +62,7 @@ def play(stack: Stack) -> Transcript:
     transcript.analysis_seconds = time.perf_counter() - started
     _unlock(client, analysis)
     large = client.start(draft(client, [each.file for each in resumes(5, start=11)]))["analysis"]
-    assert client.wait(large, timeout=100)["state"] == "completed"
+    assert client.wait(large, timeout=300)["state"] == "completed"
     client.result(large)
     client.start(draft(client, []))
     with pytest.raises(ScreenerError):

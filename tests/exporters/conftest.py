@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,10 +14,15 @@ from sqlalchemy.engine import Engine
 
 from exporters.sql.database.engine import create_engine
 from exporters.sql.schema import migrate
+from tests import runs
+from tests.choice import whole_matrix
 from tests.exporters.makers import Host
 from tests.postgres import TemporaryPostgres
 
 ALL_HOSTS = ("sqlite", "psycopg2", "psycopg", "newest", "pgbouncer")
+STRICT_FIRST = ("psycopg", "newest", "psycopg2", "pgbouncer")
+"""Which PostgreSQL stands for all: psycopg sends parameters apart from the statement, so the server has to
+know their types, while psycopg2 writes them into the statement; what the former runs, the latter runs."""
 
 # A busy machine is no failure.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -36,13 +41,17 @@ class Databases:
 
     def __init__(self, server: TemporaryPostgres) -> None:
         self._server = server
-        self._template = server.create_database()
-        migrate.upgrade(self._template, with_base_tables=True)
+        self._template = runs.shared(f"template-{server.port}", self._migrated)
+
+    def _migrated(self) -> str:
+        url = self._server.create_database()
+        migrate.upgrade(url, with_base_tables=True)
+        return url.rpartition("/")[2]
 
     @contextmanager
     def copy(self, driver: str) -> Iterator[str]:
         name = f"test_{uuid.uuid4().hex}"
-        self._server.execute(f"CREATE DATABASE {name} TEMPLATE {self._template.rpartition('/')[2]}")
+        self._server.execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
         url = self._server.url(driver, name)
         yield url
         self._server.drop_database(url)
@@ -72,10 +81,23 @@ def postgres_host(databases: Databases) -> Iterator[Host]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what asks for a host on each kind; a module may name fewer in `HOSTS`, and a test of its own."""
+    """Run what asks for a host on SQLite and one PostgreSQL, or on each that its module names in `HOSTS`.
+
+    It is on each in the whole matrix, and always where a module says `EVERY_HOST = True`, because its
+    statements or its connections differ between them. A test may choose hosts of its own.
+    """
     chosen = any(mark.args[0] == "host" for mark in metafunc.definition.iter_markers("parametrize"))
     if "host" in metafunc.fixturenames and not chosen:
-        metafunc.parametrize("host", getattr(metafunc.module, "HOSTS", ALL_HOSTS), indirect=True)
+        hosts: tuple[str, ...] = getattr(metafunc.module, "HOSTS", ALL_HOSTS)
+        if not (whole_matrix() or getattr(metafunc.module, "EVERY_HOST", False)):
+            hosts = _representative(hosts)
+        metafunc.parametrize("host", hosts, indirect=True)
+
+
+def _representative(hosts: Sequence[str]) -> tuple[str, ...]:
+    """Return SQLite, if it is among the hosts, and the strictest PostgreSQL that is."""
+    postgres = [host for host in STRICT_FIRST if host in hosts]
+    return (*(host for host in hosts if host == "sqlite"), *postgres[:1])
 
 
 @pytest.fixture

@@ -169,8 +169,10 @@ class Host:
         self.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", **values)
 
     def execute(self, statement: str, **values: Any) -> None:
+        """Run a statement; times are bound as SQLAlchemy does it, not by the adapter that Python gives up."""
+        times = [sa.bindparam(name, type_=sa.DateTime()) for name in values if _is_time(values[name])]
         with self.engine.begin() as connection:
-            connection.execute(sa.text(statement), values)
+            connection.execute(sa.text(statement).bindparams(*times), values)
 
     def rows(self, table: str, **where: Any) -> list[dict[str, Any]]:
         described = sa.Table(table, sa.MetaData(), autoload_with=self.engine)
@@ -190,7 +192,11 @@ class Host:
             yield connection
 
 
-def until(true: Any, seconds: float = 10) -> None:
+def _is_time(value: Any) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is None
+
+
+def until(true: Any, seconds: float = 60) -> None:
     """Wait for something that is about to be so."""
     deadline = time.monotonic() + seconds
     while not true():

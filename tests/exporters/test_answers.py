@@ -224,5 +224,5 @@ def test_a_fork_while_somebody_asks() -> None:
         child = multiprocessing.get_context("fork").Process(target=_ask_in_child, args=(theirs,))
         child.start()
     assert mine.poll(10) and mine.recv() == "child"
-    child.join(10)
+    child.join(60)
     assert child.exitcode == 0

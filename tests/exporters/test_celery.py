@@ -40,7 +40,7 @@ telemetry.setup_telemetry()
 
 @app.task(soft_time_limit=0.2)
 def screen():
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     try:
         with telemetry.run("analysis", user_id=1), telemetry.stage("ranking"):
             while time.monotonic() < end:
@@ -78,7 +78,7 @@ class Application:
         """Run code in a process that ends at once."""
         environment = self._environment | {"TELEMETRY_SHUTDOWN_SECONDS": "1"}
         command = [sys.executable, "-c", code]
-        subprocess.run(command, cwd=self._folder, env=environment, check=True, timeout=60)
+        subprocess.run(command, cwd=self._folder, env=environment, check=True, timeout=300)
 
     @contextmanager
     def worker(self) -> Iterator[None]:

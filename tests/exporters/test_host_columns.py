@@ -27,6 +27,8 @@ from telemetry.testing import recording
 from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call, until, visit
 
 HOSTS = ("sqlite", "psycopg2", "psycopg")
+# Columns of every type, bound and returned by each driver in its own way.
+EVERY_HOST = True
 BIG = 2**31 + 5
 """An id that an INTEGER does not hold."""
 

@@ -115,7 +115,7 @@ def ends(process: subprocess.Popen[bytes], *, press: bool = True) -> bytes:
     """Press Ctrl-C, and return what it had written to standard output."""
     if press:
         process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (130, b"Interrupted.\n"), err.decode()
     return out
 

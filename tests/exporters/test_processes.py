@@ -47,7 +47,7 @@ def run_script(host: Host, folder: Path, body: str) -> int:
     main = textwrap.indent(textwrap.dedent(body), "    ")
     script.write_text(f'{textwrap.dedent(SET_UP)}\nif __name__ == "__main__":\n    set_up()\n{main}')
     command = [sys.executable, str(script), host.url, str(folder / "spool")]
-    return subprocess.run(command, cwd=ROOT, check=False, timeout=90).returncode
+    return subprocess.run(command, cwd=ROOT, check=False, timeout=300).returncode
 
 
 def counted(host: Host) -> dict[Any, int]:

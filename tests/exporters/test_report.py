@@ -234,7 +234,7 @@ def shell(host: Host, line: str, **environment: str) -> subprocess.CompletedProc
         ["bash", "-c", f"set -o pipefail; {line}"],
         env=os.environ | known | environment,
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -69,9 +69,9 @@ class Application:
         """Send a signal once the script is ready; return its status, and what it has written since."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line == "ready\n", (line, self.process.communicate(timeout=60)[1])
+        assert line == "ready\n", (line, self.process.communicate(timeout=300)[1])
         self.process.send_signal(number)
-        out, errors = self.process.communicate(timeout=60)
+        out, errors = self.process.communicate(timeout=300)
         assert not errors or number == signal.SIGINT, errors
         return self.process.returncode, out
 
@@ -273,7 +273,7 @@ def test_a_child_that_is_terminated(sqlite_host: Host, tmp_path: Path, method: s
         sys.exit(5 if [each.exitcode for each in children] == [-15, -15] else 6)
     """
     application = Application(sqlite_host, tmp_path, body)
-    _, errors = application.process.communicate(timeout=60)
+    _, errors = application.process.communicate(timeout=300)
 
     assert (application.process.returncode, errors) == (5, "")
     assert (application.runs(), application.counted()) == ([EXACT, EXACT], [1, 2])

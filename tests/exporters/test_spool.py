@@ -464,7 +464,7 @@ def test_a_forked_child_does_not_release_its_parents_lock(directory: Path) -> No
             names = [dead.process_id for dead in spool_in(Path({str(directory)!r})).takeovers()]
             assert len(names) == 1 and {parent!r} not in names, names
         """
-        subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True, timeout=300)
     spool.close()
 
 
@@ -484,7 +484,7 @@ def test_two_recoverers_deliver_each_fragment_once(directory: Path) -> None:
             [sys.executable, "-c", textwrap.dedent(code)],
             cwd=ROOT,
             check=True,
-            timeout=60,
+            timeout=300,
             capture_output=True,
             text=True,
         )

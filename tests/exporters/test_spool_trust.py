@@ -380,7 +380,7 @@ def test_another_user_finds_a_directory_of_roots(sqlite_host: Host, tmp_path: Pa
         os.chmod(folder, 0o1777)
         (Path(folder) / f"analysis-telemetry-{SOMEBODY}").mkdir(mode=0o777)
         command = [sys.executable, "-c", textwrap.dedent(code), folder]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("TELEMETRY_SPOOL_DIR") == 1

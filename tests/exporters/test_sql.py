@@ -26,6 +26,9 @@ from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.intake import claim_intake
 from tests.exporters.makers import SECOND, START, Fragment, Host, call, failed_call, moment, visit
 
+# The statements of the writer, with the types of each driver and across a pooler.
+EVERY_HOST = True
+
 TABLES = ("telemetry_runs", "telemetry_stage_usage", "telemetry_counters", "telemetry_documents")
 
 

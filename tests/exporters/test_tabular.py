@@ -378,7 +378,7 @@ def test_outputs_that_are_no_plain_files(sqlite_host: Host, tmp_path: Path) -> N
         try:
             write(pipe)
             assert pipe.is_fifo()
-            assert reader.communicate(timeout=30)[0] == whole
+            assert reader.communicate(timeout=300)[0] == whole
         finally:
             reader.kill()
 

@@ -24,6 +24,8 @@ from telemetry.testing import recording
 from tests.exporters.makers import Host, until
 
 HOSTS = ("psycopg2", "psycopg")
+# Limits are set on the connection, by each driver in its own way.
+EVERY_HOST = True
 
 NAMES = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
 UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}

@@ -204,7 +204,7 @@ def test_a_dead_process_leaves_its_warnings(sqlite_host: Host, known: dict[str, 
     """
     command = [sys.executable, "-c", textwrap.dedent(code), sqlite_host.url, str(known["spool_dir"])]
     with sqlite_host.holding("BEGIN EXCLUSIVE"):
-        done = subprocess.run(command, cwd=ROOT, timeout=60, check=False)
+        done = subprocess.run(command, cwd=ROOT, timeout=300, check=False)
     settings = Settings(database_url=sqlite_host.url, **known)
     copied = next((known["spool_dir"] / settings.spool_key()).iterdir())
     again = copied.with_name("0" * 32)

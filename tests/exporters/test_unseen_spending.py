@@ -68,7 +68,7 @@ class Recorded:
 @pytest.fixture
 def recorded(host: Host, tmp_path: Path) -> Iterator[Recorded]:
     settings = Settings(
-        database_url=host.url, spool_dir=tmp_path / "spool", hmac_key="k", shutdown_seconds=10
+        database_url=host.url, spool_dir=tmp_path / "spool", hmac_key="k", shutdown_seconds=60
     )
     provider = TracerProvider(shutdown_on_exit=False)
     with recording(settings, provider) as pipeline:
@@ -239,11 +239,11 @@ class Late:
 
     def begin(self) -> None:
         self._thread.start()
-        assert self._begun.wait(10)
+        assert self._begun.wait(60)
 
     def end(self) -> None:
         self._go.set()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _work(self) -> None:
         with self._recorded.calling():

@@ -17,8 +17,13 @@ from tests.matrix.kinds import KINDS
 WAITS = ("backoff_us", "retry_after_us")
 pytestmark = pytest.mark.timeout(900)
 
+others = pytest.mark.whole_matrix("clients of other majors: a minute each, and an environment of their own")
 every_version = pytest.mark.parametrize(
-    "version", environments(), ids=lambda version: f"openai {version.openai}"
+    "version",
+    [
+        pytest.param(version, marks=[] if version.is_this_one else others, id=f"openai {version.openai}")
+        for version in environments()
+    ],
 )
 LATER = {"chat, stream()", "chat, parse()"}
 """What openai 1.26 does not have yet, beside the whole of the responses API."""

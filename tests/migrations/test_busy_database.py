@@ -61,9 +61,9 @@ def in_background(action: Callable[[], None]) -> Iterator[list[BaseException]]:
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """Return as soon as `condition` holds."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass within 30 s"
+        assert time.monotonic() < deadline, "it did not come to pass within 60 s"
         time.sleep(0.02)
 
 
@@ -82,7 +82,7 @@ def start_migrator(url: str) -> subprocess.Popen[str]:
 def finish(*migrators: subprocess.Popen[str]) -> None:
     """All of them end well."""
     for migrator in migrators:
-        _, errors = migrator.communicate(timeout=60)
+        _, errors = migrator.communicate(timeout=300)
         assert migrator.returncode == 0, errors
 
 

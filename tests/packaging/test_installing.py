@@ -11,13 +11,20 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.choice import whole_matrix
 from tests.installers import PIPS, ROOT, check, create_environment, install, pythons, resolve
 from tests.packaging import later
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: list[str] = sorted(PROJECT["optional-dependencies"].keys() - {"all"})
 INSTALLERS = ("uv", *PIPS)
-CELLS = [(python, installer) for python in pythons() for installer in INSTALLERS]
+FIRST = next(iter(pythons()))
+other_installers = pytest.mark.whole_matrix("what one installer finds, another hardly ever does not")
+CELLS = [
+    pytest.param(python, installer, marks=[] if installer == "uv" and python == FIRST else other_installers)
+    for python in pythons()
+    for installer in INSTALLERS
+]
 OWN_RHYTHM = ("genai-openai", "util-genai")
 """Packages of OpenTelemetry whose versions are not those of the train."""
 
@@ -92,10 +99,13 @@ def test_every_installer_finds_the_tested_train(
 
 @pytest.mark.parametrize("number", range(len(EXTRAS)), ids=EXTRAS)
 def test_an_extra_alone_is_on_the_same_train(wheel: Path, pinned: dict[str, str], number: int) -> None:
-    """With uv on every Python, and with one of the pips on one of them: a second extra moves nothing."""
+    """With uv on every Python, and with one of the pips on one of them: a second extra moves nothing.
+
+    Outside of the whole matrix: with uv on one Python.
+    """
     extra, cells = EXTRAS[number], [(python, "uv") for python in pythons().values()]
     cells.append((list(pythons().values())[number % len(pythons())], PIPS[number % len(PIPS)]))
-    for python, installer in cells:
+    for python, installer in cells if whole_matrix() else cells[:1]:
         found = train(resolve(installer, python, f"analysis-telemetry[{extra}] @ {wheel.as_uri()}"))
         if found.keys() == {"opentelemetry-api"}:
             continue  # any will do where nothing else is of OpenTelemetry
@@ -109,7 +119,13 @@ def later_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("installer", INSTALLERS)
+@pytest.mark.parametrize(
+    "installer",
+    [
+        pytest.param(installer, marks=[] if installer == "uv" else other_installers)
+        for installer in INSTALLERS
+    ],
+)
 def test_releases_to_come_move_nothing(
     wheel: Path, pinned: dict[str, str], later_releases: Path, installer: str
 ) -> None:
@@ -132,7 +148,13 @@ def test_the_train_is_named_once(pinned: dict[str, str]) -> None:
     assert on_train == {f"=={stable}", f"=={beta}"}
 
 
-@pytest.mark.parametrize("number", range(len(pythons())), ids=list(pythons()))
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=other_installers if number else [], id=python)
+        for number, python in enumerate(pythons())
+    ],
+)
 def test_everything_installed_works(wheel: Path, tmp_path: Path, number: int) -> None:
     """With a real pip on a real Python: nothing conflicts, and a run reaches the tables without a word."""
     installer = PIPS[number % len(PIPS)]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.choice import VARIABLE
+
 ROOT = Path(__file__).parents[2]
 
 TOO_OLD = """#!/bin/sh
@@ -66,9 +68,40 @@ def test_skipped_tests_fail_in_continuous_integration(
     assert ("1 skipped, which CI does not allow" in done.stdout) == bool(status)
 
 
-def test_continuous_integration_runs_make_test() -> None:
-    """There is one way to check the project, and CI takes it without exceptions."""
+def test_continuous_integration_runs_everything() -> None:
+    """There is one way to check the project, and CI takes it with the whole matrix, without exceptions."""
     script = ROOT / ".ci" / "run"
 
     assert os.access(script, os.X_OK)
-    assert script.read_text().rstrip().endswith("CI=true make test")
+    assert script.read_text().rstrip().endswith("CI=true make test-all")
+
+
+@pytest.mark.parametrize(("matrix", "passed"), [("", "1 passed, 1 deselected"), ("all", "2 passed")])
+def test_the_whole_matrix(tmp_path: Path, matrix: str, passed: str) -> None:
+    """What belongs to the whole matrix alone is left out of `make test`, and is no skipped test."""
+    (tmp_path / "test_one.py").write_text(
+        "import pytest\n\n"
+        "@pytest.mark.parametrize('number', [1, pytest.param(2, marks=pytest.mark.whole_matrix('long'))])\n"
+        "def test_one(number):\n    pass\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "tests.conftest", str(tmp_path)]
+
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {VARIABLE: matrix}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert passed in done.stdout
+
+
+def test_make_test_all_is_make_test_with_one_variable() -> None:
+    """`make test-all` runs the command of `make test`, and tells it to take the whole matrix."""
+    printed = {
+        target: subprocess.run(
+            ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        for target in ("test", "test-all")
+    }
+
+    assert printed["test"] == printed["test-all"]
+    assert f"test-all: export {VARIABLE} := all\n" in (ROOT / "Makefile").read_text()

@@ -27,7 +27,7 @@ def said(**settings: str) -> str:
     """What a process says with these settings."""
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(**settings), timeout=60, capture_output=True, text=True
+        command, cwd=ROOT, env=environment(**settings), timeout=300, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done.stderr

@@ -77,7 +77,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 **{"TELEMETRY_DATABASE_URL": url, **settings},
             )
             command = [sys.executable, "-m", "tests.privacy.host", standin.url, str(folder), str(every)]
-            done = subprocess.run(command, cwd=ROOT, env=env, timeout=100, capture_output=True, text=True)
+            done = subprocess.run(command, cwd=ROOT, env=env, timeout=300, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-4000:]
         return Left(collector, folder)
 

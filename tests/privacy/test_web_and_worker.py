@@ -96,8 +96,8 @@ def use(stack: Stack, small: int, large: int) -> None:
     client = stack.client()
     submit(client, [*(each.file for each in resumes(small)), damaged()])
     submit(client, [each.file for each in resumes(large, start=21)])
-    requests.get(f"{stack.url}/resumes/Quillfeather-1.pdf?name={QUERY}", timeout=60)
-    requests.get(f"{stack.url}/sign-in?next={QUERY}", headers={"User-Agent": f"{QUERY}/1.0"}, timeout=60)
+    requests.get(f"{stack.url}/resumes/Quillfeather-1.pdf?name={QUERY}", timeout=300)
+    requests.get(f"{stack.url}/sign-in?next={QUERY}", headers={"User-Agent": f"{QUERY}/1.0"}, timeout=300)
 
 
 def sent(collector: Collector) -> dict[str, str]:

@@ -76,7 +76,7 @@ def sign_in() -> Iterator[SignIn]:
     with ExitStack() as stack:
 
         def start(app: Flask, email: str = USER_EMAIL) -> ScreenerClient:
-            client = ScreenerClient(stack.enter_context(served(app)), timeout=60)
+            client = ScreenerClient(stack.enter_context(served(app)), timeout=300)
             stack.callback(client.close)
             client.login(email, PASSWORD)
             return client

@@ -16,11 +16,11 @@ from tests.screener.makers import resumes, rows
 @pytest.mark.parametrize("path", ["/", "/drafts/1", "/analyses", "/analyses/1", "/analyses/1/status"])
 def test_pages_ask_strangers_to_sign_in(user: ScreenerClient, draft: int, path: str) -> None:
     """A browser without a session lands on the sign-in page; a script is told so."""
-    page = requests.get(user.base_url + path, timeout=10)
+    page = requests.get(user.base_url + path, timeout=300)
     assert page.url.endswith("/sign-in")
     assert "Please sign in." in page.text
     assert (
-        requests.get(user.base_url + path, headers={"Accept": "application/json"}, timeout=10).status_code
+        requests.get(user.base_url + path, headers={"Accept": "application/json"}, timeout=300).status_code
         == 401
     )
 

@@ -68,7 +68,7 @@ def test_a_large_analysis_waits_for_the_worker(
     assert rows(app, "SELECT id FROM candidate_files") == []
     worker = start_worker("--once")
     seen: list[float] = []
-    ended = user.wait(large, lambda status: seen.append(status["progress"]), timeout=60, poll=0.05)
+    ended = user.wait(large, lambda status: seen.append(status["progress"]), timeout=300, poll=0.05)
     assert ended["state"] == "completed"
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
@@ -103,13 +103,13 @@ def test_an_idle_worker_ends_on_sigterm(app: Flask, start_worker: StartWorker) -
     assert worker.stderr is not None
     assert any("waiting for jobs" in line for line in worker.stderr)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(60) == 0
 
 
 def test_a_worker_without_tables_says_what_to_do(environment: None, start_worker: StartWorker) -> None:
     """Started before the set-up, it ends with one line that names the command."""
     worker = start_worker()
-    _, errors = worker.communicate(timeout=30)
+    _, errors = worker.communicate(timeout=300)
     assert worker.returncode == 1
     assert errors.splitlines()[-1].startswith("The tables are missing: run `flask --app")
     assert "Traceback" not in errors
@@ -132,7 +132,7 @@ def _told_until_it_ends(worker: subprocess.Popen[str]) -> int:
     for _ in range(6):
         worker.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            return worker.wait(10)
+            return worker.wait(60)
     return worker.wait(1)
 
 
@@ -160,7 +160,7 @@ def test_what_a_killed_worker_left_is_marked_as_failed(
     worker = start_worker()
     until(lambda: user.status(large)["stage"] == "ranking")
     worker.kill()
-    worker.wait(10)
+    worker.wait(60)
     assert user.status(large)["state"] == "running"
     standin.reset_faults()
     waiting = user.start(1)["analysis"]

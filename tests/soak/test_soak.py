@@ -14,7 +14,7 @@ from tests.soak.verdict import judge
 ANALYSES = 240
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_under_fire(tmp_path: Path) -> None:
     """Whatever is killed, stopped, forged or delivered twice: each run counts once, where it belongs.
 

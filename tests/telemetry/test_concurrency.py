@@ -49,10 +49,10 @@ def test_runs_in_threads_do_not_mix(recorded: Recorded, client: OpenAI) -> None:
 
     def work(number: int) -> None:
         with telemetry.run("intake", user_id=number), telemetry.stage(f"stage {number}"):
-            together.wait(10)
+            together.wait(60)
             for _ in range(number):
                 ask(client)
-            together.wait(10)
+            together.wait(60)
 
     threads = [Thread(target=work, args=(number,)) for number in range(1, 5)]
     for thread in threads:

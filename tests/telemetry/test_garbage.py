@@ -195,7 +195,7 @@ def test_collections_while_a_variable_is_set(service: StandIn, migrated_sqlite: 
     command = [sys.executable, "-m", "tests.telemetry.abandoning", service.url, "6"]
 
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(**settings), timeout=100, capture_output=True, text=True
+        command, cwd=ROOT, env=environment(**settings), timeout=300, capture_output=True, text=True
     )
 
     assert done.returncode == 0, done.stderr

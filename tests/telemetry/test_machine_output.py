@@ -62,7 +62,7 @@ def run(folder: Path, *command: str, flask: list[str] = FLASK) -> subprocess.Com
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert command[0] == "unused" or {"printed by create_app", "printed at exit"} <= set(
         done.stderr.split("\n")
@@ -146,7 +146,7 @@ def test_a_full_disk(folder: Path) -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=300,
         )
 
     assert done.returncode == 1

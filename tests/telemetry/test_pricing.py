@@ -24,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.pricing.prices import Price, Tokens, list_price, to_dollars
+from tests.choice import examples
 
 NOW = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp() * 10**9)
 DAY = 86_400 * 10**9
@@ -187,7 +188,7 @@ def test_writing_to_the_prompt_cache_costs_what_is_published() -> None:
     assert pico("gpt-5-mini", tokens) == 700 * 250_000 + 300 * 25_000
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=examples(1000))
 @given(
     listed_as=st.sampled_from(ALL_MODELS),
     tier=st.sampled_from(["", "default", "flex", "priority", "fast", "batch", "scale"]),

@@ -19,6 +19,7 @@ from telemetry._internal import secrets
 from telemetry._internal.guard import guarded, raise_internal_errors
 from telemetry._internal.secrets import remember, without_secrets
 from telemetry.settings import Settings, SettingsError
+from tests.choice import examples
 
 PIECES = ("Tr0ub", "4dour", "Hors3")
 """Of which passwords are made here: none of them may be seen."""
@@ -40,7 +41,7 @@ def assert_unseen(*texts: str) -> None:
 
 
 @given(passwords)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_password(password: str) -> None:
     """In a URL, in what SQLAlchemy and the driver say of it, and in our own errors."""
     url = f"postgresql://ada:{password}@{AWAY}/app"
@@ -165,7 +166,7 @@ def test_every_command(password: str, tmp_path: Path) -> None:
             cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr

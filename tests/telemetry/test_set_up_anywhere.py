@@ -5,10 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from tests.fresh import Nursery, nursery
+
+IMPORTS = """
+import flask, flask_sqlalchemy, genai_prices, openai, sqlalchemy, telemetry
+import genai_prices.data, openai.lib.streaming.chat, openai.resources.chat, sqlalchemy.dialects.sqlite
+import opentelemetry.sdk._configuration
+import opentelemetry.instrumentation.flask, opentelemetry.instrumentation.sqlalchemy
+import opentelemetry.instrumentation.genai.openai, opentelemetry.instrumentation.threading
+import exporters.integrity.watch, exporters.privacy.exporters, exporters.process.pipeline
+import exporters.sql.database, exporters.sql.projection, exporters.sql.storage, exporters.sql.writer
+import telemetry.openai.calls, telemetry.setup.configurator, telemetry.setup.process, telemetry.web.extension
+"""
+"""What the programs import anyhow; they are the same without."""
 PRELUDE = """
 import logging, os, sys
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
@@ -37,22 +52,52 @@ def folder(migrated_sqlite: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    given = os.environ | {
+class Run(Protocol):
+    """Runs a program after the prelude, in a folder and with further settings."""
+
+    def __call__(
+        self, folder: Path, program: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="module")
+def imported() -> Iterator[Nursery]:
+    with nursery(IMPORTS) as started:
+        yield started
+
+
+@pytest.fixture
+def run(imported: Nursery) -> Run:
+    """Run a program in a process of its own."""
+
+    def run(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = imported.run(PRELUDE + program, env=environment_of(folder) | environment, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+def run_alone(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process that has imported nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + program],
+        env=environment_of(folder) | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    return os.environ | {
         "TELEMETRY_SPOOL_DIR": str(folder / "spool"),
         "OTEL_TRACES_EXPORTER": "none",
         "OTEL_METRICS_EXPORTER": "none",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + program],
-        env=given | environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -74,7 +119,7 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
         "Asynchronous()",
     ],
 )
-def test_whatever_stands_for_the_database(engine: str, folder: Path) -> None:
+def test_whatever_stands_for_the_database(engine: str, folder: Path, run: Run) -> None:
     """An engine, a session or a URL of any kind, or what returns one."""
     done = run(
         folder,
@@ -110,7 +155,7 @@ app.config.update(SECRET_KEY="secret", SQLALCHEMY_DATABASE_URI=f"sqlite:///{os.g
         "app.add_url_rule('/', view_func=lambda: use(app) or 'done'); app.test_client().get('/')",
     ],
 )
-def test_before_the_database_is_there(options: str, first_use: str, folder: Path) -> None:
+def test_before_the_database_is_there(options: str, first_use: str, folder: Path, run: Run) -> None:
     """Found with the first use: a context, a run, or a request."""
     given = options if options != ", engine=db" else ", engine=lambda: db"
     done = run(
@@ -122,7 +167,7 @@ def test_before_the_database_is_there(options: str, first_use: str, folder: Path
     assert done.stdout == "1\n"
 
 
-def test_no_database_at_all(folder: Path) -> None:
+def test_no_database_at_all(folder: Path, run: Run) -> None:
     """One line says what to do."""
     done = run(folder, "app = made()\nfor _ in range(2): use(app)\n")
 
@@ -142,7 +187,7 @@ def test_no_database_at_all(folder: Path) -> None:
         ("engine='sqlite://'", "an in-memory SQLite database exists only in the host's own connection"),
     ],
 )
-def test_a_database_that_cannot_be(options: str, words: str, folder: Path) -> None:
+def test_a_database_that_cannot_be(options: str, words: str, folder: Path, run: Run) -> None:
     """The application runs, and one line, without a password, says why telemetry does not."""
     done = run(folder, f"app = made({options})\nfor _ in range(2): use(app)\n")
 
@@ -175,7 +220,7 @@ importlib.util.find_spec = lambda name, package=None: None if name in {names!r} 
 )
 def test_a_driver_that_is_missing(url: str, names: tuple[str, ...], package: str, folder: Path) -> None:
     """Set-up and every command name the package to install, in one line."""
-    done = run(
+    done = run_alone(
         folder,
         HIDDEN.format(names=names)
         + f"""
@@ -219,7 +264,7 @@ with telemetry.run("analysis"), telemetry.stage("ranking"):
 
 
 @pytest.mark.parametrize("secret", ["None", "b'bytes'", "12345678901", "'text'", "bytearray(b'bytes')"])
-def test_any_kind_of_secret(secret: str, folder: Path) -> None:
+def test_any_kind_of_secret(secret: str, folder: Path, run: Run) -> None:
     """The runs are recorded; only without any is something said."""
     done = run(
         folder,
@@ -236,7 +281,7 @@ print(count())
     assert len(said(done)) == (secret == "None")
 
 
-def test_wrong_arguments_are_raised(folder: Path) -> None:
+def test_wrong_arguments_are_raised(folder: Path, run: Run) -> None:
     """By the constructor, as by any function."""
     run(
         folder,
@@ -258,7 +303,7 @@ for wrong in (
     )
 
 
-def test_after_the_first_request(folder: Path) -> None:
+def test_after_the_first_request(folder: Path, run: Run) -> None:
     """Flask takes no more views and hooks then: one line says where the extension belongs."""
     done = run(
         folder,
@@ -273,7 +318,7 @@ telemetry.Telemetry(app, engine="sqlite:///host.sqlite", admin_required=lambda v
     assert line.startswith("ERROR telemetry is off for host: it has answered a request")
 
 
-def test_several_databases(folder: Path) -> None:
+def test_several_databases(folder: Path, run: Run) -> None:
     """Flask-SQLAlchemy's default is the one; where there is none, one line says how to name it."""
     done = run(
         folder,
@@ -295,7 +340,7 @@ def test_a_folder_of_the_hosts_with_our_name(folder: Path) -> None:
     """A host may have `exporters/` of its own: it runs, telemetry is off, and one line names that folder."""
     (folder / "exporters").mkdir()
     (folder / "exporters" / "__init__.py").touch()
-    done = run(folder, "use(made())", TELEMETRY_DATABASE_URL="sqlite:///host.sqlite")
+    done = run_alone(folder, "use(made())", TELEMETRY_DATABASE_URL="sqlite:///host.sqlite")
 
     (line,) = said(done)
     assert line.startswith("ERROR telemetry is off: No module named 'exporters.")
@@ -312,7 +357,7 @@ def test_a_folder_of_the_hosts_with_our_name_and_a_command(folder: Path) -> None
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
 
     assert done.returncode == 1

@@ -392,6 +392,6 @@ print(found if sys.argv[1] == "before" else "came" if child == 0 else "lost")
 def test_in_a_fork(where: str) -> None:
     """A hook is interrupted; the exception comes when the fork is over, and the child's hook is done."""
     done = subprocess.run(
-        [sys.executable, "-c", FORKING, where], cwd=ROOT, timeout=60, capture_output=True, text=True
+        [sys.executable, "-c", FORKING, where], cwd=ROOT, timeout=300, capture_output=True, text=True
     )
     assert done.stdout.strip() == "came", done.stderr

@@ -141,5 +141,5 @@ def pytest_in(folder: Path) -> subprocess.CompletedProcess[str]:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
         )

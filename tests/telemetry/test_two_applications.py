@@ -77,7 +77,7 @@ def processes(migrated_sqlite: Path, tmp_path: Path) -> Processes:
             }
             command = [sys.executable, "-c", TWO + program]
             done = subprocess.run(
-                command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=100
+                command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
             )
         assert done.returncode == 0, done.stderr
         return done

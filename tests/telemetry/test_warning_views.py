@@ -23,6 +23,7 @@ from exporters.sql.schema import migrate
 from telemetry.conventions import WARNINGS
 from telemetry.setup.process import pipeline
 from telemetry.web.extension import Telemetry
+from tests.choice import examples
 
 
 class Host:
@@ -329,7 +330,9 @@ names = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=examples(150)
+)
 @given(st.dictionaries(names | words, values, max_size=5), st.integers(-5, 2**70))
 def test_no_request_is_too_much(host: Host, fields: dict[str, Any], warning_id: int) -> None:
     """Whatever comes, it is answered; no row comes of what is refused."""

@@ -58,7 +58,7 @@ def run(
         command.insert(0, str(Path(sys.executable).with_name("opentelemetry-instrument")))
     with StandIn() as standin:
         given = environment | {"OPENAI_BASE_URL": standin.url}
-        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done
 

@@ -50,7 +50,7 @@ def read(port: int, path: str) -> str:
     deadline = time.monotonic() + 90
     while True:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=300) as answer:
                 text: str = answer.read().decode()
                 return text
         except (urllib.error.URLError, OSError):
@@ -74,7 +74,7 @@ def served(folder: Path, command: list[str], metrics: int) -> Iterator[None]:
         yield
     finally:
         server.terminate()
-        server.wait(timeout=60)
+        server.wait(timeout=300)
 
 
 @pytest.mark.parametrize(
