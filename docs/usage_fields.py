@@ -38,8 +38,8 @@ HEAD: Final = """# Fields of a usage
 For administrators of money: every field of a usage in the types of the OpenAI client, and how it is priced.
 
 A field that is not in this table makes its call unpriced if it has a count or any other content.
-`make docs` writes this page from openai {version} and the tables of `telemetry/usage/fields.py`. A test fails if
-the client brings a field that they do not name.
+`make docs` writes this page from openai {version} and the tables of `telemetry/usage/fields.py`. A test fails
+if the client brings a field that they do not name.
 
 | field | treated as | in the types |
 |---|---|---|"""
