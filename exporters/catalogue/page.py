@@ -32,45 +32,43 @@ _HEAD: Final = f"""\
 
 # Metrics and columns
 
-For administrators, and for whoever builds dashboards: every metric, table, view and column, with unit and
-meaning.
+Everything that is measured, and everything that is stored, to look things up in.
 """
 
 _METRICS: Final = """
 ## Metrics
 
-Each process exports its own metrics, by OTLP or to Prometheus. In Prometheus a histogram has the series
-`…_bucket`, `…_sum` and `…_count`. If Prometheus itself receives OTLP, the name of a gauge of the unit 1
-also ends in `_ratio`. Metrics of other instrumentations (`http.server.…`, `gen_ai.client.…`) are in their
-documentation.
+A process tells its own metrics, by OTLP or to Prometheus. A histogram is `…_bucket`, `…_sum` and `…_count` in
+Prometheus; where Prometheus itself takes OTLP, a gauge of the unit 1 ends in `_ratio` as well. What the
+instrumentations beside telemetry measure (`http.server.…`, `gen_ai.client.…`) is told by their documentation.
 """
 
 _LABELS: Final = f"""
 ### Labels
 
-A label whose values end in … is open: it accepts {LABEL_CAP} values per process, and further ones become
-`other`. No label identifies a user, a run, a document or a trace.
+A label whose values end in … is open: it takes {LABEL_CAP} values of a process, and what comes after them is
+`other`. No label ever tells a user, a run, a document or a trace.
 """
 
 _TABLES: Final = """
 ## Tables
 
-Times are naive and in UTC, and JSON is stored as text. A `…_ref` is the id of a row of the host, without
-a foreign key, so that telemetry never prevents a deletion. Types are PostgreSQL's; SQLite has its own.
-The table `telemetry_alembic_version` has the revision of the migrations.
+Times are naive and in UTC, JSON is text, and a `…_ref` is the id of a row of the host's without a foreign
+key, so that nothing of ours stands in the way of a deletion. Types are PostgreSQL's; SQLite has its own. The
+history of the migrations stands in `telemetry_alembic_version`.
 """
 
 _HOST: Final = """
 ## Columns of the host's tables
 
-A migration adds them unless the host has a column of that name. `telemetry_added_objects` lists what was
-added, and telemetry writes no other column.
+They are added where the host has none of that name; `telemetry_added_objects` lists what was added, and
+nothing else is ever written.
 """
 
 _VIEWS: Final = """
 ## Views
 
-Dashboards, exports and reports read these views. They leave out synthetic runs.
+What dashboards, exports and reports read. They leave synthetic runs out.
 """
 
 
