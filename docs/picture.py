@@ -32,7 +32,9 @@ HEAD: Final = """\
 """
 LABEL: Final = "One analysis by stage, with calls, attempts, 429 answers, tokens and dollars, and the totals"
 TITLES: Final = ("Analysis ", "Totals")
-HEADS: Final = ("run ", "SQL ")
+HEADS: Final = ("$ ", "run ", "SQL ")
+COMMAND: Final = "$ make demo"
+"""What the reader would type to get these lines."""
 
 
 def output(readme: str) -> list[str]:
@@ -48,7 +50,8 @@ def output(readme: str) -> list[str]:
 
 
 def picture(lines: list[str]) -> str:
-    """Return lines of a terminal as an SVG in light and dark mode."""
+    """Return lines of a terminal, below the command, as an SVG in light and dark mode."""
+    lines = [COMMAND, "", *lines]
     width = max(map(len, lines)) * COLUMN + 2 * MARGIN
     height = len(lines) * LINE + 2 * MARGIN
     head = HEAD.format(width=width, height=height, right=width - 1, bottom=height - 1, label=LABEL)
