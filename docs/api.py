@@ -58,7 +58,7 @@ For application developers: every public name, with its signature.
 Names that begin with an underscore, and modules that are not on this page, may change without notice.
 `import telemetry` needs no extra. `make docs` writes this page from signatures and docstrings.
 """
-UNSIGNED = {"DocumentBlock", "RunHandle", "Settings"}
+UNSIGNED = {"DocumentBlock", "RunBlock", "RunHandle", "Settings", "StageBlock"}
 """Classes that applications do not construct, and the one whose fields have a page of their own."""
 WIDTH = 100
 """Characters of a signature beyond which each parameter gets a line of its own."""
