@@ -1,10 +1,9 @@
-"""Ways to do the same work, measured in turn in one process, so that a busy machine weighs on all alike.
+"""Arms: ways to do the same work, measured in turn in one process, so that a busy machine slows all equally.
 
-The time of a call is what the processor spent on the calling thread: what other programs do is not in it,
-nor are threads that export or write at their leisure. Neighbours on the machine still slow it down, through
-caches and shared cores, for seconds at a time. What a call costs is therefore read off the quick ones, as
-`timeit` does: the time that one in fifty calls beats, over all rounds. The median, neighbours and all, stands
-beside it.
+The time of a call is processor time of the calling thread. It excludes other programs, and background
+threads that export or write. Other programs on the machine still slow a call down, through caches and
+shared cores, for seconds at a time. So the cost of a call is taken from the fast ones, as `timeit` does:
+the 2nd percentile over all rounds. The median, which includes these disturbances, is printed beside it.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 Arm = Callable[[], AbstractContextManager[object]]
-"""Sets one way up, and takes it down again."""
+"""Sets up one arm, and removes it afterwards."""
 Figures = dict[str, list[float]]
 """Microseconds of every call, by arm."""
 
 ROUNDS: Final = 50
 CALLS: Final = 40
-"""Calls of a round, after those that are not counted."""
+"""Calls of a round, after the warm-up."""
 WARM_UP: Final = 10
 
 

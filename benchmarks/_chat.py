@@ -1,9 +1,9 @@
 """The chat call that is measured: the real client, answered in memory.
 
-All the work a call makes on this side of the network, and nothing of the network. A real call waits a
+It includes all the work of a call on this side of the network, and no network. A real call waits a
 hundred to ten thousand times as long.
 
-Runs with openai 2 and 3, and needs nothing of ours: the environments of the peers import it, too.
+It runs with openai 2 and 3 and imports nothing of ours, because the environments of the peers import it, too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HEADERS: Final = {
 
 
 def answered_client() -> OpenAI:
-    """Return a client whose every request is answered at once."""
+    """Return a client whose requests are answered at once."""
     http = importlib.import_module("httpx2" if int(openai.__version__.partition(".")[0]) >= 3 else "httpx")
     answers = http.MockTransport(lambda request: http.Response(200, json=ANSWER, headers=HEADERS))
     return OpenAI(api_key="none", http_client=http.Client(transport=answers))

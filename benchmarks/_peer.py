@@ -1,7 +1,7 @@
-"""What one of our peers costs a chat call; :mod:`._peers` runs this in that peer's environment.
+"""What one peer adds to the cost of a chat call; :mod:`._peers` runs this in that peer's environment.
 
-A peer is set up as its documentation says, with its defaults, except for what keeps it off the network: it
-exports to memory.
+A peer is set up as its documentation says, with its defaults, except that it exports to memory instead of the
+network.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _spans = InMemorySpanExporter()
 
 
 def openlit() -> None:
-    """OpenLIT, on providers that are there already; its prices, which it would fetch, come from a file."""
+    """Set up OpenLIT on existing providers, with a file of prices, which it would fetch otherwise."""
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_spans))
     logs = LoggerProvider(shutdown_on_exit=False)
@@ -53,14 +53,14 @@ def openlit() -> None:
 
 
 def traceloop() -> None:
-    """OpenLLMetry, through its SDK, which otherwise reports its own use and its metrics over a network."""
+    """Set up OpenLLMetry by its SDK, without its reports of its own use and its metrics over a network."""
     os.environ["TRACELOOP_TELEMETRY"] = "false"
     sdk = import_module("traceloop.sdk")
     sdk.Traceloop.init(exporter=_spans, metrics_exporter=ConsoleMetricExporter(out=io.StringIO()))
 
 
 def logfire() -> None:
-    """Pydantic Logfire, with spans and metrics kept here."""
+    """Set up Pydantic Logfire, with spans and metrics kept in memory."""
     logfire = import_module("logfire")
     logfire.configure(
         send_to_logfire=False,
@@ -72,7 +72,7 @@ def logfire() -> None:
 
 
 def langfuse() -> None:
-    """Langfuse, whose module takes the place of the client's; it has no metrics."""
+    """Set up Langfuse, whose module replaces the client's; it has no metrics."""
     import_module("langfuse").Langfuse(
         public_key="pk-none", secret_key="sk-none", base_url="http://127.0.0.1:9", span_exporter=_spans
     )
@@ -88,7 +88,7 @@ PEERS: Final[dict[str, Callable[[], None]]] = {
 
 
 def official() -> None:
-    """The official instrumentation, with traces and metrics in memory."""
+    """Set up the official instrumentation, with traces and metrics in memory."""
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(InMemorySpanExporter()))
     meters = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
@@ -96,7 +96,7 @@ def official() -> None:
 
 
 class Patches:
-    """What an instrumentation changed in the classes of the client: most cannot be taken off again."""
+    """What an instrumentation changed in the classes of the client; most of them cannot be removed."""
 
     def __init__(self, instrument: Callable[[], None]) -> None:
         """Instrument, remember the changes, and undo them."""
@@ -112,7 +112,7 @@ class Patches:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Let the changes hold for a while."""
+        """Apply the changes for a while."""
         for owner, name, _, value in self._changes:
             setattr(owner, name, value)
         try:

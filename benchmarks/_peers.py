@@ -1,4 +1,4 @@
-"""Runs each peer in an environment of its own, made of ``peers/<name>.txt`` when it is first asked for."""
+"""Run each peer in an environment of its own, made from ``peers/<name>.txt`` when it is first needed."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ REQUIREMENTS: Final = ROOT / "benchmarks" / "peers"
 ENVIRONMENTS: Final = ROOT / "build" / "benchmarks"
 PEERS: Final = ("openlit", "traceloop", "logfire", "langfuse")
 MINUTES: Final = 10
-"""A peer that takes longer to install, or to run, is left out."""
+"""A peer that takes longer to install or to run is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What came of running one of them."""
+    """The result of running one peer."""
 
     name: str
     versions: str
-    """Of the peer and the client, from its requirements."""
+    """Versions of the peer and the client, from its requirements."""
     figures: Figures | None = None
     reason: str = ""
-    """Why there are no figures."""
+    """The reason why there are no figures."""
 
 
 def run_peer(name: str) -> Peer:
-    """Install ``name`` if need be, and measure it in a process of its own."""
+    """Install ``name`` if necessary, and measure it in a process of its own."""
     versions = _versions(name)
     try:
         python = _environment(name)
@@ -62,7 +62,7 @@ def _run(*command: str) -> str:
 
 
 def _reason(stderr: str) -> str:
-    """Return the line that says what went wrong: an installer's first, else a traceback's last."""
+    """Return the line that names the error: an installer's first, else a traceback's last."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     return next((line for line in lines if line.startswith(("error", "×"))), lines[-1] if lines else "")
 

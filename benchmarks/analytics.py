@@ -1,8 +1,8 @@
-"""What the upkeep commands take on 1,000,000 analyses: ``python -m benchmarks.analytics [ANALYSES]``.
+"""How long upkeep commands take on 1,000,000 analyses: ``python -m benchmarks.analytics [ANALYSES]``.
 
 The analyses are those of ``examples.screener.history``, on PostgreSQL. Each command is run twice, in one
-process, without its start-up; the second time counts. The whole export is timed once, by how many jobs a
-second it writes.
+process, without its start-up; the second time counts. The whole export runs once; its figure is the number of
+jobs that it writes per second.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from telemetry.settings import Settings
 from tests.postgres import TemporaryPostgres
 
 TARGET: Final = 5.0
-"""Seconds that a command may take."""
+"""Seconds per command."""
 A_YEAR: Final = "health-check, a year"
-"""For information: nobody needs 365 days at once every day."""
+"""Without a target: nobody needs 365 days at once every day."""
 
 
 def main() -> None:

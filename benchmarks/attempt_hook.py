@@ -1,7 +1,7 @@
-"""What counting the attempts costs a call: ``python -m benchmarks.attempt_hook``.
+"""What counting the attempts adds to the cost of a call: ``python -m benchmarks.attempt_hook``.
 
-A chat call through the real client and the real instrumentation, answered in memory: all the work a call
-makes on this side of the network, and nothing of the network. A real call waits a hundred to ten thousand
+It measures a chat call through the real client and the real instrumentation, answered in memory: all the
+work of a call on this side of the network, and no network. A real call waits a hundred to ten thousand
 times as long.
 """
 
@@ -23,13 +23,13 @@ from ._chat import answered_client, call
 
 ROUNDS: Final = 60
 CALLS: Final = 25
-"""Calls of a round, with the hook and again without it."""
+"""Calls of a round, with the hook and without it."""
 TARGET: Final = 1.10
-"""The hook may add a tenth to what the client and the instrumentation cost without a network."""
+"""The hook may add a tenth to the cost of the client and the instrumentation without a network."""
 
 
 def measure(client: OpenAI, provider: TracerProvider) -> tuple[list[float], list[float]]:
-    """Return microseconds a call, with and without the hook, one figure a round."""
+    """Return the microseconds per call with and without the hook, one figure for each round."""
     with_hook, without = [], []
     for _ in range(ROUNDS):
         attempts.instrument(provider)
@@ -40,7 +40,7 @@ def measure(client: OpenAI, provider: TracerProvider) -> tuple[list[float], list
 
 
 def microseconds(client: OpenAI) -> float:
-    """Return the time of one call, averaged over a round, the first call not counted."""
+    """Return the time of one call, averaged over a round without its first call."""
     call(client)
     gc.collect()
     gc.disable()

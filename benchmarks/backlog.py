@@ -1,7 +1,7 @@
-"""What a run costs while many wait for a database that is away: ``python -m benchmarks.backlog``.
+"""What a run costs while many wait for a database that is down: ``python -m benchmarks.backlog``.
 
-One process makes runs of one call each, first with an empty spool, then with 20,000 runs waiting in it. What
-is measured is the processor time of the whole process, its own threads included, for each run. The figure is
+One process makes runs of one call each, first with an empty spool, then with 20,000 runs waiting in it. It
+measures the processor time of the whole process, background threads included, per run. The figure is
 the ratio of the medians of short series.
 """
 

@@ -1,9 +1,9 @@
 """What a migration of a large database costs the host: ``python -m benchmarks.migrations``.
 
 PostgreSQL with 1,000,000 analyses, 50,000 users and 200,000 files. While telemetry's tables, columns and
-indexes are added, the host reads and updates analyses without a pause, and pg_locks is looked at every
-millisecond: each lock on a table of the host's with the longest time it was held. The same is then done for
-the way back.
+indexes are added, the host reads and updates analyses without a pause, and pg_locks is read every
+millisecond. The result is the longest time for which each lock on a table of the host was held. Then the
+same is measured for the downgrade.
 
 Locks that stop readers (AccessExclusiveLock) or writers (ShareLock and above) count for the target;
 ShareUpdateExclusiveLock, under which indexes are built, stops neither.
@@ -29,7 +29,7 @@ ANALYSES: Final = 1_000_000
 USERS: Final = 50_000
 FILES: Final = 200_000
 TARGET: Final = 0.2
-"""Seconds for which the host may be stopped at a time: as long as a statement of ours waits for a lock."""
+"""Seconds for which the host may be blocked at a time: as long as a statement of ours waits for a lock."""
 HOST: Final = (
     "CREATE TABLE users (id SERIAL PRIMARY KEY, email VARCHAR(120) NOT NULL UNIQUE, created_at TIMESTAMP)",
     "CREATE TABLE analyses (id SERIAL PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users,"
@@ -83,22 +83,22 @@ def main() -> None:
 
 
 class Seen:
-    """What was seen while a migration went on."""
+    """What was observed during a migration."""
 
     def __init__(self) -> None:
         self.locks: dict[Lock, float] = {}
-        """The longest time at a stretch that each was held, in seconds."""
+        """The longest time for which each lock was held, in seconds."""
         self.longest_wait = 0.0
-        """Of a statement of the host's."""
+        """The longest time that a statement of the host took, in seconds."""
         self._since: dict[Lock, float] = {}
 
     @property
     def longest_stop(self) -> float:
-        """How long at a stretch the host could not read or write a table."""
+        """The longest time for which the host could not read or write a table, in seconds."""
         return max((held for (_, mode), held in self.locks.items() if mode not in HARMLESS), default=0.0)
 
     def look(self, held: set[Lock]) -> None:
-        """Take note of the locks that are held now."""
+        """Record the locks that are held now."""
         now = time.monotonic()
         self._since = {lock: self._since.get(lock, now) for lock in held}
         for lock, since in self._since.items():
@@ -117,7 +117,7 @@ def _as_migrator(url: str) -> sa.Engine:
 
 
 def _watched(url: str, migration: Callable[[], None]) -> tuple[Seen, float]:
-    """Let a migration go on under the eyes of a host at work; return what was seen and how long it took."""
+    """Run a migration while a host works and locks are observed; return the observations and the duration."""
     seen, over = Seen(), threading.Event()
     with _beside(partial(_watch, url, seen, over)), _beside(partial(_work, url, seen, over)):
         started = time.monotonic()

@@ -1,15 +1,15 @@
 """What observing a chat call costs: ``python -m benchmarks.openai_overhead [--peers]``.
 
-The real client, answered in memory: not instrumented; the official instrumentation with traces and metrics,
-both exported to memory; ours complete, which is the official one and, inside an open run and stage, attempts,
-processor, pricing, metrics and rollup.
+It calls the real client, answered in memory, in these arms: not instrumented; with the official
+instrumentation, whose traces and metrics end in memory; with ours complete, which is the official one and,
+inside an open run and stage, attempts, processor, pricing, metrics and rollup.
 
-The ratio is what a whole call costs with ours to what a whole call costs with the official one: processor
-time of the calling thread, client included, network excluded; see :mod:`._arms`. "official again" shows what
-the method is good for: its ratio would be 1.
+The ratio compares a whole call with ours and a whole call with the official instrumentation: processor time
+of the calling thread, client included, network excluded; see :mod:`._arms`. The arm "official again" shows
+the error of the method: ideally its ratio is 1.
 
-With ``--peers``, other tools follow, each in an environment of its own that is made when it is first asked
-for, beside bare and official calls of the same process. Their figures are information: no target is set.
+With ``--peers``, other tools follow, each in an environment of its own that is made when it is first
+needed, beside bare and official calls of the same process. Their figures have no target.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from ._chat import answered_client, call
 from ._peers import PEERS, Peer, run_peer
 
 TARGET: Final = 1.15
-"""Ours complete may cost a call at most this much of what it costs with the official instrumentation."""
+"""Highest ratio of a call with ours complete to a call with the official instrumentation."""
 
 
 @contextmanager
 def official() -> Iterator[None]:
-    """Traces and metrics of the official instrumentation."""
+    """Set up traces and metrics of the official instrumentation."""
     provider = _tracer_provider()
     with _instrumented(provider, _meter_provider()):
         yield
@@ -54,7 +54,7 @@ def official() -> Iterator[None]:
 
 @contextmanager
 def ours() -> Iterator[None]:
-    """The official instrumentation and everything of ours, inside a run and a stage."""
+    """Set up the official instrumentation and everything of ours, inside a run and a stage."""
     provider, meters = _tracer_provider(), _meter_provider()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))

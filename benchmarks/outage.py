@@ -1,12 +1,12 @@
-"""What a database that is away costs the host: ``python -m benchmarks.outage``.
+"""What a database that is down costs the host: ``python -m benchmarks.outage``.
 
-The same analysis of 100 candidates, one chat call each, in two processes that take turns: one delivers to
-PostgreSQL, the other to a server that is down during all of it. Checkpoints are taken every tenth of a second
-instead of every five, so that the writer is at work in every run. The calls are answered in memory after a
-millisecond; what is timed is the whole analysis, from its start to its end, by the clock.
+Two processes take turns with the same analysis of 100 candidates, one chat call each: one delivers to
+PostgreSQL, the other to a server that is always down. Checkpoints are taken every tenth of a second
+instead of every five, so that the writer works during every run. The calls are answered in memory after a
+millisecond. The elapsed time of the whole analysis is measured.
 
-The figure is the median of the ratios of neighbours. Memory is the resident size of the process whose
-database is down, after the first third of its runs and after the last.
+The figure is the median of the ratios of neighbouring analyses. Memory is the resident size of the process
+whose database is down, after the first third of its runs and after the last.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ MEGABYTE: Final = 2**20
 
 
 class Run(NamedTuple):
-    """One analysis, as its host saw it."""
+    """Measurements of one analysis."""
 
     seconds: float
     memory: int
-    """Resident bytes of the process afterwards."""
+    """Resident size of the process afterwards, in bytes."""
 
 
 def main() -> None:
@@ -76,13 +76,13 @@ def main() -> None:
 
 
 class Host:
-    """A process that runs an analysis whenever it is told to."""
+    """A process that runs an analysis for each line that it gets."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def run(self) -> Run:
-        """Run one, and return what it took."""
+        """Run one analysis, and return its measurements."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
@@ -98,7 +98,7 @@ def _host(url: str, spool: Path) -> Iterator[Host]:
 
 
 def _pair(up: Host, away: Host, number: int) -> tuple[Run, Run]:
-    """Let both run once, each of them first in every other pair."""
+    """Run one analysis in each process; they take turns in being first."""
     if number % 2:
         second = away.run()
         return up.run(), second
@@ -106,7 +106,7 @@ def _pair(up: Host, away: Host, number: int) -> tuple[Run, Run]:
 
 
 def _serve(url: str, spool: str) -> None:
-    """Be the host: one analysis for each line of standard input."""
+    """Run as the host: one analysis for each line of standard input."""
     setup_telemetry(
         Settings(database_url=url, spool_dir=Path(spool), hmac_key="benchmark", checkpoint_seconds=0.1)
     )

@@ -1,7 +1,7 @@
 """What pricing a call costs: ``python -m benchmarks.pricing``.
 
 Before: `calc_price` of genai-prices at every call. After: the rates of model, tier and day are looked up
-once, then remembered. Both in one process, in turns, with the same calls; their prices are compared, too.
+once, then cached. Both run in one process, in turns, with the same calls; their prices are compared, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from telemetry.pricing.prices import PICO, Tokens, list_price
 
 ROUNDS: Final = 40
 TARGET: Final = 0.1
-"""Pricing may cost a tenth of what it costs to ask the list at every call."""
+"""Pricing may cost a tenth of a look-up in the list at every call."""
 AT: Final = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()) * 10**9
 
 MODELS: Final = (
@@ -38,7 +38,7 @@ CALLS: Final = [
 
 
 def before(model: str, tier: str, tokens: Tokens, at_ns: int) -> int:
-    """Ask the list."""
+    """Price a call by the list."""
     usage = Usage(
         input_tokens=tokens.input,
         cache_read_tokens=tokens.cached,
@@ -56,7 +56,7 @@ def before(model: str, tier: str, tokens: Tokens, at_ns: int) -> int:
 
 
 def after(model: str, tier: str, tokens: Tokens, at_ns: int) -> int:
-    """Ask what is remembered."""
+    """Price a call by the cached rates."""
     price = list_price("openai", model, tokens, at_ns, tier)
     assert price is not None
     return price.pico

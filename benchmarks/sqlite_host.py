@@ -2,7 +2,7 @@
 
 Six processes analyse at the same time and write as a host does: a row for the analysis, its files, its end
 and its user. They take turns with six that do the same without telemetry, on a database of the same size. The
-figure is how much longer the slowest tenth of the analyses waited for its slowest write, at least.
+figure is the difference between the 90th percentiles of the slowest write of an analysis.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from telemetry.testing import recording
 
 PROCESSES: Final = 6
 ANALYSES: Final = 20
-"""Of each process, in each round."""
+"""Analyses of each process in each round."""
 ROUNDS: Final = 3
 TARGET: Final = 0.5
-"""Seconds that a tenth of the analyses may wait longer with telemetry than without."""
+"""Seconds by which the 90th percentile may be higher with telemetry than without."""
 
 
 def main() -> None:
@@ -78,10 +78,10 @@ def _measure(has_telemetry: bool) -> list[float]:
 
 
 class Application:
-    """A host. Its writes are transactions as SQLAlchemy and the driver make them."""
+    """A host, whose writes are transactions as SQLAlchemy and the driver make them."""
 
     def __init__(self, url: str, number: int) -> None:
-        """Be one of several processes, with a user of its own."""
+        """Set up one of several processes, with a user of its own."""
         self._engine = sa.create_engine(url)
         self._user = number
         self._slowest = 0.0
@@ -118,7 +118,7 @@ class Application:
 
 
 def application(url: str, spool: str, number: int) -> None:
-    """Be one process of the application; print how long each analysis waited."""
+    """Run as one process of the application; print how long each analysis waited."""
     settings = Settings(database_url=url, spool_dir=Path(spool), hmac_key="k", integrity_seconds=0)
     host = Application(url, number)
     with nullcontext() if spool == "-" else recording(settings):

@@ -1,9 +1,9 @@
 """What persisting a run of 250 candidates costs: ``python -m benchmarks.write_path``.
 
-Ours are the three transactions of the writer (T1, T2, T3). The floor writes the same rows, as they stand in
-the tables afterwards, by SQLAlchemy Core with executemany in one transaction: no derivation, look-up or lock.
-Both take turns in one process, on analyses whose 250 files lie in the tables with their contents, as they do
-with a host. The figure is the median of the ratios of neighbours, on PostgreSQL and on SQLite.
+Ours are the three transactions of the writer (T1, T2, T3). The floor writes the rows that result from them
+by SQLAlchemy Core with executemany in one transaction: no derivation, look-up or lock. Both take turns in
+one process, on analyses whose 250 files are in the tables with their contents, as they are with a host. The
+figure is the median of the ratios of neighbouring rounds, on PostgreSQL and on SQLite.
 """
 
 from __future__ import annotations

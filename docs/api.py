@@ -1,4 +1,4 @@
-"""`docs/reference/api.md`, made from signatures and docstrings: `make docs` rewrites it."""
+"""Write docs/reference/api.md from signatures and docstrings; `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("Settings", "SettingsError"),
     ),
     "telemetry.setup": (
-        "For processes that put the parts together themselves.",
+        "For processes that assemble the parts themselves.",
         ("attach", "instrument", "pipeline"),
     ),
     "telemetry.openai": (
-        "What counts attempts. Set-up calls it by itself.",
+        "Counting of attempts. Set-up calls it; call it yourself only if you assemble the parts.",
         ("instrument", "uninstrument"),
     ),
     "telemetry.setup.sampling": (
-        "So that what is not exported is counted all the same. Set-up calls it by itself.",
+        "Recording of spans that are not sampled, so that they are counted. Set-up calls it.",
         ("record_all",),
     ),
     "telemetry.pricing": (
@@ -49,17 +49,19 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
 }
-"""What is public: a sentence on each module, and its names; none: those of its `__all__`."""
+"""The public modules: a sentence on each, and its public names; without names, those of its `__all__`."""
 
 HEAD = """# API
 
-Every public name, with its signature. What begins with an underscore, and any module that is not on this
-page, may change without notice. `import telemetry` needs no extra.
+For application developers: every public name, with its signature.
+
+Names that begin with an underscore, and modules that are not on this page, may change without notice.
+`import telemetry` needs no extra. `make docs` writes this page from signatures and docstrings.
 """
-UNSIGNED = {"DocumentBlock", "RunHandle", "Settings"}
-"""Classes that functions return and nobody constructs, and the one whose fields have a page of their own."""
+UNSIGNED = {"DocumentBlock", "RunBlock", "RunHandle", "Settings", "StageBlock"}
+"""Classes that applications do not construct, and the one whose fields have a page of their own."""
 WIDTH = 100
-"""Characters of a signature beyond which each parameter gets a line."""
+"""Characters of a signature beyond which each parameter gets a line of its own."""
 
 
 def page() -> str:
@@ -78,7 +80,7 @@ def names(module: str) -> tuple[str, ...]:
 
 
 def _entry(module: str, name: str) -> Iterator[str]:
-    """Yield heading, signature and words on one name, and on the members of a class."""
+    """Yield heading, signature and docstring of one name, and of the members of a class."""
     value = getattr(import_module(module), name)
     found = _plain(value)
     yield f"### `{module}.{name}`"
@@ -104,7 +106,7 @@ def _entry(module: str, name: str) -> Iterator[str]:
 
 
 def _plain(found: Any) -> Any:
-    """Return the function that a pytest fixture was made of."""
+    """Return the function behind a pytest fixture; other values as they are."""
     unwrap = getattr(found, "_get_wrapped_function", None)
     return found if unwrap is None else unwrap()
 
@@ -115,7 +117,7 @@ def _signature(name: str, found: Callable[..., Any]) -> str:
 
 
 def _call(name: str, found: Callable[..., Any]) -> str:
-    """Return a signature, on one line or with a line for each parameter."""
+    """Return a signature on one line, or with a line for each parameter if it is long."""
     signature = inspect.signature(found)
     shown = [value for key, value in signature.parameters.items() if key != "self"]
     returned = "" if inspect.isclass(found) else f" -> {_type(signature.return_annotation)}"
@@ -127,7 +129,7 @@ def _call(name: str, found: Callable[..., Any]) -> str:
 
 
 def _parameters(shown: list[inspect.Parameter]) -> Iterator[str]:
-    """Yield what stands between the brackets, `/` and `*` included."""
+    """Yield the parameters between the brackets, including `/` and `*`."""
     before: inspect.Parameter | None = None
     for value in shown:
         if before and before.kind is value.POSITIONAL_ONLY is not value.kind:
@@ -149,7 +151,7 @@ def _parameter(value: inspect.Parameter) -> str:
 
 
 def _type(annotation: object) -> str:
-    """Return an annotation as it stands in the code."""
+    """Return an annotation as the code has it."""
     if isinstance(annotation, ForwardRef):  # of a NamedTuple
         return annotation.__forward_arg__
     return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
@@ -168,7 +170,7 @@ def _words(found: object) -> str:
 
 
 def _split(body: str) -> tuple[str, str]:
-    """Divide a section from the paragraphs that follow it without its indentation."""
+    """Split off the paragraphs that follow a section without its indentation."""
     found = re.search(r"^\S", body, re.MULTILINE)
     place = found.start() if found else len(body)
     return textwrap.dedent(body[:place]), body[place:]

@@ -1,4 +1,4 @@
-"""docs/reference/cli.md, made from the commands' own help: `make docs` rewrites it."""
+"""Write docs/reference/cli.md from the help of the commands; `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "reference" / "cli.md"
 NAME: Final = "flask telemetry"
 WIDTH: Final = 100
-"""Columns of the help, whatever the terminal of whoever writes the page."""
+"""Columns of the help, independent of the terminal."""
 HEAD: Final = f"""# Commands
 
-What `--help` says of each command of `{NAME}`. They run where the application runs, with its
-settings: `flask --app yourapp telemetry …`, or with `FLASK_APP` naming it. Made by `make docs`.
+For operators and on-call: the help of each command of `{NAME}`, with all its options.
+
+Run the commands where the application runs, with its settings: `flask --app yourapp telemetry …`, or with
+`FLASK_APP` set. `make docs` writes this page from their `--help`.
 """
 
 
 def group() -> click.Group:
-    """Return the group of commands that Flask finds by our entry point."""
+    """Return the group of commands to which our entry point for Flask leads."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, _, name = project["entry-points"]["flask.commands"]["telemetry"].partition(":")
     found = getattr(import_module(module), name)
@@ -42,7 +44,7 @@ def page() -> str:
 
 
 def commands(parent: click.Context) -> Iterator[click.Context]:
-    """Walk a group: each command in the order of the help, a group before its own."""
+    """Yield the commands of a group in the order of the help, each subgroup before its commands."""
     if not isinstance(parent.command, click.Group):
         return
     for name in parent.command.list_commands(parent):

@@ -1,4 +1,4 @@
-"""The tables of docs/reference/host-tables.md, made from what telemetry needs: `make docs` rewrites them."""
+"""Write the tables of docs/reference/host-tables.md from what telemetry needs; `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE: Final = Path(__file__).parent / "reference" / "host-tables.md"
 
 
 def page() -> str:
-    """Return the page with the tables as they should be."""
+    """Return the page with both tables written anew."""
     text = PAGE.read_text(encoding="utf-8")
     for name, lines in (("columns", _columns()), ("types", _types())):
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
@@ -24,7 +24,7 @@ def page() -> str:
 
 
 def _columns() -> Iterator[str]:
-    yield "| column | has to be | used for | without it |"
+    yield "| column | type | used for | without it |"
     yield "|---|---|---|---|"
     for need in NEEDS:
         without = need.without or "**Refused.**"
@@ -32,7 +32,7 @@ def _columns() -> Iterator[str]:
 
 
 def _types() -> Iterator[str]:
-    yield "| has to be | on PostgreSQL | on SQLite |"
+    yield "| type | on PostgreSQL | on SQLite |"
     yield "|---|---|---|"
     for kind in Kind:
         postgresql, sqlite = accepted(kind)

@@ -1,4 +1,4 @@
-"""docs/report.svg, the README's first picture, made from its demo output: `make docs` rewrites it."""
+"""Draw docs/report.svg, the README's first picture, from its demo output; `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 PICTURE: Final = ROOT / "docs" / "report.svg"
 COLUMN: Final = 7.8
-"""Width of a character, which ``textLength`` enforces whatever font the reader has."""
+"""Width of a character, which ``textLength`` enforces for every font."""
 LINE: Final = 19
 MARGIN: Final = 20
 HEAD: Final = """\
@@ -32,11 +32,13 @@ HEAD: Final = """\
 """
 LABEL: Final = "One analysis by stage, with calls, attempts, 429 answers, tokens and dollars, and the totals"
 TITLES: Final = ("Analysis ", "Totals")
-HEADS: Final = ("run ", "SQL ")
+HEADS: Final = ("$ ", "run ", "SQL ")
+COMMAND: Final = "$ make demo"
+"""What the reader would type to get these lines."""
 
 
 def output(readme: str) -> list[str]:
-    """Return the lines that the README shows of the demo.
+    """Return the lines of the demo that the README shows.
 
     Raises:
         ValueError: It shows none.
@@ -48,7 +50,8 @@ def output(readme: str) -> list[str]:
 
 
 def picture(lines: list[str]) -> str:
-    """Return lines of a terminal as an SVG that follows the reader's choice of light or dark."""
+    """Return lines of a terminal, below the command, as an SVG in light and dark mode."""
+    lines = [COMMAND, "", *lines]
     width = max(map(len, lines)) * COLUMN + 2 * MARGIN
     height = len(lines) * LINE + 2 * MARGIN
     head = HEAD.format(width=width, height=height, right=width - 1, bottom=height - 1, label=LABEL)
@@ -57,7 +60,7 @@ def picture(lines: list[str]) -> str:
 
 
 def _texts(number: int, line: str) -> list[str]:
-    """Return an element for each cell, in its column."""
+    """Return an element for each cell of a line, in its column."""
     y = MARGIN + number * LINE + 14
     return [
         f'<text class="{_style(line, cell[0])}" x="{MARGIN + cell.start() * COLUMN:g}" y="{y}"'

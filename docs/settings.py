@@ -1,4 +1,4 @@
-"""docs/reference/settings.md, made from the class that reads the settings: `make docs` rewrites it."""
+"""Write docs/reference/settings.md from the class that reads the settings; `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from telemetry.settings import PREFIX, Settings
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
 
-Every setting is read once, when telemetry starts: from the environment, and in Flask also from `app.config`.
-A wrong one never stops the application: telemetry says in one line of the log that it is off, and why. Traces
-and metrics leave by the standard `OTEL_*` variables. Made by `make docs` from `telemetry/settings.py`.
+For operators: every setting, with its default and its meaning.
+
+Telemetry reads settings once, when it starts: from the environment, and in Flask also from `app.config`.
+A wrong setting never stops the application: telemetry switches itself off and logs one line that says why.
+Traces and metrics are exported by the standard `OTEL_*` variables. `make docs` writes this page from
+`telemetry/settings.py`.
 """
 DEFAULTS = {"spool_dir": "`analysis-telemetry-<uid>` in the temporary directory"}
-"""Defaults that differ from machine to machine."""
+"""Defaults that depend on the machine."""
 
 
 def page() -> str:
@@ -29,7 +32,7 @@ def page() -> str:
         f"| `{PREFIX}{entry.name.upper()}` | {_default(entry)} | {sentences[entry.name]} |"
         for entry in fields(Settings)
     ]
-    return "\n".join([HEAD, "| variable | default | |", "|---|---|---|", *rows, ""])
+    return "\n".join([HEAD, "| variable | default | meaning |", "|---|---|---|", *rows, ""])
 
 
 def _sentences() -> dict[str, str]:

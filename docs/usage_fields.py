@@ -1,4 +1,4 @@
-"""docs/reference/usage-fields.md, made from the types of the OpenAI client: `make docs` rewrites it."""
+"""Write docs/reference/usage-fields.md from the types of the OpenAI client; `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from telemetry.usage.fields import Field, costs_its_tokens_alone, treatment
 
 PAGE: Final = Path(__file__).parent / "reference" / "usage-fields.md"
 REPORTS: Final = "openai.types.admin."
-"""What is found there are reports of the organisation's account, and no answers to calls."""
+"""Reports on the account of an organisation, which are no answers to calls."""
 TREATMENTS: Final = {
     Field.INPUT: "input tokens",
     Field.OUTPUT: "output tokens",
@@ -29,27 +29,29 @@ TREATMENTS: Final = {
     Field.TOTAL: "checked: must be the sum of input and output",
     Field.PART: "priced as the input or output it is part of",
     Field.LABEL: "counts nothing",
-    Field.UNMODELLED: "costs otherwise: when it is not 0, the call is unpriced",
+    Field.UNMODELLED: "not priced by tokens: if it is not 0, the call is unpriced",
 }
 NOT_BILLED: Final = frozenset({"usage_bytes", "usage_ratio"})
-"""Fields of the client named like a usage, which tell the size of a store and how full a context is."""
+"""Fields named like a usage that are none: the size of a store, and how full a context is."""
 HEAD: Final = """# Fields of a usage
 
-Every field of a usage that the types of the OpenAI client know, and what becomes of it. A field that is not
-here makes its call unpriced when it counts, or says, anything. Made by `make docs` from openai {version} and
-the tables of `telemetry/usage/fields.py`; a test fails when the client brings a field that they do not name.
+For administrators of money: every field of a usage in the types of the OpenAI client, and how it is priced.
 
-| field | treated as | of |
+A field that is not in this table makes its call unpriced if it has a count or any other content.
+`make docs` writes this page from openai {version} and the tables of `telemetry/usage/fields.py`. A test fails
+if the client brings a field that they do not name.
+
+| field | treated as | in the types |
 |---|---|---|"""
 OUTPUTS: Final = """
 ## Types of output
 
-What a response's output may consist of. A type that is not here makes the call unpriced.
+The output of a response may consist of these types. A type that is not in this table makes the call unpriced.
 
 | type | costs |
 |---|---|"""
 WORDS: Final = {
-    True: "its tokens alone",
+    True: "only its tokens",
     False: "more than its tokens: the call is unpriced",
     None: "not known",
 }
@@ -60,13 +62,13 @@ class UsageField(NamedTuple):
     """One field of a usage."""
 
     path: tuple[str, ...]
-    """Names from the usage's own place in the answer down to the field."""
+    """Names from the usage down to the field."""
     owner: str
-    """The type of the answer, or part of one, that has the usage."""
+    """The type, of an answer or a part of it, that has the usage."""
 
     @property
     def treatment(self) -> Field | None:
-        """What becomes of it; None: the tables do not name it."""
+        """How the field is treated; None if the tables do not name it."""
         return treatment(self.path[1:]) if self.path[0] == "usage" else Field.UNMODELLED
 
 
@@ -82,7 +84,7 @@ def fields() -> Iterator[UsageField]:
 
 
 def outputs() -> Iterator[str]:
-    """Find the types of what the output of a response consists of."""
+    """Find the types of which the output of a response may consist."""
     for kind in (responses.ResponseOutputItem, getattr(beta, "BetaResponseOutputItem", None)):
         for model in _nested(kind):
             yield from typing.get_args(model.model_fields["type"].annotation)
