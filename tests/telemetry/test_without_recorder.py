@@ -43,9 +43,9 @@ NOTHING = """
         pass
     try:
         with telemetry.run("analysis"), telemetry.stage("x"):
-            raise KeyError("mine")
+            raise KeyError("host error")
     except KeyError as error:
-        assert error.args == ("mine",)
+        assert error.args == ("host error",)
     print("nothing happened")
 """
 
