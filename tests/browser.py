@@ -64,6 +64,6 @@ def _install() -> None:
     except (OSError, subprocess.CalledProcessError, ChromiumUnavailable) as error:
         reason = getattr(error, "stderr", "") or str(error)
         raise ChromiumUnavailable(
-            f"no Chromium installed, nor could Debian's be installed ({reason.strip()}):"
+            f"no Chromium found, nor could Debian's be installed ({reason.strip()}):"
             " install chromium, or name the program in TEST_CHROMIUM"
         ) from error

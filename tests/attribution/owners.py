@@ -21,7 +21,7 @@ MODEL = "gpt-5-mini"
 ORPHAN = "orphan"
 """The run of calls that belong to no other run."""
 NO_STAGE = "unattributed"
-LONG = "Be precise, and say where you counts it. " * 120
+LONG = "Be precise, and say where you found it. " * 120
 """A text that is long enough for the prompt cache."""
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 
@@ -44,7 +44,7 @@ def body(owner: Owner) -> dict[str, Any]:
     """Return the body of a chat request that names its owner."""
     system = {
         "role": "system",
-        "content": f"Task: {owner}\n" + "Be precise, and say where you counts it. " * 120,
+        "content": f"Task: {owner}\n" + "Be precise, and say where you found it. " * 120,
     }
     return {"model": MODEL, "messages": [system, {"role": "user", "content": f"A word for {owner}"}]}
 
