@@ -70,8 +70,8 @@ class RunningAlertmanager:
     def alerts(self) -> list[dict[str, Any]]:
         """Return the active alerts."""
         with urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
-            found: list[dict[str, Any]] = json.load(answer)
-        return found
+            alerts: list[dict[str, Any]] = json.load(answer)
+        return alerts
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 20
@@ -87,8 +87,8 @@ class RunningAlertmanager:
 
 def _program() -> Path:
     names = ("prometheus-alertmanager", "alertmanager")
-    found = [path for name in names if (path := shutil.which(name))]
-    if chosen := os.environ.get("TEST_ALERTMANAGER") or next(iter(found), None):
+    installed = [path for name in names if (path := shutil.which(name))]
+    if chosen := os.environ.get("TEST_ALERTMANAGER") or next(iter(installed), None):
         return Path(chosen)
     program = "usr/bin/prometheus-alertmanager"
     try:

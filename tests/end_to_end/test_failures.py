@@ -119,7 +119,7 @@ def test_analysis_without_any_rating_fails(stack: Stack) -> None:
     """Although the application completes it with default scores, which are in no band."""
     stack.standin.faults([{"match": {"task": "rank"}, **SERVER_ERROR}])
     before = stack.sql.user()
-    ended = submit(stack.client(), [each.file for each in resumes(2)])
+    ended = submit(stack.client(), [document.file for document in resumes(2)])
     stack.settle()
     row, run = stack.sql.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
     counters = {counter["name"]: counter["value"] for counter in _counters(stack, run)}
@@ -163,7 +163,7 @@ def test_candidate_with_a_fallback_is_not_scored(stack: Stack) -> None:
 def test_unusable_answers_are_billed(stack: Stack) -> None:
     """An answer that is not JSON is an error of the analysis, but its cost counts."""
     stack.standin.faults([{"match": {"task": "rank"}, "bad_json": True, "first_total": 1}])
-    ended = submit(stack.client(), [each.file for each in resumes(3)])
+    ended = submit(stack.client(), [document.file for document in resumes(3)])
     stack.settle()
     row = stack.sql.analysis(ended.analysis)
 
@@ -183,15 +183,15 @@ def test_missing_usage_makes_the_cost_incomplete(stack: Stack) -> None:
 
     assert run["usage_missing"] == 1
     assert not run["cost_complete"]
-    assert sum(each["cost_pico"] for each in stack.sql.runs(ended.analysis)) == reported.cost_pico
-    assert sum(each["api_calls"] for each in stack.sql.runs(ended.analysis)) == reported.calls + 1
+    assert sum(run["cost_pico"] for run in stack.sql.runs(ended.analysis)) == reported.cost_pico
+    assert sum(run["api_calls"] for run in stack.sql.runs(ended.analysis)) == reported.calls + 1
 
 
 def test_failed_analysis_has_the_type_of_its_error(stack: Stack) -> None:
     """Its row has the type, not the message."""
     stack.standin.faults([{"match": {"path": "/embeddings"}, **SERVER_ERROR}])
     before = stack.sql.user()
-    ended = submit(stack.client(), [each.file for each in resumes(2)])
+    ended = submit(stack.client(), [document.file for document in resumes(2)])
     stack.settle()
     row, run = stack.sql.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
 
@@ -274,7 +274,7 @@ def test_intake_without_an_analysis_counts_for_the_user(stack: Stack) -> None:
 def test_cost_of_a_deleted_analysis_stays_with_the_user(stack: Stack) -> None:
     """It is not added to a new analysis that gets the same id."""
     client = stack.client()
-    deleted = submit(client, [each.file for each in resumes(2)])
+    deleted = submit(client, [document.file for document in resumes(2)])
     stack.settle()
     before = stack.sql.user()
     client.delete([deleted.analysis])

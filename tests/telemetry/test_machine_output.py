@@ -160,8 +160,8 @@ from telemetry.cli.group import cli
 
 app = create_app()
 app.cli.add_command(cli)
-found = app.test_cli_runner().invoke(args=["telemetry", "report", "--json"])
-json.loads(found.stdout)
+result = app.test_cli_runner().invoke(args=["telemetry", "report", "--json"])
+json.loads(result.stdout)
 print("printed afterwards")
 """
 

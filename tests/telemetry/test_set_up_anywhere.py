@@ -184,10 +184,10 @@ from telemetry.cli.group import cli
 app.cli.add_command(cli)
 for words in ("report", "validate", "insights", "export", "spool recover", "spool list", "db upgrade",
               "db current", "db downgrade --yes", "health-check", "import-history"):
-    found = app.test_cli_runner().invoke(args=["telemetry", *words.split()])
-    assert found.exit_code == 1, (words, found.output, found.exception)
-    assert found.stderr.count("\\n") == 1, (words, found.stderr)
-    assert "pip install '{package}'" in found.stderr, (words, found.stderr)
+    result = app.test_cli_runner().invoke(args=["telemetry", *words.split()])
+    assert result.exit_code == 1, (words, result.output, result.exception)
+    assert result.stderr.count("\\n") == 1, (words, result.stderr)
+    assert "pip install '{package}'" in result.stderr, (words, result.stderr)
 """,
     )
 
