@@ -1,4 +1,4 @@
-"""A real Alertmanager for tests, which passes on at once what it is told.
+"""A real Alertmanager for tests, which passes alerts on at once.
 
 The program is the system's where it has one, else that of Debian's package. `TEST_ALERTMANAGER` names a
 program to use instead.
@@ -68,10 +68,10 @@ class RunningAlertmanager:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def alerts(self) -> list[dict[str, Any]]:
-        """What is active now."""
+        """Return the active alerts."""
         with urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
-            found: list[dict[str, Any]] = json.load(answer)
-        return found
+            alerts: list[dict[str, Any]] = json.load(answer)
+        return alerts
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 60
@@ -87,8 +87,8 @@ class RunningAlertmanager:
 
 def _program() -> Path:
     names = ("prometheus-alertmanager", "alertmanager")
-    found = [path for name in names if (path := shutil.which(name))]
-    if chosen := os.environ.get("TEST_ALERTMANAGER") or next(iter(found), None):
+    installed = [path for name in names if (path := shutil.which(name))]
+    if chosen := os.environ.get("TEST_ALERTMANAGER") or next(iter(installed), None):
         return Path(chosen)
     program = "usr/bin/prometheus-alertmanager"
     try:
@@ -101,9 +101,9 @@ def _program() -> Path:
 
 
 def _movable(folder: Path, program: str) -> Path:
-    """Return a program that finds its templates below the working directory, without being installed.
+    """Return a copy of the program that finds its templates below the working directory.
 
-    Debian's looks for them in one place only: another path of the same length is written over it.
+    Debian's program has one absolute path for them, which is overwritten by another of the same length.
     """
     movable = folder / "alertmanager"
     if not movable.exists():

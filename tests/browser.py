@@ -1,4 +1,4 @@
-"""The Chromium that tests look at pages with: the system's, or Debian's, installed where that is possible."""
+"""The Chromium in which tests open pages: the system's, or Debian's, installed where that is possible."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def open_browser() -> Iterator[Browser]:
     """Start a Chromium without a window.
 
     Raises:
-        ChromiumUnavailable: with the way out.
+        ChromiumUnavailable: there is none; the message says what to do.
     """
     with sync_playwright() as playwright:
         options = [] if os.geteuid() else ["--no-sandbox"]  # Chromium's sandbox does not work for root
@@ -46,9 +46,9 @@ def chromium() -> str:
         fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once install it once
         if _installed() is None:
             _install()
-    found = _installed()
-    assert found is not None
-    return found
+    installed = _installed()
+    assert installed is not None
+    return installed
 
 
 def _installed() -> str | None:

@@ -17,10 +17,10 @@ class PackageUnavailable(RuntimeError):
 
 
 def unpacked(name: str, packages: tuple[str, ...], program: str) -> Path:
-    """Return the folder under `build` that holds a `program`, fetching its packages the first time.
+    """Return the folder under `build` that holds `program`, fetching its packages the first time.
 
     Raises:
-        PackageUnavailable: there are none to be had.
+        PackageUnavailable: they cannot be fetched or unpacked.
     """
     folder = BUILD / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,15 +48,15 @@ def _download(packages: tuple[str, ...], folder: Path) -> None:
     except subprocess.CalledProcessError:
         if os.geteuid() != 0:
             raise
-        apt_get("update")  # a new machine knows of no packages
+        apt_get("update")  # a new machine has no package lists
         apt_get("download", *packages, cwd=folder)
 
 
 def apt_get(*arguments: str, cwd: Path | None = None) -> None:
-    """Run it while no other test of this machine does: of two at once, one would give up.
+    """Run apt-get under a lock, since of two at once one would give up.
 
     Raises:
-        OSError: it is not there.
+        OSError: there is no apt-get.
         subprocess.CalledProcessError: it failed.
     """
     with (Path(tempfile.gettempdir()) / "analysis-telemetry-apt.lock").open("w") as lock:

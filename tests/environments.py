@@ -1,6 +1,6 @@
-"""Virtual environments with other packages than this one: one for each `requirements/*.txt`, kept once made.
+"""Virtual environments with other packages, one for each `requirements/*.txt`, cached under `build`.
 
-After a change of `requirements/*.in`, `constraints.txt` or `pyproject.toml`, pin what they hold anew:
+After a change of `requirements/*.in`, `constraints.txt` or `pyproject.toml`, pin their packages again:
 `.venv/bin/python -m tests.environments`.
 """
 
@@ -26,7 +26,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "host-uninstrumented": ("--extra", "sdk"),
     "sqlalchemy-2.0": ("--all-extras", "--group", "build", "--group", "example", "--group", "tests"),
 }
-"""What of the project's own dependencies stands beside what each file asks for."""
+"""The extras and groups of the project that each environment has beside the packages of its file."""
 
 
 class EnvironmentFailed(Exception):
@@ -34,11 +34,11 @@ class EnvironmentFailed(Exception):
 
 
 def interpreter(name: str, *, with_project: bool = False) -> Path:
-    """Return the Python of an environment that holds what its file says, made or renewed where needed.
+    """Return the Python of an environment, which is created or renewed where needed.
 
     Args:
-        name: of the file in `requirements`.
-        with_project: whether this checkout is installed there, too.
+        name: name of its file in `requirements`.
+        with_project: whether this checkout is installed in it, too.
 
     Raises:
         EnvironmentFailed: the packages cannot be installed.
@@ -47,7 +47,7 @@ def interpreter(name: str, *, with_project: bool = False) -> Path:
 
 
 def of_python(python: Path, version: str) -> Path:
-    """Return the Python of an environment like this one, of another interpreter, with this checkout.
+    """Return the Python of an environment like this one, but of another interpreter, with this checkout.
 
     Args:
         python: the interpreter; see :func:`tests.installers.pythons`.
@@ -69,7 +69,7 @@ def _kept(name: str, pinned: Path, python: Path, with_project: bool) -> Path:
     state = hashlib.sha256("\0".join(depends_on).encode()).hexdigest()
     KEPT.mkdir(parents=True, exist_ok=True)
     with (KEPT / f".{name}.lock").open("w") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once make it once
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # concurrent test runs create it once
         mark = folder / ".made-of"
         if not mark.exists() or mark.read_text() != state:
             _make(folder, pinned, python, with_project)
@@ -81,7 +81,7 @@ def lock() -> None:
     """Pin every environment, with hashes, and with the versions of `constraints.txt` where they fit."""
     for name, parts in PARTS.items():
         pinned = REQUIREMENTS / f"{name}.txt"
-        shutil.copy(ROOT / "constraints.txt", pinned)  # uv keeps what is pinned already
+        shutil.copy(ROOT / "constraints.txt", pinned)  # uv keeps the versions that are pinned already
         given = ["pyproject.toml", f"requirements/{name}.in", *parts, "--no-annotate", "--generate-hashes"]
         given += ["--python-version", "3.11", "--custom-compile-command", "python -m tests.environments"]
         _uv("pip", "compile", *given, "--output-file", str(pinned))

@@ -1,6 +1,6 @@
-"""What people install with: pips that came with their Python, the newest, and uv, on every Python there is.
+"""The installers that people use: pips that came with their Python, the newest pip, and uv.
 
-They look in the index that the machine is configured for, as whoever installs the package does.
+They run on every supported Python of the machine, with the package index that it is configured for.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "installers"
 PIPS = ("23.2.1", "24.0", "25.0", "newest")
-"""The pips of Python 3.11.7 and 3.12.1, the last one with the old resolver, and today's."""
+"""The pips of Python 3.11.7 and 3.12.1, the last one with the old resolver, and the newest."""
 
 
 class InstallationFailed(Exception):
-    """An installer refused; the message is what it said."""
+    """An installer failed; the message is its output."""
 
 
 @cache
@@ -34,7 +34,7 @@ def pythons() -> dict[str, Path]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     versions = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
     candidates = {version: _interpreters(version) for version in versions}
-    return {version: found[0] for version, found in candidates.items() if found}
+    return {version: paths[0] for version, paths in candidates.items() if paths}
 
 
 def resolve(installer: str, python: Path, requirement: str, *options: str) -> dict[str, str]:
@@ -44,10 +44,10 @@ def resolve(installer: str, python: Path, requirement: str, *options: str) -> di
         installer: `uv`, or one of :data:`PIPS`.
         python: interpreter of the environment.
         requirement: what to install.
-        options: of the installer, such as `--find-links`.
+        options: further options of the installer, such as `--find-links`.
 
     Raises:
-        InstallationFailed: it finds no set that fits.
+        InstallationFailed: it finds no consistent set of versions.
     """
     if installer == "uv":
         given = ("pip", "compile", "-", "--python", str(python), "--no-header", "--no-annotate", *options)
@@ -57,20 +57,20 @@ def resolve(installer: str, python: Path, requirement: str, *options: str) -> di
     given = ("install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-", *options, requirement)
     report = json.loads(_run([str(python), "-m", "pip", *given], pip=installer))
     chosen = [entry["metadata"] for entry in report["install"]]
-    return {canonicalize_name(each["name"]): each["version"] for each in chosen}
+    return {canonicalize_name(entry["name"]): entry["version"] for entry in chosen}
 
 
 def create_environment(folder: Path, python: Path) -> Path:
-    """Make an environment without any package, and return its interpreter."""
+    """Create an environment without any package, and return its interpreter."""
     _run(_uv("venv", "--python", str(python), str(folder)))
     return folder / "bin" / "python"
 
 
 def install(installer: str, python: Path, *requirements: str) -> None:
-    """Install into the environment of an interpreter, for good.
+    """Install into the environment of an interpreter.
 
     Raises:
-        InstallationFailed: the installer refused.
+        InstallationFailed: the installer failed.
     """
     if installer == "uv":
         _run(_uv("pip", "install", "--python", str(python), *requirements))
@@ -79,10 +79,10 @@ def install(installer: str, python: Path, *requirements: str) -> None:
 
 
 def check(installer: str, python: Path) -> str:
-    """Return what `pip check` says of an environment.
+    """Return the output of `pip check` in an environment.
 
     Raises:
-        InstallationFailed: it found packages that do not fit each other.
+        InstallationFailed: it found packages that conflict.
     """
     if installer == "uv":
         return _run(_uv("pip", "check", "--python", str(python)))
@@ -91,11 +91,11 @@ def check(installer: str, python: Path) -> str:
 
 @cache
 def _pip(version: str) -> Path:
-    """Return the folder that holds a pip, made where needed; the newest is looked for each time."""
+    """Return the folder that holds a pip, created where needed; the newest is looked up each time."""
     folder = KEPT / f"pip-{version}"
     KEPT.mkdir(parents=True, exist_ok=True)
     with (KEPT / f".pip-{version}.lock").open("w") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once make it once
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # concurrent test runs create it once
         if version == "newest":
             _run(_uv("pip", "install", "--upgrade", "--target", str(folder), "pip"))
         elif not folder.exists():
@@ -105,7 +105,7 @@ def _pip(version: str) -> Path:
 
 
 def _interpreters(version: str) -> list[Path]:
-    """Return the interpreters of a version that start, in the order in which they are looked for."""
+    """Return the interpreters of a version that start, the preferred one first."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     on_path = shutil.which(f"python{version}")
     this = [Path(sys._base_executable)] if sys.version.startswith(f"{version}.") else []  # type: ignore[attr-defined]
@@ -114,7 +114,7 @@ def _interpreters(version: str) -> list[Path]:
 
 
 def _starts(python: Path) -> bool:
-    """Say whether an interpreter can make environments; a shim of pyenv may name one that is off."""
+    """Return whether an interpreter can create environments; a shim of pyenv may name a missing one."""
     command = [str(python), "-c", "import ensurepip, ssl, venv"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 

@@ -64,7 +64,7 @@ class Prometheus:
         return f"http://127.0.0.1:{self.port}"
 
     def wait_for(self, metric: str) -> None:
-        """Wait until it has scraped a metric; it looks for its targets every five seconds."""
+        """Wait until a metric has been scraped; Prometheus looks for its targets every five seconds."""
         deadline = time.monotonic() + 60
         while True:
             with urllib.request.urlopen(f"{self.url}/api/v1/query?query={metric}", timeout=5) as answer:

@@ -1,4 +1,4 @@
-"""Whom notifications reach in tests: a webhook over HTTP, and a mail server."""
+"""Receivers of notifications in tests: a webhook over HTTP, and a mail server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.postgres import free_port
 
 
 class Webhook(LocalServer):
-    """Keeps what is posted to it, while the `with` block runs."""
+    """Keeps the bodies that are posted to it, while the `with` block runs."""
 
     def __init__(self) -> None:
         self.bodies: list[Any] = []
         self.requests: list[tuple[str, str | None]] = []
         """Path and authorization of every request."""
         self.status = 200
-        """What it answers; only with 200 it keeps what came."""
+        """The status it answers with; only with 200 it keeps the body."""
         hook = self
 
         class Hook(Handler):
@@ -39,7 +39,7 @@ class Webhook(LocalServer):
 
 
 class Mailbox:
-    """Keeps the mails it is sent, while the `with` block runs."""
+    """Keeps the mails it receives, while the `with` block runs."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -54,7 +54,7 @@ class Mailbox:
         self._controller.stop()
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
-        """Take a mail, as the server asks its handler to."""
+        """Accept a mail, as the handler of the server."""
         mail = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)

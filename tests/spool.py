@@ -1,4 +1,4 @@
-"""What waits for the database, of living and of dead processes, which go on meanwhile."""
+"""The entries in a spool, read while processes go on writing to it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from exporters.rollup.snapshot import Snapshot
 from exporters.spool.entry import parse_entry
 
 ANOTHER_USER = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
-"""Before a command: what is closed is closed to it, as it is not to root."""
+"""A prefix for commands, which makes closed directories closed to root as well."""
 
 
 @contextmanager
 def closed(directory: Path) -> Iterator[None]:
-    """A directory that only its owner may look into, and that :data:`ANOTHER_USER` does not own."""
+    """Take all permissions from a directory, which then is closed to :data:`ANOTHER_USER`."""
     directory.chmod(0)
     try:
         yield
@@ -26,31 +26,31 @@ def closed(directory: Path) -> Iterator[None]:
 
 
 def waiting(spool: Path) -> list[Path]:
-    """The files of snapshots, and of events about warnings, that no database has taken."""
+    """Return the files of snapshots and warning events that are not delivered yet."""
     return _matching(spool, "*/*/*.json")
 
 
 def files(folder: Path) -> list[str]:
-    """The names of what waits anywhere below a folder, or is set aside there."""
+    """Return the names of all entries below a folder, quarantined ones included."""
     return sorted(path.name for path in _matching(folder, "**/*.json", with_hidden=True))
 
 
 def everything(folder: Path) -> dict[str, str]:
-    """The text of every file below a folder, by its path; hidden ones included."""
-    found = (path for path in _matching(folder, "**/*", with_hidden=True) if path.is_file())
-    return {str(path): _text_of(path, errors="replace") for path in found}
+    """Return the text of every file below a folder by its path, hidden files included."""
+    paths = (path for path in _matching(folder, "**/*", with_hidden=True) if path.is_file())
+    return {str(path): _text_of(path, errors="replace") for path in paths}
 
 
 def snapshots(spool: Path) -> list[Snapshot]:
-    """What those snapshots say; one that was delivered meanwhile is left out."""
+    """Return the waiting snapshots, but those that are delivered meanwhile."""
     items = [parse_entry(text) for path in waiting(spool) if (text := _text_of(path))]
     return [item for item in items if isinstance(item, Snapshot)]
 
 
 def _matching(folder: Path, pattern: str, *, with_hidden: bool = False) -> list[Path]:
-    # Not Path.glob, which fails when a directory goes meanwhile.
+    # Not Path.glob, which fails when a directory is removed meanwhile.
     pattern = f"{glob.escape(str(folder))}/{pattern}"
-    return [Path(found) for found in glob.glob(pattern, recursive=True, include_hidden=with_hidden)]
+    return [Path(name) for name in glob.glob(pattern, recursive=True, include_hidden=with_hidden)]
 
 
 def _text_of(path: Path, errors: str = "strict") -> str:

@@ -1,4 +1,4 @@
-"""The temporary PostgreSQL the other tests rest on."""
+"""The temporary PostgreSQL server that other tests use."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_bin
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
-def test_databases_are_fresh_and_apart(postgres: TemporaryPostgres, driver: str) -> None:
-    """Each database is empty and knows nothing of the others, through either driver."""
+def test_databases_are_empty_and_separate(postgres: TemporaryPostgres, driver: str) -> None:
+    """This holds through either driver."""
     one, other = (create_engine(postgres.create_database(driver)) for _ in range(2))
     with one.begin() as connection:
         connection.execute(text("CREATE TABLE things (id INTEGER)"))
@@ -35,7 +35,7 @@ def test_database_url_is_usable_on_either_kind(database_url: str) -> None:
 
 
 def test_committed_rows_survive_stop_and_crash() -> None:
-    """The data outlives an orderly stop and a crash; connections open at the crash are cut."""
+    """Data survives an orderly stop and a crash; connections that are open at a crash break."""
     with TemporaryPostgres() as server:
         assert setting(server, "fsync") == "on"
         server.execute("CREATE TABLE things AS SELECT 1 AS id")
@@ -54,7 +54,7 @@ def test_committed_rows_survive_stop_and_crash() -> None:
 
 
 def test_the_shared_server_is_roomy(postgres: TemporaryPostgres) -> None:
-    """Tests of many writers, in several processes at once, rest on this."""
+    """Tests of many writers, in several processes at once, depend on this."""
     assert setting(postgres, "max_connections") == "200"
 
 
@@ -66,7 +66,7 @@ def setting(server: TemporaryPostgres, name: str) -> str:
 
 
 def test_bundled_binaries_work() -> None:
-    """A machine without PostgreSQL runs the tests on the binaries of the Python package."""
+    """A machine without PostgreSQL runs the tests with the binaries of the Python package."""
     newest = bundled_binaries()[-1]
 
     assert newest.resolve() in available_binaries()
@@ -74,8 +74,8 @@ def test_bundled_binaries_work() -> None:
         assert connection.info.server_version >= 160000
 
 
-def test_binaries_out_of_reach_are_copied(tmp_path: Path) -> None:
-    """A checkout under the home of root works too, though the server may not run as root."""
+def test_inaccessible_binaries_are_copied(tmp_path: Path) -> None:
+    """A checkout under the home of root works too, although the server may not run as root."""
     package = bundled_binaries()[-1].parents[1]
     tmp_path.chmod(0o700)
     for path in (package, package.with_name(f"{package.name}.libs")):
@@ -86,8 +86,8 @@ def test_binaries_out_of_reach_are_copied(tmp_path: Path) -> None:
         server.execute("SELECT 1")
 
 
-def test_no_postgres_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where nothing can be started, the error names the ways out."""
+def test_missing_postgres_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The error says what to do."""
     monkeypatch.setenv("TEST_POSTGRES_BIN", str(tmp_path))
 
     with pytest.raises(PostgresUnavailable, match=r"^no PostgreSQL 15 or newer found: .*TEST_POSTGRES_BIN$"):

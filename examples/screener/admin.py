@@ -1,4 +1,4 @@
-"""What only admins see: the way to telemetry's exports, which telemetry itself serves."""
+"""The admin page, with links to the exports that telemetry itself serves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .auth import admin_required
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 EXPORT = "telemetry_export.export"
-"""Endpoint of the exports; it is there while telemetry is on."""
+"""Endpoint of the exports; it exists while telemetry is on."""
 FORMATS = {"csv": "CSV", "json": "JSON"}
 PERIODS = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "a year"}
 SEGMENTS = {"all": "everybody", "new": "new users", "active": "active users", "power": "power users"}

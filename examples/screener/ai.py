@@ -1,7 +1,7 @@
 """The calls to OpenAI: a synchronous assistant for the intake, an asynchronous one for analyses.
 
-Both repeat a call that failed for a passing reason (on top of the client's own retries) and fall back to a
-harmless default when an answer cannot be had; `Tally` counts both. The clients read OPENAI_API_KEY and
+Both repeat a call after a transient failure (on top of the client's own retries) and fall back to a
+harmless default when no answer can be obtained; `Tally` counts both. The clients read OPENAI_API_KEY and
 OPENAI_BASE_URL themselves.
 """
 
@@ -33,9 +33,9 @@ Answer = TypeVar("Answer")
 Vector = NDArray[np.float64]
 
 PASSING = (APIConnectionError, InternalServerError, RateLimitError)
-"""Failures worth another try (a timeout is an APIConnectionError)."""
+"""Transient failures, which are retried (a timeout is an APIConnectionError)."""
 UNUSABLE = (APIError, ValueError, KeyError, TypeError)
-"""No answer, or one that is not what was asked for."""
+"""No answer, or one that does not have the requested form."""
 BATCH = 64
 """Texts sent with one embeddings call."""
 JSON_OBJECT: ResponseFormatJSONObject = {"type": "json_object"}
@@ -43,7 +43,7 @@ JSON_OBJECT: ResponseFormatJSONObject = {"type": "json_object"}
 
 @dataclass
 class Tally:
-    """What went wrong and was mended."""
+    """Counts of retries and fallbacks."""
 
     retries: int = 0
     fallbacks: int = 0
@@ -64,7 +64,7 @@ class IntakeAssistant:
         self._client.close()
 
     def criteria(self, jd: str) -> list[Criterion]:
-        """The criteria a job description asks for."""
+        """Return the criteria of a job description."""
         try:
             return prompts.read_criteria(self._ask(prompts.criteria_prompt(jd)))
         except UNUSABLE as error:
@@ -72,7 +72,7 @@ class IntakeAssistant:
             return [prompts.OVERALL_FIT]
 
     def name(self, resume_head: str, default: str) -> str:
-        """Whose résumé it is, from its first lines."""
+        """Return the candidate's name, from the first lines of a résumé."""
         try:
             return prompts.read_name(self._ask(prompts.name_prompt(resume_head)))
         except UNUSABLE as error:
@@ -92,7 +92,7 @@ class IntakeAssistant:
 
 
 class AnalysisAssistant:
-    """Embeds, rates and describes résumés, many at once. To be used within one event loop."""
+    """Embeds, rates and describes résumés concurrently. To be used within one event loop."""
 
     def __init__(self, settings: Settings, tally: Tally) -> None:
         self.settings = settings
@@ -107,21 +107,21 @@ class AnalysisAssistant:
         await self._client.close()
 
     async def embed(self, texts: Sequence[str]) -> Vector:
-        """One vector per text, as rows."""
+        """Return one vector per text, as rows."""
         batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
         rows = await asyncio.gather(*(self._retry(partial(self._embed, batch)) for batch in batches))
         return np.array([row for batch in rows for row in batch])
 
     async def rate(self, criterion: Criterion, resume: str) -> Rating:
-        """How well a résumé meets a criterion; score 0, marked as a fallback, when that cannot be had."""
+        """Rate a résumé by a criterion; without an answer the score is 0, marked as a fallback."""
         try:
             return prompts.read_rating(await self._ask(prompts.rank_prompt(criterion, resume)))
-        except Exception as error:  # one rating must never cost the whole analysis
+        except Exception as error:  # one failed rating must not fail the whole analysis
             _fall_back(self.tally, "rank", error)
             return Rating(0.0, "No rating could be obtained.", fallback=True)
 
     async def insight(self, jd: str, resume: str) -> dict[str, Any] | None:
-        """Strengths, gaps and a summary; None when they cannot be had."""
+        """Return strengths, gaps and a summary; None without an answer."""
         try:
             return prompts.read_insight(await self._ask(prompts.insights_prompt(jd, resume)))
         except UNUSABLE as error:
@@ -156,7 +156,7 @@ def _pauses(settings: Settings) -> Iterator[float]:
 
 
 def _next_pause(pauses: Iterator[float], tally: Tally, error: APIError) -> float:
-    """The seconds to wait before the next try; raises the error when there is none left."""
+    """Return the seconds to wait before the next retry; raise the error when none is left."""
     pause = next(pauses, None)
     if pause is None:
         raise error

@@ -1,4 +1,4 @@
-"""Analyses: starting one from a draft, watching it, reading its result, unlocking insights, deleting it."""
+"""Analyses: start one from a draft, watch it, show its result, unlock insights, delete it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ bp = Blueprint("analyses", __name__)
 @bp.before_request
 @login_required  # type: ignore[untyped-decorator]
 def _members_only() -> None:
-    """Every page here needs somebody signed in."""
+    """Require a signed-in user for every page here."""
 
 
 @bp.post("/drafts/<int:draft_id>/analyses")
 def start(draft_id: int) -> ResponseReturnValue:
-    """Start an analysis: small ones are done when this returns, large ones wait for the worker."""
+    """Start an analysis: small ones are complete when this returns, large ones wait for the worker."""
     draft = own(Draft, draft_id)
     override = request.form.get("override") is not None
     refusal = _refusal(draft, override)
@@ -67,7 +67,7 @@ def status(analysis_id: int) -> ResponseReturnValue:
 
 @bp.post("/analyses/<int:analysis_id>/insights/<int:candidate_id>")
 def unlock_insight(analysis_id: int, candidate_id: int) -> ResponseReturnValue:
-    """Write the insight of one more candidate, days after the analysis if need be."""
+    """Write the insight of one more candidate, possibly days after the analysis."""
     found = own(Analysis, analysis_id)
     candidate = _candidate(found.coverage, candidate_id)
     if candidate is None or candidate["error"] is not None:
@@ -96,7 +96,7 @@ def delete_many() -> ResponseReturnValue:
 
 
 def _refusal(draft: Draft, override: bool) -> str:
-    """Why a draft cannot be analysed as it is; empty when it can."""
+    """Return why a draft cannot be analysed; empty if it can."""
     limit = settings().resume_limit
     if not draft.jd_text:
         return "Upload the job description first."
@@ -109,7 +109,7 @@ def _refusal(draft: Draft, override: bool) -> str:
 
 
 def _answer_warnings(draft_id: int, override: bool) -> None:
-    """The user goes on, whatever the page could tell of it."""
+    """Record that the user goes on, in case the page could not report it."""
     subject = ("draft", draft_id)
     if override:
         telemetry.answer_warnings(subject, "override", warning_type="batch_too_large")
@@ -117,7 +117,7 @@ def _answer_warnings(draft_id: int, override: bool) -> None:
 
 
 def _enter(draft: Draft, override: bool, in_request: bool) -> int:
-    """Commit the row of the analysis before any work is done, with its price and its job."""
+    """Commit the row of the analysis with its price and its job, before any work is done."""
     exceeded = len(draft.resumes) > settings().resume_limit
     found = Analysis(
         user_id=current_user.id,
@@ -162,7 +162,7 @@ def _started(analysis_id: int, in_request: bool, hopeless: bool) -> ResponseRetu
 
 def _status(found: Analysis) -> dict[str, Any]:
     job = found.job
-    if job is None:  # taken over from the time before jobs were kept
+    if job is None:  # from before there were jobs
         return {"state": "completed", "progress": 1.0, "stage": "", "message": ""}
     return {"state": job.state, "progress": job.progress, "stage": job.stage, "message": job.message}
 
@@ -199,7 +199,7 @@ async def _ask_for_insight(jd: str, resume: str) -> dict[str, Any] | None:
 
 
 def _keep_insight(analysis_id: int, candidate_id: int, insight: dict[str, Any]) -> None:
-    """Add the insight to the result; the row is read again, others may have been added meanwhile."""
+    """Add the insight to the result; the row is read again, since others may have been added meanwhile."""
     db.session.rollback()
     found = db.session.get(Analysis, analysis_id, with_for_update=True)
     coverage = found.coverage if found else {}
@@ -212,7 +212,7 @@ def _keep_insight(analysis_id: int, candidate_id: int, insight: dict[str, Any]) 
 
 
 def _delete(ids: list[int]) -> None:
-    """Delete analyses with all that hangs on them; spelled out, as SQLite does not enforce ON DELETE."""
+    """Delete analyses and their dependent rows, explicitly, since SQLite does not enforce ON DELETE."""
     db.session.execute(delete(CandidateFile).where(CandidateFile.analysis_id.in_(ids)))
     db.session.execute(delete(Job).where(Job.analysis_id.in_(ids)))
     db.session.execute(delete(Analysis).where(Analysis.id.in_(ids)))

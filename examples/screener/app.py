@@ -21,7 +21,7 @@ from .models import Job, db
 from .web import wants_json
 
 MAX_UPLOAD = 100 * 1024 * 1024
-"""Bytes one upload may have."""
+"""Maximum bytes of one upload."""
 
 csrf = CSRFProtect()
 
@@ -30,7 +30,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Build the app from the environment; `config` overrides it and may hold any setting of Flask.
 
     Raises:
-        ValueError: a setting makes no sense; the message names it.
+        ValueError: a setting is invalid; the message names it.
     """
     config = dict(config or {})
     settings = Settings.load({**os.environ, **config})
@@ -52,13 +52,13 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 
 def init_db(app: Flask) -> None:
-    """Create the tables that are missing; those that exist are left as they are."""
+    """Create missing tables; existing ones are not changed."""
     with app.app_context():
         db.create_all()
 
 
 def is_set_up(app: Flask) -> bool:
-    """Whether the tables have been created."""
+    """Return whether the tables have been created."""
     with app.app_context():
         return inspect(db.engine).has_table(Job.__tablename__)
 
@@ -86,7 +86,7 @@ def _show_error(error: HTTPException) -> ResponseReturnValue:
 
 
 def _show_openai_error(error: OpenAIError) -> ResponseReturnValue:
-    """Above all a missing OPENAI_API_KEY, which the message names."""
+    """Show the message of an OpenAI error, above all that of a missing OPENAI_API_KEY."""
     return _error_page(503, "The assistant is not available", str(error))
 
 

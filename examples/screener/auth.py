@@ -1,4 +1,4 @@
-"""Signing in and out, and the two users every installation of the example has."""
+"""Signing in and out, and the two users that every installation of the example has."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _P = ParamSpec("_P")
 
 
 def admin_required(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
-    """Let only admins see a view; for others there is no such page."""
+    """Restrict a view to admins; others get 404."""
 
     @wraps(view)
     def guarded(*args: _P.args, **known: _P.kwargs) -> ResponseReturnValue:
@@ -81,7 +81,7 @@ def sign_out() -> ResponseReturnValue:
 
 
 def seed_users(password: str = PASSWORD) -> None:
-    """Add the user and the admin, unless they are there already."""
+    """Add the user and the admin, unless they exist."""
     for email, name, is_admin in [(USER_EMAIL, "Uma User", False), (ADMIN_EMAIL, "Ada Admin", True)]:
         if db.session.scalar(select(User).where(User.email == email)) is None:
             password_hash = generate_password_hash(password)

@@ -1,4 +1,4 @@
-"""A client for scripts: submits documents through the app's own pages, as a browser would.
+"""A client for scripts, which submits documents through the app's own pages, as a browser does.
 
 client = ScreenerClient("http://127.0.0.1:8000")
 client.login("user@example.com", "screener")
@@ -24,14 +24,14 @@ ENDED = ("completed", "failed")
 
 
 class ScreenerError(Exception):
-    """The app refused something; the message is the one it shows."""
+    """The app refused a request; the message is the one it shows."""
 
 
 class ScreenerClient:
     """One signed-in user of the screener."""
 
     def __init__(self, base_url: str, timeout: float = 600.0) -> None:
-        """`timeout` is in seconds and holds for each request; a small analysis is one request."""
+        """Create a client; `timeout` (seconds) applies to each request, and a small analysis is one."""
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
         self._session = requests.Session()
@@ -70,7 +70,7 @@ class ScreenerClient:
         batch: int = 20,
         progress: Callable[[int], None] | None = None,
     ) -> list[dict[str, str]]:
-        """Upload résumés, `batch` with each request; `progress` is told how many are there.
+        """Upload résumés, `batch` with each request; `progress` is called with the number uploaded.
 
         Returns:
             For each file its `file_name`, its `outcome` (stored, duplicate or unreadable) and a `detail`.
@@ -93,7 +93,7 @@ class ScreenerClient:
         return dict(found)
 
     def status(self, analysis: int) -> dict[str, Any]:
-        """How far an analysis is: `state`, `progress` (0 to 1), `stage`, `message`."""
+        """Return the status of an analysis: `state`, `progress` (0 to 1), `stage`, `message`."""
         return self._get(f"/analyses/{analysis}/status")
 
     def wait(
@@ -103,7 +103,7 @@ class ScreenerClient:
         timeout: float = 600.0,
         poll: float = 0.2,
     ) -> dict[str, Any]:
-        """Wait until an analysis has ended, completed or failed; `progress` is told each status.
+        """Wait until an analysis has completed or failed; `progress` is called with each status.
 
         Raises:
             TimeoutError: it had not ended after `timeout` seconds.
@@ -120,11 +120,11 @@ class ScreenerClient:
             time.sleep(poll)
 
     def result(self, analysis: int) -> dict[str, Any]:
-        """The criteria and the candidates, best first, with ratings and insights."""
+        """Return the criteria, and the candidates, best first, with ratings and insights."""
         return self._get(f"/analyses/{analysis}")
 
     def unlock_insight(self, analysis: int, candidate: int) -> dict[str, Any]:
-        """Have the insight of one more candidate written."""
+        """Unlock and return the insight of one more candidate."""
         insight: dict[str, Any] = self._post(f"/analyses/{analysis}/insights/{candidate}")["insight"]
         return insight
 
@@ -133,7 +133,7 @@ class ScreenerClient:
         self._post("/analyses/delete", data={"id": list(analyses)})
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._session.close()
 
     def _upload(self, draft: int, files: Sequence[tuple[str, bytes]]) -> list[dict[str, str]]:
@@ -142,7 +142,7 @@ class ScreenerClient:
         return received
 
     def _fetch_token(self) -> None:
-        """Take the CSRF token from a page; it changes with the session."""
+        """Read the CSRF token from a page; it changes with the session."""
         page = self._send("GET", "/sign-in", headers={"Accept": "text/html"}).text
         match = re.search(r'name="csrf-token" content="([^"]+)"', page)
         if match is None:
@@ -159,7 +159,7 @@ class ScreenerClient:
         return self._session.request(method, self.base_url + path, timeout=self.timeout, **content)
 
     def _read(self, answer: requests.Response) -> dict[str, Any]:
-        """Return the JSON of an answer; an error of the app becomes one of ours."""
+        """Return the JSON of a response; an error of the app becomes a `ScreenerError`."""
         try:
             data: dict[str, Any] = answer.json()
         except requests.JSONDecodeError:

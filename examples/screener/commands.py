@@ -14,7 +14,7 @@ cli = AppGroup("screener", help="Set up the screener.")
 
 @cli.command("init-db")
 def init_db_command() -> None:
-    """Create the tables that are missing."""
+    """Create missing tables."""
     db.create_all()
     click.echo(f"The tables are there: {current_app.config['SQLALCHEMY_DATABASE_URI'].split('@')[-1]}")
 
@@ -22,6 +22,6 @@ def init_db_command() -> None:
 @cli.command("seed")
 @click.option("--password", default=PASSWORD, show_default=True, help="The password of both users.")
 def seed_command(password: str) -> None:
-    """Add a user and an admin, unless they are there."""
+    """Add a user and an admin, unless they exist."""
     seed_users(password)
     click.echo(f"Sign in as {USER_EMAIL} or {ADMIN_EMAIL}.")

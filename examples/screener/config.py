@@ -1,4 +1,4 @@
-"""The settings of the screener, read once from the environment (or from what a test hands over)."""
+"""The settings of the screener, read once from the environment (or from values that a test passes)."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pathlib import Path
 from flask import current_app
 
 DEVELOPMENT_KEY = "screener-development-key"
-"""Signs sessions when no SECRET_KEY is set: fine on a laptop, wrong anywhere else."""
+"""Signs sessions when no SECRET_KEY is set; for development only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every setting with its default; the environment variable stands in the sentence under it."""
+    """All settings with their defaults; the text below each begins with its environment variable."""
 
     database_url: str
     """SCREENER_DATABASE_URL: a SQLAlchemy URL; by default screener.sqlite in the working directory."""
     secret_key: str = DEVELOPMENT_KEY
     """SECRET_KEY: signs sessions and CSRF tokens; the same in every process."""
     request_limit: int = 20
-    """SCREENER_REQUEST_LIMIT: up to so many résumés are analysed within the request, more by the worker."""
+    """SCREENER_REQUEST_LIMIT: most résumés that are analysed within the request; more go to the worker."""
     resume_limit: int = 200
-    """SCREENER_RESUME_LIMIT: above it the user has to tick "analyse anyway"."""
+    """SCREENER_RESUME_LIMIT: number of résumés above which the user must confirm "analyse anyway"."""
     concurrency: int = 16
-    """SCREENER_CONCURRENCY: calls to OpenAI under way at once, per analysis."""
+    """SCREENER_CONCURRENCY: concurrent calls to OpenAI, per analysis."""
     app_retries: int = 3
     """SCREENER_APP_RETRIES: how often a call is repeated after the client's own retries are used up."""
     retry_pause: float = 0.5
     """SCREENER_RETRY_PAUSE: seconds before the first of these repeats; doubled each time."""
     insights: int = 3
-    """SCREENER_INSIGHTS: so many of the best candidates get an insight with the analysis itself."""
+    """SCREENER_INSIGHTS: number of the best candidates that get an insight with the analysis itself."""
     chat_model: str = "gpt-4o-mini"
     """SCREENER_CHAT_MODEL: answers criteria, names, ratings and insights."""
     embedding_model: str = "text-embedding-3-small"
@@ -59,7 +59,7 @@ class Settings:
 
 
 def settings() -> Settings:
-    """The settings of the current app."""
+    """Return the settings of the current app."""
     found: Settings = current_app.extensions["screener"]
     return found
 

@@ -17,14 +17,14 @@ KINDS = (".pdf", ".docx", ".txt")
 
 
 class UnreadableDocument(Exception):
-    """No text can be had from a document; the message is one line for the user."""
+    """A document has no readable text; the message is one line for the user."""
 
 
 def extract_text(data: bytes, file_name: str) -> str:
-    """Return the text of a document, read by the kind its name tells.
+    """Return the text of a document, whose type follows from its name.
 
     Raises:
-        UnreadableDocument: the kind is unknown, the file is damaged or locked, or it holds no text.
+        UnreadableDocument: the type is unknown, the file is damaged or locked, or it has no text.
     """
     readers = {".pdf": _pdf, ".docx": _docx, ".txt": _txt}
     reader = readers.get(PurePath(file_name).suffix.lower())
@@ -34,7 +34,7 @@ def extract_text(data: bytes, file_name: str) -> str:
         text = reader(data)
     except UnreadableDocument as error:
         raise UnreadableDocument(f"{file_name}: {error}") from error
-    except Exception as error:  # the parsers meet damaged files with errors of many kinds
+    except Exception as error:  # the parsers raise many kinds of errors for damaged files
         raise UnreadableDocument(f"{file_name}: the file is damaged ({type(error).__name__})") from error
     # PostgreSQL stores no NUL characters; PDFs do contain them.
     text = text.replace("\x00", "").strip()
@@ -55,7 +55,7 @@ def _docx(data: bytes) -> str:
 
 
 def _lines(part: Document | _Cell) -> Iterator[str]:
-    """Paragraphs and tables in reading order; a table row becomes one line."""
+    """Yield paragraphs and tables in reading order; a table row becomes one line."""
     for block in part.iter_inner_content():
         if isinstance(block, Paragraph):
             yield block.text

@@ -2,7 +2,7 @@
 
 The same seed gives the same history: users who come one after another and come back, weekdays and holidays,
 growth, batches of every size, days on which the provider is in trouble, jobs that fail before they have a
-row. The database has the tables of the screener and of telemetry, and nobody else's analyses.
+row. The database must have the tables of the screener and of telemetry, and no analyses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PICO_AN_INPUT_TOKEN: Final = 150_000
 PICO_AN_OUTPUT_TOKEN: Final = 600_000
 WEEKDAYS: Final = (1.0, 1.1, 1.1, 1.0, 0.75, 0.12, 0.08)
 TROUBLED: Final = 60
-"""One day in so many the provider is in trouble."""
+"""One in so many days has an outage of the provider."""
 ERRORS: Final = (
     "openai.RateLimitError",
     "openai.APITimeoutError",
@@ -44,7 +44,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Job:
-    """One analysis: its run, the calls by stage, and the application's row, if it came to that."""
+    """One analysis: its run, its calls by stage, and the application's row, if there is one."""
 
     run: Row
     stages: list[Row]
@@ -62,7 +62,7 @@ class History:
         self._signed_up = self._sign_ups()
 
     def users(self) -> Iterator[Row]:
-        """Yield the users, in the order in which they came."""
+        """Yield the users, in the order of their registration."""
         for number, day in enumerate(self._signed_up, start=1):
             yield {
                 "id": number,
@@ -73,7 +73,7 @@ class History:
             }
 
     def jobs(self) -> Iterator[Job]:
-        """Yield the analyses, in the order in which they began."""
+        """Yield the analyses, in the order of their start."""
         number, owed, whole = 0, 0.0, sum(map(self._weight, self._days))
         known = 0
         for day in self._days:
@@ -86,7 +86,7 @@ class History:
                 yield self._job(number, _at(day, hour), day in self._troubled, known)
 
     def _weight(self, day: date) -> float:
-        """Return how busy a day is: growth, weekday, and the time of the year."""
+        """Return the weight of a day, by growth, weekday and season."""
         age = (day - self._days[0]).days / len(self._days)
         holidays = 0.15 if (day.month, day.day) >= (12, 22) else 0.6 if day.month == 8 else 1.0
         return math.exp(1.6 * age) * WEEKDAYS[day.weekday()] * holidays
@@ -159,7 +159,7 @@ class History:
         return "failed" if draw < 0.015 else "partial_failure" if draw < 0.03 else "completed"
 
     def _scores(self, done: int) -> Row:
-        """Return how the candidates scored; mean and median are those of a bell."""
+        """Return the scores of the candidates, which are normally distributed."""
         middle = min(max(self._random.gauss(0.6, 0.1), 0.2), 0.9)
         above = round(done * min(max(middle - 0.25, 0), 1))
         below = round((done - above) * min(max(0.75 - middle, 0), 1))
@@ -239,17 +239,17 @@ _USERS: Final = """
 
 
 def _run_id(number: int) -> str:
-    """Return the id of a run: those of life are in no order either."""
+    """Return the id of a run, in no order, like real ones."""
     return hashlib.blake2b(number.to_bytes(8), digest_size=16).hexdigest()
 
 
 def write(engine: sa.Engine, history: History, report: Any = lambda done: None) -> None:
-    """Put a history into a database that has none.
+    """Write a history into a database that has none.
 
     Args:
         engine: with the tables of the screener and of telemetry.
-        history: what happened.
-        report: told how many analyses are written.
+        history: the history to write.
+        report: called with the number of analyses written.
     """
     names = ("users", "telemetry_runs", "telemetry_stage_usage", "analyses")
     tables = {name: sa.Table(name, sa.MetaData(), autoload_with=engine) for name in names}

@@ -1,4 +1,4 @@
-"""What happens to documents while they are uploaded: text, criteria, names, and recognising duplicates."""
+"""Processing of documents while they are uploaded: text, criteria, names and duplicates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEAD = 1500
 
 @dataclass(frozen=True)
 class Received:
-    """What became of an uploaded résumé."""
+    """The result of uploading a résumé."""
 
     file_name: str
     outcome: str
@@ -75,12 +75,12 @@ def _read(resume: DraftResume, assistant: IntakeAssistant) -> None:
 
 
 def content_hash(data: bytes) -> str:
-    """What tells equal documents, whatever their names."""
+    """Return a hash by which documents with equal content are recognised."""
     return hashlib.sha256(data).hexdigest()
 
 
 def clean_name(file_name: str | None) -> str:
-    """The last part of a file name as browsers send it, cut to what the tables hold."""
+    """Return the last part of a file name as browsers send it, shortened to the length of its column."""
     name = PurePosixPath((file_name or "").replace("\\", "/").replace("\x00", "")).name
     return name[-255:] or "unnamed"
 
@@ -90,7 +90,7 @@ def _store(resume: DraftResume) -> Received:
     db.session.add(resume)
     try:
         db.session.commit()
-    except IntegrityError:  # the same content came in by another request meanwhile
+    except IntegrityError:  # another request stored the same content meanwhile
         db.session.rollback()
         return Received(file_name, "duplicate", _stored_as(draft_id, digest) or "")
     return Received(file_name, "unreadable", error) if error else Received(file_name, "stored")

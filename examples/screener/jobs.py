@@ -1,4 +1,4 @@
-"""Jobs: who works on which analysis, how far it is, and how it ended; in short transactions."""
+"""Jobs: the owner, progress and result of each analysis, updated in short transactions."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .models import Analysis, Job, db, utcnow
 log = logging.getLogger(__name__)
 
 SILENCE = timedelta(minutes=15)
-"""A job of another machine that has not moved for so long is taken for dead."""
+"""Time without progress after which a job of another machine is taken for dead."""
 PROGRESS_INTERVAL = 0.5
-"""Seconds between two notes of progress within one stage."""
+"""Seconds between two updates of progress within one stage."""
 SPAN = {"embedding": (0.0, 0.1), "similarity": (0.1, 0.1), "ranking": (0.1, 0.9), "insights": (0.9, 0.98)}
-"""Which part of the whole each stage is, from and to."""
+"""The part of the whole that each stage is: its beginning and its end."""
 
 
 def me() -> str:
-    """This process, as the owner of jobs."""
+    """Return the name of this process, as an owner of jobs."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -50,7 +50,7 @@ def claim() -> int | None:
 
 
 def give_back(analysis_id: int) -> None:
-    """Put an unfinished job of this process back in the queue."""
+    """Return an unfinished job of this process to the queue."""
     db.session.rollback()
     _change(
         update(Job)
@@ -68,7 +68,7 @@ def complete(analysis_id: int, tally: Tally) -> None:
 
 
 def fail(analysis_id: int, message: str, tally: Tally) -> None:
-    """Mark a job as failed, keep the reason, and give the customer the money back."""
+    """Mark a job as failed, store the reason, and refund the customer."""
     _end(analysis_id, "failed", message, tally)
     analysis = db.session.get(Analysis, analysis_id)
     if analysis is not None:
@@ -77,7 +77,7 @@ def fail(analysis_id: int, message: str, tally: Tally) -> None:
 
 
 def fail_abandoned() -> int:
-    """Mark as failed what dead processes left running; returns how many there were."""
+    """Mark the running jobs of dead processes as failed, and return their number."""
     running = db.session.execute(select(Job).where(Job.state == "running")).scalars().all()
     abandoned = [job.analysis_id for job in running if _is_dead(job)]
     for analysis_id in abandoned:
@@ -88,7 +88,7 @@ def fail_abandoned() -> int:
 
 
 class Progress:
-    """Notes how far an analysis is, not more often than `PROGRESS_INTERVAL` within a stage."""
+    """Stores the progress of an analysis, at most every `PROGRESS_INTERVAL` within a stage."""
 
     def __init__(self, analysis_id: int) -> None:
         self._analysis_id = analysis_id
@@ -96,7 +96,7 @@ class Progress:
         self._noted = 0.0
 
     def __call__(self, stage: str, share: float) -> None:
-        """Note that `share` (0 to 1) of a stage is done."""
+        """Store that `share` (0 to 1) of a stage is done."""
         now = time.monotonic()
         if stage == self._stage and now - self._noted < PROGRESS_INTERVAL:
             return
@@ -108,7 +108,7 @@ class Progress:
         values = {"stage": stage, "progress": round(progress, 3), "touched_at": utcnow()}
         try:
             _change(update(Job).where(Job.analysis_id == self._analysis_id).values(**values))
-        except SQLAlchemyError as error:  # a missed note is no reason to lose the analysis
+        except SQLAlchemyError as error:  # failing to store progress must not fail the analysis
             db.session.rollback()
             log.warning("progress of analysis %d not noted: %s", self._analysis_id, error)
 
@@ -129,7 +129,7 @@ def _end(analysis_id: int, state: str, message: str, tally: Tally, **values: Any
 
 
 def _change(statement: Update) -> bool:
-    """Run an UPDATE and commit; tells whether a row was changed."""
+    """Run an UPDATE and commit; return whether a row was changed."""
     result = cast("CursorResult[Any]", db.session.execute(statement))
     db.session.commit()
     return result.rowcount == 1
@@ -139,7 +139,7 @@ def _is_dead(job: Job) -> bool:
     host, _, pid = (job.owner or "").rpartition(":")
     if host != socket.gethostname():
         return job.touched_at is None or job.touched_at < utcnow() - SILENCE
-    # In a container a new worker easily has the number of the dead one, and cannot own a job yet.
+    # In a container a new worker often has the process id of the dead one, and cannot own a job yet.
     return int(pid) == os.getpid() or not _is_alive(int(pid))
 
 

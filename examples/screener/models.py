@@ -1,4 +1,4 @@
-"""The tables of the screener: users, drafts with their résumés, analyses their files, jobs and payments."""
+"""The tables of the screener: users, drafts and their résumés, analyses and their files, jobs, payments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ db = SQLAlchemy(metadata=Base.metadata)
 
 
 def utcnow() -> datetime:
-    """The present time as it is stored: UTC, without a time zone."""
+    """Return the current time as it is stored: UTC, without a time zone."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -41,7 +41,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
 
 
 class Analysis(Base):
-    """One job description held against a set of résumés. Written when it starts, completed at its end."""
+    """A comparison of a job description with résumés. Inserted at its start, completed at its end."""
 
     __tablename__ = "analyses"
 
@@ -67,13 +67,13 @@ class Analysis(Base):
 
     @property
     def coverage(self) -> dict[str, Any]:
-        """What `coverage_data` says; empty until the analysis is complete."""
+        """The decoded `coverage_data`; empty until the analysis is complete."""
         found: dict[str, Any] = json.loads(self.coverage_data or "{}")
         return found
 
     @property
     def outcome(self) -> str:
-        """The state of its job; of a completed one, how good the result is. Pages show it."""
+        """The status that pages show: the state of its job, or the outcome of a completed one."""
         state = self.job.state if self.job else "completed"  # older ones have no job
         return str(self.coverage.get("outcome", state)) if state == "completed" else state
 
@@ -148,7 +148,7 @@ class DraftResume(Base):
 
 
 class Job(Base):
-    """How far the work on an analysis is, and who does it: a row per analysis."""
+    """The progress and the owner of an analysis; one row per analysis."""
 
     __tablename__ = "jobs"
 
@@ -162,7 +162,7 @@ class Job(Base):
     stage: Mapped[str] = mapped_column(String(64), default="")
     message: Mapped[str] = mapped_column(Text, default="")
     owner: Mapped[str | None] = mapped_column(String(255))
-    """The process at work on it, as host:pid."""
+    """The process that runs it, as host:pid."""
     retries: Mapped[int] = mapped_column(default=0)
     """Calls the app repeated after the client had given up."""
     fallbacks: Mapped[int] = mapped_column(default=0)

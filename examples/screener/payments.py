@@ -14,7 +14,7 @@ PRICE_PER_INSIGHT = Decimal("0.50")
 
 
 def quote(resumes: int) -> Decimal:
-    """The price of an analysis, in dollars."""
+    """Return the price of an analysis, in dollars."""
     return BASE_PRICE + resumes * PRICE_PER_RESUME
 
 
@@ -24,7 +24,7 @@ def charge(user_id: int, analysis_id: int, amount: Decimal) -> None:
 
 
 def refund(user_id: int, analysis_id: int) -> None:
-    """Give back what is still charged for an analysis; the caller commits."""
+    """Refund the remaining charges of an analysis; the caller commits."""
     charged = select(func.sum(Payment.amount_usd)).where(Payment.analysis_id == analysis_id)
     amount = Decimal(db.session.scalar(charged) or 0)
     if amount > 0:

@@ -22,11 +22,11 @@ from .work import AnalysisFailed, Candidate, Work, described, load, present
 log = logging.getLogger(__name__)
 
 CHUNK = 6000
-"""Characters embedded as one text: well below what the embedding model takes."""
+"""Characters embedded as one text, well below the limit of the embedding model."""
 
 
 def perform(analysis_id: int) -> bool:
-    """Run an analysis and note on its job how it ended; tells whether it was completed."""
+    """Run an analysis, store its result in the job, and return whether it completed."""
     tally = Tally()
     with telemetry.run("analysis", analysis_id=analysis_id, **described(analysis_id)) as run:
         try:
@@ -45,7 +45,7 @@ def run_analysis(analysis_id: int, tally: Tally | None = None) -> None:
     """Run all stages of an analysis that has been started.
 
     Raises:
-        AnalysisFailed: there is nothing to analyse, or the analysis is gone.
+        AnalysisFailed: there is nothing to analyse, or the analysis was deleted.
     """
     work = load(analysis_id, tally or Tally())
     telemetry.stage("embedding", embed, work)
@@ -74,13 +74,13 @@ async def _embed(work: Work, texts: list[str]) -> Vector:
 
 
 def compare(work: Work) -> None:
-    """Measure how close each résumé is to job description and criteria."""
+    """Compute the similarity of each résumé to job description and criteria."""
     work.report("similarity", 0.0)
     assert work.demand is not None
     for candidate in work.readable:
         assert candidate.vectors is not None
         closeness = _cosine(work.demand, candidate.vectors)
-        # The best chunk counts: a long résumé is not worse for what else it tells.
+        # The best chunk counts, so that a long résumé does not lose by its other content.
         candidate.similarity = round(float(closeness.max(axis=1).mean()), 6)
 
 
@@ -129,7 +129,7 @@ async def _write_insights(work: Work, best: list[Candidate]) -> None:
 
 
 def save(work: Work) -> None:
-    """Store the files and the result, in one transaction at the very end."""
+    """Store the files and the result, in one transaction at the end."""
     work.report("db_write", 0.0)
     analysis = present(work.analysis_id)
     files = _files(work)
@@ -176,7 +176,7 @@ def _outcome(candidate: Candidate, file_id: int) -> dict[str, Any]:
 
 
 def _cosine(a: Vector, b: Vector) -> Vector:
-    """Cosines of the angles between each row of `a` and each row of `b`."""
+    """Return the cosines of the angles between each row of `a` and each row of `b`."""
     lengths = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)[None, :]
     cosines: Vector = (a @ b.T) / np.maximum(lengths, 1e-12)
     return cosines

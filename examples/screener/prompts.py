@@ -1,4 +1,4 @@
-"""What is said to the chat model, and how its answers are read."""
+"""The prompts for the chat model, and the parsing of its answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JSON_ONLY = "Answer with one JSON object and nothing else."
 
 @dataclass(frozen=True)
 class Criterion:
-    """Something the job asks for."""
+    """A requirement of the job."""
 
     name: str
     description: str
@@ -22,17 +22,17 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Rating:
-    """How well one résumé meets one criterion."""
+    """The score of one résumé by one criterion."""
 
     score: float
     """0 (not at all) to 100 (fully)."""
     reason: str
     fallback: bool = False
-    """True when no rating could be had and the score stands for nothing."""
+    """Whether no rating could be obtained, so that the score has no meaning."""
 
 
 OVERALL_FIT = Criterion("Overall fit", "How well the résumé fits the job description as a whole.")
-"""Stands in when no criteria could be had."""
+"""The fallback when no criteria could be obtained."""
 
 
 def criteria_prompt(jd: str) -> list[ChatCompletionMessageParam]:
@@ -108,7 +108,7 @@ def _prompt(task: str, instructions: str, content: str) -> list[ChatCompletionMe
 
 
 def _read(answer: str) -> dict[str, Any]:
-    """Return the object in an answer; models like to wrap it in a code fence or a sentence."""
+    """Return the object in an answer, which models may wrap in a code fence or a sentence."""
     match = re.search(r"\{.*\}", answer, re.DOTALL)
     found = json.loads(match.group() if match else answer)
     if not isinstance(found, dict):

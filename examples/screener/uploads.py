@@ -1,4 +1,4 @@
-"""Drafts: collecting a job description and résumés until they are analysed."""
+"""Drafts, which collect a job description and résumés until they are analysed."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ WARNINGS = {
     "resume_too_long": "{count} résumés have more than {limit:,} characters.",
     "resume_too_short": "{count} résumés have fewer than {limit:,} characters: perhaps they are scans.",
 }
-"""What users are told, by the type of a warning."""
+"""The messages for users, by type of warning."""
 
 
 @bp.before_request
 @login_required  # type: ignore[untyped-decorator]
 def _members_only() -> None:
-    """Every page here needs somebody signed in."""
+    """Require a signed-in user for every page here."""
 
 
 @bp.get("/")
@@ -118,19 +118,19 @@ def remove_resume(draft_id: int, resume_id: int) -> ResponseReturnValue:
 
 
 def _intake(draft: Draft) -> telemetry.RunHandle:
-    """What is spent on a draft before its analysis exists."""
+    """Open a run for the calls of a draft before its analysis exists."""
     return telemetry.run("intake", user_id=current_user.id, subject=("draft", draft.id))
 
 
 def _warn(run: telemetry.RunHandle) -> None:
-    """Show on the page what the limits say about the documents that came in."""
+    """Show the warnings about uploaded documents on the page."""
     for warned in run.warnings if not wants_json() else ():
         if warned.type in WARNINGS:
             flash(WARNINGS[warned.type].format(count=warned.document_count, limit=warned.limit), "warning")
 
 
 def _files(field: str) -> list[FileStorage]:
-    """The files of a form field; browsers send one without a name when none was chosen."""
+    """Return the files of a form field; browsers send one without a name when none was chosen."""
     return [file for file in request.files.getlist(field) if file.filename]
 
 

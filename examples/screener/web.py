@@ -1,4 +1,4 @@
-"""What the pages have in common: own rows only, and JSON for scripts instead of pages."""
+"""Helpers of all pages: access to the user's own rows, and JSON for scripts instead of pages."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Owned = TypeVar("Owned", Analysis, Draft)
 
 
 def wants_json() -> bool:
-    """Whether the caller asks for JSON rather than a page."""
+    """Return whether the caller asks for JSON rather than a page."""
     best = request.accept_mimetypes.best_match(["text/html", "application/json"])
     return best == "application/json"
 
 
 def own(model: type[Owned], row_id: int) -> Owned:
-    """A row of the signed-in user (of anybody, for an admin); 404 for any other."""
+    """Return a row of the signed-in user, or of any user for an admin; abort with 404 for any other."""
     row = db.session.get(model, row_id)
     if row is None or not (row.user_id == current_user.id or current_user.is_admin):
         abort(404)
@@ -28,7 +28,7 @@ def own(model: type[Owned], row_id: int) -> Owned:
 
 
 def answer(url: str, data: dict[str, Any], status: int = 200, message: str = "") -> ResponseReturnValue:
-    """JSON for scripts; for browsers the page at `url`, with the message on it."""
+    """Answer scripts with JSON, and browsers with the page at `url` and the message."""
     if wants_json():
         return jsonify(data), status
     if message:

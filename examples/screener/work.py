@@ -1,4 +1,4 @@
-"""The material of one analysis in memory: what the stages of the pipeline read and fill in."""
+"""The data of one analysis in memory, which the stages of the pipeline read and fill in."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .prompts import Criterion, Rating
 
 
 class AnalysisFailed(Exception):
-    """An analysis cannot go on; the message is meant for the user."""
+    """An analysis cannot continue; the message is for the user."""
 
 
 @dataclass
 class Candidate:
-    """One résumé and what is found out about it."""
+    """One résumé, and its results."""
 
     resume_id: int
     file_name: str
@@ -37,13 +37,13 @@ class Candidate:
     """None when the file could not be read."""
     error: str | None = None
     chunks: int = 0
-    """Pieces the text was embedded in."""
+    """Number of chunks in which the text was embedded."""
     vectors: Vector | None = None
     """One row per chunk."""
     similarity: float | None = None
-    """Closeness to job description and criteria, -1 to 1."""
+    """Similarity to job description and criteria, -1 to 1."""
     ratings: list[Rating] = field(default_factory=list)
-    """One per criterion, in their order."""
+    """One per criterion, in the same order."""
     insight: dict[str, Any] | None = None
 
     @property
@@ -52,7 +52,7 @@ class Candidate:
         return round(fmean(rating.score for rating in self.ratings), 2) if self.ratings else None
 
     def document(self) -> telemetry.DocumentBlock:
-        """A block in which the work on this résumé is measured."""
+        """Return the block in which the work on this résumé is measured."""
         return telemetry.document(
             self.file_name,
             size=self.size,
@@ -64,7 +64,7 @@ class Candidate:
 
 @dataclass
 class Work:
-    """One analysis under way."""
+    """One analysis while it runs."""
 
     analysis_id: int
     jd: str
@@ -90,7 +90,7 @@ class Work:
 
     @property
     def outcome(self) -> str:
-        """`completed`; `partial_failure` when something is missing; `failed` when nobody could be rated."""
+        """`completed`; `partial_failure` if something is missing; `failed` if no candidate could be rated."""
         rated = [c for c in self.readable if not any(rating.fallback for rating in c.ratings)]
         if not rated:
             return "failed"
@@ -107,10 +107,10 @@ class Work:
 
 
 def load(analysis_id: int, tally: Tally) -> Work:
-    """Read what an analysis needs from its draft.
+    """Read the data of an analysis from its draft.
 
     Raises:
-        AnalysisFailed: the analysis or its draft is gone, or the draft has no readable résumé.
+        AnalysisFailed: the analysis or its draft was deleted, or the draft has no readable résumé.
     """
     job = db.session.query(Job).filter_by(analysis_id=analysis_id).one_or_none()
     if job is None or job.draft is None:
@@ -124,14 +124,14 @@ def load(analysis_id: int, tally: Tally) -> Work:
         tally=tally,
         report=Progress(analysis_id),
     )
-    db.session.commit()  # nothing stays locked during the minutes that follow
+    db.session.commit()  # hold no lock during the following minutes
     if not work.readable:
         raise AnalysisFailed(_nothing_to_read(len(work.candidates)))
     return work
 
 
 def present(analysis_id: int) -> Analysis:
-    """The row of an analysis under way.
+    """Return the row of a running analysis.
 
     Raises:
         AnalysisFailed: the user deleted it meanwhile.
@@ -143,7 +143,7 @@ def present(analysis_id: int) -> Analysis:
 
 
 def described(analysis_id: int) -> dict[str, Any]:
-    """What is known of an analysis before it begins, for its run."""
+    """Return the facts of an analysis before it begins, for its run."""
     job = db.session.query(Job).filter_by(analysis_id=analysis_id).one_or_none()
     if job is None or job.draft is None:
         return {}

@@ -1,7 +1,7 @@
-"""The worker: `python -m examples.screener.worker` analyses what is too large for a request.
+"""The worker: `python -m examples.screener.worker` runs analyses that are too large for a request.
 
-SIGTERM (or Ctrl-C) lets it finish the analysis at hand and end; a second one puts that analysis back in the
-queue and ends at once. What a killed worker left unfinished is marked as failed when the next one starts.
+SIGTERM (or Ctrl-C) lets it finish the current analysis and end; a second one returns that analysis to the
+queue and ends at once. Unfinished analyses of a killed worker are marked as failed when the next one starts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Polls the jobs and works on one at a time."""
+    """Polls for jobs, and runs one at a time."""
 
     def __init__(self, app: Flask, poll: float = 0.2) -> None:
         self.app = app
@@ -31,7 +31,7 @@ class Worker:
         self._stopping = False
 
     def run(self, once: bool = False) -> None:
-        """Work until told to stop; with `once` only until no job is waiting."""
+        """Run jobs until a signal stops it; with `once` only until no job is waiting."""
         with self.app.app_context():
             jobs.fail_abandoned()
         log.info("waiting for jobs")
@@ -43,7 +43,7 @@ class Worker:
             time.sleep(self.poll)
 
     def work(self) -> bool:
-        """Do one job if there is one; tells whether there was."""
+        """Run one job if there is one; return whether there was."""
         with self.app.app_context():
             analysis_id = jobs.claim()
             if analysis_id is None:
@@ -59,7 +59,7 @@ class Worker:
             return True
 
     def stop(self, signum: int, frame: FrameType | None) -> None:
-        """Signal handler: the first time finish the job at hand, the second time give it back."""
+        """Handle a signal: the first time finish the current job, the second time return it to the queue."""
         if self._stopping:
             raise SystemExit(0)
         self._stopping = True
@@ -67,7 +67,7 @@ class Worker:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the worker as a process of its own."""
+    """Run the worker as a process."""
     parser = argparse.ArgumentParser(prog="python -m examples.screener.worker", description=__doc__)
     parser.add_argument("--once", action="store_true", help="do what is waiting, then end")
     parser.add_argument("--poll", type=float, default=0.2, metavar="SECONDS", help="pause between two looks")

@@ -1,4 +1,4 @@
-"""Another instrumentation of OpenAI, as tools bring it: a span of its own around each call, with usage."""
+"""Another instrumentation of OpenAI, as other tools install it: a span with usage around each call."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Tracer
 
 SCOPE = "opentelemetry.instrumentation.openai"
-"""The scope of one that many have installed."""
+"""The scope of a widely used one."""
 METHODS = ((Completions, "create"), (AsyncCompletions, "create"), (Embeddings, "create"))
 
 
 @contextmanager
 def installed(provider: TracerProvider) -> Iterator[None]:
-    """Have it around whatever stands in place of the methods by now, until the end of the block."""
+    """Wrap the methods as they are now, until the end of the block."""
     tracer = provider.get_tracer(SCOPE)
     before = {(owner, name): vars(owner)[name] for owner, name in METHODS}
     for (owner, name), method in before.items():

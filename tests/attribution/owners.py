@@ -1,6 +1,6 @@
-"""Calls that say in their prompt whose they are, so that the ledger can be held against the rollups.
+"""Calls whose prompt names their owner, so that rollups can be compared with the ledger.
 
-The stand-in keeps the task of each call in its ledger: here it is the owner, a run and a stage.
+The stand-in records the task of each call in its ledger; here the task is the owner, a run and a stage.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tests.telemetry.recordings import Recorded
 
 MODEL = "gpt-5-mini"
 """A model that reasons and caches prompts, so that every kind of token occurs."""
-NOBODY = "orphan"
-"""The run of calls that belong to none."""
+ORPHAN = "orphan"
+"""The run of calls that belong to no other run."""
 NO_STAGE = "unattributed"
 LONG = "Be precise, and say where you found it. " * 120
-"""Enough for the prompt cache."""
+"""A text that is long enough for the prompt cache."""
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 
 Sums = dict[str, Counter[str]]
@@ -31,9 +31,9 @@ Sums = dict[str, Counter[str]]
 
 @dataclass(frozen=True)
 class Owner:
-    """A run, known by its subject, and a stage of it."""
+    """A run, identified by its subject, and one of its stages."""
 
-    run: str = NOBODY
+    run: str = ORPHAN
     stage: str = NO_STAGE
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Owner:
 
 
 def body(owner: Owner) -> dict[str, Any]:
-    """The body of a chat request that is the owner's."""
+    """Return the body of a chat request that names its owner."""
     system = {
         "role": "system",
         "content": f"Task: {owner}\n" + "Be precise, and say where you found it. " * 120,
@@ -49,32 +49,32 @@ def body(owner: Owner) -> dict[str, Any]:
     return {"model": MODEL, "messages": [system, {"role": "user", "content": f"A word for {owner}"}]}
 
 
-def ask(client: OpenAI, run: str = NOBODY, stage: str = NO_STAGE) -> None:
+def ask(client: OpenAI, run: str = ORPHAN, stage: str = NO_STAGE) -> None:
     """Make one call."""
     client.chat.completions.create(**body(Owner(run, stage)))
 
 
-async def ask_async(client: AsyncOpenAI, run: str = NOBODY, stage: str = NO_STAGE) -> None:
+async def ask_async(client: AsyncOpenAI, run: str = ORPHAN, stage: str = NO_STAGE) -> None:
     """Make one call in an event loop."""
     await client.chat.completions.create(**body(Owner(run, stage)))
 
 
-def stream(client: OpenAI, run: str = NOBODY, stage: str = NO_STAGE) -> Any:
-    """Begin a call whose answer is still to be read."""
+def stream(client: OpenAI, run: str = ORPHAN, stage: str = NO_STAGE) -> Any:
+    """Begin a call, and return its unread stream."""
     return client.chat.completions.create(
         **body(Owner(run, stage)), stream=True, stream_options={"include_usage": True}
     )
 
 
-async def stream_async(client: AsyncOpenAI, run: str = NOBODY, stage: str = NO_STAGE) -> Any:
-    """Begin a call in an event loop whose answer is still to be read."""
+async def stream_async(client: AsyncOpenAI, run: str = ORPHAN, stage: str = NO_STAGE) -> Any:
+    """Begin a call in an event loop, and return its unread stream."""
     return await client.chat.completions.create(
         **body(Owner(run, stage)), stream=True, stream_options={"include_usage": True}
     )
 
 
-def assert_all_have_their_own(recorded: Recorded, ledger: StandIn) -> list[Rollup]:
-    """Hold what was recorded against the ledger, owner by owner; return the runs."""
+def assert_calls_match_ledger(recorded: Recorded, ledger: StandIn) -> list[Rollup]:
+    """Compare the recorded calls with the ledger, owner by owner, and return the runs."""
     runs = recorded.runs()
     assert recorded_sums(runs) == billed_sums(ledger)
     assert all(run.cost_complete for run in runs)
@@ -82,22 +82,22 @@ def assert_all_have_their_own(recorded: Recorded, ledger: StandIn) -> list[Rollu
 
 
 def recorded_sums(runs: Iterable[Rollup]) -> Sums:
-    """What the rollups hold."""
+    """Sum up the rollups."""
     sums: Sums = {}
     for run in runs:
         for key, usage in run.usage.items():
             if key.operation:
-                found = sums.setdefault(str(Owner(run.root.subject or run.root.kind, key.stage)), Counter())
-                found["calls"] += usage.calls
-                found["attempts"] += usage.attempts
-                found.update({name: getattr(usage, name) for name in TOKENS})
+                counts = sums.setdefault(str(Owner(run.root.subject or run.root.kind, key.stage)), Counter())
+                counts["calls"] += usage.calls
+                counts["attempts"] += usage.attempts
+                counts.update({name: getattr(usage, name) for name in TOKENS})
     return sums
 
 
 def billed_sums(ledger: StandIn) -> Sums:
-    """What the stand-in billed; nothing is tried twice here, so that each attempt is a call."""
+    """Sum up what the stand-in billed; there are no retries here, so that each attempt is a call."""
     sums: Sums = {}
     for line in ledger.ledger()["attempts"]:
-        found = sums.setdefault(line["task"], Counter())
-        found.update(calls=1, attempts=1, **{name: line["usage"][name] for name in TOKENS})
+        counts = sums.setdefault(line["task"], Counter())
+        counts.update(calls=1, attempts=1, **{name: line["usage"][name] for name in TOKENS})
     return sums

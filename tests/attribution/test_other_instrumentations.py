@@ -1,4 +1,4 @@
-"""Tools installed beside us: what they see of a call is counted once, by us."""
+"""Beside other instrumentations of OpenAI, each call counts exactly once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 import telemetry
 from examples.screener.standin.client import StandIn
 from tests.attribution import beside
-from tests.attribution.owners import MODEL, Owner, ask, ask_async, assert_all_have_their_own, body, stream
+from tests.attribution.owners import MODEL, Owner, ask, ask_async, assert_calls_match_ledger, body, stream
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded
 
@@ -23,7 +23,7 @@ PLACES = ("around ours", "inside ours", "around and inside ours")
 
 @contextmanager
 def recording_beside(place: str, record: Record) -> Iterator[Recorded]:
-    """Record, with another instrumentation installed after ours, or before it, or both."""
+    """Record, with another instrumentation installed after telemetry's, before it, or both."""
     provider = TracerProvider(shutdown_on_exit=False)
     with ExitStack() as stack:
         if "inside" in place:
@@ -35,8 +35,8 @@ def recording_beside(place: str, record: Record) -> Iterator[Recorded]:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_nothing_is_doubled(place: str, record: Record, client: OpenAI, ledger: StandIn) -> None:
-    """Calls, attempts and tokens are the ledger's: in a run, in a stage, and outside."""
+def test_no_call_counts_twice(place: str, record: Record, client: OpenAI, ledger: StandIn) -> None:
+    """Calls, attempts and tokens equal the ledger's: in a run, in a stage, and outside."""
     with recording_beside(place, record) as recorded:
         ask(client)
         with telemetry.run("intake", subject="ada"):
@@ -45,14 +45,14 @@ def test_nothing_is_doubled(place: str, record: Record, client: OpenAI, ledger: 
                 ask(client, "ada", "ranking")
                 list(stream(client, "ada", "ranking"))
                 ask(client, "ada", "ranking")
-        assert_all_have_their_own(recorded, ledger)
+        assert_calls_match_ledger(recorded, ledger)
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_nothing_is_doubled_in_an_event_loop(
+def test_no_asynchronous_call_counts_twice(
     place: str, record: Record, async_client: AsyncOpenAI, ledger: StandIn
 ) -> None:
-    """The same with many calls at once."""
+    """This includes concurrent calls."""
 
     async def work() -> None:
         async with async_client:
@@ -62,12 +62,12 @@ def test_nothing_is_doubled_in_an_event_loop(
 
     with recording_beside(place, record) as recorded:
         asyncio.run(work())
-        assert_all_have_their_own(recorded, ledger)
+        assert_calls_match_ledger(recorded, ledger)
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_attempts_are_seen(place: str, record: Record, client: OpenAI, ledger: StandIn) -> None:
-    """The attempts of a call, and one that fails for good, are counted once, too."""
+def test_attempts_count_once(place: str, record: Record, client: OpenAI, ledger: StandIn) -> None:
+    """So do those of a call that fails for good."""
     ledger.faults([{"status": 429, "first_attempts": 2, "retry_after_ms": 1}])
     with recording_beside(place, record) as recorded:
         with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
@@ -82,20 +82,20 @@ def test_attempts_are_seen(place: str, record: Record, client: OpenAI, ledger: S
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_what_only_ours_covers(place: str, record: Record, client: OpenAI, ledger: StandIn) -> None:
-    """`post`, and embeddings read raw, are counted once whatever stands around them."""
-    asked = body(Owner("ada", "ranking"))
+def test_calls_by_post_count_once(place: str, record: Record, client: OpenAI, ledger: StandIn) -> None:
+    """Only telemetry instruments `post`; a span of another tool around it changes nothing."""
+    request = body(Owner("ada", "ranking"))
     with recording_beside(place, record) as recorded:
         other = recorded.provider.get_tracer(beside.SCOPE)
         with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
             with other.start_as_current_span("chain", attributes={"gen_ai.usage.input_tokens": 7}):
-                client.post("/chat/completions", cast_to=dict[str, object], body=asked)
+                client.post("/chat/completions", cast_to=dict[str, object], body=request)
                 ask(client, "ada", "ranking")
-        assert_all_have_their_own(recorded, ledger)
+        assert_calls_match_ledger(recorded, ledger)
 
 
-def test_inside_a_tool_of_the_same_family(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """Such a tool takes the official span's place: calls and streams count once, with their usage."""
+def test_calls_within_a_genai_handler_count_once(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """Such a tool takes the place of the official span; calls and streams count with their usage."""
     tool = TelemetryHandler(tracer_provider=recorded.provider)
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
         with tool.inference("openai", request_model=MODEL):

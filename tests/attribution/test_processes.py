@@ -1,4 +1,4 @@
-"""Other processes: a forked child works for the run it was forked in, any other has to be told."""
+"""Calls of other processes: a forked child inherits the run, any other process needs a carrier."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from openai import OpenAI
 
 import telemetry
 from examples.screener.standin.client import StandIn
-from tests.attribution.owners import ask, assert_all_have_their_own
+from tests.attribution.owners import ask, assert_calls_match_ledger
 from tests.telemetry.recordings import Recorded
 
 fork = multiprocessing.get_context("fork")
@@ -26,8 +26,8 @@ def resume(url: str, carrier: dict[str, str]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_forked_children(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """A child of a fork keeps the run and the stage; one that is forked outside may join by a carrier."""
+def test_forked_child_inherits_run_and_stage(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """A child that is forked outside of any run may resume one by a carrier."""
     with telemetry.run("intake", subject="ada") as run:
         carrier = run.carrier()
         with telemetry.stage("ranking"):
@@ -36,7 +36,7 @@ def test_forked_children(recorded: Recorded, client: OpenAI, ledger: StandIn) ->
     finish(fork.Process(target=work, args=(ledger.url,)))
     finish(fork.Process(target=resume, args=(ledger.url, carrier)))
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
 def finish(child: multiprocessing.context.ForkProcess) -> None:

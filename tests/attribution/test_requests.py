@@ -1,4 +1,4 @@
-"""Requests: a run that one leaves open is not the next one's, and an answer may be written after the view."""
+"""Requests: an open run does not leak into the next request, and a streamed response keeps its run."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
 import telemetry
 from examples.screener.standin.client import StandIn
-from tests.attribution.owners import ask, assert_all_have_their_own
+from tests.attribution.owners import ask, assert_calls_match_ledger
 from tests.telemetry.recordings import Recorded
 
 
 @pytest.fixture
 def app(recorded: Recorded, client: OpenAI) -> Iterator[flask.Flask]:
-    """An application that leaves runs open, and one that writes its answer piece by piece."""
+    """An application with views that leave a run open, and one that streams its response."""
     app = flask.Flask("host")
     kept = []
 
-    @app.get("/forget")
-    def forget() -> str:
+    @app.get("/leave_open")
+    def leave_open() -> str:
         kept.append(telemetry.start_run("intake", subject="ada"))
         ask(client, "ada")
         return ""
@@ -54,10 +54,12 @@ def app(recorded: Recorded, client: OpenAI) -> Iterator[flask.Flask]:
     FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
 
 
-def test_requests_in_the_same_thread(recorded: Recorded, app: flask.Flask, ledger: StandIn) -> None:
-    """What a request leaves open, it keeps: the next request in its thread belongs to no run."""
+def test_open_run_does_not_leak_into_the_next_request(
+    recorded: Recorded, app: flask.Flask, ledger: StandIn
+) -> None:
+    """Although the same thread handles it, the next request belongs to no run."""
     browser = app.test_client()
-    for path in ("/forget", "/ask", "/stream", "/ask", "/forget", "/ask", "/finish", "/ask"):
+    for path in ("/leave_open", "/ask", "/stream", "/ask", "/leave_open", "/ask", "/finish", "/ask"):
         assert browser.get(path).status_code == 200
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)

@@ -1,4 +1,4 @@
-"""Stages in stages: the innermost takes the call, whoever named it."""
+"""Nested stages: a call belongs to the innermost one, opened by the API or by a plain span."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from openai import OpenAI
 import telemetry
 from examples.screener.standin.client import StandIn
 from telemetry.conventions import Attribute
-from tests.attribution.owners import NO_STAGE, NOBODY, ask, assert_all_have_their_own
+from tests.attribution.owners import NO_STAGE, ORPHAN, ask, assert_calls_match_ledger
 from tests.telemetry.recordings import Recorded
 
 
 def plain(recorded: Recorded, stage: str) -> AbstractContextManager[Any]:
-    """A span of the application's that names a stage."""
+    """Open a span of the application that names a stage."""
     return recorded.tracer.start_as_current_span("work", attributes={Attribute.STAGE: stage})
 
 
-def enter(recorded: Recorded, how: str, stage: str) -> AbstractContextManager[Any]:
-    return telemetry.stage(stage) if how == "api" else plain(recorded, stage)
+def enter(recorded: Recorded, kind: str, stage: str) -> AbstractContextManager[Any]:
+    return telemetry.stage(stage) if kind == "api" else plain(recorded, stage)
 
 
-@pytest.mark.parametrize("hows", list(product(["api", "plain"], repeat=3)), ids=" in ".join)
-def test_the_innermost_wins(
-    recorded: Recorded, client: OpenAI, ledger: StandIn, hows: tuple[str, str, str]
+@pytest.mark.parametrize("kinds", list(product(["api", "plain"], repeat=3)), ids=" in ".join)
+def test_innermost_stage_takes_the_call(
+    recorded: Recorded, client: OpenAI, ledger: StandIn, kinds: tuple[str, str, str]
 ) -> None:
-    """On the way in and on the way out, a call belongs to the stage right around it."""
-    first, second, third = hows
+    """This holds on the way in and on the way out."""
+    first, second, third = kinds
     with telemetry.run("intake", subject="ada"):
         ask(client, "ada")
         with enter(recorded, first, "extraction"):
@@ -43,11 +43,11 @@ def test_the_innermost_wins(
             ask(client, "ada", "extraction")
         ask(client, "ada")
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_spans_in_between(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """Spans that name no stage, documents and plain spans, hide nothing."""
+def test_spans_without_a_stage_hide_no_stage(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """Neither documents nor plain spans between a stage and a call do."""
     span = recorded.tracer.start_as_current_span
     with telemetry.run("intake", subject="ada"), span("loop"):
         ask(client, "ada")
@@ -56,11 +56,11 @@ def test_spans_in_between(recorded: Recorded, client: OpenAI, ledger: StandIn) -
         with plain(recorded, "insights"), span("one"), telemetry.document("cv"):
             ask(client, "ada", "insights")
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_the_same_stage_in_many_runs(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """A run in a stage of another begins without a stage, and leaves the other in its own."""
+def test_nested_run_begins_without_a_stage(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """When it ends, the outer run is in its stage again."""
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
         with telemetry.run("intake", subject="bob"):
             ask(client, "bob")
@@ -68,24 +68,24 @@ def test_the_same_stage_in_many_runs(recorded: Recorded, client: OpenAI, ledger:
                 ask(client, "bob", "ranking")
         ask(client, "ada", "ranking")
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_outside_a_run(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """Outside a run nothing is a stage, and a span that says so opens none."""
-    ask(client, NOBODY, NO_STAGE)
+def test_stages_outside_a_run_have_no_effect(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """Calls in them are orphans without a stage."""
+    ask(client, ORPHAN, NO_STAGE)
     with telemetry.stage("ranking"), plain(recorded, "ranking"):
-        ask(client, NOBODY, NO_STAGE)
+        ask(client, ORPHAN, NO_STAGE)
 
-    (run,) = assert_all_have_their_own(recorded, ledger)
-    assert run.root.kind == NOBODY
+    (run,) = assert_calls_match_ledger(recorded, ledger)
+    assert run.root.kind == ORPHAN
 
 
 @pytest.mark.parametrize("order", list(permutations(["ada", "bob", "eve"])), ids=" ".join)
-def test_runs_that_take_turns(
+def test_overlapping_runs_keep_their_own_calls(
     recorded: Recorded, client: OpenAI, ledger: StandIn, order: tuple[str, ...]
 ) -> None:
-    """Handles that are open at once and end in any order keep their own; afterwards there is no run."""
+    """Handles may end in any order; afterwards no run is current."""
     names = ["ada", "bob", "eve"]
     handles = {}
     for name in names:
@@ -97,4 +97,4 @@ def test_runs_that_take_turns(
         open_runs.remove(name)
         ask(client, *open_runs[-1:])
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)

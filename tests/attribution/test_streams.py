@@ -1,4 +1,4 @@
-"""Streams: a call belongs to where it began, wherever and whenever its answer is read."""
+"""Streams: a call belongs to the run and stage in which it began, wherever its answer is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, OpenAI
 
 import telemetry
 from examples.screener.standin.client import StandIn
-from tests.attribution.owners import ask, assert_all_have_their_own, stream, stream_async
+from tests.attribution.owners import ask, assert_calls_match_ledger, stream, stream_async
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded
 
@@ -22,8 +22,10 @@ async def read(answer: Any) -> None:
         pass
 
 
-def test_read_in_another_stage(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """Reading an answer in another stage, or in none, moves nothing."""
+def test_stream_read_in_another_stage_keeps_its_own(
+    recorded: Recorded, client: OpenAI, ledger: StandIn
+) -> None:
+    """The same holds where it is read in none."""
     with telemetry.run("intake", subject="ada"):
         with telemetry.stage("ranking"):
             one, other = stream(client, "ada", "ranking"), stream(client, "ada", "ranking")
@@ -32,22 +34,26 @@ def test_read_in_another_stage(recorded: Recorded, client: OpenAI, ledger: Stand
             ask(client, "ada", "insights")
         list(other)
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_read_while_others_are_made(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """Calls made while an answer is being read are calls of their own."""
+def test_calls_made_while_a_stream_is_read_are_separate(
+    recorded: Recorded, client: OpenAI, ledger: StandIn
+) -> None:
+    """They belong to their own stages."""
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
         for number, _ in enumerate(stream(client, "ada", "ranking")):
             if number in (0, 2):
                 telemetry.stage("insights", ask, client, "ada", "insights")
         ask(client, "ada", "ranking")
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_read_in_another_thread(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """Reading in a thread of no run, or of another run, moves nothing either."""
+def test_stream_read_in_another_thread_keeps_its_run(
+    recorded: Recorded, client: OpenAI, ledger: StandIn
+) -> None:
+    """The thread may belong to no run, or to another one."""
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
         one, other = stream(client, "ada", "ranking"), stream(client, "ada", "ranking")
         with ThreadPoolExecutor(1) as pool:
@@ -58,12 +64,14 @@ def test_read_in_another_thread(recorded: Recorded, client: OpenAI, ledger: Stan
         thread.join()
         ask(client, "bob", "insights")
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
 @pytest.mark.parametrize("late_seconds", [60.0, 0.0])
-def test_read_after_the_run(record: Record, client: OpenAI, ledger: StandIn, late_seconds: float) -> None:
-    """An answer that is read after its run has ended is of that run, however late it is."""
+def test_stream_read_after_its_run_keeps_its_run(
+    record: Record, client: OpenAI, ledger: StandIn, late_seconds: float
+) -> None:
+    """It does so however late it is read."""
     recorded = record(late_seconds=late_seconds)
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
         begun = [stream(client, "ada", "ranking") for _ in range(3)]
@@ -72,12 +80,14 @@ def test_read_after_the_run(record: Record, client: OpenAI, ledger: StandIn, lat
     with telemetry.run("intake", subject="bob"):
         list(begun.pop())
 
-    runs = assert_all_have_their_own(recorded, ledger)
+    runs = assert_calls_match_ledger(recorded, ledger)
     assert [run.unfinished for run in runs] == [0, 0]
 
 
-def test_asynchronous_streams(recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn) -> None:
-    """The same in an event loop: in another task, in another stage, and after the run."""
+def test_asynchronous_stream_keeps_its_run(
+    recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn
+) -> None:
+    """It may be read in another task, in another stage, or after the run."""
 
     async def main() -> None:
         async with async_client:
@@ -91,14 +101,16 @@ def test_asynchronous_streams(recorded: Recorded, async_client: AsyncOpenAI, led
 
     asyncio.run(main())
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_outside_any_run(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """A call that began outside a run is nobody's, even if its answer is read in one."""
+def test_stream_begun_outside_any_run_stays_an_orphan(
+    recorded: Recorded, client: OpenAI, ledger: StandIn
+) -> None:
+    """It does so even if its answer is read in a run."""
     begun = stream(client)
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
         list(begun)
         ask(client, "ada", "ranking")
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)

@@ -1,4 +1,4 @@
-"""Event loops: work belongs to the run and the stage in which its task was made."""
+"""Event loops: calls belong to the run and stage in which their task was created."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from openai import AsyncOpenAI, OpenAI
 
 import telemetry
 from examples.screener.standin.client import StandIn
-from tests.attribution.owners import ask, ask_async, assert_all_have_their_own
+from tests.attribution.owners import ask, ask_async, assert_calls_match_ledger
 from tests.telemetry.recordings import Recorded
 
 
-def test_gather_and_tasks(recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn) -> None:
-    """Tasks keep the stage in which they were made, wherever they are awaited."""
+def test_tasks_keep_the_stage_of_their_creation(
+    recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn
+) -> None:
+    """They do so wherever they are awaited."""
 
     async def work() -> None:
         async with async_client:
@@ -34,11 +36,11 @@ def test_gather_and_tasks(recorded: Recorded, async_client: AsyncOpenAI, ledger:
     with telemetry.run("intake", subject="ada"):
         asyncio.run(work())
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_work_that_leaves_the_loop(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """`to_thread` and `run_in_executor` take the run and the stage along, with a pool of one's own, too."""
+def test_executors_inherit_run_and_stage(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """`to_thread` and `run_in_executor` are covered, also with a pool of the application."""
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
@@ -51,11 +53,13 @@ def test_work_that_leaves_the_loop(recorded: Recorded, client: OpenAI, ledger: S
     with telemetry.run("intake", subject="ada"):
         asyncio.run(work())
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_work_that_enters_a_loop(recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn) -> None:
-    """Work handed to a loop that runs in a thread of its own belongs to where it was handed over."""
+def test_coroutine_submitted_to_another_loop_keeps_its_run(
+    recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn
+) -> None:
+    """The loop runs in a thread of its own; the run and stage are those of the submitting code."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever)
     thread.start()
@@ -68,11 +72,13 @@ def test_work_that_enters_a_loop(recorded: Recorded, async_client: AsyncOpenAI, 
     thread.join()
     loop.close()
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_callbacks(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """Callbacks of the loop belong to where they were given to it."""
+def test_callbacks_keep_the_stage_of_their_registration(
+    recorded: Recorded, client: OpenAI, ledger: StandIn
+) -> None:
+    """`call_soon`, `call_later` and callbacks of tasks are covered."""
 
     async def work() -> None:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
@@ -92,11 +98,11 @@ def test_callbacks(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
     with telemetry.run("intake", subject="ada"):
         asyncio.run(work())
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_a_task_that_was_there_before(recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn) -> None:
-    """A task that waits for work belongs to where it was made: outside any run, what it calls is nobody's."""
+def test_older_task_belongs_to_no_run(recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn) -> None:
+    """A worker task that was created outside any run makes orphan calls, even for work queued in a run."""
 
     async def main() -> None:
         queue: asyncio.Queue[bool] = asyncio.Queue()
@@ -115,11 +121,11 @@ def test_a_task_that_was_there_before(recorded: Recorded, async_client: AsyncOpe
 
     asyncio.run(main())
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_a_cancelled_task(recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn) -> None:
-    """A stage that is cancelled is left: what follows is not of it."""
+def test_cancelled_stage_is_left(recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn) -> None:
+    """Later calls are outside of it."""
 
     async def work() -> None:
         async with async_client:
@@ -133,11 +139,13 @@ def test_a_cancelled_task(recorded: Recorded, async_client: AsyncOpenAI, ledger:
     with telemetry.run("intake", subject="ada"):
         asyncio.run(work())
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_a_stage_around_a_yield(recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn) -> None:
-    """Between two values of a generator its stage goes on: its caller works in the same context."""
+def test_stage_of_a_generator_covers_its_caller(
+    recorded: Recorded, async_client: AsyncOpenAI, ledger: StandIn
+) -> None:
+    """Between two values of a generator the caller runs in the same context, and so in its stage."""
 
     async def batches() -> AsyncIterator[int]:
         with telemetry.stage("ranking"):
@@ -154,4 +162,4 @@ def test_a_stage_around_a_yield(recorded: Recorded, async_client: AsyncOpenAI, l
     with telemetry.run("intake", subject="ada"):
         asyncio.run(work())
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)

@@ -1,4 +1,4 @@
-"""Threads: work belongs to the run and the stage in which it was handed over."""
+"""Threads: calls belong to the run and stage in which the work was started or submitted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from openai import OpenAI
 
 import telemetry
 from examples.screener.standin.client import StandIn
-from tests.attribution.owners import NOBODY, ask, assert_all_have_their_own
+from tests.attribution.owners import ORPHAN, ask, assert_calls_match_ledger
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded
 
@@ -24,8 +24,10 @@ def finish(thread: Thread) -> None:
     thread.join()
 
 
-def test_threads_and_timers(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """A thread or a timer belongs to where it was started, not to where it was made."""
+def test_thread_belongs_to_the_stage_that_starts_it(
+    recorded: Recorded, client: OpenAI, ledger: StandIn
+) -> None:
+    """Where the thread or timer was created does not matter."""
     with telemetry.run("intake", subject="ada"):
         thread = Thread(target=ask, args=(client, "ada", "ranking"))
         with telemetry.stage("ranking"):
@@ -34,11 +36,11 @@ def test_threads_and_timers(recorded: Recorded, client: OpenAI, ledger: StandIn)
             finish(Timer(0.01, ask, (client, "ada", "insights")))
         finish(Thread(target=ask, args=(client, "ada")))
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_threads_of_threads(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """What a thread starts belongs where the thread does."""
+def test_thread_of_a_thread_inherits_its_stage(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """A thread may also open a stage for the threads it starts."""
 
     def work() -> None:
         finish(Thread(target=ask, args=(client, "ada", "ranking")))
@@ -48,11 +50,13 @@ def test_threads_of_threads(recorded: Recorded, client: OpenAI, ledger: StandIn)
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
         finish(Thread(target=work))
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_pools(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """Jobs of a pool belong to where each was submitted."""
+def test_job_of_a_pool_belongs_to_the_stage_that_submits_it(
+    recorded: Recorded, client: OpenAI, ledger: StandIn
+) -> None:
+    """Both `submit` and `map` are covered."""
     with telemetry.run("intake", subject="ada"), ThreadPoolExecutor(3) as pool:
         with telemetry.stage("ranking"):
             ranked = [pool.submit(ask, client, "ada", "ranking") for _ in range(4)]
@@ -61,11 +65,11 @@ def test_pools(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
         for job in ranked:
             job.result()
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_a_pool_that_many_share(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """The threads of a pool keep nothing of the run in which they were started."""
+def test_threads_of_a_shared_pool_keep_no_run(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """A later job does not belong to the run in which the pool started its thread."""
     with ThreadPoolExecutor(1) as pool:
         with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
             pool.submit(ask, client, "ada", "ranking").result()
@@ -75,11 +79,11 @@ def test_a_pool_that_many_share(recorded: Recorded, client: OpenAI, ledger: Stan
         with telemetry.stage("ranking"):
             pool.submit(ask, client).result()
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_a_job_that_opens_a_run(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """A run that a job opens, and one that it forgets to close, stay in that job."""
+def test_run_opened_in_a_job_stays_in_that_job(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """It does so even if the job does not end it."""
 
     def work(name: str, is_closed: bool) -> Any:
         run = telemetry.start_run("intake", subject=name)
@@ -92,21 +96,23 @@ def test_a_job_that_opens_a_run(recorded: Recorded, client: OpenAI, ledger: Stan
         pool.submit(ask, client).result()
         left_open.finish()
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_pools_of_multiprocessing(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """Jobs of `multiprocessing.pool` belong to where their pool was made, wherever they are handed over."""
+def test_multiprocessing_thread_pool_belongs_to_its_creation(
+    recorded: Recorded, client: OpenAI, ledger: StandIn
+) -> None:
+    """Jobs of `multiprocessing.pool.ThreadPool` belong to the run and stage that created the pool."""
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"), ThreadPool(2) as pool:
         pool.starmap(ask, [(client, "ada", "ranking")] * 3)
         with telemetry.run("intake", subject="bob"):
             pool.apply(ask, (client, "ada", "ranking"))
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-def test_a_thread_that_was_there_before(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """A thread that waits for work belongs to no run; with the context of the run, the work does."""
+def test_older_thread_belongs_to_no_run(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """Work that is queued with the context of a run belongs to that run."""
     queue: Queue[Any] = Queue()
     thread = Thread(target=lambda: [job() for job in iter(queue.get, None)])
     thread.start()
@@ -117,11 +123,11 @@ def test_a_thread_that_was_there_before(recorded: Recorded, client: OpenAI, ledg
         queue.put(None)
         thread.join()
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
 class Overriding(Thread):
-    """A thread with a `run` of its own."""
+    """A thread class that overrides `run`."""
 
     def __init__(self, client: OpenAI, *owner: str) -> None:
         super().__init__()
@@ -132,7 +138,7 @@ class Overriding(Thread):
 
 
 class Carrying(Overriding):
-    """The same, with the context in which it was made."""
+    """The same, but runs in the context in which it was created."""
 
     def __init__(self, client: OpenAI, *owner: str) -> None:
         super().__init__(client, *owner)
@@ -142,20 +148,22 @@ class Carrying(Overriding):
         self.context.run(super().run)
 
 
-def test_a_thread_that_overrides_run(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """A subclass with a `run` of its own belongs to nobody, and is counted; with the context, to its run."""
+def test_thread_that_overrides_run_belongs_to_no_run(
+    recorded: Recorded, client: OpenAI, ledger: StandIn
+) -> None:
+    """Its calls are orphans, unless it runs in the context of a run."""
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
-        finish(Overriding(client, NOBODY))
+        finish(Overriding(client, ORPHAN))
         finish(Carrying(client, "ada", "ranking"))
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)
 
 
-@pytest.mark.parametrize(("late_seconds", "owner"), [(60.0, ("ada", "ranking")), (0.0, (NOBODY, "ranking"))])
-def test_a_thread_that_outlives_its_run(
+@pytest.mark.parametrize(("late_seconds", "owner"), [(60.0, ("ada", "ranking")), (0.0, (ORPHAN, "ranking"))])
+def test_thread_that_outlives_its_run_belongs_to_it_for_a_while(
     record: Record, client: OpenAI, ledger: StandIn, late_seconds: float, owner: tuple[str, str]
 ) -> None:
-    """What it calls soon after the end is the run's still; later calls are nobody's."""
+    """Calls within `late_seconds` of the end count in the run; later ones are orphans."""
     recorded = record(late_seconds=late_seconds)
     begun, ended = Queue[None](), Queue[None]()
 
@@ -172,4 +180,4 @@ def test_a_thread_that_outlives_its_run(
     ended.put(None)
     thread.join()
 
-    assert_all_have_their_own(recorded, ledger)
+    assert_calls_match_ledger(recorded, ledger)

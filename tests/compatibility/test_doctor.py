@@ -1,4 +1,4 @@
-"""The doctor names what is wrong and what to do, in a line each; the exit status says whether anything is."""
+"""The doctor prints one line for each problem, with what to do; the exit status is the number of problems."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from tests.exporters.makers import Fragment, call
 
 
 def wrong(session: Session) -> list[str]:
-    """The lines of what is wrong; the exit status must agree with them."""
+    """Return the lines of problems; the exit status must be their number."""
     lines = [line for line in session.out.splitlines() if line.startswith("✗")]
     assert session.status == len(lines), session.out + session.err
-    assert all(" → " in line for line in lines), "each says what to do"
+    assert all(" → " in line for line in lines), "each line says what to do"
     return lines
 
 
 def only(session: Session) -> str:
-    """The one thing that is wrong."""
+    """Return the line of the only problem."""
     (line,) = wrong(session)
     return line
 
 
-def test_a_healthy_host(host: NewHost, installed: Path) -> None:
-    """Nothing is wrong: exit 0, in plain text, with the file behind each name; and nothing is recorded."""
+def test_healthy_host_has_no_problem(host: NewHost, installed: Path) -> None:
+    """The output is plain text with the file of each entry point; the exit status is 0; nothing is stored."""
     healthy = host()
 
     session = healthy.doctor()
@@ -61,8 +61,8 @@ def test_a_healthy_host(host: NewHost, installed: Path) -> None:
     assert healthy.rows("telemetry_runs") == []
 
 
-def test_what_is_wrong_comes_first(host: NewHost) -> None:
-    """Then what is worth knowing, then how many things are fine, or each of them."""
+def test_problems_come_first(host: NewHost) -> None:
+    """Notes follow, and then the number of things that are fine, or all of them."""
     ill = host()
     ill.environment["TELEMETRY_METRICS_PORT"] = "abc"
 
@@ -90,8 +90,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_an_extra_that_cannot_be_imported(name: str, host: NewHost, tmp_path: Path) -> None:
-    """It is no ✓ for being installed: the type of the error is there, and the way out."""
+def test_broken_library_of_an_extra_is_a_problem(name: str, host: NewHost, tmp_path: Path) -> None:
+    """Being installed is not enough; the line has the error of the import, and what to do."""
     module, program, complaint = BROKEN[name]
     broken = tmp_path / "broken" / module
     broken.mkdir(parents=True)
@@ -100,7 +100,7 @@ def test_an_extra_that_cannot_be_imported(name: str, host: NewHost, tmp_path: Pa
     session = host().doctor("--no-run", PYTHONPATH=str(broken.parent))
 
     distribution = module.replace("_", "-")
-    (line,) = [each for each in wrong(session) if f"library         {distribution} " in each]
+    (line,) = [line for line in wrong(session) if f"library         {distribution} " in line]
     assert "cannot be imported: " + complaint in line
     if name == "half":
         assert line.endswith("→ pip install 'analysis-telemetry[notify]'")
@@ -109,8 +109,8 @@ def test_an_extra_that_cannot_be_imported(name: str, host: NewHost, tmp_path: Pa
     assert f"✓ library         {distribution} " not in session.out
 
 
-def test_a_driver_that_cannot_be_imported(host: NewHost, tmp_path: Path) -> None:
-    """It is the application's own: a note, unless the database needs it."""
+def test_broken_driver_is_a_note(host: NewHost, tmp_path: Path) -> None:
+    """A driver is the application's own, and no problem unless the database needs it."""
     broken = tmp_path / "broken" / "psycopg"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise ImportError('no pq wrapper available')")
@@ -118,13 +118,13 @@ def test_a_driver_that_cannot_be_imported(host: NewHost, tmp_path: Path) -> None
     session = host().doctor("--no-run", PYTHONPATH=str(broken.parent))
 
     assert wrong(session) == []
-    (line,) = [each for each in session.out.splitlines() if each.startswith("! library")]
+    (line,) = [line for line in session.out.splitlines() if line.startswith("! library")]
     assert "cannot be imported: ImportError: no pq wrapper available" in line
     assert "pip install 'psycopg[binary]'" in line
 
 
-def test_calls_outside_any_run(host: NewHost) -> None:
-    """Where no run was ever begun, that is said, and what to add; where one was, it is not."""
+def test_missing_runs_are_a_note(host: NewHost) -> None:
+    """Where all calls are orphans, the note says what to add; where there is any run, there is no note."""
     plain = host()
     engine = sa.create_engine(plain.url, poolclass=sa.NullPool)
     now = time.time_ns()
@@ -143,8 +143,8 @@ def test_calls_outside_any_run(host: NewHost) -> None:
     assert "! runs" not in plain.doctor("--no-run").out
 
 
-def test_openai_below_the_bound(host: NewHost) -> None:
-    """The version found, the one needed, and how to get it."""
+def test_unsupported_openai_is_a_problem(host: NewHost) -> None:
+    """The line has the installed version, the required one, and how to install it."""
     lines = wrong(host("old").doctor())
 
     assert "openai 1.6.1 is not supported any more (1.26.0 or newer is)" in lines[0]
@@ -153,8 +153,8 @@ def test_openai_below_the_bound(host: NewHost) -> None:
     assert len(lines) == 2
 
 
-def test_openai_before_1(host: NewHost, before_1: Path) -> None:
-    """It is named with the version needed, and that nothing of it is counted."""
+def test_openai_before_1_is_a_problem(host: NewHost, before_1: Path) -> None:
+    """The lines have the required version, and say that attempts are not counted."""
     library, *others = wrong(host().doctor(flask=False, PYTHONPATH=str(before_1)))
 
     assert "openai 0.28.1 is not supported any more (1.26.0 or newer is)" in library
@@ -162,8 +162,8 @@ def test_openai_before_1(host: NewHost, before_1: Path) -> None:
     assert any("✗ attempts        of OpenAI calls are not counted" in line for line in others)
 
 
-def test_without_the_sdk(host: NewHost) -> None:
-    """Half of everything is missing: the doctor still names it all."""
+def test_missing_sdk_is_a_problem(host: NewHost) -> None:
+    """The doctor works although much is missing, and names everything that follows."""
     bare = host("bare")
 
     for session in (bare.doctor(), bare.doctor(flask=False, TELEMETRY_DATABASE_URL=bare.url)):
@@ -177,8 +177,8 @@ def test_without_the_sdk(host: NewHost) -> None:
             assert complaint in lines
 
 
-def test_without_instrumentations(host: NewHost) -> None:
-    """Each one that is missing beside a library that is there."""
+def test_missing_instrumentations_are_problems(host: NewHost) -> None:
+    """Each one is named whose library is installed."""
     lines = "\n".join(wrong(host("uninstrumented").doctor()))
 
     for missing in ("genai-openai", "flask", "sqlalchemy"):
@@ -187,8 +187,8 @@ def test_without_instrumentations(host: NewHost) -> None:
     assert "attempts" not in lines, "our own hook works"
 
 
-def test_a_version_that_came_after_us(host: NewHost, tmp_path: Path) -> None:
-    """A release we know nothing of is named; nothing is taken for granted."""
+def test_newer_unknown_version_is_a_problem(host: NewHost, tmp_path: Path) -> None:
+    """A release above the supported range is named."""
     metadata = tmp_path / "newer" / "openai-4.0.0.dist-info" / "METADATA"
     metadata.parent.mkdir(parents=True)
     metadata.write_text("Metadata-Version: 2.1\nName: openai\nVersion: 4.0.0\n")
@@ -199,8 +199,8 @@ def test_a_version_that_came_after_us(host: NewHost, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("configurator", ["analysis_telemetry", "configurator"])
-def test_under_the_agent_beside_upstreams_distribution(configurator: str, host: NewHost) -> None:
-    """With our configurator all is well; with upstream's, what it exports is not sanitised."""
+def test_configurator_of_upstream_is_a_problem(configurator: str, host: NewHost) -> None:
+    """With our configurator there is no problem; with upstream's the exports are not sanitised."""
     session = host("distro").doctor(
         agent=True, OTEL_TRACES_EXPORTER="console", OTEL_PYTHON_CONFIGURATOR=configurator
     )
@@ -212,13 +212,13 @@ def test_under_the_agent_beside_upstreams_distribution(configurator: str, host: 
         assert only(session).endswith("OTEL_PYTHON_CONFIGURATOR=analysis_telemetry")
 
 
-def test_a_provider_of_the_hosts(host: NewHost) -> None:
-    """Exporters that telemetry did not set up are named."""
+def test_exporters_of_the_host_are_a_problem(host: NewHost) -> None:
+    """Exporters that telemetry did not set up are not sanitised."""
     assert "tracer provider exports by ConsoleSpanExporter" in only(host().doctor(HOST_EXPORTS="1"))
 
 
-def test_an_instrumentation_that_was_switched_off(host: NewHost) -> None:
-    """Said, and not held against anybody."""
+def test_disabled_instrumentation_is_a_note(host: NewHost) -> None:
+    """It was disabled on purpose."""
     session = host().doctor(OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="sqlalchemy")
 
     assert wrong(session) == []
@@ -227,24 +227,24 @@ def test_an_instrumentation_that_was_switched_off(host: NewHost) -> None:
     )
 
 
-def test_a_wrong_setting(host: NewHost) -> None:
-    """The setting is named, and what follows from it."""
+def test_invalid_setting_is_a_problem(host: NewHost) -> None:
+    """The lines name the setting, and say that telemetry is off."""
     lines = wrong(host().doctor(TELEMETRY_METRICS_PORT="abc"))
 
     assert "TELEMETRY_METRICS_PORT='abc' must be a whole number" in lines[0]
     assert "telemetry is off as long as the settings are wrong" in lines[1]
 
 
-def test_switched_off(host: NewHost) -> None:
-    """Off on purpose is no mistake."""
+def test_telemetry_switched_off_is_a_note(host: NewHost) -> None:
+    """It was switched off on purpose."""
     session = host().doctor(TELEMETRY_ENABLED="false")
 
     assert wrong(session) == []
     assert "! set-up          telemetry is off: TELEMETRY_ENABLED is false" in session.out
 
 
-def test_places_that_cannot_be_used(host: NewHost, tmp_path: Path) -> None:
-    """Database, spool and price file: where they are, what is the matter, and what follows from it."""
+def test_unusable_database_spool_and_prices_are_problems(host: NewHost, tmp_path: Path) -> None:
+    """Each line has the path or revision, the reason, and the consequence."""
     behind = host()
     migrate.downgrade(behind.url, "2_telemetry_tables")
     prices, spool = tmp_path / "prices.toml", tmp_path / "prices.toml" / "spool"
@@ -261,8 +261,8 @@ def test_places_that_cannot_be_used(host: NewHost, tmp_path: Path) -> None:
     assert f"{spool} cannot be written" in of["spool"] and "TELEMETRY_SPOOL_DIR" in of["spool"]
 
 
-def test_a_database_that_is_away(host: NewHost) -> None:
-    """The address is told without its password."""
+def test_unreachable_database_is_a_problem(host: NewHost) -> None:
+    """The line has its address without the password."""
     url = "postgresql+psycopg2://somebody:hidden@127.0.0.1:1/nowhere"
 
     session = host().doctor(TELEMETRY_DATABASE_URL=url)
@@ -271,8 +271,8 @@ def test_a_database_that_is_away(host: NewHost) -> None:
     assert "hidden" not in session.out + session.err
 
 
-def test_a_folder_that_stands_before_ours(host: NewHost, tmp_path: Path) -> None:
-    """A host's own `exporters` is what Python finds first: the file shows it."""
+def test_folder_that_hides_our_package_is_a_problem(host: NewHost, tmp_path: Path) -> None:
+    """Python finds the host's own `exporters` first, so that controlling cannot be imported."""
     (tmp_path / "exporters").mkdir()
     (tmp_path / "exporters" / "__init__.py").write_text("")
 
@@ -281,8 +281,10 @@ def test_a_folder_that_stands_before_ours(host: NewHost, tmp_path: Path) -> None
     assert any("exporters.process.pipeline, which is not there" in line for line in lines)
 
 
-def test_not_installed_but_on_the_path(host: NewHost, tmp_path: Path, installed: Path) -> None:
-    """Packages copied by hand have no entry points: that is said, and what to do."""
+def test_copied_packages_without_entry_points_are_a_problem(
+    host: NewHost, tmp_path: Path, installed: Path
+) -> None:
+    """Packages that are on the path but not installed have no entry points."""
     for name in ("telemetry", "exporters"):
         (tmp_path / name).symlink_to(installed / name)
     copied = host("bare")
@@ -303,8 +305,8 @@ APPS = {
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_an_application_that_does_not_do(name: str, host: NewHost, tmp_path: Path) -> None:
-    """One that never sets telemetry up, or cannot be loaded: the rest is looked at all the same."""
+def test_unusable_application_is_a_problem(name: str, host: NewHost, tmp_path: Path) -> None:
+    """If it does not set telemetry up, or cannot be loaded, everything else is checked all the same."""
     program, complaint = APPS[name]
     (tmp_path / f"{name}.py").write_text(program)
 
@@ -314,16 +316,16 @@ def test_an_application_that_does_not_do(name: str, host: NewHost, tmp_path: Pat
     assert "✓ set-up          telemetry is on" in session.out
 
 
-def test_a_terminal_gets_colours(host: NewHost) -> None:
-    """Marks are coloured where a person looks, unless NO_COLOR asks for none."""
+def test_marks_are_coloured_on_a_terminal(host: NewHost) -> None:
+    """NO_COLOR switches colours off."""
     healthy = host()
 
     assert "\033[32m✓\033[0m settings" in on_a_terminal(healthy)
     assert "\033" not in on_a_terminal(healthy, NO_COLOR="1")
 
 
-def test_a_terminal_without_the_signs(host: NewHost) -> None:
-    """Where the marks cannot be shown, words stand in their place."""
+def test_marks_are_words_in_ascii(host: NewHost) -> None:
+    """Where the encoding lacks the marks, words replace them."""
     session = host().doctor(PYTHONIOENCODING="ascii")
 
     assert session.status == 0
@@ -331,31 +333,31 @@ def test_a_terminal_without_the_signs(host: NewHost) -> None:
 
 
 def on_a_terminal(host: Host, **settings: str) -> str:
-    """What the doctor prints on a terminal."""
-    ours, theirs = pty.openpty()
+    """Return what the doctor prints on a terminal."""
+    controlling, terminal_end = pty.openpty()
     command = [str(host.python), "-m", "flask", "--app", str(HOST), "telemetry", "doctor", "-v"]
     environment = host.environment | {"TERM": "xterm"} | settings
-    with subprocess.Popen(command, stdout=theirs, cwd=host.folder, env=environment):
-        os.close(theirs)
+    with subprocess.Popen(command, stdout=terminal_end, cwd=host.folder, env=environment):
+        os.close(terminal_end)
         shown = b""
-        while part := _read(ours):
+        while part := _read(controlling):
             shown += part
-    os.close(ours)
+    os.close(controlling)
     return shown.decode()
 
 
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # what Linux says at the end
+    except OSError:  # Linux reports the end in this way
         return b""
 
 
-# The application's own tables
+# The host's tables
 
 
-def test_tables_that_do_not_fit(host: NewHost) -> None:
-    """Columns that are needed, and those of ours that another migration took away, are named."""
+def test_missing_host_columns_are_problems(host: NewHost) -> None:
+    """Required columns are named, and added ones that another migration dropped."""
     broken = host()
     broken.execute("ALTER TABLE analyses RENAME COLUMN user_id TO owner_id")
     broken.execute("ALTER TABLE analyses DROP COLUMN cost_per_candidate")
@@ -367,8 +369,8 @@ def test_tables_that_do_not_fit(host: NewHost) -> None:
     assert "analyses.cost_per_candidate is not there, though telemetry adds it → flask telemetry" in lines[1]
 
 
-def test_tables_that_tell_less(host: NewHost) -> None:
-    """Nothing is wrong; what follows is said."""
+def test_missing_optional_columns_are_a_note(host: NewHost) -> None:
+    """The note says what telemetry does without."""
     lean = host()
     lean.execute("ALTER TABLE candidate_files DROP COLUMN file_bytes")
 
@@ -381,8 +383,8 @@ def test_tables_that_tell_less(host: NewHost) -> None:
     )
 
 
-def test_rows_that_lag(host: NewHost) -> None:
-    """How many, since when, and why."""
+def test_lagging_rows_are_a_problem(host: NewHost) -> None:
+    """The line has their number, the time since when, and the error."""
     sealed = host()
     sealed.execute(
         "INSERT INTO users (id, email, password_hash, name, created_at)"

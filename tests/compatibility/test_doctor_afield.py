@@ -1,6 +1,6 @@
-"""The doctor and what is not in the process: Collector, Prometheus, database, spool, prices and clocks.
+"""The doctor's checks outside the process: Collector, Prometheus, database, spool, prices and clocks.
 
-Each is broken in turn; the doctor names it, says what to do, and takes seconds when nobody answers.
+Each is broken in turn; the doctor names it, says what to do, and takes seconds if nothing answers.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from tests.local_server import Handler, LocalServer
 from tests.prometheus import Prometheus
 
 OTLP: dict[str, Any] = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"}
-NOBODY = "http://127.0.0.1:9"
-"""Nobody listens there."""
-DOWN_SECONDS = 30.0
-"""The doctor takes about four seconds on a quiet machine, and two more where nobody answers."""
+NOTHING_LISTENS = "http://127.0.0.1:9"
+"""An address where nothing listens."""
+ALL_DOWN_SECONDS = 30.0
+"""The doctor takes about four seconds on a quiet machine, and two more if nothing answers."""
 
 
 def lines(session: Session, subject: str) -> list[str]:
-    """What was said of one thing, with its mark."""
+    """Return the lines about one subject, with their marks."""
     return [line for line in session.out.splitlines() if line[2:].startswith(f"{subject} ")]
 
 
 @contextmanager
 def answering(status: int = 200, ahead: float = 0.0, **headers: str) -> Iterator[str]:
-    """A server that answers everything in the same way, by a clock of its own."""
+    """Run a server that gives every request the same response, with its clock shifted."""
 
     class Clerk(Handler):
         def do_POST(self) -> None:
@@ -66,13 +66,13 @@ def answering(status: int = 200, ahead: float = 0.0, **headers: str) -> Iterator
 
 @contextmanager
 def silence() -> Iterator[int]:
-    """A port on which a connection is made, and nothing said."""
+    """Open a port that accepts connections, and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
-def test_a_collector_gets_the_run(host: NewHost) -> None:
-    """Trace and metrics of the synthetic run arrive there; the trace is marked, and no money is told."""
+def test_collector_gets_the_synthetic_run(host: NewHost) -> None:
+    """Its trace and metrics arrive; the trace is marked as synthetic, and has no cost."""
     healthy = host()
     with Collector() as collector:
         session = healthy.doctor(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **OTLP)
@@ -95,8 +95,8 @@ def test_a_collector_gets_the_run(host: NewHost) -> None:
 
 
 @pytest.mark.parametrize("signal", ["traces", "metrics"])
-def test_one_signal_of_its_own(signal: str, host: NewHost) -> None:
-    """An address for one signal is enough to send that one, and the whole address it is."""
+def test_endpoint_of_one_signal_is_enough(signal: str, host: NewHost) -> None:
+    """That signal is exported to exactly this address."""
     environment = host()
     environment.environment.pop(f"OTEL_{signal.upper()}_EXPORTER")
     name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
@@ -111,16 +111,19 @@ def test_one_signal_of_its_own(signal: str, host: NewHost) -> None:
     assert f"takes {signal} to {collector.url}/v1/{signal} (http/protobuf)" in line
 
 
-def test_a_collector_that_is_down(host: NewHost) -> None:
-    """Both signals are named, and the trace that went nowhere; SQL and metrics agree all the same."""
-    session = host().doctor(OTEL_EXPORTER_OTLP_ENDPOINT=NOBODY, **OTLP)
+def test_unreachable_collector_is_a_problem(host: NewHost) -> None:
+    """Both signals and the lost trace are named; SQL and metrics agree all the same."""
+    session = host().doctor(OTEL_EXPORTER_OTLP_ENDPOINT=NOTHING_LISTENS, **OTLP)
 
-    found = wrong(session)
-    assert len(found) == 3
-    for line, signal in zip(found, ("traces", "metrics"), strict=False):
-        assert f"does not take {signal} to {NOBODY}/v1/{signal}" in line and "connection refused" in line
+    problems = wrong(session)
+    assert len(problems) == 3
+    for line, signal in zip(problems, ("traces", "metrics"), strict=False):
+        assert (
+            f"does not take {signal} to {NOTHING_LISTENS}/v1/{signal}" in line
+            and "connection refused" in line
+        )
         assert line.endswith("start the Collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT")
-    assert "could not be exported → see collector" in found[2]
+    assert "could not be exported → see collector" in problems[2]
     assert "the same in SQL, metrics and trace" in session.out
     assert session.err == ""
 
@@ -138,8 +141,8 @@ WRONG_ENDPOINTS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG_ENDPOINTS)
-def test_an_endpoint_that_is_no_collector(name: str, host: NewHost) -> None:
-    """What the exporter would take for success, or keep to its log, is told with its remedy."""
+def test_endpoint_that_is_no_collector_is_a_problem(name: str, host: NewHost) -> None:
+    """The line has the response, which the exporter would ignore or only log, and the remedy."""
     answer, reason, remedy = WRONG_ENDPOINTS[name]
     with answering(**answer) as url:
         session = host().doctor(
@@ -153,27 +156,30 @@ def test_an_endpoint_that_is_no_collector(name: str, host: NewHost) -> None:
 
 
 @pytest.mark.parametrize("exporter", ["otlp", "otlp_proto_http", None])
-def test_grpc_without_its_exporter(exporter: str | None, host: NewHost) -> None:
-    """Chosen and not installed: named, whichever way it was chosen."""
+def test_missing_grpc_exporter_is_a_problem(exporter: str | None, host: NewHost) -> None:
+    """The line names the package, whichever variable chose gRPC."""
     chosen = host()
     chosen.environment.pop("OTEL_TRACES_EXPORTER")
-    settings: dict[str, Any] = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY}
+    settings: dict[str, Any] = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": NOTHING_LISTENS,
+    }
     if exporter:
         settings["OTEL_TRACES_EXPORTER"] = exporter
 
-    found = "\n".join(wrong(chosen.doctor(**settings)))
+    problems = "\n".join(wrong(chosen.doctor(**settings)))
 
     package = "opentelemetry-exporter-otlp-proto-grpc"
     assert (
         f"traces are to be sent by otlp_proto_grpc, but {package} is not installed → pip install {package}"
-        in found
+        in problems
     )
     if exporter == "otlp":
-        assert "set-up          telemetry is off: Requested component 'otlp_proto_grpc' not found" in found
+        assert "set-up          telemetry is off: Requested component 'otlp_proto_grpc' not found" in problems
 
 
-def test_everything_is_down(host: NewHost) -> None:
-    """Connections are made, and nobody ever answers: still a few seconds."""
+def test_doctor_is_quick_although_nothing_answers(host: NewHost) -> None:
+    """Connections to Collector, Prometheus and database succeed, but none answers."""
     with silence() as collector, silence() as prometheus, silence() as database:
         started = time.monotonic()
         session = host().doctor(
@@ -192,11 +198,11 @@ def test_everything_is_down(host: NewHost) -> None:
     ]
     assert "no answer in time" in session.out
     assert "! synthetic run   skipped: the database must be repaired first" in session.out
-    assert took < DOWN_SECONDS
+    assert took < ALL_DOWN_SECONDS
 
 
-def test_prometheus(host: NewHost, tmp_path: Path) -> None:
-    """A real one: first it knows nothing of ours, then what it has scraped of a listener."""
+def test_prometheus_is_queried(host: NewHost, tmp_path: Path) -> None:
+    """A real Prometheus has no metric of telemetry at first, and then those it has scraped."""
     meters = MeterProvider(shutdown_on_exit=False)
     settings = Settings(spool_dir=tmp_path / "other", metrics_port=0)
     with recording(settings, meter_provider=meters) as pipeline:
@@ -214,8 +220,8 @@ def test_prometheus(host: NewHost, tmp_path: Path) -> None:
             assert re.search(r"✓ clock           within 1\.\d s of Prometheus", session.out)
 
 
-def test_the_output_in_the_documentation(host: NewHost, postgres_url: str, tmp_path: Path) -> None:
-    """Where everything is there and well, the last lines are those that the page shows, but for numbers."""
+def test_output_in_the_documentation_is_current(host: NewHost, postgres_url: str, tmp_path: Path) -> None:
+    """With everything running, the last lines equal those of the page, except for numbers."""
     page = (ROOT / "docs" / "how-to" / "doctor.md").read_text()
     shown = page.split("<!-- doctor output -->\n```text\n")[1].split("```")[0]
     meters = MeterProvider(shutdown_on_exit=False)
@@ -233,38 +239,38 @@ def test_the_output_in_the_documentation(host: NewHost, postgres_url: str, tmp_p
 
 
 def masked(text: list[str]) -> list[str]:
-    """Lines without what differs each time."""
+    """Return lines without varying numbers, ids and addresses."""
     return [re.sub(r"[0-9a-f]{32}|//[\w.]+:\d+|\b[\d.]+", "#", line) for line in text]
 
 
-def test_prometheus_that_is_none(host: NewHost) -> None:
-    """Away, another service, or a wrong address."""
+def test_unusable_prometheus_is_a_problem(host: NewHost) -> None:
+    """It may be unreachable, another service, or a malformed address."""
     with answering() as other, answering(503) as starting:
         for url, complaint in (
-            (NOBODY, "does not answer: connection refused"),
+            (NOTHING_LISTENS, "does not answer: connection refused"),
             (other, "is no Prometheus: it does not know /api/v1/query"),
             (starting, "answered 503 Service Unavailable"),
         ):
             line = only(host().doctor(TELEMETRY_PROMETHEUS_URL=url))
             assert f"✗ prometheus      {url} {complaint}" in line
             assert line.endswith("start it, or correct TELEMETRY_PROMETHEUS_URL")
-    found = wrong(host().doctor(TELEMETRY_PROMETHEUS_URL="localhost:9090"))
-    assert "TELEMETRY_PROMETHEUS_URL must be an address such as http://" in found[0]
+    problems = wrong(host().doctor(TELEMETRY_PROMETHEUS_URL="localhost:9090"))
+    assert "TELEMETRY_PROMETHEUS_URL must be an address such as http://" in problems[0]
 
 
-@pytest.mark.parametrize(("ahead", "said"), [(-3600, "ahead of"), (90, "behind")])
-def test_a_clock_that_is_wrong(ahead: int, said: str, host: NewHost) -> None:
-    """By how much, against whose."""
+@pytest.mark.parametrize(("ahead", "direction"), [(-3600, "ahead of"), (90, "behind")])
+def test_wrong_clock_is_a_problem(ahead: int, direction: str, host: NewHost) -> None:
+    """The line has the difference, and whose clock it is compared with."""
     with answering(ahead=ahead) as url:
         line = only(host().doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url, **OTLP))
 
-    (seconds,) = re.findall(rf"✗ clock +this machine's is ([\d,]+) s {said} that of the Collector", line)
+    (seconds,) = re.findall(rf"✗ clock +this machine's is ([\d,]+) s {direction} that of the Collector", line)
     assert abs(float(seconds.replace(",", "")) - abs(ahead)) < 3
     assert "synchronise the clocks" in line
 
 
-def test_on_postgresql(host: NewHost, postgres_url: str) -> None:
-    """The run arrives there and is removed; its clock is compared."""
+def test_synthetic_run_on_postgresql(host: NewHost, postgres_url: str) -> None:
+    """The run is stored and removed, and the database's clock is compared."""
     healthy = host(url=postgres_url)
 
     session = healthy.doctor()
@@ -276,8 +282,8 @@ def test_on_postgresql(host: NewHost, postgres_url: str) -> None:
         assert healthy.rows(table) == []
 
 
-def test_a_database_behind_head(host: NewHost) -> None:
-    """One thing is wrong, and no run is made that could not arrive."""
+def test_database_behind_head_gets_no_synthetic_run(host: NewHost) -> None:
+    """The revision is the only problem, and nothing is left in the spool."""
     behind = host()
     migrate.downgrade(behind.url, "3_host_columns")
 
@@ -288,27 +294,27 @@ def test_a_database_behind_head(host: NewHost) -> None:
     assert list(Path(behind.environment["TELEMETRY_SPOOL_DIR"]).rglob("*.json")) == []
 
 
-def test_without_a_run(host: NewHost) -> None:
-    """Left out when asked to."""
+def test_no_run_leaves_out_the_synthetic_run(host: NewHost) -> None:
+    """The option --no-run works in both ways to start the doctor."""
     for flask in (True, False):
         healthy = host()
         session = healthy.doctor("--no-run", flask=flask, TELEMETRY_DATABASE_URL=healthy.url)
         assert "! synthetic run   skipped (--no-run)" in session.out
 
 
-def test_json(host: NewHost) -> None:
-    """The same as one object, with the same exit status."""
-    for url, status in (("", 0), (NOBODY, 1)):
+def test_json_has_all_checks(host: NewHost) -> None:
+    """It is one object, and the exit status is the same."""
+    for url, status in (("", 0), (NOTHING_LISTENS, 1)):
         session = host().doctor("--json", TELEMETRY_PROMETHEUS_URL=url)
-        found = json.loads(session.out)
-        assert session.status == found["wrong"] == status
-        bad = [check for check in found["checks"] if check["result"] == "bad"]
+        problems = json.loads(session.out)
+        assert session.status == problems["wrong"] == status
+        bad = [check for check in problems["checks"] if check["result"] == "bad"]
         assert [check["subject"] for check in bad] == ["prometheus"] * status
-        assert all(set(check) == {"result", "subject", "text", "remedy"} for check in found["checks"])
+        assert all(set(check) == {"result", "subject", "text", "remedy"} for check in problems["checks"])
 
 
-def test_a_spool_that_cannot_be_written(host: NewHost, tmp_path: Path) -> None:
-    """Said; the run arrives all the same, from memory."""
+def test_unwritable_spool_is_a_problem(host: NewHost, tmp_path: Path) -> None:
+    """The synthetic run is delivered from memory all the same."""
     (tmp_path / "file").touch()
 
     session = host().doctor(TELEMETRY_SPOOL_DIR=str(tmp_path / "file" / "spool"))
@@ -317,8 +323,8 @@ def test_a_spool_that_cannot_be_written(host: NewHost, tmp_path: Path) -> None:
     assert "the same in SQL, metrics and trace" in session.out
 
 
-def test_a_disk_without_room_for_a_run(host: NewHost) -> None:
-    """A file can be made there, and a rollup cannot be kept in it."""
+def test_full_disk_is_a_problem(host: NewHost) -> None:
+    """A file can be created, but a rollup does not fit."""
     of = host()
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500_000,) * 2)"
     run = "import runpy; runpy.run_module('telemetry.doctor', run_name='__main__')"
@@ -328,12 +334,12 @@ def test_a_disk_without_room_for_a_run(host: NewHost) -> None:
     assert "File too large" in line and "TELEMETRY_SPOOL_DIR" in line
 
 
-def test_what_is_in_the_spool(host: NewHost, tmp_path: Path) -> None:
-    """Of the living, the dead, what the database refused, and what is no snapshot."""
+def test_old_and_quarantined_entries_are_problems(host: NewHost, tmp_path: Path) -> None:
+    """Entries of running processes, old ones, refused ones and damaged ones are listed."""
     of = host()
     spool = Path(of.environment["TELEMETRY_SPOOL_DIR"])
     settings = Settings(spool_dir=spool, database_url=of.url)
-    with recording(settings) as pipeline:  # lives, and its database is away
+    with recording(settings) as pipeline:  # a running process without a database
         root = pipeline.spool.root
         pipeline.spool.put(Fragment().calls(call()).snapshot())
         session = of.doctor("--no-run")
@@ -346,16 +352,16 @@ def test_what_is_in_the_spool(host: NewHost, tmp_path: Path) -> None:
         quarantine(root, Fragment().close(), "DataError")
         (root / "unreadable").mkdir()
         (root / "unreadable" / "half.json").write_text("{")
-        found = wrong(of.doctor("--no-run"))
+        problems = wrong(of.doctor("--no-run"))
         assert (
             "1 snapshots are in quarantine, as the database refused them (DataError) → flask telemetry spool"
-            in found[1]
+            in problems[1]
         )
-        assert f"1 files are damaged, or not of telemetry: {root}/unreadable" in found[2]
+        assert f"1 files are damaged, or not of telemetry: {root}/unreadable" in problems[2]
 
 
-def test_old_prices(host: NewHost, tmp_path: Path) -> None:
-    """A price that ended and that none follows is wrong; a file nobody touched for long is worth a word."""
+def test_ended_prices_are_a_problem(host: NewHost, tmp_path: Path) -> None:
+    """They are so if no price follows; a file that is unchanged for long is a note."""
     path = tmp_path / "prices.toml"
     today = datetime.now(UTC).date()
 
@@ -374,13 +380,13 @@ def test_old_prices(host: NewHost, tmp_path: Path) -> None:
     assert wrong(session) == []
     assert f"! prices          {path}, version c, changed 400 days ago" in session.out
 
-    path.write_text(path.read_text() + price("mine-*", today))
+    path.write_text(path.read_text() + price("own-*", today))
     line = only(host().doctor("--no-run", TELEMETRY_PRICES_FILE=str(path)))
-    assert f"1 prices in {path} have ended, and none follows: mine-* → add the current ones" in line
+    assert f"1 prices in {path} have ended, and none follows: own-* → add the current ones" in line
 
 
-def test_a_price_file_prices_the_run(host: NewHost, tmp_path: Path) -> None:
-    """Contract prices are what the run is compared by."""
+def test_synthetic_run_is_priced_by_the_price_file(host: NewHost, tmp_path: Path) -> None:
+    """The expected cost is that of the file's prices."""
     path = tmp_path / "prices.toml"
     path.write_text(
         'version = "c"\n[[price]]\nmodel = "gpt-4o-mini"\ninput = 1\ncached_input = 1\noutput = 1\n'
@@ -392,12 +398,12 @@ def test_a_price_file_prices_the_run(host: NewHost, tmp_path: Path) -> None:
     assert "2,342 tokens, $0.002342: the same in SQL" in session.out
 
 
-def test_metrics_without_a_collector(host: NewHost) -> None:
-    """Traces go one way, metrics another, which leads nowhere: the trace is exported all the same."""
+def test_trace_is_exported_although_metrics_fail(host: NewHost) -> None:
+    """The signals have different endpoints, of which only that of metrics is a problem."""
     with Collector() as collector:
         session = host().doctor(
             OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{collector.url}/v1/traces",
-            OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{NOBODY}/v1/metrics",
+            OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{NOTHING_LISTENS}/v1/metrics",
             **OTLP,
         )
 
@@ -406,8 +412,8 @@ def test_metrics_without_a_collector(host: NewHost) -> None:
     assert "was exported" in lines(session, "trace")[0]
 
 
-def test_a_sampler_that_drops_all(host: NewHost) -> None:
-    """The trace is not exported, which is as it was asked for; all figures are right."""
+def test_dropped_trace_is_no_problem(host: NewHost) -> None:
+    """The sampler drops the trace, as configured; all figures agree."""
     with Collector() as collector:
         session = host().doctor(
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_TRACES_SAMPLER="always_off", **OTLP
@@ -418,8 +424,8 @@ def test_a_sampler_that_drops_all(host: NewHost) -> None:
     assert "the same in SQL, metrics and trace" in session.out
 
 
-def test_doctors_side_by_side(host: NewHost) -> None:
-    """Several at once, as in a deployment of many processes: each sees its own run, and none stays."""
+def test_concurrent_doctors_do_not_interfere(host: NewHost) -> None:
+    """Each checks its own synthetic run, and none is left."""
     healthy = host()
     sessions: list[Session] = []
     doctors = [Thread(target=lambda: sessions.append(healthy.doctor())) for _ in range(3)]

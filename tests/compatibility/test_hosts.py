@@ -1,4 +1,4 @@
-"""What a host gets that is pinned to other versions: the same answers, one clear line, and honest counts."""
+"""Hosts with other versions get the same answers, one clear line, and correct or incomplete counts."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ SECRET = "Rank this candidate."
 """The prompt of the host."""
 
 
-def counted(session: Session, service: StandIn) -> None:
-    """Every call of the host is counted, with all tokens but those of the stream, which nobody told."""
+def assert_counted(session: Session, service: StandIn) -> None:
+    """Check that every call is counted, with all tokens but those of the stream, which are not reported."""
     attempts = service.ledger()["attempts"]
-    told = [attempt["usage"] for attempt in attempts if attempt["usage_reported"]]
+    reported = [attempt["usage"] for attempt in attempts if attempt["usage_reported"]]
     run = session.run()
 
-    assert (run["api_calls"], run["attempts"], len(attempts), len(told)) == (3, 3, 3, 2)
-    assert run["input_tokens"] == sum(usage["input_tokens"] for usage in told)
-    assert run["output_tokens"] == sum(usage["output_tokens"] for usage in told)
+    assert (run["api_calls"], run["attempts"], len(attempts), len(reported)) == (3, 3, 3, 2)
+    assert run["input_tokens"] == sum(usage["input_tokens"] for usage in reported)
+    assert run["output_tokens"] == sum(usage["output_tokens"] for usage in reported)
     assert (run["usage_missing"], bool(run["cost_complete"])) == (1, False)
 
 
-def ours(session: Session) -> list[str]:
-    """What telemetry said."""
+def lines_of_telemetry(session: Session) -> list[str]:
+    """Return the lines that telemetry logged."""
     return [line for line in session.err.splitlines() if line.startswith("telemetry")]
 
 
 @pytest.mark.parametrize(
     ("agent", "driver"), [(False, "psycopg2"), (True, "psycopg")], ids=["in code", "agent"]
 )
-def test_openai_below_the_bound(
+def test_calls_of_an_unsupported_openai_are_counted(
     agent: bool, driver: str, host: NewHost, service: StandIn, postgres: TemporaryPostgres
 ) -> None:
-    """Openai 1.6.1, SQLAlchemy 2.0, either driver: our own hook counts what the instrumentation cannot."""
+    """With openai 1.6.1, SQLAlchemy 2.0 and either driver our own hook counts them; one line warns."""
     old = host("old", postgres.create_database(driver))
     expected = old.serve(TELEMETRY_ENABLED="false").answer
     service.clear()
@@ -52,8 +52,8 @@ def test_openai_below_the_bound(
     session = old.serve(agent=agent)
 
     assert session.answer == expected
-    assert ours(session) == [OLD_OPENAI]
-    counted(session, service)
+    assert lines_of_telemetry(session) == [OLD_OPENAI]
+    assert_counted(session, service)
     assert session.run()["unpriced"] == 0
 
 
@@ -66,8 +66,8 @@ with telemetry.run("analysis"):
 """
 
 
-def test_the_oldest_openai_that_is_supported(host: NewHost, service: StandIn) -> None:
-    """Openai 1.26.0: nothing is said, and its calls are counted."""
+def test_oldest_supported_openai_is_counted(host: NewHost, service: StandIn) -> None:
+    """With openai 1.26.0 nothing is logged."""
     service.clear()
     oldest = host()
     settings = {"TELEMETRY_DATABASE_URL": oldest.url, "TELEMETRY_HMAC_KEY": "key"}
@@ -80,8 +80,8 @@ def test_the_oldest_openai_that_is_supported(host: NewHost, service: StandIn) ->
     assert run["input_tokens"] == attempt["usage"]["input_tokens"]
 
 
-def test_openai_before_1(host: NewHost, before_1: Path) -> None:
-    """Openai 0.28 has another face altogether: a line names the version needed; all else goes on."""
+def test_openai_before_1_is_logged(host: NewHost, before_1: Path) -> None:
+    """Openai 0.28 has a different API: one line names the required version; runs are recorded."""
     program = 'import telemetry; telemetry.setup_telemetry()\nwith telemetry.run("analysis"): print("done")'
     ancient = host()
     settings = {"TELEMETRY_DATABASE_URL": ancient.url, "TELEMETRY_HMAC_KEY": "key"}
@@ -93,8 +93,10 @@ def test_openai_before_1(host: NewHost, before_1: Path) -> None:
     assert session.run()["kind"] == "analysis"
 
 
-def test_the_newest_of_everything(host: NewHost, service: StandIn, postgres: TemporaryPostgres) -> None:
-    """SQLAlchemy 2.1 and psycopg 3: nothing to complain about, and statements are seen."""
+def test_newest_versions_are_instrumented(
+    host: NewHost, service: StandIn, postgres: TemporaryPostgres
+) -> None:
+    """With SQLAlchemy 2.1 and psycopg 3 nothing is logged, and statements have spans."""
     newest = host("distro", postgres.create_database("psycopg"))
     expected = newest.serve(TELEMETRY_ENABLED="false").answer
     service.clear()
@@ -104,11 +106,11 @@ def test_the_newest_of_everything(host: NewHost, service: StandIn, postgres: Tem
     assert session.answer == expected
     assert session.err == ""
     assert '"name": "SELECT' in session.out
-    counted(session, service)
+    assert_counted(session, service)
 
 
-def test_without_instrumentations(host: NewHost, service: StandIn) -> None:
-    """The SDK alone: each missing package is named once, calls are counted by our own hook, and unpriced."""
+def test_calls_count_without_instrumentations(host: NewHost, service: StandIn) -> None:
+    """With the SDK alone our own hook counts calls, unpriced; each missing package is named once."""
     bare = host("uninstrumented")
     expected = bare.serve(TELEMETRY_ENABLED="false").answer
     service.clear()
@@ -123,12 +125,12 @@ def test_without_instrumentations(host: NewHost, service: StandIn) -> None:
         "opentelemetry-instrumentation-sqlalchemy is not installed beside sqlalchemy 2.1.9",
     ]
     assert all("pip install 'analysis-telemetry[" in line for line in session.err.splitlines())
-    counted(session, service)
+    assert_counted(session, service)
     assert session.run()["unpriced"] == 2, "the calls whose tokens are known"
 
 
-def test_without_the_sdk(host: NewHost) -> None:
-    """The OpenTelemetry API alone: the same answers, and one line that says which extra is missing."""
+def test_answers_are_the_same_without_the_sdk(host: NewHost) -> None:
+    """With the OpenTelemetry API alone, one line says which extra is missing."""
     bare = host("bare")
     expected = bare.serve(TELEMETRY_ENABLED="false").answer
 
@@ -141,54 +143,56 @@ def test_without_the_sdk(host: NewHost) -> None:
     assert bare.rows("telemetry_runs") == []
 
 
-def test_a_refused_instrumentation_is_made_good(host: NewHost, service: StandIn) -> None:
-    """The agent refuses SQLAlchemy 2.1, for bounds that lag behind; we instrument it all the same."""
+def test_instrumentation_that_the_agent_refuses_is_installed(host: NewHost, service: StandIn) -> None:
+    """The agent refuses SQLAlchemy 2.1 because of outdated bounds; telemetry instruments it."""
     session = host("distro").serve(
         agent=True, OTEL_TRACES_EXPORTER="console", OTEL_PYTHON_CONFIGURATOR="analysis_telemetry"
     )
 
-    assert "nothing can be instrumented" in session.err, "if not, this test is no longer about anything"
-    assert ours(session) == []
+    assert "nothing can be instrumented" in session.err, "else this test checks nothing any more"
+    assert lines_of_telemetry(session) == []
     assert session.out.count('"name": "SELECT') == 1
     assert SECRET not in session.out
-    counted(session, service)
+    assert_counted(session, service)
 
 
-def test_the_agent_configured_by_upstreams_distribution(host: NewHost, service: StandIn) -> None:
-    """Upstream sets the provider up: we join it, and say once that what it exports is not sanitised."""
+def test_exports_by_upstreams_configurator_are_reported(host: NewHost, service: StandIn) -> None:
+    """Telemetry is attached to upstream's provider; one line says that its exports are not sanitised."""
     session = host("distro").serve(
         agent=True, OTEL_TRACES_EXPORTER="console", OTEL_PYTHON_CONFIGURATOR="configurator"
     )
 
-    assert [line for line in ours(session) if "not sanitised" in line] == ours(session)
-    assert len(ours(session)) == 1
-    counted(session, service)
+    assert [line for line in lines_of_telemetry(session) if "not sanitised" in line] == lines_of_telemetry(
+        session
+    )
+    assert len(lines_of_telemetry(session)) == 1
+    assert_counted(session, service)
 
 
-def test_the_agent_beside_upstreams_distribution(host: NewHost, service: StandIn) -> None:
-    """Whichever configurator the agent happens to take, the counts are right."""
+def test_counts_do_not_depend_on_the_configurator(host: NewHost, service: StandIn) -> None:
+    """They are right whichever configurator the agent chooses."""
     session = host("distro").serve(agent=True)
 
     assert session.answer["number"] == 7
-    counted(session, service)
+    assert_counted(session, service)
 
 
-def test_a_provider_of_the_hosts(host: NewHost, service: StandIn) -> None:
-    """A provider that is there stays; its exporters are not ours, which is said once."""
+def test_hosts_own_provider_is_kept(host: NewHost, service: StandIn) -> None:
+    """One line says that its exporters are not sanitised."""
     session = host().serve(HOST_EXPORTS="1")
 
     assert session.answer["number"] == 7
-    assert len(ours(session)) == 1
-    assert "they are not sanitised" in ours(session)[0]
-    counted(session, service)
+    assert len(lines_of_telemetry(session)) == 1
+    assert "they are not sanitised" in lines_of_telemetry(session)[0]
+    assert_counted(session, service)
 
 
-def test_an_instrumentation_can_be_switched_off(host: NewHost, service: StandIn) -> None:
-    """OpenTelemetry's own switch is the operator's word; OpenAI calls are counted by our own hook then."""
+def test_instrumentations_can_be_disabled(host: NewHost, service: StandIn) -> None:
+    """OpenTelemetry's own variable is respected; OpenAI calls are then counted by our own hook."""
     session = host().serve(
         OTEL_TRACES_EXPORTER="console", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="openai, sqlalchemy"
     )
 
     assert '"name": "SELECT' not in session.out
     assert "opentelemetry.instrumentation.genai.openai" not in session.out
-    counted(session, service)
+    assert_counted(session, service)

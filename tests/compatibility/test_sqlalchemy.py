@@ -1,4 +1,4 @@
-"""What reaches the database, and how its tables come about, on the oldest SQLAlchemy that is supported."""
+"""Writing to the database, and its migrations, with the oldest supported SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TESTS = (
 
 @pytest.mark.whole_matrix("hundreds of tests once more, on another version")
 @pytest.mark.timeout(900)
-def test_the_writer_and_the_migrations_on_sqlalchemy_2_0() -> None:
-    """The same tests pass, with either driver and on SQLite."""
+def test_writer_and_migrations_on_sqlalchemy_2_0() -> None:
+    """The same tests pass with SQLAlchemy 2.0, with either driver and on SQLite."""
     python = interpreter("sqlalchemy-2.0", with_project=True)
     version = subprocess.run(
         [python, "-c", "import sqlalchemy; print(sqlalchemy.__version__)"],
@@ -29,7 +29,7 @@ def test_the_writer_and_the_migrations_on_sqlalchemy_2_0() -> None:
         check=True,
     )
     assert version.stdout.startswith("2.0.")
-    # Which PostgreSQL it is makes no difference here.
+    # The version of PostgreSQL makes no difference here.
     chosen = ["-k", "not newest and not pgbouncer", "-p", "no:cacheprovider", "-q", *TESTS]
     done = subprocess.run(
         [python, "-m", "pytest", *chosen], cwd=ROOT, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""One table of supported versions: in the code, in `pyproject.toml`, and on its page."""
+"""The table of supported versions agrees with `pyproject.toml` and with its page."""
 
 from __future__ import annotations
 
@@ -19,46 +19,48 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAGE = (ROOT / "docs/reference/compatibility.md").read_text()
 
 
-ON_THE_TRAIN_ALONE = {"opentelemetry-instrumentation", "opentelemetry-util-genai"}
-"""What extras name so that each leads to the same versions, and we do not use ourselves."""
+PINNED_ONLY = {"opentelemetry-instrumentation", "opentelemetry-util-genai"}
+"""Packages that extras name only to pin their versions."""
 
 
-def asked_for() -> dict[str, tuple[str, SpecifierSet]]:
-    """What `pyproject.toml` asks for: by name, the first extra that does, and the versions."""
+def requirements() -> dict[str, tuple[str, SpecifierSet]]:
+    """Return the requirements of `pyproject.toml` by name: the first extra, and the versions."""
     extras = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
     needs = [(extra, Requirement(line)) for extra, lines in extras.items() for line in lines]
-    unknown = {PROJECT["name"], *ON_THE_TRAIN_ALONE}
+    unknown = {PROJECT["name"], *PINNED_ONLY}
     return {need.name: (extra, need.specifier) for extra, need in reversed(needs) if need.name not in unknown}
 
 
-def test_the_table_holds_what_we_ask_for() -> None:
-    """Every requirement is there with its extra, and with its lower bound or a version within the bounds."""
-    ours = {library.name: library for library in LIBRARIES}
-    asked = asked_for()
+def test_table_agrees_with_the_requirements() -> None:
+    """Every requirement is in it, with its extra, and its lower bound or a version within the bounds."""
+    listed = {library.name: library for library in LIBRARIES}
+    required = requirements()
 
-    assert asked.keys() == {library.name for library in LIBRARIES if library.extra} | {"opentelemetry-api"}
-    assert {name: ours[name].extra for name in asked} == {name: extra for name, (extra, _) in asked.items()}
-    for name, (_, versions) in asked.items():
+    assert required.keys() == {library.name for library in LIBRARIES if library.extra} | {"opentelemetry-api"}
+    assert {name: listed[name].extra for name in required} == {
+        name: extra for name, (extra, _) in required.items()
+    }
+    for name, (_, versions) in required.items():
         (bound,) = versions
         if bound.operator == "==":
-            assert SpecifierSet(ours[name].bounds).contains(bound.version, prereleases=True), name
+            assert SpecifierSet(listed[name].bounds).contains(bound.version, prereleases=True), name
         else:
-            assert str(bound) == f">={ours[name].at_least}", name
+            assert str(bound) == f">={listed[name].at_least}", name
 
 
-def test_openai_is_supported_as_far_as_its_instrumentation_goes() -> None:
-    """The bounds of `openai` are those of the instrumentation, whose words decide."""
-    (theirs,) = (
+def test_openai_has_the_bounds_of_its_instrumentation() -> None:
+    """The official instrumentation decides which versions are supported."""
+    (upstream,) = (
         Requirement(line).specifier
         for line in requires("opentelemetry-instrumentation-genai-openai") or ()
         if Requirement(line).name == "openai"
     )
     (openai,) = (library for library in LIBRARIES if library.name == "openai")
 
-    assert SpecifierSet(openai.bounds) == theirs
+    assert SpecifierSet(openai.bounds) == upstream
 
 
-def test_the_page_shows_the_table() -> None:
+def test_page_shows_the_table() -> None:
     """`docs/reference/compatibility.md` has a row for each library, and no other."""
     rows = re.findall(
         r"^\| `([\w-]+)`(?: or `([\w-]+)`)? \| `(.*?)` \| (?:`(\w+)`)? ?\| (.*) \|$", PAGE, re.MULTILINE
@@ -72,8 +74,8 @@ def test_the_page_shows_the_table() -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
-def test_what_is_tested_is_supported(library: Library) -> None:
-    """The versions that these tests run with are within the bounds."""
+def test_tested_versions_are_supported(library: Library) -> None:
+    """The versions in the lock are within the bounds."""
     pinned = re.findall(
         rf"^(?:{library.name}|{library.also or library.name})==(\S+)",
         (ROOT / "constraints.txt").read_text(),
@@ -91,19 +93,19 @@ def test_what_is_tested_is_supported(library: Library) -> None:
         ["0.65b9", "0.66a1", "0.66b1", "0.66b2", "0.66b10", "0.66rc1", "0.66", "0.66.1"],
     ],
 )
-def test_versions_are_ordered_as_packaging_orders_them(versions: list[str]) -> None:
-    """Our own comparison, which works where `packaging` is missing, agrees with it."""
+def test_versions_are_ordered_as_by_packaging(versions: list[str]) -> None:
+    """Our own comparison, which does not need `packaging`, agrees with it."""
     assert sorted(versions, key=Version) == versions
     assert sorted(versions, key=_key) == versions
 
 
 def test_equal_versions_are_equal() -> None:
-    """Trailing zeros mean nothing."""
+    """Trailing zeros and a leading v do not matter."""
     assert _key("4") == _key("4.0.0") == _key("v4.0")
 
 
 @pytest.mark.parametrize(
-    ("found", "reason"),
+    ("version", "reason"),
     [
         ("0.28.1", "openai 0.28.1 is not supported any more (1.26.0 or newer is)"),
         ("1.25.2", "openai 1.25.2 is not supported any more (1.26.0 or newer is)"),
@@ -112,9 +114,11 @@ def test_equal_versions_are_equal() -> None:
         ("4.0", "openai 4.0 is not supported yet (below 4 is)"),
     ],
 )
-def test_the_bounds_of_openai(found: str, reason: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest supported version is; what is older is named with it."""
-    monkeypatch.setattr(compatibility, "installed", {"openai": found}.get)
+def test_openai_outside_the_bounds_is_reported(
+    version: str, reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason names the bound; versions at the bound are supported."""
+    monkeypatch.setattr(compatibility, "installed", {"openai": version}.get)
     (openai,) = (library for library in LIBRARIES if library.name == "openai")
 
     problem = problem_of(openai)

@@ -1,4 +1,4 @@
-"""The demo as a person starts it, and the processes that belong to it."""
+"""Run the demo as a person does, and list its processes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ COMMAND = [sys.executable, "-m", "examples.screener.demo"]
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """The environment of a person who has set nothing but DEMO_DIR."""
+    """Return the environment of a person who has set nothing but DEMO_DIR."""
     settings = ("FORCE_COLOR", "OPENAI_", "SCREENER_", "TELEMETRY_", "OTEL_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
     return kept | {"DEMO_DIR": str(folder)} | more
 
 
 def run_demo(folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+    """Run the demo to its end."""
     return subprocess.run(
         COMMAND, cwd=ROOT, env=environment(folder, **more), capture_output=True, text=True, check=False
     )
 
 
 def start_demo(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """Start it; what it prints goes to `stdout`."""
+    """Start the demo; its output goes to `stdout`."""
     return subprocess.Popen(
         [*COMMAND, *options],
         cwd=ROOT,
@@ -40,7 +40,7 @@ def start_demo(folder: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """Every process that was started for this folder, by number, with its command."""
+    """Return the commands of all processes that were started for a folder, by process id."""
     return {
         int(process.name): _read(process / "cmdline").replace("\0", " ")
         for process in Path("/proc").glob("[0-9]*")
@@ -49,15 +49,15 @@ def processes_of(folder: Path) -> dict[int, str]:
 
 
 def until(condition: Callable[[], object], seconds: float) -> None:
-    """Wait for something that the demo does."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.1)
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
-    except OSError:  # it has ended, or belongs to somebody else
+    except OSError:  # it has ended, or belongs to another user
         return ""

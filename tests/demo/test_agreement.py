@@ -1,4 +1,4 @@
-"""When the sources of the demo agree, and how the ledger is counted."""
+"""The comparison of the demo's three sources, and how calls are counted in the ledger."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def differing(*sources: Source) -> list[str]:
 
 
 def test_equal_figures_agree() -> None:
-    """Nothing differs where nothing differs."""
+    """No line is reported as differing."""
     assert differing(Source("metrics", FIGURES, is_exact=False), Source("ledger", FIGURES)) == []
 
 
 def test_one_pico_dollar_is_a_difference() -> None:
-    """SQL and ledger have to agree exactly."""
+    """SQL and ledger must agree exactly."""
     off = replace(FIGURES, dollars=FIGURES.dollars + Decimal("1e-12"))
     assert differing(Source("ledger", off)) == ["dollars"]
 
 
-def test_metrics_may_differ_by_what_a_float_cannot_hold() -> None:
-    """Dollars only, and only by one in 10⁹."""
+def test_metrics_may_differ_by_rounding() -> None:
+    """Only dollars may, by one in 10⁹."""
     near = replace(FIGURES, dollars=FIGURES.dollars * (1 + Decimal("9e-10")))
     far = replace(FIGURES, dollars=FIGURES.dollars * (1 + Decimal("2e-9")), calls=4)
     assert differing(Source("metrics", near, is_exact=False)) == []
@@ -47,8 +47,8 @@ def test_metrics_may_differ_by_what_a_float_cannot_hold() -> None:
         ([429, 500, 200, 429, 200], 2),
     ],
 )
-def test_a_call_ends_with_its_answer_or_its_third_attempt(statuses: list[int], calls: int) -> None:
-    """The ledger knows attempts; what belongs to one call of the application follows from their order."""
+def test_call_ends_with_its_answer_or_its_third_attempt(statuses: list[int], calls: int) -> None:
+    """The ledger holds attempts; their order shows which belong to one call."""
     ledger = [{"request_key": "k", "seq": seq, "status": status} for seq, status in enumerate(statuses)]
     other = {"request_key": "other", "seq": 99, "status": 200}
     assert count_calls([other, *reversed(ledger)]) == calls + 1

@@ -1,4 +1,4 @@
-"""How the demo ends when it cannot go on or is ended: with a reason, and leaving no process behind."""
+"""How the demo ends when it fails or is stopped: it gives a reason, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts demos; those still running at the end are ended."""
+    """Starts demos, and stops those that still run at the end."""
     started: list[subprocess.Popen[str]] = []
 
     def start_one(folder: Path, *options: str) -> subprocess.Popen[str]:
@@ -34,8 +34,8 @@ def start() -> Iterator[Start]:
         demo.communicate()
 
 
-def test_a_folder_that_cannot_be_written_to_is_one_clear_line(tmp_path: Path) -> None:
-    """DEMO_DIR names a file: the message names the setting, the place and the way out."""
+def test_unusable_folder_is_reported_in_one_line(tmp_path: Path) -> None:
+    """Where DEMO_DIR is a file, the message names the setting, the path and what to do."""
     file = tmp_path / "file"
     file.touch()
     done = run_demo(file)
@@ -45,8 +45,8 @@ def test_a_folder_that_cannot_be_written_to_is_one_clear_line(tmp_path: Path) ->
     ]
 
 
-def test_a_database_that_no_demo_has_made_stays_as_it_is(tmp_path: Path) -> None:
-    """The demo refuses to start in its folder."""
+def test_database_of_another_program_is_not_overwritten(tmp_path: Path) -> None:
+    """The demo refuses to start in the folder of such a database."""
     (tmp_path / "screener.sqlite").write_text("precious")
     done = run_demo(tmp_path)
     assert done.returncode == 1
@@ -54,8 +54,8 @@ def test_a_database_that_no_demo_has_made_stays_as_it_is(tmp_path: Path) -> None
     assert (tmp_path / "screener.sqlite").read_text() == "precious"
 
 
-def test_a_demo_starts_afresh_and_has_its_folder_for_itself(tmp_path: Path, start: Start) -> None:
-    """What a former demo left is removed, and it says so; a second demo at the same time is refused."""
+def test_demo_clears_its_folder_and_locks_it(tmp_path: Path, start: Start) -> None:
+    """It removes the files of an earlier demo and says so; a second demo at the same time is refused."""
     (tmp_path / ".made-by-demo").touch()
     (tmp_path / "screener.sqlite").write_text("of the last demo")
     demo = start(tmp_path)
@@ -67,16 +67,16 @@ def test_a_demo_starts_afresh_and_has_its_folder_for_itself(tmp_path: Path, star
     assert demo.poll() is None
 
 
-def test_an_address_without_a_key_is_refused(tmp_path: Path) -> None:
-    """Half a configuration of the real service never falls back to the stand-in in silence."""
+def test_base_url_without_a_key_is_refused(tmp_path: Path) -> None:
+    """An incomplete configuration of a real service never falls back to the stand-in silently."""
     done = run_demo(tmp_path, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
     assert done.returncode == 1
     assert "OPENAI_BASE_URL is set, but OPENAI_API_KEY is not" in done.stderr
 
 
 @pytest.mark.parametrize("after", [0.0002, 0.0012, 0.0025])
-def test_a_process_that_is_just_being_started_ends_too(tmp_path: Path, start: Start, after: float) -> None:
-    """A polite end that comes while the demo starts a process leaves nothing behind."""
+def test_process_that_is_just_being_started_ends_too(tmp_path: Path, start: Start, after: float) -> None:
+    """SIGTERM while the demo starts a process leaves no process behind."""
     demo = start(tmp_path)
     while not (tmp_path / "worker.log").exists():
         assert demo.poll() is None
@@ -88,21 +88,21 @@ def test_a_process_that_is_just_being_started_ends_too(tmp_path: Path, start: St
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_keeps_running_after_it_was_ended(
+def test_no_process_survives_the_end_of_the_demo(
     tmp_path: Path, start: Start, number: signal.Signals
 ) -> None:
-    """Ctrl-C, a polite and an impolite end: the processes it started end with it."""
+    """Its processes end with it, whether by SIGINT, SIGTERM or SIGKILL."""
     demo = start(tmp_path)
     until(lambda: _worker(tmp_path), 90)
-    time.sleep(0.3)  # killed at once, the demo could not have told its watchdog yet
+    time.sleep(0.3)  # the watchdog needs this time to learn of the worker
     assert len(processes_of(tmp_path)) > 3
     demo.send_signal(number)
     assert demo.wait(60) != 0
     until(lambda: not processes_of(tmp_path), 15)
 
 
-def test_the_failure_of_a_process_is_told_with_its_log(tmp_path: Path, start: Start) -> None:
-    """The worker is killed: the demo names it, shows the end of its log, and ends with an error."""
+def test_failed_process_is_reported_with_its_log(tmp_path: Path, start: Start) -> None:
+    """When the worker is killed the demo names it, shows the end of its log, and exits with an error."""
     demo = start(tmp_path)
     until((tmp_path / "worker.log").exists, 90)
     until(lambda: _worker(tmp_path), 30)
@@ -114,8 +114,8 @@ def test_the_failure_of_a_process_is_told_with_its_log(tmp_path: Path, start: St
     assert processes_of(tmp_path) == {}
 
 
-def test_serving_goes_on_until_ctrl_c(tmp_path: Path, start: Start) -> None:
-    """After the report the screener answers at the address shown; Ctrl-C ends everything, with status 0."""
+def test_serve_goes_on_until_ctrl_c(tmp_path: Path, start: Start) -> None:
+    """After the report the screener answers at the printed address; Ctrl-C ends everything, with status 0."""
     demo = start(tmp_path, "--serve")
     assert demo.stdout is not None
     lines = []
@@ -135,5 +135,5 @@ def test_serving_goes_on_until_ctrl_c(tmp_path: Path, start: Start) -> None:
 
 
 def _worker(folder: Path) -> list[int]:
-    found = processes_of(folder).items()
-    return [number for number, command in found if "examples.screener.worker" in command]
+    processes = processes_of(folder).items()
+    return [number for number, command in processes if "examples.screener.worker" in command]

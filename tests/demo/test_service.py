@@ -1,4 +1,4 @@
-"""The demo with a service of one's own instead of the stand-in it brings."""
+"""The demo with a configured service instead of its stand-in."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.demo.runs import run_demo
 
 
 @pytest.mark.timeout(900)
-def test_a_configured_service_is_called(tmp_path: Path) -> None:
-    """With OPENAI_API_KEY set its service gets all calls, a smaller set, and there is no ledger."""
+def test_configured_service_gets_all_calls(tmp_path: Path) -> None:
+    """With OPENAI_API_KEY set, the demo makes fewer calls, all to that service, and has no ledger."""
     with StandIn() as service:
         url = service.url
         done = run_demo(tmp_path, OPENAI_API_KEY="key", OPENAI_BASE_URL=url)

@@ -1,4 +1,4 @@
-"""The page of the API: all that is public, as the code has it."""
+"""The page of the API lists all public names, as in the code."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.m
 SHOWN = re.compile(r"\btelemetry\.(\w+)\(|\bfrom (telemetry[\w.]*) import (\w+)")
 
 
-def test_the_page_is_up_to_date() -> None:
-    """What stands in the repository is what the code says; `make docs` writes it."""
+def test_page_is_up_to_date() -> None:
+    """The committed page is what `make docs` writes."""
     assert PAGE.read_text() == page(), "run `make docs`"
 
 
-def test_everything_of_telemetry_is_on_it() -> None:
-    """Each name of `telemetry.__all__`, with its methods, and each once."""
+def test_page_has_every_public_name_once() -> None:
+    """It has each name of `telemetry.__all__`, with its methods."""
     headings = re.findall(r"^#{3,4} `(.*)`$", PAGE.read_text(), re.MULTILINE)
 
     assert {f"telemetry.{name}" for name in import_module("telemetry").__all__} <= set(headings)
@@ -30,9 +30,11 @@ def test_everything_of_telemetry_is_on_it() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_other_pages_use_is_on_it(path: Path) -> None:
-    """Nobody is shown a name that is not public."""
+def test_names_in_other_pages_are_public(path: Path) -> None:
+    """Examples in the documentation use only names that this page lists."""
     blocks = "\n".join(re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL))
     shown = {(module or "telemetry", name or called) for called, module, name in SHOWN.findall(blocks)}
 
-    assert [each for each in shown if each[0] not in MODULES or each[1] not in names(each[0])] == []
+    assert [
+        (module, name) for module, name in shown if module not in MODULES or name not in names(module)
+    ] == []

@@ -1,4 +1,4 @@
-"""The page and the picture of the architecture agree with the code."""
+"""Page and picture of the architecture agree with the code."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ PAGE = (ROOT / "docs/explanation/architecture.md").read_text()
 
 
 def test_every_layer_is_in_the_picture() -> None:
-    """Its boxes are the layers of the contract, from the front doors down."""
+    """The picture has the layers of the contract, in the same order, from the front doors down."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     (layers,) = [one["layers"] for one in project["tool"]["importlinter"]["contracts"] if "layers" in one]
     picture = PAGE.partition("flowchart TD")[2].partition("```")[0]
     modules = [module for layer in layers for module in layer.split(" : ")]
-    modules.remove("telemetry.testing")  # for the tests of applications, and part of no process
-    found = [re.search(rf"(?<![\w-]){module.partition('.')[2]}\b(?!\[)", picture) for module in modules]
-    places = [match.start() for match in found if match]
+    modules.remove("telemetry.testing")  # for tests of applications; no process runs it
+    matches = [re.search(rf"(?<![\w-]){module.partition('.')[2]}\b(?!\[)", picture) for module in modules]
+    places = [match.start() for match in matches if match]
 
     assert len(places) == len(modules)
     assert places == sorted(places)
 
 
 def test_named_files_exist() -> None:
-    """Who follows a promise finds the code that keeps it."""
+    """Each file that the page refers to is in the repository."""
     files = re.findall(r"`((?:telemetry|exporters)/[\w/.]+)`", PAGE)
 
     assert len(files) >= 5
     assert [name for name in files if not (ROOT / name).is_file()] == []
 
 
-def test_the_picture_can_be_shown() -> None:
-    """It is well-formed, takes nothing from elsewhere, and the README shows it."""
+def test_picture_is_self_contained_and_shown() -> None:
+    """It is well-formed, loads nothing from elsewhere, and is shown in the README."""
     source = (ROOT / "docs/explanation/architecture.svg").read_text()
     words = " ".join(filter(None, (text.text for text in ET.fromstring(source).iter() if text.text)))
 

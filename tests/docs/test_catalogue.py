@@ -1,4 +1,4 @@
-"""The catalogue says what is there: metrics as Prometheus shows them, columns as a database has them."""
+"""The catalogue is correct: metrics as Prometheus shows them, and columns as the database has them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def page() -> str:
 
 @pytest.fixture(scope="module")
 def samples() -> Iterator[list[Sample]]:
-    """What Prometheus gets of a process in which a little of everything has been measured."""
+    """The samples that Prometheus scrapes from a process in which every metric has a value."""
     settings = Settings(metrics_port=0)
     metrics, listener, provider = Metrics(settings), Listener(settings, lambda _: None), MeterProvider()
     listener.register(provider)
@@ -57,27 +57,27 @@ def samples() -> Iterator[list[Sample]]:
     listener.start()
     with urllib.request.urlopen(f"http://127.0.0.1:{listener.port}/metrics") as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))
-    found = [sample for family in families for sample in family.samples]
-    yield [sample for sample in found if sample.name != "target_info"]
+    scraped = [sample for family in families for sample in family.samples]
+    yield [sample for sample in scraped if sample.name != "target_info"]
     listener.stop()
     provider.shutdown()
 
 
 def section(page: str, name: str) -> dict[str, str]:
-    """Columns of a table or view with their types, as the page has them."""
-    (found,) = re.findall(rf"^### `{name}`\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
-    return dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", found, re.MULTILINE))
+    """Return the columns of a table or view with their types, as the page lists them."""
+    (text,) = re.findall(rf"^### `{name}`\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+    return dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE))
 
 
-def test_the_page_is_the_one_of_the_code() -> None:
-    """What stands in the repository is what the command writes (`make docs` writes it)."""
-    found = run("--check")
+def test_page_is_up_to_date() -> None:
+    """The committed page is what the command writes (`make docs` calls it)."""
+    checked = run("--check")
 
-    assert found.exit_code == 0, found.output
+    assert checked.exit_code == 0, checked.output
 
 
-def test_a_page_that_is_out_of_date(tmp_path: Path) -> None:
-    """It is named, with the command that brings it up to date; that one then does."""
+def test_check_reports_a_page_that_is_out_of_date(tmp_path: Path) -> None:
+    """The message has the command that updates the page, which then does so."""
     place = tmp_path / "page.md"
     missing = run("--check", "--output", str(place))
     place.write_text("# Metrics")
@@ -91,23 +91,23 @@ def test_a_page_that_is_out_of_date(tmp_path: Path) -> None:
     assert place.read_text() == PAGE.read_text()
 
 
-def test_every_metric_has_the_name_that_prometheus_shows(page: str, samples: list[Sample]) -> None:
-    """And its own name, with nothing left out on either side."""
-    told = dict(re.findall(r"^\| `([\w.]+)`<br>`(\w+)` \|", page, re.MULTILINE))
+def test_every_metric_has_the_name_in_prometheus(page: str, samples: list[Sample]) -> None:
+    """The page has all metrics and all families that are scraped, and no others."""
+    listed = dict(re.findall(r"^\| `([\w.]+)`<br>`(\w+)` \|", page, re.MULTILINE))
     families = {re.sub("_(bucket|sum|count)$", "", sample.name) for sample in samples}
 
-    assert told.keys() == {metric.name for metric in c.METRICS}
-    assert set(told.values()) == families
+    assert listed.keys() == {metric.name for metric in c.METRICS}
+    assert set(listed.values()) == families
 
 
 def test_every_name_in_prometheus_belongs_to_one_metric(samples: list[Sample]) -> None:
-    """So that a query can be told to use it."""
+    """The search for unused metrics depends on it."""
     for name in {sample.name for sample in samples}:
         assert len([metric for metric in c.METRICS if name in names(metric)]) == 1, name
 
 
-def test_closed_labels_have_the_values_they_are_said_to_have(samples: list[Sample]) -> None:
-    """What is there from the start, at zero, is among what the page lists."""
+def test_closed_labels_have_only_listed_values(samples: list[Sample]) -> None:
+    """All time series that exist from the start have label values that are declared."""
     metrics = {name: metric for metric in c.METRICS for name in names(metric)}
     for sample in samples:
         for name in sample.labels.keys() - {"le"}:
@@ -115,27 +115,27 @@ def test_closed_labels_have_the_values_they_are_said_to_have(samples: list[Sampl
             assert label.is_open or sample.labels[name] in label.values, (sample.name, name)
 
 
-def test_a_label_without_a_meaning() -> None:
-    """Whoever adds one is told where to say what it means."""
+def test_label_without_a_meaning_is_refused() -> None:
+    """The error names the table in which to describe it."""
     metric = c.Metric("analysis.new", "counter", "{thing}", "Things.", ("colour",))
 
     with pytest.raises(LookupError, match="colour of analysis.new has no entry in LABELS"):
         metric.label("colour")
 
 
-def test_every_column_has_the_type_it_has_in_postgresql(page: str, postgres: TemporaryPostgres) -> None:
-    """Tables, views and what is added to the host's tables, with nothing left out on either side."""
+def test_every_column_has_its_type_in_postgresql(page: str, postgres: TemporaryPostgres) -> None:
+    """The page has exactly the columns of our tables and views, and those added to the host's tables."""
     url = postgres.create_database()
     migrate.upgrade(url, with_base_tables=True)
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     inspector = sa.inspect(engine)
     for name in {*inspector.get_table_names(), *inspector.get_view_names()} - {migrate.VERSION_TABLE}:
-        there = {each["name"]: type_name(each["type"]) for each in inspector.get_columns(name)}
+        actual = {column["name"]: type_name(column["type"]) for column in inspector.get_columns(name)}
         if name in BASE_TABLES:
-            there = {column.name: there[column.name] for column in HOST_COLUMNS[name]}
-        assert section(page, name) == there, name
+            actual = {column.name: actual[column.name] for column in HOST_COLUMNS[name]}
+        assert section(page, name) == actual, name
 
 
-def test_everything_says_what_it_means(page: str) -> None:
-    """No row ends in an empty cell."""
+def test_everything_has_a_meaning(page: str) -> None:
+    """No row of a table ends in an empty cell."""
     assert re.findall(r"^\|.*\| \|$", page, re.MULTILINE) == []

@@ -19,7 +19,7 @@ EXPECTED = {
 
 
 def test_words_are_sorted_and_defined_once() -> None:
-    """Whoever looks for a word finds it by the alphabet."""
+    """The order is alphabetical."""
     words = [word for word, *_ in ROWS]
 
     assert set(words) >= EXPECTED
@@ -27,11 +27,11 @@ def test_words_are_sorted_and_defined_once() -> None:
 
 
 def test_places_exist() -> None:
-    """Each word leads to the code that it stands for."""
+    """The path in the last column of each word exists."""
     assert [place for *_, place in ROWS if not (ROOT / place).exists()] == []
 
 
-def test_a_definition_is_a_sentence_or_two() -> None:
-    """It can be read in passing."""
+def test_definitions_have_one_or_two_sentences() -> None:
+    """They begin with a capital letter and end with a period."""
     assert [word for word, meaning, _ in ROWS if not re.match(r"[A-Z1].*\.$", meaning)] == []
     assert [word for word, meaning, _ in ROWS if len(re.findall(r"\.(?= |$)", meaning)) > 2] == []

@@ -1,4 +1,4 @@
-"""The page about the application's tables is the one of the code, and what it says is so."""
+"""The page about the host's tables is up to date and correct."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.postgres import TemporaryPostgres
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "host_tables.py"))
 
 
-def test_the_page_is_the_one_of_the_code() -> None:
-    """`make docs` writes it."""
+def test_page_is_up_to_date() -> None:
+    """The committed page is what `make docs` writes."""
     assert SCRIPT["PAGE"].read_text(encoding="utf-8") == SCRIPT["page"]()
 
 
-def test_the_base_tables_have_all_of_it(database_url: str) -> None:
-    """What --with-base-tables makes leaves nothing out."""
+def test_base_tables_have_every_column(database_url: str) -> None:
+    """The tables that --with-base-tables creates leave nothing out."""
     migrate.upgrade(database_url, with_base_tables=True)
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
     with engine.connect() as connection:
@@ -32,8 +32,8 @@ def test_the_base_tables_have_all_of_it(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_the_types_of_postgresql_are_its_own(postgres: TemporaryPostgres, kind: Kind) -> None:
-    """A column of each type that the page names is taken for what the page says."""
+def test_types_of_the_page_are_accepted_in_postgresql(postgres: TemporaryPostgres, kind: Kind) -> None:
+    """A column of each type that the page lists is recognised as that kind."""
     url = postgres.create_database()
     names = [name for name in accepted(kind)[0] if name not in ("enum", "citext")]
     columns = ", ".join(f"c{number} {name.split(' (')[0]}" for number, name in enumerate(names))
@@ -44,8 +44,8 @@ def test_the_types_of_postgresql_are_its_own(postgres: TemporaryPostgres, kind: 
         assert all(shape.holds(f"c{number}", kind, "postgresql") for number in range(len(names)))
 
 
-def test_every_column_is_told_about() -> None:
-    """In a sentence, and none twice."""
+def test_every_column_is_described_once() -> None:
+    """The descriptions are sentences."""
     places = [(need.table, need.column) for need in NEEDS]
     assert len(places) == len(set(places))
     assert all(need.used_for.endswith(".") for need in NEEDS)

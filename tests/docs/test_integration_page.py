@@ -1,4 +1,4 @@
-"""Every example of docs/how-to/integration.md is run, and leaves the rows that the page shows."""
+"""Every example of docs/how-to/integration.md runs, and stores the rows that the page shows."""
 
 from __future__ import annotations
 
@@ -66,23 +66,23 @@ def cells(line: str) -> list[str]:
 
 def rows(path: Path, columns: list[str]) -> list[list[str]]:
     with closing(sqlite3.connect(path)) as connection:
-        found = connection.execute(
+        result = connection.execute(
             f"SELECT {', '.join(columns)} FROM telemetry_runs ORDER BY kind = 'orphan', started_at"
         )
-        return [["NULL" if value is None else str(value) for value in row] for row in found]
+        return [["NULL" if value is None else str(value) for value in row] for row in result]
 
 
 def asker(standin: StandIn) -> Callable[[str, str], Awaitable[int]]:
-    """Return what asks about a criterion: of b.pdf one fails once, of c.pdf one always."""
-    asked: Counter[tuple[str, str]] = Counter()
+    """Return a function that rates a criterion: one of b.pdf fails once, one of c.pdf always."""
+    calls: Counter[tuple[str, str]] = Counter()
 
     async def ask(name: str, criterion: str) -> int:
-        asked[name, criterion] += 1
+        calls[name, criterion] += 1
         async with AsyncOpenAI(base_url=standin.url, api_key="any") as client:
             messages: Any = [{"role": "user", "content": f"Rate the {criterion}."}]
             await client.chat.completions.create(model="gpt-4o-mini", messages=messages)
         failures = {("b.pdf", "language"): 1, ("c.pdf", "language"): 3}
-        if asked[name, criterion] <= failures.get((name, criterion), 0):
+        if calls[name, criterion] <= failures.get((name, criterion), 0):
             raise ValueError("no number")
         return 80
 
@@ -90,8 +90,14 @@ def asker(standin: StandIn) -> Callable[[str, str], Awaitable[int]]:
 
 
 @pytest.mark.parametrize(("title", "code", "shown"), EXAMPLES, ids=[title for title, *_ in EXAMPLES])
-def test_an_example(title: str, code: str, shown: str, record: Record, service: StandIn) -> None:  # noqa: F811
-    """The rows below it are those that it leaves."""
+def test_example_stores_the_rows_it_shows(
+    title: str,
+    code: str,
+    shown: str,
+    record: Record,  # noqa: F811
+    service: StandIn,  # noqa: F811
+) -> None:
+    """The rows below the example are those in the database."""
     recorded = record()
     host = Host(f"sqlite:///{recorded.path}")
     host.add_user(7)
@@ -108,8 +114,8 @@ def test_an_example(title: str, code: str, shown: str, record: Record, service: 
 
 
 @pytest.mark.parametrize("order", ["protect, database, telemetry", "telemetry, database, protect"])
-def test_the_application_factory(order: str, tmp_path: Path, migrated_sqlite: Path) -> None:  # noqa: F811
-    """The lines of the page set telemetry up, whatever stands around them, without a warning."""
+def test_application_factory_works_in_any_order(order: str, tmp_path: Path, migrated_sqlite: Path) -> None:  # noqa: F811
+    """The lines of the page set telemetry up without a warning, before or after other extensions."""
     shutil.copy(migrated_sqlite, tmp_path / "host.sqlite")
     (factory,) = re.findall(r"^```python\n(app\.config.*?)^```", PAGE, re.M | re.S)
     config, database, extension = factory.splitlines()
@@ -122,15 +128,17 @@ def test_the_application_factory(order: str, tmp_path: Path, migrated_sqlite: Pa
 
 
 @pytest.mark.parametrize(("database", "is_on"), [("host", True), ("tenant", False)])
-def test_a_second_application(database: str, is_on: bool, tmp_path: Path) -> None:
-    """It shares what is there, or is told that it does not."""
+def test_second_application_shares_the_database_or_is_refused(
+    database: str, is_on: bool, tmp_path: Path
+) -> None:
+    """A refusal is logged."""
     program = SECOND.format(folder=tmp_path, database=database)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert (done.stdout, "telemetry is off" in done.stderr) == (f"{is_on}\nTrue\n", not is_on), done.stderr
 
 
-def test_the_page_has_its_examples() -> None:
-    """One for each chapter that says what numbers become."""
+def test_page_has_its_examples() -> None:
+    """Each chapter about figures has one."""
     assert len(EXAMPLES) == 7
     assert PAGE.count("```text") == len(EXAMPLES)

@@ -1,4 +1,4 @@
-"""The tasks of the maintenance page do what it says: every command is run, on a database in use."""
+"""The tasks of the maintenance page: every command runs on a database in use, and prints what it shows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.postgres import SUPERUSER, TemporaryPostgres
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "maintenance.md").read_text()
 SECTIONS = re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
 CHANGES_THE_MACHINE = ("pip ",)
-"""What is not run here, because it takes its packages from elsewhere."""
+"""Commands that are not run here, because they download packages."""
 
 APPLICATION = """
 import os
@@ -51,7 +51,7 @@ def steps(section: str) -> list[Step]:
 
 @pytest.fixture(scope="module")
 def database(postgres: TemporaryPostgres) -> Iterator[str]:
-    """A database in which an analysis succeeded and one failed, lately."""
+    """A database with two recent analyses: one succeeded, and one failed."""
     url = postgres.create_database()
     migrate.upgrade(url, with_base_tables=True)
     host, engine = Host(url), create_engine(url)
@@ -74,7 +74,7 @@ def database(postgres: TemporaryPostgres) -> Iterator[str]:
 
 @pytest.fixture
 def environment(database: str, postgres: TemporaryPostgres, tmp_path: Path) -> dict[str, str]:
-    """Where an operator types: the application's directory, with the programs of this environment."""
+    """The variables of an operator in the application's directory, with the programs of these tests."""
     (tmp_path / "yourapp.py").write_text(APPLICATION)
     for name in ("dashboards", "rules"):
         (tmp_path / name).mkdir()
@@ -92,8 +92,10 @@ def environment(database: str, postgres: TemporaryPostgres, tmp_path: Path) -> d
 
 
 @pytest.mark.parametrize(("title", "section"), SECTIONS, ids=[title for title, _ in SECTIONS])
-def test_a_task(title: str, section: str, environment: dict[str, str], tmp_path: Path) -> None:
-    """Its commands succeed where all is well, and say what the page shows."""
+def test_task_prints_what_the_page_shows(
+    title: str, section: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Its commands succeed."""
     for step in steps(section):
         if step.command.startswith(CHANGES_THE_MACHINE):
             continue
@@ -105,21 +107,21 @@ def test_a_task(title: str, section: str, environment: dict[str, str], tmp_path:
 
 
 @pytest.mark.parametrize(("title", "section"), SECTIONS, ids=[title for title, _ in SECTIONS])
-def test_a_task_says_why_and_what_otherwise(title: str, section: str) -> None:
-    """Nobody is left alone with an answer that is another one."""
+def test_task_says_why_and_what_to_do_otherwise(title: str, section: str) -> None:
+    """It also says what to expect."""
     assert "**Why.**" in section and "**Otherwise.**" in section
     assert "**Expect**" in section or any(step.shown for step in steps(section))
 
 
-def test_the_page_has_its_seasons() -> None:
-    """Weekly, monthly and quarterly tasks."""
+def test_page_has_weekly_monthly_and_quarterly_tasks() -> None:
+    """They are its first three chapters."""
     headings = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
 
     assert headings[:3] == ["Every week", "Every month", "Every quarter"]
 
 
-def test_the_role_reads_views_only(environment: dict[str, str], tmp_path: Path) -> None:
-    """The question of the page has an answer: a table that was granted by hand in another schema is named."""
+def test_query_lists_tables_that_the_role_may_read(environment: dict[str, str], tmp_path: Path) -> None:
+    """The query of the page finds a table in another schema that was granted by hand."""
     (section,) = [section for title, section in SECTIONS if title.startswith("May dashboards read")]
     role, question = steps(section)
     grants = (
@@ -129,10 +131,10 @@ def test_the_role_reads_views_only(environment: dict[str, str], tmp_path: Path) 
         subprocess.run(
             ["bash", "-c", command], cwd=tmp_path, env=environment, check=True, capture_output=True
         )
-    found = subprocess.run(
+    answer = subprocess.run(
         ["bash", "-c", question.command], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     undo = ["psql", "-q", "-c", "DROP SCHEMA extra CASCADE"]
     subprocess.run(undo, cwd=tmp_path, env=environment, check=True, capture_output=True)
 
-    assert found.stdout == "secret\n"
+    assert answer.stdout == "secret\n"

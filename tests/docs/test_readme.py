@@ -1,4 +1,4 @@
-"""The README keeps its word: its examples run, its picture is the demo's; settings are the ones there are."""
+"""The README is correct: its examples run, and its picture shows the demo. So is the page of settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def save_analysis(user, resumes):
     return types.SimpleNamespace(id=7)
 """
 
-ASKED = """
+CLIENT = """
 from openai import OpenAI
 
 client = OpenAI()
@@ -47,13 +47,13 @@ messages = [{"role": "user", "content": "How well does the résumé fit?"}]
 
 
 def example() -> str:
-    found = re.search(r"<!-- integration example -->\n```python\n(.*?)```", README, re.DOTALL)
-    assert found
-    return found[1]
+    match = re.search(r"<!-- integration example -->\n```python\n(.*?)```", README, re.DOTALL)
+    assert match
+    return match[1]
 
 
-def test_the_integration_example_fills_the_hosts_rows(tmp_path: Path) -> None:
-    """The lines of the README, in a fresh process of a host: its analysis then shows status and scores."""
+def test_integration_example_fills_the_hosts_rows(tmp_path: Path) -> None:
+    """In a new process of a host the example leaves an analysis with status and scores."""
     url = f"sqlite:///{tmp_path}/host.sqlite"
     environment = {"TELEMETRY_DATABASE_URL": url, "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")}
     flask = [
@@ -87,13 +87,13 @@ def test_the_integration_example_fills_the_hosts_rows(tmp_path: Path) -> None:
         assert jobs == (1, 3)
 
 
-def test_the_integration_example_is_short() -> None:
-    """About ten lines, as promised."""
+def test_integration_example_is_short() -> None:
+    """It has about ten lines, as the README says."""
     assert len([line for line in example().splitlines() if line.strip()]) <= 12
 
 
-def test_the_first_lines_count_a_call(tmp_path: Path) -> None:
-    """The five lines of the first screen are enough: one call, attributed to its stage."""
+def test_first_lines_count_a_call(tmp_path: Path) -> None:
+    """The five lines of the first screen are enough to record one call in its stage."""
     first = re.search(r"<!-- first lines -->\n```python\n(.*?)```", README, re.DOTALL)
     assert first and len([line for line in first[1].splitlines() if line]) == 5
     url, prelude = f"sqlite:///{tmp_path}/host.sqlite", PRELUDE.partition("resumes =")[0]
@@ -102,7 +102,7 @@ def test_the_first_lines_count_a_call(tmp_path: Path) -> None:
     subprocess.run([sys.executable, *migrate], env=environment, check=True)
     with StandIn() as standin:
         environment |= {"OPENAI_BASE_URL": standin.url, "OPENAI_API_KEY": "any"}
-        program = f"DATABASE = {url!r}\n{prelude}\n{ASKED}\n{first[1]}"
+        program = f"DATABASE = {url!r}\n{prelude}\n{CLIENT}\n{first[1]}"
         done = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True
         )
@@ -113,8 +113,8 @@ def test_the_first_lines_count_a_call(tmp_path: Path) -> None:
         assert connection.execute(sa.text(query)).all() == [("ranking", 1)]
 
 
-def test_the_picture_shows_the_demo() -> None:
-    """It has every figure of the text that a test compares with the demo (`make docs` draws it)."""
+def test_picture_shows_the_demo() -> None:
+    """It is drawn by `make docs` from text of the README that another test compares with the demo."""
     tools = runpy.run_path(str(ROOT / "docs" / "picture.py"))
     svg = tools["PICTURE"].read_text()
 
@@ -122,8 +122,8 @@ def test_the_picture_shows_the_demo() -> None:
     assert "(docs/report.svg)" in README.partition("\n## ")[0]
 
 
-def test_the_page_of_settings_is_up_to_date() -> None:
-    """Every setting stands in the reference with its default and its sentence (`make docs` writes it)."""
+def test_page_of_settings_is_up_to_date() -> None:
+    """The committed page is what `make docs` writes: every setting with its default and its sentence."""
     tools = runpy.run_path(str(ROOT / "docs" / "settings.py"))
 
     assert tools["PAGE"].read_text() == tools["page"](), "run `make docs`"

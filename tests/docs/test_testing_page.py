@@ -1,4 +1,4 @@
-"""The chapter on testing: an application whose tests are those of the page, run by a pytest of its own."""
+"""The page on testing: its application and its tests, run in a separate pytest."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def files() -> dict[str, str]:
     return {name.removesuffix(".py"): text for name, text in FILES.items()}
 
 
-def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
-    """Those that look at rollups, and the one that looks at rows, in one process."""
+def test_tests_of_the_page_pass(tmp_path: Path) -> None:
+    """Those that check rollups and the one that checks rows run in one process."""
     (rows,) = [text for text in BLOCKS if "def test_the_row_shows_it" in text]
-    given = files()
-    given["conftest"] += FIXTURES
+    sources = files()
+    sources["conftest"] += FIXTURES
 
-    done = run(tmp_path, **given, test_rows=rows)
+    done = run(tmp_path, **sources, test_rows=rows)
 
     assert "3 passed" in done.stdout, done.stdout + done.stderr
 
@@ -86,13 +86,13 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
         ("document.score(rate(client, text), out_of=100)", "rate(client, text)"),
     ],
 )
-def test_they_find_what_is_not_instrumented(tmp_path: Path, piece: str, instead: str) -> None:
-    """An application that says less than it should fails the tests of the page."""
-    given = files()
-    assert piece in given["screening"]
-    given["screening"] = given["screening"].replace(piece, instead)
+def test_tests_of_the_page_find_missing_instrumentation(tmp_path: Path, piece: str, instead: str) -> None:
+    """Without one of its calls of telemetry the application fails them."""
+    sources = files()
+    assert piece in sources["screening"]
+    sources["screening"] = sources["screening"].replace(piece, instead)
 
-    assert " failed" in run(tmp_path, **given).stdout
+    assert " failed" in run(tmp_path, **sources).stdout
 
 
 APPLICATIONS = """
@@ -116,22 +116,22 @@ def test_it(number, app, telemetry_rollups):
 
 
 @pytest.mark.parametrize("is_ended", [True, False])
-def test_an_application_for_each_test(is_ended: bool, tmp_path: Path) -> None:
-    """What ends with its application lets the next have another database; else a line says so."""
+def test_each_test_may_have_its_own_application(is_ended: bool, tmp_path: Path) -> None:
+    """After a shutdown the next application may have another database; without one it is refused."""
     (fixture,) = [text for text in BLOCKS if "yield create_app" in text]
     ended = fixture if is_ended else fixture.replace("telemetry.shutdown()", "pass")
-    given = files()
-    given["conftest"] += FIXTURES
-    given["test_applications"] = APPLICATIONS.format(fixture=ended)
+    sources = files()
+    sources["conftest"] += FIXTURES
+    sources["test_applications"] = APPLICATIONS.format(fixture=ended)
 
-    done = run(tmp_path, "-rP", **given)
+    done = run(tmp_path, "-rP", **sources)
 
     assert "4 passed" in done.stdout, done.stdout + done.stderr
     assert ("telemetry is off for host" in done.stdout) is not is_ended
 
 
-def test_the_attributes_of_the_table_are_there() -> None:
-    """What the page says a rollup has."""
+def test_attributes_in_the_table_exist() -> None:
+    """A rollup has every attribute that the page lists."""
     from exporters.rollup.documents import DocumentState
     from exporters.rollup.merge import Rollup
     from exporters.rollup.snapshot import Snapshot, Usage
@@ -143,5 +143,5 @@ def test_the_attributes_of_the_table_are_there() -> None:
     assert "cost_complete" in named
     assert [name for name in named if not hasattr(Rollup, name)] == []
     for name, kind in inner.items():
-        told = re.findall(r"`(\w+)`(?! \()", table[f"`{name}`"].split("(`scored")[0])
-        assert [each for each in told if not hasattr(kind, each)] == [], name
+        attributes = re.findall(r"`(\w+)`(?! \()", table[f"`{name}`"].split("(`scored")[0])
+        assert [attribute for attribute in attributes if not hasattr(kind, attribute)] == [], name

@@ -1,4 +1,4 @@
-"""The tutorial is followed to the letter: its files are written, its commands run and print what it shows."""
+"""The tutorial, executed: its files are written, and its commands run and print what it shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tutorial" / "first-rollup.md").read_text()
 BLOCKS = re.findall(r"^```(python|console)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 SET_UP_ALREADY = ("make install", ". .venv/bin/activate")
-"""What leads into the environment that this test runs in."""
+"""The commands that set up the environment, in which this test runs already."""
 MARK = "=== step"
 
 
@@ -31,7 +31,7 @@ class Step:
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Step, str]]:
-    """Each step of the page with what it printed, all of them done in one terminal."""
+    """Each step of the page with its output, all executed in one shell."""
     script, steps = ["set -eu"], list[Step]()
     for language, text in BLOCKS:
         if language == "python":
@@ -48,7 +48,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Step, str]]
 
 
 def run(script: str, folder: Path) -> str:
-    """Return what a script prints; nothing that it started is left."""
+    """Return the output of a script, and end all processes that it started."""
     environment = {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"]),
         "HOME": str(folder),
@@ -75,21 +75,21 @@ def run(script: str, folder: Path) -> str:
 
 
 def test_each_command_prints_what_the_page_shows(followed: list[tuple[Step, str]]) -> None:
-    """Durations, times and the lines that are drawn with them may differ; figures and money may not."""
+    """Only times, durations and the bars drawn from them may differ."""
     for step, printed in followed:
         if step.shown:
             assert words(printed) == words(step.shown), step.command
 
 
 def words(text: str) -> list[list[str]]:
-    """Return the words of each line, without times and durations, and without frames."""
+    """Return the words of each line, without times, durations and frames."""
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d|[\d.]+ m?s\b|(?<![$\d.])\d+\.\d+", "~", text)
     lines = (re.sub(r"[─╭╮╰╯│█▏▎▍▌▋▊▉]+", " ", line).split() for line in text.splitlines())
     return [line for line in lines if line]
 
 
-def test_the_page_ends_in_the_report(followed: list[tuple[Step, str]]) -> None:
-    """It shows attempts and refusals that the client hides, and the price of the tokens."""
+def test_report_shows_retries_and_cost(followed: list[tuple[Step, str]]) -> None:
+    """The report at the end shows attempts and refusals, which the client hides, and the cost."""
     (report,) = [step.shown for step, _ in followed if "telemetry report" in step.command]
 
     assert re.search(r"OpenAI calls 3\b", report)
@@ -98,8 +98,8 @@ def test_the_page_ends_in_the_report(followed: list[tuple[Step, str]]) -> None:
     assert re.search(r"^total +1 +\$0\.0000\d+$", report, re.MULTILINE)
 
 
-def test_telemetry_is_a_few_lines() -> None:
-    """The application with telemetry differs from the one without in less than ten new lines of code."""
+def test_telemetry_adds_few_lines() -> None:
+    """The application with telemetry has less than ten lines more than the one without."""
     files: dict[str, list[str]] = {}
     for language, text in BLOCKS:
         if language == "python":

@@ -18,13 +18,15 @@ PAGE = (Path(__file__).parents[2] / "docs/how-to/warnings.md").read_text()
 
 
 def block(language: str, beginning: str) -> str:
-    found = [text for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if beginning in text]
-    assert len(found) == 1, f"{len(found)} blocks with {beginning}"
-    return str(found[0])
+    blocks = [text for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if beginning in text]
+    assert len(blocks) == 1, f"{len(blocks)} blocks with {beginning}"
+    return str(blocks[0])
 
 
-def test_the_examples(sqlite_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the limits say is printed as shown; warnings told from Python are recorded and answered."""
+def test_examples_print_and_record_what_the_page_shows(
+    sqlite_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The limits are printed as shown; warnings from Python code are recorded and answered."""
     migrate.upgrade(sqlite_url, with_base_tables=True)
     sqlite_host = Host(sqlite_url)
     sqlite_host.add_user(7)

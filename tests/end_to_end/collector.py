@@ -1,4 +1,4 @@
-"""A receiver of OTLP over HTTP, which keeps what it is sent, as it came and decoded."""
+"""A receiver of OTLP over HTTP, which keeps the requests it receives and decodes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Series = tuple[str, str, Labels]
 
 
 class Collector(LocalServer):
-    """Takes traces and metrics on a free port while it is open."""
+    """Receives traces and metrics on a free port while the `with` block runs."""
 
     def __init__(self) -> None:
         self.bodies: list[tuple[str, bytes]] = []
@@ -36,7 +36,7 @@ class Collector(LocalServer):
         super().__init__(Receiver)
 
     def spans(self) -> list[tuple[str, Span]]:
-        """All spans, each with the name of the scope that made it."""
+        """Return all spans, each with the name of its instrumentation scope."""
         return [
             (scope.scope.name, span)
             for body in self._bodies("/v1/traces")
@@ -46,12 +46,12 @@ class Collector(LocalServer):
         ]
 
     def total(self, name: str, **labels: str) -> Decimal:
-        """The sum over all processes of the newest values of a counter, of a histogram its count."""
+        """Return the sum over all processes of a counter's newest values, or of a histogram's counts."""
         newest = {key: point for key, point in self._points(name) if labels.items() <= set(key[2])}
         return sum((_value(point) for point in newest.values()), Decimal(0))
 
     def processes(self) -> set[str]:
-        """The instances that sent metrics."""
+        """Return the ids of the instances that sent metrics."""
         return {
             _instance(resource.resource)
             for body in self._bodies("/v1/metrics")
@@ -59,7 +59,7 @@ class Collector(LocalServer):
         }
 
     def _points(self, name: str) -> Iterator[tuple[Series, Any]]:
-        """All values of a metric, in the order in which they came."""
+        """Yield all values of a metric, in the order of arrival."""
         for body in self._bodies("/v1/metrics"):
             for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
                 for scope in resource.scope_metrics:
@@ -73,7 +73,7 @@ class Collector(LocalServer):
 
 
 def attributes(pairs: Any) -> dict[str, Any]:
-    """Attributes as a dictionary; of lists and the like only that they are there."""
+    """Return attributes as a dictionary; lists and the like are not decoded."""
     return {pair.key: _plain(pair) for pair in pairs}
 
 
@@ -95,7 +95,7 @@ def _points_of(metric: Metric) -> Any:
 
 
 def _value(point: Any) -> Decimal:
-    """Floats stand for whole pico-dollars or microseconds."""
+    """Return the value of a point; floats are rounded to whole pico-dollars or microseconds."""
     if not isinstance(point, NumberDataPoint):
         return Decimal(point.count)
     if point.WhichOneof("value") == "as_int":

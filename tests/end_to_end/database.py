@@ -1,4 +1,4 @@
-"""What the database says, in plain SQL."""
+"""Read the database in plain SQL."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ UNPROJECTED = """
 
 
 class Database:
-    """A database that is read with a connection for each question."""
+    """A database that is read with a new connection for each query."""
 
     def __init__(self, url: str) -> None:
         self.engine = sa.create_engine(url, poolclass=sa.NullPool)
 
     def rows(self, query: str, **values: object) -> list[Row]:
-        """The rows a query finds."""
+        """Return the rows of a query."""
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
 
     def row(self, query: str, **values: object) -> Row:
-        """The one row a query finds."""
+        """Return the only row of a query."""
         rows = self.rows(query, **values)
         assert len(rows) == 1, f"{len(rows)} rows: {query} {values}"
         return rows[0]
 
     def value(self, query: str, **values: object) -> Any:
-        """The one value of the one row a query finds."""
+        """Return the only value of the only row of a query."""
         return next(iter(self.row(query, **values).values()))
 
     def runs(self, analysis: int | None = None, **values: str) -> list[Row]:
-        """Rows of telemetry_runs, in the order of their start."""
+        """Return rows of telemetry_runs, in the order of their start."""
         known = {"analysis_ref": analysis, **values} if analysis is not None else values
         where = " AND ".join(f"{name} = :{name}" for name in known) or "1 = 1"
         return self.rows(f"SELECT * FROM telemetry_runs WHERE {where} ORDER BY started_at, run_id", **known)
 
     def analysis(self, analysis: int) -> Row:
-        """The row of an analysis."""
+        """Return the row of an analysis."""
         return self.row("SELECT * FROM analyses WHERE id = :id", id=analysis)
 
     def files(self, analysis: int) -> list[Row]:
-        """The rows of the files of an analysis."""
+        """Return the rows of an analysis's files."""
         query = "SELECT * FROM candidate_files WHERE analysis_id = :id ORDER BY id"
         return self.rows(query, id=analysis)
 
     def user(self) -> Row:
-        """The row of the user who signs in."""
+        """Return the row of the user who signs in."""
         return self.row("SELECT * FROM users WHERE email = :email", email=USER_EMAIL)
 
     def is_delivered(self) -> bool:
-        """Whether every run that is known has ended."""
+        """Return whether every known run has ended."""
         return not self.value(UNDELIVERED)
 
     def is_projected(self) -> bool:
-        """Whether the rows of the host show all runs in their newest state."""
+        """Return whether the host's rows show all runs in their newest state."""
         return not self.value(UNPROJECTED)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the tests submit: a job description, and résumés with words that must never leave the application."""
+"""The documents that tests submit; their canaries must never leave the application."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ What you bring
 - Operations: Docker, Kubernetes, monitoring, on-call and incident response.
 """,
 )
-"""Four criteria are found in it. Its file name is a canary."""
+"""It yields four criteria. Its file name is a canary."""
 
 SKILLS = (
     "Python in production with Flask, Django and pytest testing",
@@ -34,12 +34,12 @@ SKILLS = (
 )
 SURNAMES = ("Xanthopoulos", "Wyrzykowski", "Quillfeather", "Zubizarreta", "Vandersloot", "Oyelaran")
 CANARIES = (*SURNAMES, "quokka", "wombat.example", "+44 20 7946", "Numbat Street", "Screener-Canary-Query")
-"""Pieces of file names, addresses, telephone numbers, names and texts; they stand nowhere else."""
+"""Parts of file names, addresses, telephone numbers, names and texts, which occur nowhere else."""
 
 
 @dataclass(frozen=True)
 class Resume:
-    """A résumé and what is known about its file."""
+    """A résumé, its file and its text."""
 
     name: str
     data: bytes
@@ -56,7 +56,7 @@ class Resume:
 
 @cache
 def resume(number: int, kind: str = "txt") -> Resume:
-    """The résumé with this number, the same bytes each time; it has as many skills as the number modulo 5."""
+    """Return the résumé with a number, always the same bytes; it has `number % 5` skills."""
     surname = SURNAMES[number % len(SURNAMES)]
     lines = [
         f"Ada {surname}",
@@ -71,17 +71,17 @@ def resume(number: int, kind: str = "txt") -> Resume:
 
 
 def resumes(count: int, start: int = 1) -> list[Resume]:
-    """Some résumés of all kinds."""
+    """Return résumés of all types."""
     return [resume(number, KINDS[number % len(KINDS)]) for number in range(start, start + count)]
 
 
 def leaks(text: str) -> list[str]:
-    """The canaries in a text."""
+    """Return the canaries in a text."""
     return [canary for canary in CANARIES if canary.lower() in text.lower()]
 
 
 def damaged(name: str = "Quillfeather-damaged.pdf") -> File:
-    """A file that nobody can read."""
+    """Return a file that cannot be read."""
     return name, damaged_pdf()
 
 

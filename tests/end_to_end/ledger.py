@@ -1,4 +1,4 @@
-"""The independent truth: the stand-in's ledger, counted and priced from its lines alone."""
+"""The expected figures, counted and priced from the lines of the stand-in's ledger alone."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from genai_prices import Usage, calc_price
 
 Line = dict[str, Any]
 Call = list[Line]
-"""Its attempts, in their order."""
+"""The attempts of a call, in order."""
 
 PICO = 10**12
 ATTEMPTS_PER_CALL = 3
-"""The client repeats an attempt that failed for a passing reason twice; after that it is a new call."""
-PASSING = {408, 409, 429, *range(500, 600)}
-"""Statuses after which the client tries again."""
+"""The client retries a transient failure twice; a further attempt belongs to a new call."""
+TRANSIENT = {408, 409, 429, *range(500, 600)}
+"""Statuses after which the client retries."""
 STAGES = {"criteria": "criteria", "name": "naming", "rank": "ranking", "insights": "insights"}
-"""The stage in which the screener does a task; embeddings have none of these tasks."""
+"""The stage of each of the screener's tasks; embeddings have no task."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What a part of the ledger comes to."""
+    """The sums over a part of the ledger."""
 
     calls: int = 0
     attempts: int = 0
@@ -35,7 +35,7 @@ class Truth:
     rate_limit_retries: int = 0
     other_retries: int = 0
     errors: int = 0
-    """Calls that never got an answer."""
+    """Calls that failed."""
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
@@ -44,23 +44,23 @@ class Truth:
 
 
 def truth(lines: Iterable[Line]) -> Truth:
-    """Count and price some lines of a ledger; an attempt missing among them would look like another call."""
+    """Count and price lines of a ledger, which must include all attempts of their calls."""
     return _sum(_calls(lines))
 
 
 def by_stage(lines: Iterable[Line]) -> dict[tuple[str, str, str], Truth]:
-    """The same by stage, operation and model (as the answer names it; without one, as asked for)."""
-    found: dict[tuple[str, str, str], list[Call]] = {}
+    """Sum up by stage, operation and model, which is the answer's or else the request's."""
+    calls_by_key: dict[tuple[str, str, str], list[Call]] = {}
     for call in _calls(lines):
         last = call[-1]
         model = last["response_model"] if last["usage"] else last["model"]
         key = (STAGES.get(last["task"], "embedding"), last["operation"], model)
-        found.setdefault(key, []).append(call)
-    return {key: _sum(calls) for key, calls in found.items()}
+        calls_by_key.setdefault(key, []).append(call)
+    return {key: _sum(calls) for key, calls in calls_by_key.items()}
 
 
 def price(line: Line) -> int:
-    """What one line cost in pico-dollars: at its own time, with its cached tokens, rounded half-even."""
+    """Return the cost of a line in pico-dollars, at its own time, rounded half to even."""
     assert line["service_tier"] in (None, "default"), "no tier but the standard one is priced here"
     usage = Usage(
         input_tokens=line["usage"]["input_tokens"],
@@ -78,7 +78,7 @@ def price(line: Line) -> int:
 
 
 def dollars(pico: int) -> Decimal:
-    """Pico-dollars as dollars."""
+    """Convert pico-dollars to dollars."""
     return Decimal(pico) / PICO
 
 
@@ -105,13 +105,13 @@ def _sum(calls: Iterable[Call]) -> Truth:
 
 
 def _calls(lines: Iterable[Line]) -> Iterator[Call]:
-    """Part the attempts of each request into calls: one ends when the client stops trying."""
+    """Divide the attempts of each request into calls; a call ends when the client stops retrying."""
     ordered = sorted(lines, key=lambda line: (line["request_key"], line["seq"]))
     for _, same_request in groupby(ordered, key=lambda line: line["request_key"]):
         call: Call = []
         for line in same_request:
             call.append(line)
-            if line["status"] not in PASSING or len(call) == ATTEMPTS_PER_CALL:
+            if line["status"] not in TRANSIENT or len(call) == ATTEMPTS_PER_CALL:
                 yield call
                 call = []
         if call:

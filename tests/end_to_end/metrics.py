@@ -1,4 +1,4 @@
-"""What the metrics listeners of several processes say, added up."""
+"""The metrics of several processes' listeners, summed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Ignores proxies of the environment: the listeners are on this machine."""
+"""It ignores proxies of the environment, since the listeners are local."""
 
 
 class Metrics:
@@ -28,20 +28,20 @@ class Metrics:
 
     @classmethod
     def scrape(cls, ports: Iterable[int]) -> Self:
-        """Ask the listeners on these ports."""
+        """Scrape the listeners on these ports."""
         return cls(_read(port) for port in ports)
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of all samples with this name and these labels."""
-        return sum(sample.value for sample in self._samples if _fits(sample, name, labels))
+        """Return the sum of all samples with a name and labels."""
+        return sum(sample.value for sample in self._samples if _matches(sample, name, labels))
 
     def dollars(self, name: str, **labels: str) -> Decimal:
-        """The sum of money, to the pico-dollar: each sample is a float that stands for whole ones."""
-        found = (sample.value for sample in self._samples if _fits(sample, name, labels))
-        return sum((Decimal(value).quantize(Decimal("1e-12")) for value in found), Decimal(0))
+        """Return a sum of money, with each sample rounded to whole pico-dollars."""
+        values = (sample.value for sample in self._samples if _matches(sample, name, labels))
+        return sum((Decimal(value).quantize(Decimal("1e-12")) for value in values), Decimal(0))
 
 
-def _fits(sample: Sample, name: str, labels: dict[str, str]) -> bool:
+def _matches(sample: Sample, name: str, labels: dict[str, str]) -> bool:
     return sample.name == name and labels.items() <= sample.labels.items()
 
 

@@ -1,4 +1,4 @@
-"""A process of its own, with a log, that can be ended in every way a process ends."""
+"""A process with a log, which can be stopped or killed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0
-"""Seconds a process has to end by itself."""
+STOPS_WITHIN = 60.0
+"""Seconds within which a process must end by itself."""
 FOREIGN = ("FLASK_", "GUNICORN_", "OPENAI_", "OTEL_", "SCREENER_", "TELEMETRY_")
-"""Settings of whoever runs the tests, which would change what they see."""
+"""Settings of whoever runs the tests, which would affect the system under test."""
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The environment of a process: this one's, without settings of the system under test."""
+    """Return the environment of a process: the current one without settings of the system under test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return {**kept, **settings}
 
 
 class Process:
-    """A Python module run as a process, with its children in a process group."""
+    """A Python module that runs as a process, with its children in a process group."""
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class Process:
         """Send a signal to the process, not to its children."""
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = PATIENCE) -> int:
-        """Wait for the end and return the exit code (of a signal: its negative number)."""
+    def wait(self, seconds: float = STOPS_WITHIN) -> int:
+        """Wait for the end, and return the exit code, which is negative for a signal."""
         return self._process.wait(seconds)
 
     def stop(self) -> int:
-        """Ask the process to end in good order, and wait until it has."""
+        """Send SIGTERM, and wait until the process has ended."""
         if self.is_running:
             self.signal(signal.SIGTERM)
         try:
@@ -73,13 +73,13 @@ class Process:
             self.kill()
 
     def kill(self) -> None:
-        """End the process and its children at once, as `kill -9` does; harmless when they are gone."""
+        """Kill the process and its children with SIGKILL; does nothing if they have ended."""
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
-        self._process.wait(PATIENCE)
+        self._process.wait(STOPS_WITHIN)
 
     def text(self) -> str:
-        """All that the process wrote, and those of the same name before it."""
+        """Return the log of this process, and of earlier ones of the same name."""
         return self.log.read_text(errors="replace")

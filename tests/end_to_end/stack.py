@@ -23,26 +23,26 @@ TAIL = 4000
 
 
 class NotInTime(AssertionError):
-    """Something that was waited for did not come."""
+    """A condition did not hold in time."""
 
 
 def wait_until(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait until a condition holds, and return what it gave."""
+    """Wait until a condition holds, and return its value."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         if time.monotonic() > deadline:
             raise NotInTime(f"after {seconds:g} s still not: {what}")
         time.sleep(0.05)
-    return found
+    return value
 
 
 class Stack:
-    """The screener in front of a stand-in, started with `web()` and `worker()`; leaving it ends everything.
+    """The screener and a stand-in; `web()` and `worker()` start it, and leaving the block ends all processes.
 
     Args:
-        folder: Where spool and logs go.
-        database_url: The host's database, which has its tables.
-        standin: The service it calls; the ledger is the stand-in's own.
+        folder: Where the spool and the logs are.
+        database_url: The host's database, with its tables.
+        standin: The service that it calls, with the ledger.
         settings: Further environment variables of all processes.
     """
 
@@ -85,7 +85,7 @@ class Stack:
         preload: bool = False,
         **settings: str,
     ) -> Process:
-        """Start the app under gunicorn, with `more` options. Requests wait in the socket until it is up."""
+        """Start the app under gunicorn, with `more` options. Requests wait in the socket until it runs."""
         descriptor = self._listener.fileno()
         options = ["--bind", f"fd://{descriptor}", "--workers", str(workers), "--timeout", str(timeout)]
         options += ["--preload", *more] if preload else more
@@ -93,33 +93,33 @@ class Stack:
         return self._start("web", command, settings, (descriptor,))
 
     def worker(self, **settings: str) -> Process:
-        """Start the process that works on large analyses."""
+        """Start the process that runs large analyses."""
         return self._start("worker", ["examples.screener.worker", "--poll", "0.05"], settings)
 
     def stop(self) -> None:
-        """End app and worker in good order, as a deployment does."""
+        """Stop app and worker by SIGTERM, as a deployment does."""
         for process in self.processes.values():
             process.stop()
 
     def client(self) -> ScreenerClient:
-        """A user who has signed in."""
+        """Return the client of a user who has signed in."""
         client = ScreenerClient(self.url, timeout=300)
         self._clients.append(client)
         client.login(USER_EMAIL, PASSWORD)
         return client
 
     def settle(self, seconds: float = 60.0) -> None:
-        """Wait until everything that ended stands in SQL, on the rows of the host too."""
+        """Wait until all ended runs are in the database, and shown by the host's rows."""
         wait_until("the spool is empty", lambda: not waiting(self.spool), seconds)
         wait_until("every run has ended", self.sql.is_delivered, seconds)
         wait_until("the host's rows show every run", self.sql.is_projected, seconds)
 
     def metrics(self) -> Metrics:
-        """The metrics of all living processes, added up."""
+        """Return the metrics of all running processes."""
         return Metrics.scrape(int(port.read_text()) for port in self.spool.glob("*/*/metrics-port"))
 
     def logs(self) -> Iterator[tuple[str, str]]:
-        """Name and end of each log."""
+        """Yield the name and the end of each log."""
         for name, process in self.processes.items():
             yield f"{name} ({self.folder.name})", process.text()[-TAIL:]
 

@@ -19,7 +19,7 @@ class Submitted:
     analysis: int
     draft: int
     status: dict[str, Any]
-    """What the app said at its end."""
+    """The last status that the app returned."""
 
 
 def draft(client: ScreenerClient, files: Iterable[File], title: str = "Backend") -> int:
@@ -32,14 +32,14 @@ def draft(client: ScreenerClient, files: Iterable[File], title: str = "Backend")
 
 
 def submit(client: ScreenerClient, files: Iterable[File], override: bool = False) -> Submitted:
-    """Upload documents, have them analysed, and wait for the end."""
+    """Upload documents, start their analysis, and wait for its end."""
     number = draft(client, files)
     analysis = client.start(number, override=override)["analysis"]
     return Submitted(analysis, number, client.wait(analysis, timeout=300, poll=0.05))
 
 
 def draft_quickly(stack: Stack, files: list[File]) -> int:
-    """Upload many résumés over two connections at once, as there are two web processes."""
+    """Upload many résumés over two connections concurrently, since there are two web processes."""
     clients = [stack.client(), stack.client()]
     number = draft(clients[0], [])
     with ThreadPoolExecutor(len(clients)) as pool:
@@ -48,6 +48,6 @@ def draft_quickly(stack: Stack, files: list[File]) -> int:
             pool.submit(client.upload_resumes, number, share)
             for client, share in zip(clients, shares, strict=True)
         ]
-        received = [one for upload in uploads for one in upload.result()]
-    assert [one["outcome"] for one in received] == ["stored"] * len(files)
+        received = [result for upload in uploads for result in upload.result()]
+    assert [result["outcome"] for result in received] == ["stored"] * len(files)
     return number

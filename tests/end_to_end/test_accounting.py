@@ -1,4 +1,4 @@
-"""Every count, token and pico-dollar of real analyses, against the ledger of the service that billed them."""
+"""All counts, tokens and pico-dollars of real analyses, compared with the ledger of the stand-in."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ RUN_FIGURES = (
 
 @dataclass(frozen=True)
 class Analysed:
-    """One analysis that has ended, with the part of the ledger that it and its uploads caused."""
+    """An analysis that has ended, with the part of the ledger for it and its uploads."""
 
     analysis: int
     files: list[File]
@@ -65,7 +65,7 @@ class Analysed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What three analyses on one database left behind."""
+    """The results of three analyses on one database."""
 
     stack: Stack
     analysed: dict[int, Analysed]
@@ -80,7 +80,7 @@ def outcome(
     shared_standin: StandIn,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Outcome]:
-    """Analyses of 1, 5 and 250 candidates, while the service refuses every tenth attempt."""
+    """Analyses of 1, 5 and 250 candidates, while the service refuses one attempt in ten."""
     shared_standin.clear()
     shared_standin.faults(FAULTS)
     folder = tmp_path_factory.mktemp(request.param)
@@ -115,42 +115,42 @@ def analysed(request: pytest.FixtureRequest, outcome: Outcome) -> Analysed:
 
 
 def test_ledger_is_interesting(outcome: Outcome) -> None:
-    """The service refused attempts and served cached tokens, in plenty: there is something to account for."""
-    found = truth(outcome.ledger)
+    """It has many refused attempts and cached tokens; else the tests below would show little."""
+    actual = truth(outcome.ledger)
 
     assert [analysed.state for analysed in outcome.analysed.values()] == ["completed"] * len(SIZES)
-    assert found.calls > 1200
-    assert found.rate_limit_hits > 100
-    assert found.cached_tokens > 10_000
+    assert actual.calls > 1200
+    assert actual.rate_limit_hits > 100
+    assert actual.cached_tokens > 10_000
 
 
 def test_runs_equal_ledger(outcome: Outcome) -> None:
-    """All runs together have exactly the calls, attempts, 429s, retries, tokens and cost of the ledger."""
+    """The sums over all runs are the calls, attempts, 429s, retries, tokens and cost of the ledger."""
     columns = ", ".join(f"SUM({name}) AS {name}" for name in ("api_calls", *RUN_FIGURES))
-    found = outcome.stack.sql.row(f"SELECT {columns} FROM telemetry_runs")
+    actual = outcome.stack.sql.row(f"SELECT {columns} FROM telemetry_runs")
 
-    assert _integers(found) == _run_figures(truth(outcome.ledger))
+    assert _integers(actual) == _run_figures(truth(outcome.ledger))
 
 
 def test_analysis_equals_its_part_of_ledger(outcome: Outcome, analysed: Analysed) -> None:
-    """The stage rows of an analysis, its intake included, have exactly what its documents caused."""
-    found = outcome.stack.sql.row(CALLS_OF_ANALYSIS, id=analysed.analysis)
+    """The stage rows of an analysis and its intake have exactly the figures of its documents' calls."""
+    actual = outcome.stack.sql.row(CALLS_OF_ANALYSIS, id=analysed.analysis)
 
-    assert _integers(found) == asdict(analysed.truth)
+    assert _integers(actual) == asdict(analysed.truth)
 
 
 def test_stages_equal_ledger(outcome: Outcome) -> None:
-    """Every stage has exactly the calls, tokens and cost that the ledger holds for its tasks."""
-    found = {
+    """Every stage has exactly the calls, tokens and cost that the ledger has for its tasks."""
+    actual = {
         tuple(key.values()): _integers(outcome.stack.sql.row(CALLS_OF_STAGE, **key))
         for key in outcome.stack.sql.rows(STAGES)
     }
 
-    assert found == {key: asdict(sums) for key, sums in by_stage(outcome.ledger).items()}
+    assert actual == {key: asdict(sums) for key, sums in by_stage(outcome.ledger).items()}
 
 
 def test_stage_rows_sum_to_runs(outcome: Outcome) -> None:
-    """In every run, the stage rows add up to the run."""
+    """This holds for every run."""
     for run in outcome.stack.sql.runs():
         stages = outcome.stack.sql.row(f"{CALLS} AND run_id = :id", id=run["run_id"])
         sums = _integers(stages)
@@ -162,7 +162,7 @@ def test_stage_rows_sum_to_runs(outcome: Outcome) -> None:
 
 
 def test_runs_sum_to_row(outcome: Outcome, analysed: Analysed) -> None:
-    """The columns of the `analyses` row are the ledger's figures for the analysis and its intake."""
+    """The columns of the `analyses` row equal the ledger's figures for the analysis and its intake."""
     row, expected = outcome.stack.sql.analysis(analysed.analysis), analysed.truth
 
     assert row["status"] == "completed"
@@ -175,8 +175,8 @@ def test_runs_sum_to_row(outcome: Outcome, analysed: Analysed) -> None:
     assert _dollars(row["cost_per_criterion"]) == _dollars(dollars(expected.cost_pico) / 4)
 
 
-def test_cost_breakdown_and_insights(outcome: Outcome, analysed: Analysed) -> None:
-    """Cost by stage, and what the insights took, are the ledger's."""
+def test_cost_breakdown_and_insights_equal_ledger(outcome: Outcome, analysed: Analysed) -> None:
+    """The row has the cost by stage, and calls, tokens and cost of the insights."""
     row = outcome.stack.sql.analysis(analysed.analysis)
     stages = {key[0]: sums for key, sums in by_stage(analysed.lines).items()}
 
@@ -190,7 +190,7 @@ def test_cost_breakdown_and_insights(outcome: Outcome, analysed: Analysed) -> No
 
 
 def test_cost_is_complete(outcome: Outcome) -> None:
-    """No call is without usage, price or end, and every run says that its cost is complete."""
+    """No call lacks usage, price or end, and every run's cost is marked as complete."""
     for run in outcome.stack.sql.runs():
         assert run["cost_complete"]
         assert (run["usage_missing"], run["unpriced"], run["unfinished"]) == (0, 0, 0)
@@ -198,8 +198,8 @@ def test_cost_is_complete(outcome: Outcome) -> None:
         assert run["status"] == "completed"
 
 
-def test_intake_is_charged_to_its_analysis(outcome: Outcome, analysed: Analysed) -> None:
-    """What reading the job description and the résumés cost stands with the analysis it led to."""
+def test_intake_belongs_to_its_analysis(outcome: Outcome, analysed: Analysed) -> None:
+    """The calls that read job description and résumés belong to the analysis that follows."""
     runs = outcome.stack.sql.runs(analysed.analysis)
     intake = [run for run in runs if run["kind"] == "intake"]
     expected = truth(line for line in analysed.lines if line["task"] in ("criteria", "name"))
@@ -210,7 +210,7 @@ def test_intake_is_charged_to_its_analysis(outcome: Outcome, analysed: Analysed)
 
 
 def test_users_row_sums_runs(outcome: Outcome) -> None:
-    """The user's row has the jobs, candidates and the whole spend."""
+    """The user's row has the jobs, the candidates and the total cost."""
     user = outcome.stack.sql.user()
 
     assert user["total_jobs_run"] == len(SIZES)
@@ -237,7 +237,7 @@ def test_metrics_equal_ledger(outcome: Outcome) -> None:
 
 
 def test_metrics_equal_ledger_by_stage(outcome: Outcome) -> None:
-    """So they have stage by stage."""
+    """They are equal for each stage, operation and model."""
     for (stage, operation, model), expected in by_stage(outcome.ledger).items():
         calls = outcome.metrics.total(
             "analysis_openai_operations_total", stage=stage, operation=operation, model=model
@@ -248,8 +248,8 @@ def test_metrics_equal_ledger_by_stage(outcome: Outcome) -> None:
         assert cost == dollars(expected.cost_pico)
 
 
-def test_metrics_of_runs_and_documents(outcome: Outcome) -> None:
-    """Ended runs, documents and scores are counted once, whichever process did the work; none is active."""
+def test_metrics_count_runs_and_documents_once(outcome: Outcome) -> None:
+    """Ended runs, documents and scores count once over all processes, and no run is active."""
     metrics, runs = outcome.metrics, outcome.stack.sql.runs()
 
     assert metrics.total("analysis_runs_total") == len(runs)
@@ -263,17 +263,17 @@ def test_metrics_of_runs_and_documents(outcome: Outcome) -> None:
     assert metrics.total("telemetry_values_coerced_total") == 0
 
 
-def test_backoff_is_what_the_service_asked_for(outcome: Outcome) -> None:
-    """The time between attempts is at least what each 429 asked for, and the same in SQL and metrics."""
-    asked = sum(line["retry_after_ms"] for line in outcome.ledger if line["status"] == 429) / 1000
+def test_backoff_is_at_least_retry_after(outcome: Outcome) -> None:
+    """The time between attempts is at least the sum of Retry-After, and is the same in SQL and metrics."""
+    requested = sum(line["retry_after_ms"] for line in outcome.ledger if line["status"] == 429) / 1000
     in_sql = outcome.stack.sql.value("SELECT SUM(backoff_us) FROM telemetry_runs")
 
-    assert int(in_sql) / 1e6 >= asked
+    assert int(in_sql) / 1e6 >= requested
     assert outcome.metrics.total("analysis_openai_backoff_seconds_total") == pytest.approx(int(in_sql) / 1e6)
 
 
-def test_scores_are_the_hosts(outcome: Outcome, analysed: Analysed) -> None:
-    """Score bands and statistics are those of the result that the application itself stored."""
+def test_scores_equal_those_of_the_host(outcome: Outcome, analysed: Analysed) -> None:
+    """Score bands and statistics equal those of the result that the application stored."""
     row = outcome.stack.sql.analysis(analysed.analysis)
     scores = [
         Decimal(str(candidate["overall"])) for candidate in json.loads(row["coverage_data"])["candidates"]
@@ -295,8 +295,8 @@ def test_scores_are_the_hosts(outcome: Outcome, analysed: Analysed) -> None:
     assert float(row["median_overall_score"]) == pytest.approx(float(median(scores) / 100), abs=5.1e-5)
 
 
-def test_columns_of_the_host_are_untouched(outcome: Outcome, analysed: Analysed) -> None:
-    """The host's own columns stand as it wrote them: above its limit, the override the user chose."""
+def test_columns_of_the_host_are_unchanged(outcome: Outcome, analysed: Analysed) -> None:
+    """The host's own columns are as it wrote them, such as the override above its limit."""
     row = outcome.stack.sql.analysis(analysed.analysis)
     is_large = len(analysed.files) > RESUME_LIMIT
 
@@ -306,8 +306,8 @@ def test_columns_of_the_host_are_untouched(outcome: Outcome, analysed: Analysed)
     assert Decimal(str(row["cost_usd"])) == Decimal("2.00") + len(analysed.files) * Decimal("0.10")
 
 
-def test_large_analysis_ran_in_worker(outcome: Outcome) -> None:
-    """The analysis of 250 candidates waited for the worker, the small ones were done in their request."""
+def test_large_analysis_runs_in_worker(outcome: Outcome) -> None:
+    """The analysis of 250 candidates waits for the worker; the small ones run in their request."""
     runs = {run["candidates"]: run for run in outcome.stack.sql.runs(kind="analysis")}
 
     assert set(runs) == set(SIZES)
@@ -319,8 +319,8 @@ def test_large_analysis_ran_in_worker(outcome: Outcome) -> None:
     assert in_worker[0] not in in_web
 
 
-def test_files_carry_what_was_measured(outcome: Outcome, analysed: Analysed) -> None:
-    """Each stored file has its size, length, type, pieces and durations, matched by name and content."""
+def test_rows_of_files_have_sizes_types_and_durations(outcome: Outcome, analysed: Analysed) -> None:
+    """Each stored file has its size, length, type, chunks and durations."""
     rows = outcome.stack.sql.files(analysed.analysis)
     uploaded = dict(analysed.files)
 
@@ -336,8 +336,8 @@ def test_files_carry_what_was_measured(outcome: Outcome, analysed: Analysed) -> 
         assert row["error_message"] is None
 
 
-def test_sizes_of_documents(outcome: Outcome, analysed: Analysed) -> None:
-    """The analysis has the bytes and characters of its résumés."""
+def test_row_of_analysis_sums_document_sizes(outcome: Outcome, analysed: Analysed) -> None:
+    """It has the bytes and characters of its résumés."""
     row = outcome.stack.sql.analysis(analysed.analysis)
     texts = [len(file["extracted_text"]) for file in outcome.stack.sql.files(analysed.analysis)]
 
@@ -346,8 +346,8 @@ def test_sizes_of_documents(outcome: Outcome, analysed: Analysed) -> None:
     assert row["avg_resume_character_count"] == round(sum(texts) / len(texts))
 
 
-def test_stage_times(outcome: Outcome, analysed: Analysed) -> None:
-    """Every stage that happened has its time, and none took longer than the runs did."""
+def test_every_stage_has_its_time(outcome: Outcome, analysed: Analysed) -> None:
+    """No stage takes longer than its runs."""
     row = outcome.stack.sql.analysis(analysed.analysis)
     spans = [run["duration_us"] for run in outcome.stack.sql.runs(analysed.analysis)]
     times = [
@@ -367,7 +367,7 @@ def test_stage_times(outcome: Outcome, analysed: Analysed) -> None:
 
 
 def _integers(row: Row) -> dict[str, int]:
-    """PostgreSQL sums bigint columns as numeric."""
+    """Convert to integers, since PostgreSQL sums bigint columns as numeric."""
     return {name: int(value) for name, value in row.items()}
 
 
@@ -377,10 +377,10 @@ def _run_figures(expected: Truth) -> dict[str, int]:
 
 
 def _dollars(value: Any) -> Decimal:
-    """A NUMERIC(20,12), which SQLite keeps as a float."""
+    """Return a NUMERIC(20,12), which SQLite stores as a float."""
     return Decimal(str(value)).quantize(Decimal("1e-12"))
 
 
 def _share(value: Any, digits: int = 4) -> Decimal:
-    """A NUMERIC with this scale."""
+    """Return a NUMERIC with a scale."""
     return Decimal(str(value)).quantize(Decimal(1).scaleb(-digits))

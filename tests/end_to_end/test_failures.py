@@ -1,4 +1,4 @@
-"""What goes wrong in an analysis is told, counted and paid for exactly."""
+"""Failures in an analysis are reported, counted and priced exactly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SERVER_ERROR = {"status": 500, "retry_after_ms": 5}
 def system(
     new_database: NewDatabase, shared_standin: StandIn, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """App and worker for all tests here; analyses of more than eight résumés go to the worker."""
+    """App and worker of all tests here; analyses of more than eight résumés go to the worker."""
     folder = tmp_path_factory.mktemp("failures")
     settings = {"SCREENER_APP_RETRIES": "1", "SCREENER_REQUEST_LIMIT": "8"}
     with Stack(folder, new_database("sqlite"), shared_standin, **settings) as stack:
@@ -35,12 +35,12 @@ def system(
 
 @pytest.fixture
 def stack(system: Stack, standin: StandIn) -> Stack:
-    """The system, with an empty ledger and a service that works."""
+    """The system, with an empty ledger and no faults."""
     return system
 
 
-def test_no_candidates(stack: Stack) -> None:
-    """An analysis of nothing fails with a clear message and costs what its intake cost."""
+def test_analysis_without_candidates_fails(stack: Stack) -> None:
+    """It fails with a clear message, and costs as much as its intake."""
     before = stack.sql.user()
     ended = submit(stack.client(), [])
     stack.settle()
@@ -60,10 +60,10 @@ def test_no_candidates(stack: Stack) -> None:
 
 
 def test_corrupt_file_fails_alone(stack: Stack) -> None:
-    """A file that cannot be read is one failed document of an analysis that goes on."""
+    """An unreadable file is one failed document of an analysis that completes."""
     before = stack.sql.user()
     good = resumes(3)
-    ended = submit(stack.client(), [*(each.file for each in good), damaged()])
+    ended = submit(stack.client(), [*(document.file for document in good), damaged()])
     stack.settle()
     row, run = stack.sql.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
     files = stack.sql.files(ended.analysis)
@@ -77,7 +77,7 @@ def test_corrupt_file_fails_alone(stack: Stack) -> None:
     ]
     assert _bands(row) == 3
     assert {file["file_name"]: bool(file["processing_error"]) for file in files} == {
-        **{each.name: False for each in good},
+        **{document.name: False for document in good},
         damaged()[0]: True,
     }
     assert next(file for file in files if file["processing_error"])["error_message"]
@@ -86,7 +86,7 @@ def test_corrupt_file_fails_alone(stack: Stack) -> None:
 
 
 def test_duplicates_are_counted_in_intake(stack: Stack) -> None:
-    """A second file with the same content is counted as a duplicate, and costs nothing."""
+    """A second file with the same content counts as a duplicate, and costs nothing."""
     first = resume(2, "docx")
     client = stack.client()
     number = draft(client, [first.file])
@@ -105,27 +105,27 @@ def test_duplicates_are_counted_in_intake(stack: Stack) -> None:
     assert _figures(stack, analysis) == _expected(stack)
 
 
-def test_file_in_another_draft_is_matched_too(stack: Stack) -> None:
-    """The same file in two drafts has what was measured on it in both analyses."""
+def test_same_file_in_two_drafts_is_matched_in_both(stack: Stack) -> None:
+    """Its rows in both analyses have its size."""
     client = stack.client()
     analyses = [submit(client, [resume(4, "pdf").file]).analysis for _ in range(2)]
     stack.settle()
-    sizes = [[file["resume_file_size_bytes"] for file in stack.sql.files(each)] for each in analyses]
+    sizes = [[file["resume_file_size_bytes"] for file in stack.sql.files(analysis)] for analysis in analyses]
 
     assert sizes == [[len(resume(4, "pdf").data)]] * 2
 
 
-def test_ranking_without_answers(stack: Stack) -> None:
-    """An analysis in which no rating could be had is never completed; made-up scores are in no band."""
+def test_analysis_without_any_rating_fails(stack: Stack) -> None:
+    """Although the application completes it with default scores, which are in no band."""
     stack.standin.faults([{"match": {"task": "rank"}, **SERVER_ERROR}])
     before = stack.sql.user()
-    ended = submit(stack.client(), [each.file for each in resumes(2)])
+    ended = submit(stack.client(), [document.file for document in resumes(2)])
     stack.settle()
     row, run = stack.sql.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
-    counters = {each["name"]: each["value"] for each in _counters(stack, run)}
+    counters = {counter["name"]: counter["value"] for counter in _counters(stack, run)}
     expected = _truth(stack)
 
-    assert ended.status["state"] == "completed"  # so the application believes
+    assert ended.status["state"] == "completed"  # in the application's view
     assert {candidate["overall"] for candidate in json.loads(row["coverage_data"])["candidates"]} == {0.0}
     assert run["status"] == row["status"] == "failed"
     assert (run["n_scored"], run["n_failed"], _bands(row)) == (0, 2, 0)
@@ -134,12 +134,12 @@ def test_ranking_without_answers(stack: Stack) -> None:
     assert expected.errors == 2 * 4 * 2
     assert expected.other_retries == 2 * 4 * 2 * 2
     assert _figures(stack, ended.analysis) == _expected(stack)
-    assert run["cost_complete"]  # what was refused was not billed
+    assert run["cost_complete"]  # refused attempts are not billed
     _check_user(stack, before, jobs=1, candidates=2)
 
 
-def test_some_ratings_without_answers(stack: Stack) -> None:
-    """A candidate whose rating rests on a default is no scored candidate; the others are."""
+def test_candidate_with_a_fallback_is_not_scored(stack: Stack) -> None:
+    """The other candidates are scored, and the analysis is a partial failure."""
     lost = resume(3)
     stack.standin.faults([{"match": {"task": "rank", "contains": "Reference 3"}, **SERVER_ERROR}])
     ended = submit(stack.client(), [resume(1).file, resume(2).file, lost.file])
@@ -160,10 +160,10 @@ def test_some_ratings_without_answers(stack: Stack) -> None:
     assert [error["count"] for error in json.loads(row["error_details"])] == [4]
 
 
-def test_unusable_answers_are_paid(stack: Stack) -> None:
-    """An answer that is no JSON is an error of the analysis; what it cost counts all the same."""
+def test_unusable_answers_are_billed(stack: Stack) -> None:
+    """An answer that is not JSON is an error of the analysis, but its cost counts."""
     stack.standin.faults([{"match": {"task": "rank"}, "bad_json": True, "first_total": 1}])
-    ended = submit(stack.client(), [each.file for each in resumes(3)])
+    ended = submit(stack.client(), [document.file for document in resumes(3)])
     stack.settle()
     row = stack.sql.analysis(ended.analysis)
 
@@ -173,25 +173,25 @@ def test_unusable_answers_are_paid(stack: Stack) -> None:
     assert _figures(stack, ended.analysis) == _expected(stack)
 
 
-def test_usage_left_out(stack: Stack) -> None:
-    """Where the service does not say what it billed, the cost is not complete, and never zero in silence."""
+def test_missing_usage_makes_the_cost_incomplete(stack: Stack) -> None:
+    """The call counts, and the run is marked, rather than costing zero."""
     stack.standin.faults([{"match": {"task": "insights"}, "omit_usage": True}])
     ended = submit(stack.client(), [resume(1).file])
     stack.settle()
     run = _analysis_run(stack, ended.analysis)
-    told = truth(line for line in stack.standin.ledger()["attempts"] if line["usage_reported"])
+    reported = truth(line for line in stack.standin.ledger()["attempts"] if line["usage_reported"])
 
     assert run["usage_missing"] == 1
     assert not run["cost_complete"]
-    assert sum(each["cost_pico"] for each in stack.sql.runs(ended.analysis)) == told.cost_pico
-    assert sum(each["api_calls"] for each in stack.sql.runs(ended.analysis)) == told.calls + 1
+    assert sum(run["cost_pico"] for run in stack.sql.runs(ended.analysis)) == reported.cost_pico
+    assert sum(run["api_calls"] for run in stack.sql.runs(ended.analysis)) == reported.calls + 1
 
 
-def test_whole_analysis_fails(stack: Stack) -> None:
-    """An analysis that cannot go on stands as failed with the type of its error, never with a message."""
+def test_failed_analysis_has_the_type_of_its_error(stack: Stack) -> None:
+    """Its row has the type, not the message."""
     stack.standin.faults([{"match": {"path": "/embeddings"}, **SERVER_ERROR}])
     before = stack.sql.user()
-    ended = submit(stack.client(), [each.file for each in resumes(2)])
+    ended = submit(stack.client(), [document.file for document in resumes(2)])
     stack.settle()
     row, run = stack.sql.analysis(ended.analysis), _analysis_run(stack, ended.analysis)
 
@@ -207,8 +207,8 @@ def test_whole_analysis_fails(stack: Stack) -> None:
     _check_user(stack, before, jobs=1, candidates=2)
 
 
-def test_failure_in_worker(stack: Stack) -> None:
-    """In the worker it is the same, and the worker goes on with the next analysis."""
+def test_worker_goes_on_after_a_failed_analysis(stack: Stack) -> None:
+    """The analysis fails as in a request, and the worker runs the next one."""
     client = stack.client()
     files = [resume(number).file for number in range(1, 10)]
     stack.standin.faults([{"match": {"path": "/embeddings"}, **SERVER_ERROR}])
@@ -222,14 +222,14 @@ def test_failure_in_worker(stack: Stack) -> None:
     assert stack.sql.analysis(completed.analysis)["status"] == "completed"
 
 
-def test_insight_unlocked_later(stack: Stack) -> None:
-    """An insight of later days is a run of its own, whose cost is added to the same analysis."""
+def test_late_insight_adds_to_its_analysis(stack: Stack) -> None:
+    """It is a run of its own, whose cost is added to the row of the analysis."""
     client = stack.client()
     ended = submit(client, [resume(number).file for number in range(1, 6)])
     stack.settle()
     earlier = stack.sql.analysis(ended.analysis)
     known = len(stack.standin.ledger()["attempts"])
-    locked = next(each for each in client.result(ended.analysis)["candidates"] if each["insight"] is None)
+    locked = next(c for c in client.result(ended.analysis)["candidates"] if c["insight"] is None)
     insight = client.unlock_insight(ended.analysis, locked["id"])
     stack.settle()
     later, added = stack.sql.analysis(ended.analysis), truth(stack.standin.ledger(since=known)["attempts"])
@@ -247,8 +247,8 @@ def test_insight_unlocked_later(stack: Stack) -> None:
     assert [later[name] for name in unchanged] == [earlier[name] for name in unchanged]
 
 
-def test_draft_analysed_twice(stack: Stack) -> None:
-    """Intake is charged to the first analysis of a draft only."""
+def test_intake_belongs_to_the_first_analysis_of_a_draft(stack: Stack) -> None:
+    """A second analysis of the draft has no intake."""
     client = stack.client()
     number = draft(client, [resume(1).file])
     first, second = (client.start(number)["analysis"] for _ in range(2))
@@ -259,8 +259,8 @@ def test_draft_analysed_twice(stack: Stack) -> None:
     assert sum(run["cost_pico"] for run in stack.sql.runs()[-4:]) == _truth(stack).cost_pico
 
 
-def test_draft_never_analysed(stack: Stack) -> None:
-    """What was spent on a draft that leads to nothing stands with its user all the same."""
+def test_intake_without_an_analysis_counts_for_the_user(stack: Stack) -> None:
+    """The cost of a draft that is never analysed is in the user's row."""
     before = stack.sql.user()
     draft(stack.client(), [resume(1).file])
     stack.settle()
@@ -271,10 +271,10 @@ def test_draft_never_analysed(stack: Stack) -> None:
     _check_user(stack, before, jobs=0, candidates=0)
 
 
-def test_deleted_analysis(stack: Stack) -> None:
-    """What a deleted analysis cost stays with its user, and does not come back on a row with the same id."""
+def test_cost_of_a_deleted_analysis_stays_with_the_user(stack: Stack) -> None:
+    """It is not added to a new analysis that gets the same id."""
     client = stack.client()
-    deleted = submit(client, [each.file for each in resumes(2)])
+    deleted = submit(client, [document.file for document in resumes(2)])
     stack.settle()
     before = stack.sql.user()
     client.delete([deleted.analysis])
@@ -283,7 +283,7 @@ def test_deleted_analysis(stack: Stack) -> None:
     stack.settle()
     row, expected = stack.sql.analysis(another.analysis), truth(stack.standin.ledger(since=known)["attempts"])
 
-    assert another.analysis == deleted.analysis  # SQLite gives the id of the last row again
+    assert another.analysis == deleted.analysis  # SQLite reuses the id of the last row
     assert row["api_calls_made"] == expected.calls
     assert Decimal(str(row["total_api_cost"])) == dollars(expected.cost_pico)
     assert _bands(row) == 1
@@ -312,19 +312,19 @@ def _truth(stack: Stack) -> Truth:
 
 
 def _expected(stack: Stack) -> tuple[object, ...]:
-    found = _truth(stack)
+    expected = _truth(stack)
     return (
-        found.calls,
-        found.attempts,
-        found.rate_limit_hits,
-        found.other_retries,
-        found.input_tokens + found.output_tokens,
-        found.cost_pico,
+        expected.calls,
+        expected.attempts,
+        expected.rate_limit_hits,
+        expected.other_retries,
+        expected.input_tokens + expected.output_tokens,
+        expected.cost_pico,
     )
 
 
 def _figures(stack: Stack, analysis: int) -> tuple[object, ...]:
-    """What the row of an analysis says, and what it does not say, its runs."""
+    """Return figures of an analysis, from its row or, where the row lacks them, from its runs."""
     row, runs = stack.sql.analysis(analysis), stack.sql.runs(analysis)
     pico = round(Decimal(str(row["total_api_cost"])) * 10**12)
     assert pico == sum(run["cost_pico"] for run in runs)
@@ -339,7 +339,7 @@ def _figures(stack: Stack, analysis: int) -> tuple[object, ...]:
 
 
 def _check_user(stack: Stack, before: Row, *, jobs: int, candidates: int) -> None:
-    """The user's row grew by exactly this, and by what the ledger holds."""
+    """Check that the user's row grew by these numbers, and by the cost in the ledger."""
     after = stack.sql.user()
     spent = Decimal(str(after["total_api_spend"])) - Decimal(str(before["total_api_spend"] or 0))
     total = (before["total_candidates_analyzed"] or 0) + candidates

@@ -1,4 +1,4 @@
-"""What a process that is ended in the middle of an analysis had spent stands in SQL, exactly."""
+"""The cost of an analysis whose process is stopped or killed is in the database, exactly."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ from tests.end_to_end.submission import draft
 from tests.spool import snapshots
 
 CRITERIA = 4
-CUT = (2,)
-"""Numbers of the résumés whose ratings never come."""
+UNANSWERED = (2,)
+"""Numbers of the résumés whose ratings are never answered."""
 RESUMES = range(1, 7)
-QUICK = 1 + CRITERIA * (len(RESUMES) - len(CUT))
-"""Calls of the analysis that are answered: one embedding, and the other ratings."""
+ANSWERED = 1 + CRITERIA * (len(RESUMES) - len(UNANSWERED))
+"""Calls of the analysis that are answered: one embedding, and the ratings of the other résumés."""
 HANGING = [
-    {"match": {"task": "rank", "contains": f"Reference {number}\n"}, "delay_ms": 45_000} for number in CUT
+    {"match": {"task": "rank", "contains": f"Reference {number}\n"}, "delay_ms": 45_000}
+    for number in UNANSWERED
 ]
 EVERYTHING_TO_WORKER = {"SCREENER_REQUEST_LIMIT": "0", "SCREENER_CONCURRENCY": "32"}
 CHECKPOINTS = {"TELEMETRY_CHECKPOINT_SECONDS": "0.2"}
@@ -45,7 +46,7 @@ def system(
     shared_standin: StandIn,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
-    """App and worker; everything goes to the worker, which saves a checkpoint five times a second."""
+    """App and worker; all analyses go to the worker, which writes five checkpoints a second."""
     folder, settings = tmp_path_factory.mktemp("kills"), {**EVERYTHING_TO_WORKER, **CHECKPOINTS}
     with Stack(folder, new_database(request.param), shared_standin, **settings) as stack:
         stack.web()
@@ -55,16 +56,16 @@ def system(
 
 @pytest.fixture
 def stack(system: Stack, standin: StandIn) -> Stack:
-    """The system, with an empty ledger and a service that works."""
+    """The system, with an empty ledger and no faults."""
     return system
 
 
-def test_killed_worker(stack: Stack) -> None:
-    """Kill -9: once a worker runs again, the run is interrupted, with all that the last checkpoint knew."""
+def test_run_of_a_killed_worker_is_interrupted(stack: Stack) -> None:
+    """When a worker runs again, the run has everything that the last checkpoint held."""
     stack.standin.faults(HANGING)
     client = stack.client()
     analysis = client.start(draft(client, [resume(number).file for number in RESUMES]))["analysis"]
-    wait_until("a checkpoint with all that was answered", lambda: _calls(stack, analysis) == QUICK)
+    wait_until("a checkpoint with all that was answered", lambda: _calls(stack, analysis) == ANSWERED)
     killed, web = stack.processes["worker"], stack.processes["web"]
     killed.kill()
     before = _run(stack, analysis)
@@ -79,7 +80,7 @@ def test_killed_worker(stack: Stack) -> None:
     run, row, answered = _run(stack, analysis), stack.sql.analysis(analysis), truth(_answered(lines))
 
     assert (run["status"], row["status"]) == ("interrupted", "interrupted")
-    assert (run["api_calls"], run["unfinished"]) == (QUICK, CRITERIA * len(CUT))
+    assert (run["api_calls"], run["unfinished"]) == (ANSWERED, CRITERIA * len(UNANSWERED))
     assert not run["cost_complete"]
     assert _sums(stack.sql.runs(analysis)) == _expected(answered)
     assert row["api_calls_made"] == answered.calls
@@ -87,7 +88,7 @@ def test_killed_worker(stack: Stack) -> None:
     assert row["candidates_above_70_percent"] in (None, 0)
     assert client.wait(analysis)["state"] == "failed"
     assert web.is_running
-    assert len(list(stack.spool.glob("*/*/lock"))) == 3  # what the dead process left is gone
+    assert len(list(stack.spool.glob("*/*/lock"))) == 3  # the dead process's folder is removed
 
     again = client.start(draft(client, [resume(1).file]))["analysis"]
     assert client.wait(again)["state"] == "completed"
@@ -98,8 +99,8 @@ def test_killed_worker(stack: Stack) -> None:
     assert _sums(stack.sql.runs(analysis) + stack.sql.runs(again)) == _expected(truth(_answered(everything)))
 
 
-def test_killed_in_full_flow(stack: Stack) -> None:
-    """Killed at any moment, a run has at least what a checkpoint had, never more than was billed."""
+def test_killed_run_has_at_least_its_last_checkpoint(stack: Stack) -> None:
+    """Killed at any moment, it never has more than was billed."""
     stack.standin.faults([*HANGING, {"match": {"task": "rank"}, "delay_ms": 150}])
     client = stack.client()
     numbers = range(1, 25)
@@ -107,8 +108,8 @@ def test_killed_in_full_flow(stack: Stack) -> None:
     wait_until("some ratings in the database", lambda: _calls(stack, analysis) > 20)
     stack.processes["worker"].kill()
     known = _run(stack, analysis)
-    left = [each for each in snapshots(stack.spool) if each.run_id == known["run_id"]]
-    in_spool = sum(usage.cost_pico for each in left for usage in each.usage.values())
+    left = [snapshot for snapshot in snapshots(stack.spool) if snapshot.run_id == known["run_id"]]
+    in_spool = sum(usage.cost_pico for snapshot in left for usage in snapshot.usage.values())
     billed = truth(stack.standin.ledger()["attempts"])
     stack.worker()
     stack.settle()
@@ -126,13 +127,13 @@ def test_killed_in_full_flow(stack: Stack) -> None:
     assert total["api_calls"] + run["unfinished"] <= billed.calls
 
 
-def test_worker_terminated_twice(stack: Stack) -> None:
-    """A worker that is told twice gives its job back; both attempts are runs, and the row is their sum."""
+def test_job_returned_by_a_worker_is_run_again(stack: Stack) -> None:
+    """A second SIGTERM makes the worker return its job; both runs are recorded, and the row is their sum."""
     stack.standin.faults(HANGING)
     client, worker = stack.client(), stack.processes["worker"]
     number = draft(client, [resume(number).file for number in RESUMES])
     analysis = client.start(number)["analysis"]
-    wait_until("the calls that hang", lambda: len(_cut(stack.standin)) == CRITERIA * len(CUT))
+    wait_until("the calls that hang", lambda: len(_unanswered(stack.standin)) == CRITERIA * len(UNANSWERED))
     worker.signal(signal.SIGTERM)
     with pytest.raises(TimeoutError):
         client.wait(analysis, timeout=0.5)
@@ -154,7 +155,7 @@ def test_worker_terminated_twice(stack: Stack) -> None:
 
     assert (first["status"], second["status"]) == ("interrupted", "completed")
     assert not first["cost_complete"] and second["cost_complete"]
-    assert first["usage_missing"] + first["unfinished"] == CRITERIA * len(CUT)
+    assert first["usage_missing"] + first["unfinished"] == CRITERIA * len(UNANSWERED)
     assert sum(run["cost_pico"] for run in stack.sql.runs(analysis)) == answered.cost_pico
     assert row["status"] == "completed"
     assert round(float(row["total_api_cost"]) * 10**12) == answered.cost_pico
@@ -163,10 +164,12 @@ def test_worker_terminated_twice(stack: Stack) -> None:
     assert second["n_scored"] == len(RESUMES)
 
 
-def test_request_that_gunicorn_ends(new_database: NewDatabase, standin: StandIn, tmp_path: Path) -> None:
-    """A request over gunicorn's timeout is interrupted by SystemExit, and its run has its exact spend."""
+def test_request_that_gunicorn_aborts_is_interrupted(
+    new_database: NewDatabase, standin: StandIn, tmp_path: Path
+) -> None:
+    """Gunicorn's timeout raises SystemExit in the request; its run has its exact cost."""
     with Stack(tmp_path, new_database("sqlite"), standin, SCREENER_CONCURRENCY="32") as stack:
-        # Loaded before the workers are forked, the app does not spend their time-out on starting.
+        # Loaded before the workers are forked, the app does not use up their timeout while it starts.
         stack.web(timeout=3, preload=True)
         client = stack.client()
         number = draft(client, [resume(number).file for number in RESUMES])
@@ -177,11 +180,11 @@ def test_request_that_gunicorn_ends(new_database: NewDatabase, standin: StandIn,
         analysis = stack.sql.value("SELECT MAX(id) FROM analyses")
         run, row = _run(stack, analysis), stack.sql.analysis(analysis)
         lines = stack.standin.ledger()["attempts"]
-        answered, cut = truth(_answered(lines)), CRITERIA * len(CUT)
+        answered, unanswered = truth(_answered(lines)), CRITERIA * len(UNANSWERED)
 
         assert "WORKER TIMEOUT" in stack.processes["web"].text()
         assert (run["status"], row["status"]) == ("interrupted", "interrupted")
-        assert run["usage_missing"] + run["unfinished"] == cut
+        assert run["usage_missing"] + run["unfinished"] == unanswered
         assert not run["cost_complete"]
         assert _sums(stack.sql.runs(analysis), "cost_pico", "input_tokens", "output_tokens") == {
             "cost_pico": answered.cost_pico,
@@ -218,10 +221,10 @@ time.sleep(60)
 
 @pytest.mark.parametrize("last_call", ["answered", "open"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_plain_worker(
+def test_script_without_signal_handler_is_accounted(
     new_database: NewDatabase, standin: StandIn, tmp_path: Path, number: signal.Signals, last_call: str
 ) -> None:
-    """A script without a handler, ended in its first second: by SIGTERM exact, by SIGKILL never complete."""
+    """Ended in its first second, its cost is exact after SIGTERM, and marked as incomplete after SIGKILL."""
     url = new_database("sqlite")
     settings = Settings(database_url=url, spool_dir=tmp_path / "spool", hmac_key="k")
     environment = {
@@ -261,7 +264,7 @@ def _answered(lines: list[Line]) -> list[Line]:
     return [line for line in lines if line["delay_ms"] == 0]
 
 
-def _cut(standin: StandIn) -> list[Line]:
+def _unanswered(standin: StandIn) -> list[Line]:
     return [line for line in standin.ledger()["attempts"] if line["delay_ms"] > 0]
 
 
@@ -280,12 +283,12 @@ def _sums(runs: list[Row], *names: str) -> dict[str, int]:
     return {name: sum(run[name] for run in runs) for name in names}
 
 
-def _expected(found: Truth) -> dict[str, int]:
+def _expected(expected: Truth) -> dict[str, int]:
     return {
-        "api_calls": found.calls,
-        "attempts": found.attempts,
-        "input_tokens": found.input_tokens,
-        "output_tokens": found.output_tokens,
-        "cached_tokens": found.cached_tokens,
-        "cost_pico": found.cost_pico,
+        "api_calls": expected.calls,
+        "attempts": expected.attempts,
+        "input_tokens": expected.input_tokens,
+        "output_tokens": expected.output_tokens,
+        "cached_tokens": expected.cached_tokens,
+        "cost_pico": expected.cost_pico,
     }

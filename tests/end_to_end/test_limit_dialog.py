@@ -1,4 +1,4 @@
-"""The dialog before a large analysis, in a real browser: what is shown and done is recorded."""
+"""The dialog before a large analysis, in a real browser: warnings and answers are recorded."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ Open = Callable[[], Page]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with open_browser() as found:
-        yield found
+    with open_browser() as chromium:
+        yield chromium
 
 
 @pytest.fixture
 def stack(new_database: NewDatabase, standin: StandIn, tmp_path: Path) -> Iterator[Stack]:
     settings = {"SCREENER_RESUME_LIMIT": str(LIMIT), "TELEMETRY_RESUME_MIN_CHARACTERS": "0"}
-    with Stack(tmp_path, new_database("postgresql"), standin, **settings) as found:
-        found.web()
-        yield found
+    with Stack(tmp_path, new_database("postgresql"), standin, **settings) as running:
+        running.web()
+        yield running
 
 
 @pytest.fixture
 def open_draft(browser: Browser, stack: Stack) -> Iterator[Open]:
-    """Opens the page of a draft with one résumé too many, as a user who has signed in."""
+    """Opens the page of a draft with one résumé above the limit, as a user who has signed in."""
     context = browser.new_context(base_url=stack.url)
     number = draft(stack.client(), [resume(n).file for n in range(LIMIT + 1)])
 
@@ -66,13 +66,13 @@ def actions(stack: Stack) -> list[object]:
 
 
 def analyse(page: Page) -> None:
-    """Ask for the analysis: the dialog comes instead."""
+    """Click on the analysis, and wait for the dialog."""
     page.get_by_role("button", name="Analyse", exact=True).click()
     page.get_by_role("dialog").wait_for()
 
 
-def test_who_removes_some_has_reduced_the_batch(open_draft: Open, stack: Stack) -> None:
-    """Shown, then answered; the page stays."""
+def test_removing_some_is_recorded_as_reduced_batch(open_draft: Open, stack: Stack) -> None:
+    """The warning is recorded when it is shown, and then answered; the page stays open."""
     page = open_draft()
     analyse(page)
     wait_until("the warning is recorded", lambda: actions(stack) == [None])
@@ -86,8 +86,8 @@ def test_who_removes_some_has_reduced_the_batch(open_draft: Open, stack: Stack) 
     assert "/drafts/" in page.url
 
 
-def test_who_goes_on_has_overridden_the_limit(open_draft: Open, stack: Stack) -> None:
-    """The warning belongs to the analysis; the host's flags and the view say the same."""
+def test_going_on_is_recorded_as_override(open_draft: Open, stack: Stack) -> None:
+    """The warning belongs to the analysis; the host's columns and the view agree."""
     page = open_draft()
     analyse(page)
     page.get_by_role("button", name="Analyse anyway").click()
@@ -103,8 +103,8 @@ def test_who_goes_on_has_overridden_the_limit(open_draft: Open, stack: Stack) ->
     assert (job["exceeded_resume_limit"], job["user_chose_override"]) == (True, True)
 
 
-def test_who_closes_the_tab_has_abandoned_it(open_draft: Open, stack: Stack) -> None:
-    """What a page says as it goes away arrives."""
+def test_closing_the_tab_is_recorded_as_abandoned(open_draft: Open, stack: Stack) -> None:
+    """The request that the page sends while it is closed arrives."""
     page = open_draft()
     analyse(page)
     wait_until("the warning is recorded", lambda: actions(stack) == [None])
@@ -114,8 +114,8 @@ def test_who_closes_the_tab_has_abandoned_it(open_draft: Open, stack: Stack) -> 
     wait_until("the answer is recorded", lambda: actions(stack) == ["abandoned"])
 
 
-def test_who_escapes_has_abandoned_it(open_draft: Open, stack: Stack) -> None:
-    """And who asks again is shown another warning."""
+def test_escape_is_recorded_as_abandoned(open_draft: Open, stack: Stack) -> None:
+    """Clicking again shows and records another warning."""
     page = open_draft()
     analyse(page)
     page.keyboard.press("Escape")
@@ -126,8 +126,8 @@ def test_who_escapes_has_abandoned_it(open_draft: Open, stack: Stack) -> None:
     wait_until("both are recorded", lambda: actions(stack) == ["abandoned", "reduced_batch"])
 
 
-def test_nobody_waits_for_telemetry(open_draft: Open, stack: Stack) -> None:
-    """The endpoint never answers: the analysis begins all the same, and is known to override."""
+def test_analysis_does_not_wait_for_telemetry(open_draft: Open, stack: Stack) -> None:
+    """Even if the endpoint never answers, the analysis begins, and is recorded as an override."""
     page = open_draft()
     held: list[Route] = []
     page.route(TRACKING, lambda route: held.append(route))
@@ -136,12 +136,12 @@ def test_nobody_waits_for_telemetry(open_draft: Open, stack: Stack) -> None:
     page.wait_for_url("**/analyses/*")
     stack.settle()
 
-    assert held, "the page did tell"
+    assert held, "the page sent its warning"
     wait_until("it is recorded", lambda: actions(stack) == ["override"])
 
 
-def test_without_a_database_for_warnings_the_page_works(open_draft: Open, stack: Stack) -> None:
-    """Whatever the endpoint says."""
+def test_page_works_although_warnings_fail(open_draft: Open, stack: Stack) -> None:
+    """An error of the endpoint causes no error in the page."""
     page = open_draft()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -1,4 +1,4 @@
-"""What leaves the processes over OTLP: the same totals, one trace for each run, and no word of anybody's."""
+"""Exports over OTLP: the same totals, one trace a run, and no personal data."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ OUR_COLUMNS = {
 
 @dataclass(frozen=True)
 class Sent:
-    """What a session with failures of all kinds left behind."""
+    """The data after a session with failures of all kinds."""
 
     collector: Collector
     runs: list[Row]
     ledger: list[Line]
     ours: str
-    """All text in our tables, and in our columns of the host's."""
+    """All text in telemetry's tables and columns."""
     hosts: str
-    """All text in the tables of the host."""
+    """All text in the host's tables."""
     metrics: str
-    """What the listeners answered."""
+    """The pages of the metrics listeners."""
     spool: str
-    """What lay in the spool meanwhile."""
+    """The contents of the spool during the session."""
 
 
 @pytest.fixture(scope="module")
 def sent(
     new_database: NewDatabase, shared_standin: StandIn, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sent]:
-    """Documents full of names, addresses and numbers, analysed in the request and in the worker."""
+    """Documents with names, addresses and numbers, analysed in requests and in the worker."""
     shared_standin.clear()
     shared_standin.faults(FAULTS)
     with Collector() as collector:
@@ -88,19 +88,19 @@ def sent(
 
 
 def _use(stack: Stack) -> str:
-    """Submit documents, meet errors, and return what lay in the spool while an analysis was under way."""
+    """Submit documents, cause errors, and return the contents of the spool at the end."""
     client = stack.client()
-    small = submit(client, [*(each.file for each in resumes(4)), damaged()])
+    small = submit(client, [*(document.file for document in resumes(4)), damaged()])
     with pytest.raises(ScreenerError):
         client.result(4711)
     requests.get(f"{stack.url}/sign-in?next={QUERY}", headers={"User-Agent": f"{QUERY}/1.0"}, timeout=300)
     locked = next(
-        each
-        for each in client.result(small.analysis)["candidates"]
-        if not each["insight"] and not each["error"]
+        candidate
+        for candidate in client.result(small.analysis)["candidates"]
+        if not candidate["insight"] and not candidate["error"]
     )
     client.unlock_insight(small.analysis, locked["id"])
-    submit(client, [each.file for each in resumes(8, start=21)])
+    submit(client, [document.file for document in resumes(8, start=21)])
     return "".join(everything(stack.spool).values())
 
 
@@ -113,7 +113,7 @@ def _text(stack: Stack, tables: dict[str, str]) -> str:
 
 
 def test_metrics_equal_ledger(sent: Sent) -> None:
-    """Calls, attempts, tokens and cost of all processes together are those of the ledger."""
+    """The sums over all processes equal the calls, attempts, tokens and cost of the ledger."""
     total, expected = sent.collector.total, truth(sent.ledger)
 
     assert len(sent.collector.processes()) == 3
@@ -137,7 +137,7 @@ def test_metrics_equal_sql(sent: Sent) -> None:
 
 
 def test_each_run_is_one_trace(sent: Sent) -> None:
-    """Each run is a trace of its own that SQL names, and all its calls are in it."""
+    """Its row names the trace, which contains all its calls."""
     spans = sent.collector.spans()
     roots = {
         attributes(span.attributes)["analysis.run.id"]: span.trace_id.hex()
@@ -153,8 +153,8 @@ def test_each_run_is_one_trace(sent: Sent) -> None:
     assert {run["kind"] for run in sent.runs} == {"intake", "analysis", "late"}
 
 
-def test_spans_tell_attempts(sent: Sent) -> None:
-    """The spans of the calls tell the attempts that the client hides."""
+def test_spans_have_all_attempts(sent: Sent) -> None:
+    """The spans of calls have the attempts that the client hides."""
     calls = [attributes(span.attributes) for scope, span in sent.collector.spans() if scope == OPENAI_SCOPE]
 
     assert sum(call["analysis.openai.attempts"] for call in calls) == len(sent.ledger)
@@ -165,24 +165,24 @@ def test_spans_tell_attempts(sent: Sent) -> None:
 
 
 def test_canaries_are_in_the_documents(sent: Sent) -> None:
-    """The host's own tables are full of what must not leave it: the search finds what is there."""
+    """The host's own tables have them, so that the search below could find them."""
     assert set(leaks(sent.hosts)) == set(CANARIES) - {QUERY}
 
 
 def test_nothing_leaks_over_otlp(sent: Sent) -> None:
-    """No file name, address, name, text or query string is in anything that was sent."""
+    """No file name, address, name, text or query string is in any export."""
     assert {path for path, _ in sent.collector.bodies} == {"/v1/traces", "/v1/metrics"}
     assert leaks("".join(body.decode("utf-8", "replace") for _, body in sent.collector.bodies)) == []
 
 
 def test_nothing_leaks_into_tables(sent: Sent) -> None:
-    """Nor in our tables, or in the columns we added."""
+    """None is in telemetry's tables and columns."""
     assert "InternalServerError" in sent.ours
     assert leaks(sent.ours) == []
 
 
 def test_nothing_leaks_into_metrics_and_spool(sent: Sent) -> None:
-    """Nor in what the listeners answer, or in the spool."""
+    """None is in the pages of the listeners or in the spool."""
     assert "analysis_openai_tokens_total" in sent.metrics
     assert leaks(sent.metrics) == []
     assert leaks(sent.spool) == []

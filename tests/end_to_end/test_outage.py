@@ -1,4 +1,4 @@
-"""While the database of telemetry is away, everything waits for it: nothing is lost, nothing comes twice."""
+"""While telemetry's database is down everything waits in the spool; nothing is lost or delivered twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPENT = """
 
 @pytest.fixture
 def server(postgres: TemporaryPostgres) -> Iterator[TemporaryPostgres]:
-    """A PostgreSQL server that may be stopped; it runs again afterwards."""
+    """A PostgreSQL server that a test may stop; it is started again afterwards."""
     yield postgres
     if not postgres.is_running():
         postgres.start()
@@ -33,20 +33,20 @@ def server(postgres: TemporaryPostgres) -> Iterator[TemporaryPostgres]:
 
 @pytest.fixture
 def database(new_database: NewDatabase, server: TemporaryPostgres) -> Iterator[Database]:
-    """The database of telemetry, which is not the host's here."""
+    """Telemetry's database, which is not the host's here."""
     database = Database(new_database("postgresql"))
     yield database
     database.close()
 
 
-def test_outage(
+def test_runs_of_an_outage_are_delivered_afterwards(
     server: TemporaryPostgres,
     database: Database,
     new_database: NewDatabase,
     standin: StandIn,
     tmp_path: Path,
 ) -> None:
-    """What was done in an outage is delivered by the same processes, or by those that come after them."""
+    """They are delivered by the same processes, or by those that are started later."""
     url = database.engine.url.render_as_string(hide_password=False)
     settings = {"TELEMETRY_DATABASE_URL": url, "TELEMETRY_SHUTDOWN_SECONDS": "0.5"}
     with Stack(tmp_path, new_database("sqlite"), standin, **settings) as stack:
@@ -89,5 +89,5 @@ def _spent(database: Database) -> dict[str, int]:
 
 
 def _expected(standin: StandIn) -> dict[str, int]:
-    found: Truth = truth(standin.ledger()["attempts"])
-    return {"calls": found.calls, "attempts": found.attempts, "cost_pico": found.cost_pico}
+    expected: Truth = truth(standin.ledger()["attempts"])
+    return {"calls": expected.calls, "attempts": expected.attempts, "cost_pico": expected.cost_pico}

@@ -1,4 +1,4 @@
-"""What people see in a real browser, as wide as a phone: how analyses ended, and the exports."""
+"""Pages in a real browser, as wide as a phone: the status of analyses, and the exports."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def stack(
     new_database: NewDatabase, shared_standin: StandIn, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
-    with Stack(folder, new_database("sqlite"), shared_standin) as found:
-        found.web()
-        yield found
+    with Stack(folder, new_database("sqlite"), shared_standin) as running:
+        running.web()
+        yield running
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with open_browser() as found:
-        yield found
+    with open_browser() as chromium:
+        yield chromium
 
 
 @pytest.fixture
 def sign_in(browser: Browser, stack: Stack) -> Iterator[SignIn]:
-    """Opens the application in the window of a phone, for a user."""
+    """Signs a user in, in a window of a phone's size."""
     contexts = []
 
     def start(email: str) -> Page:
@@ -65,15 +65,15 @@ def sign_in(browser: Browser, stack: Stack) -> Iterator[SignIn]:
 
 
 @pytest.fixture
-def stranger(browser: Browser, stack: Stack) -> Iterator[Page]:
-    """Somebody who has not signed in."""
+def signed_out(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """A page of somebody who has not signed in."""
     page = browser.new_page(base_url=stack.url, viewport=PHONE)
     yield page
     page.close()
 
 
 def fault(task: str, *contains: str) -> dict[str, Any]:
-    """Calls of a task that are refused for good, of all or of one résumé."""
+    """Return a fault that refuses the calls of a task, for all résumés or for one."""
     return {"match": {"task": task, "contains": contains}, "status": 400}
 
 
@@ -89,10 +89,10 @@ def fault(task: str, *contains: str) -> dict[str, Any]:
     ],
     ids=["nothing", "a file", "ratings of one", "insight of one", "every insight", "every rating"],
 )
-def test_pages_say_what_telemetry_says(
+def test_pages_show_the_status_that_telemetry_records(
     sign_in: SignIn, stack: Stack, standin: StandIn, faults: list[dict[str, Any]], damaged: int, shown: str
 ) -> None:
-    """When something is missing from a result, it is no success, though the job came to its end."""
+    """An incomplete result is not shown as a success, although the job completed."""
     client = stack.client()
     number = draft(client, [resume(3).file, resume(4).file, *([("damaged.pdf", damaged_pdf())] * damaged)])
     standin.faults(faults)
@@ -106,32 +106,34 @@ def test_pages_say_what_telemetry_says(
     assert stack.sql.analysis(analysis)["status"] == shown.replace(" ", "_")
 
 
-def test_an_admin_finds_the_exports(sign_in: SignIn, stack: Stack, standin: StandIn, tmp_path: Path) -> None:
-    """From the navigation, with the filters; both forms hold the same analyses."""
+def test_admin_downloads_exports(sign_in: SignIn, stack: Stack, standin: StandIn, tmp_path: Path) -> None:
+    """The page is in the navigation and has filters; both formats hold the same analyses."""
     client = stack.client()
     client.start(draft(client, [resume(0).file]))
     stack.settle()
     page = sign_in(ADMIN_EMAIL)
     page.get_by_role("link", name="Admin").click()
-    found = {}
+    files_by_form = {}
     for form in ("CSV", "JSON"):
         with page.expect_download() as download:
             page.get_by_role("button", name=f"Download {form}").click()
-        found[form] = tmp_path / download.value.suggested_filename
-        download.value.save_as(found[form])
+        files_by_form[form] = tmp_path / download.value.suggested_filename
+        download.value.save_as(files_by_form[form])
 
-    with found["CSV"].open() as file:
+    with files_by_form["CSV"].open() as file:
         rows = [row["analysis_ref"] for row in csv.DictReader(file)]
-    assert rows and rows == [str(row["analysis_ref"]) for row in json.loads(found["JSON"].read_text())]
+    assert rows and rows == [
+        str(row["analysis_ref"]) for row in json.loads(files_by_form["JSON"].read_text())
+    ]
     page.get_by_label("Size").select_option("large")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
-    download.value.save_as(found["CSV"])
-    assert len(found["CSV"].read_text().splitlines()) == 1
+    download.value.save_as(files_by_form["CSV"])
+    assert len(files_by_form["CSV"].read_text().splitlines()) == 1
 
 
-def test_every_filter_is_one_that_telemetry_knows(sign_in: SignIn) -> None:
-    """None of the choices on the page is refused."""
+def test_every_filter_of_the_page_is_accepted(sign_in: SignIn) -> None:
+    """Telemetry refuses none of the choices."""
     page = sign_in(ADMIN_EMAIL)
     choices = {"days": PERIODS, "segment": SEGMENTS, "batch_size": BATCH_SIZES}
     for name, value in ((name, value) for name, values in choices.items() for value in values):
@@ -139,16 +141,16 @@ def test_every_filter_is_one_that_telemetry_knows(sign_in: SignIn) -> None:
         assert answer.ok, (name, value, answer.text())
 
 
-def test_users_are_shown_no_admin_page(sign_in: SignIn) -> None:
-    """Neither the link nor what is behind it."""
+def test_users_cannot_see_the_admin_page(sign_in: SignIn) -> None:
+    """They see neither the link nor the page."""
     page = sign_in(USER_EMAIL)
 
     assert page.get_by_role("link", name="Admin").count() == 0
     assert page.request.get("/admin/").status == 404
 
 
-def test_pages_fit_a_phone(sign_in: SignIn, stranger: Page, stack: Stack, standin: StandIn) -> None:
-    """Nobody scrolls sideways, however long the names of files and positions are."""
+def test_pages_fit_a_phone(sign_in: SignIn, signed_out: Page, stack: Stack, standin: StandIn) -> None:
+    """No page scrolls sideways, however long the names of files and positions are."""
     client = stack.client()
     files = [(LONG_NAME, resume(0).data), ("damaged.pdf", damaged_pdf()), resume(3).file, resume(4).file]
     number = draft(client, files, title=LONG_NAME)
@@ -157,15 +159,15 @@ def test_pages_fit_a_phone(sign_in: SignIn, stranger: Page, stack: Stack, standi
     client.start(number)
     paths = ["/drafts", f"/drafts/{number}", "/analyses", f"/analyses/{analysis}", "/nowhere"]
     user, admin = sign_in(USER_EMAIL), sign_in(ADMIN_EMAIL)
-    visits = [(user, path) for path in paths] + [(admin, "/admin/"), (stranger, "/sign-in")]
+    visits = [(user, path) for path in paths] + [(admin, "/admin/"), (signed_out, "/sign-in")]
 
     assert [path for page, path in visits if not fits(page, path)] == []
 
 
 def fits(page: Page, path: str) -> bool:
-    """Say whether a page is as wide as the window, with all that can be opened on it open."""
+    """Return whether a page is no wider than the window, with all its details open."""
     page.goto(path)
-    page.evaluate("document.querySelectorAll('details').forEach(found => found.open = true)")
+    page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=f"{folder}/{path.strip('/').replace('/', '-')}.png", full_page=True)
     return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))

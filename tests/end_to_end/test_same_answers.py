@@ -1,4 +1,4 @@
-"""The application gives the same answers whatever becomes of telemetry."""
+"""The application gives the same answers, whatever state telemetry is in."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ API_ONLY = (
     f"{WITHOUT_SDK},opentelemetry.proto,opentelemetry.semconv,opentelemetry.util.genai,opentelemetry.util.http,"
     "exporters,alembic,genai_prices,prometheus_client,wrapt"
 )
-PATIENCE = 4.0
-"""Seconds that an analysis may take longer on a busy machine; less than any wait for a database."""
+SLOWER_BY = 4.0
+"""Seconds by which an analysis may be slower on a busy machine; less than any wait for a database."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A session, and what the processes wrote meanwhile."""
+    """A session with the logs of its processes."""
 
     transcript: Transcript
     web_log: str
     worker_log: str
 
     def complaints(self) -> list[str]:
-        """Lines of the web processes about telemetry."""
+        """Return the lines about telemetry in the log of the web processes."""
         return [line for line in self.web_log.splitlines() if re.search("telemetry", line, re.IGNORECASE)]
 
 
@@ -46,7 +46,7 @@ class Session:
 def expected(
     new_database: NewDatabase, shared_standin: StandIn, tmp_path_factory: pytest.TempPathFactory
 ) -> Transcript:
-    """The session with telemetry at work."""
+    """The session with telemetry running."""
     folder = tmp_path_factory.mktemp("on")
     session = _session(folder, new_database("sqlite"), shared_standin, {})
 
@@ -55,7 +55,7 @@ def expected(
 
 
 def test_session_is_interesting(expected: Transcript) -> None:
-    """The session has successes and failures of every kind, so that there is something to compare."""
+    """It has successes and failures of every kind to compare."""
     statuses = {status for _, _, status, _ in expected.answers}
     coverage = "".join(row["coverage_data"] or "" for row in expected.tables["analyses"])
 
@@ -67,10 +67,10 @@ def test_session_is_interesting(expected: Transcript) -> None:
     assert len(expected.tables["candidate_files"]) == 4 + 5
 
 
-def test_off(
+def test_answers_are_the_same_with_telemetry_off(
     expected: Transcript, new_database: NewDatabase, shared_standin: StandIn, tmp_path: Path
 ) -> None:
-    """TELEMETRY_ENABLED=false: the same answers, nothing recorded, nothing said."""
+    """With TELEMETRY_ENABLED=false nothing is recorded or logged."""
     database = new_database("sqlite")
     session = _session(tmp_path, database, shared_standin, {"TELEMETRY_ENABLED": "false"})
 
@@ -80,10 +80,10 @@ def test_off(
 
 
 @pytest.mark.parametrize("blocked", [WITHOUT_SDK, API_ONLY], ids=["without the SDK", "API only"])
-def test_not_installed(
+def test_answers_are_the_same_without_the_extras(
     blocked: str, expected: Transcript, new_database: NewDatabase, shared_standin: StandIn, tmp_path: Path
 ) -> None:
-    """Without the SDK and all that needs it: the same answers, and one line that says why nothing is kept."""
+    """Without the SDK one line says why nothing is recorded."""
     settings = {"PYTHONPATH": BLOCKED, "BLOCKED_IMPORTS": blocked}
     session = _session(tmp_path, new_database("sqlite"), shared_standin, settings)
 
@@ -92,10 +92,10 @@ def test_not_installed(
     assert session.complaints()[0].endswith("pip install 'analysis-telemetry[sdk]'")
 
 
-def test_wrong_setting(
+def test_answers_are_the_same_with_an_invalid_setting(
     expected: Transcript, new_database: NewDatabase, shared_standin: StandIn, tmp_path: Path
 ) -> None:
-    """A setting that cannot be used: the same answers, and one line that names it and the way out."""
+    """One line names the setting and what it must be."""
     settings = {"TELEMETRY_METRICS_PORT": "abc"}
     session = _session(tmp_path, new_database("sqlite"), shared_standin, settings)
 
@@ -107,7 +107,7 @@ def test_wrong_setting(
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port at which somebody takes connections and never says a word."""
+    """A port that accepts connections and never answers."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
         yield listener.getsockname()[1]
@@ -115,14 +115,14 @@ def silent_port() -> Iterator[int]:
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port at which nobody listens."""
+    """A port at which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
 
 
 @pytest.mark.parametrize("kind", ["closed_port", "silent_port"])
-def test_unreachable_database(
+def test_answers_are_the_same_with_an_unreachable_database(
     kind: str,
     request: pytest.FixtureRequest,
     expected: Transcript,
@@ -130,7 +130,7 @@ def test_unreachable_database(
     shared_standin: StandIn,
     tmp_path: Path,
 ) -> None:
-    """The writer's database is away: the same answers as quickly, and everything waits in the spool."""
+    """They come as quickly, and everything waits in the spool."""
     port = request.getfixturevalue(kind)
     settings = {
         "TELEMETRY_DATABASE_URL": f"postgresql+psycopg2://somebody:secret@127.0.0.1:{port}/nowhere",
@@ -140,21 +140,21 @@ def test_unreachable_database(
     left = snapshots(tmp_path / "spool")
 
     _compare(session.transcript, expected)
-    assert session.transcript.analysis_seconds < expected.analysis_seconds + PATIENCE
+    assert session.transcript.analysis_seconds < expected.analysis_seconds + SLOWER_BY
     assert all(snapshot.is_closed for snapshot in left)
-    found = truth(shared_standin.ledger()["attempts"])
+    billed = truth(shared_standin.ledger()["attempts"])
     usage = [sums for snapshot in left for sums in snapshot.usage.values()]
-    assert sum(sums.calls for sums in usage) == found.calls
-    assert sum(sums.attempts for sums in usage) == found.attempts
-    assert sum(sums.cost_pico for sums in usage) == found.cost_pico
+    assert sum(sums.calls for sums in usage) == billed.calls
+    assert sum(sums.attempts for sums in usage) == billed.attempts
+    assert sum(sums.cost_pico for sums in usage) == billed.cost_pico
     assert not [leak for path in waiting(tmp_path / "spool") for leak in leaks(path.read_text())]
     assert all("cannot write to its database" in line for line in session.complaints())
-    assert session.complaints() or kind == "silent_port"  # where it takes a while to find out
+    assert session.complaints() or kind == "silent_port"  # there it is noticed only after a while
     assert "secret" not in session.web_log + session.worker_log
 
 
 def _session(folder: Path, database: str, standin: StandIn, settings: dict[str, str]) -> Session:
-    """Play the session with one web process and the worker, until both have ended in good order."""
+    """Run the session with one web process and the worker, and stop both."""
     standin.clear()
     standin.faults(FAULTS)
     with Stack(folder, database, standin, **SETTINGS, **settings) as stack:
@@ -165,6 +165,6 @@ def _session(folder: Path, database: str, standin: StandIn, settings: dict[str, 
         return Session(transcript, *(stack.processes[name].text() for name in ("web", "worker")))
 
 
-def _compare(found: Transcript, expected: Transcript) -> None:
-    assert found.answers == expected.answers
-    assert found.tables == expected.tables
+def _compare(actual: Transcript, expected: Transcript) -> None:
+    assert actual.answers == expected.answers
+    assert actual.tables == expected.tables

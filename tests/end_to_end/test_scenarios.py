@@ -1,4 +1,4 @@
-"""The working days of an application: small, large, failed and strange jobs, for users and admins."""
+"""Days in the life of an application: small, large, failed and unusual jobs, for users and admins."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(900)
 LARGE = 250
 LIMIT = 200
 SIZE = 5_000_000
-"""Bytes of a very large file."""
+"""Bytes of the picture in a very large file."""
 LIMITED = [{"status": 429, "rate": 0.1, "retry_after_ms": 15}]
 PLANS_QUERIES = {
     "orphaned warnings": """SELECT COUNT(*) FROM document_warnings
@@ -46,7 +46,7 @@ PLANS_QUERIES = {
 
 @dataclass(frozen=True)
 class Days:
-    """The stack after all of it, and the analysis of each job by what was special about it."""
+    """The stack after all jobs, and the analysis of each by the name of the scenario."""
 
     stack: Stack
     analyses: dict[str, int]
@@ -55,8 +55,8 @@ class Days:
         return self.stack.sql.analysis(self.analyses[name])
 
     def run(self, name: str) -> dict[str, Any]:
-        (found,) = self.stack.sql.runs(self.analyses[name], kind="analysis")
-        return found
+        (row,) = self.stack.sql.runs(self.analyses[name], kind="analysis")
+        return row
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run ``flask telemetry …`` as an operator does."""
@@ -74,7 +74,7 @@ class Days:
 def days(
     new_database: NewDatabase, shared_standin: StandIn, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Days]:
-    """All jobs, one after the other."""
+    """All jobs, run one after the other."""
     shared_standin.reset_faults()
     shared_standin.clear()
     settings = {
@@ -88,7 +88,7 @@ def days(
         stack.worker()
         client = stack.client()
         analyses = {
-            "small": submit(client, [each.file for each in resumes(5)]).analysis,
+            "small": submit(client, [document.file for document in resumes(5)]).analysis,
             "large": _large(stack, client),
             "failed": submit(client, [damaged()]).analysis,
             "empty": submit(client, []).analysis,
@@ -100,8 +100,8 @@ def days(
 
 
 def _large(stack: Stack, client: ScreenerClient) -> int:
-    """As the page does it: the warning, what the user chose, and the analysis, while the service is busy."""
-    number = draft_quickly(stack, [each.file for each in resumes(LARGE, start=100)])
+    """Send the warning, the user's answer and the analysis as the page does, while the service is busy."""
+    number = draft_quickly(stack, [document.file for document in resumes(LARGE, start=100)])
     session: requests.Session = client._session
     shown: dict[str, Any] = {"warning_type": "batch_too_large", "document_count": LARGE, "limit": LIMIT}
     answer = session.post(
@@ -119,7 +119,7 @@ def _large(stack: Stack, client: ScreenerClient) -> int:
 
 
 def _huge() -> tuple[str, bytes]:
-    """A text that goes on and on, in a file with a large picture."""
+    """Return a document with a very long text and a large picture."""
     lines = [f"Ada Vandersloot, line {number}: Python and PostgreSQL in production" for number in range(500)]
     target = io.BytesIO(word("\n".join(lines)))
     with zipfile.ZipFile(target, "a") as archive:
@@ -127,15 +127,15 @@ def _huge() -> tuple[str, bytes]:
     return "Vandersloot-large.docx", target.getvalue()
 
 
-def test_a_small_job(days: Days) -> None:
-    """All timings, the distribution of scores, and no rate limits."""
+def test_small_job_has_times_and_scores(days: Days) -> None:
+    """It has all times, the distribution of scores, and no rate limits."""
     row, run = days.row("small"), days.run("small")
 
     assert (row["status"], run["n_scored"], run["candidates"]) == ("completed", 5, 5)
     assert (row["rate_limit_hits"], row["rate_limit_retry_count"], row["error_count"]) == (0, 0, 0)
     assert row["embedding_generation_time"] > 0
     assert row["similarity_calculation_time"] > 0
-    assert row["text_extraction_total_time"] > 0, "the uploads are charged to it"
+    assert row["text_extraction_total_time"] > 0, "it includes the intake"
     assert row["database_write_time"] > 0
     assert row["avg_overall_score"] is not None
     bands = ("candidates_above_70_percent", "candidates_50_to_70_percent", "candidates_below_50_percent")
@@ -145,38 +145,40 @@ def test_a_small_job(days: Days) -> None:
     assert run["jd_type"] == "txt"
 
 
-def test_a_large_job(days: Days) -> None:
-    """The warning and the override stand, rate limits were met, and it cost what it cost."""
+def test_large_job_has_its_warning_and_override(days: Days) -> None:
+    """It has rate limits and a cost, too."""
     row, run = days.row("large"), days.run("large")
     warnings = days.stack.sql.rows(
         "SELECT * FROM document_warnings WHERE analysis_id = :id AND warning_type = 'batch_too_large'",
         id=days.analyses["large"],
     )
 
-    assert [(each["user_action"], each["document_count"]) for each in warnings] == [("override", LARGE)]
+    assert [(warning["user_action"], warning["document_count"]) for warning in warnings] == [
+        ("override", LARGE)
+    ]
     assert (row["status"], run["n_scored"]) == ("completed", LARGE)
     assert row["rate_limit_hits"] > 0
     assert (row["exceeded_resume_limit"], row["user_chose_override"]) == (True, True)
     assert row["total_api_cost"] > 0
     files = days.stack.sql.files(days.analyses["large"])
-    assert all(each["resume_file_size_bytes"] == len(each["file_bytes"]) for each in files)
+    assert all(file["resume_file_size_bytes"] == len(file["file_bytes"]) for file in files)
     assert len(files) == LARGE
 
 
-def test_a_failed_job(days: Days) -> None:
-    """It says why, and nobody's totals suffer."""
+def test_failed_job_names_its_errors(days: Days) -> None:
+    """The user's totals agree with the analyses all the same."""
     row = days.row("failed")
     assert row["status"] == "failed"
-    errors = {each["type"] for each in json.loads(row["error_details"])}
+    errors = {error["type"] for error in json.loads(row["error_details"])}
     assert errors == {
         f"examples.screener.{n}" for n in ("documents.UnreadableDocument", "work.AnalysisFailed")
     }
-    user = wait_until("the user has spent what the analyses cost", lambda: _user_in_step(days))
+    user = wait_until("the user has spent what the analyses cost", lambda: _user_if_up_to_date(days))
     assert user["largest_batch_processed"] == LARGE
 
 
-def _user_in_step(days: Days) -> Any:
-    """Return the user's row if it agrees with those of the analyses, each of which is written on its own."""
+def _user_if_up_to_date(days: Days) -> Any:
+    """Return the user's row if it agrees with the analyses; both are written independently."""
     user = days.stack.sql.user()
     query = "SELECT SUM(total_api_cost) AS dollars, COUNT(*) AS jobs FROM analyses WHERE user_id = :id"
     spent = days.stack.sql.row(query, id=user["id"])
@@ -184,21 +186,21 @@ def _user_in_step(days: Days) -> Any:
     return user if agrees else None
 
 
-def test_no_candidates_at_all(days: Days) -> None:
-    """It fails gracefully, and divides by nothing."""
+def test_job_without_candidates_fails(days: Days) -> None:
+    """Averages are NULL; nothing is divided by zero."""
     row = days.row("empty")
     assert (row["status"], row["cost_per_candidate"], row["avg_overall_score"]) == ("failed", None, None)
 
 
-def test_duplicates(days: Days) -> None:
-    """They are counted where they came in, and analysed once."""
+def test_duplicates_are_counted_and_analysed_once(days: Days) -> None:
+    """They count in the intake."""
     runs = days.stack.sql.runs(days.analyses["duplicates"])
-    assert sum(each["n_duplicates"] for each in runs) == 1
+    assert sum(run["n_duplicates"] for run in runs) == 1
     assert days.run("duplicates")["n_scored"] == 1
 
 
-def test_a_very_large_file(days: Days) -> None:
-    """Its size is exact, and its length is worth a warning, which goes on with the analysis."""
+def test_very_large_file_has_a_warning(days: Days) -> None:
+    """Its size is exact; the warning about its length belongs to the analysis, which continues."""
     (large,) = [f for f in days.stack.sql.files(days.analyses["huge"]) if "large" in f["file_name"]]
     (warning,) = wait_until(
         "the warning has its analysis",
@@ -213,19 +215,19 @@ def test_a_very_large_file(days: Days) -> None:
     assert large["resume_character_count"] > 20_000
     assert (warning["warning_type"], warning["user_action"]) == ("resume_too_long", "continued")
     assert warning["document_size"] == size
-    told = json.loads(warning["additional_data"])
-    assert told == {"limit": 20_000, "characters": large["resume_character_count"]}
+    additional = json.loads(warning["additional_data"])
+    assert additional == {"limit": 20_000, "characters": large["resume_character_count"]}
     assert days.row("huge")["total_resume_file_size_bytes"] == size + len(resume(2).data)
 
 
 @pytest.mark.parametrize("name", PLANS_QUERIES)
 def test_nothing_is_inconsistent(days: Days, name: str) -> None:
-    """By the queries of those who asked for it."""
+    """The queries are those of the requirements."""
     assert days.stack.sql.value(PLANS_QUERIES[name]) == 0
 
 
-def test_what_an_operator_runs(days: Days) -> None:
-    """Everything is in order, the day's figures are those of the runs, and nothing private is printed."""
+def test_commands_of_an_operator_succeed(days: Days) -> None:
+    """Everything is consistent, all analyses are exported, and no personal data is printed."""
     done = {
         words: days.command(*words.split())
         for words in ("validate", "health-check", "insights --json", "report --json", "export --format jsonl")
@@ -236,13 +238,13 @@ def test_what_an_operator_runs(days: Days) -> None:
     assert done["validate"].returncode == 0, done["validate"].stdout + done["validate"].stderr
     assert done["health-check"].returncode == 0, done["health-check"].stderr
     assert {job["analysis_ref"] for job in jobs} == set(days.analyses.values())
-    assert done["insights --json"].returncode == int(any(each["severe"] for each in findings))
+    assert done["insights --json"].returncode == int(any(finding["severe"] for finding in findings))
     assert json.loads(done["report --json"].stdout)
-    assert leaks("".join(each.stdout + each.stderr for each in done.values())) == []
+    assert leaks("".join(result.stdout + result.stderr for result in done.values())) == []
 
 
-def test_what_an_admin_downloads(days: Days) -> None:
-    """The view's figures, for admins and nobody else."""
+def test_only_admins_may_download(days: Days) -> None:
+    """The download has the figures of the view `telemetry_jobs`."""
     stack = days.stack
     path = f"{stack.url}/admin/analytics/export/csv"
     admin = ScreenerClient(stack.url)
@@ -263,8 +265,8 @@ def test_what_an_admin_downloads(days: Days) -> None:
     assert leaks(answers["admin"].text) == []
 
 
-def test_a_draft_that_came_to_nothing(days: Days) -> None:
-    """What was warned of it is nobody's analysis."""
+def test_warning_of_an_unused_draft_has_no_analysis(days: Days) -> None:
+    """It also has no answer."""
     client = days.stack.client()
     number = draft(client, [_huge()])
     subject = f"draft:{number}"

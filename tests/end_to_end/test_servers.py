@@ -1,4 +1,4 @@
-"""However gunicorn serves the requests, each analysis in them is accounted to the last token."""
+"""Each analysis is accounted exactly, however gunicorn serves the requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANALYSES = 3
 def test_every_analysis_is_accounted(
     new_database: NewDatabase, standin: StandIn, tmp_path: Path, options: tuple[str, ...], preload: bool
 ) -> None:
-    """Threads, and workers that are replaced after a few requests, before or after the app is loaded."""
+    """With threads and with recycled workers, forked before or after the app is loaded."""
     standin.faults([{"status": 429, "rate": 0.2, "retry_after_ms": 5}])
     with Stack(tmp_path, new_database("postgresql"), standin) as stack:
         web = stack.web(*options, preload=preload)

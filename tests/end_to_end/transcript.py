@@ -1,4 +1,4 @@
-"""What a user sees of the screener in one long session, and what it leaves in the tables of the host."""
+"""A long session of a user with the screener: all answers, and the host's tables at the end."""
 
 from __future__ import annotations
 
@@ -25,43 +25,45 @@ FAULTS: list[dict[str, Any]] = [
     {"match": {"task": "insights", "contains": "ada.2@"}, "bad_json": True},
     {"status": 429, "rate": 0.1, "retry_after_ms": 5},
 ]
-"""The session meets failures of every kind."""
+"""They make the session fail in every way."""
 SETTINGS = {"SCREENER_APP_RETRIES": "1", "SCREENER_INSIGHTS": "1", "SCREENER_REQUEST_LIMIT": "4"}
-OF_THE_MOMENT = {"owner", "processing_duration_seconds", "password_hash"}
-"""Columns that differ between any two sessions."""
+VARYING = {"owner", "processing_duration_seconds", "password_hash"}
+"""Columns that differ from session to session."""
 
 
 @dataclass
 class Transcript:
-    """Everything that must not depend on telemetry."""
+    """All output of the application, which must not depend on telemetry."""
 
     answers: list[tuple[str, str, int, Any]] = field(default_factory=list)
-    """Method, path, status and JSON of each request but those that watch a job."""
+    """Method, path, status and JSON of each request, except polls of a job."""
     tables: dict[str, list[Row]] = field(default_factory=dict)
-    """The columns of the host, without times."""
+    """Rows of the host's tables, without varying columns."""
     analysis_seconds: float = 0.0
-    """How long the analysis within a request took."""
+    """Duration of the analysis within a request."""
 
     def note(self, answer: requests.Response, *_: Any, **__: Any) -> None:
         path = requests.utils.urlparse(answer.url).path  # type: ignore[attr-defined]
         if path.endswith("/status"):
             return
-        told: Any = answer.json() if "json" in answer.headers.get("Content-Type", "") else None
+        content: Any = answer.json() if "json" in answer.headers.get("Content-Type", "") else None
         if answer.status_code == 202:  # the worker may have begun already, or not
-            told = {"analysis": told["analysis"]}
-        self.answers.append((answer.request.method or "", path, answer.status_code, told))
+            content = {"analysis": content["analysis"]}
+        self.answers.append((answer.request.method or "", path, answer.status_code, content))
 
 
 def play(stack: Stack) -> Transcript:
-    """Use the screener in every way a user can, and note what it answers."""
+    """Use the screener in every way a user can, and record its answers."""
     transcript, client = Transcript(), stack.client()
     client._session.hooks["response"].append(transcript.note)
-    small = draft(client, [*(each.file for each in resumes(3)), damaged(), ("again.txt", resume(2).data)])
+    small = draft(
+        client, [*(document.file for document in resumes(3)), damaged(), ("again.txt", resume(2).data)]
+    )
     started = time.perf_counter()
     analysis = client.start(small)["analysis"]
     transcript.analysis_seconds = time.perf_counter() - started
     _unlock(client, analysis)
-    large = client.start(draft(client, [each.file for each in resumes(5, start=11)]))["analysis"]
+    large = client.start(draft(client, [document.file for document in resumes(5, start=11)]))["analysis"]
     assert client.wait(large, timeout=300)["state"] == "completed"
     client.result(large)
     client.start(draft(client, []))
@@ -75,7 +77,7 @@ def play(stack: Stack) -> Transcript:
 
 
 def _unlock(client: ScreenerClient, analysis: int) -> None:
-    """Ask for every insight; one of them cannot be had."""
+    """Unlock every insight; one of them fails."""
     for candidate in client.result(analysis)["candidates"]:
         with suppress(ScreenerError):
             client.unlock_insight(analysis, candidate["id"])
@@ -86,7 +88,7 @@ def _rows(database: Database, table: str) -> list[Row]:
     names = [
         column.name
         for column in Base.metadata.tables[table].columns
-        if column.type.python_type is not datetime and column.name not in OF_THE_MOMENT
+        if column.type.python_type is not datetime and column.name not in VARYING
     ]
     return [_comparable(row) for row in database.rows(f"SELECT {', '.join(names)} FROM {table} ORDER BY id")]
 
@@ -99,5 +101,5 @@ def _comparable(row: Row) -> Row:
 
 
 def as_text(transcript: Transcript) -> str:
-    """All of it as one text."""
+    """Return the transcript as one text."""
     return json.dumps([transcript.answers, transcript.tables], default=str, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Which calls have reached the service."""
+"""The calls that have reached the stand-in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import urllib.request
 
 
 class Arrivals:
-    """Looks into the service's ledger, each time only at what is new."""
+    """Reads the new lines of the stand-in's ledger."""
 
     def __init__(self, service: str) -> None:
         self._ledger = f"{service}/_standin/ledger?since="
@@ -16,7 +16,7 @@ class Arrivals:
         self._keys: set[str] = set()
 
     def include(self, api_key: str) -> bool:
-        """Say whether a call with this key has arrived."""
+        """Return whether a call with this key has arrived."""
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
             f"{self._ledger}{self._last}"
         ) as answer:
@@ -27,5 +27,5 @@ class Arrivals:
 
 
 def hashed(api_key: str) -> str:
-    """Return what the ledger calls a key."""
+    """Return a key as it is in the ledger."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The cells of the matrix: kinds of calls, what becomes of them, and clients of either sort."""
+"""The cells of the matrix: kinds of calls, their outcomes, and synchronous and asynchronous clients."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ VARIED_KINDS = {
     "responses",
     "embeddings",
 }
-VARIED_OUTCOMES = {"success", "429, then success", "refused as wrong", "timeout, then success", "cancelled"}
+VARIED_OUTCOMES = {"success", "429, then success", "refused as invalid", "timeout, then success", "cancelled"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One thing to try."""
+    """One combination to try."""
 
     kind: Kind
     outcome: Outcome
@@ -43,7 +43,7 @@ class Cell:
 
     @property
     def row(self) -> str:
-        """Return where it stands in the table."""
+        """The row of the table that shows it."""
         return self.kind.name if self.variant == USUAL else f"client: {self.variant}"
 
     @property
@@ -53,12 +53,12 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """Return a prompt that no other cell sends."""
+        """A prompt that no other cell sends."""
         return f"{mark(self.outcome)} {self.name}"
 
     @property
     def api_key(self) -> str:
-        """Return the key by which the service knows its calls from all others."""
+        """The key by which the ledger identifies its calls."""
         return hashlib.sha256(self.name.encode()).hexdigest()
 
 

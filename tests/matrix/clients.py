@@ -1,4 +1,4 @@
-"""The clients that an application may have."""
+"""The kinds of clients that an application may have."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import Any
 import openai
 
 from tests.matrix.cells import Cell, Variant
-from tests.matrix.outcomes import PATIENCE, RETRIES, Client
+from tests.matrix.outcomes import IMPATIENT_SECONDS, RETRIES, Client
 
 AZURE_VERSION = "2025-04-01-preview"
-_HURRIES: dict[Client, dict[str, Any]] = {
+_OPTIONS: dict[Client, dict[str, Any]] = {
     "usual": {"timeout": 30.0},
-    "impatient": {"timeout": PATIENCE, "max_retries": RETRIES},
+    "impatient": {"timeout": IMPATIENT_SECONDS, "max_retries": RETRIES},
     "refused": {"timeout": 30.0, "max_retries": RETRIES},
 }
 
 
 @dataclass
 class Clients:
-    """Makes clients and keeps them: one of a sort serves many calls, as in an application."""
+    """Creates clients and caches them, so that one client makes many calls, as in an application."""
 
     service: str
-    """Address of the service, without a path."""
+    """Address of the stand-in, without a path."""
     nobody: str
-    """An address at which nobody listens."""
+    """An address at which nothing listens."""
     _kept: dict[tuple[bool, Variant, Client], Any] = field(default_factory=dict)
 
     def make_early(self) -> None:
-        """Make those that are there before telemetry is set up."""
+        """Create the clients that exist before telemetry is set up."""
         for is_async in (False, True):
-            for client in _HURRIES:
+            for client in _OPTIONS:
                 self._get(is_async, "made before set-up", client)
 
     def of(self, cell: Cell) -> Any:
-        """Return the client with which a cell is tried."""
+        """Return the client of a cell."""
         return self._get(cell.is_async, cell.variant, cell.outcome.client)
 
     async def close(self) -> None:
-        """Close all of them."""
+        """Close all clients."""
         for (is_async, *_), client in self._kept.items():
             closed = client.close()
             if is_async:
@@ -53,7 +53,7 @@ class Clients:
         return self._kept[key]
 
     def _make(self, is_async: bool, variant: Variant, client: Client) -> Any:
-        options = {"api_key": "replaced in every call", **_HURRIES[client]}
+        options = {"api_key": "replaced in every call", **_OPTIONS[client]}
         base = self.nobody if client == "refused" else self.service
         if variant == "Azure":
             azure = openai.AsyncAzureOpenAI if is_async else openai.AzureOpenAI
@@ -68,7 +68,7 @@ class Clients:
 
 @cache
 def http_class(is_async: bool, *, own_send: bool) -> Any:
-    """Return the class of HTTP client below this ``openai``, or a subclass with its own ``send``."""
+    """Return the class of HTTP client that ``openai`` uses, or a subclass with its own ``send``."""
     default: Any = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
     library: Any = next(kind for kind in default.__mro__ if kind.__module__.startswith("httpx"))
     if not own_send:

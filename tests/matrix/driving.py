@@ -1,4 +1,4 @@
-"""Making the call of one cell inside a run of its own, the way an application would."""
+"""Make the call of one cell inside a run of its own, as an application does."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import telemetry
 from tests.matrix.arrivals import Arrivals
 from tests.matrix.cells import Cell
 
-LOOKING_EVERY = 0.05
-"""Seconds between two looks whether a call that is to be cancelled is on its way."""
+POLL_SECONDS = 0.05
+"""Seconds between polls of whether a call that is to be cancelled has arrived."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A cell that is being tried."""
+    """A cell, with what is needed to try it."""
 
     cell: Cell
     client: Any
     arrivals: Arrivals
 
     def make(self) -> Any:
-        """Make the call: return its answer, or something to be awaited or entered for it."""
+        """Make the call, and return its answer or an awaitable or context manager of it."""
         key = self.cell.api_key
         headers = {"api-key": key} if self.cell.variant == "Azure" else {"Authorization": f"Bearer {key}"}
         return self.cell.kind.make(self.client, self.cell.text, headers)
@@ -36,7 +36,7 @@ class Trial:
 
 @dataclass
 class Tried:
-    """What became of a cell, as the application saw it."""
+    """The result of a cell, as the application sees it."""
 
     run_id: str
     raised: str = ""
@@ -60,7 +60,7 @@ def drive(trial: Trial) -> Tried:
 
 
 def _begin(trial: Trial) -> Iterator[Any] | None:
-    """Read the answer as far as the outcome says; return what is to be read after the run."""
+    """Read the answer as far as the outcome says, and return what is to be read after the run."""
     reading, items = trial.cell.outcome.reading, _items(trial)
     if reading == "all":
         deque(items, maxlen=0)
@@ -75,7 +75,7 @@ def _begin(trial: Trial) -> Iterator[Any] | None:
 
 
 def _items(trial: Trial) -> Generator[Any]:
-    """Yield what the caller gets piece by piece; left early, close the stream if the outcome says so."""
+    """Yield the pieces of the answer; when left early, close the stream if the outcome says so."""
     kind = trial.cell.kind
     with ExitStack() as stack:
         answer = trial.make()
@@ -99,7 +99,7 @@ async def drive_async(trial: Trial) -> Tried:
     task = asyncio.ensure_future(_drive_async(trial, has_answer))
     if trial.cell.outcome.reading == "cancel":
         while not task.done() and not await asyncio.to_thread(trial.arrivals.include, trial.cell.api_key):
-            await asyncio.sleep(LOOKING_EVERY)
+            await asyncio.sleep(POLL_SECONDS)
         task.cancel()
     elif trial.cell.outcome.reading == "cancel later":
         begun = asyncio.ensure_future(has_answer.wait())

@@ -1,4 +1,4 @@
-"""The versions of ``openai`` that the matrix is run with, and where each is installed."""
+"""The versions of ``openai`` that the matrix runs with, and their environments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.environments import REQUIREMENTS, interpreter
 
 @dataclass(frozen=True)
 class Environment:
-    """Where one version of ``openai`` is installed, beside the project itself."""
+    """An environment with one version of ``openai`` and the project itself."""
 
     openai: str
 
@@ -26,7 +26,7 @@ class Environment:
         return self.openai == version("openai")
 
     def python(self) -> Path:
-        """Return the interpreter, of an environment that is made where needed.
+        """Return the interpreter of the environment, which is created where needed.
 
         Raises:
             EnvironmentFailed: when packages cannot be installed.
@@ -39,7 +39,7 @@ class Environment:
 
 
 def environments() -> list[Environment]:
-    """Return those of the requirement files, and this one, oldest first."""
+    """Return the environments of the requirement files and the current one, oldest first."""
     pinned = "\n".join(path.read_text() for path in REQUIREMENTS.glob("openai-*.txt"))
     versions = {version("openai"), *re.findall(r"^openai==([\w.]+)", pinned, re.M)}
-    return [Environment(each) for each in sorted(versions, key=lambda each: int(each.split(".")[0]))]
+    return [Environment(name) for name in sorted(versions, key=lambda name: int(name.split(".")[0]))]

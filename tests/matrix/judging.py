@@ -1,4 +1,4 @@
-"""Whether a cell is accounted right: our row against the lines of the service's ledger."""
+"""Compare the row of a cell's run with the lines of the stand-in's ledger."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ BILLED = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of one cell."""
+    """The judgement of one cell."""
 
     complaints: tuple[str, ...] = ()
-    """What is wrong; empty: it is accounted right."""
+    """The differences; empty if the cell is accounted correctly."""
     is_exact: bool = False
-    """Whether the cost is known to the last pico-dollar, and not merely counted as unknown."""
+    """Whether the cost is exact to the pico-dollar, rather than marked as incomplete."""
     absent: str = ""
     """Why this version has no such call."""
     row: Row = field(default_factory=dict)
-    """What stands in ``telemetry_runs``."""
+    """The row in ``telemetry_runs``."""
 
 
 def judge(cell: Cell, tried: Line, row: Row | None, ledger: Sequence[Line]) -> Verdict:
-    """Judge a cell by its row and the ledger's lines of it."""
+    """Judge a cell by its row and its lines in the ledger."""
     if "absent" in tried:
         return Verdict(absent=tried["absent"])
     if row is None:
@@ -59,7 +59,7 @@ def judge(cell: Cell, tried: Line, row: Row | None, ledger: Sequence[Line]) -> V
 
 
 def _happened(cell: Cell, tried: Line) -> Iterator[str]:
-    """Did the application see what the cell is about?"""
+    """Check that the application got the expected exception, or none."""
     expected = sorted(cell.outcome.raises)
     if tried["raised"] not in (expected or [""]):
         yield f"raised {tried['raised'] or 'nothing'} instead of {' or '.join(expected) or 'nothing'}"
@@ -67,7 +67,7 @@ def _happened(cell: Cell, tried: Line) -> Iterator[str]:
 
 def _counts(cell: Cell, row: Row, ledger: Sequence[Line]) -> Iterator[str]:
     if cell.outcome.calls == row["unfinished"]:
-        expected = dict.fromkeys(COUNTS, 0)  # it is not known what it came to
+        expected = dict.fromkeys(COUNTS, 0)  # an unfinished call counts nothing
     else:
         expected = _expected_counts(cell, [str(line["status"]) for line in ledger])
     for name in COUNTS:
@@ -77,7 +77,7 @@ def _counts(cell: Cell, row: Row, ledger: Sequence[Line]) -> Iterator[str]:
 
 def _expected_counts(cell: Cell, answered: Sequence[str]) -> dict[str, int]:
     attempts = [*answered, *["refused"] * cell.outcome.refused]
-    # The same prompt again is the same request to the ledger; nothing else makes more than one call.
+    # A repeated prompt is the same request to the ledger; no other outcome makes more than one call.
     retried = attempts[:-1] if cell.outcome.calls == 1 else []
     return {
         "api_calls": cell.outcome.calls,
@@ -89,17 +89,17 @@ def _expected_counts(cell: Cell, answered: Sequence[str]) -> dict[str, int]:
 
 
 def _waits(row: Row, ledger: Sequence[Line]) -> Iterator[str]:
-    """Before every retry the client waits, as long as the service asks at least; and that is told, too."""
-    asked = max((line["retry_after_ms"] or 0 for line in ledger), default=0)
-    if row["retry_after_us"] != round(asked * 1000):
-        yield f"retry-after {row['retry_after_us']} µs instead of {asked} ms"
+    """Check Retry-After, and that the client waits at least that long before every retry."""
+    requested = max((line["retry_after_ms"] or 0 for line in ledger), default=0)
+    if row["retry_after_us"] != round(requested * 1000):
+        yield f"retry-after {row['retry_after_us']} µs instead of {requested} ms"
     least = (row["rate_limit_retries"] + row["other_retries"]) * WAIT_MS * 1000
     if row["backoff_us"] < least or (row["backoff_us"] and not least):
         yield f"backoff {row['backoff_us']} µs, at least {least} expected"
 
 
 def _bill(cell: Cell, row: Row, ledger: Sequence[Line]) -> Iterator[str]:
-    """Nothing beyond the bill; and where something is missing from it, the row says that it is incomplete."""
+    """Check that nothing exceeds the bill, and that a row with less is marked as incomplete."""
     expected = bill(ledger)
     for name in BILLED:
         if row[name] > expected[name]:
@@ -117,7 +117,7 @@ def _bill(cell: Cell, row: Row, ledger: Sequence[Line]) -> Iterator[str]:
 
 
 def _knowledge(cell: Cell, row: Row) -> Iterator[str]:
-    """What can be known must be: to count it as unknown is not enough."""
+    """Check that a cost that can be known is not marked as incomplete."""
     if is_known(cell.kind, cell.outcome) and not row["cost_complete"]:
         yield "counted as unknown, though it can be known"
 
@@ -127,7 +127,7 @@ def _difference(row: Row, expected: Mapping[str, int], names: Iterable[str]) -> 
 
 
 def bill(ledger: Iterable[Line]) -> dict[str, int]:
-    """Add up what some lines of the ledger were billed."""
+    """Sum up the bill of lines of the ledger."""
     billed = dict.fromkeys(BILLED, 0)
     for line in ledger:
         if line["usage"]:
@@ -138,7 +138,7 @@ def bill(ledger: Iterable[Line]) -> dict[str, int]:
 
 
 def _price(line: Line) -> int:
-    """What one line costs in pico-dollars, at its own time, rounded half-even."""
+    """Return the cost of a line in pico-dollars, at its own time, rounded half to even."""
     assert line["service_tier"] in (None, "default"), "no tier but the standard one is priced here"
     usage = Usage(
         input_tokens=line["usage"]["input_tokens"],

@@ -10,18 +10,18 @@ from typing import Any
 from pydantic import BaseModel
 
 CHAT_MODEL = "gpt-6-sol"
-"""A model that reasons, caches prompts and charges for that, so that every kind of token occurs."""
+"""A model that reasons and charges for writing its cache, so that every kind of token occurs."""
 EMBEDDING_MODEL = "text-embedding-3-small"
 INSTRUCTIONS = "Be precise, and say where you found it. " * 120
-"""Long enough for the prompt cache."""
+"""A text that is long enough for the prompt cache."""
 
 
 class Anything(BaseModel):
-    """A structure that every JSON object fits."""
+    """A structure that any JSON object matches."""
 
 
 Make = Callable[[Any, str, Mapping[str, str]], Any]
-"""``(client, text, headers) -> answer``, or something to be awaited or entered for it."""
+"""``(client, text, headers) -> answer``, or an awaitable or context manager of it."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +31,22 @@ class Kind:
     name: str
     make: Make
     needs: str
-    """What the client must have for it, such as ``responses.create``."""
+    """The attribute of the client that it needs, such as ``responses.create``."""
     is_managed: bool = False
     """Whether the answer comes from a ``with`` block."""
     is_raw: bool = False
-    """Whether the answer has to be parsed by the caller."""
+    """Whether the caller must parse the answer."""
     is_streamed: bool = False
     parses: bool = False
-    """Whether the client makes an object from the JSON of the answer."""
-    tells_usage: bool = True
-    """Whether the usage of a call that succeeds can be known.
-
-    It cannot if the service is not asked for it.
-    """
+    """Whether the client makes an object of the JSON in the answer."""
+    reports_usage: bool = True
+    """Whether the answer of a successful call has a usage; streams have one only if requested."""
 
     is_billed_in_tokens: bool = True
-    """Whether a token of its answer costs what one of text does; others have no price."""
+    """Whether its tokens are billed as text; others are unpriced."""
 
     def absent_from(self, client: object) -> bool:
-        """Say whether the client does not have this kind of call."""
+        """Return whether the client lacks this kind of call."""
         try:
             attrgetter(self.needs)(client)
         except AttributeError:
@@ -58,38 +55,38 @@ class Kind:
 
 
 def chat(text: str) -> dict[str, Any]:
-    """The body of a chat request."""
+    """Return the body of a chat request."""
     messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": text}]
     return {"model": CHAT_MODEL, "messages": messages}
 
 
 def response(text: str) -> dict[str, Any]:
-    """The body of a request for a response."""
+    """Return the body of a request for a response."""
     return {"model": CHAT_MODEL, "instructions": INSTRUCTIONS, "input": text}
 
 
 def embedding(text: str) -> dict[str, Any]:
-    """The body of a request for an embedding."""
+    """Return the body of a request for an embedding."""
     return {"model": EMBEDDING_MODEL, "input": [text, "Another candidate."]}
 
 
 def image(text: str) -> dict[str, Any]:
-    """The body of a request for an image."""
+    """Return the body of a request for an image."""
     return {"model": "gpt-image-1", "prompt": text}
 
 
 def recording(text: str) -> dict[str, Any]:
-    """The body of a request for a transcription."""
+    """Return the body of a request for a transcription."""
     return {"model": "gpt-4o-mini-transcribe", "prompt": text, "file": ("interview.mp3", b"\xff\xfb")}
 
 
 def completion(text: str) -> dict[str, Any]:
-    """The body of a request for a text completion."""
+    """Return the body of a request for a text completion."""
     return {"model": "gpt-3.5-turbo-instruct", "prompt": text}
 
 
 def _made(method: str, body: Callable[[str], dict[str, Any]], **more: Any) -> Make:
-    """Call a method of the client with a body, and headers of this call alone."""
+    """Call a method of the client with a body, and headers of this call only."""
     get = attrgetter(method)
     return lambda client, text, headers: get(client)(**body(text), **more, extra_headers=headers)
 
@@ -133,7 +130,7 @@ KINDS = (
         _made(f"{_CHAT}.create", chat, stream=True),
         f"{_CHAT}.create",
         is_streamed=True,
-        tells_usage=False,
+        reports_usage=False,
     ),
     Kind(
         "chat, streamed with usage",
@@ -244,20 +241,20 @@ KINDS = (
         _made("completions.create", completion, stream=True),
         "completions.create",
         is_streamed=True,
-        tells_usage=False,
+        reports_usage=False,
     ),
     Kind(
         "images",
         _made("images.generate", image),
         "images.generate",
-        tells_usage=False,
+        reports_usage=False,
         is_billed_in_tokens=False,
     ),
     Kind(
         "transcriptions",
         _made("audio.transcriptions.create", recording),
         "audio.transcriptions.create",
-        tells_usage=False,
+        reports_usage=False,
         is_billed_in_tokens=False,
     ),
 )

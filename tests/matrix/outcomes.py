@@ -1,4 +1,4 @@
-"""What may become of a call: what the service does to it, and what the application does with the answer."""
+"""The outcomes of calls: what the stand-in does, and what the application does with the answer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Literal
 from tests.matrix.kinds import Kind
 
 WAIT_MS = 10
-"""What the service asks to wait before the next attempt."""
-PATIENCE = 1.6
-"""Seconds after which the impatient client gives up an attempt."""
+"""The Retry-After of the stand-in, in milliseconds."""
+IMPATIENT_SECONDS = 1.6
+"""Timeout of the impatient client, in seconds."""
 SLOWNESS_MS = 2400
-"""How long the service makes the impatient wait."""
+"""Delay of the stand-in that exceeds this timeout, in milliseconds."""
 RETRIES = 1
-"""How often the impatient client, and the one that finds nobody, try again."""
+"""Retries of the impatient client, and of the one whose connections are refused."""
 
 Client = Literal["usual", "impatient", "refused"]
 Reading = Literal["all", "close", "drop", "keep", "cancel", "cancel later"]
@@ -39,29 +39,29 @@ def _parses(kind: Kind) -> bool:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One thing that happens."""
+    """One outcome of a call."""
 
     name: str
     short: str
     """Its heading in the table."""
     faults: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
-    """Fault rules of the stand-in, for the calls of this outcome alone."""
+    """Fault rules of the stand-in, for the calls of this outcome only."""
     raises: frozenset[str] = frozenset()
-    """Types of the exceptions of which the application gets one; empty: none."""
+    """Types of exceptions, of which the application gets one; empty for none."""
     client: Client = "usual"
     reading: Reading = "all"
-    """What the application does with the answer once it has the beginning of it."""
+    """How the application reads the answer."""
     calls: int = 1
     refused: int = 0
     """Attempts that never reach the service."""
     happens_to: Callable[[Kind], bool] = _any
     only_async: bool = False
-    bill: Literal["told", "not told", "none"] = "told"
-    """Whether anything is billed, and whether the service tells the caller all of it."""
+    bill: Literal["reported", "not reported", "none"] = "reported"
+    """Whether anything is billed, and whether the caller gets all of its usage."""
 
     @property
     def takes_long(self) -> bool:
-        """Whether most of it is waiting."""
+        """Whether it mostly waits."""
         return self.client != "usual" or self.reading in ("cancel", "cancel later")
 
 
@@ -85,14 +85,14 @@ OUTCOMES = (
         "429 500",
         (_limited(first_attempts=1), {**_limited(first_attempts=2), "status": 500}),
     ),
-    Outcome("refused as wrong", "400", ({"status": 400},), frozenset({"BadRequestError"}), bill="none"),
-    Outcome("timeout", "timeout", (_SLOW,), frozenset({"APITimeoutError"}), "impatient", bill="not told"),
+    Outcome("refused as invalid", "400", ({"status": 400},), frozenset({"BadRequestError"}), bill="none"),
+    Outcome("timeout", "timeout", (_SLOW,), frozenset({"APITimeoutError"}), "impatient", bill="not reported"),
     Outcome(
         "timeout, then success",
         "t/o 200",
         ({**_SLOW, "first_attempts": 1},),
         client="impatient",
-        bill="not told",
+        bill="not reported",
     ),
     Outcome(
         "connection refused",
@@ -102,7 +102,7 @@ OUTCOMES = (
         refused=1 + RETRIES,
         bill="none",
     ),
-    Outcome("usage left out", "no usage", ({"omit_usage": True},), bill="not told"),
+    Outcome("usage left out", "no usage", ({"omit_usage": True},), bill="not reported"),
     Outcome(
         "not the JSON asked for",
         "no JSON",
@@ -110,12 +110,20 @@ OUTCOMES = (
         frozenset({"ValidationError"}),
         happens_to=_parses,
     ),
-    Outcome("closed before its end", "closed", reading="close", happens_to=_opened, bill="not told"),
-    Outcome("dropped before its end", "dropped", reading="drop", happens_to=_streamed, bill="not told"),
+    Outcome("closed before its end", "closed", reading="close", happens_to=_opened, bill="not reported"),
+    Outcome("dropped before its end", "dropped", reading="drop", happens_to=_streamed, bill="not reported"),
     Outcome("read after the run", "late", reading="keep", happens_to=_streamed),
-    Outcome("cut off", "cut", ({"cut_stream_after": 2},), _BROKEN_OFF, happens_to=_streamed, bill="not told"),
     Outcome(
-        "stalled", "stalled", (_STALLING,), _BROKEN_OFF, "impatient", happens_to=_streamed, bill="not told"
+        "cut off", "cut", ({"cut_stream_after": 2},), _BROKEN_OFF, happens_to=_streamed, bill="not reported"
+    ),
+    Outcome(
+        "stalled",
+        "stalled",
+        (_STALLING,),
+        _BROKEN_OFF,
+        "impatient",
+        happens_to=_streamed,
+        bill="not reported",
     ),
     Outcome(
         "cancelled",
@@ -124,7 +132,7 @@ OUTCOMES = (
         frozenset({"CancelledError"}),
         reading="cancel",
         only_async=True,
-        bill="not told",
+        bill="not reported",
     ),
     Outcome(
         "cancelled in mid-stream",
@@ -134,23 +142,23 @@ OUTCOMES = (
         reading="cancel later",
         happens_to=_streamed,
         only_async=True,
-        bill="not told",
+        bill="not reported",
     ),
 )
 
 
 def is_known(kind: Kind, outcome: Outcome) -> bool:
-    """Say whether the cost of such a call can be known to the last pico-dollar."""
-    return outcome.bill == "none" or (outcome.bill == "told" and kind.tells_usage)
+    """Return whether the cost of such a call can be known exactly."""
+    return outcome.bill == "none" or (outcome.bill == "reported" and kind.reports_usage)
 
 
 def fault_rules() -> Iterator[dict[str, Any]]:
-    """Yield the rules of all outcomes, each for the calls that carry its mark."""
+    """Yield the fault rules of all outcomes, each for the prompts with its mark."""
     for outcome in OUTCOMES:
         for fault in outcome.faults:
             yield {"match": {"contains": mark(outcome)}, **fault}
 
 
 def mark(outcome: Outcome) -> str:
-    """Return what a prompt says so that the service does this to it."""
+    """Return the text in a prompt by which the fault rules of an outcome match."""
     return f"[{outcome.name}]"

@@ -1,4 +1,4 @@
-"""Running the whole matrix with one version of ``openai``, and judging it."""
+"""Run the whole matrix with one version of ``openai``, and judge it."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from tests.matrix.judging import Line, Verdict, judge
 
 
 class RunFailed(Exception):
-    """The runner ended with an error; the message is what it wrote."""
+    """The runner failed; the message is its output."""
 
 
 @dataclass
 class Results:
-    """What came of all cells with one version of ``openai``."""
+    """The results of all cells with one version of ``openai``."""
 
     openai: str
     verdicts: dict[Cell, Verdict]
     rows: list[dict[str, Any]]
     """All rows of ``telemetry_runs``."""
     stages: list[dict[str, Any]]
-    """All rows of ``telemetry_stage_usage`` that are about calls."""
+    """All rows of ``telemetry_stage_usage`` about calls."""
     metrics: dict[str, float]
     """Sums over all cells; unaccounted calls by reason, tokens by kind."""
     internal_errors: dict[str, int]
-    said: str
-    """What the runner wrote to stderr."""
+    stderr: str
+    """The standard error of the runner."""
 
     def red(self, row: str | None = None) -> list[str]:
-        """Return a line for each cell (of one row of the table) that is not accounted right."""
+        """Return a line for each cell, of all rows or of one, that is not accounted correctly."""
         return [
             f"{cell.name}: {'; '.join(verdict.complaints)}"
             for cell, verdict in self.verdicts.items()
@@ -63,16 +63,16 @@ def run_matrix(
     """Try every cell.
 
     Args:
-        environment: Where.
-        standin: The service, with the fault rules of the outcomes and an empty ledger.
+        environment: The environment to run in.
+        standin: The stand-in, with the fault rules of the outcomes and an empty ledger.
         database: A migrated SQLite file without rows.
         spool: An empty directory.
-        outcomes: What is tried; default: all.
-        options: More for the runner.
+        outcomes: The outcomes to try; default: all.
+        options: Further options of the runner.
 
     Raises:
-        EnvironmentFailed: The environment could not be made.
-        RunFailed: The runner did not come to its end.
+        EnvironmentFailed: The environment could not be created.
+        RunFailed: The runner failed.
     """
     python, url = environment.python(), f"sqlite:///{database}"
     given = ["--service", standin.azure_endpoint, "--database", url, "--spool", str(spool), *options]
@@ -91,7 +91,7 @@ def run_matrix(
         stages=[row for row in _rows(url, tables.stage_usage) if row["operation"]],
         metrics=last["metrics"],
         internal_errors=last["internal_errors"],
-        said=done.stderr,
+        stderr=done.stderr,
     )
 
 
@@ -113,11 +113,11 @@ def _rows(url: str, table: sa.Table) -> list[dict[str, Any]]:
 
 
 def _ledger(standin: StandIn) -> dict[str, list[Line]]:
-    """Return the lines of the ledger by key, once nothing is added to it any more."""
+    """Return the lines of the ledger by key, once it no longer grows."""
     attempts: list[Line] = []
     while len(attempts) != len(attempts := standin.ledger()["attempts"]):
         time.sleep(0.2)
-    found: dict[str, list[Line]] = defaultdict(list)
+    by_key: dict[str, list[Line]] = defaultdict(list)
     for attempt in attempts:
-        found[attempt["authorization"]].append(attempt)
-    return found
+        by_key[attempt["authorization"]].append(attempt)
+    return by_key

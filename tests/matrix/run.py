@@ -1,11 +1,11 @@
-"""Try every cell with the ``openai`` of this environment, and write what became of each as a line of JSON.
+"""Try every cell with the ``openai`` of this environment, and print the result of each as a line of JSON.
 
 Usage::
 
     python -m tests.matrix.run --service http://127.0.0.1:8080 --database sqlite:///host.sqlite --spool spool
 
-Telemetry is set up as an application does it. The last line tells the metrics, and the errors of ours that
-nobody saw.
+Telemetry is set up as in an application. The last line has the metrics, and the internal errors that were
+swallowed.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from tests.matrix.clients import Clients
 from tests.matrix.driving import Trial, Tried, drive, drive_async
 
 BUSY_AT_ONCE = 8
-"""Cells under way at the same time."""
+"""Cells that run at the same time."""
 SLOW_AT_ONCE = 24
-"""The same of those which mostly wait: each may keep two threads of the service busy, which has 48."""
+"""Cells that mostly wait, and run at the same time; each may use two of the stand-in's 48 threads."""
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
         for line in asyncio.run(_try_all(clients, given.outcome)):
             print(json.dumps(line))
     if not telemetry.shutdown():
-        raise SystemExit("not everything reached the database in a minute")
+        raise SystemExit("not everything reached the database within a minute")
     print(json.dumps({"metrics": _totals(reader), "internal_errors": internal_errors()}))
 
 
@@ -77,7 +77,7 @@ def _arguments() -> argparse.Namespace:
 
 @contextmanager
 def _refusing() -> Iterator[str]:
-    """Give an address at which nobody listens, and nobody can while this is open."""
+    """Yield an address at which nothing listens, and which stays reserved."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -85,17 +85,17 @@ def _refusing() -> Iterator[str]:
 
 @event.listens_for(Engine, "connect")
 def _hurry(connection: Any, _: object) -> None:
-    """Do not wait for the disk: what a power cut would lose here, nobody misses."""
+    """Do not wait for the disk, since these databases need not survive a power failure."""
     connection.execute("PRAGMA synchronous = OFF")
 
 
 async def _try_all(clients: Clients, wanted: Sequence[str]) -> list[dict[str, Any]]:
-    """Try the cells of the outcomes that are ``wanted``, first the busy, then the slow, and describe each."""
+    """Try the cells of the ``wanted`` outcomes, first the busy ones, then the slow ones."""
     every = [cell for cell in cells() if not wanted or cell.outcome.name in wanted]
     absent = [cell for cell in every if cell.kind.absent_from(clients.of(cell))]
     arrivals = Arrivals(clients.service)
     trials = [Trial(cell, clients.of(cell), arrivals) for cell in every if cell not in absent]
-    gc.freeze()  # dropped streams are collected often, and what is there by now never goes
+    gc.freeze()  # collections are frequent here; do not scan the objects that exist already
     lines = [_absent(cell) for cell in absent]
     with ThreadPoolExecutor(SLOW_AT_ONCE) as threads:
         for is_slow, at_once in ((False, BUSY_AT_ONCE), (True, SLOW_AT_ONCE)):
@@ -122,7 +122,7 @@ def _absent(cell: Cell) -> dict[str, Any]:
 
 
 def _totals(reader: InMemoryMetricReader) -> dict[str, float]:
-    """Return the sum of each counter, and of unaccounted calls by reason."""
+    """Return the sum of each counter, by reason or kind where it has such a label."""
     sums: Counter[str] = Counter()
     data = reader.get_metrics_data()
     for resource in data.resource_metrics if data else ():

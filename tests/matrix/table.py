@@ -1,4 +1,4 @@
-"""The matrix as a table: kinds of calls as rows, what happens to them as columns."""
+"""The matrix as a table, with kinds of calls as rows and outcomes as columns."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EXACT, UNKNOWN, RED, ABSENT, NOTHING = "✓", "?", "✗", "-", " "
 
 def table(results: Sequence[Results]) -> Iterator[str]:
     """Yield the lines of the table; each field has a character for every version."""
-    results = sorted(results, key=lambda each: int(each.openai.split(".")[0]))
-    versions = ", ".join(each.openai for each in results)
+    results = sorted(results, key=lambda result: int(result.openai.split(".")[0]))
+    versions = ", ".join(result.openai for result in results)
     width = max(map(len, ROWS))
     yield f"Each field: openai {versions}, synchronous and asynchronous clients together."
     yield f"{EXACT} exact to the last token and pico-dollar   {UNKNOWN} counted as unknown, with its reason"
@@ -26,28 +26,28 @@ def table(results: Sequence[Results]) -> Iterator[str]:
     for line in _headings():
         yield f"{'':{width}}  {line}"
     for row in ROWS:
-        fields = ("".join(_sign(each, row, outcome.name) for each in results) for outcome in OUTCOMES)
-        yield f"{row:{width}}  {' '.join(f'{each:{FIELD}}' for each in fields)}".rstrip()
+        fields = ("".join(_sign(result, row, outcome.name) for result in results) for outcome in OUTCOMES)
+        yield f"{row:{width}}  {' '.join(f'{field:{FIELD}}' for field in fields)}".rstrip()
     yield ""
-    for each in results:
-        yield _sum(each)
+    for result in results:
+        yield _sum(result)
 
 
 def _headings() -> Iterator[str]:
     """Yield the headings, one word below the other."""
     words = [outcome.short.split() for outcome in OUTCOMES]
     for index in range(max(map(len, words))):
-        line = (each[index] if index < len(each) else "" for each in words)
+        line = (heading[index] if index < len(heading) else "" for heading in words)
         yield " ".join(f"{word:{FIELD}}" for word in line).rstrip()
 
 
 def _sign(results: Results, row: str, outcome: str) -> str:
-    found = [
+    verdicts = [
         verdict
         for cell, verdict in results.verdicts.items()
         if cell.row == row and cell.outcome.name == outcome
     ]
-    return _worst(found) if found else NOTHING
+    return _worst(verdicts) if verdicts else NOTHING
 
 
 def _worst(verdicts: Sequence[Verdict]) -> str:

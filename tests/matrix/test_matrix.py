@@ -1,4 +1,4 @@
-"""Every OpenAI call is accounted right, or counted with the reason why it cannot be."""
+"""Every OpenAI call is accounted exactly, or marked as incomplete with the reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.matrix.environments import Environment, environments
 from tests.matrix.judging import BILLED, COUNTS, PICO
 from tests.matrix.kinds import KINDS
 
-# The first test of a version makes its environment, and runs all its cells.
+# The first test of a version creates its environment, and runs all its cells.
 WAITS = ("backoff_us", "retry_after_us")
 pytestmark = pytest.mark.timeout(900)
 
@@ -26,20 +26,20 @@ every_version = pytest.mark.parametrize(
     ],
 )
 LATER = {"chat, stream()", "chat, parse()"}
-"""What openai 1.26 does not have yet, beside the whole of the responses API."""
+"""Kinds of calls that openai 1.26 lacks, beside the whole responses API."""
 
 
 @every_version
 @pytest.mark.parametrize("row", ROWS)
-def test_cells(results_of: Get, version: Environment, row: str) -> None:
-    """Calls, attempts, retries, tokens and cost are the ledger's; what is missing of them is owned up to."""
+def test_every_cell_is_accounted_correctly(results_of: Get, version: Environment, row: str) -> None:
+    """Calls, attempts, retries, tokens and cost equal the ledger's, or the cost is marked as incomplete."""
     red = results_of(version).red(row)
     assert not red, "\n".join([f"{len(red)} cells of openai {version.openai} are wrong:", *red])
 
 
 @every_version
-def test_nothing_is_silently_absent(results_of: Get, version: Environment) -> None:
-    """Every cell is tried; only the oldest version lacks kinds of calls, those which came after it."""
+def test_only_known_kinds_of_calls_are_absent(results_of: Get, version: Environment) -> None:
+    """Every cell is tried; only the oldest version lacks kinds of calls, which were added later."""
     verdicts = results_of(version).verdicts
     assert set(verdicts) == set(cells())
     absent = {cell.kind for cell, verdict in verdicts.items() if verdict.absent}
@@ -49,16 +49,16 @@ def test_nothing_is_silently_absent(results_of: Get, version: Environment) -> No
 
 @every_version
 def test_nothing_else_is_recorded(results_of: Get, version: Environment) -> None:
-    """Every cell is one run, there are no orphans among the calls, and none of our own code fails."""
+    """Every cell is one run, no call is an orphan, and there is no internal error."""
     results = results_of(version)
     tried = [verdict for verdict in results.verdicts.values() if not verdict.absent]
     assert [row["kind"] for row in results.rows] == ["analysis"] * len(tried)
-    assert results.internal_errors == {}, results.said
+    assert results.internal_errors == {}, results.stderr
 
 
 @every_version
-def test_stages(results_of: Get, version: Environment) -> None:
-    """The rows by stage add up to their runs, and all name the stage in which the calls were made."""
+def test_stage_rows_sum_to_runs(results_of: Get, version: Environment) -> None:
+    """All of them name the stage in which the calls were made."""
     results = results_of(version)
     names = [*COUNTS[1:], *BILLED, "backoff_us", "retry_after_us", "usage_missing"]
     by_run: dict[str, Counter[str]] = defaultdict(Counter)
@@ -71,14 +71,14 @@ def test_stages(results_of: Get, version: Environment) -> None:
 
 @every_version
 def test_every_kind_of_token_occurs(results_of: Get, version: Environment) -> None:
-    """What is said of tokens is said of cached and hidden ones, and of those written to the cache, too."""
+    """There are cached and reasoning tokens, and tokens written to the cache."""
     rows = results_of(version).rows
     assert all(sum(row[name] for row in rows) > 0 for name in BILLED)
 
 
 @every_version
-def test_metrics(results_of: Get, version: Environment) -> None:
-    """The metrics of the process are the sum of its rows."""
+def test_metrics_equal_the_sums_of_rows(results_of: Get, version: Environment) -> None:
+    """The metrics of the process equal the sums over its runs."""
     results = results_of(version)
     total = {
         name: sum(row[name] for row in results.rows) for name in (*COUNTS, *BILLED, *WAITS, "usage_missing")

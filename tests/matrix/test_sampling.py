@@ -1,4 +1,4 @@
-"""Neither sampling nor a caller's headers change what is counted, whatever kind of call it is."""
+"""Neither sampling nor a caller's headers change what is counted, for all kinds of calls."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ WAYS = {
 
 
 @pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
-def test_totals_are_the_same(run: Run, results_of: Get, options: list[str]) -> None:
-    """Every cell comes to the same calls, attempts, tokens and cost as where everything is sampled."""
-    version = next(each for each in environments() if each.is_this_one)
+def test_totals_do_not_depend_on_sampling_or_headers(run: Run, results_of: Get, options: list[str]) -> None:
+    """Every cell has the same calls, attempts, tokens and cost as with everything sampled."""
+    version = next(environment for environment in environments() if environment.is_this_one)
     results = run(version, outcomes=OUTCOMES, options=options)
     assert results.red() == []
     assert _figures(results) == _figures(results_of(version))

@@ -1,4 +1,4 @@
-"""What must have happened before the first call is made."""
+"""Work that set-up must do before the first call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ print(*sorted(set(sys.modules) - before))
 """
 
 
-def test_the_first_price_imports_no_http_client() -> None:
-    """The price list is imported at set-up: openai 2 fails while another thread imports ``httpx2``."""
+def test_first_price_imports_no_http_client() -> None:
+    """The price list is imported at set-up, since openai 2 fails while another thread imports ``httpx2``."""
     done = subprocess.run([sys.executable, "-c", FIRST_PRICE], capture_output=True, text=True, check=True)
     assert [name for name in done.stdout.split() if name.startswith("httpx")] == []

@@ -1,4 +1,4 @@
-"""Databases of a host, as they stand before telemetry comes, and pictures of them to compare."""
+"""A host's database before telemetry is added, and descriptions of databases to compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 
 def host_models() -> sa.MetaData:
-    """What a host's own models declare, some of it under names that telemetry would use."""
+    """Return the models of a host, some of whose names telemetry uses as well."""
     models = sa.MetaData()
     sa.Table(
         "users",
@@ -58,7 +58,7 @@ ROWS = (
 
 
 def create_host(url: str) -> None:
-    """Put a host with data into an empty database."""
+    """Create a host's tables with data in an empty database."""
     with engine_of(url) as engine, engine.begin() as connection:
         host_models().create_all(connection)
         for row in ROWS:
@@ -67,56 +67,56 @@ def create_host(url: str) -> None:
 
 @contextmanager
 def engine_of(url: str) -> Iterator[sa.Engine]:
-    """An engine that leaves no connection behind."""
+    """Yield an engine that keeps no connection."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     yield engine
     engine.dispose()
 
 
 def tables_of(url: str) -> set[str]:
-    """The names of all tables."""
+    """Return the names of all tables."""
     with engine_of(url) as engine:
         return set(sa.inspect(engine).get_table_names())
 
 
 def columns_of(url: str, table: str) -> dict[str, Any]:
-    """The columns of a table by name, types in words."""
+    """Return the columns of a table by name, with types as text."""
     with engine_of(url) as engine:
         columns = sa.inspect(engine).get_columns(table)
     return {column["name"]: {**column, "type": str(column["type"])} for column in columns}
 
 
 def indexes_of(url: str, table: str) -> set[str | None]:
-    """The names of a table's indexes."""
+    """Return the names of a table's indexes."""
     with engine_of(url) as engine:
         return {index["name"] for index in sa.inspect(engine).get_indexes(table)}
 
 
-def picture(url: str) -> dict[str, Any]:
-    """Everything there is to see of a database: tables, columns, types, defaults, keys, indexes and rows."""
+def describe(url: str) -> dict[str, Any]:
+    """Describe a database completely: tables, columns, types, defaults, keys, indexes and rows."""
     with engine_of(url) as engine, engine.connect() as connection:
         inspector = sa.inspect(connection)
-        return {table: _table_picture(connection, inspector, table) for table in inspector.get_table_names()}
+        return {table: _describe_table(connection, inspector, table) for table in inspector.get_table_names()}
 
 
-def _table_picture(connection: sa.Connection, inspector: sa.Inspector, table: str) -> dict[str, Any]:
+def _describe_table(connection: sa.Connection, inspector: sa.Inspector, table: str) -> dict[str, Any]:
     return {
         "columns": [{**column, "type": str(column["type"])} for column in inspector.get_columns(table)],
         "primary key": inspector.get_pk_constraint(table),
         "foreign keys": inspector.get_foreign_keys(table),
         "unique": inspector.get_unique_constraints(table),
-        "indexes": sorted((_in_words(index) for index in inspector.get_indexes(table)), key=str),
+        "indexes": sorted((_comparable(index) for index in inspector.get_indexes(table)), key=str),
         "rows": connection.execute(sa.text(f'SELECT * FROM "{table}" ORDER BY 1')).mappings().all(),
     }
 
 
-def _in_words(index: Any) -> dict[str, Any]:
-    """An index whose options, such as the condition of a partial one, can be compared."""
+def _comparable(index: Any) -> dict[str, Any]:
+    """Return an index whose options, such as the condition of a partial one, can be compared."""
     return {**index, "dialect_options": {k: str(v) for k, v in index.get("dialect_options", {}).items()}}
 
 
-def added_by_us(url: str) -> set[tuple[str, str, str]]:
-    """What the migrations say they added: table, type and name."""
+def additions_of(url: str) -> set[tuple[str, str, str]]:
+    """Return the recorded additions of the migrations: table, type and name."""
     with engine_of(url) as engine, engine.connect() as connection:
         query = sa.text("SELECT table_name, object_type, object_name FROM telemetry_added_objects")
         return {(row[0], row[1], row[2]) for row in connection.execute(query)}

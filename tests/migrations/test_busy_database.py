@@ -1,4 +1,4 @@
-"""A database in use: the host is not stopped, two migrators do not collide, a crash does no harm."""
+"""Migrations of a database in use: they block nothing for long, run once at a time, and survive a crash."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ import sqlalchemy as sa
 
 from exporters.sql.schema import migrate
 from exporters.sql.schema.migration_lock import LOCK_TIMEOUT
-from tests.migrations.databases import added_by_us, columns_of, create_host, engine_of, indexes_of, picture
+from tests.migrations.databases import additions_of, columns_of, create_host, describe, engine_of, indexes_of
 
 ROOT = Path(__file__).parents[2]
-LOCKED_OUT = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'analyses'::regclass"
-"""How many sessions wait for the table (PostgreSQL)."""
+WAITING_FOR_LOCK = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'analyses'::regclass"
+"""Counts the sessions that wait for a lock on the table (PostgreSQL)."""
 
 
 @pytest.fixture
 def busy_url(postgres_url: str) -> str:
-    """A host's PostgreSQL database before telemetry."""
+    """A host's PostgreSQL database before telemetry is added."""
     create_host(postgres_url)
     return postgres_url
 
 
 @contextmanager
 def host_transaction(url: str, statement: str) -> Iterator[sa.Connection]:
-    """A session of the host that ran a statement and keeps its transaction open."""
+    """Run a statement in a session of the host, and keep its transaction open."""
     with engine_of(url) as engine, engine.connect() as connection:
         connection.execute(sa.text(statement))
         yield connection
@@ -41,7 +41,7 @@ def host_transaction(url: str, statement: str) -> Iterator[sa.Connection]:
 
 @contextmanager
 def in_background(action: Callable[[], None]) -> Iterator[list[BaseException]]:
-    """Run `action` in a thread that has ended when the block has; yields what it raised."""
+    """Run `action` in a thread that ends before the block does; yields the list of its exceptions."""
     raised: list[BaseException] = []
 
     def run() -> None:
@@ -60,83 +60,83 @@ def in_background(action: Callable[[], None]) -> Iterator[list[BaseException]]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Return as soon as `condition` holds."""
+    """Wait until `condition` holds."""
     deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass within 60 s"
+        assert time.monotonic() < deadline, "the condition did not hold within 60 s"
         time.sleep(0.02)
 
 
 def scalar(url: str, query: str) -> object:
-    """The only value of a query's only row, seen from a session of its own."""
+    """Return the only value of a query's only row, in a session of its own."""
     with engine_of(url) as engine, engine.connect() as connection:
         return connection.scalar(sa.text(query))
 
 
 def start_migrator(url: str) -> subprocess.Popen[str]:
-    """Another process that upgrades the database."""
+    """Start another process that upgrades the database."""
     code = "import sys; from exporters.sql.schema import migrate; migrate.upgrade(sys.argv[1])"
     return subprocess.Popen([sys.executable, "-c", code, url], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
 def finish(*migrators: subprocess.Popen[str]) -> None:
-    """All of them end well."""
+    """Wait for migrators, all of which must succeed."""
     for migrator in migrators:
         _, errors = migrator.communicate(timeout=300)
         assert migrator.returncode == 0, errors
 
 
-def test_two_migrators_at_once(busy_url: str) -> None:
-    """One migrates while the other waits its turn; both succeed, and everything is added once."""
+def test_concurrent_migrators_both_succeed(busy_url: str) -> None:
+    """One waits for the other, and everything is added once."""
     with host_transaction(busy_url, "SELECT * FROM analyses"):
         migrators = start_migrator(busy_url), start_migrator(busy_url)
         others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        wait_until(lambda: scalar(busy_url, others) == 4)  # the host's, both migrators', and the one asking
-        wait_until(lambda: scalar(busy_url, LOCKED_OUT) == 1)
+        wait_until(lambda: scalar(busy_url, others) == 4)  # the host's, two of the migrators, and this one
+        wait_until(lambda: scalar(busy_url, WAITING_FOR_LOCK) == 1)
     finish(*migrators)
 
     assert migrate.current(busy_url) == migrate.head()
-    assert ("analyses", "index", "idx_analyses_completed_at") in added_by_us(busy_url)
+    assert ("analyses", "index", "idx_analyses_completed_at") in additions_of(busy_url)
 
 
-def test_two_migrators_at_once_on_sqlite(sqlite_url: str) -> None:
-    """Two processes that find the file locked and then start together both succeed."""
+def test_concurrent_migrators_both_succeed_on_sqlite(sqlite_url: str) -> None:
+    """They do so even if both wait for the same lock of the file."""
     create_host(sqlite_url)
     with host_transaction(sqlite_url, "UPDATE users SET email = 'ada@example.org'"):
         migrators = start_migrator(sqlite_url), start_migrator(sqlite_url)
-        time.sleep(1)  # nothing to ask who waits for a file
+        time.sleep(1)  # SQLite cannot tell who waits for a file
     finish(*migrators)
 
     assert migrate.current(sqlite_url) == migrate.head()
 
 
-def test_the_host_is_not_stopped(busy_url: str) -> None:
-    """Behind a host session that stays open a migration waits in short tries, and requests pass between."""
-    longest = 0.0
+def test_waiting_migration_does_not_block_requests(busy_url: str) -> None:
+    """Behind an open session of the host it waits in short attempts, between which requests proceed."""
+    slowest = 0.0
     with in_background(lambda: migrate.upgrade(busy_url)) as raised:
         with host_transaction(busy_url, "SELECT * FROM analyses"):
-            wait_until(lambda: scalar(busy_url, LOCKED_OUT) == 1)
+            wait_until(lambda: scalar(busy_url, WAITING_FOR_LOCK) == 1)
             until = time.monotonic() + 1.5
             with engine_of(busy_url) as engine, engine.connect() as request:
                 while time.monotonic() < until:
                     began = time.monotonic()
                     request.execute(sa.text("SELECT count(*) FROM analyses"))
                     request.rollback()
-                    longest = max(longest, time.monotonic() - began)
+                    slowest = max(slowest, time.monotonic() - began)
             assert migrate.current(busy_url) == "2_telemetry_tables"
 
     assert raised == []
     assert migrate.current(busy_url) == migrate.head()
-    assert longest < 1
+    assert slowest < 1
 
 
-def test_patience_runs_out(busy_url: str) -> None:
-    """A session that never ends is blamed in one line; its table is untouched, and the next try goes on."""
-    before = picture(busy_url)
+def test_migration_gives_up_on_a_locked_table(busy_url: str) -> None:
+    """One line names the statement and where to look; the table is unchanged, and a later upgrade works."""
+    before = describe(busy_url)
     with host_transaction(busy_url, "SELECT * FROM analyses"):
         with pytest.raises(migrate.MigrationError) as error:
             migrate.upgrade(busy_url, patience=0.5)
-        assert picture(busy_url)["analyses"] == before["analyses"]
+        assert describe(busy_url)["analyses"] == before["analyses"]
 
     message = str(error.value)
     assert "\n" not in message
@@ -146,23 +146,23 @@ def test_patience_runs_out(busy_url: str) -> None:
     assert migrate.current(busy_url) == migrate.head()
 
 
-def test_no_table_stays_locked_while_another_is_waited_for(busy_url: str) -> None:
-    """A session in the way of `users` keeps nobody from `analyses`, whose columns are there by then."""
+def test_migration_holds_no_lock_while_it_waits_for_another(busy_url: str) -> None:
+    """While it waits for `users`, the table `analyses` is not locked, and has its columns already."""
     free = "SELECT count(*) FROM pg_locks WHERE relation = 'analyses'::regclass AND mode LIKE '%Exclusive%'"
-    waiting = LOCKED_OUT.replace("analyses", "users")
+    waiting = WAITING_FOR_LOCK.replace("analyses", "users")
     for migration in (migrate.upgrade, migrate.downgrade):
         with in_background(partial(migration, busy_url)) as raised:
             with host_transaction(busy_url, "SELECT * FROM users"):
                 wait_until(lambda: scalar(busy_url, waiting) == 1)
                 assert scalar(busy_url, free) == 0
-                is_there = "api_calls_made" in columns_of(busy_url, "analyses")
-                assert is_there is (migration is migrate.upgrade)
+                has_column = "api_calls_made" in columns_of(busy_url, "analyses")
+                assert has_column is (migration is migrate.upgrade)
         assert raised == []
 
 
-def test_a_downgrade_after_an_upgrade_that_was_broken_off(busy_url: str) -> None:
-    """What the unfinished revision had added goes, too, and is named before."""
-    before = picture(busy_url)
+def test_downgrade_after_an_incomplete_upgrade(busy_url: str) -> None:
+    """Additions of the incomplete revision are dropped, too, and listed before."""
+    before = describe(busy_url)
     with host_transaction(busy_url, "SELECT * FROM users"):
         with pytest.raises(migrate.MigrationError, match="'ALTER TABLE users"):
             migrate.upgrade(busy_url, patience=0.5)
@@ -174,26 +174,26 @@ def test_a_downgrade_after_an_upgrade_that_was_broken_off(busy_url: str) -> None
     migrate.downgrade(busy_url)
 
     assert "column analyses.api_calls_made: a value in 1 row" in lost
-    assert picture(busy_url) == before
+    assert describe(busy_url) == before
 
 
-def test_patience_runs_out_on_sqlite(sqlite_url: str) -> None:
-    """A writer that never ends is blamed in one line, and the file is untouched."""
+def test_migration_gives_up_on_a_locked_file(sqlite_url: str) -> None:
+    """One line says that another session holds the lock, and the file is unchanged."""
     create_host(sqlite_url)
-    before = picture(sqlite_url)
+    before = describe(sqlite_url)
     impatient = sa.create_engine(sqlite_url, poolclass=sa.NullPool, connect_args={"timeout": 0.05})
     with host_transaction(sqlite_url, "UPDATE users SET id = id"):
         with pytest.raises(migrate.MigrationError, match=r"gave up after 0.2 s .*another session holds"):
             migrate.upgrade(impatient, patience=0.2)
 
-    assert picture(sqlite_url) == before
+    assert describe(sqlite_url) == before
 
 
-def test_another_migrator_never_ends(busy_url: str) -> None:
-    """A migrator that finds another one at work for too long says so."""
+def test_migration_gives_up_on_another_migration(busy_url: str) -> None:
+    """The message says that another migration has been running."""
     with host_transaction(busy_url, "SELECT * FROM analyses"):
         migrator = start_migrator(busy_url)
-        wait_until(lambda: scalar(busy_url, LOCKED_OUT) == 1)
+        wait_until(lambda: scalar(busy_url, WAITING_FOR_LOCK) == 1)
 
         with pytest.raises(
             migrate.MigrationError, match="another migration of this database has been running"
@@ -203,14 +203,14 @@ def test_another_migrator_never_ends(busy_url: str) -> None:
 
 
 def upgrade_up_to_its_indexes(url: str) -> None:
-    """Add the columns of `analyses`, and break off before `users` and before any index."""
+    """Add the columns of `analyses`, and fail before `users` and before any index."""
     with host_transaction(url, "SELECT * FROM users"), pytest.raises(migrate.MigrationError):
         migrate.upgrade(url, patience=0.3)
     assert "api_calls_made" in columns_of(url, "analyses")
 
 
-def test_a_crash_while_an_index_is_built(busy_url: str) -> None:
-    """An index left invalid by a crash is built anew, and still counts as ours."""
+def test_index_that_a_crash_left_invalid_is_rebuilt(busy_url: str) -> None:
+    """It is still recorded as an addition."""
     upgrade_up_to_its_indexes(busy_url)
     building = "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting for writers%'"
     invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
@@ -230,8 +230,8 @@ def test_a_crash_while_an_index_is_built(busy_url: str) -> None:
     assert "idx_analyses_completed_at" not in indexes_of(busy_url, "analyses")
 
 
-def test_an_index_is_built_while_the_host_writes(busy_url: str) -> None:
-    """While an index waits for a writer to end, others go on writing, and it is not begun all over again."""
+def test_index_is_built_while_the_host_writes(busy_url: str) -> None:
+    """While an index waits for a writer to end, others can write, and it is not started again."""
     upgrade_up_to_its_indexes(busy_url)
     building = "SELECT index_relid FROM pg_stat_progress_create_index"
     with in_background(lambda: migrate.upgrade(busy_url)) as raised:
@@ -248,8 +248,8 @@ def test_an_index_is_built_while_the_host_writes(busy_url: str) -> None:
     assert migrate.current(busy_url) == migrate.head()
 
 
-def test_an_index_may_take_longer_than_a_request(busy_url: str) -> None:
-    """A statement timeout meant for the host's requests does not cut an index short."""
+def test_index_may_take_longer_than_statement_timeout(busy_url: str) -> None:
+    """A timeout that is meant for the host's requests does not abort it."""
     upgrade_up_to_its_indexes(busy_url)
     with engine_of(busy_url) as engine, engine.begin() as connection:
         name = sa.make_url(busy_url).database
@@ -264,14 +264,14 @@ def test_an_index_may_take_longer_than_a_request(busy_url: str) -> None:
     assert migrate.current(busy_url) == migrate.head()
 
 
-def test_a_failure_half_way_on_sqlite(sqlite_url: str) -> None:
-    """On SQLite a migration whose last step fails has changed nothing."""
+def test_failed_migration_changes_nothing_on_sqlite(sqlite_url: str) -> None:
+    """It is one transaction, even if its last step fails."""
     create_host(sqlite_url)
     with engine_of(sqlite_url) as engine, engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE idx_users_last_active (id INTEGER)"))
-    before = picture(sqlite_url)
+    before = describe(sqlite_url)
 
     with pytest.raises(migrate.MigrationError, match="refused 'CREATE INDEX idx_users_last_active.*already"):
         migrate.upgrade(sqlite_url)
 
-    assert picture(sqlite_url) == before
+    assert describe(sqlite_url) == before

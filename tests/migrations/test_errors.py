@@ -1,4 +1,4 @@
-"""What goes wrong is said in one line that names the way out."""
+"""Errors of migrations are one line, with what to do."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from click.testing import CliRunner, Result
 
 from exporters.sql.schema import migrate
 from telemetry.cli.group import cli
-from tests.migrations.databases import create_host, engine_of, host_models, picture
+from tests.migrations.databases import create_host, describe, engine_of, host_models
 from tests.pgbouncer import PgBouncer
 from tests.postgres import TemporaryPostgres
 
 
 def message_of(error: pytest.ExceptionInfo[migrate.MigrationError]) -> str:
-    """The message, which is one line."""
+    """Return the message of an error, which must be one line."""
     message = str(error.value)
     assert "\n" not in message
     return message
 
 
-def invoke(url: str, *words: str, **known: str) -> Result:
-    """Call a command; what it says is one line, and no traceback."""
-    done = CliRunner().invoke(cli, list(words), env={"TELEMETRY_DATABASE_URL": url, **known})
+def invoke(url: str, *words: str, **variables: str) -> Result:
+    """Call a command, which must print one line and no traceback."""
+    done = CliRunner().invoke(cli, list(words), env={"TELEMETRY_DATABASE_URL": url, **variables})
     assert done.exception is None or isinstance(done.exception, SystemExit)
     assert len((done.stderr or done.stdout).splitlines()) == 1, done.output
     return done
@@ -47,8 +47,8 @@ def invoke(url: str, *words: str, **known: str) -> Result:
         ("reprice", "--since", "2026-10-01"),
     ],
 )
-def test_a_database_that_is_not_migrated(database_url: str, words: tuple[str, ...]) -> None:
-    """Each command names the way out; that of a database that is merely broken it is not."""
+def test_database_that_is_not_migrated_is_reported(database_url: str, words: tuple[str, ...]) -> None:
+    """Each command says to run `db upgrade`."""
     create_host(database_url)
     done = invoke(database_url, *words)
     assert done.exit_code == 1
@@ -56,8 +56,8 @@ def test_a_database_that_is_not_migrated(database_url: str, words: tuple[str, ..
     assert done.stderr.endswith("; run flask telemetry db upgrade\n")
 
 
-def test_a_migrated_database_that_is_broken(database_url: str) -> None:
-    """An upgrade would not help: it is not named."""
+def test_damaged_database_is_not_reported_as_not_migrated(database_url: str) -> None:
+    """An upgrade would not help, and is not mentioned."""
     create_host(database_url)
     migrate.upgrade(database_url)
     with engine_of(database_url) as engine, engine.begin() as connection:
@@ -76,10 +76,10 @@ def test_a_migrated_database_that_is_broken(database_url: str) -> None:
         ("sqlite:///{folder}/notes.txt", "file is not a database"),
     ],
 )
-def test_a_command_without_its_database(
+def test_unusable_database_is_reported_by_every_command(
     tmp_path: Path, url: str, reason: str, words: tuple[str, ...]
 ) -> None:
-    """Each says in one line what is wrong with it."""
+    """The line gives the reason."""
     (tmp_path / "notes.txt").write_text("these are only notes")
     done = invoke(url.format(folder=tmp_path), "db", *words)
     assert done.exit_code == 1
@@ -87,8 +87,8 @@ def test_a_command_without_its_database(
     assert reason in done.stderr
 
 
-def test_a_role_that_may_not_look(postgres: TemporaryPostgres, postgres_url: str) -> None:
-    """It is told so."""
+def test_role_without_read_permission_is_reported(postgres: TemporaryPostgres, postgres_url: str) -> None:
+    """The message is PostgreSQL's."""
     create_host(postgres_url)
     migrate.upgrade(postgres_url)
     postgres.execute("CREATE ROLE onlooker LOGIN")
@@ -101,8 +101,8 @@ def test_a_role_that_may_not_look(postgres: TemporaryPostgres, postgres_url: str
         postgres.execute("DROP ROLE onlooker")
 
 
-def test_missing_base_tables(database_url: str) -> None:
-    """An empty database is refused, with both ways out, and stays empty."""
+def test_missing_base_tables_are_reported(database_url: str) -> None:
+    """An empty database is refused, with both solutions, and stays empty."""
     with pytest.raises(migrate.MigrationError) as error:
         migrate.upgrade(database_url)
 
@@ -110,11 +110,11 @@ def test_missing_base_tables(database_url: str) -> None:
     assert "lacks users, analyses, candidate_files" in message
     assert "host application's own migrations" in message
     assert "--with-base-tables" in message
-    assert picture(database_url) == {}
+    assert describe(database_url) == {}
 
 
-def test_one_missing_base_table(database_url: str) -> None:
-    """The tables that are missing are named, and only those."""
+def test_only_missing_base_tables_are_named(database_url: str) -> None:
+    """Tables that exist, or that are optional, are not named."""
     create_host(database_url)
     with engine_of(database_url) as engine:
         for name in ("candidate_files", "analyses"):
@@ -124,8 +124,8 @@ def test_one_missing_base_table(database_url: str) -> None:
         migrate.upgrade(database_url)
 
 
-def test_unknown_revision(sqlite_url: str) -> None:
-    """A revision from a newer version, or misspelt, is named together with the newest one known."""
+def test_unknown_revision_is_reported(sqlite_url: str) -> None:
+    """The message names it, and the newest known revision."""
     with pytest.raises(migrate.MigrationError) as error:
         migrate.upgrade(sqlite_url, with_base_tables=True, revision="9999")
 
@@ -135,35 +135,35 @@ def test_unknown_revision(sqlite_url: str) -> None:
 
 @pytest.mark.parametrize("words", [("upgrade",), ("upgrade", "--sql"), ("downgrade", "--yes")])
 @pytest.mark.parametrize("revision", ["0003", "0016"])
-def test_a_revision_from_before_the_first_release(
+def test_revision_before_the_first_release_is_refused(
     database_url: str, revision: str, words: tuple[str, ...]
 ) -> None:
-    """It is named, with the way out, and nothing is changed."""
+    """The message names it and says what to do; nothing is changed."""
     create_host(database_url)
     migrate.upgrade(database_url)
     with engine_of(database_url) as engine, engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '{revision}'")
-    before = picture(database_url)
+    before = describe(database_url)
 
     done = invoke(database_url, "db", *words)
 
     assert done.exit_code == 1
     assert f"at revision {revision} of a version from before the first release" in done.stderr
     assert "with the version that migrated it run flask telemetry db downgrade" in done.stderr
-    assert picture(database_url) == before
+    assert describe(database_url) == before
     with pytest.raises(migrate.MigrationError, match="before the first release"):
         migrate.downgrade(database_url, with_base_tables=True)
 
 
-def test_unreachable_database(tmp_path: Path) -> None:
-    """A database that cannot be opened is named."""
+def test_unreachable_database_is_named(tmp_path: Path) -> None:
+    """The message has its URL."""
     with pytest.raises(migrate.MigrationError, match="cannot connect to sqlite:.*unable to open") as error:
         migrate.upgrade(f"sqlite:///{tmp_path / 'nowhere' / 'app.sqlite'}")
 
     message_of(error)
 
 
-def test_a_password_is_not_shown(postgres: TemporaryPostgres) -> None:
+def test_password_is_not_shown(postgres: TemporaryPostgres) -> None:
     """The URL in a message hides the password."""
     url = sa.make_url(postgres.url()).set(password="hunter2", database="no_such_database")
 
@@ -175,20 +175,22 @@ def test_a_password_is_not_shown(postgres: TemporaryPostgres) -> None:
 
 
 @pytest.mark.parametrize("url", ["", "app.sqlite"])
-def test_not_a_url(url: str) -> None:
-    """Something that is no URL is called that, with an example of one."""
+def test_malformed_url_is_reported(url: str) -> None:
+    """The message has an example of a URL."""
     with pytest.raises(migrate.MigrationError, match="sqlite:///"):
         migrate.upgrade(url)
 
 
-def test_no_driver() -> None:
-    """A driver that nobody knows is named, with those that work."""
+def test_unknown_driver_is_reported() -> None:
+    """The message names it, and those that work."""
     with pytest.raises(migrate.MigrationError, match=r"no driver for postgresql\+nosuch:// .* psycopg2"):
         migrate.upgrade("postgresql+nosuch://localhost/app")
 
 
-def test_a_role_that_may_not(postgres: TemporaryPostgres, postgres_url: str) -> None:
-    """A role that does not own the host's tables is told so by the statement that was refused."""
+def test_role_that_does_not_own_the_tables_is_reported(
+    postgres: TemporaryPostgres, postgres_url: str
+) -> None:
+    """The message has the statement that was refused, and the reason."""
     create_host(postgres_url)
     with engine_of(postgres_url) as engine, engine.begin() as connection:
         connection.exec_driver_sql("DROP ROLE IF EXISTS guest")
@@ -208,17 +210,17 @@ def test_a_role_that_may_not(postgres: TemporaryPostgres, postgres_url: str) -> 
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
-def test_a_pooler_in_transaction_mode(postgres_url: str, pgbouncer: PgBouncer, driver: str) -> None:
-    """A pooler would hand our lock timeouts to the host's own transactions: it is refused."""
+def test_pooler_in_transaction_mode_is_refused(postgres_url: str, pgbouncer: PgBouncer, driver: str) -> None:
+    """It would pass the lock timeouts of a migration to transactions of the host."""
     create_host(postgres_url)
     url = pgbouncer.through(postgres_url).replace("psycopg2", driver)
-    before = picture(postgres_url)
+    before = describe(postgres_url)
     with pytest.raises(migrate.MigrationError) as error:
         migrate.upgrade(url)
 
     assert "pooler in transaction mode" in message_of(error)
     assert "--database-url and PostgreSQL's own address" in message_of(error)
-    assert picture(postgres_url) == before
+    assert describe(postgres_url) == before
     with engine_of(url) as engine, engine.connect() as connection:
         assert connection.scalar(sa.text("SHOW lock_timeout")) == "0"
 
@@ -240,10 +242,10 @@ def test_a_pooler_in_transaction_mode(postgres_url: str, pgbouncer: PgBouncer, d
     ],
 )
 @pytest.mark.parametrize("words", [("report",), ("db", "current")])
-def test_no_database_is_known(
+def test_missing_database_setting_is_reported(
     options: tuple[str, ...], message: str, words: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """An application that cannot be loaded is the reason, and not a setting."""
+    """Where the application cannot be loaded, that is given as the reason."""
     (tmp_path / "broken.py").write_text("import a_driver\n")
     environment = {name: value for name, value in os.environ.items() if name != "TELEMETRY_DATABASE_URL"}
     command = [sys.executable, "-m", "flask", *options, "telemetry", *words]

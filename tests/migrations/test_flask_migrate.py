@@ -1,4 +1,4 @@
-"""Beside a host that has a history of its own, kept with Flask-Migrate."""
+"""Migrations beside those of a host that uses Flask-Migrate."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Host:
         }
 
     def flask(self, command: str, **environment: str) -> str:
-        """Run a command of the application's, and return what it says."""
+        """Run a command of the application, and return its output."""
         done = subprocess.run(
             [sys.executable, "-m", "flask", *command.split()],
             cwd=self._folder,
@@ -95,8 +95,8 @@ def host(database_url: str, tmp_path: Path) -> Host:
     return host
 
 
-def test_both_histories_go_on(host: Host) -> None:
-    """The host's autogenerate leaves what is ours alone, and its migrations do not touch our history."""
+def test_both_migration_histories_are_independent(host: Host) -> None:
+    """The host's autogenerate ignores telemetry's additions, and its migrations ignore our history."""
     host.flask("telemetry db upgrade")
 
     host.flask("db migrate", WITH_PHONE="1")

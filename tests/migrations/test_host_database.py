@@ -1,4 +1,4 @@
-"""A host's database, with data and with some of the names taken, is left as it was."""
+"""Migrations leave a host's database unchanged, whatever data and names it has."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from click.testing import CliRunner, Result
 from exporters.sql.schema import migrate, tables
 from telemetry.cli.group import cli
 from tests.migrations.databases import (
-    added_by_us,
+    additions_of,
     columns_of,
     create_host,
+    describe,
     engine_of,
     host_models,
     indexes_of,
-    picture,
     tables_of,
 )
 
@@ -30,13 +30,13 @@ TAKEN = {
 
 @pytest.fixture
 def host_url(database_url: str) -> str:
-    """A host's database before telemetry."""
+    """A host's database before telemetry is added."""
     create_host(database_url)
     return database_url
 
 
-def what_was_there(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """Of the picture `after`, what the picture `before` shows too."""
+def restricted_to(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of the description `after` that `before` has, too."""
     kept = {}
     for table, was in before.items():
         names = [column["name"] for column in was["columns"]]
@@ -50,20 +50,20 @@ def what_was_there(after: dict[str, Any], before: dict[str, Any]) -> dict[str, A
     return kept
 
 
-def test_what_was_there_is_untouched(host_url: str) -> None:
-    """Columns and an index that have our names, but other types, stay as they are, with their values."""
-    before = picture(host_url)
+def test_existing_columns_and_indexes_are_unchanged(host_url: str) -> None:
+    """Those with telemetry's names, but other types, keep their types and values."""
+    before = describe(host_url)
 
     migrate.upgrade(host_url)
 
-    assert what_was_there(picture(host_url), before) == before
+    assert restricted_to(describe(host_url), before) == before
 
 
-def test_only_what_was_missing_is_added(host_url: str) -> None:
-    """What is on the list of additions is exactly what was not there."""
+def test_only_missing_columns_and_indexes_are_added(host_url: str) -> None:
+    """The recorded additions are exactly those that were missing."""
     migrate.upgrade(host_url)
 
-    added = added_by_us(host_url)
+    added = additions_of(host_url)
     for table, columns in tables.HOST_COLUMNS.items():
         expected = {column.name for column in columns} - TAKEN[table]
         assert {name for owner, kind, name in added if (owner, kind) == (table, "column")} == expected
@@ -73,28 +73,28 @@ def test_only_what_was_missing_is_added(host_url: str) -> None:
     assert not {name for _, kind, name in added if kind == "table"} & {"users", "analyses", "candidate_files"}
 
 
-def test_a_downgrade_leaves_the_host_as_it_was(host_url: str) -> None:
-    """Up and down again: not a column, index, type, default or value of the host differs."""
-    before = picture(host_url)
+def test_downgrade_restores_the_database(host_url: str) -> None:
+    """After up and down no column, index, type, default or value of the host differs."""
+    before = describe(host_url)
 
     migrate.upgrade(host_url)
     migrate.downgrade(host_url)
 
-    assert picture(host_url) == before
+    assert describe(host_url) == before
 
 
 def test_existing_rows_have_no_invented_values(host_url: str) -> None:
-    """Analyses from before telemetry have NULL in every added column: nothing claims they were a success."""
+    """Older analyses have NULL in every added column, rather than a success."""
     migrate.upgrade(host_url)
 
-    seen = picture(host_url)
-    for table, kind, name in added_by_us(host_url):
+    seen = describe(host_url)
+    for table, kind, name in additions_of(host_url):
         if kind == "column" and seen[table]["rows"]:
             assert {row[name] for row in seen[table]["rows"]} == {None}
 
 
-def test_a_table_of_the_same_name_is_completed(host_url: str) -> None:
-    """A host that had its own document_warnings keeps it; the columns it lacked come and go with us."""
+def test_existing_table_of_telemetrys_name_is_completed(host_url: str) -> None:
+    """A host's own document_warnings stays; missing columns are added, and dropped by a downgrade."""
     with engine_of(host_url) as engine, engine.begin() as connection:
         connection.execute(
             sa.text(
@@ -103,33 +103,33 @@ def test_a_table_of_the_same_name_is_completed(host_url: str) -> None:
             )
         )
         connection.execute(sa.text("INSERT INTO document_warnings VALUES (1, 'too_long', 3)"))
-    before = picture(host_url)
+    before = describe(host_url)
 
     migrate.upgrade(host_url)
 
     described = {column.name for column in tables.document_warnings.columns}
     assert set(columns_of(host_url, "document_warnings")) == described
     assert "idx_warnings_type" in indexes_of(host_url, "document_warnings")
-    assert what_was_there(picture(host_url), before) == before
+    assert restricted_to(describe(host_url), before) == before
     migrate.downgrade(host_url)
-    assert picture(host_url) == before
+    assert describe(host_url) == before
 
 
 def test_base_tables_are_only_added_where_missing(host_url: str) -> None:
-    """Asked for base tables, a database with two of the three gets the third, and loses only that again."""
+    """A database with two of the three gets the third, and only that is dropped again."""
     with engine_of(host_url) as engine:
         host_models().tables["candidate_files"].drop(engine)
-    before = picture(host_url)
+    before = describe(host_url)
 
     migrate.upgrade(host_url, with_base_tables=True)
     assert "candidate_files" in tables_of(host_url)
 
     migrate.downgrade(host_url)
-    assert picture(host_url) == before
+    assert describe(host_url) == before
 
 
-def test_an_index_without_its_column_is_left_out(host_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A host without completed_at is migrated all the same, and told which index it does not get."""
+def test_index_without_its_column_is_left_out(host_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A host without completed_at is migrated; a log line names the index that is left out."""
     with engine_of(host_url) as engine, engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE analyses DROP COLUMN completed_at"))
 
@@ -140,7 +140,7 @@ def test_an_index_without_its_column_is_left_out(host_url: str, caplog: pytest.L
     assert "analyses has no column completed_at" in caplog.text
 
 
-# What cannot work is refused, before anything is changed
+# Unsuitable tables are refusal_of before anything is changed
 
 USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY, created_at TIMESTAMP)"
 ANALYSES = "CREATE TABLE analyses (id INTEGER PRIMARY KEY, user_id INTEGER, created_at TIMESTAMP)"
@@ -158,17 +158,17 @@ def upgrade(url: str, *options: str) -> Result:
     return CliRunner().invoke(cli, ["db", "upgrade", "--database-url", url, *options])
 
 
-def refused(url: str, *options: str) -> list[str]:
-    """The lines of the refusal; the database must be as it was."""
-    before = picture(url)
+def refusal_of(url: str, *options: str) -> list[str]:
+    """Return the lines of a refusal, which must leave the database unchanged."""
+    before = describe(url)
     done = upgrade(url, *options)
     assert done.exit_code == 1, done.output
-    assert picture(url) == before
+    assert describe(url) == before
     return done.output.removeprefix("Error: ").splitlines()
 
 
 @pytest.mark.parametrize(
-    ("statements", "said"),
+    ("statements", "expected"),
     [
         (UUIDS, ["analyses.id is "]),
         (["CREATE TABLE users (id TEXT PRIMARY KEY)", ANALYSES, FILES], ["users.id is "]),
@@ -214,31 +214,31 @@ def refused(url: str, *options: str) -> list[str]:
         ),
     ],
 )
-def test_what_cannot_work_is_refused(database_url: str, statements: list[str], said: list[str]) -> None:
-    """A line for each problem names table, column and type, and the way out; --sql refuses as well."""
+def test_unsuitable_tables_are_refused(database_url: str, statements: list[str], expected: list[str]) -> None:
+    """Each problem has a line with table, column, type and what to do; --sql refuses as well."""
     execute(database_url, *statements)
 
-    for lines in (refused(database_url), refused(database_url, "--sql")):
-        assert len(lines) == len(said), lines
-        for line, begin in zip(lines, said, strict=True):
+    for lines in (refusal_of(database_url), refusal_of(database_url, "--sql")):
+        assert len(lines) == len(expected), lines
+        for line, begin in zip(lines, expected, strict=True):
             assert line.startswith(begin)
             assert ": " in line
 
 
-def test_a_uuid_of_postgresql(postgres_url: str) -> None:
-    """Its type is named as the database has it."""
+def test_uuid_key_of_postgresql_is_refused(postgres_url: str) -> None:
+    """The type is named as in the database."""
     execute(postgres_url, USERS, "CREATE TABLE analyses (id uuid PRIMARY KEY, user_id INTEGER)")
 
-    (line,) = refused(postgres_url)
+    (line,) = refusal_of(postgres_url)
 
     assert line.startswith("analyses.id is uuid: it has to be a whole number (INTEGER or BIGINT")
 
 
-def test_base_tables_do_not_help_against_text(database_url: str) -> None:
-    """What is there and does not fit is refused with --with-base-tables, too."""
+def test_text_key_is_refused_with_base_tables_too(database_url: str) -> None:
+    """--with-base-tables does not replace an unsuitable table."""
     execute(database_url, "CREATE TABLE users (id TEXT PRIMARY KEY)")
 
-    (line,) = refused(database_url, "--with-base-tables")
+    (line,) = refusal_of(database_url, "--with-base-tables")
 
     assert line.startswith("users.id is ")
 
@@ -253,11 +253,13 @@ def test_base_tables_do_not_help_against_text(database_url: str) -> None:
         ([USERS.replace("users", '"Users"')], 'there is public."Users", which needs its name in lower case'),
     ],
 )
-def test_tables_that_a_plain_name_does_not_find(postgres_url: str, statements: list[str], hint: str) -> None:
-    """Where they are is said."""
+def test_tables_outside_the_search_path_are_located(
+    postgres_url: str, statements: list[str], hint: str
+) -> None:
+    """The message says where they are."""
     execute(postgres_url, ANALYSES, *statements)
 
-    (line,) = refused(postgres_url)
+    (line,) = refusal_of(postgres_url)
 
     assert line.startswith("the database lacks users in its search_path (public): ")
     assert hint in line
@@ -266,8 +268,8 @@ def test_tables_that_a_plain_name_does_not_find(postgres_url: str, statements: l
 @pytest.mark.parametrize(
     "key", ["SMALLINT", "BIGINT", "SERIAL", "BIGSERIAL", "INTEGER GENERATED ALWAYS AS IDENTITY"]
 )
-def test_keys_of_postgresql(postgres_url: str, key: str) -> None:
-    """Every whole number is one."""
+def test_any_integer_key_of_postgresql_is_accepted(postgres_url: str, key: str) -> None:
+    """Including serial and identity columns."""
     execute(
         postgres_url,
         f"CREATE TABLE users (id {key} PRIMARY KEY)",
@@ -279,8 +281,8 @@ def test_keys_of_postgresql(postgres_url: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["INTEGER", "BIGINT", "INT", "UNSIGNED BIG INT", "smallint"])
-def test_keys_of_sqlite(sqlite_url: str, key: str) -> None:
-    """Every type with the affinity of integers is one."""
+def test_any_integer_key_of_sqlite_is_accepted(sqlite_url: str, key: str) -> None:
+    """Including every type with integer affinity, and names in other case."""
     execute(
         sqlite_url,
         f"CREATE TABLE Users (ID {key} PRIMARY KEY, Status TEXT, Total_Jobs_Run TEXT)",
@@ -288,11 +290,11 @@ def test_keys_of_sqlite(sqlite_url: str, key: str) -> None:
     )
 
     assert upgrade(sqlite_url).exit_code == 0
-    assert ("users", "column", "total_jobs_run") not in added_by_us(sqlite_url)
+    assert ("users", "column", "total_jobs_run") not in additions_of(sqlite_url)
 
 
-def test_a_domain_and_a_key_beside_another(postgres_url: str) -> None:
-    """A domain over integers, and an id that is unique though the primary key is another column."""
+def test_domains_and_unique_ids_are_accepted(postgres_url: str) -> None:
+    """A domain over integers is a key, and so is a unique id beside another primary key."""
     execute(
         postgres_url,
         "CREATE DOMAIN number AS INTEGER CHECK (VALUE > 0)",
@@ -304,8 +306,8 @@ def test_a_domain_and_a_key_beside_another(postgres_url: str) -> None:
     assert "total_jobs_run" in columns_of(postgres_url, "users")
 
 
-def test_tables_elsewhere_on_the_search_path(postgres_url: str) -> None:
-    """Where the role looks, telemetry looks."""
+def test_tables_anywhere_on_the_search_path_are_found(postgres_url: str) -> None:
+    """Telemetry uses the search_path of its role."""
     name = postgres_url.rpartition("/")[2]
     execute(
         postgres_url,
@@ -317,11 +319,11 @@ def test_tables_elsewhere_on_the_search_path(postgres_url: str) -> None:
     assert upgrade(postgres_url).exit_code == 0
 
 
-# What tells less is said once
+# Missing optional columns are reported once
 
 
-def test_keys_are_enough(database_url: str) -> None:
-    """The rest is said at the upgrade that changes something, and at no other."""
+def test_only_keys_are_required(database_url: str) -> None:
+    """Other missing columns are reported by the upgrade that changes something, and by no other."""
     execute(database_url, "CREATE TABLE users (id INTEGER PRIMARY KEY)")
     execute(database_url, "CREATE TABLE analyses (id INTEGER PRIMARY KEY, user_id INTEGER)", FILES)
 
@@ -345,8 +347,8 @@ def test_keys_are_enough(database_url: str) -> None:
     assert second.output == f"The database is at {migrate.head()}.\n"
 
 
-def test_a_column_of_another_type(database_url: str) -> None:
-    """Its type, and what it should be."""
+def test_column_of_another_type_is_reported(database_url: str) -> None:
+    """The line has its type, and what it should be."""
     execute(
         database_url,
         USERS,
@@ -359,8 +361,8 @@ def test_a_column_of_another_type(database_url: str) -> None:
     assert "and no time" in output
 
 
-def test_without_files(database_url: str) -> None:
-    """The table is not needed; if it comes later, the next upgrade adds to it."""
+def test_candidate_files_is_optional(database_url: str) -> None:
+    """If it is created later, the next upgrade adds its columns."""
     execute(database_url, USERS, ANALYSES)
     output = upgrade(database_url).output
     assert "Telemetry does without candidate_files, a table that is not there (" in output
@@ -375,11 +377,11 @@ def test_without_files(database_url: str) -> None:
     assert upgrade(database_url, "--sql").output == "-- There is nothing to do.\n"
 
 
-def test_columns_that_were_dropped_come_back(database_url: str) -> None:
-    """A migration that the application autogenerated took them for leftovers."""
+def test_dropped_columns_are_added_again(database_url: str) -> None:
+    """As after a migration of the host whose autogenerate dropped them."""
     execute(database_url, USERS, ANALYSES, FILES)
     upgrade(database_url)
-    before = picture(database_url)
+    before = describe(database_url)
     execute(database_url, "ALTER TABLE analyses DROP COLUMN total_api_cost")
 
     assert upgrade(database_url).exit_code == 0
@@ -387,4 +389,4 @@ def test_columns_that_were_dropped_come_back(database_url: str) -> None:
     assert set(columns_of(database_url, "analyses")) == {
         column["name"] for column in before["analyses"]["columns"]
     }
-    assert ("analyses", "column", "total_api_cost") in added_by_us(database_url)
+    assert ("analyses", "column", "total_api_cost") in additions_of(database_url)

@@ -1,4 +1,4 @@
-"""What a downgrade takes along is named before it goes, and the application's own data is not among it."""
+"""A downgrade lists what it drops, and refuses to drop the application's own data."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def lines(result: Result) -> list[str]:
 
 @pytest.fixture
 def own_url(database_url: str) -> str:
-    """A database whose base tables the upgrade created, with data in it."""
+    """A database whose base tables were created by the upgrade."""
     migrate.upgrade(database_url, with_base_tables=True)
     return database_url
 
 
-def test_base_tables_with_rows_stay(own_url: str) -> None:
-    """Nothing at all is dropped; the line names each table, its rows, and both ways out."""
+def test_base_tables_with_rows_are_not_dropped(own_url: str) -> None:
+    """Nothing at all is dropped; the line names each table, its rows, and both solutions."""
     add_user(own_url, 1)
     before = tables(own_url)
 
@@ -66,8 +66,8 @@ def test_base_tables_with_rows_stay(own_url: str) -> None:
     assert migrate.current(own_url) == migrate.head()
 
 
-def test_every_table_is_named_before_the_question(own_url: str) -> None:
-    """With how many rows go with it; who says no keeps all of it."""
+def test_every_table_is_listed_before_the_question(own_url: str) -> None:
+    """The list has its number of rows; the answer no keeps everything."""
     add_user(own_url, 1)
     add_user(own_url, 2)
     before = tables(own_url)
@@ -82,8 +82,8 @@ def test_every_table_is_named_before_the_question(own_url: str) -> None:
     assert tables(own_url) == before
 
 
-def test_the_same_option_again_drops_them(own_url: str) -> None:
-    """Without a question where --yes is given; what goes is still printed."""
+def test_with_base_tables_drops_them(own_url: str) -> None:
+    """With --yes there is no question, but the list is still printed."""
     add_user(own_url, 1)
 
     result = downgrade(own_url, "--with-base-tables", "--yes")
@@ -93,14 +93,14 @@ def test_the_same_option_again_drops_them(own_url: str) -> None:
     assert tables(own_url) == set()
 
 
-def test_empty_base_tables_go(own_url: str) -> None:
-    """There is nothing to lose."""
+def test_empty_base_tables_are_dropped(own_url: str) -> None:
+    """They hold no data of the application."""
     assert downgrade(own_url, "--yes").exit_code == 0
     assert tables(own_url) == set()
 
 
-def test_going_back_to_the_base_tables(own_url: str) -> None:
-    """Revision 1_base_tables keeps them, and the rows in them."""
+def test_downgrade_may_keep_the_base_tables(own_url: str) -> None:
+    """Revision 1_base_tables keeps them and their rows."""
     add_user(own_url, 1)
 
     result = downgrade(own_url, "--revision", "1_base_tables", "--yes")
@@ -112,14 +112,14 @@ def test_going_back_to_the_base_tables(own_url: str) -> None:
 
 @pytest.fixture
 def host_url(database_url: str) -> str:
-    """A database whose base tables are the application's."""
+    """A database whose base tables were created by the application."""
     create_host(database_url)
     migrate.upgrade(database_url)
     return database_url
 
 
-def test_columns_with_values_are_named(host_url: str) -> None:
-    """Those of ours that hold some, and in how many rows; the application's tables stay."""
+def test_added_columns_with_values_are_listed(host_url: str) -> None:
+    """The list has the number of rows with values; the application's tables stay."""
     run("UPDATE analyses SET api_calls_made = 7 WHERE id = 2", host_url)
 
     result = downgrade(host_url, "--yes")
@@ -131,8 +131,8 @@ def test_columns_with_values_are_named(host_url: str) -> None:
     assert set(BASE) <= tables(host_url)
 
 
-def test_part_of_the_way_names_its_part(host_url: str) -> None:
-    """Only what later revisions added."""
+def test_partial_downgrade_lists_its_own_losses(host_url: str) -> None:
+    """The list has only what later revisions added."""
     run("UPDATE analyses SET api_calls_made = 7", host_url)
 
     result = downgrade(host_url, "--revision", "3_host_columns", "--yes")
@@ -147,8 +147,8 @@ def test_part_of_the_way_names_its_part(host_url: str) -> None:
     assert lines(result) == ["column analyses.api_calls_made: a value in 2 rows"]
 
 
-def test_an_unknown_revision(host_url: str) -> None:
-    """One line, and nothing is dropped."""
+def test_unknown_revision_drops_nothing(host_url: str) -> None:
+    """One line names it."""
     result = downgrade(host_url, "--revision", "9999", "--yes")
 
     assert result.exit_code == 1
@@ -156,6 +156,6 @@ def test_an_unknown_revision(host_url: str) -> None:
     assert migrate.current(host_url) == migrate.head()
 
 
-def test_a_database_that_was_never_upgraded(tmp_path: Path) -> None:
-    """Nothing goes."""
+def test_downgrade_of_a_new_database_succeeds(tmp_path: Path) -> None:
+    """There is nothing to drop."""
     assert downgrade(f"sqlite:///{tmp_path / 'empty.sqlite'}", "--yes").exit_code == 0

@@ -1,4 +1,4 @@
-"""SQL to read before it is run, or to hand to somebody else."""
+"""SQL scripts of migrations, to review or to run by other means."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from click.testing import CliRunner
 
 from exporters.sql.schema import migrate
 from telemetry.cli.group import cli
-from tests.migrations.databases import added_by_us, create_host, engine_of, picture
+from tests.migrations.databases import additions_of, create_host, describe, engine_of
 
 Printed = Callable[[str], str]
 
 
 def run_script(url: str, script: str) -> None:
-    """Run it statement by statement, as `psql` would."""
+    """Run a script statement by statement, as `psql` would."""
     with engine_of(url) as engine, engine.connect() as connection:
         driver: Any = connection.connection.dbapi_connection
         if connection.dialect.name == "postgresql":
@@ -28,7 +28,7 @@ def run_script(url: str, script: str) -> None:
 
 
 def without_times(seen: dict[str, Any]) -> dict[str, Any]:
-    """The same picture whenever it was taken."""
+    """Return a description without the times of additions."""
     for row in (rows := [dict(row) for row in seen["telemetry_added_objects"]["rows"]]):
         del row["added_at"]
     return seen | {"telemetry_added_objects": {**seen["telemetry_added_objects"], "rows": rows}}
@@ -40,26 +40,26 @@ def host_url(database_url: str) -> str:
     return database_url
 
 
-def test_the_script_does_what_an_upgrade_does(host_url: str) -> None:
-    """Tables, columns, indexes and what is remembered of them are the same either way."""
+def test_script_equals_an_upgrade(host_url: str) -> None:
+    """Tables, columns, indexes and recorded additions are the same."""
     script = migrate.upgrade_sql(host_url)
     migrate.upgrade(host_url)
-    expected = without_times(picture(host_url))
+    expected = without_times(describe(host_url))
     migrate.downgrade(host_url)
 
     run_script(host_url, script)
 
-    assert without_times(picture(host_url)) == expected
+    assert without_times(describe(host_url)) == expected
     assert migrate.current(host_url) == migrate.head()
 
 
-def test_it_says_what_this_database_lacks(host_url: str) -> None:
-    """What the host has already is not in it, nor is anything changed by looking."""
-    before = picture(host_url)
+def test_script_adds_only_what_is_missing(host_url: str) -> None:
+    """It leaves out what the host has already, and generating it changes nothing."""
+    before = describe(host_url)
 
     script = migrate.upgrade_sql(host_url)
 
-    assert picture(host_url) == before
+    assert describe(host_url) == before
     assert "ALTER TABLE analyses ADD COLUMN api_calls_made INTEGER;" in script
     assert "ADD COLUMN total_api_cost" not in script
     assert "idx_analyses_status" not in script
@@ -69,7 +69,7 @@ def test_it_says_what_this_database_lacks(host_url: str) -> None:
 
 
 def test_indexes_are_built_outside_transactions(postgres_url: str) -> None:
-    """The host goes on writing, and no statement waits for a lock for long."""
+    """The host can write meanwhile, and no statement waits long for a lock."""
     create_host(postgres_url)
     script = migrate.upgrade_sql(postgres_url)
 
@@ -79,20 +79,20 @@ def test_indexes_are_built_outside_transactions(postgres_url: str) -> None:
     assert after.index("SET lock_timeout = 200;") < after.index("BEGIN;")
 
 
-def test_the_way_back(host_url: str) -> None:
-    """The downgrade's script leaves the host as it was."""
-    before = picture(host_url)
+def test_downgrade_script_restores_the_database(host_url: str) -> None:
+    """Afterwards the host's database is as before."""
+    before = describe(host_url)
     migrate.upgrade(host_url)
-    assert ("analyses", "column", "api_calls_made") in added_by_us(host_url)
+    assert ("analyses", "column", "api_calls_made") in additions_of(host_url)
 
     run_script(host_url, migrate.downgrade_sql(host_url))
 
-    assert picture(host_url) == before
+    assert describe(host_url) == before
     assert migrate.downgrade_sql(host_url) == ""
 
 
-def test_the_commands(host_url: str) -> None:
-    """Both print, ask nothing and change nothing."""
+def test_sql_commands_print_and_change_nothing(host_url: str) -> None:
+    """Both print the script without asking."""
     environment = {"TELEMETRY_DATABASE_URL": host_url}
     upgrade = CliRunner().invoke(cli, ["db", "upgrade", "--sql"], env=environment)
     assert (upgrade.exit_code, upgrade.output) == (0, migrate.upgrade_sql(host_url))

@@ -1,4 +1,4 @@
-"""From an empty database up, down and up again."""
+"""Upgrades and downgrades of databases that are empty at first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from exporters.sql.schema import migrate, tables
-from tests.migrations.databases import added_by_us, columns_of, engine_of, indexes_of, picture, tables_of
+from tests.migrations.databases import additions_of, columns_of, describe, engine_of, indexes_of, tables_of
 from tests.postgres import TemporaryPostgres
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ BASE_TABLES = {"users", "analyses", "candidate_files"}
 
 
 def differences(url: str, target: sa.MetaData) -> list[Any]:
-    """How a database differs from `target`, in the tables of `target`."""
+    """Return the differences between a database and `target`, in the tables of `target`."""
     with engine_of(url) as engine, engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
@@ -37,19 +37,19 @@ def differences(url: str, target: sa.MetaData) -> list[Any]:
 
 
 def our_tables(url: str) -> dict[str, Any]:
-    """The picture of our tables, without their rows."""
-    seen = picture(url)
+    """Describe telemetry's tables, without their rows."""
+    seen = describe(url)
     return {name: {**seen[name], "rows": None} for name in tables.metadata.tables}
 
 
 def views_of(url: str) -> set[str]:
-    """The names of all views."""
+    """Return the names of all views."""
     with engine_of(url) as engine:
         return set(sa.inspect(engine).get_view_names())
 
 
 def test_up_down_and_up_again(database_url: str) -> None:
-    """An empty database goes up to the head, down to nothing at all, and up again."""
+    """An empty database is upgraded to the head, downgraded to nothing, and upgraded again."""
     migrate.upgrade(database_url, with_base_tables=True)
     assert migrate.current(database_url) == migrate.head()
     assert tables_of(database_url) == BASE_TABLES | set(tables.metadata.tables) | {migrate.VERSION_TABLE}
@@ -62,8 +62,8 @@ def test_up_down_and_up_again(database_url: str) -> None:
     assert migrate.current(database_url) == migrate.head()
 
 
-def test_psycopg_3(postgres: TemporaryPostgres) -> None:
-    """The other PostgreSQL driver does as well."""
+def test_psycopg_3_is_supported(postgres: TemporaryPostgres) -> None:
+    """Migrations work with either driver of PostgreSQL."""
     url = postgres.create_database("psycopg")
 
     migrate.upgrade(url, with_base_tables=True)
@@ -74,17 +74,17 @@ def test_psycopg_3(postgres: TemporaryPostgres) -> None:
 
 
 def test_upgrading_twice_changes_nothing(database_url: str) -> None:
-    """A database at the head is left as it is, and what was added is still known."""
+    """The recorded additions stay the same."""
     migrate.upgrade(database_url, with_base_tables=True)
-    before = added_by_us(database_url)
+    before = additions_of(database_url)
 
     migrate.upgrade(database_url)
 
-    assert added_by_us(database_url) == before
+    assert additions_of(database_url) == before
 
 
-def test_an_engine_will_do(database_url: str) -> None:
-    """The host's own engine can be given, and is as usable afterwards as before."""
+def test_engine_of_the_host_may_be_used(database_url: str) -> None:
+    """It is as usable afterwards as before."""
     engine = sa.create_engine(database_url)
 
     migrate.upgrade(engine, with_base_tables=True)
@@ -100,8 +100,8 @@ def test_an_engine_will_do(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("begin", ["BEGIN", "BEGIN IMMEDIATE"])
-def test_an_engine_that_begins_by_itself(begin: str, sqlite_url: str) -> None:
-    """A SQLite engine with SQLAlchemy's well-known listeners for real transactions will do as well."""
+def test_sqlite_engine_with_begin_listeners_may_be_used(begin: str, sqlite_url: str) -> None:
+    """These are the listeners that SQLAlchemy documents for real transactions."""
     engine = sa.create_engine(sqlite_url, poolclass=sa.NullPool)
 
     @sa.event.listens_for(engine, "connect")
@@ -118,8 +118,8 @@ def test_an_engine_that_begins_by_itself(begin: str, sqlite_url: str) -> None:
     assert tables_of(sqlite_url) == set()
 
 
-def test_a_database_in_memory() -> None:
-    """The only connection of an in-memory database is used, and goes on working."""
+def test_database_in_memory_may_be_migrated() -> None:
+    """Its only connection is used, and works afterwards."""
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
 
     migrate.upgrade(engine, with_base_tables=True)
@@ -130,15 +130,15 @@ def test_a_database_in_memory() -> None:
     engine.dispose()
 
 
-def test_our_tables_are_as_described(database_url: str) -> None:
-    """Alembic sees no difference between what the migrations made and `exporters.sql.schema.tables`."""
+def test_migrated_tables_equal_the_models(database_url: str) -> None:
+    """Alembic finds no difference between them and `exporters.sql.schema.tables`."""
     migrate.upgrade(database_url, with_base_tables=True)
 
     assert differences(database_url, tables.metadata) == []
 
 
-def test_our_tables_are_as_create_all_makes_them(database_url: str) -> None:
-    """Nor in what Alembic does not compare: the order of columns, partial and covering indexes."""
+def test_migrated_tables_equal_those_of_create_all(database_url: str) -> None:
+    """This covers what Alembic does not compare: the order of columns, partial and covering indexes."""
     migrate.upgrade(database_url, with_base_tables=True)
     migrated = our_tables(database_url)
     migrate.downgrade(database_url)
@@ -151,29 +151,29 @@ def test_our_tables_are_as_create_all_makes_them(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("table", tables.HOST_COLUMNS)
-def test_added_columns_are_as_described(table: str, database_url: str) -> None:
-    """The columns added to the host's tables have the described types, take NULL, and have no default."""
+def test_added_columns_equal_the_models(table: str, database_url: str) -> None:
+    """Columns added to the host's tables have the declared types, are nullable, and have no default."""
     migrate.upgrade(database_url, with_base_tables=True)
 
     with engine_of(database_url) as engine:
-        found = {column["name"]: column for column in sa.inspect(engine).get_columns(table)}
+        columns = {column["name"]: column for column in sa.inspect(engine).get_columns(table)}
         for column in tables.HOST_COLUMNS[table]:
-            is_there = found[column.name]
-            assert is_there["type"].compile(engine.dialect) == column.type.compile(engine.dialect)
-            assert is_there["nullable"]
-            assert is_there["default"] is None
+            actual = columns[column.name]
+            assert actual["type"].compile(engine.dialect) == column.type.compile(engine.dialect)
+            assert actual["nullable"]
+            assert actual["default"] is None
 
 
-def test_host_indexes_are_there(database_url: str) -> None:
-    """Every index for the host's tables is created."""
+def test_host_indexes_are_created(database_url: str) -> None:
+    """Every declared index of the host's tables exists."""
     migrate.upgrade(database_url, with_base_tables=True)
 
     for index in tables.HOST_INDEXES:
         assert index.name in indexes_of(database_url, index.table)
 
 
-def test_part_of_the_way(database_url: str) -> None:
-    """A downgrade to a revision takes back only what came after it, and the way up goes on from there."""
+def test_downgrade_to_a_revision(database_url: str) -> None:
+    """It drops only what later revisions added, and an upgrade continues from there."""
     migrate.upgrade(database_url, with_base_tables=True)
 
     for revision, has_columns, has_tables in (
@@ -195,19 +195,19 @@ def test_part_of_the_way(database_url: str) -> None:
     assert views_of(database_url) == set(tables.VIEWS)
 
 
-def test_a_table_that_somebody_dropped(database_url: str) -> None:
-    """It is forgotten as well: one that the host creates under its name later is the host's."""
+def test_dropped_table_is_no_longer_an_addition(database_url: str) -> None:
+    """A table that the host creates under its name later belongs to the host."""
     migrate.upgrade(database_url, with_base_tables=True)
     with engine_of(database_url) as engine, engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE telemetry_found")
 
     migrate.downgrade(database_url, "1_base_tables")
 
-    assert ("telemetry_found", "table", "telemetry_found") not in added_by_us(database_url)
+    assert ("telemetry_found", "table", "telemetry_found") not in additions_of(database_url)
 
 
 def test_database_time_is_utc(postgres_url: str) -> None:
-    """Times the database writes itself are UTC, also where its clock shows Berlin's."""
+    """Times that the database writes itself are UTC, even if its time zone is another."""
     with engine_of(postgres_url) as engine, engine.begin() as connection:
         name = sa.make_url(postgres_url).database
         connection.exec_driver_sql(f"ALTER DATABASE {name} SET timezone = 'Europe/Berlin'")
@@ -220,8 +220,8 @@ def test_database_time_is_utc(postgres_url: str) -> None:
     assert abs(datetime.now(UTC).replace(tzinfo=None) - added_at) < timedelta(minutes=5)
 
 
-def test_a_warning_goes_with_its_analysis(postgres_url: str) -> None:
-    """The host deletes an analysis without knowing of us; its warnings go, its run stays."""
+def test_warning_is_deleted_with_its_analysis(postgres_url: str) -> None:
+    """When the host deletes an analysis, its warnings are deleted, and its run stays."""
     migrate.upgrade(postgres_url, with_base_tables=True)
     with engine_of(postgres_url) as engine, engine.begin() as connection:
         for statement in (
@@ -240,8 +240,8 @@ def test_a_warning_goes_with_its_analysis(postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("layout", ["installed", "checkout"])
-def test_the_scripts_are_found(layout: str, tmp_path: Path) -> None:
-    """The scripts are found inside the installed package as well as beside it in a checkout."""
+def test_migration_scripts_are_found(layout: str, tmp_path: Path) -> None:
+    """They are found inside the installed package, and beside it in a checkout."""
     inside = tmp_path / "exporters" if layout == "installed" else tmp_path
     shutil.copytree(ROOT / "exporters", tmp_path / "exporters", ignore=shutil.ignore_patterns("migrations"))
     shutil.copytree(ROOT / "migrations", inside / "migrations")

@@ -1,4 +1,4 @@
-"""Releases of OpenTelemetry to come, some of them half a train: wheels without content."""
+"""Future releases of OpenTelemetry, some of them incomplete trains, as wheels without content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 RELEASES: dict[tuple[str, str], tuple[str, ...]] = {
-    # a patch release of one instrumentation and of its base alone
+    # a patch release of one instrumentation and of its base only
     ("opentelemetry-instrumentation-sqlalchemy", "0.66b9"): ("opentelemetry-instrumentation==0.66b9",),
     ("opentelemetry-instrumentation", "0.66b9"): ("opentelemetry-semantic-conventions==0.66b9",),
     ("opentelemetry-semantic-conventions", "0.66b9"): ("opentelemetry-api==1.45.9",),
@@ -16,7 +16,7 @@ RELEASES: dict[tuple[str, str], tuple[str, ...]] = {
         "opentelemetry-semantic-conventions==0.66b9",
     ),
     ("opentelemetry-api", "1.45.9"): (),
-    # the next one, whose instrumentations are not all there
+    # the next train, which lacks some instrumentations
     ("opentelemetry-api", "1.99.0"): (),
     ("opentelemetry-sdk", "1.99.0"): (
         "opentelemetry-api==1.99.0",
@@ -30,7 +30,7 @@ RELEASES: dict[tuple[str, str], tuple[str, ...]] = {
         "opentelemetry-instrumentation-wsgi==0.99b0",
     ),
     ("opentelemetry-exporter-prometheus", "0.99b0"): ("opentelemetry-sdk~=1.99.0",),
-    # what has a rhythm of its own, and asks for that next one
+    # packages with their own release cycle, which require the next train
     ("opentelemetry-util-genai", "1.99b0"): (
         "opentelemetry-instrumentation>=0.99b0,<1",
         "opentelemetry-semantic-conventions>=0.99b0,<1",
@@ -40,7 +40,7 @@ RELEASES: dict[tuple[str, str], tuple[str, ...]] = {
         "opentelemetry-util-genai>=1.99b0",
     ),
 }
-"""What each needs, by name and version."""
+"""The requirements of each, by name and version."""
 
 
 def build(folder: Path) -> None:

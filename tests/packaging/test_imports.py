@@ -1,4 +1,4 @@
-"""What an import costs and needs, asked of a fresh interpreter."""
+"""What imports load and require, in a fresh interpreter."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def loaded_by(module: str) -> set[str]:
 
 @pytest.mark.parametrize("module", ["telemetry", "telemetry.api", "telemetry.conventions"])
 def test_telemetry_imports_nothing_optional(module: str) -> None:
-    """Application code pays for the OpenTelemetry API alone, whatever else is installed."""
+    """Of everything that may be installed, application code loads the OpenTelemetry API only."""
     assert loaded_by(module).isdisjoint(OPTIONAL)
 
 
 @pytest.mark.parametrize("module", ["exporters.rollup.merge", "exporters.rollup.snapshot"])
 def test_arithmetic_loads_neither_database_nor_sdk(module: str) -> None:
-    """The rollup can be computed anywhere, for example over exported snapshots."""
+    """Rollups can be computed anywhere, for example from exported snapshots."""
     assert loaded_by(module).isdisjoint({"flask", "openai", "opentelemetry.sdk", "sqlalchemy"})
 
 
 def test_api_works_where_nothing_optional_is_installed() -> None:
-    """Without the extras the instrumented code of an application runs, and does nothing else."""
+    """Instrumented code runs without any extra; telemetry then does nothing."""
     program = """
 import sys
 for name in sys.argv[1:]:

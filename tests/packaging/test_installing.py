@@ -1,4 +1,4 @@
-"""Every pip and uv finds the same packages, today and after later releases, and each extra works alone."""
+"""Every pip and uv resolves to the same packages, today and after later releases; extras work alone."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ CELLS = [
     for python in pythons()
     for installer in INSTALLERS
 ]
-OWN_RHYTHM = ("genai-openai", "util-genai")
-"""Packages of OpenTelemetry whose versions are not those of the train."""
+OWN_RELEASES = ("genai-openai", "util-genai")
+"""Packages of OpenTelemetry with a release cycle of their own, outside the train."""
 
 HOST = """
 import logging
@@ -44,11 +44,11 @@ if __name__ == "__main__":
         pass
     print("delivered" if telemetry.shutdown(30) else "kept")
 """
-"""An application that logs what telemetry finds fault with."""
+"""An application that logs the warnings of telemetry."""
 
 
 def run(python: Path, folder: Path, *command: str) -> str:
-    """Return all that a command says, in the environment of an interpreter and an application's directory."""
+    """Return the output of a command in the environment of an interpreter and the application's directory."""
     (folder / "host.py").write_text(HOST)
     environment = {
         "PATH": os.pathsep.join((str(python.parent), "/usr/bin", "/bin")),
@@ -63,25 +63,25 @@ def run(python: Path, folder: Path, *command: str) -> str:
 
 
 def migrate(python: Path, folder: Path) -> str:
-    """Have the tables made by the command of the application; return what it says."""
+    """Create the tables by the command of the application, and return its output."""
     return run(python, folder, "-m", "flask", "telemetry", "db", "upgrade", "--with-base-tables")
 
 
-def named_extras(said: str) -> set[str]:
-    """Return the extras that messages say to install."""
+def named_extras(output: str) -> set[str]:
+    """Return the extras that messages ask to install."""
     return {
-        extra for names in re.findall(r"analysis-telemetry\[([\w,]+)\]", said) for extra in names.split(",")
+        extra for names in re.findall(r"analysis-telemetry\[([\w,]+)\]", output) for extra in names.split(",")
     }
 
 
 def train(versions: dict[str, str]) -> dict[str, str]:
-    """Return what is of OpenTelemetry."""
+    """Return the packages of OpenTelemetry."""
     return {name: version for name, version in versions.items() if name.startswith("opentelemetry-")}
 
 
 @pytest.fixture(scope="module")
 def pinned() -> dict[str, str]:
-    """What `constraints.txt` holds, with which everything else is tested."""
+    """The versions in `constraints.txt`, with which everything else is tested."""
     lock = (ROOT / "constraints.txt").read_text()
     return dict(re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE))
 
@@ -90,26 +90,26 @@ def pinned() -> dict[str, str]:
 def test_every_installer_finds_the_tested_train(
     wheel: Path, pinned: dict[str, str], python: str, installer: str
 ) -> None:
-    """Of OpenTelemetry, `[all]` in an empty environment is what the lock pins, and nothing else."""
-    found = train(resolve(installer, pythons()[python], f"analysis-telemetry[all] @ {wheel.as_uri()}"))
+    """`[all]` in an empty environment installs exactly the pinned packages of OpenTelemetry."""
+    resolved = train(resolve(installer, pythons()[python], f"analysis-telemetry[all] @ {wheel.as_uri()}"))
 
-    assert found.keys() == train(pinned).keys()
-    assert found == train(pinned)
+    assert resolved.keys() == train(pinned).keys()
+    assert resolved == train(pinned)
 
 
 @pytest.mark.parametrize("number", range(len(EXTRAS)), ids=EXTRAS)
-def test_an_extra_alone_is_on_the_same_train(wheel: Path, pinned: dict[str, str], number: int) -> None:
-    """With uv on every Python, and with one of the pips on one of them: a second extra moves nothing.
+def test_single_extra_has_the_same_versions(wheel: Path, pinned: dict[str, str], number: int) -> None:
+    """Installing a second extra later changes none of them: with uv on every Python, and one pip on one.
 
     Outside of the whole matrix: with uv on one Python.
     """
     extra, cells = EXTRAS[number], [(python, "uv") for python in pythons().values()]
     cells.append((list(pythons().values())[number % len(pythons())], PIPS[number % len(PIPS)]))
     for python, installer in cells if whole_matrix() else cells[:1]:
-        found = train(resolve(installer, python, f"analysis-telemetry[{extra}] @ {wheel.as_uri()}"))
-        if found.keys() == {"opentelemetry-api"}:
-            continue  # any will do where nothing else is of OpenTelemetry
-        assert found.items() <= train(pinned).items(), (python, installer)
+        resolved = train(resolve(installer, python, f"analysis-telemetry[{extra}] @ {wheel.as_uri()}"))
+        if resolved.keys() == {"opentelemetry-api"}:
+            continue  # without other packages of OpenTelemetry any version will do
+        assert resolved.items() <= train(pinned).items(), (python, installer)
 
 
 @pytest.fixture(scope="module")
@@ -126,25 +126,27 @@ def later_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for installer in INSTALLERS
     ],
 )
-def test_releases_to_come_move_nothing(
+def test_later_releases_change_nothing(
     wheel: Path, pinned: dict[str, str], later_releases: Path, installer: str
 ) -> None:
-    """Whatever comes out of the train by halves, today's wheel keeps installing as it was tested."""
+    """Even if incomplete trains are released, today's wheel installs as it was tested."""
     python = next(iter(pythons().values()))
     requirement = f"analysis-telemetry[all] @ {wheel.as_uri()}"
-    found = train(resolve(installer, python, requirement, "--find-links", str(later_releases)))
+    resolved = train(resolve(installer, python, requirement, "--find-links", str(later_releases)))
 
-    assert found == train(pinned)
+    assert resolved == train(pinned)
 
 
-def test_the_train_is_named_once(pinned: dict[str, str]) -> None:
-    """Each package of OpenTelemetry that an extra asks for has one version, and that of its train."""
-    asked = [Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines]
-    versions = {need.name: str(need.specifier) for need in asked if need.name.startswith("opentelemetry-")}
-    on_train = {version for name, version in versions.items() if not name.endswith(OWN_RHYTHM)}
+def test_opentelemetry_versions_are_consistent(pinned: dict[str, str]) -> None:
+    """Each package of OpenTelemetry that an extra requires has one version, that of the train."""
+    required = [Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines]
+    versions = {need.name: str(need.specifier) for need in required if need.name.startswith("opentelemetry-")}
+    on_train = {version for name, version in versions.items() if not name.endswith(OWN_RELEASES)}
     stable, beta = pinned["opentelemetry-sdk"], pinned["opentelemetry-instrumentation"]
 
-    assert {str(need) for need in asked if need.name in versions} == {f"{n}{v}" for n, v in versions.items()}
+    assert {str(need) for need in required if need.name in versions} == {
+        f"{n}{v}" for n, v in versions.items()
+    }
     assert on_train == {f"=={stable}", f"=={beta}"}
 
 
@@ -155,8 +157,8 @@ def test_the_train_is_named_once(pinned: dict[str, str]) -> None:
         for number, python in enumerate(pythons())
     ],
 )
-def test_everything_installed_works(wheel: Path, tmp_path: Path, number: int) -> None:
-    """With a real pip on a real Python: nothing conflicts, and a run reaches the tables without a word."""
+def test_full_installation_works(wheel: Path, tmp_path: Path, number: int) -> None:
+    """With a real pip on a real Python nothing conflicts, and a run is stored without any warning."""
     installer = PIPS[number % len(PIPS)]
     python = create_environment(tmp_path / "environment", list(pythons().values())[number])
     install(installer, python, f"analysis-telemetry[all] @ {wheel.as_uri()}")
@@ -167,8 +169,8 @@ def test_everything_installed_works(wheel: Path, tmp_path: Path, number: int) ->
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_an_extra_alone_names_the_next_one(wheel: Path, tmp_path: Path, extra: str) -> None:
-    """Instrumented code can be imported, and what is missing for the rest is named with its extra."""
+def test_single_extra_names_the_missing_ones(wheel: Path, tmp_path: Path, extra: str) -> None:
+    """Instrumented code can be imported, and messages name the extras that are missing for the rest."""
     python = create_environment(tmp_path / "environment", next(iter(pythons().values())))
     install("uv", python, f"analysis-telemetry[{extra}] @ {wheel.as_uri()}")
 
@@ -178,16 +180,16 @@ def test_an_extra_alone_names_the_next_one(wheel: Path, tmp_path: Path, extra: s
     }
 
 
-def test_who_installs_what_is_named_ends_with_what_works(wheel: Path, tmp_path: Path) -> None:
-    """One extra after the other, each of which was missing; then a run reaches the tables."""
+def test_installing_the_named_extras_leads_to_a_working_set(wheel: Path, tmp_path: Path) -> None:
+    """After installing one missing extra after the other, a run is stored."""
     python = create_environment(tmp_path / "environment", next(iter(pythons().values())))
-    there, missing = set[str](), {"report"}
+    installed, missing = set[str](), {"report"}
     while missing:
-        there |= missing
-        install("uv", python, f"analysis-telemetry[{','.join(sorted(there))}] @ {wheel.as_uri()}")
-        said = run(python, tmp_path, "-c", "import host")
-        missing = named_extras(said) or named_extras(said := migrate(python, tmp_path))
-        assert not missing & there, said
+        installed |= missing
+        install("uv", python, f"analysis-telemetry[{','.join(sorted(installed))}] @ {wheel.as_uri()}")
+        output = run(python, tmp_path, "-c", "import host")
+        missing = named_extras(output) or named_extras(output := migrate(python, tmp_path))
+        assert not missing & installed, output
 
-    assert there == {"report", "sdk", "flask", "sql"}
+    assert installed == {"report", "sdk", "flask", "sql"}
     assert run(python, tmp_path, "host.py") == "delivered\n"

@@ -1,4 +1,4 @@
-"""Set-up on machines that are not ready for it, and what continuous integration adds to the tests."""
+"""Set-up on machines without a suitable Python, and what continuous integration adds to the tests."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ def make_install(directory: Path, python: str) -> subprocess.CompletedProcess[st
         (WITHOUT_VENV, "./python has no venv module: install it"),
     ],
 )
-def test_unfit_python_is_one_clear_line(tmp_path: Path, script: str | None, complaint: str) -> None:
-    """Whoever lacks a fitting Python reads what to do, and nothing half-made is left behind."""
+def test_unsuitable_python_is_reported_in_one_line(
+    tmp_path: Path, script: str | None, complaint: str
+) -> None:
+    """The line says what to do, and no incomplete environment is left."""
     if script:
         (tmp_path / "python").write_text(script)
         (tmp_path / "python").chmod(0o755)
@@ -69,7 +71,7 @@ def test_skipped_tests_fail_in_continuous_integration(
 
 
 def test_continuous_integration_runs_everything() -> None:
-    """There is one way to check the project, and CI takes it with the whole matrix, without exceptions."""
+    """There is one way to check the project, and CI uses it with the whole matrix, without exceptions."""
     script = ROOT / ".ci" / "run"
 
     assert os.access(script, os.X_OK)

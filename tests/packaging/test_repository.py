@@ -1,4 +1,4 @@
-"""The promises of the repository's own papers and commands."""
+"""The repository's own pages and commands: links, targets, pins and indexes are correct."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
-PAPERS = [
+PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
@@ -31,24 +31,24 @@ def tracked_files() -> list[Path]:
     return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
-def papers() -> list[Path]:
-    return sorted(chain.from_iterable(ROOT.glob(pattern) for pattern in PAPERS))
+def documentation_pages() -> list[Path]:
+    return sorted(chain.from_iterable(ROOT.glob(pattern) for pattern in PAGES))
 
 
-def dead_links(text: str, paper: Path) -> list[str]:
-    """Return the relative links of a page to files that are not there, or to headings they do not have."""
+def dead_links(text: str, page: Path) -> list[str]:
+    """Return the relative links of a page to missing files or headings."""
     links = re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", re.sub(r"(?ms)^```.*?^```", "", text))
     return [
         f"{name}#{anchor}" if anchor else name
         for name, anchor in links
-        if not (target := paper.parent / name if name else paper).exists()
+        if not (target := page.parent / name if name else page).exists()
         or (anchor and anchor not in anchors(target))
     ]
 
 
-def anchors(paper: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub makes them."""
-    prose = re.sub(r"(?ms)^```.*?^```", "", paper.read_text())
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub generates them."""
+    prose = re.sub(r"(?ms)^```.*?^```", "", page.read_text())
     headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
@@ -73,7 +73,7 @@ def requirements() -> Iterator[Requirement]:
 
 
 def test_no_file_names_a_package_index() -> None:
-    """Where packages come from is up to whoever installs them: no file points anywhere."""
+    """The package index is the choice of whoever installs."""
     hosts = [".".join(parts) for parts in (("pypi", "org"), ("files", "pythonhosted", "org"))]
     hosts += [".".join(parts) for parts in (("registry", "npmjs", "org"), ("proxy", "golang", "org"))]
     guilty = {
@@ -87,7 +87,7 @@ def test_no_file_names_a_package_index() -> None:
 
 
 def test_every_requirement_is_pinned_by_hash() -> None:
-    """The lock holds what pyproject.toml asks for, in versions that it allows, all with hashes."""
+    """The lock holds all requirements of pyproject.toml, in versions that it allows, with hashes."""
     versions = pins()
     missing = {
         str(need)
@@ -103,35 +103,35 @@ def test_every_requirement_is_pinned_by_hash() -> None:
 
 
 def test_every_make_target_has_a_sentence() -> None:
-    """`make` alone tells what can be done, in plain text when nobody looks at it in a terminal."""
-    shown = subprocess.run(
+    """`make` lists its targets, as plain text where the output is no terminal."""
+    output = subprocess.run(
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    sentences = dict(re.findall(r"^make ([a-z-]+) +([A-Z].*\.)$", shown, re.MULTILINE))
+    sentences = dict(re.findall(r"^make ([a-z-]+) +([A-Z].*\.)$", output, re.MULTILINE))
 
     assert sentences.keys() == TARGETS
-    assert "\033" not in shown
+    assert "\033" not in output
 
 
-@pytest.mark.parametrize("paper", papers(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_papers_name_real_commands_and_files(paper: Path) -> None:
-    """Every `make …`, and every relative link with its anchor, leads somewhere."""
-    text = paper.read_text()
+@pytest.mark.parametrize("page", documentation_pages(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_pages_name_existing_commands_and_files(page: Path) -> None:
+    """Every `make …` has its target, and every relative link its file and heading."""
+    text = page.read_text()
     commands = re.findall(r"(?:`|^\$ )make ([a-z][a-z-]*)", text, re.MULTILINE)
 
     assert set(commands) <= TARGETS
-    assert dead_links(text, paper) == []
+    assert dead_links(text, page) == []
 
 
-def test_links_of_release_notes_lead_somewhere() -> None:
-    """A fragment becomes part of CHANGELOG.md, so its links start where that stands."""
+def test_links_of_release_notes_are_valid() -> None:
+    """A fragment becomes part of CHANGELOG.md, so that its links are relative to that file."""
     fragments = [path for path in ROOT.glob("changelog.d/*.md") if path.name != "README.md"]
 
     assert [link for path in fragments for link in dead_links(path.read_text(), ROOT / "CHANGELOG.md")] == []
 
 
 def test_every_page_is_in_the_index() -> None:
-    """Whoever starts at docs/README.md finds every page of the documentation."""
+    """docs/README.md links to every page of the documentation."""
     index = (ROOT / "docs/README.md").read_text()
     pages = [path.relative_to(ROOT / "docs") for path in ROOT.glob("docs/*/*.md")]
 
@@ -140,7 +140,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 def test_readme_shows_both_commands_on_its_first_screen() -> None:
-    """A reader knows how to see it work without scrolling."""
+    """They are above its first heading."""
     first_screen = (ROOT / "README.md").read_text().partition("\n## ")[0]
 
     assert {"demo", "test"} <= set(re.findall(r"^\$ make ([a-z-]+)", first_screen, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""What users install: the wheel, built as a release builds it."""
+"""The wheel that users install, built as for a release."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_wheel_adds_two_names_and_no_more(wheel: Path) -> None:
-    """Site-packages gets the two packages; tests, examples and migrations do not litter it."""
+def test_wheel_adds_two_packages_only(wheel: Path) -> None:
+    """Tests, examples and migrations add no further names to site-packages."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name.partition("/")[0] for name in archive.namelist()}
 
     assert names == {"telemetry", "exporters", f"analysis_telemetry-{PROJECT['version']}.dist-info"}
 
 
-def test_migrations_ride_inside_exporters(installed: Path) -> None:
-    """Every migration of the repository is in the wheel, where the installed package looks for it."""
-    ours, theirs = ROOT / "migrations", installed / "exporters" / "migrations"
-    expected = {path.relative_to(ours) for path in ours.rglob("*.py")}
+def test_migrations_are_in_the_exporters_package(installed: Path) -> None:
+    """The wheel has every migration, where the installed package looks for it."""
+    source, packaged = ROOT / "migrations", installed / "exporters" / "migrations"
+    expected = {path.relative_to(source) for path in source.rglob("*.py")}
 
     assert Path("env.py") in expected
-    assert {path.relative_to(theirs) for path in theirs.rglob("*.py")} == expected
+    assert {path.relative_to(packaged) for path in packaged.rglob("*.py")} == expected
 
 
 def test_packages_are_typed(installed: Path) -> None:
-    """Type checkers of users read our annotations."""
+    """The marker makes type checkers read the annotations."""
     assert (installed / "telemetry" / "py.typed").exists()
 
 
 @pytest.mark.parametrize(("group", "name"), ENTRY_POINTS)
 def test_entry_points_load_from_the_wheel(installed: Path, tmp_path: Path, group: str, name: str) -> None:
-    """What Flask, OpenTelemetry and we ourselves look up by name is really in the wheel."""
+    """Each entry point that Flask, OpenTelemetry or pytest looks up is in the wheel."""
     program = (
         "import sys\n"
         "from importlib.metadata import distribution\n"
@@ -70,8 +70,8 @@ def test_entry_points_load_from_the_wheel(installed: Path, tmp_path: Path, group
     assert Path(done.stdout.strip()).is_relative_to(installed)
 
 
-def test_the_catalogue_outside_the_repository(installed: Path, tmp_path: Path) -> None:
-    """An operator who has the wheel alone gets the same page, on standard output, without a database."""
+def test_catalogue_command_works_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """It prints the same page as in the repository, without a database."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "flask", "telemetry", "catalogue"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Words that must not leave an application, planted where people's data is."""
+"""Canaries: words that must not leave an application, planted where personal data is."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ EMAIL = "w.quagga@numbat.example"
 PHONE = "+44 20 7946 0957"
 FILE = "CV-Quagga-final.pdf"
 PROMPT = "zyzzogeton"
-"""A word of prompts. It is said so often that the stand-in repeats it in its answers."""
+"""A word of prompts, so frequent that the stand-in repeats it in its answers."""
 ATTACHED = "Ornithorhynchus"
 """A word of exceptions and log records."""
 LITERAL = "Macropus"
-"""A word that stands in a SQL statement."""
+"""A literal in a SQL statement."""
 
 CANARIES = (NAME, "Quagga", EMAIL, PHONE, FILE, PROMPT, ATTACHED, LITERAL)
 RESUME = f"{NAME}\n{EMAIL}\n{PHONE}\n{' '.join([PROMPT] * 9)}\n"
 
 
 def found_in(text: str | bytes) -> list[str]:
-    """The canaries in a text."""
+    """Return the canaries in a text."""
     readable = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return [canary for canary in CANARIES if canary.lower() in readable.lower()]

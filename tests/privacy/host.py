@@ -1,8 +1,8 @@
-"""An application full of people's data: `python -m tests.privacy.host BASE_URL FOLDER [EVERY]`.
+"""An application full of personal data: `python -m tests.privacy.host BASE_URL FOLDER [EVERY]`.
 
-It makes every kind of call to OpenAI, well and badly, fails wherever an exception meets telemetry, and logs
-what it should not. At its end it leaves in FOLDER what its listener says of it. Of the kinds of calls it
-leaves some out if EVERY is not 1.
+It makes every kind of call to OpenAI, successful and failing ones, raises exceptions wherever telemetry may
+see them, and logs personal data. At its end it writes the metrics of its listener into FOLDER. EVERY other
+than 1 makes it use only each EVERYth kind of call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.matrix.kinds import CHAT_MODEL, KINDS, Kind
 from tests.privacy.canaries import ATTACHED, EMAIL, FILE, LITERAL, NAME, PHONE, RESUME
 
 ENDINGS = ("answered", "refused", "limited", "left")
-"""What becomes of a call: `left` is that nobody reads its answer to the end."""
+"""How a call ends; `left` means that its answer is not read to the end."""
 FAULTS = [
     {"match": {"contains": "refused"}, "status": 400},
     {"match": {"contains": "limited"}, "status": 429, "retry_after_ms": 1},
@@ -39,11 +39,11 @@ log = logging.getLogger("host")
 
 
 class Unreadable(Exception):
-    """An error whose text holds what it should not."""
+    """An error whose message holds personal data."""
 
 
 class Strict(BaseModel):
-    """What the stand-in does not answer, so that the answer stands in the error."""
+    """A structure that the stand-in's answers do not match, so that the error quotes the answer."""
 
     years: int
 
@@ -109,7 +109,7 @@ async def _read_async(kind: Kind, client: AsyncOpenAI, ending: str) -> None:
 
 
 def fail_everywhere(client: OpenAI) -> None:
-    """Meet an error in every place that telemetry looks at."""
+    """Raise an error in every place that telemetry observes."""
     failures: list[Callable[[], None]] = [
         lambda: fail_in(analysis()),
         lambda: fail_in(telemetry.stage("ranking")),
@@ -136,7 +136,7 @@ def fail_in(block: Any) -> None:
 
 @contextmanager
 def plain_stage() -> Iterator[None]:
-    """A span of the application's with an attribute for everything."""
+    """Open a span of the application with personal data in its attributes and events."""
     attributes = {Attribute.STAGE: "ranking", "enduser.id": EMAIL, "url.query": NAME, "file.name": FILE}
     with trace.get_tracer("host").start_as_current_span("plain", attributes=attributes) as span:
         span.add_event("gen_ai.user.message", {"content": RESUME})
@@ -144,7 +144,7 @@ def plain_stage() -> Iterator[None]:
 
 
 def parse(client: OpenAI) -> None:
-    """Have answers that do not fit, to a request that names a person."""
+    """Parse answers that do not match, to requests that name a person."""
     messages: Any = [{"role": "user", "content": f"JSON, please\n{RESUME}"}]
     with suppress(ValueError):
         client.responses.parse(model=CHAT_MODEL, input=messages, text_format=Strict, user=EMAIL)
@@ -154,7 +154,7 @@ def parse(client: OpenAI) -> None:
 
 
 def query() -> None:
-    """Ask a database what names a person, as a value and in the statement."""
+    """Query a database with personal data in parameters and a literal in the statement."""
     engine = sa.create_engine("sqlite://")
     with engine.connect() as connection:
         connection.execute(sa.text(f"SELECT '{LITERAL}', :name"), {"name": NAME})
@@ -162,7 +162,7 @@ def query() -> None:
 
 
 def in_words() -> None:
-    """Tell telemetry of errors by their text instead of by themselves."""
+    """Pass errors to telemetry as text instead of as exceptions."""
     with telemetry.document(FILE, type=f"for {NAME}") as document:
         document.fail(f"{ATTACHED} {FILE}")
     telemetry.record_fallback(f"{ATTACHED}: {RESUME}")

@@ -1,4 +1,4 @@
-"""What an operator is told about export, and that the usual variables of OpenTelemetry suffice."""
+"""Warnings about the configuration of export, and export by the usual variables of OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ with trace.get_tracer("host").start_as_current_span("work"):
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
-def said(**settings: str) -> str:
-    """What a process says with these settings."""
+def log_of(**settings: str) -> str:
+    """Return the standard error of a process with these settings."""
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
     done = subprocess.run(
         command, cwd=ROOT, env=environment(**settings), timeout=300, capture_output=True, text=True
@@ -44,26 +44,26 @@ def said(**settings: str) -> str:
         ({}, None),
     ],
 )
-def test_content_takes_two_consents(settings: dict[str, str], missing: str | None) -> None:
-    """Where one of two variables is set, the operator is told of the other."""
-    lines = [line for line in said(**settings).splitlines() if "prompts and answers" in line]
+def test_content_needs_two_settings(settings: dict[str, str], missing: str | None) -> None:
+    """Where only one of the two is set, a line names the other."""
+    lines = [line for line in log_of(**settings).splitlines() if "prompts and answers" in line]
 
     assert len(lines) == (missing is not None)
     assert all(missing in line for line in lines if missing)
 
 
 @pytest.mark.internal_errors
-def test_a_configuration_file_sanitises_nothing() -> None:
-    """Exporters that OpenTelemetry configures from a file are not ours, and the operator is told."""
-    assert "OTEL_CONFIG_FILE" in said(OTEL_CONFIG_FILE="otel.yaml")
-    assert "OTEL_CONFIG_FILE" not in said()
+def test_configuration_file_is_reported_as_not_sanitised() -> None:
+    """Exporters that OpenTelemetry configures from a file bypass the sanitiser; a line says so."""
+    assert "OTEL_CONFIG_FILE" in log_of(OTEL_CONFIG_FILE="otel.yaml")
+    assert "OTEL_CONFIG_FILE" not in log_of()
 
 
-def test_otlp_is_enough() -> None:
-    """`otlp` as OpenTelemetry's documentation names it, without a word on the protocol, is OTLP over HTTP."""
+def test_otlp_without_a_protocol_is_http() -> None:
+    """The exporter `otlp` alone, without a protocol, is OTLP over HTTP."""
     exporters = {f"OTEL_{signal}_EXPORTER": "otlp" for signal in ("TRACES", "METRICS", "LOGS")}
     with Collector() as collector:
-        said(
+        log_of(
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
             OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED="true",
             **exporters,

@@ -1,6 +1,6 @@
-"""An application that is full of people's data: nothing of it leaves, and none is kept by us.
+"""Nothing of an application's personal data is exported or stored by telemetry.
 
-OpenTelemetry's own consent to capture prompts and answers is always given here: it is not enough.
+OpenTelemetry's own setting to capture prompts and answers is always on here, and does not suffice.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ SIGNALS = ("/v1/traces", "/v1/metrics", "/v1/logs")
 
 @dataclass(frozen=True)
 class Left:
-    """What the application left behind."""
+    """The data that telemetry exported and stored for the application."""
 
     collector: Collector
     folder: Path
 
     def sent(self, signal: str) -> bytes:
-        """All that was sent of one signal."""
+        """Return all exported bodies of one signal."""
         return b"".join(body for path, body in self.collector.bodies if path == signal)
 
     def spooled(self) -> dict[str, bytes]:
-        """The files in the spool."""
+        """Return the files in the spool."""
         return {str(path): path.read_bytes() for path in (self.folder / "spool").rglob("*") if path.is_file()}
 
     def stored(self) -> dict[str, str]:
-        """All rows of each of our tables."""
+        """Return all rows of each of telemetry's tables."""
         engine = sa.create_engine(f"sqlite:///{self.folder / 'host.sqlite'}", poolclass=sa.NullPool)
         with engine.connect() as connection:
             tables = {name: table for name, table in schema.metadata.tables.items() if "telemetry" in name}
@@ -86,13 +86,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def left(run: Run) -> Left:
-    """What is left with the settings as they are."""
+    """The data with default settings."""
     return run()
 
 
 @pytest.fixture(scope="module")
 def left_waiting(run: Run) -> Left:
-    """What is left with every consent, when the database cannot be reached."""
+    """The data with all content allowed, while the database cannot be reached."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     return run(
@@ -104,39 +104,39 @@ def left_waiting(run: Run) -> Left:
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_nothing_is_sent(left: Left, signal: str) -> None:
-    """Spans, metrics and log records are sent, and no canary is in them."""
+def test_exports_hold_no_canary(left: Left, signal: str) -> None:
+    """Spans, metrics and log records are exported without personal data."""
     sent = left.sent(signal)
 
     assert len(sent) > 10_000
     assert found_in(sent) == []
 
 
-def test_what_is_sent_is_of_use(left: Left) -> None:
-    """Spans still tell the type of an error, and statements their tables; records their place in the code."""
+def test_exports_keep_types_tables_and_places(left: Left) -> None:
+    """Spans still have the type of an error, statements their tables, and log records their function."""
     assert b"Unreadable" in left.sent("/v1/traces")
     assert b"FROM nowhere WHERE name = ?" in left.sent("/v1/traces")
     assert b"fail_everywhere" in left.sent("/v1/logs")
 
 
-def test_nothing_is_stored(left: Left) -> None:
-    """Our tables are full, and no canary is in them."""
+def test_tables_hold_no_canary(left: Left) -> None:
+    """Telemetry's tables have rows without personal data."""
     stored = left.stored()
 
     assert "Unreadable" in stored["telemetry_fragments"]
     assert {name for name, rows in stored.items() if found_in(rows)} == set()
 
 
-def test_nothing_is_measured(left: Left) -> None:
-    """Nor in what the listener says."""
+def test_metrics_hold_no_canary(left: Left) -> None:
+    """The page of the listener has error types, but no personal data."""
     metrics = (left.folder / "metrics").read_text()
 
     assert "Unreadable" in metrics
     assert found_in(metrics) == []
 
 
-def test_nothing_is_spooled(left_waiting: Left) -> None:
-    """Nor in what waits for a database, whatever the operator lets out."""
+def test_spool_holds_no_canary(left_waiting: Left) -> None:
+    """Entries that wait for the database hold none, even with all content allowed for export."""
     spooled = left_waiting.spooled()
 
     assert sum(b"Unreadable" in data for data in spooled.values()) >= 4
@@ -144,8 +144,8 @@ def test_nothing_is_spooled(left_waiting: Left) -> None:
     assert [name for name, data in spooled.items() if found_in(data)] == []
 
 
-def test_who_asks_for_it_gets_it(left_waiting: Left) -> None:
-    """With every consent all canaries are sent: the instruments see them, and so does this test."""
+def test_allowed_content_is_exported(left_waiting: Left) -> None:
+    """With all content allowed the canaries are exported, so that the tests above could see them."""
     assert set(CANARIES) - set(found_in(left_waiting.sent("/v1/traces"))) == {LITERAL}
     assert set(CANARIES) - set(found_in(left_waiting.sent("/v1/logs"))) == set()
     assert found_in(left_waiting.sent("/v1/metrics")) == []

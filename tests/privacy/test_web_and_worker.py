@@ -1,4 +1,4 @@
-"""The screener, in a request and in the worker: no word of a résumé leaves it, and none is kept by us."""
+"""In the screener's requests and worker, telemetry exports and stores no word of a résumé."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Left:
-    """What the system left behind."""
+    """The data that telemetry and the host exported and stored."""
 
     sent: dict[str, str]
-    """Text of all that was sent, by signal."""
+    """Text of all exports, by signal."""
     ours: dict[str, str]
-    """Text of each table and column that is ours."""
+    """Text of each table and column of telemetry."""
     hosts: str
     """Text of the host's own tables."""
     metrics: str
@@ -61,7 +61,7 @@ def standin() -> Iterator[StandIn]:
 
 @pytest.fixture(scope="module")
 def left(new_database: NewDatabase, standin: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Left:
-    """What is left of two analyses, and of requests that lead nowhere."""
+    """The data after two analyses, and after requests for pages that do not exist."""
     with Collector() as collector:
         settings = {**SETTINGS, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
         with Stack(tmp_path_factory.mktemp("left"), new_database("sqlite"), standin, **settings) as stack:
@@ -76,7 +76,7 @@ def left(new_database: NewDatabase, standin: StandIn, tmp_path_factory: pytest.T
 def left_waiting(
     new_database: NewDatabase, standin: StandIn, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """What is in the spool when the database of telemetry cannot be reached."""
+    """The files in the spool while telemetry's database cannot be reached."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = {
             "TELEMETRY_DATABASE_URL": f"postgresql+psycopg2://127.0.0.1:{taken.getsockname()[1]}/gone",
@@ -90,12 +90,12 @@ def left_waiting(
 
 
 def use(stack: Stack, small: int, large: int) -> None:
-    """Have a few résumés analysed in a request and more in the worker, and ask for what is not there."""
+    """Analyse a few résumés in a request and more in the worker, and request pages that do not exist."""
     stack.web(workers=1)
     stack.worker()
     client = stack.client()
-    submit(client, [*(each.file for each in resumes(small)), damaged()])
-    submit(client, [each.file for each in resumes(large, start=21)])
+    submit(client, [*(resume.file for resume in resumes(small)), damaged()])
+    submit(client, [resume.file for resume in resumes(large, start=21)])
     requests.get(f"{stack.url}/resumes/Quillfeather-1.pdf?name={QUERY}", timeout=300)
     requests.get(f"{stack.url}/sign-in?next={QUERY}", headers={"User-Agent": f"{QUERY}/1.0"}, timeout=300)
 
@@ -108,7 +108,7 @@ def sent(collector: Collector) -> dict[str, str]:
 
 
 def ours(sql: Database) -> dict[str, str]:
-    """All rows of the tables that were added, and of the columns that were added to the host's."""
+    """Return all rows of the added tables, and of the columns added to the host's tables."""
     added = sql.rows("SELECT * FROM telemetry_added_objects")
     tables = {row["table_name"] for row in added if row["object_type"] == "table"}
     texts = {table: str(sql.rows(f"SELECT * FROM {table}")) for table in tables}
@@ -129,22 +129,22 @@ def spooled(stack: Stack) -> dict[str, str]:
     return everything(stack.spool)
 
 
-def test_the_host_is_full_of_it(left: Left) -> None:
-    """The application itself holds every canary that was in the documents."""
+def test_host_stores_every_canary(left: Left) -> None:
+    """The application itself has all of them, so that there is something to leak."""
     assert set(leaks(left.hosts)) == set(CANARIES) - {QUERY}
 
 
 @pytest.mark.parametrize("signal", ["/v1/traces", "/v1/metrics", "/v1/logs"])
-def test_nothing_is_sent(left: Left, signal: str) -> None:
-    """Spans, metrics and log records of both processes tell no name, no file, no text, no query."""
+def test_exports_hold_no_canary(left: Left, signal: str) -> None:
+    """Spans, metrics and log records of both processes hold no name, file, text or query."""
     text = left.sent[signal]
 
     assert leaks(text) == []
     assert "input_value" not in text
 
 
-def test_all_signals_are_sent(left: Left) -> None:
-    """There is something to look through: spans of requests and calls, and records of what was logged."""
+def test_all_signals_are_exported(left: Left) -> None:
+    """There are spans of requests and calls, and log records, for the test above to search."""
     assert {"/v1/traces", "/v1/metrics", "/v1/logs"} == set(left.sent)
     assert "GET /sign-in" in left.sent["/v1/traces"]
     assert "gen_ai.usage.input_tokens" in left.sent["/v1/traces"]
@@ -152,21 +152,21 @@ def test_all_signals_are_sent(left: Left) -> None:
     assert "gen_ai.client.inference.operation.details" in left.sent["/v1/logs"]
 
 
-def test_nothing_is_stored(left: Left) -> None:
-    """Nor does any table or column of ours."""
+def test_tables_hold_no_canary(left: Left) -> None:
+    """No table or column of telemetry holds one."""
     assert {"telemetry_runs", "telemetry_fragments", "analyses.error_details"} <= set(left.ours)
     assert "JSONDecodeError" in left.ours["telemetry_fragments"]
     assert {name for name, text in left.ours.items() if leaks(text)} == set()
 
 
-def test_nothing_is_measured(left: Left) -> None:
-    """Nor do the listeners."""
+def test_metrics_hold_no_canary(left: Left) -> None:
+    """The pages of the listeners hold none."""
     assert "analysis_openai_tokens_total" in left.metrics
     assert leaks(left.metrics) == []
 
 
-def test_nothing_is_spooled(left_waiting: dict[str, str]) -> None:
-    """Nor do the files that wait for a database, or their names."""
+def test_spool_holds_no_canary(left_waiting: dict[str, str]) -> None:
+    """Neither the files that wait for the database hold one, nor their names."""
     fragments = {path: text for path, text in left_waiting.items() if path.endswith(".json")}
 
     assert len(fragments) >= 4

@@ -1,4 +1,4 @@
-"""Words that the application gives: names of kinds are kept, those that may be of people are not."""
+"""Words given by the application: names of types are stored, words that may be personal are not."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ TEXTS = [f"{ATTACHED} failed", FILE, EMAIL, f"{NAME}: not found", "", "7 errors"
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_text_is_no_type(recorded: Recorded, text: str) -> None:
-    """Who says the text of an error instead of its type has it counted as an error, and no more."""
+def test_error_given_as_text_has_no_type(recorded: Recorded, text: str) -> None:
+    """It counts as `error`; the text is not stored."""
     with telemetry.run("intake"):
         with telemetry.stage("ranking"), telemetry.document("cv") as document:
             document.fail(text)
@@ -27,8 +27,8 @@ def test_a_text_is_no_type(recorded: Recorded, text: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["UnreadableDocument", "host.errors.Unreadable", "http_429"])
-def test_a_word_is_a_type(recorded: Recorded, word: str) -> None:
-    """A single word is the type of an error."""
+def test_error_given_as_one_word_has_it_as_type(recorded: Recorded, word: str) -> None:
+    """A single word, dotted or not, is taken as the name of a type."""
     with telemetry.run("intake"):
         telemetry.record_fallback(word)
 
@@ -46,8 +46,8 @@ def test_a_word_is_a_type(recorded: Recorded, word: str) -> None:
         ("", None),
     ],
 )
-def test_types_of_files_are_known_ones(recorded: Recorded, given: str, kept: str | None) -> None:
-    """What follows the last dot of a file's name is its type only if it is a known one."""
+def test_unknown_file_types_are_other(recorded: Recorded, given: str, kept: str | None) -> None:
+    """Only known types are stored, since others may be part of a file name."""
     with telemetry.run("intake"):
         with telemetry.document("one", type=given):
             pass

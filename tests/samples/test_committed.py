@@ -1,4 +1,4 @@
-"""The committed sample documents are what the example and its tests count on."""
+"""The committed sample documents have the properties that the example and its tests need."""
 
 import hashlib
 import io
@@ -24,7 +24,7 @@ READABLE = [path for path in resume_paths() if path.name != CORRUPT]
 
 
 def words_in(content: bytes, kind: str) -> str:
-    """The text of a document, with single spaces between words."""
+    """Return the text of a document, with single spaces between words."""
     if kind == ".pdf":
         text = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(content)).pages)
     elif kind == ".docx":
@@ -67,7 +67,7 @@ def test_there_are_at_least_24_different_resumes_of_three_types() -> None:
 
 @pytest.mark.parametrize("path", [jd_path(), *READABLE], ids=lambda path: path.name)
 def test_each_document_is_genuine(path: Path) -> None:
-    """The usual library for its type opens each file and finds words in it."""
+    """The usual library of its type opens each file, and extracts words."""
     signature = {".pdf": b"%PDF-", ".docx": b"PK\x03\x04", ".txt": b""}[path.suffix]
 
     assert path.read_bytes().startswith(signature)
@@ -75,7 +75,7 @@ def test_each_document_is_genuine(path: Path) -> None:
 
 
 def test_lengths_vary() -> None:
-    """The shortest résumé has a few words; the longest fills six pages."""
+    """The shortest résumé has a few words, and the longest six pages."""
     lengths = {path.name: len(text_of(path)) for path in READABLE}
     pages = [len(PdfReader(path).pages) for path in READABLE if path.suffix == ".pdf"]
 
@@ -85,7 +85,7 @@ def test_lengths_vary() -> None:
 
 
 def test_letters_beyond_ascii_survive() -> None:
-    """Names and words of other languages and scripts come out as they were written."""
+    """Names and words of other languages and scripts are extracted unchanged."""
     text = " ".join(text_of(path) for path in READABLE)
 
     for word in ("Jürgen Großmann", "Łukasz Wiśniewski", "渡辺 健二", "Надежда", "Siobhán", "Formación"):
@@ -102,7 +102,7 @@ def test_one_resume_exists_twice() -> None:
 
 
 def test_the_corrupt_pdf_cannot_be_read() -> None:
-    """It looks like a PDF at first, and then pypdf gives up on it."""
+    """It begins as a PDF, but pypdf cannot read it."""
     path = RESUMES / CORRUPT
 
     assert path in resume_paths()
@@ -112,7 +112,7 @@ def test_the_corrupt_pdf_cannot_be_read() -> None:
 
 
 def test_the_large_pdf_is_large_because_of_a_picture() -> None:
-    """One file has more than five megabytes, a genuine picture in it, and a text that can be read."""
+    """One file has more than five megabytes, with a real picture and readable text."""
     path = RESUMES / LARGE
     pictures = [picture.image for page in PdfReader(path).pages for picture in page.images]
 
@@ -122,7 +122,7 @@ def test_the_large_pdf_is_large_because_of_a_picture() -> None:
 
 
 def test_fit_to_the_job_description_varies() -> None:
-    """A backend engineer shares more words with it than a tester, and a tester more than a pastry chef."""
+    """Backend engineers share more words with it than testers, and testers more than pastry chefs."""
     wanted = set(text_of(jd_path()).lower().split())
 
     def fit(name: str) -> float:
@@ -132,8 +132,8 @@ def test_fit_to_the_job_description_varies() -> None:
     assert fit("amara-okafor.pdf") > fit("nadia-petrova.docx") > fit("claire-dubois.pdf")
 
 
-def test_the_committed_files_say_what_their_sources_say(made_again: Path) -> None:
-    """Making the samples again gives the same files with the same words."""
+def test_committed_files_equal_generated_ones(made_again: Path) -> None:
+    """Generating the samples again gives the same files with the same words."""
     committed = {path.relative_to(HERE) for path in [jd_path(), HERE / "jd.txt", *resume_paths()]}
 
     assert committed == {path.relative_to(made_again) for path in made_again.rglob("*.*")}
@@ -141,8 +141,8 @@ def test_the_committed_files_say_what_their_sources_say(made_again: Path) -> Non
         assert text_of(HERE / path) == text_of(made_again / path), path
 
 
-def test_making_them_is_deterministic(made_again: Path, tmp_path: Path) -> None:
-    """Another process with another hash seed in another time zone writes the same bytes."""
+def test_generation_is_deterministic(made_again: Path, tmp_path: Path) -> None:
+    """A process with another hash seed and time zone writes the same bytes."""
     command = [sys.executable, "-m", "examples.screener.samples.make_samples", str(tmp_path)]
     elsewhere = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
     subprocess.run(command, check=True, env=elsewhere, cwd=HERE.parents[2], capture_output=True)

@@ -1,4 +1,4 @@
-"""Generated résumés serve large analyses as the committed ones serve small ones."""
+"""Generated résumés, for analyses larger than the committed samples allow."""
 
 import io
 from collections import Counter
@@ -17,7 +17,7 @@ def many() -> list[tuple[str, bytes]]:
 
 
 def test_types_are_mixed(many: list[tuple[str, bytes]]) -> None:
-    """Of 250 résumés 70 % are text, 20 % Word documents and 10 % PDFs."""
+    """Of 250 résumés 70 % are text files, 20 % Word documents and 10 % PDFs."""
     assert Counter(name.rsplit(".")[-1] for name, _ in many) == {"txt": 175, "docx": 50, "pdf": 25}
 
 
@@ -26,24 +26,24 @@ def test_all_are_distinct(many: list[tuple[str, bytes]]) -> None:
     assert len({name for name, _ in many}) == len({content for _, content in many}) == 250
 
 
-def test_the_seed_decides(many: list[tuple[str, bytes]]) -> None:
-    """The same seed gives the same series, a shorter one its beginning, another seed another series."""
+def test_seed_determines_the_series(many: list[tuple[str, bytes]]) -> None:
+    """The same seed gives the same series, whatever its length; another seed gives another one."""
     assert list(generate(30)) == many[:30]
     assert not {content for _, content in generate(30, seed=1)} & {content for _, content in many}
 
 
-def test_they_come_one_by_one() -> None:
-    """Nobody waits for, or keeps, more résumés than are taken."""
+def test_resumes_are_generated_lazily() -> None:
+    """Only the résumés that are consumed are made."""
     assert len(list(islice(generate(1_000_000), 3))) == 3
 
 
-def test_none_is_as_valid_a_number_as_any() -> None:
-    """Zero candidates are no résumés."""
+def test_zero_resumes_are_allowed() -> None:
+    """The series is empty then."""
     assert list(generate(0)) == []
 
 
 def test_all_can_be_read(many: list[tuple[str, bytes]]) -> None:
-    """Every file is of the type its name tells and holds the address of its candidate."""
+    """Every file has the type of its name, and contains the address of its candidate."""
     for number, (name, content) in enumerate(many, start=1):
         assert f"candidate.{number}@example." in _text(name, content), name
 

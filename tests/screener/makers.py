@@ -1,4 +1,4 @@
-"""Makes small genuine documents, and reads what the screener stored."""
+"""Small real documents, a server for the screener, and its stored rows."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ NAMES = ["Ada Abel", "Ben Bauer", "Cleo Costa", "Dara Dunne", "Emil Ek"]
 
 
 def resume_text(index: int) -> str:
-    """A résumé; the higher the index (0 to 4), the better it fits the job description."""
+    """Return a résumé; the higher the index (0 to 4), the better it matches the job description."""
     lines = "\n".join(SKILLS[: index % 5 + 1])
     number = f"\nReference {index}" if index >= 5 else ""
     return f"{NAMES[index % 5]}\nBackend engineer\n{lines}{number}"
 
 
 def pdf(text: str, password: str = "") -> bytes:
-    """A PDF with a line of text for each line."""
+    """Return a PDF with the lines of a text."""
     target = io.BytesIO()
     canvas = Canvas(target, pagesize=A4, invariant=1, encrypt=password or None)
     for number, line in enumerate(text.splitlines()):
@@ -57,7 +57,7 @@ def pdf(text: str, password: str = "") -> bytes:
 
 
 def word(text: str, rows: list[list[str]] | None = None) -> bytes:
-    """A DOCX with a paragraph for each line, and then perhaps a table."""
+    """Return a DOCX with a paragraph for each line, and a table of `rows` after them."""
     document = docx.Document()
     for line in text.splitlines():
         document.add_paragraph(line)
@@ -72,16 +72,16 @@ def word(text: str, rows: list[list[str]] | None = None) -> bytes:
 
 
 MAKERS: dict[str, Callable[[str], bytes]] = {"pdf": pdf, "docx": word, "txt": str.encode}
-"""Makes a file of each kind that can be read."""
+"""A function for each type of file that can be read."""
 
 
 def damaged_pdf() -> bytes:
-    """A PDF cut off in its first lines."""
+    """Return a PDF that is cut off in its first lines."""
     return pdf(resume_text(1))[:60]
 
 
 def resumes(count: int) -> list[tuple[str, bytes]]:
-    """Different résumés as PDF, DOCX and TXT in turn, each with its file name."""
+    """Return different résumés as PDF, DOCX and TXT in turn, each with its file name."""
     files = []
     for index, kind in zip(range(count), cycle(MAKERS), strict=False):
         files.append((f"resume-{index}.{kind}", MAKERS[kind](resume_text(index))))
@@ -90,7 +90,7 @@ def resumes(count: int) -> list[tuple[str, bytes]]:
 
 @contextmanager
 def served(app: Flask) -> Iterator[str]:
-    """The app behind a real HTTP server on a free port; gives its address."""
+    """Serve the app by a real HTTP server on a free port, and yield its address."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -103,11 +103,11 @@ def served(app: Flask) -> Iterator[str]:
 
 
 def change(app: Flask, **settings: Any) -> None:
-    """Give a running app other settings."""
+    """Change settings of a running app."""
     app.extensions["screener"] = replace(app.extensions["screener"], **settings)
 
 
 def rows(app: Flask, statement: str) -> list[dict[str, object]]:
-    """The rows a query finds, as dictionaries."""
+    """Return the rows of a query as dictionaries."""
     with app.app_context():
         return [dict(row) for row in db.session.execute(db.text(statement)).mappings()]

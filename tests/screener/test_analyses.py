@@ -1,4 +1,4 @@
-"""Analyses that run within the request, and what can be done with their results."""
+"""Analyses that run within the request, and operations on their results."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.screener.makers import JD, NAMES, change, damaged_pdf, resume_text, r
 
 
 def answers(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """The candidates of a result without the numbers of their rows."""
+    """Return the candidates of a result without their ids."""
     return [{key: value for key, value in c.items() if key != "id"} for c in result["candidates"]]
 
 
 def balance(app: Flask) -> Decimal:
-    """What has been paid, less refunds."""
+    """Return the sum of payments less refunds."""
     with app.app_context():
         return sum(db.session.scalars(db.select(Payment.amount_usd)), Decimal(0))
 
@@ -31,7 +31,7 @@ def balance(app: Flask) -> Decimal:
 def test_five_resumes_are_analysed_within_the_request(
     make_app: MakeApp, sign_in: SignIn, standin: StandIn, database_url: str
 ) -> None:
-    """When the request returns, the result, the files, the price and the counts are stored."""
+    """When the request returns, result, files, price and counts are stored."""
     app = make_app(SCREENER_DATABASE_URL=database_url)
     user = sign_in(app)
     draft = user.create_draft("Senior Backend Engineer")
@@ -58,10 +58,10 @@ def test_five_resumes_are_analysed_within_the_request(
 
 
 def test_better_resumes_come_first(user: ScreenerClient, draft: int) -> None:
-    """The order follows the mean of the ratings, from 0 to 100; similarity agrees at the ends."""
+    """Candidates are ordered by their mean rating, from 0 to 100; first and last agree with similarity."""
     user.upload_resumes(draft, resumes(5))
-    found = user.result(user.start(draft)["analysis"])
-    candidates = found["candidates"]
+    result = user.result(user.start(draft)["analysis"])
+    candidates = result["candidates"]
     assert candidates[0]["name"] == "Emil Ek"
     assert candidates[-1]["name"] == "Ada Abel"
     overalls = [candidate["overall"] for candidate in candidates]
@@ -70,26 +70,24 @@ def test_better_resumes_come_first(user: ScreenerClient, draft: int) -> None:
     assert candidates[0]["similarity"] > candidates[-1]["similarity"]
     for candidate in candidates:
         scores = [rating["score"] for rating in candidate["ratings"]]
-        assert len(scores) == len(found["criteria"])
+        assert len(scores) == len(result["criteria"])
         assert candidate["overall"] == pytest.approx(sum(scores) / len(scores), abs=0.01)
 
 
-def test_the_calls_are_one_per_rating_and_three_insights(
-    user: ScreenerClient, draft: int, standin: StandIn
-) -> None:
-    """One embeddings call for all texts, a call for each résumé and criterion, three insights."""
+def test_analysis_makes_the_expected_calls(user: ScreenerClient, draft: int, standin: StandIn) -> None:
+    """One embeddings call for all texts, one call for each résumé and criterion, and three insights."""
     user.upload_resumes(draft, resumes(5))
     standin.clear()
-    found = user.result(user.start(draft)["analysis"])
+    result = user.result(user.start(draft)["analysis"])
     tasks = [attempt["task"] for attempt in standin.ledger()["attempts"]]
-    assert tasks.count("rank") == 5 * len(found["criteria"])
+    assert tasks.count("rank") == 5 * len(result["criteria"])
     assert tasks.count("insights") == 3
     assert len(tasks) == tasks.count("rank") + 3 + 1
-    assert [bool(candidate["insight"]) for candidate in found["candidates"]] == [True] * 3 + [False] * 2
+    assert [bool(candidate["insight"]) for candidate in result["candidates"]] == [True] * 3 + [False] * 2
 
 
 def test_rate_limits_change_no_answer(user: ScreenerClient, draft: int, standin: StandIn) -> None:
-    """With the first three attempts of every call refused, the result is the same as without."""
+    """The result is the same if the first three attempts of every call are refused."""
     user.upload_resumes(draft, resumes(5))
     calm = user.result(user.start(draft)["analysis"])
     standin.clear()
@@ -103,33 +101,35 @@ def test_rate_limits_change_no_answer(user: ScreenerClient, draft: int, standin:
 def test_repeated_calls_and_fallbacks_are_counted(
     app: Flask, user: ScreenerClient, draft: int, standin: StandIn
 ) -> None:
-    """A call repeated by the app itself is counted with the job, a rating that cannot be had counts as 0."""
+    """The job counts calls that the app itself repeats; a rating that cannot be obtained counts as 0."""
     user.upload_resumes(draft, [("ben.txt", resume_text(1).encode()), ("emil.txt", resume_text(4).encode())])
     match = {"task": "rank", "contains": "Ben Bauer"}
     standin.faults([{"match": match, "status": 429, "retry_after_ms": 1}])
-    found = user.result(user.start(draft)["analysis"])
-    criteria = len(found["criteria"])
-    assert found["state"] == "completed"
-    assert f"{criteria} answers could not be obtained" in found["message"]
-    ben = next(c for c in found["candidates"] if c["name"] == "Ben Bauer")
+    result = user.result(user.start(draft)["analysis"])
+    criteria = len(result["criteria"])
+    assert result["state"] == "completed"
+    assert f"{criteria} answers could not be obtained" in result["message"]
+    ben = next(c for c in result["candidates"] if c["name"] == "Ben Bauer")
     assert ben["overall"] == 0
     assert all(rating["fallback"] for rating in ben["ratings"])
-    emil = next(c for c in found["candidates"] if c["name"] == "Emil Ek")
+    emil = next(c for c in result["candidates"] if c["name"] == "Emil Ek")
     assert emil["overall"] > 50
     assert rows(app, "SELECT retries, fallbacks FROM jobs") == [
         {"retries": 3 * criteria, "fallbacks": criteria}
     ]
 
 
-def test_a_damaged_file_fails_alone(app: Flask, user: ScreenerClient, draft: int, standin: StandIn) -> None:
-    """The others are rated as if it were not there; it is listed last, with the reason."""
+def test_damaged_file_affects_no_other_file(
+    app: Flask, user: ScreenerClient, draft: int, standin: StandIn
+) -> None:
+    """The other files are rated as without it; it is listed last, with the reason."""
     user.upload_resumes(draft, resumes(2))
     without = answers(user.result(user.start(draft)["analysis"]))
     user.upload_resumes(draft, [("broken.pdf", damaged_pdf())])
-    found = user.result(user.start(draft)["analysis"])
-    *good, broken = answers(found)
-    assert found["state"] == "completed"
-    assert found["num_candidates"] == 3
+    result = user.result(user.start(draft)["analysis"])
+    *good, broken = answers(result)
+    assert result["state"] == "completed"
+    assert result["num_candidates"] == 3
     assert good == without
     assert (broken["overall"], broken["ratings"], broken["insight"]) == (None, [], None)
     assert broken["error"].startswith("broken.pdf: ")
@@ -150,7 +150,7 @@ def test_zero_candidates_fail_with_a_clear_message(
     files: list[tuple[str, bytes]],
     reason: str,
 ) -> None:
-    """Nothing readable: the row stands, marked as failed with its reason, paid back, without any call."""
+    """The row is marked as failed with the reason, the payment is refunded, and no call is made."""
     user.upload_resumes(draft, files)
     standin.clear()
     started = user.start(draft)
@@ -164,8 +164,8 @@ def test_zero_candidates_fail_with_a_clear_message(
     assert standin.ledger()["attempts"] == []
 
 
-def test_zero_candidates_are_a_page_and_no_server_error(app: Flask, user: ScreenerClient, draft: int) -> None:
-    """In the browser the message stands on a page answered with 400."""
+def test_zero_candidates_are_answered_with_a_page(app: Flask, user: ScreenerClient, draft: int) -> None:
+    """In a browser the message is on a page with status 400."""
     app.config["WTF_CSRF_ENABLED"] = False
     browser = app.test_client()
     browser.post("/sign-in", data={"email": "user@example.com", "password": "screener"})
@@ -174,8 +174,8 @@ def test_zero_candidates_are_a_page_and_no_server_error(app: Flask, user: Screen
     assert "There is no résumé to analyse" in page.text
 
 
-def test_a_draft_without_a_job_description_is_refused(app: Flask, user: ScreenerClient) -> None:
-    """There is nothing to hold the résumés against, so nothing is started."""
+def test_draft_without_a_job_description_is_refused(app: Flask, user: ScreenerClient) -> None:
+    """No analysis is started."""
     draft = user.create_draft("Engineer")
     user.upload_resumes(draft, resumes(1))
     with pytest.raises(ScreenerError, match="job description first"):
@@ -183,8 +183,8 @@ def test_a_draft_without_a_job_description_is_refused(app: Flask, user: Screener
     assert rows(app, "SELECT id FROM analyses") == []
 
 
-def test_a_large_draft_needs_an_override(app: Flask, user: ScreenerClient, draft: int) -> None:
-    """Above the limit nothing starts until the user insists, and the row remembers both."""
+def test_large_draft_needs_an_override(app: Flask, user: ScreenerClient, draft: int) -> None:
+    """Above the limit an analysis starts only with the override; its row records both."""
     user.upload_resumes(draft, resumes(13))
     with pytest.raises(ScreenerError, match="13 résumés, more than the 12"):
         user.start(draft)
@@ -194,10 +194,10 @@ def test_a_large_draft_needs_an_override(app: Flask, user: ScreenerClient, draft
     assert flags == [{"e": 1, "o": 1}]
 
 
-def test_an_analysis_that_fails_keeps_its_row(
+def test_failed_analysis_keeps_its_row(
     app: Flask, user: ScreenerClient, draft: int, standin: StandIn
 ) -> None:
-    """When a stage cannot be done, the row stays, with the reason on its job; no files, money back."""
+    """When a stage fails, the job has the reason, no files are stored, and the payment is refunded."""
     user.upload_resumes(draft, resumes(2))
     standin.faults([{"match": {"path": "/v1/embeddings"}, "status": 400}])
     started = user.start(draft)
@@ -210,10 +210,10 @@ def test_an_analysis_that_fails_keeps_its_row(
     assert user.start(draft)["state"] == "completed"
 
 
-def test_the_row_and_the_progress_can_be_seen_while_it_runs(
+def test_row_and_progress_are_visible_while_it_runs(
     app: Flask, user: ScreenerClient, draft: int, standin: StandIn
 ) -> None:
-    """The row is committed before the ranking, the files only at the end; the progress never goes back."""
+    """The row is committed before the ranking, files only at the end; progress never decreases."""
     user.upload_resumes(draft, resumes(3))
     standin.faults([{"match": {"task": "rank"}, "delay_ms": 400}])
     change(app, concurrency=4)
@@ -234,10 +234,10 @@ def test_the_row_and_the_progress_can_be_seen_while_it_runs(
     assert any(0.1 < share < 0.9 for share in progress)
 
 
-def test_one_more_insight_is_unlocked_once(
+def test_late_insight_is_unlocked_once(
     app: Flask, user: ScreenerClient, draft: int, standin: StandIn
 ) -> None:
-    """A late insight costs one call and its price; asking again costs nothing and gives the same."""
+    """It costs one call and its price; unlocking it again is free and gives the same insight."""
     user.upload_resumes(draft, resumes(5))
     analysis = user.start(draft)["analysis"]
     last = user.result(analysis)["candidates"][-1]
@@ -251,10 +251,10 @@ def test_one_more_insight_is_unlocked_once(
     assert balance(app) == paid + Decimal("0.50")
 
 
-def test_an_insight_that_cannot_be_written_costs_nothing(
+def test_failed_late_insight_costs_nothing(
     app: Flask, user: ScreenerClient, draft: int, standin: StandIn
 ) -> None:
-    """A failed unlock says so, charges nothing and can be tried again."""
+    """The user is told so, is charged nothing, and can try again."""
     user.upload_resumes(draft, resumes(4))
     analysis = user.start(draft)["analysis"]
     last = user.result(analysis)["candidates"][-1]
@@ -267,16 +267,16 @@ def test_an_insight_that_cannot_be_written_costs_nothing(
     assert user.unlock_insight(analysis, last["id"])["summary"]
 
 
-def test_a_draft_may_be_analysed_again(app: Flask, user: ScreenerClient, draft: int) -> None:
-    """Two analyses of one draft give the same answers, each with its own files."""
+def test_draft_may_be_analysed_again(app: Flask, user: ScreenerClient, draft: int) -> None:
+    """Two analyses of one draft give the same result, each with its own files."""
     user.upload_resumes(draft, resumes(3))
     first, second = (user.result(user.start(draft)["analysis"]) for _ in range(2))
     assert answers(first) == answers(second)
     assert len(rows(app, "SELECT id FROM candidate_files")) == 6
 
 
-def test_deleting_analyses_takes_their_files_along(app: Flask, user: ScreenerClient, draft: int) -> None:
-    """Nothing of a deleted analysis stays but what was paid for it."""
+def test_deleting_analyses_deletes_their_files(app: Flask, user: ScreenerClient, draft: int) -> None:
+    """Of a deleted analysis only the payments remain."""
     user.upload_resumes(draft, resumes(2))
     first, second, third = (user.start(draft)["analysis"] for _ in range(3))
     user.delete([first, third])
@@ -286,8 +286,8 @@ def test_deleting_analyses_takes_their_files_along(app: Flask, user: ScreenerCli
     assert balance(app) == Decimal("6.60")
 
 
-def test_the_pages_of_a_whole_visit_can_be_read(app: Flask, user: ScreenerClient, draft: int) -> None:
-    """Drafts, a draft, analyses and a result are pages that show what they should."""
+def test_pages_show_their_content(app: Flask, user: ScreenerClient, draft: int) -> None:
+    """The pages are those of drafts, a draft, analyses and a result."""
     user.upload_resumes(draft, [*resumes(3), ("broken.pdf", damaged_pdf())])
     analysis = user.start(draft)["analysis"]
     app.config["WTF_CSRF_ENABLED"] = False

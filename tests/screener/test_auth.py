@@ -1,4 +1,4 @@
-"""Who may see and do what."""
+"""Authentication and authorization in the screener."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.screener.makers import resumes, rows
 
 
 @pytest.mark.parametrize("path", ["/", "/drafts/1", "/analyses", "/analyses/1", "/analyses/1/status"])
-def test_pages_ask_strangers_to_sign_in(user: ScreenerClient, draft: int, path: str) -> None:
-    """A browser without a session lands on the sign-in page; a script is told so."""
+def test_pages_require_a_session(user: ScreenerClient, draft: int, path: str) -> None:
+    """A browser without a session is redirected to the sign-in page; a script gets 401."""
     page = requests.get(user.base_url + path, timeout=300)
     assert page.url.endswith("/sign-in")
     assert "Please sign in." in page.text
@@ -25,22 +25,22 @@ def test_pages_ask_strangers_to_sign_in(user: ScreenerClient, draft: int, path: 
     )
 
 
-def test_a_wrong_password_is_refused(user: ScreenerClient) -> None:
-    """Signing in needs the right password."""
+def test_wrong_password_is_refused(user: ScreenerClient) -> None:
+    """The client raises an error that says so."""
     with pytest.raises(ScreenerError, match="wrong"):
         ScreenerClient(user.base_url).login(USER_EMAIL, "guess")
 
 
-def test_trouble_in_the_app_is_not_taken_for_a_wrong_password(app: Flask, user: ScreenerClient) -> None:
-    """A client that cannot sign in for another reason says so."""
+def test_server_error_is_not_reported_as_a_wrong_password(app: Flask, user: ScreenerClient) -> None:
+    """The client names the status instead."""
     with app.app_context():
         db.drop_all()
     with pytest.raises(ScreenerError, match="answered 500"):
         ScreenerClient(user.base_url).login(USER_EMAIL, PASSWORD)
 
 
-def test_a_form_without_its_csrf_token_is_refused(app: Flask) -> None:
-    """No POST does anything without the token of the session."""
+def test_form_without_its_csrf_token_is_refused(app: Flask) -> None:
+    """No POST has an effect without the token of the session."""
     with app.test_client() as browser:
         assert browser.post("/sign-in", data={"email": USER_EMAIL, "password": PASSWORD}).status_code == 400
         page = browser.get("/sign-in").text
@@ -56,7 +56,7 @@ def test_a_form_without_its_csrf_token_is_refused(app: Flask) -> None:
 def test_drafts_and_analyses_are_private_except_to_an_admin(
     app: Flask, sign_in: SignIn, user: ScreenerClient, admin: ScreenerClient
 ) -> None:
-    """A user sees only what is theirs; an admin sees everything."""
+    """A user sees only their own; an admin sees everything."""
     draft = admin.create_draft("Secret position")
     admin.upload_jd(draft, "jd.txt", b"Baker. Bread and cakes.")
     admin.upload_resumes(draft, resumes(1))
@@ -72,7 +72,7 @@ def test_drafts_and_analyses_are_private_except_to_an_admin(
 
 
 def test_signing_out_ends_the_session(app: Flask) -> None:
-    """After signing out the pages are closed again."""
+    """Afterwards pages require signing in again."""
     app.config["WTF_CSRF_ENABLED"] = False
     browser = app.test_client()
     browser.post("/sign-in", data={"email": USER_EMAIL, "password": PASSWORD})
@@ -82,7 +82,7 @@ def test_signing_out_ends_the_session(app: Flask) -> None:
 
 
 def test_the_set_up_commands_can_be_run_twice(app: Flask) -> None:
-    """`init-db` and `seed` leave alone what is there."""
+    """`init-db` and `seed` do not change existing rows."""
     runner = app.test_cli_runner()
     before = rows(app, "SELECT * FROM users ORDER BY id")
     for command in ("init-db", "seed"):

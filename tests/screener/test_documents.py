@@ -9,19 +9,19 @@ from tests.screener.makers import damaged_pdf, pdf, resume_text, word
 
 
 def test_text_of_a_pdf_is_read_line_by_line() -> None:
-    """A PDF gives its lines in reading order."""
+    """Its lines are in reading order."""
     assert extract_text(pdf("Ada Abel\nPython"), "a.PDF").split() == ["Ada", "Abel", "Python"]
 
 
-def test_tables_of_a_docx_are_read_where_they_stand() -> None:
-    """A DOCX gives paragraphs and tables; a row is one line."""
+def test_tables_of_a_docx_are_read_in_place() -> None:
+    """Paragraphs and tables are in order; each row is one line."""
     data = word("Ada Abel", [["2019", "Baker"], ["2021", "Engineer"]])
     assert extract_text(data, "a.docx").splitlines() == ["Ada Abel", "2019 | Baker", "2021 | Engineer"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_text_files_are_read_in_the_usual_encodings(encoding: str) -> None:
-    """A TXT may come from any of the usual editors."""
+    """A text file may come from any of the usual editors."""
     assert extract_text("Zoë Müller – Café".encode(encoding), "a.txt") == "Zoë Müller – Café"
 
 
@@ -38,10 +38,8 @@ def test_text_files_are_read_in_the_usual_encodings(encoding: str) -> None:
         (b"anything", "a.odt", "only PDF, DOCX and TXT"),
     ],
 )
-def test_an_unreadable_file_is_named_with_the_reason_in_one_line(
-    data: bytes, file_name: str, reason: str
-) -> None:
-    """What cannot be read says which file it is and why."""
+def test_unreadable_file_is_reported_with_its_reason(data: bytes, file_name: str, reason: str) -> None:
+    """The message is one line that begins with the name of the file."""
     with pytest.raises(UnreadableDocument, match=reason) as caught:
         extract_text(data, file_name)
     message = str(caught.value)

@@ -1,4 +1,4 @@
-"""A history that was never lived: always the same, consistent, and with the shape of a real one."""
+"""The generated history: deterministic, consistent, and shaped like a real one."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def jobs() -> list[dict[str, object]]:
     return [job.run for job in History(ANALYSES, END).jobs()]
 
 
-def test_it_is_always_the_same() -> None:
-    """The same seed gives the same history, another one another."""
+def test_history_is_determined_by_its_seed() -> None:
+    """Another seed gives another history."""
     first, again, other = (list(History(200, END, seed).jobs()) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
-def test_as_many_as_asked_for_in_order_and_in_the_past(jobs: list[dict[str, object]]) -> None:
-    """From three years ago until yesterday."""
+def test_history_has_the_requested_number_of_jobs_in_order(jobs: list[dict[str, object]]) -> None:
+    """They range from three years ago until yesterday."""
     times = [job["started_at"] for job in jobs]
     assert len(jobs) in (ANALYSES, ANALYSES - 1)
     assert times == sorted(times)  # type: ignore[type-var]
@@ -38,8 +38,8 @@ def test_as_many_as_asked_for_in_order_and_in_the_past(jobs: list[dict[str, obje
     assert END - timedelta(days=3 * 365) <= days[0] and days[-1] < END
 
 
-def test_it_has_the_shape_of_a_real_one(jobs: list[dict[str, object]]) -> None:
-    """It grows, rests at weekends, fails now and then, and has batches of every size."""
+def test_history_is_shaped_like_a_real_one(jobs: list[dict[str, object]]) -> None:
+    """It grows over the years, is low at weekends, has a few failures, and batches of every size."""
     days = [job["started_at"].date() for job in jobs]  # type: ignore[attr-defined]
     years = Counter((day - days[0]).days // 365 for day in days)
     assert years[0] < years[1] < years[2]
@@ -52,8 +52,8 @@ def test_it_has_the_shape_of_a_real_one(jobs: list[dict[str, object]]) -> None:
     assert {bool(job["exceeded_resume_limit"]) for job in jobs} == {True, False}
 
 
-def test_it_is_consistent(database_url: str) -> None:
-    """On either database, no rule is broken, and users have their totals."""
+def test_history_is_consistent(database_url: str) -> None:
+    """On either database no integrity rule is broken, and users have their totals."""
     migrate.upgrade(database_url, with_base_tables=True)
     with engine_of(database_url) as engine:
         write(engine, History(400, END))

@@ -11,8 +11,8 @@ from tests.screener.makers import JD, MAKERS, change, damaged_pdf, pdf, resume_t
 
 
 @pytest.mark.parametrize("kind", ["txt", "docx", "pdf"])
-def test_a_job_description_gives_criteria(user: ScreenerClient, standin: StandIn, kind: str) -> None:
-    """Uploading a job description of any kind asks once for its criteria."""
+def test_job_description_gives_criteria(user: ScreenerClient, standin: StandIn, kind: str) -> None:
+    """Uploading a job description of any type makes one call for its criteria."""
     criteria = user.upload_jd(user.create_draft("Engineer"), f"jd.{kind}", MAKERS[kind](JD))
     assert len(criteria) >= 4
     assert all(criterion["name"] and criterion["description"] for criterion in criteria)
@@ -22,7 +22,7 @@ def test_a_job_description_gives_criteria(user: ScreenerClient, standin: StandIn
 def test_each_resume_is_read_and_named_by_one_call(
     app: Flask, user: ScreenerClient, draft: int, standin: StandIn
 ) -> None:
-    """Many files with one POST: text, name and hash of each are stored, one naming call is made for each."""
+    """One POST may hold many files; text, name and hash of each are stored, with one call for the name."""
     received = user.upload_resumes(draft, resumes(5))
     assert [item["outcome"] for item in received] == ["stored"] * 5
     stored = rows(app, "SELECT candidate_name, extracted_text, content_hash FROM draft_resumes ORDER BY id")
@@ -38,10 +38,10 @@ def test_each_resume_is_read_and_named_by_one_call(
     assert [a["task"] for a in standin.ledger()["attempts"]] == ["criteria"] + ["name"] * 5
 
 
-def test_a_duplicate_is_stored_once_and_reported(
+def test_duplicate_is_stored_once_and_reported(
     app: Flask, user: ScreenerClient, draft: int, standin: StandIn
 ) -> None:
-    """The same content under another name is recognised, within one upload and later, and costs nothing."""
+    """The same content under another name is recognised, within one upload and later, without a call."""
     data = pdf(resume_text(2))
     first = user.upload_resumes(draft, [("cleo.pdf", data), ("copy of cleo.pdf", data)])
     again = user.upload_resumes(draft, [("cleo (3).pdf", data)])
@@ -55,16 +55,16 @@ def test_a_duplicate_is_stored_once_and_reported(
 
 
 def test_the_same_resume_may_be_in_two_drafts(user: ScreenerClient, draft: int) -> None:
-    """Duplicates are looked for within a draft only."""
+    """Only files of the same draft are duplicates."""
     other = user.create_draft("Another position")
     for number in (draft, other):
         assert user.upload_resumes(number, resumes(1))[0]["outcome"] == "stored"
 
 
-def test_a_damaged_file_is_kept_with_the_reason(
+def test_damaged_file_is_stored_with_the_reason(
     app: Flask, user: ScreenerClient, draft: int, standin: StandIn
 ) -> None:
-    """A damaged file spoils none of its neighbours, and nobody is asked for its name."""
+    """It does not affect other files, and no call is made for its name."""
     received = user.upload_resumes(draft, [("broken.pdf", damaged_pdf()), *resumes(1)])
     assert [item["outcome"] for item in received] == ["unreadable", "stored"]
     broken = rows(app, "SELECT extracted_text, error FROM draft_resumes WHERE file_name = 'broken.pdf'")
@@ -73,18 +73,18 @@ def test_a_damaged_file_is_kept_with_the_reason(
     assert [a["task"] for a in standin.ledger()["attempts"]].count("name") == 1
 
 
-def test_an_unreadable_job_description_changes_nothing(user: ScreenerClient, draft: int, app: Flask) -> None:
-    """The draft keeps the job description it has."""
+def test_unreadable_job_description_changes_nothing(user: ScreenerClient, draft: int, app: Flask) -> None:
+    """The draft keeps its job description."""
     with pytest.raises(ScreenerError, match="broken.pdf: the file is damaged"):
         user.upload_jd(draft, "broken.pdf", damaged_pdf())
     assert rows(app, "SELECT jd_file_name FROM drafts") == [{"jd_file_name": "jd.txt"}]
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"bad_json": True}])
-def test_without_a_usable_answer_the_intake_goes_on(
+def test_intake_uses_defaults_without_a_usable_answer(
     app: Flask, user: ScreenerClient, standin: StandIn, fault: dict[str, object]
 ) -> None:
-    """When OpenAI fails for good, one general criterion and the file name stand in."""
+    """When OpenAI fails for good, one general criterion and the file name are used instead."""
     standin.faults([fault | {"match": {"task": task}} for task in ("criteria", "name")])
     draft = user.create_draft("Engineer")
     change(app, app_retries=0)  # the client's own repeats take seconds
@@ -93,15 +93,15 @@ def test_without_a_usable_answer_the_intake_goes_on(
     assert rows(app, "SELECT candidate_name FROM draft_resumes") == [{"candidate_name": "ada abel"}]
 
 
-def test_a_missing_api_key_is_named(user: ScreenerClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a key the page says which setting is missing."""
+def test_missing_api_key_is_named(user: ScreenerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page says which setting is missing."""
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(ScreenerError, match="OPENAI_API_KEY"):
         user.upload_jd(user.create_draft("Engineer"), "jd.txt", JD.encode())
 
 
 def test_file_names_of_any_kind_are_stored(app: Flask, user: ScreenerClient, draft: int) -> None:
-    """Folders are cut off, long names shortened at the front; letters of all scripts are kept."""
+    """Folders are removed, and long names shortened at the front; letters of all scripts are kept."""
     names = ["cv/Ada.txt", "Резюме Петрова.txt", "x" * 300 + ".txt"]
     user.upload_resumes(draft, [(name, resume_text(i).encode()) for i, name in enumerate(names)])
     stored = [str(row["file_name"]) for row in rows(app, "SELECT file_name FROM draft_resumes ORDER BY id")]

@@ -1,4 +1,4 @@
-"""Large analyses: the worker process, and what happens when it is told to stop or killed."""
+"""Large analyses in the worker process, also when it is stopped or killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ StartWorker = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start_worker() -> Iterator[StartWorker]:
-    """Starts worker processes; those still running at the end are killed."""
+    """Starts worker processes, and kills those that still run at the end."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -53,17 +53,17 @@ def large(user: ScreenerClient, draft: int) -> int:
 
 
 def until(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Wait for something that another process does."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.05)
 
 
-def test_a_large_analysis_waits_for_the_worker(
+def test_large_analysis_waits_for_the_worker(
     app: Flask, user: ScreenerClient, large: int, start_worker: StartWorker
 ) -> None:
-    """The row is there at once; the worker process completes it, and the client hears of the progress."""
+    """Its row exists at once; the worker process completes it, and the client sees the progress."""
     assert rows(app, "SELECT num_candidates FROM analyses") == [{"num_candidates": 8}]
     assert rows(app, "SELECT id FROM candidate_files") == []
     worker = start_worker("--once")
@@ -76,10 +76,10 @@ def test_a_large_analysis_waits_for_the_worker(
     assert worker.wait(20) == 0
 
 
-def test_the_same_answers_come_from_the_request_and_from_the_worker(
+def test_request_and_worker_give_the_same_result(
     app: Flask, make_app: MakeApp, user: ScreenerClient, large: int
 ) -> None:
-    """Where an analysis runs makes no difference to its result."""
+    """The result does not depend on where the analysis runs."""
     Worker(app).run(once=True)
     by_worker = user.result(large)["candidates"]
     change(app, request_limit=20)
@@ -89,16 +89,16 @@ def test_the_same_answers_come_from_the_request_and_from_the_worker(
     assert by_worker == in_request
 
 
-def test_a_draft_cannot_be_changed_while_its_job_waits(user: ScreenerClient, large: int) -> None:
-    """What the worker is going to read stays as it is."""
+def test_draft_cannot_be_changed_while_its_job_waits(user: ScreenerClient, large: int) -> None:
+    """The worker is going to read it."""
     with pytest.raises(ScreenerError, match="cannot be changed now"):
         user._post("/drafts/1/resumes/1/remove")
     with pytest.raises(ScreenerError, match="cannot be deleted now"):
         user._post("/drafts/1/delete")
 
 
-def test_an_idle_worker_ends_on_sigterm(app: Flask, start_worker: StartWorker) -> None:
-    """Told to stop while nothing is to be done, it ends cleanly and soon."""
+def test_idle_worker_ends_on_sigterm(app: Flask, start_worker: StartWorker) -> None:
+    """It ends soon, with status 0."""
     worker = start_worker()
     assert worker.stderr is not None
     assert any("waiting for jobs" in line for line in worker.stderr)
@@ -106,8 +106,8 @@ def test_an_idle_worker_ends_on_sigterm(app: Flask, start_worker: StartWorker) -
     assert worker.wait(60) == 0
 
 
-def test_a_worker_without_tables_says_what_to_do(environment: None, start_worker: StartWorker) -> None:
-    """Started before the set-up, it ends with one line that names the command."""
+def test_worker_without_tables_says_what_to_do(environment: None, start_worker: StartWorker) -> None:
+    """It exits with one line that names the set-up command."""
     worker = start_worker()
     _, errors = worker.communicate(timeout=300)
     assert worker.returncode == 1
@@ -115,10 +115,10 @@ def test_a_worker_without_tables_says_what_to_do(environment: None, start_worker
     assert "Traceback" not in errors
 
 
-def test_the_first_sigterm_lets_the_worker_finish(
+def test_first_sigterm_lets_the_worker_finish(
     app: Flask, user: ScreenerClient, large: int, standin: StandIn, start_worker: StartWorker
 ) -> None:
-    """Told to stop in the middle, it completes the analysis at hand, then ends."""
+    """It completes the current analysis, and then ends."""
     standin.faults([{"match": {"task": "rank"}, "delay_ms": 300}])
     worker = start_worker()
     until(lambda: user.status(large)["stage"] == "ranking")
@@ -127,8 +127,8 @@ def test_the_first_sigterm_lets_the_worker_finish(
     assert user.status(large)["state"] == "completed"
 
 
-def _told_until_it_ends(worker: subprocess.Popen[str]) -> int:
-    """Send SIGTERM, and again where Python has dropped what the handler raised: it does so in a finalizer."""
+def _terminate(worker: subprocess.Popen[str]) -> int:
+    """Send SIGTERM, repeatedly, since Python drops exceptions that the handler raises in a finalizer."""
     for _ in range(6):
         worker.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -136,26 +136,28 @@ def _told_until_it_ends(worker: subprocess.Popen[str]) -> int:
     return worker.wait(1)
 
 
-def test_the_second_sigterm_gives_the_job_back(
+def test_second_sigterm_returns_the_job_to_the_queue(
     app: Flask, user: ScreenerClient, large: int, standin: StandIn, start_worker: StartWorker
 ) -> None:
-    """Told twice, it ends at once; the job waits again, and the next worker does it."""
+    """The worker ends at once, and the next worker does the job."""
     standin.faults([{"match": {"task": "rank"}, "delay_ms": 30_000}])
     worker = start_worker()
     until(lambda: user.status(large)["stage"] == "ranking")
     worker.send_signal(signal.SIGTERM)
-    assert worker.stderr and any("once more" in line for line in worker.stderr)  # two at once are one
-    assert _told_until_it_ends(worker) == 0
+    assert worker.stderr and any(
+        "once more" in line for line in worker.stderr
+    )  # two signals at once would count as one
+    assert _terminate(worker) == 0
     assert user.status(large) == {"state": "queued", "progress": 0.0, "stage": "", "message": ""}
     standin.reset_faults()
     Worker(app).run(once=True)
     assert user.status(large)["state"] == "completed"
 
 
-def test_what_a_killed_worker_left_is_marked_as_failed(
+def test_analysis_of_a_killed_worker_is_marked_as_failed(
     app: Flask, user: ScreenerClient, large: int, standin: StandIn, start_worker: StartWorker
 ) -> None:
-    """After kill -9 the next worker marks the analysis as failed and goes on with those that wait."""
+    """The next worker marks it, and then does the waiting jobs."""
     standin.faults([{"match": {"task": "rank"}, "delay_ms": 5000}])
     worker = start_worker()
     until(lambda: user.status(large)["stage"] == "ranking")
@@ -171,8 +173,8 @@ def test_what_a_killed_worker_left_is_marked_as_failed(
     assert user.status(waiting)["state"] == "completed"
 
 
-def test_a_living_process_keeps_its_job(app: Flask, user: ScreenerClient, large: int) -> None:
-    """A worker that starts leaves alone what another process is working on."""
+def test_job_of_a_living_process_is_not_taken(app: Flask, user: ScreenerClient, large: int) -> None:
+    """A new worker does not mark the job of a process that still runs."""
     alive = f"{jobs.me().split(':')[0]}:{os.getppid()}"
     with app.app_context():
         db.session.execute(db.update(Job).values(state="running", owner=alive))
@@ -181,24 +183,22 @@ def test_a_living_process_keeps_its_job(app: Flask, user: ScreenerClient, large:
     assert user.status(large)["state"] == "running"
 
 
-def test_an_analysis_deleted_while_it_waits_is_forgotten(
-    app: Flask, user: ScreenerClient, large: int
-) -> None:
-    """Its job goes with it, and the worker has nothing to do."""
+def test_analysis_deleted_while_it_waits_is_not_run(app: Flask, user: ScreenerClient, large: int) -> None:
+    """Its job is deleted with it, and the worker has nothing to do."""
     user.delete([large])
     assert Worker(app).work() is False
 
 
 def test_every_job_is_claimed_exactly_once(make_app: MakeApp, database_url: str) -> None:
-    """Eight claimers at once share forty jobs; none is taken twice, none is left (both databases)."""
+    """Eight threads claim forty jobs on either database; none is claimed twice, and none is left."""
     app = make_app(SCREENER_DATABASE_URL=database_url)
     with app.app_context():
         user_id = db.session.scalar(db.select(User.id).limit(1))
         for _ in range(40):
-            found = Analysis(user_id=user_id, num_candidates=1, num_criteria=1, cost_usd=1)
-            db.session.add(found)
+            analysis = Analysis(user_id=user_id, num_candidates=1, num_criteria=1, cost_usd=1)
+            db.session.add(analysis)
             db.session.flush()
-            db.session.add(Job(analysis_id=found.id, state="queued"))
+            db.session.add(Job(analysis_id=analysis.id, state="queued"))
         db.session.commit()
 
     def claim_all(_: int) -> list[int]:
@@ -206,5 +206,5 @@ def test_every_job_is_claimed_exactly_once(make_app: MakeApp, database_url: str)
             return list(iter(jobs.claim, None))
 
     with ThreadPoolExecutor(8) as pool:
-        claimed = [number for some in pool.map(claim_all, range(8)) for number in some]
+        claimed = [number for numbers in pool.map(claim_all, range(8)) for number in numbers]
     assert sorted(claimed) == list(range(1, 41))

@@ -1,13 +1,13 @@
-"""Many analyses under fire: ``python -m tests.soak [--analyses N] [--seed N]``, or ``make soak``.
+"""Soak test: ``python -m tests.soak [--analyses N] [--seed N]``, or ``make soak``.
 
-Two applications share a server and a spool. Their processes are killed, also between two calls, stopped,
-forked in mid-run, and keep the interpreter to themselves; answers break off; the database is stopped, crashed
-and cut off; spools are full, and what is in them is delivered twice, late, or to the wrong application;
-others leave forged and damaged files there. Meanwhile the applications write to the same rows.
+Two applications share a database server and a spool. Their processes are killed, stopped and forked during
+runs, and hold the interpreter's lock; answers break off; the database is stopped, crashed and disconnected;
+spools are full, and entries are delivered twice, late, or to the wrong application; other users leave forged
+and damaged files. Meanwhile the applications write to the same rows.
 
-In the end every run that ended stands in its own database once and exactly, every one that was cut short as
-far as its last snapshot, and none says that its cost is complete that is not. The last line is JSON; the exit
-status is 1 unless all that is so, and no write of an application's waited longer than :data:`HOST_WAIT_MS`.
+In the end every completed run must be in its own database once and exactly, every interrupted one with at
+least its last snapshot, and no incomplete cost may be marked as complete. The last line is JSON; the exit
+status is 1 if any of this fails, or if a write of the host waited longer than :data:`HOST_WAIT_MS`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tests.soak.system import System
 from tests.soak.verdict import judge
 
 HOST_WAIT_MS = 500.0
-"""How long a write of an application's may take, beyond one to a row that nobody else writes to."""
+"""Milliseconds that a write of the host may take longer than one to a row that telemetry never writes."""
 SHOWN = 20
-"""Lines of what went wrong, at most."""
+"""Maximum number of printed problems."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What is done to the system while it works."""
+"""Disturbances of the system while it works."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ WORKERS = 4
 PAUSE = 0.5
 """Seconds between two disturbances, on average."""
 OUTAGE = (0.3, 2.5)
-"""Shortest and longest time without a database, in seconds."""
+"""Shortest and longest outage of the database, in seconds."""
 STOP = (1.0, 3.0)
-"""Shortest and longest time for which a process is stopped, in seconds."""
-PATIENCE = 60.0
-"""Seconds that everything of a tenant has to arrive in the end."""
-BLOWS = (
+"""Shortest and longest time that a process is stopped, in seconds."""
+DELIVERED_WITHIN = 60.0
+"""Seconds within which everything of a tenant must be delivered at the end."""
+DISTURBANCES = (
     "kill",
     "kill",
     "kill",
@@ -51,7 +51,7 @@ LAGGING = """
 
 @dataclass
 class Damage:
-    """What was done, and how the application's own writes fared meanwhile."""
+    """The disturbances that were caused, and how long the host's own writes waited meanwhile."""
 
     killed: int = 0
     outages: int = 0
@@ -59,22 +59,22 @@ class Damage:
     stopped: int = 0
     repeated: int = 0
     intruded: int = 0
-    """Directories that others left in the spool."""
+    """Directories that other users left in the spool."""
     forged: set[str] = field(default_factory=set)
-    """Runs that another user made up."""
+    """Runs that another user forged."""
     largest_spool: int = 0
     host_wait_ms_max: float = 0.0
-    """For which one write of the application waited."""
+    """The longest time that a write of the host waited."""
     control_wait_ms_max: float = 0.0
-    """For which one did to a row that nobody else writes to."""
+    """The longest time that one waited for a row that only the host writes."""
     lost_writes: list[str] = field(default_factory=list)
-    """Writes of the application that did not stay."""
+    """Writes of the host that were lost."""
     waiting: list[str] = field(default_factory=list)
-    """What no database had taken in the end."""
+    """Entries that were not delivered in the end."""
 
 
 class Fire:
-    """Lets processes work on all analyses, and disturbs them."""
+    """Runs processes on all analyses, and disturbs them."""
 
     def __init__(self, system: System, seed: int, report: Callable[[int], None]) -> None:
         self.damage = Damage()
@@ -82,7 +82,7 @@ class Fire:
         self._chance = random.Random(seed)
         self._report = report
         self._waiting = {tenant.name: deque(tenant.numbers) for tenant in system.tenants}
-        self._blows: dict[str, Callable[[], None]] = {
+        self._disturbances: dict[str, Callable[[], None]] = {
             "kill": self._kill,
             "stop": self._stop,
             "cut": self._cut,
@@ -93,28 +93,28 @@ class Fire:
             "forge": self._forge,
             "damage": self._spoil,
         }
-        self._deck: list[str] = []
+        self._planned: list[str] = []
         self._timers: list[threading.Timer] = []
 
     def burn(self) -> Damage:
-        """Do so until all is done; then deliver what the dead have left."""
-        at_work: dict[str, list[int]] = {tenant.name: [] for tenant in self._system.tenants}
+        """Run until all analyses are done; then deliver the entries of dead processes."""
+        open_runs: dict[str, list[int]] = {tenant.name: [] for tenant in self._system.tenants}
         with ExitStack() as stack:
             writers = [
-                stack.enter_context(HostWriter(tenant, at_work[tenant.name], seed=number))
+                stack.enter_context(HostWriter(tenant, open_runs[tenant.name], seed=number))
                 for number, tenant in enumerate(self._system.tenants)
             ]
-            self._work(at_work)
+            self._work(open_runs)
             for timer in self._timers:
                 timer.join()
             self._settle()
-        self.damage.host_wait_ms_max = round(max(each.longest_ms for each in writers), 1)
-        self.damage.control_wait_ms_max = round(max(each.longest_control_ms for each in writers), 1)
-        self.damage.lost_writes = [line for each in writers for line in each.lost()]
+        self.damage.host_wait_ms_max = round(max(writer.longest_ms for writer in writers), 1)
+        self.damage.control_wait_ms_max = round(max(writer.longest_control_ms for writer in writers), 1)
+        self.damage.lost_writes = [line for writer in writers for line in writer.lost()]
         return self.damage
 
-    def _work(self, at_work: dict[str, list[int]]) -> None:
-        next_blow = time.monotonic() + 2
+    def _work(self, open_runs: dict[str, list[int]]) -> None:
+        next_disturbance = time.monotonic() + 2
         while self._keep_busy():
             self.damage.largest_spool = max(self.damage.largest_spool, self._system.spooled_bytes())
             self._report(
@@ -122,19 +122,19 @@ class Fire:
             )
             for tenant in self._system.tenants:
                 jobs = [job for job in self._system.running() if job.tenant is tenant]
-                at_work[tenant.name][:] = sorted(number for job in jobs for number in job.at_work)
-            if time.monotonic() >= next_blow:
-                self._blows[self._next()]()
-                next_blow = time.monotonic() + self._chance.uniform(0.5, 1.5) * PAUSE
+                open_runs[tenant.name][:] = sorted(number for job in jobs for number in job.open_runs)
+            if time.monotonic() >= next_disturbance:
+                self._disturbances[self._next()]()
+                next_disturbance = time.monotonic() + self._chance.uniform(0.5, 1.5) * PAUSE
             time.sleep(0.05)
 
     def _next(self) -> str:
-        """Return what is done next: all of it once, in some order, and then again."""
-        self._deck = self._deck or self._chance.sample(BLOWS, len(BLOWS))
-        return self._deck.pop()
+        """Return the next disturbance: all of them in random order, then all again."""
+        self._planned = self._planned or self._chance.sample(DISTURBANCES, len(DISTURBANCES))
+        return self._planned.pop()
 
     def _keep_busy(self) -> bool:
-        """Start processes as long as there is something to do; say whether any is at work."""
+        """Start processes while there are analyses left; return whether any process runs."""
         for tenant in self._system.tenants:
             waiting, share = self._waiting[tenant.name], WORKERS // len(self._system.tenants)
             while waiting and sum(job.tenant is tenant for job in self._system.running()) < share:
@@ -142,8 +142,8 @@ class Fire:
         return bool(self._system.running())
 
     def _victim(self) -> Job | None:
-        at_work = [job for job in self._system.running() if any(job.events())]
-        return self._chance.choice(at_work) if at_work else None
+        open_runs = [job for job in self._system.running() if any(job.events())]
+        return self._chance.choice(open_runs) if open_runs else None
 
     def _kill(self) -> None:
         if (job := self._victim()) is not None:
@@ -152,7 +152,7 @@ class Fire:
             self.damage.killed += 1
 
     def _stop(self) -> None:
-        """Stop a process for a while; the database goes on with the statements it has received."""
+        """Stop a process for a while; the database continues with the statements it has received."""
         if (job := self._victim()) is not None:
             job.process.send_signal(signal.SIGSTOP)
             go_on = threading.Timer(self._chance.uniform(*STOP), job.process.send_signal, [signal.SIGCONT])
@@ -200,9 +200,9 @@ class Fire:
         return self._chance.choice(self._system.tenants)
 
     def _settle(self) -> None:
-        """Do what the next process would: deliver, and bring the host's rows up to date."""
+        """Deliver all entries and bring the host's rows up to date, as the next process would."""
         for tenant in self._system.tenants:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + DELIVERED_WITHIN
             while (waiting := self._still_waiting(tenant)) and time.monotonic() < deadline:
                 SpoolKeeper(tenant.settings).recover(10)
             self.damage.waiting += waiting

@@ -1,4 +1,4 @@
-"""The application's own writes to rows that telemetry writes to as well: their waits, and what is left."""
+"""The host's own writes to rows that telemetry writes as well: how long they wait, and which are lost."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _CONTROL: Final = sa.text("UPDATE soak_control SET n = n + 1")
 
 
 class HostWriter:
-    """Counts up a column of one analysis after another, and beside it a row that nobody else writes to."""
+    """Increments a column of the analyses, and for comparison a row that only the host writes."""
 
-    def __init__(self, tenant: Tenant, at_work: Sequence[int], seed: int) -> None:
-        """Write to the analyses ``at_work``, a sequence that changes meanwhile."""
+    def __init__(self, tenant: Tenant, open_runs: Sequence[int], seed: int) -> None:
+        """Write to the analyses in ``open_runs``, a sequence that changes meanwhile."""
         self.longest_ms = self.longest_control_ms = 0.0
         self.written: Counter[int] = Counter()
-        """Writes that were committed, by analysis."""
+        """Committed writes, by analysis."""
         self.uncertain: Counter[int] = Counter()
-        """Writes of which the connection broke before the server could answer."""
+        """Writes whose connection broke before the server answered."""
         self._tenant = tenant
-        self._at_work = at_work
+        self._open_runs = open_runs
         self._chance = random.Random(seed)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -47,7 +47,7 @@ class HostWriter:
         self._thread.join()
 
     def lost(self) -> list[str]:
-        """Return the writes that did not stay."""
+        """Return the writes that were lost."""
         rows = self._tenant.rows("SELECT id, num_criteria FROM analyses")
         return [
             f"analysis {row['id']}: {row['num_criteria']} of {self.written[row['id']]} writes of the host's"
@@ -61,13 +61,13 @@ class HostWriter:
                 with self._tenant.engine.connect() as connection:
                     while not self._is_over.wait(PAUSE):
                         self._write(connection)
-            except sa.exc.DBAPIError:  # the server is stopped just now
+            except sa.exc.DBAPIError:  # the server is stopped
                 continue
 
     def _write(self, connection: sa.Connection) -> None:
-        if not self._at_work:
+        if not self._open_runs:
             return
-        number = self._chance.choice(self._at_work)
+        number = self._chance.choice(self._open_runs)
         control = _took(connection, _CONTROL)
         self.uncertain[number] += 1
         own = _took(connection, _COUNT, id=number)
@@ -78,7 +78,7 @@ class HostWriter:
 
 
 def _took(connection: sa.Connection, statement: sa.TextClause, **values: int) -> float:
-    """Return the milliseconds of one write that is committed at once."""
+    """Return the milliseconds of one write with its commit."""
     started = time.monotonic()
     connection.execute(statement, values)
     connection.commit()

@@ -1,4 +1,4 @@
-"""What others put into the spool: files of another tenant, of another user, and damaged ones."""
+"""Foreign files in the spool: those of another tenant, of another user, and damaged ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exporters.spool.takeover import LOCK
 
 ANOTHER_USER: Final = 65534
 DOLLARS: Final = 999
-"""What a forged run claims to have cost."""
+"""The cost that a forged run claims."""
 
 
 def misplace(file: Path, folder: Path) -> None:
@@ -26,15 +26,15 @@ def misplace(file: Path, folder: Path) -> None:
 
 
 def forge(file: Path, folder: Path) -> str | None:
-    """Have another user leave an expensive run there, made from a snapshot; return its id.
+    """Forge an expensive run of another user from a snapshot, and return its id.
 
-    None where that cannot be done: only root can give files away.
+    Returns None unless the tests run as root, who alone can change the owner of files.
     """
     if os.geteuid() != 0:
         return None
     try:
         known = parse_entry(file.read_text())
-    except (FileNotFoundError, ValueError, RecursionError):  # delivered meanwhile, or spoilt as below
+    except (FileNotFoundError, ValueError, RecursionError):  # delivered meanwhile, or damaged as below
         return None
     if not isinstance(known, Snapshot):
         return None
@@ -50,7 +50,7 @@ def forge(file: Path, folder: Path) -> str | None:
 
 
 def damage(folder: Path) -> None:
-    """Leave what no reader may stumble over."""
+    """Leave damaged files, at which no reader may fail."""
     with _dead_process(folder) as process:
         for spoil in _SPOILT:
             spoil(process / f"{uuid.uuid4().hex}.json")
@@ -83,7 +83,7 @@ _SPOILT: Final[tuple[Callable[[Path], object], ...]] = (
 
 
 class _dead_process:
-    """A directory as a process leaves it that was killed; it appears as a whole."""
+    """A directory as a killed process leaves it, which appears atomically."""
 
     def __init__(self, folder: Path) -> None:
         self._hidden, self._folder = folder / f".{uuid.uuid4().hex}", folder

@@ -1,4 +1,4 @@
-"""The system under fire: a service with a ledger, two tenants, and processes that come and go."""
+"""The system under test: a stand-in with a ledger, two tenants, and their processes."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ FAULTS: list[dict[str, Any]] = [
     {"delay_ms": 40},
 ]
 CHUNK = 60
-"""Analyses that one process is given."""
+"""Analyses of one process."""
 SMALL_SPOOL = "6000"
 """Bytes of a spool that is soon full."""
 
 
 @dataclass
 class Job:
-    """A process, and the analyses that were given to it."""
+    """A process, and its analyses."""
 
     process: subprocess.Popen[bytes]
     tenant: Tenant
@@ -45,12 +45,12 @@ class Job:
     journal: Path
     has_small_spool: bool
     left: dict[str, Snapshot] = field(default_factory=dict)
-    """What was in the spool of its runs when it was killed."""
+    """The snapshots of its runs in the spool when it was killed."""
     was_killed: bool = False
 
     @property
     def unopened(self) -> list[int]:
-        """The analyses it did not come to."""
+        """The analyses that it did not begin."""
         opened = self._numbers("opened")
         return [number for number in self.numbers if number not in opened]
 
@@ -61,19 +61,19 @@ class Job:
 
     @property
     def ended(self) -> set[int]:
-        """The analyses whose end it has said."""
+        """The analyses whose runs it ended."""
         return self._numbers("ended")
 
     @property
-    def at_work(self) -> set[int]:
-        """The analyses that it has begun and not ended."""
+    def open_runs(self) -> set[int]:
+        """The analyses whose runs it began and did not end."""
         return self._numbers("opened") - self.ended
 
     def _numbers(self, event: str) -> set[int]:
-        return {each["number"] for each in self.events() if each["event"] == event}
+        return {entry["number"] for entry in self.events() if entry["event"] == event}
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What it wrote down; the last line may be cut off."""
+        """Yield the lines of its journal; the last one may be incomplete."""
         for line in self.journal.read_text().splitlines() if self.journal.exists() else ():
             try:
                 yield json.loads(line)
@@ -82,7 +82,7 @@ class Job:
 
 
 class System:
-    """Leaving it ends everything."""
+    """All parts of the system; leaving the block ends all processes."""
 
     def __init__(self, folder: Path, analyses: int) -> None:
         self.folder = folder
@@ -116,9 +116,9 @@ class System:
         return [job for job in self.jobs if job.process.poll() is None]
 
     def start(self, tenant: Tenant, numbers: list[int]) -> None:
-        """Start a process on some analyses of one tenant.
+        """Start a process for some analyses of one tenant.
 
-        Every third has a spool that is soon full; in every fourth, a C library keeps the interpreter's lock.
+        Every third has a spool that is soon full; in every fourth, C code holds the interpreter's lock.
         """
         small, holds = len(self.jobs) % 3 == 2, len(self.jobs) % 4 == 1
         journal = self.folder / f"journal-{len(self.jobs)}.jsonl"
@@ -141,25 +141,25 @@ class System:
         self.jobs.append(Job(process, tenant, numbers, journal, small))
 
     def kill(self, job: Job) -> None:
-        """End a process at once, and remember what it had on the disk."""
+        """Kill a process, and record its snapshots on the disk."""
         job.process.kill()
         job.process.wait()
         job.was_killed = True
-        job.left = {each.run_id: each for each in self._snapshots(job.tenant)}
+        job.left = {snapshot.run_id: snapshot for snapshot in self._snapshots(job.tenant)}
 
     def cut_connections(self) -> None:
-        """End the writers' connections, some of them in mid-transaction."""
+        """End the writers' connections, some of them in a transaction."""
         self.postgres.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'analysis-telemetry'"
         )
 
     def spooled(self, tenant: Tenant) -> list[Path]:
-        """The files of its processes that wait for a tenant's database, without copies made here."""
-        found = [path for path in waiting(self.spool) if path.is_relative_to(tenant.folder)]
+        """Return the entries that wait for a tenant's database, without the copies made here."""
+        paths = [path for path in waiting(self.spool) if path.is_relative_to(tenant.folder)]
         return [
             path
-            for path in found
+            for path in paths
             if len(path.parent.name) == 32 and path.parent.name not in self._ghosts and _is_own(path)
         ]
 
@@ -173,7 +173,7 @@ class System:
                 yield item
 
     def repeat(self) -> int:
-        """Let all that is in the spool be delivered once more, late, as if left by another dead process."""
+        """Copy all entries of the spool, as if another dead process had left them; return their number."""
         return sum(self._repeat(tenant) for tenant in self.tenants)
 
     def _repeat(self, tenant: Tenant) -> int:
@@ -189,7 +189,7 @@ class System:
         return copied
 
     def spooled_bytes(self) -> int:
-        """How much waits on the disk."""
+        """Return the bytes that wait in the spool."""
         total = 0
         for path in waiting(self.spool):
             with suppress(FileNotFoundError):
@@ -198,9 +198,9 @@ class System:
 
 
 def _is_own(path: Path) -> bool:
-    """Say whether a process of this user's left a regular file there."""
+    """Return whether a path is a regular file of this user."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()

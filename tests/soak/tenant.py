@@ -1,4 +1,4 @@
-"""One of the applications that share a database and a spool directory, with a schema of its own."""
+"""One of the applications that share a database server and a spool, with its own schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES: Final = ("tenant_a", "tenant_b")
 
 
 class Tenant:
-    """Its settings, its rows, and which analyses are its own."""
+    """An application's settings, rows and analyses."""
 
     def __init__(self, name: str, url: str, spool: Path, numbers: Sequence[int]) -> None:
         self.name = name
@@ -29,7 +29,7 @@ class Tenant:
 
     @property
     def folder(self) -> Path:
-        """Where processes keep what is for its database."""
+        """The folder in the spool for its database."""
         return self.settings.spool_dir / self.settings.spool_key()
 
     def rows(self, query: str) -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ class Tenant:
             return [dict(row) for row in connection.execute(sa.text(query)).mappings()]
 
     def make(self) -> None:
-        """Make its schema and tables; it has its users and its analyses before the runs begin."""
+        """Create its schema and tables, with its users and analyses."""
         with self.engine.begin() as connection:
             connection.execute(sa.text(f"CREATE SCHEMA {self.name}"))
         migrate.upgrade(self.settings.database_url, with_base_tables=True)

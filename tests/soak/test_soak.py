@@ -1,4 +1,4 @@
-"""A short fire; the long one is `make soak`."""
+"""A short soak test; the long one is `make soak`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ ANALYSES = 240
 
 
 @pytest.mark.timeout(900)
-def test_under_fire(tmp_path: Path) -> None:
-    """Whatever is killed, stopped, forged or delivered twice: each run counts once, where it belongs.
-
-    It is exact to the last token, or says that it is not; and the application does not wait.
-    """
+def test_every_run_counts_once_under_disturbances(tmp_path: Path) -> None:
+    """Each run is exact or marked as incomplete, in its own database, and the host does not wait."""
     with System(tmp_path, ANALYSES) as system:
         damage = Fire(system, seed=7, report=lambda _: None).burn()
         verdict = judge(system, damage)

@@ -1,4 +1,4 @@
-"""What the databases say after the fire, against the applications' journals and the service's ledger."""
+"""Compare the databases with the applications' journals and the stand-in's ledger."""
 
 from __future__ import annotations
 
@@ -19,42 +19,41 @@ SUMS = ("attempts", "rate_limit_hits", "input_tokens", "output_tokens", "cost_pi
 
 @dataclass
 class Verdict:
-    """How many runs ended and were cut short, and what is wrong with which of them."""
+    """How many runs ended and were cut short, and the problems with them."""
 
     ended: int = 0
     cut_short: int = 0
     begun_unnoted: int = 0
-    """Runs whose process was killed after it had begun them, and before it had noted that it had."""
+    """Runs whose process was killed after it began them, and before it wrote so into its journal."""
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     false_complete: list[str] = field(default_factory=list)
-    """Runs that say that their cost is complete, and are less than what was billed."""
+    """Runs that are marked as complete, although they cost less than was billed."""
     foreign: list[str] = field(default_factory=list)
-    """Runs in the database of another tenant, and runs that another user made up."""
+    """Runs in the database of another tenant, and runs that another user forged."""
     longest_block_ms: float = 0.0
-    """For which telemetry held a thread of the application up."""
+    """The longest time that telemetry blocked a thread of the application."""
     longest_plain_ms: float = 0.0
-    """For which one plain file replacement did, in the same threads."""
+    """The longest time that a plain file replacement took in the same threads."""
 
 
 @dataclass
 class _Run:
-    """What the application knows of one run."""
+    """The application's knowledge of one run."""
 
     number: int
     run_id: str
     is_ended: bool = False
     had_room: bool = True
     least_pico: int = 0
-    """What its last snapshot on the disk had spent."""
+    """The cost in its last snapshot on the disk."""
 
 
 def judge(system: System, damage: Damage) -> Verdict:
     """Compare run by run.
 
-    A run that ended is exact, unless something was billed that no answer reported: then it is less, and
-    says so.
-    One cut short has at least its last snapshot, and says so, too.
+    A run that ended must be exact, unless something was billed that no answer reported; then it may be less,
+    but must be marked as incomplete. One that was cut short must have at least its last snapshot.
     """
     verdict, ledger = Verdict(), _ledger(system)
     owners = {run_id: job.tenant for job in system.jobs for run_id in _run_ids(job)}
@@ -65,7 +64,7 @@ def judge(system: System, damage: Damage) -> Verdict:
         for run_id in list(rows):
             if run_id in damage.forged or owners.get(run_id, tenant) is not tenant:
                 del rows[run_id]
-                verdict.foreign.append(f"{run_id} stands in {tenant.name}")
+                verdict.foreign.append(f"{run_id} is in {tenant.name}")
         _judge_tenant(verdict, system, tenant, rows, ledger)
     verdict.lost += (*damage.waiting, *damage.lost_writes)
     verdict.lost += [f"a process ended by itself: {job.journal.name}" for job in system.jobs if _died(job)]
@@ -112,7 +111,7 @@ def _judge_ended(
     if row is None or row["status"] != "completed":
         verdict.lost.append(f"analysis {run.number} ended, but is {row and row['status']}")
         return
-    # An answer that broke off reported nothing; what a child knew died with it.
+    # An answer that broke off reported nothing; calls of a forked child are lost with it.
     least, most = truth(line for line in lines if not line["cut"]), truth(lines)
     is_reported = not forks(run.number) and least.cost_pico == most.cost_pico
     for name in SUMS:
@@ -132,7 +131,7 @@ def _judge_cut_short(verdict: Verdict, run: _Run, row: dict[str, Any] | None, bi
         if run.had_room:
             verdict.lost.append(f"analysis {run.number} was cut short, and there is nothing of it")
         return
-    # Where its snapshots were shed, nothing says that its process is gone, but a silence that is yet to come.
+    # If its snapshots were shed, only later silence shows that its process has died.
     if row["status"] not in ("interrupted", "completed") and run.had_room:
         verdict.lost.append(f"analysis {run.number} was cut short, but is {row['status']}")
     if row["cost_pico"] < run.least_pico:
@@ -142,7 +141,7 @@ def _judge_cut_short(verdict: Verdict, run: _Run, row: dict[str, Any] | None, bi
 
 
 def _judge_unnoted(verdict: Verdict, jobs: list[Job], rows: list[dict[str, Any]]) -> None:
-    """Judge rows whose ids no journal has: a process was killed while it opened a run, or nobody did."""
+    """Judge rows whose ids are in no journal: their process must have been killed while it opened a run."""
     opening = Counter(number for job in jobs for number in job.opening)
     for row in rows:
         number, spent = row["criteria"], [row[name] for name in SUMS]
@@ -156,7 +155,7 @@ def _judge_unnoted(verdict: Verdict, jobs: list[Job], rows: list[dict[str, Any]]
 
 
 def _judge_users(verdict: Verdict, tenant: Tenant) -> None:
-    """A user's totals hold all that has ended; what still shows as running may be in them, or not yet."""
+    """Check users' totals, which must include all ended runs, and may include those that still run."""
     query = """
         SELECT users.id, total_jobs_run AS jobs, total_api_spend AS spent,
             COUNT(*) FILTER (WHERE status <> 'running') AS least_jobs, COUNT(*) AS most_jobs,
@@ -181,17 +180,17 @@ def _run_ids(job: Job) -> set[str]:
 
 
 def _runs(jobs: list[Job]) -> dict[str, _Run]:
-    found: dict[str, _Run] = {}
+    runs: dict[str, _Run] = {}
     for job in jobs:
         for event in job.events():
             if event["event"] == "opening":
                 continue
-            run = found.setdefault(event["run_id"], _Run(event["number"], event["run_id"]))
+            run = runs.setdefault(event["run_id"], _Run(event["number"], event["run_id"]))
             run.is_ended = run.is_ended or event["event"] == "ended"
             run.had_room = not job.has_small_spool
             if (left := job.left.get(run.run_id)) is not None:
                 run.least_pico = sum(usage.cost_pico for usage in left.usage.values())
-    return found
+    return runs
 
 
 def _ledger(system: System) -> dict[str, list[Line]]:
@@ -204,8 +203,8 @@ def _ledger(system: System) -> dict[str, list[Line]]:
 def _stage_sums(tenant: Tenant) -> dict[str, dict[str, int]]:
     sums = ", ".join(f"SUM({name}) AS {name}" for name in SUMS)
     rows = tenant.rows(f"SELECT run_id, {sums} FROM telemetry_stage_usage GROUP BY run_id")
-    found = {row["run_id"]: {name: int(row[name]) for name in SUMS} for row in rows}
-    return defaultdict(lambda: dict.fromkeys(SUMS, 0), found)
+    sums_by_run = {row["run_id"]: {name: int(row[name]) for name in SUMS} for row in rows}
+    return defaultdict(lambda: dict.fromkeys(SUMS, 0), sums_by_run)
 
 
 def _took(system: System, what: str) -> Iterator[float]:

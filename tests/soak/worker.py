@@ -1,12 +1,11 @@
-"""A process of an application under fire: analyses one number after another, and keeps a journal of it.
+"""A process of an application: runs its analyses one after another, and keeps a journal.
 
 Usage::
 
     python -m tests.soak.worker JOURNAL NUMBER …
 
-The journal is what the application itself knows: a line when a run is about to be opened, one when it was
-opened, and one when its end was said. With ``SOAK_HOLDS_GIL`` set, a C library keeps the interpreter's lock
-for :data:`HOLD_SECONDS` again and again.
+The journal has a line before a run is opened, one when it is opened, and one when it is ended. With
+``SOAK_HOLDS_GIL`` set, C code holds the interpreter's lock for :data:`HOLD_SECONDS` again and again.
 """
 
 from __future__ import annotations
@@ -28,33 +27,33 @@ from openai import OpenAI, OpenAIError
 import telemetry
 
 AT_ONCE = 3
-"""Analyses under way at the same time, in threads."""
+"""Concurrent analyses, in threads."""
 CANDIDATES = 2
 USERS = 5
 PAUSE = 0.03
-"""Seconds between two calls: a process may be killed while none is under way."""
+"""Seconds between two calls, so that a process may be killed while no call is under way."""
 FORKS = 12
-"""Every so many analyses one call is made by a forked child, which dies with what it knows."""
+"""In every so many analyses a forked child makes one call, whose usage is lost with the child."""
 HOLD_SECONDS = 0.2
 
 
 def api_key(number: int) -> str:
-    """The key by which the service knows the calls of an analysis."""
+    """Return the key by which the ledger identifies the calls of an analysis."""
     return f"soak-{number}"
 
 
 def forks(number: int) -> bool:
-    """Say whether an analysis leaves a call to a forked child."""
+    """Return whether an analysis has a call in a forked child."""
     return number % FORKS == 5
 
 
 def user_of(number: int) -> int:
-    """Whose analysis it is."""
+    """Return the user of an analysis."""
     return 1 + number % USERS
 
 
 class Worker:
-    """Works on analyses until they are done or somebody ends it."""
+    """Runs analyses until they are done or the process is ended."""
 
     def __init__(self, journal: TextIO) -> None:
         self._journal = journal
@@ -67,7 +66,7 @@ class Worker:
 
     def _analyse(self, number: int) -> None:
         self._note(number, "opening")
-        # By its criteria a run is known whose process was ended before it could note the run's id.
+        # The criteria identify a run whose process is killed before it writes the run's id into the journal.
         run = self._timed(
             lambda: telemetry.start_run(
                 "analysis", user_id=user_of(number), candidates=CANDIDATES, criteria=number
@@ -99,13 +98,13 @@ class Worker:
     def _ask_in_child(self, number: int) -> None:
         child = os.fork()
         if child == 0:
-            signal.alarm(20)  # it may be stuck: its parent had threads
+            signal.alarm(20)  # it may hang, since its parent has threads
             self._ask(OpenAI(api_key=api_key(number), max_retries=4), number, CANDIDATES)
             os._exit(0)
         os.waitpid(child, 0)
 
     def _timed(self, act: Callable[[], Any]) -> Any:
-        """Measure how long telemetry holds up the thread of the application."""
+        """Measure how long telemetry blocks the thread of the application."""
         started = time.monotonic()
         try:
             return act()
@@ -113,7 +112,7 @@ class Worker:
             self._blocked = max(self._blocked, time.monotonic() - started)
 
     def _replace_a_file(self, number: int) -> None:
-        """Measure how long the same thread needs for what telemetry may hold it up for: one file."""
+        """Measure how long the same thread takes to replace one file, which telemetry may take as well."""
         started = time.monotonic()
         temporary = Path(f"{self._journal.name}.{number}")
         temporary.write_text("x" * 2000)
@@ -126,7 +125,7 @@ class Worker:
 
 
 def hold_interpreter() -> None:
-    """Keep the lock of the interpreter, as C code does that does not release it."""
+    """Hold the interpreter's lock, as C code does that does not release it."""
     sleep = ctypes.PyDLL(None).usleep
     while True:
         sleep(round(HOLD_SECONDS * 1e6))

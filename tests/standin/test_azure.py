@@ -12,20 +12,20 @@ HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Compare 
 VERSION = "2024-10-21"
 
 
-def test_a_deployment_serves_the_model_its_name_ends_with(standin: StandIn, azure: AzureOpenAI) -> None:
-    """The answer names the model, the ledger both; a name that tells nothing is a model of its own."""
+def test_deployment_serves_the_model_at_the_end_of_its_name(standin: StandIn, azure: AzureOpenAI) -> None:
+    """The answer names the model, and the ledger both; any other name is a model of its own."""
     names = ["screener-gpt-4o-mini", "gpt-4o", "prod-o3", "demo1", "private"]
     answered = [azure.chat.completions.create(model=name, messages=HELLO).model for name in names]
     lines = standin.ledger()["attempts"]
 
     assert answered == ["gpt-4o-mini-2024-07-18", "gpt-4o-2024-08-06", "o3-2025-04-16", "demo1", "private"]
-    assert [each["model"] for each in lines] == names
-    assert [each["response_model"] for each in lines] == answered
+    assert [line["model"] for line in lines] == names
+    assert [line["response_model"] for line in lines] == answered
     assert lines[0]["path"] == "/openai/deployments/screener-gpt-4o-mini/chat/completions"
-    assert {each["operation"] for each in lines} == {"chat"}
+    assert {line["operation"] for line in lines} == {"chat"}
 
 
-def test_the_deployment_of_the_client_decides(standin: StandIn) -> None:
+def test_deployment_of_the_client_decides_the_model(standin: StandIn) -> None:
     """Azure answers with the deployment in the path, whatever model the request names."""
     with AzureOpenAI(
         azure_endpoint=standin.azure_endpoint, azure_deployment="my-o3", api_version=VERSION, api_key="k"
@@ -39,29 +39,29 @@ def test_the_deployment_of_the_client_decides(standin: StandIn) -> None:
 
 
 def test_azure_bills_as_the_service_itself(standin: StandIn, client: OpenAI, azure: AzureOpenAI) -> None:
-    """The same request costs the same at either place, for each operation."""
-    for each in (client, azure):
-        each.chat.completions.create(model="gpt-4o", messages=HELLO)
-        each.embeddings.create(model="text-embedding-3-large", input="hello")
-        each.responses.create(model="gpt-4o", input="hello")
-        each.completions.create(model="gpt-3.5-turbo-instruct", prompt="hello")
+    """The same request costs the same on either path, for each operation."""
+    for either in (client, azure):
+        either.chat.completions.create(model="gpt-4o", messages=HELLO)
+        either.embeddings.create(model="text-embedding-3-large", input="hello")
+        either.responses.create(model="gpt-4o", input="hello")
+        either.completions.create(model="gpt-3.5-turbo-instruct", prompt="hello")
     lines = standin.ledger()["attempts"]
 
-    assert [each["status"] for each in lines] == [200] * 8
-    assert [each["usage"] for each in lines[:4]] == [each["usage"] for each in lines[4:]]
-    assert [each["operation"] for each in lines[:4]] == [each["operation"] for each in lines[4:]]
+    assert [line["status"] for line in lines] == [200] * 8
+    assert [line["usage"] for line in lines[:4]] == [line["usage"] for line in lines[4:]]
+    assert [line["operation"] for line in lines[:4]] == [line["operation"] for line in lines[4:]]
 
 
-def test_embeddings_have_the_length_of_the_model_deployed(azure: AzureOpenAI) -> None:
-    """A deployment of the large model gives its long vectors."""
+def test_embeddings_have_the_length_of_the_deployed_model(azure: AzureOpenAI) -> None:
+    """A deployment of the large model returns its long vectors."""
     answer = azure.embeddings.create(model="cv-text-embedding-3-large", input="hello")
 
     assert len(answer.data[0].embedding) == 3072
     assert answer.model == "text-embedding-3-large"
 
 
-def test_a_stream_begins_with_a_chunk_without_choices(azure: AzureOpenAI) -> None:
-    """Its first chunk names no model and speaks of the prompt only; the rest is as everywhere."""
+def test_stream_begins_with_a_chunk_without_choices(azure: AzureOpenAI) -> None:
+    """The first chunk has no model and only the prompt's filter results; the others are as usual."""
     first, *rest = azure.chat.completions.create(
         model="gpt-4o", messages=HELLO, stream=True, stream_options={"include_usage": True}
     )
@@ -75,7 +75,7 @@ def test_a_stream_begins_with_a_chunk_without_choices(azure: AzureOpenAI) -> Non
     assert plain.choices[0].model_extra and "content_filter_results" in plain.choices[0].model_extra
 
 
-def test_the_newer_paths_need_no_version(standin: StandIn) -> None:
+def test_newer_paths_need_no_api_version(standin: StandIn) -> None:
     """Below /openai/v1 the plain client works, with the deployment as the model, for all operations."""
     with OpenAI(base_url=f"{standin.azure_endpoint}/openai/v1", api_key="key-1") as client:
         chat = client.chat.completions.create(model="my-gpt-4o", messages=HELLO)
@@ -85,7 +85,7 @@ def test_the_newer_paths_need_no_version(standin: StandIn) -> None:
 
     assert chat.model == response.model == "gpt-4o-2024-08-06"
     assert fetched == response
-    assert [each["path"] for each in standin.ledger()["attempts"]] == [
+    assert [line["path"] for line in standin.ledger()["attempts"]] == [
         "/openai/v1/chat/completions",
         "/openai/v1/responses",
         f"/openai/v1/responses/{response.id}",
@@ -93,8 +93,8 @@ def test_the_newer_paths_need_no_version(standin: StandIn) -> None:
     ]
 
 
-def test_the_asynchronous_client_is_served_alike(standin: StandIn, azure: AzureOpenAI) -> None:
-    """Sync or async makes no difference."""
+def test_asynchronous_client_gets_the_same_answer(standin: StandIn, azure: AzureOpenAI) -> None:
+    """The stand-in does not distinguish the clients."""
 
     async def ask() -> str | None:
         async with AsyncAzureOpenAI(
@@ -108,8 +108,8 @@ def test_the_asynchronous_client_is_served_alike(standin: StandIn, azure: AzureO
     assert asyncio.run(ask()) == plain.choices[0].message.content
 
 
-def test_key_and_token_are_both_good(standin: StandIn, azure: AzureOpenAI) -> None:
-    """A caller has a key in api-key or a token in Authorization; the ledger tells callers apart."""
+def test_key_and_token_are_both_accepted(standin: StandIn, azure: AzureOpenAI) -> None:
+    """A caller has a key in api-key or a token in Authorization; the ledger distinguishes callers."""
     endpoint = standin.azure_endpoint
     with AzureOpenAI(azure_endpoint=endpoint, api_version=VERSION, azure_ad_token="token") as other:
         other.chat.completions.create(model="gpt-4o", messages=HELLO)
@@ -118,12 +118,12 @@ def test_key_and_token_are_both_good(standin: StandIn, azure: AzureOpenAI) -> No
         azure.embeddings.create(model="any", input="hello", extra_headers={"api-key": ""})
     lines = standin.ledger()["attempts"]
 
-    assert [each["status"] for each in lines] == [200, 200, 401]
-    assert len({each["authorization"] for each in lines}) == 3
+    assert [line["status"] for line in lines] == [200, 200, 401]
+    assert len({line["authorization"] for line in lines}) == 3
 
 
 def test_api_key_is_for_azure_only(client: OpenAI) -> None:
-    """The service itself knows no such header."""
+    """OpenAI's own paths do not accept this header."""
     with pytest.raises(AuthenticationError):
         client.with_options(default_headers={"Authorization": "", "api-key": "key-1"}).responses.create(
             model="gpt-4o", input="hello"
@@ -133,8 +133,8 @@ def test_api_key_is_for_azure_only(client: OpenAI) -> None:
 @pytest.mark.parametrize(
     "base", ["/openai/deployments/gpt-4o", "/openai", "/openai/v1/deployments/gpt-4o", "/openai/v2"]
 )
-def test_what_azure_does_not_serve_is_not_found(standin: StandIn, base: str) -> None:
-    """A path without its version, or one that is nowhere, is a 404 and in the ledger."""
+def test_paths_that_azure_does_not_serve_are_not_found(standin: StandIn, base: str) -> None:
+    """A path without its version, or an unknown one, is a 404, and is in the ledger."""
     with (
         OpenAI(base_url=f"{standin.azure_endpoint}{base}", api_key="key-1") as client,
         pytest.raises(NotFoundError),
@@ -145,8 +145,8 @@ def test_what_azure_does_not_serve_is_not_found(standin: StandIn, base: str) -> 
     assert (line["status"], line["usage"]) == (404, None)
 
 
-def test_rules_meet_azure_calls(standin: StandIn, azure: AzureOpenAI) -> None:
-    """The end of the path is the same, and so are waits and errors."""
+def test_fault_rules_apply_to_azure(standin: StandIn, azure: AzureOpenAI) -> None:
+    """Rules match the end of the path, with the same waits and errors."""
     standin.faults(
         [{"match": {"path": "/chat/completions"}, "status": 429, "first_attempts": 1, "retry_after_ms": 20}]
     )
@@ -155,5 +155,5 @@ def test_rules_meet_azure_calls(standin: StandIn, azure: AzureOpenAI) -> None:
     with pytest.raises(RateLimitError):
         azure.with_options(max_retries=0).embeddings.create(model="text-embedding-3-small", input="hello")
 
-    assert [each["status"] for each in standin.ledger()["attempts"]] == [429, 200, 429]
-    assert [each["attempt"] for each in standin.ledger()["attempts"]] == [1, 2, 1]
+    assert [line["status"] for line in standin.ledger()["attempts"]] == [429, 200, 429]
+    assert [line["attempt"] for line in standin.ledger()["attempts"]] == [1, 2, 1]

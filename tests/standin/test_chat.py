@@ -11,8 +11,8 @@ from examples.screener.standin.client import StandIn
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Compare cats and dogs."}]
 
 
-def test_the_same_request_gets_the_same_answer(client: OpenAI) -> None:
-    """An answer depends on the request alone."""
+def test_same_request_gets_the_same_answer(client: OpenAI) -> None:
+    """An answer depends on the request only."""
     first, second = (client.chat.completions.create(model="gpt-4o-mini", messages=HELLO) for _ in range(2))
 
     assert first.choices[0].message.content == second.choices[0].message.content
@@ -21,7 +21,7 @@ def test_the_same_request_gets_the_same_answer(client: OpenAI) -> None:
 
 
 def test_usage_counts_the_tokens_of_the_text(client: OpenAI) -> None:
-    """A short word and a mark are a token each, a long word one for four letters, a message three more."""
+    """A short word or a sign is one token, a long word one for four letters, a message three more."""
     completion = client.chat.completions.create(
         model="gpt-4o-mini",
         messages=[
@@ -38,7 +38,7 @@ def test_usage_counts_the_tokens_of_the_text(client: OpenAI) -> None:
     )
 
 
-def test_the_answer_names_the_dated_model_and_the_tier(client: OpenAI) -> None:
+def test_answer_names_the_dated_model_and_the_tier(client: OpenAI) -> None:
     """The service answers with the snapshot behind an alias, and with the tier it billed."""
     plain = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO)
     flex = client.chat.completions.create(model="o3", messages=HELLO, service_tier="flex")
@@ -49,8 +49,8 @@ def test_the_answer_names_the_dated_model_and_the_tier(client: OpenAI) -> None:
     assert unknown.model == "my-own-model"
 
 
-def test_the_asynchronous_client_gets_the_same_answer(standin: StandIn, client: OpenAI) -> None:
-    """Sync or async makes no difference."""
+def test_asynchronous_client_gets_the_same_answer(standin: StandIn, client: OpenAI) -> None:
+    """The stand-in does not distinguish the clients."""
 
     async def ask() -> str | None:
         async with AsyncOpenAI(base_url=standin.url, api_key="key-1") as other:
@@ -62,8 +62,8 @@ def test_the_asynchronous_client_gets_the_same_answer(standin: StandIn, client: 
     assert asyncio.run(ask()) == completion.choices[0].message.content
 
 
-def test_a_stream_tells_the_same_as_a_plain_answer(client: OpenAI) -> None:
-    """The pieces of a stream join to the plain answer, and its last chunk carries the same usage."""
+def test_stream_equals_a_plain_answer(client: OpenAI) -> None:
+    """Its pieces joined are the plain answer, and its last chunk has the same usage."""
     plain = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO)
     chunks = list(
         client.chat.completions.create(
@@ -79,8 +79,8 @@ def test_a_stream_tells_the_same_as_a_plain_answer(client: OpenAI) -> None:
     assert chunks[-2].choices[0].finish_reason == "stop"
 
 
-def test_a_stream_reports_usage_only_when_asked(client: OpenAI) -> None:
-    """Without include_usage no chunk speaks of usage."""
+def test_stream_has_usage_only_on_request(client: OpenAI) -> None:
+    """Without include_usage no chunk has a usage."""
     chunks = list(client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, stream=True))
 
     assert all(chunk.usage is None and chunk.choices for chunk in chunks)
@@ -88,7 +88,7 @@ def test_a_stream_reports_usage_only_when_asked(client: OpenAI) -> None:
 
 @pytest.mark.parametrize(("model", "reasons"), [("gpt-5-mini", True), ("o4-mini", True), ("gpt-4o", False)])
 def test_reasoning_models_bill_hidden_tokens(client: OpenAI, model: str, reasons: bool) -> None:
-    """Reasoning is part of the completion tokens and told apart in the details."""
+    """Reasoning tokens are among the completion tokens, and listed in the details."""
     usage = client.chat.completions.create(model=model, messages=HELLO).usage
 
     assert usage and usage.completion_tokens_details
@@ -98,8 +98,8 @@ def test_reasoning_models_bill_hidden_tokens(client: OpenAI, model: str, reasons
 
 
 @pytest.mark.parametrize(("words", "cached"), [(900, 0), (1200, 1152), (1300, 1280)])
-def test_a_long_prompt_seen_before_is_cached(client: OpenAI, words: int, cached: int) -> None:
-    """From 1024 tokens up, a known prefix is reported in steps of 128."""
+def test_repeated_long_prompt_is_cached(client: OpenAI, words: int, cached: int) -> None:
+    """From 1024 tokens up, a known prefix is cached in steps of 128."""
     shared = "word " * words
 
     def ask(end: str) -> int | None:
@@ -114,10 +114,10 @@ def test_a_long_prompt_seen_before_is_cached(client: OpenAI, words: int, cached:
 
 
 @pytest.mark.parametrize(("model", "written"), [("gpt-6-sol", [1152, 128, 0]), ("gpt-5-mini", [0, 0, 0])])
-def test_newer_models_tell_what_they_write_to_the_cache(
+def test_newer_models_report_cache_writes(
     standin: StandIn, client: OpenAI, model: str, written: list[int]
 ) -> None:
-    """What was not served from the cache is written to it, in the same steps; it is billed as reported."""
+    """Input that was not cached is written to the cache, in the same steps, and billed as reported."""
 
     def ask(words: int) -> int | None:
         usage = client.chat.completions.create(
@@ -127,21 +127,21 @@ def test_newer_models_tell_what_they_write_to_the_cache(
         return usage.prompt_tokens_details.cache_write_tokens
 
     assert [ask(words) for words in (1200, 1300, 1300)] == written
-    assert [each["usage"]["cache_write_tokens"] for each in standin.ledger()["attempts"]] == written
+    assert [line["usage"]["cache_write_tokens"] for line in standin.ledger()["attempts"]] == written
 
 
-def test_the_cache_is_kept_by_key_and_model(standin: StandIn, client: OpenAI) -> None:
-    """Neither another customer nor another model profits from a prompt."""
+def test_cache_is_kept_by_key_and_model(standin: StandIn, client: OpenAI) -> None:
+    """A prompt is cached neither for another key nor for another model."""
     prompt: list[ChatCompletionMessageParam] = [{"role": "user", "content": "word " * 1500}]
     client.chat.completions.create(model="gpt-4o-mini", messages=prompt)
     client.chat.completions.create(model="gpt-4o", messages=prompt)
     client.with_options(api_key="key-2").chat.completions.create(model="gpt-4o-mini", messages=prompt)
 
-    assert [each["usage"]["cached_tokens"] for each in standin.ledger()["attempts"]] == [0, 0, 0]
+    assert [line["usage"]["cached_tokens"] for line in standin.ledger()["attempts"]] == [0, 0, 0]
 
 
-def test_an_answer_stops_at_the_limit(client: OpenAI) -> None:
-    """max_tokens cuts the answer, says so, and bills no more."""
+def test_answer_stops_at_the_limit(client: OpenAI) -> None:
+    """max_tokens cuts the answer, with finish_reason `length`, and no more is billed."""
     completion = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, max_tokens=3)
 
     assert completion.usage and completion.usage.completion_tokens == 3
@@ -158,8 +158,8 @@ def test_every_choice_is_billed(client: OpenAI) -> None:
     assert two.usage.prompt_tokens == one.usage.prompt_tokens
 
 
-def test_a_malformed_request_is_refused_by_parameter(client: OpenAI) -> None:
-    """A request that makes no sense gets the service's 400, naming what is wrong."""
+def test_malformed_request_is_refused_by_parameter(client: OpenAI) -> None:
+    """The answer is the service's 400, which names the parameter."""
     with pytest.raises(BadRequestError) as refusal:
         client.chat.completions.create(model="gpt-4o", messages=[])
 
@@ -167,8 +167,8 @@ def test_a_malformed_request_is_refused_by_parameter(client: OpenAI) -> None:
     assert refusal.value.type == "invalid_request_error"
 
 
-def test_answers_carry_the_rate_limit_headers(client: OpenAI) -> None:
-    """What is left of requests and tokens goes down with every call."""
+def test_answers_have_rate_limit_headers(client: OpenAI) -> None:
+    """The remaining requests and tokens are below their limits."""
     raw = client.chat.completions.with_raw_response
     first, second = (raw.create(model="gpt-4o", messages=HELLO).headers for _ in range(2))
 

@@ -10,8 +10,8 @@ from examples.screener.standin.client import StandIn
 MODEL = "gpt-3.5-turbo-instruct"
 
 
-def test_usage_is_that_of_the_ledger(standin: StandIn, client: OpenAI) -> None:
-    """A prompt costs its own tokens and nothing around them."""
+def test_usage_equals_the_ledgers(standin: StandIn, client: OpenAI) -> None:
+    """A prompt is billed its own tokens only."""
     completion = client.completions.create(model=MODEL, prompt="Compare cats!")
     (line,) = standin.ledger()["attempts"]
 
@@ -21,8 +21,8 @@ def test_usage_is_that_of_the_ledger(standin: StandIn, client: OpenAI) -> None:
     assert (line["operation"], line["service_tier"]) == ("completions", None)
 
 
-def test_a_stream_tells_the_same_as_a_plain_answer(standin: StandIn, client: OpenAI) -> None:
-    """The pieces join to the plain text; usage comes last, when it was asked for."""
+def test_stream_equals_a_plain_answer(standin: StandIn, client: OpenAI) -> None:
+    """Its pieces joined are the plain text; the usage is last, if it was requested."""
     plain = client.completions.create(model=MODEL, prompt="Compare cats!")
     chunks = list(
         client.completions.create(
@@ -31,26 +31,26 @@ def test_a_stream_tells_the_same_as_a_plain_answer(standin: StandIn, client: Ope
     )
     silent = list(client.completions.create(model=MODEL, prompt="Compare cats!", stream=True))
 
-    assert "".join(each.text for chunk in chunks for each in chunk.choices) == plain.choices[0].text
+    assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == plain.choices[0].text
     assert chunks[-1].usage == plain.usage
     assert all(chunk.usage is None for chunk in silent)
-    assert [each["usage_reported"] for each in standin.ledger()["attempts"]] == [True, True, False]
+    assert [line["usage_reported"] for line in standin.ledger()["attempts"]] == [True, True, False]
 
 
-def test_an_answer_stops_at_the_limit(client: OpenAI) -> None:
-    """The limit is sixteen tokens where none is named."""
+def test_answer_stops_at_the_limit(client: OpenAI) -> None:
+    """The default limit is sixteen tokens."""
     short = client.completions.create(model=MODEL, prompt="hello", max_tokens=2)
     unnamed = client.completions.create(
         model=MODEL, prompt="internationalisation perpendicularity antidisestablishmentarianism"
     )
 
-    assert [each.choices[0].finish_reason for each in (short, unnamed)] == ["length", "length"]
+    assert [answer.choices[0].finish_reason for answer in (short, unnamed)] == ["length", "length"]
     assert short.usage and short.usage.completion_tokens == 2
     assert unnamed.usage and unnamed.usage.completion_tokens == 16
 
 
-def test_the_asynchronous_client_gets_the_same_answer(standin: StandIn, client: OpenAI) -> None:
-    """Sync or async makes no difference."""
+def test_asynchronous_client_gets_the_same_answer(standin: StandIn, client: OpenAI) -> None:
+    """The stand-in does not distinguish the clients."""
 
     async def ask() -> str:
         async with AsyncOpenAI(base_url=standin.url, api_key="key-1") as other:
@@ -59,19 +59,19 @@ def test_the_asynchronous_client_gets_the_same_answer(standin: StandIn, client: 
     assert asyncio.run(ask()) == client.completions.create(model=MODEL, prompt="hello").choices[0].text
 
 
-def test_faults_apply(standin: StandIn, client: OpenAI) -> None:
-    """A 429 is retried, usage can be left out, and all of it stands in the ledger."""
+def test_fault_rules_apply_to_completions(standin: StandIn, client: OpenAI) -> None:
+    """A 429 is retried, usage can be left out, and the ledger has both."""
     standin.faults([{"status": 429, "first_attempts": 1, "retry_after_ms": 20}, {"omit_usage": True}])
     completion = client.completions.create(model=MODEL, prompt="hello")
     lines = standin.ledger()["attempts"]
 
     assert completion.usage is None
-    assert [each["status"] for each in lines] == [429, 200]
+    assert [line["status"] for line in lines] == [429, 200]
     assert lines[1]["usage"]["total_tokens"] > 0
 
 
 def test_several_prompts_at_once_are_refused(client: OpenAI) -> None:
-    """The stand-in answers one prompt a call, and says so."""
+    """The stand-in answers one prompt a call, and names the parameter."""
     with pytest.raises(BadRequestError) as refusal:
         client.completions.create(model=MODEL, prompt=["one", "two"])
 

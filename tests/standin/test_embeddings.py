@@ -22,16 +22,16 @@ def cosine(one: list[float], other: list[float]) -> float:
 
 
 def test_similar_texts_score_higher(client: OpenAI) -> None:
-    """The closer a résumé is to the job description, the higher their cosine."""
+    """The more similar a résumé is to the job description, the higher is their cosine."""
     answer = client.embeddings.create(model=MODEL, input=TEXTS)
-    jd, *resumes = (each.embedding for each in answer.data)
+    jd, *resumes = (embedding.embedding for embedding in answer.data)
     backend, frontend, chef = (cosine(jd, resume) for resume in resumes)
 
     assert backend > frontend + 0.1 > frontend > chef + 0.05
 
 
-def test_vectors_are_of_the_models_length_and_of_length_one(client: OpenAI) -> None:
-    """The small model answers with 1536 numbers, the large one with 3072, on the unit sphere."""
+def test_vectors_have_the_models_dimensions_and_length_one(client: OpenAI) -> None:
+    """The small model has 1536 dimensions, the large one 3072; vectors are normalised."""
     small = client.embeddings.create(model=MODEL, input=TEXTS[0]).data[0].embedding
     large = client.embeddings.create(model="text-embedding-3-large", input=TEXTS[0]).data[0].embedding
 
@@ -40,7 +40,7 @@ def test_vectors_are_of_the_models_length_and_of_length_one(client: OpenAI) -> N
 
 
 def test_dimensions_shorten_the_vector(client: OpenAI) -> None:
-    """A shortened vector is the beginning of the full one, brought back to length one."""
+    """A shortened vector is the beginning of the full one, normalised again."""
     full = client.embeddings.create(model=MODEL, input=TEXTS[0]).data[0].embedding[:256]
     short = client.embeddings.create(model=MODEL, input=TEXTS[0], dimensions=256).data[0].embedding
 
@@ -48,17 +48,17 @@ def test_dimensions_shorten_the_vector(client: OpenAI) -> None:
     assert math.isclose(cosine(short, full) / math.sqrt(cosine(full, full)), 1, rel_tol=1e-5)
 
 
-def test_base64_and_float_say_the_same(client: OpenAI) -> None:
-    """The client asks for base64 by default; asked for numbers it gets the same ones."""
+def test_base64_and_float_are_equal(client: OpenAI) -> None:
+    """The client requests base64 by default, and gets the same numbers as floats."""
     packed = client.embeddings.create(model=MODEL, input=TEXTS).data
     plain = client.embeddings.create(model=MODEL, input=TEXTS, encoding_format="float").data
 
-    assert [each.embedding for each in packed] == [each.embedding for each in plain]
-    assert [each.index for each in packed] == [0, 1, 2, 3]
+    assert [item.embedding for item in packed] == [item.embedding for item in plain]
+    assert [item.index for item in packed] == [0, 1, 2, 3]
 
 
-def test_the_asynchronous_client_gets_the_same_vectors(standin: StandIn, client: OpenAI) -> None:
-    """Sync or async makes no difference, nor does asking twice."""
+def test_asynchronous_client_gets_the_same_vectors(standin: StandIn, client: OpenAI) -> None:
+    """Nor does a repeated request change them."""
 
     async def ask() -> list[float]:
         async with AsyncOpenAI(base_url=standin.url, api_key="key-1") as other:
@@ -68,7 +68,7 @@ def test_the_asynchronous_client_gets_the_same_vectors(standin: StandIn, client:
 
 
 def test_usage_adds_up_the_inputs(client: OpenAI) -> None:
-    """A batch bills what its texts would have billed one by one; tokens count as they are."""
+    """A batch is billed as its texts one by one; input given as tokens is counted as it is."""
     one_by_one = [client.embeddings.create(model=MODEL, input=text).usage.prompt_tokens for text in TEXTS]
     batch = client.embeddings.create(model=MODEL, input=TEXTS)
     tokens = client.embeddings.create(model=MODEL, input=[[1, 2, 3], [4, 5]])
@@ -81,8 +81,8 @@ def test_usage_adds_up_the_inputs(client: OpenAI) -> None:
 @pytest.mark.parametrize(
     "texts", ["", [], ["fine", ""], "word " * 8193], ids=["empty", "none", "one", "long"]
 )
-def test_an_empty_or_overlong_input_is_refused(client: OpenAI, texts: str | list[str]) -> None:
-    """As the service does, 400 names the parameter."""
+def test_empty_or_overlong_input_is_refused(client: OpenAI, texts: str | list[str]) -> None:
+    """The answer is the service's 400, which names the parameter."""
     with pytest.raises(BadRequestError) as refusal:
         client.embeddings.create(model=MODEL, input=texts)
 

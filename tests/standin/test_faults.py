@@ -1,4 +1,4 @@
-"""Faults by configuration, as the openai client meets them."""
+"""Fault rules, through the openai client."""
 
 import json
 import time
@@ -20,24 +20,24 @@ def ask(client: OpenAI, text: str = "hello", **options: Any) -> str:
 
 
 def statuses(standin: StandIn) -> list[int]:
-    return [each["status"] for each in standin.ledger()["attempts"]]
+    return [line["status"] for line in standin.ledger()["attempts"]]
 
 
-def test_the_first_attempts_of_every_call_are_limited(standin: StandIn, client: OpenAI) -> None:
-    """Two 429s, then success, for each logical call; the client waits as long as it is told."""
+def test_first_attempts_of_every_call_may_be_refused(standin: StandIn, client: OpenAI) -> None:
+    """Each call gets two 429s, then success; the client waits as long as Retry-After says."""
     standin.faults([{**FAST, "first_attempts": 2}])
     before = time.monotonic()
     ask(client, "one")
     ask(client, "two")
 
     assert statuses(standin) == [429, 429, 200] * 2
-    assert [each["attempt"] for each in standin.ledger()["attempts"]] == [1, 2, 3] * 2
-    assert [each["retry_after_ms"] for each in standin.ledger()["attempts"]] == [20, 20, None] * 2
+    assert [line["attempt"] for line in standin.ledger()["attempts"]] == [1, 2, 3] * 2
+    assert [line["retry_after_ms"] for line in standin.ledger()["attempts"]] == [20, 20, None] * 2
     assert 0.08 <= time.monotonic() - before < 2
 
 
-def test_a_rate_limit_error_reads_like_the_services(standin: StandIn, client: OpenAI) -> None:
-    """Body and headers of a 429 say what the service would say."""
+def test_rate_limit_error_equals_the_services(standin: StandIn, client: OpenAI) -> None:
+    """Body and headers of a 429 are those of the real service."""
     standin.faults([{"status": 429, "retry_after": 1}])
     with pytest.raises(RateLimitError, match="Rate limit reached for gpt-4o-mini") as refusal:
         ask(client.with_options(max_retries=0))
@@ -49,8 +49,8 @@ def test_a_rate_limit_error_reads_like_the_services(standin: StandIn, client: Op
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 503])
-def test_any_error_can_be_asked_for(standin: StandIn, client: OpenAI, status: int) -> None:
-    """The client raises what it would raise for the service's error, and nothing is billed."""
+def test_any_error_status_may_be_configured(standin: StandIn, client: OpenAI, status: int) -> None:
+    """The client raises the same exception as with the real service, and nothing is billed."""
     standin.faults([{"status": status}])
     with pytest.raises(APIStatusError) as error:
         ask(client.with_options(max_retries=0))
@@ -60,8 +60,8 @@ def test_any_error_can_be_asked_for(standin: StandIn, client: OpenAI, status: in
     assert standin.ledger()["attempts"][0]["usage"] is None
 
 
-def test_a_rule_can_be_for_the_first_attempts_of_all(standin: StandIn, client: OpenAI) -> None:
-    """first_total counts over all calls together."""
+def test_rule_may_apply_to_the_first_attempts_of_all_calls(standin: StandIn, client: OpenAI) -> None:
+    """first_total counts over all calls."""
     standin.faults([{**FAST, "first_total": 1}])
     ask(client, "one")
     ask(client, "two")
@@ -69,8 +69,8 @@ def test_a_rule_can_be_for_the_first_attempts_of_all(standin: StandIn, client: O
     assert statuses(standin) == [429, 200, 200]
 
 
-def test_a_rate_chooses_the_same_attempts_every_time(standin: StandIn, client: OpenAI) -> None:
-    """About the asked share fails; the same with the same seed, others with another."""
+def test_rate_chooses_the_same_attempts_every_time(standin: StandIn, client: OpenAI) -> None:
+    """About the configured share fails: the same attempts with the same seed, others with another."""
 
     def run(seed: int) -> list[int]:
         standin.clear()
@@ -102,10 +102,10 @@ def test_a_rate_chooses_the_same_attempts_every_time(standin: StandIn, client: O
         ({}, [True, True]),
     ],
 )
-def test_a_rule_meets_only_the_calls_it_is_for(
+def test_rule_applies_to_matching_calls_only(
     standin: StandIn, client: OpenAI, match: dict[str, object], hit: list[bool]
 ) -> None:
-    """Everything under match must fit."""
+    """All conditions under match must hold."""
     standin.faults([{"match": match, "status": 500}])
     client = client.with_options(max_retries=0)
     outcomes = []
@@ -122,8 +122,8 @@ def test_a_rule_meets_only_the_calls_it_is_for(
     assert outcomes == hit
 
 
-def test_rules_add_up_and_the_earlier_wins(standin: StandIn, client: OpenAI) -> None:
-    """One rule may delay what another refuses; of two errors the first listed is given."""
+def test_rules_combine_and_the_earlier_error_wins(standin: StandIn, client: OpenAI) -> None:
+    """One rule may delay an attempt that another refuses; of two errors the first one is returned."""
     standin.faults([{"status": 400, "first_total": 1}, {"status": 500, "delay_ms": 60}])
     before = time.monotonic()
     with pytest.raises(APIStatusError) as error:
@@ -134,8 +134,8 @@ def test_rules_add_up_and_the_earlier_wins(standin: StandIn, client: OpenAI) -> 
     assert standin.ledger()["attempts"][0]["delay_ms"] == 60
 
 
-def test_usage_left_out_is_billed_all_the_same(standin: StandIn, client: OpenAI) -> None:
-    """Chat, stream and embeddings lose their usage; the ledger keeps it."""
+def test_omitted_usage_is_billed_all_the_same(standin: StandIn, client: OpenAI) -> None:
+    """Chat, stream and embeddings lack their usage; the ledger has it."""
     standin.faults([{"omit_usage": True}])
     completion = client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "hi"}])
     chunks = list(
@@ -152,12 +152,12 @@ def test_usage_left_out_is_billed_all_the_same(standin: StandIn, client: OpenAI)
     assert completion.usage is None
     assert all(chunk.usage is None for chunk in chunks)
     assert getattr(embedding, "usage", None) is None
-    assert [each["usage_reported"] for each in attempts] == [False] * 3
-    assert all(each["usage"]["input_tokens"] > 0 for each in attempts)
+    assert [line["usage_reported"] for line in attempts] == [False] * 3
+    assert all(line["usage"]["input_tokens"] > 0 for line in attempts)
 
 
-def test_content_can_be_no_json(standin: StandIn, client: OpenAI) -> None:
-    """An answer that was to be JSON cannot be parsed."""
+def test_content_may_be_invalid_json(standin: StandIn, client: OpenAI) -> None:
+    """An answer that should be JSON cannot be parsed."""
     standin.faults([{"bad_json": True}])
     content = ask(client, response_format={"type": "json_object"})
 
@@ -167,8 +167,8 @@ def test_content_can_be_no_json(standin: StandIn, client: OpenAI) -> None:
         json.loads(content[content.index("{") :])
 
 
-def test_clearing_lets_rules_count_afresh(standin: StandIn, client: OpenAI) -> None:
-    """After clear() the same call meets its faults again."""
+def test_clearing_resets_the_counts_of_rules(standin: StandIn, client: OpenAI) -> None:
+    """After clear() the same call has its faults again."""
     standin.faults([{**FAST, "first_attempts": 1}])
     ask(client)
     ask(client)
@@ -180,8 +180,8 @@ def test_clearing_lets_rules_count_afresh(standin: StandIn, client: OpenAI) -> N
     assert statuses(standin) == [429, 200]
 
 
-def test_faults_given_at_the_start_come_back_on_reset() -> None:
-    """Live rules replace those of the start-up until they are reset."""
+def test_reset_restores_the_faults_of_the_start() -> None:
+    """Rules that are set later replace those of the start until they are reset."""
     with (
         StandIn([{"status": 500}]) as standin,
         OpenAI(base_url=standin.url, api_key="k", max_retries=0) as client,
@@ -202,14 +202,14 @@ def test_faults_given_at_the_start_come_back_on_reset() -> None:
         ({"match": {"url": "/v1"}}, "rules.0.match.url"),
     ],
 )
-def test_a_wrong_rule_is_refused_by_field(standin: StandIn, rule: dict[str, Any], field: str) -> None:
-    """The message names the field, and the rules in force stay."""
+def test_invalid_rule_is_refused_by_field(standin: StandIn, rule: dict[str, Any], field: str) -> None:
+    """The message names the field."""
     with pytest.raises(ValueError, match=field):
         standin.faults([rule])
 
 
-def test_a_body_that_breaks_off_is_billed(standin: StandIn, client: OpenAI) -> None:
-    """The client has seen the 200, not the answer; it asks again, and both are in the ledger."""
+def test_incomplete_body_is_billed(standin: StandIn, client: OpenAI) -> None:
+    """The client got the 200, but not the whole answer; it retries, and both are in the ledger."""
     standin.faults([{"break_body": True, "first_attempts": 1}])
     ask(client.with_options(max_retries=1))
     broken, whole = standin.ledger()["attempts"]

@@ -1,4 +1,4 @@
-"""The ledger: every attempt, every token, no text."""
+"""The ledger records every attempt and every token, but no text."""
 
 import asyncio
 import json
@@ -20,8 +20,8 @@ def chat(client: OpenAI, text: str = "hello", model: str = "gpt-4o-mini") -> Com
     return usage
 
 
-def test_sixty_calls_at_once_are_counted_exactly(standin: StandIn) -> None:
-    """Under concurrency no attempt and no token is lost or doubled."""
+def test_concurrent_calls_are_counted_exactly(standin: StandIn) -> None:
+    """Of sixty concurrent calls no attempt or token is lost or counted twice."""
     standin.faults([{"status": 429, "first_attempts": 1, "retry_after_ms": 20}])
 
     async def ask(client: AsyncOpenAI, number: int) -> CompletionUsage:
@@ -38,10 +38,10 @@ def test_sixty_calls_at_once_are_counted_exactly(standin: StandIn) -> None:
 
     reported = asyncio.run(ask_all())
     ledger = standin.ledger()
-    details = [each.completion_tokens_details for each in reported]
+    details = [usage.completion_tokens_details for usage in reported]
 
-    assert [each["seq"] for each in ledger["attempts"]] == list(range(1, len(ledger["attempts"]) + 1))
-    assert Counter(each["status"] for each in ledger["attempts"]) == {200: 60, 429: 30}
+    assert [line["seq"] for line in ledger["attempts"]] == list(range(1, len(ledger["attempts"]) + 1))
+    assert Counter(line["status"] for line in ledger["attempts"]) == {200: 60, 429: 30}
     assert ledger["totals"] == {
         "gpt-5-mini": {
             "chat": {
@@ -49,23 +49,23 @@ def test_sixty_calls_at_once_are_counted_exactly(standin: StandIn) -> None:
                 "ok": 60,
                 "status_429": 30,
                 "other_errors": 0,
-                "input_tokens": sum(each.prompt_tokens for each in reported),
+                "input_tokens": sum(usage.prompt_tokens for usage in reported),
                 "cached_tokens": sum(
-                    each.prompt_tokens_details.cached_tokens or 0
-                    for each in reported
-                    if each.prompt_tokens_details
+                    usage.prompt_tokens_details.cached_tokens or 0
+                    for usage in reported
+                    if usage.prompt_tokens_details
                 ),
                 "cache_write_tokens": 0,
-                "output_tokens": sum(each.completion_tokens for each in reported),
-                "reasoning_tokens": sum(each.reasoning_tokens or 0 for each in details if each),
+                "output_tokens": sum(usage.completion_tokens for usage in reported),
+                "reasoning_tokens": sum(detail.reasoning_tokens or 0 for detail in details if detail),
             }
         }
     }
     assert ledger["totals"]["gpt-5-mini"]["chat"]["cached_tokens"] > 0
 
 
-def test_totals_are_told_apart_by_model_and_operation(standin: StandIn, client: OpenAI) -> None:
-    """Each model and operation has a row of its own that equals what was reported."""
+def test_totals_are_kept_by_model_and_operation(standin: StandIn, client: OpenAI) -> None:
+    """Each model and operation has its own row, which equals the reported usage."""
     small, large = chat(client), chat(client, model="gpt-4o")
     vectors = client.embeddings.create(model="text-embedding-3-small", input=["one", "two"]).usage
     totals = standin.ledger()["totals"]
@@ -76,8 +76,8 @@ def test_totals_are_told_apart_by_model_and_operation(standin: StandIn, client: 
     assert all(row["attempts"] == row["ok"] == 1 for model in totals.values() for row in model.values())
 
 
-def test_an_attempt_tells_what_was_asked_and_billed(standin: StandIn, client: OpenAI) -> None:
-    """All there is to know about an attempt stands in its line."""
+def test_line_of_an_attempt_has_request_and_bill(standin: StandIn, client: OpenAI) -> None:
+    """It has path, operation, models, status, tier, usage and time."""
     started = time.time()
     usage = chat(client)
     (line,) = standin.ledger()["attempts"]
@@ -92,8 +92,8 @@ def test_an_attempt_tells_what_was_asked_and_billed(standin: StandIn, client: Op
     assert started <= line["time"] <= time.time()
 
 
-def test_the_ledger_holds_no_text_and_no_key(standin: StandIn, client: OpenAI) -> None:
-    """Neither prompt, answer nor key can be read from it; keys can still be told apart."""
+def test_ledger_holds_no_text_and_no_key(standin: StandIn, client: OpenAI) -> None:
+    """Neither prompt, answer nor key can be read from it; keys can still be distinguished."""
     chat(client, SECRET_TEXT)
     chat(client.with_options(api_key="key-2"), SECRET_TEXT)
     client.embeddings.create(model="text-embedding-3-small", input=SECRET_TEXT)
@@ -101,12 +101,12 @@ def test_the_ledger_holds_no_text_and_no_key(standin: StandIn, client: OpenAI) -
     written = json.dumps(ledger, ensure_ascii=False).lower()
 
     assert not any(word in written for word in (*SECRET_TEXT.lower().split(), "key-1", "key-2", "about"))
-    assert len({each["authorization"] for each in ledger["attempts"]}) == 2
-    assert len({each["request_key"] for each in ledger["attempts"]}) == 2
+    assert len({line["authorization"] for line in ledger["attempts"]}) == 2
+    assert len({line["request_key"] for line in ledger["attempts"]}) == 2
 
 
-def test_a_stream_nobody_reads_to_its_end_is_billed(standin: StandIn, client: OpenAI) -> None:
-    """Who hangs up after the first chunk pays for all of it."""
+def test_abandoned_stream_is_billed(standin: StandIn, client: OpenAI) -> None:
+    """A client that closes it after the first chunk is billed for all of it."""
     with client.chat.completions.create(
         model="gpt-4o", messages=[{"role": "user", "content": "hello"}], stream=True
     ) as stream:
@@ -117,8 +117,8 @@ def test_a_stream_nobody_reads_to_its_end_is_billed(standin: StandIn, client: Op
     assert (line["stream"], line["usage_reported"]) == (True, False)
 
 
-def test_an_answer_that_comes_too_late_is_billed(standin: StandIn, client: OpenAI) -> None:
-    """Each attempt that the client gave up on stands in the ledger as soon as it did."""
+def test_late_answer_is_billed(standin: StandIn, client: OpenAI) -> None:
+    """An attempt is in the ledger as soon as the client has given up on it."""
     standin.faults([{"delay_ms": 400}])
     with pytest.raises(APITimeoutError):
         chat(client.with_options(timeout=0.1, max_retries=0))
@@ -129,30 +129,30 @@ def test_an_answer_that_comes_too_late_is_billed(standin: StandIn, client: OpenA
 
 
 def test_refused_attempts_are_recorded(standin: StandIn, client: OpenAI) -> None:
-    """A path that is not served and a missing key are attempts too."""
+    """Requests of an unknown path or without a key are attempts too."""
     with pytest.raises(NotFoundError):
         client.models.list()
     with pytest.raises(AuthenticationError):
         chat(client.with_options(default_headers={"Authorization": ""}))
     lines = standin.ledger()["attempts"]
 
-    assert [(each["operation"], each["status"]) for each in lines] == [("unknown", 404), ("chat", 401)]
+    assert [(line["operation"], line["status"]) for line in lines] == [("unknown", 404), ("chat", 401)]
     assert lines[1]["usage"] is None
 
 
-def test_the_ledger_can_be_read_from_a_position(standin: StandIn, client: OpenAI) -> None:
-    """since leaves out what was seen before, also in the totals; clear() starts anew."""
+def test_ledger_can_be_read_from_a_position(standin: StandIn, client: OpenAI) -> None:
+    """since leaves out earlier attempts, also from the totals; clear() empties the ledger."""
     for _ in range(3):
         chat(client)
     later = standin.ledger(since=2)
     standin.clear()
 
-    assert [each["seq"] for each in later["attempts"]] == [3]
+    assert [line["seq"] for line in later["attempts"]] == [3]
     assert later["totals"]["gpt-4o-mini"]["chat"]["attempts"] == 1
     assert standin.ledger() == {"attempts": [], "totals": {}}
 
 
-def test_a_position_that_is_none_is_refused(standin: StandIn) -> None:
+def test_invalid_position_is_refused(standin: StandIn) -> None:
     """The message names the parameter."""
     with pytest.raises(ValueError, match="since: '-1'"):
         standin.ledger(since=-1)

@@ -1,4 +1,4 @@
-"""The stand-in as a process: command line, start and stop."""
+"""The stand-in as a process: its command line, start and stop."""
 
 import json
 import signal
@@ -19,8 +19,8 @@ COMMAND = [sys.executable, "-m", "examples.screener.standin"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_command_announces_itself_and_stops_on_sigterm(tmp_path: Path) -> None:
-    """One line with the URL, the port in the file, faults from the configuration, a clean quick end."""
+def test_command_prints_its_url_and_stops_on_sigterm(tmp_path: Path) -> None:
+    """It prints one line, writes the port file, reads its fault rules, and exits quickly with status 0."""
     config, port_file = tmp_path / "faults.json", tmp_path / "port"
     config.write_text(json.dumps({"seed": 3, "rules": [{"status": 503, "first_total": 1}]}))
     options = ["--port", "0", "--port-file", str(port_file), "--config", str(config)]
@@ -31,7 +31,7 @@ def test_the_command_announces_itself_and_stops_on_sigterm(tmp_path: Path) -> No
         url = line.split()[-1]
         with OpenAI(base_url=url, api_key="k") as client:
             raw = client.embeddings.with_raw_response.create(model="text-embedding-3-small", input="hello")
-            asked = time.monotonic()
+            signalled = time.monotonic()
             process.send_signal(signal.SIGTERM)
             rest, errors = process.communicate(timeout=20)
     finally:
@@ -41,7 +41,7 @@ def test_the_command_announces_itself_and_stops_on_sigterm(tmp_path: Path) -> No
     assert f":{port_file.read_text().strip()}/" in url
     assert raw.retries_taken == 1
     assert (process.returncode, rest, errors) == (0, b"", b"")
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - signalled < 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faults.json", "port"]
 
 
@@ -55,10 +55,10 @@ def test_the_command_announces_itself_and_stops_on_sigterm(tmp_path: Path) -> No
         (None, "No such"),
     ],
 )
-def test_a_wrong_configuration_is_refused_in_one_line(
+def test_invalid_configuration_is_refused_in_one_line(
     tmp_path: Path, content: str | None, message: str
 ) -> None:
-    """The line names the setting, the file and what is wrong with it."""
+    """The line names the option, the file and the reason."""
     config = tmp_path / "faults.json"
     if content is not None:
         config.write_text(content)
@@ -70,14 +70,14 @@ def test_a_wrong_configuration_is_refused_in_one_line(
     assert "\n" not in str(end.value)
 
 
-def test_the_helper_says_why_the_process_did_not_start() -> None:
-    """The error carries what the process wrote."""
+def test_client_says_why_the_process_did_not_start() -> None:
+    """The error has the output of the process."""
     with pytest.raises(RuntimeError, match="(?s)the stand-in did not start: .*port is a number"):
         StandIn(port=70_000).start()
 
 
-def test_the_helper_starts_and_stops_more_than_once() -> None:
-    """Each start is a new, empty stand-in; stopping twice does no harm; a stopped one says so."""
+def test_client_may_start_and_stop_repeatedly() -> None:
+    """Each start is a new, empty stand-in; stopping twice is harmless; using a stopped one raises."""
     standin = StandIn()
     with standin as running, OpenAI(base_url=running.url, api_key="k") as client:
         client.embeddings.create(model="text-embedding-3-small", input="hello")

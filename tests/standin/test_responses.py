@@ -22,21 +22,21 @@ def ask(client: OpenAI, model: str = "gpt-4o-mini") -> Response:
 
 
 def billed(standin: StandIn) -> list[int | None]:
-    return [each["usage"] and each["usage"]["total_tokens"] for each in standin.ledger()["attempts"]]
+    return [line["usage"] and line["usage"]["total_tokens"] for line in standin.ledger()["attempts"]]
 
 
-def test_a_response_is_all_that_the_client_knows_of_one(client: OpenAI) -> None:
-    """Nothing is missing or of another type than the client's own model says."""
+def test_response_has_all_fields_of_the_clients_model(client: OpenAI) -> None:
+    """No field is missing or of another type than in the client's model."""
     response = ask(client, "gpt-5-mini")
 
     assert Response.model_validate(response.model_dump()) == response
     assert (response.status, response.model) == ("completed", "gpt-5-mini-2025-08-07")
-    assert [each.type for each in response.output] == ["reasoning", "message"]
+    assert [item.type for item in response.output] == ["reasoning", "message"]
     assert "cats" in response.output_text
 
 
-def test_the_same_words_cost_the_same_as_in_a_chat(standin: StandIn, client: OpenAI) -> None:
-    """Instructions are a system message and the input a user message, in content and in tokens."""
+def test_response_costs_the_same_as_a_chat(standin: StandIn, client: OpenAI) -> None:
+    """Instructions count as a system message, and the input as a user message, in content and tokens."""
     response = client.responses.create(model="gpt-5-mini", instructions="Be brief!", input=QUESTION)
     listed = client.responses.create(
         model="gpt-5-mini",
@@ -53,11 +53,11 @@ def test_the_same_words_cost_the_same_as_in_a_chat(standin: StandIn, client: Ope
 
     assert response.output_text == listed.output_text == chat.choices[0].message.content
     assert lines[0]["usage"] == lines[1]["usage"] == lines[2]["usage"]
-    assert [each["operation"] for each in lines] == ["responses", "responses", "chat"]
+    assert [line["operation"] for line in lines] == ["responses", "responses", "chat"]
 
 
-def test_the_ledger_has_the_usage_of_the_response(standin: StandIn, client: OpenAI) -> None:
-    """Input, cached, output and hidden tokens are those that the response reports."""
+def test_ledger_has_the_usage_of_the_response(standin: StandIn, client: OpenAI) -> None:
+    """Input, cached, output and reasoning tokens equal those in the response."""
     for _ in range(2):
         response = client.responses.create(model="gpt-5-mini", input="word " * 1500)
     usage = response.usage
@@ -74,15 +74,15 @@ def test_the_ledger_has_the_usage_of_the_response(standin: StandIn, client: Open
     }
 
 
-def test_a_stream_tells_the_same_as_a_plain_response(client: OpenAI) -> None:
-    """The numbered events come in the service's order, and the last one is the whole response."""
+def test_stream_equals_a_plain_response(client: OpenAI) -> None:
+    """The numbered events are in the service's order, and the last one has the whole response."""
     plain = ask(client)
     events = list(client.responses.create(model="gpt-4o-mini", input=QUESTION, stream=True))
-    deltas = [each.delta for each in events if isinstance(each, ResponseTextDeltaEvent)]
-    kinds = list(dict.fromkeys(each.type for each in events))
+    deltas = [event.delta for event in events if isinstance(event, ResponseTextDeltaEvent)]
+    kinds = list(dict.fromkeys(event.type for event in events))
     last = events[-1]
 
-    assert [each.sequence_number for each in events] == list(range(len(events)))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
     assert kinds == [
         "response.created",
         "response.in_progress",
@@ -101,16 +101,16 @@ def test_a_stream_tells_the_same_as_a_plain_response(client: OpenAI) -> None:
     assert last.response.output_text == plain.output_text
 
 
-def test_every_event_is_all_that_the_client_knows_of_it(client: OpenAI) -> None:
-    """Nothing is missing in an event, those of hidden reasoning included."""
+def test_every_event_has_all_fields_of_the_clients_model(client: OpenAI) -> None:
+    """No field is missing, not even in events of hidden reasoning."""
     for event in client.responses.create(model="gpt-5-mini", input=QUESTION, stream=True):
         assert type(event).model_validate(event.model_dump()) == event
 
 
-def test_the_helper_puts_a_stream_together(client: OpenAI) -> None:
-    """The client's stream() ends with a parsed response and its usage."""
+def test_stream_helper_of_the_client_works(client: OpenAI) -> None:
+    """The client's stream() returns a parsed response with its usage."""
     with client.responses.stream(model="gpt-5-mini", input=QUESTION, text_format=Reply) as stream:
-        snapshots = [each.snapshot for each in stream if each.type == "response.output_text.delta"]
+        snapshots = [event.snapshot for event in stream if event.type == "response.output_text.delta"]
         final = stream.get_final_response()
 
     assert final.output_parsed and "cats" in final.output_parsed.answer
@@ -118,8 +118,8 @@ def test_the_helper_puts_a_stream_together(client: OpenAI) -> None:
     assert final.usage and final.usage.output_tokens_details.reasoning_tokens > 0
 
 
-def test_the_asynchronous_client_gets_the_same(standin: StandIn, client: OpenAI) -> None:
-    """Sync or async makes no difference, plain, streamed, parsed or fetched."""
+def test_asynchronous_client_gets_the_same_response(standin: StandIn, client: OpenAI) -> None:
+    """This covers plain, streamed, parsed and fetched responses."""
 
     async def use() -> list[ResponseUsage | None]:
         async with AsyncOpenAI(base_url=standin.url, api_key="key-1") as other:
@@ -134,8 +134,8 @@ def test_the_asynchronous_client_gets_the_same(standin: StandIn, client: OpenAI)
     assert asyncio.run(use()) == [ask(client).usage] * 3
 
 
-def test_an_answer_that_is_no_json_cannot_be_parsed(standin: StandIn, client: OpenAI) -> None:
-    """bad_json spoils the answer, which is billed all the same."""
+def test_invalid_json_cannot_be_parsed_but_is_billed(standin: StandIn, client: OpenAI) -> None:
+    """The fault bad_json makes the answer unusable."""
     good = client.responses.parse(model="gpt-4o-mini", input=QUESTION, text_format=Reply)
     standin.faults([{"bad_json": True}])
     with pytest.raises(ValidationError):
@@ -145,22 +145,22 @@ def test_an_answer_that_is_no_json_cannot_be_parsed(standin: StandIn, client: Op
     assert standin.ledger()["attempts"][1]["usage"]["output_tokens"] > 0
 
 
-def test_a_response_that_reaches_the_limit_is_incomplete(standin: StandIn, client: OpenAI) -> None:
-    """It says why; where hidden reasoning takes all there is, no message is left."""
+def test_response_that_reaches_the_limit_is_incomplete(standin: StandIn, client: OpenAI) -> None:
+    """It has the reason; where hidden reasoning uses up the limit, there is no message."""
     short = client.responses.create(model="gpt-4o-mini", input=QUESTION, max_output_tokens=3)
     silent = client.responses.create(model="gpt-5-mini", input=QUESTION, max_output_tokens=16)
     *_, last = client.responses.create(model="gpt-4o-mini", input=QUESTION, max_output_tokens=3, stream=True)
 
     assert short.incomplete_details and short.incomplete_details.reason == "max_output_tokens"
     assert short.usage and short.usage.output_tokens == 3
-    assert [each.type for each in silent.output] == ["reasoning"]
+    assert [item.type for item in silent.output] == ["reasoning"]
     assert silent.usage and silent.usage.output_tokens == 16
     assert last.type == "response.incomplete"
     assert last.response.usage == short.usage
 
 
-def test_a_response_can_be_fetched_free_of_charge(standin: StandIn, client: OpenAI) -> None:
-    """Fetching tells the usage that was billed before, and bills nothing."""
+def test_response_can_be_fetched_free_of_charge(standin: StandIn, client: OpenAI) -> None:
+    """The fetched response has the usage that was billed before; nothing more is billed."""
     made = ask(client)
     fetched = client.responses.retrieve(made.id)
     lines = standin.ledger()["attempts"]
@@ -175,8 +175,8 @@ def test_a_response_can_be_fetched_free_of_charge(standin: StandIn, client: Open
     assert lines[1]["response_model"] == "gpt-4o-mini-2024-07-18"
 
 
-def test_a_response_that_is_not_there_cannot_be_fetched(standin: StandIn, client: OpenAI) -> None:
-    """It was not to be stored, belongs to another key, or was forgotten."""
+def test_unknown_response_cannot_be_fetched(standin: StandIn, client: OpenAI) -> None:
+    """It was not stored, belongs to another key, or was cleared."""
     unstored = client.responses.create(model="gpt-4o-mini", input=QUESTION, store=False)
     stored = ask(client)
     with pytest.raises(NotFoundError, match="not found"):
@@ -188,8 +188,8 @@ def test_a_response_that_is_not_there_cannot_be_fetched(standin: StandIn, client
         client.responses.retrieve(stored.id)
 
 
-def test_a_response_continues_an_earlier_one(client: OpenAI) -> None:
-    """What was said before is billed again as input; what is not there cannot be continued."""
+def test_response_may_continue_an_earlier_one(client: OpenAI) -> None:
+    """The earlier conversation is billed again as input; an unknown response cannot be continued."""
     first = ask(client)
     second = client.responses.create(model="gpt-4o-mini", input=QUESTION, previous_response_id=first.id)
     with pytest.raises(BadRequestError) as refusal:
@@ -200,19 +200,19 @@ def test_a_response_continues_an_earlier_one(client: OpenAI) -> None:
     assert refusal.value.code == "previous_response_not_found"
 
 
-def test_rules_find_responses_by_task_text_and_path(standin: StandIn, client: OpenAI) -> None:
-    """Instructions name the task as a system message does, and rules meet responses like any call."""
+def test_fault_rules_apply_to_responses(standin: StandIn, client: OpenAI) -> None:
+    """Rules match by task, which the instructions name, by text, by path and by model."""
     for match in ({"task": "rank"}, {"contains": "dogs"}, {"path": "/responses"}, {"model": "gpt-4o"}):
         standin.clear()
         standin.faults([{"match": match, "status": 500, "first_attempts": 1, "retry_after_ms": 10}])
         client.responses.create(model="gpt-4o", instructions="Task: rank", input=QUESTION)
 
-        assert [each["status"] for each in standin.ledger()["attempts"]] == [500, 200]
+        assert [line["status"] for line in standin.ledger()["attempts"]] == [500, 200]
         assert standin.ledger()["attempts"][0]["task"] == "rank"
 
 
-def test_errors_and_retries_are_those_of_any_call(standin: StandIn, client: OpenAI) -> None:
-    """A 429 is retried after the wait it names, a lasting error is raised, nothing of it is billed."""
+def test_errors_and_retries_of_responses(standin: StandIn, client: OpenAI) -> None:
+    """A 429 is retried after its Retry-After, a lasting error is raised, and neither is billed."""
     standin.faults([{"status": 429, "first_attempts": 1, "retry_after_ms": 20}])
     usage = ask(client).usage
     standin.faults([{"status": 500}])
@@ -222,8 +222,8 @@ def test_errors_and_retries_are_those_of_any_call(standin: StandIn, client: Open
     assert billed(standin) == [None, usage and usage.total_tokens, None]
 
 
-def test_usage_left_out_of_a_response_is_billed(standin: StandIn, client: OpenAI) -> None:
-    """Plain and streamed responses lose their usage; the ledger keeps it."""
+def test_omitted_usage_of_a_response_is_billed(standin: StandIn, client: OpenAI) -> None:
+    """Plain and streamed responses lack their usage; the ledger has it."""
     usage = ask(client).usage
     standin.faults([{"omit_usage": True}])
     *_, last = client.responses.create(model="gpt-4o-mini", input=QUESTION, stream=True)
@@ -231,19 +231,19 @@ def test_usage_left_out_of_a_response_is_billed(standin: StandIn, client: OpenAI
     assert ask(client).usage is None
     assert isinstance(last, ResponseCompletedEvent) and last.response.usage is None
     assert billed(standin) == [usage and usage.total_tokens] * 3
-    assert [each["usage_reported"] for each in standin.ledger()["attempts"]] == [True, False, False]
+    assert [line["usage_reported"] for line in standin.ledger()["attempts"]] == [True, False, False]
 
 
-def test_a_malformed_request_is_refused_by_parameter(client: OpenAI) -> None:
-    """An input without a word is the caller's mistake."""
+def test_malformed_request_is_refused_by_parameter(client: OpenAI) -> None:
+    """An empty input is an error of the caller."""
     with pytest.raises(BadRequestError) as refusal:
         client.responses.create(model="gpt-4o", input="")
 
     assert refusal.value.param == "input"
 
 
-def test_no_word_of_a_response_reaches_the_ledger(standin: StandIn, client: OpenAI) -> None:
-    """What is stored for fetching stays out of it."""
+def test_no_text_of_a_response_reaches_the_ledger(standin: StandIn, client: OpenAI) -> None:
+    """The stored response is not part of the ledger."""
     client.responses.create(model="gpt-4o", instructions="Xylophone", input="Zebrowski")
     written = json.dumps(standin.ledger()).lower()
 

@@ -1,4 +1,4 @@
-"""Streams that are cut off or slow, and clients that do not wait."""
+"""Streams that are cut or slow, and clients that do not wait."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ every_stream = pytest.mark.parametrize("streamed", [chat, responses, completions
 
 
 def read(stream: Iterator[Any]) -> tuple[list[Any], Exception | None]:
-    """Return what came, and the error that ended it."""
+    """Return the chunks that arrived, and the error that ended the stream."""
     chunks = []
     try:
         for chunk in stream:
@@ -55,10 +55,10 @@ def read(stream: Iterator[Any]) -> tuple[list[Any], Exception | None]:
 
 @every_stream
 @pytest.mark.parametrize("after", [0, 1, 3])
-def test_a_cut_stream_is_billed_in_full(
+def test_cut_stream_is_billed_in_full(
     standin: StandIn, client: OpenAI, streamed: Streamed, after: int
 ) -> None:
-    """The chunks before the cut arrive, then the connection breaks; all is billed and nothing reported."""
+    """The chunks before the cut arrive, then the connection breaks; everything is billed, without usage."""
     whole = list(streamed(client))
     standin.faults([{"cut_stream_after": after}])
     chunks, error = read(streamed(client))
@@ -73,8 +73,8 @@ def test_a_cut_stream_is_billed_in_full(
 
 
 @every_stream
-def test_a_stream_may_be_cut_after_its_usage(standin: StandIn, client: OpenAI, streamed: Streamed) -> None:
-    """The last chunk has told the usage, whatever happens then; a rule that reaches further cuts nothing."""
+def test_stream_may_be_cut_after_its_usage(standin: StandIn, client: OpenAI, streamed: Streamed) -> None:
+    """Then its usage was sent; a rule for a later chunk cuts nothing."""
     length = len(list(streamed(client)))
     for after, cut in ((length, True), (length + 1, False)):
         standin.clear()
@@ -86,8 +86,8 @@ def test_a_stream_may_be_cut_after_its_usage(standin: StandIn, client: OpenAI, s
         assert (line["cut"], line["usage_reported"]) == (cut, True)
 
 
-def test_the_asynchronous_client_meets_the_same_cut(standin: StandIn) -> None:
-    """Sync or async makes no difference."""
+def test_asynchronous_stream_is_cut_as_well(standin: StandIn) -> None:
+    """The stand-in does not distinguish the clients."""
     standin.faults([{"cut_stream_after": 3}])
 
     async def count() -> int:
@@ -103,8 +103,8 @@ def test_the_asynchronous_client_meets_the_same_cut(standin: StandIn) -> None:
     assert standin.ledger()["attempts"][0]["cut"] is True
 
 
-def test_a_response_is_stored_although_its_stream_was_cut(standin: StandIn, client: OpenAI) -> None:
-    """Who fetches it learns what the cut stream did not tell."""
+def test_response_is_stored_although_its_stream_is_cut(standin: StandIn, client: OpenAI) -> None:
+    """Fetching it returns the usage that the cut stream lacks."""
     standin.faults([{"cut_stream_after": 1}])
     ((created,), _) = read(responses(client))
     fetched = client.responses.retrieve(created.response.id)
@@ -113,18 +113,18 @@ def test_a_response_is_stored_although_its_stream_was_cut(standin: StandIn, clie
     assert fetched.usage.total_tokens == standin.ledger()["attempts"][0]["usage"]["total_tokens"]
 
 
-def test_azure_streams_are_cut_alike(standin: StandIn, azure: AzureOpenAI) -> None:
-    """Azure's first chunk, about the prompt, counts as one."""
+def test_azure_streams_are_cut_as_well(standin: StandIn, azure: AzureOpenAI) -> None:
+    """Azure's first chunk, about the prompt, counts too."""
     standin.faults([{"cut_stream_after": 2}])
     chunks, error = read(chat(azure))
 
     assert error is not None
-    assert [len(each.choices) for each in chunks] == [0, 1]
+    assert [len(chunk.choices) for chunk in chunks] == [0, 1]
     assert standin.ledger()["attempts"][0]["cut"] is True
 
 
 def test_only_streams_are_cut(standin: StandIn, client: OpenAI) -> None:
-    """A plain answer comes whole, and so does an error."""
+    """Plain answers and errors arrive complete."""
     standin.faults(
         [
             {"cut_stream_after": 0},
@@ -134,15 +134,15 @@ def test_only_streams_are_cut(standin: StandIn, client: OpenAI) -> None:
     client.responses.create(model="gpt-4o", input="hello")
     client.embeddings.create(model="text-embedding-3-small", input="hello")
 
-    assert [(each["status"], each["cut"]) for each in standin.ledger()["attempts"]] == [
+    assert [(line["status"], line["cut"]) for line in standin.ledger()["attempts"]] == [
         (200, False),
         (500, False),
         (200, False),
     ]
 
 
-def test_the_next_call_after_a_cut_is_answered(standin: StandIn, client: OpenAI) -> None:
-    """A cut is for one connection, not for the service; rules say how often it happens."""
+def test_next_call_after_a_cut_is_answered(standin: StandIn, client: OpenAI) -> None:
+    """A cut closes one connection; the rule says how often it happens."""
     standin.faults([{"cut_stream_after": 1, "first_attempts": 1}])
     outcomes = [read(chat(client))[1] is None for _ in range(2)]
 
@@ -150,8 +150,8 @@ def test_the_next_call_after_a_cut_is_answered(standin: StandIn, client: OpenAI)
 
 
 @every_stream
-def test_chunks_can_be_slow(standin: StandIn, client: OpenAI, streamed: Streamed) -> None:
-    """The pause lies between the chunks: the first comes at once, and each later one after it."""
+def test_chunks_may_be_delayed(standin: StandIn, client: OpenAI, streamed: Streamed) -> None:
+    """The delay is between chunks; the first one arrives at once."""
     standin.faults([{"chunk_delay_ms": 30}])
     started = time.monotonic()
     arrivals = [time.monotonic() - started for _ in streamed(client)]
@@ -162,10 +162,10 @@ def test_chunks_can_be_slow(standin: StandIn, client: OpenAI, streamed: Streamed
 
 @pytest.mark.parametrize("fault", [{"delay_ms": 400}, {"chunk_delay_ms": 400}])
 @every_stream
-def test_a_client_that_does_not_wait_pays(
+def test_timeout_of_a_client_is_billed(
     standin: StandIn, client: OpenAI, streamed: Streamed, fault: dict[str, Any]
 ) -> None:
-    """Before the answer or between two chunks: whoever gives up finds the call in the ledger, billed."""
+    """A call is in the ledger and billed, whether the client gives up before the answer or within it."""
     standin.faults([fault])
     with pytest.raises(APITimeoutError):
         list(streamed(client.with_options(timeout=0.1, max_retries=0)))

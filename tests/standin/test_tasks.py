@@ -1,4 +1,4 @@
-"""The screener's tasks, asked as the screener asks them."""
+"""The screener's tasks, in prompts like the screener's."""
 
 import json
 from typing import Any
@@ -51,19 +51,22 @@ def ask(client: OpenAI, task: str, text: str) -> dict[str, Any]:
     return answer
 
 
-def test_criteria_are_what_the_job_description_asks_for(client: OpenAI) -> None:
-    """The lines below "What you bring" become criteria, wrapped lines whole; duties and benefits do not."""
+def test_criteria_are_the_requirements_of_the_job_description(client: OpenAI) -> None:
+    """The items below "What you bring" become criteria, but not duties and benefits."""
     criteria = ask(client, "criteria", JD)["criteria"]
 
     assert 4 <= len(criteria) <= 6
     assert criteria[0]["name"] == "Python and Flask"
     assert criteria[0]["description"] == "Strong Python and Flask, in services that many people depend on."
-    assert [each["name"] for each in criteria[1:3]] == ["PostgreSQL", "Message queues such as Kafka or"]
-    assert not any("on-call" in each["description"] for each in criteria)
+    assert [criterion["name"] for criterion in criteria[1:3]] == [
+        "PostgreSQL",
+        "Message queues such as Kafka or",
+    ]
+    assert not any("on-call" in criterion["description"] for criterion in criteria)
 
 
-def test_a_job_description_without_a_list_gets_criteria_from_its_words(client: OpenAI) -> None:
-    """Where nothing is asked for, the main words stand in."""
+def test_criteria_without_a_list_are_the_main_words(client: OpenAI) -> None:
+    """A job description without requirements gets its most frequent words as criteria."""
     criteria = ask(client, "criteria", "Bakery seeks pastry chef for tarts, tarts and more tarts.")[
         "criteria"
     ]
@@ -85,13 +88,13 @@ def test_a_job_description_without_a_list_gets_criteria_from_its_words(client: O
         ("nothing here", "Unknown Candidate"),
     ],
 )
-def test_a_resume_is_named_after_its_first_name_line(client: OpenAI, head: str, name: str) -> None:
-    """Titles, places and addresses are passed over."""
+def test_name_of_a_resume_is_its_first_line_with_a_name(client: OpenAI, head: str, name: str) -> None:
+    """Titles, places and addresses are skipped."""
     assert ask(client, "name", head) == {"name": name}
 
 
 def test_scores_follow_the_overlap_with_the_criterion(client: OpenAI) -> None:
-    """The engineer stands above 70, the chef below 50, a passing mention between them."""
+    """The engineer scores above 70, the chef below 50, and a passing mention between them."""
     criterion = "# Criterion\nPython: Builds services with Python and Flask\n\n# Résumé\n"
     engineer, mention, chef = (
         ask(client, "rank", criterion + resume)["score"]
@@ -102,15 +105,15 @@ def test_scores_follow_the_overlap_with_the_criterion(client: OpenAI) -> None:
     assert chef < 50
 
 
-def test_a_heading_inside_a_resume_does_not_cut_it_short(client: OpenAI) -> None:
+def test_heading_within_a_resume_does_not_truncate_it(client: OpenAI) -> None:
     """Text below a résumé's own headings counts."""
-    asked = f"# Criterion\nKafka: idempotent consumers\n\n# Résumé\n{ENGINEER}"
+    prompt = f"# Criterion\nKafka: idempotent consumers\n\n# Résumé\n{ENGINEER}"
 
-    assert ask(client, "rank", asked)["score"] > 70
+    assert ask(client, "rank", prompt)["score"] > 70
 
 
-def test_insights_tell_strengths_and_gaps_apart(client: OpenAI) -> None:
-    """What the résumé speaks of is a strength, what it leaves out is a gap."""
+def test_insights_have_strengths_and_gaps(client: OpenAI) -> None:
+    """A requirement that the résumé mentions is a strength, and any other is a gap."""
     jd = "What we expect\n* Python services with Flask, by night.\n* Terraform, applied with some patience."
     insights = ask(client, "insights", f"# Job description\n{jd}\n\n# Résumé\n{ENGINEER}")
 
@@ -119,7 +122,7 @@ def test_insights_tell_strengths_and_gaps_apart(client: OpenAI) -> None:
     assert insights["summary"]
 
 
-def test_an_unknown_task_is_answered_all_the_same(standin: StandIn, client: OpenAI) -> None:
-    """JSON is given when it is asked for, and the ledger names the task."""
+def test_unknown_task_is_answered(standin: StandIn, client: OpenAI) -> None:
+    """The answer is JSON if that is requested, and the ledger names the task."""
     assert "cats" in ask(client, "haiku", "cats, cats and dogs")["answer"]
     assert standin.ledger()["attempts"][-1]["task"] == "haiku"

@@ -1,4 +1,4 @@
-"""Service tiers: asked for, billed, and refused."""
+"""Service tiers: requested, billed, and replaced by another."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,33 +33,33 @@ every_way = pytest.mark.parametrize("ask", [chat, streamed_chat, responses, stre
 
 
 @every_way
-def test_the_tier_billed_is_told(standin: StandIn, client: OpenAI, ask: Callable[..., Any]) -> None:
-    """What is asked for is billed; auto and nothing mean the default."""
+def test_answer_names_the_billed_tier(standin: StandIn, client: OpenAI, ask: Callable[..., Any]) -> None:
+    """The requested tier is billed; auto and none mean the default."""
     options: list[dict[str, str]] = [
         {},
         *({"service_tier": tier} for tier in ("auto", "default", "flex", "priority")),
     ]
-    told = [ask(client, **each).service_tier for each in options]
+    answered = [ask(client, **request).service_tier for request in options]
     lines = standin.ledger()["attempts"]
 
-    assert told == ["default", "default", "default", "flex", "priority"]
-    assert [each["service_tier"] for each in lines] == told
-    assert [each["service_tier_asked"] for each in lines] == [None, "auto", "default", "flex", "priority"]
+    assert answered == ["default", "default", "default", "flex", "priority"]
+    assert [line["service_tier"] for line in lines] == answered
+    assert [line["service_tier_asked"] for line in lines] == [None, "auto", "default", "flex", "priority"]
 
 
 @every_way
-def test_the_service_may_bill_another_tier(standin: StandIn, client: OpenAI, ask: Callable[..., Any]) -> None:
-    """A request for priority that finds no room is answered at the default, and says so."""
+def test_another_tier_may_be_billed(standin: StandIn, client: OpenAI, ask: Callable[..., Any]) -> None:
+    """A request for priority may be answered at the default tier, which the answer names."""
     standin.faults([{"service_tier": "default", "first_total": 1}])
-    told = [ask(client, service_tier="priority").service_tier for _ in range(2)]
+    answered = [ask(client, service_tier="priority").service_tier for _ in range(2)]
     lines = standin.ledger()["attempts"]
 
-    assert told == [each["service_tier"] for each in lines] == ["default", "priority"]
-    assert [each["service_tier_asked"] for each in lines] == ["priority"] * 2
+    assert answered == [line["service_tier"] for line in lines] == ["default", "priority"]
+    assert [line["service_tier_asked"] for line in lines] == ["priority"] * 2
 
 
-def test_only_the_last_event_knows_the_tier_billed(standin: StandIn, client: OpenAI) -> None:
-    """The events of a beginning response name the tier asked for."""
+def test_only_the_last_event_names_the_billed_tier(standin: StandIn, client: OpenAI) -> None:
+    """Earlier events of a response name the requested tier."""
     standin.faults([{"service_tier": "default"}])
     first, *_, last = client.responses.create(model="o3", input="hello", service_tier="priority", stream=True)
 
@@ -68,11 +68,11 @@ def test_only_the_last_event_knows_the_tier_billed(standin: StandIn, client: Ope
 
 
 def test_errors_and_embeddings_have_no_tier(standin: StandIn, client: OpenAI) -> None:
-    """Nothing was billed at a tier, whatever was asked."""
+    """They are not billed by tier, whatever was requested."""
     standin.faults([{"status": 429, "first_attempts": 1, "retry_after_ms": 10}])
     chat(client, service_tier="flex")
     client.embeddings.create(model="text-embedding-3-small", input="hello")
     lines = standin.ledger()["attempts"]
 
-    assert [each["service_tier"] for each in lines] == [None, "flex", None, None]
-    assert [each["service_tier_asked"] for each in lines] == ["flex", "flex", None, None]
+    assert [line["service_tier"] for line in lines] == [None, "flex", None, None]
+    assert [line["service_tier_asked"] for line in lines] == ["flex", "flex", None, None]

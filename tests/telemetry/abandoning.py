@@ -1,7 +1,7 @@
-"""Abandon streams of answers, and have them finalized while a context variable is set.
+"""Abandon streamed answers, and have them finalized while a context variable is set.
 
 `python -m tests.telemetry.abandoning BASE_URL ROUNDS`: collects at each allocation in turn, and prints how
-many calls it made. CPython 3.11 crashes if a finalizer sets a context variable itself just then.
+many calls it made. CPython 3.11 crashes if a finalizer sets a context variable at that moment.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ALLOCATIONS = 10
 
 
 class Reader:
-    """Reads the beginning of an answer; only the garbage collector finds it, as it does a traceback."""
+    """Reads the first event of an answer; refers to itself, so that only the garbage collector frees it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -53,7 +53,7 @@ def ask(client: OpenAI) -> Any:
 
 
 def collect_after(allocations: int) -> None:
-    """Set variables, and collect when so many objects have been allocated for it."""
+    """Set variables, with a collection after as many allocations as given."""
     gc.set_threshold(gc.get_count()[0] + allocations, 1000, 1000)
     gc.enable()
     for variable in VARIABLES:

@@ -1,4 +1,4 @@
-"""A service on this machine that answers what a test wants, with the paths of OpenAI and of Azure."""
+"""A local HTTP server that answers as a test says, on the paths of OpenAI and of Azure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from tests.local_server import Handler, LocalServer
 
 Answer = tuple[int, dict[str, str], Any]
-"""Status, headers, and what is sent as JSON."""
+"""Status, headers, and the body: bytes as they are, anything else as JSON."""
 
 
 class Answering(LocalServer):
-    """Answers while the `with` block runs; `bodies` are the requests it got."""
+    """Answers while the `with` block runs; `bodies` holds the bodies of the requests it received."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], Answer]) -> None:
         self.bodies: list[dict[str, Any]] = []
@@ -21,9 +21,9 @@ class Answering(LocalServer):
 
         class _Handler(Handler):
             def do_POST(self) -> None:
-                asked = json.loads(self.body() or b"{}")
-                outer.bodies.append(asked)
-                status, headers, content = answer(asked)
+                received = json.loads(self.body() or b"{}")
+                outer.bodies.append(received)
+                status, headers, content = answer(received)
                 sent = content if isinstance(content, bytes) else json.dumps(content).encode()
                 self.send_response(status)
                 for name, value in {"content-length": str(len(sent)), **headers}.items():

@@ -18,10 +18,10 @@ Client = Literal["sync", "async"]
 CLIENTS: tuple[Client, ...] = ("sync", "async")
 
 CHAT_MODEL = "gpt-6-sol"
-"""A model that reasons, caches prompts and charges for that, so that every kind of token occurs."""
+"""A model that reasons and charges for writing its cache, so that every kind of token occurs."""
 EMBEDDING_MODEL = "text-embedding-3-small"
 SECRET = "Zanzibar"
-"""A word of every prompt, which no span may hold."""
+"""A word of every prompt, which no span may contain."""
 MESSAGES: Any = [
     {"role": "user", "content": f"Describe the candidate from {SECRET}. " + "Be precise. " * 500}
 ]
@@ -30,7 +30,7 @@ EMBEDDING_BODY = {"model": EMBEDDING_MODEL, "input": [f"An engineer from {SECRET
 
 
 class Anything(BaseModel):
-    """A structure that every JSON object fits."""
+    """A structure that any JSON object matches."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Way:
     call: Callable[[Any], Any]
     operation: str = "chat"
     scope: str = GENAI_SCOPE
-    tells_usage: bool = True
-    """Whether the tokens can be known: a stream tells them only when asked to."""
+    reports_usage: bool = True
+    """Whether the answer holds token counts: a stream holds them only when asked to."""
 
     @property
     def model(self) -> str:
@@ -53,7 +53,7 @@ WAYS = (
     Way("chat", lambda c: c.chat.completions.create(**CHAT_BODY)),
     Way("chat raw", lambda c: c.chat.completions.with_raw_response.create(**CHAT_BODY)),
     Way("chat parse", lambda c: c.chat.completions.parse(**CHAT_BODY, response_format=Anything)),
-    Way("chat stream", lambda c: c.chat.completions.create(**CHAT_BODY, stream=True), tells_usage=False),
+    Way("chat stream", lambda c: c.chat.completions.create(**CHAT_BODY, stream=True), reports_usage=False),
     Way(
         "chat stream with usage",
         lambda c: c.chat.completions.create(**CHAT_BODY, stream=True, stream_options={"include_usage": True}),

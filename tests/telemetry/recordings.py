@@ -1,4 +1,4 @@
-"""What a test has recorded, read back from the database."""
+"""What a test recorded, read back from the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODEL = "gpt-4o-mini"
 
 
 class Broken(Exception):
-    """An error of the application's."""
+    """An error of the application."""
 
 
 BROKEN = f"{Broken.__module__}.Broken"
@@ -28,7 +28,7 @@ BROKEN = f"{Broken.__module__}.Broken"
 
 @dataclass
 class Recorded:
-    """A pipeline that records, and what it has delivered."""
+    """A pipeline that records, and what it delivered."""
 
     pipeline: Any
     provider: TracerProvider
@@ -36,24 +36,24 @@ class Recorded:
 
     @property
     def tracer(self) -> Tracer:
-        """A tracer such as the application's own."""
+        """A tracer as the application has one."""
         return self.provider.get_tracer("the application")
 
     def runs(self) -> list[Rollup]:
         """End the recording and return its runs, in the order in which they began."""
         assert self.pipeline.shutdown(10), "not everything was delivered"
-        found: dict[str, list[Snapshot]] = {}
+        snapshots: dict[str, list[Snapshot]] = {}
         for row in self.rows(tables.fragments):
-            found.setdefault(row["run_id"], []).append(Snapshot.from_json(row["state"]))
-        return sorted(map(merge, found.values()), key=lambda run: run.started_at)
+            snapshots.setdefault(row["run_id"], []).append(Snapshot.from_json(row["state"]))
+        return sorted(map(merge, snapshots.values()), key=lambda run: run.started_at)
 
     def run(self) -> Rollup:
-        """The only run there was."""
+        """End the recording and return its only run."""
         (run,) = self.runs()
         return run
 
     def rows(self, table: sa.Table) -> list[dict[str, Any]]:
-        """What stands in a table of ours."""
+        """Return the rows of a table."""
         engine = sa.create_engine(f"sqlite:///{self.path}", poolclass=sa.NullPool)
         with engine.connect() as connection:
             return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
@@ -70,7 +70,7 @@ async def ask_async(client: AsyncOpenAI, text: str = "Hello") -> None:
 
 
 def calls_by_stage(run: Rollup) -> dict[str, int]:
-    """How many calls each stage made."""
+    """Return the number of calls of each stage."""
     calls: Counter[str] = Counter()
     for key, usage in run.usage.items():
         calls[key.stage] += usage.calls
@@ -78,5 +78,5 @@ def calls_by_stage(run: Rollup) -> dict[str, int]:
 
 
 def stages(run: Rollup) -> set[str]:
-    """The stages whose time was measured."""
+    """Return the stages whose time was measured."""
     return {key.stage for key in run.usage if not key.operation}

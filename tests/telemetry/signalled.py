@@ -1,4 +1,4 @@
-"""Abandon streams of answers, and count the exceptions of a signal handler that never arrive meanwhile.
+"""Abandon streamed answers, and count the exceptions of a signal handler that are lost meanwhile.
 
 `python -m tests.telemetry.signalled BASE_URL TIMERS`: prints how many were lost, and how many calls it made.
 """
@@ -19,18 +19,18 @@ import telemetry
 from telemetry.setup.process import setup_telemetry, shutdown
 
 PAYLOAD = json.dumps([{"number": number, "texts": [str(number)] * 5} for number in range(300)])
-"""What takes memory that the collector looks through."""
+"""JSON whose objects give the garbage collector work."""
 LONGEST_SECONDS = 5.0
-"""After which an exception is lost."""
+"""Seconds after which an exception is taken as lost."""
 TIMERS_A_STREAM = 4
 
 
 class Limit(Exception):
-    """What a time limit of the application's raises."""
+    """Raised by a time limit of the application."""
 
 
 class Reader:
-    """Reads the beginning of an answer; only the garbage collector finds it, as it does a traceback."""
+    """Reads the first event of an answer; refers to itself, so that only the garbage collector frees it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -38,20 +38,20 @@ class Reader:
         next(iter(stream))
 
 
-came = 0
+raised = 0
 
 
 def raise_limit(*_: object) -> None:
-    global came
-    came += 1
+    global raised
+    raised += 1
     raise Limit
 
 
 def work(number: int) -> None:
-    """Work until the limit comes, or has come and is lost."""
+    """Work until the limit is raised, or until it counts as lost."""
     signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.004))
     end = time.monotonic() + LONGEST_SECONDS
-    while came <= number and time.monotonic() < end:
+    while raised <= number and time.monotonic() < end:
         json.loads(PAYLOAD)
 
 

@@ -1,4 +1,4 @@
-"""Wrong arguments: each costs itself, and one line that names it, its type and what is expected."""
+"""A wrong argument is ignored, and logged in one line with its name, its type and what was expected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telemetry.api import arguments
 from tests.telemetry.recordings import Recorded
 
 api: Any = telemetry
-"""As code without types calls it."""
+"""The API as untyped code calls it."""
 NUMBER = "a whole number of at most 64 bits"
 SUBJECT = 'a text, or a pair such as ("draft", 12), none of it empty'
 PAIR = "a pair of whole numbers (bytes, characters)"
@@ -133,7 +133,7 @@ TABLE: list[tuple[Callable[[], object], str, str, str]] = [
 @pytest.mark.parametrize(
     ("act", "field", "kind", "wanted"), TABLE, ids=[f"{field}: {kind}" for _, field, kind, _ in TABLE]
 )
-def test_a_wrong_argument_is_named_once(
+def test_wrong_argument_is_logged_once(
     recorded: Recorded,
     caplog: pytest.LogCaptureFixture,
     act: Callable[[], object],
@@ -141,7 +141,7 @@ def test_a_wrong_argument_is_named_once(
     kind: str,
     wanted: str,
 ) -> None:
-    """In one line, by its type: its value may be somebody's name. All else of the run is recorded."""
+    """The line holds its type, not its value, which may be a name. The rest of the run is recorded."""
     with caplog.at_level(logging.WARNING, logger="telemetry"):
         act()
         act()
@@ -170,10 +170,10 @@ def test_a_wrong_argument_is_named_once(
         in_run(lambda run: api.warn("other", action=None)),
     ],
 )
-def test_right_arguments_are_taken_without_a_word(
+def test_valid_arguments_are_accepted_silently(
     recorded: Recorded, caplog: pytest.LogCaptureFixture, act: Callable[[], object]
 ) -> None:
-    """Numbers of any type, texts of numbers, and nothing."""
+    """Numbers of any type, strings of digits, and None are valid."""
     act()
 
     assert not caplog.records
@@ -188,14 +188,14 @@ def test_right_arguments_are_taken_without_a_word(
         (in_run(lambda run: api.warn("too_big")), "'too_big'", "TELEMETRY_WARNING_TYPES"),
     ],
 )
-def test_undeclared_names_are_named(
+def test_undeclared_names_are_logged(
     recorded: Recorded,
     caplog: pytest.LogCaptureFixture,
     act: Callable[[], object],
     shown: str,
     setting: str,
 ) -> None:
-    """They count as `other`; the line says where to declare them, and repeats no prose."""
+    """They count as `other`; the line names the setting that declares them, and quotes no free text."""
     act()
     (record,) = caplog.records
 
@@ -220,10 +220,10 @@ def swallowed() -> Iterator[None]:
         ("", "'str'"),
     ],
 )
-def test_a_kind_that_is_none(
+def test_unknown_kind_of_run_is_refused(
     recorded: Recorded, caplog: pytest.LogCaptureFixture, swallowed: None, kind: Any, shown: str
 ) -> None:
-    """There is no such run, nor such a label; one line says so, with the kinds there are."""
+    """No run and no label are created; one line names the value and the known kinds."""
     for _ in range(2):
         with telemetry.run(kind, user_id=1) as run:
             assert run.run_id is None
@@ -234,14 +234,14 @@ def test_a_kind_that_is_none(
     assert recorded.runs() == []
 
 
-def test_a_kind_that_is_none_fails_a_test(recorded: Recorded) -> None:
-    """Where internal errors are raised, as with `telemetry.testing`, a misspelt kind is one."""
+def test_unknown_kind_of_run_raises_in_tests(recorded: Recorded) -> None:
+    """With `telemetry.testing` internal errors are raised, and a misspelt kind is one."""
     with pytest.raises(ValueError, match="'analisys' is no kind of run"):
         api.start_run("analisys")
 
 
-def test_no_subject_joins_no_intake(recorded: Recorded) -> None:
-    """A subject without its number is none: else the drafts of all users would be one."""
+def test_incomplete_subject_joins_no_intake(recorded: Recorded) -> None:
+    """A subject without its number is ignored, or else the drafts of all users would be one."""
     api.start_run("intake", subject=("draft", None)).finish()
     api.start_run("analysis", subject=("draft", None), analysis_id=5, candidates=1).finish()
     assert recorded.pipeline.shutdown(10)

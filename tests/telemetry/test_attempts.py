@@ -1,4 +1,4 @@
-"""The arithmetic of attempts, with plain values."""
+"""The figures of a call's attempts, computed from plain values."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from telemetry.conventions import Attribute
 from telemetry.openai.attempts import Attempt, attempt_attributes, retry_after
 
 
-def test_sums() -> None:
-    """Retries are told apart by what came just before; backoff is the time between attempts, not in them."""
+def test_retries_and_backoff_are_summed() -> None:
+    """A retry is classified by the attempt before it; backoff is the time between attempts."""
     attributes = attempt_attributes(
         [
             Attempt(0.0, 1.0, "429", retry_after=0.5, limits=limits(left=0)),
@@ -33,31 +33,31 @@ def test_sums() -> None:
     }
 
 
-def test_headroom_of_an_earlier_answer() -> None:
-    """When the last attempt got no answer, the limits are those of the answer before."""
+def test_headroom_is_that_of_the_last_answer() -> None:
+    """When the last attempt had no answer, the limits of an earlier one count."""
     attributes = attempt_attributes(
         [Attempt(0, 1, "500", limits=limits(left=40)), Attempt(2, 3, "timeout")],
     )
     assert attributes[Attribute.REMAINING_REQUESTS] == 0.4
 
 
-def test_a_call_that_was_never_sent() -> None:
-    """A call that failed before its first request has no attempts, and says so."""
+def test_call_that_was_never_sent_has_no_attempts() -> None:
+    """The attribute is zero, not absent."""
     assert attempt_attributes([]) == {Attribute.ATTEMPTS: 0, Attribute.ATTEMPT_STATUSES: []}
 
 
 @pytest.mark.parametrize(
     ("status", "more"), [("200", {}), ("500", {}), ("429", {Attribute.RATE_LIMIT_HITS: 1})]
 )
-def test_what_did_not_happen_is_left_out(status: str, more: dict[str, int]) -> None:
-    """A call without retries carries no counts of them."""
+def test_counts_of_zero_are_left_out(status: str, more: dict[str, int]) -> None:
+    """A call without retries has no attribute for them."""
     expected = {Attribute.ATTEMPTS: 1, Attribute.ATTEMPT_STATUSES: [status], **more}
     assert attempt_attributes([Attempt(0, 1, status)]) == expected
 
 
 @pytest.mark.parametrize(("left", "total"), [("7", "0"), ("x", "10"), ("7", ""), ("-1", "10"), ("inf", "10")])
-def test_strange_limits(left: str, total: str) -> None:
-    """Limits that make no share are left out."""
+def test_unusable_limits_are_left_out(left: str, total: str) -> None:
+    """They cannot be made into a share between 0 and 1."""
     headers = {"x-ratelimit-remaining-requests": left, "x-ratelimit-limit-requests": total}
     assert Attribute.REMAINING_REQUESTS not in attempt_attributes([Attempt(0, 1, "200", limits=headers)])
 
@@ -80,12 +80,12 @@ def limits(*, left: int) -> dict[str, str]:
         ({"retry-after": "tomorrow"}, None),
     ],
 )
-def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    """The wait the service asks for is understood in all its forms, and nonsense is no wait."""
+def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
+    """Unreadable values mean no wait."""
     assert retry_after(headers) == seconds
 
 
-def test_retry_after_date() -> None:
-    """A date in the future is a wait until then."""
+def test_retry_after_may_be_a_date() -> None:
+    """The wait lasts until that date."""
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     assert retry_after({"retry-after": date}) == pytest.approx(30, abs=2)

@@ -1,4 +1,4 @@
-"""Work that goes on after its request was answered: its usage counts once, where it began."""
+"""Background responses, which finish after their request: their usage counts once, where they began."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COST = 4000 * 250_000 + 900 * 2_000_000
 
 
 def response(key: str, status: str) -> dict[str, Any]:
-    """Return a response of the responses API; one that is completed tells its usage."""
+    """Return a response of the responses API; a completed one has a usage."""
     used = {
         "input_tokens": 4000,
         "input_tokens_details": {"cached_tokens": 0},
@@ -48,11 +48,11 @@ def response(key: str, status: str) -> dict[str, Any]:
 
 
 class Service:
-    """Creates responses that are queued, and says what became of them when asked."""
+    """Creates responses that are queued, and returns their status to a poll."""
 
     def __init__(self) -> None:
         self.status = "completed"
-        """What a poll says."""
+        """The status that a poll returns."""
         self._keys = itertools.count()
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
@@ -62,12 +62,12 @@ class Service:
                 return self._events({"type": "response.created", "sequence_number": 0, "response": created})
             return httpx2.Response(200, json=created)
         key = request.url.path.split("/")[3]
-        found = response(key, "cancelled" if request.method == "POST" else self.status)
+        current = response(key, "cancelled" if request.method == "POST" else self.status)
         if "stream" in request.url.params:
             return self._events(
-                {"type": f"response.{self.status}", "sequence_number": 1, "response": found},
+                {"type": f"response.{self.status}", "sequence_number": 1, "response": current},
             )
-        return httpx2.Response(200, json=found)
+        return httpx2.Response(200, json=current)
 
     @staticmethod
     def _events(*events: dict[str, Any]) -> httpx2.Response:
@@ -118,10 +118,10 @@ def by_hand(client: OpenAI, key: str) -> None:
 
 
 @pytest.mark.parametrize("poll", [by_method, raw, streamed, by_hand])
-def test_a_poll_tells_the_usage(
+def test_usage_of_a_poll_counts_once(
     recorded: Recorded, client: OpenAI, background: Service, poll: Callable[[OpenAI, str], None]
 ) -> None:
-    """The usage counts in the stage that created the response, however it is polled, and how often."""
+    """It counts in the stage that created the response, however it is polled and how often."""
     with telemetry.run("intake"):
         with telemetry.stage("ranking"):
             key = client.responses.create(**ASK).id
@@ -135,8 +135,8 @@ def test_a_poll_tells_the_usage(
     assert_complete(recorded.run())
 
 
-def test_a_poll_in_an_event_loop(recorded: Recorded, background: Service) -> None:
-    """The same with the asynchronous client."""
+def test_usage_of_an_asynchronous_poll_counts(recorded: Recorded, background: Service) -> None:
+    """The asynchronous client is covered as well."""
 
     async def main() -> None:
         http = httpx2.AsyncClient(transport=httpx2.MockTransport(background))
@@ -151,8 +151,8 @@ def test_a_poll_in_an_event_loop(recorded: Recorded, background: Service) -> Non
     assert_complete(recorded.run())
 
 
-def test_a_stream_that_goes_on_in_the_background(recorded: Recorded, client: OpenAI) -> None:
-    """Whoever stops reading the stream of a response in the background may still poll it."""
+def test_abandoned_background_stream_may_be_polled(recorded: Recorded, client: OpenAI) -> None:
+    """The response continues when its stream is no longer read, and a poll returns its usage."""
     with telemetry.run("intake"), telemetry.stage("ranking"):
         with client.responses.create(**ASK, stream=True) as stream:
             created: Any = next(iter(stream))
@@ -161,8 +161,8 @@ def test_a_stream_that_goes_on_in_the_background(recorded: Recorded, client: Ope
     assert_complete(recorded.run())
 
 
-def test_a_poll_after_the_run(recorded: Recorded, client: OpenAI) -> None:
-    """It counts in the run that began it, which is complete then; that in which it is polled gets nothing."""
+def test_poll_after_the_run_counts_in_that_run(recorded: Recorded, client: OpenAI) -> None:
+    """The run that created the response becomes complete; the run that polls it counts nothing."""
     with telemetry.run("intake", subject="ada"), telemetry.stage("ranking"):
         key = client.responses.create(**ASK).id
     with telemetry.run("intake", subject="bob"), telemetry.stage("insights"):
@@ -173,8 +173,8 @@ def test_a_poll_after_the_run(recorded: Recorded, client: OpenAI) -> None:
     assert (bob.total.calls, bob.cost_complete) == (0, True)
 
 
-def test_nobody_polls(recorded: Recorded, client: OpenAI) -> None:
-    """What was billed is unknown for ever: the call is unfinished, and the cost not complete."""
+def test_response_that_is_never_polled_is_unfinished(recorded: Recorded, client: OpenAI) -> None:
+    """What was billed stays unknown, so that the cost is incomplete."""
     with telemetry.run("intake"), telemetry.stage("ranking"):
         client.responses.create(**ASK)
     run = recorded.run()
@@ -183,8 +183,10 @@ def test_nobody_polls(recorded: Recorded, client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("way", ["polled", "cancelled"])
-def test_cancelled(recorded: Recorded, client: OpenAI, background: Service, way: str) -> None:
-    """A response that was cancelled says nothing of what it cost so far: the bill is unknown."""
+def test_cancelled_response_has_an_unknown_bill(
+    recorded: Recorded, client: OpenAI, background: Service, way: str
+) -> None:
+    """It does not say what was used before it was cancelled."""
     background.status = "cancelled"
     with telemetry.run("intake"), telemetry.stage("ranking"):
         key = client.responses.create(**ASK).id
@@ -198,8 +200,8 @@ def test_cancelled(recorded: Recorded, client: OpenAI, background: Service, way:
     assert not run.cost_complete
 
 
-def test_what_others_created(recorded: Recorded, client: OpenAI) -> None:
-    """A response that another process created is not counted here, even if some of ours are under way."""
+def test_response_of_another_process_is_not_counted(recorded: Recorded, client: OpenAI) -> None:
+    """Not even if responses of this process are pending."""
     with telemetry.run("intake"), telemetry.stage("ranking"):
         key = client.responses.create(**ASK).id
         client.responses.retrieve("resp_of_another")
@@ -208,8 +210,8 @@ def test_what_others_created(recorded: Recorded, client: OpenAI) -> None:
     assert_complete(recorded.run())
 
 
-def test_a_response_that_is_complete_at_once(recorded: Recorded, background: Service) -> None:
-    """A poll of what told its usage when it was created counts nothing again."""
+def test_response_that_is_complete_at_once_counts_once(recorded: Recorded, background: Service) -> None:
+    """A poll does not count a usage again that creating the response returned."""
     done = httpx2.MockTransport(lambda _: httpx2.Response(200, json=response("resp_0", "completed")))
     http = httpx2.Client(transport=done)
     client = OpenAI(base_url="http://127.0.0.1/v1", api_key="any", http_client=http)
@@ -220,8 +222,8 @@ def test_a_response_that_is_complete_at_once(recorded: Recorded, background: Ser
     assert_complete(recorded.run())
 
 
-def test_runs_of_assistants(recorded: Recorded) -> None:
-    """The tokens that a poll of a run shows count; what its tools cost beside them is unknown."""
+def test_polled_assistant_run_counts_its_tokens(recorded: Recorded) -> None:
+    """Its cost stays incomplete, because its tools may be billed beside the tokens."""
     run_of = {"id": "run_1", "object": "thread.run", "thread_id": "t", "assistant_id": "a", "model": "gpt-4o"}
     used = {"prompt_tokens": 70, "completion_tokens": 7, "total_tokens": 77}
 
@@ -243,10 +245,10 @@ def test_runs_of_assistants(recorded: Recorded) -> None:
     assert (run.total.unpriced, run.cost_complete) == (1, False)
 
 
-def test_only_so_many_are_remembered(
+def test_pending_responses_are_limited(
     recorded: Recorded, client: OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that never polls does not grow: the oldest calls end with an unknown bill."""
+    """In a process that never polls, the oldest calls end with an unknown bill."""
     monkeypatch.setattr(pending, "MOST", 3)
     with telemetry.run("intake"), telemetry.stage("ranking"):
         for _ in range(5):

@@ -1,4 +1,4 @@
-"""Requests that the application ends before any view: each has its span, and nothing complains."""
+"""A request that ends before any view still has its span, and nothing is logged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def recorded_spans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InMemor
 
 @pytest.fixture
 def spans(recorded_spans: InMemorySpanExporter) -> InMemorySpanExporter:
-    """The spans of requests."""
+    """The spans of this test's requests."""
     recorded_spans.clear()
     return recorded_spans
 
@@ -100,13 +100,13 @@ def _refuse_by_signal(*_: object, **__: object) -> None:
         with_the_signal,
     ],
 )
-def test_a_request_that_ends_early(
+def test_request_that_ends_early_has_its_span(
     extension: Callable[[flask.Flask], None],
     is_first: bool,
     spans: InMemorySpanExporter,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whichever comes first, the other extension or this one."""
+    """It does not matter which extension is registered first."""
     app = flask.Flask("host")
     app.config["SECRET_KEY"] = "secret"
     if is_first:
@@ -116,10 +116,10 @@ def test_a_request_that_ends_early(
         extension(app)
     app.add_url_rule("/", view_func=lambda: "view", methods=["POST"])
 
-    answers = [app.test_client().post("/").status_code for _ in range(2)]
+    statuses = [app.test_client().post("/").status_code for _ in range(2)]
 
-    assert answers[0] >= 300
-    assert answers == answers[:1] * 2
+    assert statuses[0] >= 300
+    assert statuses == statuses[:1] * 2
     assert [
         record.getMessage()
         for record in caplog.records

@@ -1,4 +1,4 @@
-"""Calls: each counts once, in the run it belongs to, as the service itself counted it."""
+"""Each call counts once, in the run it belongs to, with the figures of the stand-in's ledger."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded, ask, calls_by_stage
 
 
-def test_every_count_is_the_ledgers(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
-    """Calls, attempts, rate limits and tokens of a run are those the service counted."""
+def test_every_count_equals_the_ledgers(recorded: Recorded, client: OpenAI, ledger: StandIn) -> None:
+    """Calls, attempts, rate limits and tokens of a run are those of the stand-in."""
     ledger.faults([{"status": 429, "first_attempts": 1, "retry_after_ms": 5}])
     with telemetry.run("intake"), telemetry.stage("ranking"):
         for text in ("one", "two words", "three words here"):
@@ -32,32 +32,32 @@ def test_every_count_is_the_ledgers(recorded: Recorded, client: OpenAI, ledger: 
     assert total.cost_pico == total.input_tokens * 150_000 + total.output_tokens * 600_000
 
 
-def test_images_cost_otherwise_than_their_tokens_say(recorded: Recorded, client: OpenAI) -> None:
-    """What an answer with images says of tokens counts, and has no price: the cost is not complete."""
+def test_images_are_unpriced(recorded: Recorded, client: OpenAI) -> None:
+    """Their tokens count but have no price, so that the cost is incomplete."""
     with telemetry.run("intake"):
         client.images.generate(prompt="A desk", model="gpt-image-1")
-    found = recorded.run()
+    rollup = recorded.run()
 
-    assert (found.total.calls, found.total.unpriced, found.total.cost_pico) == (1, 1, 0)
-    assert found.total.input_tokens > 0
-    assert not found.cost_complete
+    assert (rollup.total.calls, rollup.total.unpriced, rollup.total.cost_pico) == (1, 1, 0)
+    assert rollup.total.input_tokens > 0
+    assert not rollup.cost_complete
 
 
 @pytest.mark.parametrize(("path", "operation"), [("/batches", "batch"), ("/threads/1/runs", "run")])
-def test_calls_that_tokens_do_not_tell_all_of_are_counted_as_unknown(
+def test_calls_without_usage_make_the_cost_incomplete(
     recorded: Recorded, client: OpenAI, path: str, operation: str
 ) -> None:
-    """Batches and the like cost something that no answer tells: it is neither nothing nor tokens."""
+    """Batches and the like cost something that their answer does not say."""
     body = {"prompt": "A desk", "input_file_id": "f", "endpoint": "/v1/responses", "completion_window": "24h"}
     with telemetry.run("intake"), contextlib.suppress(NotFoundError):
         client.post(path, cast_to=dict[str, object], body=body)
-    found = recorded.run()
+    rollup = recorded.run()
 
-    assert [key.operation for key in found.usage] == [operation]
-    assert (found.total.calls, found.total.attempts, found.total.input_tokens) == (1, 1, 0)
+    assert [key.operation for key in rollup.usage] == [operation]
+    assert (rollup.total.calls, rollup.total.attempts, rollup.total.input_tokens) == (1, 1, 0)
     is_served = not path.endswith("/runs")  # the stand-in has no assistants
-    assert (found.total.usage_missing, found.total.errors) == (int(is_served), int(not is_served))
-    assert found.cost_complete is not is_served
+    assert (rollup.total.usage_missing, rollup.total.errors) == (int(is_served), int(not is_served))
+    assert rollup.cost_complete is not is_served
 
 
 @pytest.mark.parametrize(
@@ -78,25 +78,25 @@ def test_tools_that_the_service_charges_for_make_the_cost_incomplete(
     """The answer shows that nothing was searched, but not whether a container was billed."""
     with telemetry.run("intake"):
         client.responses.create(model="gpt-5-mini", input="Hello", tools=tools)  # type: ignore[arg-type]
-    found = recorded.run()
+    rollup = recorded.run()
 
-    assert found.total.cost_pico > 0 and found.total.input_tokens > 0
-    assert (found.cost_complete, found.total.usage_missing) == (is_complete, int(not is_complete))
+    assert rollup.total.cost_pico > 0 and rollup.total.input_tokens > 0
+    assert (rollup.cost_complete, rollup.total.usage_missing) == (is_complete, int(not is_complete))
 
 
 def test_calls_outside_any_run_are_orphans(recorded: Recorded, client: OpenAI) -> None:
-    """Nothing spent is lost: a call that belongs to no run counts in the run of the day."""
+    """A call that belongs to no run counts in the day's orphan run."""
     ask(client)
     with telemetry.stage("ranking"):
         ask(client)
-    found = recorded.run()
+    rollup = recorded.run()
 
-    assert (found.root.kind, found.status, found.total.calls) == ("orphan", "completed", 2)
-    assert found.total.cost_pico > 0
+    assert (rollup.root.kind, rollup.status, rollup.total.calls) == ("orphan", "completed", 2)
+    assert rollup.total.cost_pico > 0
 
 
-def test_a_call_that_outlives_its_run_is_of_the_run(recorded: Recorded, client: OpenAI) -> None:
-    """A stream that is read after the end counts to the run that began it, and the cost is complete again."""
+def test_call_that_outlives_its_run_counts_in_it(recorded: Recorded, client: OpenAI) -> None:
+    """A stream that is read after its run ended counts in that run, whose cost becomes complete."""
     with telemetry.run("intake"), telemetry.stage("ranking"):
         stream = client.chat.completions.create(
             model="gpt-4o-mini",
@@ -105,30 +105,30 @@ def test_a_call_that_outlives_its_run_is_of_the_run(recorded: Recorded, client: 
             stream_options={"include_usage": True},
         )
     list(stream)
-    found = recorded.run()
+    rollup = recorded.run()
 
-    assert (found.root.kind, found.total.calls, found.unfinished) == ("intake", 1, 0)
-    assert found.cost_complete
-    assert calls_by_stage(found) == {"ranking": 1}
+    assert (rollup.root.kind, rollup.total.calls, rollup.unfinished) == ("intake", 1, 0)
+    assert rollup.cost_complete
+    assert calls_by_stage(rollup) == {"ranking": 1}
 
 
-def test_a_call_that_never_ends_is_unfinished(recorded: Recorded, client: OpenAI) -> None:
-    """A stream that is still open when its run and its process end makes the cost incomplete."""
+def test_call_that_never_ends_is_unfinished(recorded: Recorded, client: OpenAI) -> None:
+    """A stream that is still open at shutdown makes the cost of its run incomplete."""
     with telemetry.run("intake"):
         stream = client.chat.completions.create(
             model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello"}], stream=True
         )
-    found = recorded.run()
+    rollup = recorded.run()
     stream.close()
 
-    assert (found.unfinished, found.cost_complete) == (1, False)
+    assert (rollup.unfinished, rollup.cost_complete) == (1, False)
 
 
 @pytest.mark.parametrize(("late_seconds", "kinds"), [(60.0, ["intake"]), (0.0, ["intake", "orphan"])])
-def test_work_left_behind_by_a_run_is_its_own_for_a_while(
+def test_call_after_its_run_belongs_to_it_for_a_while(
     record: Record, client: OpenAI, late_seconds: float, kinds: list[str]
 ) -> None:
-    """A call that a run's thread makes after the end is of the run; long after, it is nobody's."""
+    """A call in the context of an ended run counts in it for `late_seconds`; later it is an orphan."""
     recorded = record(late_seconds=late_seconds)
     with telemetry.run("intake"):
         inside = contextvars.copy_context()

@@ -1,4 +1,4 @@
-"""The group of commands: what it knows of them without importing them is true of them."""
+"""The lazy command group: what it says of commands without importing them is true."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ print("libraries:", *({"flask", "sqlalchemy", "rich", "exporters"} & {*sys.modul
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_short_help(name: str) -> None:
-    """It is the first sentence of the command's own help, and the name is the command's."""
+def test_short_help_is_the_commands_own(name: str) -> None:
+    """It is the first sentence of the command's help, and the name is the command's."""
     command = COMMANDS[name].load()
 
     assert command.name == name
@@ -45,7 +45,7 @@ def test_short_help(name: str) -> None:
 
 
 def test_help_imports_no_command() -> None:
-    """All commands are listed, and no module of theirs and no library is imported."""
+    """It lists all commands without importing their modules or any library."""
     done = subprocess.run([sys.executable, "-c", WITHOUT_COMMANDS], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
@@ -54,8 +54,8 @@ def test_help_imports_no_command() -> None:
     assert {*COMMANDS} <= listed
 
 
-def test_sections() -> None:
-    """Commands stand below what they are for, all in one column."""
+def test_help_lists_commands_in_sections() -> None:
+    """The sections are in order, and all descriptions are in one column."""
     lines = CliRunner().invoke(cli, ["--help"]).output.splitlines()
     begin = lines.index("Daily use:")
     titles = [line for line in lines[begin:] if line and not line.startswith(" ")]
@@ -66,8 +66,8 @@ def test_sections() -> None:
     assert len({len(row) - len(row[2:].lstrip("abcdefghijklmnopqrstuvwxyz-").lstrip()) for row in rows}) == 1
 
 
-def test_commands_of_commands() -> None:
-    """The help of one comes from the command itself; those of a group are its own."""
+def test_subcommands_are_listed() -> None:
+    """The help of a nested group lists its commands."""
     done = CliRunner().invoke(cli, ["spool", "--help"])
 
     assert done.exit_code == 0
@@ -75,31 +75,31 @@ def test_commands_of_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "expected"),
     [("reports", "No such command 'reports'. Did you mean 'report'?"), ("xyz", "No such command 'xyz'.")],
 )
-def test_a_command_that_does_not_exist(word: str, said: str) -> None:
-    """One like it is named, if there is any."""
+def test_unknown_command_is_reported(word: str, expected: str) -> None:
+    """A command with a similar name is suggested, if there is one."""
     done = CliRunner().invoke(cli, [word])
 
-    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, f"Error: {said}")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, f"Error: {expected}")
 
 
 def test_completion_knows_all_commands() -> None:
-    """A shell completes their names."""
+    """A shell completes their names from the beginning of a word."""
     completed = cli.shell_complete(click.Context(cli), "re")
 
     assert {item.value for item in completed} >= {"report", "reprice"}
 
 
 def leaves(command: click.Command, *names: str) -> Iterator[tuple[str, set[str]]]:
-    """All commands below one, with their options."""
+    """Yield all commands of a group, with their options."""
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            assert found is not None
-            yield from leaves(found, *names, name)
+            subcommand = command.get_command(context, name)
+            assert subcommand is not None
+            yield from leaves(subcommand, *names, name)
     else:
         yield " ".join(names), {option for parameter in command.params for option in parameter.opts}
 
@@ -124,10 +124,10 @@ def test_every_command_that_needs_a_database_takes_its_url() -> None:
     ],
     ids=" ".join,
 )
-def test_the_url_of_a_database(
+def test_the_url_of_a_database_is_enough(
     words: list[str], migrated_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is enough, where there is neither an application nor a setting."""
+    """Commands then need neither an application nor a setting."""
     shutil.copy(migrated_sqlite, tmp_path / "host.sqlite")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TELEMETRY_DATABASE_URL", raising=False)
@@ -198,8 +198,8 @@ def test_there_is_one_way_to_say_a_period() -> None:
     assert not [name for name, options in OPTIONS.items() if "--date" in options]
 
 
-def test_what_prints_a_table_or_findings_has_json() -> None:
-    """The others write files, SQL or one line."""
+def test_commands_that_print_tables_or_findings_have_json() -> None:
+    """The other commands write files, SQL or one line."""
     assert {name for name, options in OPTIONS.items() if "--json" in options} == {
         *("report", "insights", "doctor", "reprice", "archive", "unused", "health-check", "validate"),
         *("spool list", "spool retry"),
@@ -209,13 +209,13 @@ def test_what_prints_a_table_or_findings_has_json() -> None:
 @click.command()
 @period_options("none")
 def period_of(period: Period) -> None:
-    """Print the first and the last day on the tenth of a month."""
+    """Print the first and the last day of the period, as of the tenth of a month."""
     today = date(2026, 11, 10)
     click.echo(f"{period.first(today)} {period.last(today)}")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         ("", "None 2026-11-10"),
         ("--days 1", "2026-11-10 2026-11-10"),
@@ -231,13 +231,13 @@ def period_of(period: Period) -> None:
         ("--days 0", "is not in the range 1<=x<=3660"),
     ],
 )
-def test_a_period(words: str, said: str) -> None:
-    """Days count back from today, or from the day before --until; what contradicts itself is refused."""
-    assert said in CliRunner().invoke(period_of, words.split()).output.splitlines()[-1]
+def test_period_options_combine(words: str, expected: str) -> None:
+    """Days count back from today, or from the day before --until; contradictions are refused."""
+    assert expected in CliRunner().invoke(period_of, words.split()).output.splitlines()[-1]
 
 
 def test_health_check_says_what_it_writes() -> None:
-    """The log, and what it tidies up."""
+    """The table of the log, and what it cleans up."""
     said = " ".join(CliRunner().invoke(cli, ["health-check", "--help"]).output.split())
 
     for word in ("system_health_log", "as interrupted", "up to date", "as abandoned"):

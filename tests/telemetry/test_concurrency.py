@@ -1,4 +1,4 @@
-"""Threads, tasks and several runs at once: each has what is its own."""
+"""Threads, tasks and concurrent runs do not mix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.telemetry.recordings import Recorded, ask, ask_async, calls_by_stage
 
 
 def test_threads_keep_their_run(recorded: Recorded, client: OpenAI) -> None:
-    """Threads and pools work for the run and the stage in which they were started."""
+    """Threads and pools belong to the run and the stage in which they were started."""
     with telemetry.run("intake"):
         with telemetry.stage("ranking"), ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda _: ask(client), range(8)))
@@ -27,7 +27,7 @@ def test_threads_keep_their_run(recorded: Recorded, client: OpenAI) -> None:
 
 
 def test_tasks_keep_their_run(recorded: Recorded, client: OpenAI, async_client: AsyncOpenAI) -> None:
-    """Tasks and `to_thread` work for the run and the stage in which they were started."""
+    """Tasks and `to_thread` belong to the run and the stage in which they were started."""
 
     async def work() -> None:
         async with async_client:
@@ -44,7 +44,7 @@ def test_tasks_keep_their_run(recorded: Recorded, client: OpenAI, async_client: 
 
 
 def test_runs_in_threads_do_not_mix(recorded: Recorded, client: OpenAI) -> None:
-    """Runs that are open at the same time in several threads have only what is theirs."""
+    """Runs that are open at the same time in several threads count only their own calls."""
     together = Barrier(4)
 
     def work(number: int) -> None:
@@ -60,12 +60,12 @@ def test_runs_in_threads_do_not_mix(recorded: Recorded, client: OpenAI) -> None:
     for thread in threads:
         thread.join()
 
-    found = {run.root.user_id: calls_by_stage(run) for run in recorded.runs()}
-    assert found == {number: {f"stage {number}": number} for number in range(1, 5)}
+    counts = {run.root.user_id: calls_by_stage(run) for run in recorded.runs()}
+    assert counts == {number: {f"stage {number}": number} for number in range(1, 5)}
 
 
 def test_runs_in_tasks_do_not_mix(recorded: Recorded, async_client: AsyncOpenAI) -> None:
-    """Runs that take turns in one event loop have only what is theirs."""
+    """Runs that take turns in one event loop count only their own calls."""
 
     async def work(number: int) -> None:
         run = telemetry.start_run("intake", user_id=number)
@@ -79,12 +79,12 @@ def test_runs_in_tasks_do_not_mix(recorded: Recorded, async_client: AsyncOpenAI)
 
     asyncio.run(main())
 
-    found = {run.root.user_id: run.total.calls for run in recorded.runs()}
-    assert found == {number: number for number in range(1, 5)}
+    counts = {run.root.user_id: run.total.calls for run in recorded.runs()}
+    assert counts == {number: number for number in range(1, 5)}
 
 
-def test_a_run_in_a_run_is_a_run_of_its_own(recorded: Recorded, client: OpenAI) -> None:
-    """A nested run takes what happens in it, without the stage around it; then the outer one goes on."""
+def test_nested_run_is_separate(recorded: Recorded, client: OpenAI) -> None:
+    """It counts its own calls, outside the stage around it; afterwards the outer run is current again."""
     with telemetry.run("analysis", candidates=1), telemetry.stage("ranking"):
         with telemetry.run("late"):
             ask(client)
@@ -95,8 +95,8 @@ def test_a_run_in_a_run_is_a_run_of_its_own(recorded: Recorded, client: OpenAI) 
     assert (inner.root.kind, calls_by_stage(inner)) == ("late", {"unattributed": 1})
 
 
-def test_handles_may_overlap(recorded: Recorded, client: OpenAI) -> None:
-    """Two handles that end in the order of their start leave nothing behind: what follows is of no run."""
+def test_overlapping_handles_leave_no_run_current(recorded: Recorded, client: OpenAI) -> None:
+    """Two handles may end in the order of their start; calls after both are orphans."""
     one = telemetry.start_run("intake", user_id=1)
     other = telemetry.start_run("intake", user_id=2)
     one.finish()
@@ -105,12 +105,12 @@ def test_handles_may_overlap(recorded: Recorded, client: OpenAI) -> None:
     ask(client)
     ask(client)
 
-    found = {(run.root.kind, run.root.user_id): run.total.calls for run in recorded.runs()}
-    assert found == {("intake", 1): 0, ("intake", 2): 1, ("orphan", None): 2}
+    counts = {(run.root.kind, run.root.user_id): run.total.calls for run in recorded.runs()}
+    assert counts == {("intake", 1): 0, ("intake", 2): 1, ("orphan", None): 2}
 
 
-def test_the_context_is_left_as_it_was(recorded: Recorded) -> None:
-    """After a run, its stages and documents, the application's context is what it was before."""
+def test_context_is_restored_after_a_run(recorded: Recorded) -> None:
+    """The same holds for stages, documents and handles."""
     before = context.get_current()
     with telemetry.run("intake"), telemetry.stage("ranking"), telemetry.document("a"):
         assert context.get_current() != before

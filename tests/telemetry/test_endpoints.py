@@ -1,4 +1,4 @@
-"""Every request of the client is a call that may cost money, or is known to be free."""
+"""Every request that the openai client can make is a call that may cost money, or is known to be free."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.telemetry.recordings import Recorded
 
 RESOURCES = Path(openai.__file__).with_name("resources")
 SENDS = re.compile(r"self\._(post|put|patch|get_api_list)\(\s*(.*?),\n(.*?)\n        \)", re.DOTALL)
-"""A method that sends something, its path, and its other arguments. Those that only read are left out."""
+"""A method that sends something, its path, and its other arguments. Methods that only read are left out."""
 LITERAL = re.compile(r'f?"([^"]*)"')
 ANSWER = {
     "id": "x",
@@ -38,7 +38,7 @@ class Sent(NamedTuple):
 
 
 def requests_of_the_client() -> Iterator[Sent]:
-    """Read what the installed client sends from its source."""
+    """Read from the installed client's source which requests it can make."""
     for file in RESOURCES.rglob("*.py"):
         for verb, path, more in SENDS.findall(file.read_text()):
             literal = LITERAL.search(path)
@@ -57,15 +57,15 @@ def is_free(path: str) -> bool:
 SENT = sorted(set(requests_of_the_client()))
 
 
-def test_the_source_of_the_client_is_read() -> None:
-    """The other tests look at what there is: some paths that every version sends, and many."""
+def test_requests_are_read_from_the_clients_source() -> None:
+    """There are many, among them some that every version sends; else the tests below would check nothing."""
     assert {Sent("post", "/chat/completions"), Sent("post", "/vector_stores/{}/search")} <= set(SENT)
     assert len(SENT) > 100
 
 
 @pytest.mark.parametrize("sent", SENT, ids=str)
 def test_every_path_of_the_installed_client_is_known(sent: Sent) -> None:
-    """What the client sends stands in one of the two tables: a client with a new endpoint fails here."""
+    """Each path is in exactly one of the two tables, so that a client with a new endpoint fails here."""
     assert (sent.path in OPERATIONS) is not is_free(sent.path), (
         f"{sent.path} must be in OPERATIONS or in FREE of telemetry/usage/endpoints.py, and not in both"
     )
@@ -75,7 +75,7 @@ def test_every_path_of_the_installed_client_is_known(sent: Sent) -> None:
 
 @pytest.mark.parametrize("method", ["get", "GET", "delete", "head"])
 def test_reading_and_deleting_is_free(method: str) -> None:
-    """Lists, single objects, polls and removals are no calls, on any path."""
+    """Requests to list, fetch, poll or delete are no calls, on any path."""
     for path in (*OPERATIONS, *FREE, "/brand/new"):
         assert operation_of(method, path.replace("{}", "x1")) is None
 
@@ -97,14 +97,14 @@ def test_reading_and_deleting_is_free(method: str) -> None:
         ("/threads/t/runs/r/cancel", None),
     ],
 )
-def test_operations(url: str, operation: str | None) -> None:
-    """What stands before a path does not matter, and no path at all is free by accident."""
+def test_operation_follows_from_the_path(url: str, operation: str | None) -> None:
+    """Prefixes of the path do not matter, and an unknown path is never free."""
     assert operation_of("post", url) == operation
     assert operation is None or operation in OPERATION_NAMES
 
 
-def test_what_is_free_says_why() -> None:
-    """The table gives a reason for each."""
+def test_every_free_path_has_a_reason() -> None:
+    """The reason is a sentence in the table."""
     assert [path for path, reason in FREE.items() if len(reason.split()) < 4 or reason[-1] != "."] == []
 
 
@@ -128,10 +128,10 @@ def answered() -> Iterator[OpenAI]:
         ("/images/generations", "image_generation", False),
     ],
 )
-def test_what_tells_its_usage_is_counted(
+def test_any_answer_with_usage_is_counted(
     recorded: Recorded, answered: OpenAI, path: str, operation: str, is_priced: bool
 ) -> None:
-    """Tokens count whatever the path; they are priced unless the operation costs otherwise than they say."""
+    """Tokens count whatever the path; they are priced unless the operation is not billed by tokens."""
     with telemetry.run("intake"):
         answered.post(path, cast_to=dict[str, object], body={"model": "gpt-5-mini"})
     run = recorded.run()
@@ -144,7 +144,7 @@ def test_what_tells_its_usage_is_counted(
 
 @pytest.mark.parametrize("path", ["/moderations", "/responses/input_tokens", "/responses/r/cancel", "/files"])
 def test_free_requests_are_no_calls(recorded: Recorded, answered: OpenAI, path: str) -> None:
-    """Whatever their answers hold."""
+    """Not even if their answers hold a usage."""
     with telemetry.run("intake"):
         answered.post(path, cast_to=dict[str, object], body={"model": "gpt-5-mini"})
         answered.get("/responses/r", cast_to=dict[str, object])

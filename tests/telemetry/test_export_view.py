@@ -1,4 +1,4 @@
-"""The download of jobs: for admins, as they select, and never half an error."""
+"""The download of jobs: for admins only, filtered as they ask, and never a file that ends in an error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from telemetry.web.extension import Telemetry
 
 
 def admins_only(view: Callable[..., Any]) -> Callable[..., Any]:
-    """A decorator such as hosts have."""
+    """Admit admins only, as a host's own decorator does."""
 
     @wraps(view)
     def guarded(*args: Any, **known: Any) -> Any:
@@ -81,13 +81,13 @@ def get(client: Any, query: str = "", form: str = "json", role: str | None = "ad
 
 
 @pytest.mark.parametrize(("role", "status"), [(None, 401), ("user", 403), ("admin", 200)])
-def test_admins_only(client: Any, role: str | None, status: int) -> None:
-    """By the application's own decorator, whose answers are passed on."""
+def test_only_admins_may_download(client: Any, role: str | None, status: int) -> None:
+    """The application's own decorator decides, and its responses are passed on."""
     assert get(client, role=role).status_code == status
 
 
 def test_without_a_decorator_there_is_no_such_page(url: str, tmp_path: Path) -> None:
-    """Nothing is open by default."""
+    """Without `admin_required=` the route does not exist."""
     app = flask.Flask("host")
     app.config.update(SECRET_KEY="k", TELEMETRY_DATABASE_URL=url, TELEMETRY_SPOOL_DIR=tmp_path / "spool")
     Telemetry(app)
@@ -108,29 +108,29 @@ def test_without_a_decorator_there_is_no_such_page(url: str, tmp_path: Path) -> 
         ("to={}", 1),
     ],
 )
-def test_selections(client: Any, query: str, jobs: int) -> None:
-    """Days, moments as Grafana passes them, segment and batch size."""
+def test_jobs_can_be_filtered(client: Any, query: str, jobs: int) -> None:
+    """By days, by instants as Grafana passes them, by segment and by batch size."""
     eight_days_ago = datetime.now(UTC) - timedelta(days=8)
     assert len(get(client, query.format(int(eight_days_ago.timestamp() * 1000))).json) == jobs
 
 
-def test_a_download(client: Any) -> None:
-    """With a name, and kept by no cache."""
-    found = get(client, form="csv")
-    assert found.content_type == "text/csv; charset=utf-8"
-    assert found.headers["Content-Disposition"].startswith('attachment; filename="analyses-20')
-    assert found.headers["Cache-Control"] == "no-store"
-    assert found.is_streamed
-    assert len(list(csv.DictReader(io.StringIO(found.text)))) == 3
+def test_download_as_csv(client: Any) -> None:
+    """It is streamed, has a file name, and is not cached."""
+    response = get(client, form="csv")
+    assert response.content_type == "text/csv; charset=utf-8"
+    assert response.headers["Content-Disposition"].startswith('attachment; filename="analyses-20')
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.is_streamed
+    assert len(list(csv.DictReader(io.StringIO(response.text)))) == 3
 
 
-def test_a_download_of_parquet(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the command writes it; without the extra, 501 that names it."""
-    found = get(client, form="parquet")
-    assert found.content_type == "application/vnd.apache.parquet"
-    assert found.headers["Content-Disposition"].endswith('.parquet"')
-    assert found.is_streamed
-    assert pq.read_table(io.BytesIO(found.data)).num_rows == 3
+def test_download_as_parquet(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the file that the command writes; without the extra the answer is 501 and names it."""
+    response = get(client, form="parquet")
+    assert response.content_type == "application/vnd.apache.parquet"
+    assert response.headers["Content-Disposition"].endswith('.parquet"')
+    assert response.is_streamed
+    assert pq.read_table(io.BytesIO(response.data)).num_rows == 3
 
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     refused = get(client, form="parquet")
@@ -158,34 +158,36 @@ def test_a_download_of_parquet(client: Any, monkeypatch: pytest.MonkeyPatch) -> 
         ("with_emails=true", "with_emails"),
     ],
 )
-def test_what_cannot_be_used(client: Any, query: str, field: str) -> None:
-    """400, with JSON that names the field."""
-    found = get(client, query)
-    assert (found.status_code, found.json["field"]) == (400, field)
-    assert found.json["error"].startswith(f"{field} ")
+def test_unusable_query_is_refused(client: Any, query: str, field: str) -> None:
+    """The answer is 400, with JSON that names the field."""
+    response = get(client, query)
+    assert (response.status_code, response.json["field"]) == (400, field)
+    assert response.json["error"].startswith(f"{field} ")
 
 
-def test_a_format_that_there_is_not(client: Any) -> None:
-    """404, and which there are."""
-    found = get(client, form="xlsx")
-    assert (found.status_code, found.json["error"]) == (
+def test_unknown_format_is_refused(client: Any) -> None:
+    """The answer is 404, and lists the formats that exist."""
+    response = get(client, form="xlsx")
+    assert (response.status_code, response.json["error"]) == (
         404,
         "format must be one of csv, json, jsonl, parquet",
     )
 
 
 @pytest.mark.parametrize("form", list(TYPES))
-@pytest.mark.parametrize("is_there", [False, True])
-def test_a_database_that_is_away(client: Any, url: str, tmp_path: Path, form: str, is_there: bool) -> None:
-    """Or has no views: 503 before anything is sent, and nothing in a pipe; never half a file."""
-    if is_there:
+@pytest.mark.parametrize("without_views", [False, True])
+def test_unusable_database_is_reported_before_any_output(
+    client: Any, url: str, tmp_path: Path, form: str, without_views: bool
+) -> None:
+    """The view answers 503, and the command prints nothing to a pipe, if the file or the view is missing."""
+    if without_views:
         engine = sa.create_engine(url, poolclass=sa.NullPool)
         with engine.begin() as connection:
             connection.exec_driver_sql("DROP VIEW telemetry_jobs")
     else:
         (tmp_path / "host.sqlite").write_text("this is no database")
-    found = get(client, form=form)
-    assert (found.status_code, found.json["field"]) == (503, "database")
+    response = get(client, form=form)
+    assert (response.status_code, response.json["field"]) == (503, "database")
 
     piped = CliRunner().invoke(cli, ["export", "--format", form], env={"TELEMETRY_DATABASE_URL": url})
     assert (piped.exit_code, piped.stdout_bytes) == (1, b"")
@@ -197,14 +199,14 @@ words = st.text(max_size=8) | st.sampled_from(["1", "30", "all", "new", "large",
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.dictionaries(st.sampled_from(["days", "from", "to", "segment", "batch_size", "x"]) | words, words))
-def test_no_query_is_too_much(client: Any, query: dict[str, str]) -> None:
-    """Whatever is asked, it is answered or refused."""
-    found = client.get("/admin/analytics/export/json", query_string=query, headers={"Role": "admin"})
-    assert found.status_code in (200, 400)
+def test_any_query_is_answered_or_refused(client: Any, query: dict[str, str]) -> None:
+    """No query string makes the view fail."""
+    response = client.get("/admin/analytics/export/json", query_string=query, headers={"Role": "admin"})
+    assert response.status_code in (200, 400)
 
 
-def test_a_database_url_that_cannot_be_used() -> None:
-    """That is no fault of the request: 503, and the reason."""
+def test_unusable_database_url_is_reported() -> None:
+    """The request is not at fault: the answer is 503, with the reason."""
     app = flask.Flask("host")
     app.register_blueprint(blueprint(lambda: Settings(database_url="no-such-database:///x"), admins_only))
     response = app.test_client().get("/admin/analytics/export/csv", headers={"Role": "admin"})

@@ -1,4 +1,4 @@
-"""The garbage collector may end spans, in any thread, at any moment: nothing hangs, nothing is lost."""
+"""The garbage collector may end spans in any thread at any moment: nothing hangs, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from tests.end_to_end.processes import ROOT, environment
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded
 
-PATIENCE = 30
-"""Seconds after which something hangs."""
+HANGS_AFTER = 30
+"""Seconds after which a thread is taken to hang."""
 
 
 class Stream:
-    """An answer that nobody reads: it ends its call when it is finalized, as those of OpenAI do."""
+    """An answer that is never read: it ends its call when it is finalized, as those of OpenAI do."""
 
     def __init__(self, span: Span) -> None:
         self._span = span
-        self._myself = self  # so that only the garbage collector finds it
+        self._myself = self  # a cycle, so that only the garbage collector frees it
 
     def __del__(self) -> None:
         self._span.end()
 
 
 def abandon(recorded: Recorded, spans: list[Span] | None = None) -> None:
-    """Begin a call, and let go of its answer; ``spans`` keep the span alive, as somebody's Context may."""
+    """Begin a call and drop its answer; ``spans`` keeps the span alive, as a Context in use may."""
     tracer = recorded.provider.get_tracer(GENAI_SCOPE)
     attributes: dict[str, str | int] = {
         Attribute.OPERATION: "chat",
@@ -60,7 +60,7 @@ def abandon(recorded: Recorded, spans: list[Span] | None = None) -> None:
 
 
 def in_time(work: Callable[[], None]) -> None:
-    """Do it in a thread that would be left hanging."""
+    """Do the work in a daemon thread, which may hang without blocking the tests."""
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -71,7 +71,7 @@ def in_time(work: Callable[[], None]) -> None:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(HANGS_AFTER)
     assert not thread.is_alive(), "it hangs"
     assert failures == []
 
@@ -83,7 +83,7 @@ def recorded(record: Record) -> Recorded:
 
 @pytest.fixture(autouse=True)
 def by_hand() -> Iterator[None]:
-    """Collect when the test says so."""
+    """Collect only when the test says so."""
     gc.disable()
     yield
     gc.set_threshold(700, 10, 10)
@@ -91,10 +91,10 @@ def by_hand() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("spans", [None, []], ids=["", "kept"])
-def test_a_collection_while_a_run_is_closed(
+def test_call_collected_while_its_run_closes_is_counted(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch, spans: list[Span] | None
 ) -> None:
-    """A call that is ended in the middle of the final state is of its run all the same."""
+    """A call that ends while the final snapshot is being copied still belongs to its run."""
 
     def copy_and_collect(*args: Any, **known: Any) -> Any:
         gc.collect()
@@ -113,10 +113,10 @@ def test_a_collection_while_a_run_is_closed(
 
 
 @pytest.mark.parametrize("spans", [None, []], ids=["", "kept"])
-def test_a_collection_while_totals_are_added_to(
+def test_call_collected_while_totals_are_locked_is_counted(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch, spans: list[Span] | None
 ) -> None:
-    """The lock of the totals is not waited for by the thread that has it."""
+    """The thread that holds the lock of the totals does not wait for it."""
     capped = Totals._within_cap
 
     def cap_and_collect(self: Totals, *args: object) -> object:
@@ -135,11 +135,8 @@ def test_a_collection_while_totals_are_added_to(
     assert sum(run["api_calls"] for run in recorded.rows(tables.runs)) == 1
 
 
-def test_a_block_that_the_collector_leaves(recorded: Recorded) -> None:
-    """A generator that nobody finishes leaves its document and its stage when it is finalized.
-
-    Not later than the run is its stage left as well, for what comes then.
-    """
+def test_abandoned_generator_leaves_its_stage_and_document(recorded: Recorded) -> None:
+    """It leaves them when it is finalized, so that no stage is current after the run."""
 
     def work_on(holder: list[object]) -> Iterator[None]:
         with telemetry.stage("ranking"), telemetry.document("cv.pdf", characters=9):
@@ -163,8 +160,8 @@ def test_a_block_that_the_collector_leaves(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize("spans", [None, []], ids=["", "kept"])
-def test_collections_at_every_moment(recorded: Recorded, spans: list[Span] | None) -> None:
-    """A collector that runs at nearly every allocation: each call is counted once, wherever it was ended."""
+def test_collections_at_any_allocation_lose_no_call(recorded: Recorded, spans: list[Span] | None) -> None:
+    """With a collection at nearly every allocation each call is counted once, wherever it ended."""
 
     def work() -> None:
         gc.set_threshold(2, 2, 2)
@@ -187,8 +184,10 @@ def test_collections_at_every_moment(recorded: Recorded, spans: list[Span] | Non
     assert [run["n_scored"] for run in runs] == [3] * 30
 
 
-def test_collections_while_a_variable_is_set(service: StandIn, migrated_sqlite: Path, tmp_path: Path) -> None:
-    """A process whose abandoned streams are finalized just then lives, and counts each of their calls."""
+def test_collections_while_a_context_variable_is_set_lose_no_call(
+    service: StandIn, migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    """A process whose abandoned streams are finalized at that moment does not crash, and counts each call."""
     path = tmp_path / "host.sqlite"
     shutil.copy(migrated_sqlite, path)
     settings = {"TELEMETRY_DATABASE_URL": f"sqlite:///{path}", "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")}
@@ -205,8 +204,8 @@ def test_collections_while_a_variable_is_set(service: StandIn, migrated_sqlite: 
     assert calls == int(done.stdout) > 0
 
 
-def test_a_finalizer_with_spans_of_its_own(recorded: Recorded) -> None:
-    """Each is the current one in its block; where the collector was called the same is current as before."""
+def test_finalizer_with_its_own_spans_leaves_the_current_span_alone(recorded: Recorded) -> None:
+    """Each span is current in its block; where the collector ran the current span is the same as before."""
     tracer = recorded.provider.get_tracer("host")
     current: list[tuple[Span, Span]] = []
 
@@ -226,12 +225,12 @@ def test_a_finalizer_with_spans_of_its_own(recorded: Recorded) -> None:
         gc.collect()
         current.append((trace.get_current_span(), around))
 
-    assert [found for found, _ in current] == [expected for _, expected in current]
+    assert [actual for actual, _ in current] == [expected for _, expected in current]
     assert len(current) == 5
 
 
-def test_what_is_collected_after_the_run(recorded: Recorded) -> None:
-    """It still counts to its run, when nothing else happens any more."""
+def test_call_collected_after_its_run_is_counted(recorded: Recorded) -> None:
+    """It counts in its run, even if nothing else is recorded afterwards."""
     with telemetry.run("analysis"):
         abandon(recorded)
     gc.collect()

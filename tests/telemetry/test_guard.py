@@ -1,4 +1,4 @@
-"""What is logged of an error of ours: where it happened, where to see more, nothing that was passed in."""
+"""The log of an internal error says where it happened and how to see more, but no value of the host."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-def test_a_line_names_the_function_the_type_and_the_place(caplog: pytest.LogCaptureFixture) -> None:
-    """The place is the last one of ours on the way to the error; the error's text stays out."""
+def test_warning_names_function_type_and_place(caplog: pytest.LogCaptureFixture) -> None:
+    """The place is the innermost line of telemetry in the traceback; the error's message is left out."""
     with guarded("api"):
         settings.Settings.load(environ={"TELEMETRY_TIMEZONE": SECRET})
 
@@ -34,8 +34,8 @@ def test_a_line_names_the_function_the_type_and_the_place(caplog: pytest.LogCapt
     assert SECRET not in caplog.text
 
 
-def test_a_decorated_function_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    """Also where the call itself is wrong, so that no line of the function ever ran."""
+def test_decorated_function_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """It is named even if the call itself is wrong, so that no line of it ran."""
 
     @guarded("recorder")
     def keep(run: object) -> None:
@@ -45,12 +45,12 @@ def test_a_decorated_function_is_named(caplog: pytest.LogCaptureFixture) -> None
 
     (line,) = warnings(caplog)
     assert line.startswith(
-        "telemetry recorder failed in test_a_decorated_function_is_named.keep() (TypeError at its call);"
+        "telemetry recorder failed in test_decorated_function_is_named.keep() (TypeError at its call);"
     )
 
 
-def test_an_error_from_below_is_placed_where_we_called(caplog: pytest.LogCaptureFixture) -> None:
-    """What the standard library raises for us is found by the line of ours that called it."""
+def test_error_in_a_library_is_placed_at_our_call(caplog: pytest.LogCaptureFixture) -> None:
+    """The place is the line of telemetry that called the library."""
     with guarded("spool"):
         context.stage_in(7)  # type: ignore[arg-type]
 
@@ -59,17 +59,17 @@ def test_an_error_from_below_is_placed_where_we_called(caplog: pytest.LogCapture
     assert " at telemetry._internal.context:" in line
 
 
-def test_the_traceback_is_there_at_debug(caplog: pytest.LogCaptureFixture) -> None:
-    """As the line says."""
+def test_traceback_is_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    """The warning refers to it."""
     with caplog.at_level(logging.DEBUG, "telemetry"), guarded("metrics"):
         context.stage_in(7)  # type: ignore[arg-type]
 
-    shown = [record for record in caplog.records if record.levelno == logging.DEBUG]
-    assert [record.exc_info is not None for record in shown] == [True]
+    debug_records = [record for record in caplog.records if record.levelno == logging.DEBUG]
+    assert [record.exc_info is not None for record in debug_records] == [True]
 
 
-def test_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> None:
-    """All are counted."""
+def test_repeated_errors_are_logged_once_an_interval(caplog: pytest.LogCaptureFixture) -> None:
+    """All of them are counted."""
     for _ in range(3):
         with guarded("api"):
             raise ValueError(SECRET)

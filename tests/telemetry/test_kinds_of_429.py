@@ -1,4 +1,4 @@
-"""An answer 429 says one of three things, and only the first is rate limiting."""
+"""A 429 is a rate limit, a used-up quota or a spend limit; only the first counts as rate limiting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.telemetry.recordings import Recorded
 
 RATE, QUOTA, SPEND = "429", "429_quota", "429_spend_limit"
 KEY = "any"
-ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+REQUEST: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def error(code: object, kind: object = None) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def error(code: object, kind: object = None) -> dict[str, Any]:
         (error("organization_spend_limit_exceeded", "server_error"), SPEND),
         (error("billing_hard_limit_reached"), SPEND),
         (error("team_spend_limit_exceeded"), SPEND),
-        # Nobody has heard of the code: the type may still say.
+        # The code is unknown: the type decides.
         (error("new_code", "insufficient_quota"), QUOTA),
         (error(None, "insufficient_quota"), QUOTA),
         (error("429", "insufficient_quota"), QUOTA),
@@ -63,8 +63,8 @@ def error(code: object, kind: object = None) -> dict[str, Any]:
         (None, RATE),
     ],
 )
-def test_the_code_of_the_error_decides(body: object, status: str) -> None:
-    """Its type decides where the code is not known; what says nothing is rate limiting."""
+def test_status_follows_from_the_code_of_the_error(body: object, status: str) -> None:
+    """Where the code is unknown the type decides; where both are, it counts as rate limiting."""
     assert status_of(json.dumps(body).encode()) == status
 
 
@@ -79,8 +79,8 @@ def test_the_code_of_the_error_decides(body: object, status: str) -> None:
         json.dumps(error("insufficient_quota")).encode() + b" " * MOST_BYTES,
     ],
 )
-def test_what_cannot_be_read_is_rate_limiting(body: bytes | None) -> None:
-    """No JSON, too deep, too long, or not read at all."""
+def test_unreadable_body_counts_as_rate_limiting(body: bytes | None) -> None:
+    """Such as a body that is not JSON, too deeply nested, too long, or never read."""
     assert status_of(body) == RATE
 
 
@@ -91,12 +91,12 @@ CLIENTS: dict[str, Callable[[str], Any]] = {
     "async azure": lambda url: AsyncAzureOpenAI(azure_endpoint=url, api_version="2024-10-21", api_key=KEY),
 }
 WAYS: dict[str, Callable[[Any], Any]] = {
-    "chat": lambda client: client.chat.completions.create(**ASKED),
-    "streamed": lambda client: client.chat.completions.create(stream=True, **ASKED),
-    "raw": lambda client: client.chat.completions.with_raw_response.create(**ASKED),
+    "chat": lambda client: client.chat.completions.create(**REQUEST),
+    "streamed": lambda client: client.chat.completions.create(stream=True, **REQUEST),
+    "raw": lambda client: client.chat.completions.with_raw_response.create(**REQUEST),
     "responses": lambda client: client.responses.create(model="gpt-5-mini", input="Hello"),
     "embeddings": lambda client: client.embeddings.create(model="text-embedding-3-small", input="Hello"),
-    "post": lambda client: client.post("/chat/completions", cast_to=dict, body=ASKED),
+    "post": lambda client: client.post("/chat/completions", cast_to=dict, body=REQUEST),
 }
 
 
@@ -127,9 +127,9 @@ def refusals(recorded: Recorded) -> dict[str, int]:
         "quota_hits",
         "spend_limit_hits",
     )
-    found = {name: row[name] for name in names}
-    assert {name: part[name] for name in names} == found
-    return {name: count for name, count in found.items() if count}
+    counts = {name: row[name] for name in names}
+    assert {name: part[name] for name in names} == counts
+    return {name: count for name, count in counts.items() if count}
 
 
 EXPECTED = {
@@ -142,16 +142,16 @@ EXPECTED = {
 @pytest.mark.parametrize("code", EXPECTED)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("make", CLIENTS)
-def test_each_kind_has_its_own_count(recorded: Recorded, make: str, way: str, code: str) -> None:
-    """However the call was made, and although the client throws away streamed bodies unread."""
+def test_each_kind_of_429_has_its_own_count(recorded: Recorded, make: str, way: str, code: str) -> None:
+    """This holds for every way to call, although the client discards the body of a failed stream unread."""
     with Answering(lambda _: (429, {"retry-after-ms": "1"}, error(code))) as service:
         with run("analysis", candidates=1), stage("ranking"):
             drive(CLIENTS[make](service.url), WAYS[way])
     assert refusals(recorded) == {"attempts": 3, **EXPECTED[code]}
 
 
-def test_kinds_that_follow_one_another(recorded: Recorded) -> None:
-    """Each attempt counts as what it met: first too fast, then the quota."""
+def test_each_attempt_counts_as_its_own_kind(recorded: Recorded) -> None:
+    """A call that meets a rate limit and then the quota counts one of each."""
     answers: list[Answer] = [
         (429, {"retry-after-ms": "1"}, error("rate_limit_exceeded")),
         (429, {"retry-after-ms": "1"}, error("insufficient_quota")),
@@ -162,7 +162,7 @@ def test_kinds_that_follow_one_another(recorded: Recorded) -> None:
         ),
     ]
     with Answering(lambda _: answers.pop(0)) as service, run("analysis", candidates=1), stage("ranking"):
-        OpenAI(base_url=service.url, api_key=KEY).chat.completions.create(**ASKED)
+        OpenAI(base_url=service.url, api_key=KEY).chat.completions.create(**REQUEST)
     assert refusals(recorded) == {
         "attempts": 3,
         "rate_limit_hits": 1,
@@ -172,8 +172,8 @@ def test_kinds_that_follow_one_another(recorded: Recorded) -> None:
     }
 
 
-def test_metrics_tell_them_apart(recorded: Recorded) -> None:
-    """By the status of the attempts, which are there at zero from the start."""
+def test_metrics_distinguish_the_kinds_by_status(recorded: Recorded) -> None:
+    """The time series of all three statuses exist from the start, at zero."""
     metrics: Metrics = recorded.pipeline.metrics
     with Answering(lambda _: (429, {"retry-after-ms": "1"}, error("insufficient_quota"))) as service:
         with run("analysis", candidates=1), stage("ranking"):

@@ -1,4 +1,4 @@
-"""What machines read from a command is whole, whatever the application prints and wherever it logs to."""
+"""Standard output of a command can be parsed, whatever the application prints and wherever it logs to."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MODULE = [sys.executable, "-m", "flask"]
 
 @pytest.fixture
 def folder(migrated_sqlite: Path, tmp_path: Path) -> Path:
-    """Of an application that prints and logs wherever it can."""
+    """The folder of an application that prints and logs wherever it can."""
     shutil.copy(migrated_sqlite, tmp_path / "host.sqlite")
     (tmp_path / "noisy.py").write_text(NOISY)
     return tmp_path
@@ -86,48 +86,48 @@ def run(folder: Path, *command: str, flask: list[str] = FLASK) -> subprocess.Com
         ["export", "--format", "json", "--output", "/dev/stdout"],
     ],
 )
-def test_json(folder: Path, command: list[str]) -> None:
-    """Nothing but one JSON text."""
+def test_json_is_all_there_is_on_standard_output(folder: Path, command: list[str]) -> None:
+    """It is exactly one JSON document."""
     done = run(folder, *command)
 
     json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("flask", [FLASK, MODULE], ids=["flask", "python -m flask"])
-def test_either_way_to_start_it(folder: Path, flask: list[str]) -> None:
-    """By the script and by the module."""
+def test_output_is_the_same_by_script_and_by_module(folder: Path, flask: list[str]) -> None:
+    """`flask` and `python -m flask` both keep standard output clean."""
     json.loads(run(folder, "report", "--json", flask=flask).stdout)
 
 
-def test_lines_of_json(folder: Path) -> None:
-    """Without findings there is none."""
+def test_insights_print_one_json_line_a_finding(folder: Path) -> None:
+    """Without findings there is no line."""
     done = run(folder, "insights", "--json")
 
     assert [json.loads(line) for line in done.stdout.splitlines()] == []
     assert done.returncode == 0
 
 
-def test_csv(folder: Path) -> None:
-    """The first line is the header."""
+def test_csv_starts_with_its_header(folder: Path) -> None:
+    """No other line precedes it."""
     done = run(folder, "export")
 
     (header,) = csv.reader(done.stdout.splitlines())
     assert {"run_id", "status"} <= set(header)
 
 
-def test_sql(folder: Path) -> None:
-    """It can be run as it is."""
+def test_sql_can_be_run_as_printed(folder: Path) -> None:
+    """Nothing but SQL is printed."""
     assert run(folder, "db", "upgrade", "--sql").stdout == "-- There is nothing to do.\n"
     assert run(folder, "db", "current").stdout == f"{migrate.head()}\n"
 
 
-def test_lines_for_people(folder: Path) -> None:
-    """They are not mixed with others, either."""
+def test_plain_text_is_not_mixed_with_other_output(folder: Path) -> None:
+    """The same holds for output that people read."""
     assert run(folder, "validate").stdout == "Everything is consistent.\n"
 
 
-def test_what_is_wrong(folder: Path) -> None:
-    """It is on standard error, with the exit status, and standard output is empty."""
+def test_errors_go_to_standard_error(folder: Path) -> None:
+    """The exit status is 1, and standard output is empty."""
     (folder / "host.sqlite").unlink()
 
     done = run(folder, "report", "--json")
@@ -137,8 +137,8 @@ def test_what_is_wrong(folder: Path) -> None:
     assert "Error: the database cannot be used" in done.stderr
 
 
-def test_a_full_disk(folder: Path) -> None:
-    """The command says that nobody takes its output."""
+def test_full_disk_is_reported(folder: Path) -> None:
+    """The command says that its output cannot be written."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*FLASK, "--app", "noisy", "telemetry", "report", "--json"],
@@ -160,15 +160,15 @@ from telemetry.cli.group import cli
 
 app = create_app()
 app.cli.add_command(cli)
-found = app.test_cli_runner().invoke(args=["telemetry", "report", "--json"])
-json.loads(found.stdout)
-print("still there")
+result = app.test_cli_runner().invoke(args=["telemetry", "report", "--json"])
+json.loads(result.stdout)
+print("printed afterwards")
 """
 
 
-def test_in_the_process_of_the_application(folder: Path) -> None:
-    """A test runner of click's gets the same, and standard output is the application's again."""
+def test_click_runner_gets_clean_output_too(folder: Path) -> None:
+    """Within the application's process the same is captured, and standard output is restored afterwards."""
     done = subprocess.run([sys.executable, "-c", IN_PROCESS], cwd=folder, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
-    assert "still there\n" in done.stdout
+    assert "printed afterwards\n" in done.stdout

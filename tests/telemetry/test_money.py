@@ -1,4 +1,4 @@
-"""Amounts of money on a page: never rounded away, under each other, exact where they add up."""
+"""Amounts of money in print: never rounded to zero, aligned, and exact in columns that are summed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def value(text: str) -> Decimal:
         ("0.000000000001", "$0.000000000001"),
     ],
 )
-def test_one_amount(amount: str, shown: str) -> None:
-    """It has cents, and more digits where it is small."""
+def test_small_amounts_have_more_digits(amount: str, shown: str) -> None:
+    """An amount has cents, and more digits where cents would hide it."""
     assert money.text(Decimal(amount)) == shown
 
 
 @given(amounts)
-def test_what_is_there_is_seen(amount: Decimal) -> None:
-    """No amount is shown as nothing, and none is off by more than its last digit."""
+def test_no_amount_is_rounded_to_zero(amount: Decimal) -> None:
+    """What is printed differs from the amount by half a cent at most."""
     shown = value(money.text(amount))
     assert bool(shown) == bool(amount)
     assert abs(shown - amount) <= Decimal("0.005")
@@ -48,17 +48,17 @@ def test_an_exact_column_adds_up(column: list[Decimal]) -> None:
 
 
 @given(st.lists(st.tuples(amounts, st.booleans()), min_size=1))
-def test_points_stand_under_each_other(column: list[tuple[Decimal, bool]]) -> None:
-    """Flush right, also beside lower bounds, and nothing that is there is shown as nothing."""
-    found = money.column([amount for amount, _ in column], [complete for _, complete in column])
-    assert len({len(text) - text.index(".") for text in found}) == 1
-    for (amount, complete), text in zip(column, found, strict=True):
+def test_decimal_points_are_aligned(column: list[tuple[Decimal, bool]]) -> None:
+    """Amounts align even beside lower bounds, which end in `+`; none is rounded to zero."""
+    printed = money.column([amount for amount, _ in column], [complete for _, complete in column])
+    assert len({len(text) - text.index(".") for text in printed}) == 1
+    for (amount, complete), text in zip(column, printed, strict=True):
         assert bool(value(text)) == bool(amount)
         assert text.endswith("+") != complete
 
 
-def test_what_nobody_knows() -> None:
-    """It is no zero."""
+def test_unknown_amount_is_not_printed_as_zero() -> None:
+    """It is printed as `unknown`."""
     assert money.column([None, Decimal(0), Decimal(1)], [False, True, False]) == [
         "unknown",
         "$0.00 ",

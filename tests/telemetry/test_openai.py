@@ -1,4 +1,4 @@
-"""Every OpenAI call tells its attempts, whatever way it is made and whatever happens to it."""
+"""Every OpenAI call has a span with its attempts, in whatever way it is made and however it ends."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def server() -> Iterator[StandIn]:
 
 @pytest.fixture
 def standin(server: StandIn) -> StandIn:
-    """The service, with an empty ledger and no faults."""
+    """The stand-in, with an empty ledger and no faults."""
     server.reset_faults()
     server.clear()
     return server
@@ -70,7 +70,7 @@ def provider() -> Iterator[TracerProvider]:
 
 @pytest.fixture
 def spans(provider: TracerProvider) -> Iterator[InMemorySpanExporter]:
-    """The spans of calls, all instrumentation being in place and none of our errors swallowed."""
+    """The spans of instrumented calls; internal errors are raised."""
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     OpenAIInstrumentor().instrument(tracer_provider=provider)
@@ -88,7 +88,7 @@ def only(spans: InMemorySpanExporter) -> ReadableSpan:
     return span
 
 
-def told(span: ReadableSpan) -> dict[str, Any]:
+def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
@@ -106,8 +106,8 @@ TOKENS = {
 
 
 def tokens(attributes: dict[str, Any]) -> dict[str, int]:
-    """What a span tells, by the names of the ledger."""
-    return {name: attributes[told] for told, name in TOKENS.items() if attributes.get(told)}
+    """Return the token counts of a span, by the names of the ledger."""
+    return {name: attributes[attribute] for attribute, name in TOKENS.items() if attributes.get(attribute)}
 
 
 def billed(standin: StandIn) -> dict[str, int]:
@@ -127,35 +127,35 @@ def billed(standin: StandIn) -> dict[str, int]:
     ],
     ids=["at once", "after a 429", "after a 429 and a 500"],
 )
-def test_success(
+def test_successful_call_has_one_complete_span(
     standin: StandIn, spans: InMemorySpanExporter, client: Client, way: Way, faults: Any, expected: str
 ) -> None:
-    """A call that succeeds has one span, whose attempts, backoff and tokens are those of the ledger."""
+    """Its attempts, backoff and tokens are those of the ledger."""
     standin.faults(faults)
     drive(client, way, standin.url)
 
     span = only(spans)
-    got = told(span)
+    attributes = attributes_of(span)
     assert (span.name, span.kind) == (f"{way.operation} {way.model}", SpanKind.CLIENT)
     assert span.instrumentation_scope is not None and span.instrumentation_scope.name == way.scope
-    assert got[Attribute.OPERATION] == way.operation
-    assert got[Attribute.PROVIDER] == "openai"
-    assert got[Attribute.REQUEST_MODEL] == way.model
+    assert attributes[Attribute.OPERATION] == way.operation
+    assert attributes[Attribute.PROVIDER] == "openai"
+    assert attributes[Attribute.REQUEST_MODEL] == way.model
     assert span.status.status_code is not StatusCode.ERROR
 
-    assert got[Attribute.ATTEMPT_STATUSES] == statuses(standin) == tuple(expected.split())
+    assert attributes[Attribute.ATTEMPT_STATUSES] == statuses(standin) == tuple(expected.split())
     retries = len(expected.split()) - 1
-    assert got[Attribute.ATTEMPTS] == retries + 1
-    limited = (got.get(Attribute.RATE_LIMIT_HITS, 0), got.get(Attribute.RATE_LIMIT_RETRIES, 0))
+    assert attributes[Attribute.ATTEMPTS] == retries + 1
+    limited = (attributes.get(Attribute.RATE_LIMIT_HITS, 0), attributes.get(Attribute.RATE_LIMIT_RETRIES, 0))
     assert limited == (expected.count("429"),) * 2
-    assert got.get(Attribute.OTHER_RETRIES, 0) == expected.count("500")
-    assert retries * WAIT_MS / 1000 <= got.get(Attribute.BACKOFF, 0) <= duration(span)
-    assert got.get(Attribute.RETRY_AFTER) == (WAIT_MS / 1000 if retries else None)
-    assert 0 < got[Attribute.REMAINING_REQUESTS] <= 1
-    assert 0 < got[Attribute.REMAINING_TOKENS] <= 1
+    assert attributes.get(Attribute.OTHER_RETRIES, 0) == expected.count("500")
+    assert retries * WAIT_MS / 1000 <= attributes.get(Attribute.BACKOFF, 0) <= duration(span)
+    assert attributes.get(Attribute.RETRY_AFTER) == (WAIT_MS / 1000 if retries else None)
+    assert 0 < attributes[Attribute.REMAINING_REQUESTS] <= 1
+    assert 0 < attributes[Attribute.REMAINING_TOKENS] <= 1
 
-    assert tokens(got) == (billed(standin) if way.tells_usage else {})
-    assert got[Attribute.RESPONSE_MODEL] == standin.ledger()["attempts"][-1]["response_model"]
+    assert tokens(attributes) == (billed(standin) if way.reports_usage else {})
+    assert attributes[Attribute.RESPONSE_MODEL] == standin.ledger()["attempts"][-1]["response_model"]
 
 
 def duration(span: ReadableSpan) -> float:
@@ -172,9 +172,9 @@ def duration(span: ReadableSpan) -> float:
         (429, "429 429 429", openai.RateLimitError),
         (400, "400", openai.BadRequestError),
     ],
-    ids=["rate limited to the end", "refused as wrong"],
+    ids=["rate limited to the end", "refused as invalid"],
 )
-def test_answered_with_an_error(
+def test_refused_call_has_all_its_attempts(
     standin: StandIn,
     spans: InMemorySpanExporter,
     client: Client,
@@ -183,42 +183,46 @@ def test_answered_with_an_error(
     expected: str,
     error: type[Exception],
 ) -> None:
-    """The exception reaches the caller, and the span tells all attempts and the exception's type."""
+    """The exception reaches the caller, and the span has its type."""
     standin.faults([{"status": status, "retry_after_ms": 1}])
     with pytest.raises(error):
         drive(client, way, standin.url)
 
     span = only(spans)
-    got = told(span)
-    assert got[Attribute.ATTEMPT_STATUSES] == statuses(standin) == tuple(expected.split())
-    assert got.get(Attribute.RATE_LIMIT_HITS, 0) == expected.count("429")
-    assert got.get(Attribute.RATE_LIMIT_RETRIES, 0) == len(expected.split()) - 1
-    assert got.get(Attribute.OTHER_RETRIES, 0) == 0
-    assert got[Attribute.ERROR_TYPE] == f"openai.{error.__name__}"
+    attributes = attributes_of(span)
+    assert attributes[Attribute.ATTEMPT_STATUSES] == statuses(standin) == tuple(expected.split())
+    assert attributes.get(Attribute.RATE_LIMIT_HITS, 0) == expected.count("429")
+    assert attributes.get(Attribute.RATE_LIMIT_RETRIES, 0) == len(expected.split()) - 1
+    assert attributes.get(Attribute.OTHER_RETRIES, 0) == 0
+    assert attributes[Attribute.ERROR_TYPE] == f"openai.{error.__name__}"
     assert span.status.status_code is StatusCode.ERROR
 
 
 @every_client
 @every_way
-def test_timeout(standin: StandIn, spans: InMemorySpanExporter, client: Client, way: Way) -> None:
-    """An attempt that nobody answered in time counts as ``timeout``."""
+def test_unanswered_attempt_is_a_timeout(
+    standin: StandIn, spans: InMemorySpanExporter, client: Client, way: Way
+) -> None:
+    """An attempt that is not answered in time has the status ``timeout``."""
     standin.faults([{"delay_ms": 150}])
     with pytest.raises(openai.APITimeoutError):
         drive(client, way, standin.url, timeout=0.05, max_retries=0)
-    got = told(only(spans))
-    assert got[Attribute.ATTEMPT_STATUSES] == ("timeout",)
-    assert got[Attribute.ERROR_TYPE] == "openai.APITimeoutError"
+    attributes = attributes_of(only(spans))
+    assert attributes[Attribute.ATTEMPT_STATUSES] == ("timeout",)
+    assert attributes[Attribute.ERROR_TYPE] == "openai.APITimeoutError"
 
 
 @every_client
 @every_way
-def test_refused(spans: InMemorySpanExporter, client: Client, way: Way) -> None:
-    """An attempt that found nobody listening counts as ``connection_error``."""
+def test_unreachable_server_is_a_connection_error(
+    spans: InMemorySpanExporter, client: Client, way: Way
+) -> None:
+    """An attempt at a port where nothing listens has the status ``connection_error``."""
     with pytest.raises(openai.APIConnectionError):
         drive(client, way, closed_port(), max_retries=0)
-    got = told(only(spans))
-    assert got[Attribute.ATTEMPT_STATUSES] == ("connection_error",)
-    assert got[Attribute.ERROR_TYPE] == "openai.APIConnectionError"
+    attributes = attributes_of(only(spans))
+    assert attributes[Attribute.ATTEMPT_STATUSES] == ("connection_error",)
+    assert attributes[Attribute.ERROR_TYPE] == "openai.APIConnectionError"
 
 
 def closed_port() -> str:
@@ -228,20 +232,25 @@ def closed_port() -> str:
 
 
 @every_client
-def test_retry_after_no_answer(spans: InMemorySpanExporter, client: Client) -> None:
-    """A retry after a connection failure is no rate-limit retry, and its wait is backoff."""
+def test_retry_after_a_connection_error_is_no_rate_limit_retry(
+    spans: InMemorySpanExporter, client: Client
+) -> None:
+    """The wait before it counts as backoff."""
     with pytest.raises(openai.APIConnectionError):
         drive(client, CHAT, closed_port(), max_retries=1)
-    got = told(only(spans))
-    assert got[Attribute.ATTEMPT_STATUSES] == ("connection_error", "connection_error")
-    assert (got.get(Attribute.RATE_LIMIT_RETRIES, 0), got.get(Attribute.OTHER_RETRIES, 0)) == (0, 1)
-    assert got.get(Attribute.BACKOFF, 0) > 0.2
-    assert Attribute.RETRY_AFTER not in got
+    attributes = attributes_of(only(spans))
+    assert attributes[Attribute.ATTEMPT_STATUSES] == ("connection_error", "connection_error")
+    assert (attributes.get(Attribute.RATE_LIMIT_RETRIES, 0), attributes.get(Attribute.OTHER_RETRIES, 0)) == (
+        0,
+        1,
+    )
+    assert attributes.get(Attribute.BACKOFF, 0) > 0.2
+    assert Attribute.RETRY_AFTER not in attributes
 
 
 @every_way
-def test_cancelled(standin: StandIn, spans: InMemorySpanExporter, way: Way) -> None:
-    """A cancelled call tells the attempt it was in; the caller gets its cancellation."""
+def test_cancelled_call_has_its_attempt(standin: StandIn, spans: InMemorySpanExporter, way: Way) -> None:
+    """The attempt has the status ``cancelled``, and the caller gets its CancelledError."""
     standin.faults([{"delay_ms": 5_000}])
 
     async def cancel() -> None:
@@ -254,44 +263,50 @@ def test_cancelled(standin: StandIn, spans: InMemorySpanExporter, way: Way) -> N
                 await task
 
     asyncio.run(cancel())
-    got = told(only(spans))
-    assert got[Attribute.ATTEMPT_STATUSES] == ("cancelled",)
-    assert got[Attribute.ERROR_TYPE] == "asyncio.exceptions.CancelledError"
+    attributes = attributes_of(only(spans))
+    assert attributes[Attribute.ATTEMPT_STATUSES] == ("cancelled",)
+    assert attributes[Attribute.ERROR_TYPE] == "asyncio.exceptions.CancelledError"
 
 
 @every_client
-def test_parse_of_wrong_json(standin: StandIn, spans: InMemorySpanExporter, client: Client) -> None:
-    """An answer that ``parse`` rejects was billed all the same, and its tokens are told."""
+def test_answer_that_parse_rejects_has_its_tokens(
+    standin: StandIn, spans: InMemorySpanExporter, client: Client
+) -> None:
+    """It was billed all the same."""
     standin.faults([{"bad_json": True}])
     with pytest.raises(ValidationError):
         drive(client, PARSE, standin.url)
-    got = told(only(spans))
-    assert got[Attribute.ATTEMPT_STATUSES] == ("200",)
-    assert tokens(got) == billed(standin) != {}
-    assert got[Attribute.SERVICE_TIER] == "default"
+    attributes = attributes_of(only(spans))
+    assert attributes[Attribute.ATTEMPT_STATUSES] == ("200",)
+    assert tokens(attributes) == billed(standin) != {}
+    assert attributes[Attribute.SERVICE_TIER] == "default"
 
 
 @every_client
-def test_answer_without_usage(standin: StandIn, spans: InMemorySpanExporter, client: Client) -> None:
-    """Where the service leaves the usage out, no number is invented."""
+def test_answer_without_usage_has_no_token_attributes(
+    standin: StandIn, spans: InMemorySpanExporter, client: Client
+) -> None:
+    """Unknown counts are left out, not set to zero."""
     standin.faults([{"omit_usage": True}])
     drive(client, POST, standin.url)
-    assert not [name for name in told(only(spans)) if name.startswith("gen_ai.usage.")]
+    assert not [name for name in attributes_of(only(spans)) if name.startswith("gen_ai.usage.")]
 
 
-def test_cached_tokens(standin: StandIn, spans: InMemorySpanExporter) -> None:
-    """A prompt sent twice is partly cached, and a span of ours tells how much."""
+def test_cached_tokens_are_recorded(standin: StandIn, spans: InMemorySpanExporter) -> None:
+    """A prompt that is sent twice is partly cached, and our own span says how much."""
     drive("sync", POST, standin.url)
     drive("sync", POST, standin.url)
-    first, second = (told(span)[Attribute.CACHED_TOKENS] for span in spans.get_finished_spans())
+    first, second = (attributes_of(span)[Attribute.CACHED_TOKENS] for span in spans.get_finished_spans())
     assert first == 0
     assert second == standin.ledger()["attempts"][1]["usage"]["cached_tokens"] > 0
 
 
 @every_client
 @every_way
-def test_no_content(standin: StandIn, spans: InMemorySpanExporter, client: Client, way: Way) -> None:
-    """Neither the prompt nor the answer stands on a span."""
+def test_spans_hold_no_content(
+    standin: StandIn, spans: InMemorySpanExporter, client: Client, way: Way
+) -> None:
+    """They hold neither the prompt nor the answer, even after an error."""
     drive(client, way, standin.url)
     standin.faults([{"status": 400}])
     with pytest.raises(openai.BadRequestError):
@@ -301,8 +316,8 @@ def test_no_content(standin: StandIn, spans: InMemorySpanExporter, client: Clien
 
 
 @pytest.mark.parametrize("request_", ["models", "cancel"])
-def test_calls_that_cost_nothing(standin: StandIn, spans: InMemorySpanExporter, request_: str) -> None:
-    """Requests that spend no money get no span."""
+def test_free_requests_have_no_span(standin: StandIn, spans: InMemorySpanExporter, request_: str) -> None:
+    """Such as to look up a model or to cancel a batch."""
     with OpenAI(base_url=standin.url, api_key="any", max_retries=0) as client:
         with pytest.raises(openai.NotFoundError):
             if request_ == "models":
@@ -313,10 +328,10 @@ def test_calls_that_cost_nothing(standin: StandIn, spans: InMemorySpanExporter, 
 
 
 @every_client
-def test_client_made_before(
+def test_client_made_before_set_up_is_instrumented(
     standin: StandIn, spans: InMemorySpanExporter, provider: TracerProvider, client: Client
 ) -> None:
-    """A client that existed before set-up is counted like any other."""
+    """Its attempts are recorded like those of any other client."""
     attempts.uninstrument()
     settings: Any = {"base_url": standin.url, "api_key": "any"}
     standin.faults([{**LIMITED, "first_attempts": 1}])
@@ -332,26 +347,26 @@ def test_client_made_before(
         with OpenAI(**settings) as early:
             attempts.instrument(provider)
             CHAT.call(early)
-    assert told(only(spans))[Attribute.ATTEMPT_STATUSES] == ("429", "200")
+    assert attributes_of(only(spans))[Attribute.ATTEMPT_STATUSES] == ("429", "200")
 
 
-def test_clone(standin: StandIn, spans: InMemorySpanExporter) -> None:
-    """A clone by ``with_options`` shares the HTTP client, and is counted with its own number of retries."""
+def test_clone_of_a_client_has_its_own_retries(standin: StandIn, spans: InMemorySpanExporter) -> None:
+    """A clone by ``with_options`` shares the HTTP client, but not the number of retries."""
     standin.faults([LIMITED])
     with OpenAI(base_url=standin.url, api_key="any", max_retries=0) as client:
         with pytest.raises(openai.RateLimitError):
             CHAT.call(client.with_options(max_retries=4))
-    assert told(only(spans))[Attribute.ATTEMPT_STATUSES] == ("429",) * 5
+    assert attributes_of(only(spans))[Attribute.ATTEMPT_STATUSES] == ("429",) * 5
 
 
-def test_azure(standin: StandIn, spans: InMemorySpanExporter) -> None:
-    """A span of ours names Azure as the provider of an Azure client, whose paths hold the deployment."""
+def test_azure_client_has_azure_as_provider(standin: StandIn, spans: InMemorySpanExporter) -> None:
+    """Our own span names it, although paths of Azure hold the deployment."""
     client = openai.AzureOpenAI(base_url=standin.url, api_key="any", api_version="2024-10-21", max_retries=0)
     with client, contextlib.suppress(openai.APIStatusError):
         POST.call(client)
-    got = told(only(spans))
-    assert got[Attribute.PROVIDER] == "azure.ai.openai"
-    assert got[Attribute.ATTEMPT_STATUSES] == statuses(standin)
+    attributes = attributes_of(only(spans))
+    assert attributes[Attribute.PROVIDER] == "azure.ai.openai"
+    assert attributes[Attribute.ATTEMPT_STATUSES] == statuses(standin)
 
 
 class OwnSend(httpx2.Client):
@@ -362,7 +377,7 @@ class OwnSend(httpx2.Client):
 
 
 class OwnAsyncSend(httpx2.AsyncClient):
-    """The same for the asynchronous client."""
+    """As above, for the asynchronous client."""
 
     async def send(self, *args: Any, **kwargs: Any) -> httpx2.Response:
         return await super().send(*args, **kwargs)
@@ -370,8 +385,10 @@ class OwnAsyncSend(httpx2.AsyncClient):
 
 @pytest.mark.parametrize("own", [False, True], ids=["plain", "overriding"])
 @every_client
-def test_custom_http_client(standin: StandIn, spans: InMemorySpanExporter, client: Client, own: bool) -> None:
-    """Attempts through the host's HTTP client count once, also when its class overrides ``send``."""
+def test_attempts_of_a_custom_http_client_count_once(
+    standin: StandIn, spans: InMemorySpanExporter, client: Client, own: bool
+) -> None:
+    """They do so even if its class overrides ``send``."""
     kinds = {"sync": (httpx2.Client, OwnSend), "async": (httpx2.AsyncClient, OwnAsyncSend)}
     drive(
         client, CHAT, standin.url, http_client=kinds[client][False]()
@@ -380,11 +397,11 @@ def test_custom_http_client(standin: StandIn, spans: InMemorySpanExporter, clien
     standin.clear()
     standin.faults([{**LIMITED, "first_attempts": 1}])
     drive(client, CHAT, standin.url, http_client=kinds[client][own]())
-    assert told(only(spans))[Attribute.ATTEMPT_STATUSES] == ("429", "200") == statuses(standin)
+    assert attributes_of(only(spans))[Attribute.ATTEMPT_STATUSES] == ("429", "200") == statuses(standin)
 
 
-def test_redirect(standin: StandIn, spans: InMemorySpanExporter) -> None:
-    """A redirect inside one attempt is no second attempt."""
+def test_redirect_is_no_second_attempt(standin: StandIn, spans: InMemorySpanExporter) -> None:
+    """The HTTP client follows it within one attempt."""
 
     def redirect_once(request: httpx2.Request) -> httpx2.Response:
         if request.url.path == "/v1/embeddings":
@@ -394,25 +411,25 @@ def test_redirect(standin: StandIn, spans: InMemorySpanExporter) -> None:
     http = httpx2.Client(transport=httpx2.MockTransport(redirect_once), follow_redirects=True)
     with OpenAI(base_url=standin.url, api_key="any", http_client=http) as client:
         client.post("/embeddings", cast_to=httpx2.Response, body={"model": EMBEDDING_MODEL})
-    assert told(only(spans))[Attribute.ATTEMPT_STATUSES] == ("200",)
+    assert attributes_of(only(spans))[Attribute.ATTEMPT_STATUSES] == ("200",)
 
 
 @pytest.mark.parametrize("way", [CHAT, POST], ids=lambda way: way.name)
-def test_exit_inside_a_call(spans: InMemorySpanExporter, way: Way) -> None:
-    """SystemExit raised in mid-call, as when a worker is ended, passes, and the attempt is told."""
+def test_exit_during_a_call_is_recorded(spans: InMemorySpanExporter, way: Way) -> None:
+    """SystemExit, as when a worker is stopped, passes, and the attempt has the status ``cancelled``."""
 
     def leave(request: httpx2.Request) -> httpx2.Response:
         raise SystemExit(1)
 
     with pytest.raises(SystemExit):
         drive("sync", way, closed_port(), http_client=httpx2.Client(transport=httpx2.MockTransport(leave)))
-    got = told(only(spans))
-    assert got[Attribute.ATTEMPT_STATUSES] == ("cancelled",)
-    assert got[Attribute.ERROR_TYPE] == "SystemExit"
+    attributes = attributes_of(only(spans))
+    assert attributes[Attribute.ATTEMPT_STATUSES] == ("cancelled",)
+    assert attributes[Attribute.ERROR_TYPE] == "SystemExit"
 
 
-def test_requests_of_the_host(standin: StandIn, spans: InMemorySpanExporter) -> None:
-    """What the host sends with the same HTTP library, or while a call is prepared, is no attempt."""
+def test_other_requests_of_the_host_are_no_attempts(standin: StandIn, spans: InMemorySpanExporter) -> None:
+    """This holds for requests by the same HTTP library, even while a call is prepared."""
 
     def key_from_elsewhere() -> str:
         with httpx2.Client() as http:
@@ -422,11 +439,11 @@ def test_requests_of_the_host(standin: StandIn, spans: InMemorySpanExporter) -> 
     with OpenAI(base_url=standin.url, api_key=key_from_elsewhere) as client:
         CHAT.call(client)
     assert key_from_elsewhere() == "any"
-    assert told(only(spans))[Attribute.ATTEMPT_STATUSES] == ("200",)
+    assert attributes_of(only(spans))[Attribute.ATTEMPT_STATUSES] == ("200",)
 
 
-def test_call_inside_a_call(standin: StandIn, spans: InMemorySpanExporter) -> None:
-    """A call made while another is prepared has its own span and its own attempts."""
+def test_call_within_a_call_has_its_own_attempts(standin: StandIn, spans: InMemorySpanExporter) -> None:
+    """A call that is made while another is prepared has its own span too."""
     standin.faults([{**LIMITED, "match": {"path": "/embeddings"}, "first_attempts": 1}])
     inner = next(way for way in WAYS if way.name == "post embeddings")
 
@@ -436,12 +453,16 @@ def test_call_inside_a_call(standin: StandIn, spans: InMemorySpanExporter) -> No
 
     with OpenAI(base_url=standin.url, api_key=key_after_a_call) as client:
         CHAT.call(client)
-    by_name = {span.name: told(span)[Attribute.ATTEMPT_STATUSES] for span in spans.get_finished_spans()}
+    by_name = {
+        span.name: attributes_of(span)[Attribute.ATTEMPT_STATUSES] for span in spans.get_finished_spans()
+    }
     assert by_name == {f"embeddings {EMBEDDING_MODEL}": ("429", "200"), f"chat {CHAT_MODEL}": ("200",)}
 
 
-def test_call_while_a_stream_is_open(standin: StandIn, spans: InMemorySpanExporter) -> None:
-    """A stream that is not read yet keeps its own attempts; another call meanwhile has its own."""
+def test_call_while_a_stream_is_open_has_its_own_attempts(
+    standin: StandIn, spans: InMemorySpanExporter
+) -> None:
+    """The stream keeps its attempts until it is read."""
     standin.faults([{**LIMITED, "first_total": 1}])
     with OpenAI(base_url=standin.url, api_key="any") as client:
         stream = client.chat.completions.create(**CHAT_BODY, stream=True)
@@ -449,29 +470,29 @@ def test_call_while_a_stream_is_open(standin: StandIn, spans: InMemorySpanExport
         for _ in stream:
             pass
     by_scope = {
-        span.instrumentation_scope.name: told(span)[Attribute.ATTEMPT_STATUSES]
+        span.instrumentation_scope.name: attributes_of(span)[Attribute.ATTEMPT_STATUSES]
         for span in spans.get_finished_spans()
         if span.instrumentation_scope
     }
     assert by_scope == {GENAI_SCOPE: ("429", "200"), OPENAI_SCOPE: ("200",)}
 
 
-def test_span_with_attempts_is_left_alone(
+def test_official_span_takes_the_attempts_of_one_call(
     standin: StandIn, spans: InMemorySpanExporter, provider: TracerProvider
 ) -> None:
-    """An official span takes the attempts of one call; a second call below it gets a span of ours."""
+    """A second call below the same span gets a span of our own."""
     standin.faults([{**LIMITED, "first_total": 1}])
     with provider.get_tracer(GENAI_SCOPE).start_as_current_span("chat"):
         drive("sync", POST, standin.url)
         drive("sync", POST, standin.url)
-    second, first = (told(span)[Attribute.ATTEMPT_STATUSES] for span in spans.get_finished_spans())
+    second, first = (attributes_of(span)[Attribute.ATTEMPT_STATUSES] for span in spans.get_finished_spans())
     assert (first, second) == (("429", "200"), ("200",))
 
 
-def test_span_of_ours_covers_the_call(
+def test_own_span_covers_the_call(
     standin: StandIn, spans: InMemorySpanExporter, provider: TracerProvider
 ) -> None:
-    """A span of ours hangs below the current one, lasts as long as the call, and is gone afterwards."""
+    """It is a child of the current span, lasts as long as the call, and is not current afterwards."""
     standin.faults([{"delay_ms": 50}])
     with provider.get_tracer("host").start_as_current_span("host") as host:
         drive("sync", POST, standin.url)
@@ -482,20 +503,22 @@ def test_span_of_ours_covers_the_call(
 
 
 @pytest.mark.parametrize("way", [CHAT, POST], ids=lambda way: way.name)
-def test_sixty_calls_at_once(standin: StandIn, spans: InMemorySpanExporter, way: Way) -> None:
-    """Of sixty concurrent tasks each keeps its own attempts, and their sum is the ledger's."""
+def test_concurrent_tasks_keep_their_own_attempts(
+    standin: StandIn, spans: InMemorySpanExporter, way: Way
+) -> None:
+    """Each of sixty concurrent tasks has the attempts that the ledger has of it."""
     standin.faults([{**LIMITED, "rate": 0.4}], seed=3)
 
     async def gather() -> None:
         async with AsyncOpenAI(base_url=standin.url, api_key="any", max_retries=9) as client:
-            body = [
+            bodies = [
                 {**CHAT_BODY, "messages": [{"role": "user", "content": f"number {n}"}]} for n in range(60)
             ]
             if way is CHAT:
-                await asyncio.gather(*(client.chat.completions.create(**each) for each in body))
+                await asyncio.gather(*(client.chat.completions.create(**body) for body in bodies))
             else:
                 posts = (
-                    client.post("/chat/completions", cast_to=httpx2.Response, body=each) for each in body
+                    client.post("/chat/completions", cast_to=httpx2.Response, body=body) for body in bodies
                 )
                 await asyncio.gather(*posts)
 
@@ -503,8 +526,8 @@ def test_sixty_calls_at_once(standin: StandIn, spans: InMemorySpanExporter, way:
     compare_with_ledger(spans, standin, calls=60)
 
 
-def test_threads(standin: StandIn, spans: InMemorySpanExporter) -> None:
-    """Of concurrent threads with one client each call keeps its own attempts."""
+def test_concurrent_threads_keep_their_own_attempts(standin: StandIn, spans: InMemorySpanExporter) -> None:
+    """Threads that share a client do not mix their attempts."""
     standin.faults([{**LIMITED, "rate": 0.4}], seed=5)
     with OpenAI(base_url=standin.url, api_key="any", max_retries=9) as client:
         with ThreadPoolExecutor(8) as pool:
@@ -518,18 +541,18 @@ def test_threads(standin: StandIn, spans: InMemorySpanExporter) -> None:
 
 
 def compare_with_ledger(spans: InMemorySpanExporter, standin: StandIn, *, calls: int) -> None:
-    """Compare every call with the ledger's attempts of its own request key."""
+    """Compare every call with the attempts that the ledger has for its request key."""
     by_call: dict[str, list[str]] = {}
     for attempt in standin.ledger()["attempts"]:
         by_call.setdefault(attempt["request_key"], []).append(str(attempt["status"]))
-    got = [told(span)[Attribute.ATTEMPT_STATUSES] for span in spans.get_finished_spans()]
-    assert len(got) == len(by_call) == calls
-    assert sorted(got) == sorted(tuple(each) for each in by_call.values())
-    assert sum(map(len, got)) > calls
+    attributes = [attributes_of(span)[Attribute.ATTEMPT_STATUSES] for span in spans.get_finished_spans()]
+    assert len(attributes) == len(by_call) == calls
+    assert sorted(attributes) == sorted(tuple(statuses) for statuses in by_call.values())
+    assert sum(map(len, attributes)) > calls
 
 
-def test_without_the_sdk(standin: StandIn) -> None:
-    """Where no provider records, calls work and leave nothing behind."""
+def test_calls_work_without_a_recording_provider(standin: StandIn) -> None:
+    """A no-op provider changes nothing about the calls."""
     attempts.instrument(trace.NoOpTracerProvider())
     try:
         drive("sync", POST, standin.url)
@@ -540,10 +563,10 @@ def test_without_the_sdk(standin: StandIn) -> None:
 
 
 @pytest.mark.parametrize("hook", ["on_start", "on_end"])
-def test_errors_of_ours_stay_inside(
+def test_failing_span_processor_does_not_affect_calls(
     standin: StandIn, spans: InMemorySpanExporter, provider: TracerProvider, hook: str
 ) -> None:
-    """When a span processor breaks, the host still gets its answers and its own exceptions."""
+    """The host still gets its answers and its own exceptions."""
 
     def fail(*_: Any) -> None:
         raise RuntimeError("broken processor")
@@ -560,15 +583,17 @@ def test_errors_of_ours_stay_inside(
     reset_internal_errors()
 
 
-def test_instrument_twice(standin: StandIn, spans: InMemorySpanExporter, provider: TracerProvider) -> None:
-    """Calling ``instrument`` again counts nothing twice."""
+def test_instrumenting_twice_counts_once(
+    standin: StandIn, spans: InMemorySpanExporter, provider: TracerProvider
+) -> None:
+    """A second ``instrument`` changes nothing."""
     attempts.instrument(provider)
     drive("sync", POST, standin.url)
-    assert told(only(spans))[Attribute.ATTEMPTS] == 1
+    assert attributes_of(only(spans))[Attribute.ATTEMPTS] == 1
 
 
-def test_uninstrument(standin: StandIn, provider: TracerProvider) -> None:
-    """``uninstrument`` puts back the very methods that were there."""
+def test_uninstrument_restores_the_original_methods(standin: StandIn, provider: TracerProvider) -> None:
+    """They are the same objects as before."""
     places = [
         (_base_client.SyncAPIClient, "request"),
         (_base_client.AsyncAPIClient, "request"),

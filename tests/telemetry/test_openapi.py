@@ -1,4 +1,4 @@
-"""The endpoints answer as docs/reference/openapi.yaml says, whatever is sent, and whoever sends it."""
+"""The endpoints answer as docs/reference/openapi.yaml says, whatever is sent and whoever sends it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PEOPLE: dict[str, dict[str, str]] = {
     "user": {"User": "1", "Role": "user"},
     "admin": {"User": "2", "Role": "admin"},
 }
-"""What each sends, so that the application knows who it is."""
-ANSWERED: dict[str, dict[str, set[int]]] = {
+"""The headers by which the application knows each of them."""
+STATUSES: dict[str, dict[str, set[int]]] = {
     "anonymous": {"shown": {401}, "answered": {401, 404}, "export": {401, 404}},
     "user": {"shown": {200, 400, 413, 415}, "answered": {200, 400, 404, 413, 415}, "export": {403, 404}},
     "admin": {
@@ -37,7 +37,7 @@ ANSWERED: dict[str, dict[str, set[int]]] = {
         "export": {200, 400, 404},
     },
 }
-"""With which status each may be answered, by operation; a path of another form is of no endpoint."""
+"""The statuses that each may receive, by operation; 404 for paths that match no endpoint."""
 
 OPERATIONS = [
     (path, method)
@@ -63,7 +63,7 @@ def admins_only(view: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Two users, an analysis, and a warning of the first user's."""
+    """A database with two users, an analysis, and a warning of the first user."""
     url = f"sqlite:///{tmp_path_factory.mktemp('host')}/host.sqlite"
     migrate.upgrade(url, with_base_tables=True)
     known = {"kind": "analysis", "source": "spans", "synthetic": False, "version": 1, "cost_complete": True}
@@ -85,7 +85,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def app(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[flask.Flask]:
-    telemetry.shutdown()  # whatever a module before left
+    telemetry.shutdown()  # in case an earlier module left it set up
     app = flask.Flask("host")
     app.config.update(
         SECRET_KEY="k",
@@ -101,7 +101,7 @@ def app(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[fla
 
 @pytest.fixture(scope="module")
 def api(app: flask.Flask) -> Any:
-    refusals = {"expected-statuses": [400, 401, 403, 404, 413, 415]}  # 413 is not among those it knows
+    refusals = {"expected-statuses": [400, 401, 403, 404, 413, 415]}  # 413 is missing in the default
     config = SchemathesisConfig.from_dict({"checks": {"negative_data_rejection": refusals}})
     return schemathesis.openapi.from_wsgi("/openapi.yaml", app, config=config)
 
@@ -115,10 +115,10 @@ def warnings(database: str) -> list[Any]:
 @pytest.mark.parametrize("person", PEOPLE)
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 @pytest.mark.parametrize("mode", schemathesis.GenerationMode)
-def test_every_answer_is_as_described(
+def test_every_response_is_as_described(
     api: Any, database: str, mode: schemathesis.GenerationMode, path: str, method: str, person: str
 ) -> None:
-    """Never a fault of the server's; what is refused leaves nothing behind; nobody is taken for another."""
+    """There is no server error, a refused request writes nothing, and each user has their own rights."""
     operation = api[path][method]
     name = operation.definition.raw["operationId"]
     seen: set[int] = set()
@@ -129,16 +129,16 @@ def test_every_answer_is_as_described(
         before = warnings(database)
         case.headers.update(PEOPLE[person])
         response = case.call()
-        # That a subject has to be printable no schema can say; the next line knows who is signed in.
+        # No schema can say that a subject must be printable; the test itself checks authentication.
         case.validate_response(response, excluded_checks=[positive_data_acceptance, ignored_auth])
         seen.add(response.status_code)
         if response.status_code != 200:
             assert warnings(database) == before
 
     answered()
-    assert seen <= ANSWERED[person][name]
+    assert seen <= STATUSES[person][name]
     if mode is schemathesis.GenerationMode.POSITIVE:
-        assert (200 in seen) == (200 in ANSWERED[person][name]) or name == "answered"
+        assert (200 in seen) == (200 in STATUSES[person][name]) or name == "answered"
 
 
 hostile = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40)
@@ -171,8 +171,10 @@ bodies = st.binary(max_size=60) | st.sampled_from(
 
 @pytest.mark.parametrize("person", PEOPLE)
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_hostile_headers(app: flask.Flask, database: str, path: str, method: str, person: str) -> None:
-    """Whatever the headers say, and whatever the body holds: an answer, and no row where it is a refusal."""
+def test_hostile_headers_and_bodies_are_answered(
+    app: flask.Flask, database: str, path: str, method: str, person: str
+) -> None:
+    """Any headers and any body get a response below 500, and a refused request writes no row."""
     address = path.replace("{warning_id}", "1").replace("{form}", "csv")
 
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -191,13 +193,13 @@ def test_hostile_headers(app: flask.Flask, database: str, path: str, method: str
     answered()
 
 
-def test_it_describes_the_endpoints_there_are(app: flask.Flask) -> None:
-    """All of them, with the methods they have."""
+def test_description_covers_exactly_the_endpoints(app: flask.Flask) -> None:
+    """It has all of them, with their methods."""
     described = {(path, method.upper()) for path, method in OPERATIONS}
-    there = {
+    actual = {
         (rule.rule.replace("<int:", "{").replace("<", "{").replace(">", "}"), method)
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.endpoint.startswith("telemetry_")
     }
-    assert described == there
+    assert described == actual

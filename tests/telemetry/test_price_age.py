@@ -1,4 +1,4 @@
-"""Of when prices are: what a list knows at the latest, and which prices of a file are over."""
+"""The age of prices: the newest change in a list, and the prices of a file that have ended."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PRICES = st.builds(
 )
 
 
-def test_a_list_is_as_old_as_the_last_change_it_knows() -> None:
-    """Changes that are announced for later do not make it newer."""
+def test_list_is_as_old_as_its_newest_change() -> None:
+    """Changes announced for the future do not make it newer."""
     listed = price_list.snapshot()
     assert listed is not None
     newest = price_list.newest_change(listed, date.max)
@@ -40,8 +40,8 @@ def test_a_list_is_as_old_as_the_last_change_it_knows() -> None:
     assert old.remedy.startswith("pip install --upgrade genai-prices")
 
 
-def test_a_list_that_was_updated_says_when(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that keeps itself up to date has a time of its own; one that tells nothing is not called old."""
+def test_updated_list_has_a_timestamp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timestamp is its age; a list without any date is not called old."""
     updated = DataSnapshot([], from_auto_update=True, timestamp=datetime(2026, 3, 1))
     assert price_list.newest_change(updated, date(2030, 1, 1)) == date(2026, 3, 1)
 
@@ -50,8 +50,8 @@ def test_a_list_that_was_updated_says_when(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @given(st.lists(PRICES, max_size=6), DAYS)
-def test_a_price_has_ended_when_none_follows(given_prices: list[FilePrice], day: date) -> None:
-    """For each model and provider that has prices: all of them, or none, are over."""
+def test_price_has_ended_if_no_other_follows(given_prices: list[FilePrice], day: date) -> None:
+    """Of a model and provider either all prices have ended, or none is reported."""
     ended = PriceFile("1", tuple(given_prices)).ended(day)
 
     for price in given_prices:

@@ -1,4 +1,4 @@
-"""The price file: negotiated rates count before the list, and a mistake in it is named with its line."""
+"""The price file: its rates precede the list, and an error in it is reported with its line."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ output = 1
 """
 
 
-def moment(year: int, month: int, day: int, hour: int = 0) -> int:
+def nanoseconds(year: int, month: int, day: int, hour: int = 0) -> int:
     return int(datetime(year, month, day, hour, tzinfo=UTC).timestamp()) * 10**9
 
 
-NOW = moment(2026, 11, 20, 12)
+NOW = nanoseconds(2026, 11, 20, 12)
 
 
 def priced(
@@ -60,13 +60,13 @@ def priced(
 
 
 def pico(pricer: Pricer, model: str, **call: object) -> int:
-    found = priced(pricer, model, **call)  # type: ignore[arg-type]
-    assert found is not None
-    return found.pico
+    price_of_call = priced(pricer, model, **call)  # type: ignore[arg-type]
+    assert price_of_call is not None
+    return price_of_call.pico
 
 
-def source(found: Price | None) -> str | None:
-    return found.source if found else None
+def source(price_of_call: Price | None) -> str | None:
+    return price_of_call.source if price_of_call else None
 
 
 def write(path: Path, text: str = CONTRACT) -> Path:
@@ -85,16 +85,18 @@ def refusal(path: Path) -> str:
     return str(error.value)
 
 
-def test_the_contract_counts_before_the_list(contract: Pricer) -> None:
-    """A model of the file costs what the file says, any other what the list says; the price says which."""
-    found = priced(contract, "gpt-4o-mini-2024-07-18")
+def test_price_file_precedes_the_list(contract: Pricer) -> None:
+    """Models that the file lacks cost the list price; each price names its source."""
+    price_of_call = priced(contract, "gpt-4o-mini-2024-07-18")
 
-    assert found == Price(600 * 120_000 + 400 * 60_000 + 100 * 480_000, "prices-file", "contract-2026-10")
+    assert price_of_call == Price(
+        600 * 120_000 + 400 * 60_000 + 100 * 480_000, "prices-file", "contract-2026-10"
+    )
     assert source(priced(contract, "gpt-5-mini")) == "genai-prices"
 
 
-def test_writing_to_the_cache_has_a_price_of_its_own(tmp_path: Path) -> None:
-    """It costs what the file says, and as input where the file does not."""
+def test_writing_to_the_cache_may_have_its_own_price(tmp_path: Path) -> None:
+    """Without one it costs the same as input."""
     text = '[[price]]\nmodel = "gpt-6*"\ninput = 2\ncache_write = "2.2"\noutput = 1\n'
     prices = default_pricer(Settings(prices_file=write(tmp_path / "prices.toml", CONTRACT + text)))
     tokens = Tokens(input=1000, cached=300, cache_write=500)
@@ -104,7 +106,7 @@ def test_writing_to_the_cache_has_a_price_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_private_deployment_has_a_price(contract: Pricer) -> None:
-    """A name no list knows has a price, with both providers; cached tokens cost as input unless told."""
+    """It has one with both providers; cached tokens cost the same as input unless the file says otherwise."""
     for provider in ("openai", "azure"):
         assert pico(contract, "my-deployment", provider=provider) == 1000 * 10**6 + 100 * 2 * 10**6
 
@@ -112,19 +114,19 @@ def test_a_private_deployment_has_a_price(contract: Pricer) -> None:
 @pytest.mark.parametrize(
     ("at", "expected"),
     [
-        (moment(2026, 9, 30, 23), "genai-prices"),
-        (moment(2026, 10, 1), "prices-file"),
-        (moment(2026, 12, 31, 23), "prices-file"),
-        (moment(2027, 1, 1), "genai-prices"),
+        (nanoseconds(2026, 9, 30, 23), "genai-prices"),
+        (nanoseconds(2026, 10, 1), "prices-file"),
+        (nanoseconds(2026, 12, 31, 23), "prices-file"),
+        (nanoseconds(2027, 1, 1), "genai-prices"),
     ],
 )
-def test_a_price_holds_between_its_dates(contract: Pricer, at: int, expected: str) -> None:
-    """From midnight UTC of its first day until that of its last, which is not included."""
+def test_price_is_valid_between_its_dates(contract: Pricer, at: int, expected: str) -> None:
+    """It is valid from midnight UTC of the first day until midnight UTC of the last, exclusive."""
     assert source(priced(contract, "gpt-4o-mini", at=at)) == expected
 
 
-def test_a_price_is_that_of_its_tier_and_provider(contract: Pricer) -> None:
-    """A standard price is no flex price, a flex price no standard one, and OpenAI's not Azure's."""
+def test_price_applies_to_its_tier_and_provider_only(contract: Pricer) -> None:
+    """A standard price is not used for flex, nor flex for standard, nor OpenAI's for Azure."""
     assert pico(contract, "gpt-5-mini", tier="flex") == 1000 * 100_000 + 100 * 10**6
     assert source(priced(contract, "gpt-5-mini", tier="auto")) == "genai-prices"
     assert source(priced(contract, "gpt-4o-mini", provider="azure")) == "genai-prices"
@@ -132,8 +134,8 @@ def test_a_price_is_that_of_its_tier_and_provider(contract: Pricer) -> None:
     assert priced(contract, "my-deployment", tier="priority") is None
 
 
-def test_the_first_price_that_fits_counts(tmp_path: Path) -> None:
-    """Special cases stand above general ones."""
+def test_first_matching_price_counts(tmp_path: Path) -> None:
+    """Special cases are written above general ones."""
     text = '[[price]]\nmodel = "gpt-4o-mini"\ninput = 1\n[[price]]\nmodel = "*"\ninput = 2\n'
     pricer = default_pricer(Settings(prices_file=write(tmp_path / "p.toml", text)))
 
@@ -142,15 +144,15 @@ def test_the_first_price_that_fits_counts(tmp_path: Path) -> None:
 
 
 def test_output_without_a_price_is_unpriced(contract: Pricer, tmp_path: Path) -> None:
-    """The file's price for a model is the whole price: what it leaves out is not taken from the list."""
+    """What the file's price for a model leaves out is not taken from the list."""
     text = '[[price]]\nmodel = "gpt-4o*"\ninput = 1\n'
     pricer = default_pricer(Settings(prices_file=write(tmp_path / "p.toml", text)))
 
     assert priced(pricer, "gpt-4o", tokens=Tokens(10, 1)) is None
 
 
-def test_without_a_version_the_contents_are_the_version(tmp_path: Path) -> None:
-    """Two different files can be told apart in the rows, even if nobody named them."""
+def test_default_version_follows_from_the_contents(tmp_path: Path) -> None:
+    """Rows show which of two files without a version priced them."""
     texts = [f'[[price]]\nmodel = "m"\ninput = {price}\n' for price in (1, 1, 2)]
     one, same, other = (read_price_file(write(tmp_path / "p.toml", text)).version for text in texts)
 
@@ -166,15 +168,15 @@ def test_without_a_version_the_contents_are_the_version(tmp_path: Path) -> None:
 def test_prices_are_read_exactly(
     tmp_path_factory: pytest.TempPathFactory, price: Decimal, quote: str, tokens: int
 ) -> None:
-    """A price is the decimal that stands in the file, never the float nearest to it."""
+    """A price is the decimal in the file, not the nearest float."""
     path = write(
         tmp_path_factory.getbasetemp() / "exact.toml",
         f'[[price]]\nmodel = "m"\ninput = {quote}{price:f}{quote}\n',
     )
-    found = default_pricer(Settings(prices_file=path))("openai", "m", Tokens(tokens), NOW, "")
+    price_of_call = default_pricer(Settings(prices_file=path))("openai", "m", Tokens(tokens), NOW, "")
 
-    assert found is not None
-    assert found.pico == round(price * 10**6 * tokens)
+    assert price_of_call is not None
+    assert price_of_call.pico == round(price * 10**6 * tokens)
 
 
 GOOD = [
@@ -222,8 +224,8 @@ GOOD = [
         (9, "input = 1\ninput = 2", "line 10: not valid TOML"),
     ],
 )
-def test_a_mistake_is_named_with_file_and_line(tmp_path: Path, line: int, wrong: str, problem: str) -> None:
-    """A price file that is not plainly right is refused in one line that leads to the mistake."""
+def test_error_is_reported_with_file_and_line(tmp_path: Path, line: int, wrong: str, problem: str) -> None:
+    """A price file with an error is refused, with a message of one line."""
     lines = [*GOOD[: line - 1], wrong, *GOOD[line:]]
     path = write(tmp_path / "prices.toml", "\n".join(lines) + "\n")
 
@@ -234,22 +236,22 @@ def test_a_mistake_is_named_with_file_and_line(tmp_path: Path, line: int, wrong:
 
 
 def test_a_price_in_single_brackets_is_refused(tmp_path: Path) -> None:
-    """The commonest slip has an answer of its own."""
+    """The most frequent error has a message of its own."""
     path = write(tmp_path / "p.toml", 'version = "v"\n[price]\nmodel = "a"\ninput = 1\n')
 
     assert refusal(path).endswith("line 2: a price is written as [[price]], in double brackets")
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """Missing, a directory, or no text."""
+def test_unreadable_file_is_reported(tmp_path: Path) -> None:
+    """It may be missing, a directory, or not text."""
     assert "cannot be read (No such file or directory)" in refusal(tmp_path / "none.toml")
     assert "cannot be read (Is a directory)" in refusal(tmp_path)
     (tmp_path / "latin").write_bytes(b'version = "\xff"')
     assert "is not UTF-8" in refusal(tmp_path / "latin")
 
 
-def test_a_broken_file_makes_calls_unpriced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Contract prices that cannot be read do not become list prices: nothing is priced, as a line says."""
+def test_unusable_file_makes_calls_unpriced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """List prices are not used instead of unreadable contract prices; one line is logged."""
     path = write(tmp_path / "prices.toml", "[[price]]\ninput = -1\n")
     with caplog.at_level(logging.ERROR, "telemetry"):
         pricer = default_pricer(Settings(prices_file=path))
@@ -261,7 +263,7 @@ def test_a_broken_file_makes_calls_unpriced(tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_the_setting_is_a_path() -> None:
-    """From the environment, empty meaning none."""
+    """It is read from the environment, where an empty value means none."""
     assert Settings.load({"TELEMETRY_PRICES_FILE": "/etc/prices.toml"}).prices_file == Path(
         "/etc/prices.toml"
     )
@@ -269,7 +271,7 @@ def test_the_setting_is_a_path() -> None:
 
 
 def test_the_documented_file_can_be_used(tmp_path: Path) -> None:
-    """The example of the documentation is a price file."""
+    """The example in the documentation is a valid price file."""
     documentation = (Path(__file__).parents[2] / "docs" / "how-to" / "prices.md").read_text()
     example = re.search(r"<!-- price file -->\n```toml\n(.*?)```", documentation, re.DOTALL)
     assert example

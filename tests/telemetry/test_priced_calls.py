@@ -1,4 +1,4 @@
-"""What a call costs, from the client to the database: right, or said to be unknown."""
+"""The cost of a call, from the client to the database: exact, or marked as incomplete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.telemetry.recordings import Recorded
 from tests.telemetry.test_usage import chat, response, usage
 
 KEY = "any"
-ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+REQUEST: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
 GOOD = 1000 * 150_000 + 100 * 600_000
 """Pico-dollars of a chat of 1,000 and 100 tokens with gpt-4o-mini."""
 
@@ -26,8 +26,8 @@ Do = Callable[[str], object]
 
 
 def spent(recorded: Recorded, answer: Any, do: Do) -> dict[str, Any]:
-    """Let ``do`` make its calls, given the address of a service that answers so; return the run's row."""
-    with Answering(lambda asked: (200, {}, answer(asked) if callable(answer) else answer)) as service:
+    """Let ``do`` make its calls at a server that gives ``answer``, and return the row of the run."""
+    with Answering(lambda body: (200, {}, answer(body) if callable(answer) else answer)) as service:
         with run("analysis", candidates=1), stage("ranking"):
             do(service.url)
     recorded.runs()
@@ -36,7 +36,7 @@ def spent(recorded: Recorded, answer: Any, do: Do) -> dict[str, Any]:
 
 
 def ask(url: str, **more: Any) -> None:
-    OpenAI(base_url=url, api_key=KEY).chat.completions.create(**ASKED | more)
+    OpenAI(base_url=url, api_key=KEY).chat.completions.create(**REQUEST | more)
 
 
 def respond(url: str, **more: Any) -> None:
@@ -44,18 +44,18 @@ def respond(url: str, **more: Any) -> None:
 
 
 def through_proxy(host: str) -> Do:
-    """Ask at ``host``, which a proxy plays."""
+    """Call ``host``, whose requests a proxy answers."""
 
     def do(url: str) -> None:
         with httpx2.Client(proxy=url) as http:
             client = OpenAI(base_url=f"http://{host}/v1", api_key=KEY, http_client=http)
-            client.chat.completions.create(**ASKED)
-            client.post("/chat/completions", cast_to=dict, body=ASKED)
+            client.chat.completions.create(**REQUEST)
+            client.post("/chat/completions", cast_to=dict, body=REQUEST)
 
     return do
 
 
-# Counts that cannot be right
+# Implausible counts
 
 
 ODD = {
@@ -75,8 +75,8 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_a_call_with_odd_counts_spoils_nothing(recorded: Recorded, odd: str) -> None:
-    """The good call counts in full, the odd one as what can be right of it; the cost is a lower bound."""
+def test_implausible_counts_make_the_cost_a_lower_bound(recorded: Recorded, odd: str) -> None:
+    """The good call counts in full, and of the other only the plausible counts."""
     answers = [chat(usage(1000, 100)), chat(ODD[odd])]
 
     def do(url: str) -> None:
@@ -92,14 +92,14 @@ def test_a_call_with_odd_counts_spoils_nothing(recorded: Recorded, odd: str) -> 
 
 
 @pytest.mark.parametrize("details", [None, {}, {"cached_tokens": 0, "audio_tokens": None}])
-def test_details_that_are_absent_are_not_odd(recorded: Recorded, details: Any) -> None:
-    """Nothing is missing then."""
+def test_absent_details_leave_the_cost_complete(recorded: Recorded, details: Any) -> None:
+    """They mean zero."""
     used = usage(1000, 100) | {"prompt_tokens_details": details, "completion_tokens_details": details}
     row = spent(recorded, chat(used), ask)
     assert (row["cost_pico"], row["cost_complete"]) == (GOOD, True)
 
 
-# What tokens do not tell
+# Usage that tokens alone do not price
 
 
 def spoken(**details: int) -> dict[str, Any]:
@@ -125,17 +125,17 @@ def spoken(**details: int) -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("way", ["method", "raw", "post"])
-def test_what_costs_otherwise_is_unpriced(recorded: Recorded, model: str, used: Any, way: str) -> None:
-    """Its tokens are counted, its cost is unknown: never that of text."""
+def test_usage_beyond_text_tokens_is_unpriced(recorded: Recorded, model: str, used: Any, way: str) -> None:
+    """Its tokens count, but are never priced as text."""
 
     def do(url: str) -> None:
         client = OpenAI(base_url=url, api_key=KEY)
         if way == "method":
-            client.chat.completions.create(**ASKED)
+            client.chat.completions.create(**REQUEST)
         elif way == "raw":
-            client.chat.completions.with_raw_response.create(**ASKED)
+            client.chat.completions.with_raw_response.create(**REQUEST)
         else:
-            client.post("/chat/completions", cast_to=dict, body=ASKED)
+            client.post("/chat/completions", cast_to=dict, body=REQUEST)
 
     row = spent(recorded, chat(used, model=model), do)
     assert (row["cost_pico"], row["unpriced"], row["cost_complete"]) == (0, 1, False)
@@ -152,7 +152,7 @@ TOOL = {"type": "web_search"}
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "arguments",
     [
         {"tools": [TOOL]},
         {"tools": (TOOL,)},
@@ -162,32 +162,32 @@ TOOL = {"type": "web_search"}
         {},
     ],
 )
-def test_what_the_service_did_is_not_free(recorded: Recorded, asked: dict[str, Any]) -> None:
-    """Whether the request, a stored prompt or a conversation let it search: the answer says that it did."""
-    row = spent(recorded, response(SEARCHED, tools=[TOOL]), lambda url: respond(url, **asked))
+def test_search_by_the_service_is_unpriced(recorded: Recorded, arguments: dict[str, Any]) -> None:
+    """It is read from the answer, since a stored prompt or a conversation may have allowed the search."""
+    row = spent(recorded, response(SEARCHED, tools=[TOOL]), lambda url: respond(url, **arguments))
     assert (row["unpriced"], row["unmodelled"], row["cost_complete"]) == (1, 1, False)
 
 
-def test_a_generator_of_tools(recorded: Recorded) -> None:
-    """The answer is read, and not what was asked for."""
+def test_tools_may_be_a_generator(recorded: Recorded) -> None:
+    """Telemetry reads the answer, and does not consume the request."""
     row = spent(recorded, response(SEARCHED), lambda url: respond(url, tools=(tool for tool in [TOOL])))
     assert not row["cost_complete"]
 
 
-def test_a_search_that_was_offered_and_not_made(recorded: Recorded) -> None:
-    """Its cost is that of the tokens."""
+def test_search_that_was_not_used_is_free(recorded: Recorded) -> None:
+    """The cost is that of the tokens."""
     row = spent(recorded, response(tools=[TOOL]), lambda url: respond(url, tools=[TOOL]))
     assert (row["cost_pico"], row["cost_complete"]) == (1000 * 250_000 + 100 * 2_000_000, True)
 
 
 @pytest.mark.parametrize("tool", ["code_interpreter", "shell"])
-def test_a_container_may_be_billed(recorded: Recorded, tool: str) -> None:
-    """Although no call shows that it was used."""
+def test_offered_container_makes_the_cost_incomplete(recorded: Recorded, tool: str) -> None:
+    """It may be billed although the output shows no use of it."""
     row = spent(recorded, response(tools=[{"type": tool}]), lambda url: respond(url, tools=[{"type": tool}]))
     assert not row["cost_complete"]
 
 
-# Whose price
+# Prices by provider
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def azure(url: str) -> AzureOpenAI:
 
 
 def by_azure_method(url: str) -> None:
-    azure(url).chat.completions.create(**ASKED | {"model": "my-deployment"})
+    azure(url).chat.completions.create(**REQUEST | {"model": "my-deployment"})
 
 
 def by_azure_responses(url: str) -> None:
@@ -233,16 +233,16 @@ def by_azure_responses(url: str) -> None:
 
 
 def by_azure_post(url: str) -> None:
-    azure(url).post("/chat/completions", cast_to=dict, body=ASKED | {"model": "my-deployment"})
+    azure(url).post("/chat/completions", cast_to=dict, body=REQUEST | {"model": "my-deployment"})
 
 
 def by_azure_copy(url: str) -> None:
-    azure(url).with_options(timeout=9).chat.completions.with_raw_response.create(**ASKED)
+    azure(url).with_options(timeout=9).chat.completions.with_raw_response.create(**REQUEST)
 
 
 @pytest.mark.parametrize("do", [by_azure_method, by_azure_responses, by_azure_post, by_azure_copy])
-def test_azure_is_azure_on_every_way(priced: Recorded, do: Do) -> None:
-    """The price of the file for Azure fits."""
+def test_azure_client_has_azure_prices(priced: Recorded, do: Do) -> None:
+    """The price of the file for Azure applies, in whatever way the call is made."""
     answer = (
         {**response(), "model": "gpt-4o-mini-2024-07-18"}
         if do is by_azure_responses
@@ -252,8 +252,8 @@ def test_azure_is_azure_on_every_way(priced: Recorded, do: Do) -> None:
     assert (row["cost_pico"], row["cost_complete"]) == (1000 * 100_000 + 100 * 400_000, True)
 
 
-def test_a_price_for_openai_is_none_for_azure(priced: Recorded) -> None:
-    """The list knows one that is."""
+def test_price_for_openai_does_not_apply_to_azure(priced: Recorded) -> None:
+    """The price of the list for Azure applies instead."""
     row = spent(priced, chat(usage(1000, 100), model="gpt-4.1-2025-04-14"), by_azure_method)
     assert row["cost_pico"] == 1000 * 2_000_000 + 100 * 8_000_000
 
@@ -270,27 +270,27 @@ def test_a_price_for_openai_is_none_for_azure(priced: Recorded) -> None:
         ("vllm.internal", None),
     ],
 )
-def test_the_host_decides_whose_price_it_is(priced: Recorded, host: str, pico: int | None) -> None:
-    """Whichever client asks it, and whichever way."""
+def test_host_decides_whose_prices_apply(priced: Recorded, host: str, pico: int | None) -> None:
+    """This holds for methods and for `post`."""
     row = spent(priced, chat(usage(1000, 100)), through_proxy(host))
     assert row["api_calls"] == 2
     assert (row["cost_pico"], row["cost_complete"]) == ((0, False) if pico is None else (2 * pico, True))
 
 
-def test_newer_models_cost_more_where_data_stays_in_a_region(recorded: Recorded) -> None:
-    """By how much is not in the list."""
+def test_newer_models_at_regional_endpoints_are_unpriced(recorded: Recorded) -> None:
+    """They cost more there, and the list does not say how much."""
     row = spent(recorded, chat(usage(1000, 100), model="gpt-6-sol"), through_proxy("eu.api.openai.com"))
     assert (row["cost_pico"], row["cost_complete"]) == (0, False)
 
 
-def test_the_price_file_knows_other_services(priced: Recorded) -> None:
-    """A price without a provider is for all."""
+def test_price_without_a_provider_applies_to_all(priced: Recorded) -> None:
+    """It may price the models of other services."""
     row = spent(priced, chat(usage(1000, 100), model="llama-4"), through_proxy("vllm.internal"))
     assert (row["cost_pico"], row["cost_complete"]) == (2 * 1100 * 7_000_000, True)
 
 
-def test_a_gateway_that_is_named_has_openais_prices(record: Record) -> None:
-    """By the setting."""
+def test_declared_gateway_has_openais_prices(record: Record) -> None:
+    """The setting `openai_hosts` declares it."""
     recorded = record(openai_hosts=("gateway.internal",))
     row = spent(recorded, chat(usage(1000, 100)), through_proxy("gateway.internal"))
     assert (row["cost_pico"], row["cost_complete"]) == (2 * GOOD, True)
@@ -304,14 +304,16 @@ def test_a_gateway_that_is_named_has_openais_prices(record: Record) -> None:
         ("ft:gpt-4.1-2025-04-14:org::abc", None),
     ],
 )
-def test_fine_tuned_models_with_cached_input(recorded: Recorded, model: str, pico: int | None) -> None:
-    """At the announced price, or unknown."""
+def test_fine_tuned_models_have_the_announced_price_of_cached_input(
+    recorded: Recorded, model: str, pico: int | None
+) -> None:
+    """Where none was announced they are unpriced."""
     row = spent(recorded, chat(usage(10_000, 1_000, cached_tokens=8_000), model=model), ask)
     assert (row["cost_pico"], row["cost_complete"]) == (pico or 0, pico is not None)
 
 
-def test_stage_rows_say_what_is_not_modelled(recorded: Recorded) -> None:
-    """So that nobody prices them again as text."""
+def test_stage_rows_mark_unmodelled_usage(recorded: Recorded) -> None:
+    """Repricing must not price it as text."""
     spent(recorded, chat(usage(1000, 100, audio_tokens=5)), ask)
     (part,) = [part for part in recorded.rows(stage_usage) if part["operation"]]
     assert (part["unpriced"], part["unmodelled"], part["usage_missing"]) == (1, 1, 0)

@@ -1,4 +1,4 @@
-"""Prices: those of the published list, exact to the pico-dollar, and never a guess."""
+"""List prices: as published, exact to the pico-dollar, and never guessed."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ ALL_MODELS = [
     for model in provider.models
 ]
 TOKEN_COUNTS = st.integers(0, 10**6) | st.sampled_from([0, 1, 128_000, 200_000, 272_000, 272_001])
-"""The thresholds of prices that depend on the length of the input among them."""
+"""They include the thresholds of prices that depend on the length of the input."""
 
 
 @contextmanager
 def listed(model: ModelInfo) -> Iterator[None]:
-    """A list with nothing but `model`."""
+    """Use a list with `model` alone."""
     provider = Provider(id="openai", name="OpenAI", api_pattern="x", models=[model])
     set_custom_snapshot(DataSnapshot(providers=[provider], from_auto_update=False))
     try:
@@ -76,9 +76,9 @@ def price(
 
 
 def pico(*args: Any, **options: Any) -> int:
-    found = price(*args, **options)
-    assert found is not None
-    return found.pico
+    priced = price(*args, **options)
+    assert priced is not None
+    return priced.pico
 
 
 @settings(deadline=None)
@@ -88,14 +88,14 @@ def pico(*args: Any, **options: Any) -> int:
     cached=st.integers(0, 10**7),
     output=st.integers(0, 10**7),
 )
-def test_the_published_price(model: str, uncached: int, cached: int, output: int) -> None:
-    """A call costs its tokens at the published prices; cached input is cheaper, and part of the input."""
+def test_calls_cost_the_published_price(model: str, uncached: int, cached: int, output: int) -> None:
+    """Cached input is part of the input, and cheaper."""
     if model.startswith("text-embedding"):
         cached = output = 0
     million = Decimal(10) ** 6
     dollars = sum(
-        count * Decimal(each) / million
-        for count, each in zip((uncached, cached, output), PUBLISHED[model], strict=True)
+        count * Decimal(dollars_a_million) / million
+        for count, dollars_a_million in zip((uncached, cached, output), PUBLISHED[model], strict=True)
     )
     tokens = Tokens(input=uncached + cached, output=output, cached=cached, reasoning=output // 2)
 
@@ -103,9 +103,13 @@ def test_the_published_price(model: str, uncached: int, cached: int, output: int
 
 
 @settings(deadline=None, max_examples=30)
-@given(tokens=st.builds(lambda sent, said: Tokens(sent, said), st.integers(0, 10**6), st.integers(0, 10**6)))
-def test_pico_is_what_the_list_says(tokens: Tokens) -> None:
-    """Nothing is lost on the way from the list's decimals to whole pico-dollars."""
+@given(
+    tokens=st.builds(
+        lambda input_, output: Tokens(input_, output), st.integers(0, 10**6), st.integers(0, 10**6)
+    )
+)
+def test_price_loses_nothing_of_the_lists_decimals(tokens: Tokens) -> None:
+    """Whole pico-dollars hold the list's decimals exactly."""
     usage = genai_prices.Usage(input_tokens=tokens.input, output_tokens=tokens.output)
     listed = genai_prices.calc_price(usage, "o3", provider_id="openai").total_price
 
@@ -113,14 +117,14 @@ def test_pico_is_what_the_list_says(tokens: Tokens) -> None:
     assert Decimal(pico("o3", tokens)) == listed * 10**12
 
 
-def test_money_is_whole_numbers() -> None:
-    """Pico-dollars are integers, dollars decimals: no float in between."""
+def test_money_is_never_a_float() -> None:
+    """Pico-dollars are integers, and dollars decimals."""
     assert type(pico()) is int
     assert type(to_dollars(pico())) is Decimal
     assert to_dollars(1) == Decimal("0.000000000001")
 
 
-def test_the_price_is_that_of_the_calls_own_time() -> None:
+def test_price_is_that_of_the_time_of_the_call() -> None:
     """A model that became cheaper costs the old price before that day."""
     before = int(datetime(2025, 6, 9, tzinfo=UTC).timestamp() * 10**9)
     after = int(datetime(2025, 6, 10, tzinfo=UTC).timestamp() * 10**9)
@@ -131,24 +135,24 @@ def test_the_price_is_that_of_the_calls_own_time() -> None:
 
 @pytest.mark.parametrize("tier", ["", "default", "auto", "standard"])
 def test_standard_tiers_cost_the_list_price(tier: str) -> None:
-    """Whatever the service calls its standard tier costs the same."""
+    """The standard tier has several names."""
     assert pico(tier=tier) == 1000 * 150_000 + 100 * 600_000
 
 
 def test_other_tiers_have_prices_of_their_own() -> None:
-    """Flex is cheaper than standard, priority dearer."""
+    """Flex is cheaper than standard, and priority more expensive."""
     model = "gpt-5-mini"
     assert pico(model, tier="flex") < pico(model) < pico(model, tier="priority")
 
 
 def test_batch_is_a_tier() -> None:
-    """A call of the Batch API costs what the list says of batch processing."""
+    """A call of the Batch API costs the list's price for batches."""
     assert pico("gpt-5-mini", Tokens(1000, 100, 400), tier="batch") == 600 * 125_000 + 400 * 12_500 + 10**8
 
 
 @pytest.mark.parametrize("tier", ["scale", "something new", "Flex"])
 def test_an_unknown_tier_is_unpriced(tier: str) -> None:
-    """A tier nobody knows is not charged as if it were standard."""
+    """An unknown tier is not priced as if it were standard."""
     assert price(tier=tier) is None
 
 
@@ -163,26 +167,26 @@ def test_an_unknown_tier_is_unpriced(tier: str) -> None:
     ],
 )
 def test_a_tier_without_a_price_is_unpriced(unknown: dict[str, Any]) -> None:
-    """Where the list has no price of that tier for that model at that time, it is not the standard one."""
+    """Where the list lacks the price of a tier, the standard price is not used instead."""
     assert price(**{**unknown, "tier": ""}) is not None
     assert price(**unknown) is None
 
 
-def test_a_kind_of_token_without_a_price_is_unpriced() -> None:
-    """Output of a model that the list sells by its input only is not free."""
+def test_kind_of_token_without_a_price_is_unpriced() -> None:
+    """Output is not free because the list has a price for input only."""
     assert price("text-embedding-3-small", Tokens(10, 0)) is not None
     assert price("text-embedding-3-small", Tokens(10, 1)) is None
     assert price("whisper-1", Tokens(10, 0)) is None
 
 
 @pytest.mark.parametrize("model", ["gpt-audio", "gpt-4o-transcribe", "gpt-image-1", "gpt-realtime"])
-def test_sounds_and_pictures_are_not_priced_as_text(model: str) -> None:
-    """Of a model with other prices for other kinds of input, tokens alone do not tell the price."""
+def test_audio_and_images_are_not_priced_as_text(model: str) -> None:
+    """A model with different prices for kinds of input is unpriced, as token counts do not say which."""
     assert price(model) is None
 
 
-def test_writing_to_the_prompt_cache_costs_what_is_published() -> None:
-    """Newer models charge more for the input they cache; to the others it is input like any other."""
+def test_writing_to_the_prompt_cache_costs_the_published_price() -> None:
+    """Newer models charge more for input they cache; others charge it as ordinary input."""
     tokens = Tokens(input=1000, cached=300, cache_write=500)
     assert pico("gpt-6-sol", tokens) == 200 * 2_000_000 + 300 * 200_000 + 500 * 2_500_000
     assert pico("gpt-5-mini", tokens) == 700 * 250_000 + 300 * 25_000
@@ -195,10 +199,10 @@ def test_writing_to_the_prompt_cache_costs_what_is_published() -> None:
     tokens=st.builds(Tokens, TOKEN_COUNTS, TOKEN_COUNTS, TOKEN_COUNTS, cache_write=TOKEN_COUNTS),
     at=st.datetimes(datetime(2024, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),
 )
-def test_remembered_rates_are_the_list(
+def test_cached_rates_equal_the_list(
     listed_as: tuple[str, str], tier: str, tokens: Tokens, at: datetime
 ) -> None:
-    """Every price is to the pico-dollar what the list says when it is asked for this very call."""
+    """Every price equals, to the pico-dollar, what the list computes for the same call."""
     provider, model = listed_as
     context = {"": None, "default": None, "batch": {"processing": "batch"}}.get(tier, {"service_tier": tier})
     cached = min(tokens.cached, tokens.input)
@@ -208,17 +212,17 @@ def test_remembered_rates_are_the_list(
         cache_write_tokens=min(tokens.cache_write, tokens.input - cached),
         output_tokens=tokens.output,
     )
-    found = price(model, tokens, at=int(at.timestamp()) * 10**9, tier=tier, provider=provider)
-    standard, asked = (
+    priced = price(model, tokens, at=int(at.timestamp()) * 10**9, tier=tier, provider=provider)
+    standard, tiered = (
         genai_prices.calc_price(
-            usage, model, provider_id=provider, genai_request_timestamp=at, price_context=each
+            usage, model, provider_id=provider, genai_request_timestamp=at, price_context=chosen
         )
-        for each in (None, context)
+        for chosen in (None, context)
     )
 
-    prices = asked.model_price
+    prices = tiered.model_price
     named = " ".join(name for name, value in vars(prices).items() if value is not None)
-    if found is None:
+    if priced is None:
         assert (
             re.search("search|audio|image|transcribe|tts|gpt-oss|live|whisper|deep-research", model + named)
             or prices.input_mtok is None
@@ -226,16 +230,16 @@ def test_remembered_rates_are_the_list(
             or (cached and prices.cache_read_mtok is None)
             or (tokens.cache_write and prices.cache_write_mtok is None)
             # Where it has no price for a tier, the list falls back to the standard one.
-            or (context is not None and asked.total_price == standard.total_price)
+            or (context is not None and tiered.total_price == standard.total_price)
         )
-    elif model.startswith("ft:gpt-4o") and cached:  # the list takes cached input for any input
-        assert found.pico < int(asked.total_price * 10**12)
+    elif model.startswith("ft:gpt-4o") and cached:  # the list prices cached input as ordinary input
+        assert priced.pico < int(tiered.total_price * 10**12)
     else:
-        assert found.pico == int((asked.total_price * 10**12).to_integral_value(ROUND_HALF_EVEN))
+        assert priced.pico == int((tiered.total_price * 10**12).to_integral_value(ROUND_HALF_EVEN))
 
 
-def test_a_price_for_a_part_of_the_day() -> None:
-    """A price that changes within a day is that of the hour."""
+def test_price_may_depend_on_the_hour() -> None:
+    """A price that changes within the day is that of the hour of the call."""
     day, night = ModelPrice(input_mtok=Decimal(2)), ModelPrice(input_mtok=Decimal(1))
     conditions = [
         ConditionalPrice(prices=day),
@@ -246,8 +250,8 @@ def test_a_price_for_a_part_of_the_day() -> None:
     assert by_hour == [10**6] * 6 + [2 * 10**6] * 16 + [10**6] * 2
 
 
-def test_updated_prices_count_at_once() -> None:
-    """When the application updates the list while it runs, calls cost the new price."""
+def test_updated_prices_apply_at_once() -> None:
+    """When the application updates the list, further calls cost the new price."""
     for dollars in (1, 2):
         model_price = ModelPrice(input_mtok=Decimal(dollars))
         with listed(ModelInfo(id="tiny", match=ClauseEquals(equals="tiny"), prices=model_price)):
@@ -255,7 +259,7 @@ def test_updated_prices_count_at_once() -> None:
 
 
 def test_the_hosts_decimal_context_does_not_matter() -> None:
-    """An application that computes with few digits gets exact prices all the same."""
+    """Prices are exact in an application that computes with few digits."""
     with localcontext() as context:
         context.prec = 3
         assert pico("gpt-4.1-nano", Tokens(123_457, 7, 11)) == 123_446 * 100_000 + 11 * 25_000 + 7 * 400_000
@@ -263,7 +267,7 @@ def test_the_hosts_decimal_context_does_not_matter() -> None:
 
 @pytest.mark.parametrize("model", ["my-deployment", "gpt-99-ultra", "", "openai/gpt-4o-mini"])
 def test_an_unknown_model_is_unpriced(model: str) -> None:
-    """A model nobody knows is unpriced, not free."""
+    """An unknown model is not free."""
     assert price(model) is None
 
 
@@ -276,8 +280,8 @@ def test_an_unknown_model_is_unpriced(model: str) -> None:
     ],
 )
 @pytest.mark.parametrize("provider", ["openai", "azure"])
-def test_a_name_that_looks_like_another_has_no_price(provider: str, model: str) -> None:
-    """The price of a model is not that of models whose names begin, end or go on like its own."""
+def test_similar_name_of_a_model_is_unpriced(provider: str, model: str) -> None:
+    """A model has no price because its name begins or ends like that of another."""
     assert price(model, provider=provider) is None
 
 
@@ -294,7 +298,7 @@ def test_a_name_that_looks_like_another_has_no_price(provider: str, model: str) 
     ],
 )
 def test_snapshots_and_fine_tuned_models_have_the_price_of_their_model(model: str, as_priced: str) -> None:
-    """A date at the end, or the owner's part of a fine-tuned model's name, makes no other model."""
+    """Neither a date at the end nor the owner's part of a fine-tuned model's name changes the price."""
     assert pico(model) == pico(as_priced) > 0
 
 
@@ -305,15 +309,15 @@ def test_snapshots_and_fine_tuned_models_have_the_price_of_their_model(model: st
         ("ft:gpt-4o-2024-08-06:org::abc", 2_000 * 3_750_000 + 8_000 * 1_875_000 + 1_000 * 15_000_000),
     ],
 )
-def test_cached_input_of_fine_tuned_models_costs_what_was_announced(model: str, expected: int) -> None:
-    """The list has no price for it; OpenAI's announcement of prompt caching has."""
+def test_cached_input_of_fine_tuned_models_costs_half(model: str, expected: int) -> None:
+    """The list lacks this price; it is from OpenAI's announcement of prompt caching."""
     assert pico(model, Tokens(10_000, 1_000, cached=8_000)) == expected
     assert price(model, Tokens(10_000, 1_000, cached=8_000), tier="batch") is None
 
 
 @pytest.mark.parametrize("model", ["gpt-4", "gpt-4o-2024-05-13", "o1-pro", "ft:gpt-3.5-turbo-0125:acme::1"])
 def test_cached_input_without_a_price_is_unpriced(model: str) -> None:
-    """Neither the full price nor any other: nobody knows."""
+    """It is not priced as ordinary input."""
     assert price(model, Tokens(1000, 100)) is not None
     assert price(model, Tokens(1000, 100, cached=1)) is None
 
@@ -338,16 +342,16 @@ def test_a_model_that_always_searches_is_unpriced(provider: str, model: str) -> 
         *("gpt-4o-realtime-preview", "gpt-4o-mini-transcribe", "gpt-4o-mini-tts", "gpt-5-image"),
     ],
 )
-def test_models_that_hear_speak_or_draw_are_unpriced(model: str) -> None:
-    """Also where the list knows the price of their text alone."""
+def test_models_for_audio_or_images_are_unpriced(model: str) -> None:
+    """They are so even where the list has a price for their text."""
     assert price(model) is None
 
 
 @pytest.mark.parametrize(
     ("input_tokens", "step"), [(272_000, 1), (272_001, 2), (900_000, 2)], ids=["short", "long", "longest"]
 )
-def test_long_prompts_cost_what_the_list_says_of_them(input_tokens: int, step: int) -> None:
-    """Beyond 272,000 tokens of input, all tokens of the call cost more."""
+def test_long_prompts_cost_more(input_tokens: int, step: int) -> None:
+    """Above 272,000 tokens of input, all tokens of the call cost more."""
     assert pico("gpt-6-sol", Tokens(input_tokens)) == input_tokens * 2_000_000 * step
 
 
@@ -367,36 +371,36 @@ def test_long_prompts_cost_what_the_list_says_of_them(input_tokens: int, step: i
         ("azure", "gpt-oss-120b", False),
     ],
 )
-def test_a_price_of_one_provider_fits_no_other(provider: str, model: str, is_priced: bool) -> None:
-    """Where data stays in a region, models since March 2026 cost more; of other services nothing is known."""
+def test_price_depends_on_the_provider(provider: str, model: str, is_priced: bool) -> None:
+    """Regional endpoints cost more for models since March 2026; prices of other services are unknown."""
     assert (price(model, Tokens(10), provider=provider) is not None) is is_priced
 
 
 def test_an_unknown_provider_is_unpriced() -> None:
-    """So is a model of a provider nobody knows."""
+    """A known model of it is unpriced too."""
     assert price(provider="nobody") is None
 
 
-def test_more_cached_than_input_is_cut() -> None:
-    """A service that reports more cached than input tokens does not make the price fail."""
+def test_cached_input_is_at_most_the_input() -> None:
+    """A service that reports more is priced as if all input were cached."""
     assert pico(tokens=Tokens(input=10, cached=20)) == 10 * 75_000
 
 
-def test_no_tokens_cost_nothing() -> None:
-    """A call that used nothing is priced: at zero."""
+def test_call_without_tokens_costs_zero() -> None:
+    """It is priced, not unpriced."""
     assert pico(tokens=Tokens()) == 0
 
 
-def test_source_and_version_are_told() -> None:
-    """A price says which list it is from, so that it can be told apart from a later one."""
-    found = price()
-    assert found is not None
-    assert (found.source, found.version) == ("genai-prices", genai_prices.__version__)
+def test_price_has_source_and_version() -> None:
+    """They name the list, so that prices of different lists can be distinguished."""
+    priced = price()
+    assert priced is not None
+    assert (priced.source, priced.version) == ("genai-prices", genai_prices.__version__)
 
 
 @pytest.mark.parametrize(("tokens", "rounded"), [(1, 0), (2, 1), (3, 2), (5, 2), (7, 4)])
-def test_halves_go_to_the_even_pico(tokens: int, rounded: int) -> None:
-    """A price that ends in half a pico-dollar is rounded half-even, so that rounding does not add up."""
+def test_half_a_pico_dollar_is_rounded_to_even(tokens: int, rounded: int) -> None:
+    """Rounding half to even keeps errors from adding up."""
     half_a_pico = ModelPrice(input_mtok=Decimal("0.0000005"))
     with listed(ModelInfo(id="tiny", match=ClauseEquals(equals="tiny"), prices=half_a_pico)):
         assert pico("tiny", Tokens(input=tokens)) == rounded

@@ -1,4 +1,4 @@
-"""Whom a request goes to: that decides whose prices are looked up."""
+"""The provider that a request goes to, which decides whose prices apply."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telemetry.pricing.provider import provider_of, use_openai_hosts
 
 @pytest.fixture(autouse=True)
 def no_other_hosts() -> Iterator[None]:
-    use_openai_hosts(())  # forgets what was found out before
+    use_openai_hosts(())  # also clears the providers that are cached
     yield
     use_openai_hosts(())
 
@@ -44,27 +44,27 @@ def no_other_hosts() -> Iterator[None]:
         ("", "other"),
     ],
 )
-def test_the_address_decides(host: str, provider: str) -> None:
-    """OpenAI's own hosts and this machine are OpenAI, Azure's are Azure, and nobody else is either."""
+def test_provider_follows_from_the_host(host: str, provider: str) -> None:
+    """OpenAI's hosts and localhost are OpenAI, Azure's are Azure, and all else is `other`."""
     assert provider_of(host) == provider
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "gateway.example.com", "api.openai.com", "x.openai.azure.com"])
-def test_a_client_for_azure_talks_to_azure(host: str) -> None:
-    """Whatever gateway it goes through."""
+def test_azure_client_always_means_azure(host: str) -> None:
+    """This holds through any gateway."""
     assert provider_of(host, True) == "azure"
 
 
-def test_a_host_that_is_nobodys_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The line says what to do where it is a gateway to OpenAI."""
+def test_unknown_host_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The line names the setting that declares a gateway to OpenAI."""
     for host in ("gateway.internal", "gateway.internal", "api.openai.com", "127.0.0.1", "x.openai.azure.com"):
         provider_of(host)
     (line,) = caplog.messages
     assert "gateway.internal" in line and "TELEMETRY_OPENAI_HOSTS" in line
 
 
-def test_hosts_can_be_named_that_pass_requests_on() -> None:
-    """A gateway to OpenAI has OpenAI's prices once it is named."""
+def test_gateways_to_openai_can_be_declared() -> None:
+    """A declared gateway has OpenAI's prices."""
     assert provider_of("gateway.example.com") == "other"
     use_openai_hosts(["Gateway.example.com"])
     assert provider_of("gateway.example.com") == "openai"

@@ -1,4 +1,4 @@
-"""Totals do not depend on what is sampled, nor on what a caller's headers say."""
+"""Totals depend neither on what is sampled nor on the headers of a request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOSTILE = {
 
 
 class Broken(Sampler):
-    """A sampler of the host's that fails."""
+    """A sampler of the host that raises."""
 
     def should_sample(self, *_: Any, **__: Any) -> SamplingResult:
         raise ValueError
@@ -46,7 +46,7 @@ class Broken(Sampler):
 
 
 def work(recorded: Recorded, client: OpenAI, headers: dict[str, str]) -> dict[str, int]:
-    """Do the same work whatever the headers say; return the calls of each stage."""
+    """Make three calls in two stages within a context from `headers`; return the calls of each stage."""
     token = context.attach(propagate.extract(headers))
     try:
         with telemetry.run("intake"):
@@ -60,7 +60,7 @@ def work(recorded: Recorded, client: OpenAI, headers: dict[str, str]) -> dict[st
     return calls_by_stage(recorded.run())
 
 
-SAME = {"ranking": 1, "insights": 2}
+EXPECTED = {"ranking": 1, "insights": 2}
 SAMPLERS = [ALWAYS_OFF, ALWAYS_ON, TraceIdRatioBased(0), ParentBased(ALWAYS_ON), ParentBased(ALWAYS_OFF)]
 
 
@@ -68,13 +68,13 @@ SAMPLERS = [ALWAYS_OFF, ALWAYS_ON, TraceIdRatioBased(0), ParentBased(ALWAYS_ON),
 @pytest.mark.parametrize(
     "headers", [{}, UNSAMPLED, SAMPLED, HOSTILE], ids=["none", "unsampled", "sampled", "hostile"]
 )
-def test_totals_are_the_same(
+def test_totals_do_not_depend_on_sampler_or_headers(
     record: Record, client: OpenAI, ledger: StandIn, sampler: Sampler, headers: dict[str, str]
 ) -> None:
-    """Whatever the sampler and the caller's headers, each call counts, in its run and its stage."""
+    """Whatever they are, each call counts in its run and its stage."""
     recorded = record(TracerProvider(sampler=sampler, shutdown_on_exit=False))
 
-    assert work(recorded, client, headers) == SAME
+    assert work(recorded, client, headers) == EXPECTED
     total = recorded.run().total
     used = [attempt["usage"] for attempt in ledger.ledger()["attempts"]]
     assert total.input_tokens == sum(usage["input_tokens"] for usage in used)
@@ -82,10 +82,10 @@ def test_totals_are_the_same(
 
 
 @pytest.mark.parametrize("headers", [UNSAMPLED, SAMPLED])
-def test_the_run_says_whether_its_trace_was_sampled(
+def test_run_records_whether_its_trace_was_sampled(
     record: Record, client: OpenAI, headers: dict[str, str]
 ) -> None:
-    """The row tells whether there is a trace to look at, and which."""
+    """Its row holds the trace id, and whether that trace was exported."""
     recorded = record(TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False))
     work(recorded, client, headers)
     root = recorded.run().root
@@ -94,10 +94,10 @@ def test_the_run_says_whether_its_trace_was_sampled(
 
 
 @pytest.mark.parametrize(("sampler", "exported"), [(ALWAYS_OFF, False), (ALWAYS_ON, True)])
-def test_what_was_dropped_is_not_exported(
+def test_dropped_spans_are_not_exported(
     record: Record, client: OpenAI, sampler: Sampler, exported: bool
 ) -> None:
-    """Recording for the totals exports nothing that the sampler dropped."""
+    """Telemetry records them for the totals, but exporters do not see them."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -106,8 +106,8 @@ def test_what_was_dropped_is_not_exported(
     assert bool(exporter.get_finished_spans()) is exported
 
 
-def test_tracers_made_before_are_covered(record: Record, client: OpenAI) -> None:
-    """A tracer that the application made before telemetry was attached records for the totals too."""
+def test_tracers_made_before_set_up_are_covered(record: Record, client: OpenAI) -> None:
+    """Spans of a tracer that is older than telemetry's set-up count too."""
     provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
     early = provider.get_tracer("early")
     recorded = record(provider)
@@ -118,9 +118,9 @@ def test_tracers_made_before_are_covered(record: Record, client: OpenAI) -> None
 
 
 @pytest.mark.internal_errors
-def test_a_sampler_that_fails_costs_nothing(record: Record, client: OpenAI) -> None:
-    """An error of the host's sampler neither reaches the application nor the totals."""
+def test_failing_sampler_changes_no_total(record: Record, client: OpenAI) -> None:
+    """The error reaches neither the application nor the totals."""
     recorded = record(TracerProvider(sampler=Broken(), shutdown_on_exit=False))
 
-    assert work(recorded, client, {}) == SAME
+    assert work(recorded, client, {}) == EXPECTED
     assert set(internal_errors()) == {"setup"}

@@ -1,4 +1,4 @@
-"""Secrets are printed nowhere, whatever is in them and wherever they stand."""
+"""Secrets are never printed, whatever characters they hold and wherever they are configured."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from telemetry.settings import Settings, SettingsError
 from tests.choice import examples
 
 PIECES = ("Tr0ub", "4dour", "Hors3")
-"""Of which passwords are made here: none of them may be seen."""
-AWAY = "127.0.0.1:1"
-"""Where no database is."""
+"""The parts of which passwords are made here; none of them may be printed."""
+UNREACHABLE = "127.0.0.1:1"
+"""An address where nothing listens."""
 PASSWORDS = [f"Tr0ub{mark}4dour{mark}Hors3" for mark in ("/", "#", "?", "@", ":%")]
 
 marks = st.sampled_from(
@@ -35,40 +35,42 @@ one, two, three = map(st.just, PIECES)
 passwords = st.tuples(one, marks, two, marks, three, ends).map("".join)
 
 
-def assert_unseen(*texts: str) -> None:
+def assert_not_printed(*texts: str) -> None:
     for text in texts:
         assert not [piece for piece in PIECES if piece in text], text
 
 
 @given(passwords)
 @settings(max_examples=examples(300), deadline=None)
-def test_any_password(password: str) -> None:
-    """In a URL, in what SQLAlchemy and the driver say of it, and in our own errors."""
-    url = f"postgresql://ada:{password}@{AWAY}/app"
-    found = Settings(database_url=url)
-    texts = [repr(found), found.database(), found.spool_key(), without_secrets(f"cannot use {url}: no")]
+def test_any_password_is_masked(password: str) -> None:
+    """In URLs, in messages of SQLAlchemy and the driver, and in our own errors."""
+    url = f"postgresql://ada:{password}@{UNREACHABLE}/app"
+    loaded = Settings(database_url=url)
+    texts = [repr(loaded), loaded.database(), loaded.spool_key(), without_secrets(f"cannot use {url}: no")]
     try:
         target = usable(url)
     except (ValueError, ImportError) as error:
         texts.append(str(error))
     else:
-        assert str(target.password) == sa.make_url(url).password, "what SQLAlchemy connects with works"
+        assert str(target.password) == sa.make_url(url).password, (
+            "SQLAlchemy still connects with the real password"
+        )
         texts.append(without_secrets(repr(target)))
         try:
             with sa.create_engine(target, poolclass=sa.NullPool).connect():
                 raise AssertionError("nothing listens there")
         except sa.exc.OperationalError as error:
             texts.append(secrets.driver_message(error))
-    assert_unseen(*texts)
+    assert_not_printed(*texts)
 
 
 @given(passwords)
 @settings(max_examples=100, deadline=None)
-def test_pieces_of_a_password(password: str) -> None:
-    """As `urllib` and libpq quote them when they take one for a port or an option."""
+def test_parts_of_a_password_are_masked(password: str) -> None:
+    """`urllib` and libpq quote a part when they take it for a port or an option."""
     remember(f"postgresql://ada:{password}@db/app", f"postgresql://ada@db/app?password={quote(password)}")
     for piece in (*PIECES, password, quote(password, safe=""), repr(password)):
-        assert_unseen(without_secrets(f"Port could not be cast to integer value as '{piece}'"))
+        assert_not_printed(without_secrets(f"Port could not be cast to integer value as '{piece}'"))
 
 
 @pytest.mark.parametrize(
@@ -85,9 +87,9 @@ def test_pieces_of_a_password(password: str) -> None:
         "api-key='Tr0ub 4dour Hors3'",
     ],
 )
-def test_what_looks_like_a_secret(text: str) -> None:
-    """Nobody has to know it."""
-    assert_unseen(without_secrets(text))
+def test_text_that_looks_like_a_secret_is_masked(text: str) -> None:
+    """The secret need not have been configured."""
+    assert_not_printed(without_secrets(text))
 
 
 @pytest.mark.parametrize(
@@ -98,23 +100,23 @@ def test_what_looks_like_a_secret(text: str) -> None:
         "no such file: /home/ada/app.sqlite",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_other_text_is_not_masked(text: str) -> None:
     """An operator can still read what is wrong."""
     assert without_secrets(text) == text
 
 
-def test_what_openai_or_a_collector_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The values of OTLP headers, and passwords in addresses."""
+def test_otlp_settings_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values of headers, and passwords in the endpoint."""
     monkeypatch.setenv(
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-team=Tr0ub4dour,authorization=Basic%20Hors3Hors3"
     )
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://ada:Tr0ub/4dour@collector:4318")
 
-    assert_unseen(without_secrets("bad header Tr0ub4dour, Basic Hors3Hors3, port 'Tr0ub' of 4dour"))
+    assert_not_printed(without_secrets("bad header Tr0ub4dour, Basic Hors3Hors3, port 'Tr0ub' of 4dour"))
 
 
-def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Lines and tracebacks of our logger, also at DEBUG."""
+def test_log_lines_and_tracebacks_are_masked(caplog: pytest.LogCaptureFixture) -> None:
+    """This covers our logger at every level, DEBUG included."""
     remember("postgresql://ada:Tr0ub/4dour?Hors3@db/app")
     caplog.set_level(logging.DEBUG, "telemetry")
     logging.getLogger("telemetry").error("cannot use %s", "Tr0ub/4dour?Hors3")
@@ -126,18 +128,18 @@ def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
         raise_internal_errors(before)
 
     assert "ValueError" in caplog.text and "Traceback" in caplog.text
-    assert_unseen(caplog.text)
+    assert_not_printed(caplog.text)
 
 
 @pytest.mark.parametrize(
     "name", ["TELEMETRY_ALERTMANAGER_URL", "TELEMETRY_PROMETHEUS_URL", "TELEMETRY_NOTIFY"]
 )
-def test_settings_that_cannot_be_used(name: str) -> None:
-    """The error names the setting, and not what is in it."""
+def test_error_about_a_setting_hides_its_value(name: str) -> None:
+    """It names the setting only."""
     with pytest.raises(SettingsError) as caught:
         Settings.load({name: "ht!tp://ada:Tr0ub/4dour@Hors3"})
     assert name in str(caught.value)
-    assert_unseen(str(caught.value))
+    assert_not_printed(str(caught.value))
 
 
 COMMANDS = [
@@ -148,17 +150,17 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("password", PASSWORDS, ids=range(len(PASSWORDS)))
-def test_every_command(password: str, tmp_path: Path) -> None:
-    """None prints it, neither of a database that is away nor of a URL that is none."""
+def test_no_command_prints_a_password(password: str, tmp_path: Path) -> None:
+    """Neither for an unreachable database nor for a URL that is malformed."""
     environment = {
         "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool"),
         "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Basic Hors3Hors3",
     }
     code = "import sys, json; from tests.telemetry.test_secrets import run_all; run_all()"
     for url in (
-        f"postgresql://ada:{password}@{AWAY}/app",
+        f"postgresql://ada:{password}@{UNREACHABLE}/app",
         f"postgresql://ada:{password}",
-        f"postgresql://{AWAY}/app?password={password}",
+        f"postgresql://{UNREACHABLE}/app?password={password}",
     ):
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -170,7 +172,7 @@ def test_every_command(password: str, tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert_unseen(done.stdout, done.stderr)
+        assert_not_printed(done.stdout, done.stderr)
 
 
 def run_all() -> None:

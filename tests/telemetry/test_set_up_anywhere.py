@@ -1,4 +1,4 @@
-"""Set-up raises nothing that the environment causes: it works, or says in one line what to do."""
+"""Set-up never raises because of its environment: it works, or logs in one line what to do."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def environment_of(folder: Path) -> dict[str, str]:
     }
 
 
-def said(done: subprocess.CompletedProcess[str]) -> list[str]:
+def warnings_and_errors(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in done.stderr.splitlines() if line.startswith(("ERROR", "WARNING"))]
 
 
@@ -119,8 +119,8 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
         "Asynchronous()",
     ],
 )
-def test_whatever_stands_for_the_database(engine: str, folder: Path, run: Run) -> None:
-    """An engine, a session or a URL of any kind, or what returns one."""
+def test_database_may_be_given_in_any_form(engine: str, folder: Path, run: Run) -> None:
+    """As an engine, a session or a URL, or as a function that returns one."""
     done = run(
         folder,
         f"""
@@ -133,7 +133,7 @@ print(count())
 """,
     )
 
-    assert said(done) == []
+    assert warnings_and_errors(done) == []
     assert done.stdout == "1\n"
 
 
@@ -155,23 +155,23 @@ app.config.update(SECRET_KEY="secret", SQLALCHEMY_DATABASE_URI=f"sqlite:///{os.g
         "app.add_url_rule('/', view_func=lambda: use(app) or 'done'); app.test_client().get('/')",
     ],
 )
-def test_before_the_database_is_there(options: str, first_use: str, folder: Path, run: Run) -> None:
-    """Found with the first use: a context, a run, or a request."""
-    given = options if options != ", engine=db" else ", engine=lambda: db"
+def test_set_up_may_precede_the_database(options: str, first_use: str, folder: Path, run: Run) -> None:
+    """The database is looked up at the first use: a context, a run, or a request."""
+    argument = options if options != ", engine=db" else ", engine=lambda: db"
     done = run(
         folder,
-        f"{LATE}telemetry.Telemetry(app{given})\ndb.init_app(app)\n{first_use}\nprint(count())",
+        f"{LATE}telemetry.Telemetry(app{argument})\ndb.init_app(app)\n{first_use}\nprint(count())",
     )
 
-    assert said(done) == []
+    assert warnings_and_errors(done) == []
     assert done.stdout == "1\n"
 
 
-def test_no_database_at_all(folder: Path, run: Run) -> None:
-    """One line says what to do."""
+def test_missing_database_is_logged_once(folder: Path, run: Run) -> None:
+    """The line says how to give one."""
     done = run(folder, "app = made()\nfor _ in range(2): use(app)\n")
 
-    (line,) = said(done)
+    (line,) = warnings_and_errors(done)
     assert line.startswith("WARNING telemetry has no database for host")
     assert "give engine=, set TELEMETRY_DATABASE_URL, or call db.init_app(app)" in line
 
@@ -187,11 +187,11 @@ def test_no_database_at_all(folder: Path, run: Run) -> None:
         ("engine='sqlite://'", "an in-memory SQLite database exists only in the host's own connection"),
     ],
 )
-def test_a_database_that_cannot_be(options: str, words: str, folder: Path, run: Run) -> None:
-    """The application runs, and one line, without a password, says why telemetry does not."""
+def test_unusable_database_switches_telemetry_off(options: str, words: str, folder: Path, run: Run) -> None:
+    """The application runs, and one line, without a password, gives the reason."""
     done = run(folder, f"app = made({options})\nfor _ in range(2): use(app)\n")
 
-    (line,) = said(done)
+    (line,) = warnings_and_errors(done)
     assert line.startswith("ERROR telemetry is off")
     assert words in line
     assert "geheim" not in done.stderr
@@ -218,8 +218,8 @@ importlib.util.find_spec = lambda name, package=None: None if name in {names!r} 
         ("postgresql+asyncpg://nobody@127.0.0.1:1/none", ("psycopg", "psycopg2"), "psycopg[binary]"),
     ],
 )
-def test_a_driver_that_is_missing(url: str, names: tuple[str, ...], package: str, folder: Path) -> None:
-    """Set-up and every command name the package to install, in one line."""
+def test_missing_driver_is_named(url: str, names: tuple[str, ...], package: str, folder: Path) -> None:
+    """Set-up and every command print one line with the package to install."""
     done = run_alone(
         folder,
         HIDDEN.format(names=names)
@@ -229,19 +229,19 @@ from telemetry.cli.group import cli
 app.cli.add_command(cli)
 for words in ("report", "validate", "insights", "export", "spool recover", "spool list", "db upgrade",
               "db current", "db downgrade --yes", "health-check", "import-history"):
-    found = app.test_cli_runner().invoke(args=["telemetry", *words.split()])
-    assert found.exit_code == 1, (words, found.output, found.exception)
-    assert found.stderr.count("\\n") == 1, (words, found.stderr)
-    assert "pip install '{package}'" in found.stderr, (words, found.stderr)
+    result = app.test_cli_runner().invoke(args=["telemetry", *words.split()])
+    assert result.exit_code == 1, (words, result.output, result.exception)
+    assert result.stderr.count("\\n") == 1, (words, result.stderr)
+    assert "pip install '{package}'" in result.stderr, (words, result.stderr)
 """,
     )
 
-    (line,) = said(done)
+    (line,) = warnings_and_errors(done)
     assert f"pip install '{package}'" in line
 
 
-def test_a_platform_without_posix(folder: Path) -> None:
-    """Importing works, and telemetry is off with one line."""
+def test_other_platforms_than_posix_switch_telemetry_off(folder: Path) -> None:
+    """Importing works, and one line says that telemetry is off."""
     hidden = HIDDEN.format(names=("fcntl",))
     program = f"""{hidden}
 import os
@@ -259,13 +259,13 @@ with telemetry.run("analysis"), telemetry.stage("ranking"):
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
-    (line,) = said(done)
+    (line,) = warnings_and_errors(done)
     assert line.startswith("ERROR telemetry is off for host: it needs a POSIX system, such as Linux or macOS")
 
 
 @pytest.mark.parametrize("secret", ["None", "b'bytes'", "12345678901", "'text'", "bytearray(b'bytes')"])
-def test_any_kind_of_secret(secret: str, folder: Path, run: Run) -> None:
-    """The runs are recorded; only without any is something said."""
+def test_secret_key_may_have_any_type(secret: str, folder: Path, run: Run) -> None:
+    """Runs are recorded, and a warning is logged only without a key."""
     done = run(
         folder,
         f"""
@@ -278,11 +278,11 @@ print(count())
     )
 
     assert done.stdout == "1\n"
-    assert len(said(done)) == (secret == "None")
+    assert len(warnings_and_errors(done)) == (secret == "None")
 
 
-def test_wrong_arguments_are_raised(folder: Path, run: Run) -> None:
-    """By the constructor, as by any function."""
+def test_wrong_arguments_raise_a_type_error(folder: Path, run: Run) -> None:
+    """An error of the programmer is raised, as by any constructor."""
     run(
         folder,
         """
@@ -303,8 +303,8 @@ for wrong in (
     )
 
 
-def test_after_the_first_request(folder: Path, run: Run) -> None:
-    """Flask takes no more views and hooks then: one line says where the extension belongs."""
+def test_set_up_after_the_first_request_switches_telemetry_off(folder: Path, run: Run) -> None:
+    """Flask accepts no more views and hooks then; one line says where to set up the extension."""
     done = run(
         folder,
         """
@@ -314,12 +314,12 @@ telemetry.Telemetry(app, engine="sqlite:///host.sqlite", admin_required=lambda v
 """,
     )
 
-    (line,) = said(done)
+    (line,) = warnings_and_errors(done)
     assert line.startswith("ERROR telemetry is off for host: it has answered a request")
 
 
-def test_several_databases(folder: Path, run: Run) -> None:
-    """Flask-SQLAlchemy's default is the one; where there is none, one line says how to name it."""
+def test_default_database_of_flask_sqlalchemy_is_required(folder: Path, run: Run) -> None:
+    """Where it has binds but no default, one line says how to give the database."""
     done = run(
         folder,
         """
@@ -332,23 +332,23 @@ use(app)
 """,
     )
 
-    (line,) = said(done)
+    (line,) = warnings_and_errors(done)
     assert line.startswith("ERROR telemetry is off for host: Flask-SQLAlchemy has no default database here")
 
 
-def test_a_folder_of_the_hosts_with_our_name(folder: Path) -> None:
-    """A host may have `exporters/` of its own: it runs, telemetry is off, and one line names that folder."""
+def test_folder_of_the_host_that_hides_our_package_is_named(folder: Path) -> None:
+    """A host with its own `exporters/` runs; telemetry is off, and one line names that folder."""
     (folder / "exporters").mkdir()
     (folder / "exporters" / "__init__.py").touch()
     done = run_alone(folder, "use(made())", TELEMETRY_DATABASE_URL="sqlite:///host.sqlite")
 
-    (line,) = said(done)
+    (line,) = warnings_and_errors(done)
     assert line.startswith("ERROR telemetry is off: No module named 'exporters.")
     assert line.endswith(f"; {folder}/exporters is found before the package of analysis-telemetry: rename it")
 
 
-def test_a_folder_of_the_hosts_with_our_name_and_a_command(folder: Path) -> None:
-    """The same line instead of what the command would do."""
+def test_commands_name_a_folder_that_hides_our_package(folder: Path) -> None:
+    """They print the same line, and do nothing else."""
     (folder / "exporters").mkdir()
     (folder / "exporters" / "__init__.py").touch()
     done = subprocess.run(

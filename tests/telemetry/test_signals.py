@@ -1,4 +1,4 @@
-"""What the application's signal handlers raise arrives, wherever the signal lands in telemetry."""
+"""Exceptions of the application's signal handlers reach it, wherever in telemetry the signal arrives."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CALL: dict[str, str | int] = {
 
 
 class Limit(Exception):
-    """What a time limit of the application's raises."""
+    """Raised by a time limit of the application."""
 
 
 def raise_limit(*_: object) -> None:
@@ -54,7 +54,7 @@ def raise_limit(*_: object) -> None:
 
 
 class Handlers:
-    """Handlers of every shape."""
+    """Handlers that are methods or callable objects."""
 
     def method(self, number: int, frame: FrameType | None) -> None:
         raise Limit
@@ -64,18 +64,18 @@ class Handlers:
 
 
 def forgetful(number: int, frame: FrameType | None) -> None:
-    """A handler that lets go of its arguments."""
+    """A handler that deletes its arguments."""
     del frame
     raise Limit
 
 
 def once(number: int, frame: FrameType | None) -> None:
-    """A handler that is not the handler any more when its exception is looked at."""
+    """A handler that is no longer installed when its exception is examined."""
     signal.signal(number, signal.SIG_DFL)
     raise Limit
 
 
-def with_more(text: str, number: int, frame: FrameType | None) -> None:
+def with_extra_argument(text: str, number: int, frame: FrameType | None) -> None:
     raise Limit
 
 
@@ -88,7 +88,7 @@ HANDLERS: dict[str, Callable[[int, FrameType | None], Any]] = {
     "function": raise_limit,
     "method": Handlers().method,
     "object": Handlers(),
-    "partial": functools.partial(with_more, "text"),
+    "partial": functools.partial(with_extra_argument, "text"),
     "lambda": lambda *given: raise_limit(),
     "forgetful": forgetful,
     "once": once,
@@ -106,7 +106,7 @@ def handled() -> Iterator[None]:
 
 @pytest.fixture
 def swallowing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Swallow errors of ours, as outside of tests."""
+    """Swallow internal errors, as outside of tests."""
     monkeypatch.setattr("telemetry._internal.guard._raising", False)
 
 
@@ -133,7 +133,8 @@ def signalled_and_lost() -> None:
 
 @pytest.mark.usefixtures("swallowing")
 @pytest.mark.parametrize("handler", HANDLERS.values(), ids=HANDLERS)
-def test_every_shape_of_handler(handler: Callable[[int, FrameType | None], Any]) -> None:
+def test_exception_of_any_kind_of_handler_passes(handler: Callable[[int, FrameType | None], Any]) -> None:
+    """Functions, methods, objects and wrappers are recognised as handlers."""
     signal.signal(signal.SIGUSR1, handler)
     with pytest.raises(Limit):
         signalled()
@@ -142,14 +143,16 @@ def test_every_shape_of_handler(handler: Callable[[int, FrameType | None], Any])
 
 @pytest.mark.usefixtures("swallowing")
 @pytest.mark.parametrize("act", [signalled_and_renamed, signalled_and_lost])
-def test_what_a_library_makes_of_it(act: Callable[[], None]) -> None:
+def test_exception_passes_although_a_library_replaced_it(act: Callable[[], None]) -> None:
+    """A library may raise another exception from it, or in its place; the handler's one arrives."""
     with pytest.raises(Limit):
         act()
     assert internal_errors() == {}
 
 
 @pytest.mark.usefixtures("swallowing")
-def test_in_a_block() -> None:
+def test_exception_passes_through_a_guarded_block() -> None:
+    """`guarded` as a context manager lets it pass, as it does as a decorator."""
     with pytest.raises(Limit), guarded("spool"):
         signal.raise_signal(signal.SIGUSR1)
     assert internal_errors() == {}
@@ -157,8 +160,8 @@ def test_in_a_block() -> None:
 
 @pytest.mark.usefixtures("swallowing")
 @pytest.mark.internal_errors
-def test_our_own_errors_while_the_application_handles_its_limit() -> None:
-    """The limit is the context of our error, and not its reason."""
+def test_internal_errors_while_the_application_handles_its_limit_are_swallowed() -> None:
+    """The limit is the context of the internal error, not its cause."""
 
     @guarded("api")
     def fail() -> None:
@@ -179,7 +182,9 @@ def test_our_own_errors_while_the_application_handles_its_limit() -> None:
 
 @pytest.mark.usefixtures("swallowing")
 @pytest.mark.internal_errors
-def test_our_own_errors_in_another_thread() -> None:
+def test_internal_errors_in_another_thread_are_swallowed() -> None:
+    """Signal handlers run in the main thread only, so that an error elsewhere is never theirs."""
+
     @guarded("api")
     def fail(number: int, frame: FrameType | None) -> None:
         raise ValueError
@@ -194,9 +199,9 @@ Place = tuple[CodeType, int]
 
 
 class Interruption:
-    """Has a signal come at a place in our code where none came before.
+    """Raises a signal at a place in telemetry's code where none was raised before.
 
-    The interpreter looks for signals where a function begins, where a loop jumps back, and after a call.
+    The interpreter checks for signals where a function begins, where a loop jumps back, and after a call.
     """
 
     def __init__(self, tried: set[Place]) -> None:
@@ -220,7 +225,11 @@ class Interruption:
         if event == "opcode":
             code, at = frame.f_code, frame.f_lasti
             before, self._before[frame] = self._before.get(frame), at
-            if before is not None and _is_looked_for(code, before, at) and (code, before) not in self._tried:
+            if (
+                before is not None
+                and _checks_for_signals(code, before, at)
+                and (code, before) not in self._tried
+            ):
                 self._tried.add((code, before))
                 self.place = f"{Path(code.co_filename).name}:{frame.f_lineno} ({code.co_qualname})"
                 sys.settrace(None)
@@ -228,10 +237,10 @@ class Interruption:
         return self._step
 
 
-def _is_looked_for(code: CodeType, at: int, after: int) -> bool:
-    """Say whether signals are looked for at an instruction.
+def _checks_for_signals(code: CodeType, at: int, after: int) -> bool:
+    """Return whether the interpreter checks for signals at an instruction.
 
-    The tracer can raise only at the one after it: not where that has another handler of exceptions.
+    The tracer can raise only at the next instruction, which must have the same exception handler.
     """
     name = dis.opname[code.co_code[at]]
     return name.startswith(("CALL", "JUMP_BACKWARD", "RESUME")) and _handler(code, at) == _handler(
@@ -245,7 +254,7 @@ def _handler(code: CodeType, at: int) -> int | None:
 
 
 class Work:
-    """A run with a call, as an application does it."""
+    """A run with one call, as an application has it."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer(GENAI_SCOPE)
@@ -264,8 +273,8 @@ class Work:
 
 
 @pytest.mark.usefixtures("swallowing")
-def test_a_signal_at_every_place(tmp_path: Path) -> None:
-    """It arrives; nothing stays locked; a call is counted once, or is said to be unfinished."""
+def test_signal_at_any_place_passes_and_loses_no_call(tmp_path: Path) -> None:
+    """No lock stays held, and each call is counted once or marked as unfinished."""
     ended: list[Snapshot] = []
     provider = TracerProvider(shutdown_on_exit=False)
     tried: set[Place] = set()
@@ -277,7 +286,7 @@ def test_a_signal_at_every_place(tmp_path: Path) -> None:
             work, interruption = Work(provider), Interruption(tried)
             works.append(work)
             try:
-                with interruption:  # it may come before a block is left
+                with interruption:  # the signal may come before the block is left
                     copy_context().run(work.do)
                 is_through = True
             except Limit:
@@ -295,10 +304,10 @@ def test_a_signal_at_every_place(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("swallowing")
 @pytest.mark.parametrize("block", [telemetry.run, telemetry.stage, telemetry.document])
-def test_a_block_that_is_not_entered(
+def test_interrupted_block_restores_the_context(
     block: Callable[[str], AbstractContextManager[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was current before is current again."""
+    """A signal while a block is entered leaves the context as it was."""
     with recording(Settings(spool_dir=tmp_path / "spool")), telemetry.run("analysis"):
         before = get_current()
         attach = opentelemetry.context.attach
@@ -316,10 +325,10 @@ def test_a_block_that_is_not_entered(
 
 
 @pytest.mark.parametrize("version", pythons())
-def test_while_streams_are_let_go_of(
+def test_no_signal_is_lost_while_streams_are_collected(
     version: str, service: StandIn, migrated_sqlite: Path, tmp_path: Path
 ) -> None:
-    """Nothing of telemetry's, nor of what it instruments, runs where the interpreter drops exceptions."""
+    """No code of telemetry or its instrumentation runs in finalizers, where Python drops exceptions."""
     path = tmp_path / "host.sqlite"
     shutil.copy(migrated_sqlite, path)
     settings = {"TELEMETRY_DATABASE_URL": f"sqlite:///{path}", "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")}
@@ -362,10 +371,10 @@ def interrupted():
 def hold():
     with gate.passed():
         held.set()
-        came.wait()
+        arrived.wait()
 
 
-calls, held, came = [], threading.Event(), threading.Event()
+calls, held, arrived = [], threading.Event(), threading.Event()
 signal.signal(signal.SIGALRM, raise_limit)
 signal.signal(signal.SIGUSR1, raise_limit)
 if sys.argv[1] != "before":
@@ -374,24 +383,24 @@ else:
     threading.Thread(target=hold, daemon=True).start()
     held.wait()
     signal.setitimer(signal.ITIMER_REAL, 0.1)
-parent, found = os.getpid(), "lost"
+parent, outcome = os.getpid(), "lost"
 try:
     os.fork()
-    os.getpid()  # signals are looked for after a call
+    os.getpid()  # the interpreter checks for signals after a call
 except Limit:
-    found = "came"
+    outcome = "arrived"
 if os.getpid() != parent:
-    os._exit(0 if found == "came" and len(calls) == 2 else 1)
-came.set()
+    os._exit(0 if outcome == "arrived" and len(calls) == 2 else 1)
+arrived.set()
 child = os.waitstatus_to_exitcode(os.wait()[1])
-print(found if sys.argv[1] == "before" else "came" if child == 0 else "lost")
+print(outcome if sys.argv[1] == "before" else "arrived" if child == 0 else "lost")
 """
 
 
 @pytest.mark.parametrize("where", ["before", "in the child"])
-def test_in_a_fork(where: str) -> None:
-    """A hook is interrupted; the exception comes when the fork is over, and the child's hook is done."""
+def test_signal_during_a_fork_arrives_after_it(where: str) -> None:
+    """The exception is raised when the fork is complete, and the child's hook has run to its end."""
     done = subprocess.run(
         [sys.executable, "-c", FORKING, where], cwd=ROOT, timeout=300, capture_output=True, text=True
     )
-    assert done.stdout.strip() == "came", done.stderr
+    assert done.stdout.strip() == "arrived", done.stderr

@@ -1,4 +1,4 @@
-"""What passes over a WebSocket is counted, although no request is made."""
+"""Responses over a WebSocket are counted, although no HTTP request is made."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DELTA = {"type": "response.output_text.delta", "event_id": "e", "delta": "a"}
 
 
 class Socket:
-    """The connection of the WebSocket library: receives the events that a test wants."""
+    """A connection of the WebSocket library, which receives the events that a test gives."""
 
     events: ClassVar[list[dict[str, Any]]] = []
     refuses: ClassVar[bool] = False
@@ -61,7 +61,7 @@ class Socket:
 
 
 class AsyncSocket(Socket):
-    """The same of the asynchronous library."""
+    """A connection of the asynchronous library."""
 
     def __await__(self) -> Any:
         yield from ()
@@ -76,7 +76,7 @@ class AsyncSocket(Socket):
 
 @pytest.fixture(autouse=True)
 def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The WebSocket library that the client asks for, as far as it does."""
+    """Replace the WebSocket library by the parts of it that the client uses."""
     contents: dict[str, dict[str, object]] = {
         "websockets": {},
         "websockets.uri": {"parse_uri": str},
@@ -118,20 +118,22 @@ def responses(client: OpenAI) -> Any:
 
 
 def test_every_kind_of_connection_is_known() -> None:
-    """The modules of the installed client that open sockets are those that are watched."""
+    """Every module of the installed client that opens sockets is instrumented."""
     root = Path(openai.__file__).parent
-    found = {
+    modules = {
         ".".join(("openai", *file.relative_to(root).with_suffix("").parts))
         for file in (root / "resources").rglob("*.py")
         if "ConnectionManager:" in file.read_text()
     }
-    assert found <= set(MODULES)
-    assert "openai.resources.realtime.realtime" in found
+    assert modules <= set(MODULES)
+    assert "openai.resources.realtime.realtime" in modules
 
 
 @pytest.mark.parametrize("events", [[], [CREATED], [CREATED, DELTA]])
-def test_a_connection_that_tells_nothing(recorded: Recorded, events: list[dict[str, Any]]) -> None:
-    """It is a call of unknown cost, and no error."""
+def test_connection_without_usage_is_a_call_of_unknown_cost(
+    recorded: Recorded, events: list[dict[str, Any]]
+) -> None:
+    """It is not an error."""
     with telemetry.run("intake"), telemetry.stage("ranking"):
         receive(realtime, events)
     run = recorded.run()
@@ -142,8 +144,8 @@ def test_a_connection_that_tells_nothing(recorded: Recorded, events: list[dict[s
     assert {key.operation for key in run.usage if key.operation} == {"realtime"}
 
 
-def test_responses_tell_their_usage(recorded: Recorded) -> None:
-    """Each response counts as a call, priced where its tokens tell all."""
+def test_each_response_counts_as_a_call(recorded: Recorded) -> None:
+    """It is priced by its usage."""
     with telemetry.run("intake"), telemetry.stage("ranking"):
         receive(realtime, [CREATED, DELTA, done(), CREATED, done(text_tokens=1000)])
     run = recorded.run()
@@ -153,8 +155,8 @@ def test_responses_tell_their_usage(recorded: Recorded) -> None:
     assert run.cost_complete
 
 
-def test_sounds_have_no_price(recorded: Recorded) -> None:
-    """Tokens of sounds count, and make the call unpriced."""
+def test_audio_is_unpriced(recorded: Recorded) -> None:
+    """Tokens of audio count, and make the call unpriced."""
     with telemetry.run("intake"):
         receive(realtime, [CREATED, done(audio_tokens=900, text_tokens=100)])
     run = recorded.run()
@@ -163,8 +165,8 @@ def test_sounds_have_no_price(recorded: Recorded) -> None:
     assert not run.cost_complete
 
 
-def test_a_response_that_nobody_waits_for(recorded: Recorded) -> None:
-    """What is under way when the connection is closed has an unknown bill."""
+def test_abandoned_response_has_an_unknown_bill(recorded: Recorded) -> None:
+    """It is still under way when the connection is closed."""
     with telemetry.run("intake"):
         receive(realtime, [CREATED, done(), CREATED, DELTA, done()], read=4)
     run = recorded.run()
@@ -172,20 +174,20 @@ def test_a_response_that_nobody_waits_for(recorded: Recorded) -> None:
     assert (run.total.calls, run.total.cost_pico, run.total.usage_missing) == (2, COST, 1)
 
 
-def test_the_responses_api(recorded: Recorded) -> None:
-    """Responses over a socket are calls like those by request."""
-    answered = done("response.completed")
-    answered["response"]["model"] = MODEL
+def test_responses_api_over_a_socket_counts(recorded: Recorded) -> None:
+    """Its calls are like those by HTTP."""
+    completed = done("response.completed")
+    completed["response"]["model"] = MODEL
     with telemetry.run("intake"):
-        receive(responses, [CREATED, DELTA, answered])
+        receive(responses, [CREATED, DELTA, completed])
     run = recorded.run()
 
     assert [(key.operation, key.model) for key in run.usage] == [("chat", MODEL)]
     assert (run.total.calls, run.total.cost_pico, run.cost_complete) == (1, COST, True)
 
 
-def test_an_asynchronous_connection(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same in an event loop, entered by hand."""
+def test_asynchronous_connection_counts(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts even if the connection is entered without a block."""
     Socket.events = [CREATED, done()]
 
     async def main() -> None:
@@ -203,8 +205,8 @@ def test_an_asynchronous_connection(recorded: Recorded, monkeypatch: pytest.Monk
     assert (run.total.cost_pico, run.cost_complete) == (COST, True)
 
 
-def test_a_connection_that_is_refused(recorded: Recorded) -> None:
-    """It reaches the application, is an error, and costs nothing."""
+def test_refused_connection_is_an_error_without_cost(recorded: Recorded) -> None:
+    """The exception reaches the application."""
     Socket.refuses = True
     with telemetry.run("intake"), pytest.raises(OSError, match="refused"):
         receive(realtime, [])

@@ -1,4 +1,4 @@
-"""Stages: whose work a call was, by the API or by plain OpenTelemetry spans."""
+"""Stages, opened by the API or by plain OpenTelemetry spans, and the calls that count in them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ async def add_async(one: int, *, other: int) -> int:
     return add(one, other=other)
 
 
-def test_stage_around_one_call(recorded: Recorded) -> None:
-    """A stage may be put around one call, whose arguments and result pass."""
+def test_stage_may_wrap_one_call(recorded: Recorded) -> None:
+    """Arguments and result of the call are passed through."""
     with telemetry.run("intake"):
         assert telemetry.stage("ranking", add, 1, other=2) == 3
         assert asyncio.run(telemetry.stage("insights", add_async, 1, other=2)) == 3
-    found = recorded.run()
+    rollup = recorded.run()
 
-    assert (stages(found), found.counters) == ({"ranking", "insights"}, {"app_retries": 2})
+    assert (stages(rollup), rollup.counters) == ({"ranking", "insights"}, {"app_retries": 2})
 
 
-def test_stage_around_a_function_that_gives_an_awaitable(recorded: Recorded) -> None:
-    """What is awaited later is in the stage then, too, whatever kind of callable it came from."""
+def test_stage_wraps_the_awaitable_of_a_function(recorded: Recorded) -> None:
+    """The stage lasts until the awaitable is done, even if the function is no coroutine function."""
 
     async def wait(seconds: float) -> int:
         await asyncio.sleep(seconds)
@@ -46,8 +46,8 @@ def test_stage_around_a_function_that_gives_an_awaitable(recorded: Recorded) -> 
     assert recorded.run().usage[UsageKey("ranking")].duration_us >= 50_000
 
 
-def test_stage_around_a_call_that_fails(recorded: Recorded) -> None:
-    """The error of a call in a stage passes, and is the stage's."""
+def test_failing_call_counts_an_error_of_its_stage(recorded: Recorded) -> None:
+    """The error itself is passed on unchanged."""
 
     def fail() -> None:
         raise error
@@ -60,21 +60,21 @@ def test_stage_around_a_call_that_fails(recorded: Recorded) -> None:
     assert recorded.run().errors == {("ranking", BROKEN): 1}
 
 
-def test_a_swallowed_exception_is_still_an_error_of_its_stage(recorded: Recorded) -> None:
-    """Who catches an error outside the stage it left goes on, and the run knows of it."""
+def test_caught_exception_still_counts_as_an_error_of_its_stage(recorded: Recorded) -> None:
+    """The run completes, and the error that left the stage counts."""
     with telemetry.run("intake"):
         try:
             with telemetry.stage("ranking"):
                 raise Broken
         except Broken:
             pass
-    found = recorded.run()
+    rollup = recorded.run()
 
-    assert (found.status, found.errors) == ("completed", {("ranking", BROKEN): 1})
+    assert (rollup.status, rollup.errors) == ("completed", {("ranking", BROKEN): 1})
 
 
 def test_calls_belong_to_the_innermost_stage(recorded: Recorded, client: OpenAI) -> None:
-    """A stage in a stage takes the calls until it is left; outside all stages they are unattributed."""
+    """Calls outside all stages are unattributed."""
     with telemetry.run("intake"):
         ask(client)
         with telemetry.stage("ranking"):
@@ -88,8 +88,8 @@ def test_calls_belong_to_the_innermost_stage(recorded: Recorded, client: OpenAI)
     assert calls_by_stage(recorded.run()) == {"unattributed": 1, "ranking": 3, "insights": 2}
 
 
-def test_plain_spans_name_stages_too(recorded: Recorded, client: OpenAI) -> None:
-    """A plain OpenTelemetry span with `analysis.stage` is a stage, inside and around those of the API."""
+def test_plain_spans_may_be_stages(recorded: Recorded, client: OpenAI) -> None:
+    """An OpenTelemetry span with `analysis.stage` is a stage, within those of the API and around them."""
     span = recorded.tracer.start_as_current_span
     with telemetry.run("intake"):
         with span("rank", attributes={Attribute.STAGE: "ranking"}):
@@ -100,14 +100,14 @@ def test_plain_spans_name_stages_too(recorded: Recorded, client: OpenAI) -> None
                     ask(client)
         with telemetry.stage("insights"), span("no stage of its own"):
             ask(client)
-    found = recorded.run()
+    rollup = recorded.run()
 
-    assert calls_by_stage(found) == {"ranking": 2, "insights": 2}
-    assert stages(found) == {"ranking", "insights"}
+    assert calls_by_stage(rollup) == {"ranking": 2, "insights": 2}
+    assert stages(rollup) == {"ranking", "insights"}
 
 
-def test_a_stage_may_be_named_after_its_span_began(recorded: Recorded, client: OpenAI) -> None:
-    """Calls under a span are of the stage that it was given before they were made."""
+def test_attribute_of_a_stage_may_be_set_later(recorded: Recorded, client: OpenAI) -> None:
+    """Calls under the span belong to the stage that is set when they are made."""
     with telemetry.run("intake"), recorded.tracer.start_as_current_span("work") as span:
         span.set_attribute(Attribute.STAGE, "ranking")
         ask(client)
@@ -115,8 +115,8 @@ def test_a_stage_may_be_named_after_its_span_began(recorded: Recorded, client: O
     assert calls_by_stage(recorded.run()) == {"ranking": 1}
 
 
-def test_the_error_of_a_plain_span_is_counted(recorded: Recorded) -> None:
-    """A plain span of a stage that ends in an exception counts it; the exception passes."""
+def test_error_of_a_plain_span_is_counted(recorded: Recorded) -> None:
+    """The exception that ends the span counts in its stage, and is passed on."""
     with telemetry.run("intake"), pytest.raises(Broken):
         with recorded.tracer.start_as_current_span("rank", attributes={Attribute.STAGE: "ranking"}):
             raise Broken
@@ -124,8 +124,8 @@ def test_the_error_of_a_plain_span_is_counted(recorded: Recorded) -> None:
     assert recorded.run().errors == {("ranking", BROKEN): 1}
 
 
-def test_a_plain_span_opens_no_run(recorded: Recorded) -> None:
-    """Outside a run a stage is nothing."""
+def test_stages_outside_a_run_record_nothing(recorded: Recorded) -> None:
+    """Neither plain spans nor calls of the API open a run."""
     with recorded.tracer.start_as_current_span("rank", attributes={Attribute.STAGE: "ranking"}):
         pass
     with telemetry.stage("ranking"), telemetry.document("cv.pdf") as document:

@@ -1,4 +1,4 @@
-"""What streams say of their usage, and what becomes of those that nobody reads to the end."""
+"""The usage of streams, whether they are read to their end or abandoned."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def chunk(
     empty: bool = False,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return a chunk of a chat; ``empty``: without a choice, as the one that tells the usage."""
+    """Return a chunk of a chat; ``empty`` makes one without choices, such as that with the usage."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
     return {
         "id": "c",
@@ -122,7 +122,7 @@ def async_client_for(events: list[Event]) -> AsyncOpenAI:
 
 
 def count(recorded: Recorded, work: Callable[[], object]) -> Rollup:
-    """Do ``work`` in a run and return what was counted."""
+    """Do ``work`` in a run, and return the rollup of that run."""
     with telemetry.run("intake"), telemetry.stage("ranking"):
         work()
     return recorded.run()
@@ -153,12 +153,12 @@ async def read_async(stream: Any) -> None:
         ([chunk(finish="stop", used=usage()), chunk(empty=True, used=usage(0, 0)), DONE], (INPUT, OUTPUT)),
         ([*TOKENS, chunk(finish="stop"), FINAL], (INPUT, OUTPUT)),
     ],
-    ids=["at the end", "in every chunk", "twice", "as of Azure", "zeros first", "zeros last", "no [DONE]"],
+    ids=["at the end", "in every chunk", "twice", "Azure", "zeros first", "zeros last", "no [DONE]"],
 )
-def test_usage_of_a_chat_that_is_read(
+def test_usage_of_a_chat_counts_once(
     recorded: Recorded, events: list[Event], expected: tuple[int, int]
 ) -> None:
-    """Wherever in the stream the usage is, it counts once, and the cost is complete."""
+    """It counts once wherever it is in the stream, and the cost is complete."""
     client = client_for(events)
     run = count(recorded, lambda: read(client.chat.completions.create(**STREAM)))
 
@@ -168,8 +168,8 @@ def test_usage_of_a_chat_that_is_read(
     assert {key.model for key in run.usage if key.operation} == {MODEL}
 
 
-def test_a_stream_that_counts_nothing(recorded: Recorded) -> None:
-    """Text came, so that tokens were used: how many, nobody says."""
+def test_stream_with_zero_usage_is_missing_its_usage(recorded: Recorded) -> None:
+    """It has text, so that tokens were used, but an unknown number."""
     client = client_for([chunk(), chunk(finish="stop"), chunk(empty=True, used=usage(0, 0)), DONE])
     run = count(recorded, lambda: read(client.chat.completions.create(**STREAM)))
 
@@ -178,8 +178,8 @@ def test_a_stream_that_counts_nothing(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize("where", ["on the last", "on one in between"])
-def test_the_tier_that_was_billed(recorded: Recorded, where: str) -> None:
-    """The tier is the last one that a chunk names, not the one that was asked for or named first."""
+def test_last_named_tier_of_a_stream_counts(recorded: Recorded, where: str) -> None:
+    """It precedes the requested tier, and one that an earlier chunk names."""
     tier: dict[str, Any] = {"service_tier": "priority"}
     final = chunk(empty=True, used=usage(), **(tier if where == "on the last" else {}))
     client = client_for([chunk(service_tier="auto"), chunk(finish="stop", **tier), final, DONE])
@@ -190,8 +190,8 @@ def test_the_tier_that_was_billed(recorded: Recorded, where: str) -> None:
 
 @pytest.mark.parametrize("end", ["completed", "incomplete", "failed"])
 @pytest.mark.parametrize("is_official", [True, False], ids=["", "without the official instrumentation"])
-def test_usage_of_a_response(recorded: Recorded, end: str, is_official: bool) -> None:
-    """A response tells its usage in its last event, however it ended."""
+def test_usage_of_a_response_counts_however_it_ends(recorded: Recorded, end: str, is_official: bool) -> None:
+    """Its last event holds the usage, whether it completed or not."""
     if not is_official:
         OpenAIInstrumentor().uninstrument()
     client = client_for(responses_events(end))
@@ -232,8 +232,10 @@ def posted_untyped(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("way", [by_helper, raw, streaming_response, posted, posted_untyped])
-def test_ways_to_read(recorded: Recorded, way: Callable[[OpenAI], None]) -> None:
-    """Helpers, raw answers, streaming answers and requests by hand tell their usage as well."""
+def test_every_way_to_read_a_stream_counts_its_usage(
+    recorded: Recorded, way: Callable[[OpenAI], None]
+) -> None:
+    """Helpers, raw responses, streaming responses and `post` are covered."""
     run = count(recorded, lambda: way(client_for(WHOLE)))
 
     assert (run.total.calls, tokens(run), run.total.cost_pico) == (1, (INPUT, OUTPUT), COST)
@@ -241,22 +243,24 @@ def test_ways_to_read(recorded: Recorded, way: Callable[[OpenAI], None]) -> None
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_body_that_is_read_later(recorded: Recorded, kind: str) -> None:
-    """A whole answer whose body the application reads itself tells its usage when it is read."""
+def test_body_that_the_application_reads_later_counts(recorded: Recorded, kind: str) -> None:
+    """The usage of an unstreamed answer counts when the application reads its body."""
     answer = {"id": "c", "object": "chat.completion", "model": MODEL, "choices": [], "usage": usage()}
 
     def sync() -> None:
         http = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json=answer)))
         with OpenAI(base_url="http://127.0.0.1/v1", api_key="any", http_client=http) as client:
-            with client.embeddings.with_streaming_response.create(model="gpt-4o-mini", input="x") as answered:
-                answered.json()
+            with client.embeddings.with_streaming_response.create(
+                model="gpt-4o-mini", input="x"
+            ) as response_read:
+                response_read.json()
 
     async def asynchronous() -> None:
         http = httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json=answer)))
         async with AsyncOpenAI(base_url="http://127.0.0.1/v1", api_key="any", http_client=http) as client:
-            asked = client.embeddings.with_streaming_response.create(model="gpt-4o-mini", input="x")
-            async with asked as answered:
-                await answered.json()
+            request = client.embeddings.with_streaming_response.create(model="gpt-4o-mini", input="x")
+            async with request as response_read:
+                await response_read.json()
 
     run = count(recorded, sync if kind == "sync" else lambda: asyncio.run(asynchronous()))
 
@@ -301,16 +305,16 @@ def leave_generator_without_block(client: OpenAI) -> None:
     gc.collect()
 
 
-def forget(client: OpenAI) -> None:
+def drop(client: OpenAI) -> None:
     next(iter(client.chat.completions.create(**STREAM)))
     gc.collect()
 
 
-def never_begin(client: OpenAI) -> None:
+def never_read(client: OpenAI) -> None:
     client.chat.completions.create(**STREAM).close()
 
 
-def leave_by_hand(client: OpenAI) -> None:
+def leave_raw_lines(client: OpenAI) -> None:
     with client.chat.completions.with_streaming_response.create(**STREAM) as answer:
         next(answer.iter_lines())
 
@@ -321,18 +325,18 @@ WAYS_TO_LEAVE = (
     fail_in_block,
     leave_generator,
     leave_generator_without_block,
-    forget,
-    never_begin,
-    leave_by_hand,
+    drop,
+    never_read,
+    leave_raw_lines,
 )
 
 
 @pytest.mark.parametrize("way", WAYS_TO_LEAVE)
 @pytest.mark.parametrize("is_official", [True, False], ids=["", "without the official instrumentation"])
-def test_to_stop_reading_is_no_error(
+def test_abandoned_stream_is_no_error(
     recorded: Recorded, way: Callable[[OpenAI], None], is_official: bool
 ) -> None:
-    """However an application stops, the call is no error and the run no failure; the bill is unknown."""
+    """However the application stops reading, call and run do not fail; only the bill is unknown."""
     if not is_official:
         OpenAIInstrumentor().uninstrument()
     run = count(recorded, lambda: way(client_for(WHOLE)))
@@ -343,8 +347,8 @@ def test_to_stop_reading_is_no_error(
 
 
 @pytest.mark.parametrize("way", ["break", "block", "generator", "cancel"])
-def test_to_stop_reading_in_an_event_loop(recorded: Recorded, way: str) -> None:
-    """The same with the asynchronous client, and for a task that is cancelled while it reads."""
+def test_abandoned_asynchronous_stream_is_no_error(recorded: Recorded, way: str) -> None:
+    """This includes a task that is cancelled while it reads."""
     stuck = asyncio.Event()
 
     async def pieces(client: AsyncOpenAI) -> AsyncIterator[object]:
@@ -385,8 +389,8 @@ def test_to_stop_reading_in_an_event_loop(recorded: Recorded, way: str) -> None:
     assert (run.total.calls, run.total.usage_missing, run.unfinished) == (1, 1, 0)
 
 
-def test_a_running_usage_is_a_lower_bound(recorded: Recorded) -> None:
-    """What a stream said so far counts when the application stops, and the cost is not complete."""
+def test_usage_so_far_of_an_abandoned_stream_is_a_lower_bound(recorded: Recorded) -> None:
+    """The last usage that was read counts, and the cost is incomplete."""
     client = client_for([chunk(used=usage(output)) for output in range(1, 50)])
 
     def work() -> None:
@@ -402,8 +406,8 @@ def test_a_running_usage_is_a_lower_bound(recorded: Recorded) -> None:
     assert (run.total.usage_missing, run.cost_complete) == (1, False)
 
 
-def test_to_stop_after_the_final_usage(recorded: Recorded) -> None:
-    """Whoever saw the final usage knows the bill, although the stream was not read to its very end."""
+def test_stream_read_up_to_its_usage_is_complete(recorded: Recorded) -> None:
+    """The bill is known, although the stream was not read to its very end."""
     client = client_for(WHOLE)
 
     def work() -> None:
@@ -416,9 +420,9 @@ def test_to_stop_after_the_final_usage(recorded: Recorded) -> None:
     assert (tokens(run), run.total.cost_pico, run.cost_complete) == ((INPUT, OUTPUT), COST, True)
 
 
-@pytest.mark.parametrize("is_counting", [False, True], ids=["no usage", "a running usage"])
-def test_a_connection_that_breaks(recorded: Recorded, is_counting: bool) -> None:
-    """It is an error with an unknown bill; a running usage is counted."""
+@pytest.mark.parametrize("is_counting", [False, True], ids=["no usage", "usage so far"])
+def test_broken_connection_is_an_error_with_unknown_bill(recorded: Recorded, is_counting: bool) -> None:
+    """The usage so far counts."""
     seen = chunk(used=usage(7)) if is_counting else chunk()
     client = client_for([seen, httpx2.ReadError("broken")])
 
@@ -432,8 +436,8 @@ def test_a_connection_that_breaks(recorded: Recorded, is_counting: bool) -> None
     assert tokens(run) == ((INPUT, 7) if is_counting else (0, 0))
 
 
-def test_an_error_of_the_service_in_a_stream(recorded: Recorded) -> None:
-    """An error among the events reaches the application, and is the call's."""
+def test_error_event_in_a_stream_fails_the_call(recorded: Recorded) -> None:
+    """The error also reaches the application."""
     client = client_for([chunk(), {"error": {"message": "overloaded"}}])
 
     def work() -> None:
@@ -446,7 +450,7 @@ def test_an_error_of_the_service_in_a_stream(recorded: Recorded) -> None:
 
 
 def test_events_reach_the_application_unchanged(recorded: Recorded) -> None:
-    """All of them, in order, and as they are without us."""
+    """All of them arrive, in order, as without telemetry."""
     client = client_for(WHOLE)
     with telemetry.run("intake"):
         texts = [

@@ -1,4 +1,4 @@
-"""The fixtures for tests of applications: whenever the application is made, its runs and calls are seen."""
+"""The fixtures of `telemetry.testing` record an application's runs and calls, whenever it is created."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def one_app(tmp_path_factory):
 def check(app, rollups, times=1):
     for _ in range(times):
         assert app.test_client().get("/run").data == b"done"
-    found = [(each.status, sum(usage.calls for usage in each.usage.values())) for each in rollups]
-    assert found == [("completed", 1)] * times
+    ended = [(run.status, sum(usage.calls for usage in run.usage.values())) for run in rollups]
+    assert ended == [("completed", 1)] * times
 """
 TWICE = """
 import pytest
@@ -78,8 +78,10 @@ def test_before(one_app, telemetry_rollups, number): check(one_app, telemetry_ro
 @pytest.mark.parametrize(
     ("tests", "passed"), [(MADE_FOR_EACH_TEST, 10), (MADE_FOR_ALL, 4), (MADE_LATE_FOR_ALL, 4)]
 )
-def test_the_rollups_of_an_application(tests: str, passed: int, tmp_path: Path) -> None:
-    """It may be made before the fixture or after it, for one test or for all, and more than once."""
+def test_rollups_are_recorded_whenever_the_application_is_made(
+    tests: str, passed: int, tmp_path: Path
+) -> None:
+    """The application may be made before the fixture or after it, for one test or for all, or repeatedly."""
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_host.py").write_text(TWICE + tests)
 
@@ -103,8 +105,8 @@ def test_afterwards(one_app, tmp_path_factory):
 """
 
 
-def test_an_application_goes_on_recording_afterwards(tmp_path: Path, migrated_sqlite: Path) -> None:
-    """What the fixture saw is not in the database of the application, what came after it is."""
+def test_application_records_to_its_database_afterwards(tmp_path: Path, migrated_sqlite: Path) -> None:
+    """Its database holds no run of the fixture's, but those that come after it."""
     copied = "import shutil\n" + CONFTEST.replace(
         "    app = flask", f"    shutil.copy({str(migrated_sqlite)!r}, path)\n    app = flask"
     )

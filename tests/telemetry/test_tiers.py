@@ -1,4 +1,4 @@
-"""Each call costs what its tier costs, as the service billed it."""
+"""Each call is priced by the service tier that the answer names."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MODEL = "gpt-5-mini"
 STANDARD, FLEX = 1000 * 250_000 + 100 * 2_000_000, 1000 * 125_000 + 100 * 1_000_000
 
 
-def answered(recorded: Recorded, **attributes: str) -> Rollup:
-    """A run with one call, as the instrumentation describes it."""
+def run_with_one_call(recorded: Recorded, **attributes: str) -> Rollup:
+    """Record a run with one call, described as the official instrumentation does."""
     described: dict[str, str | int] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
@@ -41,7 +41,7 @@ def tiers(run: Rollup) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "answered_with", "tier", "pico"),
+    ("in_request", "in_response", "tier", "pico"),
     [
         ({}, {}, "", STANDARD),
         ({"openai.request.service_tier": "auto"}, {}, "", STANDARD),
@@ -55,27 +55,27 @@ def tiers(run: Rollup) -> set[str]:
         ),
     ],
 )
-def test_the_tier_that_was_billed(
-    recorded: Recorded, asked: dict[str, str], answered_with: dict[str, str], tier: str, pico: int
+def test_the_tier_of_the_answer_is_priced(
+    recorded: Recorded, in_request: dict[str, str], in_response: dict[str, str], tier: str, pico: int
 ) -> None:
-    """The answer's tier counts; an answer that does not tell it was of the tier that was asked for."""
-    run = answered(recorded, **asked, **answered_with)
+    """Where the answer names no tier, the one in the request counts."""
+    run = run_with_one_call(recorded, **in_request, **in_response)
 
     assert (tiers(run), run.total.cost_pico, run.cost_complete) == ({tier}, pico, True)
 
 
-def test_a_tier_without_a_price_is_counted(recorded: Recorded) -> None:
-    """It costs something nobody knows: neither nothing nor the standard price."""
-    run = answered(recorded, **{"openai.response.service_tier": "scale"})
+def test_tier_without_a_price_is_unpriced(recorded: Recorded) -> None:
+    """Its cost is unknown: neither zero nor the standard price."""
+    run = run_with_one_call(recorded, **{"openai.response.service_tier": "scale"})
 
     assert (run.total.unpriced, run.total.cost_pico, run.cost_complete) == (1, 0, False)
 
 
-def test_the_price_file_of_the_settings_counts(record: Record, tmp_path: Path) -> None:
-    """Negotiated rates reach the run, with where they come from."""
+def test_price_file_of_the_settings_applies(record: Record, tmp_path: Path) -> None:
+    """Its rates price the run, which records their source and version."""
     path = tmp_path / "prices.toml"
     path.write_text(f'version = "c1"\n[[price]]\nmodel = "{MODEL}"\ninput = 0.2\noutput = "1"\n')
-    run = answered(record(prices_file=path))
+    run = run_with_one_call(record(prices_file=path))
     (key,) = (key for key in run.usage if key.operation)
 
     assert (run.total.cost_pico, key.price_version) == (1000 * 200_000 + 100 * 10**6, "c1")
@@ -83,8 +83,8 @@ def test_the_price_file_of_the_settings_counts(record: Record, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("tier", ["flex", "priority", "default"])
-def test_a_real_call_costs_its_tier(recorded: Recorded, client: OpenAI, tier: str) -> None:
-    """Through client, instrumentation and service: the cost is that of the tokens in the billed tier."""
+def test_call_through_the_client_is_priced_by_its_tier(recorded: Recorded, client: OpenAI, tier: str) -> None:
+    """The cost equals the list price of the tokens in that tier."""
     with telemetry.run("analysis"):
         client.chat.completions.create(
             model=MODEL,

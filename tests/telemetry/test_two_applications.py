@@ -1,4 +1,4 @@
-"""One process, one pipeline: a second application shares it, or is refused and writes into no other's."""
+"""A process has one pipeline: a second application shares its database, or is refused."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def stream():
     return flask.Response(parts())
 
 def thread():
-    there = threading.Thread(target=work)
-    there.start()
-    there.join()
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
     return "done"
 
 """
@@ -109,11 +109,11 @@ with app.test_request_context():
     work()
 app.test_cli_runner().invoke(args=["work"], catch_exceptions=False)
 """
-"""Six times one run, two calls and a warning."""
+"""Makes six times one run, two calls and a warning."""
 
 
 def test_a_second_database_is_refused_in_one_line(processes: Processes, tmp_path: Path) -> None:
-    """The line names both databases and the way out; nothing of the second lands in the first one's."""
+    """The line names both databases and the remedy; no data of the second is stored in the first."""
     done = processes("one, app = create_app('one'), create_app('two')" + EVERYWHERE)
 
     assert errors(done) == [
@@ -124,8 +124,8 @@ def test_a_second_database_is_refused_in_one_line(processes: Processes, tmp_path
     assert recorded(tmp_path, "one") == recorded(tmp_path, "two") == (0, 0, 0)
 
 
-def test_the_first_goes_on(processes: Processes, tmp_path: Path) -> None:
-    """Also around and inside the contexts of the second."""
+def test_first_application_goes_on_beside_a_refused_one(processes: Processes, tmp_path: Path) -> None:
+    """It records around and inside the contexts of the second, too."""
     processes(
         "app, two = create_app('one'), create_app('two')"
         + EVERYWHERE
@@ -143,16 +143,16 @@ work()
     assert recorded(tmp_path, "two") == (0, 0, 0)
 
 
-def test_one_database_is_shared(processes: Processes, tmp_path: Path) -> None:
-    """A factory that is called twice for it is normal: nothing is said."""
+def test_two_applications_may_share_a_database(processes: Processes, tmp_path: Path) -> None:
+    """As when a factory is called twice; nothing is logged."""
     done = processes("one, app = create_app('one'), create_app('two', 'one')" + EVERYWHERE)
 
     assert errors(done) == []
     assert recorded(tmp_path, "one") == (6, 12, 6)
 
 
-def test_other_options_of_one_database_are_named(processes: Processes, tmp_path: Path) -> None:
-    """The first ones hold."""
+def test_differing_settings_of_a_shared_database_are_logged(processes: Processes, tmp_path: Path) -> None:
+    """Those of the first application apply."""
     done = processes(
         "one, app = create_app('one'), create_app('two', 'one', TELEMETRY_TIMEZONE='Europe/Berlin')"
         + EVERYWHERE
@@ -167,20 +167,18 @@ def test_other_options_of_one_database_are_named(processes: Processes, tmp_path:
 
 @pytest.mark.parametrize("config", ["TELEMETRY_ENABLED=False", "TELEMETRY_METRICS_PORT='abc'"])
 @pytest.mark.parametrize("order", ["create_app('one'), {off}", "{off}, create_app('one')"])
-def test_an_application_that_is_off_stays_off_beside_another(
+def test_application_that_is_off_stays_off_beside_another(
     processes: Processes, tmp_path: Path, config: str, order: str
 ) -> None:
-    """By its own settings, and whichever is made first."""
+    """Its own settings switch it off, whichever application is created first."""
     made = order.format(off=f"create_app('two', {config})")
-    processes(f"apps = {made}; app = [each for each in apps if each.name == 'two'][0]" + EVERYWHERE)
+    processes(f"apps = {made}; app = [one for one in apps if one.name == 'two'][0]" + EVERYWHERE)
 
     assert recorded(tmp_path, "one") == recorded(tmp_path, "two") == (0, 0, 0)
 
 
-def test_the_views_of_a_refused_application_answer_from_no_database(
-    processes: Processes, tmp_path: Path
-) -> None:
-    """They are there, so that pages which link to them are made, and say that telemetry is off."""
+def test_views_of_a_refused_application_answer_503(processes: Processes, tmp_path: Path) -> None:
+    """They exist, so that pages can link to them, and say that telemetry is off."""
     done = processes(
         """
 create_app("one")
@@ -198,8 +196,8 @@ for answer in (
     assert recorded(tmp_path, "one") == (0, 0, 0)
 
 
-def test_shutdown_between_two(processes: Processes, tmp_path: Path) -> None:
-    """The second records, with its calls; the first, which is still there, writes nothing there."""
+def test_second_application_records_after_a_shutdown(processes: Processes, tmp_path: Path) -> None:
+    """The first, which still exists, writes nothing into the database of the second."""
     done = processes(
         """
 app = one = create_app("one")
@@ -225,8 +223,8 @@ app = one
     assert recorded(tmp_path, "two") == (6, 12, 6)
 
 
-def test_one_extension_object_for_two_applications(processes: Processes, tmp_path: Path) -> None:
-    """Each has its own database: the commands of the second look into its own."""
+def test_one_extension_may_serve_two_applications(processes: Processes, tmp_path: Path) -> None:
+    """Each has its own database, which its commands use."""
     done = processes(
         """
 extension = telemetry.Telemetry()
@@ -240,8 +238,8 @@ from telemetry.cli.group import cli
 for app in apps:
     app.cli.add_command(cli)
     print(app.test_cli_runner().invoke(args=["telemetry", "db", "current"]).exit_code)
-    found = app.test_cli_runner().invoke(args=["telemetry", "export", "--format", "csv"])
-    assert found.exit_code == 0, found.output
+    exported = app.test_cli_runner().invoke(args=["telemetry", "export", "--format", "csv"])
+    assert exported.exit_code == 0, exported.output
 """
     )
 
@@ -250,8 +248,8 @@ for app in apps:
     assert recorded(tmp_path, "two") == (0, 0, 0)
 
 
-def test_initialised_twice(processes: Processes, tmp_path: Path) -> None:
-    """The second time changes nothing, and says so."""
+def test_initialising_twice_changes_nothing(processes: Processes, tmp_path: Path) -> None:
+    """A warning says so."""
     done = processes(
         """
 app = create_app("one")

@@ -1,4 +1,4 @@
-"""What may have been billed and nobody can have seen: the run never claims to know what it cost."""
+"""Attempts that may have been billed unseen: the cost of their run is incomplete."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from tests.telemetry.recordings import Recorded
 from tests.telemetry.test_usage import chat, usage
 
 KEY = "any"
-ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+REQUEST: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
 Do = Callable[[str], object]
 
 
 class Unreliable(Handler):
-    """Answers every call, but what the first attempt gets is cut: its work was done all the same."""
+    """Answers every call, but breaks off the answer to the first attempt, which is billed all the same."""
 
     first = "cut"
     billed = 0
-    over: threading.Event
+    test_is_over: threading.Event
 
     def do_POST(self) -> None:
         self.body()
@@ -53,72 +53,72 @@ class Unreliable(Handler):
         self.wfile.write(body[:50] if is_first else body)
         self.wfile.flush()
         if is_first and self.first == "stall":
-            kind.over.wait(20)
+            kind.test_is_over.wait(20)
         if is_first:
             self.connection.close()
 
     def handle(self) -> None:
         try:
             super().handle()
-        except (OSError, ValueError):  # the connection is closed, as it is meant to be
+        except (OSError, ValueError):  # the connection is closed, on purpose
             self.close_connection = True
 
 
 @pytest.fixture
 def unreliable(request: pytest.FixtureRequest) -> Iterator[str]:
-    over = threading.Event()
-    kind: Any = type("Of", (Unreliable,), {"first": request.param, "billed": 0, "over": over})
+    test_is_over = threading.Event()
+    kind: Any = type("Of", (Unreliable,), {"first": request.param, "billed": 0, "test_is_over": test_is_over})
     with LocalServer(kind) as server:
         yield server.url
-        over.set()
+        test_is_over.set()
     assert kind.billed == 2
 
 
 def plain(url: str) -> None:
     with OpenAI(base_url=url, api_key=KEY, timeout=0.5) as client:
-        client.chat.completions.create(**ASKED)
+        client.chat.completions.create(**REQUEST)
 
 
 def raw(url: str) -> None:
     with OpenAI(base_url=url, api_key=KEY, timeout=0.5) as client:
-        client.chat.completions.with_raw_response.create(**ASKED).parse()
+        client.chat.completions.with_raw_response.create(**REQUEST).parse()
 
 
 def posted(url: str) -> None:
     with OpenAI(base_url=url, api_key=KEY, timeout=0.5) as client:
-        client.post("/chat/completions", cast_to=dict, body=ASKED)
+        client.post("/chat/completions", cast_to=dict, body=REQUEST)
 
 
 def own_transport(url: str) -> None:
     http = httpx2.Client(transport=httpx2.HTTPTransport(), timeout=0.5)
     with OpenAI(base_url=url, api_key=KEY, http_client=http) as client:
-        client.with_options(timeout=0.5).chat.completions.create(**ASKED)
+        client.with_options(timeout=0.5).chat.completions.create(**REQUEST)
 
 
 def asynchronous(url: str) -> None:
     async def ask() -> None:
         async with AsyncOpenAI(base_url=url, api_key=KEY, timeout=0.5) as client:
-            await client.chat.completions.create(**ASKED)
+            await client.chat.completions.create(**REQUEST)
 
     asyncio.run(ask())
 
 
 def read_piece_by_piece(url: str) -> None:
-    """Nobody but the application tries again here."""
+    """Here only the application itself tries again."""
     with OpenAI(base_url=url, api_key=KEY, timeout=0.5) as client:
         ask = client.chat.completions.with_streaming_response.create
-        with pytest.raises((httpx2.HTTPError, openai.APIError)), ask(**ASKED) as answer:
+        with pytest.raises((httpx2.HTTPError, openai.APIError)), ask(**REQUEST) as answer:
             answer.read()
-        client.chat.completions.create(**ASKED)
+        client.chat.completions.create(**REQUEST)
 
 
 def streamed(url: str) -> None:
     with OpenAI(base_url=url, api_key=KEY, timeout=0.5) as client:
         with pytest.raises((httpx2.HTTPError, openai.APIError)):
-            for _ in client.chat.completions.create(**ASKED, stream=True):
+            for _ in client.chat.completions.create(**REQUEST, stream=True):
                 pass
             raise openai.APIError("nothing came", httpx2.Request("POST", url), body=None)
-        client.chat.completions.create(**ASKED)
+        client.chat.completions.create(**REQUEST)
 
 
 WAYS = (plain, raw, posted, own_transport, asynchronous, read_piece_by_piece, streamed)
@@ -126,28 +126,28 @@ WAYS = (plain, raw, posted, own_transport, asynchronous, read_piece_by_piece, st
 
 @pytest.mark.parametrize("do", WAYS, ids=lambda do: do.__name__)
 @pytest.mark.parametrize("unreliable", ["cut", "stall"], indirect=True)
-def test_an_answer_that_began_and_did_not_arrive(recorded: Recorded, unreliable: str, do: Do) -> None:
-    """Two answers were billed and one is known, although the client made up for it."""
-    got = during(recorded, lambda: do(unreliable))
+def test_incomplete_answer_makes_the_cost_incomplete(recorded: Recorded, unreliable: str, do: Do) -> None:
+    """Two answers were billed and one is known, although the retry succeeded."""
+    rollup = during(recorded, lambda: do(unreliable))
 
-    assert (got.total.input_tokens, got.cost_complete) == (1000, False)
-    assert got.total.usage_missing + got.unfinished >= 1
+    assert (rollup.total.input_tokens, rollup.cost_complete) == (1000, False)
+    assert rollup.total.usage_missing + rollup.unfinished >= 1
 
 
 @pytest.mark.parametrize("unreliable", ["reset", "502", "504", "520", "524"], indirect=True)
-def test_an_answer_that_never_began(recorded: Recorded, unreliable: str) -> None:
-    """The request was sent, and the gateway does not say what the service made of it."""
-    got = during(recorded, lambda: plain(unreliable))
+def test_lost_answer_makes_the_cost_incomplete(recorded: Recorded, unreliable: str) -> None:
+    """The request was sent, and a gateway does not say whether the service processed it."""
+    rollup = during(recorded, lambda: plain(unreliable))
 
-    assert (got.total.input_tokens, got.total.usage_missing, got.cost_complete) == (1000, 1, False)
+    assert (rollup.total.input_tokens, rollup.total.usage_missing, rollup.cost_complete) == (1000, 1, False)
 
 
 @pytest.mark.parametrize("unreliable", ["429", "500", "503"], indirect=True)
 def test_a_refusal_is_not_billed(recorded: Recorded, unreliable: str) -> None:
-    """The service itself said that there is no answer: then there is nothing unknown."""
-    got = during(recorded, lambda: plain(unreliable))
+    """The service itself refused, so that nothing is unknown."""
+    rollup = during(recorded, lambda: plain(unreliable))
 
-    assert (got.total.input_tokens, got.cost_complete) == (1000, True)
+    assert (rollup.total.input_tokens, rollup.cost_complete) == (1000, True)
 
 
 PLACES = {
@@ -161,13 +161,13 @@ PLACES = {
 @pytest.mark.internal_errors
 @pytest.mark.parametrize("error", [RuntimeError("a mistake of ours"), MemoryError()], ids=["error", "memory"])
 @pytest.mark.parametrize("place", PLACES)
-def test_an_error_of_ours(
+def test_internal_error_makes_the_cost_incomplete(
     record: Record, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
 ) -> None:
-    """The application gets its answer, and the run says that it may not know of everything."""
+    """The application gets its answer, and the run's cost is marked as incomplete."""
     recorded = record()
     raise_internal_errors(False)
-    kind = type("Of", (Unreliable,), {"first": "none", "billed": 1, "over": threading.Event()})
+    kind = type("Of", (Unreliable,), {"first": "none", "billed": 1, "test_is_over": threading.Event()})
     module, name = PLACES[place]
 
     def fail(*_: object, **__: object) -> None:
@@ -183,12 +183,12 @@ def test_an_error_of_ours(
                     plain(server.url)
                 plain(server.url)
 
-            got = during(recorded, do)
+            rollup = during(recorded, do)
     finally:
         reset_internal_errors()
 
-    assert got.total.input_tokens >= 2000
-    assert not got.cost_complete
+    assert rollup.total.input_tokens >= 2000
+    assert not rollup.cost_complete
 
 
 def during(recorded: Recorded, do: Callable[[], object]) -> Rollup:

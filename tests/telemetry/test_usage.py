@@ -1,4 +1,4 @@
-"""What an answer says about what is billed: counted where it can be right, named where it cannot."""
+"""What an answer says of its usage: counted where it is plausible, reported as missing where it is not."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from telemetry.usage.answer import MOST_TOKENS, Answer
 from telemetry.usage.plain_answer import read_plain
 from telemetry.usage.reader import read_answer
 
-MODEL = ("gpt-4o-mini-2024-07-18", "default")
-"""And tier of the chats."""
+MODEL_AND_TIER = ("gpt-4o-mini-2024-07-18", "default")
+"""Of the chats below."""
 MESSAGE = {
     "type": "message",
     "id": "m",
@@ -31,7 +31,7 @@ MESSAGE = {
 
 
 def usage(prompt: Any, completion: Any, **details: Any) -> dict[str, Any]:
-    """A usage of the chat API; ``details`` are those of the prompt."""
+    """Return a usage of the chat API; ``details`` are those of the prompt."""
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -80,36 +80,36 @@ def response(*output: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def both_ways(answer: dict[str, Any], kind: type = ChatCompletion) -> Answer:
-    """Read the decoded JSON and the client's object made from it: they say the same."""
+    """Read the decoded JSON and the client's object made from it, which must give the same answer."""
     read = read_answer(answer)
     assert read_answer(construct_type(type_=kind, value=answer)) == read
     return read
 
 
-def test_an_ordinary_answer() -> None:
-    """Tokens of all kinds, model and tier are read, and nothing is odd about it."""
+def test_ordinary_answer_is_read_completely() -> None:
+    """Tokens of all kinds, model and tier are read, and nothing is reported as missing."""
     used = usage(1000, 100, cached_tokens=400, cache_write_tokens=300, text_tokens=1000)
     used["completion_tokens_details"].update(reasoning_tokens=60, accepted_prediction_tokens=10)
 
     assert both_ways(chat(used)) == Answer(
-        Tokens(1000, 100, cached=400, reasoning=60, cache_write=300), *MODEL, shows_tools=True
+        Tokens(1000, 100, cached=400, reasoning=60, cache_write=300), *MODEL_AND_TIER, shows_tools=True
     )
 
 
 def test_embeddings_have_no_output() -> None:
-    """Of an answer without choices, nothing is missing where its usage names no output."""
+    """Nothing is missing if an answer without choices has a usage without output."""
     answer = {"object": "list", "model": "e", "data": [], "usage": {"prompt_tokens": 7, "total_tokens": 7}}
     assert read_answer(answer) == Answer(Tokens(7), "e")
 
 
-def test_embeddings_of_nothing() -> None:
-    """A service that counts no tokens for what it answered has not counted."""
+def test_embeddings_without_input_tokens_are_missing_usage() -> None:
+    """An answer with data and zero tokens was not counted by the service."""
     data = [{"object": "embedding", "index": 0, "embedding": [0.5]}]
     answer = {"object": "list", "model": "e", "data": data, "usage": {"prompt_tokens": 0, "total_tokens": 0}}
     assert read_answer(answer).missing == ("input_tokens",)
 
 
-# What cannot be right
+# Implausible counts
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_embeddings_of_nothing() -> None:
             Tokens(1000, 100, reasoning=100),
             id="reasoning",
         ),
-        pytest.param(usage(1000, 100) | {"input_tokens": 900}, Tokens(1000, 100), id="told twice"),
+        pytest.param(usage(1000, 100) | {"input_tokens": 900}, Tokens(1000, 100), id="stated twice"),
         pytest.param(usage(0, 0), Tokens(0, 0), id="nothing"),
         pytest.param(usage(0, 100), Tokens(0, 100), id="output alone"),
         *(
@@ -152,8 +152,8 @@ def test_embeddings_of_nothing() -> None:
         ),
     ],
 )
-def test_counts_that_cannot_be_right_are_a_lower_bound(used: dict[str, Any], tokens: Tokens | None) -> None:
-    """What is odd is left out and named; the rest counts."""
+def test_implausible_counts_are_a_lower_bound(used: dict[str, Any], tokens: Tokens | None) -> None:
+    """An implausible count is left out and reported as missing; the rest counts."""
     read = both_ways(chat(used))
     assert read.tokens == tokens
     assert read.missing
@@ -163,48 +163,48 @@ def test_counts_that_cannot_be_right_are_a_lower_bound(used: dict[str, Any], tok
 @pytest.mark.parametrize(
     "odd", ["1000.5", "-1", "many", "", True, False, [1000], {"text": 1000}, float("nan"), float("inf")]
 )
-def test_what_is_no_number_is_no_count(odd: object) -> None:
-    """Text, truth and containers count nothing."""
+def test_values_that_are_no_numbers_count_nothing(odd: object) -> None:
+    """Strings, booleans and containers are reported as missing."""
     read = read_answer(chat({"prompt_tokens": odd, "completion_tokens": 100}))
     assert read.tokens == Tokens(0, 100)
     assert "prompt_tokens" in read.missing
 
 
-def test_digits_are_a_number_and_odd() -> None:
-    """The client takes them for a number; what a service means by them is not sure."""
+def test_strings_of_digits_count_but_are_reported() -> None:
+    """The client converts them; what the service meant is not certain."""
     read = read_answer(chat({"prompt_tokens": "1000", "completion_tokens": 100}))
     assert read.tokens == Tokens(1000, 100)
     assert read.missing == ("prompt_tokens",)
 
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:
-    """JSON has one kind of numbers."""
+    """JSON has only one type of number."""
     assert read_answer(chat({"prompt_tokens": 1000.0, "completion_tokens": 100})) == Answer(
-        Tokens(1000, 100), *MODEL, shows_tools=True
+        Tokens(1000, 100), *MODEL_AND_TIER, shows_tools=True
     )
 
 
 @pytest.mark.parametrize("details", [None, {}])
 def test_details_may_be_absent(details: object) -> None:
-    """Then nothing was cached, and nothing is odd."""
+    """Then nothing was cached, and nothing is missing."""
     used = usage(1000, 100) | {"prompt_tokens_details": details, "completion_tokens_details": details}
-    assert both_ways(chat(used)) == Answer(Tokens(1000, 100), *MODEL, shows_tools=True)
+    assert both_ways(chat(used)) == Answer(Tokens(1000, 100), *MODEL_AND_TIER, shows_tools=True)
 
 
 @pytest.mark.parametrize("details", ["cached", 7, [1]])
 def test_details_of_another_shape_are_missing(details: object) -> None:
-    """What they would have said is not known."""
+    """Their counts are unknown."""
     assert read_answer(chat(usage(1000, 100) | {"prompt_tokens_details": details})).missing
 
 
-# What costs otherwise
+# Usage that tokens alone do not price
 
 
 @pytest.mark.parametrize(
     "name", ["audio_tokens", "image_tokens", "video_tokens", "cache_creation_tokens", "thinking"]
 )
-def test_a_detail_that_is_not_modelled_makes_the_call_unpriced(name: str) -> None:
-    """Sounds, pictures, and what nobody has heard of yet: when there are any."""
+def test_unmodelled_detail_makes_the_call_unpriced(name: str) -> None:
+    """Audio, images, and unknown details do so if their count is not zero."""
     assert not both_ways(chat(usage(1000, 100, **{name: 0}))).unmodelled
     assert both_ways(chat(usage(1000, 100, **{name: 1}))).unmodelled == (name,)
     spoken = usage(1000, 100)
@@ -213,7 +213,7 @@ def test_a_detail_that_is_not_modelled_makes_the_call_unpriced(name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("extra", "is_odd"),
+    ("extra", "is_unmodelled"),
     [
         ({"search_queries": 2}, True),
         ({"seconds": 1.5}, True),
@@ -223,13 +223,15 @@ def test_a_detail_that_is_not_modelled_makes_the_call_unpriced(name: str) -> Non
         ({"server_tool_use": {"web_search_requests": 0}, "note": "", "more": None, "pages": [0]}, False),
     ],
 )
-def test_a_field_of_the_usage_that_is_not_known(extra: dict[str, Any], is_odd: bool) -> None:
-    """What counts something, or says how it was made, is not free."""
-    assert bool(both_ways(chat(usage(1000, 100) | extra)).unmodelled) is is_odd
+def test_unknown_field_of_the_usage_makes_the_call_unpriced(
+    extra: dict[str, Any], is_unmodelled: bool
+) -> None:
+    """It does so unless it is empty or zero: what it counts may be billed."""
+    assert bool(both_ways(chat(usage(1000, 100) | extra)).unmodelled) is is_unmodelled
 
 
-def test_input_that_is_written_for_longer_has_a_price_of_its_own() -> None:
-    """Half an hour is what the price of the list is for."""
+def test_input_cached_for_longer_is_unpriced() -> None:
+    """The list has the price for half an hour only."""
     for name, odd in (("ttl_30m_tokens", False), ("ttl_12h_tokens", True)):
         details = {"cache_write_tokens": 200, "cache_write_tokens_details": {name: 200}}
         answer = response()
@@ -238,13 +240,15 @@ def test_input_that_is_written_for_longer_has_a_price_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ttl", "written", "is_odd"), [("12h", 200, True), ("30m", 200, False), ("12h", 0, False)]
+    ("ttl", "written", "is_unmodelled"), [("12h", 200, True), ("30m", 200, False), ("12h", 0, False)]
 )
-def test_so_does_the_answer_that_says_for_how_long(ttl: str, written: int, is_odd: bool) -> None:
-    """Where the usage has no details of it."""
+def test_ttl_of_the_answer_decides_where_usage_has_no_details(
+    ttl: str, written: int, is_unmodelled: bool
+) -> None:
+    """A longer time to live than half an hour is unpriced, if anything was written to the cache."""
     answer = response(prompt_cache_options={"mode": "implicit", "ttl": ttl})
     answer["usage"]["input_tokens_details"]["cache_write_tokens"] = written
-    assert bool(both_ways(answer, Response).unmodelled) is is_odd
+    assert bool(both_ways(answer, Response).unmodelled) is is_unmodelled
 
 
 @pytest.mark.parametrize(
@@ -262,40 +266,40 @@ def test_so_does_the_answer_that_says_for_how_long(ttl: str, written: int, is_od
         ({"type": "reasoning", "id": "r", "summary": []}, True),
     ],
 )
-def test_what_the_service_did_is_read_from_the_output(item: dict[str, Any], is_free: bool) -> None:
-    """Tools that the service runs itself are billed beside tokens, whatever made it use them."""
+def test_tools_run_by_the_service_make_the_call_unpriced(item: dict[str, Any], is_free: bool) -> None:
+    """They are read from the output: the service bills their use beside the tokens."""
     read = both_ways(response(item), Response)
     assert read.unmodelled == (() if is_free else (item["type"],))
 
 
 @pytest.mark.parametrize("tool", ["web_search", "file_search", "function", "mcp"])
 def test_a_tool_that_was_offered_and_not_used_is_free(tool: str) -> None:
-    """The output names each call of it."""
+    """The output would name each use of it."""
     assert not both_ways(response(tools=[{"type": tool}]), Response).unmodelled
 
 
-def test_a_shell_of_the_applications_own_is_free() -> None:
-    """Whether it was used or only offered."""
+def test_local_shell_is_free() -> None:
+    """It runs in the application, used or not."""
     tool = {"type": "shell", "environment": {"type": "local"}}
     assert not both_ways(response(tools=[tool]), Response).unmodelled
 
 
 @pytest.mark.parametrize("tool", ["code_interpreter", "shell"])
-def test_a_container_is_billed_whether_it_was_used_or_not(tool: str) -> None:
-    """So the output cannot tell; that it was offered is enough."""
+def test_offered_container_makes_the_call_unpriced(tool: str) -> None:
+    """A container is billed even if the output shows no use of it."""
     assert both_ways(response(tools=[{"type": tool}]), Response).unmodelled == (tool,)
 
 
-def test_tokens_of_tools_are_beside_those_of_the_answer() -> None:
-    """The image tool has a usage of its own."""
+def test_tool_usage_makes_the_call_unpriced() -> None:
+    """Tokens of the image tool are not among those of the answer."""
     none = {"image_gen": {"input_tokens": 0, "output_tokens": 0}, "web_search": {"num_requests": 0}}
     some = {"image_gen": {"input_tokens": 9, "output_tokens": 0}, "web_search": {"num_requests": 0}}
     assert not both_ways(response(tool_usage=none), Response).unmodelled
     assert both_ways(response(tool_usage=some), Response).unmodelled == ("tool_usage",)
 
 
-def test_citations_and_sounds_of_a_chat() -> None:
-    """A chat that cites pages has searched for them."""
+def test_citations_and_audio_of_a_chat_make_it_unpriced() -> None:
+    """A chat that cites pages has searched the web, which is billed."""
     cites = [
         {"type": "url_citation", "url_citation": {"url": "u", "title": "t", "start_index": 0, "end_index": 1}}
     ]
@@ -305,23 +309,23 @@ def test_citations_and_sounds_of_a_chat() -> None:
 
 
 @pytest.mark.parametrize("name", ["gpt-4o-search-preview", "gpt-5-search-api-2025-10-14", "o3-deep-research"])
-def test_models_that_always_search(name: str) -> None:
-    """No answer of theirs is paid for by its tokens alone."""
+def test_models_that_always_search_are_unpriced(name: str) -> None:
+    """Their answers are billed for searches beside tokens."""
     assert read_answer(chat(usage(1, 1), model=name)).unmodelled == ("model",)
 
 
-# Whatever comes
+# Arbitrary answers
 
 
 @pytest.mark.parametrize("answer", [None, "text", 7, [], {}, object(), {"usage": None}])
-def test_what_is_no_answer_says_nothing(answer: object) -> None:
-    """No tokens, and nothing odd: the call has no usage."""
+def test_values_that_are_no_answers_have_no_usage(answer: object) -> None:
+    """They give no tokens, and nothing unmodelled or missing."""
     assert read_answer(answer) == Answer()
 
 
 @pytest.mark.parametrize("answer", [lambda it: it, lambda it: {"usage": it}, lambda it: {"output": [it]}])
-def test_no_answer_makes_it_raise(answer: Callable[[object], object]) -> None:
-    """What cannot be read is not free."""
+def test_no_answer_makes_the_reader_raise(answer: Callable[[object], object]) -> None:
+    """An unreadable answer is reported as unmodelled or missing."""
 
     class Hostile:
         def __getattribute__(self, name: str) -> object:
@@ -360,8 +364,8 @@ USAGES = st.dictionaries(
 
 
 @given(used=USAGES)
-def test_tokens_are_never_negative_nor_more_than_their_whole(used: dict[str, Any]) -> None:
-    """So no total goes down, whatever a service answers."""
+def test_parts_of_tokens_never_exceed_their_total(used: dict[str, Any]) -> None:
+    """Nor is any count negative, so that no total ever decreases."""
     read = read_answer(chat(used))
     if read.tokens is not None:
         tokens = read.tokens
@@ -371,8 +375,10 @@ def test_tokens_are_never_negative_nor_more_than_their_whole(used: dict[str, Any
 
 
 @given(prompt=st.integers(1, MOST_TOKENS // 2), completion=st.integers(0, MOST_TOKENS // 2), data=st.data())
-def test_a_usage_is_odd_only_when_something_is(prompt: int, completion: int, data: st.DataObject) -> None:
-    """Of counts that agree nothing is missing; with any one of them spoilt, something is."""
+def test_usage_is_missing_only_if_a_count_is_implausible(
+    prompt: int, completion: int, data: st.DataObject
+) -> None:
+    """Consistent counts are complete; if any one of them is spoilt, something is missing."""
     cached = data.draw(st.integers(0, prompt))
     used = usage(prompt, completion, cached_tokens=cached)
     assert read_answer(chat(used)).missing == ()
@@ -404,25 +410,25 @@ SAID = st.dictionaries(st.sampled_from(["annotations", "audio", "new"]), st.none
 
 
 @given(used=ORDINARY | USAGES | st.none(), beside=BESIDE, said=SAID)
-def test_an_answer_of_the_client_says_what_its_json_says(
+def test_answer_of_the_client_reads_as_its_json(
     used: object, beside: dict[str, Any], said: dict[str, Any]
 ) -> None:
-    """The quick way through an ordinary answer comes to what a close look comes to."""
+    """The fast path for ordinary answers gives the same result as the thorough one."""
     answer = construct_type(type_=ChatCompletion, value=chat(used, **beside, message=said))
     assert isinstance(answer, ChatCompletion)
-    quick, close = read_answer(answer), read_answer(answer.model_dump(warnings=False))
-    assert quick[:3] == close[:3] and quick.shows_tools == close.shows_tools
-    assert set(quick.unmodelled) == set(close.unmodelled) and set(quick.missing) == set(close.missing)
+    fast, thorough = read_answer(answer), read_answer(answer.model_dump(warnings=False))
+    assert fast[:3] == thorough[:3] and fast.shows_tools == thorough.shows_tools
+    assert set(fast.unmodelled) == set(thorough.unmodelled) and set(fast.missing) == set(thorough.missing)
 
 
-def test_an_ordinary_answer_is_read_the_quick_way() -> None:
-    """Or every call would pay for a close look."""
-    sent = chat(usage(1000, 100, cached_tokens=512))
+def test_ordinary_answer_takes_the_fast_path() -> None:
+    """Otherwise every call would pay for the thorough one."""
+    content = chat(usage(1000, 100, cached_tokens=512))
 
     def answered(_: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, json=sent, headers={"x-request-id": "req_1"})
+        return httpx2.Response(200, json=content, headers={"x-request-id": "req_1"})
 
     with httpx2.Client(transport=httpx2.MockTransport(answered)) as http:
         client = OpenAI(api_key="x", http_client=http)
         answer = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "?"}])
-    assert read_plain(answer) == read_answer(sent)
+    assert read_plain(answer) == read_answer(content)

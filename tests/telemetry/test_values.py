@@ -1,4 +1,4 @@
-"""Arguments of types that nobody foresaw: whatever the application hands over, nothing is raised into it."""
+"""Arguments of unforeseen types raise nothing into the application."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.telemetry.recordings import Recorded
 
 
 class Hostile:
-    """A value that cannot even be shown or compared."""
+    """A value that raises when it is printed or compared."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -30,7 +30,7 @@ class Hostile:
 
 @pytest.fixture(autouse=True)
 def as_in_production() -> Iterator[None]:
-    """Errors of our own are swallowed and counted."""
+    """Swallow and count internal errors, instead of raising them."""
     before = raise_internal_errors(False)
     yield
     raise_internal_errors(before)
@@ -55,7 +55,7 @@ ODD = [
 
 
 def use_all(odd: Any) -> None:
-    """Hand ``odd`` to everything that takes anything."""
+    """Pass ``odd`` as every argument of the API."""
     run = telemetry.start_run("analysis", candidates=1)
     run.describe(candidates=odd, criteria=odd, jd=odd, jd_type=odd)
     with (
@@ -78,7 +78,7 @@ def use_all(odd: Any) -> None:
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
 def test_nothing_is_raised_into_the_application(recorded: Recorded, odd: Any) -> None:
-    """Nor is anything lost beside it: what there is to tell is delivered, that of later runs too."""
+    """Nor is anything else lost: this run and later ones are delivered."""
     use_all(odd)
     with telemetry.run("intake", user_id=7), telemetry.stage("later"):
         pass

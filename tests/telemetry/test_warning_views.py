@@ -1,4 +1,4 @@
-"""Warnings over HTTP: with the application's own login, nothing but what is allowed, and nobody else's."""
+"""Warnings over HTTP: each user records and answers only their own, by the application's own login."""
 
 from __future__ import annotations
 
@@ -85,13 +85,14 @@ SHOWN = {"warning_type": "batch_too_large", "document_count": 250, "limit": 200}
 
 
 def counts() -> Counter[tuple[str, str]]:
-    """What was counted so far, by type and action."""
-    found: Any = pipeline()
-    return Counter({(told["type"], told["action"]): n for told, n in found.metrics.totals.read(WARNINGS)})
+    """The warnings counted so far, by type and action."""
+    running: Any = pipeline()
+    totals = running.metrics.totals.read(WARNINGS)
+    return Counter({(labels["type"], labels["action"]): count for labels, count in totals})
 
 
-def test_a_warning_is_shown_and_answered(host: Host) -> None:
-    """As the page tells it, with the id in between."""
+def test_warning_is_recorded_and_then_answered(host: Host) -> None:
+    """The answer names the warning by the id that the first request returned."""
     shown = host.post(SHOWN | {"document_size": 9_000_000, "subject": "draft/12"})
     assert (shown.status_code, shown.json) == (200, {"status": "tracked", "warning_id": 1})
     answered = host.patch(1, {"user_action": "override"})
@@ -106,7 +107,7 @@ def test_a_warning_is_shown_and_answered(host: Host) -> None:
 
 
 def test_the_first_answer_stands(host: Host) -> None:
-    """But for one that nobody gave."""
+    """Only `abandoned`, which no user chose, is replaced by a later answer."""
     host.post(SHOWN)
     host.patch(1, {"user_action": "abandoned"})
     host.patch(1, {"user_action": "reduced_batch"})
@@ -114,17 +115,17 @@ def test_the_first_answer_stands(host: Host) -> None:
     assert host.rows()[0]["user_action"] == "reduced_batch"
 
 
-def test_both_are_counted(host: Host) -> None:
-    """By type and action."""
+def test_showing_and_answering_are_counted(host: Host) -> None:
+    """By type and action; all label combinations exist from the start."""
     before = counts()
     host.post(SHOWN)
     host.patch(1, {"user_action": "continued"})
     assert counts() - before == {("batch_too_large", "shown"): 1, ("batch_too_large", "continued"): 1}
-    assert ("jd_too_long", "shown") in before, "each is there from the start"
+    assert ("jd_too_long", "shown") in before
 
 
 def test_an_answer_that_changes_nothing_is_not_counted(host: Host) -> None:
-    """Given again, too late, or by nobody once more; it is answered as ever."""
+    """An answer that is repeated or comes too late still gets status 200."""
     before = counts()
     host.post(SHOWN)
     for action in ("abandoned", "abandoned", "override", "override", "continued"):
@@ -134,8 +135,8 @@ def test_an_answer_that_changes_nothing_is_not_counted(host: Host) -> None:
     }
 
 
-def test_nobody_is_signed_in(host: Host) -> None:
-    """401, and nothing is recorded."""
+def test_signed_out_users_are_refused(host: Host) -> None:
+    """The answer is 401, and nothing is recorded."""
     assert host.post(SHOWN, user=None).status_code == 401
     host.post(SHOWN)
     assert host.patch(1, {"user_action": "override"}, user=None).status_code == 401
@@ -143,11 +144,11 @@ def test_nobody_is_signed_in(host: Host) -> None:
 
 
 @pytest.mark.parametrize("warning_id", [1, 77, 2**31, 2**63])
-def test_somebody_elses_warning(host: Host, warning_id: int) -> None:
-    """404, as if it were not there."""
+def test_warning_of_another_user_is_not_found(host: Host, warning_id: int) -> None:
+    """The answer is 404, as for a warning that does not exist."""
     host.post(SHOWN)
-    found = host.patch(warning_id, {"user_action": "override"}, user=2)
-    assert (found.status_code, found.json["field"]) == (404, "warning_id")
+    answer = host.patch(warning_id, {"user_action": "override"}, user=2)
+    assert (answer.status_code, answer.json["field"]) == (404, "warning_id")
     assert host.rows()[0]["user_action"] is None
 
 
@@ -176,24 +177,24 @@ def test_somebody_elses_warning(host: Host, warning_id: int) -> None:
         ("[" * 4000, "body"),
     ],
 )
-def test_what_cannot_be_used(host: Host, fields: Any, field: str) -> None:
-    """400, JSON that names the field, and no row."""
-    found = host.post(fields)
-    assert (found.status_code, found.json["field"]) == (400, field)
-    assert found.json["error"].startswith(f"{field} ")
+def test_unusable_warning_is_refused(host: Host, fields: Any, field: str) -> None:
+    """The answer is 400 with JSON that names the field, and no row is written."""
+    answer = host.post(fields)
+    assert (answer.status_code, answer.json["field"]) == (400, field)
+    assert answer.json["error"].startswith(f"{field} ")
     assert host.rows() == []
 
 
 @pytest.mark.parametrize("fields", [{}, {"user_action": "shrugged"}, {"user_action": None}, {"x": 1}, 5])
-def test_answers_that_there_are_not(host: Host, fields: Any) -> None:
-    """400, and the warning stays as it was."""
+def test_unknown_answer_is_refused(host: Host, fields: Any) -> None:
+    """The answer is 400, and the warning stays unanswered."""
     host.post(SHOWN)
     assert host.patch(1, fields).status_code == 400
     assert host.rows()[0]["user_action"] is None
 
 
-def test_too_much(host: Host) -> None:
-    """413 beyond 4 KB, said or not; 415 for what is no JSON by its own account."""
+def test_large_or_foreign_bodies_are_refused(host: Host) -> None:
+    """413 above 4 KB, with a Content-Length or without; 415 for a content type that is not JSON."""
     large = json.dumps(SHOWN | {"subject": "x" * 5000})
     assert host.post(large).status_code == 413
     chunked = host.client.open(
@@ -210,8 +211,8 @@ def test_too_much(host: Host) -> None:
     assert host.rows() == []
 
 
-def test_the_database_cannot_be_filled(host: Host) -> None:
-    """After so many in 24 hours 429, for that user alone; it is counted."""
+def test_warnings_per_user_and_day_are_limited(host: Host) -> None:
+    """Above the limit for 24 hours that user, and no other, gets 429; it is counted as refused."""
     before = counts()
     assert [host.post(SHOWN).status_code for _ in range(7)] == [200] * 5 + [429] * 2
     assert host.post(SHOWN, user=2).status_code == 200
@@ -221,15 +222,15 @@ def test_the_database_cannot_be_filled(host: Host) -> None:
     assert host.post(SHOWN).status_code == 200
 
 
-def test_a_database_that_is_away(host: Host, tmp_path: Path) -> None:
-    """503, and the page goes on."""
+def test_unusable_database_is_reported(host: Host, tmp_path: Path) -> None:
+    """The answer is 503 with JSON, not an unhandled error."""
     (tmp_path / "host.sqlite").write_text("this is no database")
-    found = host.post(SHOWN)
-    assert (found.status_code, found.json["field"]) == (503, "database")
+    answer = host.post(SHOWN)
+    assert (answer.status_code, answer.json["field"]) == (503, "database")
 
 
-def test_it_is_off_by_default(tmp_path: Path) -> None:
-    """The application may have such a page of its own."""
+def test_warning_views_are_off_by_default(tmp_path: Path) -> None:
+    """The application may serve the same path itself."""
     app = flask.Flask("host")
     app.config.update(SECRET_KEY="k", TELEMETRY_SPOOL_DIR=tmp_path / "spool")
     app.add_url_rule("/api/track-warning", "own", lambda: "own", methods=["POST"])
@@ -245,8 +246,8 @@ class Person(UserMixin):  # type: ignore[misc]
         self.id = id
 
 
-def test_flask_login_and_csrf(tmp_path: Path) -> None:
-    """The user is the one who is signed in, and the application's own protection holds."""
+def test_flask_login_and_csrf_protection_apply(tmp_path: Path) -> None:
+    """The signed-in user is recorded, and the application's own CSRF protection applies."""
     host = Host(tmp_path)
     manager = LoginManager(host.app)
     manager.user_loader(lambda id: Person(int(id)))
@@ -261,31 +262,33 @@ def test_flask_login_and_csrf(tmp_path: Path) -> None:
     unprotected = host.client.post("/api/track-warning", json=SHOWN)
     good = host.client.post("/api/track-warning", json=SHOWN, headers=headers)
 
-    assert [found.status_code for found in (anonymous, unprotected, good)] == [401, 400, 200]
+    assert [answer.status_code for answer in (anonymous, unprotected, good)] == [401, 400, 200]
     assert [row["user_id"] for row in host.rows()] == [2]
     telemetry.shutdown()
 
 
-@pytest.mark.parametrize("found", ["1", 1, "0001"])
-def test_ids_may_be_digits(tmp_path: Path, found: Any) -> None:
-    """As Flask-Login has them."""
-    host = Host(tmp_path, current_user_id=lambda: found)
+@pytest.mark.parametrize("user_id", ["1", 1, "0001"])
+def test_user_ids_may_be_digits(tmp_path: Path, user_id: Any) -> None:
+    """Flask-Login returns ids as strings."""
+    host = Host(tmp_path, current_user_id=lambda: user_id)
     assert host.post(SHOWN).status_code == 200
     assert [row["user_id"] for row in host.rows()] == [1]
     telemetry.shutdown()
 
 
-@pytest.mark.parametrize("found", ["3f9a-token", "", "²", "-1", True, 1.5, 2**63, "9" * 5000, object()])
-def test_ids_that_are_none(tmp_path: Path, caplog: pytest.LogCaptureFixture, found: Any) -> None:
-    """The login is named, not the database; the log names what to mend, and no token."""
-    host = Host(tmp_path, current_user_id=lambda: found)
+@pytest.mark.parametrize("user_id", ["3f9a-token", "", "²", "-1", True, 1.5, 2**63, "9" * 5000, object()])
+def test_unusable_user_id_is_a_fault_of_the_login(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, user_id: Any
+) -> None:
+    """The answer blames the login, not the database; the log names what to repair, but not the value."""
+    host = Host(tmp_path, current_user_id=lambda: user_id)
     for answer in (host.post(SHOWN), host.patch(1, {"user_action": "override"})):
         assert (answer.status_code, answer.json["field"]) == (500, "login")
     lines = [record.getMessage() for record in caplog.records if record.name == "host"]
     assert (
         lines
         == [
-            f"telemetry cannot record warnings: current_user_id= returned a {type(found).__name__}"
+            f"telemetry cannot record warnings: current_user_id= returned a {type(user_id).__name__}"
             " that is no id of a row of users"
         ]
         * 2
@@ -294,8 +297,8 @@ def test_ids_that_are_none(tmp_path: Path, caplog: pytest.LogCaptureFixture, fou
     telemetry.shutdown()
 
 
-def test_a_login_that_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is the login's fault; what the application answers itself is passed on."""
+def test_failing_login_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An exception is a fault of the login; an HTTP error that the application raises is passed on."""
 
     def user() -> int:
         if "Teapot" in flask.request.headers:
@@ -303,22 +306,24 @@ def test_a_login_that_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
         raise KeyError("session")
 
     host = Host(tmp_path, current_user_id=user)
-    found = host.post(SHOWN)
-    assert (found.status_code, found.json["field"]) == (500, "login")
+    answer = host.post(SHOWN)
+    assert (answer.status_code, answer.json["field"]) == (500, "login")
     assert "current_user_id= raised KeyError" in caplog.text
     assert host.client.post("/api/track-warning", headers={"Teapot": "1"}).status_code == 418
     telemetry.shutdown()
 
 
-def test_alternative_ids_of_flask_login(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A token is no id: the application is to say who is meant."""
+def test_alternative_ids_of_flask_login_need_a_function(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token is no user id: the log asks for `current_user_id=`."""
     host = Host(tmp_path)
     manager = LoginManager(host.app)
     manager.user_loader(Person)
     host.app.add_url_rule("/sign-in", "sign_in", lambda: str(login_user(Person("a-token"))))
     host.client.get("/sign-in")
-    found: Any = host.client.post("/api/track-warning", json=SHOWN)
-    assert (found.status_code, found.json["field"]) == (500, "login")
+    answer: Any = host.client.post("/api/track-warning", json=SHOWN)
+    assert (answer.status_code, answer.json["field"]) == (500, "login")
     assert "current_user_id=" in caplog.text
     telemetry.shutdown()
 
@@ -334,8 +339,8 @@ names = st.sampled_from(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=examples(150)
 )
 @given(st.dictionaries(names | words, values, max_size=5), st.integers(-5, 2**70))
-def test_no_request_is_too_much(host: Host, fields: dict[str, Any], warning_id: int) -> None:
-    """Whatever comes, it is answered; no row comes of what is refused."""
+def test_any_request_is_answered_or_refused(host: Host, fields: dict[str, Any], warning_id: int) -> None:
+    """No request makes the view fail, and a refused one writes no row."""
     before = len(host.rows())
     shown = host.post(fields)
     assert shown.status_code in (200, 400, 429)

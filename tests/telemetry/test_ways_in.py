@@ -1,4 +1,4 @@
-"""Every way in ends at the same rollup: code, the agent, Flask, and a provider somebody else made."""
+"""Each way to set up leads to the same rollup: in code, by the agent, by Flask, on the host's provider."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ with telemetry.run("analysis", candidates=1) as run:
         OpenAI().chat.completions.create(model="gpt-4o-mini", messages=question)
 """
 IN_CODE = "telemetry.setup_telemetry()"
-BY_A_HOST = """
+WITH_A_PROVIDER_OF_THE_HOST = """
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
@@ -57,8 +57,8 @@ def run(
     if agent:
         command.insert(0, str(Path(sys.executable).with_name("opentelemetry-instrument")))
     with StandIn() as standin:
-        given = environment | {"OPENAI_BASE_URL": standin.url}
-        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300)
+        variables = environment | {"OPENAI_BASE_URL": standin.url}
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -69,8 +69,8 @@ def rows(url: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(sa.text(query))]
 
 
-def test_in_code(environment: dict[str, str]) -> None:
-    """`setup_telemetry()` makes and configures everything."""
+def test_set_up_in_code(environment: dict[str, str]) -> None:
+    """`setup_telemetry()` creates and configures everything."""
     done = run(PROGRAM.format(setup=IN_CODE), environment)
 
     assert rows(environment["TELEMETRY_DATABASE_URL"]) == [("analysis", "completed", 1, 1, True)]
@@ -78,8 +78,8 @@ def test_in_code(environment: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["always_on", "always_off"])
-def test_by_the_agent(environment: dict[str, str], sampler: str) -> None:
-    """`opentelemetry-instrument` needs no line of code, and its sampler changes no total."""
+def test_set_up_by_the_agent(environment: dict[str, str], sampler: str) -> None:
+    """`opentelemetry-instrument` needs no code, and its sampler changes no total."""
     done = run(PROGRAM.format(setup=""), environment | {"OTEL_TRACES_SAMPLER": sampler}, agent=True)
 
     sampled = sampler == "always_on"
@@ -88,7 +88,7 @@ def test_by_the_agent(environment: dict[str, str], sampler: str) -> None:
 
 
 def test_the_agent_exports_sanitised_spans(environment: dict[str, str]) -> None:
-    """With our configurator in charge, spans leave through the sanitiser, and nobody is warned."""
+    """With our configurator, spans are exported through the sanitiser, and no warning is logged."""
     done = run(PROGRAM.format(setup=""), environment | {"OTEL_TRACES_EXPORTER": "console"}, agent=True)
 
     assert '"analysis.run.kind": "analysis"' in done.stdout
@@ -96,16 +96,16 @@ def test_the_agent_exports_sanitised_spans(environment: dict[str, str]) -> None:
     assert "not sanitised" not in done.stderr
 
 
-def test_a_provider_of_the_hosts_is_joined(environment: dict[str, str]) -> None:
-    """A provider that is there stays; that its own exporters are out of our hands is said once."""
-    done = run(PROGRAM.format(setup=BY_A_HOST), environment)
+def test_the_hosts_own_provider_is_kept(environment: dict[str, str]) -> None:
+    """Telemetry is attached to it; one warning says that its own exporters are not sanitised."""
+    done = run(PROGRAM.format(setup=WITH_A_PROVIDER_OF_THE_HOST), environment)
 
     assert rows(environment["TELEMETRY_DATABASE_URL"]) == [("analysis", "completed", 1, 1, True)]
     assert done.stderr.count("they are not sanitised") == 1
     assert '"analysis.stage": "ranking"' in done.stdout
 
 
-AGAIN = """
+SET_UP_THREE_TIMES = """
 import telemetry
 from openai import OpenAI
 from opentelemetry import metrics
@@ -131,9 +131,9 @@ for scope in resource.scope_metrics:
 """
 
 
-def test_ended_and_set_up_again(environment: dict[str, str]) -> None:
-    """Each call counts once, however often; metrics go on from where they were."""
-    done = run(AGAIN, environment)
+def test_set_up_again_after_shutdown(environment: dict[str, str]) -> None:
+    """Each call counts once, and the metrics continue from where they were."""
+    done = run(SET_UP_THREE_TIMES, environment)
 
     url = environment["TELEMETRY_DATABASE_URL"]
     assert rows(url) == [("analysis", "completed", 1, 1, True)] * 3
@@ -168,13 +168,13 @@ app.test_client().get("/pages/1?name=somebody")
 """
 
 
-def test_the_flask_extension(environment: dict[str, str]) -> None:
-    """One line, database and key taken from the application: a trace holds request, run, stage and query."""
+def test_set_up_by_the_flask_extension(environment: dict[str, str]) -> None:
+    """One line takes database and key from the application; a trace holds request, run, stage and query."""
     url = environment.pop("TELEMETRY_DATABASE_URL")
-    given = environment | {"HOST_DATABASE": url, "OTEL_TRACES_EXPORTER": "console"}
-    del given["TELEMETRY_HMAC_KEY"]
+    variables = environment | {"HOST_DATABASE": url, "OTEL_TRACES_EXPORTER": "console"}
+    del variables["TELEMETRY_HMAC_KEY"]
 
-    done = run(PROGRAM.format(setup=FLASK), given)
+    done = run(PROGRAM.format(setup=FLASK), variables)
 
     assert rows(url) == [("analysis", "completed", 0, 0, True), ("analysis", "completed", 1, 1, True)]
     names = re.findall(r'^    "name": "(.*)"', done.stdout, re.MULTILINE)
@@ -185,7 +185,7 @@ def test_the_flask_extension(environment: dict[str, str]) -> None:
 
 
 def test_a_wrong_setting_switches_telemetry_off(environment: dict[str, str]) -> None:
-    """The application runs, one line names the setting and what it must be."""
+    """The application runs; one line names the setting and what it must be."""
     done = run(PROGRAM.format(setup=IN_CODE), environment | {"TELEMETRY_METRICS_PORT": "abc"})
 
     assert done.stderr.splitlines() == [

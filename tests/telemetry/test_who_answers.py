@@ -1,4 +1,4 @@
-"""Of the processes of a server, the one that works answers Prometheus."""
+"""Of the processes of a server, the one that handles requests answers Prometheus."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ if __name__ == "__main__":
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port
 
 
 def read(port: int, path: str) -> str:
-    """Return an answer, once there is one."""
+    """Return the text of a page as soon as the server answers."""
     deadline = time.monotonic() + 90
     while True:
         try:
@@ -86,8 +86,10 @@ def served(folder: Path, command: list[str], metrics: int) -> Iterator[None]:
         "{python} -m gunicorn --preload -w 1 -b 127.0.0.1:{port} host:create_app()",
     ],
 )
-def test_the_process_that_works(command: str, migrated_sqlite: Path, tmp_path: Path) -> None:
-    """Its runs are what Prometheus sees, and not the zeros of a process that only watches or forks it."""
+def test_the_process_that_handles_requests_serves_its_metrics(
+    command: str, migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    """Prometheus sees its runs, not the zeros of a parent that only reloads or forks it."""
     shutil.copy(migrated_sqlite, tmp_path / "host.sqlite")
     (tmp_path / "host.py").write_text(APPLICATION)
     port, metrics = free_port(), free_port()

@@ -1,4 +1,4 @@
-"""Without anybody who records, instrumented code works as if it were not instrumented."""
+"""Where nothing records, instrumented code works as if it were not instrumented."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ NOTHING = """
         pass
     try:
         with telemetry.run("analysis"), telemetry.stage("x"):
-            raise KeyError("mine")
+            raise KeyError("host error")
     except KeyError as error:
-        assert error.args == ("mine",)
+        assert error.args == ("host error",)
     print("nothing happened")
 """
 
@@ -53,8 +53,8 @@ NOTHING = """
 @pytest.mark.parametrize(
     "prelude", ["", "sys.modules['opentelemetry.sdk'] = None"], ids=["not set up", "no SDK installed"]
 )
-def test_without_a_recorder_nothing_happens(prelude: str) -> None:
-    """Instrumented code works where telemetry is not set up, and where the SDK is not even installed."""
+def test_instrumented_code_works_without_a_recorder(prelude: str) -> None:
+    """It works where telemetry is not set up, and where the SDK is not even installed."""
     code = textwrap.dedent(NOTHING).format(prelude=prelude)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300

@@ -1,4 +1,4 @@
-"""Totals do not depend on spans: not on what they hold, nor on whether there are any."""
+"""Totals depend neither on what spans hold nor on whether there are any."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ MANY: dict[str, Any] = {"temperature": 0, "top_p": 1, "max_tokens": 10, "seed": 
 
 @dataclass(frozen=True)
 class Case:
-    """What becomes of spans."""
+    """One way in which spans are cut, dropped or never made."""
 
     name: str
     limits: SpanLimits | None = None
     change: Callable[[Recorded], object] = lambda recorded: None
-    """What happens to the provider or the instrumentation after set-up."""
+    """Changes the provider or the instrumentation after set-up."""
     around: Callable[[], AbstractContextManager[object]] = nullcontext
-    """What the application does around its work."""
+    """Wraps the work of the application."""
 
 
 def sample_nothing(recorded: Recorded) -> None:
-    """Take our sampler out again, as a host that configures sampling late does."""
+    """Replace our sampler, as a host that configures sampling late does."""
     recorded.provider.sampler = ALWAYS_OFF
     for tracer in recorded.provider._tracers.values():
         tracer.sampler = ALWAYS_OFF
 
 
 def instrument_elsewhere(recorded: Recorded) -> None:
-    """Give the official instrumentation a provider that nobody of us listens to."""
+    """Give the official instrumentation a provider that telemetry is not attached to."""
     OpenAIInstrumentor().uninstrument()
     OpenAIInstrumentor().instrument(tracer_provider=TracerProvider(shutdown_on_exit=False))
     attempts.instrument(TracerProvider(shutdown_on_exit=False))
 
 
-def no_official(recorded: Recorded) -> None:
-    """Do without the official instrumentation, and without spans of ours."""
+def without_official_instrumentation(recorded: Recorded) -> None:
+    """Remove the official instrumentation, and our own spans."""
     OpenAIInstrumentor().uninstrument()
     attempts.instrument(NoOpTracerProvider())
 
@@ -65,13 +65,13 @@ CASES = (
     *(Case(f"at most {n} characters", SpanLimits(max_attribute_length=n)) for n in (0, 1, 6, 10, 16)),
     Case("nothing sampled", change=sample_nothing),
     Case("official spans elsewhere", change=instrument_elsewhere),
-    Case("no official spans", change=no_official),
+    Case("no official spans", change=without_official_instrumentation),
     Case("instrumentation suppressed", around=suppress_instrumentation),
 )
 
 
 def work(client: OpenAI) -> None:
-    """Make four calls in two stages, of which one is tried again and one is a stream."""
+    """Make four calls in two stages, one of which is retried and one is a stream."""
     with telemetry.run("intake"):
         with telemetry.stage("ranking"):
             client.chat.completions.create(**BODY, **MANY, service_tier="priority")
@@ -83,14 +83,14 @@ def work(client: OpenAI) -> None:
 
 
 def assert_all_is_counted(run: Rollup, standin: StandIn) -> None:
-    """Compare a run with what the service knows."""
-    tried = standin.ledger()["attempts"]
-    used = [attempt["usage"] for attempt in tried if attempt["usage"]]
+    """Compare a run with the stand-in's ledger."""
+    attempts_made = standin.ledger()["attempts"]
+    used = [attempt["usage"] for attempt in attempts_made if attempt["usage"]]
     total = run.total
 
     assert calls_by_stage(run) == {"ranking": 2, "insights": 2}
     assert {"ranking", "insights"} <= stages(run)
-    assert (total.calls, total.attempts, total.rate_limit_hits, total.errors) == (4, len(tried), 1, 0)
+    assert (total.calls, total.attempts, total.rate_limit_hits, total.errors) == (4, len(attempts_made), 1, 0)
     assert len(used) == 4
     assert total.input_tokens == sum(usage["input_tokens"] for usage in used)
     assert total.output_tokens == sum(usage["output_tokens"] for usage in used)
@@ -98,13 +98,13 @@ def assert_all_is_counted(run: Rollup, standin: StandIn) -> None:
     assert run.cost_complete and total.cost_pico > 0
     asked = {(key.operation, key.service_tier) for key in run.usage if key.operation}
     assert asked == {("chat", "priority"), ("chat", "default"), ("embeddings", "")}
-    answered = {attempt["response_model"] for attempt in tried if attempt["usage"]}
+    answered = {attempt["response_model"] for attempt in attempts_made if attempt["usage"]}
     assert {key.model for key in run.usage if key.operation} == answered
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_call_and_stage_counts(case: Case, record: Record, client: OpenAI, ledger: StandIn) -> None:
-    """Calls, attempts, tokens, models, tiers, cost and stages are the same whatever becomes of spans."""
+    """Calls, attempts, tokens, models, tiers, cost and stages are the same whatever happens to spans."""
     ledger.faults([{"status": 429, "first_total": 1, "retry_after_ms": 1}])
     limits = case.limits or SpanLimits()
     recorded = record(TracerProvider(shutdown_on_exit=False, span_limits=limits))
@@ -117,16 +117,16 @@ def test_every_call_and_stage_counts(case: Case, record: Record, client: OpenAI,
 
 @contextmanager
 def disabled_sdk(monkeypatch: pytest.MonkeyPatch) -> Iterator[TracerProvider]:
-    """Give the provider of a process in which OTEL_SDK_DISABLED is true: its spans are none."""
+    """Yield the provider of a process in which OTEL_SDK_DISABLED is true: it makes no-op spans."""
     with monkeypatch.context() as patch:
         patch.setenv("OTEL_SDK_DISABLED", "true")
         yield TracerProvider(shutdown_on_exit=False)
 
 
-def test_a_disabled_sdk(
+def test_a_disabled_sdk_changes_no_total(
     record: Record, client: OpenAI, ledger: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No spans are not taken for no calls: OTEL_SDK_DISABLED switches traces off, and no total."""
+    """OTEL_SDK_DISABLED switches off traces, but calls still count."""
     ledger.faults([{"status": 429, "first_total": 1, "retry_after_ms": 1}])
     with disabled_sdk(monkeypatch) as provider:
         recorded = record(provider)
@@ -139,7 +139,7 @@ def test_a_disabled_sdk(
 def test_errors_do_not_depend_on_spans(
     record: Record, client: OpenAI, ledger: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call that fails is an error also where no span holds its type."""
+    """A failed call counts as an error even where no span holds the error's type."""
     ledger.faults([{"status": 400}])
     recorded = record(TracerProvider(shutdown_on_exit=False, span_limits=SpanLimits(max_span_attributes=0)))
     with telemetry.run("intake"), pytest.raises(Exception, match="400"):
@@ -152,10 +152,10 @@ def test_errors_do_not_depend_on_spans(
 def test_calls_outside_any_run_are_orphans_without_spans(
     record: Record, client: OpenAI, ledger: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where there is neither a run nor a span, a call is still counted in the run of the day."""
+    """Where there is neither a run nor a span, a call counts in the day's orphan run."""
     with disabled_sdk(monkeypatch) as provider:
         recorded = record(provider)
     client.chat.completions.create(**BODY)
-    found = recorded.run()
+    orphan = recorded.run()
 
-    assert (found.root.kind, found.total.calls, found.cost_complete) == ("orphan", 1, True)
+    assert (orphan.root.kind, orphan.total.calls, orphan.cost_complete) == ("orphan", 1, True)

@@ -33,11 +33,11 @@ from .submission import Submission, Submitted
 
 WIDTH = 100
 DELIVERY = 30.0
-"""Seconds telemetry has to deliver what it knows."""
+"""Seconds within which telemetry must deliver everything."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; returns the exit status."""
+    """Run the demo, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m examples.screener.demo", description=__doc__)
     parser.add_argument("--serve", action="store_true", help="leave the app running until Ctrl-C")
     options = parser.parse_args(arguments)
@@ -68,7 +68,7 @@ class Demo:
         """Start everything, submit the samples, report, and stop everything.
 
         Raises:
-            DemoError: it could not be done, or the totals differ.
+            DemoError: a step failed, or the totals differ.
         """
         with ExitStack() as stack:
             self._begin(is_again=stack.enter_context(self.folder.claimed()))
@@ -103,7 +103,7 @@ class Demo:
         return submitted
 
     def _settle(self, system: Stack, steps: Steps) -> Scrape:
-        """Wait until the database knows everything; returns the metrics of that moment."""
+        """Wait until everything is delivered to the database, and return the metrics of that moment."""
         waited = "Telemetry did not deliver"
         with steps.step("Waiting until telemetry has delivered"):
             system.processes.wait_until(self._is_settled, waited, DELIVERY, self.folder.log("worker"))
@@ -112,7 +112,7 @@ class Demo:
     def _is_settled(self) -> bool:
         try:
             return Scrape(self.folder.spool).is_settled and self.database.is_settled()
-        except OSError:  # a listener is gone
+        except OSError:  # a listener has ended
             return False
 
     def _report(self, system: Stack, submitted: list[Submitted], scrape: Scrape) -> bool:
@@ -141,7 +141,7 @@ class Demo:
 
 
 def _console() -> Console:
-    """A console of at most `WIDTH` columns; what its encoding cannot show becomes a question mark."""
+    """Return a console of at most `WIDTH` columns; characters outside its encoding become question marks."""
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     console = Console(highlight=False)
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
@@ -156,7 +156,7 @@ def _complain(console: Console, error: DemoError) -> int:
 
 
 def _ask_own_machine_directly() -> None:
-    """Keep proxies of the environment out of the way, here and in all processes started."""
+    """Ignore proxies of the environment, in this process and in all that it starts."""
     given = os.environ.get("NO_PROXY") or os.environ.get("no_proxy", "")
     hosts = ",".join(filter(None, [given, "127.0.0.1", "localhost"]))
     os.environ |= {"NO_PROXY": hosts, "no_proxy": hosts}

@@ -1,4 +1,4 @@
-"""How the candidates of each analysis scored, as bars."""
+"""The scores of the candidates of each analysis, as bars."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .database import Analysis
 STEP = 10
 """Width of a bar's range, in percent."""
 WIDTH = 26
-"""Characters a bar may have."""
+"""Maximum length of a bar, in characters."""
 WIDEST = 4
-"""Characters that stand for one candidate where there are few."""
+"""Maximum characters per candidate, if there are few."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def score_chart(analyses: Sequence[Analysis]) -> Table:
-    """A column of bars for each analysis, best scores on top, in the colours of the three bands."""
+    """Return a column of bars for each analysis, best scores on top, in the colours of the three bands."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("score", justify="right")
     counts = [Counter(_range(score) for score in analysis.scores) for analysis in analyses]
@@ -34,13 +34,13 @@ def score_chart(analyses: Sequence[Analysis]) -> Table:
 
 
 def _ranges(counts: Sequence[Counter[int]]) -> range:
-    """From the best range somebody reached down to the worst."""
+    """Return the ranges from the best score down to the worst."""
     reached = [start for count in counts for start in count]
     return range(max(reached), min(reached) - 1, -STEP) if reached else range(0)
 
 
 def _range(score: float) -> int:
-    """Where the range of a score begins; the best one holds 100 % too."""
+    """Return the beginning of a score's range; the best range includes 100 %."""
     return min(int(round(score * 10_000) // (STEP * 100)) * STEP, 100 - STEP)
 
 

@@ -14,7 +14,7 @@ COUNTED = ("calls", "attempts", "rate_limited", "input_tokens", "cached_tokens",
 
 
 def cost_table(analysis: Analysis, gap: int) -> Table:
-    """One line a stage, grouped by what the run was for, and the sum below; `gap` parts the columns."""
+    """Return a table with one line a stage, grouped by kind of run, and the sum; `gap` separates columns."""
     table = Table(box=None, header_style="dim", padding=(0, gap, 0, 0))
     table.add_column("run")
     table.add_column("stage")
@@ -28,7 +28,7 @@ def cost_table(analysis: Analysis, gap: int) -> Table:
 
 
 def dollars(amount: Decimal) -> str:
-    """An amount as people read it; what is below a millionth of a dollar is rounded."""
+    """Format an amount, rounded to a millionth of a dollar."""
     return f"${amount:.6f}"
 
 

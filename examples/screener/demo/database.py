@@ -1,4 +1,4 @@
-"""What the database says, read with plain SQL."""
+"""The figures in the database, read with plain SQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .figures import Figures
 PICO = Decimal("1e-12")
 KINDS = ("intake", "analysis", "late", "import")
 STAGES = ("extraction", "criteria", "naming", "embedding", "similarity", "ranking", "insights", "db_write")
-"""In the order in which they happen."""
+"""The stages, in the order in which they run."""
 
 FIGURES = """
     SELECT SUM(api_calls) AS calls, SUM(attempts) AS attempts, SUM(rate_limit_hits) AS rate_limited,
@@ -29,7 +29,7 @@ ANALYSES = """
         candidates_50_to_70_percent, candidates_below_50_percent
     FROM analyses ORDER BY id
 """
-# The row of a stage whose operation is '' holds how long the stage was open; the others hold its calls.
+# A stage's row with the operation '' holds the duration of the stage; its other rows hold the calls.
 STAGE_USAGE = """
     SELECT kind, stage, SUM(CASE WHEN operation = '' THEN usage.duration_us ELSE 0 END) AS duration_us,
         SUM(calls) AS calls, SUM(usage.attempts) AS attempts, SUM(usage.rate_limit_hits) AS rate_limited,
@@ -70,23 +70,23 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Analysis:
-    """One analysis with what was spent on it, from its intake to the insights unlocked later."""
+    """One analysis with all its spending, from its intake to insights that are unlocked later."""
 
     row: Row
-    """Of `analyses`."""
+    """The row in `analyses`."""
     stages: list[Row]
-    """One a kind of run and stage, in the order in which they happen."""
+    """One row for each kind of run and stage, in the order in which they run."""
     runs: dict[str, Row]
-    """One a kind of run."""
+    """One row for each kind of run."""
     scores: list[float]
-    """Of the candidates that were scored, 0 to 1."""
+    """Scores of the scored candidates, 0 to 1."""
     events: dict[str, int]
-    """What the application counted itself."""
+    """The counters of the application."""
     retries: Row
 
     @property
     def id(self) -> int:
-        """The number of the analysis."""
+        """The id of the analysis."""
         return int(self.row["id"])
 
 
@@ -97,25 +97,25 @@ class Database:
         self._path = path
 
     def figures(self) -> Figures:
-        """What all runs have spent."""
+        """Return the spending of all runs."""
         with self._reading() as connection:
             row = dict(connection.execute(FIGURES).fetchone())
         pico = row.pop("pico") or 0
         return Figures(**{name: value or 0 for name, value in row.items()}, dollars=pico * PICO)
 
     def is_settled(self) -> bool:
-        """Whether every run has ended and shows on its analysis."""
+        """Return whether every run has ended, and its analysis shows it."""
         with self._reading() as connection:
             return not connection.execute(UNSETTLED).fetchone()[0]
 
     def unaccounted(self) -> dict[str, int]:
-        """Calls whose cost is not known, by reason."""
+        """Return the number of calls whose cost is unknown, by reason."""
         with self._reading() as connection:
             row = dict(connection.execute(UNACCOUNTED).fetchone())
         return {reason: count for reason, count in row.items() if count}
 
     def analyses(self) -> list[Analysis]:
-        """All analyses, in their order."""
+        """Return all analyses, in order."""
         with self._reading() as connection:
             rows = [dict(row) for row in connection.execute(ANALYSES)]
             return [_analysis(connection, row) for row in rows]

@@ -1,4 +1,4 @@
-"""What ends the demo early."""
+"""Errors that end the demo early."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TAIL = 15
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message is one line, `log` the file that tells more."""
+    """The demo cannot continue; the message is one line, and `log` the file with the details."""
 
     def __init__(self, message: str, log: Path | None = None) -> None:
         super().__init__(message)
@@ -17,7 +17,7 @@ class DemoError(Exception):
 
     @property
     def tail(self) -> str:
-        """The last lines of the log; empty when there is none."""
+        """Return the last lines of the log, or none if there is no log."""
         if self.log is None or not self.log.is_file():
             return ""
         lines = self.log.read_text(errors="replace").splitlines()[-TAIL:]

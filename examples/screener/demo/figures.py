@@ -1,4 +1,4 @@
-"""What was spent, as one source tells it."""
+"""The figures of one source, and how sources are compared."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 
 TOLERANCE = Decimal("1e-9")
-"""Metrics are binary fractions: their dollars may differ from exact ones by this share."""
+"""The share by which dollars in metrics, which are floats, may differ from exact ones."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Sums of everything the demo asked of OpenAI."""
+    """Sums over all of the demo's calls to OpenAI."""
 
     calls: int
-    """Logical calls: what the application asked for."""
+    """Logical calls of the application."""
     attempts: int
-    """HTTP requests these took."""
+    """HTTP requests for these calls."""
     rate_limited: int
     """Attempts answered 429."""
     input_tokens: int
-    """The cached ones included."""
+    """Including cached ones."""
     cached_tokens: int
     output_tokens: int
     dollars: Decimal
@@ -29,7 +29,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Source:
-    """Somebody who knows the figures."""
+    """A source of the figures."""
 
     name: str
     figures: Figures
@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Line:
-    """One figure as all sources tell it, in their order."""
+    """One figure of all sources, in their order."""
 
     name: str
     values: list[int | Decimal]
@@ -47,7 +47,7 @@ class Line:
 
 
 def compare(sources: Sequence[Source]) -> list[Line]:
-    """Hold the sources against the first of them."""
+    """Compare all sources with the first one."""
     return [_line(field.name, sources) for field in fields(Figures)]
 
 

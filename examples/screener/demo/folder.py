@@ -1,4 +1,4 @@
-"""The folder the demo writes to: DEMO_DIR, by default ``demo-data/``."""
+"""The folder that the demo writes to: DEMO_DIR, by default ``demo-data/``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOGS = ("set-up", "stand-in", "app", "worker")
 
 
 class Folder:
-    """Where the demo keeps its database, its logs, the spool and the ledger."""
+    """The folder of the demo's database, logs, spool and ledger."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
@@ -31,7 +31,7 @@ class Folder:
 
     @classmethod
     def from_environment(cls) -> Folder:
-        """The folder that DEMO_DIR names."""
+        """Return the folder that DEMO_DIR names."""
         return cls(Path(os.environ.get("DEMO_DIR") or "demo-data"))
 
     @property
@@ -40,16 +40,16 @@ class Folder:
         return URL.create("sqlite", database=str(self.database)).render_as_string()
 
     def log(self, name: str) -> Path:
-        """Where a process writes its log."""
+        """Return the path of a process's log."""
         return self.path / f"{name}.log"
 
     @contextmanager
     def claimed(self) -> Iterator[bool]:
-        """Hold the folder, empty of what a former demo left; yields whether there was such a thing.
+        """Lock the folder and remove the files of an earlier demo; yields whether there were any.
 
         Raises:
-            DemoError: it cannot be written to, another demo is at work in it, or files of these names are in
-                it that no demo has made.
+            DemoError: it cannot be written to, another demo uses it, or it has files of the same names
+                that no demo has created.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class Folder:
             yield self._clear()
 
     def _refuse_strangers(self) -> None:
-        """Nothing is removed from a folder that does not carry the mark of the demo."""
+        """Refuse a folder with such files but without the mark of the demo."""
         if self._mark.exists():
             return
         for path in self._made():

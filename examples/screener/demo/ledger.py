@@ -1,4 +1,4 @@
-"""The figures of the stand-in's ledger, counted and priced from its lines alone."""
+"""The figures of the stand-in's ledger, counted and priced from its lines only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .figures import Figures
 
 PICO_DOLLAR = Decimal("1e-12")
 ATTEMPTS_PER_CALL = 3
-"""The OpenAI client repeats a failed attempt twice; what follows is a new call of the application."""
+"""The OpenAI client retries a failed attempt twice; a further attempt is a new call of the application."""
 
 Attempt = dict[str, Any]
 
 
 def ledger_figures(attempts: Sequence[Attempt]) -> Figures:
-    """Add a ledger up; every line that was billed is priced and rounded by itself."""
+    """Sum up a ledger; every billed line is priced and rounded separately."""
     billed = [attempt for attempt in attempts if attempt["usage"]]
     return Figures(
         calls=count_calls(attempts),
@@ -34,14 +34,14 @@ def ledger_figures(attempts: Sequence[Attempt]) -> Figures:
 
 
 def count_calls(attempts: Sequence[Attempt]) -> int:
-    """Count the logical calls: one ends with its answer, or when the client gives up."""
+    """Count logical calls, which end with their answer or when the client gives up."""
     ordered = sorted(attempts, key=lambda attempt: (attempt["request_key"], attempt["seq"]))
     same = groupby(ordered, key=lambda attempt: attempt["request_key"])
     return sum(_calls_of_one_request([attempt["status"] for attempt in group]) for _, group in same)
 
 
 def price(attempt: Attempt) -> Decimal:
-    """What one line cost, in dollars, rounded to a pico-dollar."""
+    """Return the cost of one line in dollars, rounded to a pico-dollar."""
     usage = attempt["usage"]
     cost = calc_price(
         Usage(

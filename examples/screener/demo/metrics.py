@@ -1,4 +1,4 @@
-"""The figures of the metrics: what the listeners of all processes say, added up."""
+"""The figures of the metrics, summed over the listeners of all processes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .figures import Figures
 
 
 class Scrape:
-    """One look at the metrics of every process."""
+    """The metrics of every process, scraped once."""
 
     def __init__(self, spool: Path) -> None:
-        """Each process has left the port of its listener in its own folder below `spool`."""
+        """Scrape all listeners; each process has written its port into its folder below `spool`."""
         ports = sorted(int(note.read_text()) for note in spool.glob("*/*/metrics-port"))
         self.urls = [f"http://127.0.0.1:{port}/metrics" for port in ports]
         self._samples = [sample for url in self.urls for sample in _read(url)]
 
     def total(self, name: str, **labels: str) -> float:
-        """Add up all samples of a metric that carry these labels."""
+        """Sum up all samples of a metric with these labels."""
         return sum(
             sample.value
             for sample in self._samples
@@ -32,11 +32,11 @@ class Scrape:
 
     @property
     def is_settled(self) -> bool:
-        """Whether no run is open and nothing waits for the database."""
+        """Return whether no run is open and nothing waits for the database."""
         return not self.total("analysis_runs_active") and not self.total("telemetry_spool_pending")
 
     def figures(self) -> Figures:
-        """Add up what was spent."""
+        """Sum up the spending."""
         return Figures(
             calls=int(self.total("analysis_openai_operations_total")),
             attempts=int(self.total("analysis_openai_attempts_total")),

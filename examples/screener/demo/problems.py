@@ -1,4 +1,4 @@
-"""What went wrong and what became of it, in sentences."""
+"""The problems of each analysis and how they were handled, in sentences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVENTS = {
 def problems(
     analyses: Sequence[Analysis], submitted: Sequence[Submitted], unaccounted: dict[str, int]
 ) -> Table:
-    """One line a problem, by analysis."""
+    """Return one line a problem, by analysis."""
     table = Table.grid(padding=(0, 2))
     uploads = {each.analysis: each.received for each in submitted}
     for analysis in analyses:

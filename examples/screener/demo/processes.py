@@ -1,4 +1,4 @@
-"""The processes the demo starts: each in a group of its own, with a log, and none left behind."""
+"""The processes of the demo: each has its own process group and a log, and none is left behind."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from . import watchdog
 from .errors import DemoError
 
 ROOT = Path(__file__).resolve().parents[3]
-"""Where ``examples`` is found."""
+"""The folder that contains ``examples``."""
 PATIENCE = 10.0
-"""Seconds a process has to end by itself when all went well."""
+"""Seconds within which a process must end by itself after a success."""
 IMPATIENCE = 3.0
-"""The same after a failure."""
+"""Seconds within which it must end by itself after a failure."""
 
 
 class Process:
-    """One process with its name and its log."""
+    """A process with its name and its log."""
 
     def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Process:
         self.log = log
 
     def failure(self) -> DemoError:
-        """Say that it ended."""
+        """Return the error for a process that ended."""
         code = self.popen.poll()
         how = (
             f"was ended by {signal.Signals(-code).name}" if code and code < 0 else f"ended with status {code}"
@@ -40,7 +40,7 @@ class Process:
         return DemoError(f"The {self.name} process {how}; the end of {self.log}:", self.log)
 
     def stop(self, patience: float) -> None:
-        """End it with all its children; those that do not end in `patience` seconds are killed."""
+        """Stop it with all its children, and kill those that do not end within `patience` seconds."""
         if self.popen.poll() is None:
             self.popen.terminate()
         try:
@@ -52,7 +52,7 @@ class Process:
 
 
 class Processes:
-    """All processes of the demo. They end with it, in the opposite order, also when it is killed."""
+    """All processes of the demo. They end with it, in reverse order, even when it is killed."""
 
     def __init__(self) -> None:
         self._started: list[Process] = []
@@ -65,7 +65,7 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:  # in a hurry: all at once
+        if kind is not None:  # after a failure: all at once
             for process in self._started:
                 process.popen.terminate()
         for process in reversed(self._started):
@@ -81,7 +81,7 @@ class Processes:
         log: Path,
         pass_fds: Sequence[int] = (),
     ) -> Process:
-        """Start ``python -m command…``; what it prints goes to `log`."""
+        """Start ``python -m command…``; its output goes to its log."""
         with log.open("ab") as output, _undisturbed():
             popen = subprocess.Popen(
                 [sys.executable, "-m", *command],
@@ -99,7 +99,7 @@ class Processes:
         return process
 
     def finish(self, process: Process) -> None:
-        """Wait until a process has done its work.
+        """Wait until a process has ended successfully.
 
         Raises:
             DemoError: it failed.
@@ -109,7 +109,7 @@ class Processes:
         self._started.remove(process)
 
     def check(self) -> None:
-        """Make sure that all are running.
+        """Check that all processes are running.
 
         Raises:
             DemoError: one has ended; the message names it.
@@ -124,7 +124,7 @@ class Processes:
         """Wait until a condition holds while all processes run.
 
         Raises:
-            DemoError: a process has ended, or `what` did not come true within `seconds`.
+            DemoError: a process has ended, or `what` did not hold within `seconds`.
         """
         deadline = time.monotonic() + seconds
         while not condition():
@@ -141,7 +141,7 @@ class Processes:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let signals that end the demo wait: one that comes while a process starts would leave it behind."""
+    """Defer signals that end the demo: one during the start of a process would leave it behind."""
     came: list[int] = []
     before = {
         number: signal.signal(number, lambda number, _: came.append(number))

@@ -1,4 +1,4 @@
-"""The report: what each analysis cost and where, how the candidates did, what went wrong, and who agrees."""
+"""The report: costs of each analysis by stage, scores, problems, and whether the sources agree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LABELS = {
     "dollars": "dollars",
 }
 COMFORTABLE = 92
-"""Columns from which on the tables have room to breathe."""
+"""Columns from which on the tables are laid out with wider gaps."""
 STATUS_STYLES = {"completed": "green", "partial_failure": "yellow"}
 
 
@@ -42,7 +42,7 @@ def print_report(
     submitted: Sequence[Submitted],
     unaccounted: dict[str, int],
 ) -> None:
-    """Print everything about the analyses themselves."""
+    """Print costs, scores and problems of the analyses."""
     places = {each.analysis: each.place for each in submitted}
     gap = 2 if console.width >= COMFORTABLE else 1
     for analysis in analyses:
@@ -53,7 +53,7 @@ def print_report(
 
 
 def print_agreement(console: Console, sources: Sequence[Source], lines: Sequence[Line]) -> None:
-    """Print the totals of all sources side by side, and whether they are the same."""
+    """Print the totals of all sources side by side, and whether they agree."""
     table = _table("", *(source.name for source in sources), "")
     for line in lines:
         mark = Text("✓", "bold green") if line.agrees else Text("✗", "bold red")
@@ -62,7 +62,7 @@ def print_agreement(console: Console, sources: Sequence[Source], lines: Sequence
 
 
 def print_outlook(console: Console, database: Path, ledger: Path | None) -> None:
-    """Say where everything is and how to go on."""
+    """Print where the files are, and what to do next."""
     path = shlex.quote(_short(database))
     steps = Table.grid(padding=(0, 2))
     steps.add_row("database", _short(database))
@@ -77,7 +77,7 @@ def print_outlook(console: Console, database: Path, ledger: Path | None) -> None
 
 
 def print_invitation(console: Console, url: str, metrics: Sequence[str]) -> None:
-    """Say where the running screener is to be found, and how to sign in."""
+    """Print the address of the running screener, and how to sign in."""
     places = Table.grid(padding=(0, 2))
     places.add_row("screener", Text(url, "bold"))
     places.add_row("sign in as", f"{USER_EMAIL} or {ADMIN_EMAIL}, password {PASSWORD}")
@@ -113,7 +113,7 @@ def _verdict(sources: Sequence[Source], lines: Sequence[Line]) -> Text:
 
 
 def _short(path: Path) -> str:
-    """A path as one would type it here."""
+    """Return a path relative to the working directory, where possible."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

@@ -1,4 +1,4 @@
-"""Which OpenAI service the demo calls: the stand-in, or the real one when OPENAI_API_KEY is set."""
+"""The OpenAI service that the demo calls: the stand-in, or the real one if OPENAI_API_KEY is set."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from typing import Any
 from .errors import DemoError
 
 FAULTS: list[dict[str, Any]] = [
-    # The client gives up after three attempts, and the application itself asks once more.
+    # The client gives up after three attempts, and the application itself retries once.
     {"match": {"task": "criteria"}, "status": 503, "first_attempts": 3, "retry_after_ms": 20},
     {"match": {"path": "/embeddings"}, "status": 429, "first_total": 1, "retry_after_ms": 60},
     {"match": {"task": "insights"}, "status": 500, "first_total": 1, "retry_after_ms": 20},
-    # One certain call, every time: which of several comes first would change the tokens from run to run.
+    # Always the same call: which of several comes first would change the tokens from demo to demo.
     {"match": {"task": "rank", "contains": ["Bea Lund", "# Criterion\nContainers"]}, "bad_json": True},
     {"match": {"task": "rank"}, "status": 429, "rate": 0.06, "retry_after_ms": 40},
     {"match": {"task": "name"}, "status": 429, "rate": 0.04, "retry_after_ms": 20},
 ]
-"""What goes wrong at the stand-in, so that there is something to report."""
+"""Faults of the stand-in, so that there are problems to report."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """An OpenAI service and how much is asked of it."""
+    """An OpenAI service, and the size of the demo's analyses."""
 
     environment: dict[str, str] = field(default_factory=dict)
-    """OPENAI_… of the processes; empty for the stand-in, whose address is not known yet."""
+    """The OPENAI_… variables of the processes; empty for the stand-in, whose address is not known yet."""
     small: int = 8
     """Résumés of the analysis in the request."""
     large: int = 60
     """Résumés of the analysis in the worker."""
     request_limit: int = 20
-    """Up to so many are analysed in the request."""
+    """Most résumés that are analysed in the request."""
 
     @property
     def is_standin(self) -> bool:
-        """Whether it is the stand-in, which keeps a ledger."""
+        """Whether it is the stand-in, which has a ledger."""
         return not self.environment
 
     @property
     def cost_hint(self) -> str:
-        """What the demo may cost; empty for the stand-in."""
+        """A sentence about the cost of the demo; empty for the stand-in."""
         if self.is_standin:
             return ""
         where = self.environment.get("OPENAI_BASE_URL", "the service of OpenAI")
@@ -53,7 +53,7 @@ class Service:
 
     @classmethod
     def choose(cls, environ: Mapping[str, str] = os.environ) -> Service:
-        """Take the real service if it is configured.
+        """Choose the real service if it is configured, else the stand-in.
 
         Raises:
             DemoError: OPENAI_BASE_URL is set without a key.

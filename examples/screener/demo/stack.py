@@ -16,26 +16,26 @@ from .processes import Process, Processes
 from .service import FAULTS, Service
 
 READY = 60.0
-"""Seconds a process has to become ready."""
+"""Seconds within which a process must become ready."""
 WEB_WORKERS = 2
 FOREIGN = ("FLASK_", "GUNICORN_", "SCREENER_", "TELEMETRY_")
-"""Settings that belong to another installation and would change what the demo shows."""
+"""Prefixes of settings for another installation, which would change the demo."""
 
 
 class Stack:
-    """Starts the processes one after another; `processes` ends them."""
+    """Starts the processes one after another; `processes` stops them."""
 
     def __init__(self, folder: Folder, service: Service, processes: Processes) -> None:
         self.folder = folder
         self.service = service
         self.processes = processes
         self.url = ""
-        """Where the app answers."""
+        """The address of the app."""
         self._standin = ""
         self._environment = {**_inherited(), **self._settings(), **service.environment}
 
     def prepare(self) -> None:
-        """Start the stand-in, and create tables and users meanwhile."""
+        """Start the stand-in, and meanwhile create tables and users."""
         if self.service.is_standin:
             self._launch_standin()
         self.processes.finish(self._start("set-up", f"{__package__}.tables"))
@@ -52,7 +52,7 @@ class Stack:
         self.processes.wait_until(lambda: _answers(f"{self.url}/sign-in"), waited, READY, app.log)
 
     def ledger(self) -> list[dict[str, Any]]:
-        """The attempts the stand-in has seen; also kept in the demo's folder."""
+        """Return the attempts in the stand-in's ledger, and write them into the demo's folder."""
         try:
             with urllib.request.urlopen(f"{self._standin}/_standin/ledger", timeout=30) as answer:
                 text = answer.read()
@@ -88,7 +88,7 @@ class Stack:
 
     def _start_app(self, listener: int) -> Process:
         options = ["--bind", f"fd://{listener}", "--workers", str(WEB_WORKERS), "--timeout", "600"]
-        options.append("--no-control-socket")  # it would lie in the home directory
+        options.append("--no-control-socket")  # it would be in the home directory
         return self._start("app", "gunicorn", *options, "examples.screener.wsgi:app", pass_fds=(listener,))
 
     def _start(self, name: str, *command: str, pass_fds: tuple[int, ...] = ()) -> Process:
@@ -96,7 +96,7 @@ class Stack:
 
 
 def _inherited(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment without what would change the demo behind its back."""
+    """Return the environment without settings that would change the demo."""
     kept = {name: value for name, value in environ.items() if not name.startswith((*FOREIGN, "OPENAI_"))}
     kept.pop("OTEL_SDK_DISABLED", None)
     return kept

@@ -1,4 +1,4 @@
-"""What the demo is doing: progress bars on a terminal, a plain line for each step elsewhere."""
+"""The progress of the demo: bars on a terminal, else a plain line for each step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 Report = Callable[[float], None]
-"""Told how much of a step is done."""
+"""Called with the amount of a step that is done."""
 
 
 class Steps:
@@ -40,7 +40,7 @@ class Steps:
 
     @contextmanager
     def step(self, text: str, total: float | None = None) -> Iterator[Report]:
-        """Show a step while it is under way; without a `total` it is not known how far it is."""
+        """Show a step while it runs; without a `total` its progress is not known."""
         task = self._progress.add_task(text, total=total)
         yield lambda done: self._progress.update(task, completed=done)
         whole = total or 1

@@ -1,4 +1,4 @@
-"""What a person does in the demo: uploads the samples, has them analysed twice, and unlocks an insight."""
+"""The actions of a person: upload the samples, start two analyses, and unlock an insight."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .steps import Steps
 
 TITLE = "Senior Backend Engineer"
 WAIT = 300.0
-"""Seconds the large analysis may take."""
+"""Maximum seconds of the large analysis."""
 
 Document = tuple[str, bytes]
 
 
 @dataclass
 class Submitted:
-    """One analysis that was asked for."""
+    """One submitted analysis."""
 
     analysis: int
     place: str
@@ -35,7 +35,7 @@ class Submitted:
 
 
 class Submission:
-    """A signed-in user at work; `check` raises when the system is no longer whole."""
+    """The actions of a signed-in user; `check` raises if a process has ended."""
 
     def __init__(self, url: str, service: Service, steps: Steps, check: Callable[[], None]) -> None:
         self._client = ScreenerClient(url)
@@ -96,7 +96,7 @@ class Submission:
 
 
 def few_resumes(number: int) -> list[Document]:
-    """A few samples: a duplicate, a corrupt file and others."""
+    """Return a few samples: a duplicate, a corrupt file and others."""
     first = [path for path in resume_paths() if path.name in (CORRUPT, DUPLICATE, DUPLICATE_OF)]
     others = [path for path in resume_paths() if path not in first]
     step = max(1, len(others) // (number - len(first)))
@@ -104,7 +104,7 @@ def few_resumes(number: int) -> list[Document]:
 
 
 def many_resumes(number: int) -> list[Document]:
-    """All samples, and as many generated ones as are needed."""
+    """Return all samples, and as many generated ones as needed."""
     samples = _read(resume_paths())[:number]
     return [*samples, *generate(number - len(samples))]
 

@@ -1,4 +1,4 @@
-"""Sets the database up: the tables of the screener, its users, and what telemetry adds."""
+"""Set up the database: the screener's tables and users, and telemetry's additions."""
 
 from __future__ import annotations
 

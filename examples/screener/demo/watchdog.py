@@ -1,7 +1,7 @@
-"""Ends what the demo started, should the demo itself be killed.
+"""Stops the demo's processes if the demo itself is killed.
 
-It reads process groups, one a line, from its standard input, whose other end the demo holds. The end of the
-input means that the demo is gone.
+It reads process groups, one a line, from its standard input, which the demo holds open. The end of the input
+means that the demo has ended.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import time
 
 PATIENCE = 3.0
-"""Seconds the processes have to end by themselves."""
+"""Seconds within which the processes must end by themselves."""
 
 
 def main() -> None:
@@ -27,10 +27,10 @@ def main() -> None:
 
 
 def send(group: int, number: int) -> bool:
-    """Signal a process group; tells whether it is still there."""
+    """Signal a process group; return whether it still exists."""
     try:
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group that is ending
+    except (ProcessLookupError, PermissionError):  # macOS raises the latter for a group that is ending
         return False
     return True
 

@@ -18,7 +18,7 @@ WRITTEN = datetime.datetime(2024, 3, 1, 9, 0)
 
 
 def docx_bytes(resume: Resume) -> bytes:
-    """The résumé as DOCX; its layout is ``headings``, ``table`` (titles on the left) or ``columns`` (two)."""
+    """Return a DOCX; its layout is ``headings``, ``table`` (titles on the left) or ``columns`` (two)."""
     document = Document()
     _set_up(document, resume)
     _head(document, resume)
@@ -103,7 +103,7 @@ def _bullets(place: Word | _Cell, bullets: tuple[str, ...]) -> None:
 
 
 def _saved(document: Word) -> bytes:
-    """The document with every time stamp in the archive fixed, so that equal words give equal bytes."""
+    """Return the document with fixed time stamps in the archive, so that equal texts give equal bytes."""
     written, fixed = io.BytesIO(), io.BytesIO()
     document.save(written)
     with zipfile.ZipFile(written) as source, zipfile.ZipFile(fixed, "w", zipfile.ZIP_DEFLATED) as target:

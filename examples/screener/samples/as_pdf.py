@@ -67,7 +67,7 @@ LOOKS = {
 
 
 def pdf_bytes(resume: Resume) -> bytes:
-    """The résumé as PDF in one of the `LOOKS`; only ``unicode`` has letters beyond Latin-1."""
+    """Return the résumé as PDF in one of the `LOOKS`; only ``unicode`` has letters beyond Latin-1."""
     look = LOOKS[resume.layout]
     if resume.layout == "sidebar":
         return _with_sidebar(resume, look)
@@ -187,8 +187,8 @@ def _table(rows: list[list[Any]], look: Look, grid: bool) -> Table:
 
 
 def _built(resume: Resume, pages: list[PageTemplate], story: list[Flowable]) -> bytes:
-    """The file; `invariant` leaves out the time and the random identifier: equal words, equal bytes."""
-    rl_config.useA85 = 0  # pictures as they are, not as text a quarter longer
+    """Return the file, without time and random identifier, so that equal texts give equal bytes."""
+    rl_config.useA85 = 0  # pictures as binary data, not as text that is a quarter longer
     written = io.BytesIO()
     about = {"title": f"{resume.name}: {resume.headline}", "author": resume.name}
     BaseDocTemplate(written, pagesize=A4, pageTemplates=pages, invariant=1, **about).build(story)

@@ -7,7 +7,7 @@ from .resume import Entry, Resume, Section
 
 
 def text_bytes(resume: Resume) -> bytes:
-    """The résumé in UTF-8, laid out ``plain``, ``dense`` (narrow) or ``windows`` (BOM and CRLF)."""
+    """Return the résumé in UTF-8, laid out ``plain``, ``dense`` (narrow) or ``windows`` (BOM and CRLF)."""
     width = 64 if resume.layout == "dense" else 92
     lines = [resume.name.upper(), resume.headline, " | ".join(resume.contact)]
     for section in resume.sections:

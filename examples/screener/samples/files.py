@@ -1,4 +1,4 @@
-"""Where the committed sample documents are."""
+"""The paths of the committed sample documents."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ LARGE = "tomas-reyes-portfolio.pdf"
 
 
 def jd_path() -> Path:
-    """The job description, a Word document."""
+    """Return the path of the job description, a Word document."""
     return HERE / "jd.docx"
 
 
 def resume_paths() -> list[Path]:
-    """All committed résumés by name, the duplicate, the corrupt and the large one among them."""
+    """Return all committed résumés by name, including the duplicate, the corrupt and the large one."""
     return sorted(path for path in RESUMES.iterdir() if path.suffix in {".pdf", ".docx", ".txt"})

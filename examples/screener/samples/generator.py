@@ -1,4 +1,4 @@
-"""Any number of invented résumés, put together from the pieces of the committed ones."""
+"""Any number of invented résumés, combined from parts of the committed ones."""
 
 import random
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def _candidate(number: int, chance: random.Random) -> Resume:
 
 @cache
 def _careers(latin_only: bool) -> list[Resume]:
-    """The committed people with a career to build on; most PDF layouts have western letters only."""
+    """Return the committed people with a career to build on; most PDF layouts have western letters only."""
     people = [person for person in load_people() if _entries(person)]
     return [person for person in people if _is_latin(person)] if latin_only else people
 
@@ -77,7 +77,7 @@ def _entries(person: Resume) -> list[Entry]:
 
 
 def _section(section: Section, other: Resume, chance: random.Random) -> Section:
-    """The section with some of its bullets, or with some of its positions and perhaps one of `other`."""
+    """Return the section with some of its bullets, or with some positions and perhaps one of `other`."""
     if not section.entries:
         return replace(section, bullets=_some(section.bullets, chance))
     pool = (*section.entries, chance.choice(_entries(other)))
@@ -86,6 +86,6 @@ def _section(section: Section, other: Resume, chance: random.Random) -> Section:
 
 
 def _some(pool: tuple[Piece, ...], chance: random.Random) -> tuple[Piece, ...]:
-    """At least one of the pool, in its order; nothing of an empty one."""
+    """Return at least one item of the pool, in order; none of an empty pool."""
     kept = sorted(chance.sample(range(len(pool)), chance.randint(min(1, len(pool)), len(pool))))
     return tuple(pool[index] for index in kept)

@@ -15,7 +15,7 @@ from .resume import Resume, load, load_people
 
 
 def make_samples(folder: Path) -> list[Path]:
-    """Write the job description and all résumés below `folder`; the paths written."""
+    """Write the job description and all résumés below `folder`, and return their paths."""
     jd = load(HERE / "jd.toml")
     contents = {
         "jd.docx": docx_bytes(replace(jd, layout="headings")),
@@ -32,13 +32,13 @@ def make_samples(folder: Path) -> list[Path]:
 
 
 def document_bytes(resume: Resume) -> bytes:
-    """The résumé in the type that its file name tells."""
+    """Return the résumé in the type of its file name."""
     render = {".pdf": pdf_bytes, ".docx": docx_bytes, ".txt": text_bytes}[Path(resume.file).suffix]
     return render(resume)
 
 
 def damaged(pdf: bytes) -> bytes:
-    """The PDF as a broken upload leaves it: the first part intact, then rubbish, and no end."""
+    """Return the PDF as after a broken upload: the first part intact, then random bytes, and no end."""
     third = len(pdf) // 3
     rubbish = bytes(byte ^ 0x5A for byte in pdf[third : 2 * third])
     return pdf[:third] + rubbish

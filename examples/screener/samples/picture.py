@@ -11,7 +11,7 @@ SKY = ((38, 44, 92), (244, 152, 84))
 
 
 def landscape_jpeg() -> bytes:
-    """The picture as JPEG; its grain keeps it above five megabytes, as scans of photographs are."""
+    """Return the picture as JPEG; its grain makes it larger than five megabytes, like a scanned photo."""
     random = np.random.default_rng(24)
     height = np.linspace(0.0, 1.0, HEIGHT)[:, None, None]
     picture = np.repeat((1 - height) * np.array(SKY[0]) + height * np.array(SKY[1]), WIDTH, axis=1)
@@ -25,7 +25,7 @@ def landscape_jpeg() -> bytes:
 
 
 def _paint_ridge(picture: NDArray[np.float64], distance: int, random: np.random.Generator) -> None:
-    """Draw a range of mountains, the nearer the darker, as a sum of waves."""
+    """Draw a range of mountains, darker when nearer, as a sum of waves."""
     across = np.linspace(0.0, 1.0, WIDTH)
     waves = np.zeros(WIDTH)
     for octave in (1, 2, 4, 9, 17):

@@ -1,4 +1,4 @@
-"""A résumé as data: what it says and in which layout, whatever the file type."""
+"""A résumé as data: its content and layout, independent of the file type."""
 
 import tomllib
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Resume:
 
 
 def load_people() -> list[Resume]:
-    """The people of ``people/*.toml``, in the order of the file names."""
+    """Return the people of ``people/*.toml``, in the order of the file names."""
     return [load(path) for path in sorted((HERE / "people").glob("*.toml"))]
 
 

@@ -13,7 +13,7 @@ It serves chat and text completions, embeddings and responses, also below the pa
 
     AzureOpenAI(azure_endpoint=standin.azure_endpoint, api_version="2024-10-21", api_key="any")
 
-Answers depend on the request alone, embeddings reflect the text, and usage is counted from the real text.
+Answers depend on the request only, embeddings reflect the text, and usage is counted from the real text.
 The ledger records every HTTP attempt and every billed token, and holds no text. Faults are set at start-up
 (``--config faults.json``) or live (``PUT /_standin/faults``); `examples.screener.standin.faults` lists them.
 """

@@ -1,4 +1,4 @@
-"""What an operation gives back: a body or a list of events, and what was billed for it."""
+"""The answer of an operation: a body or a list of events, and its billed usage."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -11,19 +11,19 @@ class Answer:
     """A successful answer."""
 
     usage: Usage | None
-    """What was billed, whether or not the answer says so; None for what is free of charge."""
+    """The billed usage, whether or not the answer has it; None for what is free of charge."""
     body: dict[str, Any] | None = None
     """The JSON body of a plain answer."""
     events: tuple[dict[str, Any], ...] = ()
-    """The chunks of a streamed one, in order; where usage is reported, the last one carries it."""
+    """The chunks of a streamed answer, in order; the last one has the usage, if it is reported."""
     ends_with_done: bool = False
     """Whether ``[DONE]`` follows the last chunk."""
     usage_reported: bool = True
-    """Whether the answer carries what was billed for it."""
+    """Whether the answer has its billed usage."""
     service_tier: str | None = None
-    """The tier billed; None for operations without tiers."""
+    """The billed tier; None for operations without tiers."""
     model: str | None = None
-    """The model named, where it does not follow from the request."""
+    """The model that the answer names, where it does not follow from the request."""
     cut: bool = False
     """Whether the connection is closed before the answer has ended."""
     status: int = 200
@@ -32,7 +32,7 @@ class Answer:
         """Return the answer as it is when the connection is closed before its end.
 
         Args:
-            chunks: After how many a stream is cut, if it has as many; None cuts none.
+            chunks: Number of chunks after which a stream is cut, if it has as many; None cuts none.
             breaks_body: Whether a plain answer is cut.
         """
         if self.body is not None:

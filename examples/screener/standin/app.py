@@ -1,4 +1,4 @@
-"""The Flask application: takes an attempt, asks for its fault and its answer, writes the ledger, replies."""
+"""The Flask application: receives an attempt, applies faults, answers, and writes the ledger."""
 
 import time
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ def _serve(service: _Service, operation: Operation) -> Response:
     attempt = service.ledger.next_attempt(call.key)
     fault = service.faults.for_attempt(call, attempt)
     answer = _answer(operation, call, attempt, fault, service.memory)
-    # Written before anything is sent: whoever has an answer, or gave up waiting, finds it in the ledger.
+    # Written before anything is sent: clients that got an answer, or gave up, find it in the ledger.
     service.ledger.record(call, attempt, started, fault, answer)
     if fault.delay_ms:
         time.sleep(fault.delay_ms / 1000)

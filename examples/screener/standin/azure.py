@@ -1,4 +1,4 @@
-"""What is different on Azure: paths with deployments and a version, the key's header, the content filter.
+"""Differences of Azure: paths with deployments and a version, the key's header, the content filter.
 
 A deployment serves the model its name ends with, so ``screener-gpt-4o-mini`` serves ``gpt-4o-mini``; any
 other name is taken for a model of its own.
@@ -15,14 +15,14 @@ _CALM = {
     kind: {"filtered": False, "severity": "safe"} for kind in ("hate", "self_harm", "sexual", "violence")
 }
 PROMPT_FILTER = {"prompt_filter_results": [{"prompt_index": 0, "content_filter_results": _CALM}]}
-"""What an answer says about the prompt; in a stream, a first chunk without choices says it."""
+"""The filter results of the prompt; in a stream they are in a first chunk without choices."""
 CONTENT_FILTER = {"content_filter_results": _CALM}
-"""What each choice says about its content."""
+"""The filter results of each choice."""
 FIRST_CHUNK: dict[str, Any] = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
 
 
 def is_azure(path: str) -> bool:
-    """Say whether a path is one of Azure's."""
+    """Return whether a path is one of Azure's."""
     return path.startswith("/openai/")
 
 

@@ -1,4 +1,4 @@
-"""One HTTP attempt as it arrived, with what the rest of the stand-in asks about it."""
+"""One HTTP attempt, with the facts that the rest of the stand-in needs."""
 
 import hashlib
 import re
@@ -21,7 +21,7 @@ class Call:
     method: str
     path: str
     parameters: Mapping[str, str]
-    """What stands in the path and behind it, such as ``response_id``."""
+    """Parameters in the path and the query, such as ``response_id``."""
     operation: str
     """Its name in `operations.OPERATIONS`; ``unknown`` for a path the stand-in does not serve."""
     key: str
@@ -30,17 +30,17 @@ class Call:
     """Hash of the key the caller sent; empty without one."""
     body: dict[str, Any]
     model: str
-    """The model asked for; on Azure, a deployment where the body names no model."""
+    """The requested model; on Azure, the deployment where the body names no model."""
     served_model: str
     """The model that answers."""
     azure: bool
     task: str
     """The word after ``Task:`` in the system message or instructions; empty without one."""
     text: str
-    """Everything the caller wrote, for rules that look for a piece of it."""
+    """All text of the caller, for rules that match a part of it."""
     stream: bool
     service_tier: str | None
-    """The tier asked for."""
+    """The requested tier."""
 
 
 def arrived(request: Request, operation: str) -> Call:
@@ -74,7 +74,7 @@ def arrived(request: Request, operation: str) -> Call:
 
 
 def _content(request: Request) -> tuple[bytes, Any]:
-    """Return what was sent, the same for every attempt, and what it says."""
+    """Return the sent content, the same for every attempt, and its decoded form."""
     data = request.get_data()
     if request.mimetype != "multipart/form-data":
         return data, request.get_json(force=True, silent=True)
@@ -96,7 +96,7 @@ def content_text(content: Any) -> str:
 
 
 def _texts(body: dict[str, Any]) -> tuple[str, str]:
-    """Return the instructions, and everything the caller wrote."""
+    """Return the instructions, and all text of the caller."""
     said = [*_list(body.get("messages")), *_list(body.get("input"))]
     messages = [each for each in said if isinstance(each, dict)]
     system = [*_strings(body.get("instructions"))]

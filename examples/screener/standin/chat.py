@@ -34,7 +34,7 @@ class _StreamOptions(BaseModel):
 
 
 class _Request(BaseModel):
-    """What the stand-in reads of a chat request; the rest is accepted and ignored."""
+    """The fields of a chat request that the stand-in reads; others are accepted and ignored."""
 
     model: str = Field(min_length=1)
     messages: list[_Message] = Field(min_length=1)
@@ -57,13 +57,13 @@ class _Request(BaseModel):
 
 @dataclass(frozen=True)
 class _Completion:
-    """The pieces that plain and streamed answers share."""
+    """The parts that plain and streamed answers share."""
 
     generation: Generation
     choices: int
     azure: bool
     head: dict[str, Any]
-    """What an answer and each of its chunks begin with."""
+    """The fields with which an answer and each of its chunks begin."""
 
     @property
     def finish_reason(self) -> str:
@@ -129,7 +129,7 @@ def _body(done: _Completion, *, with_usage: bool) -> dict[str, Any]:
 
 
 def _chunks(done: _Completion, *, asked: bool, reported: bool) -> Iterator[dict[str, Any]]:
-    """Yield the chunks of a stream; with usage asked for, all but the last carry ``usage: null``."""
+    """Yield the chunks of a stream; if usage is requested, all but the last have ``usage: null``."""
     no_usage = {"usage": None} if asked else {}
     head = {**done.head, "object": "chat.completion.chunk", **no_usage}
 

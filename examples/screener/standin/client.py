@@ -1,4 +1,4 @@
-"""Start the stand-in as a process of its own, and read and steer it; standard library only."""
+"""Start the stand-in as a process, and control it; standard library only."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 class StandIn:
-    """A stand-in in a process of its own, on a free port of the loopback interface.
+    """A stand-in in its own process, on a free port of the loopback interface.
 
     Example::
 
@@ -62,7 +62,7 @@ class StandIn:
         """Start the process and wait until it answers.
 
         Raises:
-            RuntimeError: It ended or was not ready in time; the message carries what it wrote to stderr.
+            RuntimeError: It ended or was not ready in time; the message has its standard error.
         """
         if self._process:
             raise RuntimeError("the stand-in is running already: stop() it first")
@@ -92,19 +92,19 @@ class StandIn:
         return answer
 
     def clear(self) -> None:
-        """Empty the ledger; attempt numbers, fault counts and memory start afresh, fault rules stay."""
+        """Empty the ledger, and reset attempt numbers, fault counts and memory; fault rules stay."""
         self._ask("DELETE", "/ledger")
 
     def faults(self, rules: Sequence[Mapping[str, Any]], *, seed: int = 0) -> None:
-        """Put these fault rules in force instead of the present ones.
+        """Replace the current fault rules.
 
         Raises:
-            ValueError: A rule is wrong; the message names the field.
+            ValueError: A rule is invalid; the message names the field.
         """
         self._ask("PUT", "/faults", {"seed": seed, "rules": list(rules)})
 
     def reset_faults(self) -> None:
-        """Return to the fault rules of the start-up."""
+        """Restore the fault rules of the start."""
         self._ask("DELETE", "/faults")
 
     def __enter__(self) -> Self:
@@ -154,4 +154,4 @@ class StandIn:
 
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Ignores proxies of the environment: the stand-in is on this machine."""
+"""It ignores proxies of the environment, since the stand-in is local."""

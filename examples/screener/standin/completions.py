@@ -24,7 +24,7 @@ class _StreamOptions(BaseModel):
 
 
 class _Request(BaseModel):
-    """What the stand-in reads of a request; the rest is accepted and ignored."""
+    """The fields of a request that the stand-in reads; others are accepted and ignored."""
 
     model: str = Field(min_length=1)
     prompt: str = Field(min_length=1)

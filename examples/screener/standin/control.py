@@ -1,4 +1,4 @@
-"""``/_standin``: reading the ledger and setting faults, for tests and the demo."""
+"""``/_standin``: read the ledger and set faults, for tests and the demo."""
 
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest
@@ -18,7 +18,7 @@ def control(ledger: Ledger, faults: Faults, memory: Memory) -> Blueprint:
 
     @blueprint.get("/ledger")
     def read_ledger() -> Response:
-        """Attempts after ``?since=SEQ``, and the totals of just these."""
+        """Return the attempts after ``?since=SEQ``, and their totals."""
         since = request.args.get("since", "0")
         if not since.isdecimal():
             raise BadRequest(f"since: {since!r} is not a sequence number")
@@ -26,7 +26,7 @@ def control(ledger: Ledger, faults: Faults, memory: Memory) -> Blueprint:
 
     @blueprint.delete("/ledger")
     def clear_ledger() -> Response:
-        """Forget attempts, their numbers, the counts of fault rules, cached prompts and stored responses."""
+        """Clear attempts, their numbers, the counts of fault rules, cached prompts and stored responses."""
         ledger.clear()
         faults.restart()
         memory.clear()
@@ -46,7 +46,7 @@ def control(ledger: Ledger, faults: Faults, memory: Memory) -> Blueprint:
 
     @blueprint.delete("/faults")
     def reset_faults() -> Response:
-        """Return to the rules of the start-up."""
+        """Restore the rules of the start."""
         faults.reset()
         return read_faults()
 

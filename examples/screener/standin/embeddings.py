@@ -29,7 +29,7 @@ class _Request(BaseModel):
 
     @property
     def inputs(self) -> list[_Input]:
-        """The inputs one by one; a bare list of numbers is one input of tokens."""
+        """The list of inputs; a plain list of numbers is one input of tokens."""
         if isinstance(self.input, str):
             return [self.input]
         tokens = [each for each in self.input if isinstance(each, int)]

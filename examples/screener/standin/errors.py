@@ -1,4 +1,4 @@
-"""Errors in the words and shapes of the OpenAI service."""
+"""Errors with the messages and the structure of the OpenAI service."""
 
 from typing import Any
 
@@ -30,19 +30,19 @@ class ApiError(Exception):
 
 
 def invalid(error: ValidationError) -> ApiError:
-    """Turn the first thing wrong with a request into the service's 400."""
+    """Return the service's 400 for the first problem of a request."""
     first = error.errors()[0]
     param = ".".join(str(part) for part in first["loc"]) or None
     return ApiError(400, f"Invalid request: '{param or 'body'}': {first['msg']}.", param=param)
 
 
 def injected(status: int, model: str, wait: str | None) -> ApiError:
-    """Return the error a fault rule asks for.
+    """Return the error of a fault rule.
 
     Args:
         status: HTTP status, 400 to 599.
-        model: The model asked for, named in rate limit messages.
-        wait: When to try again, such as ``20ms``; only rate limit messages mention it.
+        model: The requested model, named in rate limit messages.
+        wait: The wait before a retry, such as ``20ms``; only rate limit messages mention it.
     """
     if status == 429:
         advice = f" Please try again in {wait}." if wait else ""

@@ -31,19 +31,19 @@ class _Strict(BaseModel):
 
 
 class Match(_Strict):
-    """Which calls a rule is for; what is left out matches everything."""
+    """The calls that a rule applies to; an omitted condition matches everything."""
 
     path: str | None = None
     """The end of the path, such as ``/chat/completions``."""
     model: str | None = None
-    """The model as asked for."""
+    """The requested model."""
     task: str | None = None
     """The word after ``Task:`` in the system message or instructions."""
     contains: str | tuple[str, ...] | None = None
-    """A piece of the text sent, or several that all have to stand in it."""
+    """A part of the sent text, or several parts that must all be in it."""
 
     def fits(self, call: Call) -> bool:
-        """Say whether a call is meant."""
+        """Return whether a call matches."""
         return (
             (self.path is None or call.path.endswith(self.path))
             and (self.model is None or call.model == self.model)
@@ -62,7 +62,7 @@ class Rule(_Strict):
     first_attempts: int | None = Field(None, ge=0)
     """Only the first N attempts of every logical call since the rule was set."""
     first_total: int | None = Field(None, ge=0)
-    """Only the first N attempts that the rest of the rule fits."""
+    """Only the first N attempts that match the rest of the rule."""
     rate: float | None = Field(None, ge=0, le=1)
     """A share of the attempts, chosen by a hash of request, attempt number and seed."""
     status: int | None = Field(None, ge=400, le=599)
@@ -76,11 +76,11 @@ class Rule(_Strict):
     chunk_delay_ms: float | None = Field(None, ge=0)
     """Wait between two chunks of a stream."""
     cut_stream_after: int | None = Field(None, ge=0)
-    """Close the connection after so many chunks of a stream; a shorter one is left whole. All is billed."""
+    """Close the connection after so many chunks of a stream, if it has as many. Everything is billed."""
     break_body: bool | None = None
     """Close the connection in the middle of a plain answer, after its 200; it is billed."""
     service_tier: BilledTier | None = None
-    """Bill this tier whatever was asked, as the service does when it has no room; chat and responses."""
+    """Bill this tier instead of the requested one, as the service may do; for chat and responses."""
     omit_usage: bool | None = None
     """Leave the usage out of the answer; it is billed all the same."""
     bad_json: bool | None = None
@@ -88,7 +88,7 @@ class Rule(_Strict):
 
 
 class FaultPlan(_Strict):
-    """The rules in force, in order of precedence."""
+    """The current rules, in order of precedence."""
 
     seed: int = 0
     """Changes which attempts a ``rate`` chooses."""
@@ -99,7 +99,7 @@ class FaultPlan(_Strict):
         """Read a plan.
 
         Raises:
-            ValueError: The text is no plan; one line that names the field.
+            ValueError: The text is no plan; the message is one line that names the field.
         """
         try:
             data = json.loads(text)
@@ -114,7 +114,7 @@ class FaultPlan(_Strict):
 
 
 class Fault(_Strict):
-    """What happens to one attempt, all rules that fired taken together."""
+    """The effect on one attempt of all rules that apply."""
 
     status: int | None = None
     retry_after: float | None = None
@@ -133,14 +133,14 @@ class Fault(_Strict):
         return {name: f"{value:g}" for name, value in headers.items() if value is not None}
 
     def wait_ms(self) -> float | None:
-        """Return the wait the client is told, in milliseconds; None when it is told nothing."""
+        """Return the wait in the headers, in milliseconds; None without such a header."""
         if self.retry_after_ms is not None:
             return self.retry_after_ms
         return None if self.retry_after is None else self.retry_after * 1000
 
 
 class Faults:
-    """Applies a plan to attempts and keeps the counts its rules need; thread-safe."""
+    """Applies a plan to attempts, with the counts that its rules need; thread-safe."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self._initial = plan
@@ -149,24 +149,24 @@ class Faults:
 
     @property
     def plan(self) -> FaultPlan:
-        """The plan in force."""
+        """The current plan."""
         return self._plan
 
     def replace(self, plan: FaultPlan) -> None:
-        """Put another plan in force; its rules start counting from zero."""
+        """Replace the plan; the counts of its rules start at zero."""
         with self._lock:
             self._set(plan)
 
     def reset(self) -> None:
-        """Return to the plan of the start-up."""
+        """Restore the plan of the start."""
         self.replace(self._initial)
 
     def restart(self) -> None:
-        """Keep the plan and let its rules count from zero again."""
+        """Keep the plan, and reset the counts of its rules."""
         self.replace(self._plan)
 
     def for_attempt(self, call: Call, attempt: int) -> Fault:
-        """Return what happens to an attempt."""
+        """Return the fault of an attempt."""
         fields: dict[str, Any] = {}
         with self._lock:
             for index, rule in enumerate(self._plan.rules):
@@ -193,6 +193,6 @@ class Faults:
 
 
 def _draw(seed: int, index: int, key: str, attempt: int) -> float:
-    """Return a number in [0, 1) that depends on the arguments alone."""
+    """Return a number in [0, 1) that depends on the arguments only."""
     digest = hashlib.sha256(f"{seed}/{index}/{key}/{attempt}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64

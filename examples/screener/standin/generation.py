@@ -1,4 +1,4 @@
-"""Writing an answer to a prompt and counting what it costs; chat, responses and completions share it."""
+"""Generate the answer to a prompt and count its tokens, for chat, responses and completions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from .tokens import tokenize, truncate
 from .usage import PromptCache, Usage
 
 TOKENS_PER_CHUNK = 4
-"""How much of the text a chunk of a stream carries."""
+"""Tokens of the text in each chunk of a stream."""
 TOKENS_BEFORE_ANSWER = 3
-"""Every conversation is billed these, as they introduce the answer."""
+"""Tokens billed for every conversation, which introduce the answer."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """Something said in a conversation."""
+    """A message of a conversation."""
 
     role: str
     text: str
@@ -26,7 +26,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Generation:
-    """The text of an answer and its price in tokens."""
+    """The text of an answer and its usage."""
 
     content: str
     complete: bool
@@ -84,7 +84,7 @@ def generate(
         user: The text to answer.
         fault: What the fault rules do to the content.
         cache: The prompts seen before.
-        want_json: Whether a free text is wrapped in JSON.
+        want_json: Whether a short text is wrapped in JSON.
         limit: The most tokens an answer may have, hidden reasoning included.
         choices: How many answers are billed.
         extra_tokens: Tokens billed beside the prompt.

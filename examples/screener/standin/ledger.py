@@ -1,4 +1,4 @@
-"""The ledger: every HTTP attempt and every billed token, and never a word of what was sent."""
+"""The ledger: every HTTP attempt and every billed token, but no text."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from .faults import Fault
 from .models import dated
 
 TOKENS = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
-"""What is added up of the usage of each attempt."""
+"""The fields of each attempt's usage that are summed."""
 Totals = dict[str, dict[str, dict[str, int]]]
 
 
@@ -28,13 +28,13 @@ class Attempt:
     operation: str
     task: str
     model: str
-    """The model as asked for."""
+    """The requested model."""
     response_model: str
-    """The model as the answer names it."""
+    """The model that the answer names."""
     service_tier_asked: str | None
-    """The tier asked for; None where the request names none."""
+    """The requested tier; None if the request names none."""
     service_tier: str | None
-    """The tier billed; None for operations without tiers and for errors."""
+    """The billed tier; None for operations without tiers and for errors."""
     status: int
     attempt: int
     """Number of this attempt among those with the same request key."""
@@ -45,12 +45,12 @@ class Attempt:
     """Billed tokens, also when the answer leaves them out or nobody reads it to its end; None for errors and
     for what is free of charge."""
     usage_reported: bool
-    """Whether the answer carries what was billed for it."""
+    """Whether the answer has its billed usage."""
     cut: bool
     """Whether a fault rule cut the stream off before its end."""
     delay_ms: float
     retry_after_ms: float | None
-    """The wait the client is told."""
+    """The Retry-After of the answer, in milliseconds."""
     authorization: str
     """Hash of the caller's key."""
 
@@ -75,11 +75,11 @@ class Ledger:
         """Append an attempt.
 
         Args:
-            call: What was asked.
+            call: The attempt's call.
             attempt: Its number, from `next_attempt`.
             started: When it arrived, in seconds since the epoch.
-            fault: What the fault rules did to it.
-            answer: What it was answered.
+            fault: Its fault.
+            answer: Its answer.
         """
         ok = answer if isinstance(answer, Answer) else None
         with self._lock:
@@ -112,7 +112,7 @@ class Ledger:
             return self._attempts[seq:]
 
     def clear(self) -> None:
-        """Forget every attempt and start numbering afresh."""
+        """Remove all attempts, and start numbering at one."""
         with self._lock:
             self._attempts = []
             self._numbers.clear()
@@ -124,7 +124,7 @@ def as_json(attempts: list[Attempt]) -> dict[str, Any]:
 
 
 def totals(attempts: list[Attempt]) -> Totals:
-    """Add attempts up by model and, within a model, by operation."""
+    """Sum up attempts by model and, within a model, by operation."""
     sums: Totals = {}
     for each in attempts:
         row = sums.setdefault(each.model, {}).setdefault(each.operation, _empty_row())

@@ -1,4 +1,4 @@
-"""Rate-limit headers: what is left of this minute, per model; limits are stated, not enforced."""
+"""Rate-limit headers: the rest of this minute's limit, per model; limits are not enforced."""
 
 import time
 from threading import Lock
@@ -8,7 +8,7 @@ TOKENS_PER_MINUTE = 10_000_000
 
 
 class RateLimits:
-    """Counts requests and tokens of the running minute; thread-safe."""
+    """Counts requests and tokens of the current minute; thread-safe."""
 
     def __init__(self) -> None:
         self._minute = 0
@@ -19,7 +19,7 @@ class RateLimits:
         """Count one request and return its ``x-ratelimit-*`` headers.
 
         Args:
-            model: The model asked for.
+            model: The requested model.
             tokens: The tokens billed for this request.
             exhausted_for: Given with a 429: no request is left until then, such as ``20ms``.
         """

@@ -15,7 +15,7 @@ from .tokens import tokenize
 from .usage import Usage
 
 IMAGE_TOKENS = 1056
-"""What one image is billed."""
+"""Tokens billed for one image."""
 _PIXEL = b64encode(
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\0\0\0\0:~\x9bU\0\0\0\nIDATx\x9cc`\0\0\0\2\0\1H\xaf\xa4q"
     b"\0\0\0\0IEND\xaeB`\x82"
@@ -55,7 +55,7 @@ def image(call: Call, attempt: int, fault: Fault, memory: Memory) -> Answer:
 
 
 def transcription(call: Call, attempt: int, fault: Fault, memory: Memory) -> Answer:
-    """Answer what was said, which is always the same.
+    """Answer with a transcription, which is always the same.
 
     Raises:
         ApiError: The request is malformed; 400 naming the parameter.
@@ -72,7 +72,7 @@ def transcription(call: Call, attempt: int, fault: Fault, memory: Memory) -> Ans
 
 
 def batch(call: Call, attempt: int, fault: Fault, memory: Memory) -> Answer:
-    """Accept a batch, which will be billed once it is worked on.
+    """Accept a batch, which is billed when it is processed.
 
     Raises:
         ApiError: The request is malformed; 400 naming the parameter.

@@ -1,4 +1,4 @@
-"""What the service remembers from one call to the next."""
+"""The state that the stand-in keeps between calls."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class StoredResponse:
 
     body: dict[str, Any]
     conversation: tuple[Message, ...]
-    """What was said up to and including the answer, without instructions."""
+    """The conversation up to and including the answer, without instructions."""
 
 
 class ResponseStore:
@@ -28,19 +28,19 @@ class ResponseStore:
         self._lock = Lock()
 
     def put(self, owner: str, response: StoredResponse) -> None:
-        """Remember a response for its owner, the hash of a key."""
+        """Store a response for its owner, the hash of a key."""
         with self._lock:
             self._responses[owner, response.body["id"]] = response
             while len(self._responses) > MOST_RESPONSES:
                 self._responses.popitem(last=False)
 
     def get(self, owner: str, response_id: str) -> StoredResponse | None:
-        """Return a response of this owner; None when there is no such thing."""
+        """Return a response of this owner; None if there is none."""
         with self._lock:
             return self._responses.get((owner, response_id))
 
     def clear(self) -> None:
-        """Forget every response."""
+        """Remove all responses."""
         with self._lock:
             self._responses.clear()
 
@@ -53,6 +53,6 @@ class Memory:
         self.responses = ResponseStore()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         self.prompts.clear()
         self.responses.clear()

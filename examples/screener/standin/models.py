@@ -1,4 +1,4 @@
-"""What the stand-in knows about model names."""
+"""The models that the stand-in knows by name."""
 
 import re
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ REASONING_STEP = 64
 
 
 def dated(model: str) -> str:
-    """Return the id an answer carries, such as ``gpt-4o-mini-2024-07-18`` for ``gpt-4o-mini``."""
+    """Return the id that an answer names, such as ``gpt-4o-mini-2024-07-18`` for ``gpt-4o-mini``."""
     return f"{model}-{_DATES[model]}" if model in _DATES else model
 
 
@@ -38,12 +38,12 @@ def dimensions(model: str) -> int:
 
 
 def caches_prompts(model: str) -> bool:
-    """Say whether the service discounts repeated prompt prefixes for this model."""
+    """Return whether the service caches prompt prefixes for this model."""
     return bool(_CACHING.match(model))
 
 
 def bills_cache_writes(model: str) -> bool:
-    """Say whether the service counts, and charges for, what it writes to the prompt cache for this model."""
+    """Return whether the service counts, and bills, writes to the prompt cache for this model."""
     return bool(_BILLING_WRITES.match(model))
 
 

@@ -1,4 +1,4 @@
-"""What the stand-in serves, where, and who answers it."""
+"""The operations of the stand-in: their paths, and the functions that answer them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ _RESPONSES = ("/v1", "/openai/v1", "/openai")
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing the service does."""
+    """One operation of the service."""
 
     name: str
-    """What the ledger calls it."""
+    """Its name in the ledger."""
     methods: tuple[str, ...]
     paths: tuple[str, ...]
     answer: Callable[[Call, int, Fault, Memory], Answer]

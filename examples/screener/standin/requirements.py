@@ -1,4 +1,4 @@
-"""Finding what a job description asks for."""
+"""Find the requirements in a job description."""
 
 import re
 

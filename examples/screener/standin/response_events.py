@@ -1,4 +1,4 @@
-"""The events that tell a response piece by piece."""
+"""The events of a streamed response."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ def events(body: dict[str, Any], *, asked_tier: Tier) -> Iterator[_Event]:
 
     Args:
         body: The finished response.
-        asked_tier: What the first events name as service tier; only the last one knows the tier billed.
+        asked_tier: The service tier in the first events; only the last one names the billed tier.
     """
     for number, event in enumerate(_events(body, asked_tier)):
         yield {**event, "sequence_number": number}

@@ -24,7 +24,7 @@ class _Text(BaseModel):
 
 
 class _Request(BaseModel):
-    """What the stand-in reads of a request; the rest is accepted and ignored."""
+    """The fields of a request that the stand-in reads; others are accepted and ignored."""
 
     model: str = Field(min_length=1)
     input: str | list[dict[str, Any]] = Field(min_length=1)
@@ -55,7 +55,7 @@ def answer(call: Call, attempt: int, fault: Fault, memory: Memory) -> Answer:
     """Answer a request and, unless told not to, store the response.
 
     Raises:
-        ApiError: The request is malformed, or what it continues is not there; 400 naming the parameter.
+        ApiError: The request is malformed, or continues an unknown response; 400 naming the parameter.
     """
     try:
         request = _Request.model_validate(call.body)
@@ -85,10 +85,10 @@ def answer(call: Call, attempt: int, fault: Fault, memory: Memory) -> Answer:
 
 
 def retrieve(call: Call, attempt: int, fault: Fault, memory: Memory) -> Answer:
-    """Return a stored response, free of charge; it carries the usage that was billed when it was made.
+    """Return a stored response, free of charge, with the usage that was billed when it was created.
 
     Raises:
-        ApiError: 404 for an id that is not known under this key, 400 for the wish to have it streamed.
+        ApiError: 404 for an id that is unknown for this key, 400 for a streamed request.
     """
     wanted = call.parameters["response_id"]
     stored = memory.responses.get(call.authorization, wanted)

@@ -1,4 +1,4 @@
-"""Sending an answer whose connection may close before its end: server-sent events, or a plain body."""
+"""Send an answer whose connection may close before its end: server-sent events, or a plain body."""
 
 import errno
 import json
@@ -17,9 +17,9 @@ def send(answer: Answer, chunk_delay_ms: float) -> Iterator[str]:
         chunk_delay_ms: The pause between two chunks.
 
     Raises:
-        ConnectionResetError: The stream is to be cut here; the server closes the connection without an end.
+        ConnectionResetError: The stream is to be cut here; the server closes the connection.
     """
-    yield ""  # lets the headers go out, also where nothing follows
+    yield ""  # makes the server send the headers, even if nothing follows
     for number, event in enumerate(answer.events):
         if number and chunk_delay_ms:
             time.sleep(chunk_delay_ms / 1000)

@@ -1,4 +1,4 @@
-"""What the stand-in answers in a chat: plausible JSON for the screener's tasks, a short text otherwise.
+"""The stand-in's answers in a chat: plausible JSON for the screener's tasks, else a short text.
 
 The task is named by a line ``Task: <name>`` in the system message.
 """
@@ -41,7 +41,7 @@ def _name(text: str) -> dict[str, Any]:
 
 
 def _rank(text: str) -> dict[str, Any]:
-    """Score a résumé by how much of the criterion's vocabulary it covers."""
+    """Score a résumé by the share of the criterion's vocabulary that it covers."""
     sections = _sections(text)
     share = coverage(sections["other"], sections["resume"])
     nudge = crc32(text.encode()) % 7 - 3
@@ -72,7 +72,7 @@ _TASKS: dict[str, Callable[[str], dict[str, Any]]] = {
 
 
 def _sections(text: str) -> dict[str, str]:
-    """Return what stands under ``# Résumé``, and what it is held against; without headings, all for both."""
+    """Return the text below ``# Résumé``, and the text to compare it with; without headings, all twice."""
     _, *parts = _SECTION.split(text)
     pairs = zip(parts[::2], parts[1::2], strict=True)
     sections = {"resume" if title[0] in "Rr" else "other": body for title, body in pairs}

@@ -1,4 +1,4 @@
-"""Service tiers: what may be asked for, and which one is billed."""
+"""Service tiers: those that may be requested, and the one that is billed."""
 
 from typing import Literal
 
@@ -7,11 +7,11 @@ Tier = Literal["auto"] | BilledTier
 
 
 def billed(asked: Tier | None, forced: BilledTier | None) -> BilledTier:
-    """Return the tier an answer is billed at.
+    """Return the tier that is billed.
 
     Args:
         asked: The tier of the request; None and ``auto`` leave the choice to the service.
-        forced: The tier a fault rule prescribes, whatever was asked.
+        forced: The tier of a fault rule, which overrides the request.
     """
     if forced:
         return forced

@@ -1,4 +1,4 @@
-"""The stand-in's tokeniser: simple, stated, and the same in every process.
+"""The stand-in's tokeniser: simple, documented, and the same in every process.
 
 A word of up to six letters or digits is one token, a longer one is cut into pieces of four, and every other
 visible character is a token of its own. English prose comes to about 1.4 tokens a word, near the real thing.

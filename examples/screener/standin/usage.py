@@ -1,4 +1,4 @@
-"""Billed tokens, and the prompt cache that makes some of them cheaper."""
+"""Billed tokens, and the prompt cache, which makes some of them cheaper."""
 
 import hashlib
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
     def as_dict(self) -> dict[str, int]:
-        """Return the figures under the names the ledger uses."""
+        """Return the figures by their names in the ledger."""
         return {**asdict(self), "total_tokens": self.total_tokens}
 
 
@@ -42,10 +42,10 @@ class PromptCache:
         self._lock = Lock()
 
     def take(self, owner: str, prompt: Sequence[str]) -> tuple[int, int]:
-        """Remember a prompt, and return how long its longest known prefix is and how much of it is new.
+        """Store a prompt, and return the lengths of its longest known prefix and of its new part.
 
         Args:
-            owner: What prompts are shared within, such as key and model.
+            owner: The scope in which prompts are shared, such as key and model.
             prompt: The tokens of the prompt.
         """
         marks = _prefix_marks(owner, prompt)
@@ -55,7 +55,7 @@ class PromptCache:
         return known, max(marks, default=known) - known
 
     def clear(self) -> None:
-        """Forget every prompt."""
+        """Remove all prompts."""
         with self._lock:
             self._seen.clear()
 

@@ -1,4 +1,4 @@
-"""Embeddings that reflect the text: hashed words and letter triples, so similar texts point the same way."""
+"""Embeddings of hashed words and letter triples, so that similar texts have similar vectors."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Words: which ones matter, and which of them two texts share."""
+"""Key words of texts, and how many of them two texts share."""
 
 import re
 from collections import Counter
@@ -32,7 +32,7 @@ def stem(word: str) -> str:
 
 
 def coverage(wanted: str, text: str) -> float:
-    """Return how much of one text's vocabulary another covers, from 0 to 1; said twice counts fully."""
+    """Return the share of one text's vocabulary that another covers, 0 to 1; repeated words count fully."""
     asked = {stem(word) for word in key_words(wanted)}
     if not asked:
         return 0.0

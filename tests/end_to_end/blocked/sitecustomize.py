@@ -1,6 +1,6 @@
-"""Makes packages look as if they were not installed, in a process that has this folder on its PYTHONPATH.
+"""Hide installed packages from a process that has this folder on its PYTHONPATH.
 
-BLOCKED_IMPORTS names them, with commas between.
+BLOCKED_IMPORTS names them, separated by commas.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import ModuleType
 
 
 class Blocked(MetaPathFinder):
-    """Finds nothing, and lets nobody else find what is blocked."""
+    """A finder that raises for the blocked packages, before any other finder is asked."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
