@@ -1,1 +1,1 @@
-"""Privacy of exported spans and logs: the rules, and the exporters that apply them."""
+"""Privacy: what of spans and logs may leave the process, and the hash of the name of a document."""
