@@ -344,7 +344,7 @@ def test_old_and_quarantined_entries_are_problems(host: NewHost, tmp_path: Path)
         pipeline.spool.put(Fragment().calls(call()).snapshot())
         session = of.doctor("--no-run")
         assert wrong(session) == []
-        assert re.search(r"✓ spool +1 snapshots of 1 living processes, the oldest \d s old", session.out)
+        assert re.search(r"✓ spool +1 snapshots of 1 living processes, the oldest \d+ s old", session.out)
         (file,) = root.glob("*/*.json")
         os.utime(file, (time.time() - 7200,) * 2)
         line = only(of.doctor("--no-run"))

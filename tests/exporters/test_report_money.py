@@ -83,14 +83,14 @@ def test_the_lines_add_up_everywhere(spent: Host) -> None:
     assert sum(dollars) == Decimal(found["cost"]["dollars"]) == Decimal(total) / 10**12
     assert sum(line["runs"] for line in found["spend"]) == runs
 
-    page = run(spent).split("Spent\n")[1].split("Not in it")[0]
+    page = run(spent).split("Spent\n")[1].split("Not included")[0]
     lines = re.findall(r"^(.+?) +(\d+) +\$([\d.,]+)\+?$", page, re.M)
     *shown, (name, count, sum_) = [(name, int(number), Decimal(amount)) for name, number, amount in lines]
     assert (name, count, sum_) == ("total", runs, Decimal(total) / 10**12)
     assert sum(amount for _, _, amount in shown) == sum_
     assert [name for name, _, _ in shown] == [
         *("analyses", "their intake", "work afterwards", "wasted: failed", "wasted: cancelled"),
-        *("wasted: interrupted", "wasted: unused intake", "outside any run", "under way"),
+        *("wasted: interrupted", "wasted: unused intake", "outside any run", "still running"),
     ]
     assert {line["name"] for line in found["spend"]} <= set(SPENT_ON)
 

@@ -59,9 +59,10 @@ def deliver(engine: Engine, event: WarningEvent, most_per_day: int) -> Delivered
     """
     event, coerced = _fitted(event)
     with transaction(engine, impatient=True) as connection:
-        if event.warned.is_automatic and not is_ours(connection, table):
+        if not event.warned.is_automatic:
+            insist_on_our_table(connection)
+        elif not is_ours(connection, table):
             return Delivered()
-        insist_on_our_table(connection)
         wait_for_others(connection, f"telemetry-warnings {event.warned.subject}")
         if not _is_news(connection, event):
             return Delivered()
