@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# One more process than processors: tests wait at times.
+PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -41,7 +43,7 @@ demo-serve: install ## Run the demo and leave the application open for a look in
 
 .PHONY: test
 test: install lint types contracts ## Run all checks and tests, on SQLite and one PostgreSQL.
-	$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 	@echo "All checks and all tests passed."
 
 .PHONY: test-all

@@ -34,7 +34,7 @@ CALLS: Final = (
     (("200",), Tokens(input=1, output=1)),
 )
 """Statuses of the attempts of each call, and its tokens."""
-DELIVERY_SECONDS: Final = 3.0
+DELIVERY_SECONDS: Final = 10.0
 """Time limit for the writer."""
 
 Figures = dict[str, int]
