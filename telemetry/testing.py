@@ -38,19 +38,19 @@ def recording(settings: Settings, provider: TracerProvider | None = None, **opti
             for the rest of the process, and exports nothing.
         options: passed on to :func:`telemetry.setup.process.attach`.
     """
-    from .api import runs as api
+    from .api import spans
     from .conventions import SCOPE
     from .setup import process as setup
 
     provider = provider or _provider_of_process()
-    before, tracer = (recorder(), takes_all()), api._tracer
+    before, tracer = (recorder(), takes_all()), spans.tracer
     pipeline = setup.attach(provider, settings, takes_all=True, **options)
-    api._tracer = lambda: provider.get_tracer(SCOPE)
+    spans.tracer = lambda: provider.get_tracer(SCOPE)
     try:
         with setup.standing_in(pipeline):
             yield pipeline
     finally:
-        api._tracer = tracer
+        spans.tracer = tracer
         pipeline.shutdown()
         install(before[0], takes_all=before[1])
 

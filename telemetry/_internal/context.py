@@ -31,7 +31,7 @@ OWNER_KEY = context.create_key("analysis-telemetry-owner")
 class Run:
     """One piece of work that spends money, as seen by this process.
 
-    A plain record; the operations are in :class:`telemetry.api.runs.RunHandle`. Processes that work on the
+    A plain record; the operations are in :class:`telemetry.api.handle.RunHandle`. Processes that work on the
     same run share ``run_id``; each has its own ``fragment_id``.
     """
 

@@ -23,6 +23,9 @@ from telemetry.conventions import DOCUMENT_TYPES, MEASURED_KINDS, OTHER, Kind
 
 _NAMES: Final = (str, bool, int, float, Decimal, enum.Enum, uuid.UUID)
 """Types whose text is a name or a number, and no document."""
+Subject = tuple[str, int | str] | str
+"""What a run is about before it has an analysis: ``("draft", 12)``."""
+
 _MOST: Final = 1000
 """Lines after which no more are written: an argument's name may be the application's own."""
 _ROUNDING: Final = Decimal("1e-9")

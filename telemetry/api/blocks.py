@@ -1,0 +1,143 @@
+"""Blocks of code inside a run: the stages."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar, overload
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+
+from telemetry._internal.context import (
+    DOCUMENT_KEY,
+    STAGE_KEY,
+    OpenStage,
+    Run,
+    document_in,
+    is_recording,
+    recorder,
+    run_in,
+)
+from telemetry._internal.guard import guarded
+from telemetry.conventions import Attribute, Stage
+
+from . import arguments, spans
+from .errors import count_error, type_of
+from .spans import mark_failed
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}
+
+
+class Block:
+    """A block of code inside a run, with a span of its own; nothing outside a run."""
+
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self._span: trace.Span = trace.INVALID_SPAN
+        self._before: Context | None = None
+        self._started = 0
+
+    def _enter(self, name: str, attributes: dict[str, Any], **values: object) -> None:
+        self._run = run_in() if is_recording() else None
+        if self._run is None:
+            return
+        self._before = ctx = context.get_current()
+        try:
+            for key, value in values.items():
+                ctx = context.set_value(_KEYS[key], value, ctx)
+            self._span = spans.tracer().start_span(name, context=ctx, attributes=attributes)
+            context.attach(trace.set_span_in_context(self._span, ctx))
+            self._started = time.monotonic_ns()
+        except BaseException as error:  # nobody leaves a block that was not entered
+            self._leave(type_of(error))
+            raise
+
+    def _leave(self, error_type: str | None) -> None:
+        if self._run is None:
+            return
+        try:
+            if error_type:
+                mark_failed(self._span, error_type)
+            self._span.end()
+        finally:
+            if self._before is not None and trace.get_current_span() is self._span:
+                context.attach(self._before)
+
+
+class _Stage(Block):
+    """What :func:`stage` returns for a ``with`` block."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._stage: OpenStage | None = None
+
+    def __enter__(self) -> Self:
+        with guarded("api"):
+            self._name = name = arguments.name("stage", self._name)[:64]
+            self._enter(name, {Attribute.STAGE: name}, stage=name)
+            if self._run is not None:
+                self._start_clock(self._run, name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with guarded("api"):
+            if self._run is not None:
+                try:
+                    count_error(self._run, self._name, error)
+                    self._stop_clock()
+                finally:
+                    self._leave(type_of(error))
+                self._tell_document(time.monotonic_ns() - self._started)
+
+    def _start_clock(self, run: Run, name: str) -> None:
+        self._stage = OpenStage(run, name, time.time_ns())
+        try:
+            recorder().stage_started(self._stage)
+        except BaseException as error:  # nobody leaves a block that was not entered
+            self._stop_clock()
+            self._leave(type_of(error))
+            raise
+
+    def _stop_clock(self) -> None:
+        if self._stage is not None:
+            recorder().stage_ended(self._stage, time.time_ns(), self._span)
+
+    def _tell_document(self, elapsed_ns: int) -> None:
+        """Extraction inside a document's block is that document's."""
+        found = document_in()
+        if found is not None and self._name == Stage.EXTRACTION:
+            found.extraction_ns = (found.extraction_ns or 0) + elapsed_ns
+
+
+@overload
+def stage(name: str, /) -> _Stage: ...
+@overload
+def stage(name: str, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+def stage(name: str, func: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> Any:
+    """Name the work of a block, or of one call.
+
+    ``with telemetry.stage("ranking"):`` works in synchronous and asynchronous code.
+    ``telemetry.stage("ranking", func, *args)`` calls ``func`` and returns its result without re-indenting
+    anything; a coroutine function gives an awaitable.
+    """
+    if func is None:
+        return _Stage(name)
+    if inspect.iscoroutinefunction(func):
+        return _await_in_stage(name, func(*args, **kwargs))
+    with _Stage(name):
+        result = func(*args, **kwargs)
+    return _await_in_stage(name, result) if inspect.isawaitable(result) else result
+
+
+async def _await_in_stage(name: str, work: Awaitable[_R]) -> _R:
+    with _Stage(name):
+        return await work
