@@ -18,9 +18,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ._internal.database_url import key_of, old_keys_of, place_of, user_of
 from ._internal.secrets import CUT, remember, without_secrets
-from .conventions import DEFAULT_COUNTERS, STAGES, WARNING_TYPES
+from .conventions import DEFAULT_COUNTERS, KIND, RESERVED_KINDS, STAGES, WARNING_TYPES
 
 PREFIX: Final = "TELEMETRY_"
+_MOST_KINDS: Final = 20
+"""Kinds that an application may add: a metric of runs has 20 series for each."""
 
 
 class SettingsError(ValueError):
@@ -82,6 +84,18 @@ def _names(value: str) -> tuple[str, ...]:
         if len(name) > 64:
             raise ValueError(f"holds a name of over 64 characters ({name[:20]}…)")
     return names
+
+
+def _kinds(value: str) -> tuple[str, ...]:
+    names = _names(value)
+    for name in names:
+        if not KIND.fullmatch(name):
+            raise ValueError(f"holds {name[:40]!r}; a kind is snake_case, of at most 20 characters")
+        if name in RESERVED_KINDS:
+            raise ValueError(f"holds {name!r}, which telemetry uses itself; take another name")
+    if len(set(names)) > _MOST_KINDS:
+        raise ValueError(f"holds more than {_MOST_KINDS} kinds")
+    return tuple(dict.fromkeys(names))
 
 
 def _time_zone(value: str) -> str:
@@ -184,6 +198,12 @@ class Settings:
 
     stages: tuple[str, ...] = _setting(STAGES, _names)
     """Stages that metrics name from the start; others are added as they come, up to a cap."""
+
+    run_kinds: tuple[str, ...] = _setting((), _kinds)
+    """Kinds of runs that ``telemetry.run`` takes beside ``analysis``, ``intake`` and ``late``.
+
+    In snake_case, such as ``chat``. A run of any other kind is recorded as ``other``.
+    """
 
     counters: tuple[str, ...] = _setting(DEFAULT_COUNTERS, _names)
     """Names that ``telemetry.count`` takes; anything else is counted as ``other``."""
@@ -357,6 +377,8 @@ class Settings:
 
 
 def _parse(parse: Callable[[str], Any], value: Any) -> Any:
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        value = ",".join(value)
     return parse(value) if isinstance(value, str) else value
 
 

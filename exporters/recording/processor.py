@@ -94,7 +94,7 @@ class RollupProcessor(SpanProcessor):
         )
         own = _api_stage(span, scope, parent_context) or _stage_on(span)
         # A run holds its own span, which is in no stage: remembering it here would keep the run alive.
-        is_of_run = scope == c.SCOPE and own is None and span.name in c.KINDS
+        is_of_run = scope == c.SCOPE and own is None and Attribute.RUN_KIND in _copied(span.attributes)
         if (run is None and not is_call and around is None) or is_of_run:
             return
         timed = None if scope == c.SCOPE else own  # the API measures its own blocks

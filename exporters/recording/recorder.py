@@ -104,6 +104,7 @@ class RunRecorder:
                 along to them.
         """
         self._settings = settings
+        self.kinds = (*c.RUN_KINDS, *settings.run_kinds)
         self._metrics = metrics
         self._save = save
         self._wake = wake
@@ -140,7 +141,7 @@ class RunRecorder:
         run.record = _Record(accumulator, time.monotonic_ns(), self._pace())
         with self._lock:
             self._open[accumulator] = self._dropped.follow(run, accumulator)
-        self._metrics.of(run).totals.add(c.RUNS_ACTIVE, 1, kind=run.kind)
+        self._metrics.of(run).active(run.kind, 1)
         self._save(accumulator.snapshot(time.time_ns()))
         self._wake()
 
@@ -168,7 +169,7 @@ class RunRecorder:
         with self._lock:
             if self._open.pop(record.accumulator, None) is None:
                 return
-        self._metrics.of(run).totals.add(c.RUNS_ACTIVE, -1, kind=run.kind)
+        self._metrics.of(run).active(run.kind, -1)
         self._warn_of_limits(record.final, run)
         self._wake()
         self._tell_metrics(record.final, run)
@@ -464,7 +465,7 @@ class RunRecorder:
                 continue
             final = _interrupted(accumulator)
             metrics = self._metrics.of(final)
-            metrics.totals.add(c.RUNS_ACTIVE, -1, kind=final.kind)
+            metrics.active(final.kind, -1)
             if final.is_root:
                 metrics.run_ended(merge([final]), Context())
             taken.append(final)

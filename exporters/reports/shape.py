@@ -57,7 +57,7 @@ class Spend:
     """One of the lines that add up to what was spent."""
 
     name: str
-    """One of :data:`SPENT_ON`."""
+    """One of :data:`SPENT_ON`, or a kind of run that the application added."""
     runs: int
     cost: Money
     wasted: bool
@@ -65,7 +65,7 @@ class Spend:
 
 
 SPENT_ON: Final = (
-    *("analyses", "intake", "late", "history"),
+    *("analyses", "intake", "late", "other", "history"),
     *("failed", "cancelled", "interrupted", "repeated", "unused_intake"),
     *("orphan", "running"),
 )

@@ -19,7 +19,7 @@ from typing import Final
 from telemetry._internal.guard import count_error, is_raising
 from telemetry._internal.signals import let_pass
 from telemetry._internal.values import storable, whole
-from telemetry.conventions import DOCUMENT_TYPES, MEASURED_KINDS, OTHER, Kind
+from telemetry.conventions import DOCUMENT_TYPES, KIND, OTHER, RESERVED_KINDS
 
 _NAMES: Final = (str, bool, int, float, Decimal, enum.Enum, uuid.UUID)
 """Types whose text is a name or a number, and no document."""
@@ -141,22 +141,40 @@ def file_type(field: str, value: object) -> str | None:
     return found if found in DOCUMENT_TYPES else OTHER
 
 
-def kind_of(value: object) -> Kind | None:
-    """Return a kind of run that an application may begin.
+def kind_of(value: object, kinds: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``kinds``, else ``other``.
 
     Raises:
         ValueError: where internal errors are raised, as in tests.
     """
-    found = next((kind for kind in MEASURED_KINDS if isinstance(value, str) and value == kind), None)
+    found = next((kind for kind in (*kinds, OTHER) if isinstance(value, str) and value == kind), None)
     if found is not None:
         return found
-    shown = value if isinstance(value, str) and re.fullmatch(r"[\w -]{1,40}", value) else type(value).__name__
-    known = ", ".join(MEASURED_KINDS)
-    message = f"{shown!r} is no kind of run, and there is none: its calls belong to no run. Kinds are {known}"
-    _say("kind", shown, message)
+    is_a_word = isinstance(value, str) and re.fullmatch(r"[\w-]{1,40}", value)
+    shown = value if is_a_word else type(value).__name__
+    message = (
+        f"{shown!r} is no kind of run, and is recorded as {OTHER!r}. Kinds are {', '.join(kinds)};"
+        " TELEMETRY_RUN_KINDS adds more"
+    )
+    _say("kind", str(shown), message)
     if is_raising():
         raise ValueError(message)
-    return None
+    return OTHER
+
+
+def kind_elsewhere(value: str, kinds: Sequence[str]) -> str | None:
+    """Return the kind of a run of another process, which may know more of them; None for what is none."""
+    if value in kinds or value == OTHER:
+        return value
+    if not KIND.fullmatch(value) or value in RESERVED_KINDS:
+        return None
+    _say(
+        "kind",
+        value,
+        f"another process began a run of the kind {value!r}, which metrics of this one show as {OTHER!r}:"
+        " name it in TELEMETRY_RUN_KINDS here, too",
+    )
+    return value
 
 
 def one_of(field: str, value: object, declared: Sequence[str], setting: str = "") -> str:

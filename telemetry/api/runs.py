@@ -19,7 +19,7 @@ from telemetry._internal.context import (
     run_in,
 )
 from telemetry._internal.guard import guarded
-from telemetry.conventions import Attribute, Kind
+from telemetry.conventions import Attribute
 
 from . import arguments, spans
 from .arguments import Subject
@@ -33,7 +33,7 @@ _CARRIED = (*propagator.fields, "run_id", "kind", "document_key")
 
 
 def run(
-    kind: Kind,
+    kind: str,
     *,
     user_id: int | None = None,
     subject: Subject | None = None,
@@ -71,7 +71,7 @@ def run(
 
 
 def start_run(
-    kind: Kind,
+    kind: str,
     *,
     user_id: int | None = None,
     subject: Subject | None = None,
@@ -86,7 +86,8 @@ def start_run(
 
     Args:
         kind: ``analysis``; ``intake``, for work before an analysis exists; ``late``, for work on a known
-            analysis afterwards.
+            analysis afterwards; or one of TELEMETRY_RUN_KINDS. Anything else is recorded as ``other``, and
+            logged; in tests it is a ``ValueError``.
         user_id: the host's user who pays.
         subject: what an intake is about, such as ``("draft", 12)``. An analysis that names the same subject
             is charged for it.
@@ -99,10 +100,9 @@ def start_run(
     """
     parent = context.get_current()
     with guarded("api"):
-        known_kind = arguments.kind_of(kind)
-        if is_recording() and known_kind is not None:
+        if is_recording():
             opened = Run(
-                known_kind,
+                arguments.kind_of(kind, recorder().kinds),
                 user_id=arguments.number_of("user_id", user_id),
                 subject=arguments.subject("subject", subject),
                 analysis_id=arguments.number_of("analysis_id", analysis_id),
@@ -124,9 +124,12 @@ def resume(carrier: Mapping[str, str]) -> RunHandle:
     parent = context.get_current()
     with guarded("api"):
         told = arguments.texts(carrier, _CARRIED)
-        run_id, kind = told.get("run_id", ""), told.get("kind", "")
-        if is_recording() and _RUN_ID.fullmatch(run_id) and kind in ("analysis", "intake", "late"):
-            joined = Run(kind, run_id=run_id, is_root=False)  # type: ignore[arg-type]
+        run_id = told.get("run_id", "")
+        if not is_recording() or not _RUN_ID.fullmatch(run_id):
+            return RunHandle(None)
+        kind = arguments.kind_elsewhere(told.get("kind", ""), recorder().kinds)
+        if kind is not None:
+            joined = Run(kind, run_id=run_id, is_root=False)
             if _DOCUMENT_KEY.fullmatch(told.get("document_key", "")):
                 joined.document_key = told["document_key"]
             return open_run(joined, parent, propagator.extract(told, parent))

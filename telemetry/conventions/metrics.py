@@ -72,6 +72,8 @@ class Label:
     """All there are, or those that are known from the start."""
     setting: str = ""
     """The one that names the values; they are its default then."""
+    added_by: str = ""
+    """The setting that adds values."""
     is_open: bool = False
     """Whether values are added as they come, up to a cap beyond which they are ``other``."""
 
@@ -289,7 +291,7 @@ LABELS: Final[Mapping[str, Label]] = {
     "check": Label("Rule of `flask telemetry validate`.", is_open=True),
     "column": Label("Table and column.", is_open=True),
     "component": Label("Part of telemetry.", COMPONENTS),
-    "kind": Label("What the run is.", MEASURED_KINDS),
+    "kind": Label("What the run is.", MEASURED_KINDS, added_by="TELEMETRY_RUN_KINDS"),
     "limit": Label("Which of the two rate limits.", RATE_LIMITS),
     "model": Label("Model that answered, else the one that was asked.", is_open=True),
     "name": Label("Counter of the host's.", (*DEFAULT_COUNTERS, OTHER), setting="TELEMETRY_COUNTERS"),

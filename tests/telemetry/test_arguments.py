@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 
 import telemetry
 from exporters.sql.schema import tables
-from telemetry._internal.guard import internal_errors, raise_internal_errors
+from telemetry._internal.guard import internal_errors
 from telemetry.api import arguments
 from tests.telemetry.recordings import Recorded
 
@@ -201,43 +201,6 @@ def test_undeclared_names_are_named(
 
     assert shown in record.getMessage() and setting in record.getMessage()
     assert "Zanzibar" not in record.getMessage()
-
-
-@pytest.fixture
-def swallowed() -> Iterator[None]:
-    before = raise_internal_errors(False)
-    yield
-    raise_internal_errors(before)
-
-
-@pytest.mark.parametrize(
-    ("kind", "shown"),
-    [
-        ("analisys", "'analisys'"),
-        ("Analysis", "'Analysis'"),
-        ("orphan", "'orphan'"),
-        (5, "'int'"),
-        ("", "'str'"),
-    ],
-)
-def test_a_kind_that_is_none(
-    recorded: Recorded, caplog: pytest.LogCaptureFixture, swallowed: None, kind: Any, shown: str
-) -> None:
-    """There is no such run, nor such a label; one line says so, with the kinds there are."""
-    for _ in range(2):
-        with telemetry.run(kind, user_id=1) as run:
-            assert run.run_id is None
-    (record,) = caplog.records
-
-    assert f"{shown} is no kind of run" in record.getMessage()
-    assert "analysis, intake, late" in record.getMessage()
-    assert recorded.runs() == []
-
-
-def test_a_kind_that_is_none_fails_a_test(recorded: Recorded) -> None:
-    """Where internal errors are raised, as with `telemetry.testing`, a misspelt kind is one."""
-    with pytest.raises(ValueError, match="'analisys' is no kind of run"):
-        api.start_run("analisys")
 
 
 def test_no_subject_joins_no_intake(recorded: Recorded) -> None:

@@ -7,7 +7,7 @@ before the host commits and never blocks or breaks what the host deletes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -164,6 +164,9 @@ def _refused() -> list[sa.Column[Any]]:
     ]
 
 
+KINDS: Final = f"{listed(c.KINDS)} or one of `TELEMETRY_RUN_KINDS`"
+"""What kinds of runs there are, as a part of a sentence."""
+
 metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
 """The tables of this project, and only those."""
 
@@ -171,7 +174,7 @@ runs = sa.Table(
     "telemetry_runs",
     metadata,
     _id("run_id", "Id of the run: 32 hexadecimal digits."),
-    column("kind", sa.String(20), f"What it is: {listed(c.KINDS)}.", nullable=False),
+    column("kind", sa.String(20), f"What it is: {KINDS}.", nullable=False),
     column("source", sa.String(20), "Where it is known from: `spans`, or `import`.", nullable=False),
     column("synthetic", sa.Boolean(), "Whether the doctor made it up; views leave it out.", nullable=False),
     column("subject", sa.String(255), "What the host calls what it is about, such as `draft:12`."),
@@ -393,7 +396,7 @@ archived_runs = sa.Table(
     "telemetry_archived_runs",
     metadata,
     _id("run_id", "The run."),
-    column("kind", sa.String(20), f"What it was: {listed(c.KINDS)}.", nullable=False),
+    column("kind", sa.String(20), f"What it was: {KINDS}.", nullable=False),
     _flag("synthetic", "Whether the doctor made it up."),
     _reference("user_ref", "`users.id`."),
     _reference("analysis_ref", "`analyses.id`."),
