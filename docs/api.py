@@ -56,7 +56,7 @@ HEAD = """# API
 Every public name, with its signature. What begins with an underscore, and any module that is not on this
 page, may change without notice. `import telemetry` needs no extra.
 """
-UNSIGNED = {"DocumentBlock", "RunHandle", "Settings"}
+UNSIGNED = {"DocumentBlock", "RunBlock", "RunHandle", "Settings", "StageBlock"}
 """Classes that functions return and nobody constructs, and the one whose fields have a page of their own."""
 WIDTH = 100
 """Characters of a signature beyond which each parameter gets a line."""

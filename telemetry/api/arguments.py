@@ -206,6 +206,16 @@ def refuse(field: str, value: object, wanted: str) -> None:
     _say(field, shown, f"{field} has a value of type {shown} that cannot be used; expected is {wanted}")
 
 
+def never_entered() -> None:
+    """Log that what ``telemetry.run`` returned was used as a handle without a ``with`` block."""
+    _say(
+        "run",
+        "never entered",
+        "telemetry.run() opens its run in a with block or as a decorator, and this one was never entered:"
+        " telemetry.start_run() opens one at once",
+    )
+
+
 def _say(field: str, what: str, message: str) -> None:
     count_error("api")
     if (field, what) in _logged or len(_logged) >= _MOST:

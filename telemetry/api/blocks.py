@@ -25,7 +25,8 @@ from telemetry._internal.guard import guarded
 from telemetry.conventions import Attribute, Stage
 
 from . import arguments, spans
-from .errors import count_error, type_of
+from .errors import count_error, failure_of, type_of
+from .functions import in_block, is_suspended
 from .spans import mark_failed
 
 _P = ParamSpec("_P")
@@ -70,15 +71,31 @@ class Block:
                 context.attach(self._before)
 
 
-class _Stage(Block):
-    """What :func:`stage` returns for a ``with`` block."""
+class StageBlock(Block):
+    """What :func:`stage` returns: for a ``with`` block, or as a decorator."""
 
     def __init__(self, name: str) -> None:
+        """Wait to be entered; use :func:`stage` instead."""
         super().__init__()
         self._name = name
         self._stage: OpenStage | None = None
 
+    def __call__(self, func: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Let each call of ``func`` be the work of the stage: a plain, coroutine or generator function.
+
+        A generator is in the stage while it works. The time is from its first step to its last; what is
+        done while it is suspended belongs to the stage of whoever does it.
+        """
+        name = self._name
+        return in_block(func, lambda: StageBlock(name))
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it was entered inside a run that is recorded."""
+        return self._run is not None
+
     def __enter__(self) -> Self:
+        """Enter the stage."""
         with guarded("api"):
             self._name = name = arguments.name("stage", self._name)[:64]
             self._enter(name, {Attribute.STAGE: name}, stage=name)
@@ -89,13 +106,14 @@ class _Stage(Block):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """Leave the stage; an exception that leaves the block is counted, and passes."""
         with guarded("api"):
             if self._run is not None:
                 try:
                     count_error(self._run, self._name, error)
                     self._stop_clock()
                 finally:
-                    self._leave(type_of(error))
+                    self._leave(failure_of(error))
                 self._tell_document(time.monotonic_ns() - self._started)
 
     def _start_clock(self, run: Run, name: str) -> None:
@@ -119,25 +137,29 @@ class _Stage(Block):
 
 
 @overload
-def stage(name: str, /) -> _Stage: ...
+def stage(name: str, /) -> StageBlock: ...
 @overload
 def stage(name: str, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 def stage(name: str, func: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> Any:
-    """Name the work of a block, or of one call.
+    """Name the work of a block, of a function, or of one call.
 
     ``with telemetry.stage("ranking"):`` works in synchronous and asynchronous code.
+    ``@telemetry.stage("ranking")`` puts each call of a function in the stage; it may be a coroutine function
+    or a generator function, too.
     ``telemetry.stage("ranking", func, *args)`` calls ``func`` and returns its result without re-indenting
     anything; a coroutine function gives an awaitable.
     """
     if func is None:
-        return _Stage(name)
+        return StageBlock(name)
+    if is_suspended(func):
+        return StageBlock(name)(func)(*args, **kwargs)
     if inspect.iscoroutinefunction(func):
         return _await_in_stage(name, func(*args, **kwargs))
-    with _Stage(name):
+    with StageBlock(name):
         result = func(*args, **kwargs)
     return _await_in_stage(name, result) if inspect.isawaitable(result) else result
 
 
 async def _await_in_stage(name: str, work: Awaitable[_R]) -> _R:
-    with _Stage(name):
+    with StageBlock(name):
         return await work

@@ -75,10 +75,15 @@ def type_of(error: BaseException | str | None) -> str | None:
     return f"{kind.__module__}.{kind.__qualname__}"[:255]
 
 
+def failure_of(error: BaseException | str | None) -> str | None:
+    """Return the type of an error that ended a block; None for a generator that nobody reads to its end."""
+    return None if isinstance(error, GeneratorExit) else type_of(error)
+
+
 def status_of(error: BaseException) -> str:
     """Return the status of a run that ``error`` ends."""
     import asyncio
 
-    if isinstance(error, asyncio.CancelledError):
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
         return CANCELLED
     return FAILED if isinstance(error, Exception) else INTERRUPTED

@@ -14,7 +14,7 @@ from telemetry._internal.guard import guarded
 from telemetry.conventions import CANCELLED, COMPLETED, FAILED, INTERRUPTED, RUNNING, Attribute
 
 from . import arguments
-from .errors import count_error, status_of, type_of
+from .errors import count_error, failure_of, status_of
 from .spans import mark_failed
 
 propagator = TraceContextTextMapPropagator()
@@ -25,7 +25,8 @@ class RunHandle:
 
     The first of these calls ends the run; later ones do nothing. Leaving the ``with`` block ends it as
     completed, or by the exception that leaves it: ``Exception`` as failed, ``SystemExit`` and
-    ``KeyboardInterrupt`` as interrupted, a cancelled asyncio task as cancelled.
+    ``KeyboardInterrupt`` as interrupted, a cancelled asyncio task as cancelled, and so a generator that is
+    closed before its end.
     """
 
     def __init__(self, run: Run | None) -> None:
@@ -132,7 +133,7 @@ class RunHandle:
             try:
                 count_error(run, None, error)
             finally:
-                close(run, status, type_of(error))
+                close(run, status, failure_of(error))
 
 
 def close(run: Run, status: str, error_type: str | None) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
+from typing import ParamSpec, Self, TypeVar
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
@@ -24,12 +26,55 @@ from telemetry.conventions import Attribute
 from . import arguments, spans
 from .arguments import Subject
 from .errors import status_of, type_of
+from .functions import in_block
 from .handle import RunHandle, close, propagator
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _DOCUMENT_KEY = re.compile(r"[0-9a-f]{64}")
 _CARRIED = (*propagator.fields, "run_id", "kind", "document_key")
 """Keys of a carrier."""
+
+
+class RunBlock(RunHandle):
+    """What :func:`run` returns: opens a run for a ``with`` block, or for each call of a function.
+
+    Inside the block it is the handle of the run.
+    """
+
+    def __init__(self, start: Callable[[], RunHandle]) -> None:
+        """Wait to be entered; use :func:`run` instead."""
+        super().__init__(None)
+        self._start = start
+        self._was_entered = False
+
+    def __call__(self, func: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Let each call of ``func`` be a run of its own: a plain, coroutine or generator function.
+
+        The run of a generator begins with its first step, and is cancelled where it is closed before its end.
+        """
+        start = self._start
+        return in_block(func, lambda: RunBlock(start))
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a run was opened that somebody records."""
+        return self._run is not None
+
+    def __enter__(self) -> Self:
+        """Open the run and make it current."""
+        self._was_entered = True
+        self._run = self._start()._run
+        return self
+
+    def _end(self, status: str, error: BaseException | str | None = None) -> None:
+        if not self._was_entered:
+            with guarded("api"):
+                if is_recording():
+                    arguments.never_entered()
+        super()._end(status, error)
 
 
 def run(
@@ -43,8 +88,11 @@ def run(
     criteria: int | None = None,
     jd: tuple[int | None, int | None] | None = None,
     jd_type: str | None = None,
-) -> RunHandle:
+) -> RunBlock:
     """Open a run for a ``with`` block: ``with telemetry.run("analysis", user_id=7) as run:``.
+
+    As a decorator, ``@telemetry.run("analysis")``, it opens one for each call of a function, which may be a
+    coroutine function or a generator function, too; :func:`current_run` gives its handle there.
 
     Args:
         kind: as in :func:`start_run`, like all that follow.
@@ -57,16 +105,19 @@ def run(
         jd: the job description's (bytes, characters).
         jd_type: its type, such as ``pdf`` or ``application/pdf``.
     """
-    return start_run(
-        kind,
-        user_id=user_id,
-        subject=subject,
-        analysis_id=analysis_id,
-        enqueued_at=enqueued_at,
-        candidates=candidates,
-        criteria=criteria,
-        jd=jd,
-        jd_type=jd_type,
+    return RunBlock(
+        partial(
+            start_run,
+            kind,
+            user_id=user_id,
+            subject=subject,
+            analysis_id=analysis_id,
+            enqueued_at=enqueued_at,
+            candidates=candidates,
+            criteria=criteria,
+            jd=jd,
+            jd_type=jd_type,
+        )
     )
 
 

@@ -131,5 +131,5 @@ def test_a_second_application(database: str, is_on: bool, tmp_path: Path) -> Non
 
 def test_the_page_has_its_examples() -> None:
     """One for each chapter that says what numbers become."""
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8
     assert PAGE.count("```text") == len(EXAMPLES)
