@@ -26,6 +26,8 @@ _NAMES: Final = (str, bool, int, float, Decimal, enum.Enum, uuid.UUID)
 Subject = tuple[str, int | str] | str
 """What a run is about before it has an analysis: ``("draft", 12)``."""
 
+_WHOLE: Final = "a whole number of at most 64 bits"
+_SUBJECT: Final = 'a text, or a pair such as ("draft", 12), none of it empty'
 _MOST: Final = 1000
 """Lines after which no more are written: an argument's name may be the application's own."""
 _ROUNDING: Final = Decimal("1e-9")
@@ -39,8 +41,15 @@ def number_of(field: str, value: object) -> int | None:
     """Return a whole number of any type; digits are one, too."""
     found = whole(value)
     if found is None and value is not None:
-        refuse(field, value, "a whole number of at most 64 bits")
+        refuse(field, value, _WHOLE)
     return found
+
+
+def required(field: str, value: object) -> int | None:
+    """Return a whole number where there has to be one."""
+    if value is None:
+        refuse(field, value, _WHOLE)
+    return number_of(field, value)
 
 
 def known(field: str, value: object, before: int | None) -> int | None:
@@ -96,9 +105,37 @@ def subject(field: str, value: object) -> str | None:
         return None
     parts = list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
     if not parts or not all(isinstance(part, _NAMES) and str(part) for part in parts):
-        refuse(field, value, 'a text, or a pair such as ("draft", 12), none of it empty')
+        refuse(field, value, _SUBJECT)
         return None
     return storable(":".join(_plain(part) for part in parts))
+
+
+def required_subject(field: str, value: object) -> str | None:
+    """Return a subject where there has to be one."""
+    if value is None:
+        refuse(field, value, _SUBJECT)
+    return subject(field, value)
+
+
+def error(field: str, value: object) -> BaseException | type[BaseException] | str:
+    """Return an error, its class, or the word for its type; ``error`` for what is none."""
+    if isinstance(value, BaseException | str) or (
+        isinstance(value, type) and issubclass(value, BaseException)
+    ):
+        return value
+    refuse(field, value, "an exception, or a word for its type; it counts as error")
+    return "error"
+
+
+def flag(field: str, value: object) -> bool:
+    """Return a truth value of any type; a text is none, for ``"no"`` would be true."""
+    if not isinstance(value, str | bytes):
+        try:
+            return bool(value)
+        except Exception as problem:  # whatever a type of the application's does
+            let_pass(problem)
+    refuse(field, value, "True or False; it counts as False")
+    return False
 
 
 def name(field: str, value: object) -> str:
@@ -111,6 +148,9 @@ def name(field: str, value: object) -> str:
 
 def key(field: str, value: object) -> str:
     """Return what names a document, as text; it is only ever hashed."""
+    if value is None:
+        refuse(field, value, "what names the document, such as its file name")
+        return ""
     try:
         return str(value)
     except Exception as error:  # whatever a type of the application's does
@@ -191,9 +231,9 @@ def one_of(field: str, value: object, declared: Sequence[str], setting: str = ""
     return OTHER
 
 
-def choice(field: str, value: object, choices: Sequence[str], default: str) -> str | None:
-    """Return ``value`` if it is one of ``choices``, else ``default``; None stays None."""
-    if value is None or (isinstance(value, str) and value in choices):
+def choice(field: str, value: object, choices: Sequence[str], default: str) -> str:
+    """Return ``value`` if it is one of ``choices``, else ``default``."""
+    if isinstance(value, str) and value in choices:
         return value
     refuse(field, value, f"one of {', '.join(choices)}; it counts as {default}")
     return default
@@ -229,6 +269,16 @@ def _plain(value: object) -> str:
 
 
 def texts(carrier: object, names: Sequence[str]) -> dict[str, str]:
-    """Return what may be ours in a carrier that came over a wire."""
-    found = carrier if isinstance(carrier, Mapping) else {}
-    return {name: value for name in names if isinstance(value := found.get(name), str)}
+    """Return what may be ours in a carrier that came over a wire; None is one without anything."""
+    if not isinstance(carrier, Mapping):
+        if carrier is not None:
+            refuse("carrier", carrier, "what RunHandle.carrier() gave, a mapping of texts")
+        return {}
+    found: dict[str, str] = {}
+    for name in names:
+        value = carrier.get(name)
+        if isinstance(value, str):
+            found[name] = value
+        elif value is not None:
+            refuse(f"carrier[{name!r}]", value, "a text")
+    return found

@@ -14,7 +14,7 @@ from telemetry.conventions import DUPLICATE, FAILED, Attribute, Stage
 
 from . import arguments
 from .blocks import Block
-from .errors import count_error, type_of
+from .errors import Error, count_error, type_of
 
 
 class DocumentBlock(Block):
@@ -58,10 +58,10 @@ class DocumentBlock(Block):
             if share is None:
                 return
             self._document.score = int((share * 10_000).to_integral_value(ROUND_HALF_EVEN))
-            self._document.fallback = bool(fallback) or self._document.fallback
+            self._document.fallback = arguments.flag("fallback", fallback) or self._document.fallback
             self._visit_again()
 
-    def fail(self, error: BaseException | str, *, again: bool = False) -> None:
+    def fail(self, error: Error, *, again: bool = False) -> None:
         """Say that the document failed, where the application swallows the exception.
 
         ``error``: the exception, or a word for its type; never its text.
@@ -69,9 +69,10 @@ class DocumentBlock(Block):
         ``again``: an earlier run counted this error already, as an intake does whose document cannot be read.
         """
         with guarded("api"):
+            error = arguments.error("error", error)
             self._document.error_type = type_of(error)
             self._document.outcome = FAILED
-            if self._run is not None and not again:
+            if self._run is not None and not arguments.flag("again", again):
                 count_error(self._run, stage_in(), error)
             self._visit_again()
 

@@ -14,7 +14,7 @@ from telemetry._internal.guard import guarded
 from telemetry.conventions import CANCELLED, COMPLETED, FAILED, INTERRUPTED, RUNNING, Attribute
 
 from . import arguments
-from .errors import count_error, failure_of, status_of
+from .errors import Error, count_error, failure_of, status_of
 from .spans import mark_failed
 
 propagator = TraceContextTextMapPropagator()
@@ -50,9 +50,9 @@ class RunHandle:
     def link(self, analysis_id: int) -> None:
         """Say which analysis the run belongs to, any time, usually after that row is committed."""
         with guarded("api"):
-            told = arguments.number_of("analysis_id", analysis_id)
-            if self._run is not None and told is not None:
-                self._run.analysis_id = told
+            known = None if self._run is None else arguments.required("analysis_id", analysis_id)
+            if self._run is not None and known is not None:
+                self._run.analysis_id = known
                 recorder().update(self._run)
 
     def describe(
@@ -79,11 +79,14 @@ class RunHandle:
         """End the run. It stands as completed unless its documents or calls know better."""
         self._end(COMPLETED)
 
-    def fail(self, error: BaseException | str | None = None) -> None:
+    def fail(self, error: Error | None = None) -> None:
         """End the run as failed.
 
         Of ``error`` only the type is kept. A single word is taken as the type; a text counts as ``error``.
         """
+        with guarded("api"):
+            if self._run is not None and error is not None:
+                error = arguments.error("error", error)
         self._end(FAILED, error)
 
     def cancel(self) -> None:
@@ -124,7 +127,7 @@ class RunHandle:
         else:
             self._end(status_of(error), error)
 
-    def _end(self, status: str, error: BaseException | str | None = None) -> None:
+    def _end(self, status: str, error: Error | None = None) -> None:
         with guarded("api"):
             run = self._run
             if run is None or run.is_ending:

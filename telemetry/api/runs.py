@@ -25,7 +25,7 @@ from telemetry.conventions import Attribute
 
 from . import arguments, spans
 from .arguments import Subject
-from .errors import status_of, type_of
+from .errors import Error, status_of, type_of
 from .functions import in_block
 from .handle import RunHandle, close, propagator
 
@@ -69,7 +69,7 @@ class RunBlock(RunHandle):
         self._run = self._start()._run
         return self
 
-    def _end(self, status: str, error: BaseException | str | None = None) -> None:
+    def _end(self, status: str, error: Error | None = None) -> None:
         if not self._was_entered:
             with guarded("api"):
                 if is_recording():
@@ -205,9 +205,10 @@ def count(name: str, amount: int = 1) -> None:
     The sums are in the table ``telemetry_counters`` and in the metric ``analysis.events``.
     """
     with guarded("api"):
-        run, told = run_in(), arguments.number_of("amount", amount)
-        if run is not None and told is not None:
-            recorder().count(run, name, told)
+        run = run_in()
+        number = None if run is None else arguments.required("amount", amount)
+        if run is not None and number is not None:
+            recorder().count(run, name, number)
 
 
 def open_run(opened: Run, parent: Context, under: Context | None = None) -> RunHandle:

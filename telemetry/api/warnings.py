@@ -41,7 +41,9 @@ def warn(
         recorder().warn(
             Warned(
                 type=arguments.name("warning_type", warning_type),
-                action=arguments.choice("action", action, WARNING_ACTIONS, CONTINUED),
+                action=(
+                    None if action is None else arguments.choice("action", action, WARNING_ACTIONS, CONTINUED)
+                ),
                 user_id=arguments.known("user_id", user_id, run.user_id if run else None),
                 subject=arguments.subject("subject", subject) or (run.subject if run else None),
                 analysis_id=arguments.known("analysis_id", analysis_id, run.analysis_id if run else None),
@@ -65,16 +67,16 @@ def answer_warnings(
         user_id: the user, where a subject is not one user's alone; default: whoever was shown them.
     """
     with guarded("api"):
-        about = arguments.subject("subject", subject)
-        if about is None:
-            return
         if not is_recording():
+            return
+        about = arguments.required_subject("subject", subject)
+        if about is None:
             return
         recorder().warn(
             Warned(
                 type=None if warning_type is None else arguments.name("warning_type", warning_type),
                 is_answer=True,
-                action=arguments.choice("action", action, WARNING_ACTIONS, CONTINUED) or CONTINUED,
+                action=arguments.choice("action", action, WARNING_ACTIONS, CONTINUED),
                 user_id=arguments.number_of("user_id", user_id),
                 subject=about,
             )

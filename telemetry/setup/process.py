@@ -82,6 +82,12 @@ def setup_telemetry(
     """
     off = f"telemetry is off for {name}" if name else "telemetry is off"
     with guarded("setup"):
+        if not isinstance(settings, Settings | None):
+            _log.error("%s: settings= takes a telemetry.settings.Settings, not %s", off, _a(settings))
+            return None
+        if isinstance(engines, str | bytes) or not isinstance(engines, Sequence):
+            _log.warning("telemetry: engines= takes a list of SQLAlchemy engines, not %s", _a(engines))
+            engines = ()
         if _pipeline is not None and settings is None:
             return _pipeline
         try:
@@ -106,6 +112,10 @@ def setup_telemetry(
                 instrument(sdk_provider(), engines)
         return _pipeline
     return None
+
+
+def _a(value: object) -> str:
+    return f"a value of type {type(value).__qualname__}"
 
 
 def _shares(pipeline: Pipeline, settings: Settings, off: str) -> bool:
@@ -184,6 +194,9 @@ def shutdown(seconds: float | None = None) -> bool:
         Whether all was delivered.
     """
     global _pipeline
+    if not isinstance(seconds, int | float | None):
+        _log.warning("telemetry: shutdown() takes a number of seconds, not %s", _a(seconds))
+        seconds = None
     pipeline, _pipeline = _pipeline, None
     return True if pipeline is None else pipeline.shutdown(seconds)
 
