@@ -128,12 +128,11 @@ def error(field: str, value: object) -> BaseException | type[BaseException] | st
 
 
 def flag(field: str, value: object) -> bool:
-    """Return a truth value of any type; a text is none, for ``"no"`` would be true."""
-    if not isinstance(value, str | bytes):
-        try:
-            return bool(value)
-        except Exception as problem:  # whatever a type of the application's does
-            let_pass(problem)
+    """Return a truth value of any type; a text, such as a reason in its place, is true."""
+    try:
+        return bool(value)
+    except Exception as problem:  # whatever a type of the application's does
+        let_pass(problem)
     refuse(field, value, "True or False; it counts as False")
     return False
 

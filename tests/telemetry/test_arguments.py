@@ -53,6 +53,16 @@ def in_document(act: Callable[[Any], object], **facts: Any) -> Callable[[], None
     return work
 
 
+class Undecided:
+    """A value without a truth, as an array of several has none."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("which of them?")
+
+
+UNDECIDED = f"{Undecided.__module__}.Undecided"
+
+
 class Ada(Exception):
     """An error, of which the class will do."""
 
@@ -136,8 +146,18 @@ TABLE: list[tuple[Callable[[], object], str, str, str]] = [
     (in_document(nothing, row_id=UUID(int=5)), "row_id", "uuid.UUID", NUMBER),
     (in_document(lambda document: document.describe(size="x")), "size", "str", NUMBER),
     (in_document(lambda document: document.fail(5)), "error", "int", ERROR),
-    (in_document(lambda document: document.fail("x", again="no")), "again", "str", "True or False"),
-    (in_document(lambda document: document.score(1, fallback="no")), "fallback", "str", "True or False"),
+    (
+        in_document(lambda document: document.fail("x", again=Undecided())),
+        "again",
+        UNDECIDED,
+        "True or False",
+    ),
+    (
+        in_document(lambda document: document.score(1, fallback=Undecided())),
+        "fallback",
+        UNDECIDED,
+        "True or False",
+    ),
     (in_document(lambda document: document.score("good")), "score", "str", "a number"),
     (in_document(lambda document: document.score(None)), "score", "NoneType", "a number"),
     (in_document(lambda document: document.score(object())), "score", "object", "a number"),
