@@ -353,9 +353,13 @@ class Settings:
 
     @classmethod
     def load(
-        cls, environ: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None, **given: Any
+        cls,
+        environ: Mapping[str, str] | None = None,
+        config: Mapping[str, object] | None = None,
+        *,
+        defaults: Settings | None = None,
     ) -> Settings:
-        """Read settings from ``environ`` (default: the process's), then ``config``, over ``given`` defaults.
+        """Read settings from ``environ`` (default: the process's), then ``config``, then ``defaults``.
 
         Raises:
             SettingsError: when a value cannot be used or a name is unknown; one line, all problems in it.
@@ -373,16 +377,16 @@ class Settings:
                 problems.append(without_secrets(f"{shown} {error}"))
         if problems:
             raise SettingsError("; ".join(problems))
-        return replace(cls(**given), **values)
+        return replace(defaults or cls(), **values)
 
 
-def _parse(parse: Callable[[str], Any], value: Any) -> Any:
+def _parse(parse: Callable[[str], object], value: object) -> object:
     if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
         value = ",".join(value)
     return parse(value) if isinstance(value, str) else value
 
 
-def _named(source: Mapping[str, Any]) -> dict[str, Any]:
+def _named(source: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in source.items() if name.startswith(PREFIX)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
@@ -12,7 +12,6 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 
 from telemetry._internal.context import (
-    DOCUMENT_KEY,
     STAGE_KEY,
     OpenStage,
     Run,
@@ -32,8 +31,6 @@ from .spans import mark_failed
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-_KEYS = {"stage": STAGE_KEY, "document": DOCUMENT_KEY}
-
 
 class Block:
     """A block of code inside a run, with a span of its own; nothing outside a run."""
@@ -44,14 +41,13 @@ class Block:
         self._before: Context | None = None
         self._started = 0
 
-    def _enter(self, name: str, attributes: dict[str, Any], **values: object) -> None:
+    def _enter(self, name: str, key: str, value: object, attributes: Mapping[str, str] | None = None) -> None:
         self._run = run_in() if is_recording() else None
         if self._run is None:
             return
         self._before = ctx = context.get_current()
         try:
-            for key, value in values.items():
-                ctx = context.set_value(_KEYS[key], value, ctx)
+            ctx = context.set_value(key, value, ctx)
             self._span = spans.tracer().start_span(name, context=ctx, attributes=attributes)
             context.attach(trace.set_span_in_context(self._span, ctx))
             self._started = time.monotonic_ns()
@@ -98,7 +94,7 @@ class StageBlock(Block):
         """Enter the stage."""
         with guarded("api"):
             self._name = name = arguments.name("stage", self._name)[:64]
-            self._enter(name, {Attribute.STAGE: name}, stage=name)
+            self._enter(name, STAGE_KEY, name, {Attribute.STAGE: name})
             if self._run is not None:
                 self._start_clock(self._run, name)
         return self

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_EVEN
 from types import TracebackType
 from typing import Self
 
-from telemetry._internal.context import Document, recorder, stage_in
+from telemetry._internal.context import DOCUMENT_KEY, Document, recorder, stage_in
 from telemetry._internal.guard import guarded
 from telemetry.conventions import DUPLICATE, FAILED, Attribute, Stage
 
@@ -85,7 +85,7 @@ class DocumentBlock(Block):
     def __enter__(self) -> Self:
         """Start to measure."""
         with guarded("api"):
-            self._enter("document", {}, document=self._document)
+            self._enter("document", DOCUMENT_KEY, self._document)
         return self
 
     def __exit__(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import TracerProvider as AnyProvider
+    from sqlalchemy.engine import Engine
 
     from exporters.process.pipeline import Pipeline
     from telemetry.pricing.prices import Pricer
@@ -62,7 +63,7 @@ _is_for_operator = False
 def setup_telemetry(
     settings: Settings | None = None,
     *,
-    engines: Sequence[Any] = (),
+    engines: Sequence[Engine] = (),
     instrumenting: bool = True,
     name: str = "",
 ) -> Pipeline | None:
@@ -85,8 +86,9 @@ def setup_telemetry(
         if not isinstance(settings, Settings | None):
             _log.error("%s: settings= takes a telemetry.settings.Settings, not %s", off, _a(settings))
             return None
-        if isinstance(engines, str | bytes) or not isinstance(engines, Sequence):
-            _log.warning("telemetry: engines= takes a list of SQLAlchemy engines, not %s", _a(engines))
+        given: object = engines
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            _log.warning("telemetry: engines= takes a list of SQLAlchemy engines, not %s", _a(given))
             engines = ()
         if _pipeline is not None and settings is None:
             return _pipeline
@@ -261,7 +263,7 @@ def post_instrument() -> None:
         instrument(sdk_provider())
 
 
-def instrument(provider: AnyProvider | None = None, engines: Sequence[Any] = ()) -> None:
+def instrument(provider: AnyProvider | None = None, engines: Sequence[Engine] = ()) -> None:
     """Instrument OpenAI, SQLAlchemy and threads where installed; one failure leaves the others working.
 
     Args:

@@ -50,7 +50,9 @@ class Process:
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self.spans))
         given = {"TELEMETRY_DATABASE_URL": f"sqlite:///{path}", "TELEMETRY_RUN_KINDS": kinds}
-        self.settings = Settings.load(given, {"TELEMETRY_SPOOL_DIR": path.parent / "spool"}, hmac_key="k")
+        self.settings = Settings.load(
+            given, {"TELEMETRY_SPOOL_DIR": path.parent / "spool"}, defaults=Settings(hmac_key="k")
+        )
         self.path = path
 
     @contextmanager
