@@ -357,13 +357,20 @@ def _remedy_without_exporters() -> str:
 def _configure(settings: Settings) -> TracerProvider:
     from .configurator import TelemetryConfigurator
 
+    found = trace.get_tracer_provider()
+    if not isinstance(found, trace.ProxyTracerProvider):
+        kind = type(found)
+        raise LookupError(
+            f"the tracer provider of this process is {kind.__module__}.{kind.__qualname__}, and none of the"
+            " OpenTelemetry SDK; set telemetry up before it, or leave it out"
+        )
     try:
         TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
     except RuntimeError as error:  # OTEL_* names an exporter that is not installed
         raise LookupError(str(error)) from error
     provider = sdk_provider()
     if provider is None:
-        raise LookupError("this process has a tracer provider that is not of the OpenTelemetry SDK")
+        raise LookupError("OTEL_* lead to a tracer provider that is not of the OpenTelemetry SDK")
     return provider
 
 
