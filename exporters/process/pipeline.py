@@ -31,8 +31,8 @@ from exporters.spool.entry import Item
 from exporters.spool.warning_event import WarningEvent
 from telemetry import conventions as c
 from telemetry._internal.context import install, recorder, suppressed
-from telemetry._internal.forks import register_in_child, register_in_parent
 from telemetry._internal.guard import guarded, reset_internal_errors
+from telemetry._internal.process.forks import register_in_child, register_in_parent
 from telemetry.pricing.prices import Pricer, default_pricer
 from telemetry.settings import Settings
 

@@ -30,7 +30,7 @@ from exporters.spool.entry import Item
 from exporters.spool.warning_event import WarningEvent, subject_of
 from telemetry import conventions as c
 from telemetry._internal.context import Document, OpenStage, Run, Warned
-from telemetry._internal.streams import settle
+from telemetry._internal.process.streams import settle
 from telemetry.api import arguments
 from telemetry.openai.call import OpenAICall
 from telemetry.settings import Settings

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Final
 
 from telemetry._internal.guard import count_error, is_raising
-from telemetry._internal.signals import let_pass
+from telemetry._internal.process.signals import let_pass
 from telemetry._internal.values import storable, whole
 from telemetry.conventions import DOCUMENT_TYPES, KIND, OTHER, RESERVED_KINDS
 

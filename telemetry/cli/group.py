@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import click
 
-from telemetry._internal.interrupt import ends_at_once
+from telemetry._internal.process.interrupt import ends_at_once
+from telemetry._internal.process.standard_output import own_output
 from telemetry._internal.secrets import without_secrets
-from telemetry._internal.standard_output import own_output
 
 from .output import discard_rest
 

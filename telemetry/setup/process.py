@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics, trace
 
 from telemetry._internal.context import takes_all
-from telemetry._internal.garbage import spare_context
 from telemetry._internal.guard import guarded
-from telemetry._internal.signals import let_pass
-from telemetry._internal.streams import keep_streams
+from telemetry._internal.process.garbage import spare_context
+from telemetry._internal.process.signals import let_pass
+from telemetry._internal.process.streams import keep_streams
 from telemetry.settings import PREFIX, Settings, SettingsError
 
 from .compatibility import installed, platform_gap, problems

@@ -342,7 +342,7 @@ def test_while_streams_are_let_go_of(
 FORKING = """\
 import os, signal, sys, threading
 from exporters.sql.database.fork_gate import gate
-from telemetry._internal.forks import register_in_child
+from telemetry._internal.process.forks import register_in_child
 
 
 class Limit(Exception):
