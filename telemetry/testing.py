@@ -94,10 +94,10 @@ def telemetry_rollups(telemetry_errors_raise: None, tmp_path: Path) -> Iterator[
     OpenAI calls are in them. Nothing is written to a database. The application under test may be made before
     or after, for this test alone or for all.
     """
-    from .setup import process as setup
+    from .setup import instrument
 
     ended: list[Rollup] = []
     with recording(Settings(spool_dir=tmp_path / "spool")) as pipeline:
-        setup.instrument()
+        instrument()
         pipeline.on_end(lambda last: ended.append(pipeline.rollup(last)))
         yield ended

@@ -134,7 +134,9 @@ class LazyGroup(click.Group):
             except OSError as error:
                 raise click.ClickException(f"the output cannot be written: {error}") from None
             except ImportError as error:  # a driver, or an extra
-                raise click.ClickException(f"{error}{setup.remedy(error)}") from None
+                from telemetry.setup.missing import remedy
+
+                raise click.ClickException(f"{error}{remedy(error)}") from None
             finally:
                 discard_rest()
 

@@ -22,6 +22,7 @@ from telemetry.api.runs import open_run
 from telemetry.conventions import OPENAI_SCOPE, SYNTHETIC_RUNS, Attribute, Stage
 from telemetry.pricing.prices import PICO, Pricer, Tokens, default_pricer
 from telemetry.setup import process as setup
+from telemetry.setup.provider import sdk_provider
 
 from .check import PATIENCE, Answer, Check, Patient, listening
 
@@ -45,7 +46,7 @@ Figures = dict[str, int]
 
 def check_synthetic_run(patient: Patient) -> Answer:
     """Do SQL, metrics and trace of a known run say what it did."""
-    pipeline, provider, settings = setup.pipeline(), setup.sdk_provider(), patient.settings
+    pipeline, provider, settings = setup.pipeline(), sdk_provider(), patient.settings
     if pipeline is None or provider is None or settings is None:
         return
     if not patient.with_run:

@@ -31,6 +31,7 @@ from telemetry._internal.context import NOBODY, waiting
 from telemetry._internal.guard import guarded
 from telemetry.settings import Settings, SettingsError
 from telemetry.setup import process as setup
+from telemetry.setup.instrumentation import not_seen
 
 from . import host_app, host_database
 from .host_app import EXTENSION
@@ -338,7 +339,7 @@ def instrument(app: flask.Flask) -> None:
     try:
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
     except ImportError as error:
-        setup.not_seen("flask", error)
+        not_seen("flask", error)
         return
     host_app.instrument(app, FlaskInstrumentor())
 
