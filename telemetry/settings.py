@@ -159,13 +159,13 @@ class Settings:
     """How long a job may wait for its worker before it is a finding."""
 
     alertmanager_url: str = _setting("", parsing.http_url, is_secret=True)
-    """Address of the Alertmanager that ``--notify`` and the daily check tell what is severe.
+    """Address of the Alertmanager that ``--notify`` and the daily check notify of what is severe.
 
     As in http://alertmanager:9093; a user and a password may be in it.
     """
 
     notify: tuple[str, ...] = _setting((), parsing.notification_urls, is_secret=True)
-    """Where else they tell it: addresses of Apprise (e-mail, Slack, webhook …), separated by commas.
+    """Where else to send it: addresses of Apprise (e-mail, Slack, webhook …), separated by commas.
 
     It takes the extra ``notify``.
     """
@@ -213,7 +213,7 @@ class Settings:
     log_messages: bool = _setting(False, parsing.boolean)
     """Export the text of log records and what the application attached to them (``extra``).
 
-    That is for OTEL_LOGS_EXPORTER; they can hold names. Without it a record tells level, logger, place in the
+    That is for OTEL_LOGS_EXPORTER; they can hold names. Without it a record has level, logger, place in the
     code and type of exception.
     """
 

@@ -21,7 +21,7 @@ class UnreadableDocument(Exception):
 
 
 def extract_text(data: bytes, file_name: str) -> str:
-    """Return the text of a document, read by the kind its name tells.
+    """Return the text of a document, read as the kind that its name ends in.
 
     Raises:
         UnreadableDocument: the kind is unknown, the file is damaged or locked, or it holds no text.

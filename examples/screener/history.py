@@ -249,7 +249,7 @@ def write(engine: sa.Engine, history: History, report: Any = lambda done: None) 
     Args:
         engine: with the tables of the screener and of telemetry.
         history: what happened.
-        report: told how many analyses are written.
+        report: called with the number of analyses that are written.
     """
     names = ("users", "telemetry_runs", "telemetry_stage_usage", "analyses")
     tables = {name: sa.Table(name, sa.MetaData(), autoload_with=engine) for name in names}

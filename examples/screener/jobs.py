@@ -129,7 +129,7 @@ def _end(analysis_id: int, state: str, message: str, tally: Tally, **values: Any
 
 
 def _change(statement: Update) -> bool:
-    """Run an UPDATE and commit; tells whether a row was changed."""
+    """Run an UPDATE and commit; return whether a row was changed."""
     result = cast("CursorResult[Any]", db.session.execute(statement))
     db.session.commit()
     return result.rowcount == 1

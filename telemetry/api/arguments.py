@@ -223,7 +223,9 @@ def one_of(field: str, value: object, declared: Sequence[str], setting: str = ""
             return value
         shown = value if re.fullmatch(r"[\w.-]{1,64}", value) else "a text"
         _say(
-            field, shown, f"{field} {shown!r} is recorded as {OTHER!r}: name it in {setting} to tell it apart"
+            field,
+            shown,
+            f"{field} {shown!r} is recorded as {OTHER!r}: name it in {setting} to count it by itself",
         )
     else:
         refuse(field, value, "a text")

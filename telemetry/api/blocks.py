@@ -110,7 +110,7 @@ class StageBlock(Block):
                     self._stop_clock()
                 finally:
                     self._leave(failure_of(error))
-                self._tell_document(time.monotonic_ns() - self._started)
+                self._time_document(time.monotonic_ns() - self._started)
 
     def _start_clock(self, run: Run, name: str) -> None:
         self._stage = OpenStage(run, name, time.time_ns())
@@ -125,7 +125,7 @@ class StageBlock(Block):
         if self._stage is not None:
             recorder().stage_ended(self._stage, time.time_ns(), self._span)
 
-    def _tell_document(self, elapsed_ns: int) -> None:
+    def _time_document(self, elapsed_ns: int) -> None:
         """Extraction inside a document's block is that document's."""
         found = document_in()
         if found is not None and self._name == Stage.EXTRACTION:

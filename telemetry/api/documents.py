@@ -106,14 +106,14 @@ class DocumentBlock(Block):
                 self._leave(type_of(error))
 
     def _visit_again(self) -> None:
-        """Keep what is told after the block as one more visit, which takes no time."""
+        """Keep what becomes known after the block as one more visit, which takes no time."""
         if self._has_left and self._run is not None:
             visit = copy(self._document)
             visit.extraction_ns = visit.analysis_ns = None
             recorder().document(self._run, visit)
 
     def _divide_time(self, elapsed_ns: int) -> None:
-        """Tell extraction, around the block or inside it, from all other work."""
+        """Count the time as extraction, around the block or inside it, or as other work."""
         found = self._document
         if stage_in() == Stage.EXTRACTION:
             found.extraction_ns = elapsed_ns

@@ -174,16 +174,16 @@ def resume(carrier: Mapping[str, str]) -> RunHandle:
     """
     parent = context.get_current()
     with guarded("api"):
-        told = arguments.texts(carrier, _CARRIED)
-        run_id = told.get("run_id", "")
+        carried = arguments.texts(carrier, _CARRIED)
+        run_id = carried.get("run_id", "")
         if not is_recording() or not _RUN_ID.fullmatch(run_id):
             return RunHandle(None)
-        kind = arguments.kind_elsewhere(told.get("kind", ""), recorder().kinds)
+        kind = arguments.kind_elsewhere(carried.get("kind", ""), recorder().kinds)
         if kind is not None:
             joined = Run(kind, run_id=run_id, is_root=False)
-            if _DOCUMENT_KEY.fullmatch(told.get("document_key", "")):
-                joined.document_key = told["document_key"]
-            return open_run(joined, parent, propagator.extract(told, parent))
+            if _DOCUMENT_KEY.fullmatch(carried.get("document_key", "")):
+                joined.document_key = carried["document_key"]
+            return open_run(joined, parent, propagator.extract(carried, parent))
     return RunHandle(None)
 
 
@@ -218,10 +218,10 @@ def open_run(opened: Run, parent: Context, under: Context | None = None) -> RunH
     opened.parent = parent
     try:
         recorder().open(opened)
-        told: dict[str, str | bool] = {Attribute.RUN_ID: opened.run_id, Attribute.RUN_KIND: opened.kind}
+        attributes: dict[str, str | bool] = {Attribute.RUN_ID: opened.run_id, Attribute.RUN_KIND: opened.kind}
         if opened.synthetic:
-            told[Attribute.RUN_SYNTHETIC] = True
-        opened.span = spans.tracer().start_span(opened.kind, context=ctx, attributes=told)
+            attributes[Attribute.RUN_SYNTHETIC] = True
+        opened.span = spans.tracer().start_span(opened.kind, context=ctx, attributes=attributes)
         recorder().update(opened)
         context.attach(trace.set_span_in_context(opened.span, ctx))
         return RunHandle(opened)

@@ -50,7 +50,7 @@ class Metric:
         """Return what the label ``name`` says on this metric.
 
         Raises:
-            LookupError: when :data:`LABELS` does not tell.
+            LookupError: when :data:`LABELS` has no entry for it.
         """
         try:
             return LABELS.get(f"{self.name} {name}") or LABELS[name]
@@ -302,7 +302,7 @@ LABELS: Final[Mapping[str, Label]] = {
     "status": Label("How the run ended.", TERMINAL_STATUSES),
     "transaction": Label("Which of the writer's transactions.", TRANSACTIONS),
     "type": Label("Type of the file.", (*DOCUMENT_TYPES, OTHER)),
-    "what": Label("What was let go.", SHED_PARTS),
+    "what": Label("What was shed.", SHED_PARTS),
     f"{DOCUMENTS.name} outcome": Label("What became of the document.", DOCUMENT_OUTCOMES),
     f"{ERRORS.name} type": Label(
         "Class of the exception, or what the service called the error.", is_open=True

@@ -39,7 +39,7 @@ OTHER: Final = "other"
 RUN_KINDS: Final = ("analysis", "intake", "late")
 """Kinds of runs that an application may open; TELEMETRY_RUN_KINDS adds to them."""
 MEASURED_KINDS: Final = (*RUN_KINDS, OTHER)
-"""Kinds of runs that a process begins and ends: what metrics of runs tell apart."""
+"""Kinds of runs that a process begins and ends: the values of the label ``kind``."""
 KINDS: Final = (*MEASURED_KINDS, "orphan", "import")
 KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,19}")
 """What the name of a kind looks like; its column has 20 characters."""

@@ -1,4 +1,4 @@
-"""What was spent, as one source tells it."""
+"""What was spent, as one source has it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Line:
-    """One figure as all sources tell it, in their order."""
+    """One figure as all sources have it, in their order."""
 
     name: str
     values: list[int | Decimal]

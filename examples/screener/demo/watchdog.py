@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def send(group: int, number: int) -> bool:
-    """Signal a process group; tells whether it is still there."""
+    """Signal a process group; return whether it is still there."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # macOS says the latter of a group that is ending

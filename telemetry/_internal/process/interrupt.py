@@ -39,14 +39,14 @@ class _Interruption:
     def __init__(self) -> None:
         self.has_come = threading.Event()
         self._lock = threading.Lock()
-        self._is_told = False
+        self._is_announced = False
 
-    def tell(self) -> None:
+    def announce(self) -> None:
         """Print the line, once."""
         with self._lock:
-            if self._is_told:
+            if self._is_announced:
                 return
-            self._is_told = True
+            self._is_announced = True
         with contextlib.suppress(OSError, ValueError):
             if sys.stderr is not None:
                 start = "\n" if sys.stderr.isatty() else ""
@@ -79,7 +79,7 @@ def ends_at_once() -> Iterator[None]:
 
 def _leave(interruption: _Interruption) -> None:
     interruption.has_come.set()
-    interruption.tell()
+    interruption.announce()
     raise SystemExit(STATUS) from None
 
 
@@ -150,7 +150,7 @@ def _cancel(connection: Any) -> None:
 
 def _give_up(interruption: _Interruption) -> None:
     """End the process: what is still running would not end soon."""
-    interruption.tell()
+    interruption.announce()
     with contextlib.suppress(OSError, ValueError):
         if sys.stdout is not None and sys.stdout.isatty():
             os.write(sys.stdout.fileno(), _SHOW_CURSOR.encode())
