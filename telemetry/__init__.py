@@ -8,21 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .api.runs import (
-    DocumentBlock,
-    RunHandle,
-    answer_warnings,
-    count,
-    current_run,
-    document,
-    fail_current_run,
-    record_fallback,
-    resume,
-    run,
-    stage,
-    start_run,
-    warn,
-)
+from .api.blocks import StageBlock, stage
+from .api.documents import DocumentBlock, document
+from .api.errors import fail_current_run, record_fallback
+from .api.handle import RunHandle
+from .api.runs import RunBlock, count, current_run, resume, run, start_run
+from .api.warnings import answer_warnings, warn
 
 if TYPE_CHECKING:
     from .setup.process import setup_telemetry, shutdown
@@ -30,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DocumentBlock",
+    "RunBlock",
     "RunHandle",
+    "StageBlock",
     "Telemetry",
     "answer_warnings",
     "count",

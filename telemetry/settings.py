@@ -8,14 +8,13 @@ own ``OTEL_*``.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ._internal import parsing
 from ._internal.database_url import key_of, old_keys_of, place_of, user_of
 from ._internal.secrets import CUT, remember, without_secrets
 from .conventions import DEFAULT_COUNTERS, STAGES, WARNING_TYPES
@@ -25,95 +24,6 @@ PREFIX: Final = "TELEMETRY_"
 
 class SettingsError(ValueError):
     """One or more settings cannot be used; the message names each and the way out."""
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _boolean(value: str) -> bool:
-    word = value.strip().lower()
-    if word in {"1", "true", "yes", "on"}:
-        return True
-    if word in {"0", "false", "no", "off", ""}:
-        return False
-    raise ValueError("must be true or false")
-
-
-def _number(minimum: float, maximum: float) -> Callable[[str], float]:
-    def parse(value: str) -> float:
-        try:
-            number = float(value)
-        except ValueError:
-            raise ValueError("must be a number of seconds") from None
-        if not minimum <= number <= maximum:
-            raise ValueError(f"must be between {minimum:g} and {maximum:g} seconds")
-        return number
-
-    return parse
-
-
-def _factor(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        raise ValueError("must be a number") from None
-    if not 1 <= number <= 1000:
-        raise ValueError("must be between 1 and 1000")
-    return number
-
-
-def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            raise ValueError("must be a whole number") from None
-        if not minimum <= number <= maximum:
-            raise ValueError(f"must be between {minimum} and {maximum}")
-        return number
-
-    return parse
-
-
-def _names(value: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in value.split(",") if name.strip())
-    for name in names:
-        if len(name) > 64:
-            raise ValueError(f"holds a name of over 64 characters ({name[:20]}…)")
-    return names
-
-
-def _time_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, IsADirectoryError):
-        raise ValueError("must be a time zone such as UTC or Europe/Berlin") from None
-    return value
-
-
-_HTTP_URL: Final = re.compile(
-    r"https?://([^/?#@\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\s\[\]]+)(:[0-9]{1,5})?(/[^?#@\s]*)?"
-)
-"""Stricter than the standard: what could be a password is never taken for the host."""
-
-
-def _http_url(value: str) -> str:
-    if value and not _HTTP_URL.fullmatch(value):
-        raise ValueError("must be an address such as http://localhost:9090 (in a password, / is %2F)")
-    return value
-
-
-def _notification_urls(value: str) -> tuple[str, ...]:
-    """Split where the next scheme begins: a comma may also be part of an address."""
-    urls = tuple(url for url in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9]*://)", value.strip()) if url)
-    if not all(re.match(r"[A-Za-z][A-Za-z0-9]*://", url) for url in urls):
-        raise ValueError("must be addresses as Apprise knows them, such as mailto://…, separated by commas")
-    return urls
-
-
-def _path(value: str) -> Path | None:
-    return Path(value) if value else None
 
 
 def default_spool_dir() -> Path:
@@ -133,10 +43,10 @@ def _setting(default: Any, parse: Callable[[str], Any], *, is_secret: bool = Fal
 class Settings:
     """All settings; a field's environment variable is ``TELEMETRY_`` and its name in capitals."""
 
-    enabled: bool = _setting(True, _boolean)
+    enabled: bool = _setting(True, parsing.boolean)
     """Off switches everything off; instrumented code becomes a no-op."""
 
-    database_url: str = _setting("", _text)
+    database_url: str = _setting("", parsing.text)
     """SQLAlchemy URL of the database that keeps the rollups: the application's own.
 
     Empty: nothing is written to SQL.
@@ -148,156 +58,162 @@ class Settings:
     Every process of the application names the same one.
     """
 
-    spool_max_bytes: int = _setting(256 * 1024 * 1024, _whole(1024, 2**50))
+    spool_max_bytes: int = _setting(256 * 1024 * 1024, parsing.whole(1024, 2**50))
     """Size of the spool at which checkpoints, then document lists, are shed; final totals never are."""
 
-    hmac_key: str = _setting("", _text)
+    hmac_key: str = _setting("", parsing.text)
     """Secret that turns document names into keyed hashes.
 
     The Flask extension derives it from SECRET_KEY when it is empty.
     """
 
-    checkpoint_seconds: float = _setting(5.0, _number(0.05, 3600))
+    checkpoint_seconds: float = _setting(5.0, parsing.seconds(0.05, 3600))
     """How often at least an open run that changed is saved: what a killed process can lose.
 
     Early in a run it is saved more often.
     """
 
-    heartbeat_seconds: float = _setting(60.0, _number(0.1, 3600))
+    heartbeat_seconds: float = _setting(60.0, parsing.seconds(0.1, 3600))
     """How often an open run that did not change says that it is alive."""
 
-    late_seconds: float = _setting(60.0, _number(0, 86400))
+    late_seconds: float = _setting(60.0, parsing.seconds(0, 86400))
     """How long after a run's end a call that starts in its context still counts to it.
 
     Later ones are orphans.
     """
 
-    shutdown_seconds: float = _setting(5.0, _number(0, 600))
+    shutdown_seconds: float = _setting(5.0, parsing.seconds(0, 600))
     """How long a process that ends waits for the database; what is left stays in the spool."""
 
-    save_on_sigterm: bool = _setting(True, _boolean)
+    save_on_sigterm: bool = _setting(True, parsing.boolean)
     """Save what is known when SIGTERM ends a process that has no handler of its own for it.
 
     Open runs are interrupted, with their exact spend. The process then dies by the signal, 2.5 seconds later
     at most.
     """
 
-    stages: tuple[str, ...] = _setting(STAGES, _names)
+    stages: tuple[str, ...] = _setting(STAGES, parsing.names)
     """Stages that metrics name from the start; others are added as they come, up to a cap."""
 
-    counters: tuple[str, ...] = _setting(DEFAULT_COUNTERS, _names)
+    run_kinds: tuple[str, ...] = _setting((), parsing.kinds)
+    """Kinds of runs that ``telemetry.run`` takes beside ``analysis``, ``intake`` and ``late``.
+
+    In snake_case, such as ``chat``. A run of any other kind is recorded as ``other``.
+    """
+
+    counters: tuple[str, ...] = _setting(DEFAULT_COUNTERS, parsing.names)
     """Names that ``telemetry.count`` takes; anything else is counted as ``other``."""
 
-    prices_file: Path | None = _setting(None, _path)
+    prices_file: Path | None = _setting(None, parsing.path)
     """TOML file with negotiated prices and those of private deployments; it goes before the bundled list."""
 
-    openai_hosts: tuple[str, ...] = _setting((), _names)
+    openai_hosts: tuple[str, ...] = _setting((), parsing.names)
     """Hosts that pass requests on to OpenAI at its prices, such as a gateway of one's own."""
 
-    timezone: str = _setting("UTC", _time_zone)
+    timezone: str = _setting("UTC", parsing.time_zone)
     """Whose days the daily check, insights and reports count."""
 
-    stale_seconds: float = _setting(900.0, _number(60, 86400 * 7))
+    stale_seconds: float = _setting(900.0, parsing.seconds(60, 86400 * 7))
     """How long after its last word the daily check calls a run interrupted."""
 
-    warning_types: tuple[str, ...] = _setting(WARNING_TYPES, _names)
+    warning_types: tuple[str, ...] = _setting(WARNING_TYPES, parsing.names)
     """Types of warnings that may be recorded."""
 
-    jd_min_characters: int = _setting(200, _whole(0, 10**9))
+    jd_min_characters: int = _setting(200, parsing.whole(0, 10**9))
     """Length of a job description below which it is worth a warning. 0: none."""
 
-    jd_max_characters: int = _setting(20_000, _whole(0, 10**9))
+    jd_max_characters: int = _setting(20_000, parsing.whole(0, 10**9))
     """Length of a job description beyond which it is worth a warning. 0: none."""
 
-    resume_min_characters: int = _setting(200, _whole(0, 10**9))
+    resume_min_characters: int = _setting(200, parsing.whole(0, 10**9))
     """Length of a résumé below which it is worth a warning. 0: none."""
 
-    resume_max_characters: int = _setting(30_000, _whole(0, 10**9))
+    resume_max_characters: int = _setting(30_000, parsing.whole(0, 10**9))
     """Length of a résumé beyond which it is worth a warning. 0: none."""
 
-    batch_max_documents: int = _setting(200, _whole(0, 10**9))
+    batch_max_documents: int = _setting(200, parsing.whole(0, 10**9))
     """Candidates of a run beyond which it is worth a warning. 0: none."""
 
-    warnings_per_day: int = _setting(200, _whole(1, 1_000_000))
+    warnings_per_day: int = _setting(200, parsing.whole(1, 1_000_000))
     """Warnings of one user in 24 hours beyond which no more are recorded."""
 
-    warning_seconds: float = _setting(86_400.0, _number(60, 86400 * 365))
+    warning_seconds: float = _setting(86_400.0, parsing.seconds(60, 86400 * 365))
     """How long after a warning nobody answered it the daily check calls it abandoned."""
 
-    override_factor: float = _setting(1.5, _factor)
+    override_factor: float = _setting(1.5, parsing.factor)
     """How many times the override rate of 30 days that of 7 days may be before it is a finding."""
 
-    override_min_jobs: int = _setting(5, _whole(1, 1_000_000))
+    override_min_jobs: int = _setting(5, parsing.whole(1, 1_000_000))
     """Jobs over the limit in 7 days below which their override rate says nothing."""
 
-    rate_limited_jobs: int = _setting(5, _whole(0, 1_000_000))
+    rate_limited_jobs: int = _setting(5, parsing.whole(0, 1_000_000))
     """How many jobs may meet rate limits in a day before it is a finding."""
 
-    anomaly_factor: float = _setting(2.0, _factor)
+    anomaly_factor: float = _setting(2.0, parsing.factor)
     """How many times the median of the same weekdays of 28 days a day may be before it is a finding."""
 
-    anomaly_min_jobs: int = _setting(5, _whole(1, 1_000_000))
+    anomaly_min_jobs: int = _setting(5, parsing.whole(1, 1_000_000))
     """Jobs a day below which neither that day nor its weekday says anything."""
 
-    queue_wait_seconds: float = _setting(600.0, _number(1, 86400 * 7))
+    queue_wait_seconds: float = _setting(600.0, parsing.seconds(1, 86400 * 7))
     """How long a job may wait for its worker before it is a finding."""
 
-    alertmanager_url: str = _setting("", _http_url, is_secret=True)
-    """Address of the Alertmanager that ``--notify`` and the daily check tell what is severe.
+    alertmanager_url: str = _setting("", parsing.http_url, is_secret=True)
+    """Address of the Alertmanager that ``--notify`` and the daily check notify of what is severe.
 
     As in http://alertmanager:9093; a user and a password may be in it.
     """
 
-    notify: tuple[str, ...] = _setting((), _notification_urls, is_secret=True)
-    """Where else they tell it: addresses of Apprise (e-mail, Slack, webhook …), separated by commas.
+    notify: tuple[str, ...] = _setting((), parsing.notification_urls, is_secret=True)
+    """Where else to send it: addresses of Apprise (e-mail, Slack, webhook …), separated by commas.
 
     It takes the extra ``notify``.
     """
 
-    daily_check: bool = _setting(False, _boolean)
+    daily_check: bool = _setting(False, parsing.boolean)
     """Let one of the processes do the daily check, soon after midnight, where there is no cron."""
 
-    cache_seconds: float = _setting(60.0, _number(0, 86400))
+    cache_seconds: float = _setting(60.0, parsing.seconds(0, 86400))
     """How old an answer about jobs may be in a process that is asked the same again.
 
     A run that ends in that process makes it ask anew. 0: it always asks.
     """
 
-    integrity_seconds: float = _setting(3600.0, _number(0, 86400 * 7))
+    integrity_seconds: float = _setting(3600.0, parsing.seconds(0, 86400 * 7))
     """How often one of the processes looks whether the tables contradict themselves, for a gauge.
 
     0: never.
     """
 
-    metrics_port: int | None = _setting(None, _whole(0, 65535))
+    metrics_port: int | None = _setting(None, parsing.whole(0, 65535))
     """Port on which this process answers Prometheus.
 
     0 takes any free one and publishes it in the spool. Unset: no listener.
     """
 
-    metrics_host: str = _setting("127.0.0.1", _text)
+    metrics_host: str = _setting("127.0.0.1", parsing.text)
     """Address on which the metrics listener binds."""
 
-    prometheus_url: str = _setting("", _http_url, is_secret=True)
+    prometheus_url: str = _setting("", parsing.http_url, is_secret=True)
     """Address of the Prometheus that keeps these metrics: `flask telemetry doctor` asks it."""
 
-    exception_messages: bool = _setting(False, _boolean)
+    exception_messages: bool = _setting(False, parsing.boolean)
     """Export exception messages and stack traces on spans and log records.
 
     They can hold résumé text: off by default.
     """
 
-    message_content: bool = _setting(False, _boolean)
+    message_content: bool = _setting(False, parsing.boolean)
     """Export prompts and answers, résumés and names in them, on spans and log records.
 
     It takes OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT,
     too. SQL and metrics never hold any.
     """
 
-    log_messages: bool = _setting(False, _boolean)
+    log_messages: bool = _setting(False, parsing.boolean)
     """Export the text of log records and what the application attached to them (``extra``).
 
-    That is for OTEL_LOGS_EXPORTER; they can hold names. Without it a record tells level, logger, place in the
+    That is for OTEL_LOGS_EXPORTER; they can hold names. Without it a record has level, logger, place in the
     code and type of exception.
     """
 
@@ -333,9 +249,13 @@ class Settings:
 
     @classmethod
     def load(
-        cls, environ: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None, **given: Any
+        cls,
+        environ: Mapping[str, str] | None = None,
+        config: Mapping[str, object] | None = None,
+        *,
+        defaults: Settings | None = None,
     ) -> Settings:
-        """Read settings from ``environ`` (default: the process's), then ``config``, over ``given`` defaults.
+        """Read settings from ``environ`` (default: the process's), then ``config``, then ``defaults``.
 
         Raises:
             SettingsError: when a value cannot be used or a name is unknown; one line, all problems in it.
@@ -353,14 +273,16 @@ class Settings:
                 problems.append(without_secrets(f"{shown} {error}"))
         if problems:
             raise SettingsError("; ".join(problems))
-        return replace(cls(**given), **values)
+        return replace(defaults or cls(), **values)
 
 
-def _parse(parse: Callable[[str], Any], value: Any) -> Any:
+def _parse(parse: Callable[[str], object], value: object) -> object:
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        value = ",".join(value)
     return parse(value) if isinstance(value, str) else value
 
 
-def _named(source: Mapping[str, Any]) -> dict[str, Any]:
+def _named(source: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in source.items() if name.startswith(PREFIX)}
 
 

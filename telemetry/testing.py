@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,11 +22,23 @@ from ._internal.guard import raise_internal_errors
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
     from opentelemetry.sdk.trace import TracerProvider
+
+    from exporters.process.pipeline import Pipeline
+    from exporters.rollup.merge import Rollup
+
+    from .pricing.prices import Pricer
 
 
 @contextmanager
-def recording(settings: Settings, provider: TracerProvider | None = None, **options: Any) -> Iterator[Any]:
+def recording(
+    settings: Settings,
+    provider: TracerProvider | None = None,
+    *,
+    meter_provider: MeterProvider | None = None,
+    price: Pricer | None = None,
+) -> Iterator[Pipeline]:
     """Record with ``settings`` through ``provider`` and yield the pipeline.
 
     While it is open, it is the pipeline of this process: runs and OpenAI calls of any application go there,
@@ -36,21 +48,22 @@ def recording(settings: Settings, provider: TracerProvider | None = None, **opti
         settings: of the pipeline.
         provider: of the spans. Default: that of the process, which is made where there is none; it then stays
             for the rest of the process, and exports nothing.
-        options: passed on to :func:`telemetry.setup.process.attach`.
+        meter_provider: of the metrics; without one there are none.
+        price: prices calls; default: as the settings say.
     """
-    from .api import runs as api
+    from .api import spans
     from .conventions import SCOPE
     from .setup import process as setup
 
     provider = provider or _provider_of_process()
-    before, tracer = (recorder(), takes_all()), api._tracer
-    pipeline = setup.attach(provider, settings, takes_all=True, **options)
-    api._tracer = lambda: provider.get_tracer(SCOPE)
+    before, tracer = (recorder(), takes_all()), spans.tracer
+    pipeline = setup.attach(provider, settings, meter_provider=meter_provider, takes_all=True, price=price)
+    spans.tracer = lambda: provider.get_tracer(SCOPE)
     try:
         with setup.standing_in(pipeline):
             yield pipeline
     finally:
-        api._tracer = tracer
+        spans.tracer = tracer
         pipeline.shutdown()
         install(before[0], takes_all=before[1])
 
@@ -75,16 +88,16 @@ def telemetry_errors_raise() -> Iterator[None]:
 
 
 @pytest.fixture
-def telemetry_rollups(telemetry_errors_raise: None, tmp_path: Path) -> Iterator[list[Any]]:
+def telemetry_rollups(telemetry_errors_raise: None, tmp_path: Path) -> Iterator[list[Rollup]]:
     """Give a list of the rollups of runs that ended in this test, in order.
 
     OpenAI calls are in them. Nothing is written to a database. The application under test may be made before
     or after, for this test alone or for all.
     """
-    from .setup import process as setup
+    from .setup import instrument
 
-    ended: list[Any] = []
+    ended: list[Rollup] = []
     with recording(Settings(spool_dir=tmp_path / "spool")) as pipeline:
-        setup.instrument()
+        instrument()
         pipeline.on_end(lambda last: ended.append(pipeline.rollup(last)))
         yield ended

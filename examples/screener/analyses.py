@@ -109,7 +109,7 @@ def _refusal(draft: Draft, override: bool) -> str:
 
 
 def _answer_warnings(draft_id: int, override: bool) -> None:
-    """Record that the user goes on, in case the page could not report it."""
+    """The user goes on, whether or not the page could report it."""
     subject = ("draft", draft_id)
     if override:
         telemetry.answer_warnings(subject, "override", warning_type="batch_too_large")

@@ -70,7 +70,7 @@ class ScreenerClient:
         batch: int = 20,
         progress: Callable[[int], None] | None = None,
     ) -> list[dict[str, str]]:
-        """Upload résumés, `batch` with each request; `progress` is called with the number uploaded.
+        """Upload résumés, `batch` with each request; `progress` is called with how many are there.
 
         Returns:
             For each file its `file_name`, its `outcome` (stored, duplicate or unreadable) and a `detail`.
@@ -103,7 +103,7 @@ class ScreenerClient:
         timeout: float = 600.0,
         poll: float = 0.2,
     ) -> dict[str, Any]:
-        """Wait until an analysis has completed or failed; `progress` is called with each status.
+        """Wait until an analysis has ended, completed or failed; `progress` is called with each status.
 
         Raises:
             TimeoutError: it had not ended after `timeout` seconds.

@@ -21,7 +21,7 @@ class UnreadableDocument(Exception):
 
 
 def extract_text(data: bytes, file_name: str) -> str:
-    """Return the text of a document, whose type follows from its name.
+    """Return the text of a document, read as the kind that its name ends in.
 
     Raises:
         UnreadableDocument: the type is unknown, the file is damaged or locked, or it has no text.

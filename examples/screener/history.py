@@ -248,8 +248,8 @@ def write(engine: sa.Engine, history: History, report: Any = lambda done: None) 
 
     Args:
         engine: with the tables of the screener and of telemetry.
-        history: the history to write.
-        report: called with the number of analyses written.
+        history: what happened.
+        report: called with the number of analyses that are written.
     """
     names = ("users", "telemetry_runs", "telemetry_stage_usage", "analyses")
     tables = {name: sa.Table(name, sa.MetaData(), autoload_with=engine) for name in names}

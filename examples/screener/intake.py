@@ -75,7 +75,7 @@ def _read(resume: DraftResume, assistant: IntakeAssistant) -> None:
 
 
 def content_hash(data: bytes) -> str:
-    """Return a hash by which documents with equal content are recognised."""
+    """What equal documents have in common, whatever their names."""
     return hashlib.sha256(data).hexdigest()
 
 

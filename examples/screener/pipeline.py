@@ -26,7 +26,7 @@ CHUNK = 6000
 
 
 def perform(analysis_id: int) -> bool:
-    """Run an analysis, store its result in the job, and return whether it completed."""
+    """Run an analysis and note on its job how it ended; return whether it was completed."""
     tally = Tally()
     with telemetry.run("analysis", analysis_id=analysis_id, **described(analysis_id)) as run:
         try:
@@ -80,7 +80,7 @@ def compare(work: Work) -> None:
     for candidate in work.readable:
         assert candidate.vectors is not None
         closeness = _cosine(work.demand, candidate.vectors)
-        # The best chunk counts, so that a long résumé does not lose by its other content.
+        # The best chunk counts: a long résumé is not worse for what else it says.
         candidate.similarity = round(float(closeness.max(axis=1).mean()), 6)
 
 

@@ -29,7 +29,7 @@ WARNINGS = {
     "resume_too_long": "{count} résumés have more than {limit:,} characters.",
     "resume_too_short": "{count} résumés have fewer than {limit:,} characters: perhaps they are scans.",
 }
-"""The messages for users, by type of warning."""
+"""What users read, by the type of a warning."""
 
 
 @bp.before_request

@@ -31,7 +31,7 @@ class Worker:
         self._stopping = False
 
     def run(self, once: bool = False) -> None:
-        """Run jobs until a signal stops it; with `once` only until no job is waiting."""
+        """Work until stopped; with `once` only until no job is waiting."""
         with self.app.app_context():
             jobs.fail_abandoned()
         log.info("waiting for jobs")
@@ -43,7 +43,7 @@ class Worker:
             time.sleep(self.poll)
 
     def work(self) -> bool:
-        """Run one job if there is one; return whether there was."""
+        """Do one job if there is one; return whether there was."""
         with self.app.app_context():
             analysis_id = jobs.claim()
             if analysis_id is None:

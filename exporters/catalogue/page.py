@@ -150,7 +150,8 @@ def _labels() -> Iterator[str]:
 def _values(label: c.Label) -> str:
     values = [f"`{value}`" for value in label.values] + (["…"] if label.is_open else [])
     by = f" (`{label.setting}`)" if label.setting else ""
-    return ", ".join(values) + by
+    added = f" and those of `{label.added_by}`" if label.added_by else ""
+    return ", ".join(values) + by + added
 
 
 def _named(module: ModuleType) -> list[tuple[str, sa.Table]]:

@@ -53,6 +53,7 @@ class Metrics:
         self._gauges: dict[str, Callable[[], float]] = {}
         self._labelled: dict[str, Callable[[], Iterable[tuple[Mapping[str, str], float]]]] = {}
         self._settings = settings
+        self._kinds = (*c.MEASURED_KINDS, *settings.run_kinds)
         self._synthetic: Metrics | None = None
         self._zero()
 
@@ -146,9 +147,13 @@ class Metrics:
         """Add calls whose cost is unknown or belongs to no run."""
         self.totals.add(c.OPENAI_UNACCOUNTED, amount, reason=reason)
 
+    def active(self, kind: str, change: int) -> None:
+        """Add to the runs that are open, or take from them."""
+        self.totals.add(c.RUNS_ACTIVE, change, kind=self._kind(kind))
+
     def run_ended(self, rollup: Rollup, context: Context) -> None:
         """Add a run that ended in this process, its root."""
-        kind, status = rollup.root.kind, rollup.status
+        kind, status = self._kind(rollup.root.kind), rollup.status
         size = c.batch_size(rollup.root.candidates or len(rollup.documents))
         self.totals.add(c.RUNS, 1, kind=kind, status=status, batch_size=size)
         if rollup.duration_us is not None:
@@ -164,6 +169,10 @@ class Metrics:
                 self.observe(c.DOCUMENT_CHARACTERS, document.characters, context, type=file_type)
             if document.outcome == c.SCORED and document.score is not None:
                 self.observe(c.CANDIDATE_SCORE, document.score / 10_000, context)
+
+    def _kind(self, kind: str) -> str:
+        """Return the label of a kind: ``other`` for one that another process declares and not this one."""
+        return kind if kind in self._kinds else c.OTHER
 
     def _create(self, meter: Meter, metric: c.Metric, source: _Source) -> None:
         if metric.instrument == "histogram":
@@ -201,10 +210,10 @@ class Metrics:
 
     def _zero(self) -> None:
         zero, stages = self.totals.zero, dict.fromkeys((*self._settings.stages, c.Stage.UNATTRIBUTED))
-        zero(c.RUNS, itertools.product(c.MEASURED_KINDS, c.TERMINAL_STATUSES, c.BATCH_SIZES))
+        zero(c.RUNS, itertools.product(self._kinds, c.TERMINAL_STATUSES, c.BATCH_SIZES))
         types = self._settings.warning_types
         zero(c.WARNINGS, itertools.product(types, (c.SHOWN, c.REFUSED, *c.WARNING_ACTIONS)))
-        zero(c.RUNS_ACTIVE, ((kind,) for kind in c.MEASURED_KINDS))
+        zero(c.RUNS_ACTIVE, ((kind,) for kind in self._kinds))
         zero(c.DOCUMENTS, itertools.product((*c.DOCUMENT_TYPES, c.OTHER), c.DOCUMENT_OUTCOMES))
         zero(c.OPENAI_ATTEMPTS, itertools.product(stages, (*c.ATTEMPT_STATUSES, c.OTHER)))
         zero(c.OPENAI_BACKOFF, ((stage,) for stage in stages))

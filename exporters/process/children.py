@@ -8,8 +8,8 @@ from functools import cache
 from types import FrameType
 from typing import Final, Protocol
 
-from telemetry._internal.forks import register_in_child, register_in_parent
 from telemetry._internal.guard import guarded
+from telemetry._internal.process.forks import register_in_child, register_in_parent
 
 
 class Forking(Protocol):

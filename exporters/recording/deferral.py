@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
-from telemetry._internal.garbage import is_collecting
 from telemetry._internal.guard import guarded, swallow
-from telemetry._internal.signals import of_handler
+from telemetry._internal.process.garbage import is_collecting
+from telemetry._internal.process.signals import of_handler
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from telemetry._internal.garbage import is_anyone_collecting
+from telemetry._internal.process.garbage import is_anyone_collecting
 
 _T = TypeVar("_T")
 _V = TypeVar("_V")

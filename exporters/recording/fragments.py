@@ -231,7 +231,7 @@ class Fragments:
                 continue
             final = _interrupted(accumulator)
             metrics = self._metrics.of(final)
-            metrics.totals.add(c.RUNS_ACTIVE, -1, kind=final.kind)
+            metrics.active(final.kind, -1)
             if final.is_root:
                 metrics.run_ended(merge([final]), Context())
             taken.append(final)

@@ -74,7 +74,7 @@ class RollupProcessor(SpanProcessor):
         )
         own_stage = api_stage(span, scope, parent_context) or stage_on(span)
         # The span of a run is in no stage. Its state would refer to the run, which holds the span, for ever.
-        is_of_run = scope == c.SCOPE and own_stage is None and span.name in c.KINDS
+        is_of_run = scope == c.SCOPE and own_stage is None and Attribute.RUN_KIND in attributes_of(span)
         if (run is None and not is_call and parent_call is None) or is_of_run:
             return
         timed_stage = None if scope == c.SCOPE else own_stage  # the API measures its own stages

@@ -23,7 +23,7 @@ from exporters.rollup.snapshot import Snapshot
 from exporters.spool.warning_event import WarningEvent, subject_of
 from telemetry import conventions as c
 from telemetry._internal.context import Document, OpenStage, Run, Warned
-from telemetry._internal.streams import settle
+from telemetry._internal.process.streams import settle
 from telemetry.api import arguments
 from telemetry.openai.call import OpenAICall
 from telemetry.settings import Settings
@@ -69,6 +69,7 @@ class RunRecorder:
                 own, which its carrier takes to them.
         """
         self._settings = settings
+        self.kinds = (*c.RUN_KINDS, *settings.run_kinds)
         self._metrics = metrics
         self._save = save
         self._wake = wake
@@ -88,7 +89,7 @@ class RunRecorder:
         if not (self._is_key_shared or run.document_key):
             run.document_key = hmac.new(self._key, run.run_id.encode(), hashlib.sha256).hexdigest()
         accumulator = self.fragments.open(run)
-        self._metrics.of(run).totals.add(c.RUNS_ACTIVE, 1, kind=run.kind)
+        self._metrics.of(run).active(run.kind, 1)
         self._save(accumulator.snapshot(time.time_ns()))
         self._wake()
 
@@ -115,7 +116,7 @@ class RunRecorder:
         self._save(record.final)
         if not self.fragments.forget(record.accumulator):
             return
-        self._metrics.of(run).totals.add(c.RUNS_ACTIVE, -1, kind=run.kind)
+        self._metrics.of(run).active(run.kind, -1)
         self._warn_of_limits(record.final, run)
         self._wake()
         self._measure_end(record.final, run)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from exporters.sql.storage.runs import when_ended
-from telemetry._internal.forks import register_in_child
+from telemetry._internal.process.forks import register_in_child
 
 if TYPE_CHECKING:
     from cachetools import TLRUCache

@@ -52,7 +52,7 @@ class Spend:
     """One of the lines that add up to the total spending."""
 
     name: str
-    """One of :data:`SPENT_ON`."""
+    """One of :data:`SPENT_ON`, or a kind of run that the application declares."""
     runs: int
     cost: Money
     wasted: bool
@@ -60,7 +60,7 @@ class Spend:
 
 
 SPENT_ON: Final = (
-    *("analyses", "intake", "late", "history"),
+    *("analyses", "intake", "late", "other", "history"),
     *("failed", "cancelled", "interrupted", "repeated", "unused_intake"),
     *("orphan", "running"),
 )

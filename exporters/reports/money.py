@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exporters.sql.schema import tables
-from telemetry.conventions import RUNNING
+from telemetry.conventions import OTHER, RUNNING
 
 from .lines import SPENT_ON, WASTE, Gap, Money, Spend, Usage
 from .periods import IMPORT
@@ -23,8 +23,8 @@ _SUMS: Final = (
 )
 _COLUMNS: Final = {"failed_calls": "errors"}
 """Columns of telemetry_stages by their names here, where errors are those that an application marks."""
-_USEFUL: Final = {"intake": "intake", IMPORT: "history"}
-"""Names of useful spending, by the kind of run; that of any other kind is ``analyses``."""
+_USEFUL: Final = {"analysis": "analyses", IMPORT: "history"}
+"""Names of useful spending, by the kind of run; that of any other kind is the kind itself."""
 
 
 def spent_on(connection: Connection, selection: Selection) -> list[Spend]:
@@ -40,10 +40,12 @@ def spent_on(connection: Connection, selection: Selection) -> list[Spend]:
     runs: dict[str, int] = {}
     costs: dict[str, Money] = {}
     for kind, spend_class, count, pico, incomplete in connection.execute(query):
-        name = _USEFUL.get(kind, "analyses") if spend_class == "useful" else spend_class
+        name = _USEFUL.get(kind, kind) if spend_class == "useful" else spend_class
         runs[name] = runs.get(name, 0) + count
         costs[name] = costs.get(name, Money()) + Money.of(pico, incomplete)
-    return [Spend(name, runs[name], costs[name], name in WASTE) for name in SPENT_ON if name in runs]
+    added, place = sorted(runs.keys() - set(SPENT_ON)), SPENT_ON.index(OTHER)
+    order = (*SPENT_ON[:place], *added, *SPENT_ON[place:])
+    return [Spend(name, runs[name], costs[name], name in WASTE) for name in order if name in runs]
 
 
 def per_candidate(connection: Connection, selection: Selection) -> tuple[Money, int]:

@@ -1,1 +1,1 @@
-"""Internal foundations: run context, error guard, signals, forks, secrets. Not part of the public API."""
+"""Internal foundations, not part of the public API: run context, error guard, patches, secrets, values."""

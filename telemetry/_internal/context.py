@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from opentelemetry import context, trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 
-from telemetry.conventions import RUNNING, Kind
+from telemetry.conventions import RUN_KINDS, RUNNING
 
 if TYPE_CHECKING:
     from telemetry.openai.call import OpenAICall
@@ -31,13 +31,13 @@ OWNER_KEY = context.create_key("analysis-telemetry-owner")
 class Run:
     """One piece of work that spends money, as seen by this process.
 
-    A plain record; the operations are in :class:`telemetry.api.runs.RunHandle`. Processes that work on the
+    A plain record; the operations are in :class:`telemetry.api.handle.RunHandle`. Processes that work on the
     same run share ``run_id``; each has its own ``fragment_id``.
     """
 
     def __init__(
         self,
-        kind: Kind,
+        kind: str,
         *,
         run_id: str | None = None,
         is_root: bool = True,
@@ -169,6 +169,9 @@ class OpenStage:
 class Recorder(Protocol):
     """The port through which the API reports to the recorder of the rollup. No method may raise."""
 
+    kinds: tuple[str, ...]
+    """Kinds of runs that the application may open."""
+
     def open(self, run: Run) -> None:
         """Begin to record ``run``; its own span is about to start."""
 
@@ -205,6 +208,8 @@ class Recorder(Protocol):
 
 class NoRecorder:
     """The recorder until ``attach`` installs another: it does nothing."""
+
+    kinds: tuple[str, ...] = RUN_KINDS
 
     def open(self, run: Run) -> None:
         """Do nothing."""

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from .context import suppressed
-from .signals import let_pass
+from .process.signals import let_pass
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

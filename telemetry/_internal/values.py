@@ -6,7 +6,7 @@ import operator
 import unicodedata
 from typing import Any, Final
 
-from .signals import let_pass
+from .process.signals import let_pass
 
 _CONTROLLING: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Unicode categories of control characters."""

@@ -17,12 +17,17 @@ from decimal import Decimal
 from typing import Final
 
 from telemetry._internal.guard import count_error, is_raising
-from telemetry._internal.signals import let_pass
+from telemetry._internal.process.signals import let_pass
 from telemetry._internal.values import storable, whole
-from telemetry.conventions import DOCUMENT_TYPES, MEASURED_KINDS, OTHER, Kind
+from telemetry.conventions import DOCUMENT_TYPES, KIND, OTHER, RESERVED_KINDS
 
 _NAMES: Final = (str, bool, int, float, Decimal, enum.Enum, uuid.UUID)
 """Types whose text is a name or a number, and no document."""
+Subject = tuple[str, int | str] | str
+"""What a run is about before it has an analysis: ``("draft", 12)``."""
+
+_WHOLE: Final = "a whole number of at most 64 bits"
+_SUBJECT: Final = 'a text, or a pair such as ("draft", 12), none of it empty'
 _MOST: Final = 1000
 """Lines after which no more are written: an argument's name may be the application's own."""
 _ROUNDING: Final = Decimal("1e-9")
@@ -36,8 +41,15 @@ def number_of(field: str, value: object) -> int | None:
     """Return a whole number of any type; digits are one, too."""
     found = whole(value)
     if found is None and value is not None:
-        refuse(field, value, "a whole number of at most 64 bits")
+        refuse(field, value, _WHOLE)
     return found
+
+
+def required(field: str, value: object) -> int | None:
+    """Return a whole number where there has to be one."""
+    if value is None:
+        refuse(field, value, _WHOLE)
+    return number_of(field, value)
 
 
 def known(field: str, value: object, before: int | None) -> int | None:
@@ -93,9 +105,36 @@ def subject(field: str, value: object) -> str | None:
         return None
     parts = list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
     if not parts or not all(isinstance(part, _NAMES) and str(part) for part in parts):
-        refuse(field, value, 'a text, or a pair such as ("draft", 12), none of it empty')
+        refuse(field, value, _SUBJECT)
         return None
     return storable(":".join(_plain(part) for part in parts))
+
+
+def required_subject(field: str, value: object) -> str | None:
+    """Return a subject where there has to be one."""
+    if value is None:
+        refuse(field, value, _SUBJECT)
+    return subject(field, value)
+
+
+def error(field: str, value: object) -> BaseException | type[BaseException] | str:
+    """Return an error, its class, or the word for its type; ``error`` for what is none."""
+    if isinstance(value, BaseException | str) or (
+        isinstance(value, type) and issubclass(value, BaseException)
+    ):
+        return value
+    refuse(field, value, "an exception, or a word for its type; it counts as error")
+    return "error"
+
+
+def flag(field: str, value: object) -> bool:
+    """Return a truth value of any type; a text, such as a reason in its place, is true."""
+    try:
+        return bool(value)
+    except Exception as problem:  # whatever a type of the application's does
+        let_pass(problem)
+    refuse(field, value, "True or False; it counts as False")
+    return False
 
 
 def name(field: str, value: object) -> str:
@@ -108,6 +147,9 @@ def name(field: str, value: object) -> str:
 
 def key(field: str, value: object) -> str:
     """Return what names a document, as text; it is only ever hashed."""
+    if value is None:
+        refuse(field, value, "what names the document, such as its file name")
+        return ""
     try:
         return str(value)
     except Exception as error:  # whatever a type of the application's does
@@ -138,22 +180,40 @@ def file_type(field: str, value: object) -> str | None:
     return found if found in DOCUMENT_TYPES else OTHER
 
 
-def kind_of(value: object) -> Kind | None:
-    """Return a kind of run that an application may begin.
+def kind_of(value: object, kinds: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``kinds``, else ``other``.
 
     Raises:
         ValueError: where internal errors are raised, as in tests.
     """
-    found = next((kind for kind in MEASURED_KINDS if isinstance(value, str) and value == kind), None)
+    found = next((kind for kind in (*kinds, OTHER) if isinstance(value, str) and value == kind), None)
     if found is not None:
         return found
-    shown = value if isinstance(value, str) and re.fullmatch(r"[\w -]{1,40}", value) else type(value).__name__
-    known = ", ".join(MEASURED_KINDS)
-    message = f"{shown!r} is no kind of run, and there is none: its calls belong to no run. Kinds are {known}"
-    _say("kind", shown, message)
+    is_a_word = isinstance(value, str) and re.fullmatch(r"[\w-]{1,40}", value)
+    shown = value if is_a_word else type(value).__name__
+    message = (
+        f"{shown!r} is no kind of run, and is recorded as {OTHER!r}. Kinds are {', '.join(kinds)};"
+        " TELEMETRY_RUN_KINDS adds more"
+    )
+    _say("kind", str(shown), message)
     if is_raising():
         raise ValueError(message)
-    return None
+    return OTHER
+
+
+def kind_elsewhere(value: str, kinds: Sequence[str]) -> str | None:
+    """Return the kind of a run of another process, which may know more of them; None for what is none."""
+    if value in kinds or value == OTHER:
+        return value
+    if not KIND.fullmatch(value) or value in RESERVED_KINDS:
+        return None
+    _say(
+        "kind",
+        value,
+        f"another process began a run of the kind {value!r}, which metrics of this one show as {OTHER!r}:"
+        " name it in TELEMETRY_RUN_KINDS here, too",
+    )
+    return value
 
 
 def one_of(field: str, value: object, declared: Sequence[str], setting: str = "") -> str:
@@ -163,16 +223,18 @@ def one_of(field: str, value: object, declared: Sequence[str], setting: str = ""
             return value
         shown = value if re.fullmatch(r"[\w.-]{1,64}", value) else "a text"
         _say(
-            field, shown, f"{field} {shown!r} is recorded as {OTHER!r}: name it in {setting} to tell it apart"
+            field,
+            shown,
+            f"{field} {shown!r} is recorded as {OTHER!r}: name it in {setting} to count it by itself",
         )
     else:
         refuse(field, value, "a text")
     return OTHER
 
 
-def choice(field: str, value: object, choices: Sequence[str], default: str) -> str | None:
-    """Return ``value`` if it is one of ``choices``, else ``default``; None stays None."""
-    if value is None or (isinstance(value, str) and value in choices):
+def choice(field: str, value: object, choices: Sequence[str], default: str) -> str:
+    """Return ``value`` if it is one of ``choices``, else ``default``."""
+    if isinstance(value, str) and value in choices:
         return value
     refuse(field, value, f"one of {', '.join(choices)}; it counts as {default}")
     return default
@@ -183,6 +245,16 @@ def refuse(field: str, value: object, wanted: str) -> None:
     kind = type(value)
     shown = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     _say(field, shown, f"{field} has a value of type {shown} that cannot be used; expected is {wanted}")
+
+
+def never_entered() -> None:
+    """Log that what ``telemetry.run`` returned was used as a handle without a ``with`` block."""
+    _say(
+        "run",
+        "never entered",
+        "telemetry.run() opens its run in a with block or as a decorator, and this one was never entered:"
+        " telemetry.start_run() opens one at once",
+    )
 
 
 def _say(field: str, what: str, message: str) -> None:
@@ -198,6 +270,16 @@ def _plain(value: object) -> str:
 
 
 def texts(carrier: object, names: Sequence[str]) -> dict[str, str]:
-    """Return what may be ours in a carrier that came over a wire."""
-    found = carrier if isinstance(carrier, Mapping) else {}
-    return {name: value for name in names if isinstance(value := found.get(name), str)}
+    """Return what may be ours in a carrier that came over a wire; None is one without anything."""
+    if not isinstance(carrier, Mapping):
+        if carrier is not None:
+            refuse("carrier", carrier, "what RunHandle.carrier() gave, a mapping of texts")
+        return {}
+    found: dict[str, str] = {}
+    for name in names:
+        value = carrier.get(name)
+        if isinstance(value, str):
+            found[name] = value
+        elif value is not None:
+            refuse(f"carrier[{name!r}]", value, "a text")
+    return found

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from telemetry._internal.standard_output import host_output
+from telemetry._internal.process.standard_output import host_output
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -20,9 +20,9 @@ def needs_sql() -> Iterator[None]:
         yield
     except ImportError as error:
         if (error.name or "").startswith("exporters"):
-            from telemetry.setup import process as setup
+            from telemetry.setup.missing import remedy
 
-            raise click.ClickException(f"{error}{setup.remedy(error)}") from None
+            raise click.ClickException(f"{error}{remedy(error)}") from None
         raise click.ClickException(f"the database commands need analysis-telemetry[sql] ({error})") from None
 
 

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import click
 
-from telemetry._internal.interrupt import ends_at_once
+from telemetry._internal.process.interrupt import ends_at_once
+from telemetry._internal.process.standard_output import own_output
 from telemetry._internal.secrets import without_secrets
-from telemetry._internal.standard_output import own_output
 
 from .output import discard_rest
 
@@ -130,7 +130,9 @@ class LazyGroup(click.Group):
             except OSError as error:
                 raise click.ClickException(f"the output cannot be written: {error}") from None
             except ImportError as error:  # a driver, or an extra
-                raise click.ClickException(f"{error}{setup.remedy(error)}") from None
+                from telemetry.setup.missing import remedy
+
+                raise click.ClickException(f"{error}{remedy(error)}") from None
             finally:
                 discard_rest()
 

@@ -50,7 +50,7 @@ class Metric:
         """Return what the label ``name`` says on this metric.
 
         Raises:
-            LookupError: when :data:`LABELS` does not tell.
+            LookupError: when :data:`LABELS` has no entry for it.
         """
         try:
             return LABELS.get(f"{self.name} {name}") or LABELS[name]
@@ -72,6 +72,8 @@ class Label:
     """All there are, or those that are known from the start."""
     setting: str = ""
     """The one that names the values; they are its default then."""
+    added_by: str = ""
+    """The setting that adds values."""
     is_open: bool = False
     """Whether values are added as they come, up to a cap beyond which they are ``other``."""
 
@@ -289,7 +291,7 @@ LABELS: Final[Mapping[str, Label]] = {
     "check": Label("Rule of `flask telemetry validate`.", is_open=True),
     "column": Label("Table and column.", is_open=True),
     "component": Label("Part of telemetry.", COMPONENTS),
-    "kind": Label("What the run is.", MEASURED_KINDS),
+    "kind": Label("What the run is.", MEASURED_KINDS, added_by="TELEMETRY_RUN_KINDS"),
     "limit": Label("Which of the two rate limits.", RATE_LIMITS),
     "model": Label("Model that answered, else the one that was asked.", is_open=True),
     "name": Label("Counter of the host's.", (*DEFAULT_COUNTERS, OTHER), setting="TELEMETRY_COUNTERS"),
@@ -300,7 +302,7 @@ LABELS: Final[Mapping[str, Label]] = {
     "status": Label("How the run ended.", TERMINAL_STATUSES),
     "transaction": Label("Which of the writer's transactions.", TRANSACTIONS),
     "type": Label("Type of the file.", (*DOCUMENT_TYPES, OTHER)),
-    "what": Label("What was let go.", SHED_PARTS),
+    "what": Label("What was shed.", SHED_PARTS),
     f"{DOCUMENTS.name} outcome": Label("What became of the document.", DOCUMENT_OUTCOMES),
     f"{ERRORS.name} type": Label(
         "Class of the exception, or what the service called the error.", is_open=True

@@ -22,7 +22,7 @@ class Attribute:
     RUN_ID: Final = "analysis.run.id"
     """Id of the run a root span stands for: 32 hexadecimal digits."""
     RUN_KIND: Final = "analysis.run.kind"
-    """One of :data:`KINDS`."""
+    """One of :data:`KINDS`, or a kind of the application's own."""
     RUN_SYNTHETIC: Final = "analysis.run.synthetic"
     """True on the root span of a run that only tries telemetry out; absent from all others."""
     RUN_STATUS: Final = "analysis.run.status"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+import re
+from typing import Final
 
 
 class Stage:
@@ -32,10 +33,16 @@ STAGES: Final = (
     Stage.UNATTRIBUTED,
 )
 
-Kind = Literal["analysis", "intake", "late", "orphan", "import"]
-KINDS: Final[tuple[Kind, ...]] = ("analysis", "intake", "late", "orphan", "import")
-MEASURED_KINDS: Final[tuple[Kind, ...]] = ("analysis", "intake", "late")
-"""Kinds of runs that a process begins and ends: what metrics of runs tell apart."""
+OTHER: Final = "other"
+"""What a label says beyond its closed set or its cap, and the kind of a run whose own is not declared."""
+
+RUN_KINDS: Final = ("analysis", "intake", "late")
+"""Kinds of runs that an application may open; TELEMETRY_RUN_KINDS adds to them."""
+MEASURED_KINDS: Final = (*RUN_KINDS, OTHER)
+"""Kinds of runs that a process begins and ends: the values of the label ``kind``."""
+KINDS: Final = (*MEASURED_KINDS, "orphan", "import")
+KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,19}")
+"""What the name of a kind looks like; its column has 20 characters."""
 
 RUNNING: Final = "running"
 COMPLETED: Final = "completed"
@@ -46,6 +53,13 @@ INTERRUPTED: Final = "interrupted"
 UNKNOWN: Final = "unknown"
 """Of an analysis from the time before telemetry that does not say how it ended."""
 TERMINAL_STATUSES: Final = (COMPLETED, PARTIAL_FAILURE, FAILED, CANCELLED, INTERRUPTED)
+
+RESERVED_KINDS: Final = (
+    *KINDS,
+    *(RUNNING, *TERMINAL_STATUSES, UNKNOWN),
+    *("analyses", "history", "useful", "repeated", "unused_intake"),
+)
+"""What no kind of the application's is called: reports name by them what money was spent on."""
 
 SCORED: Final = "scored"
 UNSCORED: Final = "unscored"
@@ -96,8 +110,6 @@ ATTEMPT_STATUSES: Final = (
     "read_error",
     "cancelled",
 )
-OTHER: Final = "other"
-"""What a label says beyond its closed set or its cap."""
 
 
 def batch_size(candidates: int | None) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 from opentelemetry import trace
 
 from telemetry.settings import Settings, SettingsError
+from telemetry.setup import instrumentation
 from telemetry.setup import process as setup
 from telemetry.setup.compatibility import installed
+from telemetry.setup.provider import foreign_exporters
 
 from .check import Answer, Check, Patient, listening
 
@@ -87,7 +89,7 @@ def check_instrumentation(patient: Patient) -> Answer:
         if is_active:
             seen = f"{library} {installed(library) or ''}".strip()
             yield Check("good", "instrumentation", f"{seen} is seen, by {by} {installed(by)}")
-        elif library in setup.disabled():
+        elif library in instrumentation.disabled():
             yield Check(
                 "note",
                 "instrumentation",
@@ -101,9 +103,9 @@ def check_instrumentation(patient: Patient) -> Answer:
 
 def _instrumentations(app: Any) -> Iterator[tuple[str, str, bool]]:
     """Yield each library, the distribution that instruments it, and whether that is active."""
-    for module, name, library in setup.INSTRUMENTORS:
+    for module, name, library in instrumentation.INSTRUMENTORS:
         if library == "threading" or installed(library):
-            yield library, module.replace(".", "-"), setup.is_instrumented(module, name)
+            yield library, module.replace(".", "-"), instrumentation.is_instrumented(module, name)
     if "telemetry" in getattr(app, "extensions", {}):
         is_seen = getattr(app, "_is_instrumented_by_opentelemetry", False)
         yield "flask", "opentelemetry-instrumentation-flask", is_seen
@@ -127,7 +129,7 @@ def check_provider(_: Patient) -> Answer:
     """Check that no exporter sends spans that are not sanitised."""
     if setup.pipeline() is None:
         return
-    foreign = setup.foreign_exporters(trace.get_tracer_provider())
+    foreign = foreign_exporters(trace.get_tracer_provider())
     if not foreign:
         yield Check("good", "tracer provider", "whatever it exports is sanitised")
         return

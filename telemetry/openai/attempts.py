@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from opentelemetry.util.types import AttributeValue
 
-from telemetry._internal.signals import let_pass
+from telemetry._internal.process.signals import let_pass
 from telemetry.conventions import QUOTA_USED_UP, SPEND_LIMIT_REACHED, TOO_FAST, Attribute
 
 from .kinds_of_429 import status_of

@@ -35,9 +35,9 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Tracer, TracerProvider
 
 from telemetry._internal.context import is_recording
-from telemetry._internal.garbage import is_collecting
 from telemetry._internal.guard import guarded
 from telemetry._internal.patches import definer, is_patched, patch, unpatch
+from telemetry._internal.process.garbage import is_collecting
 from telemetry.conventions import OPENAI_SCOPE
 from telemetry.usage.answer import Answer
 from telemetry.usage.endpoints import operation_of

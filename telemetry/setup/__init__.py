@@ -1,5 +1,6 @@
 """Set telemetry up in a process: by hand, by ``opentelemetry-instrument``, or for Flask."""
 
-from .process import attach, instrument, pipeline, setup_telemetry, shutdown
+from .instrumentation import instrument
+from .process import attach, pipeline, setup_telemetry, shutdown
 
 __all__ = ["attach", "instrument", "pipeline", "setup_telemetry", "shutdown"]

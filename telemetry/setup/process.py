@@ -15,44 +15,28 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from opentelemetry import metrics, trace
+from opentelemetry import metrics
 
 from telemetry._internal.context import takes_all
-from telemetry._internal.garbage import spare_context
 from telemetry._internal.guard import guarded
-from telemetry._internal.signals import let_pass
-from telemetry._internal.streams import keep_streams
+from telemetry._internal.process.garbage import spare_context
 from telemetry.settings import PREFIX, Settings, SettingsError
 
-from .compatibility import installed, platform_gap, problems
+from .compatibility import platform_gap, problems
+from .instrumentation import instrument
+from .missing import remedy
+from .provider import configure, sdk_provider, warn_of_foreign_export
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import TracerProvider as AnyProvider
+    from sqlalchemy.engine import Engine
 
     from exporters.process.pipeline import Pipeline
     from telemetry.pricing.prices import Pricer
 
-INSTRUMENTORS: Final = (
-    ("opentelemetry.instrumentation.genai.openai", "OpenAIInstrumentor", "openai"),
-    ("opentelemetry.instrumentation.sqlalchemy", "SQLAlchemyInstrumentor", "sqlalchemy"),
-    ("opentelemetry.instrumentation.threading", "ThreadingInstrumentor", "threading"),
-)
-"""Module, class, and the library that it instruments."""
-
-_EXTRAS: Final = {
-    "opentelemetry.exporter.prometheus": "prometheus",
-    "prometheus_client": "prometheus",
-    "sqlalchemy": "sql",
-    "alembic": "sql",
-    "cachetools": "sql",
-}
-"""Extras by the prefix of the modules they install, if it is not the extra ``sdk``."""
 
 _log = logging.getLogger("telemetry")
 _pipeline: Pipeline | None = None
@@ -62,7 +46,7 @@ _is_for_operator = False
 def setup_telemetry(
     settings: Settings | None = None,
     *,
-    engines: Sequence[Any] = (),
+    engines: Sequence[Engine] = (),
     instrumenting: bool = True,
     name: str = "",
 ) -> Pipeline | None:
@@ -82,6 +66,13 @@ def setup_telemetry(
     """
     off = f"telemetry is off for {name}" if name else "telemetry is off"
     with guarded("setup"):
+        if not isinstance(settings, Settings | None):
+            _log.error("%s: settings= takes a telemetry.settings.Settings, not %s", off, _a(settings))
+            return None
+        given: object = engines
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            _log.warning("telemetry: engines= takes a list of SQLAlchemy engines, not %s", _a(given))
+            engines = ()
         if _pipeline is not None and settings is None:
             return _pipeline
         try:
@@ -106,6 +97,10 @@ def setup_telemetry(
                 instrument(sdk_provider(), engines)
         return _pipeline
     return None
+
+
+def _a(value: object) -> str:
+    return f"a value of type {type(value).__qualname__}"
 
 
 def _shares(pipeline: Pipeline, settings: Settings, off: str) -> bool:
@@ -184,6 +179,9 @@ def shutdown(seconds: float | None = None) -> bool:
         Whether all was delivered.
     """
     global _pipeline
+    if not isinstance(seconds, int | float | None):
+        _log.warning("telemetry: shutdown() takes a number of seconds, not %s", _a(seconds))
+        seconds = None
     pipeline, _pipeline = _pipeline, None
     return True if pipeline is None else pipeline.shutdown(seconds)
 
@@ -248,51 +246,6 @@ def post_instrument() -> None:
         instrument(sdk_provider())
 
 
-def instrument(provider: AnyProvider | None = None, engines: Sequence[Any] = ()) -> None:
-    """Instrument OpenAI, SQLAlchemy and threads where installed; one failure leaves the others working.
-
-    Args:
-        provider: provider of our own spans; default: the global one.
-        engines: existing SQLAlchemy engines.
-    """
-    off = disabled()
-    for module, name, library in INSTRUMENTORS:
-        if library not in off:
-            _instrument(module, name, library, {"engines": list(engines)} if library == "sqlalchemy" else {})
-    _count_attempts(provider)
-    keep_streams()
-
-
-def disabled() -> list[str]:
-    """Return the libraries in OTEL_PYTHON_DISABLED_INSTRUMENTATIONS."""
-    named = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").replace(" ", "").split(",")
-    return [library for _, _, library in INSTRUMENTORS] if "*" in named else named
-
-
-def is_instrumented(module: str, name: str) -> bool:
-    """Return whether one of :data:`INSTRUMENTORS` is active, whoever started it."""
-    try:
-        return bool(getattr(import_module(module), name)().is_instrumented_by_opentelemetry)
-    except ImportError:
-        return False
-
-
-def not_seen(library: str, error: Exception) -> None:
-    """Log why ``library`` is not instrumented, unless it is absent or that was logged before."""
-    is_known = any(library in (found.library.name, found.library.beside) for found in problems())
-    level = logging.WARNING if installed(library) and not is_known else logging.DEBUG
-    _log.log(level, "telemetry does not see %s %s: %s", library, installed(library), error)
-
-
-def _count_attempts(provider: AnyProvider | None) -> None:
-    try:
-        from telemetry.openai import calls as openai
-    except ImportError as error:
-        not_seen("openai", error)
-    else:
-        openai.instrument(provider)
-
-
 def _warn_of_versions() -> None:
     """Log each missing or unsupported library once, in a line."""
     found = list(problems())
@@ -308,94 +261,12 @@ def _set_up(settings: Settings) -> Pipeline | None:
     try:
         provider = sdk_provider()
         if provider is None:
-            provider = _configure(settings)
+            provider = configure(settings)
         else:
-            _warn_of_foreign_export(provider)
+            warn_of_foreign_export(provider)
         _pipeline = attach(provider, settings, meter_provider=metrics.get_meter_provider())
     except ImportError as error:
         _log.error("telemetry is off: %s%s", error, remedy(error))
     except (LookupError, ValueError) as error:
         _log.error("telemetry is off: %s", error)
     return _pipeline
-
-
-def remedy(error: ImportError) -> str:
-    """Return how to install what is missing, unless the error says so."""
-    if "pip install" in str(error):
-        return ""
-    module = error.name or ""
-    if module.partition(".")[0] == "exporters":
-        return _remedy_without_exporters()
-    extra = next((extra for start, extra in _EXTRAS.items() if module.startswith(start)), "sdk")
-    return f"; pip install 'analysis-telemetry[{extra}]'"
-
-
-def _remedy_without_exporters() -> str:
-    """Return why our package ``exporters`` is not found: another comes first, or it is missing."""
-    spec = find_spec("exporters")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    if not folders:
-        return "; pip install --force-reinstall analysis-telemetry"
-    return f"; {folders[0]} is found before the package of analysis-telemetry: rename it"
-
-
-def _configure(settings: Settings) -> TracerProvider:
-    from .configurator import TelemetryConfigurator
-
-    try:
-        TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
-    except RuntimeError as error:  # OTEL_* names an exporter that is not installed
-        raise LookupError(str(error)) from error
-    provider = sdk_provider()
-    if provider is None:
-        raise LookupError("this process has a tracer provider that is not of the OpenTelemetry SDK")
-    return provider
-
-
-def sdk_provider() -> TracerProvider | None:
-    """Return the global provider if it is one of the SDK, else None."""
-    try:
-        from opentelemetry.sdk.trace import TracerProvider
-    except ImportError:
-        return None
-    provider = trace.get_tracer_provider()
-    return provider if isinstance(provider, TracerProvider) else None
-
-
-def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -> None:
-    try:
-        instrumentor = getattr(import_module(module), name)()
-    except ImportError as error:
-        not_seen(library, error)
-        return
-    if instrumentor.is_instrumented_by_opentelemetry:
-        return
-    try:
-        # The declared bounds lag behind: SQLAlchemy 2.1 is refused but works.
-        instrumentor.instrument(skip_dep_check=True, **options)
-    except Exception as error:
-        let_pass(error)
-        not_seen(library, error)
-
-
-def _warn_of_foreign_export(provider: AnyProvider) -> None:
-    """Warn that spans sent by other libraries' exporters are not sanitised."""
-    if foreign_exporters(provider):
-        _log.warning(
-            "telemetry joined a tracer provider that exports spans by itself: they are not sanitised"
-        )
-
-
-def foreign_exporters(provider: AnyProvider) -> list[str]:
-    """Return the names of the exporters of ``provider`` whose spans are not sanitised."""
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
-
-    from .configurator import SanitisingProcessor
-
-    processors = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
-    exporting = [found for found in processors if isinstance(found, BatchSpanProcessor | SimpleSpanProcessor)]
-    return [
-        type(getattr(processor, "span_exporter", processor)).__name__
-        for processor in exporting
-        if not isinstance(processor, SanitisingProcessor)
-    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from telemetry._internal.signals import let_pass
+from telemetry._internal.process.signals import let_pass
 from telemetry.pricing.model_names import always_searches
 from telemetry.pricing.rates import Tokens
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import flask
 
-from telemetry._internal.signals import let_pass
+from telemetry._internal.process.signals import let_pass
 from telemetry.settings import Settings
 
 from .refusal import refusal

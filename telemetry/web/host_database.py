@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import flask
 
-from telemetry._internal.standard_output import host_output
+from telemetry._internal.process.standard_output import host_output
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine

@@ -15,6 +15,7 @@ from telemetry._internal.context import NOBODY, waiting
 from telemetry._internal.guard import guarded
 from telemetry.settings import Settings, SettingsError
 from telemetry.setup import process as setup
+from telemetry.setup.instrumentation import not_seen
 
 from . import host_app
 from .host_database import NoEngine
@@ -158,7 +159,7 @@ def instrument(app: flask.Flask) -> None:
     try:
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
     except ImportError as error:
-        setup.not_seen("flask", error)
+        not_seen("flask", error)
         return
     host_app.instrument(app, FlaskInstrumentor())
 

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from telemetry import conventions as c
 from telemetry._internal.guard import guarded
-from telemetry._internal.signals import let_pass
+from telemetry._internal.process.signals import let_pass
 from telemetry.settings import Settings
 from telemetry.setup.process import pipeline
 

@@ -140,5 +140,5 @@ def test_second_application_shares_the_database_or_is_refused(
 
 def test_page_has_its_examples() -> None:
     """Each chapter about figures has one."""
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8
     assert PAGE.count("```text") == len(EXAMPLES)

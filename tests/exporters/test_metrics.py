@@ -119,7 +119,7 @@ def measured(reader: InMemoryMetricReader, provider: TracerProvider, tmp_path: P
 
 def test_closed_label_sets_are_at_zero_from_the_start(measured: Measured) -> None:
     """Before anything has happened, every counter whose labels are known shows zero under each of them."""
-    kinds, sizes = ("analysis", "intake", "late"), c.BATCH_SIZES
+    kinds, sizes = ("analysis", "intake", "late", "other"), c.BATCH_SIZES
     assert measured.values(c.RUNS) == {
         (kind, status, size): 0 for kind in kinds for status in c.TERMINAL_STATUSES for size in sizes
     }

@@ -27,10 +27,9 @@ from exporters.upkeep.erase import PARTS
 from exporters.upkeep.health_log import HealthCheck
 from exporters.upkeep.reprice import reprice
 from telemetry import conventions as c
-from telemetry.api import runs as api
 from telemetry.doctor import Check, Patient
 from telemetry.doctor.probes.synthetic_rows import SyntheticRows
-from telemetry.doctor.trial import CALLS, MODEL, check_synthetic_run
+from telemetry.doctor.trial import CALLS, MODEL, check_synthetic_run, synthetic_run
 from telemetry.pricing.prices import Price, Tokens, list_price, prices
 from telemetry.settings import Settings
 from telemetry.setup import process as setup
@@ -264,7 +263,7 @@ def test_without_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup, "_pipeline", None)
 
     assert list(check_synthetic_run(Patient(settings=Settings()))) == []
-    assert api.synthetic_run().run_id is None
+    assert synthetic_run().run_id is None
 
 
 def test_rows_are_removed_by_mark(engine: Engine, host: Host) -> None:

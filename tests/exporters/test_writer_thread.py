@@ -27,6 +27,7 @@ def test_the_thread_does_not_keep_the_context_it_was_started_in(sqlite_url: str,
     try:
         with recording(settings) as pipeline:
             token = context.attach(context.set_value("held", held))
+            assert pipeline.writer is not None
             pipeline.writer.wake()
             context.detach(token)
             del held, token

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -13,14 +13,18 @@ import pytest
 
 import telemetry
 from exporters.sql.schema import tables
-from telemetry._internal.guard import internal_errors, raise_internal_errors
+from telemetry._internal.guard import internal_errors
 from telemetry.api import arguments
+from telemetry.settings import Settings
+from telemetry.testing import recording
 from tests.telemetry.recordings import Recorded
 
 api: Any = telemetry
 """The API as untyped code calls it."""
 NUMBER = "a whole number of at most 64 bits"
 SUBJECT = 'a text, or a pair such as ("draft", 12), none of it empty'
+ERROR = "an exception, or a word for its type; it counts as error"
+CARRIER = "what RunHandle.carrier() gave, a mapping of texts"
 PAIR = "a pair of whole numbers (bytes, characters)"
 
 
@@ -49,6 +53,20 @@ def in_document(act: Callable[[Any], object], **facts: Any) -> Callable[[], None
     return work
 
 
+class Undecided:
+    """A value without a truth, as an array of several has none."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("which of them?")
+
+
+UNDECIDED = f"{Undecided.__module__}.Undecided"
+
+
+class Ada(Exception):
+    """An error, of which the class will do."""
+
+
 def nothing(_: object) -> None:
     return
 
@@ -74,12 +92,18 @@ TABLE: list[tuple[Callable[[], object], str, str, str]] = [
     (started(jd_type=("application/pdf", None)), "jd_type", "tuple", "a text such as pdf or application/pdf"),
     (in_run(lambda run: run.link(object())), "analysis_id", "object", NUMBER),
     (in_run(lambda run: run.link("a5")), "analysis_id", "str", NUMBER),
+    (in_run(lambda run: run.link(None)), "analysis_id", "NoneType", NUMBER),
+    (in_run(lambda run: run.fail(5)), "error", "int", ERROR),
+    (in_run(lambda run: api.fail_current_run(None)), "error", "NoneType", ERROR),
+    (in_run(lambda run: api.record_fallback({"error": "Ada"})), "error", "dict", ERROR),
+    (in_run(lambda run: api.record_fallback(object)), "error", "type", ERROR),
     (in_run(lambda run: run.describe(candidates="x")), "candidates", "str", NUMBER),
     (in_run(lambda run: run.describe(criteria=[])), "criteria", "list", NUMBER),
     (in_run(lambda run: run.describe(jd=1)), "jd", "int", PAIR),
     (in_run(lambda run: run.describe(jd_type=1)), "jd_type", "int", "a text such as pdf or application/pdf"),
     (in_run(lambda run: api.stage(object()).__enter__()), "stage", "object", "a text"),
     (in_run(lambda run: api.count("app_retries", "x")), "amount", "str", NUMBER),
+    (in_run(lambda run: api.count("app_retries", None)), "amount", "NoneType", NUMBER),
     (in_run(lambda run: api.count(object())), "name", "object", "a text"),
     (in_run(lambda run: api.warn("batch_too_large", user_id="x")), "user_id", "str", NUMBER),
     (in_run(lambda run: api.warn("batch_too_large", analysis_id=())), "analysis_id", "tuple", NUMBER),
@@ -100,15 +124,40 @@ TABLE: list[tuple[Callable[[], object], str, str, str]] = [
     (in_run(lambda run: api.warn(object())), "warning_type", "object", "a text"),
     (in_run(lambda run: api.warn("batch_too_large", action=[])), "action", "list", "one of "),
     (lambda: api.answer_warnings((), "continued"), "subject", "tuple", SUBJECT),
+    (lambda: api.answer_warnings(None, "continued"), "subject", "NoneType", SUBJECT),
+    (lambda: api.answer_warnings("x:1", None), "action", "NoneType", "one of continued, abandoned"),
     (lambda: api.answer_warnings("x:1", "maybe"), "action", "str", "one of continued, abandoned"),
     (lambda: api.answer_warnings("x:1", "continued", user_id="u"), "user_id", "str", NUMBER),
     (lambda: api.answer_warnings("x:1", "continued", warning_type=5), "warning_type", "int", "a text"),
+    (lambda: api.resume("a" * 32), "carrier", "str", CARRIER),
+    (lambda: api.resume([("run_id", "a" * 32)]), "carrier", "list", CARRIER),
+    (lambda: api.resume({"run_id": 5}), "carrier['run_id']", "int", "a text"),
+    (
+        lambda: api.resume({"run_id": "a" * 32, "kind": "late", "traceparent": b"x"}).finish(),
+        "carrier['traceparent']",
+        "bytes",
+        "a text",
+    ),
+    (in_run(lambda run: api.document(None)), "key", "NoneType", "what names the document"),
     (in_document(nothing, size="x"), "size", "str", NUMBER),
     (in_document(nothing, characters=()), "characters", "tuple", NUMBER),
     (in_document(nothing, type=5), "type", "int", "a text such as pdf or application/pdf"),
     (in_document(nothing, chunks="x"), "chunks", "str", NUMBER),
     (in_document(nothing, row_id=UUID(int=5)), "row_id", "uuid.UUID", NUMBER),
     (in_document(lambda document: document.describe(size="x")), "size", "str", NUMBER),
+    (in_document(lambda document: document.fail(5)), "error", "int", ERROR),
+    (
+        in_document(lambda document: document.fail("x", again=Undecided())),
+        "again",
+        UNDECIDED,
+        "True or False",
+    ),
+    (
+        in_document(lambda document: document.score(1, fallback=Undecided())),
+        "fallback",
+        UNDECIDED,
+        "True or False",
+    ),
     (in_document(lambda document: document.score("good")), "score", "str", "a number"),
     (in_document(lambda document: document.score(None)), "score", "NoneType", "a number"),
     (in_document(lambda document: document.score(object())), "score", "object", "a number"),
@@ -152,7 +201,9 @@ def test_wrong_argument_is_logged_once(
         f"telemetry: {field} has a value of type {kind} that cannot be used; expected is {wanted}"
     )
     assert internal_errors()["api"] == 2
-    assert all(run.status == "completed" for run in recorded.runs())
+    assert not any("Ada" in line for line in lines)
+    ended = {"completed", "failed"} if field in ("error", "again") else {"completed"}
+    assert {run.status for run in recorded.runs()} <= ended
 
 
 @pytest.mark.parametrize(
@@ -168,6 +219,13 @@ def test_wrong_argument_is_logged_once(
         in_document(lambda document: document.score(float("nan"))),
         in_run(lambda run: api.count("app_retries", 5.0)),
         in_run(lambda run: api.warn("other", action=None)),
+        in_run(lambda run: run.fail(Ada)),
+        in_run(lambda run: api.record_fallback(Ada("Ada"))),
+        in_run(lambda run: api.fail_current_run("NoAnswer")),
+        in_document(lambda document: document.score(1, fallback=Decimal(0))),
+        lambda: api.resume({}),
+        lambda: api.resume(None),
+        lambda: api.resume({"run_id": "somebody else's", "traceparent": "x"}),
     ],
 )
 def test_valid_arguments_are_accepted_silently(
@@ -203,41 +261,31 @@ def test_undeclared_names_are_logged(
     assert "Zanzibar" not in record.getMessage()
 
 
-@pytest.fixture
-def swallowed() -> Iterator[None]:
-    before = raise_internal_errors(False)
-    yield
-    raise_internal_errors(before)
+def test_the_class_of_an_error_is_one(recorded: Recorded) -> None:
+    """Its name is all that is kept of an error."""
+    with telemetry.run("intake"):
+        telemetry.record_fallback(Ada)
+        telemetry.record_fallback(Ada("Ada"))
+
+    (counted,) = recorded.run().errors.items()
+    assert counted == (("unattributed", f"{Ada.__module__}.Ada"), 2)
 
 
-@pytest.mark.parametrize(
-    ("kind", "shown"),
-    [
-        ("analisys", "'analisys'"),
-        ("Analysis", "'Analysis'"),
-        ("orphan", "'orphan'"),
-        (5, "'int'"),
-        ("", "'str'"),
-    ],
-)
-def test_unknown_kind_of_run_is_refused(
-    recorded: Recorded, caplog: pytest.LogCaptureFixture, swallowed: None, kind: Any, shown: str
-) -> None:
-    """No run and no label are created; one line names the value and the known kinds."""
-    for _ in range(2):
-        with telemetry.run(kind, user_id=1) as run:
-            assert run.run_id is None
-    (record,) = caplog.records
+def test_set_up_and_its_end_name_what_is_wrong(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
+    """By its type alone, and go on."""
+    api.setup_telemetry({"database_url": "secret"}, name="screener")
+    api.setup_telemetry(engines="secret")
+    telemetry.start_run("intake").finish()
+    with recording(Settings(spool_dir=recorded.path.parent / "another")):
+        assert api.shutdown("secret")
 
-    assert f"{shown} is no kind of run" in record.getMessage()
-    assert "analysis, intake, late" in record.getMessage()
-    assert recorded.runs() == []
-
-
-def test_unknown_kind_of_run_raises_in_tests(recorded: Recorded) -> None:
-    """With `telemetry.testing` internal errors are raised, and a misspelt kind is one."""
-    with pytest.raises(ValueError, match="'analisys' is no kind of run"):
-        api.start_run("analisys")
+    assert [record.getMessage() for record in caplog.records if record.name == "telemetry"] == [
+        "telemetry is off for screener: settings= takes a telemetry.settings.Settings,"
+        " not a value of type dict",
+        "telemetry: engines= takes a list of SQLAlchemy engines, not a value of type str",
+        "telemetry: shutdown() takes a number of seconds, not a value of type str",
+    ]
+    assert recorded.run().status == "completed"
 
 
 def test_incomplete_subject_joins_no_intake(recorded: Recorded) -> None:

@@ -214,7 +214,8 @@ def keys(process: Any) -> set[str]:
 @contextmanager
 def telemetry_process(folder: Path, key: str) -> Iterator[Any]:
     """Stand in for another process of the application: a pipeline of its own."""
-    with recording(Settings(spool_dir=folder, hmac_key=key)) as pipeline:
+    recorded: Any = recording(Settings(spool_dir=folder, hmac_key=key))
+    with recorded as pipeline:
         pipeline.finals = []
         pipeline.on_end(pipeline.finals.append)
         yield pipeline

@@ -351,7 +351,7 @@ def test_no_signal_is_lost_while_streams_are_collected(
 FORKING = """\
 import os, signal, sys, threading
 from exporters.sql.database.fork_gate import gate
-from telemetry._internal.forks import register_in_child
+from telemetry._internal.process.forks import register_in_child
 
 
 class Limit(Exception):

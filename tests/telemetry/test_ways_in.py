@@ -34,6 +34,23 @@ provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter()))
 trace.set_tracer_provider(provider)
 telemetry.setup_telemetry()
 """
+FOREIGN = """
+import logging
+logging.basicConfig(format="%(levelname)s %(message)s")
+import telemetry
+from opentelemetry import metrics, trace
+
+class Provider(trace.TracerProvider):
+    def get_tracer(self, *names, **more):
+        return trace.NoOpTracer()
+
+trace.set_tracer_provider(Provider())
+before = metrics.get_meter_provider()
+assert telemetry.setup_telemetry() is None
+assert metrics.get_meter_provider() is before
+with telemetry.run("analysis") as run:
+    print(run.run_id)
+"""
 
 
 @pytest.fixture
@@ -192,3 +209,14 @@ def test_a_wrong_setting_switches_telemetry_off(environment: dict[str, str]) -> 
         "telemetry is off: TELEMETRY_METRICS_PORT='abc' must be a whole number"
     ]
     assert rows(environment["TELEMETRY_DATABASE_URL"]) == []
+
+
+def test_a_provider_of_another_sdk_is_refused(environment: dict[str, str]) -> None:
+    """In one line that names it; nothing is configured beside it, and the application goes on."""
+    done = run(FOREIGN, environment)
+
+    assert done.stdout == "None\n"
+    assert done.stderr == (
+        "ERROR telemetry is off: the tracer provider of this process is __main__.Provider, and none of the"
+        " OpenTelemetry SDK; set telemetry up before it, or leave it out\n"
+    )

@@ -9,7 +9,7 @@ TAIL = 15
 
 
 class DemoError(Exception):
-    """The demo cannot continue; the message is one line, and `log` the file with the details."""
+    """The demo cannot go on; the message is one line, `log` the file that says more."""
 
     def __init__(self, message: str, log: Path | None = None) -> None:
         super().__init__(message)

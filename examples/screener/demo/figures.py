@@ -1,4 +1,4 @@
-"""The figures of one source, and how sources are compared."""
+"""What was spent, as one source has it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Line:
-    """One figure of all sources, in their order."""
+    """One figure as all sources have it, in their order."""
 
     name: str
     values: list[int | Decimal]

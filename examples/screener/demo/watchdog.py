@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def send(group: int, number: int) -> bool:
-    """Signal a process group; return whether it still exists."""
+    """Signal a process group; return whether it is still there."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # macOS raises the latter for a group that is ending

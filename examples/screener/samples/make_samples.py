@@ -32,7 +32,7 @@ def make_samples(folder: Path) -> list[Path]:
 
 
 def document_bytes(resume: Resume) -> bytes:
-    """Return the résumé in the type of its file name."""
+    """The résumé in the type that its file name ends in."""
     render = {".pdf": pdf_bytes, ".docx": docx_bytes, ".txt": text_bytes}[Path(resume.file).suffix]
     return render(resume)
 

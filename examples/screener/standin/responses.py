@@ -52,7 +52,7 @@ class _Request(BaseModel):
 
 
 def answer(call: Call, attempt: int, fault: Fault, memory: Memory) -> Answer:
-    """Answer a request and, unless told not to, store the response.
+    """Answer a request and, unless asked not to, store the response.
 
     Raises:
         ApiError: The request is malformed, or continues an unknown response; 400 naming the parameter.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from telemetry._internal.forks import register_at_fork
+from telemetry._internal.process.forks import register_at_fork
 
 LONGEST_WAIT_SECONDS: Final = 0.5
 """Longest time that a fork of the host waits, as when the database does not answer.

@@ -29,6 +29,7 @@ SPENT_ON: Final = {
     "analyses": "analyses",
     "intake": "their intake",
     "late": "work afterwards",
+    "other": "runs of no known kind",
     "history": "history",
     "failed": "wasted: failed",
     "cancelled": "wasted: cancelled",

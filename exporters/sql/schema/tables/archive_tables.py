@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from telemetry import conventions as c
-
-from ..columns import column, listed
-from .kinds import flag, metadata, moment, own_id, reference
+from ..columns import column
+from .kinds import RUN_KINDS, flag, metadata, moment, own_id, reference
 
 archived_runs = sa.Table(
     "telemetry_archived_runs",
     metadata,
     own_id("run_id", "The run."),
-    column("kind", sa.String(20), f"What it was: {listed(c.KINDS)}.", nullable=False),
+    column("kind", sa.String(20), f"What it was: {RUN_KINDS}.", nullable=False),
     flag("synthetic", "Whether the doctor made it up."),
     reference("user_ref", "`users.id`."),
     reference("analysis_ref", "`analyses.id`."),

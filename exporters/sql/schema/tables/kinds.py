@@ -7,14 +7,16 @@ before the host commits, and never blocks or breaks what the host deletes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
-from ..columns import MICROSECONDS, PICO_DOLLARS, SHARE, TOKENS, column
+from telemetry import conventions as c
+
+from ..columns import MICROSECONDS, PICO_DOLLARS, SHARE, TOKENS, column, listed
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -25,6 +27,8 @@ NAMING_CONVENTION = {
 }
 """How constraints and indexes are named where no name is given."""
 
+RUN_KINDS: Final = f"{listed(c.KINDS)} or one of `TELEMETRY_RUN_KINDS`"
+"""The kinds of runs that there are, as a part of a sentence."""
 
 metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
 """The tables of this project, and only those."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from telemetry import conventions as c
-
 from ..columns import BYTES, CHARACTERS, MICROSECONDS, column, listed
 from ..host import STATUSES
 from .kinds import (
+    RUN_KINDS,
     billed,
     count,
     flag,
@@ -27,7 +26,7 @@ runs = sa.Table(
     "telemetry_runs",
     metadata,
     own_id("run_id", "Id of the run: 32 hexadecimal digits."),
-    column("kind", sa.String(20), f"What it is: {listed(c.KINDS)}.", nullable=False),
+    column("kind", sa.String(20), f"What it is: {RUN_KINDS}.", nullable=False),
     column("source", sa.String(20), "Where it is known from: `spans`, or `import`.", nullable=False),
     column("synthetic", sa.Boolean(), "Whether the doctor made it up; views leave it out.", nullable=False),
     column("subject", sa.String(255), "What the host calls what it is about, such as `draft:12`."),

@@ -27,7 +27,7 @@ _NEVER = object()
 
 
 class _Started:
-    """What the collector told when a collection started last: a dict of its own each time."""
+    """What the collector reported when a collection started last: a dict of its own each time."""
 
     start: object = _NEVER
     stop: object = None
@@ -40,7 +40,7 @@ class _Mine(threading.local):
 
 
 class _Latest:
-    """What the collector told last, at the start or at the end of a collection: both are one attribute."""
+    """What the collector reported last, at the start or at the end of a collection, in one attribute."""
 
     __slots__ = ("start",)
     start: object

@@ -90,10 +90,10 @@ class _Keeper:
                 item.set()
             else:
                 with guarded("openai"):
-                    self._let_go(item)
+                    self._release(item)
             del item
 
-    def _let_go(self, wrapper: Any) -> None:
+    def _release(self, wrapper: Any) -> None:
         try:
             if self._end is not None:
                 self._end(wrapper)

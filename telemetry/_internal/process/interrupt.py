@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
-from .partial_file import begin_no_more, remove_partial_files
+from telemetry._internal.partial_file import begin_no_more, remove_partial_files
 
 STATUS: Final = 130
 """Exit status by which shells report Ctrl-C."""
@@ -41,14 +41,14 @@ class _Interruption:
     def __init__(self) -> None:
         self.has_come = threading.Event()
         self._lock = threading.Lock()
-        self._is_told = False
+        self._is_announced = False
 
-    def tell(self) -> None:
+    def announce(self) -> None:
         """Print the line, once."""
         with self._lock:
-            if self._is_told:
+            if self._is_announced:
                 return
-            self._is_told = True
+            self._is_announced = True
         with contextlib.suppress(OSError, ValueError):
             if sys.stderr is not None:
                 start = "\n" if sys.stderr.isatty() else ""
@@ -81,7 +81,7 @@ def ends_at_once() -> Iterator[None]:
 
 def _leave(interruption: _Interruption) -> None:
     interruption.has_come.set()
-    interruption.tell()
+    interruption.announce()
     remove_partial_files()  # Ctrl-C may have cut their removal short
     raise SystemExit(STATUS) from None
 
@@ -154,7 +154,7 @@ def _cancel(connection: Any) -> None:
 
 def _give_up(interruption: _Interruption) -> None:
     """End the process: what is still running would not end soon."""
-    interruption.tell()
+    interruption.announce()
     with contextlib.suppress(OSError, ValueError):
         if sys.stdout is not None and sys.stdout.isatty():
             os.write(sys.stdout.fileno(), _SHOW_CURSOR.encode())

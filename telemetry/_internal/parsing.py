@@ -1,0 +1,130 @@
+"""Parse the text of a setting.
+
+Each function returns the value, or raises a ``ValueError`` that says what it must be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from telemetry.conventions import KIND, RESERVED_KINDS
+
+_MOST_KINDS: Final = 20
+"""Kinds that an application may add: a metric of runs has 20 series for each."""
+
+
+def text(value: str) -> str:
+    """Return the text."""
+    return value
+
+
+def boolean(value: str) -> bool:
+    """Return what a word says: true, yes, on or 1; false, no, off, 0 or nothing."""
+    word = value.strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off", ""}:
+        return False
+    raise ValueError("must be true or false")
+
+
+def seconds(minimum: float, maximum: float) -> Callable[[str], float]:
+    """Return a parser of seconds."""
+
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError("must be a number of seconds") from None
+        if not minimum <= number <= maximum:
+            raise ValueError(f"must be between {minimum:g} and {maximum:g} seconds")
+        return number
+
+    return parse
+
+
+def factor(value: str) -> float:
+    """Return a factor of at least 1."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("must be a number") from None
+    if not 1 <= number <= 1000:
+        raise ValueError("must be between 1 and 1000")
+    return number
+
+
+def whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers."""
+
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError("must be a whole number") from None
+        if not minimum <= number <= maximum:
+            raise ValueError(f"must be between {minimum} and {maximum}")
+        return number
+
+    return parse
+
+
+def names(value: str) -> tuple[str, ...]:
+    """Return names, which commas separate."""
+    found = tuple(name.strip() for name in value.split(",") if name.strip())
+    for name in found:
+        if len(name) > 64:
+            raise ValueError(f"holds a name of over 64 characters ({name[:20]}…)")
+    return found
+
+
+def kinds(value: str) -> tuple[str, ...]:
+    """Return names of kinds of runs."""
+    found = names(value)
+    for name in found:
+        if not KIND.fullmatch(name):
+            raise ValueError(f"holds {name[:40]!r}; a kind is snake_case, of at most 20 characters")
+        if name in RESERVED_KINDS:
+            raise ValueError(f"holds {name!r}, which telemetry uses itself; take another name")
+    if len(set(found)) > _MOST_KINDS:
+        raise ValueError(f"holds more than {_MOST_KINDS} kinds")
+    return tuple(dict.fromkeys(found))
+
+
+def time_zone(value: str) -> str:
+    """Return the name of a time zone."""
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, IsADirectoryError):
+        raise ValueError("must be a time zone such as UTC or Europe/Berlin") from None
+    return value
+
+
+_HTTP_URL: Final = re.compile(
+    r"https?://([^/?#@\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\s\[\]]+)(:[0-9]{1,5})?(/[^?#@\s]*)?"
+)
+"""Stricter than the standard: what could be a password is never taken for the host."""
+
+
+def http_url(value: str) -> str:
+    """Return an address of HTTP, or nothing."""
+    if value and not _HTTP_URL.fullmatch(value):
+        raise ValueError("must be an address such as http://localhost:9090 (in a password, / is %2F)")
+    return value
+
+
+def notification_urls(value: str) -> tuple[str, ...]:
+    """Split where the next scheme begins: a comma may also be part of an address."""
+    urls = tuple(url for url in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9]*://)", value.strip()) if url)
+    if not all(re.match(r"[A-Za-z][A-Za-z0-9]*://", url) for url in urls):
+        raise ValueError("must be addresses as Apprise knows them, such as mailto://…, separated by commas")
+    return urls
+
+
+def path(value: str) -> Path | None:
+    """Return a path; None for nothing."""
+    return Path(value) if value else None

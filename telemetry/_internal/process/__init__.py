@@ -1,0 +1,1 @@
+"""What belongs to the process: signals, forks, garbage collection, abandoned streams, standard output."""

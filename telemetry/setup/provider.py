@@ -1,0 +1,74 @@
+"""The tracer provider of the process: the one that is there, or one that is configured from ``OTEL_*``."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+
+from telemetry.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import TracerProvider as AnyProvider
+
+_log = logging.getLogger("telemetry")
+
+
+def sdk_provider() -> TracerProvider | None:
+    """Return the global provider if it is one of the SDK, else None."""
+    try:
+        from opentelemetry.sdk.trace import TracerProvider
+    except ImportError:
+        return None
+    provider = trace.get_tracer_provider()
+    return provider if isinstance(provider, TracerProvider) else None
+
+
+def configure(settings: Settings) -> TracerProvider:
+    """Configure OpenTelemetry from ``OTEL_*``, and return the provider.
+
+    Raises:
+        LookupError: if there is one of another SDK, or OTEL_* name an exporter that is not installed.
+    """
+    from .configurator import TelemetryConfigurator
+
+    found = trace.get_tracer_provider()
+    if not isinstance(found, trace.ProxyTracerProvider):
+        kind = type(found)
+        raise LookupError(
+            f"the tracer provider of this process is {kind.__module__}.{kind.__qualname__}, and none of the"
+            " OpenTelemetry SDK; set telemetry up before it, or leave it out"
+        )
+    try:
+        TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:  # OTEL_* names an exporter that is not installed
+        raise LookupError(str(error)) from error
+    provider = sdk_provider()
+    if provider is None:
+        raise LookupError("OTEL_* lead to a tracer provider that is not of the OpenTelemetry SDK")
+    return provider
+
+
+def warn_of_foreign_export(provider: AnyProvider) -> None:
+    """Warn that spans sent by other libraries' exporters are not sanitised."""
+    if foreign_exporters(provider):
+        _log.warning(
+            "telemetry joined a tracer provider that exports spans by itself: they are not sanitised"
+        )
+
+
+def foreign_exporters(provider: AnyProvider) -> list[str]:
+    """Return the names of the exporters of ``provider`` whose spans are not sanitised."""
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
+    from .configurator import SanitisingProcessor
+
+    processors = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
+    exporting = [found for found in processors if isinstance(found, BatchSpanProcessor | SimpleSpanProcessor)]
+    return [
+        type(getattr(processor, "span_exporter", processor)).__name__
+        for processor in exporting
+        if not isinstance(processor, SanitisingProcessor)
+    ]
