@@ -1,4 +1,4 @@
-"""What the tests of this folder are made of: calls, documents, fragments, and a host's database."""
+"""Helpers of the tests in this folder: calls, documents, fragments, and a host's database."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SECOND = 10**9
 START = 1_790_000_000 * SECOND
 """When runs of these tests begin, in epoch nanoseconds."""
 KEY = b"secret"
-"""Of the hashes of documents."""
+"""The key of the hashes of documents."""
 TOKENS = Tokens(input=1000, output=100)
 CREATED = datetime(2026, 9, 21, 12, 0, 0)
-"""When rows of the host's were created: before START."""
+"""When rows of the host were created: before START."""
 
 
 def call(
@@ -73,7 +73,7 @@ def visit(key: str = "cv.pdf", *, score: float | None = None, **known: Any) -> D
 
 
 def facts(run_id: str | None = None, **known: Any) -> Snapshot:
-    """What a fragment is before anything has happened in it."""
+    """The first snapshot of a fragment, before anything has happened in it."""
     start = known.setdefault("opened_at", START)
     defaults: dict[str, Any] = {
         "run_id": run_id or uuid4().hex,
@@ -87,22 +87,22 @@ def facts(run_id: str | None = None, **known: Any) -> Snapshot:
 
 
 class Fragment:
-    """A fragment under way, at a time of its own."""
+    """A fragment under way, with a clock of its own."""
 
     def __init__(self, run_id: str | None = None, **known: Any) -> None:
         self.accumulator = Accumulator(facts(run_id, **known))
         self.now = self.accumulator.facts.opened_at
 
     def calls(self, *calls: Call) -> Fragment:
-        for each in calls:
+        for one in calls:
             self.accumulator.call_started()
-            assert self.accumulator.call_ended(replace(each))  # each is a call of its own
+            assert self.accumulator.call_ended(replace(one))  # a copy, as every call is a call of its own
         return self
 
     def documents(self, *visits: Document) -> Fragment:
-        for each in visits:
-            key = document_key(KEY, self.accumulator.facts.run_id, each.key)
-            assert self.accumulator.document(key, each)
+        for document in visits:
+            key = document_key(KEY, self.accumulator.facts.run_id, document.key)
+            assert self.accumulator.document(key, document)
         return self
 
     def snapshot(self, **changes: Any) -> Snapshot:
@@ -118,14 +118,14 @@ class Fragment:
 
 
 def documents_of(*visits: Document) -> list[DocumentState]:
-    """What a run knows of its documents after these visits."""
-    found = Fragment().documents(*visits).close().documents
-    assert found is not None
-    return found
+    """Return the documents of a run after these visits."""
+    documents = Fragment().documents(*visits).close().documents
+    assert documents is not None
+    return documents
 
 
 class Host:
-    """A host's database, migrated, with the host's own way to it."""
+    """A host's database after the migration, with the host's own connection to it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -181,12 +181,12 @@ class Host:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def row(self, table: str, **where: Any) -> dict[str, Any]:
-        (found,) = self.rows(table, **where)
-        return found
+        (only_row,) = self.rows(table, **where)
+        return only_row
 
     @contextmanager
     def holding(self, statement: str) -> Iterator[Connection]:
-        """A transaction of the host's that has run `statement` and stays open."""
+        """Keep a transaction of the host open that has executed `statement`."""
         with self.engine.connect() as connection, connection.begin():
             connection.execute(sa.text(statement))
             yield connection
@@ -197,7 +197,7 @@ def _is_time(value: Any) -> bool:
 
 
 def until(true: Any, seconds: float = 60) -> None:
-    """Wait for something that is about to be so."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"not so after {seconds} s"
@@ -205,5 +205,5 @@ def until(true: Any, seconds: float = 60) -> None:
 
 
 def moment(epoch_ns: int) -> datetime:
-    """An epoch time as the naive UTC of our tables."""
+    """Return an epoch time as naive UTC, as telemetry's tables have it."""
     return datetime.fromtimestamp(epoch_ns / SECOND, UTC).replace(tzinfo=None)

@@ -1,10 +1,10 @@
-"""A process that brings rows of the host's up to date without a pause, until it is ended.
+"""A process that projects into rows of the host without a pause, until it is killed.
 
 Usage::
 
     python -m tests.exporters.projector URL HOLD
 
-Calls of C keep its GIL for HOLD seconds, one after another; none do for 0.
+Calls of C keep its GIL for HOLD seconds, one after another; with 0 there are none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.exporters.makers import KEY
 
 
 def hold_the_gil(seconds: float) -> None:
-    """Keep the GIL again and again: what is called through PyDLL does not release it."""
+    """Keep the GIL again and again: functions called through PyDLL do not release it."""
     sleep = ctypes.PyDLL(None).usleep
     while True:
         sleep(int(seconds * 1_000_000))
@@ -39,7 +39,7 @@ def main() -> None:
             rows.project_analysis(1)
             rows.project_user(1)
         except OperationalError:
-            continue  # a lock that was not waited for, or a session that was ended
+            continue  # a lock was not free, or the session was ended
 
 
 if __name__ == "__main__":

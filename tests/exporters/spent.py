@@ -1,4 +1,4 @@
-"""Reads the view ``telemetry_run_spend``: what each class of spend came to."""
+"""Reads the view ``telemetry_run_spend``: how much was spent by class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from exporters.reports.lines import WASTE
 
 CLASSES: Final = ("useful", *WASTE, "late", "orphan", "running")
-"""All classes. ``orphan`` is spend outside any run, ``running`` what is not decided yet."""
+"""All classes. ``orphan`` is spending outside any run, ``running`` that of runs under way."""
 
 _view: Final = sa.table(
     "telemetry_run_spend",
@@ -25,11 +25,11 @@ class Spend:
     """What was spent in a period, by class; synthetic runs are left out."""
 
     pico: dict[str, int]
-    """Pico-dollars by class, each of ``CLASSES``."""
+    """Pico-dollars by class, for all of ``CLASSES``."""
     runs: dict[str, int]
     """Runs by class."""
     incomplete_runs: int
-    """Runs whose cost is not wholly known; while there are any, the sums are lower bounds."""
+    """Runs with an incomplete cost; while there are any, the sums are lower bounds."""
 
     @property
     def total(self) -> int:
@@ -43,18 +43,18 @@ class Spend:
 
 
 def spend(connection: Connection, since: datetime | None = None, until: datetime | None = None) -> Spend:
-    """Return what the runs have spent that began in a period.
+    """Return what was spent by runs that began in a period.
 
     Args:
-        connection: to a database with our views.
+        connection: to a database with telemetry's views.
         since: naive UTC, inclusive; default: from the beginning.
         until: naive UTC, exclusive; default: until now.
     """
     rows = connection.execute(_by_class(since, until)).mappings().all()
-    found = {row["spend_class"]: dict(row) for row in rows}
+    by_class = {row["spend_class"]: dict(row) for row in rows}
     return Spend(
-        pico={name: int(found[name]["pico"] or 0) if name in found else 0 for name in CLASSES},
-        runs={name: int(found[name]["runs"]) if name in found else 0 for name in CLASSES},
+        pico={name: int(by_class[name]["pico"] or 0) if name in by_class else 0 for name in CLASSES},
+        runs={name: int(by_class[name]["runs"]) if name in by_class else 0 for name in CLASSES},
         incomplete_runs=sum(int(row["incomplete"]) for row in rows),
     )
 

@@ -41,8 +41,8 @@ def test_every_snapshot_is_newer_than_the_last() -> None:
     assert sorted(snapshot.seq for snapshot in taken) == list(range(1, 201))
 
 
-def test_a_snapshot_stands_still() -> None:
-    """What happens after a snapshot was taken does not change it."""
+def test_a_snapshot_does_not_change_afterwards() -> None:
+    """Later events of the fragment leave it as it is."""
     fragment = Fragment().calls(call())
     before = fragment.snapshot()
     text = before.to_json()
@@ -52,8 +52,8 @@ def test_a_snapshot_stands_still() -> None:
     assert before.to_json() == text
 
 
-def test_threads_lose_nothing() -> None:
-    """Calls that end at the same time in several threads are all counted."""
+def test_calls_of_several_threads_are_all_counted() -> None:
+    """They may end at the same time."""
     fragment = Fragment()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: fragment.calls(call()), range(500)))
@@ -62,8 +62,8 @@ def test_threads_lose_nothing() -> None:
     assert (usage.calls, usage.cost_pico, usage.input_tokens) == (500, 500 * 210_000_000, 500_000)
 
 
-def test_calls_are_told_apart_by_what_they_cost() -> None:
-    """Stage, operation, model, tier and price version each have sums of their own."""
+def test_calls_are_summed_by_what_decides_their_cost() -> None:
+    """There are sums for every combination of stage, operation, model, tier and price version."""
     made = [call(), call("insights"), call(model="o3"), call(tier="flex"), call(pico=None)]
     usage = Fragment().calls(*made, *made).close().usage
 
@@ -91,8 +91,10 @@ def test_calls_are_told_apart_by_what_they_cost() -> None:
         ("429 429 429", 3, 2, 0),
     ],
 )
-def test_retries(statuses: str, hits: int, rate_limit_retries: int, other_retries: int) -> None:
-    """A retry is of the kind of the attempt directly before it; the last 429 of a call led to none."""
+def test_a_retry_is_of_the_kind_of_the_attempt_before_it(
+    statuses: str, hits: int, rate_limit_retries: int, other_retries: int
+) -> None:
+    """A retry counts for what the attempt directly before it met; the last 429 of a call led to none."""
     attempts = tuple(statuses.split())
     usage = call(statuses=attempts).usage()
 
@@ -117,15 +119,15 @@ def test_retries(statuses: str, hits: int, rate_limit_retries: int, other_retrie
         (call(tokens=Tokens(), pico=0), 0, 0),
     ],
 )
-def test_what_is_not_known_is_counted(made: Call, missing: int, unpriced: int) -> None:
+def test_unknown_usage_and_prices_are_counted(made: Call, missing: int, unpriced: int) -> None:
     """Missing usage and missing prices are counted, never taken for zero; a refused call cost nothing."""
     usage = made.usage()
 
     assert (usage.usage_missing, usage.unpriced) == (missing, unpriced)
 
 
-def test_stages_side_by_side_do_not_add_up() -> None:
-    """A stage's time is the time during which it was open, however many spans of it were."""
+def test_spans_of_a_stage_that_overlap_count_their_time_once() -> None:
+    """A stage's time is the time during which it was open, in however many spans."""
     accumulator = Accumulator(facts())
     for event, at in (("start", 0), ("start", 1), ("end", 2), ("end", 5), ("start", 10), ("end", 11)):
         change = accumulator.stage_started if event == "start" else accumulator.stage_ended
@@ -144,7 +146,7 @@ def test_a_stage_under_way_counts_up_to_now() -> None:
     assert accumulator.snapshot(START + 3 * SECOND).usage[UsageKey("ranking")].duration_us == 3_000_000
 
 
-def test_a_clock_that_goes_back_takes_no_time() -> None:
+def test_a_clock_that_goes_back_makes_no_negative_duration() -> None:
     """No duration is ever negative."""
     accumulator = Accumulator(facts())
     accumulator.stage_started("ranking", START)
@@ -154,7 +156,7 @@ def test_a_clock_that_goes_back_takes_no_time() -> None:
 
 
 def test_a_closed_fragment_takes_no_more_calls() -> None:
-    """After the final state a call is refused, so that it is counted elsewhere and not lost."""
+    """After the final snapshot a call is refused, so that it is counted elsewhere and not lost."""
     fragment = Fragment()
     fragment.accumulator.call_started()
     final = fragment.close()
@@ -163,7 +165,7 @@ def test_a_closed_fragment_takes_no_more_calls() -> None:
     assert (final.open_calls, final.usage) == (1, {})
 
 
-def test_documents_come_with_the_close_only() -> None:
+def test_only_the_final_snapshot_holds_documents() -> None:
     """A checkpoint is small: it holds no documents."""
     fragment = Fragment().documents(visit())
 
@@ -187,45 +189,47 @@ def test_documents_come_with_the_close_only() -> None:
         ([visit(score=0.0, fallback=True), visit(score=0.5)], "scored"),
     ],
 )
-def test_outcome_of_a_document(visits: list[Document], outcome: str) -> None:
-    """A real score stands; without one a failure does; a fallback is no score."""
-    (found,) = documents_of(*visits)
-    assert found.outcome == outcome
+def test_the_outcome_of_a_document_follows_from_its_visits(visits: list[Document], outcome: str) -> None:
+    """A real score decides; without one a failure does; a fallback is no score."""
+    (document,) = documents_of(*visits)
+    assert document.outcome == outcome
 
 
 def test_a_fallback_does_not_replace_a_score() -> None:
     """A later visit that had to fall back leaves the score of an earlier one as it is."""
-    (found,) = documents_of(visit(score=0.5), visit(score=0.0, fallback=True))
+    (document,) = documents_of(visit(score=0.5), visit(score=0.0, fallback=True))
 
-    assert (found.score, found.fallback) == (5000, False)
+    assert (document.score, document.fallback) == (5000, False)
 
 
-def test_times_of_a_document_add_up_by_kind() -> None:
-    """What was spent in extraction and what was spent afterwards are kept apart."""
+def test_extraction_and_analysis_of_a_document_are_timed_separately() -> None:
+    """Times of several visits add up, those of extraction apart from those of analysis."""
     visits = [visit(extraction_ns=5_000_000), visit(analysis_ns=7_000_000), visit(analysis_ns=2_000_000)]
-    (found,) = documents_of(*visits)
+    (document,) = documents_of(*visits)
 
-    assert (found.extraction_us, found.analysis_us) == (5_000, 9_000)
+    assert (document.extraction_us, document.analysis_us) == (5_000, 9_000)
 
 
-def test_namesakes_are_told_apart_by_size() -> None:
-    """One name with two sizes is two documents; a visit that knows no size is of the first."""
+def test_documents_of_one_name_are_distinguished_by_size() -> None:
+    """One name with two sizes is two documents; a visit without a size belongs to the first."""
     fragment = Fragment().documents(
         visit(size=1), visit(size=2), visit(characters=9), visit(size=2, chunks=4)
     )
-    found = [(each.size, each.characters, each.chunks) for each in fragment.close().documents or ()]
+    documents = [
+        (document.size, document.characters, document.chunks) for document in fragment.close().documents or ()
+    ]
 
-    assert found == [(1, 9, None), (2, None, 4)]
-
-
-def test_namesakes_of_one_size_are_told_apart_by_their_rows() -> None:
-    """Where the application tells the ids of their rows, two equal files of one name are two documents."""
-    found = documents_of(visit(size=1, row_id=7), visit(size=1, row_id=8), visit(size=1, row_id=7))
-
-    assert [each.row_id for each in found] == [7, 8]
+    assert documents == [(1, 9, None), (2, None, 4)]
 
 
-def test_changes_are_noticed_once() -> None:
+def test_documents_of_one_name_and_size_are_distinguished_by_their_rows() -> None:
+    """Where the application passes the ids of their rows, two equal files of one name are two documents."""
+    documents = documents_of(visit(size=1, row_id=7), visit(size=1, row_id=8), visit(size=1, row_id=7))
+
+    assert [document.row_id for document in documents] == [7, 8]
+
+
+def test_a_change_is_reported_until_the_next_snapshot() -> None:
     """A fragment has something to save after each event, and nothing after a snapshot."""
     fragment = Fragment()
     accumulator = fragment.accumulator
@@ -247,7 +251,7 @@ def test_changes_are_noticed_once() -> None:
         fragment.snapshot()
 
 
-# Whatever a service answers
+# Any answer of the service
 
 
 COUNTS = st.integers(-(10**20), 10**20) | st.none() | st.booleans() | st.floats() | st.text(max_size=3)
@@ -269,7 +273,7 @@ USAGES = st.fixed_dictionaries(
 
 @st.composite
 def right_usages(draw: st.DrawFn) -> dict[str, Any]:
-    """A usage in which nothing is odd, and nothing costs otherwise than its tokens say."""
+    """A usage in which nothing is odd, and nothing has a cost beyond its tokens."""
     prompt, completion = draw(st.integers(1, 10**6)), draw(st.integers(0, 10**6))
     cached = draw(st.integers(0, prompt))
     return {
@@ -291,7 +295,7 @@ def answered(usage: dict[str, Any]) -> Call:
 
 
 @given(st.lists(USAGES | right_usages(), min_size=1, max_size=6))
-def test_no_answer_lowers_a_total(usages: list[dict[str, Any]]) -> None:
+def test_no_answer_of_the_service_lowers_a_total(usages: list[dict[str, Any]]) -> None:
     """Sums only grow, the cost is never negative, and every column takes them."""
     fragment, before = Fragment(), Usage()
     for usage in usages:
@@ -342,16 +346,16 @@ def test_a_cost_is_complete_until_something_is_odd(usages: list[dict[str, Any]],
         ({"tokens": None, "unmodelled": ("web_search_call",)}, 0, 0, 1),
     ],
 )
-def test_calls_that_cost_otherwise(
+def test_calls_with_costs_beyond_tokens_count_as_unpriced(
     known: dict[str, Any], unpriced: int, unmodelled: int, usage_missing: int
 ) -> None:
-    """They are among the unpriced; without tokens the usage is missing, which says more."""
+    """Without tokens they count as usage missing instead, which says more."""
     (usage,) = Fragment().calls(call(**known)).close().usage.values()
     assert (usage.unpriced, usage.unmodelled, usage.usage_missing) == (unpriced, unmodelled, usage_missing)
 
 
 def test_each_kind_of_429_is_counted() -> None:
-    """Only the first is a rate limit, and only what follows it is a retry because of one."""
+    """Only a plain 429 is a rate limit, and only an attempt after one is a retry because of it."""
     statuses = ("429", "429_quota", "429_spend_limit", "429", "200")
     (usage,) = Fragment().calls(call(statuses=statuses)).close().usage.values()
     assert (usage.rate_limit_hits, usage.quota_hits, usage.spend_limit_hits) == (2, 1, 1)

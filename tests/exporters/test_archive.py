@@ -1,4 +1,4 @@
-"""Old runs and days move to files, each once, and everything that counts them stays as it was."""
+"""Old runs and days of the log move to files, once, and no total changes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ BEFORE = (moment(START) + timedelta(days=1)).date()
 
 
 class World:
-    """A host with runs, and what there is to know about them."""
+    """A host with runs, an archive, and all their rows and totals."""
 
     def __init__(self, host: Host, engine: Engine, directory: Path) -> None:
         self.host, self.engine, self.directory = host, engine, directory
@@ -87,9 +87,9 @@ class World:
 
     def rows(self) -> Counter[str]:
         """Every row of the tables that can be archived, with each of its values."""
-        return Counter(said for table in (*RUNS.tables, *LOG.tables) for said in self.said(table))
+        return Counter(line for table in (*RUNS.tables, *LOG.tables) for line in self._lines(table))
 
-    def said(self, table: sa.Table) -> Iterator[str]:
+    def _lines(self, table: sa.Table) -> Iterator[str]:
         with self.engine.connect() as connection:
             for row in exact_rows(table, connection.execute(sa.select(table)).mappings()):
                 yield f"{table.name} {dict(row)}"
@@ -107,14 +107,14 @@ class World:
         )
 
     def totals(self) -> list[list[dict[str, Any]]]:
-        """What users and analyses show, ours and the host's."""
+        """What users and analyses show, in the tables of telemetry and of the host."""
         names = ("users", "analyses", "candidate_files", "telemetry_user_segments")
         return [self._view(name) for name in names]
 
     def _view(self, name: str) -> list[dict[str, Any]]:
         with self.host.engine.connect() as connection:
-            found = connection.execute(sa.text(f"SELECT * FROM {name}")).mappings()
-            return sorted(({**row, "file_bytes": None} for row in found), key=str)
+            rows = connection.execute(sa.text(f"SELECT * FROM {name}")).mappings()
+            return sorted(({**row, "file_bytes": None} for row in rows), key=str)
 
     def recomputed(self) -> list[list[dict[str, Any]]]:
         """The same after everything that can be summed again was summed again."""
@@ -130,26 +130,26 @@ def parts_of(directory: Path) -> list[Path]:
 
 @pytest.fixture
 def world(host: Host, engine: Engine, tmp_path: Path) -> World:
-    """Two users; the first has an old analysis with a late run, the second an old and a young one."""
-    found = World(host, engine, tmp_path / "archive")
+    """Two users; the first has an old analysis with a late run, the second an old and a recent one."""
+    world = World(host, engine, tmp_path / "archive")
     for user in (1, 2):
         host.add_user(user)
     for analysis, user in ((1, 1), (2, 2), (3, 2)):
         host.add_analysis(analysis, user)
         host.add_file(analysis, "a.pdf")
-    found.run(1, 1)
-    found.run(1, 1, kind="late", opened_at=START + 600 * SECOND)
-    found.run(2, 2)
-    found.run(3, 2, opened_at=START + 5 * DAY)
-    found.run(None, None, kind="orphan")
-    with HealthCheck(found.settings) as check:
+    world.run(1, 1)
+    world.run(1, 1, kind="late", opened_at=START + 600 * SECOND)
+    world.run(2, 2)
+    world.run(3, 2, opened_at=START + 5 * DAY)
+    world.run(None, None, kind="orphan")
+    with HealthCheck(world.settings) as check:
         list(check.log(BEFORE - timedelta(days=2), BEFORE + timedelta(days=5)))
-    return found
+    return world
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_what_is_old_moves(world: World, form: str) -> None:
-    """Every row once, with every value; no total changes, now or when it is computed again."""
+def test_old_runs_and_days_move_to_the_archive(world: World, form: str) -> None:
+    """Every row moves once, with every value; no total changes, now or when it is computed again."""
     before, totals = world.rows(), world.totals()
     assert world.plan() == Plan(4, 2 + 0, {}, 0)
 
@@ -165,16 +165,16 @@ def test_what_is_old_moves(world: World, form: str) -> None:
     assert world.archive(form=form) == 0
 
 
-def test_counting_changes_nothing(world: World) -> None:
-    """Nor makes a directory."""
+def test_planning_changes_nothing(world: World) -> None:
+    """It does not even make the directory."""
     before = world.rows()
     world.plan()
     assert world.rows() == before
     assert not world.directory.exists()
 
 
-def test_a_manifest_says_what_is_there(world: World) -> None:
-    """Rows, sums and checksum of every file."""
+def test_a_manifest_describes_every_file(world: World) -> None:
+    """It holds rows and sums of every file."""
     with world.engine.connect() as connection:
         query = sa.select(sa.func.sum(tables.runs.c.cost_pico)).where(tables.runs.c.started_at < BEFORE)
         pico = int(connection.execute(query).scalar_one())
@@ -185,16 +185,16 @@ def test_a_manifest_says_what_is_there(world: World) -> None:
     assert len(gzip.decompress((folder / about["file"]).read_bytes()).splitlines()) == 5
 
 
-def test_whole_analyses(world: World) -> None:
-    """One young run of an analysis keeps all of it."""
+def test_all_runs_of_an_analysis_are_archived_together(world: World) -> None:
+    """One recent run of an analysis keeps all of its runs in the database."""
     world.run(1, 1, kind="late", opened_at=START + 9 * DAY)
     assert world.plan() == Plan(2, 2, {TOGETHER: 2}, 0)
     assert world.archive() == 4
     assert sorted(row["analysis_ref"] for row in world.host.rows("telemetry_runs")) == [1, 1, 1, 3]
 
 
-def test_what_is_not_settled_stays(world: World) -> None:
-    """What runs, is not shown yet or not in its user's totals yet; the reasons are told."""
+def test_runs_that_are_not_settled_stay(world: World) -> None:
+    """A run stays while it goes on, is not shown yet or is not in its user's totals; the plan says why."""
     run_storage.deliver(world.engine, Fragment(user_id=1).snapshot())
     run_storage.deliver(world.engine, Fragment(analysis_id=99, user_id=None).close())
     run_storage.deliver(world.engine, Fragment(user_id=1, kind="intake").close())
@@ -203,8 +203,8 @@ def test_what_is_not_settled_stays(world: World) -> None:
     assert len(world.host.rows("telemetry_runs")) == 4
 
 
-def test_a_late_run_of_an_archived_analysis(world: World) -> None:
-    """Its row shows what it showed; the user's totals have the late run, too."""
+def test_a_late_run_of_an_archived_analysis_counts_for_the_user_only(world: World) -> None:
+    """The row of the analysis keeps its figures; the user's totals include the late run."""
     row = world.host.row("analyses", id=1)
     spent = world.host.row("telemetry_users", user_ref=1)["cost_pico"]
     world.archive()
@@ -218,8 +218,8 @@ def test_a_late_run_of_an_archived_analysis(world: World) -> None:
     assert validate(world.host.url) == []
 
 
-def test_an_id_that_comes_back(world: World) -> None:
-    """A new analysis with the id of an archived one, as SQLite gives it, is shown as any other."""
+def test_an_analysis_with_the_id_of_an_archived_one_is_shown(world: World) -> None:
+    """SQLite gives the id of a deleted row to a new one, which is shown as any other."""
     world.archive()
     world.host.execute("DELETE FROM candidate_files")
     world.host.execute("DELETE FROM analyses WHERE id = 1")
@@ -228,8 +228,8 @@ def test_an_id_that_comes_back(world: World) -> None:
     assert world.host.row("analyses", id=1)["api_calls_made"] == 2
 
 
-def test_a_snapshot_that_was_delivered_before(world: World) -> None:
-    """It is taken, changes nothing, and brings nothing back; so does one that is older."""
+def test_a_repeated_snapshot_of_an_archived_run_changes_nothing(world: World) -> None:
+    """It is accepted and brings nothing back; so is an older one."""
     closing = world.run(2, 2)
     world.archive()
     before, totals = world.rows(), world.totals()
@@ -239,8 +239,8 @@ def test_a_snapshot_that_was_delivered_before(world: World) -> None:
     assert world.totals() == totals
 
 
-def test_news_of_an_archived_run(world: World) -> None:
-    """A part of it that nobody had seen, or a newer state, is refused, for the writer to set aside."""
+def test_a_newer_snapshot_of_an_archived_run_is_refused(world: World) -> None:
+    """So is one of another fragment; the writer puts them into quarantine."""
     closing = world.run(2, 2)
     world.archive()
     before = world.rows()
@@ -250,21 +250,21 @@ def test_news_of_an_archived_run(world: World) -> None:
     assert world.rows() == before
 
 
-def test_what_an_operator_retries(world: World, tmp_path: Path) -> None:
-    """What was set aside and is in an archive is done with; news of it stays set aside, and says why."""
+def test_retrying_drops_only_what_is_archived_already(world: World, tmp_path: Path) -> None:
+    """A quarantined snapshot that is in an archive is done with; a newer one stays, and says why."""
     old, news = world.run(2, 2), world.run(2, 2)
     world.archive()
     before, totals = world.rows(), world.totals()
     keeper = SpoolKeeper(replace(world.settings, spool_dir=tmp_path / "spool"))
     quarantine(keeper.root, old, "DataError")
     quarantine(keeper.root, replace(news, seq=news.seq + 1), "DataError")
-    found = {each.fragment_id: each.error for each in keeper.retry()}
-    assert found == {old.fragment_id: "", news.fragment_id: "ArchivedRun"}
-    assert [each.fragment_id for each in keeper.quarantined()] == [news.fragment_id]
+    errors = {snapshot.fragment_id: snapshot.error for snapshot in keeper.retry()}
+    assert errors == {old.fragment_id: "", news.fragment_id: "ArchivedRun"}
+    assert [entry.fragment_id for entry in keeper.quarantined()] == [news.fragment_id]
     assert (world.rows(), world.totals()) == (before, totals)
 
 
-def test_history_does_not_take_it_over(world: World) -> None:
+def test_archived_analyses_are_not_imported_as_history(world: World) -> None:
     """An analysis whose runs are archived is not one from before telemetry."""
     world.host.add_analysis(7, 1, moment(START - 100 * DAY))
     with History(world.host.url) as history:
@@ -279,8 +279,8 @@ def test_history_does_not_take_it_over(world: World) -> None:
         assert history.pending() == 0
 
 
-def test_the_log_of_archived_days(world: World) -> None:
-    """A check of days gone by leaves them alone: it would find too little."""
+def test_the_daily_check_leaves_archived_days_alone(world: World) -> None:
+    """Their runs are gone, so that a new check would count too little."""
     log = world.host.rows("system_health_log")
     world.archive(BEFORE)
     with HealthCheck(world.settings) as check:
@@ -295,8 +295,8 @@ def test_the_log_of_archived_days(world: World) -> None:
     )
 
 
-def test_erasing_tells_what_is_archived(world: World) -> None:
-    """How many runs of the user's or analysis' are where it cannot reach."""
+def test_erasing_reports_what_is_archived(world: World) -> None:
+    """It says how many runs of the user or analysis are in archives, which it cannot change."""
     world.archive()
     (name,) = {row["archive"] for row in world.host.rows("telemetry_archived_runs")}
     erased = erase(world.host.url, user_id=1)
@@ -307,8 +307,8 @@ def test_erasing_tells_what_is_archived(world: World) -> None:
     assert f"Archives, which this does not change, hold 2 more runs: {name}." in shown.output
 
 
-def test_no_names_in_archives(world: World) -> None:
-    """Ids and hashes only."""
+def test_archives_hold_no_names(world: World) -> None:
+    """They hold ids and hashes only."""
     world.archive()
     for path in world.directory.rglob("*.gz"):
         text = gzip.decompress(path.read_bytes()).decode()
@@ -316,8 +316,8 @@ def test_no_names_in_archives(world: World) -> None:
         assert ".pdf" not in text
 
 
-def test_a_run_that_changes_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stays, and its part does not hold it."""
+def test_a_run_that_changes_during_archiving_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The part that is being written does not include it."""
     before, rename = world.rows(), archive_part.rename
 
     def changed(old: Path, new: Path) -> None:
@@ -334,8 +334,8 @@ def test_a_run_that_changes_meanwhile(world: World, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("host", ["psycopg2", "psycopg"], indirect=True)
-def test_a_run_that_somebody_holds(world: World) -> None:
-    """Nobody is waited for: the rest moves."""
+def test_a_locked_run_is_left_for_later(world: World) -> None:
+    """Archiving does not wait for the lock: the other runs move."""
     before = world.rows()
     with world.host.holding("SELECT 1 FROM telemetry_runs WHERE analysis_ref = 2 FOR UPDATE"):
         assert world.archive() == 5
@@ -343,8 +343,10 @@ def test_a_run_that_somebody_holds(world: World) -> None:
     assert world.archive() == 1
 
 
-def test_two_at_once(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In two directories they share the work; in one, the second is told."""
+def test_two_archiving_processes_share_the_work(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They do so in two directories; in one and the same, the second is refused."""
     for number in range(40):
         world.run(None, 1, kind="intake", opened_at=START + number * SECOND)
     before = world.rows()
@@ -367,8 +369,8 @@ def test_two_at_once(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert sum(steps) == 0
 
 
-def test_another_database(world: World, tmp_path: Path) -> None:
-    """A part that another database has left unfinished is not touched."""
+def test_an_unfinished_part_of_another_database_is_not_touched(world: World, tmp_path: Path) -> None:
+    """Archiving to that directory is refused."""
     with Archive(world.settings, world.directory, before=BEFORE) as broken_off:
         next(broken_off.work())
     (left,) = [*world.directory.glob(".*.complete")]
@@ -379,8 +381,8 @@ def test_another_database(world: World, tmp_path: Path) -> None:
     assert left.exists()
 
 
-def test_a_file_that_is_damaged(world: World) -> None:
-    """Nothing more is deleted, and the way out is told."""
+def test_a_damaged_file_stops_archiving(world: World) -> None:
+    """Nothing more is deleted, and the error says what to do."""
     with Archive(world.settings, world.directory, before=BEFORE) as broken_off:
         next(broken_off.work())
     (left,) = [*world.directory.glob(".*.complete")]
@@ -392,16 +394,16 @@ def test_a_file_that_is_damaged(world: World) -> None:
     assert world.rows() == before
 
 
-@pytest.mark.parametrize("said", ["\nnot JSON", "[]", "{}", '{"contents": "x", "database": ""}', None])
-def test_a_manifest_that_is_damaged(world: World, said: str | None) -> None:
-    """Named with the way out, and nothing is changed."""
+@pytest.mark.parametrize("content", ["\nnot JSON", "[]", "{}", '{"contents": "x", "database": ""}', None])
+def test_a_damaged_manifest_stops_archiving(world: World, content: str | None) -> None:
+    """The error names it and says what to do; nothing is changed."""
     with Archive(world.settings, world.directory, before=BEFORE) as broken_off:
         next(broken_off.work())
     (manifest,) = world.directory.glob(f".*.complete/{MANIFEST}")
-    if said is None:
+    if content is None:
         manifest.unlink()
     else:
-        manifest.write_text(said)
+        manifest.write_text(content)
     before = world.rows()
     with pytest.raises(ArchiveError, match=f"{manifest} is damaged .*: bring it back from a backup"):
         world.archive()
@@ -409,30 +411,30 @@ def test_a_manifest_that_is_damaged(world: World, said: str | None) -> None:
     assert manifest.parent.exists()
 
 
-def test_what_is_not_ours(world: World) -> None:
-    """Hidden files and folders of others stay, and stand in nobody's way."""
-    strange = (".mine.new", ".other.complete", ".runs-2026-11-01-notours.new")
+def test_files_of_others_in_the_directory_are_left_alone(world: World) -> None:
+    """Hidden files and folders that archiving did not make stay, and do not disturb it."""
+    strange = (".thesis.new", ".other.complete", ".runs-2026-11-01-notours.new")
     for name in strange:
         (world.directory / name).mkdir(parents=True)
         (world.directory / name / "thesis.txt").write_text("all there is")
     files = (".month.csv.new", ".runs-2026-11-01-0123abcd.new", ".log-2026-11-01-0123abcd.complete")
     for name in files:
         (world.directory / name).write_text("theirs")
-    ours = world.directory / ".runs-2026-11-01-0123abcd.new"
-    ours.unlink()
-    ours.mkdir()
+    unfinished_part = world.directory / ".runs-2026-11-01-0123abcd.new"
+    unfinished_part.unlink()
+    unfinished_part.mkdir()
 
     assert world.plan().unfinished == 0
     assert world.archive() == 6
-    assert not ours.exists()
+    assert not unfinished_part.exists()
     for name in strange:
         assert (world.directory / name / "thesis.txt").read_text() == "all there is"
     assert (world.directory / files[0]).exists()
     assert (world.directory / files[2]).exists()
 
 
-def test_killed(world: World) -> None:
-    """SIGKILL at one moment after the other, until there is nothing left to kill."""
+def test_archiving_that_is_killed_loses_no_row(world: World) -> None:
+    """SIGKILL comes a step later each time, until the process ends before it."""
     for number in range(60):
         world.run(None, 1 + number % 2, kind="intake", opened_at=START + number * SECOND)
     before, totals = world.rows(), world.totals()
@@ -473,8 +475,8 @@ with archive.Archive(Settings(database_url=sys.argv[1]), Path(sys.argv[2]),
 """
 
 
-def test_the_command(world: World) -> None:
-    """Counts first, archives when told to, and refuses days that are not over."""
+def test_the_archive_command_applies_only_on_request(world: World) -> None:
+    """It counts, archives with --apply, and refuses days that are not over."""
     environment = {"TELEMETRY_DATABASE_URL": world.host.url}
     place = str(world.directory)
 
@@ -496,8 +498,8 @@ def test_the_command(world: World) -> None:
     assert "0 runs and 0 days" in invoke("--older-than", "30000").output
 
 
-def test_without_the_extra(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line that names it, before anything is done."""
+def test_parquet_without_its_extra_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line names the extra, before anything is done."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     environment = {"TELEMETRY_DATABASE_URL": world.host.url}
     options = ["archive", str(world.directory), "--older-than", "1", "--format", "parquet", "--apply"]

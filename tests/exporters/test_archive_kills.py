@@ -1,4 +1,4 @@
-"""Whatever there is and wherever it is killed: archive and tables together hold each row once."""
+"""Whatever is archived and wherever it is killed: archive and tables together hold every row once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOSTS = ("sqlite", "psycopg2")
 
 FIRST = moment(START).date()
 OWNERS = {1: 1, 2: 1, 3: 2}
-"""Analyses, and whose they are."""
+"""Which user each analysis belongs to."""
 
 
 class Killed(BaseException):
@@ -53,7 +53,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One time that somebody archives."""
+    """One try at archiving, which is killed."""
 
     day: int
     form: str
@@ -84,7 +84,7 @@ attempts = st.builds(
 
 
 def empty(host: Host) -> None:
-    """Nothing in any table but what migrations have put there."""
+    """Empty all tables, but for what migrations have put there."""
     kept = (schema.added_objects.name,)
     tables = [table for table in reversed(schema.metadata.sorted_tables) if table.name not in kept]
     with host.engine.begin() as connection:
@@ -126,7 +126,7 @@ def touch(world: World, snapshots: list[Snapshot], number: int) -> None:
 
 @contextmanager
 def killed_at(moment: int) -> Iterator[None]:
-    """End at the so-many-th time that something reaches the disk or the database."""
+    """End at the given step, where a step is whatever reaches the disk or the database."""
     passed = 0
 
     def step(*_: Any, **__: Any) -> None:
@@ -168,7 +168,7 @@ def killed_at(moment: int) -> Iterator[None]:
     print_blob=True,
 )
 @given(st.lists(runs, max_size=9), st.lists(attempts, max_size=5), st.integers(0, 8))
-def test_each_row_once(
+def test_every_row_is_in_the_tables_or_the_archive_once(
     host: Host, engine: Engine, planned: list[Planned], tries: list[Attempt], last: int
 ) -> None:
     """Nothing lost, nothing twice, no total changed, no analysis torn apart, nothing brought back."""

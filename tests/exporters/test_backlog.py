@@ -1,4 +1,4 @@
-"""What waits for the database costs a run nothing, however much it is."""
+"""However much waits for the database, a run is not slower for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.exporters.makers import Fragment, visit
 
 
 class Looked(dict[str, Waiting]):
-    """Counts how many of what waits is looked at."""
+    """Counts how many of the waiting entries are looked at."""
 
     count = 0
 
@@ -48,8 +48,8 @@ def looked_at(spool: Spool) -> Looked:
 
 
 @pytest.mark.parametrize("waiting", [10, 300])
-def test_a_run_during_an_outage(tmp_path: Path, waiting: int) -> None:
-    """To put a run into the spool, and to find when to deliver it, takes as long as with nothing there."""
+def test_a_run_during_an_outage_does_not_look_through_the_spool(tmp_path: Path, waiting: int) -> None:
+    """Adding a run, and working out when to deliver it, takes as long as with an empty spool."""
     settings = Settings(
         database_url="postgresql+psycopg2://nobody@127.0.0.1:1/none", spool_dir=tmp_path, hmac_key="k"
     )
@@ -58,7 +58,7 @@ def test_a_run_during_an_outage(tmp_path: Path, waiting: int) -> None:
     assert writer is not None
     for _ in range(waiting):
         spool.put(Fragment().close())
-    writer._tick()  # finds that the database is away
+    writer._tick()  # notices that the database is down
     looked = looked_at(spool)
     for _ in range(5):
         spool.put(Fragment().close())
@@ -71,8 +71,8 @@ def test_a_run_during_an_outage(tmp_path: Path, waiting: int) -> None:
 
 
 @pytest.mark.parametrize("waiting", [10, 300])
-def test_a_run_at_the_cap(tmp_path: Path, waiting: int) -> None:
-    """Where the spool is full, what ended long ago is not looked through for what could be shed."""
+def test_a_run_with_a_full_spool_does_not_look_through_the_spool(tmp_path: Path, waiting: int) -> None:
+    """Runs that ended long ago are not searched for something that could be shed."""
     spool = Spool(Settings(spool_dir=tmp_path, spool_max_bytes=1024), Totals())
     for _ in range(waiting):
         spool.put(Fragment().close())

@@ -71,7 +71,7 @@ class Application:
         }
 
     def analyse(self, user_id: int, *resumes: str) -> None:
-        """Hand an analysis out to tasks, in a process that ends at once."""
+        """Distribute an analysis over tasks, from a process that ends at once."""
         self.run(f"import screening; screening.analyse({user_id}, {dict.fromkeys(resumes, 'text')})")
 
     def run(self, code: str) -> None:
@@ -93,7 +93,7 @@ class Application:
             assert process.wait(60) == 0
 
     def waiting(self) -> set[Path]:
-        """Return the directories of processes with something that waits for the database."""
+        """Return the directories of processes that hold snapshots not yet delivered."""
         return {file.parent for file in waiting(self._folder / "spool")}
 
 
@@ -125,8 +125,8 @@ def test_a_process_that_is_replaced_delivers_first(sqlite_host: Host, tmp_path: 
         until(lambda: scored(sqlite_host) == [1], 40)
 
 
-def test_soft_time_limits_arrive(sqlite_host: Host, tmp_path: Path) -> None:
-    """Each task is told of its limit, wherever it is just then, and its run has failed."""
+def test_soft_time_limits_interrupt_a_run(sqlite_host: Host, tmp_path: Path) -> None:
+    """Each task gets its exception, wherever it is at that moment, and its run has failed."""
     application = Application(sqlite_host, tmp_path, LIMITED)
     application.run("import screening; [screening.screen.delay() for _ in range(50)]")
     limits = tmp_path / "limits"

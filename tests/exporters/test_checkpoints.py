@@ -1,4 +1,4 @@
-"""When an open run is saved: what must not be lost at once, the rest soon at first and then more rarely."""
+"""When an open run is saved: what matters at once, everything else at growing intervals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.spool import snapshots
 
 
 class Recorded:
-    """An application that records, whose checkpoints would be an hour apart."""
+    """An application under telemetry whose checkpoints are an hour apart."""
 
     def __init__(self, spool_dir: Path, provider: TracerProvider) -> None:
         self._spool_dir = spool_dir
@@ -34,12 +34,12 @@ class Recorded:
 
     @property
     def saved(self) -> list[Snapshot]:
-        """What a process that is killed now leaves."""
+        """The snapshots that would remain if the process were killed now."""
         return snapshots(self._spool_dir)
 
     @property
     def calls(self) -> int:
-        return sum(usage.calls for each in self.saved for usage in each.usage.values())
+        return sum(usage.calls for snapshot in self.saved for usage in snapshot.usage.values())
 
 
 @pytest.fixture
@@ -54,27 +54,27 @@ def recorded(sqlite_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_link_is_saved_at_once(recorded: Recorded) -> None:
-    """A run that is killed then still belongs to its analysis."""
+    """A run whose process is killed right afterwards still belongs to its analysis."""
     with telemetry.run("analysis", user_id=1) as run:
         run.link(5)
-        until(lambda: [each.analysis_id for each in recorded.saved] == [5])
+        until(lambda: [snapshot.analysis_id for snapshot in recorded.saved] == [5])
 
 
 def test_a_link_that_is_known_at_the_start_is_saved_with_it(recorded: Recorded) -> None:
-    """The first state of a run says all that its start was told."""
+    """The first snapshot of a run has all arguments of its start."""
     with telemetry.run("analysis", user_id=1, analysis_id=5):
-        assert [each.analysis_id for each in recorded.saved] == [5]
+        assert [snapshot.analysis_id for snapshot in recorded.saved] == [5]
 
 
 def test_the_first_call_is_saved_at_once(recorded: Recorded) -> None:
-    """A run that is killed then has spent something."""
+    """A run whose process is killed right afterwards has spent something."""
     with telemetry.run("analysis", user_id=1):
         recorded.call()
         until(lambda: recorded.calls == 1)
 
 
 def test_the_first_call_of_another_process_is_saved_at_once(recorded: Recorded) -> None:
-    """So it is in a part of a run that another process has begun."""
+    """The first call of a resumed run is saved as the first of a new one is."""
     carrier = {"run_id": "a" * 32, "kind": "analysis"}
     with telemetry.resume(carrier):
         recorded.call()
@@ -82,10 +82,10 @@ def test_the_first_call_of_another_process_is_saved_at_once(recorded: Recorded) 
 
 
 def test_a_failure_is_saved_at_once(recorded: Recorded) -> None:
-    """What the application said of its run outlives the process."""
+    """That the application has marked its run as failed outlives the process."""
     with telemetry.run("analysis", user_id=1):
         telemetry.fail_current_run("quota")
-        until(lambda: [each.status for each in recorded.saved] == ["failed"])
+        until(lambda: [snapshot.status for snapshot in recorded.saved] == ["failed"])
 
 
 def test_later_calls_wait_for_the_checkpoint(recorded: Recorded) -> None:
@@ -99,8 +99,8 @@ def test_later_calls_wait_for_the_checkpoint(recorded: Recorded) -> None:
         assert recorded.calls == 1
 
 
-def test_calls_outside_of_runs(sqlite_host: Host, tmp_path: Path) -> None:
-    """The first of them is kept within half a second, whatever the checkpoints."""
+def test_the_first_call_outside_of_runs_is_saved_at_once(sqlite_host: Host, tmp_path: Path) -> None:
+    """It is saved whatever the pause between checkpoints."""
     settings = Settings(
         database_url="sqlite:////nowhere/host", spool_dir=tmp_path, hmac_key="k", checkpoint_seconds=3600
     )
@@ -112,8 +112,8 @@ def test_calls_outside_of_runs(sqlite_host: Host, tmp_path: Path) -> None:
 
 
 @given(longest=st.floats(0.05, 60), seconds=st.floats(0, 600))
-def test_pauses_grow(longest: float, seconds: float) -> None:
-    """Few files are written, and a process that is killed loses no more than about what it ran for."""
+def test_pauses_between_checkpoints_grow(longest: float, seconds: float) -> None:
+    """Few files are written, and a killed process loses no more time than it had run before."""
     pace = Pace(longest, 0)
     saves = [0.0]
     while pace.due <= seconds:
@@ -129,7 +129,7 @@ def test_pauses_grow(longest: float, seconds: float) -> None:
     assert len(saves) <= 2 + seconds / longest + 8
 
 
-def test_what_was_quiet_for_long_begins_anew() -> None:
+def test_pauses_begin_anew_after_a_quiet_time() -> None:
     """The next save after a quiet time is soon followed by another."""
     pace = Pace(5, 0)
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""The daily check without cron: one process does it after midnight, and nothing of the host waits for it."""
+"""The daily check without cron: one process does it after midnight, and the host never waits for it."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from tests.postgres import TemporaryPostgres
 from tests.receivers import Webhook
 
 HOSTS = ("sqlite", "psycopg2", "newest", "pgbouncer")
-# One process at a time: locks are held differently by each, and by no session behind a pooler.
+# One process at a time at a time: locks are held differently by each, and by no session behind a pooler.
 EVERY_HOST = True
 
 DAY = date(2026, 11, 24)
 AFTER = datetime(2026, 11, 25, 0, 40, tzinfo=UTC)
-"""When the day is over, and every process has looked."""
+"""A time at which the day is over and the check of it is due in every process."""
 
 
 class Clock:
-    """A clock that only moves when told to."""
+    """A clock that moves only by `forward`."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -54,7 +54,7 @@ class Clock:
 
 
 class Process:
-    """What one process has of the daily check."""
+    """One process with its daily check."""
 
     def __init__(self, url: str, now: datetime = AFTER, **settings: Any) -> None:
         self.clock = Clock(now)
@@ -66,11 +66,11 @@ class Process:
         self.nudges += 1
 
     def wait(self) -> None:
-        """Until it is due."""
+        """Move the clock to the moment at which the check is due."""
         self.clock.forward(seconds=self.check.pause())
 
     def look(self, is_busy: bool = False) -> None:
-        """Look as the writer does, and wait for the end of what that began."""
+        """Call the check as the writer does, and wait for the thread that it starts."""
         self.check.look(is_busy)
         for thread in threading.enumerate():
             if thread.name == "telemetry-daily-check":
@@ -82,7 +82,7 @@ def days(host: Host) -> list[str]:
 
 
 class Tidying:
-    """Stands in the way of every check that has begun, until it is let go."""
+    """Blocks every check that has begun, until `may_go_on` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun = 0
@@ -99,21 +99,21 @@ class Tidying:
 
 @pytest.fixture
 def tidying(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tidying]:
-    found = Tidying(monkeypatch)
-    yield found
-    found.may_go_on.set()
+    blocked = Tidying(monkeypatch)
+    yield blocked
+    blocked.may_go_on.set()
     until(lambda: not any(thread.name == "telemetry-daily-check" for thread in threading.enumerate()))
 
 
-# When
+# When the check is due
 
 
 @given(
     st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)),
     st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe"]),
 )
-def test_it_is_due_after_midnight_where_the_setting_says(now: datetime, zone: str) -> None:
-    """Today's midnight is long ago for most: then soon, but never within the first minute."""
+def test_the_check_is_due_after_midnight_of_the_configured_zone(now: datetime, zone: str) -> None:
+    """If that midnight has passed, it is due soon, but never within the first minute."""
     process = Process("sqlite:///nowhere", now, timezone=zone)
     due = now + timedelta(seconds=process.check.pause())
     local = now.astimezone(ZoneInfo(zone))
@@ -123,8 +123,8 @@ def test_it_is_due_after_midnight_where_the_setting_says(now: datetime, zone: st
     assert earliest <= due <= latest
 
 
-def test_the_days_after(host: Host) -> None:
-    """Each day once: it is due again after the next midnight, of the zone that is set."""
+def test_every_following_day_is_checked_once(host: Host) -> None:
+    """After a check the next is due after the next midnight of the configured zone."""
     process = Process(host.url, AFTER - timedelta(hours=1), timezone="Europe/Berlin")
     process.look()
     assert days(host) == []
@@ -139,8 +139,8 @@ def test_the_days_after(host: Host) -> None:
         assert (in_berlin.hour, process.nudges) == (0, 0)
 
 
-def test_what_nobody_checked_is_made_up_for(sqlite_host: Host) -> None:
-    """Up to a week, and the first time only the day before."""
+def test_days_that_were_missed_are_checked_later(sqlite_host: Host) -> None:
+    """At most a week of them; the first check of all is of the day before only."""
     process = Process(sqlite_host.url)
     assert process.check.check(DAY)
     assert process.check.check(DAY + timedelta(days=3))
@@ -149,8 +149,8 @@ def test_what_nobody_checked_is_made_up_for(sqlite_host: Host) -> None:
     assert days(sqlite_host)[4:] == [f"2026-12-{day}" for day in range(18, 25)]
 
 
-def test_a_busy_process_puts_it_off(sqlite_host: Host) -> None:
-    """By a minute each time, for two hours at most."""
+def test_a_busy_process_postpones_the_check(sqlite_host: Host) -> None:
+    """It does so by a minute each time, for two hours at most."""
     process = Process(sqlite_host.url)
     process.wait()
     first, looks = process.clock(), 1
@@ -163,11 +163,11 @@ def test_a_busy_process_puts_it_off(sqlite_host: Host) -> None:
     assert (looks, process.clock() - first) == (121, timedelta(hours=2))
 
 
-# One process
+# One process at a time
 
 
-def test_two_at_once(host: Host, tidying: Tidying) -> None:
-    """The second finds it taken, and later done; nothing is done twice."""
+def test_a_check_that_is_claimed_is_not_begun_again(host: Host, tidying: Tidying) -> None:
+    """A second process finds the claim, and later that the check is done."""
     first, second = Process(host.url), Process(host.url)
     begun = threading.Thread(target=first.check.check, args=(DAY,))
     begun.start()
@@ -200,8 +200,8 @@ DailyCheck(Settings(database_url=sys.argv[1], hmac_key="k"), print).check(dt.dat
 """
 
 
-def test_a_process_that_dies_in_the_middle(host: Host) -> None:
-    """Another takes over: on PostgreSQL at once, on SQLite when the lease of the dead one has run out."""
+def test_a_check_whose_process_dies_is_done_by_another(host: Host) -> None:
+    """On PostgreSQL at once, on SQLite when the claim of the dead process has expired."""
     command = [sys.executable, "-c", CHECKING, host.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as dying:
         assert dying.stdout and dying.stdout.readline() == "begun\n"
@@ -237,8 +237,8 @@ with recording(Settings(daily_check=True, **given)):
 """
 
 
-def test_many_processes(host: Host, tmp_path: Path) -> None:
-    """Real ones, without a run: one of them checks, and tells what is severe."""
+def test_one_of_several_real_processes_checks_and_notifies(host: Host, tmp_path: Path) -> None:
+    """None of them needs a run for it; what is severe is sent once."""
     yesterday = datetime.now(UTC).replace(tzinfo=None, hour=12) - timedelta(days=1)
     Past(host).add(3, yesterday, status="failed").findings()
     with Webhook() as hook:
@@ -263,7 +263,7 @@ def done(host: Host) -> bool:
     )
 
 
-# What goes wrong
+# Failures
 
 
 @pytest.fixture(scope="module")
@@ -273,8 +273,10 @@ def fragile() -> Iterator[TemporaryPostgres]:
         yield server
 
 
-def test_a_database_that_is_away(fragile: TemporaryPostgres, caplog: pytest.LogCaptureFixture) -> None:
-    """It is tried again, less and less often, until the database is back."""
+def test_a_check_is_retried_until_the_database_is_back(
+    fragile: TemporaryPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pauses grow; one warning is logged at the first failure."""
     url = fragile.create_database()
     migrate.upgrade(url, with_base_tables=True)
     process = Process(url)
@@ -297,10 +299,10 @@ def test_a_database_that_is_away(fragile: TemporaryPostgres, caplog: pytest.LogC
     assert process.check.pause() > 3600
 
 
-def test_a_database_that_fails_in_the_middle(
+def test_a_check_that_fails_halfway_is_repeated(
     fragile: TemporaryPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was begun is begun again, and remembered only when all of it is done."""
+    """It is recorded as done only when all of it is done."""
     url = fragile.create_database()
     migrate.upgrade(url, with_base_tables=True)
     tidy = HealthCheck.tidy
@@ -320,8 +322,10 @@ def test_a_database_that_fails_in_the_middle(
     assert done(Host(url)) and days(Host(url)) == ["2026-11-24"]
 
 
-def test_somebody_who_cannot_be_told(host: Host, caplog: pytest.LogCaptureFixture) -> None:
-    """The day is not done before: what was not sent is sent later, without a secret in the log."""
+def test_a_check_is_not_done_until_its_findings_are_sent(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What could not be sent is sent later, and the log shows no secret of the address."""
     Past(host).add(3, datetime(2026, 11, 24, 12), status="failed").findings()
     with Webhook() as hook:
         hook.status = 500
@@ -338,7 +342,7 @@ def test_somebody_who_cannot_be_told(host: Host, caplog: pytest.LogCaptureFixtur
         assert len(hook.bodies) == 1 and done(host)
 
 
-# The process
+# Effects on the process
 
 
 @pytest.fixture
@@ -363,7 +367,7 @@ def start(tmp_path: Path) -> Callable[[str], Any]:
 def test_an_idle_process_wakes_up_once(
     sqlite_host: Host, start: Callable[[str], Any], at_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For the day, then not before the next."""
+    """It wakes up for the check of the day, and not again before the next."""
     with start(sqlite_host.url) as pipeline:
         ticks: list[float] = []
         tick = pipeline.writer._tick
@@ -380,10 +384,10 @@ def test_an_idle_process_wakes_up_once(
         assert len(ticks) - before == 1
 
 
-def test_deliveries_do_not_wait_for_it(
+def test_deliveries_do_not_wait_for_the_check(
     host: Host, start: Callable[[str], Any], at_once: None, tidying: Tidying
 ) -> None:
-    """Nor does the end of the process."""
+    """Neither does the end of the process."""
     with start(host.url) as pipeline:
         until(lambda: tidying.begun == 1)
         began = time.monotonic()
@@ -394,8 +398,8 @@ def test_deliveries_do_not_wait_for_it(
         assert time.monotonic() - began < 3
 
 
-def test_a_process_ends_in_mid_check(host: Host, tmp_path: Path) -> None:
-    """It leaves the check to another."""
+def test_a_process_that_ends_leaves_its_check_to_another(host: Host, tmp_path: Path) -> None:
+    """It does not wait for the check to finish, which is not recorded as done."""
     code = textwrap.dedent(PIPELINE).replace("time.sleep(0.5)", "time.sleep(60)")
     command = [sys.executable, "-c", code, host.url, str(tmp_path), "json://127.0.0.1:1"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -407,8 +411,8 @@ def test_a_process_ends_in_mid_check(host: Host, tmp_path: Path) -> None:
     assert not done(host)
 
 
-def test_without_the_setting(sqlite_host: Host, tmp_path: Path, at_once: None) -> None:
-    """Nothing runs."""
+def test_nothing_is_checked_without_the_setting(sqlite_host: Host, tmp_path: Path, at_once: None) -> None:
+    """The check is off by default."""
     with recording(Settings(database_url=sqlite_host.url, spool_dir=tmp_path, hmac_key="k")):
         with telemetry.run("intake"):
             pass

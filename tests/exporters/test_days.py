@@ -21,14 +21,14 @@ ZONES = [
     ("day", "hours"),
     [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 11, 25), 24)],
 )
-def test_a_day_is_as_long_as_it_is(day: date, hours: int) -> None:
+def test_days_of_a_clock_change_are_shorter_or_longer(day: date, hours: int) -> None:
     """Clocks go forward in March and back in October."""
-    found = Day.of(day, BERLIN)
-    assert found.end - found.start == timedelta(hours=hours)
+    whole = Day.of(day, BERLIN)
+    assert whole.end - whole.start == timedelta(hours=hours)
 
 
 def test_a_day_begins_at_local_midnight() -> None:
-    """In naive UTC."""
+    """Its start is expressed in naive UTC."""
     assert Day.of(date(2026, 7, 1), BERLIN).start == datetime(2026, 6, 30, 22)
     assert Day.today(BERLIN, datetime(2026, 7, 1, 22, 30, tzinfo=UTC)).date == date(2026, 7, 2)
 
@@ -38,9 +38,9 @@ def test_a_day_begins_at_local_midnight() -> None:
     length=st.integers(0, 40),
     zone=st.sampled_from(ZONES),
 )
-def test_days_follow_one_another(first: date, length: int, zone: ZoneInfo) -> None:
-    """No moment is in two days, and none in no day."""
-    found = list(days(first, first + timedelta(days=length), zone))
-    assert len(found) == length + 1
-    for one, next_one in zip(found, found[1:], strict=False):
+def test_days_leave_no_gap_and_do_not_overlap(first: date, length: int, zone: ZoneInfo) -> None:
+    """Every day ends where the next begins."""
+    sequence = list(days(first, first + timedelta(days=length), zone))
+    assert len(sequence) == length + 1
+    for one, next_one in zip(sequence, sequence[1:], strict=False):
         assert one.end == next_one.start

@@ -1,4 +1,4 @@
-"""Hosts delete analyses and accounts in bulk: it never fails because of us, and leaves nothing behind."""
+"""Hosts delete analyses and accounts in bulk: telemetry never makes that fail, and keeps only its totals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add_rows(host: Host) -> None:
 
 
 def run_all(engine: Engine) -> None:
-    """An analysis for each row, and a failed one that never had any."""
+    """Deliver one analysis for each row, and a failed one that never had a row."""
     rows = HostRows(engine, KEY)
     for row, user in ((1, 1), (2, 1), (3, 2), (4, 2), (None, 2)):
         fragment = Fragment(analysis_id=row, user_id=user).calls(call(pico=10**9))
@@ -50,7 +50,7 @@ def one(host: Host, query: str) -> tuple[Any, ...]:
 
 
 def test_a_failed_run_without_a_row_is_in_every_total(host: Host, engine: Engine) -> None:
-    """Of its user, and of the day."""
+    """It counts for its user and for the day."""
     add_rows(host)
     run_all(engine)
 
@@ -59,8 +59,8 @@ def test_a_failed_run_without_a_row_is_in_every_total(host: Host, engine: Engine
     assert one(host, SPENT) == (5 * 10**9, 5)
 
 
-def test_everything_is_deleted(host: Host, engine: Engine) -> None:
-    """What was spent stays in the totals; no run belongs to a row that is gone, nor is it asked for again."""
+def test_spending_outlives_the_rows_that_it_was_for(host: Host, engine: Engine) -> None:
+    """Totals keep it; runs of deleted rows are marked, and no longer looked for."""
     add_rows(host)
     run_all(engine)
     for statement in EVERYTHING:
@@ -75,8 +75,8 @@ def test_everything_is_deleted(host: Host, engine: Engine) -> None:
     assert (lagging_analyses(engine), lagging_users(engine)) == ([], [])
 
 
-def test_an_account_is_gone_before_its_run_ends(host: Host, engine: Engine) -> None:
-    """The run is stored, counted, and asked for once."""
+def test_a_run_whose_account_is_deleted_before_its_end_counts(host: Host, engine: Engine) -> None:
+    """The run is stored and counted, and its user's row is looked for once."""
     run_storage.deliver(engine, Fragment(user_id=7).calls(call(pico=10**9)).close())
 
     assert HostRows(engine, KEY).project_user(7) is Projection.MISSING
@@ -85,7 +85,7 @@ def test_an_account_is_gone_before_its_run_ends(host: Host, engine: Engine) -> N
 
 
 def test_a_row_that_never_came_is_still_waited_for(host: Host, engine: Engine) -> None:
-    """It may be committed late: only what was seen once is gone."""
+    """It may be committed late: only a row that was seen once counts as deleted."""
     run_storage.deliver(engine, Fragment(analysis_id=9).close())
 
     assert sweep(engine).runs == 0
@@ -94,8 +94,8 @@ def test_a_row_that_never_came_is_still_waited_for(host: Host, engine: Engine) -
     assert lagging_analyses(engine) == [9]
 
 
-def test_an_id_that_was_given_to_another_row(host: Host, engine: Engine) -> None:
-    """The run's own row is gone, though there is one with its id."""
+def test_a_run_does_not_take_a_new_row_with_an_old_id(host: Host, engine: Engine) -> None:
+    """The run's own row is deleted, though another has its id."""
     add_rows(host)
     run_all(engine)
     host.execute("DELETE FROM candidate_files WHERE analysis_id = 4")
@@ -107,8 +107,8 @@ def test_an_id_that_was_given_to_another_row(host: Host, engine: Engine) -> None
     assert host.row("analyses", id=4)["api_calls_made"] is None
 
 
-def test_warnings_go_with_their_owners(host: Host, engine: Engine) -> None:
-    """Also on SQLite, which does not cascade by itself; those without an analysis stay."""
+def test_warnings_are_deleted_with_their_analysis(host: Host, engine: Engine) -> None:
+    """Also on SQLite, which does not cascade by itself; warnings without an analysis stay."""
     add_rows(host)
     for number, (analysis, user) in enumerate([(1, 1), (3, 2), (None, 1), (None, None)]):
         known = {"analysis_id": analysis, "user_id": user, "warning_type": "batch_too_large"}
@@ -121,8 +121,8 @@ def test_warnings_go_with_their_owners(host: Host, engine: Engine) -> None:
     assert [row["id"] for row in host.rows("document_warnings")] == [1, 3, 4]
 
 
-def test_deletions_while_the_writer_is_at_work(postgres_host: Host) -> None:
-    """A host that deletes everything, again and again, is never refused, and the writer loses nothing."""
+def test_a_host_that_deletes_while_the_writer_works_is_never_refused(postgres_host: Host) -> None:
+    """The host deletes everything again and again, and the writer loses nothing."""
     engine, over = create_engine(postgres_host.url), Event()
     delivered: list[str] = []
     failures: list[BaseException] = []

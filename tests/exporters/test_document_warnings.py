@@ -1,4 +1,4 @@
-"""Warnings in the database: tied to the analysis that comes of their subject, and abandoned after a time."""
+"""Warnings in the database are linked to the analysis of their subject, and abandoned after a time."""
 
 from __future__ import annotations
 
@@ -31,17 +31,19 @@ HOSTS = SOME_HOSTS
 def warnings(host: Host) -> Iterator[UserWarnings]:
     for user in (1, 2):
         host.add_user(user)
-    found = UserWarnings(Settings(database_url=host.url, warnings_per_day=3))
-    yield found
-    found.close()
+    store = UserWarnings(Settings(database_url=host.url, warnings_per_day=3))
+    yield store
+    store.close()
 
 
 def owners(host: Host) -> dict[int, int | None]:
     return {row["id"]: row["analysis_id"] for row in host.rows("document_warnings")}
 
 
-def test_a_warning_gets_its_analysis(host: Host, engine: Engine, warnings: UserWarnings) -> None:
-    """Once a run with its subject, of the same user, is linked; others stay without."""
+def test_a_warning_is_linked_to_the_analysis_of_its_subject(
+    host: Host, engine: Engine, warnings: UserWarnings
+) -> None:
+    """The analysis must be of the same user; warnings of other subjects stay without one."""
     host.add_analysis(5)
     first = warnings.add(1, "resume_too_long", subject="draft/1")
     other_subject = warnings.add(1, "resume_too_long", subject="draft/2")
@@ -53,8 +55,8 @@ def test_a_warning_gets_its_analysis(host: Host, engine: Engine, warnings: UserW
     assert owners(host) == {first: 5, other_subject: None, other_user: None, without: None}
 
 
-def test_warnings_that_the_host_holds_are_left_for_later(postgres_host: Host) -> None:
-    """Nobody waits for anybody."""
+def test_locked_warnings_are_linked_later(postgres_host: Host) -> None:
+    """Neither the host nor the writer waits for the other."""
     postgres_host.add_user()
     postgres_host.add_analysis(5)
     warnings = UserWarnings(Settings(database_url=postgres_host.url))
@@ -72,16 +74,16 @@ def test_warnings_that_the_host_holds_are_left_for_later(postgres_host: Host) ->
     engine.dispose()
 
 
-def test_what_nobody_answers_is_abandoned(host: Host, engine: Engine, warnings: UserWarnings) -> None:
-    """After a time; an answer that comes late is taken all the same."""
+def test_a_warning_without_an_answer_is_abandoned(host: Host, engine: Engine, warnings: UserWarnings) -> None:
+    """An answer that comes even later is accepted all the same."""
     old, new = warnings.add(1, "jd_too_long"), warnings.add(1, "jd_too_long")
     answered = warnings.add(1, "jd_too_long")
     assert warnings.answer(1, answered, "continued") == ("jd_too_long", True)
-    for each in (old, answered):
+    for warning in (old, answered):
         host.execute(
             "UPDATE document_warnings SET warning_shown_at = :then WHERE id = :id",
             then=datetime(2026, 1, 1),
-            id=each,
+            id=warning,
         )
 
     assert settle(engine, timedelta(days=1)) == 1
@@ -91,15 +93,15 @@ def test_what_nobody_answers_is_abandoned(host: Host, engine: Engine, warnings: 
     assert host.row("document_warnings", id=old)["user_action"] == "reduced_batch"
 
 
-def test_nobody_answers_for_others(warnings: UserWarnings) -> None:
-    """Nor for warnings that there are not."""
+def test_a_user_answers_only_their_own_warnings(warnings: UserWarnings) -> None:
+    """A warning that does not exist cannot be answered either."""
     warning = warnings.add(1, "jd_too_long")
     assert warnings.answer(2, warning, "override") is None
     assert warnings.answer(1, warning + 1, "override") is None
 
 
-def test_a_user_has_only_so_many(host: Host, warnings: UserWarnings) -> None:
-    """In 24 hours, by the clock of the database."""
+def test_warnings_of_a_user_are_limited_per_day(host: Host, warnings: UserWarnings) -> None:
+    """The limit is for 24 hours, by the clock of the database."""
     for _ in range(3):
         warnings.add(1, "jd_too_long")
     with pytest.raises(TooManyWarnings, match="3 warnings in 24 hours"):
@@ -110,7 +112,7 @@ def test_a_user_has_only_so_many(host: Host, warnings: UserWarnings) -> None:
 
 
 def all_at_once(*actions: Callable[[], object]) -> None:
-    """Begin each in a thread of its own, as soon as all are there; whoever waited too long begins again."""
+    """Run all actions at once, each in its own thread; one that waited too long for a lock is repeated."""
     barrier = Barrier(len(actions))
 
     def act(action: Callable[[], object]) -> None:
@@ -128,12 +130,12 @@ def all_at_once(*actions: Callable[[], object]) -> None:
         list(pool.map(act, actions))
 
 
-def test_requests_at_once_have_only_so_many(postgres_host: Host) -> None:
-    """Each in a process of its own, as it were: none counts before another has recorded."""
+def test_simultaneous_requests_stay_within_the_limit(postgres_host: Host) -> None:
+    """Every store stands for a process, and none counts before the one ahead has recorded."""
     postgres_host.add_user()
     stores = [UserWarnings(Settings(database_url=postgres_host.url, warnings_per_day=3)) for _ in range(12)]
     for store in stores:
-        store.answer(1, 1, "override")  # connects, so that they are at it together
+        store.answer(1, 1, "override")  # connects, so that all add at the same time
     all_at_once(*(partial(store.add, 1, "jd_too_long") for store in stores))
 
     assert len(postgres_host.rows("document_warnings")) == 3
@@ -141,7 +143,7 @@ def test_requests_at_once_have_only_so_many(postgres_host: Host) -> None:
         store.close()
 
 
-def test_writers_at_once_record_only_so_many(postgres_host: Host) -> None:
+def test_simultaneous_writers_stay_within_the_limit(postgres_host: Host) -> None:
     """Also where the warnings are about different subjects."""
     postgres_host.add_user()
     engines = [create_engine(postgres_host.url) for _ in range(12)]

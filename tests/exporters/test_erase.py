@@ -1,4 +1,4 @@
-"""What is tied to one user or one analysis goes on request, and nothing else does."""
+"""The data of one user or one analysis is erased on request, and nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHERS = ("telemetry_documents", "telemetry_users", "document_warnings", "teleme
 
 @pytest.fixture
 def used(host: Host, engine: Engine) -> Host:
-    """Two users with two analyses each, one of them with intake, and a warning each."""
+    """Two users with a warning and two analyses each; one analysis has an intake."""
     for user in (1, 2):
         host.add_user(user)
         known = {"user_id": user, "warning_type": "jd_too_long", "warning_shown_at": CREATED}
@@ -50,8 +50,8 @@ def left(host: Host) -> dict[str, int]:
     return {table: len(host.rows(table)) for table in (*TABLES, *OTHERS)}
 
 
-def test_a_user(used: Host) -> None:
-    """Runs, their parts, warnings, totals; the other user keeps everything."""
+def test_erasing_a_user_erases_all_their_runs_and_warnings(used: Host) -> None:
+    """Fragments and totals go, too; the other user keeps everything."""
     counted = erase(used.url, user_id=1)
     before = left(used)
     erased = erase(used.url, user_id=1, apply=True)
@@ -68,15 +68,15 @@ def test_a_user(used: Host) -> None:
     assert erase(used.url, user_id=1, apply=True) == Erased(0, 0)
 
 
-def test_an_analysis(used: Host) -> None:
-    """With its intake; the user's other analyses stay."""
+def test_erasing_an_analysis_erases_its_intake(used: Host) -> None:
+    """The user's other analyses stay."""
     assert erase(used.url, analysis_id=1, apply=True).runs == 2
     assert sorted(run["analysis_ref"] for run in used.rows("telemetry_runs")) == [2, 3, 4]
     assert left(used)["document_warnings"] == 2
 
 
 def total(host: Host, user: int) -> tuple[Any, ...]:
-    """What is kept of a user, shown to dashboards and on the host's row, and what its runs come to."""
+    """Return a user's number of jobs and cost; check that all tables and the host's row agree on them."""
     person, row = host.row("telemetry_users", user_ref=user), host.row("users", id=user)
     with host.engine.connect() as connection:
         segment = sa.text("SELECT jobs FROM telemetry_user_segments WHERE user_ref = :user")
@@ -92,8 +92,8 @@ def total(host: Host, user: int) -> tuple[Any, ...]:
     return number, pico
 
 
-def test_totals_of_the_owner(used: Host) -> None:
-    """They go down with the analysis, on the host's row, too; those of others do not change."""
+def test_erasing_an_analysis_lowers_its_users_totals(used: Host) -> None:
+    """The totals on the host's row, too; those of other users do not change."""
     other = total(used, 2)
     erase(used.url, analysis_id=1, apply=True)
     assert total(used, 1)[0] == 1
@@ -106,8 +106,10 @@ def test_totals_of_the_owner(used: Host) -> None:
     assert used.row("users", id=2)["total_jobs_run"] == 0
 
 
-def test_broken_off(used: Host, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the owner's totals were computed, or before the runs were erased: it is taken up again."""
+def test_erasing_that_is_interrupted_can_be_repeated(
+    used: Host, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be interrupted before the user's totals are computed, or before the runs are erased."""
 
     def killed(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
@@ -126,8 +128,8 @@ def test_broken_off(used: Host, engine: Engine, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("host", ["psycopg2", "psycopg"], indirect=True)
-def test_a_user_whom_the_application_holds(used: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line that says so, nothing is erased, and it can be repeated."""
+def test_a_locked_user_is_not_erased(used: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says that the application holds the row; nothing is erased, and it can be repeated."""
     monkeypatch.setattr(module, "TRIES", 2)
     options = ["erase", "--analysis", "1", "--apply", "--database-url", used.url]
     before = left(used)
@@ -140,10 +142,10 @@ def test_a_user_whom_the_application_holds(used: Host, monkeypatch: pytest.Monke
     assert total(used, 1)[0] == 1
 
 
-def test_what_was_told_of_warnings(used: Host) -> None:
-    """Of the subjects of the runs, and by the user; others keep what was told of theirs."""
-    told = {"first": (1, "draft/1"), "answer": (None, "draft/1"), "elsewhere": (1, "draft/7")}
-    for name, (user, subject) in {**told, "other user": (2, "draft/1")}.items():
+def test_erasing_includes_warning_events(used: Host) -> None:
+    """Those of the analysis's subject, or all of the user; events of others stay."""
+    events = {"first": (1, "draft/1"), "answer": (None, "draft/1"), "elsewhere": (1, "draft/7")}
+    for name, (user, subject) in {**events, "other user": (2, "draft/1")}.items():
         event = {"user_ref": user, "subject": subject, "happened_at": CREATED, "arrived_at": CREATED}
         used.insert("telemetry_warning_events", event_id=name, **event)
 
@@ -153,29 +155,29 @@ def test_what_was_told_of_warnings(used: Host) -> None:
     assert {row["event_id"] for row in used.rows("telemetry_warning_events")} == {"other user"}
 
 
-def test_many_runs(used: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batch by batch."""
+def test_runs_are_erased_in_batches(used: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More runs than fit in a batch are all erased."""
     monkeypatch.setattr(module, "BATCH", 1)
     assert erase(used.url, user_id=1, apply=True).runs == 3
     assert {run["user_ref"] for run in used.rows("telemetry_runs")} == {2}
 
 
-def test_counting_changes_nothing(used: Host) -> None:
-    """It only looks."""
+def test_counting_what_would_be_erased_changes_nothing(used: Host) -> None:
+    """Without `apply`, rows are only counted."""
     before = left(used)
     assert erase(used.url, user_id=2).runs == 2
     assert left(used) == before
 
 
-def test_the_hosts_rows_stay(used: Host) -> None:
-    """They are for the host to delete."""
+def test_rows_of_the_host_are_not_erased(used: Host) -> None:
+    """It is for the host to delete them."""
     erase(used.url, user_id=1, apply=True)
     with used.engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT COUNT(*) FROM analyses")) == 4
 
 
-def test_the_command(used: Host) -> None:
-    """Two runs of five rows each, a warning and totals; one of the two must be named."""
+def test_the_erase_command_applies_only_on_request(used: Host) -> None:
+    """There are two runs of five rows each, a warning and totals; exactly one of both options is needed."""
     environment = {"TELEMETRY_DATABASE_URL": used.url}
     shown = CliRunner().invoke(cli, ["erase", "--user", "2"], env=environment)
     assert shown.output == "2 runs, 12 rows.\nNothing was erased; --apply erases.\n"

@@ -1,4 +1,4 @@
-"""The daily check: a row a day that says what is known of it, whenever and however often it is asked."""
+"""The daily check writes one row a day with what is known of that day, however often it runs."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def scored(**known: Any) -> Fragment:
 
 
 def check(host: Host, first: date = DAY, last: date | None = DAY, **known: Any) -> list[Any]:
-    with HealthCheck(Settings(**{"database_url": host.url, "hmac_key": "k"} | known)) as found:
-        return list(found.log(first, last))
+    with HealthCheck(Settings(**{"database_url": host.url, "hmac_key": "k"} | known)) as health_check:
+        return list(health_check.log(first, last))
 
 
 def refusal(host: Host, *words: str, zone: str = "UTC") -> str:
-    """The last line of a command that is called with what it cannot use."""
+    """Call a command with arguments that it refuses; return the last line of its output."""
     environment = {"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_TIMEZONE": zone}
     done = CliRunner().invoke(cli, list(words), env=environment)
     assert done.exit_code == 2, done.output
@@ -56,18 +56,18 @@ def refusal(host: Host, *words: str, zone: str = "UTC") -> str:
 
 
 @pytest.mark.parametrize("option", ["--until", "--since"])
-def test_days_long_before(sqlite_host: Host, option: str) -> None:
-    """A slip of the pen is told, whatever the time zone makes of it."""
-    said = f"Error: Invalid value for '{option}': 0001-01-01 is before 1970"
-    assert refusal(sqlite_host, "health-check", option, "0001-01-01") == said
-    assert refusal(sqlite_host, "export", option, "0001-01-01", zone="Asia/Tokyo") == said
+def test_days_before_1970_are_refused(sqlite_host: Host, option: str) -> None:
+    """A mistyped year is reported, whatever the time zone makes of it."""
+    message = f"Error: Invalid value for '{option}': 0001-01-01 is before 1970"
+    assert refusal(sqlite_host, "health-check", option, "0001-01-01") == message
+    assert refusal(sqlite_host, "export", option, "0001-01-01", zone="Asia/Tokyo") == message
 
 
 @pytest.mark.parametrize("day", ["2200-01-01", "9999-12-31"])
-def test_days_to_come(sqlite_host: Host, day: str) -> None:
-    """Nothing is known of them, and nothing is written of them; today is known of."""
-    said = "Error: Invalid value for --since: is in the future"
-    assert refusal(sqlite_host, "health-check", "--since", day) == said
+def test_days_in_the_future_are_not_logged(sqlite_host: Host, day: str) -> None:
+    """A period that begins in the future is refused; one that ends there is logged up to today."""
+    message = "Error: Invalid value for --since: is in the future"
+    assert refusal(sqlite_host, "health-check", "--since", day) == message
     assert sqlite_host.rows("system_health_log") == []
 
     ahead, environment = "Pacific/Kiritimati", {"TELEMETRY_DATABASE_URL": sqlite_host.url}
@@ -81,8 +81,8 @@ def test_days_to_come(sqlite_host: Host, day: str) -> None:
     assert len(sqlite_host.rows("system_health_log")) == 1
 
 
-def test_a_day(host: Host, engine: Engine) -> None:
-    """Jobs by their end, failed ones without a row included; money and calls of everything that ran."""
+def test_a_day_is_logged_with_its_jobs_and_spending(host: Host, engine: Engine) -> None:
+    """Jobs count by their end, failed ones without a row included; money and calls are those of all runs."""
     deliver(engine, scored().calls(call(pico=10**12, statuses=("429", "200"))))
     failed = Fragment(opened_at=NOON, candidates=3)
     failed.accumulator.error("ranking", "ValueError")
@@ -100,8 +100,8 @@ def test_a_day(host: Host, engine: Engine) -> None:
     assert row["error_types"] == '{"ValueError": 1}'
 
 
-def test_twice_and_late(host: Host, engine: Engine) -> None:
-    """Repeating it changes nothing; what arrives late is in the next time."""
+def test_repeating_a_check_updates_its_row(host: Host, engine: Engine) -> None:
+    """Without new runs nothing changes; a run that arrived meanwhile is added."""
     deliver(engine, scored())
     check(host)
     before = host.rows("system_health_log")
@@ -114,34 +114,34 @@ def test_twice_and_late(host: Host, engine: Engine) -> None:
     assert (row["id"], row["jobs_completed"]) == (before[0]["id"], 2)
 
 
-def test_days_of_a_time_zone(host: Host, engine: Engine) -> None:
-    """A job just after midnight in Berlin is of that day, though UTC has the day before."""
+def test_days_are_those_of_the_configured_time_zone(host: Host, engine: Engine) -> None:
+    """A job just after midnight in Berlin counts for the new day, though UTC has the day before."""
     deliver(engine, scored(opened_at=NOON + 11 * HOUR + HOUR // 2))
     assert [day.jobs_completed for day in check(host, DAY, DAY + timedelta(days=1))] == [1, 0]
     berlin = check(host, DAY, DAY + timedelta(days=1), timezone="Europe/Berlin")
     assert [day.jobs_completed for day in berlin] == [0, 1]
 
 
-def test_a_day_on_which_nothing_happened(host: Host) -> None:
-    """It has a row that says so."""
+def test_a_day_without_jobs_has_a_row(host: Host) -> None:
+    """Its counts are 0, and what cannot be computed is NULL."""
     check(host)
     row = host.row("system_health_log")
     assert (row["jobs_completed"], row["avg_processing_time"], row["error_types"]) == (0, None, None)
 
 
-def test_jobs_that_last_into_the_day_were_under_way(host: Host, engine: Engine) -> None:
-    """One that began the day before, and one that has not ended yet."""
+def test_jobs_that_last_into_the_day_count_for_the_peak(host: Host, engine: Engine) -> None:
+    """One began the day before, and one has not ended yet."""
     deliver(engine, scored(opened_at=NOON - 20 * HOUR), seconds=19 * 3600)
     run_storage.deliver(engine, scored(opened_at=NOON - 11 * HOUR).snapshot())
     deliver(engine, scored(opened_at=NOON - 40 * HOUR), seconds=60)
 
-    (found,) = check(host)
-    assert (found.peak_concurrent_jobs, found.jobs_completed) == (2, 0)
+    (day,) = check(host)
+    assert (day.peak_concurrent_jobs, day.jobs_completed) == (2, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10) | st.none()), max_size=12))
 def test_the_peak_is_the_largest_number_at_any_moment(jobs: list[tuple[int, int | None]]) -> None:
-    """Counted moment by moment, it is the same."""
+    """It equals the maximum of counts taken moment by moment."""
     zero = datetime(2026, 11, 10)
 
     def at(minutes: float) -> datetime:
@@ -155,8 +155,8 @@ def test_the_peak_is_the_largest_number_at_any_moment(jobs: list[tuple[int, int 
     assert peak(intervals, at(10), at(25)) == max(counts)
 
 
-def test_what_nobody_else_tidies_up(host: Host, engine: Engine) -> None:
-    """Runs whose process is gone are closed, the host's rows brought up to date, lost references let go."""
+def test_the_check_tidies_up(host: Host, engine: Engine) -> None:
+    """It interrupts runs of dead processes, updates the host's rows, and marks runs of deleted rows."""
     host.add_user()
     for row in (1, 2):
         host.add_analysis(row)
@@ -165,10 +165,10 @@ def test_what_nobody_else_tidies_up(host: Host, engine: Engine) -> None:
     host.execute(
         "UPDATE telemetry_fragments SET seen_at = :then WHERE closed_at IS NULL", then=datetime(2026, 1, 1)
     )
-    with HealthCheck(Settings(database_url=host.url, hmac_key="k")) as found:
-        first = found.tidy()
+    with HealthCheck(Settings(database_url=host.url, hmac_key="k")) as health_check:
+        first = health_check.tidy()
         host.execute("DELETE FROM analyses WHERE id = 2")
-        second = found.tidy()
+        second = health_check.tidy()
 
     assert (first.interrupted, first.shown, first.swept.runs) == (1, 3, 0)
     assert [row["status"] for row in host.rows("analyses")] == ["interrupted"]
@@ -187,8 +187,8 @@ def flask(url: str, folder: Path, *options: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_the_command(postgres_host: Host, tmp_path: Path) -> None:
-    """Without options yesterday and today; what is wrong is one line and exit 1."""
+def test_the_command_checks_yesterday_and_today_by_default(postgres_host: Host, tmp_path: Path) -> None:
+    """A database that cannot be used is one line and exit 1."""
     engine = create_engine(postgres_host.url)
     deliver(engine, scored())
     engine.dispose()
@@ -209,8 +209,8 @@ def test_the_command(postgres_host: Host, tmp_path: Path) -> None:
     assert line.startswith("Error: the database cannot be used: connection")
 
 
-def test_json(sqlite_host: Host) -> None:
-    """The days as they were written, and what was tidied up."""
+def test_json_has_the_days_and_what_was_tidied_up(sqlite_host: Host) -> None:
+    """The days are those that were written to the log."""
     engine = create_engine(sqlite_host.url)
     deliver(engine, scored())
     engine.dispose()
@@ -232,8 +232,8 @@ def test_json(sqlite_host: Host) -> None:
     assert [row["log_date"] for row in sqlite_host.rows("system_health_log")] == [DAY]
 
 
-def test_the_key_of_another_database(sqlite_host: Host) -> None:
-    """Rows of a database that is not the application's own are left to the processes that have its key."""
+def test_host_rows_of_another_database_are_not_updated(sqlite_host: Host) -> None:
+    """Only processes of the application that owns the database have the key for its rows."""
     sqlite_host.add_user()
     sqlite_host.add_analysis()
     engine = create_engine(sqlite_host.url)

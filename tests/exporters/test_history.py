@@ -1,4 +1,4 @@
-"""Analyses from before telemetry: taken over once, with what can be known of them and nothing else."""
+"""Analyses from before telemetry are imported once, with what is known of them and nothing else."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ Take = Callable[[], int]
 
 @pytest.fixture
 def take(host: Host) -> Take:
-    """What the command does, without its progress bars; returns how many analyses were taken over."""
-    return lambda: take_over(host.url)
+    """A function that does what the command does, and returns how many analyses were imported."""
+    return lambda: run_import(host.url)
 
 
-def take_over(url: str) -> int:
+def run_import(url: str) -> int:
     with History(url) as past:
-        taken = sum(past.analyses())
+        imported = sum(past.analyses())
         assert all([past.refresh(user) for user in past.users()])
-    return taken
+    return imported
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def runs_of(host: Host) -> dict[int, dict[str, Any]]:
     return {row["analysis_ref"]: row for row in host.rows("telemetry_runs")}
 
 
-def test_each_becomes_a_run(old: Host, take: Take) -> None:
-    """Times and numbers are the row's, sizes and lengths the files'; what it cost is not known."""
+def test_every_old_analysis_becomes_a_run(old: Host, take: Take) -> None:
+    """Times and numbers come from its row, sizes and lengths from its files; its cost is unknown."""
     assert take() == 3
 
     first, second, third = (runs_of(old)[row] for row in (1, 2, 3))
@@ -80,7 +80,7 @@ def test_each_becomes_a_run(old: Host, take: Take) -> None:
 
 
 def test_the_hosts_rows_show_what_can_be_derived(old: Host, take: Take) -> None:
-    """What nobody measured stays NULL: no cost, no calls, no scores."""
+    """Cost, calls and scores, which nobody measured, stay NULL."""
     take()
 
     row = old.row("analyses", id=1)
@@ -94,8 +94,8 @@ def test_the_hosts_rows_show_what_can_be_derived(old: Host, take: Take) -> None:
     assert [row["resume_file_type"] for row in files.values()] == ["pdf", "docx"]
 
 
-def test_users_have_their_whole_history(old: Host, take: Take) -> None:
-    """Jobs and candidates of the time before count, too."""
+def test_totals_of_users_include_imported_analyses(old: Host, take: Take) -> None:
+    """Jobs and candidates from before telemetry count, too."""
     take()
 
     row = old.row("users", id=1)
@@ -104,8 +104,8 @@ def test_users_have_their_whole_history(old: Host, take: Take) -> None:
     assert old.row("users", id=2)["total_jobs_run"] == 1
 
 
-def test_twice_is_once(old: Host, take: Take) -> None:
-    """Whatever is taken over already stays as it is."""
+def test_importing_again_changes_nothing(old: Host, take: Take) -> None:
+    """What has been imported already stays as it is."""
     take()
     before = [old.rows(table) for table in ("telemetry_runs", "analyses", "users", "candidate_files")]
 
@@ -114,8 +114,8 @@ def test_twice_is_once(old: Host, take: Take) -> None:
     assert [old.rows(table) for table in ("telemetry_runs", "analyses", "users", "candidate_files")] == before
 
 
-def test_it_may_be_broken_off(old: Host, take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was done stays done, and the next time goes on behind it."""
+def test_an_interrupted_import_continues(old: Host, take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that were finished stay, and the next import does the rest."""
     monkeypatch.setattr(import_history, "BATCH", 1)
     with History(old.url) as past:
         assert next(past.analyses()) == 1
@@ -125,21 +125,21 @@ def test_it_may_be_broken_off(old: Host, take: Take, monkeypatch: pytest.MonkeyP
     assert set(runs_of(old)) == {1, 2, 3}
 
 
-def test_two_at_once(old: Host) -> None:
-    """Each analysis is taken over by one of them."""
+def test_two_imports_at_once_share_the_work(old: Host) -> None:
+    """Every analysis is imported by one of them."""
     history = "from exporters.upkeep.import_history import History"
     code = f"import sys; {history}; list(History(sys.argv[1]).analyses())"
     command = [sys.executable, "-c", code]
     both = [subprocess.Popen([*command, old.url], cwd=Path(__file__).parents[2]) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
 
-    take_over(old.url)
+    run_import(old.url)
     assert len(old.rows("telemetry_runs")) == 3
     assert old.row("users", id=1)["total_jobs_run"] == 2
 
 
-def test_what_has_a_run_of_its_own_is_no_history(old: Host, take: Take) -> None:
-    """An analysis telemetry has seen is left alone, and so is everything since it saw the first one."""
+def test_analyses_with_a_run_are_not_imported(old: Host, take: Take) -> None:
+    """An analysis that telemetry observed is left alone, and so is every one since the first of these."""
     engine = create_engine(old.url)
     start = int(CREATED.replace(tzinfo=UTC).timestamp() + 3600) * SECOND
     run_storage.deliver(engine, Fragment(analysis_id=2, user_id=1, opened_at=start).close())
@@ -154,8 +154,8 @@ def test_what_has_a_run_of_its_own_is_no_history(old: Host, take: Take) -> None:
     engine.dispose()
 
 
-def test_what_is_younger_than_a_day_is_left_for_later(old: Host, take: Take) -> None:
-    """Its run may still wait in a spool."""
+def test_analyses_of_the_last_day_are_imported_later(old: Host, take: Take) -> None:
+    """Their runs may still wait in a spool."""
     now = datetime.now(UTC).replace(tzinfo=None)
     old.execute("UPDATE analyses SET created_at = :now WHERE id = 2", now=now - timedelta(hours=20))
 
@@ -163,8 +163,8 @@ def test_what_is_younger_than_a_day_is_left_for_later(old: Host, take: Take) -> 
     assert set(runs_of(old)) == {1, 3}
 
 
-def test_an_id_that_is_used_again_is_another_analysis(old: Host, take: Take) -> None:
-    """The run of the row that was deleted stays what it was; the new row has one of its own."""
+def test_an_analysis_with_a_reused_id_is_imported(old: Host, take: Take) -> None:
+    """The run of the deleted row stays as it is, and the new row gets one of its own."""
     take()
     old.execute("DELETE FROM analyses WHERE id = 3")
     old.add_analysis(3, user_id=2, created_at=CREATED + timedelta(days=1))
@@ -176,8 +176,8 @@ def test_an_id_that_is_used_again_is_another_analysis(old: Host, take: Take) -> 
     )
 
 
-def test_a_later_run_adds_to_it(old: Host, take: Take) -> None:
-    """What is spent on an old analysis shows on its row; what history knows of it stays."""
+def test_a_late_run_adds_to_an_imported_analysis(old: Host, take: Take) -> None:
+    """The host's row shows what is spent on it now, and keeps what the import knew."""
     take()
     engine = create_engine(old.url)
     late = Fragment(analysis_id=1, user_id=1, kind="late").calls(call(pico=5 * 10**9)).close()
@@ -191,8 +191,8 @@ def test_a_later_run_adds_to_it(old: Host, take: Take) -> None:
     engine.dispose()
 
 
-def test_nothing_is_left_for_the_writer(old: Host, take: Take) -> None:
-    """A history of a million analyses is no work for the processes of the application."""
+def test_an_import_leaves_no_work_for_the_writer(old: Host, take: Take) -> None:
+    """Not even a history of a million analyses keeps the application's processes busy."""
     take()
     engine = create_engine(old.url)
     assert (lagging_analyses(engine), behind.lagging_users(engine)) == ([], [])
@@ -200,8 +200,8 @@ def test_nothing_is_left_for_the_writer(old: Host, take: Take) -> None:
 
 
 @pytest.mark.parametrize("held", ["analyses", "candidate_files"])
-def test_rows_the_host_holds_are_left_for_later(postgres_host: Host, held: str) -> None:
-    """The host does not wait, and neither do we."""
+def test_locked_rows_are_imported_later(postgres_host: Host, held: str) -> None:
+    """Neither the host nor the import waits for the other."""
     postgres_host.add_user()
     for row in (1, 2):
         postgres_host.add_analysis(row)
@@ -211,28 +211,28 @@ def test_rows_the_host_holds_are_left_for_later(postgres_host: Host, held: str) 
         "candidate_files": "UPDATE candidate_files SET candidate_name = 'x' WHERE analysis_id = 1",
     }
     with postgres_host.holding(statement[held]):
-        assert take_over(postgres_host.url) == 1
+        assert run_import(postgres_host.url) == 1
         assert set(runs_of(postgres_host)) == {2}
-    assert take_over(postgres_host.url) == 1
+    assert run_import(postgres_host.url) == 1
     assert all(row["resume_file_size_bytes"] == 5 for row in postgres_host.rows("candidate_files"))
 
 
-def test_columns_of_the_hosts_own_are_read_and_not_written(database_url: str) -> None:
-    """A host that measured something itself keeps it; its job description's length is taken over."""
+def test_columns_that_the_host_already_had_are_read_but_not_written(database_url: str) -> None:
+    """A host keeps what it measured itself; the length of its job description is imported."""
     create_host(database_url)
     migrate.upgrade(database_url)
     host = Host(database_url)
     before = host.rows("analyses")
 
-    take_over(database_url)
+    run_import(database_url)
 
     (run,) = host.rows("telemetry_runs", kind="import", status="completed")
     assert [row["jd_characters"] for row in host.rows("telemetry_runs") if row["analysis_ref"] == 1] == [1234]
     assert run["criteria"] is None, "this host has no such column"
-    theirs = ("jd_character_count", "total_api_cost", "status")
+    own_columns = ("jd_character_count", "total_api_cost", "status")
     after = host.rows("analyses")
-    assert [[row[name] for name in theirs] for row in after] == [
-        [row[name] for name in theirs] for row in before
+    assert [[row[name] for name in own_columns] for row in after] == [
+        [row[name] for name in own_columns] for row in before
     ]
 
 
@@ -248,8 +248,8 @@ def command(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command(postgres_host: Host, tmp_path: Path) -> None:
-    """It says what it did, and exits 1 while something is left."""
+def test_the_command_exits_1_while_rows_are_locked(postgres_host: Host, tmp_path: Path) -> None:
+    """It reports what it imported; when nothing is left, it exits 0."""
     postgres_host.add_user()
     for row in (1, 2):
         postgres_host.add_analysis(row)
@@ -267,8 +267,8 @@ def test_the_command(postgres_host: Host, tmp_path: Path) -> None:
     assert third.stdout == "0 analyses imported, 0 users brought up to date.\n"
 
 
-def test_the_command_without_tables(sqlite_url: str, tmp_path: Path) -> None:
-    """One line says what is wrong, and the way out."""
+def test_the_command_without_tables_names_the_upgrade_command(sqlite_url: str, tmp_path: Path) -> None:
+    """One line says what is wrong and what to do."""
     sa.create_engine(sqlite_url).connect().close()
     done = command(sqlite_url, tmp_path)
     assert done.returncode == 1

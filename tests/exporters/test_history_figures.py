@@ -1,4 +1,4 @@
-"""Every number shown of history: what nobody recorded is unknown, and neither a success nor $0.00."""
+"""Figures of imported analyses: what nobody recorded is unknown, and neither a success nor $0.00."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def output(host: Host, *arguments: str) -> str:
 
 
 def figures(host: Host) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(output(host, "report", *UNTIL_TOMORROW, "--json"))
-    return found
+    report: dict[str, Any] = json.loads(output(host, "report", *UNTIL_TOMORROW, "--json"))
+    return report
 
 
 @pytest.fixture
 def old(host: Host) -> Host:
-    """Four analyses of two users: two have an end, one never had one, one failed and says so nowhere."""
+    """Four analyses of two users: two have an end, one never ended, one failed without a trace."""
     for user in (1, 2):
         host.add_user(user)
     for row, user in ((1, 1), (2, 1), (3, 1), (4, 2)):
@@ -55,13 +55,13 @@ def old(host: Host) -> Host:
 
 @pytest.fixture
 def history(old: Host) -> Host:
-    """The same, taken over."""
+    """The same after they were imported."""
     assert "4 analyses imported, 2 users" in output(old, "import-history")
     return old
 
 
 def add_work(host: Host, engine: Engine) -> None:
-    """One analysis that telemetry saw fail, and one that it saw succeed, at two dollars."""
+    """Add an analysis that telemetry observed to fail, and one that succeeded for two dollars."""
     for row, status, calls in ((11, "completed", [call(pico=2 * 10**12)]), (12, "failed", [failed_call()])):
         host.add_analysis(row, 2, created_at=NOW - timedelta(hours=2))
         start = int((NOW - timedelta(hours=2)).replace(tzinfo=UTC).timestamp()) * SECOND
@@ -71,24 +71,24 @@ def add_work(host: Host, engine: Engine) -> None:
     HostRows(engine, KEY).project_user(2)
 
 
-def test_a_report_of_nothing_but_history(history: Host) -> None:
-    """Neither a rate of success nor an amount of money is known."""
-    found = figures(history)
+def test_a_report_of_imported_jobs_has_no_rates_or_costs(history: Host) -> None:
+    """Success rate, health and amounts of money are null, not 0."""
+    report = figures(history)
 
-    assert (found["jobs"], found["completed"], found["failed"], found["unknown"]) == (4, 2, 0, 2)
-    assert (found["success_rate"], found["health_score"]) == (None, None)
-    assert found["cost"] == {"pico": 0, "dollars": None, "complete": False}
-    assert (found["cost_per_job"], found["cost_per_candidate"]) == (None, None)
-    (week,) = [week for week in found["periods"] if week["jobs"]]
+    assert (report["jobs"], report["completed"], report["failed"], report["unknown"]) == (4, 2, 0, 2)
+    assert (report["success_rate"], report["health_score"]) == (None, None)
+    assert report["cost"] == {"pico": 0, "dollars": None, "complete": False}
+    assert (report["cost_per_job"], report["cost_per_candidate"]) == (None, None)
+    (week,) = [week for week in report["periods"] if week["jobs"]]
     assert (week["jobs"], week["cost"]["dollars"]) == (4, None)
-    assert {week["cost"]["dollars"] for week in found["periods"] if not week["jobs"]} == {"0"}
-    assert {user["cost"]["dollars"] for user in found["active_users"]} == {None}
-    for job in found["latest"]:
+    assert {week["cost"]["dollars"] for week in report["periods"] if not week["jobs"]} == {"0"}
+    assert {user["cost"]["dollars"] for user in report["active_users"]} == {None}
+    for job in report["latest"]:
         assert (job["cost"]["dollars"], job["calls"], job["done"]) == (None, None, None)
 
 
-def test_its_page(history: Host) -> None:
-    """The words are there, and no sum that nobody knows."""
+def test_the_report_page_calls_unknown_figures_unknown(history: Host) -> None:
+    """It shows no rate and no sum that nobody knows."""
     page = " ".join(output(history, "report", *UNTIL_TOMORROW).replace("│", " ").split())
 
     assert "100%" not in page
@@ -97,27 +97,27 @@ def test_its_page(history: Host) -> None:
     assert "spent unknown" in page
 
 
-def test_history_beside_what_was_seen(history: Host, engine: Engine) -> None:
-    """Rates and means are those of the jobs that telemetry saw; the sum is a lower bound."""
+def test_imported_jobs_do_not_dilute_observed_ones(history: Host, engine: Engine) -> None:
+    """Rates and means are those of the jobs that telemetry observed; the sum is a lower bound."""
     add_work(history, engine)
-    found = figures(history)
+    report = figures(history)
 
-    assert (found["jobs"], found["completed"], found["failed"], found["unknown"]) == (6, 3, 1, 2)
-    assert found["success_rate"] == 0.5
-    assert found["cost"] == {"pico": 2 * 10**12, "dollars": "2", "complete": False}
-    assert (float(found["cost_per_job"]), float(found["cost_per_candidate"])) == (1.0, 0.4)
-    assert {user["user"]: user["cost"]["dollars"] for user in found["active_users"]} == {1: None, 2: "2"}
-
-
-def test_no_history_is_as_before(host: Host, engine: Engine) -> None:
-    """Without a job the cost is nothing, which is known."""
-    found = figures(host)
-
-    assert (found["jobs"], found["cost"]) == (0, {"pico": 0, "dollars": "0", "complete": True})
+    assert (report["jobs"], report["completed"], report["failed"], report["unknown"]) == (6, 3, 1, 2)
+    assert report["success_rate"] == 0.5
+    assert report["cost"] == {"pico": 2 * 10**12, "dollars": "2", "complete": False}
+    assert (float(report["cost_per_job"]), float(report["cost_per_candidate"])) == (1.0, 0.4)
+    assert {user["user"]: user["cost"]["dollars"] for user in report["active_users"]} == {1: None, 2: "2"}
 
 
-def test_the_daily_log(history: Host) -> None:
-    """A day of history has no sum, and its unknown endings are counted."""
+def test_no_jobs_at_all_cost_nothing(host: Host, engine: Engine) -> None:
+    """Then the cost is 0, and known to be complete."""
+    report = figures(host)
+
+    assert (report["jobs"], report["cost"]) == (0, {"pico": 0, "dollars": "0", "complete": True})
+
+
+def test_the_daily_log_counts_unknown_endings(history: Host) -> None:
+    """A day of imported jobs has no sum of money."""
     day, following = (f"{(NOW - timedelta(days=days)).date()}" for days in (40, 39))
     shown = output(history, "health-check", "--since", day, "--until", following)
     (line,) = [line for line in shown.splitlines() if day in line]
@@ -127,8 +127,8 @@ def test_the_daily_log(history: Host) -> None:
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_exports(history: Host, form: str) -> None:
-    """What nobody counted is empty; what the row tells is there."""
+def test_exports_leave_unknown_figures_empty(history: Host, form: str) -> None:
+    """Figures that the host's row has are exported."""
     text = output(history, "export", "--format", form)
     rows: list[dict[str, Any]] = (
         list(csv.DictReader(io.StringIO(text)))
@@ -143,8 +143,8 @@ def test_exports(history: Host, form: str) -> None:
         assert row["candidates"] in (10, "10")
 
 
-def test_rows_and_views(history: Host, engine: Engine) -> None:
-    """No column of ours says 0 where nobody knows; once something was seen, it is summed."""
+def test_tables_and_views_have_null_for_unknown_costs(history: Host, engine: Engine) -> None:
+    """Once an observed run has a cost, it is summed."""
     assert {row["total_api_cost"] for row in history.rows("analyses")} == {None}
     assert {row["total_api_spend"] for row in history.rows("users")} == {None}
     queries = (
@@ -161,8 +161,8 @@ def test_rows_and_views(history: Host, engine: Engine) -> None:
     assert history.row("users", id=1)["total_api_spend"] is None
 
 
-def test_history_is_no_yardstick(host: Host, engine: Engine) -> None:
-    """The first days of telemetry cost more, and fail more, than history is known to: nothing stands out."""
+def test_new_runs_are_not_compared_with_imported_ones(host: Host, engine: Engine) -> None:
+    """Imported jobs have no costs and no failures: that new ones do is no finding."""
     host.add_user()
     today = NOW.replace(hour=12) - timedelta(days=1)
     for week in range(1, 5):
@@ -176,6 +176,6 @@ def test_history_is_no_yardstick(host: Host, engine: Engine) -> None:
         run = Fragment(user_id=1, opened_at=start, candidates=1).calls(call(pico=10**12))
         run_storage.deliver(engine, run.close("failed" if number < 3 else "completed"))
 
-    found = [json.loads(line)["name"] for line in command(host, "insights", "--json").output.splitlines()]
+    names = [json.loads(line)["name"] for line in command(host, "insights", "--json").output.splitlines()]
 
-    assert not {"cost", "errors"} & set(found)
+    assert not {"cost", "errors"} & set(names)

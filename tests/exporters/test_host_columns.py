@@ -1,4 +1,4 @@
-"""Hosts whose tables lack columns, or have them of other types: all that can be shown is shown."""
+"""Hosts whose tables lack columns, or have other types: whatever can be written to their rows is."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOSTS = ("sqlite", "psycopg2", "psycopg")
 # Columns of every type, bound and returned by each driver in its own way.
 EVERY_HOST = True
 BIG = 2**31 + 5
-"""An id that an INTEGER does not hold."""
+"""An id that does not fit an INTEGER."""
 
 
 def a_run(analysis_id: int = 1, user_id: int = 1) -> Fragment:
@@ -43,7 +43,7 @@ def a_run(analysis_id: int = 1, user_id: int = 1) -> Fragment:
 
 
 def show(engine: Engine, run: Fragment, analysis_id: int = 1, user_id: int = 1) -> None:
-    """Deliver a run and bring the host's rows up to date; nothing lags behind then."""
+    """Deliver a run and project it into the host's rows; afterwards nothing is lagging."""
     run_storage.deliver(engine, run.close())
     rows = HostRows(engine, KEY)
     assert lagging_analyses(engine) == [analysis_id]
@@ -96,7 +96,7 @@ def drop(host: Host, table: str, column: str) -> None:
 
 @pytest.mark.parametrize("place", ALL, ids=".".join)
 def test_any_column_may_be_missing(filled: Host, engine: Engine, place: tuple[str, str]) -> None:
-    """Cost, scores and totals are shown all the same, and so are files that the application names."""
+    """Cost, scores and totals are written all the same, and so are files whose row ids are known."""
     drop(filled, *place)
 
     show(engine, a_run())
@@ -112,8 +112,8 @@ def test_any_column_may_be_missing(filled: Host, engine: Engine, place: tuple[st
     assert filled.row("telemetry_runs")["analysis_gone"] in (False, 0)
 
 
-def test_all_of_them_may_be_missing(filled: Host, engine: Engine) -> None:
-    """Keys are enough."""
+def test_all_optional_columns_may_be_missing(filled: Host, engine: Engine) -> None:
+    """Primary and foreign keys are enough."""
     for place in ALL:
         drop(filled, *place)
 
@@ -123,8 +123,8 @@ def test_all_of_them_may_be_missing(filled: Host, engine: Engine) -> None:
     assert files(filled)[1]["resume_file_size_bytes"] == 7
 
 
-def test_a_column_of_ours_may_be_missing(filled: Host, engine: Engine) -> None:
-    """One that a migration of the application's dropped costs that column, and no other."""
+def test_a_column_that_telemetry_added_may_be_missing(filled: Host, engine: Engine) -> None:
+    """If the application's migration dropped one, the others are written all the same."""
     filled.execute("ALTER TABLE analyses DROP COLUMN cost_per_candidate")
 
     show(engine, a_run())
@@ -132,8 +132,8 @@ def test_a_column_of_ours_may_be_missing(filled: Host, engine: Engine) -> None:
     assert float(filled.row("analyses")["total_api_cost"]) == 1
 
 
-def test_a_host_without_files(filled: Host, engine: Engine) -> None:
-    """The analysis does not wait for files that never come."""
+def test_a_host_may_have_no_table_of_files(filled: Host, engine: Engine) -> None:
+    """Its analyses do not wait for rows of files."""
     filled.execute("DROP TABLE candidate_files")
 
     show(engine, a_run())
@@ -143,8 +143,8 @@ def test_a_host_without_files(filled: Host, engine: Engine) -> None:
         assert sum(history.analyses()) == 0
 
 
-def test_ids_beyond_an_integer(host: Host, engine: Engine) -> None:
-    """Rows, files, users and warnings of a host with BIGINT keys."""
+def test_ids_may_exceed_an_integer(host: Host, engine: Engine) -> None:
+    """A host may have BIGINT keys for users, analyses, files and warnings."""
     if host.is_postgresql:
         for table, column in (
             *(("users", "id"), ("analyses", "id"), ("analyses", "user_id")),
@@ -153,7 +153,7 @@ def test_ids_beyond_an_integer(host: Host, engine: Engine) -> None:
             host.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE BIGINT")
     host.add_user(BIG)
     host.add_analysis(BIG, BIG)
-    for number in range(25):  # as many as are written in one statement
+    for number in range(25):  # as many as one statement writes
         host.add_file(BIG, f"{number}.pdf", id=BIG + number)
     run = Fragment(analysis_id=BIG, user_id=BIG, candidates=25)
     run.documents(*(visit(f"{n}.pdf", size=5, characters=n + 1, score=0.9) for n in range(25)))
@@ -174,8 +174,8 @@ ZONE = "timestamptz USING created_at AT TIME ZONE 'UTC'"
 
 @pytest.mark.parametrize("host", ["psycopg2", "psycopg"], indirect=True)
 @pytest.mark.parametrize("type_", [ZONE, "date USING created_at::date", "text USING created_at::text"])
-def test_times_of_other_types(filled: Host, type_: str) -> None:
-    """With a time zone, whatever that of the session is; a date; and a text, which is no time."""
+def test_creation_times_may_have_other_column_types(filled: Host, type_: str) -> None:
+    """Times with a zone are converted, whatever the session's zone; a date is midnight; a text is unknown."""
     for table in ("users", "analyses"):
         filled.execute(f"ALTER TABLE {table} ALTER COLUMN created_at TYPE {type_}")
     name = filled.url.rpartition("/")[2]
@@ -197,8 +197,8 @@ def test_times_of_other_types(filled: Host, type_: str) -> None:
 @pytest.mark.parametrize(
     "value", ["soon", 1_790_000_000, 20.5, b"\x00", None, "2026-09-21", "2026-09-21T12:00:00Z"]
 )
-def test_values_of_other_types(filled: Host, engine: Engine, value: Any) -> None:
-    """SQLite takes any value: one that is no time is no time, and the row is shown all the same."""
+def test_sqlite_columns_may_hold_any_value(filled: Host, engine: Engine, value: Any) -> None:
+    """A value that is no time counts as unknown, and the row is written all the same."""
     filled.execute("DROP INDEX IF EXISTS ix_analyses_created_at")
     filled.execute("ALTER TABLE analyses RENAME COLUMN created_at TO made_at")
     filled.execute("ALTER TABLE analyses ADD COLUMN created_at TIMESTAMP")
@@ -212,8 +212,8 @@ def test_values_of_other_types(filled: Host, engine: Engine, value: Any) -> None
     assert files(filled)[0]["resume_file_size_bytes"] == 5
 
 
-def test_a_row_without_a_user(filled: Host, engine: Engine) -> None:
-    """An analysis whose user is NULL contradicts nobody."""
+def test_an_analysis_may_have_no_user(filled: Host, engine: Engine) -> None:
+    """A user that is NULL does not contradict the user of the run."""
     if filled.is_postgresql:
         filled.execute("ALTER TABLE analyses ALTER COLUMN user_id DROP NOT NULL")
         filled.execute("UPDATE analyses SET user_id = NULL")
@@ -224,7 +224,7 @@ def test_a_row_without_a_user(filled: Host, engine: Engine) -> None:
 # History
 
 
-def take_over(host: Host) -> str:
+def run_import(host: Host) -> str:
     environment = {"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_HMAC_KEY": "key"}
     done = CliRunner().invoke(cli, ["import-history"], env=environment)
     assert done.exit_code == 0, done.output
@@ -232,12 +232,12 @@ def take_over(host: Host) -> str:
 
 
 @pytest.mark.parametrize("place", ALL, ids=".".join)
-def test_history_without_a_column(filled: Host, place: tuple[str, str]) -> None:
-    """The rest is taken over, and what is missing is said."""
+def test_history_is_imported_without_a_missing_column(filled: Host, place: tuple[str, str]) -> None:
+    """The other columns are imported, and the command names the missing one."""
     filled.execute("UPDATE analyses SET completed_at = :at", at=CREATED + timedelta(seconds=60))
     drop(filled, *place)
 
-    output = take_over(filled)
+    output = run_import(filled)
 
     table, column = place
     assert (f"Left out: {table}.{column}, which is not there" in output) == (column != "email")
@@ -261,22 +261,24 @@ def test_history_without_a_column(filled: Host, place: tuple[str, str]) -> None:
         (None, "completed"),
     ],
 )
-def test_the_hosts_own_status(host: Host, word: str | None, status: str) -> None:
-    """A failed row has a completed_at, too: the application's own word goes first, if we know it."""
+def test_an_imported_run_follows_a_status_column_of_the_host(
+    host: Host, word: str | None, status: str
+) -> None:
+    """A failed row may have a completed_at, too: a status word that is known comes first."""
     host.add_user()
     host.add_analysis()
     host.execute("UPDATE analyses SET completed_at = :at", at=CREATED + timedelta(seconds=60))
     host.execute("DELETE FROM telemetry_added_objects WHERE object_name = 'status'")
     host.execute("UPDATE analyses SET status = :word", word=word)
 
-    take_over(host)
+    run_import(host)
 
     assert host.row("telemetry_runs")["status"] == status
     assert host.row("analyses")["status"] == word
 
 
-def test_rows_without_a_time(host: Host) -> None:
-    """They cannot be dated, and are counted."""
+def test_rows_without_a_creation_time_are_not_imported(host: Host) -> None:
+    """They cannot be dated; the command says how many there are."""
     if not host.is_postgresql:
         return
     host.add_user()
@@ -284,19 +286,19 @@ def test_rows_without_a_time(host: Host) -> None:
     host.execute("ALTER TABLE analyses ALTER COLUMN created_at DROP NOT NULL")
     host.execute("UPDATE analyses SET created_at = NULL")
 
-    assert "1 analyses have no created_at, and are not imported" in take_over(host)
+    assert "1 analyses have no created_at, and are not imported" in run_import(host)
 
 
 def shown(host: Host, number: int) -> bool:
-    """Say whether so many runs are shown by their rows."""
+    """Return whether there are that many runs, all projected into their rows."""
     return [row["projected_version"] > 0 for row in host.rows("telemetry_runs")] == [True] * number
 
 
 @pytest.mark.parametrize("host", ["sqlite"], indirect=True)
-def test_a_process_says_once_what_it_does_without(
+def test_missing_columns_are_logged_once(
     filled: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In one line, however many runs there are; and every run is shown."""
+    """They are named in one line, however many runs there are, and every run is projected."""
     drop(filled, "candidate_files", "file_bytes")
     drop(filled, "analyses", "created_at")
     settings = Settings(database_url=filled.url, spool_dir=tmp_path / "spool", hmac_key=KEY.decode())
@@ -314,8 +316,8 @@ def test_a_process_says_once_what_it_does_without(
     assert [row["resume_file_size_bytes"] for row in files(filled)] == [5, None]
 
 
-def test_commands_take_ids_beyond_an_integer(host: Host, engine: Engine) -> None:
-    """One that is there is found, and one that is not is no error of the database's."""
+def test_commands_accept_ids_that_exceed_an_integer(host: Host, engine: Engine) -> None:
+    """An existing one is found; one that does not exist is no error of the database."""
     run_storage.deliver(engine, a_run(BIG, BIG).close())
     environment = {"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_HMAC_KEY": "key"}
     there = CliRunner().invoke(cli, ["report", "--analysis", f"{BIG}", "--json"], env=environment)

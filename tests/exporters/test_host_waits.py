@@ -1,4 +1,4 @@
-"""How long a statement of the host's waits for a row while another process of its brings it up to date."""
+"""How long a statement of the host waits for a row that telemetry updates in another process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATEMENTS = {
     "candidate_files": "UPDATE candidate_files SET candidate_name = candidate_name WHERE analysis_id = 1",
 }
 CONTROL = "UPDATE analyses SET num_candidates = num_candidates + 1 WHERE id = 2"
-"""Waits for nobody but the machine: telemetry knows nothing of that row."""
+"""Waits only when the machine is slow: telemetry does not touch that row."""
 MANY = 3000
 
 
@@ -79,7 +79,7 @@ def projector(host: Host, hold: float) -> Iterator[subprocess.Popen[str]]:
 
 
 class Waits:
-    """The longest waits of a host whose statements come one after another."""
+    """Runs the host's statements one after another, and measures the longest wait."""
 
     def __init__(self, host: Host) -> None:
         self._engine = sa.create_engine(host.url, isolation_level="AUTOCOMMIT", pool_size=4)
@@ -87,12 +87,12 @@ class Waits:
 
     @property
     def longest(self) -> float:
-        """By how much telemetry made the longest of them longer, at least."""
-        return max(self._longest[each] for each in STATEMENTS.values()) - self._longest[CONTROL]
+        """Return by how much, at least, telemetry made the longest of them longer."""
+        return max(self._longest[statement] for statement in STATEMENTS.values()) - self._longest[CONTROL]
 
     def __enter__(self) -> Waits:
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(each,)) for each in self._longest]
+        self._threads = [threading.Thread(target=self._run, args=(statement,)) for statement in self._longest]
         for thread in self._threads:
             thread.start()
         return self
@@ -111,10 +111,10 @@ class Waits:
                 self._longest[statement] = max(self._longest[statement], time.monotonic() - started)
 
 
-def test_a_host_that_keeps_the_gil(used: Host, engine: Engine) -> None:
-    """However long our thread waits for its turn, no statement waits for much longer than one hold of it.
+def test_a_process_that_keeps_the_gil_delays_the_host_by_one_hold(used: Host, engine: Engine) -> None:
+    """However long telemetry's thread waits for the GIL, no statement waits much longer than one hold of it.
 
-    Whoever holds a row meanwhile does so each time; a disk that stands still does not.
+    Most of four tries must keep to the limit: telemetry would break it every time, a slow disk does not.
     """
     longest = []
     with projector(used, HOLD):
@@ -128,8 +128,8 @@ def test_a_host_that_keeps_the_gil(used: Host, engine: Engine) -> None:
     assert sorted(longest)[1] <= 2 * HOLD
 
 
-def test_a_process_that_is_stopped(used: Host, engine: Engine) -> None:
-    """It keeps no row locked, or for no longer than the database lets it idle."""
+def test_a_stopped_process_keeps_no_row_locked(used: Host, engine: Engine) -> None:
+    """At most it does so until the database ends its idle transaction."""
     patience = IDLE_TIMEOUT_MS / 1000
     longest, host = 0.0, sa.create_engine(used.url, isolation_level="AUTOCOMMIT")
     with projector(used, 0) as process, host.connect() as connection:
@@ -148,8 +148,8 @@ def test_a_process_that_is_stopped(used: Host, engine: Engine) -> None:
     assert longest < patience
 
 
-def test_an_analysis_of_many_runs(used: Host, engine: Engine) -> None:
-    """The wait does not grow with them."""
+def test_the_wait_does_not_grow_with_the_runs_of_an_analysis(used: Host, engine: Engine) -> None:
+    """Thousands of runs are projected in steps that hold the row briefly."""
     described = sa.Table("telemetry_runs", sa.MetaData(), autoload_with=used.engine)
     run = used.row("telemetry_runs")
     with used.engine.begin() as connection:
@@ -167,8 +167,8 @@ def test_an_analysis_of_many_runs(used: Host, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("table", ["analyses", "candidate_files", "users"])
-def test_a_table_that_is_locked(used: Host, engine: Engine, table: str) -> None:
-    """Nothing is held meanwhile, and it is not waited for."""
+def test_a_locked_table_is_not_waited_for(used: Host, engine: Engine, table: str) -> None:
+    """The projection gives up, and holds no lock itself meanwhile."""
     rows, started = HostRows(engine, KEY), time.monotonic()
     with used.holding(f"LOCK TABLE {table}") as connection, pytest.raises(OperationalError):
         if table == "users":
@@ -181,8 +181,8 @@ def test_a_table_that_is_locked(used: Host, engine: Engine, table: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["analyses", "users"])
-def test_a_host_at_repeatable_read_at_work(used: Host, engine: Engine, table: str) -> None:
-    """A transaction that has read the host's rows is let finish, also while it executes a statement."""
+def test_a_repeatable_read_transaction_of_the_host_can_finish(used: Host, engine: Engine, table: str) -> None:
+    """Rows that it has read are not changed before its end, also while it executes a statement."""
     rows = HostRows(engine, KEY)
     used.engine = sa.create_engine(used.url, poolclass=sa.NullPool, isolation_level="REPEATABLE READ")
 
@@ -201,8 +201,8 @@ def test_a_host_at_repeatable_read_at_work(used: Host, engine: Engine, table: st
     assert show() is Projection.DONE
 
 
-def test_what_would_change_nothing_is_not_written(used: Host, engine: Engine) -> None:
-    """A row that shows all already keeps its version, which a snapshot may hold."""
+def test_a_row_that_is_up_to_date_is_not_written(used: Host, engine: Engine) -> None:
+    """It keeps its version, so that transactions of the host that have read it do not fail."""
     rows = HostRows(engine, KEY)
     versions = sa.text("SELECT xmin::text FROM analyses UNION ALL SELECT xmin::text FROM candidate_files")
 

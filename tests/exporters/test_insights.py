@@ -1,4 +1,4 @@
-"""What stands out: nothing at the threshold, a finding beyond it, silence where too little is known."""
+"""Findings: none at the threshold, one beyond it, and none where too little is known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ YESTERDAY = TODAY - timedelta(days=1)
 
 
 class Past:
-    """What the database knows of the last weeks."""
+    """Runs of the last weeks, to be stored in the database."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -56,7 +56,7 @@ class Past:
         return self
 
     def weeks(self, count: int, **known: Any) -> Past:
-        """The same number of jobs on the last four weekdays that yesterday is compared with."""
+        """Add the same number of jobs on each of the four days that yesterday is compared with."""
         for week in range(1, 5):
             self.add(count, YESTERDAY - timedelta(days=7 * week), **known)
         return self
@@ -66,9 +66,9 @@ class Past:
             connection.execute(sa.delete(runs))
             if self._rows:
                 connection.execute(sa.insert(runs), self._rows)
-        found = insights(Settings(**{"database_url": self.host.url} | settings), now)
-        assert len({finding.name for finding in found}) == len(found)
-        return {finding.name: finding for finding in found}
+        findings = insights(Settings(**{"database_url": self.host.url} | settings), now)
+        assert len({finding.name for finding in findings}) == len(findings)
+        return {finding.name: finding for finding in findings}
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def past(host: Host) -> Past:
     return Past(host)
 
 
-def test_nothing_is_known(past: Past) -> None:
-    """An empty database has nothing to tell, and nothing to divide by."""
+def test_an_empty_database_has_no_findings(past: Past) -> None:
+    """There is nothing to divide by, and that is no error."""
     assert past.findings() == {}
 
 
@@ -85,27 +85,27 @@ OVER = {"exceeded_resume_limit": True}
 
 
 @pytest.mark.parametrize(("overridden", "stands_out"), [(29, False), (30, False), (31, True)])
-def test_overrides(past: Past, overridden: int, stands_out: bool) -> None:
-    """30 % of 100 in 30 days is 1.5 times 20 %: one more override is a finding."""
+def test_an_override_rate_above_its_trend_is_a_finding(past: Past, overridden: int, stands_out: bool) -> None:
+    """30 % in 7 days is exactly 1.5 times the 20 % of 30 days: one more override is a finding."""
     old = TODAY - timedelta(days=20)
     past.add(overridden, TODAY - timedelta(days=2), **OVER, user_chose_override=True)
     past.add(100 - overridden, TODAY - timedelta(days=3), **OVER)
     past.add(40 - overridden, old, **OVER, user_chose_override=True)
     past.add(60 + overridden, old, **OVER)
 
-    found = past.findings()
-    assert ("override_rate" in found) is stands_out
+    findings = past.findings()
+    assert ("override_rate" in findings) is stands_out
     if stands_out:
-        assert found["override_rate"].figures == {
+        assert findings["override_rate"].figures == {
             "rate_7_days": 0.31,
             "rate_30_days": 0.2,
             "jobs_7_days": 100,
         }
-        assert "31% of the 100 jobs over the limit" in found["override_rate"].message
+        assert "31% of the 100 jobs over the limit" in findings["override_rate"].message
 
 
 @pytest.mark.parametrize(("jobs", "stands_out"), [(4, False), (5, True)])
-def test_few_overrides_say_nothing(past: Past, jobs: int, stands_out: bool) -> None:
+def test_a_few_overrides_are_no_finding(past: Past, jobs: int, stands_out: bool) -> None:
     """Four jobs over the limit are no trend."""
     past.add(jobs, TODAY, **OVER, user_chose_override=True)
     past.add(20, TODAY - timedelta(days=20), **OVER)
@@ -113,31 +113,31 @@ def test_few_overrides_say_nothing(past: Past, jobs: int, stands_out: bool) -> N
 
 
 @pytest.mark.parametrize(("jobs", "stands_out"), [(5, False), (6, True)])
-def test_rate_limits_today(past: Past, jobs: int, stands_out: bool) -> None:
-    """More than five jobs; those of yesterday are forgotten at midnight."""
+def test_many_rate_limited_jobs_today_are_severe(past: Past, jobs: int, stands_out: bool) -> None:
+    """It takes more than five jobs; those of yesterday do not count."""
     past.add(jobs, TODAY, rate_limit_hits=3).add(50, YESTERDAY, rate_limit_hits=3)
-    found = past.findings()
-    assert ("rate_limited_jobs" in found) is stands_out
+    findings = past.findings()
+    assert ("rate_limited_jobs" in findings) is stands_out
     if stands_out:
-        assert found["rate_limited_jobs"].figures == {"jobs_today": 6, "hits_today": 18}
-        assert found["rate_limited_jobs"].is_severe
+        assert findings["rate_limited_jobs"].figures == {"jobs_today": 6, "hits_today": 18}
+        assert findings["rate_limited_jobs"].is_severe
     assert "rate_limited_jobs" not in past.findings(NOW + timedelta(days=1))
 
 
 @pytest.mark.parametrize(
     ("column", "name"), [("quota_hits", "quota_used_up"), ("spend_limit_hits", "spend_limit_reached")]
 )
-def test_refusals_that_waiting_does_not_help(past: Past, column: str, name: str) -> None:
-    """One refused job of today is enough, and it is no rate limiting; those of yesterday are forgotten."""
+def test_one_job_refused_for_quota_or_spend_limit_is_severe(past: Past, column: str, name: str) -> None:
+    """Waiting does not help there, so it is no rate limiting; jobs of yesterday do not count."""
     past.add(2, TODAY, **{column: 3}).add(50, YESTERDAY, **{column: 3}).add(1, TODAY)
-    found = past.findings(rate_limited_jobs=0)
-    assert set(found) == {name}
-    assert found[name].figures == {"jobs_today": 2, "hits_today": 6}
-    assert found[name].is_severe
+    findings = past.findings(rate_limited_jobs=0)
+    assert set(findings) == {name}
+    assert findings[name].figures == {"jobs_today": 2, "hits_today": 6}
+    assert findings[name].is_severe
     assert past.findings(NOW + timedelta(days=1)) == {}
 
 
-def test_today_is_that_of_the_time_zone(past: Past) -> None:
+def test_today_is_that_of_the_configured_time_zone(past: Past) -> None:
     """At 23:30 UTC it is tomorrow in Berlin."""
     past.add(6, datetime(2026, 11, 25, 23, 10), rate_limit_hits=1)
     late = datetime(2026, 11, 25, 23, 30, tzinfo=UTC)
@@ -146,8 +146,8 @@ def test_today_is_that_of_the_time_zone(past: Past) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "stands_out"), [(600, False), (601, True)])
-def test_jobs_that_wait(past: Past, seconds: int, stands_out: bool) -> None:
-    """Longer than the setting, today."""
+def test_a_long_wait_in_the_queue_is_a_finding(past: Past, seconds: int, stands_out: bool) -> None:
+    """It takes one job of today that waited for longer than the setting."""
     past.add(1, TODAY, queue_wait_us=seconds * 10**6).add(1, YESTERDAY, queue_wait_us=9000 * 10**6)
     assert ("queue_wait" in past.findings()) is stands_out
 
@@ -168,37 +168,39 @@ def test_jobs_that_wait(past: Past, seconds: int, stands_out: bool) -> None:
         ({"count": 10, "status": "failed"}, {"errors"}),
     ],
 )
-def test_a_day_against_its_weekday(past: Past, yesterday: dict[str, Any], names: set[str]) -> None:
-    """Twice the median is usual, more is not; half the jobs are usual, fewer are not."""
+def test_yesterday_is_compared_with_its_weekday(
+    past: Past, yesterday: dict[str, Any], names: set[str]
+) -> None:
+    """More than twice the median is a finding, and so is less than half the jobs."""
     past.weeks(10).add(at=YESTERDAY, **yesterday)
     assert set(past.findings()) == names
 
 
 @pytest.mark.parametrize(("failed", "stands_out"), [(2, False), (4, False), (5, True)])
-def test_failures_against_what_is_usual(past: Past, failed: int, stands_out: bool) -> None:
-    """20 of 100 are usual here."""
+def test_failures_are_compared_with_the_usual_rate(past: Past, failed: int, stands_out: bool) -> None:
+    """Here 20 % of the jobs usually fail."""
     past.weeks(8).weeks(2, status="failed")
     past.add(failed, YESTERDAY, status="interrupted").add(10 - failed, YESTERDAY)
     assert ("errors" in past.findings()) is stands_out
 
 
-def test_too_little_is_known_of_the_weekday(past: Past) -> None:
-    """Two weeks are no rule, nor are weekdays with a handful of jobs."""
+def test_a_weekday_with_few_jobs_is_not_compared(past: Past) -> None:
+    """Two weeks are too few, and so are weekdays with a handful of jobs."""
     for week in (1, 2):
         past.add(10, YESTERDAY - timedelta(days=7 * week))
     assert past.add(100, YESTERDAY, status="failed").findings() == {}
     assert Past(past.host).weeks(4).add(100, YESTERDAY, status="failed").findings() == {}
 
 
-def test_one_odd_week_changes_little(past: Past) -> None:
-    """The median forgives a holiday."""
+def test_one_odd_week_does_not_change_what_is_usual(past: Past) -> None:
+    """The median ignores one holiday."""
     for week, count in enumerate((10, 10, 0, 10), start=1):
         past.add(count, YESTERDAY - timedelta(days=7 * week))
     assert past.add(10, YESTERDAY).findings() == {}
 
 
 def test_thresholds_are_settings(past: Past) -> None:
-    """Each of them."""
+    """Lower thresholds make findings of the same figures."""
     past.add(2, TODAY, rate_limit_hits=1, queue_wait_us=5 * 10**6)
     assert past.findings() == {}
     assert set(past.findings(rate_limited_jobs=1, queue_wait_seconds=4)) == {
@@ -207,8 +209,8 @@ def test_thresholds_are_settings(past: Past) -> None:
     }
 
 
-def test_the_command(sqlite_host: Host) -> None:
-    """In words or as JSON, the severe first; the exit status says whether there is something severe."""
+def test_the_command_prints_severe_findings_first(sqlite_host: Host) -> None:
+    """It prints text or JSON; the exit status says whether something is severe."""
     now = datetime.now(UTC).replace(tzinfo=None)
     environment = {
         "TELEMETRY_DATABASE_URL": sqlite_host.url,

@@ -1,4 +1,4 @@
-"""Rules of consistency: they hold for what the writer writes, and each finds what breaks it."""
+"""Consistency rules hold for what the writer writes, and every one reports what breaks it."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ BREAK = {
     "users_show_their_runs": RUNS.format("user_version = 0, seen_at = '2026-01-01 00:00:00'")
     + " AND user_ref = 2",
 }
-"""Of each rule, what breaks it."""
+"""By rule, a statement that breaks it."""
 
 
 @pytest.fixture
 def used(host: Host, engine: Engine) -> Host:
-    """A database in which a little of everything has happened."""
+    """A database with some of every kind of run and row."""
     for user in (1, 2):
         host.add_user(user)
     for row in (1, 2):
@@ -74,67 +74,75 @@ def used(host: Host, engine: Engine) -> Host:
 
 @pytest.mark.parametrize("column", ["jobs", "candidates", "cost_pico"])
 def test_each_total_of_a_user_is_compared(used: Host, engine: Engine, column: str) -> None:
-    """As soon as it holds all runs: while one is not summed yet, or goes on, it is about to change."""
+    """It is compared once it includes all runs: while one is not summed yet, or goes on, it may differ."""
     used.execute(f"UPDATE telemetry_users SET {column} = {column} + 1")
-    (found,) = broken(engine)
-    assert (found.rule.name, found.ids) == ("runs_sum_to_the_user", ("2",))  # a run of user 1 goes on
+    (violation,) = broken(engine)
+    assert (violation.rule.name, violation.ids) == ("runs_sum_to_the_user", ("2",))  # a run of user 1 goes on
     used.execute("UPDATE telemetry_runs SET version = version + 1 WHERE user_ref = 2")
     assert list(broken(engine)) == []
 
 
 def test_what_the_writer_writes_is_consistent(used: Host, engine: Engine) -> None:
-    """No rule is broken."""
+    """It breaks no rule."""
     assert list(broken(engine)) == []
 
 
 @pytest.mark.parametrize("rule", [rule.name for rule in RULES])
-def test_each_rule_finds_what_breaks_it(used: Host, engine: Engine, rule: str) -> None:
-    """With the ids of the rows."""
+def test_each_rule_reports_what_breaks_it(used: Host, engine: Engine, rule: str) -> None:
+    """The report has the ids of the rows."""
     if not used.is_postgresql:
         used.execute("PRAGMA foreign_keys = OFF")
     elif rule == "orphaned_warnings":
         used.execute("ALTER TABLE document_warnings DROP CONSTRAINT fk_document_warnings_user_id_users")
     used.execute(BREAK[rule])
 
-    (found,) = [each for each in broken(engine) if each.rule.name == rule]
-    assert found.count == len(found.ids) > 0
+    (violation,) = [broken_rule for broken_rule in broken(engine) if broken_rule.rule.name == rule]
+    assert violation.count == len(violation.ids) > 0
 
 
-@pytest.mark.parametrize(("mine", "theirs"), SUMS)
-def test_each_sum_of_a_run_is_compared(used: Host, engine: Engine, mine: str, theirs: str) -> None:
-    """To the last token and pico-dollar, more or less, also where a run has cost a million dollars."""
-    total = 10**18 if mine == "cost_pico" else 2**50
-    run = f"UPDATE telemetry_runs SET {mine} = {{}} WHERE run_id = 'r'"
+@pytest.mark.parametrize(("run_column", "addend"), SUMS)
+def test_each_sum_of_a_run_is_compared(used: Host, engine: Engine, run_column: str, addend: str) -> None:
+    """A difference of one token or pico-dollar is reported, even in a run of a million dollars."""
+    total = 10**18 if run_column == "cost_pico" else 2**50
+    run = f"UPDATE telemetry_runs SET {run_column} = {{}} WHERE run_id = 'r'"
     run_storage.deliver(engine, Fragment(run_id="r").calls(call("ranking"), call("insights")).close())
     for stage, share in (("ranking", total // 3), ("insights", total - total // 3)):
         used.execute(
-            f"UPDATE telemetry_stage_usage SET {theirs} = {share} WHERE run_id = 'r' AND stage = '{stage}'"
+            f"UPDATE telemetry_stage_usage SET {addend} = {share} WHERE run_id = 'r' AND stage = '{stage}'"
         )
     used.execute(run.format(total))
-    assert not [each for each in broken(engine) if each.rule.name == "stages_sum_to_the_run"]
+    assert not [
+        broken_rule for broken_rule in broken(engine) if broken_rule.rule.name == "stages_sum_to_the_run"
+    ]
 
     for wrong in (total - 1, total + 1):
         used.execute(run.format(wrong))
-        (found,) = [each for each in broken(engine) if each.rule.name == "stages_sum_to_the_run"]
-        assert found.ids == ("r",)
+        (violation,) = [
+            broken_rule for broken_rule in broken(engine) if broken_rule.rule.name == "stages_sum_to_the_run"
+        ]
+        assert violation.ids == ("r",)
 
 
-def test_stages_of_no_run_are_found(used: Host, engine: Engine) -> None:
-    """What a lost run has left behind is no run's sum."""
+def test_stages_without_a_run_are_reported(used: Host, engine: Engine) -> None:
+    """Stage rows that remain of a deleted run belong to no sum."""
     used.execute("DELETE FROM telemetry_runs WHERE kind = 'intake'")
-    (found,) = [each for each in broken(engine) if each.rule.name == "stages_sum_to_the_run"]
-    assert found.count == 1
+    (violation,) = [
+        broken_rule for broken_rule in broken(engine) if broken_rule.rule.name == "stages_sum_to_the_run"
+    ]
+    assert violation.count == 1
 
 
-def test_many_offenders_are_counted_and_some_named(used: Host, engine: Engine) -> None:
-    """A list of a million ids helps nobody."""
+def test_many_violations_are_counted_and_some_named(used: Host, engine: Engine) -> None:
+    """A list of a million ids would help nobody."""
     used.execute("UPDATE telemetry_runs SET reasoning_tokens = -1")
-    (found,) = [each for each in broken(engine, shown=2) if each.rule.name == "negative_sums"]
-    assert (found.count, len(found.ids)) == (5, 2)
+    (violation,) = [
+        broken_rule for broken_rule in broken(engine, shown=2) if broken_rule.rule.name == "negative_sums"
+    ]
+    assert (violation.count, len(violation.ids)) == (5, 2)
 
 
-def test_a_host_without_these_columns(database_url: str) -> None:
-    """Rules that cannot be asked are left out."""
+def test_rules_about_missing_columns_are_left_out(database_url: str) -> None:
+    """A host that lacks the columns breaks no rule."""
     create_host(database_url)
     migrate.upgrade(database_url)
     engine = create_engine(database_url)
@@ -142,8 +150,8 @@ def test_a_host_without_these_columns(database_url: str) -> None:
     engine.dispose()
 
 
-def test_the_command(used: Host) -> None:
-    """It names rule and ids, and its exit status says whether all is well."""
+def test_the_command_names_broken_rules(used: Host) -> None:
+    """It prints rule and ids; its exit status says whether everything is consistent."""
     environment = {"TELEMETRY_DATABASE_URL": used.url}
     good = CliRunner().invoke(cli, ["validate"], env=environment)
     assert (good.exit_code, good.output) == (0, "Everything is consistent.\n")

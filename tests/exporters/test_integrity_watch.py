@@ -1,4 +1,4 @@
-"""The gauge of contradictions: one process looks now and then, all tell it, and none more than that."""
+"""The gauge of broken rules: one process checks now and then, and all report its result."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ EVERY_HOST = True
 
 
 def shown(reader: InMemoryMetricReader) -> dict[str, int]:
-    """What the gauge shows, by check."""
+    """Return the values of the gauge, by rule."""
     data = reader.get_metrics_data()
-    found: dict[str, int] = {}
+    values: dict[str, int] = {}
     for resource in data.resource_metrics if data else ():
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 if metric.name == c.INTEGRITY_VIOLATIONS.name:
                     points: Any = metric.data.data_points
-                    found |= {point.attributes["check"]: point.value for point in points}
-    return found
+                    values |= {point.attributes["check"]: point.value for point in points}
+    return values
 
 
 @contextmanager
-def looks() -> Iterator[list[str]]:
-    """The times that the rules are asked, by anybody in this process."""
-    found: list[str] = []
+def checks_made() -> Iterator[list[str]]:
+    """Yield the statements with which this process checks the rules."""
+    statements: list[str] = []
 
     def noted(_: Any, __: Any, statement: str, *___: Any) -> None:
         if "COUNT(CASE WHEN above_70" in statement:
-            found.append(statement)
+            statements.append(statement)
 
     sa.event.listen(Engine, "before_cursor_execute", noted)
     try:
-        yield found
+        yield statements
     finally:
         sa.event.remove(Engine, "before_cursor_execute", noted)
 
 
-def settled(watch: IntegrityWatch) -> dict[str, int]:
-    """Have it look, wait for it, and return what it found."""
+def counts_after_check(watch: IntegrityWatch) -> dict[str, int]:
+    """Make it check, wait until it has, and return the counts."""
     watch._due = 0.0
     watch.look()
     if watch._thread is not None:
@@ -78,8 +78,8 @@ def break_a_rule(host: Host) -> None:
     )
 
 
-def test_a_process_that_works_shows_it(host: Host, tmp_path: Path) -> None:
-    """From its first runs on, each check with the rows that break it; nothing before anybody looked."""
+def test_a_process_with_runs_reports_every_rule(host: Host, tmp_path: Path) -> None:
+    """The gauge shows the rows that break each rule, and nothing before the first check."""
     break_a_rule(host)
     reader = InMemoryMetricReader()
     meters = MeterProvider([reader], shutdown_on_exit=False)
@@ -97,67 +97,67 @@ def test_a_process_that_works_shows_it(host: Host, tmp_path: Path) -> None:
     until(lambda: threads() == [])
 
 
-def test_one_looks_and_all_tell(host: Host) -> None:
-    """Several processes show the same; the rules are asked once in the time that is set."""
+def test_one_process_checks_and_all_report(host: Host) -> None:
+    """Several processes show the same; the rules are checked once in the configured time."""
     break_a_rule(host)
     settings = Settings(database_url=host.url, integrity_seconds=3600)
-    with looks() as asked:
-        told = [settled(IntegrityWatch(settings)) for _ in range(3)]
-    assert [each["times_of_runs"] for each in told] == [1, 1, 1]
-    assert len(asked) == 1
+    with checks_made() as statements:
+        reports = [counts_after_check(IntegrityWatch(settings)) for _ in range(3)]
+    assert [report["times_of_runs"] for report in reports] == [1, 1, 1]
+    assert len(statements) == 1
 
 
-def test_at_the_same_moment(host: Host) -> None:
-    """One of them looks, whoever comes first; the others try again later."""
+def test_only_one_of_several_processes_checks_at_a_time(host: Host) -> None:
+    """The first takes the check; the others try again later."""
     watches = [IntegrityWatch(Settings(database_url=host.url, integrity_seconds=3600)) for _ in range(4)]
-    with looks() as asked:
+    with checks_made() as statements:
         for watch in watches:
             watch._due = 0.0
             watch.look()
         for watch in watches:
             assert watch._thread is not None
             watch._thread.join(30)
-        assert all(settled(watch) for watch in watches)
-    assert len(asked) == 1
+        assert all(counts_after_check(watch) for watch in watches)
+    assert len(statements) == 1
 
 
-def test_it_is_looked_at_again(host: Host) -> None:
-    """When what is known is old."""
+def test_an_old_result_is_checked_again(host: Host) -> None:
+    """After the configured time a new violation shows."""
     watch = IntegrityWatch(Settings(database_url=host.url, integrity_seconds=1))
-    assert settled(watch)["times_of_runs"] == 0
+    assert counts_after_check(watch)["times_of_runs"] == 0
     break_a_rule(host)
-    until(lambda: settled(watch)["times_of_runs"] == 1)
+    until(lambda: counts_after_check(watch)["times_of_runs"] == 1)
 
 
-def test_not_at_every_call(host: Host) -> None:
-    """Between two looks no thread starts."""
+def test_no_thread_starts_while_the_result_is_recent(host: Host) -> None:
+    """A call between two checks does nothing."""
     watch = IntegrityWatch(Settings(database_url=host.url, integrity_seconds=3600))
-    settled(watch)
+    counts_after_check(watch)
     thread = watch._thread
     watch.look()
     assert watch._thread is thread
 
 
-def test_it_can_be_off(host: Host) -> None:
-    """0: nobody looks, and nothing is shown."""
-    assert settled(IntegrityWatch(Settings(database_url=host.url, integrity_seconds=0))) == {}
+def test_the_watch_can_be_switched_off(host: Host) -> None:
+    """With 0 seconds nothing is checked or reported."""
+    assert counts_after_check(IntegrityWatch(Settings(database_url=host.url, integrity_seconds=0))) == {}
 
 
 @pytest.mark.parametrize("host", ["sqlite"], indirect=True)
-def test_a_child_has_not_looked(host: Host) -> None:
-    """It does not repeat what its parent goes on reporting, nor call it zero."""
+def test_a_forked_child_does_not_report_its_parents_result(host: Host) -> None:
+    """Its parent goes on reporting it; the child does not report zero either."""
     watch = IntegrityWatch(Settings(database_url=host.url, integrity_seconds=3600))
-    assert settled(watch)
+    assert counts_after_check(watch)
     watch.after_fork()
     assert list(watch.counts()) == []
 
 
-def test_a_database_that_is_away_or_too_old(host: Host) -> None:
-    """What was known stays; nothing is an internal error, and the next look comes."""
+def test_a_failed_check_keeps_the_last_result(host: Host) -> None:
+    """A missing table is no internal error, and the next check comes in time."""
     watch = IntegrityWatch(Settings(database_url=host.url, integrity_seconds=1))
-    known = settled(watch)
-    host.execute("ALTER TABLE telemetry_found RENAME TO away")
-    assert settled(watch) == known
-    host.execute("ALTER TABLE away RENAME TO telemetry_found")
+    known = counts_after_check(watch)
+    host.execute("ALTER TABLE telemetry_found RENAME TO renamed")
+    assert counts_after_check(watch) == known
+    host.execute("ALTER TABLE renamed RENAME TO telemetry_found")
     break_a_rule(host)
-    until(lambda: settled(watch)["times_of_runs"] == 1)
+    until(lambda: counts_after_check(watch)["times_of_runs"] == 1)

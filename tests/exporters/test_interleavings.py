@@ -1,4 +1,4 @@
-"""One run in several processes: its rows are those of a single process, in whatever order they deliver."""
+"""A run in several processes has the rows of a run in one, in whatever order they deliver."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from tests.exporters.makers import Host
 from tests.exporters.test_rollup import Work, closed, divide, works
 
 OF_THE_RUN = ("run_id", "document_key", "version", "seen_at")
-"""Differ from run to run, whatever was done in it."""
+"""Columns that differ from run to run, whatever was done in it."""
 OF_THE_CLOCK = ("started_at", "ended_at", "duration_us")
-"""Differ when the same work is done side by side."""
+"""Columns that differ when the same work is done in parallel."""
 
 
 def rows(host: Host, table: str, run_id: str) -> list[dict[str, Any]]:
-    """What a table says of a run, in an order that does not depend on its id."""
-    aside = {*OF_THE_RUN, *OF_THE_CLOCK} if table == "telemetry_runs" else set(OF_THE_RUN)
-    found = [
-        {name: value for name, value in row.items() if name not in aside}
+    """Return a run's rows of a table, in an order that does not depend on its id."""
+    ignored = {*OF_THE_RUN, *OF_THE_CLOCK} if table == "telemetry_runs" else set(OF_THE_RUN)
+    kept_columns = [
+        {name: value for name, value in row.items() if name not in ignored}
         for row in host.rows(table, run_id=run_id)
     ]
-    return sorted(found, key=repr)
+    return sorted(kept_columns, key=repr)
 
 
 @st.composite
 def arrivals(draw: st.DrawFn, snapshots: list[Snapshot]) -> list[Snapshot]:
-    """All of them in some order, some of them again."""
+    """All snapshots in some order, some of them twice."""
     again = draw(st.lists(st.sampled_from(snapshots), max_size=4))
     return draw(st.permutations([*snapshots, *again]))
 
@@ -41,10 +41,10 @@ def arrivals(draw: st.DrawFn, snapshots: list[Snapshot]) -> list[Snapshot]:
 @pytest.mark.parametrize("host", ["sqlite", "psycopg"], indirect=True)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(work=works, parts=st.integers(2, 4), data=st.data())
-def test_any_interleaving_comes_to_the_same(
+def test_any_order_of_delivery_makes_the_same_rows(
     host: Host, engine: Engine, work: Work, parts: int, data: st.DataObject
 ) -> None:
-    """Checkpoints and final states, mixed; the dispatcher's last word may be the first to come."""
+    """Checkpoints and final snapshots are mixed; the final one of the first process may come first."""
     alone, together = uuid4().hex, uuid4().hex
     for snapshot in closed(divide(work, 1, alone)):
         run_storage.deliver(engine, snapshot)

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command at once: one line, exit status 130, and the database works for nobody any more."""
+"""Ctrl-C ends a command at once: one line, exit status 130, and the database stops its query."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def do_close(self, connection):
     real(self, connection)
 DefaultDialect.do_close = do_close
 """
-"""Has Ctrl-C pressed while SQLAlchemy closes a connection: it logs whatever is raised there."""
+"""Sends SIGINT while SQLAlchemy closes a connection: it logs whatever is raised there."""
 
 REMOVING = """
 import os, signal
@@ -57,7 +57,7 @@ ENDLESS = """CREATE VIEW telemetry_runs AS
 
 @contextmanager
 def busy(host: Host) -> Iterator[None]:
-    """Make every question about runs take for ever."""
+    """Make every query of runs take for ever."""
     if host.is_postgresql:
         with host.holding("LOCK TABLE telemetry_runs IN ACCESS EXCLUSIVE MODE"):
             yield
@@ -70,8 +70,8 @@ def busy(host: Host) -> Iterator[None]:
     yield
 
 
-def is_asking(host: Host, process: subprocess.Popen[bytes]) -> bool:
-    """Say whether the database has got a question that it cannot answer."""
+def has_query(host: Host, process: subprocess.Popen[bytes]) -> bool:
+    """Return whether the database has received the query that never ends."""
     assert process.poll() is None, process.communicate()
     if host.is_postgresql:
         return waiting(host) > 0
@@ -80,9 +80,9 @@ def is_asking(host: Host, process: subprocess.Popen[bytes]) -> bool:
 
 
 def open_files(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    for each in Path(f"/proc/{process.pid}/fd").iterdir():
+    for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
-            yield os.readlink(each)
+            yield os.readlink(descriptor)
 
 
 def waiting(host: Host) -> int:
@@ -96,7 +96,7 @@ def waiting(host: Host) -> int:
 def running(
     command: str, folder: Path, before: str = "", **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command as a shell does, in which Ctrl-C means something; ``before`` is done first."""
+    """Run a command as a shell does, so that SIGINT interrupts it; ``before`` is executed first."""
     known = {"TELEMETRY_HMAC_KEY": "key", "TELEMETRY_SPOOL_DIR": str(folder / "spool")}
     with subprocess.Popen(
         [sys.executable, "-c", before + FLASK, "telemetry", *command.split()],
@@ -112,7 +112,7 @@ def running(
 
 
 def ends(process: subprocess.Popen[bytes], *, press: bool = True) -> bytes:
-    """Press Ctrl-C, and return what it had written to standard output."""
+    """Interrupt the process, check how it ends, and return its standard output."""
     if press:
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)
@@ -121,13 +121,13 @@ def ends(process: subprocess.Popen[bytes], *, press: bool = True) -> bytes:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_while_the_database_works(host: Host, tmp_path: Path, command: str) -> None:
-    """It is told to stop; no half of a file is left."""
+def test_an_interrupted_command_stops_its_query(host: Host, tmp_path: Path, command: str) -> None:
+    """The database cancels it, and no incomplete file is left."""
     with (
         busy(host),
         running(command, tmp_path, TELEMETRY_DATABASE_URL=host.url) as process,
     ):
-        until(lambda: is_asking(host, process), seconds=60)
+        until(lambda: has_query(host, process), seconds=60)
         ends(process)
         if host.is_postgresql:
             until(lambda: waiting(host) == 0)
@@ -136,8 +136,10 @@ def test_while_the_database_works(host: Host, tmp_path: Path, command: str) -> N
 
 
 @pytest.mark.parametrize("command", ["report", "export", "health-check", "validate", "doctor --no-run"])
-def test_while_a_connection_is_closed(sqlite_host: Host, tmp_path: Path, command: str) -> None:
-    """What a library logs of the interruption is not printed."""
+def test_an_interruption_while_a_connection_closes_prints_one_line(
+    sqlite_host: Host, tmp_path: Path, command: str
+) -> None:
+    """What SQLAlchemy logs of it is not printed."""
     with running(command, tmp_path, CLOSING, TELEMETRY_DATABASE_URL=sqlite_host.url) as process:
         ends(process, press=False)
 
@@ -150,7 +152,7 @@ def test_twice(sqlite_host: Host, tmp_path: Path) -> None:
             "export --output jobs.csv", tmp_path, REMOVING, TELEMETRY_DATABASE_URL=sqlite_host.url
         ) as process,
     ):
-        until(lambda: is_asking(sqlite_host, process), seconds=60)
+        until(lambda: has_query(sqlite_host, process), seconds=60)
         ends(process)
     assert not list(tmp_path.glob("*jobs.csv*"))
 
@@ -165,7 +167,7 @@ def test_while_half_of_a_file_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["validate", "doctor --no-run", "export --output jobs.csv"])
-def test_while_a_server_does_not_answer(tmp_path: Path, command: str) -> None:
+def test_a_command_is_interrupted_while_a_server_does_not_answer(tmp_path: Path, command: str) -> None:
     """A database that takes the connection and says nothing is waited for in C; it is left behind.
 
     No half of a file is.
@@ -179,8 +181,10 @@ def test_while_a_server_does_not_answer(tmp_path: Path, command: str) -> None:
     assert not list(tmp_path.glob("*jobs.csv*"))
 
 
-def test_while_the_doctor_waits_for_a_collector(sqlite_host: Host, tmp_path: Path) -> None:
-    """A Collector that says nothing: neither the question nor the end of the process is waited for."""
+def test_the_doctor_is_interrupted_while_a_collector_does_not_answer(
+    sqlite_host: Host, tmp_path: Path
+) -> None:
+    """Neither the request nor the exporter's shutdown delays the end of the process."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         environment = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.getsockname()[1]}",

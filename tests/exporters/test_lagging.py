@@ -1,4 +1,4 @@
-"""Rows that lag behind: how many, since when and why, read from the database alone."""
+"""Lagging rows: how many, since when and why, as read from the database alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exporters.sql.storage import runs as run_storage
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import CREATED, KEY, Fragment, Host, call, visit
-from tests.exporters.test_spool import leave_behind, moved
+from tests.exporters.test_spool import leave_behind, move_to_spool_of
 
 HOSTS = ("sqlite", "psycopg2")
 
@@ -43,12 +43,12 @@ def lags(host: Host) -> list[Lag]:
 
 
 def only(host: Host, table: str) -> Lag:
-    (found,) = [lag for lag in lags(host) if lag.table == table]
-    return found
+    (selected,) = [lag for lag in lags(host) if lag.table == table]
+    return selected
 
 
 def refuse(host: Host, table: str) -> None:
-    """Let the database refuse every update of a table, as a trigger of the application's own would."""
+    """Make the database refuse every update of a table, as a trigger of the application might."""
     if host.is_postgresql:
         host.execute(
             "CREATE FUNCTION refuse() RETURNS trigger AS"
@@ -67,7 +67,7 @@ def command(host: Host, *arguments: str) -> Result:
 
 @pytest.fixture
 def used(host: Host, engine: Engine) -> Host:
-    """A row that is there, and a run of it that it does not show yet."""
+    """An analysis, and a run of it that its row does not show yet."""
     host.add_user()
     host.add_analysis()
     host.add_file(1, "a.pdf")
@@ -75,16 +75,16 @@ def used(host: Host, engine: Engine) -> Host:
     return host
 
 
-def test_nothing_lags(used: Host, engine: Engine) -> None:
-    """Neither what has just arrived, nor what is shown."""
+def test_new_and_projected_runs_do_not_lag(used: Host, engine: Engine) -> None:
+    """A run that has just arrived has time to be projected."""
     assert lags(used) == []
     show(engine)
     used.execute(LONG_AGO)
     assert lags(used) == []
 
 
-def test_nothing_stands_in_its_way(used: Host) -> None:
-    """Nobody was there to do it; and looking does not do it either."""
+def test_rows_that_nobody_projected_have_nothing_in_their_way(used: Host) -> None:
+    """No process ran that would have projected them; looking does not project them either."""
     used.execute(LONG_AGO)
     before = [used.rows(table) for table in ("analyses", "users", "telemetry_runs", "candidate_files")]
 
@@ -99,8 +99,8 @@ def test_nothing_stands_in_its_way(used: Host) -> None:
 
 
 @pytest.mark.parametrize("table", ["analyses", "candidate_files", "users"])
-def test_the_database_refuses(used: Host, engine: Engine, table: str) -> None:
-    """The driver's words; validate names the rows, and the daily check goes on."""
+def test_a_refusal_of_the_database_is_the_reason(used: Host, engine: Engine, table: str) -> None:
+    """It is given in the driver's words; `validate` names the rows, and the daily check goes on."""
     refuse(used, table)
     used.execute(LONG_AGO)
 
@@ -115,10 +115,10 @@ def test_the_database_refuses(used: Host, engine: Engine, table: str) -> None:
     assert command(used, "health-check").exit_code == 0
 
 
-def test_recover_does_not_say_that_all_is_well(
+def test_recover_reports_rows_that_cannot_be_written(
     used: Host, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What cannot be shown is told, with the reason."""
+    """It does so with the reason, and exits 1."""
     refuse(used, "analyses")
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
     monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 0.5)
@@ -131,17 +131,17 @@ def test_recover_does_not_say_that_all_is_well(
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
-def test_recover_that_runs_out_of_time(
+def test_recover_that_runs_out_of_time_reports_what_is_left(
     used: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    """It says what is left, snapshots or rows, until all of it is done."""
+    """Snapshots or rows may be left; repeated, it finishes the work."""
     settings = Settings(database_url=used.url, hmac_key=KEY.decode(), spool_dir=tmp_path)
-    left = [Fragment(analysis_id=1, user_id=1).calls(call()).close() for _ in range(300)]
-    moved(settings, leave_behind(tmp_path, *left))
+    entries = [Fragment(analysis_id=1, user_id=1).calls(call()).close() for _ in range(300)]
+    move_to_spool_of(settings, leave_behind(tmp_path, *entries))
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
     monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", seconds)
     late = command(used, "spool", "recover")
-    while len(used.rows("telemetry_runs")) < len(left):
+    while len(used.rows("telemetry_runs")) < len(entries):
         monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 2)
         command(used, "spool", "recover")
     monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 30)
@@ -153,10 +153,10 @@ def test_recover_that_runs_out_of_time(
     assert used.row("users")["total_jobs_run"] is not None
 
 
-def test_recover_that_has_no_time_for_rows(
+def test_recover_without_time_for_rows_names_them(
     used: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All snapshots are delivered, and the rows that show them wait: they are named."""
+    """All snapshots are delivered, but not projected yet."""
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
     monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 0.5)
     monkeypatch.setattr("exporters.sql.writer.host_rows.WaitingRows.project_due", lambda *_: None)
@@ -168,8 +168,8 @@ def test_recover_that_has_no_time_for_rows(
     assert "nothing stands in their way" in late.output
 
 
-def test_a_row_that_is_not_there(used: Host, engine: Engine) -> None:
-    """It may still come: that is said, and is no fault."""
+def test_a_missing_row_is_no_fault(used: Host, engine: Engine) -> None:
+    """It may still be inserted, as the reason says."""
     show(engine)
     deliver(engine, 7)
     used.execute(LONG_AGO)
@@ -180,16 +180,16 @@ def test_a_row_that_is_not_there(used: Host, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("host", ["psycopg2"], indirect=True)
-def test_a_row_that_is_held(used: Host) -> None:
-    """By a session that stays open."""
+def test_a_lock_of_another_session_is_the_reason(used: Host) -> None:
+    """The session stays open and keeps the row locked."""
     used.execute(LONG_AGO)
 
     with used.holding("UPDATE analyses SET num_candidates = 3"):
         assert only(used, "analyses").reason == "another session holds them"
 
 
-def test_runs_of_somebody_else(used: Host, engine: Engine) -> None:
-    """The row is another user's, or younger than the run: it never shows the run."""
+def test_runs_that_contradict_their_row_are_reported(used: Host, engine: Engine) -> None:
+    """A row of another user, or one created after the run, never shows the run."""
     used.add_user(2)
     used.add_analysis(2, 2)
     used.add_analysis(3, 1, created_at=CREATED + timedelta(days=9000))
@@ -207,8 +207,8 @@ def test_runs_of_somebody_else(used: Host, engine: Engine) -> None:
     }
 
 
-def test_files_that_are_not_stored(used: Host, engine: Engine) -> None:
-    """They come at the very end, or never."""
+def test_analyses_without_stored_files_are_reported(used: Host, engine: Engine) -> None:
+    """The application stores files at the very end, or never."""
     used.execute("DELETE FROM candidate_files")
     show(engine)
     minutes_ago = MINUTES_AGO[used.engine.dialect.name]
@@ -219,8 +219,8 @@ def test_files_that_are_not_stored(used: Host, engine: Engine) -> None:
     assert (lag.ids, lag.reason) == ((1,), "no file of these analyses is stored")
 
 
-def test_many(used: Host, engine: Engine) -> None:
-    """A few are named, and all are counted."""
+def test_many_lagging_rows_are_counted_and_a_few_named(used: Host, engine: Engine) -> None:
+    """Some are tried for the reason; all are counted."""
     refuse(used, "analyses")
     for row in range(2, 30):
         used.add_analysis(row)
@@ -233,8 +233,8 @@ def test_many(used: Host, engine: Engine) -> None:
     assert "20 rows of analyses since 2026-10-01 10:00 UTC (1, 2, 3, 4, 5, …): " in str(tried)
 
 
-def test_validate_and_the_tables(used: Host) -> None:
-    """One that is needed, and one of ours, are missing: they are named, and the rest is looked at."""
+def test_validate_names_missing_columns_of_the_host(used: Host) -> None:
+    """A required one and one that telemetry adds are missing; the rest is validated."""
     used.execute("ALTER TABLE analyses RENAME COLUMN user_id TO owner_id")
     used.execute("ALTER TABLE users DROP COLUMN total_api_spend")
 
@@ -246,8 +246,8 @@ def test_validate_and_the_tables(used: Host) -> None:
     assert "users.total_api_spend is not there, though telemetry adds it: flask" in done.output
 
 
-def test_validate_without_a_table(used: Host) -> None:
-    """It says so, in place of an error of the database's."""
+def test_validate_names_a_missing_table_of_the_host(used: Host) -> None:
+    """It does not print an error of the database."""
     used.execute("DROP TABLE candidate_files")
     used.execute(f"DROP TABLE analyses{' CASCADE' if used.is_postgresql else ''}")
 

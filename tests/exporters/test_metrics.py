@@ -1,4 +1,4 @@
-"""Metrics: at zero from the start, equal to the rollup at the end, and a process's own."""
+"""Metrics start at zero, equal the rollup at the end, and belong to one process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RATE_LIMITED = {
 
 
 class Measured:
-    """A pipeline without a database, and what a metric reader sees of it."""
+    """A pipeline without a database, and what a metric reader collects from it."""
 
     def __init__(self, pipeline: Pipeline, provider: TracerProvider, reader: InMemoryMetricReader) -> None:
         self.pipeline = pipeline
@@ -51,17 +51,17 @@ class Measured:
 
     def points(self, metric: c.Metric) -> list[Any]:
         data = self.reader.get_metrics_data()
-        found = [
-            each
+        metrics = [
+            collected
             for resource in (data.resource_metrics if data else ())
             for scope in resource.scope_metrics
-            for each in scope.metrics
-            if each.name == metric.name
+            for collected in scope.metrics
+            if collected.name == metric.name
         ]
-        return [point for each in found for point in each.data.data_points]
+        return [point for collected in metrics for point in collected.data.data_points]
 
     def values(self, metric: c.Metric, **labels: str) -> dict[tuple[str, ...], float]:
-        """The values under these labels, by the other labels in their order."""
+        """Return the values with these labels, by the other labels in their order."""
         others = [name for name in metric.labels if name not in labels]
         return {
             tuple(point.attributes[name] for name in others): point.value
@@ -76,7 +76,7 @@ class Measured:
         return merge(self.ended)
 
     def call(self, attributes: Mapping[str, Any] = MappingProxyType({}), *, error: str | None = None) -> None:
-        """A call as the OpenAI instrumentation tells it."""
+        """Record a call as the OpenAI instrumentation does."""
         span = self.provider.get_tracer(c.GENAI_SCOPE).start_span(
             "chat",
             kind=SpanKind.CLIENT,
@@ -86,15 +86,15 @@ class Measured:
                 Attribute.REQUEST_MODEL: MODEL,
             },
         )
-        told: dict[str, Any] = {
+        recorded: dict[str, Any] = {
             Attribute.ATTEMPT_STATUSES: ["200"],
             Attribute.INPUT_TOKENS: 100,
             Attribute.OUTPUT_TOKENS: 10,
         }
         if error:
-            told = {Attribute.ATTEMPT_STATUSES: ["500", "500"], Attribute.ERROR_TYPE: error}
+            recorded = {Attribute.ATTEMPT_STATUSES: ["500", "500"], Attribute.ERROR_TYPE: error}
             span.set_status(Status(StatusCode.ERROR))
-        span.set_attributes({**told, **attributes})
+        span.set_attributes({**recorded, **attributes})
         span.end()
 
 
@@ -118,7 +118,7 @@ def measured(reader: InMemoryMetricReader, provider: TracerProvider, tmp_path: P
 
 
 def test_closed_label_sets_are_at_zero_from_the_start(measured: Measured) -> None:
-    """Before anything has happened, every counter whose labels are known shows zero under each of them."""
+    """Every counter with a closed set of labels shows zero for all of them before anything happens."""
     kinds, sizes = ("analysis", "intake", "late", "other"), c.BATCH_SIZES
     assert measured.values(c.RUNS) == {
         (kind, status, size): 0 for kind in kinds for status in c.TERMINAL_STATUSES for size in sizes
@@ -138,8 +138,8 @@ def test_closed_label_sets_are_at_zero_from_the_start(measured: Measured) -> Non
         assert measured.values(metric) == {(): 0}
 
 
-def test_declared_labels_are_the_labels_there_are(measured: Measured) -> None:
-    """Every point has exactly the labels its metric declares: never a user, a run or a file."""
+def test_points_have_exactly_the_declared_labels(measured: Measured) -> None:
+    """No label is a user, a run or a file."""
     work(measured)
     for metric in c.METRICS:
         for point in measured.points(metric):
@@ -148,7 +148,7 @@ def test_declared_labels_are_the_labels_there_are(measured: Measured) -> None:
 
 
 def work(measured: Measured) -> None:
-    """An analysis in which a little of everything happens."""
+    """Run an analysis with successes, failures, retries and an unknown model."""
     with telemetry.run("analysis", user_id=7, candidates=60):
         with telemetry.stage("ranking"):
             for score in (0.9, 0.6, 0.1):
@@ -165,7 +165,7 @@ def work(measured: Measured) -> None:
 
 
 def test_counters_equal_the_rollup(measured: Measured) -> None:
-    """What the metrics say of a run is what its row will say."""
+    """The metrics of a run show the figures that its row will have."""
     work(measured)
     run = measured.rollup()
     total = run.total
@@ -193,8 +193,8 @@ def test_counters_equal_the_rollup(measured: Measured) -> None:
     assert measured.values(c.OPENAI_HEADROOM) == {(MODEL, "tokens"): 0.75}
 
 
-def test_costs_are_told_by_stage_and_model(measured: Measured) -> None:
-    """The cost of each stage and model is that of the rollup's row."""
+def test_costs_are_labelled_by_stage_and_model(measured: Measured) -> None:
+    """The cost by stage and model is that of the rollup."""
     work(measured)
     expected: dict[tuple[str, str], float] = {}
     for key, usage in measured.rollup().usage.items():
@@ -221,8 +221,8 @@ def test_histograms_hold_the_run(measured: Measured) -> None:
     assert duration.sum == pytest.approx((measured.rollup().duration_us or 0) / 1e6)
 
 
-def test_open_runs_are_counted_while_they_are_open(measured: Measured) -> None:
-    """A run is active from its start to its end, whatever the end."""
+def test_active_runs_are_counted_until_they_end(measured: Measured) -> None:
+    """A run is active from its start to its end, however it ends."""
     run = telemetry.start_run("intake")
     assert measured.values(c.RUNS_ACTIVE, kind="intake") == {(): 1}
     run.fail()
@@ -230,8 +230,8 @@ def test_open_runs_are_counted_while_they_are_open(measured: Measured) -> None:
     assert measured.total(c.RUNS, kind="intake", status="failed") == 1
 
 
-def test_a_fragment_that_is_not_the_root_is_no_run(measured: Measured) -> None:
-    """Only the process that began a run counts it."""
+def test_a_resumed_run_is_counted_once(measured: Measured) -> None:
+    """Only the fragment that began the run counts it."""
     run = telemetry.start_run("intake")
     carrier = run.carrier()
     with telemetry.resume(carrier):
@@ -247,7 +247,7 @@ def exemplars(measured: Measured, metric: c.Metric) -> set[int]:
 
 @pytest.mark.parametrize(("metric", "name"), [(c.STAGE_DURATION, "ranking"), (c.RUN_DURATION, "analysis")])
 def test_exemplars_lead_to_the_span(measured: Measured, metric: c.Metric, name: str) -> None:
-    """The exemplar of a stage's duration is the stage's own span, that of a run's the run's."""
+    """The duration of a stage has the stage's span as exemplar, that of a run the run's span."""
     exported = InMemorySpanExporter()
     measured.provider.add_span_processor(SimpleSpanProcessor(exported))
     with telemetry.run("analysis", candidates=1), telemetry.stage("ranking"):
@@ -258,8 +258,8 @@ def test_exemplars_lead_to_the_span(measured: Measured, metric: c.Metric, name: 
 
 
 @pytest.mark.parametrize("provider", [TracerProvider(ALWAYS_OFF, shutdown_on_exit=False)])
-def test_a_trace_that_was_not_sampled_is_no_exemplar(measured: Measured) -> None:
-    """A trace nobody can look at is not pointed to, and is counted all the same."""
+def test_a_trace_that_is_not_sampled_is_no_exemplar(measured: Measured) -> None:
+    """Its run is counted all the same."""
     work(measured)
 
     assert exemplars(measured, c.STAGE_DURATION) == set()
@@ -267,7 +267,7 @@ def test_a_trace_that_was_not_sampled_is_no_exemplar(measured: Measured) -> None
 
 
 def test_a_run_whose_handle_was_dropped_is_counted(measured: Measured) -> None:
-    """It is no longer active, and ended as interrupted."""
+    """It is no longer active, and counts as interrupted."""
     contextvars.copy_context().run(telemetry.start_run, "analysis", candidates=1)
     gc.collect()
     measured.pipeline.recorder.fragments.changed()
@@ -278,7 +278,7 @@ def test_a_run_whose_handle_was_dropped_is_counted(measured: Measured) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_starts_at_zero(measured: Measured) -> None:
-    """A child reports only what it did itself, so that the sum over processes is right."""
+    """A child counts only what it did itself, so that the sum over processes is right."""
     work(measured)
 
     def child() -> None:
@@ -300,7 +300,7 @@ def test_a_forked_child_starts_at_zero(measured: Measured) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_has_histograms_of_its_own(measured: Measured) -> None:
-    """What the parent measured is in no histogram of the child, which goes on measuring."""
+    """The child's histograms lack the parent's values, and record its own."""
     work(measured)
     before = counted(measured, c.RUN_DURATION)
 
@@ -322,7 +322,7 @@ def counted(measured: Measured, metric: c.Metric) -> int:
     return sum(point.count for point in measured.points(metric))
 
 
-def test_open_labels_are_capped() -> None:
+def test_values_of_open_labels_are_capped() -> None:
     """However many stages a host invents, a label has a bounded number of values; nothing is lost."""
     totals = Totals()
     for number in range(LABEL_CAP * 2):

@@ -1,4 +1,4 @@
-"""What is severe reaches somebody, once a finding and day, and nothing that did not is taken for sent."""
+"""Severe findings are sent once a day each, and only what was received counts as sent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def alertmanager(hook: Webhook) -> Iterator[RunningAlertmanager]:
         yield running
 
 
-def tell(host: Host, *findings: Finding, **settings: Any) -> Outcome:
+def send(host: Host, *findings: Finding, **settings: Any) -> Outcome:
     return notify(Settings(database_url=host.url, **settings), findings)
 
 
@@ -55,40 +55,40 @@ def titles(hook: Webhook) -> list[str]:
     return [body["title"] for body in hook.bodies]
 
 
-# Once a finding and day
+# Once a day
 
 
-def test_only_what_is_severe(sqlite_host: Host, hook: Webhook) -> None:
-    """A warning can wait until somebody looks."""
-    assert tell(sqlite_host, COST, VOLUME, notify=(f"json://{hook.place}",)) == Outcome(1, 0, ())
+def test_only_severe_findings_are_sent(sqlite_host: Host, hook: Webhook) -> None:
+    """A warning can wait until somebody reads the report."""
+    assert send(sqlite_host, COST, VOLUME, notify=(f"json://{hook.place}",)) == Outcome(1, 0, ())
     assert hook.bodies == [
         hook.bodies[0] | {"title": "Cost is high", "message": "$9 on Tuesday.\nSee the report."}
     ]
 
 
-def test_once_a_finding_and_day(host: Host, hook: Webhook) -> None:
+def test_a_finding_is_sent_once_a_day(host: Host, hook: Webhook) -> None:
     """Outcome again it is known; another finding, or the same of another day, is not."""
-    told = {"notify": (f"json://{hook.place}",)}
-    assert tell(host, COST, **told) == Outcome(1, 0, ())
-    assert tell(host, COST, ERRORS, **told) == Outcome(1, 1, ())
-    assert tell(host, replace(COST, day=DAY + timedelta(days=1)), **told) == Outcome(1, 0, ())
+    address = {"notify": (f"json://{hook.place}",)}
+    assert send(host, COST, **address) == Outcome(1, 0, ())
+    assert send(host, COST, ERRORS, **address) == Outcome(1, 1, ())
+    assert send(host, replace(COST, day=DAY + timedelta(days=1)), **address) == Outcome(1, 0, ())
     assert titles(hook) == ["Cost is high", "Many jobs fail", "Cost is high"]
 
 
-def test_each_channel_is_told(sqlite_host: Host, hook: Webhook) -> None:
-    """One that was added later as well."""
+def test_a_finding_is_sent_to_every_channel(sqlite_host: Host, hook: Webhook) -> None:
+    """A channel that is added later gets it as well."""
     first, second = f"json://{hook.place}/1", f"json://{hook.place}/2"
-    tell(sqlite_host, COST, notify=(first,))
-    assert tell(sqlite_host, COST, notify=(first, second)) == Outcome(1, 1, ())
+    send(sqlite_host, COST, notify=(first,))
+    assert send(sqlite_host, COST, notify=(first, second)) == Outcome(1, 1, ())
     assert [path for path, _ in hook.requests] == ["/1", "/2"]
 
 
-def test_many_processes_at_once(host: Host, hook: Webhook) -> None:
-    """However many look at the same moment, one of them tells it."""
+def test_one_of_several_processes_sends_a_finding(host: Host, hook: Webhook) -> None:
+    """However many processes try at the same moment, it is sent once."""
     code = (
         "import sys, tests.exporters.test_notify as test\n"
         "sys.stdin.readline()\n"
-        "print(test.tell(test.Host(sys.argv[1]), test.COST, test.ERRORS, notify=(sys.argv[2],)).sent)"
+        "print(test.send(test.Host(sys.argv[1]), test.COST, test.ERRORS, notify=(sys.argv[2],)).sent)"
     )
     command = [sys.executable, "-c", code, host.url, f"json://{hook.place}"]
     running = [
@@ -104,8 +104,8 @@ def test_many_processes_at_once(host: Host, hook: Webhook) -> None:
     assert sorted(titles(hook)) == ["Cost is high", "Many jobs fail"]
 
 
-def test_who_dies_while_telling(host: Host, engine: Engine) -> None:
-    """The claim of a dead process runs out; that of a living one holds, and what is done stays done."""
+def test_the_claim_of_a_dead_process_expires(host: Host, engine: Engine) -> None:
+    """The claim of a living process holds, and a finished one never expires."""
     assert claims.claim(engine, DAY, "tell")
     assert not claims.claim(engine, DAY, "tell")
     host.execute(
@@ -117,7 +117,7 @@ def test_who_dies_while_telling(host: Host, engine: Engine) -> None:
     assert not claims.claim(engine, DAY, "tell", lease=timedelta(seconds=-5))
 
 
-def test_what_was_done_long_ago_is_forgotten(engine: Engine) -> None:
+def test_old_claims_are_deleted(engine: Engine) -> None:
     """The table does not grow for ever."""
     for days in (0, 1, 91):
         claims.finish(engine, DAY + timedelta(days=days), "tell")
@@ -129,10 +129,12 @@ def test_what_was_done_long_ago_is_forgotten(engine: Engine) -> None:
 # Alertmanager
 
 
-def test_an_alert(sqlite_host: Host, hook: Webhook, alertmanager: RunningAlertmanager) -> None:
-    """It has the usual labels and annotations, and lasts until the check of the next day."""
+def test_an_alert_has_the_usual_labels_and_annotations(
+    sqlite_host: Host, hook: Webhook, alertmanager: RunningAlertmanager
+) -> None:
+    """It is active until the check of the next day."""
     before = datetime.now(UTC)
-    assert tell(sqlite_host, COST, alertmanager_url=f"{alertmanager.url}/") == Outcome(1, 0, ())
+    assert send(sqlite_host, COST, alertmanager_url=f"{alertmanager.url}/") == Outcome(1, 0, ())
 
     (alert,) = alertmanager.alerts()
     assert alert["labels"] == {"alertname": "TelemetryCost", "severity": "critical"}
@@ -147,18 +149,18 @@ def test_an_alert(sqlite_host: Host, hook: Webhook, alertmanager: RunningAlertma
     until(lambda: [body["status"] for body in hook.bodies] == ["firing"])
 
 
-def test_applications_that_share_an_alertmanager(
+def test_applications_that_share_an_alertmanager_have_distinct_alerts(
     alertmanager: RunningAlertmanager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their alerts are different ones."""
+    """The name of the service is a label."""
     for service in ("shop", "screener"):
         monkeypatch.setenv("OTEL_SERVICE_NAME", service)
         Alertmanager(alertmanager.url).send(COST)
     assert {alert["labels"]["service"] for alert in alertmanager.alerts()} == {"shop", "screener"}
 
 
-def test_an_alert_that_goes_on_and_ends(hook: Webhook, alertmanager: RunningAlertmanager) -> None:
-    """Sent again while it is active it is the same alert; Alertmanager resolves it when its time is up."""
+def test_an_alert_is_extended_and_resolved(hook: Webhook, alertmanager: RunningAlertmanager) -> None:
+    """Sent again while active, it is the same alert; Alertmanager resolves it when its time is up."""
     Alertmanager(alertmanager.url, active=timedelta(seconds=4)).send(COST)
     (first,) = alertmanager.alerts()
     Alertmanager(alertmanager.url, active=timedelta(seconds=5)).send(COST)
@@ -171,61 +173,65 @@ def test_an_alert_that_goes_on_and_ends(hook: Webhook, alertmanager: RunningAler
     assert alertmanager.alerts() == []
 
 
-def test_an_alertmanager_behind_a_login(sqlite_host: Host, hook: Webhook) -> None:
-    """User and password go along, and below a path."""
-    tell(sqlite_host, COST, alertmanager_url=f"http://me:s%40cret@{hook.place}/alerting")
+def test_an_alertmanager_may_need_a_login_and_a_path(sqlite_host: Host, hook: Webhook) -> None:
+    """User and password are sent, and the path is kept."""
+    send(sqlite_host, COST, alertmanager_url=f"http://me:s%40cret@{hook.place}/alerting")
     assert hook.requests == [("/alerting/api/v2/alerts", "Basic bWU6c0BjcmV0")]
 
 
 @pytest.mark.parametrize(("status", "reason"), [(500, "HTTP 500"), (401, "HTTP 401"), (302, "HTTP 302")])
-def test_an_alertmanager_that_refuses(host: Host, hook: Webhook, status: int, reason: str) -> None:
-    """Also a page to log in that a proxy sends to. It is told the next time."""
-    told = {"alertmanager_url": f"http://me:s3cret@{hook.place}"}
+def test_an_alert_that_was_refused_is_sent_the_next_time(
+    host: Host, hook: Webhook, status: int, reason: str
+) -> None:
+    """A proxy's redirect to a login page is a refusal, too."""
+    address = {"alertmanager_url": f"http://me:s3cret@{hook.place}"}
     hook.status = status
-    (problem,) = tell(host, COST, ERRORS, **told).problems
+    (problem,) = send(host, COST, ERRORS, **address).problems
     assert f"TELEMETRY_ALERTMANAGER_URL: http://{hook.place} did not take" in problem and reason in problem
     assert "s3cret" not in problem and "\n" not in problem
     assert len(hook.requests) == 1
 
     hook.status = 200
-    assert tell(host, COST, ERRORS, **told) == Outcome(2, 0, ())
+    assert send(host, COST, ERRORS, **address) == Outcome(2, 0, ())
 
 
 # Apprise
 
 
-def test_mail(sqlite_host: Host) -> None:
-    """A mail, by the library's own way to write its address."""
+def test_a_finding_is_sent_by_mail(sqlite_host: Host) -> None:
+    """Its address is written as Apprise documents it."""
     with Mailbox() as box:
         url = f"mailto://{box.place}?from=app@example.com&to=ops@example.com&mode=insecure"
-        assert tell(sqlite_host, COST, notify=(url,)) == Outcome(1, 0, ())
-        assert tell(sqlite_host, COST, notify=(url,)) == Outcome(0, 1, ())
+        assert send(sqlite_host, COST, notify=(url,)) == Outcome(1, 0, ())
+        assert send(sqlite_host, COST, notify=(url,)) == Outcome(0, 1, ())
 
     (mail,) = box.mails
     assert (mail["Subject"], mail["To"]) == ("Cost is high", "ops@example.com")
     assert mail.get_content().splitlines() == ["$9 on Tuesday.", "See the report."]
 
 
-def test_one_channel_that_fails(host: Host, hook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
-    """The others are told, and not again when it works at last."""
+def test_a_channel_that_fails_does_not_stop_the_others(
+    host: Host, hook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When it works again, only that channel is sent the finding."""
     with Webhook() as broken:
         broken.status = 503
         urls = (f"json://user:s3cret@{broken.place}/t0ken?key=s3cret", f"json://{hook.place}")
-        (problem,) = tell(host, COST, notify=urls).problems
+        (problem,) = send(host, COST, notify=urls).problems
         assert problem.startswith("TELEMETRY_NOTIFY: address 1 (json://…) did not take the message")
         assert titles(hook) == ["Cost is high"]
 
         broken.status = 200
-        assert tell(host, COST, notify=urls) == Outcome(1, 1, ())
+        assert send(host, COST, notify=urls) == Outcome(1, 1, ())
     assert "s3cret" not in problem and "t0ken" not in problem
     assert "apprise" not in {record.name for record in caplog.records if record.levelno >= logging.WARNING}
     assert "s3cret" not in json.dumps(host.rows("telemetry_daily_tasks"), default=str)
 
 
-def test_nobody_listens(sqlite_host: Host) -> None:
-    """Neither an Alertmanager nor a channel: a line for each, and nothing is remembered."""
-    told = {"alertmanager_url": "http://127.0.0.1:1", "notify": ("json://127.0.0.1:1",)}
-    problems = tell(sqlite_host, COST, **told).problems
+def test_an_unreachable_address_is_a_problem(sqlite_host: Host) -> None:
+    """There is one line for an Alertmanager and one for a channel, and nothing counts as sent."""
+    addresses = {"alertmanager_url": "http://127.0.0.1:1", "notify": ("json://127.0.0.1:1",)}
+    problems = send(sqlite_host, COST, **addresses).problems
     assert [problem.split(":")[0] for problem in problems] == [
         "TELEMETRY_ALERTMANAGER_URL",
         "TELEMETRY_NOTIFY",
@@ -235,28 +241,28 @@ def test_nobody_listens(sqlite_host: Host) -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense://s3cret/s3cret", "json://", "mailto://s3cret"])
-def test_an_address_that_apprise_does_not_take(
+def test_an_address_that_apprise_refuses_is_a_problem(
     sqlite_host: Host, hook: Webhook, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is a problem before there is something to tell, and stands in no other's way."""
-    assert tell(sqlite_host, notify=(url,)).problems
-    told = tell(sqlite_host, COST, notify=(url, f"json://{hook.place}"))
-    assert told.sent == 1
-    (problem,) = told.problems
+    """It is one even without findings, and other addresses are sent theirs."""
+    assert send(sqlite_host, notify=(url,)).problems
+    result = send(sqlite_host, COST, notify=(url, f"json://{hook.place}"))
+    assert result.sent == 1
+    (problem,) = result.problems
     assert "TELEMETRY_NOTIFY: address 1" in problem and "s3cret" not in problem + caplog.text
 
 
-def test_without_the_extra(sqlite_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names it."""
+def test_a_missing_extra_is_named(sqlite_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says which extra to install."""
     monkeypatch.setitem(sys.modules, "apprise", None)
     monkeypatch.delitem(sys.modules, "exporters.findings.apprise", raising=False)
-    (problem,) = tell(sqlite_host, COST, notify=("json://127.0.0.1:1",)).problems
+    (problem,) = send(sqlite_host, COST, notify=("json://127.0.0.1:1",)).problems
     assert problem.startswith("TELEMETRY_NOTIFY needs analysis-telemetry[notify]")
 
 
-def test_nobody_is_named(sqlite_host: Host) -> None:
-    """Who wants to notify has to say whom."""
-    (problem,) = tell(sqlite_host).problems
+def test_notifying_without_an_address_is_a_problem(sqlite_host: Host) -> None:
+    """The message names the settings that take one."""
+    (problem,) = send(sqlite_host).problems
     assert "TELEMETRY_ALERTMANAGER_URL or TELEMETRY_NOTIFY" in problem
 
 
@@ -267,15 +273,15 @@ def test_nobody_is_named(sqlite_host: Host) -> None:
     "url",
     ["", "http://a", "https://me:s%2F@a.example:9093/below/", "http://[::1]:9093", "http://10.0.0.1:1/"],
 )
-def test_addresses_of_an_alertmanager(url: str) -> None:
-    """Host, port and path, IPv6 or not, with a password or without."""
+def test_an_alertmanager_url_may_have_port_path_and_password(url: str) -> None:
+    """The host may be a name or an address of IPv4 or IPv6."""
     assert Settings.load({"TELEMETRY_ALERTMANAGER_URL": url}).alertmanager_url == url
 
 
-def test_addresses_are_told_apart() -> None:
-    """By the scheme with which each begins: a comma may be part of one."""
-    found = Settings.load({"TELEMETRY_NOTIFY": "mailto://a?to=b,c, slack://d/e json://f"})
-    assert found.notify == ("mailto://a?to=b,c", "slack://d/e", "json://f")
+def test_addresses_are_split_at_their_schemes() -> None:
+    """A comma may be part of an address."""
+    settings = Settings.load({"TELEMETRY_NOTIFY": "mailto://a?to=b,c, slack://d/e json://f"})
+    assert settings.notify == ("mailto://a?to=b,c", "slack://d/e", "json://f")
     assert Settings.load({"TELEMETRY_NOTIFY": ""}).notify == ()
 
 
@@ -291,12 +297,12 @@ def test_addresses_are_told_apart() -> None:
     ],
 )
 def test_a_wrong_address_is_not_repeated(name: str, value: str) -> None:
-    """Secrets of an address stay out of messages."""
+    """Error messages and representations show no secrets of an address."""
     with pytest.raises(SettingsError, match=name) as error:
         Settings.load({name: value})
     assert "s3cret" not in str(error.value)
-    told = Settings(alertmanager_url="http://s3cret@host", notify=("json://s3cret",))
-    assert "s3cret" not in repr(told)
+    settings = Settings(alertmanager_url="http://s3cret@host", notify=("json://s3cret",))
+    assert "s3cret" not in repr(settings)
 
 
 # The commands
@@ -314,8 +320,8 @@ def flask(host: Host, folder: Path, *words: str, **settings: str) -> subprocess.
     )
 
 
-def test_insights_tells(sqlite_host: Host, hook: Webhook, tmp_path: Path) -> None:
-    """Exit 1 for what is severe, told or not; 3 where it could not be told."""
+def test_insights_notifies(sqlite_host: Host, hook: Webhook, tmp_path: Path) -> None:
+    """It exits 1 where something is severe, sent or known, and 3 where it could not be sent."""
     now = datetime.now(UTC).replace(tzinfo=None)
     where = {"TELEMETRY_TIMEZONE": f"Etc/GMT{now.hour - 12:+d}"}  # where it is noon, far from the next day
     Past(sqlite_host).add(6, now, rate_limit_hits=2).findings()
@@ -335,18 +341,18 @@ def test_insights_tells(sqlite_host: Host, hook: Webhook, tmp_path: Path) -> Non
     assert titles(hook) == ["Many jobs meet rate limits"]
 
 
-def test_the_health_check_tells(
+def test_the_health_check_notifies(
     sqlite_host: Host, hook: Webhook, alertmanager: RunningAlertmanager, tmp_path: Path
 ) -> None:
-    """What was severe yesterday, of the day alone and against its weekday; exit 0 once it is told."""
+    """It sends what was severe yesterday, and exits 0 once that is sent."""
     yesterday = datetime.now(UTC).replace(tzinfo=None, hour=12) - timedelta(days=1)
     Past(sqlite_host).add(3, yesterday, status="failed").add(6, yesterday, rate_limit_hits=1).add(
         6, yesterday, status="failed"
     ).findings()
-    told = {"TELEMETRY_ALERTMANAGER_URL": alertmanager.url}
+    address = {"TELEMETRY_ALERTMANAGER_URL": alertmanager.url}
 
-    first = flask(sqlite_host, tmp_path, "health-check", "--notify", **told)
-    second = flask(sqlite_host, tmp_path, "health-check", "--notify", **told)
+    first = flask(sqlite_host, tmp_path, "health-check", "--notify", **address)
+    second = flask(sqlite_host, tmp_path, "health-check", "--notify", **address)
     nobody = flask(sqlite_host, tmp_path, "health-check", "--notify")
 
     assert (first.returncode, second.returncode, nobody.returncode) == (0, 0, 3), first.stderr

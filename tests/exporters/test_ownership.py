@@ -1,4 +1,4 @@
-"""A host that had tables of these names before: what is in them is the host's, and stays as it is."""
+"""Tables that the host had under telemetry's names belong to the host, and stay as they are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TABLES = ("document_warnings", "system_health_log")
 
 @pytest.fixture
 def owner(database_url: str) -> Host:
-    """Its warnings have no user any more, and nobody answered them; its log counts something else."""
+    """A host with a log and a table of warnings of its own; its warning has no user and no answer."""
     migrate.upgrade(database_url, with_base_tables=True, revision="1_base_tables")
     host = Host(database_url)
     host.execute(
@@ -55,8 +55,8 @@ def rows(host: Host) -> list[list[tuple[object, ...]]]:
         ]
 
 
-def test_what_was_there_stays(owner: Host, engine: Engine) -> None:
-    """Nothing is tied, abandoned, swept or logged; who asks for it is told."""
+def test_tables_of_the_host_are_not_changed(owner: Host, engine: Engine) -> None:
+    """Nothing is linked, abandoned, swept or logged; a request for it is refused."""
     before = rows(owner)
     owner.add_user(77)
     owner.add_analysis(1, 77)

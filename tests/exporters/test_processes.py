@@ -1,4 +1,4 @@
-"""Processes of every kind: what each did is in the database once it has ended, whoever ended it."""
+"""However a process was started and however it ends, its work is in the database afterwards."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SET_UP = """
 
 
 def run_script(host: Host, folder: Path, body: str) -> int:
-    """Run a script of an application to its end, and return its exit status."""
+    """Run an application's script to its end, and return its exit status."""
     script = folder / "application.py"
     main = textwrap.indent(textwrap.dedent(body), "    ")
     script.write_text(f'{textwrap.dedent(SET_UP)}\nif __name__ == "__main__":\n    set_up()\n{main}')
@@ -51,7 +51,7 @@ def run_script(host: Host, folder: Path, body: str) -> int:
 
 
 def counted(host: Host) -> dict[Any, int]:
-    """What was counted, by user."""
+    """Return the counts in the database, by user."""
     users = {row["run_id"]: row["user_ref"] for row in host.rows("telemetry_runs")}
     return {users[row["run_id"]]: row["value"] for row in host.rows("telemetry_counters")}
 
@@ -60,14 +60,16 @@ def statuses(host: Host) -> list[str]:
     return sorted(row["status"] for row in host.rows("telemetry_runs"))
 
 
-def test_a_script_that_exits_at_once(sqlite_host: Host, tmp_path: Path) -> None:
-    """A process that ends right after its run delivers it on the way out."""
+def test_a_script_that_exits_after_its_run_delivers_it(sqlite_host: Host, tmp_path: Path) -> None:
+    """The exit hook of the process waits for the delivery."""
     assert run_script(sqlite_host, tmp_path, "intake(7)") == 0
     assert (statuses(sqlite_host), counted(sqlite_host)) == (["completed"], {7: 7})
 
 
-def test_a_script_that_exits_in_its_run(sqlite_host: Host, tmp_path: Path) -> None:
-    """What it had done is told exactly, as interrupted."""
+def test_a_script_that_exits_within_its_run_delivers_it_as_interrupted(
+    sqlite_host: Host, tmp_path: Path
+) -> None:
+    """The counts up to the exit are exact."""
     body = """
         with telemetry.run("intake", user_id=3):
             telemetry.count("app_retries", 5)
@@ -77,8 +79,8 @@ def test_a_script_that_exits_in_its_run(sqlite_host: Host, tmp_path: Path) -> No
     assert (statuses(sqlite_host), counted(sqlite_host)) == (["interrupted"], {3: 5})
 
 
-def test_an_uncaught_exception_ends_the_process(sqlite_host: Host, tmp_path: Path) -> None:
-    """The run failed, and says so."""
+def test_a_run_that_ends_in_an_uncaught_exception_has_failed(sqlite_host: Host, tmp_path: Path) -> None:
+    """It is delivered before the process ends."""
     body = """
         with telemetry.run("intake", user_id=3):
             telemetry.count("app_retries", 5)
@@ -89,8 +91,8 @@ def test_an_uncaught_exception_ends_the_process(sqlite_host: Host, tmp_path: Pat
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_pool_of_processes(sqlite_host: Host, tmp_path: Path, method: str) -> None:
-    """Each process of a pool has runs of its own, however it was started."""
+def test_processes_of_a_pool_deliver_their_runs(sqlite_host: Host, tmp_path: Path, method: str) -> None:
+    """They do so with every start method."""
     body = f"""
         context = multiprocessing.get_context({method!r})
         options = {{}} if {method!r} == "fork" else {{"initializer": set_up}}
@@ -103,8 +105,10 @@ def test_a_pool_of_processes(sqlite_host: Host, tmp_path: Path, method: str) -> 
 
 
 @pytest.mark.parametrize("dispatcher_is_first", [True, False])
-def test_one_run_in_several_processes(sqlite_host: Host, tmp_path: Path, dispatcher_is_first: bool) -> None:
-    """Parts that other processes did, told apart by a carrier, are one run, whoever is done first."""
+def test_fragments_of_several_processes_are_one_run(
+    sqlite_host: Host, tmp_path: Path, dispatcher_is_first: bool
+) -> None:
+    """A carrier connects them, whichever process ends first."""
     wait = "for child in children: child.join()"
     body = f"""
         run = telemetry.start_run("analysis", user_id=9, candidates=1)
@@ -122,8 +126,10 @@ def test_one_run_in_several_processes(sqlite_host: Host, tmp_path: Path, dispatc
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_telemetry_that_is_set_up_in_a_child(sqlite_host: Host, tmp_path: Path, method: str) -> None:
-    """A child that sets telemetry up by itself delivers before it is gone, though its parent has none."""
+def test_a_child_that_sets_up_telemetry_delivers_before_it_ends(
+    sqlite_host: Host, tmp_path: Path, method: str
+) -> None:
+    """It does so though its parent has no telemetry."""
     body = f"""
         telemetry.shutdown()
         child = multiprocessing.get_context({method!r}).Process(target=first_in_child, args=(5,))
@@ -135,8 +141,8 @@ def test_telemetry_that_is_set_up_in_a_child(sqlite_host: Host, tmp_path: Path, 
     assert (statuses(sqlite_host), counted(sqlite_host)) == (["completed"], {5: 5})
 
 
-def test_many_children_one_after_another(sqlite_host: Host, tmp_path: Path) -> None:
-    """A child for every task, as with Celery's max_tasks_per_child=1: none is lost, none counts twice."""
+def test_a_child_per_task_loses_and_repeats_nothing(sqlite_host: Host, tmp_path: Path) -> None:
+    """This is what Celery does with max_tasks_per_child=1."""
     body = """
         intake(100)
         context = multiprocessing.get_context("fork")

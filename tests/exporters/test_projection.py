@@ -1,4 +1,4 @@
-"""T2 and T3: what the host's rows show, and that the host never has to wait for it."""
+"""Projection (T2 and T3): what the host's rows show, and that the host never waits for it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Writer:
 
 @pytest.fixture
 def writer(host: Host, engine: Engine) -> Writer:
-    """A host with a user, and what the writer does to it."""
+    """The writer's transactions on a host with one user."""
     host.add_user()
     return Writer(engine)
 
@@ -91,17 +91,21 @@ def add_analysis(host: Host, id: int = 1, **known: Any) -> None:
 # Values
 
 
-def test_a_user_whose_id_fits_no_column(host: Host, engine: Engine, writer: Writer) -> None:
-    """The user of a delivered run is the one that its row names, and is nobody of the host's."""
+def test_a_user_id_that_fits_no_column_is_limited(host: Host, engine: Engine, writer: Writer) -> None:
+    """The largest possible id stands for it in the run's row, and the host has no such user."""
     final = Fragment(user_id=2**70).close()
-    again = [run_storage.deliver(engine, final) for _ in range(2)]
+    deliveries = [run_storage.deliver(engine, final) for _ in range(2)]
 
-    assert {each.user_id for each in again} == {host.row("telemetry_runs")["user_ref"]} == {2**63 - 1}
+    assert (
+        {delivery.user_id for delivery in deliveries}
+        == {host.row("telemetry_runs")["user_ref"]}
+        == {2**63 - 1}
+    )
     assert writer.refresh(2**63 - 1) is Projection.MISSING
 
 
 def test_an_analysis_shows_its_run(host: Host, writer: Writer) -> None:
-    """The row of the host's shows what its run cost, took and found."""
+    """The host's row shows cost, times and results of its run."""
     add_analysis(host)
     writer.deliver(a_run().close())
     assert writer.project() is DONE
@@ -122,7 +126,7 @@ def test_an_analysis_shows_its_run(host: Host, writer: Writer) -> None:
 
 
 def test_a_stage_that_did_not_happen_is_null(host: Host, writer: Writer) -> None:
-    """Nothing is shown as zero that was never measured."""
+    """What was never measured is not shown as zero."""
     add_analysis(host)
     writer.deliver(Fragment(analysis_id=1, user_id=1, candidates=2).calls(call()).close())
     writer.project()
@@ -133,7 +137,7 @@ def test_a_stage_that_did_not_happen_is_null(host: Host, writer: Writer) -> None
 
 
 def test_all_runs_of_an_analysis_add_up(host: Host, writer: Writer) -> None:
-    """Intake and later work are part of what an analysis cost; its documents are those of the analysis."""
+    """Intake and late runs add to the cost of an analysis, but not to its documents."""
     add_analysis(host)
     extra = [
         Fragment(kind=kind, analysis_id=1, user_id=1).calls(call(pico=10**9)) for kind in ("intake", "late")
@@ -156,8 +160,8 @@ def test_a_run_under_way_is_not_shown(host: Host, writer: Writer) -> None:
     assert host.row("analyses") == before
 
 
-def test_an_interruption_is_shown_and_taken_back(host: Host, writer: Writer) -> None:
-    """A row that showed a run as interrupted follows when the run turns out to live."""
+def test_an_interruption_is_shown_and_withdrawn(host: Host, writer: Writer) -> None:
+    """A row that showed its run as interrupted is corrected when the run turns out to go on."""
     add_analysis(host)
     fragment = a_run()
     checkpoint = fragment.snapshot()
@@ -175,8 +179,8 @@ def test_an_interruption_is_shown_and_taken_back(host: Host, writer: Writer) -> 
     assert host.row("analyses")["status"] == "partial_failure"
 
 
-def test_only_columns_of_ours_are_written(database_url: str) -> None:
-    """A column that the host had before us, even under a name of ours, keeps the host's value."""
+def test_only_columns_that_telemetry_added_are_written(database_url: str) -> None:
+    """A column that the host had before keeps its value, even if telemetry has one of that name."""
     create_host(database_url)
     migrate.upgrade(database_url)
     host, engine = Host(database_url), create_engine(database_url)
@@ -200,8 +204,8 @@ def test_only_columns_of_ours_are_written(database_url: str) -> None:
             assert changed <= writer.rows.columns.columns[table]
 
 
-def test_the_hosts_own_analytics_are_left_alone(host: Host, writer: Writer) -> None:
-    """The four live columns of the host's are the host's."""
+def test_figures_that_the_host_computes_are_left_alone(host: Host, writer: Writer) -> None:
+    """They are in four columns that the host had before."""
     add_analysis(host)
     host.execute(
         "UPDATE analyses"
@@ -215,8 +219,8 @@ def test_the_hosts_own_analytics_are_left_alone(host: Host, writer: Writer) -> N
     assert (row["completed_at"], float(row["cost_usd"])) == (None, 1.0)
 
 
-def test_a_job_description_is_known_from_its_upload(host: Host, writer: Writer) -> None:
-    """Where the analysis says nothing of it, the last intake does; what the analysis says counts more."""
+def test_a_job_description_is_measured_by_its_intake(host: Host, writer: Writer) -> None:
+    """If the analysis has no sizes of it, the last intake that has them counts."""
     add_analysis(host)
     intake: dict[str, Any] = {"kind": "intake", "subject": "draft:1", "user_id": 1}
     writer.deliver(Fragment(**intake, jd_bytes=5, jd_characters=4, opened_at=START).close())
@@ -232,11 +236,11 @@ def test_a_job_description_is_known_from_its_upload(host: Host, writer: Writer) 
     assert (row["jd_file_size_bytes"], row["jd_character_count"]) == (7, 6)
 
 
-# Rows that come, go and are confused
+# Rows that are late, deleted or another's
 
 
-def test_a_row_that_is_not_there_yet(host: Host, writer: Writer) -> None:
-    """A run whose row is not committed yet waits for it."""
+def test_a_run_waits_for_its_row_and_files(host: Host, writer: Writer) -> None:
+    """It is lagging once they exist, and only then."""
     writer.deliver(a_run().close())
     assert writer.project() is MISSING
     assert lagging_analyses(writer.engine) == [], "no attempt is worth its while yet"
@@ -252,8 +256,8 @@ def test_a_row_that_is_not_there_yet(host: Host, writer: Writer) -> None:
     assert host.row("candidate_files")["resume_character_count"] == 100
 
 
-def test_a_row_that_was_deleted_is_let_go(host: Host, writer: Writer) -> None:
-    """What the host deleted stays deleted: its run is never brought to a row again."""
+def test_a_run_of_a_deleted_row_is_never_projected_again(host: Host, writer: Writer) -> None:
+    """This holds even if another row gets the same id."""
     add_analysis(host)
     run = a_run()
     final = run.close()
@@ -271,8 +275,8 @@ def test_a_row_that_was_deleted_is_let_go(host: Host, writer: Writer) -> None:
     assert lagging_analyses(writer.engine) == []
 
 
-def test_an_id_that_is_used_again_is_another_row(host: Host, writer: Writer) -> None:
-    """SQLite gives the ids of deleted rows to new ones: what a run found does not move to a stranger."""
+def test_a_row_with_a_reused_id_shows_only_its_own_run(host: Host, writer: Writer) -> None:
+    """SQLite gives the ids of deleted rows to new ones, which have nothing to do with the old runs."""
     add_analysis(host)
     old = a_run().close()
     writer.deliver(old)
@@ -290,8 +294,8 @@ def test_an_id_that_is_used_again_is_another_row(host: Host, writer: Writer) -> 
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_row_made_after_the_run_is_not_its_own(host: Host, writer: Writer, late: bool) -> None:
-    """Clocks may differ by minutes; a row that is created later than that is another's."""
+def test_a_row_created_after_the_run_is_not_its_own(host: Host, writer: Writer, late: bool) -> None:
+    """Clocks may differ by minutes; a row created later than that belongs to another run."""
     final = a_run(opened_at=time.time_ns()).close()
     created = moment(final.closed_at or 0) + timedelta(minutes=6 if late else 4)
     add_analysis(host, created_at=created)
@@ -302,20 +306,20 @@ def test_a_row_made_after_the_run_is_not_its_own(host: Host, writer: Writer, lat
 
 
 @pytest.mark.parametrize("died", [False, True])
-def test_a_clock_set_forward_in_mid_run(host: Host, writer: Writer, died: bool) -> None:
-    """Its row may be an hour newer than its end seems to be; not that of a process found dead since."""
+def test_a_clock_set_forward_during_a_run_is_tolerated(host: Host, writer: Writer, died: bool) -> None:
+    """The row may be an hour newer than the run's end, unless the process was found dead."""
     an_hour_behind = a_run(opened_at=time.time_ns() - 3600 * SECOND)
     add_analysis(host, created_at=moment(time.time_ns()))
-    left = an_hour_behind.snapshot(interrupted=True) if died else an_hour_behind.close()
-    writer.deliver(left)
+    last_snapshot = an_hour_behind.snapshot(interrupted=True) if died else an_hour_behind.close()
+    writer.deliver(last_snapshot)
     assert host.row("telemetry_runs")["status"] == ("interrupted" if died else "partial_failure")
     writer.project()
 
     assert host.row("analyses")["api_calls_made"] == (None if died else 2)
 
 
-def test_times_of_the_hosts_with_a_time_zone(host: Host, writer: Writer) -> None:
-    """They are compared, and kept, as the moments they are, whatever the time zone of the session."""
+def test_times_with_a_time_zone_are_converted(host: Host, writer: Writer) -> None:
+    """They are compared and stored as UTC, whatever the time zone of the session."""
     add_analysis(host)
     with_time_zone(host, "analyses", "users")
     writer.deliver(a_run().close())
@@ -327,7 +331,7 @@ def test_times_of_the_hosts_with_a_time_zone(host: Host, writer: Writer) -> None
 
 
 def with_time_zone(host: Host, *tables: str) -> None:
-    """Let these tables say when their rows were created in another zone than ours."""
+    """Make these tables hold the creation times of their rows with another zone than UTC."""
     for table in tables:
         if not host.is_postgresql:
             host.execute(f"UPDATE {table} SET created_at = '2026-09-21 14:00:00+02:00'")
@@ -339,7 +343,7 @@ def with_time_zone(host: Host, *tables: str) -> None:
 
 
 def test_a_row_of_another_user_is_not_written(host: Host, writer: Writer) -> None:
-    """A link that does not fit the row's user is a mistake, and shows on nobody's row."""
+    """A link to an analysis of another user is a mistake, and shows on no row."""
     host.add_user(2)
     add_analysis(host, user_id=2)
     writer.deliver(a_run().close())
@@ -356,8 +360,8 @@ def shown(host: Host) -> dict[int, int | None]:
     return {row["id"]: row["resume_character_count"] for row in host.rows("candidate_files")}
 
 
-def test_files_are_found_by_their_names(host: Host, writer: Writer) -> None:
-    """A stored file shows what is known of the document of its name; no name is stored with us."""
+def test_files_are_matched_by_the_hash_of_their_names(host: Host, writer: Writer) -> None:
+    """A row of a file shows the figures of the document of that name; telemetry stores no names."""
     add_analysis(host)
     host.add_file(1, "never seen.pdf")
     writer.deliver(a_run().close())
@@ -377,8 +381,8 @@ def test_files_are_found_by_their_names(host: Host, writer: Writer) -> None:
     assert not any("a.pdf" in key for key in keys)
 
 
-def test_namesakes_are_told_apart_by_size(host: Host, writer: Writer) -> None:
-    """Of two files with one name, each shows the document of its own size."""
+def test_files_of_one_name_are_distinguished_by_size(host: Host, writer: Writer) -> None:
+    """Each of them shows the document of its own size."""
     host.add_analysis()
     for content in (b"1234567", b"12345"):
         host.add_file(1, "cv.pdf", content)
@@ -390,8 +394,8 @@ def test_namesakes_are_told_apart_by_size(host: Host, writer: Writer) -> None:
     assert shown(host) == {1: 77, 2: 55}
 
 
-def test_files_are_found_by_the_ids_that_were_told(host: Host, writer: Writer) -> None:
-    """An id that the application told goes before any name."""
+def test_files_are_matched_by_row_id_first(host: Host, writer: Writer) -> None:
+    """A row id that the application passed comes before any name."""
     host.add_analysis()
     for id in (7, 8):
         host.add_file(1, "cv.pdf", id=id)
@@ -403,8 +407,8 @@ def test_files_are_found_by_the_ids_that_were_told(host: Host, writer: Writer) -
     assert shown(host) == {7: 77, 8: 88}
 
 
-def test_another_key_finds_nothing(host: Host, writer: Writer) -> None:
-    """Without the secret, documents cannot be matched with names."""
+def test_another_key_matches_no_file(host: Host, writer: Writer) -> None:
+    """Without the secret, documents cannot be matched by name."""
     add_analysis(host)
     writer.deliver(a_run().close())
     HostRows(writer.engine, b"another").project_analysis(1)
@@ -413,8 +417,10 @@ def test_another_key_finds_nothing(host: Host, writer: Writer) -> None:
     assert document_key(KEY, "run", "a") != document_key(b"another", "run", "a")
 
 
-def test_intake_that_another_analysis_was_charged_with(host: Host, engine: Engine, writer: Writer) -> None:
-    """The rows of both analyses show what is theirs, once the first has arrived."""
+def test_an_intake_moves_to_the_first_analysis_when_that_arrives_late(
+    host: Host, engine: Engine, writer: Writer
+) -> None:
+    """Then the rows of both analyses show their own costs."""
     add_analysis(host, 1)
     add_analysis(host, 2)
     intake = Fragment(kind="intake", subject="draft:1", user_id=1).calls(call(pico=5 * 10**9)).close()
@@ -432,8 +438,8 @@ def test_intake_that_another_analysis_was_charged_with(host: Host, engine: Engin
     assert {row["projected_version"] == row["version"] for row in host.rows("telemetry_runs")} == {True}
 
 
-def test_what_intake_and_analysis_know_is_joined(host: Host, writer: Writer) -> None:
-    """The extraction of a file in the intake, and its ranking in the analysis, show on one row."""
+def test_a_file_shows_figures_of_intake_and_analysis(host: Host, writer: Writer) -> None:
+    """Its extraction was part of the intake, its ranking of the analysis."""
     add_analysis(host)
     intake = Fragment(kind="intake", analysis_id=1, user_id=1)
     intake.documents(visit("a.pdf", size=5, extraction_ns=3 * SECOND, chunks=4))
@@ -449,7 +455,7 @@ def test_what_intake_and_analysis_know_is_joined(host: Host, writer: Writer) -> 
 
 
 def test_totals_of_a_user_equal_the_sums_of_the_runs(host: Host, writer: Writer) -> None:
-    """A user's row shows the jobs, candidates and spend of all runs that are the user's."""
+    """A user's row shows the jobs, candidates and spending of all runs of the user."""
     host.add_user(2)
     sizes = (2, 5, 11)
     runs = [a_run(None, candidates=size, opened_at=START + size * SECOND) for size in sizes]
@@ -467,8 +473,8 @@ def test_totals_of_a_user_equal_the_sums_of_the_runs(host: Host, writer: Writer)
     assert host.row("users", id=2)["total_jobs_run"] is None
 
 
-def test_a_user_whose_totals_lag_behind_is_known(host: Host, writer: Writer) -> None:
-    """Should a process end before it has summed up a user, the next one does; one who is gone is let go."""
+def test_users_with_outdated_totals_are_lagging(host: Host, writer: Writer) -> None:
+    """If a process ends before it has summed up a user, the next one does; a missing user is tried once."""
     run, nobodys = a_run(), a_run(None, user_id=99)
     writer.deliver(run.snapshot())
     assert lagging_users(writer.engine) == []
@@ -480,8 +486,8 @@ def test_a_user_whose_totals_lag_behind_is_known(host: Host, writer: Writer) -> 
     assert lagging_users(writer.engine) == []
 
 
-def test_files_that_come_late_are_asked_for(host: Host, writer: Writer) -> None:
-    """Should a process end before the host has stored the files, the next one asks for them then."""
+def test_an_analysis_is_lagging_once_its_late_files_are_stored(host: Host, writer: Writer) -> None:
+    """If a process ends before the host has stored the files, a later one projects them."""
     host.add_analysis(created_at=moment(time.time_ns()))
     writer.deliver(a_run(opened_at=time.time_ns()).close())
     assert writer.project() is FILES_PENDING
@@ -491,8 +497,8 @@ def test_files_that_come_late_are_asked_for(host: Host, writer: Writer) -> None:
     assert lagging_analyses(writer.engine) == [1]
 
 
-def test_a_user_who_is_not_there(writer: Writer) -> None:
-    """A user who was deleted, or is not committed yet, is missing, which is no error."""
+def test_a_missing_user_is_no_error(writer: Writer) -> None:
+    """The user was deleted, or is not committed yet."""
     assert writer.refresh(99) is MISSING
 
 
@@ -511,10 +517,8 @@ HELD = [
 
 
 @pytest.mark.parametrize(("statement", "transaction"), HELD, ids=[statement for statement, _ in HELD])
-def test_rows_the_host_holds_are_left_for_later(
-    postgres_host: Host, statement: str, transaction: Statement
-) -> None:
-    """We come back at once from a row that the host has locked; once it is free, it is brought up to date."""
+def test_locked_rows_are_projected_later(postgres_host: Host, statement: str, transaction: Statement) -> None:
+    """The writer does not wait for a row that the host has locked, and updates it once it is free."""
     engine = create_engine(postgres_host.url)
     postgres_host.add_user()
     add_analysis(postgres_host)
@@ -536,8 +540,8 @@ def test_rows_the_host_holds_are_left_for_later(
     engine.dispose()
 
 
-def test_the_host_is_never_a_deadlocks_victim(postgres_host: Host) -> None:
-    """A host that locks its rows in any order, while we write without a pause, commits every time."""
+def test_the_host_is_never_the_victim_of_a_deadlock(postgres_host: Host) -> None:
+    """A host that locks its rows in any order commits every time, while the writer writes without a pause."""
     postgres_host.add_user()
     add_analysis(postgres_host)
     engine = create_engine(postgres_host.url)
@@ -577,7 +581,7 @@ def test_the_host_is_never_a_deadlocks_victim(postgres_host: Host) -> None:
 def test_a_host_at_repeatable_read_can_update_what_it_has_read(
     postgres_host: Host, monkeypatch: pytest.MonkeyPatch, transaction: Statement
 ) -> None:
-    """A transaction that keeps its snapshot is let finish, unless it goes on and on."""
+    """The writer leaves its rows alone until it ends, unless it lasts for very long."""
     engine = create_engine(postgres_host.url)
     postgres_host.add_user()
     add_analysis(postgres_host)
@@ -599,8 +603,8 @@ def test_a_host_at_repeatable_read_can_update_what_it_has_read(
     engine.dispose()
 
 
-def test_a_sqlite_host_that_writes_is_waited_for(sqlite_host: Host) -> None:
-    """SQLite has one writer: while it is the host, our transaction waits its turn, and the host commits."""
+def test_the_writer_waits_for_a_sqlite_host_that_writes(sqlite_host: Host) -> None:
+    """SQLite has one writer at a time: while that is the host, telemetry waits, and the host commits."""
     sqlite_host.add_user()
     add_analysis(sqlite_host)
     engine = create_engine(sqlite_host.url)
@@ -608,7 +612,7 @@ def test_a_sqlite_host_that_writes_is_waited_for(sqlite_host: Host) -> None:
     writer.deliver(a_run().close())
     outcomes: list[Projection] = []
     thread = Thread(target=lambda: outcomes.append(writer.project()))
-    with sqlite_host.holding("UPDATE analyses SET job_title = 'mine'"):
+    with sqlite_host.holding("UPDATE analyses SET job_title = 'written'"):
         thread.start()
         time.sleep(0.2)
         assert outcomes == []
@@ -617,4 +621,4 @@ def test_a_sqlite_host_that_writes_is_waited_for(sqlite_host: Host) -> None:
 
     assert outcomes == [DONE]
     row = sqlite_host.row("analyses")
-    assert (row["job_title"], row["api_calls_made"]) == ("mine", 2)
+    assert (row["job_title"], row["api_calls_made"]) == ("written", 2)

@@ -1,4 +1,4 @@
-"""What is asked every day finds its rows by index, however long the history: PostgreSQL's plans say so."""
+"""Everyday queries find their rows by index, however long the history, as PostgreSQL's plans show."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ MORE = (
     """INSERT INTO candidate_files (analysis_id, file_name, file_bytes, extracted_text, created_at)
     SELECT id, 'cv.pdf', 'x', 'x', created_at FROM analyses""",
 )
-"""What a history leaves out, and a database that has lived through it has."""
+"""Rows that an import of history does not make, but real use does."""
 
 
 class Plans:
-    """The plans of all statements that are executed while it watches."""
+    """Collects the plans of all statements that are executed while it watches."""
 
     def __init__(self) -> None:
         self.scans: list[str] = []
@@ -65,17 +65,17 @@ class Plans:
         self.statements += 1
         given = parameters[0] if many else parameters
         own = cursor.connection.cursor()
-        for each in statement.split("; "):  # what is written to the host's rows is sent in one string
-            if each.startswith("SELECT set_config('synchronous_commit'"):
-                own.execute(each.replace(", true)", ", false)"))  # the values of the others
+        for single in statement.split("; "):  # updates of the host's rows are sent as one string
+            if single.startswith("SELECT set_config('synchronous_commit'"):
+                own.execute(single.replace(", true)", ", false)"))  # the other statements need these values
                 continue
-            own.execute(f"EXPLAIN (FORMAT JSON) {each}", given or None)
-            (found,) = own.fetchone()
-            (plan,) = json.loads(found) if isinstance(found, str) else found
+            own.execute(f"EXPLAIN (FORMAT JSON) {single}", given or None)
+            (explained,) = own.fetchone()
+            (plan,) = json.loads(explained) if isinstance(explained, str) else explained
             tables = [
                 node["Relation Name"] for node in nodes(plan["Plan"]) if node["Node Type"] == "Seq Scan"
             ]
-            self.scans += [f"{table}: {each}" for table in tables if table in LARGE]
+            self.scans += [f"{table}: {single}" for table in tables if table in LARGE]
 
     @contextmanager
     def watching(self) -> Iterator[Plans]:
@@ -94,7 +94,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def url(postgres: TemporaryPostgres) -> Iterator[str]:
-    """Years of analyses, in a database that knows how many there are."""
+    """A database with years of analyses, and current statistics."""
     url = postgres.create_database()
     migrate.upgrade(url, with_base_tables=True)
     engine = sa.create_engine(url, poolclass=sa.NullPool)
@@ -122,7 +122,7 @@ def engine(url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def by_index() -> Iterator[None]:
-    """Watch the statements of a test; none of them may go through a whole table that grows."""
+    """Watch the statements of a test, none of which may scan a table that grows."""
     plans = Plans()
     with plans.watching():
         yield
@@ -130,40 +130,40 @@ def by_index() -> Iterator[None]:
     assert plans.scans == []
 
 
-def test_that_a_scan_is_noticed(engine: Engine) -> None:
-    """The other tests look at what they seem to."""
+def test_a_sequential_scan_is_noticed(engine: Engine) -> None:
+    """So the other tests would fail if there were one."""
     with Plans().watching() as plans, engine.connect() as connection:
         connection.execute(sa.text("SELECT COUNT(*) FROM telemetry_runs WHERE n_scored > :n"), {"n": 7})
     assert [scan.partition(":")[0] for scan in plans.scans] == ["telemetry_runs"]
 
 
 @pytest.mark.usefixtures("by_index")
-def test_the_report_of_a_week(settings: Settings) -> None:
-    """With its stages, users, health score and latest jobs."""
+def test_the_report_of_a_week_uses_indexes(settings: Settings) -> None:
+    """It includes stages, users, the health score and the latest jobs."""
     assert report(settings, 7).jobs > 50
 
 
 @pytest.mark.usefixtures("by_index")
-def test_the_latest_failures(settings: Settings) -> None:
-    """They are few, and looked for among the days that are asked for."""
+def test_the_latest_failures_use_indexes(settings: Settings) -> None:
+    """They are few, and searched for in the period only."""
     assert report(settings, 7, failed=True).jobs > 50
 
 
 @pytest.mark.usefixtures("by_index")
-def test_the_report_of_an_analysis(settings: Settings) -> None:
-    """Whenever it was."""
+def test_the_report_of_an_analysis_uses_indexes(settings: Settings) -> None:
+    """It does not depend on a period."""
     assert report(settings, 1, analysis_id=17).jobs == 1
 
 
 @pytest.mark.usefixtures("by_index")
-def test_insights(settings: Settings) -> None:
-    """Thirty days, and the weekdays of four weeks."""
+def test_insights_use_indexes(settings: Settings) -> None:
+    """They read thirty days, and the weekdays of four weeks."""
     insights(settings)
 
 
 @pytest.mark.usefixtures("by_index")
-def test_a_day_of_the_log(settings: Settings) -> None:
-    """With the jobs that were under way on it."""
+def test_a_day_of_the_log_uses_indexes(settings: Settings) -> None:
+    """It includes the jobs that were under way on that day."""
     with HealthCheck(settings) as check:
         (day,) = check.log(check.yesterday(), check.yesterday())
     assert day.total_candidates_processed > 0
@@ -171,30 +171,30 @@ def test_a_day_of_the_log(settings: Settings) -> None:
 
 @pytest.mark.usefixtures("by_index")
 @pytest.mark.parametrize("selection", [{}, {"batch_size": "large"}, {"segment": "power"}])
-def test_an_export_of_days(settings: Settings, selection: dict[str, Any]) -> None:
-    """Its rows as well as their number, whatever else is selected."""
+def test_an_export_of_days_uses_indexes(settings: Settings, selection: dict[str, Any]) -> None:
+    """Both its rows and their number do, whatever else is selected."""
     since = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=7)
     with Export(settings.database_url, since=since, **selection) as jobs:
         assert len(list(jobs.rows())) == jobs.count()
 
 
 @pytest.mark.usefixtures("by_index")
-def test_what_lags_behind(engine: Engine) -> None:
-    """Every process asks it when it starts, and after commits of the host's."""
+def test_searching_for_lagging_rows_uses_indexes(engine: Engine) -> None:
+    """Every process does so when it starts, and after commits of the host."""
     assert behind.lagging_analyses(engine) == []
     assert behind.lagging_users(engine) == []
 
 
 @pytest.mark.usefixtures("by_index")
-def test_what_nothing_was_heard_of(engine: Engine) -> None:
-    """The daily check asks it."""
+def test_searching_for_dead_runs_uses_indexes(engine: Engine) -> None:
+    """The daily check does so, and a takeover."""
     assert interruptions.interrupt_stale(engine, timedelta(hours=1)) == []
     assert interruptions.interrupt_process(engine, "p1") == []
 
 
 @pytest.mark.usefixtures("by_index")
-def test_what_the_writer_does(engine: Engine) -> None:
-    """A run is delivered, shown in its row and added to its user."""
+def test_the_transactions_of_the_writer_use_indexes(engine: Engine) -> None:
+    """A run is delivered, projected into its row and added to its user."""
     opened = int((datetime.now(UTC) - timedelta(hours=1)).timestamp()) * SECOND
     known: dict[str, Any] = {"analysis_id": 29_000, "user_id": 7, "subject": "draft/1", "opened_at": opened}
     fragment = Fragment(**known).calls(call()).documents(visit("cv.pdf", score=0.5))
@@ -207,8 +207,8 @@ def test_what_the_writer_does(engine: Engine) -> None:
 
 
 @pytest.mark.usefixtures("by_index")
-def test_a_warning(settings: Settings) -> None:
-    """Counted against what its user may have in a day, and answered."""
+def test_warnings_use_indexes(settings: Settings) -> None:
+    """One is counted against its user's daily limit, and answered."""
     warnings = UserWarnings(settings)
     warning = warnings.add(7, "batch_too_large")
     answer = warnings.answer(7, warning, "continued")

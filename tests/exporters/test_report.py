@@ -1,4 +1,4 @@
-"""The report: the figures of the admin pages, as the views have them."""
+"""The report has the figures of the admin pages, as the views compute them."""
 
 from __future__ import annotations
 
@@ -71,124 +71,129 @@ def used(host: Host, engine: Engine) -> Host:
     return host
 
 
-def ask(host: Host, days: int = 30, **known: Any) -> Report:
+def report_of(host: Host, days: int = 30, **known: Any) -> Report:
     return report(Settings(database_url=host.url), days, **known)
 
 
-def test_totals(used: Host) -> None:
-    """Jobs of the period, and the money of everything in it."""
-    found = ask(used)
-    assert (found.jobs, found.users, found.candidates) == (3, 2, 312)
-    assert (found.completed, found.failed) == (2, 1)
-    assert found.success_rate == pytest.approx(2 / 3)
-    assert found.cost == Money(5_750_000_000_000, complete=True)
-    assert found.cost_per_job == Decimal("1.916666666667")
-    assert found.cost_per_candidate == Decimal("0.416666666667")
+def test_totals_are_those_of_the_period(used: Host) -> None:
+    """Jobs are counted, and the money of all runs is summed."""
+    figures = report_of(used)
+    assert (figures.jobs, figures.users, figures.candidates) == (3, 2, 312)
+    assert (figures.completed, figures.failed) == (2, 1)
+    assert figures.success_rate == pytest.approx(2 / 3)
+    assert figures.cost == Money(5_750_000_000_000, complete=True)
+    assert figures.cost_per_job == Decimal("1.916666666667")
+    assert figures.cost_per_candidate == Decimal("0.416666666667")
 
 
-def test_sizes_and_times(used: Host) -> None:
-    """Mean, least and most; batches as the admin page has them."""
-    found = ask(used)
-    assert found.seconds == Range(pytest.approx(131 / 3), 9, 101)  # type: ignore[arg-type]
-    assert (found.batch, found.batch_median) == (Range(104, 2, 300), 10)
-    assert found.batches == {"1-10": 2, "11-50": 0, "51-100": 0, "101-200": 0, "200+": 1}
-    assert (found.jd_characters, found.resume_characters) == (Range(900, 900, 900), Range(200, 100, 300))
-    assert found.response_seconds == pytest.approx((2 + 4 + 0.0015 * 4) / 6)
+def test_sizes_and_times_have_mean_least_and_most(used: Host) -> None:
+    """Batch sizes are grouped as on the admin page."""
+    figures = report_of(used)
+    assert figures.seconds == Range(pytest.approx(131 / 3), 9, 101)  # type: ignore[arg-type]
+    assert (figures.batch, figures.batch_median) == (Range(104, 2, 300), 10)
+    assert figures.batches == {"1-10": 2, "11-50": 0, "51-100": 0, "101-200": 0, "200+": 1}
+    assert (figures.jd_characters, figures.resume_characters) == (Range(900, 900, 900), Range(200, 100, 300))
+    assert figures.response_seconds == pytest.approx((2 + 4 + 0.0015 * 4) / 6)
 
 
-def test_limits(used: Host) -> None:
-    """How many went over the limit, and what follows from it."""
-    found = ask(used)
-    assert (found.over_limit, found.overrides, found.override_rate) == (1, 1, 1)
-    assert found.advice == "Half of the users over the limit override it: raise it."
+def test_jobs_over_the_limit_lead_to_advice(used: Host) -> None:
+    """The report counts them and those that were overridden."""
+    figures = report_of(used)
+    assert (figures.over_limit, figures.overrides, figures.override_rate) == (1, 1, 1)
+    assert figures.advice == "Half of the users over the limit override it: raise it."
 
 
-def test_health(used: Host) -> None:
-    """One of three jobs failed, another took ten seconds a candidate."""
-    found = ask(used)
-    assert found.health_score == pytest.approx(1 / 3)
-    assert found.health == "poor"
+def test_the_health_score_counts_failed_and_slow_jobs(used: Host) -> None:
+    """One of three jobs failed, and another took ten seconds a candidate."""
+    figures = report_of(used)
+    assert figures.health_score == pytest.approx(1 / 3)
+    assert figures.health == "poor"
 
 
-def test_parts(used: Host) -> None:
-    """By day, stage and user."""
-    found = ask(used, days=8)
-    assert len(found.periods) == 8
-    assert sum(day.jobs for day in found.periods) == 3
-    assert [stage.name for stage in found.stages] == ["ranking", "insights", "reading"]
-    assert [(user.user, user.jobs) for user in found.active_users] == [(2, 2), (1, 1)]
+def test_figures_are_broken_down_by_day_stage_and_user(used: Host) -> None:
+    """Every day of the period is listed."""
+    figures = report_of(used, days=8)
+    assert len(figures.periods) == 8
+    assert sum(day.jobs for day in figures.periods) == 3
+    assert [stage.name for stage in figures.stages] == ["ranking", "insights", "reading"]
+    assert [(user.user, user.jobs) for user in figures.active_users] == [(2, 2), (1, 1)]
 
 
-def test_the_parts_add_up(used: Host) -> None:
-    """To what was spent, whoever looks by day, by stage or by user: intakes are in each of them."""
-    found = ask(used, days=8)
-    for parts in (found.spend, found.periods, found.stages, found.models, found.active_users):
-        assert sum(part.cost.pico for part in parts) == found.cost.pico == 5_750_000_000_000
+def test_all_breakdowns_add_up_to_the_total(used: Host) -> None:
+    """Intakes are included in the days, stages, models and users."""
+    figures = report_of(used, days=8)
+    for parts in (figures.spend, figures.periods, figures.stages, figures.models, figures.active_users):
+        assert sum(part.cost.pico for part in parts) == figures.cost.pico == 5_750_000_000_000
 
 
-def test_who_has_no_job_yet(host: Host, engine: Engine) -> None:
-    """Their intake is there with its money, on the page, too."""
+def test_a_user_without_a_job_is_listed_with_the_intake(host: Host, engine: Engine) -> None:
+    """The page shows its money in every breakdown, too."""
     intake = Fragment(kind="intake", user_id=7, opened_at=NOW - DAY).calls(call(pico=5 * 10**11))
     run_storage.deliver(engine, intake.close())
-    (user,) = ask(host).active_users
+    (user,) = report_of(host).active_users
     assert user == User(7, jobs=0, candidates=0, cost=Money(5 * 10**11))
     page = run(host)
     assert "There are none." not in page
     assert page.count("$0.50") == 7  # spent, what on and in total, its model, its stage, its day, its user
 
 
-def test_the_latest_and_the_failed(used: Host) -> None:
-    """With their errors, and how far they came."""
-    latest, failed = ask(used).latest, ask(used, failed=True).latest
+def test_the_latest_jobs_can_be_limited_to_failures(used: Host) -> None:
+    """They are listed with their errors and how many documents were done."""
+    latest, failed = report_of(used).latest, report_of(used, failed=True).latest
     assert [job.status for job in latest] == ["failed", "completed", "completed"]
     (job,) = failed
     assert job.errors == {"RateLimitError in ranking": 1}
     assert (job.done, job.candidates) == (0, 300)
 
 
-def test_a_shorter_period(used: Host) -> None:
-    """What began before is not in it."""
-    assert ask(used, days=6).jobs == 2
+def test_a_shorter_period_has_fewer_jobs(used: Host) -> None:
+    """Jobs that began before it are left out."""
+    assert report_of(used, days=6).jobs == 2
 
 
-def test_one_analysis(used: Host) -> None:
-    """Whenever it was."""
-    found = ask(used, analysis_id=1)
-    assert (found.jobs, found.cost.dollars, [job.analysis for job in found.latest]) == (
+def test_the_report_of_one_analysis_has_no_period(used: Host) -> None:
+    """It includes the analysis whenever it was."""
+    figures = report_of(used, analysis_id=1)
+    assert (figures.jobs, figures.cost.dollars, [job.analysis for job in figures.latest]) == (
         1,
         Decimal("4.25"),
         [1],
     )
-    assert (found.analysis_id, found.first, found.last, found.periods) == (1, None, None, [])
+    assert (figures.analysis_id, figures.first, figures.last, figures.periods) == (1, None, None, [])
 
 
 def test_the_parts_of_one_analysis_add_up(used: Host) -> None:
-    """What its intake cost is in its stages, and is its user's."""
-    found = ask(used, analysis_id=1)
-    assert [stage.name for stage in found.stages] == ["ranking", "insights", "reading"]
-    for parts in (found.spend, found.stages, found.models, found.active_users):
-        assert sum(part.cost.pico for part in parts) == found.cost.pico == 4_250_000_000_000
+    """The cost of its intake is part of its stages and of its user's cost."""
+    figures = report_of(used, analysis_id=1)
+    assert [stage.name for stage in figures.stages] == ["ranking", "insights", "reading"]
+    for parts in (figures.spend, figures.stages, figures.models, figures.active_users):
+        assert sum(part.cost.pico for part in parts) == figures.cost.pico == 4_250_000_000_000
     page = run(used, "--analysis", "1")
     assert page.startswith("Analysis 1\n")
     assert "Analyses from" not in page
 
 
-def test_an_analysis_that_there_is_not(used: Host) -> None:
-    """One line says so, whatever was asked for, and it is an error."""
+def test_an_unknown_analysis_is_an_error(used: Host) -> None:
+    """One line says so, with --json as well."""
     for more in ((), ("--json",)):
         assert refused(used, "--analysis", "77", *more) == "Error: there is no run of analysis 77\n"
 
 
-def test_nothing_happened(host: Host) -> None:
-    """Nothing is divided by nothing."""
-    found = ask(host)
-    assert (found.jobs, found.success_rate, found.cost_per_job, found.health_score) == (0, None, None, None)
-    assert (found.override_rate, found.advice, found.batch) == (None, "", Range())
+def test_a_report_without_jobs_has_no_rates(host: Host) -> None:
+    """Nothing is divided by 0."""
+    figures = report_of(host)
+    assert (figures.jobs, figures.success_rate, figures.cost_per_job, figures.health_score) == (
+        0,
+        None,
+        None,
+        None,
+    )
+    assert (figures.override_rate, figures.advice, figures.batch) == (None, "", Range())
 
 
 @given(st.lists(st.integers(1, 400), min_size=1))
-def test_the_median_of_counts_is_the_median(sizes: list[int]) -> None:
-    """Also where equal sizes are counted together; and every job is in one bin."""
+def test_the_median_of_counted_sizes_is_the_median_of_all(sizes: list[int]) -> None:
+    """Every size is in one bin, too."""
     from statistics import median
 
     counted = [(size, sizes.count(size)) for size in sorted(set(sizes))]
@@ -208,8 +213,8 @@ def refused(host: Host, *options: str) -> str:
     return done.output
 
 
-def test_the_page(used: Host) -> None:
-    """Plain when it is piped, with everything on it."""
+def test_the_page_is_plain_when_it_is_piped(used: Host) -> None:
+    """It has every section, and no control sequences."""
     page = run(used)
     assert "\x1b" not in page
     for words in ("Totals", "$5.75", "33% poor", "1 of 1 (100%)", "RateLimitError in ranking", "Latest jobs"):
@@ -218,8 +223,8 @@ def test_the_page(used: Host) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["99999999999999999999", "-1", "9223372036854775808", "one"])
-def test_an_id_that_is_none(sqlite_host: Host, wrong: str) -> None:
-    """The option is named."""
+def test_an_invalid_id_is_refused(sqlite_host: Host, wrong: str) -> None:
+    """The message names the option."""
     environment = {"TELEMETRY_DATABASE_URL": sqlite_host.url}
     for words in (("report", "--analysis"), ("erase", "--analysis"), ("erase", "--user")):
         done = CliRunner().invoke(cli, [*words, wrong], env=environment)
@@ -228,7 +233,7 @@ def test_an_id_that_is_none(sqlite_host: Host, wrong: str) -> None:
 
 
 def shell(host: Host, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a line of a shell in which ``$FLASK`` is the command."""
+    """Run a shell command line in which ``$FLASK`` is the command."""
     known = {"FLASK": str(Path(sys.executable).with_name("flask")), "TELEMETRY_DATABASE_URL": host.url}
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"],
@@ -241,8 +246,8 @@ def shell(host: Host, line: str, **environment: str) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("host", ["sqlite"], indirect=True)
-def test_the_page_on_an_old_terminal(used: Host, encoding: str) -> None:
-    """What it does not know is replaced, and the rest is there."""
+def test_characters_that_a_terminal_lacks_are_replaced(used: Host, encoding: str) -> None:
+    """The rest of the page is printed."""
     done = shell(used, "$FLASK telemetry report", PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
     page = done.stdout.decode(encoding)
@@ -254,10 +259,10 @@ def test_the_page_on_an_old_terminal(used: Host, encoding: str) -> None:
     ("sink", "reason"),
     [(">&-", b"Error: standard output is closed"), (">/dev/full", b"No space left on device")],
 )
-def test_nowhere_to_print_to(
+def test_an_output_that_cannot_be_written_is_one_line(
     sqlite_host: Host, tmp_path: Path, command: str, sink: str, reason: bytes
 ) -> None:
-    """One line says so."""
+    """The command exits 1."""
     done = shell(
         sqlite_host, f"$FLASK telemetry {command} {sink}", TELEMETRY_SPOOL_DIR=str(tmp_path / "spool")
     )
@@ -269,8 +274,8 @@ def test_nowhere_to_print_to(
 @pytest.mark.parametrize(
     "command", ["report --days 400", "report --days 400 --model gpt*", "export --days 400"]
 )
-def test_a_name_that_does_something_to_a_terminal(sqlite_host: Host, command: str) -> None:
-    """A model's name comes from a service, or from whatever answers in its place."""
+def test_control_characters_in_names_are_not_printed(sqlite_host: Host, command: str) -> None:
+    """The name of a model comes from a service, or from whatever answers in its place."""
     model = "gpt\x1b]0;x\x07\x1b[31m[/red]\r\n\u202ezz\x9b2J"
     run_storage.deliver(sqlite_host.engine, Fragment().calls(call(model=model, pico=None)).close())
     done = shell(sqlite_host, f"$FLASK telemetry {command}")
@@ -279,32 +284,32 @@ def test_a_name_that_does_something_to_a_terminal(sqlite_host: Host, command: st
     )
 
     assert done.returncode == 0, done.stderr
-    assert not [each for each in printed if unicodedata.category(each) in ("Cc", "Cf")]
+    assert not [character for character in printed if unicodedata.category(character) in ("Cc", "Cf")]
 
 
 @pytest.mark.parametrize("command", ["report", "report --json", "export", "validate"])
-def test_nobody_reads_it(sqlite_host: Host, command: str) -> None:
-    """It ends without a word, as others do."""
+def test_a_closed_pipe_ends_the_command_silently(sqlite_host: Host, command: str) -> None:
+    """Other commands do the same."""
     done = shell(sqlite_host, f"$FLASK telemetry {command} | true")
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_check_needs_no_output(sqlite_host: Host) -> None:
-    """What does more than print goes on where nobody listens."""
+def test_the_health_check_works_without_an_output(sqlite_host: Host) -> None:
+    """A command that does more than print goes on without standard output."""
     done = shell(sqlite_host, "$FLASK telemetry health-check >&-")
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(sqlite_host.rows("system_health_log")) == 2
 
 
-def test_the_page_of_nothing(host: Host) -> None:
-    """It says so."""
+def test_the_page_says_that_there_were_no_jobs(host: Host) -> None:
+    """It has no empty tables instead."""
     assert "There are none." in run(host)
 
 
-def test_as_json(used: Host) -> None:
-    """The same figures."""
-    found = json.loads(run(used, "--json"))
-    assert (found["jobs"], found["seconds"]["most"], found["version"]) == (3, 101, 1)
-    assert found["cost"] == {"pico": 5_750_000_000_000, "dollars": "5.75", "complete": True}
+def test_json_has_the_figures_of_the_page(used: Host) -> None:
+    """Money is given in pico-dollars and as a decimal text."""
+    figures = json.loads(run(used, "--json"))
+    assert (figures["jobs"], figures["seconds"]["most"], figures["version"]) == (3, 101, 1)
+    assert figures["cost"] == {"pico": 5_750_000_000_000, "dollars": "5.75", "complete": True}
     today = datetime.now(UTC).date()
-    assert found["last"] in (str(today), str(today - timedelta(days=1)))
+    assert figures["last"] in (str(today), str(today - timedelta(days=1)))

@@ -1,4 +1,4 @@
-"""What the report says of money: lines that add up, and what is missing in them."""
+"""Money in the report: lines that add up, and what is missing from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOUR = 3600 * SECOND
 FINE_TUNED = "ft:gpt-4o-mini-2024-07-18:an-organization:a-suffix:9ABCdefg"
 
 
-def ask(host: Host, days: int = 30, **known: Any) -> Report:
+def report_of(host: Host, days: int = 30, **known: Any) -> Report:
     return report(Settings(database_url=host.url), days, **known)
 
 
@@ -67,21 +67,21 @@ def spent(host: Host, engine: Engine) -> Host:
 
 
 def orphans(*calls: Call) -> Snapshot:
-    """What a process has seen today of calls outside any run."""
+    """Return the orphan run of today with these calls."""
     known: dict[str, Any] = {"closed_at": NOW, "ends_run": True, "status": "completed"}
     return Fragment(kind="orphan", opened_at=NOW - HOUR, **known).calls(*calls).snapshot()
 
 
-def test_the_lines_add_up_everywhere(spent: Host) -> None:
-    """On the page, as JSON and in SQL, to the last pico-dollar; each class of spend has its line."""
+def test_spending_adds_up_on_the_page_in_json_and_in_sql(spent: Host) -> None:
+    """It does so to the last pico-dollar; every class of spending has its line."""
     with spent.engine.connect() as connection:
         total = int(connection.scalar(sa.text("SELECT SUM(cost_pico) FROM telemetry_run_spend")))
         runs = connection.scalar(sa.text("SELECT COUNT(*) FROM telemetry_runs"))
-    found = json.loads(run(spent, "--json"))
-    assert sum(line["cost"]["pico"] for line in found["spend"]) == found["cost"]["pico"] == total
-    dollars = [Decimal(line["cost"]["dollars"]) for line in found["spend"]]
-    assert sum(dollars) == Decimal(found["cost"]["dollars"]) == Decimal(total) / 10**12
-    assert sum(line["runs"] for line in found["spend"]) == runs
+    figures = json.loads(run(spent, "--json"))
+    assert sum(line["cost"]["pico"] for line in figures["spend"]) == figures["cost"]["pico"] == total
+    dollars = [Decimal(line["cost"]["dollars"]) for line in figures["spend"]]
+    assert sum(dollars) == Decimal(figures["cost"]["dollars"]) == Decimal(total) / 10**12
+    assert sum(line["runs"] for line in figures["spend"]) == runs
 
     page = run(spent).split("Spent\n")[1].split("Not included")[0]
     lines = re.findall(r"^(.+?) +(\d+) +\$([\d.,]+)\+?$", page, re.M)
@@ -92,45 +92,45 @@ def test_the_lines_add_up_everywhere(spent: Host) -> None:
         *("analyses", "their intake", "work afterwards", "wasted: failed", "wasted: cancelled"),
         *("wasted: interrupted", "wasted: unused intake", "outside any run", "still running"),
     ]
-    assert {line["name"] for line in found["spend"]} <= set(SPENT_ON)
+    assert {line["name"] for line in figures["spend"]} <= set(SPENT_ON)
 
 
-def test_models_stages_and_days_add_up(spent: Host) -> None:
-    """Each to the same total."""
-    found = ask(spent, days=2)
-    for lines in (found.models, found.stages, found.periods):
-        assert sum(line.cost.pico for line in lines) == found.cost.pico > 0
-    assert sum(model.calls for model in found.models) == found.calls
-    assert sum(model.rate_limit_hits for model in found.models) == found.rate_limit_hits == 1
+def test_models_stages_and_days_add_up_to_the_same_total(spent: Host) -> None:
+    """Calls and rate limits of the models add up, too."""
+    figures = report_of(spent, days=2)
+    for lines in (figures.models, figures.stages, figures.periods):
+        assert sum(line.cost.pico for line in lines) == figures.cost.pico > 0
+    assert sum(model.calls for model in figures.models) == figures.calls
+    assert sum(model.rate_limit_hits for model in figures.models) == figures.rate_limit_hits == 1
 
 
-def test_what_is_missing_is_told(spent: Host) -> None:
-    """How many calls of which model, and why; on the page, too."""
-    found = ask(spent)
-    assert not found.cost.complete
-    assert Gap("unpriced", FINE_TUNED, 1) in found.gaps
-    assert Gap("unpriced", "gpt-4o-mini", 1) in found.gaps
-    assert Gap("usage_missing", "gpt-4o-mini", 1) in found.gaps
+def test_gaps_in_the_costs_are_listed(spent: Host) -> None:
+    """They say how many calls of which model, and why, on the page as well."""
+    figures = report_of(spent)
+    assert not figures.cost.complete
+    assert Gap("unpriced", FINE_TUNED, 1) in figures.gaps
+    assert Gap("unpriced", "gpt-4o-mini", 1) in figures.gaps
+    assert Gap("usage_missing", "gpt-4o-mini", 1) in figures.gaps
     page = run(spent)
     assert " or more" in page
     assert f"1 call of {FINE_TUNED} without a price" in page
     assert "1 call of gpt-4o-mini without token counts" in page
-    (model,) = [model for model in found.models if model.name == FINE_TUNED]
+    (model,) = [model for model in figures.models if model.name == FINE_TUNED]
     assert model.cost == Money(0, complete=False) and model.cost.dollars is None
     assert re.search(rf"^{FINE_TUNED} .*unknown *$", page, re.M)
 
 
-def test_a_call_that_nobody_saw_the_end_of(host: Host, engine: Engine) -> None:
-    """It is counted; its model is not known."""
+def test_an_unfinished_call_is_a_gap_without_a_model(host: Host, engine: Engine) -> None:
+    """Only the answer would have named the model."""
     fragment = Fragment(opened_at=NOW - HOUR).calls(call())
     fragment.accumulator.call_started()
     run_storage.deliver(engine, fragment.close("failed"))
-    assert ask(host).gaps == [Gap("unfinished", None, 1)]
+    assert report_of(host).gaps == [Gap("unfinished", None, 1)]
     assert "1 call without a known end" in run(host)
 
 
-def test_history_has_no_cost(host: Host) -> None:
-    """It is unknown, in total, by day and by job, and no zero."""
+def test_the_cost_of_imported_runs_is_unknown(host: Host) -> None:
+    """It is unknown in total, by day and by job, and never 0."""
     host.insert(
         "telemetry_runs",
         run_id="1" * 32,
@@ -143,10 +143,10 @@ def test_history_has_no_cost(host: Host) -> None:
         candidates=3,
         cost_complete=False,
     )
-    found = ask(host)
-    assert (found.cost.dollars, found.cost_per_job, found.success_rate) == (None, None, None)
-    assert [(line.name, line.cost.dollars) for line in found.spend] == [("history", None)]
-    assert found.gaps == [Gap("history", None, None, 1)]
+    figures = report_of(host)
+    assert (figures.cost.dollars, figures.cost_per_job, figures.success_rate) == (None, None, None)
+    assert [(line.name, line.cost.dollars) for line in figures.spend] == [("history", None)]
+    assert figures.gaps == [Gap("history", None, None, 1)]
     page = run(host)
     assert "$" not in page
     assert page.count("unknown") >= 5
@@ -154,57 +154,57 @@ def test_history_has_no_cost(host: Host) -> None:
     assert json.loads(run(host, "--json"))["cost"] == {"pico": 0, "dollars": None, "complete": False}
 
 
-def test_calls_outside_any_run_alone(host: Host, engine: Engine) -> None:
-    """That is said, and which lines to add."""
+def test_calls_outside_any_run_alone_lead_to_a_hint(host: Host, engine: Engine) -> None:
+    """The page says that no run was begun, and which lines to add."""
     run_storage.deliver(engine, orphans(*[call("unattributed") for _ in range(12)]))
-    found = ask(host)
-    assert (found.runs, found.orphan_calls, found.has_only_orphans) == (0, 12, True)
-    assert found.cost == Money(12 * 210_000_000)
+    figures = report_of(host)
+    assert (figures.runs, figures.orphan_calls, figures.has_only_orphans) == (0, 12, True)
+    assert figures.cost == Money(12 * 210_000_000)
     page = run(host)
     assert "No run was begun: 12 calls to OpenAI were made outside any run." in page
     assert 'with telemetry.run("analysis", user_id=user.id) as run:' in page
     run_storage.deliver(engine, Fragment(opened_at=NOW - HOUR).calls(call()).close())
-    assert not ask(host).has_only_orphans
+    assert not report_of(host).has_only_orphans
     assert "No run was begun" not in run(host)
 
 
-def test_one_user(spent: Host) -> None:
-    """Their runs, jobs and calls alone."""
-    found = ask(spent, user_id=2)
-    assert (found.jobs, [user.user for user in found.active_users]) == (2, [2])
-    assert found.cost == Money(3_100_000_000_000)
-    assert [model.cost.pico for model in found.models] == [3_100_000_000_000]
-    assert {job.user for job in found.latest} == {2}
+def test_a_report_can_be_limited_to_a_user(spent: Host) -> None:
+    """It has only the runs, jobs and calls of that user."""
+    figures = report_of(spent, user_id=2)
+    assert (figures.jobs, [user.user for user in figures.active_users]) == (2, [2])
+    assert figures.cost == Money(3_100_000_000_000)
+    assert [model.cost.pico for model in figures.models] == [3_100_000_000_000]
+    assert {job.user for job in figures.latest} == {2}
     assert run(spent, "--user", "2").startswith("Analyses from")
     assert "of user 2" in run(spent, "--user", "2")
 
 
 @pytest.mark.parametrize("glob", [FINE_TUNED, "ft:*", "ft:gpt-?o-*"])
-def test_one_model(spent: Host, glob: str) -> None:
-    """The runs that called it, with what they spent on it."""
-    found = ask(spent, model=glob)
-    assert [model.name for model in found.models] == [FINE_TUNED]
-    assert (found.jobs, found.calls) == (1, 1)
-    assert found.cost == Money(0, complete=False)
-    assert [(line.name, line.cost.pico) for line in found.spend] == [("interrupted", 0)]
-    assert [(job.status, job.calls, job.cost.dollars) for job in found.latest] == [("interrupted", 1, None)]
+def test_a_report_can_be_limited_to_a_model(spent: Host, glob: str) -> None:
+    """It has the runs that called the model, with what they spent on it."""
+    figures = report_of(spent, model=glob)
+    assert [model.name for model in figures.models] == [FINE_TUNED]
+    assert (figures.jobs, figures.calls) == (1, 1)
+    assert figures.cost == Money(0, complete=False)
+    assert [(line.name, line.cost.pico) for line in figures.spend] == [("interrupted", 0)]
+    assert [(job.status, job.calls, job.cost.dollars) for job in figures.latest] == [("interrupted", 1, None)]
 
 
-def test_the_other_model(spent: Host) -> None:
-    """What is missing of one model is not missing of another, but where a run's end was not seen."""
-    found = ask(spent, model="gpt-4o-mini", days=2)
-    assert sum(line.cost.pico for line in found.spend) == found.cost.pico == ask(spent).cost.pico
-    assert Gap("unpriced", FINE_TUNED, 1) not in found.gaps
-    by_status = {job.status: job.cost for job in found.latest}
+def test_gaps_of_one_model_are_not_gaps_of_another(spent: Host) -> None:
+    """A run whose end is unknown is incomplete for all its models."""
+    figures = report_of(spent, model="gpt-4o-mini", days=2)
+    assert sum(line.cost.pico for line in figures.spend) == figures.cost.pico == report_of(spent).cost.pico
+    assert Gap("unpriced", FINE_TUNED, 1) not in figures.gaps
+    by_status = {job.status: job.cost for job in figures.latest}
     assert by_status["interrupted"] == Money(7_000_000)
     assert by_status["running"] == Money(123_456_789_012, complete=False)
     assert by_status["failed"] == Money(3_000_000_000_001)
 
 
 @pytest.mark.parametrize("glob", ["gpt-4o", "*4o", "100%", "gpt_4o_mini"])
-def test_a_model_nobody_called(spent: Host, glob: str) -> None:
-    """It has a glob's letters alone: no other sign stands for any letter."""
-    assert ask(spent, model=glob).is_empty
+def test_a_model_without_calls_gives_an_empty_report(spent: Host, glob: str) -> None:
+    """Only `*` and `?` are wildcards, those of SQL are not."""
+    assert report_of(spent, model=glob).is_empty
     assert f"No call to {glob}." in run(spent, "--model", glob)
 
 
@@ -223,27 +223,27 @@ CONTRADICTIONS = {
 
 @pytest.mark.parametrize("options", CONTRADICTIONS)
 @pytest.mark.parametrize("host", ["sqlite"], indirect=True)
-def test_options_that_contradict_each_other(host: Host, options: str) -> None:
-    """One line says which, and what is wrong with them."""
+def test_contradicting_options_are_refused(host: Host, options: str) -> None:
+    """The message names them and what is wrong."""
     words = [word.strip("'") for word in options.split()]
     assert CONTRADICTIONS[options] in run(host, *words, status=2)
 
 
-def test_from_a_day_to_another(host: Host, engine: Engine) -> None:
-    """The first is in it, the last is not; without the first, 30 days or --days before the last."""
+def test_a_period_may_be_given_by_dates(host: Host, engine: Engine) -> None:
+    """The first is included, the last is not; without the first, it is 30 or --days days long."""
     for day in range(1, 5):
         opened = int(datetime(2026, 10, day, 12, tzinfo=UTC).timestamp()) * SECOND
         run_storage.deliver(engine, Fragment(opened_at=opened).calls(call()).close())
-    found = ask(host, since=date(2026, 10, 2), until=date(2026, 10, 4))
-    assert (found.first, found.last) == (date(2026, 10, 2), date(2026, 10, 3))
-    assert [(period.first.day, period.jobs) for period in found.periods] == [(2, 1), (3, 1)]
-    assert ask(host, 2, until=date(2026, 10, 3)).jobs == 2
-    assert ask(host, until=date(2026, 10, 3)).first == date(2026, 9, 3)
+    figures = report_of(host, since=date(2026, 10, 2), until=date(2026, 10, 4))
+    assert (figures.first, figures.last) == (date(2026, 10, 2), date(2026, 10, 3))
+    assert [(period.first.day, period.jobs) for period in figures.periods] == [(2, 1), (3, 1)]
+    assert report_of(host, 2, until=date(2026, 10, 3)).jobs == 2
+    assert report_of(host, until=date(2026, 10, 3)).first == date(2026, 9, 3)
     assert json.loads(run(host, "--since", "2026-10-01", "--until", "2026-10-04", "--json"))["jobs"] == 3
 
 
-def test_all_days_are_there(host: Host, engine: Engine) -> None:
-    """Days on which nothing happened, too: as such, and not as zeros."""
+def test_days_without_runs_are_listed(host: Host, engine: Engine) -> None:
+    """They have dashes, not zeros; longer periods are listed by week or month."""
     run_storage.deliver(engine, Fragment(opened_at=NOW - 3 * 24 * HOUR).calls(call()).close())
     page = run(host, "--days", "7").split("Days\n")[1].split("\n\n")[0]
     lines = page.splitlines()[1:]
@@ -254,31 +254,31 @@ def test_all_days_are_there(host: Host, engine: Engine) -> None:
 
 
 @given(st.dates(date(1990, 1, 1), date(2100, 1, 1)), st.integers(1, 4000))
-def test_every_day_is_in_one_period(first: date, length: int) -> None:
-    """They follow one another, from the first day to the last: at most 31 days, 54 weeks, or months."""
+def test_the_parts_of_a_period_follow_one_another(first: date, length: int) -> None:
+    """There are at most 31 days, 54 weeks or 133 months, from the first day to the last."""
     last = first + timedelta(days=length - 1)
-    found = list(parts(first, last))
-    assert (found[0][0], found[-1][1]) == (first, last)
-    assert all(after - before == timedelta(days=1) for (_, before), (after, _) in pairwise(found))
-    assert len(found) <= {"day": 31, "week": 54, "month": 133}[unit(first, last)]
+    periods = list(parts(first, last))
+    assert (periods[0][0], periods[-1][1]) == (first, last)
+    assert all(after - before == timedelta(days=1) for (_, before), (after, _) in pairwise(periods))
+    assert len(periods) <= {"day": 31, "week": 54, "month": 133}[unit(first, last)]
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York", "Australia/Lord_Howe"])
-def test_days_of_a_time_zone(host: Host, engine: Engine, zone: str) -> None:
-    """Also those of 23 and 25 hours, and of half an hour: each run is on its own day."""
+def test_runs_are_listed_on_their_local_day(host: Host, engine: Engine, zone: str) -> None:
+    """Days of 23 and 25 hours and changes by half an hour are included."""
     begun = [datetime(2026, 10, 4, 12, tzinfo=UTC) + timedelta(minutes=45 * n) for n in range(160)]
     for when in begun[::8]:
         run_storage.deliver(engine, Fragment(opened_at=int(when.timestamp()) * SECOND).close("cancelled"))
     settings = Settings(database_url=host.url, timezone=zone)
-    found = report(settings, 30, since=date(2026, 10, 1), until=date(2026, 10, 20))
+    figures = report(settings, 30, since=date(2026, 10, 1), until=date(2026, 10, 20))
     days = [when.astimezone(ZoneInfo(zone)).date() for when in begun[::8]]
-    assert {period.first: period.jobs for period in found.periods if period.jobs} == {
+    assert {period.first: period.jobs for period in figures.periods if period.jobs} == {
         day: days.count(day) for day in days
     }
 
 
-def test_as_few_questions_as_possible(host: Host, engine: Engine) -> None:
-    """As many for ten years as for two days."""
+def test_the_number_of_queries_does_not_depend_on_the_period(host: Host, engine: Engine) -> None:
+    """Ten years take as many as two days."""
     run_storage.deliver(engine, Fragment(opened_at=NOW - HOUR).calls(call(pico=None)).close())
 
     def statements(days: int) -> int:
@@ -290,7 +290,7 @@ def test_as_few_questions_as_possible(host: Host, engine: Engine) -> None:
 
         sa.event.listen(Engine, "before_cursor_execute", counting)
         try:
-            ask(host, days=days)
+            report_of(host, days=days)
         finally:
             sa.event.remove(Engine, "before_cursor_execute", counting)
         return count
@@ -298,16 +298,16 @@ def test_as_few_questions_as_possible(host: Host, engine: Engine) -> None:
     assert statements(2) == statements(3660) < 20
 
 
-def test_kinds_of_429_and_of_what_is_missing(host: Host, engine: Engine) -> None:
-    """Each is counted as what it is; what there is none of has no column."""
+def test_kinds_of_429_and_of_gaps_are_counted_separately(host: Host, engine: Engine) -> None:
+    """A kind that did not occur has no column."""
     assert "no quota" not in run(host)
     fragment = Fragment(opened_at=NOW - HOUR).calls(call(), call(pico=None), call(pico=None))
     run_storage.deliver(engine, fragment.close())
     host.execute("UPDATE telemetry_stage_usage SET quota_hits = 3, spend_limit_hits = 4")
     host.execute("UPDATE telemetry_stage_usage SET unmodelled = 1 WHERE unpriced > 0")
-    found = ask(host)
-    assert (found.rate_limit_hits, found.quota_hits, found.spend_limit_hits) == (0, 6, 8)
-    assert {(gap.reason, gap.calls) for gap in found.gaps} == {("unpriced", 1), ("unmodelled", 1)}
+    figures = report_of(host)
+    assert (figures.rate_limit_hits, figures.quota_hits, figures.spend_limit_hits) == (0, 6, 8)
+    assert {(gap.reason, gap.calls) for gap in figures.gaps} == {("unpriced", 1), ("unmodelled", 1)}
     page = run(host)
     assert "429: no quota 6" in page and "429: spend limit 8" in page
     assert "1 call of gpt-4o-mini not billed by tokens" in page

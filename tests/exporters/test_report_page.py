@@ -1,4 +1,4 @@
-"""The report on terminals of all widths: nothing is cut off, nothing runs over the edge."""
+"""The report on terminals of all widths: nothing is cut off, and no line is too long."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ rows = st.integers(1, 6).flatmap(
 
 
 @given(rows, st.integers(20, 200), st.data())
-def test_a_listing_of_any_width(cells: list[list[str]], width: int, data: st.DataObject) -> None:
-    """It keeps to its width and shows every cell, in its row or below."""
+def test_a_listing_keeps_to_its_width_and_shows_every_cell(
+    cells: list[list[str]], width: int, data: st.DataObject
+) -> None:
+    """A cell that does not fit in its row is printed below."""
     count = len(cells[0])
     ranks = data.draw(st.lists(st.integers(0, 5), min_size=count, max_size=count))
     columns = [Column(f"c{place}", place % 2 == 1, rank) for place, rank in enumerate(ranks)]
@@ -61,7 +63,7 @@ def test_a_listing_of_any_width(cells: list[list[str]], width: int, data: st.Dat
 
 @pytest.fixture
 def used(host: Host, engine: Engine) -> Host:
-    """A run of two models that failed, and another of little money."""
+    """A failed run with two models, and another that cost very little."""
     failed = Fragment(
         analysis_id=2_147_483_647, user_id=2_147_483_647, opened_at=NOW - 60 * SECOND, candidates=300
     )
@@ -71,35 +73,35 @@ def used(host: Host, engine: Engine) -> Host:
     failed.accumulator.error("ranking", "openai.RateLimitError")
     small = Fragment(user_id=1, opened_at=NOW - 50 * SECOND, candidates=1).calls(call(pico=21))
     small.documents(visit("a.pdf", score=0.9))
-    for each in (replace(failed.close("failed"), trace_id=TRACE, trace_sampled=True), small.close()):
-        run_storage.deliver(engine, each)
+    for snapshot in (replace(failed.close("failed"), trace_id=TRACE, trace_sampled=True), small.close()):
+        run_storage.deliver(engine, snapshot)
     return host
 
 
 def on_a_terminal(host: Host, width: int, *options: str, **environment: str) -> str:
-    """Return what the command writes to a terminal of so many columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+    """Return what the command writes to a terminal of this width."""
+    reader, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     known = {"TELEMETRY_DATABASE_URL": host.url, "TERM": "xterm-256color"}
     command = [str(Path(sys.executable).with_name("flask")), "telemetry", "report", *options]
     inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-    with subprocess.Popen(command, stdout=theirs, env=inherited | known | environment):
-        os.close(theirs)
-        shown = b"".join(iter(lambda: _read(ours), b""))
-    os.close(ours)
+    with subprocess.Popen(command, stdout=terminal, env=inherited | known | environment):
+        os.close(terminal)
+        shown = b"".join(iter(lambda: _read(reader), b""))
+    os.close(reader)
     return shown.decode().replace("\r", "")
 
 
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # what Linux says at the end
+    except OSError:  # Linux raises this at the end
         return b""
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_a_terminal(used: Host, width: int) -> None:
-    """Whatever its width: all that counts is there, whole, and in colour."""
+def test_a_terminal_of_any_width_shows_whole_words_in_colour(used: Host, width: int) -> None:
+    """Names, identifiers and sums are not cut."""
     coloured = on_a_terminal(used, width)
     page = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
     assert coloured != page
@@ -113,20 +115,20 @@ def test_a_terminal(used: Host, width: int) -> None:
         assert whole in together, whole
 
 
-def test_a_terminal_without_colours(used: Host) -> None:
-    """NO_COLOR is heeded."""
+def test_no_color_is_respected(used: Host) -> None:
+    """The page has no colours if NO_COLOR is set."""
     assert "\x1b[3" not in on_a_terminal(used, 80, NO_COLOR="1")
 
 
 def names(shape: type) -> Iterator[str]:
-    yield from (each.name for each in fields(shape) if is_dataclass(shape))
+    yield from (field.name for field in fields(shape) if is_dataclass(shape))
 
 
-def test_the_page_of_the_documentation() -> None:
-    """It tells every name of the JSON, every line of the spend and every reason."""
-    told = set(re.findall(r"`(\w+)`", (ROOT / "docs/reference/report.md").read_text()))
+def test_the_documentation_names_everything_in_the_report() -> None:
+    """It has every name of the JSON, every line of the spending and every reason for a gap."""
+    documented = set(re.findall(r"`(\w+)`", (ROOT / "docs/reference/report.md").read_text()))
     shapes = (Report, Range, Spend, Gap, Usage, Period, User, Job)
-    assert {name for shape in shapes for name in names(shape)} - told == set()
+    assert {name for shape in shapes for name in names(shape)} - documented == set()
     assert set(names(Money)) <= {"pico", "complete"}
-    assert set(SPENT_ON) | set(GAPS) <= told
+    assert set(SPENT_ON) | set(GAPS) <= documented
     assert set(MISSING) == set(GAPS)

@@ -1,4 +1,4 @@
-"""What a report does not know, and whom: documents of runs that did not end, endings, users, foreign runs."""
+"""What a report cannot know: documents of runs without an end, endings, users, and foreign runs."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def deliver(engine: Engine, *snapshots: Any) -> None:
         run_storage.deliver(engine, snapshot)
 
 
-def worked(engine: Engine, ending: str | None, **known: Any) -> None:
-    """A run of 60 candidates, of which 2 were scored; without an ending it is under way."""
+def deliver_run(engine: Engine, ending: str | None, **known: Any) -> None:
+    """Deliver a run of 60 candidates, of which 2 were scored; without an ending it is under way."""
     fragment = Fragment(**{"opened_at": NOW - MINUTE, "candidates": 60, **known})
     fragment.calls(*[call(pico=10**12) for _ in range(3)])
     fragment.documents(visit("a.pdf", characters=700, score=0.9), visit("b.pdf", characters=900, score=0.3))
-    if ending == "partial_failure":  # as which a run counts by itself
+    if ending == "partial_failure":  # which follows from its documents
         fragment.documents(visit("c.pdf", error_type="ValueError"))
         ending = "completed"
     deliver(engine, fragment.snapshot() if ending is None else fragment.close(ending))
 
 
 def kill(engine: Engine) -> None:
-    """Take everything that is under way for dead."""
+    """Interrupt every run that is under way, as if its process had died."""
     assert interruptions.interrupt_stale(engine, timedelta(0))
 
 
@@ -67,9 +67,9 @@ UNKNOWN = (
 
 
 @pytest.mark.parametrize("is_dead", [False, True])
-def test_documents_of_a_run_that_did_not_end(host: Host, engine: Engine, is_dead: bool) -> None:
-    """They are unknown on the page, as JSON and in exports; what was handed in is known."""
-    worked(engine, None)
+def test_documents_of_a_run_without_an_end_are_unknown(host: Host, engine: Engine, is_dead: bool) -> None:
+    """They are unknown on the page, in JSON and in exports; the number of candidates is known."""
+    deliver_run(engine, None)
     if is_dead:
         kill(engine)
     (job,) = as_json(host)["latest"]
@@ -81,8 +81,10 @@ def test_documents_of_a_run_that_did_not_end(host: Host, engine: Engine, is_dead
 
 
 @pytest.mark.parametrize("is_dead", [False, True])
-def test_documents_of_a_part_that_did_not_end(host: Host, engine: Engine, is_dead: bool) -> None:
-    """One worker said what it did, the other did not: the half that is known is no total."""
+def test_documents_of_a_run_with_an_open_fragment_are_unknown(
+    host: Host, engine: Engine, is_dead: bool
+) -> None:
+    """One process delivered its documents, the other did not: a part is no total."""
     root = Fragment("a" * 32, opened_at=NOW - 2 * MINUTE, is_root=True)
     root.calls(call()).documents(*[visit(f"{number}.pdf", score=0.8) for number in range(15)])
     worker = Fragment("a" * 32, opened_at=NOW - MINUTE).calls(call())
@@ -95,17 +97,17 @@ def test_documents_of_a_part_that_did_not_end(host: Host, engine: Engine, is_dea
     assert {row[name] for name in UNKNOWN} == {None}
 
 
-def test_a_run_that_was_stopped_in_time(host: Host, engine: Engine) -> None:
-    """It closed, so it told its documents: an interruption alone makes nothing unknown."""
-    worked(engine, "interrupted")
+def test_documents_of_a_run_closed_as_interrupted_are_known(host: Host, engine: Engine) -> None:
+    """Its final snapshot holds them: an interruption alone makes nothing unknown."""
+    deliver_run(engine, "interrupted")
     (job,) = as_json(host)["latest"]
     assert (job["done"], job["candidates"], job["score"]) == (2, 60, 0.6)
     assert exported(host)[0]["n_documents"] == 2
 
 
-def test_averages_leave_out_what_is_unknown(host: Host, engine: Engine) -> None:
-    """The mean of the résumés is that of the runs that told theirs; so are the sums of documents."""
-    worked(engine, "completed")
+def test_averages_leave_out_runs_with_unknown_documents(host: Host, engine: Engine) -> None:
+    """So do the sums of documents."""
+    deliver_run(engine, "completed")
     root = Fragment("a" * 32, opened_at=NOW - 2 * MINUTE, is_root=True).calls(call())
     root.documents(visit("c.pdf", characters=10_000, score=0.1))
     worker = Fragment("a" * 32, opened_at=NOW - MINUTE).calls(call())
@@ -118,15 +120,15 @@ def test_averages_leave_out_what_is_unknown(host: Host, engine: Engine) -> None:
 
 def host_spend(host: Host) -> list[dict[str, Any]]:
     with host.engine.connect() as connection:
-        found = connection.exec_driver_sql("SELECT spend_class, failed_documents FROM telemetry_spend")
-        return [dict(row) for row in found.mappings()]
+        result = connection.exec_driver_sql("SELECT spend_class, failed_documents FROM telemetry_spend")
+        return [dict(row) for row in result.mappings()]
 
 
-def test_the_row_of_the_application(host: Host, engine: Engine) -> None:
-    """It shows no bands of scores, rather than three zeros."""
+def test_the_hosts_row_has_no_score_bands_for_unknown_documents(host: Host, engine: Engine) -> None:
+    """They are NULL, not 0."""
     host.add_user(1)
     host.add_analysis(1, 1, created_at=moment(NOW - MINUTE))
-    worked(engine, None, analysis_id=1, user_id=1)
+    deliver_run(engine, None, analysis_id=1, user_id=1)
     kill(engine)
     HostRows(engine, KEY).project_analysis(1)
     row = host.row("analyses", id=1)
@@ -136,14 +138,14 @@ def test_the_row_of_the_application(host: Host, engine: Engine) -> None:
     )
 
 
-def test_what_a_candidate_costs(host: Host, engine: Engine) -> None:
-    """Failures and the killed have neither part in it: 3 dollars for 60 candidates are 5 cents."""
+def test_the_cost_of_a_candidate_counts_completed_runs_only(host: Host, engine: Engine) -> None:
+    """Costs and candidates of other runs are left out: 3 dollars for 60 candidates are 5 cents."""
     for ending in ("completed", "failed", "cancelled", None):
-        worked(engine, ending)
+        deliver_run(engine, ending)
     kill(engine)
-    found = as_json(host)
-    assert found["cost"] == {"pico": 12 * 10**12, "dollars": "12", "complete": False}
-    assert (Decimal(found["cost_per_candidate"]), found["cost_per_candidate_complete"]) == (
+    figures = as_json(host)
+    assert figures["cost"] == {"pico": 12 * 10**12, "dollars": "12", "complete": False}
+    assert (Decimal(figures["cost_per_candidate"]), figures["cost_per_candidate_complete"]) == (
         Decimal("0.05"),
         True,
     )
@@ -152,37 +154,37 @@ def test_what_a_candidate_costs(host: Host, engine: Engine) -> None:
     assert re.search(r"a job \$3\.00\d* or more", page)
 
 
-def test_what_a_candidate_costs_at_least(host: Host, engine: Engine) -> None:
-    """A call without a price in one that counts makes it a lower bound."""
-    worked(engine, "completed")
+def test_the_cost_of_a_candidate_may_be_a_lower_bound(host: Host, engine: Engine) -> None:
+    """One call without a price in a completed run makes it one."""
+    deliver_run(engine, "completed")
     short = Fragment(opened_at=NOW - MINUTE, candidates=40).calls(call(pico=2 * 10**12), call(pico=None))
     deliver(engine, short.documents(visit("a.pdf", score=0.9)).close())
-    found = as_json(host)
-    assert (Decimal(found["cost_per_candidate"]), found["cost_per_candidate_complete"]) == (
+    figures = as_json(host)
+    assert (Decimal(figures["cost_per_candidate"]), figures["cost_per_candidate_complete"]) == (
         Decimal("0.05"),
         False,
     )
     assert re.search(r"a candidate \$0\.050* or more", flask(host, "report"))
 
 
-def test_only_runs_that_count_for_nothing(host: Host, engine: Engine) -> None:
-    """Nothing was analysed: no candidate has a price."""
-    worked(engine, "failed")
+def test_failed_runs_alone_give_no_cost_of_a_candidate(host: Host, engine: Engine) -> None:
+    """No candidate was analysed."""
+    deliver_run(engine, "failed")
     assert as_json(host)["cost_per_candidate"] is None
 
 
 def test_endings_add_up_to_the_jobs(host: Host, engine: Engine) -> None:
-    """Each job is in one number; a partial failure is neither a success nor nothing."""
+    """Every job counts for one ending; a partial failure has one of its own."""
     for ending in ("completed", "partial_failure", "partial_failure", "failed", "interrupted", "cancelled"):
-        worked(engine, ending)
-    worked(engine, None)
-    found = as_json(host)
-    assert {name: found[name] for name in ENDINGS} == dict(zip(ENDINGS, (1, 2, 1, 1, 1, 1, 0), strict=True))
-    assert sum(found[name] for name in ENDINGS) == found["jobs"] == 7
-    assert found["success_rate"] == pytest.approx(1 / 5)
-    days = found["periods"]
+        deliver_run(engine, ending)
+    deliver_run(engine, None)
+    figures = as_json(host)
+    assert {name: figures[name] for name in ENDINGS} == dict(zip(ENDINGS, (1, 2, 1, 1, 1, 1, 0), strict=True))
+    assert sum(figures[name] for name in ENDINGS) == figures["jobs"] == 7
+    assert figures["success_rate"] == pytest.approx(1 / 5)
+    days = figures["periods"]
     for name in ("failed", "interrupted", "partial_failures"):
-        assert sum(day[name] for day in days) == found[name]
+        assert sum(day[name] for day in days) == figures[name]
     page = flask(host, "report")
     for line in (
         *(r"succeeded 1 \(20%\)", "failed in part 2", "failed 1", "interrupted 1", "cancelled 1"),
@@ -191,21 +193,21 @@ def test_endings_add_up_to_the_jobs(host: Host, engine: Engine) -> None:
         assert re.search(rf"│ +{line} +│", page), line
 
 
-def test_a_partial_failure_is_an_issue(host: Host, engine: Engine) -> None:
-    """Health is not all good beside one."""
-    worked(engine, "partial_failure")
-    found = as_json(host)
-    assert (found["success_rate"], found["health_score"], found["health"]) == (0, 0, "poor")
+def test_a_partial_failure_lowers_the_health_score(host: Host, engine: Engine) -> None:
+    """It is no success either."""
+    deliver_run(engine, "partial_failure")
+    figures = as_json(host)
+    assert (figures["success_rate"], figures["health_score"], figures["health"]) == (0, 0, "poor")
 
 
-def test_failed_calls_and_marked_errors(host: Host, engine: Engine) -> None:
-    """Two things of two names."""
+def test_failed_calls_and_marked_errors_are_shown_separately(host: Host, engine: Engine) -> None:
+    """Calls fail by themselves; errors are marked by the application."""
     fragment = Fragment(opened_at=NOW - MINUTE, candidates=1).calls(call(), failed_call("ranking", "500"))
     fragment.accumulator.error("ranking", "ValueError")
     fragment.accumulator.error("ranking", "ValueError")
     deliver(engine, fragment.close("failed"))
-    found = as_json(host)
-    (stage,), (job,) = found["stages"], found["latest"]
+    figures = as_json(host)
+    (stage,), (job,) = figures["stages"], figures["latest"]
     assert (stage["failed_calls"], "errors" in stage) == (1, False)
     assert job["errors"] == {"ValueError in ranking": 2}
     page = flask(host, "report")
@@ -214,13 +216,13 @@ def test_failed_calls_and_marked_errors(host: Host, engine: Engine) -> None:
     assert len(re.findall(r"\berrors\b", page)) == 1
 
 
-def test_a_user_that_there_is_not(host: Host, engine: Engine) -> None:
-    """They are marked; one that is there, and one nobody looked for yet, are not."""
+def test_a_user_that_the_host_lacks_is_marked(host: Host, engine: Engine) -> None:
+    """A user who exists, or whose row was not looked for yet, is not."""
     host.add_user(1)
     for user in (1, 99):
-        worked(engine, "completed", user_id=user)
+        deliver_run(engine, "completed", user_id=user)
         HostRows(engine, KEY).project_user(user)
-    worked(engine, "completed", user_id=98)
+    deliver_run(engine, "completed", user_id=98)
     users = {user["user"]: user["is_missing"] for user in as_json(host)["active_users"]}
     assert users == {1: False, 98: False, 99: True}
     page = flask(host, "report")
@@ -228,28 +230,28 @@ def test_a_user_that_there_is_not(host: Host, engine: Engine) -> None:
     assert re.search(r"^ *99 .*\n +the application has no such user", page, re.M)
 
 
-def test_an_analysis_of_another_user(host: Host, engine: Engine) -> None:
-    """A run that names it is shown as such, also where its own user is there."""
+def test_a_run_of_another_users_analysis_is_marked_as_foreign(host: Host, engine: Engine) -> None:
+    """Runs of the analysis's own user are not."""
     for user in (1, 2):
         host.add_user(user)
     host.add_analysis(1, 1, created_at=moment(NOW - MINUTE))
-    worked(engine, "completed", analysis_id=1, user_id=1)
-    worked(engine, "completed", analysis_id=1, user_id=2)
+    deliver_run(engine, "completed", analysis_id=1, user_id=1)
+    deliver_run(engine, "completed", analysis_id=1, user_id=2)
     HostRows(engine, KEY).project_analysis(1)
     for options in ((), ("--analysis", "1")):
-        found = as_json(host, *options)
-        assert {job["user"]: job["is_foreign"] for job in found["latest"]} == {1: False, 2: True}
-        assert found["foreign_runs"] == 1
+        figures = as_json(host, *options)
+        assert {job["user"]: job["is_foreign"] for job in figures["latest"]} == {1: False, 2: True}
+        assert figures["foreign_runs"] == 1
         page = flask(host, "report", *options)
         assert page.count("belongs to another user") == 2
     assert "1 run names analysis 1 whose row belongs to another user, or is younger than the run" in page
 
 
-def test_an_analysis_that_was_deleted(host: Host, engine: Engine) -> None:
-    """Its runs were its own: that its row is gone makes them nobody else's."""
+def test_a_run_of_a_deleted_analysis_is_not_foreign(host: Host, engine: Engine) -> None:
+    """It was linked to the analysis before the row was deleted."""
     host.add_user(1)
     host.add_analysis(1, 1, created_at=moment(NOW - MINUTE))
-    worked(engine, "completed", analysis_id=1, user_id=1)
+    deliver_run(engine, "completed", analysis_id=1, user_id=1)
     for _ in range(2):
         HostRows(engine, KEY).project_analysis(1)
         host.execute("DELETE FROM analyses")

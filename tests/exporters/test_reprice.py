@@ -1,4 +1,4 @@
-"""Repricing: recorded calls at today's prices, the old value kept, and nothing undone by what comes late."""
+"""Repricing values recorded calls at other prices; it keeps the old value and outlasts late snapshots."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.exporters.makers import KEY, SOME_HOSTS, START, Fragment, Host, call
 HOSTS = SOME_HOSTS
 
 DAY = datetime.fromtimestamp(START // 10**9, UTC).date()
-"""On which the runs of these tests begin."""
+"""The day on which the runs of these tests begin."""
 TOMORROW = date.fromordinal(DAY.toordinal() + 1)
 OLD = 210_000_000
 """What a call cost when it was recorded."""
 NEW = 1000 * 10**6 + 100 * 2 * 10**6
-"""What it costs by the file below."""
+"""What it costs with the prices of FILE."""
 
 FILE = """\
 version = "new"
@@ -37,7 +37,7 @@ model = "gpt-4o-mini"
 input = 1
 output = 2
 [[price]]
-model = "mine"
+model = "custom"
 input = 1
 output = 2
 """
@@ -70,9 +70,9 @@ class Operator:
 
     @property
     def rows(self) -> dict[str, tuple[int, int | None]]:
-        """Old and new value by model."""
-        found = self.host.rows("telemetry_stage_usage")
-        return {row["model"]: (row["cost_pico"], row["repriced_pico"]) for row in found if row["operation"]}
+        """Recorded and repriced value, by model."""
+        usage = self.host.rows("telemetry_stage_usage")
+        return {row["model"]: (row["cost_pico"], row["repriced_pico"]) for row in usage if row["operation"]}
 
 
 @pytest.fixture
@@ -81,19 +81,19 @@ def operator(host: Host, engine: Engine, file: Path) -> Operator:
 
 
 def late(fragment: Fragment, *calls: Any) -> Fragment:
-    """Another process's part of the same run, which is delivered later."""
+    """A fragment of the same run in another process, which is delivered later."""
     return Fragment(fragment.accumulator.facts.run_id, is_root=False, process_id="p2").calls(*calls)
 
 
 def unpriced_call(**known: Any) -> Any:
-    return call(pico=None, model="mine", **known)
+    return call(pico=None, model="custom", **known)
 
 
-# What is written
+# Values that are written
 
 
-def test_new_prices_stand_beside_the_old(operator: Operator) -> None:
-    """Rows and run keep what was recorded, and carry the new value, whose sums agree."""
+def test_new_values_are_stored_beside_the_recorded_ones(operator: Operator) -> None:
+    """Stage rows and run keep the recorded value and have the new one; both add up."""
     operator.deliver(Fragment().calls(call(), call(), call("insights", pico=7, model="other")))
     operator.reprice()
 
@@ -101,8 +101,8 @@ def test_new_prices_stand_beside_the_old(operator: Operator) -> None:
     assert (operator.run["cost_pico"], operator.run["repriced_pico"]) == (2 * OLD + 7, 2 * NEW + 7)
 
 
-def test_cached_input_and_cache_writes_are_priced_again_as_such(operator: Operator) -> None:
-    """The sums of a row keep apart what input is served from the cache, written to it, and neither."""
+def test_cached_input_and_cache_writes_have_prices_of_their_own(operator: Operator) -> None:
+    """The sums of a row distinguish input that is read from the cache, written to it, and neither."""
     tokens = Tokens(1000, 0, cached=300, cache_write=500)
     operator.deliver(Fragment().calls(*[call(model="gpt-6-sol", tokens=tokens, pico=1)] * 2))
     operator.reprice()
@@ -110,19 +110,19 @@ def test_cached_input_and_cache_writes_are_priced_again_as_such(operator: Operat
     assert operator.rows == {"gpt-6-sol": (2, 2 * (200 * 2_000_000 + 300 * 200_000 + 500 * 2_500_000))}
 
 
-def test_what_costs_otherwise_than_its_tokens_keeps_its_price(operator: Operator) -> None:
-    """No price for tokens fits it; the calls stay unpriced, and the report says why."""
+def test_calls_with_costs_beyond_tokens_are_not_repriced(operator: Operator) -> None:
+    """They stay unpriced, and the report says why."""
     odd = unpriced_call(unmodelled=("audio_tokens",))
     operator.deliver(Fragment().calls(odd, unpriced_call(), call()))
     report = operator.reprice()
 
-    assert operator.rows["mine"] == (0, None)
+    assert operator.rows["custom"] == (0, None)
     assert not operator.run["cost_complete"]
     assert NOT_MODELLED in "\n".join(report.lines())
 
 
 def test_a_dry_run_writes_nothing(operator: Operator) -> None:
-    """Without `apply` the difference is told, and the tables stay as they are."""
+    """Without `apply` the difference is reported, and the tables stay as they are."""
     operator.deliver(Fragment().calls(call(), call()))
     before = operator.run, operator.rows
     report = operator.reprice(apply=False)
@@ -140,7 +140,7 @@ def test_a_dry_run_writes_nothing(operator: Operator) -> None:
 
 
 def test_repeating_changes_nothing(operator: Operator) -> None:
-    """A second time there is nothing left to do: not even a new version that would be projected again."""
+    """It makes no new version either, which would be projected again."""
     operator.deliver(Fragment().calls(call(), unpriced_call()))
     assert len(operator.reprice().changed) == 1
     before = operator.run
@@ -150,7 +150,7 @@ def test_repeating_changes_nothing(operator: Operator) -> None:
 
 
 def test_a_later_price_replaces_an_earlier_one(operator: Operator) -> None:
-    """The old value shown is that of the last time; what was recorded first is still kept."""
+    """The report compares with the last value; the recorded one is still kept."""
     operator.deliver(Fragment().calls(call()))
     operator.reprice()
     operator.file.write_text(FILE.replace("input = 1\n", "input = 3\n"))
@@ -172,23 +172,25 @@ def test_a_later_price_replaces_an_earlier_one(operator: Operator) -> None:
         ({"since": DAY, "model": "gpt-5*"}, False),
     ],
 )
-def test_only_what_was_asked_for(operator: Operator, options: dict[str, Any], changes: bool) -> None:
-    """Runs that began in the range, and models that fit the glob."""
+def test_repricing_can_be_limited_by_date_and_model(
+    operator: Operator, options: dict[str, Any], changes: bool
+) -> None:
+    """Runs must have begun in the period, and models must match the pattern."""
     operator.deliver(Fragment().calls(call()))
     operator.reprice(**options)
 
     assert (operator.run["repriced_pico"] is not None) is changes
 
 
-def test_a_run_under_way_is_left_alone(operator: Operator) -> None:
-    """It is still changing; its turn comes when it has ended."""
+def test_a_run_under_way_is_not_repriced(operator: Operator) -> None:
+    """It is still changing, and can be repriced when it has ended."""
     run_storage.deliver(operator.engine, Fragment().calls(call()).snapshot())
 
     assert operator.reprice().runs == 0
 
 
-def test_many_runs(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than a transaction takes: each is found once."""
+def test_runs_are_repriced_in_batches(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More runs than fit in a transaction are each repriced once."""
     monkeypatch.setattr("exporters.upkeep.reprice.BATCH", 2)
     operator.deliver(*(Fragment().calls(call()) for _ in range(5)))
     report = operator.reprice()
@@ -197,30 +199,30 @@ def test_many_runs(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {run["repriced_pico"] for run in operator.host.rows("telemetry_runs")} == {NEW}
 
 
-# What has no price
+# Calls without a price
 
 
 def test_unpriced_calls_become_priced(operator: Operator) -> None:
-    """A model that is known by now has its price, and the run's cost is complete."""
+    """When a price of the model is known, the run's cost becomes complete."""
     operator.deliver(Fragment().calls(call(), unpriced_call(), unpriced_call()))
     assert (operator.run["unpriced"], operator.run["cost_complete"]) == (2, False)
     operator.reprice()
 
-    assert operator.rows["mine"] == (0, 2 * NEW)
+    assert operator.rows["custom"] == (0, 2 * NEW)
     assert (operator.run["unpriced"], operator.run["cost_complete"]) == (0, True)
     assert operator.run["repriced_pico"] == 3 * NEW
 
 
-def test_what_is_unknown_otherwise_stays_unknown(operator: Operator) -> None:
-    """Calls whose usage nobody knows keep the run's cost incomplete, whatever the prices."""
+def test_calls_without_usage_keep_the_cost_incomplete(operator: Operator) -> None:
+    """No price can tell what they cost."""
     operator.deliver(Fragment().calls(unpriced_call(), call(tokens=None)))
     operator.reprice()
 
     assert (operator.run["unpriced"], operator.run["cost_complete"]) == (0, False)
 
 
-def test_a_model_without_a_price_keeps_what_it_has(operator: Operator) -> None:
-    """No price today does not turn a known cost into nothing, nor an unknown one into zero."""
+def test_a_model_without_a_price_keeps_its_value(operator: Operator) -> None:
+    """A known cost stays known, and an unknown one does not become 0."""
     operator.deliver(Fragment().calls(call(model="gone"), call(pico=None, model="unknown")))
     report = operator.reprice()
 
@@ -229,8 +231,8 @@ def test_a_model_without_a_price_keeps_what_it_has(operator: Operator) -> None:
     assert report.kept == {("gone", NO_PRICE): 1, ("unknown", NO_PRICE): 1}
 
 
-def test_sums_that_do_not_tell_keep_what_they_have(operator: Operator) -> None:
-    """Where long calls cost more, a sum of several does not say which were long; one call does."""
+def test_sums_of_calls_with_tiered_prices_keep_their_value(operator: Operator) -> None:
+    """Where long calls cost more, the sum of several does not say which were long; a single call does."""
     long = call(model="gpt-5.4", tokens=Tokens(200_000, 10))
     operator.deliver(Fragment().calls(long, long), Fragment().calls(long))
     report = operator.reprice()
@@ -239,8 +241,8 @@ def test_sums_that_do_not_tell_keep_what_they_have(operator: Operator) -> None:
     assert len(report.changed) == 1
 
 
-def test_a_price_that_changed_during_the_run_keeps_what_it_has(operator: Operator) -> None:
-    """The row does not say which calls were made before and which after."""
+def test_calls_across_a_change_of_price_keep_their_value(operator: Operator) -> None:
+    """The row does not say which calls were made before the change."""
     operator.file.write_text(f'[[price]]\nmodel = "gpt-4o-mini"\ninput = 1\noutput = 1\nuntil = {TOMORROW}\n')
     night = Fragment().calls(call())
     night.now += 86_400 * 10**9
@@ -249,11 +251,11 @@ def test_a_price_that_changed_during_the_run_keeps_what_it_has(operator: Operato
     assert operator.reprice().kept == {("gpt-4o-mini", MID_RUN): 1}
 
 
-# What comes late
+# Late snapshots
 
 
-def test_a_late_snapshot_does_not_undo_it(operator: Operator) -> None:
-    """Calls that arrive after the repricing are added at their own price, in row and run alike."""
+def test_a_late_snapshot_does_not_undo_a_repricing(operator: Operator) -> None:
+    """Its calls are added at their own price, to stage row and run alike."""
     fragment = Fragment().calls(call())
     operator.deliver(fragment)
     operator.reprice()
@@ -263,25 +265,25 @@ def test_a_late_snapshot_does_not_undo_it(operator: Operator) -> None:
     assert (operator.run["cost_pico"], operator.run["repriced_pico"]) == (2 * OLD + 7, NEW + OLD + 7)
 
 
-def test_late_unpriced_calls_are_unpriced(operator: Operator) -> None:
-    """What was settled stays settled, what comes later is counted; repricing once more settles that, too."""
+def test_late_unpriced_calls_count_as_unpriced(operator: Operator) -> None:
+    """Those that were repriced before stay priced; repricing again prices the late ones, too."""
     fragment = Fragment().calls(unpriced_call())
     operator.deliver(fragment)
     operator.reprice()
     operator.deliver(late(fragment, unpriced_call(), call()))
 
-    assert operator.rows["mine"] == (0, NEW)
+    assert operator.rows["custom"] == (0, NEW)
     assert (operator.run["unpriced"], operator.run["cost_complete"]) == (1, False)
     operator.reprice(model="gpt*")
     assert (operator.run["unpriced"], operator.run["cost_complete"]) == (1, False)
     operator.reprice()
-    assert operator.rows["mine"] == (0, 2 * NEW)
+    assert operator.rows["custom"] == (0, 2 * NEW)
     assert (operator.run["unpriced"], operator.run["cost_complete"]) == (0, True)
     assert operator.run["repriced_pico"] == 3 * NEW
 
 
-def test_the_same_snapshot_again_changes_nothing(operator: Operator) -> None:
-    """A delivery that is repeated finds its values stored already."""
+def test_a_repeated_snapshot_does_not_undo_a_repricing(operator: Operator) -> None:
+    """Its figures are stored already."""
     fragment = Fragment().calls(call(), unpriced_call())
     closing = fragment.close()
     run_storage.deliver(operator.engine, closing)
@@ -293,7 +295,7 @@ def test_the_same_snapshot_again_changes_nothing(operator: Operator) -> None:
 
 
 def test_repricing_while_snapshots_arrive(host: Host, operator: Operator) -> None:
-    """Whatever overtakes what: at the end every call has a value, and the rows sum to the run."""
+    """In any order, every call has a value in the end, and the rows add up to the run."""
     fragment = Fragment().calls(call())
     operator.deliver(fragment)
     parts = [late(fragment, call(), unpriced_call()) for _ in range(20)]
@@ -305,16 +307,16 @@ def test_repricing_while_snapshots_arrive(host: Host, operator: Operator) -> Non
             part.result()
     operator.reprice()
 
-    assert operator.rows == {"gpt-4o-mini": (21 * OLD, 21 * NEW), "mine": (0, 20 * NEW)}
+    assert operator.rows == {"gpt-4o-mini": (21 * OLD, 21 * NEW), "custom": (0, 20 * NEW)}
     assert (operator.run["repriced_pico"], operator.run["cost_pico"]) == (41 * NEW, 21 * OLD)
     assert (operator.run["unpriced"], operator.run["cost_complete"]) == (0, True)
 
 
-# What the host sees
+# Rows of the host
 
 
-def test_the_hosts_rows_show_the_new_value(host: Host, operator: Operator) -> None:
-    """The analysis, its stages and its user's total are brought up to date, and count the difference."""
+def test_rows_of_the_host_show_the_new_value(host: Host, operator: Operator) -> None:
+    """Repricing projects the analysis, its stages and its user's total."""
     host.add_user()
     host.add_analysis()
     operator.deliver(Fragment(analysis_id=1, user_id=1, candidates=2).calls(call(), unpriced_call()))
@@ -332,7 +334,7 @@ def test_the_hosts_rows_show_the_new_value(host: Host, operator: Operator) -> No
 
 
 def command(tmp_path: Path, url: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """`flask telemetry reprice` of an application in `tmp_path`."""
+    """Run `flask telemetry reprice` of an application in `tmp_path`."""
     (tmp_path / "host.py").write_text("import flask\napp = flask.Flask('host')\napp.secret_key = 'secret'\n")
     return subprocess.run(
         [sys.executable, "-m", "flask", "--app", "host", "telemetry", "reprice", *options],
@@ -343,8 +345,8 @@ def command(tmp_path: Path, url: str, *options: str) -> subprocess.CompletedProc
     )
 
 
-def test_the_command(host: Host, operator: Operator, tmp_path: Path) -> None:
-    """It shows what would change, and changes it when told to."""
+def test_the_command_reprices_only_on_request(host: Host, operator: Operator, tmp_path: Path) -> None:
+    """It shows what would change, and changes it with --apply."""
     host.add_user()
     host.add_analysis()
     operator.deliver(Fragment(analysis_id=1, user_id=1, candidates=2).calls(call()))
@@ -381,8 +383,8 @@ def test_the_command(host: Host, operator: Operator, tmp_path: Path) -> None:
     assert Decimal(str(host.row("analyses")["total_api_cost"])) == Decimal("0.0012")
 
 
-def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
-    """A broken price file, a database without tables: one line each, and exit 1."""
+def test_the_command_prints_errors_as_one_line(tmp_path: Path) -> None:
+    """A broken price file and a database without tables exit 1, wrong options exit 2."""
     (tmp_path / "broken.toml").write_text("[[price]]\ninput = -1\n")
     url = f"sqlite:///{tmp_path}/empty.sqlite"
     broken = command(tmp_path, url, "--since", "2026-10-01", "--prices-file", "broken.toml")
@@ -401,8 +403,8 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     assert empty.stderr == f"Error: the database cannot be used: no such table: telemetry_runs; {way_out}\n"
 
 
-def test_what_had_no_price_was_not_free(operator: Operator) -> None:
-    """The old sum of calls without a price is unknown, and so is the difference."""
+def test_the_old_value_of_unpriced_calls_is_unknown(operator: Operator) -> None:
+    """It is not 0, and so the difference is unknown, too."""
     operator.deliver(Fragment().calls(unpriced_call()))
     lines = list(operator.reprice(apply=False).lines())
 

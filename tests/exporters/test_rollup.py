@@ -1,4 +1,4 @@
-"""From fragments to a rollup: the same, however the fragments came and however the work was divided."""
+"""The rollup of a run does not depend on how its work was divided or in which order snapshots arrived."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def calls(draw: st.DrawFn) -> Call:
 
 @st.composite
 def documents(draw: st.DrawFn) -> list[Document]:
-    """Documents, each visited a few times; the visits know different things, and none contradicts another."""
+    """Documents, visited a few times each; visits have different values, and none contradicts another."""
     visits: list[Document] = []
     for number in range(draw(st.integers(0, 6))):
         key, size = f"cv {draw(st.integers(0, 3))}", number + 1
@@ -84,7 +84,7 @@ works = st.builds(
 
 
 def divide(work: Work, parts: int, run_id: str = RUN) -> list[Fragment]:
-    """The work of one run, dealt out to so many processes."""
+    """Return the fragments of a run whose work is divided among this many processes."""
     fragments = [Fragment(run_id, fragment_id=f"{part:032x}", is_root=part == 0) for part in range(parts)]
     for position, fragment in enumerate(fragments):
         fragment.calls(*work.calls[position::parts])
@@ -101,7 +101,7 @@ def closed(fragments: Sequence[Fragment]) -> list[Snapshot]:
 
 
 def figures(rollup: Rollup) -> dict[str, Any]:
-    """What a rollup comes to, apart from which fragments there were."""
+    """Return the figures of a rollup that do not depend on its fragments."""
     return {
         name: getattr(rollup, name)
         for name in Rollup.__dataclass_fields__
@@ -110,8 +110,8 @@ def figures(rollup: Rollup) -> dict[str, Any]:
 
 
 @given(work=works, parts=st.integers(2, 4))
-def test_work_may_be_divided(work: Work, parts: int) -> None:
-    """A run comes to the same in one process as in several, whatever each of them did of it."""
+def test_work_may_be_divided_among_processes(work: Work, parts: int) -> None:
+    """A run has the same rollup in one process as in several."""
     alone = merge(closed(divide(work, 1)))
     together = merge(closed(divide(work, parts)))
 
@@ -120,7 +120,7 @@ def test_work_may_be_divided(work: Work, parts: int) -> None:
 
 @given(work=works, parts=st.integers(1, 3), data=st.data())
 def test_order_and_repetition_do_not_matter(work: Work, parts: int, data: st.DataObject) -> None:
-    """Snapshots may come in any order and any number of times: only the newest of each fragment counts."""
+    """Snapshots may arrive in any order and any number of times: the newest of a fragment counts."""
     fragments = divide(work, parts)
     older = [fragment.snapshot() for fragment in fragments]
     last = closed(fragments)
@@ -133,7 +133,7 @@ def test_order_and_repetition_do_not_matter(work: Work, parts: int, data: st.Dat
 
 @given(work=works)
 def test_only_the_newest_snapshot_counts(work: Work) -> None:
-    """An older snapshot never takes back what a newer one said."""
+    """An older one that arrives later changes nothing."""
     (fragment,) = divide(work, 1)
     old, new = fragment.snapshot(), fragment.calls(call()).snapshot()
 
@@ -143,19 +143,19 @@ def test_only_the_newest_snapshot_counts(work: Work) -> None:
 
 @given(work=works, parts=st.integers(1, 3))
 def test_stages_sum_to_the_run(work: Work, parts: int) -> None:
-    """Calls, tokens, cost and everything else of a run are the sums of its stages', and of its calls."""
+    """All sums of a run are those of its stages, and of its calls."""
     rollup = merge(closed(divide(work, parts)))
     of_stages = [usage for key, usage in rollup.usage.items() if key.operation]
 
     for name in USAGE_SUMS:
         total = getattr(rollup.total, name)
         assert total == sum(getattr(usage, name) for usage in of_stages)
-        assert total == sum(getattr(each.usage(), name) for each in work.calls)
+        assert total == sum(getattr(call.usage(), name) for call in work.calls)
 
 
 @given(work=works, parts=st.integers(1, 3))
 def test_bands_add_up_to_scored(work: Work, parts: int) -> None:
-    """Every scored candidate is in exactly one band, and every document has exactly one outcome."""
+    """A scored document is in exactly one band, and every document has exactly one outcome."""
     rollup = merge(closed(divide(work, parts)))
     scores = rollup.scores
 
@@ -166,7 +166,7 @@ def test_bands_add_up_to_scored(work: Work, parts: int) -> None:
 
 @given(st.lists(st.integers(0, 10**13), max_size=30))
 def test_pico_sums_equal_decimal_sums(prices: list[int]) -> None:
-    """Adding pico-dollars gives what adding exact dollars gives."""
+    """Adding pico-dollars gives the same as adding exact dollars."""
     fragment = Fragment().calls(*(call(pico=pico) for pico in prices))
 
     assert to_dollars(merge([fragment.close()]).total.cost_pico) == sum(map(to_dollars, prices), Decimal(0))
@@ -174,27 +174,27 @@ def test_pico_sums_equal_decimal_sums(prices: list[int]) -> None:
 
 @given(work=works, parts=st.integers(1, 2))
 def test_json_keeps_everything(work: Work, parts: int) -> None:
-    """A snapshot that was written and read again is the same snapshot."""
+    """A snapshot that is written and read again is equal."""
     fragments = divide(work, parts)
     for snapshot in [*(fragment.snapshot() for fragment in fragments), *closed(fragments)]:
         assert Snapshot.from_json(snapshot.to_json()) == snapshot
 
 
-@pytest.mark.parametrize(("odd", "kept"), [(Decimal(5), 5), (object(), None)])
-def test_json_keeps_the_rest(odd: Any, kept: int | None) -> None:
-    """What JSON cannot tell becomes a number or nothing, and costs neither a run nor a warning."""
-    final = Fragment(candidates=odd).calls(call()).documents(visit("a", size=odd)).close()
-    again = Snapshot.from_json(final.to_json())
-    event = parse_entry(WarningEvent("e" * 32, START, Warned(type="other", document_count=odd)).to_json())
+@pytest.mark.parametrize(("value", "stored"), [(Decimal(5), 5), (object(), None)])
+def test_values_that_json_lacks_do_not_lose_the_snapshot(value: Any, stored: int | None) -> None:
+    """They become a number or null; the rest of the snapshot or warning event is kept."""
+    final = Fragment(candidates=value).calls(call()).documents(visit("a", size=value)).close()
+    reread = Snapshot.from_json(final.to_json())
+    event = parse_entry(WarningEvent("e" * 32, START, Warned(type="other", document_count=value)).to_json())
 
-    assert (again.candidates, [each.size for each in again.documents or ()]) == (kept, [kept])
-    assert again.usage == final.usage
+    assert (reread.candidates, [document.size for document in reread.documents or ()]) == (stored, [stored])
+    assert reread.usage == final.usage
     assert isinstance(event, WarningEvent)
-    assert (event.warned.type, event.warned.document_count) == ("other", kept)
+    assert (event.warned.type, event.warned.document_count) == ("other", stored)
 
 
 def test_json_of_a_newer_version_is_refused() -> None:
-    """What a newer version wrote is told apart from what is broken."""
+    """The error distinguishes it from text that is broken."""
     text = facts().to_json()
 
     with pytest.raises(NewerSnapshot):
@@ -202,7 +202,7 @@ def test_json_of_a_newer_version_is_refused() -> None:
 
 
 def test_snapshots_from_before_the_kinds_of_429_are_read() -> None:
-    """What they do not tell is none: their usage ends with the source of the price."""
+    """The counts that they lack are 0: their usage ends with the source of the price."""
     snapshot = Fragment().calls(call(statuses=("429", "200"))).close()
     state = json.loads(snapshot.to_json())
     state |= {"schema": 2, "usage": [row[:-3] for row in state["usage"]]}
@@ -214,7 +214,7 @@ def test_snapshots_from_before_the_kinds_of_429_are_read() -> None:
     "text", ["", "{", "[]", "{}", '{"schema":1}', '{"schema":"x"}', '{"schema":1,"a":2}']
 )
 def test_json_that_is_no_snapshot_is_refused(text: str) -> None:
-    """Truncated or foreign text is a plain ValueError, not something newer."""
+    """Truncated or foreign text raises ValueError, but not NewerSnapshot."""
     with pytest.raises(ValueError) as caught:
         Snapshot.from_json(text)
     assert not isinstance(caught.value, NewerSnapshot)
@@ -223,11 +223,15 @@ def test_json_that_is_no_snapshot_is_refused(text: str) -> None:
 @given(st.lists(st.integers(0, 10_000), min_size=1))
 def test_scores_are_rounded_half_even(scores: list[int]) -> None:
     """Average and median agree with exact fractions, rounded half-even to ten-thousandths."""
-    found = Scores.of(scores)
+    distribution = Scores.of(scores)
 
-    assert found.average == round(Decimal(sum(scores)) / len(scores))
-    assert found.median == round(median(map(Decimal, scores)))
-    assert (found.minimum, found.maximum, found.count) == (min(scores), max(scores), len(scores))
+    assert distribution.average == round(Decimal(sum(scores)) / len(scores))
+    assert distribution.median == round(median(map(Decimal, scores)))
+    assert (distribution.minimum, distribution.maximum, distribution.count) == (
+        min(scores),
+        max(scores),
+        len(scores),
+    )
 
 
 def test_halves_go_to_the_even_neighbour() -> None:
@@ -238,13 +242,13 @@ def test_halves_go_to_the_even_neighbour() -> None:
 
 def test_bands_begin_at_70_and_50_percent() -> None:
     """70 % is above, 69.99 % is not; 50 % is in the middle, 49.99 % is below."""
-    found = Scores.of([10_000, 7_000, 6_999, 5_000, 4_999, 0])
+    distribution = Scores.of([10_000, 7_000, 6_999, 5_000, 4_999, 0])
 
-    assert (found.above_70, found.from_50_to_70, found.below_50) == (2, 2, 2)
+    assert (distribution.above_70, distribution.from_50_to_70, distribution.below_50) == (2, 2, 2)
 
 
-def test_nothing_scored_has_no_average() -> None:
-    """Without a score there is no distribution, rather than one of zeros."""
+def test_no_scores_have_no_average() -> None:
+    """Average and bounds are None, not 0."""
     assert Scores.of([]) == Scores(0, None, None, None, None, 0, 0, 0)
 
 
@@ -257,7 +261,7 @@ def broken(number: int = 1) -> list[Document]:
 
 
 @pytest.mark.parametrize(
-    ("said", "visits", "made", "status"),
+    ("stated", "visits", "made", "status"),
     [
         ("completed", scored(2), [call()], "completed"),
         ("completed", [*scored(), visit("copy", outcome="duplicate")], [call()], "completed"),
@@ -282,7 +286,7 @@ def broken(number: int = 1) -> list[Document]:
         "all failed",
         "all but a duplicate failed",
         "none submitted",
-        "the host said failed",
+        "stated as failed",
         "cancelled",
         "interrupted",
         "a stage without an answer",
@@ -293,13 +297,15 @@ def broken(number: int = 1) -> list[Document]:
         "one fallback, one score",
     ],
 )
-def test_status(said: str, visits: list[Document], made: list[Call], status: str) -> None:
-    """What the host says of a run stands, unless its documents and calls know better."""
-    assert merge([Fragment().calls(*made).documents(*visits).close(said)]).status == status
+def test_documents_and_calls_decide_the_status(
+    stated: str, visits: list[Document], made: list[Call], status: str
+) -> None:
+    """The status that the host states holds unless documents or calls contradict it."""
+    assert merge([Fragment().calls(*made).documents(*visits).close(stated)]).status == status
 
 
 ALL_FAILED = "no call of stage ranking was answered"
-HANDED_NOTHING = "nothing was handed in: no candidates, no documents, no calls"
+NO_INPUT = "nothing was handed in: no candidates, no documents, no calls"
 
 
 @pytest.mark.parametrize(
@@ -309,7 +315,7 @@ HANDED_NOTHING = "nothing was handed in: no candidates, no documents, no calls"
         ("analysis", None, [failed_call(), call()], "completed", ""),
         ("analysis", None, [failed_call(), failed_call()], "failed", ALL_FAILED),
         ("analysis", None, [call("insights"), failed_call()], "partial_failure", ALL_FAILED),
-        ("analysis", None, [], "failed", HANDED_NOTHING),
+        ("analysis", None, [], "failed", NO_INPUT),
         ("analysis", 3, [], "completed", ""),
         ("analysis", 3, [call()], "completed", ""),
         ("analysis", 3, [failed_call()], "failed", ALL_FAILED),
@@ -324,21 +330,21 @@ HANDED_NOTHING = "nothing was handed in: no candidates, no documents, no calls"
     ],
 )
 @pytest.mark.parametrize("parts", [1, 2])
-def test_status_without_documents(
+def test_calls_decide_the_status_without_documents(
     kind: str, candidates: int | None, made: list[Call], status: str, reason: str, parts: int
 ) -> None:
-    """A run without documents is judged by its calls, however many processes made them."""
+    """It does not matter how many processes made them."""
     known = {"kind": kind, "candidates": candidates}
     fragments = [Fragment(RUN, is_root=part == 0, **known) for part in range(parts)]
-    for position, each in enumerate(made):
-        fragments[position % parts].calls(each)
+    for position, one_call in enumerate(made):
+        fragments[position % parts].calls(one_call)
     rollup = merge(closed(fragments))
 
     assert (rollup.status, rollup.status_reason) == (status, reason)
 
 
 @pytest.mark.parametrize(
-    ("said", "visits", "made", "reason"),
+    ("stated", "visits", "made", "reason"),
     [
         ("failed", scored(), [call()], "the application said so"),
         ("interrupted", scored(), [call()], rules.LEFT),
@@ -351,26 +357,28 @@ def test_status_without_documents(
         ("completed", scored(), [], ""),
     ],
 )
-def test_why_a_run_failed(said: str, visits: list[Document], made: list[Call], reason: str) -> None:
-    """What is no success has a reason; what is a success, or was stopped on purpose, has none."""
-    rollup = merge([Fragment().calls(*made).documents(*visits).close(said)])
+def test_a_status_that_is_no_success_has_a_reason(
+    stated: str, visits: list[Document], made: list[Call], reason: str
+) -> None:
+    """A success, or a run that was cancelled, has none."""
+    rollup = merge([Fragment().calls(*made).documents(*visits).close(stated)])
 
     assert rollup.status_reason == reason
     assert why_failed({"status_reason": reason or None}) == reason
 
 
-@given(work=works, parts=st.integers(1, 3), said=st.sampled_from(["completed", "failed", "interrupted"]))
-def test_exactly_what_is_no_success_has_a_reason(work: Work, parts: int, said: str) -> None:
-    """No status without its reason, and no reason that fits no column."""
+@given(work=works, parts=st.integers(1, 3), stated=st.sampled_from(["completed", "failed", "interrupted"]))
+def test_only_a_status_that_is_no_success_has_a_reason(work: Work, parts: int, stated: str) -> None:
+    """Every reason fits its column."""
     fragments = divide(work, parts)
-    rollup = merge([fragment.close(said, ends_run=True) for fragment in fragments])
+    rollup = merge([fragment.close(stated, ends_run=True) for fragment in fragments])
 
     assert (rollup.status == "completed") == (not rollup.status_reason)
     assert len(rollup.status_reason) <= 128
 
 
-def test_a_failure_that_was_said_outlives_the_process() -> None:
-    """A run of which the application said that it failed has failed, also if its process died afterwards."""
+def test_a_stated_failure_outlives_the_process() -> None:
+    """A run that the application marked as failed has failed, even if its process died afterwards."""
     fragment = Fragment().calls(call())
     fragment.accumulator.update(status="failed")
     dead = merge([fragment.snapshot(interrupted=True)])
@@ -380,8 +388,8 @@ def test_a_failure_that_was_said_outlives_the_process() -> None:
     assert merge([fragment.snapshot()]).status == "running"
 
 
-def test_shed_documents_are_not_missing_documents() -> None:
-    """An analysis whose document list was shed at the spool's cap had documents: it has not failed."""
+def test_a_run_with_shed_documents_has_not_failed() -> None:
+    """An analysis whose list of documents was shed at the spool's limit did have documents."""
     final = Fragment().calls(call()).documents(*scored(2)).close()
     shed = replace(final, documents=[], shed=2)
 
@@ -401,12 +409,12 @@ VISITS = [
 
 @given(visits=st.lists(st.sampled_from(VISITS), min_size=1, max_size=5), data=st.data())
 def test_marks_of_fallbacks_do_not_depend_on_order(visits: list[Document], data: st.DataObject) -> None:
-    """A mark on one visit holds for the document, whichever visit, process or order it comes in."""
+    """A fallback in one visit counts for the document, whatever the order and the processes."""
 
     def outcome(visits: list[Document], parts: int) -> tuple[Any, ...]:
         fragments = [Fragment(RUN, is_root=part == 0) for part in range(parts)]
-        for position, each in enumerate(visits):
-            fragments[position % parts].documents(each)
+        for position, one_visit in enumerate(visits):
+            fragments[position % parts].documents(one_visit)
         rollup = merge(closed(fragments))
         (document,) = rollup.documents
         return document.outcome, document.has_fallback, rollup.scores, rollup.status
@@ -414,57 +422,57 @@ def test_marks_of_fallbacks_do_not_depend_on_order(visits: list[Document], data:
     expected = outcome(visits, 1)
 
     assert outcome(data.draw(st.permutations(visits)), data.draw(st.integers(1, 3))) == expected
-    if any(each.fallback and each.score is None for each in visits):
+    if any(one_visit.fallback and one_visit.score is None for one_visit in visits):
         assert expected[0] == "failed" and expected[2].count == 0
 
 
-def test_a_run_is_running_until_every_fragment_is_over() -> None:
-    """A dispatcher that leaves does not end the run; the worker that finishes does."""
+def test_a_run_is_running_until_all_its_fragments_are_closed() -> None:
+    """A dispatcher that detaches does not end the run; the worker that finishes does."""
     dispatcher, worker = Fragment(RUN), Fragment(RUN, is_root=False)
-    left = dispatcher.close(ends_run=False)
+    detached = dispatcher.close(ends_run=False)
     working = worker.documents(*scored()).calls(call()).snapshot()
 
-    assert merge([left]).status == "running"
-    assert merge([left, working]).status == "running"
-    assert merge([left, worker.close()]).status == "completed"
+    assert merge([detached]).status == "running"
+    assert merge([detached, working]).status == "running"
+    assert merge([detached, worker.close()]).status == "completed"
 
 
 def test_one_interrupted_fragment_interrupts_the_run() -> None:
-    """A run whose worker died is interrupted, and running again if the worker turns out to live."""
-    left = Fragment(RUN).close(ends_run=False)
+    """It is running again if the worker turns out to be alive."""
+    detached = Fragment(RUN).close(ends_run=False)
     worker = Fragment(RUN, is_root=False).calls(call())
     dead = worker.snapshot(interrupted=True)
 
-    assert merge([left, dead]).status == "interrupted"
-    assert merge([left, dead]).ended_at is not None
-    assert merge([left, dead, worker.snapshot()]).status == "running"
+    assert merge([detached, dead]).status == "interrupted"
+    assert merge([detached, dead]).ended_at is not None
+    assert merge([detached, dead, worker.snapshot()]).status == "running"
 
 
 @pytest.mark.parametrize("made", [0, 3])
-def test_a_run_whose_end_nobody_saw_is_not_complete(made: int) -> None:
-    """What a process spent after its last snapshot is unknown, also where it had made no call by then."""
+def test_the_cost_of_a_run_without_an_end_is_incomplete(made: int) -> None:
+    """What its process spent after its last snapshot is unknown, even if it had made no call by then."""
     fragment = Fragment(candidates=1).calls(*(call() for _ in range(made)))
     dead = merge([fragment.snapshot(interrupted=True)])
 
     assert (dead.status, dead.status_reason) == ("interrupted", rules.DIED)
     assert (dead.total.calls, dead.unclosed, dead.cost_complete) == (made, 1, False)
-    assert merge([fragment.close()]).cost_complete is True, "it lived after all"
+    assert merge([fragment.close()]).cost_complete is True, "it was alive after all"
 
 
-def test_a_run_that_goes_on_is_not_complete() -> None:
-    """More may be spent while a fragment is open, and while nobody has ended the run."""
+def test_the_cost_of_a_run_under_way_is_incomplete() -> None:
+    """More may be spent while a fragment is open or the run has not been ended."""
     root, part = Fragment(RUN, candidates=1).calls(call()), Fragment(RUN, is_root=False).calls(call())
 
     assert not merge([root.snapshot()]).cost_complete
-    left = root.close(ends_run=False)
-    assert not merge([left]).cost_complete
+    detached = root.close(ends_run=False)
+    assert not merge([detached]).cost_complete
     ended = part.close()
-    assert merge([left, ended]).cost_complete
+    assert merge([detached, ended]).cost_complete
 
 
 @pytest.mark.parametrize("dead_is_root", [True, False])
-def test_one_fragment_that_never_closed_makes_the_cost_incomplete(dead_is_root: bool) -> None:
-    """A child that died leaves the run of its parent incomplete, and the other way round."""
+def test_one_interrupted_fragment_makes_the_cost_incomplete(dead_is_root: bool) -> None:
+    """A child that died makes its parent's run incomplete, and the other way round."""
     parts = [Fragment(RUN, is_root=is_root, candidates=1).calls(call()) for is_root in (True, False)]
     dead, alive = parts if dead_is_root else reversed(parts)
     under_way = merge([alive.close(), dead.snapshot()])
@@ -475,8 +483,8 @@ def test_one_fragment_that_never_closed_makes_the_cost_incomplete(dead_is_root: 
     assert not known_dead.cost_complete
 
 
-def test_a_run_left_by_an_exit_is_complete() -> None:
-    """It is interrupted with its exact spend: its end was seen."""
+def test_the_cost_of_a_run_left_by_an_exit_is_complete() -> None:
+    """It is interrupted, but its last snapshot is exact."""
     final = merge([Fragment(candidates=1).calls(call()).close("interrupted")])
 
     assert (final.status, final.unclosed, final.cost_complete) == ("interrupted", 0, True)
@@ -507,8 +515,8 @@ def test_a_call_that_ends_late_is_not_unfinished() -> None:
     assert rollup.duration_us == final.duration_us
 
 
-def test_a_killed_run_lasted_until_it_was_heard_of_last() -> None:
-    """What is known counts, and where only its start is known, nothing does: it did not last 0 seconds."""
+def test_a_killed_run_lasted_until_its_last_snapshot() -> None:
+    """If only its start is known, its duration is unknown, not 0 seconds."""
     fragment = Fragment(candidates=1)
     first = fragment.accumulator.snapshot(fragment.accumulator.facts.opened_at)
     later = fragment.accumulator.snapshot(first.opened_at + 7_500_000_000)
@@ -518,7 +526,7 @@ def test_a_killed_run_lasted_until_it_was_heard_of_last() -> None:
 
 
 def test_a_late_call_under_way_is_unfinished_until_it_ends() -> None:
-    """The run has ended, and what the call costs nobody knows yet."""
+    """The run has ended, and the cost of the call is not known yet."""
     final = Fragment(RUN, candidates=1).close()
     late = Fragment(RUN, is_root=False, closed_at=START)
     assert late.accumulator.call_started(), "to be saved before the call is made"
@@ -534,7 +542,7 @@ def test_a_late_call_under_way_is_unfinished_until_it_ends() -> None:
 
 
 def test_a_late_call_whose_process_died_is_unfinished() -> None:
-    """The run ended as it did, but what the call cost nobody knows."""
+    """The status of the run stays, but the cost of the call is unknown."""
     final = Fragment(RUN, candidates=1).close()
     late = Fragment(RUN, is_root=False, closed_at=START)
     late.accumulator.call_started()
@@ -545,7 +553,7 @@ def test_a_late_call_whose_process_died_is_unfinished() -> None:
 
 
 def test_calls_open_in_a_dead_process_are_unfinished() -> None:
-    """What a killed process was waiting for stays unfinished."""
+    """They stay so, as no later snapshot will say how they ended."""
     fragment = Fragment().calls(call())
     fragment.accumulator.call_started()
     rollup = merge([fragment.snapshot(interrupted=True)])
@@ -578,13 +586,13 @@ def test_calls_open_in_a_dead_process_are_unfinished() -> None:
         "nothing used",
     ],
 )
-def test_cost_is_complete_only_when_all_is_known(made: list[Call], complete: bool) -> None:
-    """A total that may lack something is never shown as complete; a refusal costs nothing."""
+def test_a_cost_is_complete_only_if_all_calls_are_known(made: list[Call], complete: bool) -> None:
+    """A refused call costs nothing."""
     assert merge([Fragment(candidates=1).calls(*made).close()]).cost_complete is complete
 
 
-def test_the_root_says_what_the_run_is() -> None:
-    """User, size and start come from the root fragment, whichever fragment comes first."""
+def test_the_root_fragment_describes_the_run() -> None:
+    """User, size and start are its own, whichever fragment arrives first."""
     root = Fragment(RUN, opened_at=START + SECOND, user_id=7, candidates=3, enqueued_at=START - 2 * SECOND)
     other = Fragment(RUN, is_root=False, opened_at=START)
     rollup = merge([other.close(), root.close()])
@@ -594,7 +602,7 @@ def test_the_root_says_what_the_run_is() -> None:
 
 
 def test_a_link_may_come_with_any_fragment() -> None:
-    """The analysis is known as soon as one fragment knows it."""
+    """One fragment with the id of the analysis is enough."""
     root = Fragment(RUN).close()
     late = Fragment(RUN, is_root=False, closed_at=START, analysis_id=5).snapshot()
 
@@ -602,36 +610,39 @@ def test_a_link_may_come_with_any_fragment() -> None:
     assert merge([root, late]).analysis_id == 5
 
 
-def test_namesakes_stay_apart_and_revisits_are_joined() -> None:
-    """Two files of one name and different size are two documents; two processes' visits to one are one."""
+def test_documents_are_distinguished_by_name_and_size() -> None:
+    """Two files of one name and different size are two documents; visits in several processes are joined."""
     web = Fragment(RUN).documents(visit(size=10, characters=5), visit(size=20))
     worker = Fragment(RUN, is_root=False).documents(visit(size=10, score=0.6))
     rollup = merge([web.close(ends_run=False), worker.close()])
 
-    found = [(each.size, each.characters, each.score, each.outcome) for each in rollup.documents]
-    assert found == [(10, 5, 6000, "scored"), (20, None, None, "unscored")]
+    documents = [
+        (document.size, document.characters, document.score, document.outcome)
+        for document in rollup.documents
+    ]
+    assert documents == [(10, 5, 6000, "scored"), (20, None, None, "unscored")]
 
 
-def test_a_visit_that_does_not_know_the_size_is_no_other_document() -> None:
-    """A process that only knows the name of a document joins what another one knows of it."""
+def test_a_visit_without_a_size_is_no_other_document() -> None:
+    """It is joined with the visits of that name in other processes."""
     web = Fragment(RUN).documents(visit(size=10, characters=5))
     worker = Fragment(RUN, is_root=False).documents(visit(score=0.6))
     parts = [web.close(ends_run=False), worker.close()]
 
     for rollup in (merge(parts), merge(parts[::-1])):
-        (found,) = rollup.documents
-        assert (found.size, found.characters, found.score) == (10, 5, 6000)
+        (document,) = rollup.documents
+        assert (document.size, document.characters, document.score) == (10, 5, 6000)
 
 
-def test_equal_namesakes_with_rows_of_their_own_stay_apart() -> None:
-    """Where the application tells the ids of their rows, the same file twice is two documents."""
+def test_equal_documents_are_distinguished_by_their_rows() -> None:
+    """Where the application passes the ids of their rows, the same file twice is two documents."""
     snapshot = Fragment().documents(visit(size=10, row_id=7), visit(size=10, row_id=8)).close()
 
-    assert [each.row_id for each in merge([snapshot]).documents] == [7, 8]
+    assert [document.row_id for document in merge([snapshot]).documents] == [7, 8]
 
 
 def test_merging_changes_no_snapshot() -> None:
-    """A snapshot is what it is: merging it with others leaves it alone."""
+    """Snapshots are read only."""
     parts = [Fragment(RUN, is_root=root).calls(call()).documents(visit(size=1)) for root in (True, False)]
     snapshots = [part.close() for part in parts]
     before = [snapshot.to_json() for snapshot in snapshots]
@@ -641,8 +652,8 @@ def test_merging_changes_no_snapshot() -> None:
     assert [snapshot.to_json() for snapshot in snapshots] == before
 
 
-def test_nothing_cannot_be_merged() -> None:
-    """A run without fragments is a mistake of ours."""
+def test_merging_nothing_is_an_error() -> None:
+    """A run without fragments would be a bug of telemetry."""
     with pytest.raises(ValueError, match="without fragments"):
         merge([])
 
@@ -651,8 +662,8 @@ def test_nothing_cannot_be_merged() -> None:
 @given(
     st.dictionaries(st.builds(UsageKey, names, st.sampled_from(["", "chat"])), st.builds(Usage, calls=counts))
 )
-def test_time_of_a_stage_is_no_call(usage: dict[UsageKey, Usage]) -> None:
-    """The row that holds how long a stage was open adds nothing to the run's calls."""
+def test_the_row_with_the_time_of_a_stage_is_no_call(usage: dict[UsageKey, Usage]) -> None:
+    """It adds nothing to the run's sums of calls."""
     rollup = merge([facts(usage=usage)])
 
     assert rollup.total.calls == sum(sums.calls for key, sums in usage.items() if key.operation)

@@ -1,4 +1,4 @@
-"""What leaves the process as a span holds no personal data, and the spans of others are left as they are."""
+"""Exported spans hold no personal data, and spans of other libraries are otherwise unchanged."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from exporters.privacy.exporters import SanitisingExporter
 
 SECRET = "Zanzibar"
-ASKED = """
+REQUEST_ATTRIBUTES = """
     url.query url.path http.target client.address network.peer.address net.peer.ip net.peer.name
     http.client_ip http.user_agent user_agent.original enduser.id user.email session.id file.name
     http.request.header.cookie http.response.header.content_disposition db.query.parameter.name
 """.split()
-CONTENT = """
+CONTENT_ATTRIBUTES = """
     gen_ai.input.messages gen_ai.output.messages gen_ai.system_instructions gen_ai.prompt.0.content
     gen_ai.completion.0.content gen_ai.tool.definitions gen_ai.tool.call.arguments input.value
     llm.input_messages.0.message.content traceloop.entity.output langfuse.observation.input request_data
@@ -40,11 +40,11 @@ STATEMENTS = [
     ("'Ada", ""),
     ("  ", "  "),
 ]
-"""Statements, and what leaves of them."""
+"""Statements, and how they are exported."""
 
 
 class Exported:
-    """A provider that exports each span twice: as it is, and sanitised."""
+    """A provider that exports every span twice: as it is, and sanitised."""
 
     def __init__(self, **options: Any) -> None:
         self.plain, self.clean = InMemorySpanExporter(), InMemorySpanExporter()
@@ -63,8 +63,8 @@ def fail(exported: Exported) -> None:
         raise ValueError(f"{SECRET} could not be read")
 
 
-def test_what_says_who_asked_for_what_is_dropped() -> None:
-    """Addresses, user agents, cookies, paths and query strings do not leave; the rest does, unchanged."""
+def test_attributes_about_the_client_and_its_request_are_dropped() -> None:
+    """Addresses, user agents, cookies, paths and query strings are not exported; others are, unchanged."""
     kept: dict[str, Any] = {
         "http.request.method": "GET",
         "http.response.status_code": 404,
@@ -72,16 +72,16 @@ def test_what_says_who_asked_for_what_is_dropped() -> None:
         "n": 3,
     }
     exported = Exported()
-    exported.tracer.start_span("GET", attributes={**kept, **dict.fromkeys(ASKED, SECRET)}).end()
+    exported.tracer.start_span("GET", attributes={**kept, **dict.fromkeys(REQUEST_ATTRIBUTES, SECRET)}).end()
     plain, clean = exported.one()
 
-    assert set(ASKED) <= set(plain.attributes or {})
+    assert set(REQUEST_ATTRIBUTES) <= set(plain.attributes or {})
     assert dict(clean.attributes or {}) == kept
 
 
 @pytest.mark.parametrize("name", ["http.url", "url.full"])
 @pytest.mark.parametrize(
-    ("url", "left"),
+    ("url", "exported_url"),
     [
         (f"https://ada:{SECRET}@host:8080/{SECRET}?name={SECRET}#{SECRET}", "https://host:8080"),
         ("https://host/", "https://host"),
@@ -89,17 +89,17 @@ def test_what_says_who_asked_for_what_is_dropped() -> None:
         (f"https://[{SECRET}", None),
     ],
 )
-def test_of_an_address_the_host_leaves(name: str, url: str, left: str | None) -> None:
-    """No password, path or query leaves with an address."""
+def test_only_scheme_and_host_of_a_url_are_exported(name: str, url: str, exported_url: str | None) -> None:
+    """Password, path, query and fragment are not."""
     exported = Exported()
     exported.tracer.start_span("GET", attributes={name: url}).end()
     _, clean = exported.one()
 
-    assert (clean.attributes or {}).get(name) == left
+    assert (clean.attributes or {}).get(name) == exported_url
 
 
-def test_of_a_path_the_route_leaves() -> None:
-    """A path may name a file: where the route is known it leaves instead."""
+def test_a_path_is_replaced_by_its_route() -> None:
+    """A path may contain the name of a file."""
     route = "/resumes/<path:name>"
     exported = Exported()
     paths = {
@@ -121,7 +121,7 @@ def test_of_a_path_the_route_leaves() -> None:
 @pytest.mark.parametrize("method", ["http.method", "http.request.method"])
 @pytest.mark.parametrize(("route", "name"), [(None, "GET"), ("/cv/<name>", "GET /cv/<name>")])
 def test_requests_are_named_by_their_route(method: str, route: str | None, name: str) -> None:
-    """A request that leads nowhere is named by its path, which stays here; other names leave."""
+    """A request without a route is named by its path, of which nothing is exported."""
     exported = Exported()
     attributes = {method: "GET", **({"http.route": route} if route else {})}
     path = route or f"/cv/{SECRET}.pdf"
@@ -132,26 +132,28 @@ def test_requests_are_named_by_their_route(method: str, route: str | None, name:
 
 
 @pytest.mark.parametrize("name", ["db.statement", "db.query.text"])
-@pytest.mark.parametrize(("text", "left"), STATEMENTS)
-def test_statements_leave_without_their_values(name: str, text: str, left: str) -> None:
-    """Strings, numbers and comments of a statement stay here; placeholders and names leave."""
+@pytest.mark.parametrize(("text", "exported_text"), STATEMENTS)
+def test_statements_are_exported_without_their_values(name: str, text: str, exported_text: str) -> None:
+    """Strings, numbers and comments are replaced; placeholders and names of tables and columns are kept."""
     exported = Exported()
     exported.tracer.start_span("SELECT", attributes={name: text}).end()
     _, clean = exported.one()
 
-    assert (clean.attributes or {})[name] == left
+    assert (clean.attributes or {})[name] == exported_text
 
 
 def converse(exported: Exported) -> None:
-    with exported.tracer.start_as_current_span("chat", attributes=dict.fromkeys(CONTENT, SECRET)) as span:
+    with exported.tracer.start_as_current_span(
+        "chat", attributes=dict.fromkeys(CONTENT_ATTRIBUTES, SECRET)
+    ) as span:
         span.set_attributes({"gen_ai.usage.input_tokens": 3, "gen_ai.output.type": "json"})
         span.add_event("gen_ai.user.message", {"content": SECRET})
         span.add_event("gen_ai.content.prompt", {"gen_ai.prompt": SECRET})
         span.add_event("retry", {"message": SECRET, "n": 1})
 
 
-def test_content_stays_here() -> None:
-    """Prompts and answers stay, however a tool names them; what is counted leaves."""
+def test_prompts_and_answers_are_not_exported() -> None:
+    """This holds under whatever attribute names; token counts are exported."""
     exported = Exported()
     converse(exported)
     _, clean = exported.one()
@@ -161,8 +163,8 @@ def test_content_stays_here() -> None:
     assert [(event.name, dict(event.attributes or {})) for event in clean.events] == [("retry", {"n": 1})]
 
 
-def test_content_may_be_asked_for() -> None:
-    """Who wants prompts and answers gets them."""
+def test_prompts_and_answers_can_be_allowed() -> None:
+    """Then the span is exported unchanged."""
     exported = Exported(message_content=True)
     converse(exported)
     plain, clean = exported.one()
@@ -170,8 +172,8 @@ def test_content_may_be_asked_for() -> None:
     assert plain.to_json() == clean.to_json()
 
 
-def test_messages_of_exceptions_stay_here() -> None:
-    """Of an exception its type leaves; message, stack trace and status description stay."""
+def test_messages_of_exceptions_are_not_exported() -> None:
+    """The type of the exception is; message, stack trace and status description are not."""
     exported = Exported()
     fail(exported)
     plain, clean = exported.one()
@@ -183,8 +185,8 @@ def test_messages_of_exceptions_stay_here() -> None:
     assert (clean.status.status_code, clean.status.description) == (StatusCode.ERROR, None)
 
 
-def test_messages_may_be_asked_for() -> None:
-    """Who wants messages and stack traces gets them."""
+def test_messages_of_exceptions_can_be_allowed() -> None:
+    """Then the stack trace and the status description are exported, too."""
     exported = Exported(exception_messages=True)
     fail(exported)
     plain, clean = exported.one()
@@ -195,8 +197,8 @@ def test_messages_may_be_asked_for() -> None:
     )
 
 
-def test_the_span_itself_is_not_touched() -> None:
-    """Other processors see the span as it was, before and after it was exported."""
+def test_the_span_itself_is_not_changed() -> None:
+    """Other processors see the original span, before and after it was exported."""
     exported = Exported()
     span = exported.tracer.start_span("GET", attributes={"url.query": SECRET})
     span.set_status(Status(StatusCode.ERROR, SECRET))
@@ -207,8 +209,8 @@ def test_the_span_itself_is_not_touched() -> None:
     assert plain.status.description == SECRET
 
 
-def test_everything_else_is_kept() -> None:
-    """Name, kind, ids, times, links, resource and scope are those of the span."""
+def test_everything_else_of_a_span_is_exported() -> None:
+    """Name, kind, ids, times, links, resource and scope are unchanged."""
     exported = Exported()
     linked = exported.tracer.start_span("linked").get_span_context()
     with exported.tracer.start_as_current_span(

@@ -1,4 +1,4 @@
-"""What leaves the process as a log record: where, when and how bad, but no text unless it is asked for."""
+"""Exported log records say where, when and how severe, but have no text unless that is allowed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVENT = "gen_ai.client.inference.operation.details"
 
 
 class Logs:
-    """A provider that exports each record twice: as it is, and sanitised."""
+    """A provider that exports every record twice: as it is, and sanitised."""
 
     def __init__(self, **allowed: bool) -> None:
         self.clean = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
@@ -33,7 +33,7 @@ class Logs:
 
     @contextmanager
     def logger(self) -> Iterator[logging.Logger]:
-        """A logger of the application's whose records are exported."""
+        """A logger of the application whose records are exported."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             handler = LoggingHandler(logger_provider=self.provider)
@@ -61,8 +61,8 @@ def fail(logs: Logs) -> None:
             logger.exception("%s failed", SECRET, extra={"file": SECRET, "candidate": SECRET})
 
 
-def test_text_stays_here() -> None:
-    """Of what the application logs level, logger, place, type of exception and trace leave, and no text."""
+def test_text_of_records_is_not_exported() -> None:
+    """Level, logger, code location, type of exception and trace are."""
     logs = Logs()
     fail(logs)
     plain, clean = logs.one()
@@ -83,8 +83,8 @@ def test_text_stays_here() -> None:
     assert clean.instrumentation_scope == plain.instrumentation_scope
 
 
-def test_text_may_be_asked_for() -> None:
-    """Who wants texts gets them, and messages of exceptions only with these."""
+def test_text_of_records_can_be_allowed() -> None:
+    """Messages of exceptions need a permission of their own in addition."""
     logs = Logs(log_messages=True)
     fail(logs)
     _, clean = logs.one()
@@ -101,8 +101,8 @@ def test_text_may_be_asked_for() -> None:
     assert SECRET in str((clean.log_record.attributes or {})["exception.message"])
 
 
-def test_an_exception_that_is_attached_stays_here() -> None:
-    """The same holds for records that carry their exception as an object."""
+def test_an_attached_exception_is_not_exported() -> None:
+    """A record may carry its exception as an object, of which only the type is exported."""
     logs = Logs()
     logs.emit(body=SECRET, exception=ValueError(SECRET))
     plain, clean = logs.one()
@@ -113,21 +113,21 @@ def test_an_exception_that_is_attached_stays_here() -> None:
     assert dict(clean.log_record.attributes or {}) == {"exception.type": "ValueError"}
 
 
-@pytest.mark.parametrize(("allowed", "leaves"), [("message_content", True), ("log_messages", False)])
-def test_events_about_messages_are_content(allowed: str, leaves: bool) -> None:
-    """What an instrumentation of GenAI tells of a conversation needs the consent for content."""
+@pytest.mark.parametrize(("allowed", "is_exported"), [("message_content", True), ("log_messages", False)])
+def test_events_about_messages_are_content(allowed: str, is_exported: bool) -> None:
+    """Events of a GenAI instrumentation need the permission for message content, not that for log texts."""
     logs = Logs(**{allowed: True})
     attributes = {"gen_ai.input.messages": SECRET, "gen_ai.usage.input_tokens": 3}
     logs.emit(event_name=EVENT, body={"content": SECRET}, attributes=attributes)
     plain, clean = logs.one()
 
-    assert (clean.log_record.body == plain.log_record.body) is leaves
-    assert (SECRET in clean.to_json()) is leaves
+    assert (clean.log_record.body == plain.log_record.body) is is_exported
+    assert (SECRET in clean.to_json()) is is_exported
     assert (clean.log_record.attributes or {})["gen_ai.usage.input_tokens"] == 3
 
 
-def test_the_record_itself_is_not_touched() -> None:
-    """Other processors see the record as it was."""
+def test_the_record_itself_is_not_changed() -> None:
+    """Other processors see the original record."""
     logs = Logs()
     fail(logs)
     plain, _ = logs.one()

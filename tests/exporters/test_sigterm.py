@@ -1,4 +1,4 @@
-"""A process that a signal ends: what it had done is kept, and the application notices nothing of that."""
+"""A process that a signal ends delivers what it had done, without the application noticing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PREPARE = """
 
     def wait(*_):
         print("ready", flush=True)
-        for _ in range(600):  # a signal that comes just before a sleep is only seen at its end
+        for _ in range(600):  # a signal just before a sleep is handled only at its end
             time.sleep(0.1)
 
     def child(user):
@@ -42,7 +42,7 @@ FROM_CHECKPOINT = ("interrupted", rules.DIED, 1, False)
 
 
 class Application:
-    """A script that was started, and has said that it is ready."""
+    """A script of an application, running in a process."""
 
     def __init__(self, host: Host, folder: Path, body: str, **settings: str) -> None:
         self._settings = Settings(database_url=host.url, spool_dir=folder / "spool", hmac_key="k")
@@ -66,7 +66,7 @@ class Application:
         self.process = subprocess.Popen([sys.executable, str(script)], cwd=ROOT, env=environment, **pipes)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """Send a signal once the script is ready; return its status, and what it has written since."""
+        """Send a signal once the script is ready; return its exit status and what it has printed since."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line == "ready\n", (line, self.process.communicate(timeout=300)[1])
@@ -76,14 +76,14 @@ class Application:
         return self.process.returncode, out
 
     def runs(self) -> list[tuple[Any, ...]]:
-        """How its runs stand, before anybody recovers what it left."""
+        """Return the state of its runs before another process takes over."""
         rows = sorted(self._host.rows("telemetry_runs"), key=lambda row: row["user_ref"])
         return [
             (row["status"], row["status_reason"], row["unclosed"], bool(row["cost_complete"])) for row in rows
         ]
 
-    def recovered(self) -> list[tuple[Any, ...]]:
-        """How its runs stand once another process has recovered what it left."""
+    def runs_after_takeover(self) -> list[tuple[Any, ...]]:
+        """Return the state of its runs after another process has taken over its spool."""
         assert SpoolKeeper(self._settings).recover(30)
         return self.runs()
 
@@ -91,8 +91,8 @@ class Application:
         return sorted(row["value"] for row in self._host.rows("telemetry_counters"))
 
 
-def test_a_plain_script(sqlite_host: Host, tmp_path: Path) -> None:
-    """It dies by the signal, and has delivered exactly what it had done."""
+def test_a_script_ended_by_sigterm_delivers_its_runs(sqlite_host: Host, tmp_path: Path) -> None:
+    """It still dies of the signal, and its figures are exact."""
     application = Application(sqlite_host, tmp_path, "setup_telemetry(); work(); wait()")
 
     assert application.end() == (-signal.SIGTERM, "")
@@ -100,17 +100,17 @@ def test_a_plain_script(sqlite_host: Host, tmp_path: Path) -> None:
     assert not list((tmp_path / "spool").glob("*/*/*.json"))
 
 
-def test_the_setting_switches_it_off(sqlite_host: Host, tmp_path: Path) -> None:
-    """Then it dies as it would without telemetry, and only a checkpoint is known."""
+def test_saving_on_sigterm_can_be_switched_off(sqlite_host: Host, tmp_path: Path) -> None:
+    """Then the process dies as without telemetry, and only a checkpoint is known."""
     body = "setup_telemetry(); work(); wait()"
     application = Application(sqlite_host, tmp_path, body, TELEMETRY_SAVE_ON_SIGTERM="false")
 
     assert application.end() == (-signal.SIGTERM, "")
-    assert application.recovered() == [FROM_CHECKPOINT]
+    assert application.runs_after_takeover() == [FROM_CHECKPOINT]
 
 
-def test_a_run_that_has_failed_stays_so(sqlite_host: Host, tmp_path: Path) -> None:
-    """What the application said of its run outweighs that it left it open."""
+def test_a_run_marked_as_failed_stays_failed(sqlite_host: Host, tmp_path: Path) -> None:
+    """That the application marked it counts more than that it was open."""
     body = "setup_telemetry(); work(); telemetry.fail_current_run('quota'); wait()"
     application = Application(sqlite_host, tmp_path, body)
 
@@ -118,13 +118,13 @@ def test_a_run_that_has_failed_stays_so(sqlite_host: Host, tmp_path: Path) -> No
     assert application.runs() == [("failed", rules.APPLICATION, 0, True)]
 
 
-def test_the_database_is_away(sqlite_host: Host, tmp_path: Path) -> None:
-    """It dies all the same, and the next process delivers what it left: nothing is lost."""
+def test_sigterm_does_not_wait_for_a_locked_database(sqlite_host: Host, tmp_path: Path) -> None:
+    """The next process delivers what is in the spool, so that nothing is lost."""
     application = Application(sqlite_host, tmp_path, "setup_telemetry(); work(); wait()")
     with sqlite_host.holding("UPDATE users SET email = 'locked'"):
         assert application.end() == (-signal.SIGTERM, "")
 
-    assert application.recovered() == [EXACT]
+    assert application.runs_after_takeover() == [EXACT]
     assert application.counted() == [7]
 
 
@@ -139,15 +139,15 @@ HANDLER = "def handler(*_): print('handled', flush=True); sys.exit(3)"
     ],
     ids=["before", "after"],
 )
-def test_a_handler_of_the_host_is_left_alone(sqlite_host: Host, tmp_path: Path, body: str) -> None:
-    """It does what it does, whenever it was set; an exit of its own closes the runs as ever."""
+def test_a_handler_of_the_host_stays_in_place(sqlite_host: Host, tmp_path: Path, body: str) -> None:
+    """It may be set before or after telemetry; its exit closes the runs as usual."""
     application = Application(sqlite_host, tmp_path, body)
 
     assert application.end() == (3, "handled\n")
     assert (application.runs(), application.counted()) == ([EXACT], [7])
 
 
-CALLS_THE_ONE_BEFORE = """
+CALLS_PREVIOUS_HANDLER = """
     setup_telemetry()
     before = signal.getsignal(signal.SIGTERM)
 
@@ -161,7 +161,7 @@ CALLS_THE_ONE_BEFORE = """
     work()
     wait()
 """
-DIES_AS_BEFORE = """
+RESTORES_PREVIOUS_HANDLER = """
     setup_telemetry()
 
     def handler(number, frame):
@@ -191,23 +191,23 @@ GRACEFUL = """
 @pytest.mark.parametrize(
     ("body", "status", "written"),
     [
-        (CALLS_THE_ONE_BEFORE, 4, "True\n"),
-        (DIES_AS_BEFORE, -signal.SIGTERM, "cleaned up\n"),
+        (CALLS_PREVIOUS_HANDLER, 4, "True\n"),
+        (RESTORES_PREVIOUS_HANDLER, -signal.SIGTERM, "cleaned up\n"),
         (GRACEFUL, 0, "stopped\n"),
     ],
-    ids=["calls the one before", "dies as before", "asyncio"],
+    ids=["calls the previous handler", "restores the previous handler", "asyncio"],
 )
-def test_a_host_sees_the_default(
+def test_a_host_sees_the_default_handler(
     sqlite_host: Host, tmp_path: Path, body: str, status: int, written: str
 ) -> None:
-    """A host that asks for the handler before its own, to call it or to restore it, finds none."""
+    """A host that reads the previous handler, to call or to restore it, gets the default."""
     application = Application(sqlite_host, tmp_path, body)
 
     assert application.end() == (status, written)
 
 
-def test_a_signal_that_is_ignored_stays_so(sqlite_host: Host, tmp_path: Path) -> None:
-    """A process that does not want to end by SIGTERM goes on."""
+def test_an_ignored_signal_stays_ignored(sqlite_host: Host, tmp_path: Path) -> None:
+    """A process that ignores SIGTERM goes on."""
     body = """
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         setup_telemetry()
@@ -218,12 +218,14 @@ def test_a_signal_that_is_ignored_stays_so(sqlite_host: Host, tmp_path: Path) ->
     application = Application(sqlite_host, tmp_path, body)
 
     assert application.end(signal.SIGKILL) == (-signal.SIGKILL, "")
-    assert application.recovered() == [FROM_CHECKPOINT]
+    assert application.runs_after_takeover() == [FROM_CHECKPOINT]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what is caught outside of Python")
-def test_a_handler_outside_of_python_is_left_alone(sqlite_host: Host, tmp_path: Path) -> None:
-    """What `faulthandler` was told to do with the signal, it does; the process goes on."""
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux shows which signals are caught outside of Python"
+)
+def test_a_handler_outside_of_python_stays_in_place(sqlite_host: Host, tmp_path: Path) -> None:
+    """`faulthandler` still handles the signal, and the process goes on."""
     body = """
         faulthandler.register(signal.SIGTERM, file=sys.stdout)
         setup_telemetry()
@@ -240,8 +242,8 @@ def test_a_handler_outside_of_python_is_left_alone(sqlite_host: Host, tmp_path: 
     application.process.communicate()
 
 
-def test_set_up_in_another_thread(sqlite_host: Host, tmp_path: Path) -> None:
-    """There no handler can be set: the process dies as it would, and nothing is said."""
+def test_telemetry_set_up_in_another_thread_sets_no_handler(sqlite_host: Host, tmp_path: Path) -> None:
+    """Python allows it in the main thread only: the process dies as without telemetry, and logs nothing."""
     body = """
         thread = threading.Thread(target=setup_telemetry)
         thread.start()
@@ -252,25 +254,25 @@ def test_set_up_in_another_thread(sqlite_host: Host, tmp_path: Path) -> None:
     application = Application(sqlite_host, tmp_path, body)
 
     assert application.end() == (-signal.SIGTERM, "")
-    assert application.recovered() == [FROM_CHECKPOINT]
+    assert application.runs_after_takeover() == [FROM_CHECKPOINT]
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_child_that_is_terminated(sqlite_host: Host, tmp_path: Path, method: str) -> None:
-    """`Process.terminate()` ends a child by SIGTERM: it dies by it, and its own runs are exact."""
+def test_a_terminated_child_delivers_its_runs(sqlite_host: Host, tmp_path: Path, method: str) -> None:
+    """`Process.terminate()` sends SIGTERM: the child dies of it, and its runs are exact."""
     body = f"""
         setup_telemetry()
         context = multiprocessing.get_context({method!r})
         children = [context.Process(target=child, args=(user,)) for user in (1, 2)]
         read, write = os.pipe()
         os.dup2(write, 1)
-        for each in children: each.start()
+        for process in children: process.start()
         with os.fdopen(read) as lines:
             for _ in children: assert lines.readline() == "ready\\n"
-        for each in children: each.terminate()
-        for each in children: each.join()
+        for process in children: process.terminate()
+        for process in children: process.join()
         os.dup2(2, 1)
-        sys.exit(5 if [each.exitcode for each in children] == [-15, -15] else 6)
+        sys.exit(5 if [process.exitcode for process in children] == [-15, -15] else 6)
     """
     application = Application(sqlite_host, tmp_path, body)
     _, errors = application.process.communicate(timeout=300)
@@ -279,8 +281,8 @@ def test_a_child_that_is_terminated(sqlite_host: Host, tmp_path: Path, method: s
     assert (application.runs(), application.counted()) == ([EXACT, EXACT], [1, 2])
 
 
-def test_other_programs_that_it_starts(sqlite_host: Host, tmp_path: Path) -> None:
-    """They inherit nothing, and end by SIGTERM at once."""
+def test_other_programs_do_not_inherit_the_handler(sqlite_host: Host, tmp_path: Path) -> None:
+    """They end by SIGTERM at once."""
     body = """
         setup_telemetry()
         other = subprocess.Popen([sys.executable, "-c", "print(1, flush=True); input()"], stdin=-1, stdout=-1)
@@ -302,8 +304,10 @@ LOCKS = ("spool._lock", "recorder.fragments._open_records()[0].accumulator._lock
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_a_lock_that_the_main_thread_holds(sqlite_host: Host, tmp_path: Path, lock: str) -> None:
-    """The signal may come in the middle of our own work: that goes on, then everything is saved."""
+def test_sigterm_while_the_main_thread_holds_a_lock_saves_everything(
+    sqlite_host: Host, tmp_path: Path, lock: str
+) -> None:
+    """The signal may interrupt telemetry's own work, which is finished before everything is saved."""
     body = f"""
         setup_telemetry()
         work()
@@ -316,11 +320,11 @@ def test_a_lock_that_the_main_thread_holds(sqlite_host: Host, tmp_path: Path, lo
     application = Application(sqlite_host, tmp_path, body)
 
     assert application.end(signal.SIGCONT) == (-signal.SIGTERM, "")
-    assert (application.recovered(), application.counted()) == ([EXACT], [7])
+    assert (application.runs_after_takeover(), application.counted()) == ([EXACT], [7])
 
 
-def test_a_lock_that_is_never_let_go(sqlite_host: Host, tmp_path: Path) -> None:
-    """It dies all the same, and says what the last checkpoint knew, as not complete."""
+def test_a_lock_that_is_never_released_does_not_stop_the_exit(sqlite_host: Host, tmp_path: Path) -> None:
+    """Then the last checkpoint counts, with an incomplete cost."""
     body = """
         setup_telemetry()
         work()
@@ -330,17 +334,19 @@ def test_a_lock_that_is_never_let_go(sqlite_host: Host, tmp_path: Path) -> None:
     application = Application(sqlite_host, tmp_path, body)
 
     assert application.end() == (-signal.SIGTERM, "")
-    assert application.recovered() == [FROM_CHECKPOINT]
+    assert application.runs_after_takeover() == [FROM_CHECKPOINT]
 
 
 @pytest.mark.parametrize(
-    ("number", "stands"), [(signal.SIGINT, EXACT), (signal.SIGHUP, FROM_CHECKPOINT)], ids=["INT", "HUP"]
+    ("number", "state"), [(signal.SIGINT, EXACT), (signal.SIGHUP, FROM_CHECKPOINT)], ids=["INT", "HUP"]
 )
-def test_other_signals(sqlite_host: Host, tmp_path: Path, number: int, stands: tuple[Any, ...]) -> None:
-    """Ctrl-C is an exception, and leaves the run by an exit; of what else ends a process we know nothing."""
-    default = "signal.signal(signal.SIGHUP, signal.SIG_DFL)"  # which nohup has changed for what it runs
+def test_other_signals_are_not_handled(
+    sqlite_host: Host, tmp_path: Path, number: int, state: tuple[Any, ...]
+) -> None:
+    """Ctrl-C raises an exception, which closes the run; after other signals only the checkpoint is known."""
+    default = "signal.signal(signal.SIGHUP, signal.SIG_DFL)"  # nohup ignores it for its children
     application = Application(sqlite_host, tmp_path, f"{default}; setup_telemetry(); work(); wait()")
 
     status, _ = application.end(number)
-    assert application.recovered() == [stands]
+    assert application.runs_after_takeover() == [state]
     assert status != 0

@@ -1,4 +1,4 @@
-"""The spool: what waits for the database survives its process, and nothing else touches it."""
+"""The spool keeps snapshots for the database beyond the end of their process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PROCESS = """
         spool.put(Snapshot.from_json(line))
         print(spool.process_id, flush=True)
 """
-"""Another process that spools every snapshot it is given, and lives until it is killed."""
+"""Another process that spools every snapshot it reads, and lives until it is killed."""
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def other_process(directory: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def give(process: subprocess.Popen[str], *snapshots: Snapshot) -> str:
-    """Let the other process spool these; return its id."""
+    """Make the other process spool these snapshots; return its id."""
     assert process.stdin and process.stdout
     name = ""
     for snapshot in snapshots:
@@ -94,15 +94,15 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def leave_behind(directory: Path, *snapshots: Snapshot) -> str:
-    """What a process that was killed has left; return its id."""
+    """Spool these snapshots in a process that is then killed; return its id."""
     with other_process(directory) as process:
         name = give(process, *snapshots)
         kill(process)
     return name
 
 
-def moved(settings: Settings, name: str) -> str:
-    """Put the directory of a process where those of this database are."""
+def move_to_spool_of(settings: Settings, name: str) -> str:
+    """Move the directory of a process to those of the database in the settings; return its name."""
     (made_in,) = settings.spool_dir.glob(f"*/{name}")
     target = settings.spool_dir / settings.spool_key()
     target.mkdir(exist_ok=True)
@@ -110,19 +110,19 @@ def moved(settings: Settings, name: str) -> str:
     return name
 
 
-def recovered(spool: Spool) -> list[Entry]:
-    """Take over everything there is, as the writer does."""
-    found: list[Entry] = []
+def take_over_all(spool: Spool) -> list[Entry]:
+    """Take over and deliver all entries of dead processes, as the writer does; return them."""
+    entries: list[Entry] = []
     for dead in spool.takeovers():
         for snapshot in dead.entries():
-            found.append(snapshot)
+            entries.append(snapshot)
             dead.delivered(snapshot)
         dead.finish()
-    return found
+    return entries
 
 
-def test_the_newest_state_replaces_the_older(spool: Spool, directory: Path) -> None:
-    """A fragment has one file, which holds its newest state; an older one that comes late changes nothing."""
+def test_a_newer_snapshot_replaces_an_older_one(spool: Spool, directory: Path) -> None:
+    """A fragment has one file with its newest snapshot; an older one that comes late changes nothing."""
     fragment = Fragment()
     old, new = fragment.snapshot(), fragment.calls(call()).snapshot()
     for snapshot in (old, new, old):
@@ -134,8 +134,8 @@ def test_the_newest_state_replaces_the_older(spool: Spool, directory: Path) -> N
     assert (spool.pending(), spool.oldest_age() > 0) == (1, True)
 
 
-def test_what_ended_need_not_be_in_memory(spool: Spool, directory: Path) -> None:
-    """During an outage, ended fragments are on the disk only; open ones stay at hand, they change soon."""
+def test_closed_fragments_can_be_unloaded_from_memory(spool: Spool, directory: Path) -> None:
+    """During an outage they are on the disk only; open ones stay in memory, as they change soon."""
     ended, under_way = Fragment().calls(call()).close(), Fragment().snapshot()
     for snapshot in (ended, under_way):
         spool.put(snapshot)
@@ -147,8 +147,8 @@ def test_what_ended_need_not_be_in_memory(spool: Spool, directory: Path) -> None
     assert files(directory) == [f"{under_way.fragment_id}.json"]
 
 
-def test_what_the_disk_refused_stays_in_memory(spool: Spool, directory: Path) -> None:
-    """An outage does not let go of the only copy."""
+def test_an_entry_that_the_disk_refused_is_not_unloaded(spool: Spool, directory: Path) -> None:
+    """The only copy is in memory."""
     ended = Fragment().close()
     directory.mkdir()
     spool.root.write_text("no directory")
@@ -159,8 +159,8 @@ def test_what_the_disk_refused_stays_in_memory(spool: Spool, directory: Path) ->
     assert [spool.newest(waiting) for waiting in spool.due()] == [ended]
 
 
-def test_a_disk_that_refuses_once_is_tried_again(spool: Spool, directory: Path) -> None:
-    """No descriptor is free between a directory and its lock: later there is."""
+def test_a_refused_entry_is_written_later(spool: Spool, directory: Path) -> None:
+    """The spool recovers when no file descriptor was free between its directory and the lock."""
     first, second = Fragment().close(), Fragment().close()
     spool.root.mkdir(parents=True)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -177,7 +177,7 @@ def test_a_disk_that_refuses_once_is_tried_again(spool: Spool, directory: Path) 
 
 
 def test_a_directory_that_was_removed_is_made_again(spool: Spool, directory: Path) -> None:
-    """What cleans temporary directories up takes what was there, not what comes."""
+    """A cleaner of temporary directories removes old entries, but later ones are written again."""
     spool.put(Fragment().snapshot())
     shutil.rmtree(directory)
     ended = Fragment().close()
@@ -186,8 +186,8 @@ def test_a_directory_that_was_removed_is_made_again(spool: Spool, directory: Pat
     assert files(directory) == [f"{ended.fragment_id}.json"]
 
 
-def test_what_was_in_a_directory_that_was_removed_stays_in_memory(spool: Spool, directory: Path) -> None:
-    """It has no other copy, so an outage does not let go of it."""
+def test_entries_of_a_removed_directory_stay_in_memory(spool: Spool, directory: Path) -> None:
+    """They have no other copy, and are not unloaded."""
     before, after = Fragment().close(), Fragment().close()
     spool.put(before)
     shutil.rmtree(directory)
@@ -198,10 +198,10 @@ def test_what_was_in_a_directory_that_was_removed_stays_in_memory(spool: Spool, 
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")], ids=["gone", "damaged"])
-def test_a_file_that_is_harmed_meanwhile(
+def test_a_file_that_is_removed_or_damaged_is_reported_and_skipped(
     spool: Spool, directory: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is told in one line, and stands in nobody's way."""
+    """One line names it, and other entries are delivered."""
     spool.put(Fragment().close())
     spool.unload()
     (path,) = directory.rglob("*.json")
@@ -214,19 +214,21 @@ def test_a_file_that_is_harmed_meanwhile(
     assert path.name in message
 
 
-def test_what_ended_is_delivered_first(spool: Spool) -> None:
-    """Final states come before checkpoints, each by age."""
+def test_closed_fragments_are_delivered_first(spool: Spool) -> None:
+    """Final snapshots come before checkpoints, both by age."""
     open_one, open_two, ended = Fragment(), Fragment(), Fragment()
     for snapshot in (open_one.snapshot(), open_two.snapshot(), ended.close()):
         spool.put(snapshot)
     spool.put(open_one.snapshot())
 
     ids = [waiting.fragment_id for waiting in spool.due()]
-    assert ids == [each.accumulator.facts.fragment_id for each in (ended, open_one, open_two)]
+    assert ids == [fragment.accumulator.facts.fragment_id for fragment in (ended, open_one, open_two)]
 
 
-def test_an_open_fragment_stays_until_its_end_is_delivered(spool: Spool, directory: Path) -> None:
-    """A delivered checkpoint is not due again, but its file stays, in case the process dies."""
+def test_the_file_of_an_open_fragment_stays_until_its_final_snapshot_is_delivered(
+    spool: Spool, directory: Path
+) -> None:
+    """A delivered checkpoint is not due again, but its file is needed if the process dies."""
     fragment = Fragment()
     checkpoint = fragment.snapshot()
     spool.put(checkpoint)
@@ -246,8 +248,8 @@ def shed(spool: Spool) -> dict[str, int]:
     return {labels["what"]: count for labels, count in spool._totals.read(SPOOL_SHED)}
 
 
-def test_at_the_cap_checkpoints_go_first(directory: Path) -> None:
-    """Beyond the cap a checkpoint is not written; it still waits in memory."""
+def test_a_full_spool_sheds_checkpoints_first(directory: Path) -> None:
+    """A checkpoint beyond the limit is not written, but still waits in memory."""
     spool = spool_in(directory, max_bytes=1024)
     first, second = Fragment().snapshot(), Fragment().snapshot()
     spool.put(first)
@@ -261,8 +263,8 @@ def test_at_the_cap_checkpoints_go_first(directory: Path) -> None:
     spool.close()
 
 
-def test_checkpoints_make_room_for_a_final_state(directory: Path) -> None:
-    """At the cap the files of open runs go before the documents of one that ended; they wait in memory."""
+def test_checkpoints_make_room_for_a_final_snapshot(directory: Path) -> None:
+    """Files of open runs are removed before documents of a closed run are shed; they wait in memory."""
     documents = [visit(f"cv {number}", size=number) for number in range(5)]
     final = Fragment().calls(call()).documents(*documents).close()
     open_ones = [Fragment().snapshot() for _ in range(3)]
@@ -282,27 +284,27 @@ def test_checkpoints_make_room_for_a_final_state(directory: Path) -> None:
     spool.close()
 
 
-def test_the_cap_is_for_all_processes(directory: Path) -> None:
-    """What another process keeps in the spool leaves less room for this one."""
-    theirs, ours = Fragment().snapshot(), Fragment().snapshot()
-    spool = spool_in(directory, max_bytes=len(theirs.to_json()) + len(ours.to_json()) // 2)
+def test_the_limit_is_for_all_processes(directory: Path) -> None:
+    """Entries of another process leave less room for this one."""
+    of_other, own = Fragment().snapshot(), Fragment().snapshot()
+    spool = spool_in(directory, max_bytes=len(of_other.to_json()) + len(own.to_json()) // 2)
     with other_process(directory) as process:
-        give(process, theirs)
+        give(process, of_other)
         spool.measure()
-        spool.put(ours)
+        spool.put(own)
 
-        assert files(directory) == [f"{theirs.fragment_id}.json"]
+        assert files(directory) == [f"{of_other.fragment_id}.json"]
         assert shed(spool) == {"checkpoint": 1}
-    for snapshot in recovered(spool):
-        assert snapshot.fragment_id == theirs.fragment_id
+    for snapshot in take_over_all(spool):
+        assert snapshot.fragment_id == of_other.fragment_id
     spool.measure()
     spool.put(Fragment().snapshot())
     assert len(files(directory)) == 1
     spool.close()
 
 
-def test_at_the_cap_documents_go_next(directory: Path) -> None:
-    """A final state beyond the cap is kept without its documents, which are counted."""
+def test_a_full_spool_sheds_documents_next(directory: Path) -> None:
+    """A final snapshot beyond the limit is kept without its documents, which are counted."""
     spool = spool_in(directory, max_bytes=1024)
     final = Fragment().calls(call()).documents(*(visit(f"cv {n}", size=n) for n in range(20))).close()
     spool.put(final)
@@ -316,7 +318,7 @@ def test_at_the_cap_documents_go_next(directory: Path) -> None:
 
 
 def test_final_totals_are_never_shed(directory: Path) -> None:
-    """However full the spool is, what a run came to is kept."""
+    """However full the spool is, final snapshots are kept."""
     spool = spool_in(directory, max_bytes=1024)
     finals = [Fragment().calls(call()).close() for _ in range(10)]
     for final in finals:
@@ -327,8 +329,8 @@ def test_final_totals_are_never_shed(directory: Path) -> None:
     spool.close()
 
 
-def test_room_is_found_again(directory: Path) -> None:
-    """What was delivered makes room for checkpoints again, and what was only kept in memory took none."""
+def test_deliveries_make_room_again(directory: Path) -> None:
+    """Delivered entries make room for checkpoints, and entries that are only in memory take none."""
     room = 2 * len(Fragment().calls(call()).snapshot().to_json()) + 20
     spool = spool_in(directory, max_bytes=room)
     fragments = [Fragment() for _ in range(5)]
@@ -348,24 +350,24 @@ def test_room_is_found_again(directory: Path) -> None:
     spool.close()
 
 
-def test_a_process_that_lives_is_left_alone(spool: Spool, directory: Path) -> None:
-    """Another process's directory is its own for as long as it lives."""
+def test_the_directory_of_a_living_process_is_left_alone(spool: Spool, directory: Path) -> None:
+    """Its entries are not taken over while it lives."""
     with other_process(directory) as process:
         give(process, Fragment().snapshot())
 
         assert spool.has_other_directories()
-        assert recovered(spool) == []
+        assert take_over_all(spool) == []
         assert len(files(directory)) == 1
 
 
-def test_a_process_that_was_killed_is_taken_over(spool: Spool, directory: Path) -> None:
-    """What a killed process left is found: ended runs as they are, open ones marked as interrupted."""
+def test_the_entries_of_a_killed_process_are_taken_over(spool: Spool, directory: Path) -> None:
+    """Final snapshots are delivered as they are, checkpoints as interrupted."""
     ended, open_ = Fragment().calls(call()).close(), Fragment().calls(call()).snapshot()
     name = leave_behind(directory, ended, open_)
 
     assert [dead.process_id for dead in spool.takeovers()] == [name]
-    found = {snapshot.fragment_id: snapshot for snapshot in recovered(spool)}
-    assert found == {
+    by_fragment = {snapshot.fragment_id: snapshot for snapshot in take_over_all(spool)}
+    assert by_fragment == {
         ended.fragment_id: ended,
         open_.fragment_id: replace(open_, interrupted=True),
     }
@@ -373,23 +375,25 @@ def test_a_process_that_was_killed_is_taken_over(spool: Spool, directory: Path) 
 
 
 @pytest.mark.parametrize("quiet_for", [3000, 4000])
-def test_a_lock_that_was_tidied_away(spool: Spool, directory: Path, quiet_for: int) -> None:
-    """A cleaner of old files took it: what was quiet for an hour since is a dead process's."""
+def test_a_directory_without_a_lock_is_taken_over_after_an_hour(
+    spool: Spool, directory: Path, quiet_for: int
+) -> None:
+    """A cleaner of old files may remove the lock; a directory unchanged for an hour is of a dead process."""
     final = Fragment().close()
     name = leave_behind(directory, final)
     (spool.root / name / "lock").unlink()
     then = time.time() - quiet_for
     for path in (spool.root / name).iterdir():
         os.utime(path, (then, then))
-    assert recovered(spool) == [], "the directory itself was changed a moment ago"
+    assert take_over_all(spool) == [], "the directory itself was changed a moment ago"
     os.utime(spool.root / name, (then, then))
 
-    assert recovered(spool) == ([final] if quiet_for > 3600 else [])
+    assert take_over_all(spool) == ([final] if quiet_for > 3600 else [])
     assert spool.has_other_directories() == (quiet_for < 3600)
 
 
-def test_a_lock_in_use_is_not_old(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cleaner of old files finds that it was touched, at most once an hour."""
+def test_a_lock_in_use_is_touched_every_hour(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a cleaner of old files does not remove it."""
     now = time.monotonic()
     lock = spool.directory() / "lock"
 
@@ -404,45 +408,45 @@ def test_a_lock_in_use_is_not_old(spool: Spool, monkeypatch: pytest.MonkeyPatch)
     assert age_after(3700) < 60
 
 
-def test_what_was_not_delivered_stays(spool: Spool, directory: Path) -> None:
-    """Taking over without delivering, as when the database is away, loses nothing."""
-    left = [Fragment().close() for _ in range(3)]
-    leave_behind(directory, *left)
+def test_entries_that_were_not_delivered_stay(spool: Spool, directory: Path) -> None:
+    """A takeover that cannot deliver, as when the database is down, loses nothing."""
+    entries = [Fragment().close() for _ in range(3)]
+    leave_behind(directory, *entries)
     for dead in spool.takeovers():
         dead.delivered(next(iter(dead.entries())))
         dead.finish()
 
-    assert len(recovered(spool)) == 2
+    assert len(take_over_all(spool)) == 2
 
 
 @pytest.mark.parametrize("content", ["", '{"schema":1,"run_', "not JSON", "[1, 2]", '{"some": "file"}'])
-def test_what_is_no_snapshot_is_set_aside(
+def test_a_file_that_is_no_snapshot_is_set_aside(
     spool: Spool, directory: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A truncated or foreign file is kept for a person to look at, and stands in nobody's way."""
+    """A truncated or foreign file is kept for a person to look at, and other entries are delivered."""
     final = Fragment().close()
     name = leave_behind(directory, final)
     (spool.root / name / "foreign.json").write_text(content)
 
-    assert recovered(spool) == [final]
+    assert take_over_all(spool) == [final]
     assert (spool.root / "unreadable" / "foreign.json").read_text() == content
     assert not (spool.root / name).exists()
     assert "foreign.json" in caplog.text
 
 
-def test_what_a_newer_version_wrote_is_left_to_it(spool: Spool, directory: Path) -> None:
-    """A snapshot of a newer schema stays where it is, until a process of that version comes."""
+def test_a_snapshot_of_a_newer_version_stays(spool: Spool, directory: Path) -> None:
+    """It stays where it is, until a process of that version takes it over."""
     final = Fragment().close()
     name = leave_behind(directory, final)
     newer = spool.root / name / "newer.json"
     newer.write_text(final.to_json().replace(f'"schema":{SCHEMA_VERSION}', '"schema":99'))
 
-    assert recovered(spool) == [final]
+    assert take_over_all(spool) == [final]
     assert newer.exists()
 
 
 def test_a_forked_child_does_not_release_its_parents_lock(directory: Path) -> None:
-    """A child starts empty under another name, and its end leaves its parent's directory locked."""
+    """A child starts with an empty directory of another name, and its end leaves the parent's locked."""
     spool = spool_in(directory)
     spool.put(Fragment().snapshot())
     parent = spool.process_id
@@ -450,7 +454,7 @@ def test_a_forked_child_does_not_release_its_parents_lock(directory: Path) -> No
     if child == 0:
         try:
             spool.after_fork()
-            ok = not spool.due() and spool.process_id != parent and recovered(spool) == []
+            ok = not spool.due() and spool.process_id != parent and take_over_all(spool) == []
             spool.put(Fragment().snapshot())
             os._exit(0 if ok else 1)
         finally:
@@ -468,14 +472,14 @@ def test_a_forked_child_does_not_release_its_parents_lock(directory: Path) -> No
     spool.close()
 
 
-def test_two_recoverers_deliver_each_fragment_once(directory: Path) -> None:
-    """Two processes that take over at the same time share the work, and neither fails."""
-    left = [Fragment().close() for _ in range(12)]
+def test_two_takeovers_at_once_deliver_each_fragment_once(directory: Path) -> None:
+    """The two processes share the work, and neither fails."""
+    entries = [Fragment().close() for _ in range(12)]
     for position in range(0, 12, 6):
-        leave_behind(directory, *left[position : position + 6])
+        leave_behind(directory, *entries[position : position + 6])
     code = f"""
         from tests.exporters.test_spool import *
-        for snapshot in recovered(spool_in(Path({str(directory)!r}))):
+        for snapshot in take_over_all(spool_in(Path({str(directory)!r}))):
             print(snapshot.fragment_id)
     """
 
@@ -493,11 +497,11 @@ def test_two_recoverers_deliver_each_fragment_once(directory: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         delivered = [name for names in pool.map(recover, range(2)) for name in names]
 
-    assert sorted(delivered) == sorted(snapshot.fragment_id for snapshot in left)
+    assert sorted(delivered) == sorted(snapshot.fragment_id for snapshot in entries)
 
 
 def test_closing_leaves_no_empty_directory(spool: Spool, directory: Path) -> None:
-    """A process that has delivered everything leaves nothing behind."""
+    """A process that has delivered everything removes its directory."""
     final = Fragment().close()
     spool.put(final)
     spool.delivered(final)
@@ -507,19 +511,19 @@ def test_closing_leaves_no_empty_directory(spool: Spool, directory: Path) -> Non
     assert not any(spool.root.iterdir())
 
 
-def test_closing_leaves_what_waits(directory: Path) -> None:
-    """What a process could not deliver is there for the next one."""
+def test_closing_keeps_entries_that_wait(directory: Path) -> None:
+    """The next process takes over what this one could not deliver."""
     spool, final = spool_in(directory), Fragment().close()
     spool.put(final)
     spool.close()
 
     next_one = spool_in(directory)
-    assert recovered(next_one) == [final]
+    assert take_over_all(next_one) == [final]
     next_one.close()
 
 
 def test_databases_do_not_share_a_spool(tmp_path: Path) -> None:
-    """What waits for one database is not found by a process that writes to another."""
+    """Entries for one database are not taken over by a process that writes to another."""
 
     def spool_for(url: str) -> Spool:
         return Spool(Settings(spool_dir=tmp_path, database_url=url), Totals())
@@ -534,20 +538,24 @@ def test_databases_do_not_share_a_spool(tmp_path: Path) -> None:
     assert "secret" not in str(spool.root)
 
 
-def test_parked_snapshots_are_kept_and_counted(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
-    """What the database refuses for good is set aside with a line that names the run."""
+def test_quarantined_snapshots_are_kept_and_counted(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    """A snapshot that the database refuses for good is put into quarantine, and a line names its run."""
     final = Fragment().close()
     spool.put(final)
     spool.quarantine(final, "DataError")
 
     assert (spool.pending(), spool.dead()) == (0, 1)
-    (found,) = quarantined(spool.root)
-    assert (found.read(), found.reason, found.fragment_id) == (final, "DataError", final.fragment_id)
+    (refused,) = quarantined(spool.root)
+    assert (refused.read(), refused.reason, refused.fragment_id) == (
+        final,
+        "DataError",
+        final.fragment_id,
+    )
     assert final.run_id in caplog.text
 
 
 def test_a_disk_that_refuses_keeps_the_snapshot_in_memory(tmp_path: Path) -> None:
-    """Where the disk does not take a snapshot, it still waits for the database."""
+    """It still waits for the database."""
     (tmp_path / "file").write_text("in the way")
     spool, final = spool_in(tmp_path / "file"), Fragment().close()
     with pytest.raises(OSError):
@@ -559,7 +567,7 @@ def test_a_disk_that_refuses_keeps_the_snapshot_in_memory(tmp_path: Path) -> Non
 
 
 def test_the_port_of_the_listener_is_published(spool: Spool) -> None:
-    """Whoever looks for a process's metrics finds its port in its directory."""
+    """The port of a process's metrics is in its directory."""
     spool.publish_port(4711)
 
     assert (spool.directory() / "metrics-port").read_text().strip() == "4711"

@@ -1,4 +1,4 @@
-"""What an operator does with the spool, by the commands."""
+"""The commands with which an operator looks after the spool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exporters.spool.directory import Spool
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import SOME_HOSTS, Fragment, Host, call
-from tests.exporters.test_spool import give, leave_behind, moved, other_process, recovered
+from tests.exporters.test_spool import give, leave_behind, move_to_spool_of, other_process, take_over_all
 from tests.exporters.test_writer import refuse_large_runs
 from tests.spool import ANOTHER_USER, closed
 
@@ -23,7 +23,7 @@ HOSTS = SOME_HOSTS
 
 
 class Operator:
-    """Somebody at the machine of an application that is not running."""
+    """Runs commands on a machine whose application is not running."""
 
     def __init__(self, host: Host, folder: Path) -> None:
         self.host, self.folder = host, folder
@@ -31,7 +31,7 @@ class Operator:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings, as this process would have them from outside."""
+        """The settings, as environment variables."""
         return {
             "TELEMETRY_DATABASE_URL": self.settings.database_url,
             "TELEMETRY_SPOOL_DIR": str(self.settings.spool_dir),
@@ -39,7 +39,7 @@ class Operator:
         }
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """`flask telemetry …`, without an application."""
+        """Run `flask telemetry …` without an application."""
         return subprocess.run(
             [*ANOTHER_USER, sys.executable, "-m", "flask", "telemetry", *words],
             env={**self.environment, **environment},
@@ -57,22 +57,22 @@ def operator(host: Host, tmp_path: Path) -> Operator:
 
 @pytest.fixture
 def quick_operator(sqlite_host: Host, tmp_path: Path) -> Operator:
-    """For what does not depend on the database."""
+    """An operator for tests that do not depend on the database."""
     return Operator(sqlite_host, tmp_path)
 
 
-def left_by_the_dead(settings: Settings, *fragments: Fragment) -> str:
-    """Let a process of this application die with what these have come to."""
+def leave_from_dead_process(settings: Settings, *fragments: Fragment) -> str:
+    """Leave snapshots of these fragments from a process of this application that died; return its id."""
     name = leave_behind(settings.spool_dir, *(fragment.snapshot() for fragment in fragments))
-    return moved(settings, name)
+    return move_to_spool_of(settings, name)
 
 
-def test_recover_delivers_what_the_dead_left(host: Host, operator: Operator) -> None:
-    """No process of the application need run for it; rows of the host's are brought up to date, too."""
+def test_recover_delivers_entries_of_dead_processes(host: Host, operator: Operator) -> None:
+    """The application need not run for it; the host's rows are updated, too."""
     host.add_user()
     host.add_analysis()
     fragment = Fragment(analysis_id=1, user_id=1, candidates=2)
-    left_by_the_dead(operator.settings, fragment.calls(call()))
+    leave_from_dead_process(operator.settings, fragment.calls(call()))
     done = operator.run("spool", "recover")
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -83,10 +83,10 @@ def test_recover_delivers_what_the_dead_left(host: Host, operator: Operator) -> 
     assert operator.run("spool", "recover").stdout.startswith("0 dead")
 
 
-def test_recover_leaves_the_living_alone(quick_operator: Operator) -> None:
-    """What a process at work keeps is its own."""
+def test_recover_leaves_living_processes_alone(quick_operator: Operator) -> None:
+    """The list shows them as living."""
     with other_process(quick_operator.settings.spool_dir) as process:
-        moved(quick_operator.settings, give(process, Fragment().snapshot()))
+        move_to_spool_of(quick_operator.settings, give(process, Fragment().snapshot()))
 
         assert quick_operator.run("spool", "recover").returncode == 0
         assert quick_operator.host.rows("telemetry_runs") == []
@@ -97,11 +97,11 @@ def test_recover_leaves_the_living_alone(quick_operator: Operator) -> None:
         assert kept["bytes"] > 0 and kept["oldest_seconds"] >= 0
 
 
-def test_what_belongs_to_another_user_is_named(quick_operator: Operator) -> None:
-    """It is listed, and left to its owner; what else the dead left is delivered."""
+def test_entries_of_another_user_are_named(quick_operator: Operator) -> None:
+    """They are listed and left to their owner; entries of other dead processes are delivered."""
     settings = quick_operator.settings
-    name = left_by_the_dead(settings, Fragment())
-    left_by_the_dead(settings, Fragment())
+    name = leave_from_dead_process(settings, Fragment())
+    leave_from_dead_process(settings, Fragment())
     with closed(settings.spool_dir / settings.spool_key() / name):
         shown = quick_operator.run("spool", "list")
         done = quick_operator.run("spool", "recover")
@@ -119,10 +119,10 @@ def test_what_belongs_to_another_user_is_named(quick_operator: Operator) -> None
     assert quick_operator.run("spool", "recover").returncode == 0
 
 
-def test_a_process_that_looks_at_the_spool_keeps_its_own(
+def test_a_command_inside_an_application_leaves_its_directory_alone(
     quick_operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Called inside an application, the commands leave its own directory alone, and locked for all others."""
+    """The directory stays locked for all other processes."""
     settings = quick_operator.settings
     for name, value in quick_operator.environment.items():
         monkeypatch.setenv(name, value)
@@ -140,9 +140,9 @@ def test_a_process_that_looks_at_the_spool_keeps_its_own(
     assert quick_operator.run("spool", "recover").stdout.startswith("1 dead")
 
 
-def test_recover_says_that_the_database_is_away(quick_operator: Operator) -> None:
-    """One line and exit 1, and nothing is lost."""
-    left_by_the_dead(quick_operator.settings, Fragment())
+def test_recover_reports_a_database_that_is_down(quick_operator: Operator) -> None:
+    """It prints one line and exits 1, and nothing is lost."""
+    leave_from_dead_process(quick_operator.settings, Fragment())
     done = quick_operator.run(
         "spool", "recover", TELEMETRY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none"
     )
@@ -150,16 +150,16 @@ def test_recover_says_that_the_database_is_away(quick_operator: Operator) -> Non
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: the database cannot be used: ")
     assert len(done.stderr.splitlines()) <= 2
-    assert len(recovered(Spool(quick_operator.settings, Totals()))) == 1
+    assert len(take_over_all(Spool(quick_operator.settings, Totals()))) == 1
 
 
-def test_what_was_set_aside_is_listed_retried_and_dropped(host: Host, operator: Operator) -> None:
-    """Refused runs stay until the reason is gone or a person lets them go."""
+def test_quarantined_snapshots_are_listed_retried_and_dropped(host: Host, operator: Operator) -> None:
+    """They stay until the reason for the refusal is removed, or a person drops them."""
     refuse_large_runs(host)
     large, huge = Fragment(candidates=100), Fragment(candidates=200)
-    left_by_the_dead(operator.settings, large, huge)
+    leave_from_dead_process(operator.settings, large, huge)
     assert operator.run("spool", "recover").returncode == 0
-    one, other = (each.accumulator.facts.fragment_id for each in (large, huge))
+    one, other = (fragment.accumulator.facts.fragment_id for fragment in (large, huge))
 
     shown = operator.run("spool", "list").stdout
     assert one in shown and other in shown and "IntegrityError" in shown
@@ -183,8 +183,8 @@ def test_what_was_set_aside_is_listed_retried_and_dropped(host: Host, operator: 
     assert missing.returncode == 1 and f"nothing is set aside under {other}" in missing.stderr
 
 
-def test_an_empty_spool(quick_operator: Operator) -> None:
-    """A machine on which nothing has run yet is no error."""
+def test_an_empty_spool_is_no_error(quick_operator: Operator) -> None:
+    """On a machine where nothing has run yet, all commands succeed."""
     assert quick_operator.run("spool", "list").stdout.splitlines()[1:] == [
         "No process has snapshots.",
         "Nothing is in quarantine.",

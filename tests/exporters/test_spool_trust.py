@@ -1,4 +1,4 @@
-"""The spool takes nothing for ours that another local user can have put there; nobody else can read it."""
+"""The spool accepts no file that another local user may have put there, and no other user can read it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from telemetry.testing import recording
 from tests.exporters.makers import Fragment, Host, call, until, visit
 
 ROOT = Path(__file__).parents[2]
-SOMEBODY = 54321
-"""A user who is not us; to make it the owner of a file takes root."""
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="files of another user take root to make")
+ANOTHER_USER_ID = 54321
+"""The id of another user; only root can make it the owner of a file."""
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
 
 
 class Place:
-    """The spool of an application whose process has died, leaving one run that is in order."""
+    """The spool of an application whose process has died and left one valid run."""
 
     def __init__(self, host: Host, folder: Path) -> None:
         self.host = host
@@ -51,7 +51,7 @@ class Place:
         spool.close()
 
     def forge(self, **changes: Any) -> Path:
-        """A snapshot of a run that nobody made, of $999, ready to be changed."""
+        """Write a forged snapshot, of a run for $999, with these changes; return its file."""
         forged = Fragment(kind="intake", user_id=2).calls(call(pico=999 * 10**12)).close()
         file = self.dead / f"{forged.fragment_id}.json"
         file.write_text(json.dumps({**json.loads(forged.to_json()), **changes}))
@@ -59,7 +59,7 @@ class Place:
         return file
 
     def take_over(self) -> list[str]:
-        """Let a living process find it all, and have a run of its own; return the runs in the database."""
+        """Take over in a process with a run of its own; return the other runs in the database."""
         with recording(self.settings) as pipeline:
             until(lambda: self.good.run_id in self.runs())
             with telemetry.run("intake") as own:
@@ -77,8 +77,8 @@ def place(sqlite_host: Host, tmp_path: Path) -> Place:
     return Place(sqlite_host, tmp_path)
 
 
-def as_somebodys(file: Path) -> None:
-    os.chown(file, SOMEBODY, SOMEBODY)
+def as_file_of_another_user(file: Path) -> None:
+    os.chown(file, ANOTHER_USER_ID, ANOTHER_USER_ID)
 
 
 def as_a_link(file: Path) -> None:
@@ -137,7 +137,7 @@ def as_large(file: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(as_somebodys, marks=AS_ROOT),
+        pytest.param(as_file_of_another_user, marks=AS_ROOT),
         as_a_link,
         as_a_fifo,
         as_a_socket,
@@ -149,10 +149,10 @@ def as_large(file: Path) -> None:
         as_large,
     ],
 )
-def test_what_we_cannot_have_written(
+def test_a_file_that_telemetry_cannot_have_written_is_set_aside(
     place: Place, change: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is set aside in one line, counted, and holds up nothing."""
+    """One line names it, it is counted, and nothing waits for it."""
     file = place.forge()
     before = {path.name for path in place.dead.iterdir()}
     change(file)
@@ -171,8 +171,10 @@ IDS = ["../../../../victim", "a/b", "", "A" * 32, "0" * 31, 7, None, ["0" * 32],
 
 @pytest.mark.parametrize("name", ["fragment_id", "run_id"])
 @pytest.mark.parametrize("value", IDS)
-def test_names_that_become_paths_and_keys(place: Place, name: str, value: object, tmp_path: Path) -> None:
-    """None leads out of the directory, and none is believed."""
+def test_forged_ids_are_not_used_as_paths_or_keys(
+    place: Place, name: str, value: object, tmp_path: Path
+) -> None:
+    """None of them leads out of the directory, and their snapshots are set aside."""
     victim = tmp_path / "victim.json"
     victim.write_text("the host's")
     file = place.forge(**{name: value})
@@ -182,8 +184,10 @@ def test_names_that_become_paths_and_keys(place: Place, name: str, value: object
     assert [path.name for path in place.unreadable] == [file.name]
 
 
-def test_odd_directories(place: Place, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """Links and what is no process's are left alone, and so is what they hold."""
+def test_links_and_foreign_directories_are_left_alone(
+    place: Place, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """So are the files in them; one line names a link."""
     elsewhere = tmp_path / ("e" * 32)
     place.dead.parent.rename(tmp_path / "kept")
     (tmp_path / "kept").rename(place.dead.parent)
@@ -198,9 +202,13 @@ def test_odd_directories(place: Place, caplog: pytest.LogCaptureFixture, tmp_pat
     assert len([line for line in caplog.messages if "f" * 32 in line]) == 1
 
 
-@pytest.mark.parametrize("change", [as_a_link, as_a_fifo, pytest.param(as_somebodys, marks=AS_ROOT)])
-def test_odd_locks(place: Place, change: Callable[[Path], None], caplog: pytest.LogCaptureFixture) -> None:
-    """A lock that is none of ours says nothing: its directory is left alone, in one line."""
+@pytest.mark.parametrize(
+    "change", [as_a_link, as_a_fifo, pytest.param(as_file_of_another_user, marks=AS_ROOT)]
+)
+def test_a_directory_with_a_foreign_lock_is_left_alone(
+    place: Place, change: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such a lock does not show whether the process is dead; one line names the directory."""
     other = Place(place.host, place.settings.spool_dir.parent)
     change(other.dead / "lock")
 
@@ -210,18 +218,18 @@ def test_odd_locks(place: Place, change: Callable[[Path], None], caplog: pytest.
 
 
 @AS_ROOT
-def test_directories_of_another_user(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    """Root can look into them, and leaves them alone all the same: their owner decides what is in them."""
+def test_root_leaves_directories_of_other_users_alone(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """Root could read them, but their owner decides what is in them."""
     other = Place(place.host, place.settings.spool_dir.parent)
-    os.chown(other.dead, SOMEBODY, SOMEBODY)
+    os.chown(other.dead, ANOTHER_USER_ID, ANOTHER_USER_ID)
 
     assert place.take_over() == [place.good.run_id]
     assert other.file.exists()
     assert len([line for line in caplog.messages if other.dead.name in line]) == 1
 
 
-def test_what_was_set_aside_before_keeps_its_name(place: Place) -> None:
-    """Two files of one name are both kept."""
+def test_files_of_one_name_are_both_set_aside(place: Place) -> None:
+    """The earlier one keeps its name."""
     aside = place.dead.parent / "unreadable"
     aside.mkdir(0o700)
     file = place.forge(kind=None)
@@ -233,8 +241,8 @@ def test_what_was_set_aside_before_keeps_its_name(place: Place) -> None:
 
 
 @pytest.mark.internal_errors
-def test_where_nothing_can_be_set_aside(place: Place) -> None:
-    """Something is in the way of the place for it: it stays, unread, and the rest goes on."""
+def test_a_file_that_cannot_be_set_aside_stays(place: Place) -> None:
+    """It is not read, and other entries are delivered."""
     (place.dead.parent / "unreadable").symlink_to(place.dead)
     file = place.forge(kind=None)
 
@@ -243,18 +251,18 @@ def test_where_nothing_can_be_set_aside(place: Place) -> None:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    found = [folder, *folder.rglob("*")]
+    paths = [folder, *folder.rglob("*")]
     return {
         str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode)
-        for path in found
+        for path in paths
         if (path.is_dir() and path.stat().st_mode & 0o077)
         or (path.is_file() and stat.S_IMODE(path.stat().st_mode) != 0o600)
     }
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
-def test_nobody_else_reads_it(sqlite_host: Host, tmp_path: Path, umask: int) -> None:
-    """Directories 0700 and files 0600, from the first that we make to the quarantine, whatever the umask."""
+def test_no_other_user_can_read_the_spool(sqlite_host: Host, tmp_path: Path, umask: int) -> None:
+    """Directories have mode 0700 and files 0600, up to the quarantine, whatever the umask."""
     spool_dir = tmp_path / "made" / "by" / "us"
     chosen = Settings(database_url=sqlite_host.url, spool_dir=spool_dir)
     before = os.umask(umask)
@@ -268,8 +276,8 @@ def test_nobody_else_reads_it(sqlite_host: Host, tmp_path: Path, umask: int) -> 
         damaged.write_text("{")
         damaged.chmod(0o644)
         spool.close()
-        for left in Spool(chosen, Totals()).takeovers():
-            assert list(left.entries()) == [kept]
+        for dead in Spool(chosen, Totals()).takeovers():
+            assert list(dead.entries()) == [kept]
     finally:
         os.umask(before)
 
@@ -279,7 +287,7 @@ def test_nobody_else_reads_it(sqlite_host: Host, tmp_path: Path, umask: int) -> 
 
 
 def test_wider_modes_are_narrowed(place: Place) -> None:
-    """An earlier version left 0755: the next process closes what is ours."""
+    """Telemetry's own directories get 0700, if an earlier version made them with more."""
     for folder in (place.dead.parent, place.dead.parent / "dead"):
         folder.mkdir(exist_ok=True)
         folder.chmod(0o777)
@@ -292,8 +300,8 @@ def test_wider_modes_are_narrowed(place: Place) -> None:
     spool.close()
 
 
-def test_a_named_directory_keeps_its_modes(sqlite_host: Host, tmp_path: Path) -> None:
-    """It may hold more than the spool; what is ours in it is closed."""
+def test_a_configured_directory_keeps_its_mode(sqlite_host: Host, tmp_path: Path) -> None:
+    """It may hold more than the spool, whose own directory in it is private."""
     tmp_path.chmod(0o755)
     spool = Spool(Settings(database_url=sqlite_host.url, spool_dir=tmp_path), Totals())
     spool.put(Fragment().close())
@@ -303,9 +311,9 @@ def test_a_named_directory_keeps_its_modes(sqlite_host: Host, tmp_path: Path) ->
     spool.close()
 
 
-def owned_by_somebody(base: Path) -> None:
+def owned_by_another_user(base: Path) -> None:
     base.mkdir(0o777)
-    os.chown(base, SOMEBODY, SOMEBODY)
+    os.chown(base, ANOTHER_USER_ID, ANOTHER_USER_ID)
 
 
 def a_link(base: Path) -> None:
@@ -313,16 +321,16 @@ def a_link(base: Path) -> None:
     base.symlink_to(base.parent / "elsewhere")
 
 
-@pytest.mark.parametrize("make", [pytest.param(owned_by_somebody, marks=AS_ROOT), a_link])
+@pytest.mark.parametrize("make", [pytest.param(owned_by_another_user, marks=AS_ROOT), a_link])
 @pytest.mark.internal_errors
-def test_a_default_directory_that_somebody_else_made(
+def test_a_default_directory_of_another_user_is_refused(
     sqlite_host: Host,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     make: Callable[[Path], None],
 ) -> None:
-    """It is refused in one line with the way out; runs reach the database from memory."""
+    """One line says so and what to do; runs reach the database from memory."""
     tmp_path.chmod(0o1777)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     make(base := default_spool_dir())
@@ -337,10 +345,10 @@ def test_a_default_directory_that_somebody_else_made(
     assert "TELEMETRY_SPOOL_DIR" in line
 
 
-def test_a_default_directory_of_ours_is_narrowed(
+def test_a_default_directory_of_the_same_user_is_made_private(
     sqlite_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That of an earlier version is used, and closed to others."""
+    """A directory that an earlier version made is used, and gets mode 0700."""
     tmp_path.chmod(0o1777)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     base = default_spool_dir()
@@ -355,8 +363,8 @@ def test_a_default_directory_of_ours_is_narrowed(
 
 
 @AS_ROOT
-def test_another_user_finds_a_directory_of_roots(sqlite_host: Host, tmp_path: Path) -> None:
-    """The same for a user who is not root, and whose place in the temporary folder root has made."""
+def test_a_user_refuses_a_default_directory_of_root(sqlite_host: Host, tmp_path: Path) -> None:
+    """The user is not root, and root has made the directory of that user's name."""
     code = """
         import os, sys, tempfile, logging
         from pathlib import Path
@@ -378,7 +386,7 @@ def test_another_user_finds_a_directory_of_roots(sqlite_host: Host, tmp_path: Pa
     """
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o1777)
-        (Path(folder) / f"analysis-telemetry-{SOMEBODY}").mkdir(mode=0o777)
+        (Path(folder) / f"analysis-telemetry-{ANOTHER_USER_ID}").mkdir(mode=0o777)
         command = [sys.executable, "-c", textwrap.dedent(code), folder]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
@@ -386,8 +394,8 @@ def test_another_user_finds_a_directory_of_roots(sqlite_host: Host, tmp_path: Pa
     assert done.stderr.count("TELEMETRY_SPOOL_DIR") == 1
 
 
-def test_it_is_counted(place: Place) -> None:
-    """`telemetry.spool.unreadable` says how many files are set aside."""
+def test_unreadable_files_are_counted(place: Place) -> None:
+    """`telemetry.spool.unreadable` is the number of files that were set aside."""
     place.forge(seq="one")
     place.forge(opened_at=-1)
     place.take_over()
@@ -397,7 +405,7 @@ def test_it_is_counted(place: Place) -> None:
     assert SPOOL_UNREADABLE.name == "telemetry.spool.unreadable"
 
 
-# What can be in a file
+# Contents of a file
 
 
 WHOLE = Fragment(kind="intake").calls(call()).documents(visit(score=0.5, size=5)).close()
@@ -409,19 +417,19 @@ DAMAGES = {
     "no UTF-8": b"\xff\xfe{}",
     "NUL": b"\0" * 100,
     "empty": "",
-    "two of a key": WHOLE.to_json()[:-1] + f',"run_id":"{"0" * 32}"}}',
+    "a repeated key": WHOLE.to_json()[:-1] + f',"run_id":"{"0" * 32}"}}',
     "not a number": WHOLE.to_json().replace(f'"seq":{WHOLE.seq}', '"seq":NaN'),
     "half a character": WHOLE.to_json().replace(WHOLE.run_id, "\\ud800" * 32),
-    "fewer than no calls": replace(
+    "a negative number of calls": replace(
         WHOLE, usage={key: replace(sums, calls=-1) for key, sums in WHOLE.usage.items()}
     ).to_json(),
-    "over before it began": replace(WHOLE, closed_at=WHOLE.opened_at - 1).to_json(),
+    "closed before it was opened": replace(WHOLE, closed_at=WHOLE.opened_at - 1).to_json(),
 }
 
 
 @pytest.mark.parametrize("content", DAMAGES.values(), ids=DAMAGES)
-def test_damaged_files(place: Place, content: str | bytes) -> None:
-    """Whatever is in a file, it is set aside, and the deliveries of a living process go on."""
+def test_a_damaged_file_is_set_aside(place: Place, content: str | bytes) -> None:
+    """Whatever it contains, the deliveries of a living process go on."""
     file = place.dead / f"{WHOLE.fragment_id}.json"
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     file.chmod(0o600)
@@ -445,7 +453,7 @@ ODD = st.recursive(
 
 @st.composite
 def files(draw: st.DrawFn) -> bytes:
-    """A snapshot in which one field is something else, or which is cut, or doubled, or has other bytes."""
+    """A snapshot with another value in one field, or cut, or with repeated or invalid bytes."""
     state = json.loads(WHOLE.to_json())
     field = draw(st.sampled_from(sorted(set(state) - {"schema", "fragment_id"})))
     state[field] = draw(ODD)
@@ -457,14 +465,14 @@ def files(draw: st.DrawFn) -> bytes:
 
 @given(content=st.lists(files(), min_size=20, max_size=20))
 @at_most(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_file(sqlite_host: Host, content: list[bytes]) -> None:
-    """A process that finds files of any kind delivers what is in order, beside them and its own."""
+def test_files_of_any_content_do_not_stop_deliveries(sqlite_host: Host, content: list[bytes]) -> None:
+    """A process delivers the valid snapshots among them, and its own."""
     with tempfile.TemporaryDirectory() as folder:
         place = Place(sqlite_host, Path(folder))
-        for number, each in enumerate(content):
+        for number, damaged in enumerate(content):
             name = f"{number:032x}"
             file = place.dead / f"{name}.json"
-            file.write_bytes(each.replace(WHOLE.fragment_id.encode(), name.encode()))
+            file.write_bytes(damaged.replace(WHOLE.fragment_id.encode(), name.encode()))
             file.chmod(0o600)
         place.take_over()
 

@@ -1,4 +1,4 @@
-"""T1: snapshots become rows, whatever the order, repetition and company in which they arrive."""
+"""Storage (T1): snapshots become rows, in whatever order, how often and how many at once they arrive."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def deliver(engine: Engine, *snapshots: Snapshot) -> run_storage.Delivered:
 
 
 def a_run(run_id: str | None = None, **known: Any) -> Fragment:
-    """A fragment in which a little of everything has happened."""
+    """Return a fragment with calls, retries, documents, stages, errors and counters."""
     known = {"user_id": 1, "candidates": 3, "criteria": 2, "jd_bytes": 10, "jd_characters": 9} | known
     fragment = Fragment(run_id, **known)
     fragment.calls(
@@ -60,17 +60,19 @@ def a_run(run_id: str | None = None, **known: Any) -> Fragment:
     return fragment
 
 
-def picture(host: Host) -> dict[str, list[dict[str, Any]]]:
-    """All that stands there, without how often and when it was written."""
-    aside = ("version", "seen_at")
+def stored_rows(host: Host) -> dict[str, list[dict[str, Any]]]:
+    """Return all rows, without their versions and times of writing."""
+    ignored = ("version", "seen_at")
     return {
-        table: [{name: value for name, value in row.items() if name not in aside} for row in host.rows(table)]
+        table: [
+            {name: value for name, value in row.items() if name not in ignored} for row in host.rows(table)
+        ]
         for table in TABLES
     }
 
 
 def test_a_run_becomes_rows(host: Host, engine: Engine) -> None:
-    """The rows of a run say what its snapshot says."""
+    """The rows of a run have the figures of its snapshot."""
     final = a_run(trace_id="f" * 32).close()
     delivered = deliver(engine, final)
     run = host.row("telemetry_runs")
@@ -97,7 +99,7 @@ def test_a_run_becomes_rows(host: Host, engine: Engine) -> None:
 
 
 def test_stage_rows_sum_to_the_run(host: Host, engine: Engine) -> None:
-    """The database can add the stages of a run up to the run, to the pico-dollar and the token."""
+    """The sums are equal to the pico-dollar and the token."""
     deliver(engine, a_run().close())
     run, usage = host.row("telemetry_runs"), host.rows("telemetry_stage_usage")
     calls = [row for row in usage if row["operation"]]
@@ -110,26 +112,26 @@ def test_stage_rows_sum_to_the_run(host: Host, engine: Engine) -> None:
 
 
 def test_order_and_repetition_change_nothing(host: Host, engine: Engine) -> None:
-    """However the snapshots of two fragments arrive, the rows are the same in the end."""
-    left, worker = a_run(is_root=True), a_run(is_root=False, user_id=None)
-    run_id = left.accumulator.facts.run_id
+    """In whatever order the snapshots of two fragments arrive, the rows are the same in the end."""
+    dispatcher, worker = a_run(is_root=True), a_run(is_root=False, user_id=None)
+    run_id = dispatcher.accumulator.facts.run_id
     worker.accumulator.update(run_id=run_id)
-    opened = left.snapshot()
+    opened = dispatcher.snapshot()
     working, final = worker.snapshot(), worker.close()
-    snapshots = [opened, left.close(ends_run=False), working, final]
+    snapshots = [opened, dispatcher.close(ends_run=False), working, final]
     deliver(engine, *snapshots)
-    expected = picture(host)
+    expected = stored_rows(host)
     assert expected["telemetry_runs"][0]["api_calls"] == 8
 
     for arriving in list(itertools.permutations(snapshots))[1::5]:
         for table in (*TABLES, "telemetry_fragments"):
             host.execute(f"DELETE FROM {table}")
         deliver(engine, *arriving, arriving[0])
-        assert picture(host) == expected
+        assert stored_rows(host) == expected
 
 
-def test_a_repetition_is_no_new_version(host: Host, engine: Engine) -> None:
-    """What is already there does not have to be brought to the host's rows again."""
+def test_a_repeated_snapshot_makes_no_new_version(host: Host, engine: Engine) -> None:
+    """A new version would be projected into the host's rows again."""
     fragment = a_run()
     old, final = fragment.snapshot(), fragment.close()
     deliver(engine, old, final)
@@ -140,7 +142,7 @@ def test_a_repetition_is_no_new_version(host: Host, engine: Engine) -> None:
 
 
 def test_fragments_that_arrive_together_are_both_counted(host: Host) -> None:
-    """Two processes that deliver fragments of one run at the same time: a hundred times, none is lost."""
+    """Two processes deliver fragments of one run at the same time, for a hundred runs."""
     runs = [uuid4().hex for _ in range(100)]
     together = Barrier(2)
 
@@ -162,8 +164,8 @@ def test_fragments_that_arrive_together_are_both_counted(host: Host) -> None:
     assert [row["status"] for row in rows] == ["completed"] * 100
 
 
-def test_interrupted_is_a_mark_that_a_newer_state_clears(host: Host, engine: Engine) -> None:
-    """A run whose process seemed dead is interrupted, until it is heard of again."""
+def test_a_newer_snapshot_withdraws_an_interruption(host: Host, engine: Engine) -> None:
+    """A run whose process seemed dead goes on; an older snapshot is no sign of life."""
     fragment = a_run()
     checkpoint = fragment.snapshot()
     deliver(engine, checkpoint)
@@ -184,8 +186,8 @@ def test_interrupted_is_a_mark_that_a_newer_state_clears(host: Host, engine: Eng
     )
 
 
-def test_a_recovered_checkpoint_interrupts(host: Host, engine: Engine) -> None:
-    """A checkpoint that a dead process left on the disk says how far it came, and that it died."""
+def test_a_checkpoint_from_a_takeover_interrupts_its_run(host: Host, engine: Engine) -> None:
+    """Its figures are those of the last checkpoint of the dead process."""
     deliver(engine, a_run().snapshot(interrupted=True))
     run = host.row("telemetry_runs")
 
@@ -193,8 +195,8 @@ def test_a_recovered_checkpoint_interrupts(host: Host, engine: Engine) -> None:
     assert run["ended_at"] is not None
 
 
-def test_values_are_made_to_fit(host: Host, engine: Engine) -> None:
-    """What is too long, too large or no text of UTF-8 is cut and counted; the rest of the run is stored."""
+def test_values_are_coerced_to_fit_their_columns(host: Host, engine: Engine) -> None:
+    """A text that is too long or no UTF-8, or a number too large, is changed and counted."""
     fragment = a_run(subject="s" * 300, candidates=2**40, user_id=2**70)
     fragment.calls(call("st\0age"), call(model="m" * 200), call(model="m\udcffé"))
     fragment.documents(visit("d", type="application/pdf", characters=2**80, error_type="e" * 300))
@@ -224,7 +226,7 @@ def test_values_are_made_to_fit(host: Host, engine: Engine) -> None:
 
 
 def test_names_that_become_equal_are_added_up(host: Host, engine: Engine) -> None:
-    """Two stages whose names are alike once they are cut share a row, and lose nothing."""
+    """Two stages whose names are equal once they are cut share a row, and lose nothing."""
     fragment = Fragment(candidates=1).calls(call("s" * 64 + "one"), call("s" * 64 + "other"))
     deliver(engine, fragment.close())
 
@@ -233,28 +235,28 @@ def test_names_that_become_equal_are_added_up(host: Host, engine: Engine) -> Non
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("Infinity")])
 @pytest.mark.parametrize("column", ["candidates", "score_avg"])
-def test_what_is_no_number_becomes_null(value: float | Decimal, column: str) -> None:
-    """NaN would poison every sum: it becomes NULL, and is counted."""
+def test_values_that_are_no_number_become_null(value: float | Decimal, column: str) -> None:
+    """NaN would spoil every sum; the change is counted."""
     assert fit(tables.runs, {column: value}) == ({column: None}, (f"telemetry_runs.{column}",))
 
 
-def test_a_text_for_yes_becomes_yes() -> None:
-    """What an older version took for a mark is stored as one, and counted."""
+def test_a_text_in_a_boolean_column_becomes_true() -> None:
+    """An older version stored texts there; the change is counted."""
     fitted = fit(tables.documents, {"fallback": "timed out"})
 
     assert fitted == ({"fallback": True}, ("telemetry_documents.fallback",))
 
 
-def test_what_fits_is_left_alone() -> None:
-    """Ordinary values are stored as they are."""
+def test_values_that_fit_are_not_changed() -> None:
+    """Nothing is counted for them."""
     values = {"candidates": 3, "score_avg": 0.85, "subject": "draft:12", "user_ref": None, "shed": 0}
 
     assert fit(tables.runs, values) == (values, ())
 
 
 @pytest.mark.parametrize("count", [1, 3, BULK_ROWS])
-def test_rows_are_updated_under_a_condition(host: Host, engine: Engine, count: int) -> None:
-    """However many they are, and each time by the condition of that time."""
+def test_upserts_obey_their_condition(host: Host, engine: Engine, count: int) -> None:
+    """They do so for any number of rows, with the condition of the current call."""
     table = tables.counters
     names = [str(number) for number in range(count)]
 
@@ -269,11 +271,11 @@ def test_rows_are_updated_under_a_condition(host: Host, engine: Engine, count: i
         assert [row["value"] for row in host.rows("telemetry_counters")] == [kept] * count
 
 
-def test_a_newer_version_is_not_misread(host: Host, engine: Engine) -> None:
-    """A run to which a newer version has added is left to it, rather than summed up wrongly."""
+def test_a_run_of_a_newer_version_is_not_changed(host: Host, engine: Engine) -> None:
+    """Its sums would be wrong, if fragments of that version could not be read."""
     root = a_run()
     deliver(engine, root.snapshot())
-    before = picture(host)
+    before = stored_rows(host)
     host.execute(
         "UPDATE telemetry_fragments SET state = replace(state, :this, :newer)",
         this=f'"schema":{SCHEMA_VERSION}',
@@ -283,7 +285,7 @@ def test_a_newer_version_is_not_misread(host: Host, engine: Engine) -> None:
 
     with pytest.raises(NewerSnapshot):
         deliver(engine, other.snapshot())
-    assert picture(host) == before
+    assert stored_rows(host) == before
 
 
 # Intake
@@ -312,7 +314,7 @@ def charged(host: Host) -> dict[str, int | None]:
 
 @pytest.mark.parametrize("intake_first", [True, False])
 def test_intake_is_charged_to_its_analysis(host: Host, engine: Engine, intake_first: bool) -> None:
-    """What was spent on a draft is the analysis's that came of it, whichever of the two arrives first."""
+    """It belongs to the analysis of its subject, whichever of the two arrives first."""
     before, after = intake(), analysis(5)
     claimed = arrive(engine, *((before, after) if intake_first else (after, before)))
 
@@ -321,7 +323,7 @@ def test_intake_is_charged_to_its_analysis(host: Host, engine: Engine, intake_fi
 
 
 def test_intake_is_charged_once(host: Host, engine: Engine) -> None:
-    """A draft that is analysed twice is charged to the first analysis, and stays there."""
+    """The intake of a draft that is analysed twice belongs to the first analysis."""
     before, first, second = intake(), analysis(5), analysis(6, start=200)
     arrive(engine, before, first, second)
     arrive(engine, before, second)
@@ -329,8 +331,8 @@ def test_intake_is_charged_once(host: Host, engine: Engine) -> None:
     assert charged(host) == {before.run_id: 5}
 
 
-def test_the_first_analysis_is_the_one_that_began_first(host: Host, engine: Engine) -> None:
-    """Among analyses that are there already, the earlier one is charged."""
+def test_intake_is_charged_to_the_analysis_that_began_first(host: Host, engine: Engine) -> None:
+    """The order of their arrival does not matter."""
     before, first, second = intake(), analysis(5), analysis(6, start=200)
     arrive(engine, second, first, before)
 
@@ -338,8 +340,10 @@ def test_the_first_analysis_is_the_one_that_began_first(host: Host, engine: Engi
 
 
 @pytest.mark.parametrize("is_last", ["first", "intake"])
-def test_the_first_analysis_that_arrives_last(host: Host, engine: Engine, is_last: str) -> None:
-    """Another process was quicker with a later one: what that was charged with goes to the first."""
+def test_intake_moves_to_the_first_analysis_when_that_arrives_late(
+    host: Host, engine: Engine, is_last: str
+) -> None:
+    """A process that was faster with a later analysis had charged it to that one."""
     before, first, second = intake(), analysis(5), analysis(6, start=200)
     arrive(engine, before, second)
     assert charged(host) == {before.run_id: 6}
@@ -348,8 +352,8 @@ def test_the_first_analysis_that_arrives_last(host: Host, engine: Engine, is_las
     assert charged(host) == {before.run_id: 5}
 
 
-def test_intake_that_the_application_has_linked(host: Host, engine: Engine) -> None:
-    """It is charged where it was linked to, whichever analysis of the draft was first."""
+def test_intake_that_the_application_linked_stays_linked(host: Host, engine: Engine) -> None:
+    """It does not matter which analysis of the draft was first."""
     linked = intake(analysis_id=6)
     arrive(engine, linked, analysis(6, start=200), analysis(5))
 
@@ -357,8 +361,10 @@ def test_intake_that_the_application_has_linked(host: Host, engine: Engine) -> N
 
 
 @pytest.mark.parametrize("other", [{"subject": "draft:2"}, {"user_id": 2}])
-def test_intake_of_others_is_not_charged(host: Host, engine: Engine, other: dict[str, Any]) -> None:
-    """Another draft, or another user's, is nobody's business."""
+def test_intake_is_not_charged_across_subjects_and_users(
+    host: Host, engine: Engine, other: dict[str, Any]
+) -> None:
+    """Draft and user must both be the same."""
     before = intake()
     arrive(engine, before, analysis(5, **other))
 
@@ -366,7 +372,7 @@ def test_intake_of_others_is_not_charged(host: Host, engine: Engine, other: dict
 
 
 def test_intake_without_an_analysis_waits(host: Host, engine: Engine) -> None:
-    """A draft that was never analysed, or whose analysis is not known yet, stays uncharged."""
+    """The draft was never analysed, or the id of its analysis is not known yet."""
     before = intake()
     unlinked = Fragment(subject="draft:1", user_id=1, candidates=1)
     arrive(engine, before, unlinked.snapshot())
@@ -376,8 +382,8 @@ def test_intake_without_an_analysis_waits(host: Host, engine: Engine) -> None:
     assert charged(host) == {before.run_id: 5}
 
 
-def test_a_charge_survives_what_comes_late(host: Host, engine: Engine) -> None:
-    """A fragment of the intake that arrives after the charge does not take it back."""
+def test_a_charge_survives_a_late_fragment(host: Host, engine: Engine) -> None:
+    """A fragment of the intake that arrives after the charge does not undo it."""
     before = intake()
     arrive(engine, before, analysis(5))
     late = Fragment(
@@ -389,8 +395,8 @@ def test_a_charge_survives_what_comes_late(host: Host, engine: Engine) -> None:
     assert delivered.analysis_id == 5
 
 
-def test_charging_at_the_same_time(host: Host) -> None:
-    """An intake and its analysis that arrive at the same moment find each other: twenty times of twenty."""
+def test_intake_and_analysis_that_arrive_together_are_connected(host: Host) -> None:
+    """Two processes deliver them at the same moment, for twenty subjects."""
     together = Barrier(2)
 
     def process(kind: str) -> None:

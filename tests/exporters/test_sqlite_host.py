@@ -1,4 +1,4 @@
-"""A host on SQLite, which has one writer at a time: whichever way it begins its transactions."""
+"""A host on SQLite, which has one writer at a time, is not disturbed by telemetry's writer."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from exporters.sql.writer.database import REST_SECONDS
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import KEY, Fragment, Host, call, until
-from tests.exporters.test_spool import leave_behind, moved
+from tests.exporters.test_spool import leave_behind, move_to_spool_of
 
 ROUNDS = 60
 RUNS = 10
 
 
 def immediately(engine: sa.Engine) -> None:
-    """Begin as SQLAlchemy's documentation tells hosts that want transactions to be real."""
+    """Begin transactions as SQLAlchemy documents for hosts that need real ones on SQLite."""
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
@@ -40,12 +40,12 @@ def immediately(engine: sa.Engine) -> None:
 
 
 def as_the_driver_does(_: sa.Engine) -> None:
-    """Leave it to the driver, which begins with the first change."""
+    """Leave the beginning to the driver, which begins with the first change."""
 
 
 @contextmanager
 def writer_at_work(host: Host) -> Iterator[None]:
-    """Deliver runs one after another, and show them, with short pauses."""
+    """Deliver and project runs one after another, with short pauses."""
     engine, over = create_engine(host.url), threading.Event()
     rows = HostRows(engine, KEY)
 
@@ -69,8 +69,10 @@ def writer_at_work(host: Host) -> Iterator[None]:
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
 @pytest.mark.parametrize("begin", [as_the_driver_does, immediately])
-def test_a_host_that_reads_and_then_writes(sqlite_host: Host, begin: Any, journal: str) -> None:
-    """It is never told that the database is locked, however the writer comes between."""
+def test_a_host_that_reads_and_then_writes_is_never_locked_out(
+    sqlite_host: Host, begin: Any, journal: str
+) -> None:
+    """It never gets the error that the database is locked, though telemetry writes in between."""
     sqlite_host.add_user()
     sqlite_host.add_analysis()
     sqlite_host.execute(f"PRAGMA journal_mode = {journal}")
@@ -94,7 +96,7 @@ def settings(sqlite_host: Host, tmp_path: Path) -> Settings:
 
 
 class Transactions:
-    """Transactions that have changed a database: its file counts them (bytes 24 to 27 of the header)."""
+    """Counts transactions that change a database, by bytes 24 to 27 of its file's header."""
 
     def __init__(self, host: Host) -> None:
         self._path = Path(sa.make_url(host.url).database or "")
@@ -104,7 +106,7 @@ class Transactions:
         return self._count() - self._before
 
     def most(self) -> float:
-        """Return how many of ours there may have been, with a rest between them."""
+        """Return how many of telemetry's there can have been, with a rest between them."""
         return 1 + (time.monotonic() - self._began) / REST_SECONDS
 
     def _count(self) -> int:
@@ -120,8 +122,8 @@ def analyse(analysis: int) -> None:
         document.score(0.5)
 
 
-def test_what_is_due_together_is_one_transaction(sqlite_host: Host, settings: Settings) -> None:
-    """Ten runs and their rows are not forty transactions, for each of which the host would have to wait."""
+def test_deliveries_that_are_due_together_are_one_transaction(sqlite_host: Host, settings: Settings) -> None:
+    """Ten runs and their rows are not forty transactions, for every one of which the host would wait."""
     sqlite_host.add_user()
     for analysis in range(1, RUNS + 1):
         sqlite_host.add_analysis(id=analysis)
@@ -138,24 +140,28 @@ def test_what_is_due_together_is_one_transaction(sqlite_host: Host, settings: Se
     assert {row["status"] for row in sqlite_host.rows("analyses")} == {"completed"}
 
 
-def test_what_a_dead_process_left_comes_bit_by_bit(sqlite_host: Host, settings: Settings) -> None:
-    """It is delivered once, in transactions that are short and leave the host its turn between them."""
-    left = [Fragment().calls(call()) for _ in range(20 * RUNS)]
-    moved(settings, leave_behind(settings.spool_dir, *(fragment.close() for fragment in left)))
+def test_a_takeover_is_delivered_in_short_transactions(sqlite_host: Host, settings: Settings) -> None:
+    """Everything is delivered once, and the host can write between the transactions."""
+    fragments = [Fragment().calls(call()) for _ in range(20 * RUNS)]
+    move_to_spool_of(
+        settings, leave_behind(settings.spool_dir, *(fragment.close() for fragment in fragments))
+    )
     transactions = Transactions(sqlite_host)
     with recording(settings):
         with telemetry.run("intake"):
             pass
-        until(lambda: len(sqlite_host.rows("telemetry_runs")) > len(left), seconds=60)
+        until(lambda: len(sqlite_host.rows("telemetry_runs")) > len(fragments), seconds=60)
         made = transactions.since()
 
     assert made <= transactions.most()
-    assert [row["api_calls"] for row in sqlite_host.rows("telemetry_runs")].count(1) == len(left)
+    assert [row["api_calls"] for row in sqlite_host.rows("telemetry_runs")].count(1) == len(fragments)
     assert list(settings.spool_dir.glob("*/*/*.json")) == []
 
 
-def test_a_host_that_writes_for_long(sqlite_host: Host, settings: Settings) -> None:
-    """What came to wait meanwhile is one transaction, too, and no rest follows from the waiting."""
+def test_deliveries_that_waited_for_the_host_are_one_transaction(
+    sqlite_host: Host, settings: Settings
+) -> None:
+    """The wait itself is not followed by a rest."""
     sqlite_host.add_user()
     for analysis in range(1, RUNS + 1):
         sqlite_host.add_analysis(id=analysis)
@@ -170,10 +176,10 @@ def test_a_host_that_writes_for_long(sqlite_host: Host, settings: Settings) -> N
     assert transactions.since() <= 1 + transactions.most()  # the host's own is one of them
 
 
-def test_a_host_that_reads_for_long(
+def test_a_transaction_that_cannot_be_committed_is_repeated(
     sqlite_host: Host, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A transaction that cannot be committed meanwhile is made again, with all that was in it."""
+    """A host that reads for long prevents the commit; everything is written afterwards."""
     monkeypatch.setattr(database, "SQLITE_BUSY_SECONDS", 0.1)
     sqlite_host.add_user()
     sqlite_host.add_analysis()

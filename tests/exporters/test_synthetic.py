@@ -1,4 +1,4 @@
-"""A synthetic run arrives everywhere, exactly, and no total, report or metric of anybody's counts it."""
+"""A synthetic run arrives exactly in database, metrics and trace, but no total or report counts it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Trial = Callable[..., list[Check]]
 
 @pytest.fixture
 def readers() -> list[InMemoryMetricReader]:
-    """What everybody sees of the metrics of this process, once for each trial."""
+    """The readers of this process's metrics, one for each trial."""
     return []
 
 
@@ -54,7 +54,7 @@ def readers() -> list[InMemoryMetricReader]:
 def trial(
     readers: list[InMemoryMetricReader], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Any]]:
-    """The check as the doctor makes it, in this process, with providers of its own."""
+    """A function that makes the doctor's check in this process, with providers of its own."""
 
     def run(url: str, sampler: Any = None, before: Callable[[], None] = lambda: None, **parts: Any) -> Any:
         provider = TracerProvider(shutdown_on_exit=False, sampler=sampler)
@@ -74,13 +74,13 @@ def results(checks: list[Check]) -> dict[str, str]:
     return {check.subject: check.result for check in checks}
 
 
-def kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the doctor leave the run in the tables."""
+def keep_synthetic_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevent the doctor from removing the run."""
     monkeypatch.setattr(SyntheticRows, "remove", lambda *_: 0)
 
 
-def seen(reader: InMemoryMetricReader) -> dict[str, float]:
-    """Sum of each metric, of histograms their count."""
+def sums_of(reader: InMemoryMetricReader) -> dict[str, float]:
+    """Return the sum of every metric, for histograms their count."""
     sums: dict[str, float] = {}
     data = reader.get_metrics_data()
     for resource in data.resource_metrics if data else ():
@@ -92,9 +92,9 @@ def seen(reader: InMemoryMetricReader) -> dict[str, float]:
     return sums
 
 
-def test_it_arrives_exactly(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its row tells each figure, its stage and its document, its trace, and that it is synthetic."""
-    kept(monkeypatch)
+def test_a_synthetic_run_is_stored_exactly(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows have every figure, the stage, the document, the trace, and the mark as synthetic."""
+    keep_synthetic_rows(monkeypatch)
 
     checks = trial(host.url)
 
@@ -118,8 +118,8 @@ def test_it_arrives_exactly(host: Host, trial: Trial, monkeypatch: pytest.Monkey
     assert f"3 calls, 4 attempts, 2,342 tokens, {dollars}: the same in SQL" in checks[0].text
 
 
-def test_nothing_stays(host: Host, trial: Trial) -> None:
-    """One that was right is removed with all its parts; doctors that run every day fill no table."""
+def test_a_successful_synthetic_run_is_removed(host: Host, trial: Trial) -> None:
+    """All its rows are removed, so that a doctor that runs every day fills no table."""
     for _ in range(3):
         assert results(trial(host.url))["synthetic run"] == "good"
 
@@ -127,8 +127,8 @@ def test_nothing_stays(host: Host, trial: Trial) -> None:
         assert host.rows(table) == []
 
 
-def test_what_others_left(host: Host, engine: Engine, trial: Trial) -> None:
-    """A synthetic run of a doctor that died goes after an hour; one at work, and real runs, stay."""
+def test_old_synthetic_runs_are_removed(host: Host, engine: Engine, trial: Trial) -> None:
+    """One of a doctor that died is removed after an hour; recent and real runs stay."""
     ids = {}
     for name, is_synthetic in (("dead", True), ("alive", True), ("real", False)):
         fragment = Fragment(synthetic=is_synthetic).calls(call()).documents(visit(score=0.5))
@@ -139,44 +139,46 @@ def test_what_others_left(host: Host, engine: Engine, trial: Trial) -> None:
 
     trial(host.url)
 
-    left = {ids["alive"], ids["real"]}
+    remaining = {ids["alive"], ids["real"]}
     for table in ("telemetry_runs", "telemetry_fragments", "telemetry_stage_usage", "telemetry_documents"):
-        assert {row["run_id"] for row in host.rows(table)} == left
+        assert {row["run_id"] for row in host.rows(table)} == remaining
 
 
-def test_no_metric_counts_it(host: Host, trial: Trial, readers: list[InMemoryMetricReader]) -> None:
-    """Whoever reads the metrics sees that there was one, and no call, token, cent, run or document of it."""
-    trial(host.url)
-
-    sums = seen(readers[-1])
-    assert sums.pop(c.SYNTHETIC_RUNS.name) == 1
-    assert {name: value for name, value in sums.items() if name.startswith("analysis.") and value} == {}
-    assert sums[c.OPENAI_ATTEMPTS.name] == 0, "and they are there at all"
-
-
-def test_real_runs_beside_it_are_counted(
+def test_no_metric_counts_a_synthetic_run(
     host: Host, trial: Trial, readers: list[InMemoryMetricReader]
 ) -> None:
-    """The same process goes on counting what is real, and only that."""
+    """One metric shows that there was one; no other has its calls, tokens, costs or documents."""
+    trial(host.url)
+
+    sums = sums_of(readers[-1])
+    assert sums.pop(c.SYNTHETIC_RUNS.name) == 1
+    assert {name: value for name, value in sums.items() if name.startswith("analysis.") and value} == {}
+    assert sums[c.OPENAI_ATTEMPTS.name] == 0, "the metrics exist at all"
+
+
+def test_real_runs_beside_a_synthetic_one_are_counted(
+    host: Host, trial: Trial, readers: list[InMemoryMetricReader]
+) -> None:
+    """The same process counts its real runs, and only these."""
 
     def real() -> None:
         tracer = trace.get_tracer(c.OPENAI_SCOPE)
         with telemetry.run("analysis", candidates=1), telemetry.stage("ranking"):
-            told: dict[str, Any] = {c.Attribute.OPERATION: "chat", c.Attribute.REQUEST_MODEL: MODEL}
-            tracer.start_span("chat", attributes=told | {c.Attribute.INPUT_TOKENS: 7}).end()
+            recorded: dict[str, Any] = {c.Attribute.OPERATION: "chat", c.Attribute.REQUEST_MODEL: MODEL}
+            tracer.start_span("chat", attributes=recorded | {c.Attribute.INPUT_TOKENS: 7}).end()
 
     assert results(trial(host.url, before=real))["synthetic run"] == "good"
 
-    sums = seen(readers[-1])
+    sums = sums_of(readers[-1])
     assert (sums[c.RUNS.name], sums[c.OPENAI_OPERATIONS.name], sums[c.OPENAI_TOKENS.name]) == (1, 1, 7)
     until(lambda: [row["synthetic"] for row in host.rows("telemetry_runs")] == [False])
 
 
-def test_no_report_counts_it(
+def test_no_report_counts_a_synthetic_run(
     host: Host, engine: Engine, trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Views, report, log of days, insights, export, spend and prices: all as if it were not there."""
-    kept(monkeypatch)
+    """Views, report, daily log, insights, export, spending and repricing ignore it."""
+    keep_synthetic_rows(monkeypatch)
     trial(host.url)
     assert len(host.rows("telemetry_runs")) == 1
     settings = Settings(database_url=host.url, hmac_key="key")
@@ -184,8 +186,8 @@ def test_no_report_counts_it(
     for view in VIEWS:
         with host.engine.connect() as connection:
             assert connection.scalar(sa.text(f"SELECT COUNT(*) FROM {view}")) == 0, view
-    found = report(settings, 2)
-    assert (found.jobs, found.cost.pico, found.latest, found.stages) == (0, 0, [], [])
+    figures = report(settings, 2)
+    assert (figures.jobs, figures.cost.pico, figures.latest, figures.stages) == (0, 0, [], [])
     with HealthCheck(settings) as check:
         check.tidy()
         for day in check.log(check.yesterday()):
@@ -209,9 +211,9 @@ def wrong(provider: str, model: str, tokens: Tokens, at_ns: int, tier: str) -> P
     return Price(1, "wrong", "1")
 
 
-def test_a_figure_that_is_wrong(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is named, with what it should be, and the rows stay to be looked at."""
-    monkeypatch.setattr("telemetry.doctor.trial.DELIVERY_SECONDS", 60.0)  # on a busy machine, too
+def test_a_wrong_figure_is_named(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check names it with the expected value, and the rows stay to be looked at."""
+    monkeypatch.setattr("telemetry.doctor.trial.DELIVERY_SECONDS", 60.0)  # enough on a busy machine
     checks = trial(host.url, price=wrong)
 
     bad = [check for check in checks if check.result == "bad"]
@@ -222,8 +224,8 @@ def test_a_figure_that_is_wrong(host: Host, trial: Trial, monkeypatch: pytest.Mo
     assert host.row("telemetry_runs")["run_id"] in bad[0].remedy
 
 
-def test_sql_that_lost_a_row(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is in metrics and trace, and not in SQL, is told of SQL."""
+def test_a_row_missing_in_sql_is_named(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics and trace are right, and only SQL is reported as wrong."""
     monkeypatch.setattr(run_storage, "document_rows", lambda *_: [])
 
     (check,) = (check for check in trial(host.url) if check.result == "bad")
@@ -231,8 +233,8 @@ def test_sql_that_lost_a_row(host: Host, trial: Trial, monkeypatch: pytest.Monke
     assert check.text == "wrong in SQL: documents 0 instead of 1"
 
 
-def test_a_database_that_refuses(sqlite_host: Host, trial: Trial) -> None:
-    """It never arrives: what the writer says is the reason."""
+def test_a_run_that_does_not_arrive_is_reported_with_the_reason(sqlite_host: Host, trial: Trial) -> None:
+    """The reason is the writer's last error."""
     sqlite_host.execute("DROP TABLE telemetry_stage_usage")
 
     check, compared, _ = trial(sqlite_host.url)
@@ -242,32 +244,32 @@ def test_a_database_that_refuses(sqlite_host: Host, trial: Trial) -> None:
     assert "did not arrive in SQL within 10 s" in check.text and "telemetry_stage_usage" in check.text
 
 
-def test_without_a_database(trial: Trial) -> None:
-    """Metrics and trace are compared all the same."""
+def test_metrics_and_trace_are_compared_without_a_database(trial: Trial) -> None:
+    """The check succeeds, and says what was compared."""
     checks = trial("")
 
     assert results(checks) == {"synthetic run": "good", "trace": "good"}
     assert checks[0].text.endswith("the same in metrics and trace")
 
 
-def test_a_trace_that_is_not_sampled(sqlite_host: Host, trial: Trial) -> None:
-    """Figures do not depend on it; that nobody will find the trace is said."""
+def test_a_trace_that_is_not_sampled_is_a_note(sqlite_host: Host, trial: Trial) -> None:
+    """The figures do not depend on sampling, but the trace will not be found."""
     checks = trial(sqlite_host.url, sampler=ALWAYS_OFF)
 
     assert results(checks) == {"synthetic run": "good", "trace": "note"}
     assert "is not exported" in checks[1].text
 
 
-def test_without_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where telemetry is off there is nothing to try."""
+def test_nothing_is_checked_without_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Telemetry is off, so that there is nothing to check."""
     monkeypatch.setattr(setup, "_pipeline", None)
 
     assert list(check_synthetic_run(Patient(settings=Settings()))) == []
     assert synthetic_run().run_id is None
 
 
-def test_rows_are_removed_by_mark(engine: Engine, host: Host) -> None:
-    """A run that is not synthetic is not removed, whoever names it."""
+def test_only_synthetic_runs_are_removed(engine: Engine, host: Host) -> None:
+    """A real run is not removed, even if its id is given."""
     fragment = Fragment()
     run_storage.deliver(engine, fragment.close())
 

@@ -1,4 +1,4 @@
-"""What waits in the spool for one database never lands in another."""
+"""Entries that wait in the spool for one database never reach another."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TENANT = "?options=-csearch_path%3D"
 
 
 class Tenants:
-    """Applications of two tenants on one machine, with one spool."""
+    """The applications of two tenants on one machine, with one spool directory."""
 
     def __init__(self, urls: dict[str, str], folder: Path) -> None:
         self.urls, self.spool_dir = urls, folder / "spool"
@@ -47,7 +47,7 @@ class Tenants:
         )
 
     def leave_behind(self, name: str, *items: Snapshot) -> Path:
-        """What a process of this tenant left; return its directory."""
+        """Spool snapshots in a process of this tenant that has ended; return its directory."""
         spool = Spool(self.settings(name), Totals())
         for item in items:
             spool.put(item)
@@ -70,7 +70,7 @@ class Tenants:
 
 @pytest.fixture
 def tenants(postgres_host: Host, tmp_path: Path) -> Tenants:
-    """Two that have a schema each, by `search_path`."""
+    """Two tenants with a schema each, by `search_path`."""
     urls = {}
     for name in ("a", "b"):
         postgres_host.execute(f"CREATE SCHEMA tenant_{name}")
@@ -81,7 +81,7 @@ def tenants(postgres_host: Host, tmp_path: Path) -> Tenants:
 
 @pytest.fixture
 def users(postgres: TemporaryPostgres, tmp_path: Path) -> Iterator[Tenants]:
-    """Two that have a user each, with a schema of the same name."""
+    """Two tenants with a database user each, and a schema of the user's name."""
     database = postgres.create_database()
     names = {name: f"user_{name}_{database[-8:]}" for name in ("a", "b")}
     for user in names.values():
@@ -96,19 +96,21 @@ def users(postgres: TemporaryPostgres, tmp_path: Path) -> Iterator[Tenants]:
         postgres.execute(f"DROP ROLE {user}")
 
 
-def test_schemas_do_not_share_a_folder(tenants: Tenants) -> None:
-    """What a dead process of one schema left is delivered by its own successors, and by nobody else."""
+def test_tenants_with_schemas_do_not_share_entries(tenants: Tenants) -> None:
+    """Entries for one schema are delivered only by processes of that schema."""
     final = Fragment(candidates=1).close()
-    left = tenants.leave_behind("a", final)
+    directory = tenants.leave_behind("a", final)
     tenants.recover("b")
-    assert (tenants.runs("a"), tenants.runs("b"), left.exists()) == (set(), set(), True)
+    assert (tenants.runs("a"), tenants.runs("b"), directory.exists()) == (set(), set(), True)
 
     tenants.recover("a")
-    assert (tenants.runs("a"), tenants.runs("b"), left.exists()) == ({final.run_id}, set(), False)
+    assert (tenants.runs("a"), tenants.runs("b"), directory.exists()) == ({final.run_id}, set(), False)
 
 
-def test_a_copy_in_the_folder_of_another_database(tenants: Tenants, caplog: pytest.LogCaptureFixture) -> None:
-    """A file says which database it is for: another one refuses it, in one line, and goes on."""
+def test_a_file_copied_to_another_database_is_refused(
+    tenants: Tenants, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file has the key of its database; one line names it, and other entries are delivered."""
     forged, own = Fragment().close(), Fragment().close()
     copied = tenants.leave_behind("a", forged) / f"{forged.fragment_id}.json"
     target = tenants.leave_behind("b", own)
@@ -122,8 +124,8 @@ def test_a_copy_in_the_folder_of_another_database(tenants: Tenants, caplog: pyte
     assert "another database" in line
 
 
-def test_what_was_refused_is_for_one_database_too(tenants: Tenants) -> None:
-    """A copy among what the database refused is not delivered by `spool retry`."""
+def test_a_quarantined_file_copied_to_another_database_is_refused(tenants: Tenants) -> None:
+    """`spool retry` does not deliver it."""
     refused = Fragment().close()
     spool = Spool(tenants.settings("a"), Totals())
     spool.put(refused)
@@ -134,13 +136,15 @@ def test_what_was_refused_is_for_one_database_too(tenants: Tenants) -> None:
     shutil.copytree(spool.root / "dead", other.root / "dead")
     (other.root / "dead").chmod(0o700)
 
-    assert [each.error for each in other.retry()] == ["ValueError"]
-    assert [each.error for each in SpoolKeeper(tenants.settings("a")).retry()] == [""]
+    assert [snapshot.error for snapshot in other.retry()] == ["ValueError"]
+    assert [snapshot.error for snapshot in SpoolKeeper(tenants.settings("a")).retry()] == [""]
     assert (tenants.runs("a"), tenants.runs("b")) == ({refused.run_id}, set())
 
 
-def test_users_with_schemas_of_their_own(users: Tenants, caplog: pytest.LogCaptureFixture) -> None:
-    """PostgreSQL looks into the schema of the user's name first: each delivers what is for its own."""
+def test_tenants_with_schemas_by_user_do_not_share_entries(
+    users: Tenants, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL searches the schema of the user's name first, so that users reach different tables."""
     final = Fragment(candidates=1).close()
     users.leave_behind("a", final)
     users.recover("b")
@@ -151,8 +155,8 @@ def test_users_with_schemas_of_their_own(users: Tenants, caplog: pytest.LogCaptu
     assert (users.runs("a"), users.runs("b")) == ({final.run_id}, set())
 
 
-def test_a_user_that_was_rotated(postgres_host: Host, tmp_path: Path) -> None:
-    """Where users share a schema, another name is another key to the same tables."""
+def test_users_of_one_schema_share_entries(postgres_host: Host, tmp_path: Path) -> None:
+    """After its user was changed, an application still delivers what it had spooled before."""
     rotated = f"rotated_{postgres_host.url[-8:]}"
     postgres_host.execute(f"CREATE ROLE {rotated} LOGIN SUPERUSER")
     both = Tenants(
@@ -167,7 +171,7 @@ def test_a_user_that_was_rotated(postgres_host: Host, tmp_path: Path) -> None:
 
 
 def old_key(url: str) -> str:
-    """The folder of the version before this one."""
+    """Return the key that an earlier version used for this database."""
     engine_url = sa.make_url(url)
     if engine_url.get_backend_name() == "sqlite":
         place = f"sqlite:///{os.path.realpath(str(engine_url.database))}"
@@ -178,19 +182,19 @@ def old_key(url: str) -> str:
     return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
-def make_old(tenants: Tenants, left: Path, key: str) -> Path:
-    """Make what a process left look as the version before this one left it."""
+def make_old(tenants: Tenants, directory: Path, key: str) -> Path:
+    """Turn the directory of a dead process into one of an earlier version; return it."""
     folder = tenants.spool_dir / key
     folder.mkdir(exist_ok=True)
-    for file in left.glob("*.json"):
+    for file in directory.glob("*.json"):
         snapshot = Snapshot.from_json(file.read_text())
         file.write_text(ANY.write(snapshot))
-        file.chmod(0o664)  # by the umask of that time
-    return left.rename(folder / left.name)
+        file.chmod(0o664)  # that version left modes to the umask
+    return directory.rename(folder / directory.name)
 
 
-def test_old_folders_are_delivered(host: Host, tmp_path: Path) -> None:
-    """What an earlier version left under its key, without the name of a database, is delivered."""
+def test_entries_of_an_earlier_version_are_delivered(host: Host, tmp_path: Path) -> None:
+    """They are under the old key, and do not name their database."""
     tenants = Tenants({"a": host.url}, tmp_path)
     final = Fragment(candidates=1).close()
     old = make_old(tenants, tenants.leave_behind("a", final), old_key(host.url))
@@ -200,40 +204,42 @@ def test_old_folders_are_delivered(host: Host, tmp_path: Path) -> None:
     assert not old.parent.exists()
 
 
-def test_old_folders_of_two_schemas(tenants: Tenants) -> None:
-    """Each is delivered to the database that it was for."""
-    left = {name: Fragment(candidates=1).close() for name in ("a", "b")}
-    for name, final in left.items():
+def test_entries_of_an_earlier_version_reach_their_own_schema(tenants: Tenants) -> None:
+    """The old key differs between schemas, too."""
+    finals = {name: Fragment(candidates=1).close() for name in ("a", "b")}
+    for name, final in finals.items():
         make_old(tenants, tenants.leave_behind(name, final), old_key(tenants.urls[name]))
     for name in ("b", "a"):
         tenants.recover(name)
 
     assert {name: tenants.runs(name) for name in ("a", "b")} == {
-        name: {final.run_id} for name, final in left.items()
+        name: {final.run_id} for name, final in finals.items()
     }
 
 
-def test_an_old_folder_that_several_shared(tenants: Tenants, caplog: pytest.LogCaptureFixture) -> None:
-    """The first version left the options out: what it left goes to the database that knows its run."""
+def test_entries_of_the_first_version_follow_their_run(
+    tenants: Tenants, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its key ignored schemas: an entry is delivered to the database that has its run already."""
     shared = hashlib.sha256(
         tenants.urls["a"].partition("?")[0].replace("+psycopg2", "").replace("postgres@", "").encode()
     ).hexdigest()[:16]
     begun, ended = (fragment := Fragment(candidates=1)).snapshot(), fragment.close()
     tenants.leave_behind("a", begun)
     tenants.recover("a")
-    nobodys = Fragment(candidates=1).close()
-    old = make_old(tenants, tenants.leave_behind("a", replace(ended, seq=9), nobodys), shared)
+    unknown = Fragment(candidates=1).close()
+    old = make_old(tenants, tenants.leave_behind("a", replace(ended, seq=9), unknown), shared)
     tenants.recover("b")
     assert tenants.runs("b") == set() and len(list(old.glob("*.json"))) == 2
 
     tenants.recover("a")
     assert tenants.runs("a") == {ended.run_id}
-    assert [file.stem for file in old.glob("*.json")] == [nobodys.fragment_id]
-    assert any(nobodys.fragment_id in line for line in caplog.messages), "it is kept, and said"
+    assert [file.stem for file in old.glob("*.json")] == [unknown.fragment_id]
+    assert any(unknown.fragment_id in line for line in caplog.messages), "it is kept and logged"
 
 
-def test_living_processes_of_both(tenants: Tenants) -> None:
-    """One after the other in one process, each delivers to its own."""
+def test_living_processes_deliver_to_their_own_schema(tenants: Tenants) -> None:
+    """One process records for both, one after the other."""
     for name in ("a", "b"):
         with recording(tenants.settings(name)):
             with telemetry.run("intake") as run:
@@ -272,24 +278,24 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
-def test_what_decides_nothing(one: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passwords, drivers, time-outs, the order of parameters and how a file is named change no folder."""
+def test_urls_of_one_database_have_one_key(
+    one: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passwords, drivers, time-outs, the order of parameters and the spelling of a path do not matter."""
     assert Settings(database_url=one).spool_key() == Settings(database_url=other).spool_key()
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
-def test_what_decides(one: str, other: str) -> None:
-    """A schema, a role, a service, a server or a file of its own is another folder."""
+def test_urls_of_different_databases_have_different_keys(one: str, other: str) -> None:
+    """So do URLs with different schemas, roles, services, servers or files."""
     assert Settings(database_url=one).spool_key() != Settings(database_url=other).spool_key()
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("PGOPTIONS", "-csearch_path=x"), ("PGSERVICE", "x"), ("PGHOST", "/run/x")]
 )
-def test_what_libpq_takes_from_the_environment(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It decides like the URL."""
+def test_variables_of_libpq_change_the_key(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They select a database as the URL does."""
     settings = Settings(database_url="postgresql:///app")
     before = settings.spool_key()
     monkeypatch.setenv(name, value)
@@ -297,8 +303,8 @@ def test_what_libpq_takes_from_the_environment(
     assert settings.spool_key() != before
 
 
-def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path) -> None:
-    """Two names of one SQLite file are one database."""
+def test_a_link_to_a_file_has_the_key_of_the_file(tmp_path: Path) -> None:
+    """Two paths of one SQLite file are one database."""
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("file")
     keys = {Settings(database_url=f"sqlite:///{tmp_path}/{name}").spool_key() for name in ("file", "link")}
@@ -306,8 +312,8 @@ def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path) -> None:
     assert len(keys) == 1
 
 
-def test_a_file_says_which_database_it_is_for(tenants: Tenants) -> None:
-    """By the name of the folder, which holds no secret."""
+def test_a_file_has_the_key_of_its_database(tenants: Tenants) -> None:
+    """The key is the name of the folder, and contains no secret."""
     final = Fragment().close()
     (file,) = tenants.leave_behind("a", final).glob("*.json")
     key = tenants.settings("a").spool_key()
@@ -318,10 +324,10 @@ def test_a_file_says_which_database_it_is_for(tenants: Tenants) -> None:
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
 @pytest.mark.parametrize("way", ["engine", "Flask-SQLAlchemy"])
-def test_a_schema_that_only_the_engine_of_the_application_knows(
+def test_connection_arguments_of_the_applications_engine_are_used(
     tenants: Tenants, postgres_host: Host, way: str, driver: str
 ) -> None:
-    """Its `connect_args` lead to one of the tenants, where its URL leads to none."""
+    """Its `connect_args` select the schema of a tenant, which its URL does not."""
     url = postgres_host.url.replace("+psycopg2", f"+{driver}")
     known = {"connect_args": {"options": "-csearch_path=tenant_b"}}
     app = flask.Flask("host")

@@ -1,4 +1,4 @@
-"""How long PostgreSQL lets our transactions wait: each kind has limits, and what they end is tried again."""
+"""How long PostgreSQL lets telemetry's transactions wait: all have limits, and failed ones are retried."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeo
 UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
 HOUR = 3600
 DIALECT = ("select pg_catalog.version()", "select current_schema()", "show standard_conforming_strings")
-"""What SQLAlchemy asks with the first connection of an engine; no lock is in its way."""
+"""Statements of SQLAlchemy on the first connection of an engine, which wait for no lock."""
 COMMANDS = (
     "validate",
     "insights",
@@ -50,15 +50,15 @@ COMMANDS = (
 
 
 def seconds(shown: str) -> float:
-    """What SHOW answers, such as ``200ms``, in seconds."""
+    """Return the answer of SHOW, such as ``200ms``, in seconds."""
     number = shown.rstrip("mshin")
     return float(number) * UNITS[shown[len(number) :] or "ms"]
 
 
 @contextmanager
 def watched() -> Iterator[dict[str, Limits]]:
-    """The limits under which each statement of ours runs meanwhile, as its own session shows them."""
-    seen: dict[str, Limits] = {}
+    """Yield the limits of every statement that telemetry executes, as its own session shows them."""
+    limits_by_statement: dict[str, Limits] = {}
 
     def look(connection: Any, _: Any, statement: str, *__: Any) -> None:
         session = connection.connection.dbapi_connection
@@ -69,47 +69,51 @@ def watched() -> Iterator[dict[str, Limits]]:
             for name in NAMES:
                 cursor.execute(f"SHOW {name}")
                 shown.append(seconds(cursor.fetchone()[0]))
-        seen[statement] = Limits(*shown)
+        limits_by_statement[statement] = Limits(*shown)
 
     sa.event.listen(sa.Engine, "after_cursor_execute", look)
     try:
-        yield seen
+        yield limits_by_statement
     finally:
         sa.event.remove(sa.Engine, "after_cursor_execute", look)
 
 
-def unlimited(seen: dict[str, Limits]) -> list[str]:
-    assert seen
-    return [text for text, limits in seen.items() if not all(0 < limit <= 12 * HOUR for limit in limits)]
+def unlimited(limits_by_statement: dict[str, Limits]) -> list[str]:
+    assert limits_by_statement
+    return [
+        text
+        for text, limits in limits_by_statement.items()
+        if not all(0 < limit <= 12 * HOUR for limit in limits)
+    ]
 
 
 def settings_of(host: Host, tmp_path: Path) -> Settings:
     return Settings(database_url=host.url, spool_dir=tmp_path / "spool", hmac_key="k", integrity_seconds=0)
 
 
-def test_a_delivery(host: Host, tmp_path: Path) -> None:
-    """The writer waits for no lock of ours longer than seconds."""
+def test_a_delivery_is_limited_to_seconds(host: Host, tmp_path: Path) -> None:
+    """Its statements have the limits of `DELIVERY`."""
     host.add_user()
     host.add_analysis()
     with watched() as seen:
         with recording(settings_of(host, tmp_path)), telemetry.run("analysis", user_id=1, analysis_id=1):
             pass
         until(lambda: host.row("users")["total_jobs_run"] == 1)
-        ours = {text: limits for text, limits in seen.items() if "INTO telemetry_runs" in text}
+        deliveries = {text: limits for text, limits in seen.items() if "INTO telemetry_runs" in text}
 
-    assert ours
-    assert all(limits.statement <= DELIVERY.statement for limits in ours.values())
+    assert deliveries
+    assert all(limits.statement <= DELIVERY.statement for limits in deliveries.values())
 
 
 def is_quiet(seen: dict[str, Any]) -> bool:
-    """Say whether nothing was executed for a while."""
+    """Return whether nothing is executed for a while."""
     before = dict(seen)
     time.sleep(0.3)
     return seen == before
 
 
-def test_the_end_of_the_process(host: Host, tmp_path: Path) -> None:
-    """Then there is no more time than is left."""
+def test_the_last_delivery_is_limited_to_the_time_left(host: Host, tmp_path: Path) -> None:
+    """The shutdown of a process has a time limit, which no statement may exceed."""
     with recording(settings_of(host, tmp_path)) as pipeline, watched() as seen:
         with telemetry.run("intake"):
             pass
@@ -117,15 +121,17 @@ def test_the_end_of_the_process(host: Host, tmp_path: Path) -> None:
         seen.clear()
         with telemetry.run("intake"):
             pipeline.shutdown(1.5)
-        ours = [limits for text, limits in seen.items() if "telemetry_" in text]
+        deliveries = [limits for text, limits in seen.items() if "telemetry_" in text]
 
-    assert ours
-    assert all(max(limits) <= 1.5 for limits in ours)
+    assert deliveries
+    assert all(max(limits) <= 1.5 for limits in deliveries)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    """Commands may take longer, and none waits for ever."""
+def test_every_command_has_limits(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """They are longer than those of a delivery, but no command waits for ever."""
     host.add_user()
     environment = {
         "TELEMETRY_DATABASE_URL": host.url,
@@ -139,8 +145,8 @@ def test_a_command(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert unlimited(seen) == []
 
 
-def test_a_request(host: Host, tmp_path: Path) -> None:
-    """A warning that a user was shown is recorded within the patience of the writer."""
+def test_a_warning_within_a_request_is_limited_to_seconds(host: Host, tmp_path: Path) -> None:
+    """It has the limits of a delivery."""
     host.add_user()
     warnings = UserWarnings(settings_of(host, tmp_path))
     with watched() as seen:
@@ -150,8 +156,8 @@ def test_a_request(host: Host, tmp_path: Path) -> None:
     assert {limits.statement for limits in seen.values()} == {DELIVERY.statement}
 
 
-def test_the_hosts_own_sessions(host: Host, tmp_path: Path) -> None:
-    """They stay as they are, also those of an engine that the host gives to a migration."""
+def test_sessions_of_the_host_have_no_limits(host: Host, tmp_path: Path) -> None:
+    """This includes an engine of the host that is passed to a migration, after the migration."""
     with watched() as seen:
         migrate.upgrade(host.engine)
         assert unlimited(seen) == []
@@ -161,10 +167,10 @@ def test_the_hosts_own_sessions(host: Host, tmp_path: Path) -> None:
     assert set(seen.values()) == {Limits(0, 0, 0)}
 
 
-def test_a_delivery_that_is_blocked_ends_by_itself(
+def test_a_blocked_delivery_gives_up_and_is_retried(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody holds our tables: each attempt gives up, and a later one succeeds."""
+    """A transaction of the host has locked telemetry's tables."""
     monkeypatch.setattr("exporters.sql.writer.database.DELIVERY", Limits(lock=0.1, statement=0.5, idle=10))
     with recording(settings_of(host, tmp_path)) as pipeline:
         with host.holding("LOCK TABLE telemetry_runs"):
@@ -175,8 +181,10 @@ def test_a_delivery_that_is_blocked_ends_by_itself(
         until(lambda: [row["status"] for row in host.rows("telemetry_runs")] == ["completed"])
 
 
-def test_a_statement_that_takes_too_long(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So does what waits for no lock, such as a trigger that sleeps; the next attempt is another one."""
+def test_a_slow_statement_is_ended_and_retried(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trigger that sleeps makes it slow without any lock."""
     host.execute(
         "CREATE FUNCTION doze() RETURNS trigger AS"
         " $$ BEGIN PERFORM pg_sleep(3600); RETURN NEW; END $$ LANGUAGE plpgsql"
@@ -193,8 +201,8 @@ def test_a_statement_that_takes_too_long(host: Host, tmp_path: Path, monkeypatch
         until(lambda: [row["status"] for row in host.rows("telemetry_runs")] == ["completed"])
 
 
-def test_sqlite_waits_for_seconds(sqlite_host: Host) -> None:
-    """There the driver waits for another writer."""
+def test_sqlite_waits_a_few_seconds_for_another_writer(sqlite_host: Host) -> None:
+    """The limit is that of the driver."""
     engine = create_engine(sqlite_host.url)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000

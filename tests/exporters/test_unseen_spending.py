@@ -1,4 +1,4 @@
-"""Processes that are gone: what they may have spent and nobody saw is never part of a complete cost."""
+"""Processes that die: what they may have spent unobserved makes the cost of their runs incomplete."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 class Recorded:
-    """An application that records, and makes calls to OpenAI that are answered."""
+    """An application under telemetry that makes calls to OpenAI, which are answered."""
 
     def __init__(self, settings: Settings, provider: TracerProvider, pipeline: Pipeline) -> None:
         self.settings = settings
@@ -60,7 +60,7 @@ class Recorded:
             yield
 
     def recover(self) -> None:
-        """Do what an operator does, or the next process that starts."""
+        """Take over from dead processes, as the next process would."""
         keeper = SpoolKeeper(self.settings)
         until(lambda: keeper.recover(10))
 
@@ -76,7 +76,7 @@ def recorded(host: Host, tmp_path: Path) -> Iterator[Recorded]:
 
 
 def forked(work: Callable[[], object], end: Callable[[], object] = lambda: os._exit(0)) -> None:
-    """Let a child work, and end without any hook."""
+    """Fork a child that works and ends without exit hooks."""
     child = os.fork()
     if child == 0:
         try:
@@ -95,18 +95,20 @@ ENDS: dict[str, Callable[[], object]] = {
 
 
 def is_complete(host: Host, kind: str = "analysis") -> bool:
-    """Whether the run is there, over, and its cost known."""
+    """Return whether there is a run of this kind with a complete cost."""
     return any(row["cost_complete"] for row in host.rows("telemetry_runs", kind=kind))
 
 
-def only(host: Host, kind: str = "analysis") -> dict[str, Any]:
+def run_row(host: Host, kind: str = "analysis") -> dict[str, Any]:
     return host.row("telemetry_runs", kind=kind)
 
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("lives", [0, 0.8], ids=["at once", "after a checkpoint"])
-def test_a_child_that_dies_with_what_it_spent(host: Host, recorded: Recorded, end: str, lives: float) -> None:
-    """It was forked inside the run, made calls and is gone; the run itself ends as if nothing had been."""
+def test_calls_of_a_child_that_dies_are_unfinished(
+    host: Host, recorded: Recorded, end: str, lives: float
+) -> None:
+    """It was forked inside the run; the run itself ends as completed."""
 
     def work() -> None:
         recorded.call(3)
@@ -118,16 +120,16 @@ def test_a_child_that_dies_with_what_it_spent(host: Host, recorded: Recorded, en
         forked(work, ENDS[end])
 
     until(lambda: [row for row in host.rows("telemetry_runs") if row["ended_at"] is not None])
-    until(lambda: only(host)["unfinished"] > 0 or only(host)["api_calls"] == 7)
-    found = only(host)
-    assert found["status"] == "completed"
-    assert bool(found["cost_complete"]) == (found["api_calls"] == 7)  # a slow child may have saved all
+    until(lambda: run_row(host)["unfinished"] > 0 or run_row(host)["api_calls"] == 7)
+    run = run_row(host)
+    assert run["status"] == "completed"
+    assert bool(run["cost_complete"]) == (run["api_calls"] == 7)  # a slow child may have saved all its calls
     assert list(broken(engine := create_engine(host.url, for_reading=True))) == []
     engine.dispose()
 
 
-def test_a_child_that_dies_after_the_run(host: Host, recorded: Recorded) -> None:
-    """What was complete when the run ended is not any more."""
+def test_a_child_that_dies_after_the_run_makes_its_cost_incomplete(host: Host, recorded: Recorded) -> None:
+    """The cost was complete when the run ended."""
     go = os.pipe()
     with telemetry.run("analysis", candidates=1):
         recorded.call()
@@ -141,36 +143,38 @@ def test_a_child_that_dies_after_the_run(host: Host, recorded: Recorded) -> None
     os.waitpid(child, 0)
     recorded.recover()
 
-    assert is_complete(host) == (only(host)["api_calls"] == 6)
+    assert is_complete(host) == (run_row(host)["api_calls"] == 6)
     for end in go:
         os.close(end)
 
 
-def test_a_child_that_ends_in_order(host: Host, recorded: Recorded) -> None:
-    """It delivers what it did, and nothing is unknown."""
+def test_a_child_that_ends_normally_leaves_the_cost_complete(host: Host, recorded: Recorded) -> None:
+    """It delivers its calls."""
     with telemetry.run("analysis", candidates=1):
         recorded.call(2)
         in_child(lambda: recorded.call(5))
 
     until(lambda: [row for row in host.rows("telemetry_runs") if row["ended_at"] is not None])
-    until(lambda: (only(host)["api_calls"], bool(only(host)["cost_complete"])) == (7, True))
+    until(lambda: (run_row(host)["api_calls"], bool(run_row(host)["cost_complete"])) == (7, True))
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_child_that_made_no_calls(host: Host, recorded: Recorded, end: str) -> None:
-    """It spoils nothing."""
+def test_a_child_without_calls_leaves_the_cost_complete(host: Host, recorded: Recorded, end: str) -> None:
+    """It does not matter how it ends."""
     with telemetry.run("analysis", candidates=1):
         recorded.call(2)
         forked(lambda: None, ENDS[end])
 
     until(lambda: [row for row in host.rows("telemetry_runs") if row["ended_at"] is not None])
     recorded.recover()
-    assert (only(host)["api_calls"], bool(only(host)["cost_complete"])) == (2, True)
+    assert (run_row(host)["api_calls"], bool(run_row(host)["cost_complete"])) == (2, True)
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_process_that_dies_between_calls(host: Host, recorded: Recorded, end: str) -> None:
-    """No call was open, and nobody knows what came after the last checkpoint: the run is not complete."""
+def test_a_process_that_dies_between_calls_leaves_its_run_incomplete(
+    host: Host, recorded: Recorded, end: str
+) -> None:
+    """No call was open, but what followed the last checkpoint is unknown."""
 
     def work() -> None:
         with telemetry.run("analysis", candidates=1):
@@ -182,12 +186,12 @@ def test_a_process_that_dies_between_calls(host: Host, recorded: Recorded, end: 
     forked(work)
     recorded.recover()
 
-    found = only(host)
-    assert (found["status"], found["unclosed"], bool(found["cost_complete"])) == ("interrupted", 1, False)
+    run = run_row(host)
+    assert (run["status"], run["unclosed"], bool(run["cost_complete"])) == ("interrupted", 1, False)
 
 
-def test_a_process_that_is_killed_while_our_tables_are_locked(host: Host, recorded: Recorded) -> None:
-    """What it has done is on the disk, whatever the database does meanwhile."""
+def test_checkpoints_are_written_while_the_tables_are_locked(host: Host, recorded: Recorded) -> None:
+    """They are on the disk, so that a killed process has its calls up to the last one."""
     lock = "LOCK TABLE telemetry_runs" if host.is_postgresql else "UPDATE telemetry_runs SET version = 0"
     with telemetry.run("intake"):
         pass
@@ -204,33 +208,33 @@ def test_a_process_that_is_killed_while_our_tables_are_locked(host: Host, record
         forked(work)
     recorded.recover()
 
-    found = only(host)
-    assert 10 <= found["api_calls"] <= 25
-    assert (found["status"], bool(found["cost_complete"])) == ("interrupted", False)
+    run = run_row(host)
+    assert 10 <= run["api_calls"] <= 25
+    assert (run["status"], bool(run["cost_complete"])) == ("interrupted", False)
 
 
-def test_calls_outside_of_runs(host: Host, recorded: Recorded) -> None:
-    """The day of a process that died after its last checkpoint is a lower bound, too."""
+def test_a_process_that_dies_makes_its_orphan_run_incomplete(host: Host, recorded: Recorded) -> None:
+    """Its calls outside of runs after the last checkpoint are unknown."""
     forked(lambda: recorded.call(5), ENDS["os._exit"])
     recorded.recover()
 
-    found = only(host, "orphan")
-    assert found["status"] == "completed"
-    assert bool(found["cost_complete"]) == (found["api_calls"] == 5)  # as above
+    run = run_row(host, "orphan")
+    assert run["status"] == "completed"
+    assert bool(run["cost_complete"]) == (run["api_calls"] == 5)  # a slow child may have saved all its calls
 
 
-def test_calls_outside_of_runs_that_were_all_seen(host: Host, recorded: Recorded) -> None:
-    """The day is complete as soon as no call is under way."""
+def test_an_orphan_run_without_open_calls_is_complete(host: Host, recorded: Recorded) -> None:
+    """It is incomplete while a call is under way."""
     with recorded.calling():
         until(lambda: [row["unfinished"] for row in host.rows("telemetry_runs")] == [1])
         assert not is_complete(host, "orphan")
     until(lambda: is_complete(host, "orphan"))
     recorded.call(3)
-    until(lambda: only(host, "orphan")["api_calls"] == 4 and is_complete(host, "orphan"))
+    until(lambda: run_row(host, "orphan")["api_calls"] == 4 and is_complete(host, "orphan"))
 
 
 class Late:
-    """A thread that makes one call in the context of a run, and does not get its answer before it is to."""
+    """A thread that makes one call in the context of a run, and gets its answer at `end`."""
 
     def __init__(self, recorded: Recorded) -> None:
         self._begun, self._go = threading.Event(), threading.Event()
@@ -251,8 +255,8 @@ class Late:
             self._go.wait(60)
 
 
-def test_a_thread_that_calls_on_after_the_run(host: Host, recorded: Recorded) -> None:
-    """While its call is under way the run is a lower bound; once it is answered, no more."""
+def test_a_call_after_the_run_makes_it_incomplete_until_it_ends(host: Host, recorded: Recorded) -> None:
+    """A thread makes the call in the context of the run."""
     with telemetry.run("analysis", candidates=1):
         recorded.call()
         late = Late(recorded)
@@ -261,12 +265,12 @@ def test_a_thread_that_calls_on_after_the_run(host: Host, recorded: Recorded) ->
     until(lambda: not is_complete(host))
     late.end()
 
-    until(lambda: only(host)["api_calls"] == 2 and is_complete(host))
+    until(lambda: run_row(host)["api_calls"] == 2 and is_complete(host))
 
 
 @pytest.mark.parametrize("begins", ["before the run ended", "after it"])
-def test_a_thread_that_still_runs_at_the_exit(host: Host, recorded: Recorded, begins: str) -> None:
-    """Daemon threads and others: the process is gone, and what their call came to nobody knows."""
+def test_a_call_that_is_open_at_the_exit_is_unfinished(host: Host, recorded: Recorded, begins: str) -> None:
+    """A daemon thread makes it; what it cost is unknown after the process has ended."""
     with telemetry.run("analysis", candidates=1):
         recorded.call()
         late = Late(recorded)
@@ -276,12 +280,12 @@ def test_a_thread_that_still_runs_at_the_exit(host: Host, recorded: Recorded, be
         late.begin()
     recorded.pipeline.shutdown(10)
 
-    assert (only(host)["unfinished"], is_complete(host)) == (1, False)
+    assert (run_row(host)["unfinished"], is_complete(host)) == (1, False)
     late.end()
 
 
-def test_what_a_dead_process_left_is_counted(host: Host, recorded: Recorded) -> None:
-    """The process that finds it out says so in its metrics."""
+def test_a_takeover_counts_unclosed_runs(host: Host, recorded: Recorded) -> None:
+    """They are in the metrics of the process that takes over."""
 
     def work() -> None:
         with telemetry.run("analysis"):
@@ -296,8 +300,8 @@ def test_what_a_dead_process_left_is_counted(host: Host, recorded: Recorded) -> 
     assert [count for labels, count in counted if labels == {"reason": "unclosed"}] == [1]
 
 
-def test_the_disk_goes_with_a_process_that_calls_on(host: Host, recorded: Recorded) -> None:
-    """Of a call after the end of its run the database alone knows; the daily check misses its process."""
+def test_an_open_call_whose_spool_is_lost_is_unfinished(host: Host, recorded: Recorded) -> None:
+    """Only the database has heard of the call; the daily check notices that its process is dead."""
 
     def work() -> None:
         with recorded.calling():
@@ -310,5 +314,5 @@ def test_the_disk_goes_with_a_process_that_calls_on(host: Host, recorded: Record
     with HealthCheck(recorded.settings) as check:
         check.tidy()
 
-    assert (only(host, "orphan")["unfinished"], is_complete(host, "orphan")) == (1, False)
+    assert (run_row(host, "orphan")["unfinished"], is_complete(host, "orphan")) == (1, False)
     assert host.row("telemetry_fragments")["interrupted_seq"] is not None

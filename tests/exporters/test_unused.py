@@ -1,4 +1,4 @@
-"""What nothing uses is listed, and nothing else: a name counts where it is read, not where it is told."""
+"""`unused` lists metrics and columns that no query reads; mentioning a name in prose is no use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def run(*arguments: str | Path) -> Result:
 
 
 def used_by(directory: Path, name: str) -> list[str]:
-    """The files of a directory that use a metric or column."""
+    """Return the files of a directory that use a metric or column."""
     (entry,) = [entry for entry in usage([directory]).entries if entry.name == name]
     return [Path(source).name for source in entry.used_by if Path(source).resolve().parent == directory]
 
 
 def panel(**target: str) -> str:
-    """A dashboard with one panel."""
+    """Return a dashboard with one panel."""
     panels = [{"title": "analysis_errors_total", "description": "analysis_errors_total", "targets": [target]}]
     return json.dumps({"title": "Dashboard", "panels": panels})
 
@@ -49,20 +49,26 @@ def panel(**target: str) -> str:
         ('{"analysis.runs.active", kind="analysis"}', "analysis.runs.active"),
     ],
 )
-def test_a_metric_in_a_query(tmp_path: Path, query: str, metric: str) -> None:
-    """Under any name that it has in Prometheus, in a panel and in a rule; and no other metric with it."""
+def test_a_metric_in_a_query_is_used(tmp_path: Path, query: str, metric: str) -> None:
+    """Any of its names in Prometheus counts, in a panel and in a rule, and for no other metric."""
     (tmp_path / "panel.json").write_text(panel(expr=query))
     (tmp_path / "rules.yaml").write_text(f"groups:\n- rules:\n  - record: analysis:x\n    expr: {query}\n")
     before = {entry.name: entry.used_by for entry in usage([tmp_path / "rules.yaml"]).entries}
 
     assert used_by(tmp_path, metric) == ["panel.json", "rules.yaml"]
-    found = [entry.name for entry in usage([tmp_path]).entries if any("panel" in by for by in entry.used_by)]
-    assert found == [metric]
-    assert [name for name, by in before.items() if any("rules.yaml" in each for each in by)] == [metric]
+    metrics = [
+        entry.name
+        for entry in usage([tmp_path]).entries
+        if any("panel" in source for source in entry.used_by)
+    ]
+    assert metrics == [metric]
+    assert [
+        name for name, sources in before.items() if any("rules.yaml" in source for source in sources)
+    ] == [metric]
 
 
-def test_what_is_no_use_of_a_metric(tmp_path: Path) -> None:
-    """What a panel says to people, prose, comments, names that only begin alike, and the catalogue itself."""
+def test_prose_comments_and_similar_names_are_no_use(tmp_path: Path) -> None:
+    """Neither are descriptions of panels, and the catalogue itself."""
     (tmp_path / "panel.json").write_text(
         panel(expr="analysis_errors_total_by_nobody + my_analysis_errors_total")
     )
@@ -86,8 +92,8 @@ def test_what_is_no_use_of_a_metric(tmp_path: Path) -> None:
         ("page.md", "Of `telemetry_analysis_spend`:\n\n```sql\nSELECT wasted_pico FROM x\n```\n"),
     ],
 )
-def test_a_column_that_is_used(tmp_path: Path, name: str, text: str) -> None:
-    """It stands where its view stands: in the same query, or in the code of the same page."""
+def test_a_column_in_a_query_of_its_view_is_used(tmp_path: Path, name: str, text: str) -> None:
+    """Both names must be in the same query, or in the code of the same page."""
     (tmp_path / name).write_text(text)
 
     assert used_by(tmp_path, "telemetry_analysis_spend.wasted_pico") == [name]
@@ -104,8 +110,8 @@ def test_a_column_that_is_used(tmp_path: Path, name: str, text: str) -> None:
         (".hidden.md", "`telemetry_analysis_spend.wasted_pico`"),
     ],
 )
-def test_a_column_that_is_not_used(tmp_path: Path, name: str, text: str) -> None:
-    """Its name in another query, in prose, in a comment, or in Python code."""
+def test_a_column_elsewhere_is_not_used(tmp_path: Path, name: str, text: str) -> None:
+    """It may be in another query, in prose, in a comment, or in Python code."""
     directory = tmp_path / ".git" if name.startswith(".") else tmp_path
     directory.mkdir(exist_ok=True)
     (directory / name).write_text(text)
@@ -113,17 +119,17 @@ def test_a_column_that_is_not_used(tmp_path: Path, name: str, text: str) -> None
     assert used_by(tmp_path, "telemetry_analysis_spend.wasted_pico") == []
 
 
-def test_our_own_views_count_in_any_case(tmp_path: Path) -> None:
-    """What a view reads is used; what only our own code reads or fills is not."""
-    found: dict[str, Any] = {entry.name: entry.used_by for entry in usage([tmp_path]).entries}
+def test_columns_that_views_read_are_used(tmp_path: Path) -> None:
+    """Columns that only telemetry's code reads or writes are not."""
+    users: dict[str, Any] = {entry.name: entry.used_by for entry in usage([tmp_path]).entries}
 
-    assert "view telemetry_jobs" in found["telemetry_runs.backoff_us"]
-    assert found["telemetry_fragments.schema_v"] == found["telemetry_runs.enqueued_at"] == ()
-    assert found["analyses.cost_breakdown"] == ()
+    assert "view telemetry_jobs" in users["telemetry_runs.backoff_us"]
+    assert users["telemetry_fragments.schema_v"] == users["telemetry_runs.enqueued_at"] == ()
+    assert users["analyses.cost_breakdown"] == ()
 
 
-def test_the_report(tmp_path: Path) -> None:
-    """A table of what is not used, with its meaning; the exit status is that of a report unless asked for."""
+def test_the_report_lists_what_is_not_used(tmp_path: Path) -> None:
+    """It has the meaning of every name; the command exits 1 only with --fail."""
     (tmp_path / "rules.yml").write_text("expr: analysis_runs_total")
     plain = run(tmp_path)
     failed = run(tmp_path, "--fail")
@@ -134,30 +140,30 @@ def test_the_report(tmp_path: Path) -> None:
     assert plain.output.splitlines()[-1].startswith(f"{len(plain.output.splitlines()) - 2} of ")
 
 
-def test_the_report_as_json(tmp_path: Path) -> None:
-    """One object: where it looked, and what it found; `--all` tells what uses what."""
+def test_the_report_as_json_says_where_it_looked(tmp_path: Path) -> None:
+    """`--all` adds everything that is used, and where."""
     (tmp_path / "rules.yml").write_text("expr: analysis_runs_total")
-    found = json.loads(run(tmp_path, "--json").output)
+    unused = json.loads(run(tmp_path, "--json").output)
     everything = json.loads(run(tmp_path, "--json", "--all").output)
 
-    assert {entry["kind"] for entry in found["entries"]} == {"metric", "column"}
-    assert all(entry["used_by"] == [] and entry["meaning"] for entry in found["entries"])
-    assert "view telemetry_jobs" in found["looked_at"]
-    assert any(each.endswith("rules.yml") for each in found["looked_at"])
+    assert {entry["kind"] for entry in unused["entries"]} == {"metric", "column"}
+    assert all(entry["used_by"] == [] and entry["meaning"] for entry in unused["entries"])
+    assert "view telemetry_jobs" in unused["looked_at"]
+    assert any(source.endswith("rules.yml") for source in unused["looked_at"])
     (runs,) = [entry for entry in everything["entries"] if entry["name"] == "analysis.runs"]
-    assert [Path(each).name for each in runs["used_by"]] == ["rules.yml"]
+    assert [Path(source).name for source in runs["used_by"]] == ["rules.yml"]
 
 
-def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    """It is named."""
-    found = run(tmp_path / "dashboards")
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    """The command exits 2."""
+    result = run(tmp_path / "dashboards")
 
-    assert found.exit_code == 2
-    assert "dashboards' does not exist" in found.output
+    assert result.exit_code == 2
+    assert "dashboards' does not exist" in result.output
 
 
-def test_files_that_are_no_text_and_no_json(tmp_path: Path) -> None:
-    """They are looked at all the same, as far as that goes."""
+def test_invalid_files_are_searched_as_text(tmp_path: Path) -> None:
+    """They may be no valid UTF-8, JSON or YAML."""
     (tmp_path / "a.json").write_bytes(b'{"expr": "analysis_errors_total", \xff')
     (tmp_path / "b.yaml").write_bytes(b"\xff: not YAML, but analysis_errors_total")
 
@@ -165,8 +171,8 @@ def test_files_that_are_no_text_and_no_json(tmp_path: Path) -> None:
 
 
 def test_this_repository_uses_what_its_documents_name() -> None:
-    """Without arguments, the documents of this project count."""
-    found = {entry.name: entry.used_by for entry in usage().entries}
+    """Without arguments, the pages of this project are searched."""
+    users = {entry.name: entry.used_by for entry in usage().entries}
 
-    assert "docs/explanation/spool.md" in {Path(by).as_posix() for by in found["telemetry.spool.shed"]}
-    assert not [by for sources in found.values() for by in sources if by.endswith("catalogue.md")]
+    assert "docs/explanation/spool.md" in {Path(by).as_posix() for by in users["telemetry.spool.shed"]}
+    assert not [by for sources in users.values() for by in sources if by.endswith("catalogue.md")]

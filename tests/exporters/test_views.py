@@ -1,4 +1,4 @@
-"""The views: one place for the rules that dashboards, exports and reports share."""
+"""The views hold the rules that dashboards, exports and reports share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rows(host: Host, query: str) -> list[dict[str, Any]]:
 
 
 def job(engine: Engine, analysis_id: int | None = None, user_id: int = 1, **known: Any) -> None:
-    """Deliver an analysis, and bring the host's rows up to date."""
+    """Deliver an analysis, and project it into the host's rows."""
     known = {"opened_at": NOW, "candidates": 3} | known
     fragment = Fragment(analysis_id=analysis_id, user_id=user_id, **known).calls(call(pico=2 * 10**12))
     run_storage.deliver(engine, fragment.close())
@@ -45,27 +45,27 @@ def job(engine: Engine, analysis_id: int | None = None, user_id: int = 1, **know
 
 @pytest.mark.parametrize("candidates", [None, 0, 1, 50, 51, 150, 151, 250])
 def test_batch_sizes_are_those_of_the_metrics(sqlite_host: Host, candidates: int | None) -> None:
-    """The same rule in SQL and in Python."""
+    """The rule is the same in SQL and in Python."""
     engine = create_engine(sqlite_host.url)
     job(engine, candidates=candidates)
-    (found,) = rows(sqlite_host, "SELECT batch_size FROM telemetry_jobs")
-    assert found["batch_size"] == conventions.batch_size(candidates)
+    (row,) = rows(sqlite_host, "SELECT batch_size FROM telemetry_jobs")
+    assert row["batch_size"] == conventions.batch_size(candidates)
 
 
-def test_a_job_has_its_cost_and_its_time(host: Host, engine: Engine) -> None:
-    """In dollars and seconds; what is no analysis is no job."""
+def test_a_job_has_its_cost_and_duration(host: Host, engine: Engine) -> None:
+    """They are in dollars and seconds; runs that are no analysis are no jobs."""
     host.add_user()
     job(engine)
     run_storage.deliver(engine, Fragment(kind="intake", user_id=1, opened_at=NOW).close())
     run_storage.deliver(engine, Fragment(user_id=1, opened_at=NOW, synthetic=True).close())
 
-    (found,) = rows(host, "SELECT * FROM telemetry_jobs")
-    assert (float(found["cost_dollars"]), float(found["duration_seconds"])) == (2, 1)
-    assert (found["cost_pico"], bool(found["cost_complete"])) == (2 * 10**12, True)
+    (row,) = rows(host, "SELECT * FROM telemetry_jobs")
+    assert (float(row["cost_dollars"]), float(row["duration_seconds"])) == (2, 1)
+    assert (row["cost_pico"], bool(row["cost_complete"])) == (2 * 10**12, True)
 
 
-def test_segments(host: Host, engine: Engine) -> None:
-    """New: here for less than 30 days; active: a run in 30 days; power: ten jobs."""
+def test_users_are_new_active_or_power_users(host: Host, engine: Engine) -> None:
+    """New: created in the last 30 days; active: a run in 30 days; power: ten jobs."""
     for user in (1, 2, 3):
         host.add_user(user)
     days_ago = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=3)
@@ -76,32 +76,36 @@ def test_segments(host: Host, engine: Engine) -> None:
     for _ in range(10):
         job(engine, user_id=3)
 
-    found = {row["user_ref"]: row for row in rows(host, "SELECT * FROM telemetry_user_segments")}
+    segments = {row["user_ref"]: row for row in rows(host, "SELECT * FROM telemetry_user_segments")}
     flags = ("is_new_user", "is_active_user", "is_power_user")
-    assert [[bool(found[user][flag]) for flag in flags] for user in (1, 2, 3)] == [
+    assert [[bool(segments[user][flag]) for flag in flags] for user in (1, 2, 3)] == [
         [True, True, False],
         [False, False, False],
         [False, True, True],
     ]
-    assert (found[3]["jobs"], found[3]["candidates"], float(found[3]["cost_dollars"])) == (10, 30, 20)
+    assert (segments[3]["jobs"], segments[3]["candidates"], float(segments[3]["cost_dollars"])) == (
+        10,
+        30,
+        20,
+    )
     jobs = rows(host, "SELECT DISTINCT user_ref, is_power_user FROM telemetry_jobs ORDER BY user_ref")
     assert [bool(row["is_power_user"]) for row in jobs] == [False, False, True]
 
 
-def test_a_user_who_is_gone_has_no_segment(host: Host, engine: Engine) -> None:
-    """Jobs stay jobs; who is not there is not counted as a user."""
+def test_a_deleted_user_has_no_segment(host: Host, engine: Engine) -> None:
+    """The user's jobs stay in the view of jobs."""
     host.add_user()
     job(engine)
     host.execute("DELETE FROM users")
     HostRows(engine, KEY).project_user(1)
 
     assert rows(host, "SELECT * FROM telemetry_user_segments") == []
-    (found,) = rows(host, "SELECT is_power_user, is_active_user FROM telemetry_jobs")
-    assert not found["is_active_user"]
+    (row,) = rows(host, "SELECT is_power_user, is_active_user FROM telemetry_jobs")
+    assert not row["is_active_user"]
 
 
-def test_limits_and_overrides(host: Host, engine: Engine) -> None:
-    """The host's own columns are left to it and shown; where it says nothing, its warnings speak."""
+def test_limits_and_overrides_come_from_the_host_or_its_warnings(host: Host, engine: Engine) -> None:
+    """Columns of the host come first; where they are NULL, its warnings decide."""
     host.add_user()
     for row in (1, 2, 3):
         host.add_analysis(row)
@@ -113,12 +117,12 @@ def test_limits_and_overrides(host: Host, engine: Engine) -> None:
         job(engine, row)
 
     query = "SELECT analysis_ref, exceeded_resume_limit e, user_chose_override o FROM telemetry_jobs"
-    found = {row["analysis_ref"]: (bool(row["e"]), bool(row["o"])) for row in rows(host, query)}
-    assert found == {1: (True, False), 2: (True, True), 3: (False, False)}
+    flags = {row["analysis_ref"]: (bool(row["e"]), bool(row["o"])) for row in rows(host, query)}
+    assert flags == {1: (True, False), 2: (True, True), 3: (False, False)}
 
 
-def test_stages_sum_to_the_jobs(host: Host, engine: Engine) -> None:
-    """Money by stage and model is the money of the runs."""
+def test_costs_of_stages_sum_to_those_of_jobs(host: Host, engine: Engine) -> None:
+    """The money by stage and model is that of the runs."""
     job(engine)
     (stages,) = rows(host, "SELECT SUM(cost_pico) AS pico, SUM(calls) AS calls FROM telemetry_stages")
     (jobs,) = rows(host, "SELECT SUM(cost_pico) AS pico, SUM(api_calls) AS calls FROM telemetry_jobs")
@@ -129,8 +133,8 @@ def test_stages_sum_to_the_jobs(host: Host, engine: Engine) -> None:
     )
 
 
-def test_all_views_are_known(host: Host) -> None:
-    """None is left out of what a role is granted, nor of the documentation."""
+def test_all_views_are_listed(host: Host) -> None:
+    """The list decides what the role may read, and what is documented."""
     assert set(sa.inspect(host.engine).get_view_names()) == set(tables.VIEWS)
 
 
@@ -139,7 +143,7 @@ def test_all_views_are_known(host: Host) -> None:
 
 @pytest.fixture
 def reader(postgres_host: Host) -> Iterator[Host]:
-    """The host's database as the role for dashboards sees it."""
+    """The host's database, with the role for dashboards."""
     done = CliRunner().invoke(
         cli, ["db", "role", "--name", "read'er"], env={"TELEMETRY_DATABASE_URL": postgres_host.url}
     )
@@ -148,7 +152,7 @@ def reader(postgres_host: Host) -> Iterator[Host]:
         driver: Any = connection.connection.dbapi_connection
         driver.autocommit = True
         driver.cursor().execute(done.output)
-        driver.cursor().execute(done.output)  # it may be run again
+        driver.cursor().execute(done.output)  # it may be repeated
     url = sa.make_url(postgres_host.url).set(username="read'er")
     yield Host(url.render_as_string(hide_password=False))
     postgres_host.execute("""DROP OWNED BY "read'er\"""")
@@ -156,19 +160,19 @@ def reader(postgres_host: Host) -> Iterator[Host]:
 
 
 def test_the_role_reads_every_view_and_nothing_else(postgres_host: Host, reader: Host) -> None:
-    """No table, of ours or of the host's, and it changes nothing."""
+    """It can read no table, of telemetry or of the host, and change nothing."""
     for view in tables.VIEWS:
         rows(reader, f"SELECT * FROM {view}")
 
     for table in sa.inspect(postgres_host.engine).get_table_names():
         with pytest.raises(ProgrammingError, match="permission denied"):
             rows(reader, f"SELECT * FROM {table}")
-    for statement in ("DELETE FROM telemetry_warnings", "CREATE TABLE mine (id int)"):
+    for statement in ("DELETE FROM telemetry_warnings", "CREATE TABLE own (id int)"):
         with pytest.raises(DBAPIError, match="permission denied|read-only"):
             reader.execute(statement)
 
 
 def test_other_databases_have_no_roles(sqlite_host: Host) -> None:
-    """One line says so."""
+    """One line of the command says so."""
     done = CliRunner().invoke(cli, ["db", "role"], env={"TELEMETRY_DATABASE_URL": sqlite_host.url})
     assert (done.exit_code, done.output) == (1, "Error: sqlite has no roles; only PostgreSQL does\n")

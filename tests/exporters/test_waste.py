@@ -1,4 +1,4 @@
-"""What the money was spent on: every run in one class, and the classes add up to everything."""
+"""Classes of spending: every run is in one class, and the classes add up to the total."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VIEWS = {"telemetry_run_spend", "telemetry_spend", "telemetry_analysis_spend"}
 
 
 class Runs:
-    """Runs that reach the database of a host, an hour apart, each of a cost that no other sum can be."""
+    """Delivers runs an hour apart, with costs of which no two sums are equal."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -58,12 +58,12 @@ def runs(host: Host) -> Runs:
 
 
 def only(**pico: int) -> dict[str, int]:
-    """Spend of these classes and none of the others."""
+    """Return the spending by class, which is 0 for all classes that are not given."""
     return dict.fromkeys(CLASSES, 0) | pico
 
 
-def test_work_that_did_not_end_well(runs: Runs) -> None:
-    """Whatever the kind, failed, cancelled and interrupted runs are told apart, and those under way, too."""
+def test_unsuccessful_runs_have_classes_by_status(runs: Runs) -> None:
+    """The kind of the run does not matter; runs under way have a class of their own."""
     good = runs.add()
     statuses = ("failed", "cancelled", "interrupted", "running")
     bad = {
@@ -75,22 +75,22 @@ def test_work_that_did_not_end_well(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("shared", [{"analysis_id": 1}, {"subject": "draft:1", "user_id": 1}])
-def test_of_repeated_work_the_last_counts(runs: Runs, shared: dict[str, Any]) -> None:
-    """A draft or an analysis that was analysed again: what came before is repeated."""
+def test_the_last_of_repeated_analyses_is_useful(runs: Runs, shared: dict[str, Any]) -> None:
+    """Earlier analyses of the same draft or row are `repeated`."""
     first, second, third = (runs.add(**shared) for _ in range(3))
 
     assert runs.spend().pico == only(repeated=first + second, useful=third)
 
 
-def test_a_failed_repetition_does_not_take_the_first_ones_place(runs: Runs) -> None:
-    """The result that stands is the one that was useful."""
+def test_a_failed_repetition_leaves_the_first_analysis_useful(runs: Runs) -> None:
+    """Its result is still the one that counts."""
     first, failed = runs.add(analysis_id=1), runs.add(analysis_id=1, status="failed")
 
     assert runs.spend().pico == only(useful=first, failed=failed)
 
 
-def test_of_analyses_begun_at_once_one_counts(runs: Runs) -> None:
-    """The clock does not tell which was last, but no result is paid for twice."""
+def test_one_of_two_simultaneous_analyses_is_useful(runs: Runs) -> None:
+    """Their times are equal, but only one of them can be the result."""
     costs = {runs.add(analysis_id=1), runs.add(analysis_id=1)}
     runs.host.execute("UPDATE telemetry_runs SET started_at = '2026-10-01'")
 
@@ -99,8 +99,8 @@ def test_of_analyses_begun_at_once_one_counts(runs: Runs) -> None:
     assert {pico["useful"], pico["repeated"]} == costs
 
 
-def test_namesakes_are_not_repetitions(runs: Runs) -> None:
-    """The same draft number of another user, and analyses without either, have nothing in common."""
+def test_equal_subjects_of_different_users_are_not_repetitions(runs: Runs) -> None:
+    """Neither are analyses without a subject or a row."""
     costs = [
         runs.add(subject="draft:1", user_id=1),
         runs.add(subject="draft:1", user_id=2),
@@ -112,8 +112,8 @@ def test_namesakes_are_not_repetitions(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("second_is_gone", [False, True])
-def test_an_id_that_came_back_is_another_analysis(runs: Runs, second_is_gone: bool) -> None:
-    """SQLite gives the id of a deleted row to a new one, deleted later or not: neither repeats the other."""
+def test_an_analysis_with_a_reused_id_is_no_repetition(runs: Runs, second_is_gone: bool) -> None:
+    """SQLite gives the id of a deleted row to a new one, which may be deleted later."""
     first = runs.add(analysis_id=2)
     runs.host.execute("UPDATE telemetry_runs SET analysis_gone = TRUE, analysis_created_at = '2026-01-01'")
     second = runs.add(analysis_id=2)
@@ -128,8 +128,8 @@ def test_an_id_that_came_back_is_another_analysis(runs: Runs, second_is_gone: bo
     assert [int(row["cost_pico"]) for row in analyses(runs.host)] == [second] * (not second_is_gone)
 
 
-def test_intake_is_useful_once_its_analysis_delivers(runs: Runs) -> None:
-    """Before, nobody has analysed it; while the analysis is under way, nobody calls it unused."""
+def test_intake_is_useful_once_its_analysis_succeeds(runs: Runs) -> None:
+    """Before that it is unused, but not while the analysis is under way."""
     intake = runs.add("intake", subject="draft:1", user_id=1)
     assert runs.spend().pico == only(unused_intake=intake)
 
@@ -139,12 +139,12 @@ def test_intake_is_useful_once_its_analysis_delivers(runs: Runs) -> None:
     runs.host.execute("UPDATE telemetry_runs SET status = 'failed' WHERE kind = 'analysis'")
     assert runs.spend().pico == only(unused_intake=intake, failed=running)
 
-    again = runs.add(subject="draft:1", user_id=1)
-    assert runs.spend().pico == only(useful=intake + again, failed=running)
+    repeated = runs.add(subject="draft:1", user_id=1)
+    assert runs.spend().pico == only(useful=intake + repeated, failed=running)
 
 
-def test_late_work_and_orphans_are_classes_of_their_own(runs: Runs) -> None:
-    """Unlocking one more insight, and calls outside any run, are neither waste nor part of an analysis."""
+def test_late_and_orphan_runs_are_classes_of_their_own(runs: Runs) -> None:
+    """One more insight, and calls outside any run, are neither waste nor part of an analysis."""
     late, orphan = runs.add("late", analysis_id=1), runs.add("orphan", status="interrupted")
 
     spent = runs.spend()
@@ -153,16 +153,16 @@ def test_late_work_and_orphans_are_classes_of_their_own(runs: Runs) -> None:
     assert spent.wasted == 0
 
 
-def test_what_a_reprice_says_counts(runs: Runs) -> None:
-    """Spend is what the host's rows show, too: the new price where there is one."""
+def test_repriced_values_count(runs: Runs) -> None:
+    """The host's rows show the repriced value, too."""
     runs.add()
     runs.host.execute("UPDATE telemetry_runs SET repriced_pico = 7")
 
     assert runs.spend().pico == only(useful=7)
 
 
-def test_what_unit_costs_are_divided_by(runs: Runs) -> None:
-    """A run that counts has its candidates, its criteria and how many scored above 70 % beside its cost."""
+def test_a_useful_run_has_the_divisors_of_unit_costs(runs: Runs) -> None:
+    """They are its candidates, its criteria, and the number of scores above 70 %."""
     runs.add(criteria=4)
 
     (row,) = runs.host.rows("telemetry_run_spend")
@@ -170,15 +170,15 @@ def test_what_unit_costs_are_divided_by(runs: Runs) -> None:
     assert (row["spend_class"], row["candidates"], row["criteria"], row["above_70"]) == ("useful", 2, 4, 1)
 
 
-def test_sums_that_are_lower_bounds_say_so(runs: Runs) -> None:
-    """A run with a call whose tokens nobody told is counted beside the sum."""
+def test_runs_with_incomplete_costs_are_counted(runs: Runs) -> None:
+    """While there are any, the sum is a lower bound."""
     runs.add()
     runs.host.execute("UPDATE telemetry_runs SET cost_complete = FALSE")
 
     assert runs.spend().incomplete_runs == 1
 
 
-def test_a_period_begins_inclusive_and_ends_exclusive(runs: Runs) -> None:
+def test_a_period_includes_its_beginning_but_not_its_end(runs: Runs) -> None:
     """Neighbouring periods miss no run and share none."""
     first, second = runs.add(), runs.add()
     middle = moment(START + 2 * HOUR)
@@ -187,8 +187,8 @@ def test_a_period_begins_inclusive_and_ends_exclusive(runs: Runs) -> None:
     assert runs.spend(middle, datetime.max).total == second
 
 
-def test_each_analysis_with_its_unit_costs(runs: Runs) -> None:
-    """All runs of an analysis stand together, what of it was waste, and what a candidate cost in the end."""
+def test_an_analysis_has_the_costs_of_all_its_runs(runs: Runs) -> None:
+    """The view shows how much of them was waste, and the cost of a candidate."""
     failed = runs.add(analysis_id=1, status="failed", criteria=4)
     intake = runs.add("intake", subject="draft:1", user_id=1)
     good = runs.add(analysis_id=1, subject="draft:1", user_id=1, criteria=4)
@@ -203,8 +203,8 @@ def test_each_analysis_with_its_unit_costs(runs: Runs) -> None:
     assert float(row["cost_per_candidate_above_70"]) == pytest.approx(total / 10**12)
 
 
-def test_the_last_success_gives_the_candidates(runs: Runs) -> None:
-    """What counts of an analysis that was repeated is its last result: two candidates, no longer nine."""
+def test_candidates_are_those_of_the_last_success(runs: Runs) -> None:
+    """The last result of a repeated analysis counts: two candidates, not nine."""
     total = runs.add(analysis_id=1, candidates=9) + runs.add(analysis_id=1, candidates=2)
 
     (row,) = analyses(runs.host)
@@ -218,8 +218,8 @@ def analyses(host: Host) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def test_the_query_of_the_page_runs(runs: Runs) -> None:
-    """What `docs/explanation/waste.md` tells people to ask is answered, the most expensive class first."""
+def test_the_documented_query_works(runs: Runs) -> None:
+    """The query in `docs/explanation/waste.md` lists the most expensive class first."""
     cheap, dear = runs.add(status="failed"), runs.add()
     page = (Path(__file__).parents[2] / "docs/explanation/waste.md").read_text()
     (query,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
@@ -235,8 +235,8 @@ def test_the_query_of_the_page_runs(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("host", ["sqlite", "psycopg", "newest"], indirect=True)
-def test_the_views_go_with_their_migration(host: Host) -> None:
-    """Downgrading leaves no view behind that would break the tables below it."""
+def test_a_downgrade_drops_the_views(host: Host) -> None:
+    """A view that remained would break the tables below it."""
     assert set(sa.inspect(host.engine).get_view_names()) >= VIEWS
 
     migrate.downgrade(host.url, "3_host_columns")
@@ -245,7 +245,7 @@ def test_the_views_go_with_their_migration(host: Host) -> None:
 
 
 def few(*values: Any) -> st.SearchStrategy[Any]:
-    """So few values that runs often have them in common."""
+    """Draw from so few values that runs often share them."""
     return st.sampled_from(values)
 
 
@@ -275,7 +275,7 @@ RUN_ROWS = st.lists(
 
 @pytest.fixture(scope="module")
 def shared(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Connection]:
-    """One database for all examples; nothing is ever committed."""
+    """A connection to one database for all examples; nothing is committed."""
     path = tmp_path_factory.mktemp("waste") / "host.sqlite"
     shutil.copy(migrated_sqlite, path)
     engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
@@ -284,8 +284,8 @@ def shared(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @given(rows=RUN_ROWS)
-def test_the_classes_partition_everything(shared: sa.Connection, rows: list[dict[str, Any]]) -> None:
-    """Whatever the runs are, each is in one known class, and the sums are exact: also by day and analysis."""
+def test_every_run_is_in_exactly_one_class(shared: sa.Connection, rows: list[dict[str, Any]]) -> None:
+    """Any run is in exactly one class, and sums are exact in total, by day and by analysis."""
     real = [row for row in rows if not row["synthetic"]]
     cost = [_cost(row) for row in real]
 
@@ -312,7 +312,7 @@ def test_the_classes_partition_everything(shared: sa.Connection, rows: list[dict
         and run["subject"]
         and run["started_at"]
     )
-    assert set(counting.values()) <= {1}, "of one subject, one analysis counts"
+    assert set(counting.values()) <= {1}, "one analysis of a subject is useful"
     assert (spent.total, by_day, sum(spent.runs.values())) == (sum(cost), sum(cost), len(real))
     assert by_analysis == sum(
         pico
@@ -323,7 +323,7 @@ def test_the_classes_partition_everything(shared: sa.Connection, rows: list[dict
 
 
 def _cost(row: dict[str, Any]) -> int:
-    """What a run cost; of history nobody knows."""
+    """Return what a run counts with; the cost of imported runs is unknown."""
     if row["kind"] == "import":
         return 0
     pico: int = row["cost_pico"] if row["repriced_pico"] is None else row["repriced_pico"]
@@ -331,5 +331,5 @@ def _cost(row: dict[str, Any]) -> int:
 
 
 def test_waste_is_part_of_the_classes() -> None:
-    """No kind of waste is outside the total."""
+    """No class of waste is left out of the total."""
     assert set(WASTE) < set(CLASSES)

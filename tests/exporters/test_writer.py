@@ -1,4 +1,4 @@
-"""The writer: whatever the database does, the host goes on, and every run arrives in the end."""
+"""The writer delivers every run in the end, and the host never waits, whatever the database does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from telemetry.conventions import EVENTS, VALUES_COERCED, WRITER_FAILURES
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from tests.exporters.makers import CREATED, Fragment, Host, call, until
-from tests.exporters.test_spool import give, kill, leave_behind, moved, other_process
+from tests.exporters.test_spool import give, kill, leave_behind, move_to_spool_of, other_process
 from tests.postgres import TemporaryPostgres
 from tests.spool import ANOTHER_USER, closed, files
 
@@ -57,7 +57,7 @@ def spool_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def record(spool_dir: Path) -> Iterator[Record]:
-    """Starts to record to a database, with checkpoints that do not let a test wait."""
+    """A function that starts to record, with checkpoints at short intervals."""
     with ExitStack() as stack:
 
         def start(url: str, provider: TracerProvider | None = None, **settings: Any) -> Pipeline:
@@ -90,7 +90,7 @@ def writer_threads() -> list[threading.Thread]:
 
 
 def test_a_run_reaches_the_database_and_the_hosts_rows(host: Host, record: Record, spool_dir: Path) -> None:
-    """From the end of a run to the rows of the host's, without anybody asking."""
+    """It does so without any further call of the application."""
     host.add_user()
     host.add_analysis()
     host.add_file(1, "cv.pdf")
@@ -106,8 +106,8 @@ def test_a_run_reaches_the_database_and_the_hosts_rows(host: Host, record: Recor
     until(lambda: files(spool_dir) == [])
 
 
-def test_an_open_run_is_saved_while_it_goes_on(sqlite_host: Host, record: Record) -> None:
-    """What an open run has done so far is in the database before its end."""
+def test_an_open_run_is_delivered_before_its_end(sqlite_host: Host, record: Record) -> None:
+    """The database has what the run has done so far."""
     record(sqlite_host.url)
     with telemetry.run("intake"):
         telemetry.count("app_retries", 3)
@@ -115,15 +115,15 @@ def test_an_open_run_is_saved_while_it_goes_on(sqlite_host: Host, record: Record
         assert statuses(sqlite_host) == ["running"]
 
 
-def test_an_open_run_says_that_it_is_alive(sqlite_host: Host, record: Record) -> None:
-    """A run in which nothing happens for long still shows that its process lives."""
+def test_an_idle_run_sends_heartbeats(sqlite_host: Host, record: Record) -> None:
+    """They show that its process is alive."""
     record(sqlite_host.url, heartbeat_seconds=0.1)
     with telemetry.run("intake"):
         until(lambda: any(row["seq"] >= 4 for row in sqlite_host.rows("telemetry_fragments")))
 
 
 def test_the_writer_is_not_traced(sqlite_host: Host, record: Record) -> None:
-    """Our own database work makes no spans in the traces of the host."""
+    """Its statements make no spans in the traces of the host."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -135,7 +135,7 @@ def test_the_writer_is_not_traced(sqlite_host: Host, record: Record) -> None:
     assert [span.name for span in exporter.get_finished_spans()] == ["intake"]
 
 
-# The database is away
+# The database is down
 
 
 def test_a_database_that_is_down_does_not_stop_the_host(fragile: TemporaryPostgres, record: Record) -> None:
@@ -161,7 +161,7 @@ def test_a_database_that_is_down_does_not_stop_the_host(fragile: TemporaryPostgr
 
 
 def test_a_connection_that_breaks_is_replaced(fragile: TemporaryPostgres, record: Record) -> None:
-    """A server that was restarted between two runs costs nothing."""
+    """The server may restart between two runs."""
     url = fragile.create_database()
     migrate.upgrade(url, with_base_tables=True)
     record(url)
@@ -179,10 +179,10 @@ def failures(pipeline: Pipeline) -> int:
     return sum(count for _, count in pipeline.metrics.totals.read(WRITER_FAILURES))
 
 
-def test_missing_tables_are_waited_for(
+def test_runs_are_delivered_once_the_tables_exist(
     database_url: str, record: Record, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An application that is deployed before its migration ran loses nothing, and is told once."""
+    """An application that is deployed before its migration loses nothing, and logs one warning."""
     pipeline = record(database_url)
     with telemetry.run("intake"):
         pass
@@ -190,13 +190,13 @@ def test_missing_tables_are_waited_for(
     migrate.upgrade(database_url, with_base_tables=True)
 
     until(lambda: statuses(Host(database_url)) == ["completed"])
-    (line,) = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "telemetry_runs" in line and "\n" not in line
 
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """An address that takes connections and never answers."""
+    """The URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"postgresql+psycopg2://postgres@127.0.0.1:{listener.getsockname()[1]}/nowhere"
 
@@ -205,7 +205,7 @@ def silent_server() -> Iterator[str]:
 def test_the_end_of_the_process_does_not_wait_for_a_dead_database(
     silent_server: str, record: Record, spool_dir: Path, is_silent: bool
 ) -> None:
-    """A process ends in the time it was given, and leaves what it could not deliver in the spool."""
+    """The process ends in the given time, and what it could not deliver stays in the spool."""
     pipeline = record(silent_server if is_silent else silent_server.replace("127.0.0.1", "127.0.0.2"))
     with telemetry.run("intake"):
         pass
@@ -217,10 +217,10 @@ def test_the_end_of_the_process_does_not_wait_for_a_dead_database(
     assert len(files(spool_dir)) == 1
 
 
-def test_the_first_connection_is_no_longer_waited_for_than_there_is_time(
+def test_the_end_of_the_process_limits_the_first_connection(
     silent_server: str, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process whose thread never came to connect, and whose database is silent, ends all the same."""
+    """The thread has not connected before, and the database does not answer."""
     pipeline = record(silent_server)
     assert pipeline.writer
     monkeypatch.setattr(pipeline.writer, "_start", lambda: None)
@@ -233,12 +233,12 @@ def test_the_first_connection_is_no_longer_waited_for_than_there_is_time(
 
 
 def test_the_end_of_the_process_does_not_wait_for_a_lock(postgres_host: Host, record: Record) -> None:
-    """Somebody holds our tables while the process ends: what it has stays in the spool."""
+    """The tables are locked while the process ends: its snapshots stay in the spool."""
     pipeline = record(postgres_host.url)
     assert pipeline.writer is not None
     pipeline.writer._database.outage.due = (
         time.monotonic() + 60
-    )  # as after an outage: the last attempt is the first
+    )  # as in an outage: the last attempt is the first
     with telemetry.run("intake"):
         pass
     with postgres_host.engine.begin() as connection:
@@ -249,10 +249,10 @@ def test_the_end_of_the_process_does_not_wait_for_a_lock(postgres_host: Host, re
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
-def test_a_clock_that_jumps(
+def test_a_clock_that_jumps_keeps_times_and_durations_right(
     sqlite_host: Host, record: Record, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
-    """When the clock is put back or forward in a run, its times are still in order and its duration right."""
+    """The clock is set back or forward during a run."""
     record(sqlite_host.url)
     now = time.time_ns
     with telemetry.run("analysis", candidates=1) as run, telemetry.document("cv.pdf") as document:
@@ -274,10 +274,10 @@ def moment_of(value: Any) -> datetime:
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)
 
 
-def test_what_a_process_could_not_deliver_the_next_one_does(
+def test_the_next_process_delivers_what_is_left_in_the_spool(
     sqlite_host: Host, record: Record, spool_dir: Path
 ) -> None:
-    """Runs that a process left in the spool are delivered by the next, even before it has one of its own."""
+    """It does so even before it has a run of its own."""
     code = f"""
         import telemetry
         from pathlib import Path
@@ -301,14 +301,16 @@ def test_what_a_process_could_not_deliver_the_next_one_does(
     until(lambda: files(spool_dir) == [])
 
 
-def test_a_killed_process_shows_what_it_had_spent(sqlite_host: Host, record: Record, spool_dir: Path) -> None:
-    """The last checkpoint of a process that was killed stands as interrupted, with its spend."""
+def test_the_last_checkpoint_of_a_killed_process_is_delivered(
+    sqlite_host: Host, record: Record, spool_dir: Path
+) -> None:
+    """Its run is interrupted, with the cost up to then."""
     settings = Settings(database_url=sqlite_host.url, spool_dir=spool_dir)
     with other_process(spool_dir) as process:
         give(process, Fragment(candidates=1).calls(call()).snapshot())
         kill(process)
-    (left,) = [path for path in spool_dir.iterdir() if path.is_dir()]
-    left.rename(spool_dir / settings.spool_key())
+    (directory,) = [path for path in spool_dir.iterdir() if path.is_dir()]
+    directory.rename(spool_dir / settings.spool_key())
     record(sqlite_host.url)
 
     until(lambda: statuses(sqlite_host) == ["interrupted"])
@@ -316,8 +318,8 @@ def test_a_killed_process_shows_what_it_had_spent(sqlite_host: Host, record: Rec
     assert (run["api_calls"], run["cost_pico"]) == (1, 210_000_000)
 
 
-def test_the_disk_goes_with_the_process(host: Host, tmp_path: Path) -> None:
-    """What the database took of a run stands, and is interrupted once nothing was heard of it for long."""
+def test_a_run_whose_spool_is_lost_is_interrupted_later(host: Host, tmp_path: Path) -> None:
+    """The delivered part stays; the daily check interrupts the run after a time without snapshots."""
     spool = tmp_path / "ephemeral"
     settings = Settings(database_url=host.url, spool_dir=spool, hmac_key="k", checkpoint_seconds=0.1)
     with subprocess.Popen(
@@ -339,14 +341,14 @@ def test_the_disk_goes_with_the_process(host: Host, tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_a_run_that_was_thought_dead(sqlite_host: Host, record: Record) -> None:
-    """The mark goes with the next word of a process that was away from the database for long."""
+def test_a_run_that_was_interrupted_by_mistake_goes_on(sqlite_host: Host, record: Record) -> None:
+    """Its process could not reach the database for long, and its next snapshot withdraws the mark."""
     engine = create_engine(sqlite_host.url)
     record(sqlite_host.url)
     with telemetry.run("intake"):
         until(lambda: statuses(sqlite_host) == ["running"])
 
-        def is_marked() -> bool:  # its first words may still be on their way
+        def is_marked() -> bool:  # its first snapshots may still be delivered
             interruptions.interrupt_stale(engine, timedelta(seconds=-1))
             return statuses(sqlite_host) == ["interrupted"]
 
@@ -370,11 +372,11 @@ LIVES_ON = """
 """
 
 
-# What the database refuses
+# Snapshots that the database refuses
 
 
 def refuse_large_runs(host: Host) -> None:
-    """A rule of the database's that some runs break."""
+    """Add a constraint that some runs violate."""
     if host.is_postgresql:
         host.execute("ALTER TABLE telemetry_runs ADD CONSTRAINT small CHECK (candidates < 100)")
     else:
@@ -384,10 +386,10 @@ def refuse_large_runs(host: Host) -> None:
         )
 
 
-def test_what_the_database_refuses_is_parked(
+def test_a_run_that_the_database_refuses_is_quarantined(
     host: Host, record: Record, spool_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run that cannot be stored is set aside and told of; the runs behind it are delivered."""
+    """A log line names it, and the runs after it are delivered."""
     refuse_large_runs(host)
     pipeline = record(host.url)
     with telemetry.run("analysis", candidates=100) as refused:
@@ -403,8 +405,8 @@ def test_what_the_database_refuses_is_parked(
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_a_run_without_a_part_that_was_refused(host: Host, record: Record, is_first: bool) -> None:
-    """It does not claim that its cost is complete, until that part is delivered after all."""
+def test_a_run_with_a_refused_fragment_is_incomplete(host: Host, record: Record, is_first: bool) -> None:
+    """It is complete once that fragment is delivered after all."""
     if host.is_postgresql:
         host.execute("ALTER TABLE telemetry_counters ADD CONSTRAINT small CHECK (value < 100)")
     else:
@@ -419,8 +421,8 @@ def test_a_run_without_a_part_that_was_refused(host: Host, record: Record, is_fi
     part.accumulator.count("app_retries", 100)
     parts = [part.close(ends_run=False), whole.close()]
     pipeline = record(host.url)
-    for each in parts if is_first else reversed(parts):
-        pipeline.spool.put(each)
+    for snapshot in parts if is_first else reversed(parts):
+        pipeline.spool.put(snapshot)
         assert pipeline.writer is not None
         pipeline.writer.wake()
         until(lambda: pipeline.spool.pending() == 0)
@@ -434,19 +436,19 @@ def test_a_run_without_a_part_that_was_refused(host: Host, record: Record, is_fi
         "ALTER TABLE telemetry_counters DROP CONSTRAINT small" if host.is_postgresql else "DROP TRIGGER small"
     )
     settings = Settings(database_url=host.url, spool_dir=pipeline.spool.root.parent, hmac_key="secret")
-    assert [each.error for each in SpoolKeeper(settings, pipeline).retry()] == [""]
+    assert [snapshot.error for snapshot in SpoolKeeper(settings, pipeline).retry()] == [""]
     (run,) = host.rows("telemetry_runs")
     assert (run["api_calls"], run["unfinished"], run["cost_complete"]) == (2, 0, True)
 
 
-def test_what_a_dead_process_left_may_be_refused_too(
+def test_a_refused_run_of_a_dead_process_is_quarantined(
     host: Host, record: Record, spool_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run of a dead process that cannot be stored is set aside once, and its directory goes."""
+    """This happens once, and the directory of the process is removed."""
     refuse_large_runs(host)
     leave_behind(spool_dir, Fragment(candidates=100).close(), Fragment(candidates=1).close())
-    (left,) = [path for path in spool_dir.iterdir() if path.is_dir()]
-    left.rename(spool_dir / Settings(database_url=host.url).spool_key())
+    (directory,) = [path for path in spool_dir.iterdir() if path.is_dir()]
+    directory.rename(spool_dir / Settings(database_url=host.url).spool_key())
     pipeline = record(host.url)
 
     until(lambda: statuses(host) == ["completed"])
@@ -455,10 +457,10 @@ def test_what_a_dead_process_left_may_be_refused_too(
 
 
 @pytest.mark.internal_errors
-def test_what_only_a_newer_version_can_mark_stands_in_nobodys_way(
+def test_a_run_of_a_newer_version_does_not_stop_a_takeover(
     sqlite_host: Host, record: Record, spool_dir: Path
 ) -> None:
-    """A dead process had a run open that a newer version has touched; what others left is delivered."""
+    """Entries of other dead processes are delivered; that run waits for the newer version."""
     engine = create_engine(sqlite_host.url)
     settings = Settings(database_url=sqlite_host.url, spool_dir=spool_dir)
     open_ones = [Fragment(process_id="a" * 32).snapshot() for _ in range(2)]
@@ -472,8 +474,8 @@ def test_what_only_a_newer_version_can_mark_stands_in_nobodys_way(
         newer='"schema":99',
         id=newer.fragment_id,
     )
-    for name, left in (("a" * 32, open_ones[0]), ("b" * 32, Fragment(kind="intake").close())):
-        made = moved(settings, leave_behind(spool_dir, left))
+    for name, snapshot in (("a" * 32, open_ones[0]), ("b" * 32, Fragment(kind="intake").close())):
+        made = move_to_spool_of(settings, leave_behind(spool_dir, snapshot))
         (spool_dir / settings.spool_key() / made).rename(spool_dir / settings.spool_key() / name)
     pipeline = record(sqlite_host.url)
 
@@ -483,15 +485,15 @@ def test_what_only_a_newer_version_can_mark_stands_in_nobodys_way(
     )  # it waits for that version
 
 
-@pytest.mark.parametrize("is_all_theirs", [False, True])
-def test_what_another_user_left_stands_in_nobodys_way(
-    sqlite_host: Host, spool_dir: Path, is_all_theirs: bool
+@pytest.mark.parametrize("is_whole_root", [False, True])
+def test_directories_of_another_user_do_not_stop_deliveries(
+    sqlite_host: Host, spool_dir: Path, is_whole_root: bool
 ) -> None:
-    """A directory that we may not look into is told once, and what this process does is delivered."""
+    """A directory that cannot be read is logged once, and the process's own runs are delivered."""
     settings = Settings(
         database_url=sqlite_host.url, spool_dir=spool_dir, hmac_key="k", heartbeat_seconds=0.1
     )
-    name = moved(settings, leave_behind(spool_dir, Fragment().close()))
+    name = move_to_spool_of(settings, leave_behind(spool_dir, Fragment().close()))
     code = f"""
         import time, telemetry
         from telemetry.settings import Settings
@@ -502,16 +504,16 @@ def test_what_another_user_left_stands_in_nobodys_way(
         assert telemetry.shutdown()
     """
     root = spool_dir / settings.spool_key()
-    with closed(root if is_all_theirs else root / name):
+    with closed(root if is_whole_root else root / name):
         command = [*ANOTHER_USER, sys.executable, "-c", textwrap.dedent(code)]
         done = subprocess.run(command, cwd=ROOT, check=True, timeout=300, capture_output=True, text=True)
 
     assert statuses(sqlite_host) == ["completed"]
-    assert done.stderr.count("chown") == 1 and (is_all_theirs or name in done.stderr)
+    assert done.stderr.count("chown") == 1 and (is_whole_root or name in done.stderr)
 
 
-def test_nonsense_stands_in_nobodys_way(host: Host, record: Record) -> None:
-    """A run of a host that gives something else than a number for an id is nobody's; all are delivered."""
+def test_an_invalid_user_id_does_not_stop_deliveries(host: Host, record: Record) -> None:
+    """A run whose user id is no number has no user, and is delivered."""
     pipeline = record(host.url)
     nonsense: Any = "ada"
     with telemetry.run("intake", user_id=nonsense):
@@ -524,12 +526,14 @@ def test_nonsense_stands_in_nobodys_way(host: Host, record: Record) -> None:
     until(lambda: pipeline.spool.pending() == 0)
 
 
-def test_a_value_of_the_wrong_type_stands_in_nobodys_way(host: Host, record: Record, spool_dir: Path) -> None:
-    """What no driver can bind is kept; what waits behind it, in the same place or here, is delivered."""
+def test_a_value_of_the_wrong_type_does_not_stop_deliveries(
+    host: Host, record: Record, spool_dir: Path
+) -> None:
+    """A snapshot that no driver can bind is kept; others, here and in its directory, are delivered."""
     wrong = replace(Fragment(candidates=1).close(), fragment_id="0" * 32, run_id={"a": 1})  # type: ignore[arg-type]
     leave_behind(spool_dir, wrong, Fragment(candidates=1).close())
-    (left,) = [path for path in spool_dir.iterdir() if path.is_dir()]
-    left.rename(spool_dir / Settings(database_url=host.url).spool_key())
+    (directory,) = [path for path in spool_dir.iterdir() if path.is_dir()]
+    directory.rename(spool_dir / Settings(database_url=host.url).spool_key())
     record(host.url)
     with telemetry.run("analysis", candidates=1):
         pass
@@ -539,8 +543,10 @@ def test_a_value_of_the_wrong_type_stands_in_nobodys_way(host: Host, record: Rec
 
 
 @pytest.mark.internal_errors
-def test_where_nothing_can_be_set_aside(sqlite_host: Host, record: Record, spool_dir: Path) -> None:
-    """A run that is refused, and cannot be parked, waits; the runs behind it are delivered."""
+def test_a_quarantine_that_cannot_be_written_does_not_stop_deliveries(
+    sqlite_host: Host, record: Record, spool_dir: Path
+) -> None:
+    """A refused run that cannot be quarantined waits; the runs after it are delivered."""
     refuse_large_runs(sqlite_host)
     root = spool_dir / Settings(database_url=sqlite_host.url).spool_key()
     root.mkdir(parents=True)
@@ -555,10 +561,10 @@ def test_where_nothing_can_be_set_aside(sqlite_host: Host, record: Record, spool
     assert len(files(spool_dir)) == 1, "what could not be delivered is kept"
 
 
-def test_a_row_that_cannot_be_read_stands_in_nobodys_way(sqlite_host: Host, record: Record) -> None:
-    """A row of the host's with nonsense in it is left out; other analyses, and users, are brought up to date.
+def test_a_host_row_that_cannot_be_read_does_not_stop_others(sqlite_host: Host, record: Record) -> None:
+    """A host row with an invalid time is left out; rows of other analyses and of users are updated.
 
-    The nonsense is a time, which is left out here, too.
+    The query at the end does not read that time either.
     """
     for number in (1, 2):
         sqlite_host.add_user(number)
@@ -575,10 +581,10 @@ def test_a_row_that_cannot_be_read_stands_in_nobodys_way(sqlite_host: Host, reco
         until(lambda: connection.execute(query).fetchone() != (None,))
 
 
-def test_a_session_that_can_only_read(
+def test_a_read_only_session_is_replaced(
     postgres_host: Host, record: Record, postgres: TemporaryPostgres
 ) -> None:
-    """Made while its server was a standby, it is not used for ever."""
+    """The session was made while its server was a standby."""
     database = postgres_host.url.rpartition("/")[2]
     postgres.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     pipeline = record(postgres_host.url)
@@ -591,10 +597,10 @@ def test_a_session_that_can_only_read(
 
 
 @pytest.mark.internal_errors
-def test_a_thread_that_cannot_be_started(
+def test_a_run_is_delivered_without_a_thread(
     sqlite_host: Host, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the system has no room for a thread, the next run tries again, and the end does without."""
+    """The system may refuse to start one: the next run tries again, and the shutdown needs none."""
     pipeline = record(sqlite_host.url)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse_to_start)
@@ -617,8 +623,8 @@ def refuse_to_start(_: threading.Thread) -> None:
         ("mysql://ada:secret@db/app", "PostgreSQL or SQLite"),
     ],
 )
-def test_a_database_that_cannot_be_used_is_told_at_the_start(tmp_path: Path, url: str, reason: str) -> None:
-    """A wrong address is one clear error at set-up, not a thread that tries for ever."""
+def test_an_unusable_database_url_is_an_error_at_set_up(tmp_path: Path, url: str, reason: str) -> None:
+    """It is not left to a thread that would try for ever."""
     with pytest.raises(ValueError, match=reason) as caught:
         Pipeline(Settings(database_url=url, spool_dir=tmp_path))
     assert "secret" not in str(caught.value)
@@ -626,7 +632,7 @@ def test_a_database_that_cannot_be_used_is_told_at_the_start(tmp_path: Path, url
 
 @pytest.mark.internal_errors
 def test_a_disk_that_refuses_loses_nothing(sqlite_host: Host, record: Record, tmp_path: Path) -> None:
-    """Where the spool cannot be written, runs go to the database from memory."""
+    """If the spool cannot be written, runs reach the database from memory."""
     (tmp_path / "file").write_text("in the way")
     record(sqlite_host.url, spool_dir=tmp_path / "file" / "spool")
     with telemetry.run("intake"):
@@ -637,7 +643,7 @@ def test_a_disk_that_refuses_loses_nothing(sqlite_host: Host, record: Record, tm
 
 
 def test_a_full_disk_loses_nothing(postgres_host: Host, tmp_path: Path) -> None:
-    """Where the disk has no room for a snapshot, it reaches the database from memory; the host goes on."""
+    """A snapshot that does not fit on the disk reaches the database from memory, and the host goes on."""
     code = f"""
         import resource, telemetry
         from pathlib import Path
@@ -660,10 +666,10 @@ def test_a_full_disk_loses_nothing(postgres_host: Host, tmp_path: Path) -> None:
 # The host's rows
 
 
-def test_a_row_that_comes_late_is_brought_up_to_date_by_its_commit(
+def test_a_late_row_is_projected_when_it_is_committed(
     sqlite_host: Host, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The host commits its row after the run ended: our next attempt, an hour away here, is made at once."""
+    """Its commit triggers the next attempt, which would otherwise be an hour later here."""
     attempts = []
 
     def wait(retry: Any, longest: float = 0) -> None:
@@ -682,10 +688,10 @@ def test_a_row_that_comes_late_is_brought_up_to_date_by_its_commit(
     until(lambda: sqlite_host.row("analyses")["status"] == "completed")
 
 
-def test_an_operator_does_not_wait_for_files_that_were_never_stored(
+def test_recover_does_not_wait_for_files_that_were_never_stored(
     sqlite_host: Host, record: Record, spool_dir: Path
 ) -> None:
-    """A process that takes over asks once for what may never be stored, and is through with it."""
+    """It looks for them once."""
     sqlite_host.add_user()
     for number in range(1, 4):
         sqlite_host.add_analysis(number, created_at=CREATED)
@@ -704,8 +710,8 @@ def test_an_operator_does_not_wait_for_files_that_were_never_stored(
     assert not sqlite_host.rows("telemetry_runs", projected_version=0)
 
 
-def test_intake_is_charged_on_its_way(sqlite_host: Host, record: Record) -> None:
-    """An intake that arrives after its analysis is shown on the analysis's row."""
+def test_an_intake_that_arrives_after_its_analysis_is_charged(sqlite_host: Host, record: Record) -> None:
+    """The row of the analysis shows it."""
     sqlite_host.add_user()
     sqlite_host.add_analysis()
     record(sqlite_host.url)
@@ -718,8 +724,8 @@ def test_intake_is_charged_on_its_way(sqlite_host: Host, record: Record) -> None
     until(lambda: sqlite_host.row("analyses")["error_count"] == 1)
 
 
-def test_a_late_change_of_a_charged_intake_is_shown(sqlite_host: Host, record: Record) -> None:
-    """What is added to an intake after it was charged reaches the analysis's row too."""
+def test_a_late_change_of_a_charged_intake_is_projected(sqlite_host: Host, record: Record) -> None:
+    """An error in the intake after the charge reaches the row of the analysis."""
     sqlite_host.add_user()
     sqlite_host.add_analysis()
     record(sqlite_host.url)
@@ -753,8 +759,8 @@ def test_values_that_did_not_fit_are_counted(sqlite_host: Host, record: Record) 
 # The thread
 
 
-def test_there_is_no_thread_before_the_first_run(sqlite_host: Host, record: Record) -> None:
-    """A process that records nothing has no thread of ours."""
+def test_the_thread_is_started_by_the_first_run(sqlite_host: Host, record: Record) -> None:
+    """A process that records nothing has no thread of telemetry."""
     record(sqlite_host.url)
     with telemetry.stage("ranking"), telemetry.document("cv.pdf"):
         telemetry.count("app_retries")
@@ -767,7 +773,7 @@ def test_there_is_no_thread_before_the_first_run(sqlite_host: Host, record: Reco
 def test_the_thread_sleeps_when_nothing_is_due(
     sqlite_host: Host, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once everything is delivered, the thread does not wake up until there is a run again."""
+    """Once everything is delivered, it does not wake up until the next run."""
     pipeline = record(sqlite_host.url, heartbeat_seconds=0.1)
     assert pipeline.writer
     ticks: list[float] = []
@@ -791,8 +797,8 @@ def test_the_thread_sleeps_when_nothing_is_due(
     until(lambda: statuses(sqlite_host) == ["completed"] * 2)
 
 
-def test_an_outage_is_not_hammered(silent_server: str, record: Record) -> None:
-    """While the database is away, attempts become rarer instead of following each other."""
+def test_attempts_become_rarer_during_an_outage(silent_server: str, record: Record) -> None:
+    """A database that is down is not flooded with attempts."""
     pipeline = record(silent_server.replace("127.0.0.1", "127.0.0.2"))
     with telemetry.run("intake"):
         pass
@@ -812,8 +818,8 @@ def in_child(work: Callable[[], None]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_fork_in_mid_run(host: Host, record: Record, spool_dir: Path) -> None:
-    """A child adds to the run it was forked in; the run is its parent's to end."""
+def test_a_child_forked_within_a_run_adds_to_it(host: Host, record: Record, spool_dir: Path) -> None:
+    """Only the parent ends the run."""
     pipeline = record(host.url, shutdown_seconds=10)
 
     def work() -> None:
@@ -832,15 +838,15 @@ def test_a_fork_in_mid_run(host: Host, record: Record, spool_dir: Path) -> None:
 
     until(lambda: statuses(host) == ["completed"])
     assert host.row("telemetry_counters")["value"] == 11
-    found = host.row("telemetry_runs")
-    assert (found["run_id"], found["n_scored"]) == (run.run_id, 2)
+    row = host.row("telemetry_runs")
+    assert (row["run_id"], row["n_scored"]) == (run.run_id, 2)
     assert sum(count for _, count in pipeline.metrics.totals.read(EVENTS)) == 1
     until(lambda: files(spool_dir) == [])
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_child_has_runs_of_its_own(host: Host, record: Record, spool_dir: Path) -> None:
-    """A forked worker records and delivers as its parent does, with a writer of its own."""
+def test_a_forked_child_delivers_its_own_runs(host: Host, record: Record, spool_dir: Path) -> None:
+    """It has a writer of its own."""
     record(host.url, shutdown_seconds=10)
     with telemetry.run("intake", user_id=1):
         pass
@@ -864,7 +870,7 @@ def test_a_child_has_runs_of_its_own(host: Host, record: Record, spool_dir: Path
 def test_children_of_a_busy_parent_deliver(
     host: Host, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fork while the parent's writer is at work leaves the child able to write to the same database."""
+    """A child that is forked while the parent's writer works can write to the same database."""
     monkeypatch.setattr(fork_gate, "LONGEST_WAIT_SECONDS", 20)  # a busy disk is no failure here
     pipeline = record(host.url, shutdown_seconds=10)
     over = threading.Event()
@@ -897,11 +903,11 @@ def test_children_of_a_busy_parent_deliver(
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_fork_does_not_wait_for_a_database_that_hangs(sqlite_host: Host, record: Record) -> None:
-    """While our transaction waits for a lock of the host's, the host forks all the same."""
+def test_a_fork_does_not_wait_for_a_locked_database(sqlite_host: Host, record: Record) -> None:
+    """The writer's transaction waits for a lock of the host; the fork does not."""
     pipeline = record(sqlite_host.url)
-    with closing(sqlite3.connect(sqlite_host.engine.url.database or "", isolation_level=None)) as hosts:
-        hosts.execute("BEGIN IMMEDIATE")
+    with closing(sqlite3.connect(sqlite_host.engine.url.database or "", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         with telemetry.run("intake"):
             pass
         time.sleep(0.3)
@@ -909,14 +915,14 @@ def test_a_fork_does_not_wait_for_a_database_that_hangs(sqlite_host: Host, recor
         in_child(lambda: None)
         assert time.monotonic() - started < 3
         assert pipeline.spool.pending() == 1
-        hosts.execute("COMMIT")
+        connection.execute("COMMIT")
 
     until(lambda: statuses(sqlite_host) == ["completed"])
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_child_that_ends_the_inherited_run_ends_nothing(sqlite_host: Host, record: Record) -> None:
-    """The copy of the handle in a child cannot end its parent's run."""
+def test_a_child_cannot_end_an_inherited_run(sqlite_host: Host, record: Record) -> None:
+    """Its copy of the handle has no effect."""
     record(sqlite_host.url, shutdown_seconds=10)
     run = telemetry.start_run("intake")
     in_child(run.fail)
@@ -925,8 +931,10 @@ def test_a_child_that_ends_the_inherited_run_ends_nothing(sqlite_host: Host, rec
     until(lambda: statuses(sqlite_host) == ["completed"])
 
 
-def test_os_exit_of_a_child_leaves_the_parent_alone(sqlite_host: Host, record: Record) -> None:
-    """A child that leaves without any hook, as after `os.fork`, takes nothing of its parent's along."""
+def test_a_child_that_exits_without_hooks_does_not_disturb_its_parent(
+    sqlite_host: Host, record: Record
+) -> None:
+    """The parent's run is delivered."""
     record(sqlite_host.url)
     with telemetry.run("intake"):
         if (child := os.fork()) == 0:
@@ -937,8 +945,10 @@ def test_os_exit_of_a_child_leaves_the_parent_alone(sqlite_host: Host, record: R
 
 
 @pytest.mark.internal_errors
-def test_a_run_of_a_newer_version_stops_no_other(sqlite_host: Host, record: Record, spool_dir: Path) -> None:
-    """What a newer version has touched waits for it; the runs after it are delivered."""
+def test_a_run_of_a_newer_version_does_not_stop_others(
+    sqlite_host: Host, record: Record, spool_dir: Path
+) -> None:
+    """It waits for that version; the runs after it are delivered."""
     record(sqlite_host.url)
     with telemetry.run("analysis"):
         until(lambda: statuses(sqlite_host) == ["running"])

@@ -1,4 +1,4 @@
-"""The writer's thread belongs to the process, not to the code that happened to start it."""
+"""The writer's thread does not depend on the code that happened to start it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Held:
 
 
 def test_the_thread_does_not_keep_the_context_it_was_started_in(sqlite_url: str, tmp_path: Path) -> None:
-    """With threads instrumented, a new thread inherits the context; ours begins with an empty one."""
+    """Instrumented threads inherit the context; the writer's begins with an empty one."""
     spool = tmp_path / "spool"
     settings = Settings(database_url=sqlite_url, spool_dir=spool, hmac_key="k", shutdown_seconds=0)
     held = Held()

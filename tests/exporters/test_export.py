@@ -1,4 +1,4 @@
-"""Exports: what the views say, streamed, safe to open in a spreadsheet, and nobody's personal data."""
+"""Exports have the figures of the views, are streamed, safe in spreadsheets, and free of personal data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NOW = datetime(2026, 11, 25, 12)
 
 
 def add_jobs(host: Host, count: int, **known: Any) -> None:
-    """So many jobs, each a minute after the other."""
+    """Insert this many jobs, a minute apart."""
     rows = [
         {
             "run_id": f"{known.get('user_ref', 0):02x}{number:030x}",
@@ -63,7 +63,7 @@ def add_jobs(host: Host, count: int, **known: Any) -> None:
 
 @pytest.fixture
 def jobs(host: Host) -> Host:
-    """Jobs of two users, of whom the second has many and a doubtful address."""
+    """Jobs of two users; the second has many, and an address that looks like a formula."""
     for user in (1, 2):
         host.add_user(user)
     host.execute("UPDATE users SET email = '=HYPERLINK(1)@example.com' WHERE id = 2")
@@ -84,12 +84,12 @@ def exported(host: Host, form: str = "json", **selection: Any) -> str:
 
 
 def listed(host: Host, **selection: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(exported(host, **selection))
-    return found
+    rows: list[dict[str, Any]] = json.loads(exported(host, **selection))
+    return rows
 
 
-def test_what_is_exported(jobs: Host) -> None:
-    """Every column, times in UTC, truth as truth, money exactly and in dollars."""
+def test_every_column_is_exported(jobs: Host) -> None:
+    """Times are in UTC, booleans are booleans, and money is exact and in dollars."""
     row = listed(jobs)[-1]
     assert tuple(row) == COLUMNS
     assert (row["started_at"], row["duration_seconds"]) == ("2026-11-25T12:00:00.000Z", 1.5)
@@ -97,8 +97,8 @@ def test_what_is_exported(jobs: Host) -> None:
     assert (row["is_new_user"], row["is_power_user"], row["batch_size"]) == (True, False, "small")
 
 
-def test_all_formats_say_the_same(jobs: Host) -> None:
-    """CSV tells empty for nothing, and text for numbers; else they agree."""
+def test_all_formats_have_the_same_values(jobs: Host) -> None:
+    """CSV has empty cells for null, and text for numbers."""
     as_list = listed(jobs)
     lines = [json.loads(line) for line in exported(jobs, "jsonl").splitlines()]
     table = list(csv.DictReader(io.StringIO(exported(jobs, "csv"))))
@@ -116,8 +116,8 @@ def test_all_formats_say_the_same(jobs: Host) -> None:
     ]
 
 
-def test_sums_are_those_of_the_view(jobs: Host) -> None:
-    """To the pico-dollar."""
+def test_sums_equal_those_of_the_view(jobs: Host) -> None:
+    """They do so to the pico-dollar."""
     with jobs.engine.connect() as connection:
         query = sa.text("SELECT COUNT(*), SUM(cost_pico), SUM(candidates) FROM telemetry_jobs")
         count, pico, candidates = connection.execute(query).one()
@@ -138,15 +138,15 @@ def test_sums_are_those_of_the_view(jobs: Host) -> None:
         ({"until": NOW}, [2, 2, 2, 2, 1, 1]),
     ],
 )
-def test_selections(jobs: Host, selection: dict[str, Any], users: list[int]) -> None:
-    """By segment, batch size and time; the end is not included."""
+def test_jobs_can_be_selected(jobs: Host, selection: dict[str, Any], users: list[int]) -> None:
+    """They are selected by segment, batch size and period, whose end is not included."""
     with Export(jobs.url, **selection) as export:
         assert export.count() == len(users)
     assert [row["user_ref"] for row in listed(jobs, **selection)] == users
 
 
-def test_no_personal_data_unless_asked_for(jobs: Host) -> None:
-    """Addresses come with `with_emails`, and are no formula to a spreadsheet."""
+def test_addresses_are_exported_only_on_request(jobs: Host) -> None:
+    """`with_emails` adds them, escaped where a spreadsheet would see a formula."""
     assert "example.com" not in exported(jobs, "csv") + exported(jobs, "json")
     rows = list(csv.DictReader(io.StringIO(exported(jobs, "csv", with_emails=True))))
     assert {row["email"] for row in rows} == {"1@example.com", "'=HYPERLINK(1)@example.com"}
@@ -159,8 +159,8 @@ def as_parquet(host: Host, path: Path, **selection: Any) -> pq.ParquetFile:
     return pq.ParquetFile(path)
 
 
-def test_parquet_says_the_same(jobs: Host, tmp_path: Path) -> None:
-    """As JSON does, but for times and money, which have types of their own."""
+def test_parquet_has_the_values_of_json(jobs: Host, tmp_path: Path) -> None:
+    """Times and money have types of their own."""
     rows = as_parquet(jobs, tmp_path / "jobs.parquet", with_emails=True).read().to_pylist()
     for row in rows:
         if row["kind"] == "import":
@@ -173,11 +173,11 @@ def test_parquet_says_the_same(jobs: Host, tmp_path: Path) -> None:
     assert rows == listed(jobs, with_emails=True)
 
 
-def test_types_of_parquet(jobs: Host, tmp_path: Path) -> None:
-    """Money is decimal, times are in UTC, and anything may be missing."""
-    found = as_parquet(jobs, tmp_path / "jobs.parquet").schema_arrow
-    assert found.names == list(COLUMNS)
-    assert all(field.nullable for field in found)
+def test_parquet_columns_have_exact_types(jobs: Host, tmp_path: Path) -> None:
+    """Money is decimal, times are in UTC, and every column may be null."""
+    schema = as_parquet(jobs, tmp_path / "jobs.parquet").schema_arrow
+    assert schema.names == list(COLUMNS)
+    assert all(field.nullable for field in schema)
     expected = {
         "cost_dollars": "decimal128(20, 12)",
         "cost_pico": "int64",
@@ -186,11 +186,11 @@ def test_types_of_parquet(jobs: Host, tmp_path: Path) -> None:
         "score_avg": "double",
         "error_types": "string",
     }
-    assert {name: str(found.field(name).type) for name in expected} == expected
+    assert {name: str(schema.field(name).type) for name in expected} == expected
 
 
-def test_parquet_sums_are_those_of_the_view(jobs: Host, tmp_path: Path) -> None:
-    """To the pico-dollar, and as the CSV has them."""
+def test_parquet_sums_equal_those_of_the_view(jobs: Host, tmp_path: Path) -> None:
+    """They do so to the pico-dollar, as in the CSV file."""
     table = as_parquet(jobs, tmp_path / "jobs.parquet").read()
     with jobs.engine.connect() as connection:
         pico = connection.scalar(sa.text("SELECT SUM(cost_pico) FROM telemetry_jobs"))
@@ -199,30 +199,30 @@ def test_parquet_sums_are_those_of_the_view(jobs: Host, tmp_path: Path) -> None:
     assert pc.sum(table["cost_dollars"]).as_py() == Decimal(int(pico)) / 10**12
 
 
-def test_parquet_of_nothing(sqlite_host: Host, tmp_path: Path) -> None:
-    """A file with columns and no rows."""
+def test_an_empty_parquet_file_is_valid(sqlite_host: Host, tmp_path: Path) -> None:
+    """It has columns and no rows."""
     assert as_parquet(sqlite_host, tmp_path / "jobs.parquet").read().num_rows == 0
 
 
-def test_parquet_is_written_group_by_group(
+def test_parquet_is_written_in_row_groups(
     sqlite_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory holds one of them, whatever there is."""
+    """Memory holds one group at a time."""
     monkeypatch.setattr(parquet, "GROUP", 700)
     add_jobs(sqlite_host, 3000)
-    found = as_parquet(sqlite_host, tmp_path / "jobs.parquet").metadata
-    assert [found.row_group(number).num_rows for number in range(5)] == [700, 700, 700, 700, 200]
+    metadata = as_parquet(sqlite_host, tmp_path / "jobs.parquet").metadata
+    assert [metadata.row_group(number).num_rows for number in range(5)] == [700, 700, 700, 700, 200]
 
 
 @pytest.mark.parametrize("wrong", [{"segment": "rich"}, {"batch_size": "huge"}])
-def test_selections_that_there_are_not(sqlite_host: Host, wrong: dict[str, Any]) -> None:
-    """One line that names what there is."""
+def test_unknown_selections_are_refused(sqlite_host: Host, wrong: dict[str, Any]) -> None:
+    """The error names the possible values."""
     with pytest.raises(ValueError, match="must be one of all, "):
         Export(sqlite_host.url, **wrong)
 
 
-def test_nothing_to_export(host: Host) -> None:
-    """A header, an empty list, nothing."""
+def test_an_empty_export_is_valid(host: Host) -> None:
+    """It is a header in CSV, an empty list in JSON, and empty in JSON Lines."""
     assert exported(host, "csv") == ",".join(COLUMNS) + "\r\n"
     assert (exported(host, "json"), exported(host, "jsonl")) == ("[]\n", "")
 
@@ -232,14 +232,14 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 @given(st.lists(texts, min_size=1, max_size=5))
 def test_no_cell_is_a_formula(values: list[str]) -> None:
-    """Whatever stands in it, and it can be read again."""
+    """Any text is escaped so that it can be read again."""
     rows = [{"name": value} for value in values]
-    found = [row["name"] for row in csv.DictReader(io.StringIO("".join(as_csv(rows, ["name"])), newline=""))]
-    assert [cell.removeprefix("'") for cell in found] == [value.removeprefix("'") for value in values]
-    assert not any(cell.lstrip()[:1] in ("=", "+", "-", "@") for cell in found if cell)
+    cells = [row["name"] for row in csv.DictReader(io.StringIO("".join(as_csv(rows, ["name"])), newline=""))]
+    assert [cell.removeprefix("'") for cell in cells] == [value.removeprefix("'") for value in values]
+    assert not any(cell.lstrip()[:1] in ("=", "+", "-", "@") for cell in cells if cell)
 
 
-UNSEEN = (
+INVISIBLE = (
     "\N{ZERO WIDTH NO-BREAK SPACE}",
     "\N{ZERO WIDTH SPACE}",
     "\N{LEFT-TO-RIGHT MARK}",
@@ -263,24 +263,26 @@ OTHER_WIDTHS = (
 )
 
 
-@given(st.lists(st.sampled_from(UNSEEN), max_size=3), st.sampled_from((*OTHER_WIDTHS, *"=+-@")), texts)
-def test_what_a_spreadsheet_folds_or_skips_hides_no_formula(unseen: list[str], start: str, rest: str) -> None:
-    """Signs of another width, and what cannot be seen before a sign, are looked through."""
-    rows = [{"name": "".join(unseen) + start + rest}]
+@given(st.lists(st.sampled_from(INVISIBLE), max_size=3), st.sampled_from((*OTHER_WIDTHS, *"=+-@")), texts)
+def test_characters_that_a_spreadsheet_ignores_hide_no_formula(
+    invisible: list[str], start: str, rest: str
+) -> None:
+    """Signs of another width, and invisible characters before a sign, are recognised."""
+    rows = [{"name": "".join(invisible) + start + rest}]
     (row,) = csv.DictReader(io.StringIO("".join(as_csv(rows, ["name"])), newline=""))
     assert row["name"].startswith("'")
 
 
 @given(st.text("abcXYZ019 äé中", min_size=1))
 def test_ordinary_text_is_exported_as_it_is(text: str) -> None:
-    """No apostrophe comes before a name, whatever its alphabet."""
+    """A name in any alphabet gets no apostrophe."""
     rows = [{"name": text}]
     (row,) = csv.DictReader(io.StringIO("".join(as_csv(rows, ["name"])), newline=""))
     assert row["name"] == text
 
 
 def test_json_is_streamed() -> None:
-    """The first row is there before the last one is."""
+    """The first row is written before the last one is read."""
 
     def rows() -> Iterator[dict[str, Any]]:
         yield {"a": 1}
@@ -291,7 +293,7 @@ def test_json_is_streamed() -> None:
 
 @pytest.mark.parametrize("host", ["sqlite", "psycopg"], indirect=True)
 def test_memory_does_not_grow_with_the_rows(host: Host) -> None:
-    """Ten times the jobs take no more memory."""
+    """Ten times the jobs take about the same memory."""
     peaks = []
     for first, count in ((0, 2_000), (1, 18_000)):
         add_jobs(host, count, user_ref=first)
@@ -303,8 +305,8 @@ def test_memory_does_not_grow_with_the_rows(host: Host) -> None:
     assert peaks[1] < 1.5 * peaks[0]
 
 
-def test_an_export_keeps_nobody_from_writing(host: Host) -> None:
-    """The host and the writer go on while somebody downloads."""
+def test_an_export_does_not_block_writers(host: Host) -> None:
+    """The host and telemetry's writer go on during a download."""
     add_jobs(host, 3000)
     writer = create_engine(host.url)
     with Export(host.url) as export:
@@ -328,8 +330,8 @@ def flask(host: Host, folder: Path, *options: str) -> subprocess.CompletedProces
     )
 
 
-def test_the_command(sqlite_host: Host, tmp_path: Path) -> None:
-    """To standard output, or to a file that is there only when it is complete."""
+def test_the_command_writes_to_standard_output_or_a_file(sqlite_host: Host, tmp_path: Path) -> None:
+    """Options limit the period; contradicting ones are refused."""
     add_jobs(sqlite_host, 3)
     piped = flask(
         sqlite_host, tmp_path, "--format", "jsonl", "--since", "2026-11-25", "--until", "2026-11-26"
@@ -349,8 +351,8 @@ def test_the_command(sqlite_host: Host, tmp_path: Path) -> None:
     assert [done.returncode for done in (piped, written, none, both)] == [0, 0, 0, 2]
 
 
-def test_outputs_that_are_no_plain_files(sqlite_host: Host, tmp_path: Path) -> None:
-    """A link goes on leading to its file, pipes and devices are written into, - is standard output."""
+def test_links_pipes_and_devices_can_be_written_to(sqlite_host: Host, tmp_path: Path) -> None:
+    """A link still points to its file afterwards, and - is standard output."""
     add_jobs(sqlite_host, 3)
     environment = {"TELEMETRY_DATABASE_URL": sqlite_host.url}
 
@@ -393,7 +395,7 @@ def test_outputs_that_are_no_plain_files(sqlite_host: Host, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (
             ("--since", "2026-10-02", "--until", "2026-10-01"),
@@ -402,15 +404,15 @@ def test_outputs_that_are_no_plain_files(sqlite_host: Host, tmp_path: Path) -> N
         (("--since", "2999-01-01"), "--since: is in the future"),
     ],
 )
-def test_the_command_for_no_period(sqlite_host: Host, words: tuple[str, ...], said: str) -> None:
-    """One that ends before it begins, or is still to come, is a mistake, and no empty file."""
+def test_the_command_refuses_an_empty_period(sqlite_host: Host, words: tuple[str, ...], message: str) -> None:
+    """A period that ends before it begins, or is in the future, is an error and makes no file."""
     done = CliRunner().invoke(cli, ["export", *words], env={"TELEMETRY_DATABASE_URL": sqlite_host.url})
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1] == f"Error: Invalid value for {said}"
+    assert done.stderr.splitlines()[-1] == f"Error: Invalid value for {message}"
 
 
-def test_the_command_for_parquet(sqlite_host: Host, tmp_path: Path) -> None:
-    """To a file or into a pipe; without the extra, one line that names it and no file."""
+def test_the_command_writes_parquet_if_its_extra_is_installed(sqlite_host: Host, tmp_path: Path) -> None:
+    """It writes a file or into a pipe; without the extra, one line names it, and there is no file."""
     add_jobs(sqlite_host, 3)
     written = flask(sqlite_host, tmp_path, "--format", "parquet", "--output", "jobs.parquet")
     assert written.stdout.endswith("3 jobs in jobs.parquet.\n")

@@ -1,4 +1,4 @@
-"""Answers are remembered for a time: never another question's, never an error, and never a check's."""
+"""The cache of the readers keeps results for a time: never for other arguments, an error or a check."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOSTS = ("sqlite", "psycopg2")
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    """What one test was told is not what another is."""
+    """Empty the cache before and after each test."""
     cache.clear()
     yield
     cache.clear()
@@ -46,9 +46,9 @@ def now_ns() -> int:
 
 
 def add_jobs(host: Host, *ids: str, hits: int = 0) -> None:
-    """Put jobs of today where another process would have."""
-    for each in ids:
-        values = {"run_id": each, "started_at": datetime.now(UTC).replace(tzinfo=None)}
+    """Insert jobs of today, as another process would."""
+    for run_id in ids:
+        values = {"run_id": run_id, "started_at": datetime.now(UTC).replace(tzinfo=None)}
         known = {"kind": "analysis", "source": "spans", "synthetic": False, "cost_complete": True}
         host.insert("telemetry_runs", **values, **known, version=1, status="completed", rate_limit_hits=hits)
 
@@ -63,18 +63,18 @@ def count_of(settings: Settings) -> int:
         return jobs.count()
 
 
-DOORS: dict[str, Callable[[Settings], Any]] = {
+READERS: dict[str, Callable[[Settings], Any]] = {
     "report": lambda settings: report(settings, 7).jobs,
-    "insights": lambda settings: [each.figures for each in insights(settings)],
+    "insights": lambda settings: [finding.figures for finding in insights(settings)],
     "export": jobs_of,
     "count": count_of,
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_an_answer_is_remembered(host: Host, settings: Settings, door: str) -> None:
-    """For as long as the setting says; 0 always asks."""
-    ask = DOORS[door]
+@pytest.mark.parametrize("reader", READERS)
+def test_a_result_is_cached(host: Host, settings: Settings, reader: str) -> None:
+    """It is kept for as long as the setting says; with 0 nothing is cached."""
+    ask = READERS[reader]
     add_jobs(host, "1", hits=1)
     before = ask(settings)
     add_jobs(host, "2", hits=1)
@@ -82,21 +82,21 @@ def test_an_answer_is_remembered(host: Host, settings: Settings, door: str) -> N
     assert ask(replace(settings, cache_seconds=0)) != before
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_it_expires(host: Host, settings: Settings, door: str) -> None:
-    """Then the news of other processes are in it."""
-    ask, brief = DOORS[door], replace(settings, cache_seconds=0.3)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_cached_result_expires(host: Host, settings: Settings, reader: str) -> None:
+    """Then changes by other processes show."""
+    ask, brief = READERS[reader], replace(settings, cache_seconds=0.3)
     before = ask(brief)
     add_jobs(host, "1", hits=1)
     until(lambda: ask(brief) != before)
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_run_that_ends_here_is_in_the_next_answer(
-    host: Host, engine: Engine, settings: Settings, door: str
+@pytest.mark.parametrize("reader", READERS)
+def test_a_run_that_ends_in_this_process_shows_at_once(
+    host: Host, engine: Engine, settings: Settings, reader: str
 ) -> None:
-    """What this process delivers, it does not wait for; a run that only goes on is no such news."""
-    ask = DOORS[door]
+    """Its delivery empties the cache; the snapshot of a run under way does not."""
+    ask = READERS[reader]
     before = ask(settings)
     fragment = Fragment(opened_at=now_ns()).calls(call(statuses=("429", "200")))
     run_storage.deliver(engine, fragment.snapshot())
@@ -105,8 +105,8 @@ def test_a_run_that_ends_here_is_in_the_next_answer(
     assert ask(settings) != before
 
 
-def test_every_argument_counts(host: Host, settings: Settings) -> None:
-    """Nobody gets the answer of another question."""
+def test_each_argument_is_part_of_the_cache_key(host: Host, settings: Settings) -> None:
+    """No reader gets the result for other arguments."""
     add_jobs(host, "1")
     tomorrow = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
     assert report(settings, 7).jobs == 1
@@ -117,47 +117,47 @@ def test_every_argument_counts(host: Host, settings: Settings) -> None:
     assert jobs_of(settings, batch_size="large") == 0
     with (
         Export(settings.database_url, 600) as plain,
-        Export(settings.database_url, 600, with_emails=True) as told,
+        Export(settings.database_url, 600, with_emails=True) as with_emails,
     ):
         assert "email" not in next(plain.rows())
-        assert "email" in next(told.rows())
+        assert "email" in next(with_emails.rows())
 
 
-def test_thresholds_count(host: Host, settings: Settings) -> None:
-    """Settings that differ ask a question of their own."""
+def test_thresholds_are_part_of_the_cache_key(host: Host, settings: Settings) -> None:
+    """Settings that differ have results of their own."""
     add_jobs(host, "1", hits=1)
     assert insights(settings) != insights(replace(settings, rate_limited_jobs=5))
 
 
-def test_what_is_given_may_be_changed(host: Host, settings: Settings) -> None:
-    """It belongs to whoever asked."""
+def test_changing_a_result_does_not_change_the_cache(host: Host, settings: Settings) -> None:
+    """Every caller gets an object of its own."""
     add_jobs(host, "1")
     report(settings, 7).latest.clear()
     assert len(report(settings, 7).latest) == 1
 
 
-def test_validate_is_never_stale(host: Host, settings: Settings) -> None:
-    """It looks each time."""
+def test_validate_is_never_cached(host: Host, settings: Settings) -> None:
+    """It reads the database each time."""
     add_jobs(host, "1")
     report(settings, 7)
     assert validate(settings.database_url) == []
     host.execute("UPDATE telemetry_runs SET duration_us = -1")
-    assert [each.rule.name for each in validate(settings.database_url)] == ["times_of_runs"]
+    assert [violation.rule.name for violation in validate(settings.database_url)] == ["times_of_runs"]
 
 
-def test_an_error_is_not_remembered(host: Host, settings: Settings) -> None:
-    """The next one asks again."""
+def test_an_error_is_not_cached(host: Host, settings: Settings) -> None:
+    """The next call reads the database again."""
     add_jobs(host, "1")
-    host.execute("ALTER TABLE telemetry_counters RENAME TO away")
+    host.execute("ALTER TABLE telemetry_counters RENAME TO renamed")
     with pytest.raises(SQLAlchemyError):
         report(settings, 7)
-    host.execute("ALTER TABLE away RENAME TO telemetry_counters")
+    host.execute("ALTER TABLE renamed RENAME TO telemetry_counters")
     assert report(settings, 7).jobs == 1
 
 
 @pytest.mark.parametrize("host", ["sqlite"], indirect=True)
-def test_a_long_export_is_not_kept(host: Host, settings: Settings) -> None:
-    """Of many chunks the first is; the others, and with them what is new, are asked for."""
+def test_only_the_first_chunk_of_a_long_export_is_cached(host: Host, settings: Settings) -> None:
+    """The other chunks, and new rows with them, are read from the database."""
     numbers = count()
     with host.engine.begin() as connection:
         for _ in range(CHUNK + 1):
@@ -175,38 +175,38 @@ def test_a_long_export_is_not_kept(host: Host, settings: Settings) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.binary(max_size=400)), max_size=60))
-def test_memory_is_bounded(asked: list[tuple[int, bytes]]) -> None:
-    """However much is asked, and however long the answers are, each is right and few are kept."""
-    found = Cache(most_bytes=500)
+def test_memory_is_bounded(questions: list[tuple[int, bytes]]) -> None:
+    """However many questions come, and however long the answers are: all are right, and few are kept."""
+    cache = Cache(most_bytes=500)
     first: dict[int, bytes] = {}
-    for question, answer in asked:
+    for question, answer in questions:
         first.setdefault(question, answer)
-        assert found.get(question, 60, lambda known=first[question]: known) == first[question]  # type: ignore[misc]
-        assert found._kept is not None
-        assert found._kept.currsize <= 500
+        assert cache.get(question, 60, lambda known=first[question]: known) == first[question]  # type: ignore[misc]
+        assert cache._kept is not None
+        assert cache._kept.currsize <= 500
 
 
-def test_what_was_asked_before_the_news_is_not_kept() -> None:
-    """An answer that is under way when a run ends does not know of it."""
-    found, numbers = Cache(), count()
+def test_a_result_that_was_begun_before_the_cache_was_emptied_is_not_kept() -> None:
+    """A query that is under way when a run ends does not include that run."""
+    cache, numbers = Cache(), count()
 
     def ask() -> int:
         number = next(numbers)
         if number == 0:
-            found.clear()  # as the writer's thread does meanwhile
+            cache.clear()  # as the writer's thread does meanwhile
         return number
 
-    assert [found.get("q", 60, ask) for _ in range(3)] == [0, 1, 1]
+    assert [cache.get("q", 60, ask) for _ in range(3)] == [0, 1, 1]
 
 
-def test_many_threads() -> None:
-    """Each question has its own answer, whoever asks at the same time."""
-    found = Cache(most_bytes=2000)
+def test_threads_get_the_results_of_their_own_questions() -> None:
+    """No thread gets the result of another, though the cache is emptied meanwhile."""
+    cache = Cache(most_bytes=2000)
 
     def ask(number: int) -> bool:
         if number % 97 == 0:
-            found.clear()
-        return found.get(number % 50, 60, lambda: str(number % 50) * 20) == str(number % 50) * 20
+            cache.clear()
+        return cache.get(number % 50, 60, lambda: str(number % 50) * 20) == str(number % 50) * 20
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(5000)))
@@ -216,13 +216,13 @@ def _ask_in_child(connection: Any) -> None:
     connection.send(cache.get("q", 60, lambda: "child"))
 
 
-def test_a_fork_while_somebody_asks() -> None:
-    """The child has a lock of its own, and no answers."""
+def test_a_child_forked_while_the_cache_is_locked_has_a_free_empty_cache() -> None:
+    """The child has a lock of its own, and no results."""
     assert cache.get("q", 60, lambda: "parent") == "parent"
-    mine, theirs = multiprocessing.Pipe()
+    receiver, sender = multiprocessing.Pipe()
     with cache._lock:
-        child = multiprocessing.get_context("fork").Process(target=_ask_in_child, args=(theirs,))
+        child = multiprocessing.get_context("fork").Process(target=_ask_in_child, args=(sender,))
         child.start()
-    assert mine.poll(10) and mine.recv() == "child"
+    assert receiver.poll(10) and receiver.recv() == "child"
     child.join(60)
     assert child.exitcode == 0

@@ -1,4 +1,4 @@
-"""Warnings that the application tells of, and that telemetry finds by its limits, on their way to SQL."""
+"""Warnings that the application records, or that telemetry derives from its limits, on the way to SQL."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DRAFT = ("draft", 1)
 
 @pytest.fixture
 def known(tmp_path: Path) -> dict[str, Any]:
-    """Settings of the processes of one application."""
+    """The settings of the processes of one application."""
     return {
         "spool_dir": tmp_path / "spool",
         "hmac_key": "secret",
@@ -74,7 +74,7 @@ def shown(host: Host) -> list[tuple[str, str | None, int | None]]:
     return sorted((row["warning_type"], row["user_action"], row["document_count"]) for row in rows)
 
 
-def told(pipeline: Pipeline) -> dict[tuple[str, str], int]:
+def counts_of(pipeline: Pipeline) -> dict[tuple[str, str], int]:
     sums = pipeline.metrics.totals.read(WARNINGS)
     return {(labels["type"], labels["action"]): count for labels, count in sums if count}
 
@@ -82,13 +82,15 @@ def told(pipeline: Pipeline) -> dict[tuple[str, str], int]:
 # From Python
 
 
-def test_numbers_of_any_type(host: Host, record: Callable[..., Pipeline]) -> None:
-    """A page may tell digits; what is no number is left out, and the warning kept."""
+def test_numbers_may_be_passed_as_text(host: Host, record: Callable[..., Pipeline]) -> None:
+    """A form sends digits; a value that is no number is left out, and the warning is kept."""
     pipeline = record(host)
-    odd: Any = "1"
-    none: Any = uuid4()
-    telemetry.warn("batch_too_large", user_id=odd, subject=DRAFT, document_count=odd, document_size=none)
-    telemetry.answer_warnings(DRAFT, "continued", user_id=odd)
+    digits: Any = "1"
+    no_number: Any = uuid4()
+    telemetry.warn(
+        "batch_too_large", user_id=digits, subject=DRAFT, document_count=digits, document_size=no_number
+    )
+    telemetry.answer_warnings(DRAFT, "continued", user_id=digits)
     assert pipeline.shutdown(10)
 
     row = host.row("document_warnings")
@@ -96,8 +98,8 @@ def test_numbers_of_any_type(host: Host, record: Callable[..., Pipeline]) -> Non
     assert row["user_action"] == "continued"
 
 
-def test_a_warning_and_its_answer(host: Host, record: Callable[..., Pipeline]) -> None:
-    """Before any analysis exists, and with no run open; tied to the analysis once there is one."""
+def test_a_warning_and_its_answer_are_stored_and_linked(host: Host, record: Callable[..., Pipeline]) -> None:
+    """No run needs to be open; both are linked to the analysis once it exists."""
     pipeline = record(host)
     host.add_analysis(1)
     telemetry.warn(
@@ -113,11 +115,13 @@ def test_a_warning_and_its_answer(host: Host, record: Callable[..., Pipeline]) -
     row = host.row("document_warnings")
     assert (row["user_id"], row["subject"], row["document_size"]) == (1, "draft:1", 9)
     assert row["additional_data"] == '{"limit": 200}'
-    assert told(pipeline) == {("batch_too_large", "shown"): 1, ("batch_too_large", "override"): 1}
+    assert counts_of(pipeline) == {("batch_too_large", "shown"): 1, ("batch_too_large", "override"): 1}
 
 
-def test_inside_a_run_the_run_is_meant(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """Nobody has to repeat who and what."""
+def test_a_warning_inside_a_run_has_its_user_and_subject(
+    sqlite_host: Host, record: Callable[..., Pipeline]
+) -> None:
+    """The application need not repeat them."""
     record(sqlite_host)
     with telemetry.run("intake", user_id=1, subject=DRAFT):
         telemetry.warn("resume_too_long", document_count=1)
@@ -127,8 +131,8 @@ def test_inside_a_run_the_run_is_meant(sqlite_host: Host, record: Callable[..., 
     assert (row["user_id"], row["subject"]) == (1, "draft:1")
 
 
-def test_types_of_the_hosts_own(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """Those that are declared are kept; what nobody declared, and unknown actions, are not taken over."""
+def test_declared_types_of_the_host_are_kept(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
+    """Types that are not declared become `other`, and unknown actions `continued`."""
     record(sqlite_host, warning_types=("scan_without_text",))
     telemetry.warn("scan_without_text", user_id=1, action="continued")
     telemetry.warn("Jane Doe's résumé", user_id=1, action="she left")
@@ -137,8 +141,8 @@ def test_types_of_the_hosts_own(sqlite_host: Host, record: Callable[..., Pipelin
     assert shown(sqlite_host) == [("other", "continued", None), ("scan_without_text", "continued", None)]
 
 
-def test_an_answer_is_for_one_user_if_it_says_so(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """Two users may work on one subject."""
+def test_an_answer_may_be_limited_to_a_user(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
+    """Several users may work on one subject."""
     record(sqlite_host)
     sqlite_host.add_user(2)
     for user in (1, 2):
@@ -150,8 +154,8 @@ def test_an_answer_is_for_one_user_if_it_says_so(sqlite_host: Host, record: Call
     assert actions == {1: None, 2: "reduced_batch"}
 
 
-def test_an_answer_may_be_to_one_type(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """Who overrides a limit has merely gone on with the rest."""
+def test_an_answer_may_be_limited_to_a_type(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
+    """A user may override one warning and continue after the others."""
     record(sqlite_host)
     for kind in ("jd_too_long", "batch_too_large"):
         telemetry.warn(kind, user_id=1, subject=DRAFT)
@@ -162,33 +166,37 @@ def test_an_answer_may_be_to_one_type(sqlite_host: Host, record: Callable[..., P
     assert shown(sqlite_host) == [("batch_too_large", "override", None), ("jd_too_long", "continued", None)]
 
 
-def test_without_recording_nothing_happens() -> None:
-    """As with every other call."""
+def test_warnings_without_recording_do_nothing() -> None:
+    """No call raises an error."""
     telemetry.warn("jd_too_long", user_id=1)
     telemetry.answer_warnings(DRAFT, "continued")
 
 
-def test_a_user_has_only_so_many(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """What is beyond is counted, and not recorded."""
+def test_warnings_beyond_the_daily_limit_are_refused(
+    sqlite_host: Host, record: Callable[..., Pipeline]
+) -> None:
+    """They are counted, but not stored."""
     pipeline = record(sqlite_host, warnings_per_day=3)
     for _ in range(5):
         telemetry.warn("jd_too_long", user_id=1)
 
-    until(lambda: told(pipeline) == {("jd_too_long", "shown"): 3, ("jd_too_long", "refused"): 2})
+    until(lambda: counts_of(pipeline) == {("jd_too_long", "shown"): 3, ("jd_too_long", "refused"): 2})
     assert len(shown(sqlite_host)) == 3
 
 
-def test_a_user_who_is_gone(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """Their warnings would have gone with them; nothing is left behind, in the spool neither."""
+def test_warnings_of_a_deleted_user_are_refused(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
+    """Nothing is stored, and nothing remains in the spool."""
     pipeline = record(sqlite_host)
     telemetry.warn("jd_too_long", user_id=99)
 
-    until(lambda: told(pipeline) == {("jd_too_long", "refused"): 1})
+    until(lambda: counts_of(pipeline) == {("jd_too_long", "refused"): 1})
     assert (shown(sqlite_host), pipeline.spool.pending(), pipeline.spool.dead()) == ([], 0, 0)
 
 
-def test_a_dead_process_leaves_its_warnings(sqlite_host: Host, known: dict[str, Any], tmp_path: Path) -> None:
-    """They are on the disk before the call returns: the next process delivers them, once."""
+def test_warnings_of_a_killed_process_are_delivered_once(
+    sqlite_host: Host, known: dict[str, Any], tmp_path: Path
+) -> None:
+    """They are on the disk before the call returns; a copy of its directory adds nothing."""
     sqlite_host.add_user()
     code = """
         import os, signal, sys
@@ -207,10 +215,10 @@ def test_a_dead_process_leaves_its_warnings(sqlite_host: Host, known: dict[str, 
         done = subprocess.run(command, cwd=ROOT, timeout=300, check=False)
     settings = Settings(database_url=sqlite_host.url, **known)
     copied = next((known["spool_dir"] / settings.spool_key()).iterdir())
-    again = copied.with_name("0" * 32)
-    again.mkdir()
+    copy = copied.with_name("0" * 32)
+    copy.mkdir()
     for file in copied.iterdir():
-        (again / file.name).write_bytes(file.read_bytes())
+        (copy / file.name).write_bytes(file.read_bytes())
 
     assert done.returncode == -signal.SIGKILL
     assert SpoolKeeper(settings).recover(20)
@@ -221,18 +229,18 @@ def test_a_dead_process_leaves_its_warnings(sqlite_host: Host, known: dict[str, 
 # In any order
 
 
-def event(at: int, **told: Any) -> WarningEvent:
-    return WarningEvent(os.urandom(16).hex(), at, Warned(**told))
+def event(at: int, **fields: Any) -> WarningEvent:
+    return WarningEvent(os.urandom(16).hex(), at, Warned(**fields))
 
 
 def test_an_answer_may_overtake_its_warning(host: Host, engine: Engine) -> None:
-    """Another process may deliver it; a warning that was shown after it is not answered by it."""
+    """Another process may deliver it first; a warning that was shown later is not answered by it."""
     host.add_user()
     answer = event(20 * SECOND, subject="draft:1", action="reduced_batch", is_answer=True)
     late = event(10 * SECOND, type="jd_too_long", user_id=1, subject="draft:1")
     later = event(30 * SECOND, type="jd_too_short", user_id=1, subject="draft:1")
-    for each in (answer, late, later, answer, late):
-        deliver(engine, each, 100)
+    for warning_event in (answer, late, later, answer, late):
+        deliver(engine, warning_event, 100)
 
     assert shown(host) == [("jd_too_long", "reduced_batch", None), ("jd_too_short", None, None)]
 
@@ -243,16 +251,16 @@ PARTS = st.lists(
 )
 
 
-def test_what_fits_no_column(host: Host, engine: Engine) -> None:
-    """A user or an analysis of an impossible id is none; what is cut is still known by its answer."""
+def test_ids_that_fit_no_column_are_left_out(host: Host, engine: Engine) -> None:
+    """A subject that is cut still matches its answer."""
     host.add_user()
     about = {"type": "jd_too_long", "subject": "s" * 300}
-    for each in (
+    for warning_event in (
         event(1, **about, user_id=2**70),
         event(2, **about, user_id=1, analysis_id=2**70),
         event(3, subject="s" * 300, is_answer=True, action="continued"),
     ):
-        deliver(engine, each, 100)
+        deliver(engine, warning_event, 100)
     row = host.row("document_warnings")
 
     assert (row["user_id"], row["analysis_id"], row["user_action"]) == (1, None, "continued")
@@ -260,8 +268,10 @@ def test_what_fits_no_column(host: Host, engine: Engine) -> None:
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PARTS, st.randoms(use_true_random=False))
-def test_any_order_comes_to_the_same(sqlite_host: Host, parts: list[tuple[str, int]], chance: Any) -> None:
-    """What happened hours apart is told in whatever order, some of it twice."""
+def test_warnings_and_answers_may_arrive_in_any_order(
+    sqlite_host: Host, parts: list[tuple[str, int]], chance: Any
+) -> None:
+    """Some of them arrive twice; all happened at different times."""
     engine = create_engine(sqlite_host.url)
     if not sqlite_host.rows("users"):
         sqlite_host.add_user()
@@ -280,27 +290,27 @@ def test_any_order_comes_to_the_same(sqlite_host: Host, parts: list[tuple[str, i
     ]
     results = []
     for order in (
-        sorted(happened, key=lambda each: each.happened_at),
+        sorted(happened, key=lambda happening: happening.happened_at),
         chance.sample(happened, len(happened)),
     ):
         for table in ("document_warnings", "telemetry_warning_events"):
             sqlite_host.execute(f"DELETE FROM {table}")
-        for each in itertools.chain(order, order[:2]):
-            deliver(engine, each, 100)
+        for happening in itertools.chain(order, order[:2]):
+            deliver(engine, happening, 100)
         rows = sqlite_host.rows("document_warnings")
         results.append(sorted((row["document_count"], row["user_action"]) for row in rows))
     engine.dispose()
 
     assert results[0] == results[1]
     for number, action in results[0]:
-        at = next(each.happened_at for each in happened if each.warned.document_count == number)
+        at = next(entry.happened_at for entry in happened if entry.warned.document_count == number)
         since = at - 5 * SECOND  # clocks may differ
-        answers = [each for each in happened if each.warned.is_answer and each.happened_at >= since]
-        first = min(answers, key=lambda each: each.happened_at, default=None)
+        answers = [entry for entry in happened if entry.warned.is_answer and entry.happened_at >= since]
+        first = min(answers, key=lambda answer: answer.happened_at, default=None)
         assert action == (first.warned.action if first else None)
 
 
-# By the limits of telemetry
+# Limits of telemetry
 
 
 def upload(*lengths: int, **more: Any) -> telemetry.RunHandle:
@@ -311,8 +321,10 @@ def upload(*lengths: int, **more: Any) -> telemetry.RunHandle:
     return run
 
 
-def test_what_is_too_long_or_too_short(host: Host, record: Callable[..., Pipeline]) -> None:
-    """One warning for each type, with how many it is about; on the handle, too, to be shown."""
+def test_documents_beyond_limits_make_one_warning_for_each_type(
+    host: Host, record: Callable[..., Pipeline]
+) -> None:
+    """It has the number of documents, and is on the handle of the run, to be shown."""
     pipeline = record(host)
     run = upload(1000, 1001, 5000, 9, 10, jd=(900, 501), jd_type="docx")
 
@@ -322,8 +334,10 @@ def test_what_is_too_long_or_too_short(host: Host, record: Callable[..., Pipelin
         ("resume_too_long", None, 2),
         ("resume_too_short", None, 1),
     ]
-    found = {each.type: (each.document_count, each.characters, each.limit) for each in run.warnings}
-    assert found == {
+    by_type = {
+        warning.type: (warning.document_count, warning.characters, warning.limit) for warning in run.warnings
+    }
+    assert by_type == {
         "jd_too_long": (1, 501, 500),
         "resume_too_long": (2, 5000, 1000),
         "resume_too_short": (1, 9, 10),
@@ -332,25 +346,25 @@ def test_what_is_too_long_or_too_short(host: Host, record: Callable[..., Pipelin
     assert sizes == {"jd_too_long": 900, "resume_too_long": 10_000, "resume_too_short": 18}
     row = host.row("telemetry_runs")
     assert (row["jd_bytes"], row["jd_characters"], row["jd_type"]) == (900, 501, "docx")
-    assert told(pipeline)["resume_too_long", "shown"] == 1
+    assert counts_of(pipeline)["resume_too_long", "shown"] == 1
 
 
-def test_what_is_within_its_limits(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """Limits themselves are allowed; 0 switches one off."""
+def test_documents_within_limits_make_no_warning(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
+    """A length equal to its limit is allowed, and 0 switches a limit off."""
     record(sqlite_host, resume_min_characters=0, jd_max_characters=0)
     run = upload(1000, 10, 1, jd=(None, 10_000), candidates=2)
 
     assert run.warnings == ()
 
 
-def test_a_short_job_description(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """It says too little to judge anybody by."""
+def test_a_short_job_description_makes_a_warning(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
+    """It says too little to judge candidates by."""
     record(sqlite_host)
-    assert [each.type for each in upload(jd=(10, 19)).warnings] == ["jd_too_short"]
+    assert [warning.type for warning in upload(jd=(10, 19)).warnings] == ["jd_too_short"]
 
 
-def test_lengths_are_looked_at_once(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """Where documents come in: an analysis of the same subject does not warn of them again."""
+def test_lengths_are_checked_in_the_intake_only(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
+    """An analysis of the same subject does not warn of them again."""
     record(sqlite_host)
     upload(5000)
     with (
@@ -361,8 +375,10 @@ def test_lengths_are_looked_at_once(sqlite_host: Host, record: Callable[..., Pip
     assert run.warnings == ()
 
 
-def test_an_analysis_without_an_intake(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """It looks itself, and its warnings are its own."""
+def test_an_analysis_without_an_intake_checks_lengths(
+    sqlite_host: Host, record: Callable[..., Pipeline]
+) -> None:
+    """Its warnings are linked to it."""
     record(sqlite_host)
     sqlite_host.add_analysis(1)
     with (
@@ -373,11 +389,13 @@ def test_an_analysis_without_an_intake(sqlite_host: Host, record: Callable[..., 
     run.link(1)
 
     until(lambda: [row["analysis_id"] for row in sqlite_host.rows("document_warnings")] == [1])
-    assert [each.type for each in run.warnings] == ["resume_too_long"]
+    assert [warning.type for warning in run.warnings] == ["resume_too_long"]
 
 
-def test_a_batch_over_the_limit(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """Whoever analysed it went on; the jobs' view says that it was over the limit."""
+def test_an_analysis_over_the_batch_limit_makes_a_warning(
+    sqlite_host: Host, record: Callable[..., Pipeline]
+) -> None:
+    """The user has continued; the view of jobs shows that it was over the limit."""
     record(sqlite_host)
     sqlite_host.add_analysis(1)
     with telemetry.run("analysis", user_id=1, analysis_id=1, candidates=3):
@@ -388,8 +406,10 @@ def test_a_batch_over_the_limit(sqlite_host: Host, record: Callable[..., Pipelin
     assert not sqlite_host.row("telemetry_jobs")["user_chose_override"]
 
 
-def test_a_batch_of_which_the_page_has_told(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """It is one warning."""
+def test_a_batch_warning_of_the_application_is_not_repeated(
+    sqlite_host: Host, record: Callable[..., Pipeline]
+) -> None:
+    """The analysis of the same subject adds none."""
     pipeline = record(sqlite_host)
     telemetry.warn("batch_too_large", user_id=1, subject=DRAFT, document_count=3, action="override")
     until(lambda: len(shown(sqlite_host)) == 1)
@@ -401,8 +421,8 @@ def test_a_batch_of_which_the_page_has_told(sqlite_host: Host, record: Callable[
     assert shown(sqlite_host) == [("batch_too_large", "override", 3)]
 
 
-def test_what_arrived_at_a_bad_moment_is_tied_later(host: Host, engine: Engine) -> None:
-    """By the daily check; a row that the host is at work on is left for the next."""
+def test_the_daily_check_links_remaining_warnings(host: Host, engine: Engine) -> None:
+    """A row that the host has locked is left for the next check."""
     host.add_user()
     host.add_analysis(1)
     subject: dict[str, Any] = {"user_id": 1, "subject": "draft:1"}
@@ -419,8 +439,10 @@ def test_what_arrived_at_a_bad_moment_is_tied_later(host: Host, engine: Engine) 
     assert host.row("document_warnings")["analysis_id"] == 1
 
 
-def test_who_went_on_to_an_analysis_has_continued(sqlite_host: Host, record: Callable[..., Pipeline]) -> None:
-    """Though no page said so; who did not is called abandoned after a time."""
+def test_warnings_before_an_analysis_count_as_continued(
+    sqlite_host: Host, record: Callable[..., Pipeline]
+) -> None:
+    """The application need not record an answer; without an analysis they are abandoned after a time."""
     record(sqlite_host)
     sqlite_host.add_analysis(1)
     upload(5000)
@@ -429,7 +451,7 @@ def test_who_went_on_to_an_analysis_has_continued(sqlite_host: Host, record: Cal
     with telemetry.run("analysis", user_id=1, subject=DRAFT, analysis_id=1):
         pass
     until(lambda: 1 in [row["analysis_id"] for row in sqlite_host.rows("document_warnings")])
-    time.sleep(1)  # the clock of SQLite has whole seconds
+    time.sleep(1)  # SQLite's clock has whole seconds
     engine = create_engine(sqlite_host.url)
 
     assert settle(engine, timedelta(0)) == 1
