@@ -25,6 +25,7 @@ from exporters.spool.quarantine import park
 from exporters.sql.schema import migrate
 from telemetry.settings import Settings
 from telemetry.testing import recording
+from tests.choice import first_of
 from tests.compatibility.conftest import NewHost, Session
 from tests.compatibility.test_doctor import only, wrong
 from tests.end_to_end.collector import Collector, attributes
@@ -152,7 +153,9 @@ def test_an_endpoint_that_is_no_collector(name: str, host: NewHost) -> None:
     assert "hidden" not in session.out + session.err
 
 
-@pytest.mark.parametrize("exporter", ["otlp", "otlp_proto_http", None])
+@pytest.mark.parametrize(
+    "exporter", first_of(["otlp", "otlp_proto_http", None], "other ways to say the same")
+)
 def test_grpc_without_its_exporter(exporter: str | None, host: NewHost) -> None:
     """Chosen and not installed: named, whichever way it was chosen."""
     chosen = host()
