@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
 
 VARIABLE = "TEST_MATRIX"
 
@@ -18,3 +22,14 @@ def examples(number: int) -> int:
     100 is what Hypothesis does by itself.
     """
     return number if whole_matrix() else min(number, 100)
+
+
+def first_of(values: Iterable[Any], reason: str) -> list[Any]:
+    """Return parameters of which only the first is tried outside of the whole matrix.
+
+    Args:
+        values: of the parameter, the one that shows most first.
+        reason: why the others hardly ever show something else.
+    """
+    first, *others = values
+    return [first, *(pytest.param(other, marks=pytest.mark.whole_matrix(reason)) for other in others)]

@@ -170,7 +170,7 @@ class SpoolKeeper:
         wanted = list(fragment_ids) or list(files)
         missing = [name for name in wanted if name not in files]
         if missing:
-            raise LookupError(f"nothing is set aside under {', '.join(missing)}")
+            raise LookupError(f"nothing is in quarantine under {', '.join(missing)}")
         return [files[name] for name in wanted]
 
 

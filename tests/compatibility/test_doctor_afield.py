@@ -25,6 +25,7 @@ from exporters.spool.quarantine import quarantine
 from exporters.sql.schema import migrate
 from telemetry.settings import Settings
 from telemetry.testing import recording
+from tests.choice import first_of
 from tests.compatibility.conftest import NewHost, Session
 from tests.compatibility.test_doctor import only, wrong
 from tests.end_to_end.collector import Collector, attributes
@@ -155,7 +156,9 @@ def test_endpoint_that_is_no_collector_is_a_problem(name: str, host: NewHost) ->
     assert "hidden" not in session.out + session.err
 
 
-@pytest.mark.parametrize("exporter", ["otlp", "otlp_proto_http", None])
+@pytest.mark.parametrize(
+    "exporter", first_of(["otlp", "otlp_proto_http", None], "other ways to say the same")
+)
 def test_missing_grpc_exporter_is_a_problem(exporter: str | None, host: NewHost) -> None:
     """The line names the package, whichever variable chose gRPC."""
     chosen = host()

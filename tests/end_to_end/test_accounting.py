@@ -13,6 +13,7 @@ import pytest
 
 from examples.screener import samples
 from examples.screener.standin.client import StandIn
+from tests.choice import first_of
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.database import Row
 from tests.end_to_end.documents import File, resume
@@ -73,7 +74,9 @@ class Outcome:
     metrics: Metrics
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(
+    scope="module", params=first_of(["postgresql", "sqlite"], "the demo, which is tested too, runs on SQLite")
+)
 def outcome(
     request: pytest.FixtureRequest,
     new_database: NewDatabase,

@@ -17,6 +17,7 @@ from examples.screener.standin.client import StandIn
 from exporters.process.spool_keeper import SpoolKeeper
 from exporters.sql.schema import tables
 from telemetry.settings import Settings
+from tests.choice import first_of
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.database import Row
 from tests.end_to_end.documents import resume
@@ -39,7 +40,9 @@ EVERYTHING_TO_WORKER = {"SCREENER_REQUEST_LIMIT": "0", "SCREENER_CONCURRENCY": "
 CHECKPOINTS = {"TELEMETRY_CHECKPOINT_SECONDS": "0.2"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(
+    scope="module", params=first_of(["postgresql", "sqlite"], "the demo, which is tested too, runs on SQLite")
+)
 def system(
     request: pytest.FixtureRequest,
     new_database: NewDatabase,

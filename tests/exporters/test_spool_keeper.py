@@ -180,7 +180,7 @@ def test_quarantined_snapshots_are_listed_retried_and_dropped(host: Host, operat
     assert operator.run("spool", "drop", other, "--yes").stdout == "1 dropped.\n"
     assert "Nothing is in quarantine." in operator.run("spool", "list").stdout
     missing = operator.run("spool", "retry", other)
-    assert missing.returncode == 1 and f"nothing is set aside under {other}" in missing.stderr
+    assert missing.returncode == 1 and f"nothing is in quarantine under {other}" in missing.stderr
 
 
 def test_an_empty_spool_is_no_error(quick_operator: Operator) -> None:
