@@ -225,7 +225,7 @@ def test_a_figure_that_is_wrong(host: Host, trial: Trial, monkeypatch: pytest.Mo
 
 def test_sql_that_lost_a_row(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in metrics and trace, and not in SQL, is told of SQL."""
-    monkeypatch.setattr(run_storage, "document_rows", lambda *_: [])
+    monkeypatch.setattr("exporters.sql.storage.run_rows._document_rows", lambda *_: [])
 
     (check,) = (check for check in trial(host.url) if check.result == "bad")
 
