@@ -224,15 +224,9 @@ def test_a_wrong_figure_is_named(host: Host, trial: Trial, monkeypatch: pytest.M
     assert host.row("telemetry_runs")["run_id"] in bad[0].remedy
 
 
-<<<<<<< HEAD
 def test_a_row_missing_in_sql_is_named(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     """Metrics and trace are right, and only SQL is reported as wrong."""
-    monkeypatch.setattr(run_storage, "document_rows", lambda *_: [])
-=======
-def test_sql_that_lost_a_row(host: Host, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is in metrics and trace, and not in SQL, is told of SQL."""
     monkeypatch.setattr("exporters.sql.storage.run_rows._document_rows", lambda *_: [])
->>>>>>> sql
 
     (check,) = (check for check in trial(host.url) if check.result == "bad")
 
