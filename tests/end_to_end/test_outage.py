@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from examples.screener.standin.client import StandIn
+from exporters.sql.schema import migrate
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.database import Database
 from tests.end_to_end.documents import resume
@@ -24,17 +25,18 @@ SPENT = """
 
 
 @pytest.fixture
-def server(postgres: TemporaryPostgres) -> Iterator[TemporaryPostgres]:
-    """A PostgreSQL server that a test may stop; it is started again afterwards."""
-    yield postgres
-    if not postgres.is_running():
-        postgres.start()
+def server() -> Iterator[TemporaryPostgres]:
+    """A PostgreSQL server of its own, which may be stopped."""
+    with TemporaryPostgres() as server:
+        yield server
 
 
 @pytest.fixture
-def database(new_database: NewDatabase, server: TemporaryPostgres) -> Iterator[Database]:
-    """Telemetry's database, which is not the host's here."""
-    database = Database(new_database("postgresql"))
+def database(server: TemporaryPostgres) -> Iterator[Database]:
+    """The database of telemetry, which is not the host's here."""
+    url = server.create_database()
+    migrate.upgrade(url, with_base_tables=True)
+    database = Database(url)
     yield database
     database.close()
 
