@@ -1,5 +1,6 @@
-"""``flask telemetry``: a module for each group of commands, imported when one is called.
+"""``flask telemetry``: :mod:`.group` lists all commands with their short help and their sections.
 
-:mod:`.group` lists all commands with their short help and their sections; :mod:`.report_page` prints the
-report.
+:mod:`.commands` has a module for each group of commands, imported when one is called, and :mod:`.report_page`
+prints the report. The other modules are what commands share: options, the application and its database, errors,
+tables and amounts of money, and standard output.
 """

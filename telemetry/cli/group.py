@@ -36,7 +36,7 @@ class LazyCommand:
     def load(self) -> click.Command:
         """Import and return the command."""
         module, name = self.place.split(":")
-        command = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+        command = getattr(importlib.import_module(f"{__package__}.commands.{module}"), name)
         assert isinstance(command, click.Command)
         return command
 

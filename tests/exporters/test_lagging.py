@@ -121,7 +121,7 @@ def test_recover_reports_rows_that_cannot_be_written(
     """It does so with the reason, and exits 1."""
     refuse(used, "analyses")
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
-    monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 0.5)
+    monkeypatch.setattr("telemetry.cli.commands.spool.RECOVERY_SECONDS", 0.5)
 
     done = command(used, "spool", "recover")
 
@@ -139,12 +139,12 @@ def test_recover_that_runs_out_of_time_reports_what_is_left(
     entries = [Fragment(analysis_id=1, user_id=1).calls(call()).close() for _ in range(300)]
     move_to_spool_of(settings, leave_behind(tmp_path, *entries))
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
-    monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", seconds)
+    monkeypatch.setattr("telemetry.cli.commands.spool.RECOVERY_SECONDS", seconds)
     late = command(used, "spool", "recover")
     while len(used.rows("telemetry_runs")) < len(entries):
-        monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 2)
+        monkeypatch.setattr("telemetry.cli.commands.spool.RECOVERY_SECONDS", 2)
         command(used, "spool", "recover")
-    monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 30)
+    monkeypatch.setattr("telemetry.cli.commands.spool.RECOVERY_SECONDS", 30)
     done = command(used, "spool", "recover")
 
     assert (late.exit_code, "Everything is delivered" in late.output) == (1, False), late.output
@@ -158,7 +158,7 @@ def test_recover_without_time_for_rows_names_them(
 ) -> None:
     """All snapshots are delivered, but not projected yet."""
     monkeypatch.setenv("TELEMETRY_SPOOL_DIR", str(tmp_path))
-    monkeypatch.setattr("telemetry.cli.spool.RECOVERY_SECONDS", 0.5)
+    monkeypatch.setattr("telemetry.cli.commands.spool.RECOVERY_SECONDS", 0.5)
     monkeypatch.setattr("exporters.sql.writer.host_rows.WaitingRows.project_due", lambda *_: None)
 
     late = command(used, "spool", "recover")

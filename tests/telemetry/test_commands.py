@@ -23,13 +23,13 @@ COMMANDS = {name: command for commands in SECTIONS.values() for name, command in
 WITHOUT_COMMANDS = """
 import sys
 import pkgutil
-import telemetry.cli
+import telemetry.cli.commands
 from telemetry.cli.group import SECTIONS, cli
 
 cli(["--help"], standalone_mode=False)
 modules = {command.place.split(":")[0] for commands in SECTIONS.values() for command in commands.values()}
-assert modules <= {module.name for module in pkgutil.iter_modules(telemetry.cli.__path__)}
-print("loaded:", *(name for name in modules if f"telemetry.cli.{name}" in sys.modules))
+assert modules <= {module.name for module in pkgutil.iter_modules(telemetry.cli.commands.__path__)}
+print("loaded:", *(name for name in modules if f"telemetry.cli.commands.{name}" in sys.modules))
 print("libraries:", *({"flask", "sqlalchemy", "rich", "exporters"} & {*sys.modules}))
 """
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .application import database_settings, find_database, today
-from .errors import needs_sql, one_line_errors
-from .listing import count, paragraph, table
-from .notify import notify_option, send
-from .options import ID, Period, database_option, period_options
+from ..application import database_settings, find_database, today
+from ..errors import needs_sql, one_line_errors
+from ..listing import count, paragraph, table
+from ..notify import notify_option, send
+from ..options import ID, Period, database_option, period_options
 
 if TYPE_CHECKING:
     from datetime import date
@@ -76,7 +76,7 @@ def _print_health(days: Sequence[HealthDay], tidied: Tidied, archived: Sequence[
 def _health_rows(days: Sequence[HealthDay]) -> list[tuple[object, ...]]:
     from decimal import Decimal
 
-    from .money import column
+    from ..money import column
 
     pico = [day.cost_pico for day in days]
     dollars = column([None if cost is None else Decimal(cost).scaleb(-12) for cost in pico])

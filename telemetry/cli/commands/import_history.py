@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from .application import find_database
-from .errors import needs_sql, one_line_errors
-from .listing import count
-from .options import database_option
-from .output import advance
+from ..application import find_database
+from ..errors import needs_sql, one_line_errors
+from ..listing import count
+from ..options import database_option
+from ..output import advance
 
 
 @click.command("import-history")

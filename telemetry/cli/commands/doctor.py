@@ -6,9 +6,9 @@ import os
 
 import click
 
-from .application import load_app
-from .options import database_option
-from .output import insist_on_output
+from ..application import load_app
+from ..options import database_option
+from ..output import insist_on_output
 
 
 @click.command()

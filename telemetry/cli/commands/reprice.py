@@ -9,9 +9,9 @@ import click
 
 from telemetry.pricing.provider import PROVIDERS
 
-from .application import find_database, load_settings
-from .errors import needs_sql, one_line_errors
-from .options import Period, database_option, period_options, refuse_empty_model
+from ..application import find_database, load_settings
+from ..errors import needs_sql, one_line_errors
+from ..options import Period, database_option, period_options, refuse_empty_model
 
 
 @click.command()

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from .application import database_settings
-from .errors import needs_sql, one_line_errors, writing_to
-from .listing import count
-from .options import DAY, database_option
-from .output import advance
+from ..application import database_settings
+from ..errors import needs_sql, one_line_errors, writing_to
+from ..listing import count
+from ..options import DAY, database_option
+from ..output import advance
 
 if TYPE_CHECKING:
     from exporters.archive.archive import Archive, Plan

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .application import database_settings
-from .errors import needs_sql, one_line_errors
-from .listing import count, table
-from .options import database_option
+from ..application import database_settings
+from ..errors import needs_sql, one_line_errors
+from ..listing import count, table
+from ..options import database_option
 
 if TYPE_CHECKING:
     from exporters.process.spool_keeper import ProcessDirectory, Retried, SpoolKeeper

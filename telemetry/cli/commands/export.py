@@ -12,11 +12,11 @@ import click
 
 from telemetry._internal.partial_file import replacing
 
-from .application import database_settings, today
-from .errors import needs_sql, one_line_errors, writing_to
-from .listing import count
-from .options import Period, database_option, period_options
-from .output import advance, insist_on_output
+from ..application import database_settings, today
+from ..errors import needs_sql, one_line_errors, writing_to
+from ..listing import count
+from ..options import Period, database_option, period_options
+from ..output import advance, insist_on_output
 
 if TYPE_CHECKING:
     from exporters.export.jobs import Export

@@ -6,12 +6,12 @@ from typing import Final
 
 import click
 
-from .application import database_settings, today
-from .errors import needs_sql, one_line_errors
-from .listing import paragraph
-from .notify import notify_option, send
-from .options import ID, Period, database_option, period_options, refuse_empty_model
-from .output import insist_on_output
+from ..application import database_settings, today
+from ..errors import needs_sql, one_line_errors
+from ..listing import paragraph
+from ..notify import notify_option, send
+from ..options import ID, Period, database_option, period_options, refuse_empty_model
+from ..output import insist_on_output
 
 DAYS: Final = 30
 """Default length of a report."""
@@ -59,7 +59,7 @@ def report(
         click.echo(result.to_json())
         return
     try:
-        from .report_page import show
+        from ..report_page import show
     except ImportError as error:
         raise click.ClickException(
             f"this needs analysis-telemetry[report] ({error}); --json does not"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .errors import needs_sql, one_line_errors, writing_to
-from .listing import table
+from ..errors import needs_sql, one_line_errors, writing_to
+from ..listing import table
 
 if TYPE_CHECKING:
     from exporters.catalogue.usage import Entry, Usage

@@ -8,9 +8,9 @@ from functools import partial
 
 import click
 
-from .application import find_database
-from .errors import first_line, needs_sql, one_line_errors
-from .options import database_option
+from ..application import find_database
+from ..errors import first_line, needs_sql, one_line_errors
+from ..options import database_option
 
 
 @click.group()
