@@ -1,8 +1,8 @@
 """Which provider bills a request: a price of one provider never applies to another.
 
-The address of a request decides, not only the class of the client: the ``OpenAI`` client also talks to Azure,
-to other services and to self-hosted servers. A loopback address counts as OpenAI (a proxy or a test server).
-Other hosts that forward requests to OpenAI are named in TELEMETRY_OPENAI_HOSTS.
+The address of a request decides, not only the class of the client, because the ``OpenAI`` client also works
+with Azure, other services and self-hosted servers. A loopback address counts as OpenAI (a proxy or a test
+server). TELEMETRY_OPENAI_HOSTS names other hosts that forward requests to OpenAI.
 """
 
 from __future__ import annotations

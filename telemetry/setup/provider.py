@@ -1,4 +1,4 @@
-"""The tracer provider of the process: the one that is there, or one that is configured from ``OTEL_*``."""
+"""The tracer provider of the process: an existing one, or one that is configured from ``OTEL_*``."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def configure(settings: Settings) -> TracerProvider:
     """Configure OpenTelemetry from ``OTEL_*``, and return the provider.
 
     Raises:
-        LookupError: if there is one of another SDK, or OTEL_* name an exporter that is not installed.
+        LookupError: if the process has a provider of another SDK, or an exporter is not installed.
     """
     from .configurator import TelemetryConfigurator
 
-    found = trace.get_tracer_provider()
-    if not isinstance(found, trace.ProxyTracerProvider):
-        kind = type(found)
+    existing = trace.get_tracer_provider()
+    if not isinstance(existing, trace.ProxyTracerProvider):
+        kind = type(existing)
         raise LookupError(
             f"the tracer provider of this process is {kind.__module__}.{kind.__qualname__}, and none of the"
             " OpenTelemetry SDK; set telemetry up before it, or leave it out"
@@ -66,7 +66,7 @@ def foreign_exporters(provider: AnyProvider) -> list[str]:
     from .configurator import SanitisingProcessor
 
     processors = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
-    exporting = [found for found in processors if isinstance(found, BatchSpanProcessor | SimpleSpanProcessor)]
+    exporting = [one for one in processors if isinstance(one, BatchSpanProcessor | SimpleSpanProcessor)]
     return [
         type(getattr(processor, "span_exporter", processor)).__name__
         for processor in exporting
