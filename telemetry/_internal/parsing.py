@@ -78,7 +78,7 @@ def names(value: str) -> tuple[str, ...]:
     separated = tuple(name.strip() for name in value.split(",") if name.strip())
     for name in separated:
         if len(name) > 64:
-            raise ValueError(f"holds a name of over 64 characters ({name[:20]}…)")
+            raise ValueError(f"contains a name of over 64 characters ({name[:20]}…)")
     return separated
 
 
@@ -87,11 +87,11 @@ def kinds(value: str) -> tuple[str, ...]:
     declared = names(value)
     for name in declared:
         if not KIND.fullmatch(name):
-            raise ValueError(f"holds {name[:40]!r}; a kind is snake_case, of at most 20 characters")
+            raise ValueError(f"contains {name[:40]!r}; a kind is snake_case, of at most 20 characters")
         if name in RESERVED_KINDS:
-            raise ValueError(f"holds {name!r}, which telemetry uses itself; take another name")
+            raise ValueError(f"contains {name!r}, which telemetry uses itself; take another name")
     if len(set(declared)) > _MOST_KINDS:
-        raise ValueError(f"holds more than {_MOST_KINDS} kinds")
+        raise ValueError(f"contains more than {_MOST_KINDS} kinds")
     return tuple(dict.fromkeys(declared))
 
 

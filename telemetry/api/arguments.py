@@ -72,8 +72,8 @@ def share_of(field: str, value: object, out_of: object) -> Decimal | None:
         return None
     share = score / most
     if not -_ROUNDING <= share <= 1 + _ROUNDING:
-        hint = ", or name it: out_of=100" if most == 1 and 1 < score <= 100 else ""
-        refuse(field, value, f"a number from 0 to out_of ({most:f}){hint}; it is not kept")
+        hint = ", or pass out_of=100" if most == 1 and 1 < score <= 100 else ""
+        refuse(field, value, f"a number from 0 to out_of ({most:f}){hint}; it is not recorded")
         return None
     return min(max(share, Decimal(0)), Decimal(1))
 
@@ -149,13 +149,13 @@ def name(field: str, value: object) -> str:
 def key(field: str, value: object) -> str:
     """Return the key of a document as text, which is only used to compute a hash."""
     if value is None:
-        refuse(field, value, "what names the document, such as its file name")
+        refuse(field, value, "what identifies the document, such as its file name")
         return ""
     try:
         return str(value)
     except Exception as error:  # a type of the application may raise anything
         let_pass(error)
-        refuse(field, value, "something with a text")
+        refuse(field, value, "an object that str() can convert")
         return ""
 
 
@@ -193,7 +193,7 @@ def kind_of(value: object, kinds: Sequence[str]) -> str:
     is_a_word = isinstance(value, str) and re.fullmatch(r"[\w-]{1,40}", value)
     shown = value if is_a_word else type(value).__name__
     message = (
-        f"{shown!r} is no kind of run, and is recorded as {OTHER!r}. Kinds are {', '.join(kinds)};"
+        f"{shown!r} is not a kind of run, and is recorded as {OTHER!r}. Kinds are {', '.join(kinds)};"
         " TELEMETRY_RUN_KINDS adds more"
     )
     _log_once("kind", str(shown), message)
@@ -211,8 +211,8 @@ def kind_elsewhere(value: str, kinds: Sequence[str]) -> str | None:
     _log_once(
         "kind",
         value,
-        f"another process began a run of the kind {value!r}, which metrics of this one show as {OTHER!r}:"
-        " name it in TELEMETRY_RUN_KINDS here, too",
+        f"another process opened a run of the kind {value!r}, which metrics of this process show as"
+        f" {OTHER!r}: add it to TELEMETRY_RUN_KINDS here as well",
     )
     return value
 
@@ -226,7 +226,7 @@ def one_of(field: str, value: object, declared: Sequence[str], setting: str = ""
         _log_once(
             field,
             shown,
-            f"{field} {shown!r} is recorded as {OTHER!r}: name it in {setting} to count it by itself",
+            f"{field} {shown!r} is recorded as {OTHER!r}: add it to {setting} to count it separately",
         )
     else:
         refuse(field, value, "a text")
@@ -245,7 +245,7 @@ def refuse(field: str, value: object, wanted: str) -> None:
     """Count a wrong argument, and log it unless one of the same name and type was logged before."""
     kind = type(value)
     shown = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    _log_once(field, shown, f"{field} has a value of type {shown} that cannot be used; expected is {wanted}")
+    _log_once(field, shown, f"{field} has a value of type {shown} that cannot be used; expected: {wanted}")
 
 
 def never_entered() -> None:
@@ -274,7 +274,7 @@ def texts(carrier: object, names: Sequence[str]) -> dict[str, str]:
     """Return the texts among ``names`` in a carrier from another process; None counts as an empty one."""
     if not isinstance(carrier, Mapping):
         if carrier is not None:
-            refuse("carrier", carrier, "what RunHandle.carrier() gave, a mapping of texts")
+            refuse("carrier", carrier, "the result of RunHandle.carrier(), a mapping of texts")
         return {}
     carried: dict[str, str] = {}
     for name in names:

@@ -54,8 +54,8 @@ def provider_of(host: str, is_azure_client: bool = False) -> str:
     provider = _owner_of(name, is_azure_client)
     if provider == OTHER:
         _log.warning(
-            "calls to %s are priced by TELEMETRY_PRICES_FILE alone: TELEMETRY_OPENAI_HOSTS names hosts "
-            "that pass requests on to OpenAI, at its prices",
+            "calls to %s are priced only by TELEMETRY_PRICES_FILE; if this host forwards requests to OpenAI,"
+            " at its prices, add it to TELEMETRY_OPENAI_HOSTS",
             name[:_LONGEST],
         )
     return provider

@@ -103,9 +103,7 @@ LIBRARIES: Final = (
     Library(
         "greenlet", "3", _NO_STATEMENTS, extra="sql", needed_by="opentelemetry-instrumentation-sqlalchemy"
     ),
-    Library(
-        "cachetools", "6", "repeated questions about jobs are asked of the database each time", extra="sql"
-    ),
+    Library("cachetools", "6", "results of repeated queries about jobs are not cached", extra="sql"),
     Library("alembic", "1.16", "the tables of telemetry cannot be created or upgraded", extra="sql"),
     Library("psycopg2", "2.9", "rollups may not reach the database", alternative="psycopg2-binary"),
     Library("psycopg", "3.1", "rollups may not reach the database", below="4"),
@@ -123,9 +121,7 @@ LIBRARIES: Final = (
         extra="parquet",
         imported="pyarrow.parquet",
     ),
-    Library(
-        "rich", "13", "flask telemetry report prints JSON alone", extra="report", imported="rich.console"
-    ),
+    Library("rich", "13", "flask telemetry report prints only JSON", extra="report", imported="rich.console"),
     Library("apprise", "2.3", "TELEMETRY_NOTIFY cannot be used", extra="notify"),
 )
 """Every library that telemetry works with, the most important first."""

@@ -64,8 +64,8 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
 def _warn_of_configuration_file() -> None:
     if os.environ.get("OTEL_CONFIG_FILE"):
         _log.warning(
-            "OTEL_CONFIG_FILE configures exporters of its own: what they send is not sanitised;"
-            " unset it and use OTEL_TRACES_EXPORTER and the like to have that"
+            "the exporters that OTEL_CONFIG_FILE configures send data that is not sanitised; use"
+            " OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER instead"
         )
 
 
@@ -92,7 +92,7 @@ def _allowed(settings: Settings) -> dict[str, bool]:
     captured = os.environ.get(CAPTURE, "").strip().lower() not in ("", "no_content", "false")
     if captured != settings.message_content:
         missing = "TELEMETRY_MESSAGE_CONTENT=true" if captured else f"{CAPTURE}=SPAN_ONLY"
-        _log.warning("prompts and answers are not exported: that takes %s, too", missing)
+        _log.warning("prompts and answers are not exported: this also requires %s", missing)
     return {
         "exception_messages": settings.exception_messages,
         "message_content": captured and settings.message_content,

@@ -60,7 +60,7 @@ def log_not_instrumented(library: str, error: Exception) -> None:
     """Log why ``library`` is not instrumented; at level DEBUG if it is absent or its problem is known."""
     is_known = any(library in (known.library.name, known.library.needed_by) for known in problems())
     level = logging.WARNING if installed(library) and not is_known else logging.DEBUG
-    _log.log(level, "telemetry does not see %s %s: %s", library, installed(library), error)
+    _log.log(level, "telemetry cannot instrument %s %s: %s", library, installed(library), error)
 
 
 def _count_attempts(provider: TracerProvider | None) -> None:

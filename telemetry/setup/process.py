@@ -125,7 +125,7 @@ def _shares(pipeline: Pipeline, settings: Settings, off: str) -> bool:
     ]
     if others:
         _log.warning(
-            "telemetry: %s differ from those that this process was set up with, which hold until"
+            "telemetry: this process was set up with other values of %s, which apply until"
             " telemetry.shutdown()",
             ", ".join(others),
         )

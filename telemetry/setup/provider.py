@@ -38,8 +38,8 @@ def configure(settings: Settings) -> TracerProvider:
     if not isinstance(existing, trace.ProxyTracerProvider):
         kind = type(existing)
         raise LookupError(
-            f"the tracer provider of this process is {kind.__module__}.{kind.__qualname__}, and none of the"
-            " OpenTelemetry SDK; set telemetry up before it, or leave it out"
+            f"the tracer provider of this process is {kind.__module__}.{kind.__qualname__}, not one of the"
+            " OpenTelemetry SDK; set telemetry up before it, or remove it"
         )
     try:
         TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
@@ -47,16 +47,14 @@ def configure(settings: Settings) -> TracerProvider:
         raise LookupError(str(error)) from error
     provider = sdk_provider()
     if provider is None:
-        raise LookupError("OTEL_* lead to a tracer provider that is not of the OpenTelemetry SDK")
+        raise LookupError("OTEL_* configure a tracer provider that is not one of the OpenTelemetry SDK")
     return provider
 
 
 def warn_of_foreign_export(provider: AnyProvider) -> None:
     """Warn that spans sent by other libraries' exporters are not sanitised."""
     if foreign_exporters(provider):
-        _log.warning(
-            "telemetry joined a tracer provider that exports spans by itself: they are not sanitised"
-        )
+        _log.warning("telemetry uses a tracer provider that already exports spans: they are not sanitised")
 
 
 def foreign_exporters(provider: AnyProvider) -> list[str]:
