@@ -24,7 +24,7 @@ api: Any = telemetry
 NUMBER = "a whole number of at most 64 bits"
 SUBJECT = 'a text, or a pair such as ("draft", 12), none of it empty'
 ERROR = "an exception, or a word for its type; it counts as error"
-CARRIER = "what RunHandle.carrier() gave, a mapping of texts"
+CARRIER = "the result of RunHandle.carrier(), a mapping of texts"
 PAIR = "a pair of whole numbers (bytes, characters)"
 
 
