@@ -49,7 +49,7 @@ def recording(
         provider: provider of the spans. Default: that of the process; if there is none, one is created that
             exports nothing, and stays for the rest of the process.
         meter_provider: provider of the metrics; without one there are none.
-        price: prices calls; default: as the settings say.
+        price: prices calls; default: the pricer that the settings define.
     """
     from .api import spans
     from .conventions import SCOPE
@@ -60,7 +60,7 @@ def recording(
     pipeline = setup.attach(provider, settings, meter_provider=meter_provider, takes_all=True, price=price)
     spans.tracer = lambda: provider.get_tracer(SCOPE)
     try:
-        with setup.standing_in(pipeline):
+        with setup.replace_pipeline(pipeline):
             yield pipeline
     finally:
         spans.tracer = tracer

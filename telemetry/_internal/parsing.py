@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from telemetry.conventions import KIND, RESERVED_KINDS
 
 _MOST_KINDS: Final = 20
-"""Kinds that an application may add: a metric of runs has 20 series for each."""
+"""Limit of the kinds that an application may add: each one adds 20 time series to a metric of runs."""
 
 
 def text(value: str) -> str:

@@ -153,7 +153,7 @@ def document(
         chunks: number of pieces that are embedded.
         row_id: id of its ``candidate_files`` row, if it has one already.
 
-    A run may visit the same key several times (extraction, then ranking): the visits are merged.
+    A run may open several blocks for the same key (extraction, then ranking): these visits are merged.
     """
     facts = Document("")
     with guarded("api"):

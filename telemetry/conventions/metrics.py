@@ -261,7 +261,7 @@ INTERNAL_ERRORS: Final = Metric(
 )
 
 METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
-"""All metrics, in the order in which they stand above."""
+"""All metrics, in the order of their declaration."""
 
 TRANSACTIONS: Final = ("rollup", "projection", "user", "warning")
 COMPONENTS: Final = (

@@ -44,7 +44,7 @@ def instrument() -> None:
 
 
 class Reading:
-    """The reading of one call's answer."""
+    """The reading of the answer to one call."""
 
     __slots__ = (
         "_background",

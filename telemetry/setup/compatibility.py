@@ -162,11 +162,11 @@ class Problem:
 
 def problem_of(library: Library) -> Problem | None:
     """Return the problem with ``library`` in this environment, or None."""
-    found = library.installed_version()
-    if found is None:
+    current = library.installed_version()
+    if current is None:
         return Problem(library, None) if library.is_missing() else None
-    is_newer = bool(library.below) and _key(found) >= _key(library.below)
-    return Problem(library, found) if is_newer or _key(found) < _key(library.at_least) else None
+    is_newer = bool(library.below) and _key(current) >= _key(library.below)
+    return Problem(library, current) if is_newer or _key(current) < _key(library.at_least) else None
 
 
 def problems() -> Iterator[Problem]:

@@ -21,7 +21,7 @@ from opentelemetry import metrics
 
 from telemetry._internal.context import takes_all
 from telemetry._internal.guard import guarded
-from telemetry._internal.process.garbage import spare_context
+from telemetry._internal.process.garbage import protect_context
 from telemetry.settings import PREFIX, Settings, SettingsError
 
 from .compatibility import platform_gap, problems
@@ -67,11 +67,11 @@ def setup_telemetry(
     off = f"telemetry is off for {name}" if name else "telemetry is off"
     with guarded("setup"):
         if not isinstance(settings, Settings | None):
-            _log.error("%s: settings= takes a telemetry.settings.Settings, not %s", off, _a(settings))
+            _log.error("%s: settings= takes a telemetry.settings.Settings, not %s", off, _type_text(settings))
             return None
         given: object = engines
         if isinstance(given, str) or not isinstance(given, Sequence):
-            _log.warning("telemetry: engines= takes a list of SQLAlchemy engines, not %s", _a(given))
+            _log.warning("telemetry: engines= takes a list of SQLAlchemy engines, not %s", _type_text(given))
             engines = ()
         if _pipeline is not None and settings is None:
             return _pipeline
@@ -99,7 +99,7 @@ def setup_telemetry(
     return None
 
 
-def _a(value: object) -> str:
+def _type_text(value: object) -> str:
     return f"a value of type {type(value).__qualname__}"
 
 
@@ -147,7 +147,7 @@ def attach(
         settings: settings of the pipeline.
         meter_provider: provider of the metrics; without one there are none.
         takes_all: whether to record applications of other pipelines too (in tests).
-        price: prices calls; default: as the settings say.
+        price: prices calls; default: the pricer that the settings define.
 
     Raises:
         ImportError: if the extra ``sdk`` is missing, or one that a setting needs.
@@ -160,7 +160,7 @@ def attach(
 
     pipeline = Pipeline(settings, price)
     use_openai_hosts(settings.openai_hosts)
-    spare_context()
+    protect_context()
     record_all(provider)
     pipeline.start(provider, meter_provider, takes_all=takes_all)
     return pipeline
@@ -180,14 +180,14 @@ def shutdown(seconds: float | None = None) -> bool:
     """
     global _pipeline
     if not isinstance(seconds, int | float | None):
-        _log.warning("telemetry: shutdown() takes a number of seconds, not %s", _a(seconds))
+        _log.warning("telemetry: shutdown() takes a number of seconds, not %s", _type_text(seconds))
         seconds = None
     pipeline, _pipeline = _pipeline, None
     return True if pipeline is None else pipeline.shutdown(seconds)
 
 
 @contextmanager
-def standing_in(pipeline: Pipeline) -> Iterator[None]:
+def replace_pipeline(pipeline: Pipeline) -> Iterator[None]:
     """Make ``pipeline`` the pipeline of the process within the block (for tests)."""
     global _pipeline
     before, _pipeline = _pipeline, pipeline
@@ -244,11 +244,11 @@ def post_instrument() -> None:
 
 
 def _warn_of_versions() -> None:
-    """Log each missing or unsupported library once, in a line."""
-    found = list(problems())
-    if any(problem.library.name == "opentelemetry-sdk" and problem.version is None for problem in found):
+    """Log each missing or unsupported library in one line."""
+    known = list(problems())
+    if any(problem.library.name == "opentelemetry-sdk" and problem.version is None for problem in known):
         return  # without the SDK telemetry is off, which is logged elsewhere
-    for problem in found:
+    for problem in known:
         _log.warning("telemetry: %s", problem)
 
 

@@ -1,7 +1,7 @@
 """Fast path for the common chat answer, in which nothing but tokens is billed.
 
-The full reader (:mod:`.reader`) takes several times as long, which every call would cost. Any unusual answer
-is left to the full reader.
+The full reader (:mod:`.reader`) takes several times as long, and would slow down every call. It reads all
+answers that are unusual in any way.
 """
 
 from __future__ import annotations

@@ -186,21 +186,21 @@ class _UsageReader:
 
 def _beside_usage(fields: Mapping[str, object]) -> list[str]:
     """Return the names of tools and fields in an answer that are billed by something other than tokens."""
-    found = [
+    names = [
         name
         for name in fields.keys() - _PLAIN
         if ("usage" in name or name in _DIMENSIONS) and _is_something(fields[name])
     ]
     for item in _items(fields.get("output")):
         if not _is_free(item):
-            found.append(str(item.get("type")))
+            names.append(str(item.get("type")))
     for tool in _items(fields.get("tools")):
         if str(tool.get("type")).startswith(SESSION_TOOLS) and not _is_local(tool):
-            found.append(str(tool.get("type")))
+            names.append(str(tool.get("type")))
     for choice in _items(fields.get("choices")):
         message = _fields(choice.get("message") or choice.get("delta")) or {}
-        found += [name for name in ("annotations", "audio") if message.get(name)]
-    return found
+        names += [name for name in ("annotations", "audio") if message.get(name)]
+    return names
 
 
 def _keeps_longer(fields: Mapping[str, object]) -> bool:

@@ -63,11 +63,11 @@ def is_anyone_collecting() -> bool:
     return _last_report.start is _last_start.start
 
 
-def spare_context() -> None:
+def protect_context() -> None:
     """From now on, let OpenTelemetry set no context variable during a collection, if that could crash."""
     inner = context._RUNTIME_CONTEXT
-    if sys.version_info < (3, 12) and not isinstance(inner, SparedContext):
-        context._RUNTIME_CONTEXT = SparedContext(inner)
+    if sys.version_info < (3, 12) and not isinstance(inner, ProtectedContext):
+        context._RUNTIME_CONTEXT = ProtectedContext(inner)
 
 
 class _Attached(threading.local):
@@ -78,7 +78,7 @@ class _Attached(threading.local):
     """The current context is the last one."""
 
 
-class SparedContext(_RuntimeContext):
+class ProtectedContext(_RuntimeContext):
     """The current Context; finalizers have one of their own, which ends with the collection."""
 
     def __init__(self, inner: _RuntimeContext) -> None:
