@@ -153,7 +153,7 @@ class Settings:
     """A day that differs from the median of the same weekdays of 28 days by a larger factor is a finding."""
 
     anomaly_min_jobs: int = _setting(5, parsing.whole(1, 1_000_000))
-    """Days with fewer jobs are not compared with other days."""
+    """Days with fewer jobs do not enter the median, and their latency and errors are not evaluated."""
 
     queue_wait_seconds: float = _setting(600.0, parsing.seconds(1, 86400 * 7))
     """A job that waits longer for its worker is a finding."""
