@@ -42,7 +42,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs more than the API only when it is asked for."""
+    """Import names that need Flask or the SDK on first access."""
     if name == "Telemetry":
         try:
             from .web.extension import Telemetry

@@ -1,8 +1,8 @@
-"""What an operator can set, each with its type, default and a sentence.
+"""The settings, each with a type, a default and a description.
 
-Every setting is an environment variable ``TELEMETRY_…``; the Flask extension takes the same names from
-``app.config`` (the environment wins). Everything about where traces and metrics are sent is OpenTelemetry's
-own ``OTEL_*``.
+Every setting is an environment variable ``TELEMETRY_…``; the Flask extension reads the same names from
+``app.config`` (the environment takes precedence). Where traces and metrics are sent is configured by
+OpenTelemetry's own ``OTEL_*``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ PREFIX: Final = "TELEMETRY_"
 
 
 class SettingsError(ValueError):
-    """One or more settings cannot be used; the message names each and the way out."""
+    """One or more settings cannot be used; the message has each of them, and how to correct it."""
 
 
 def default_spool_dir() -> Path:
-    """Return where rollups wait unless a setting names a place: below the folder of temporary files."""
+    """Return the default directory of the spool, below the directory for temporary files."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"analysis-telemetry-{user}"
 
@@ -41,21 +41,21 @@ def _setting(default: Any, parse: Callable[[str], Any], *, is_secret: bool = Fal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings; a field's environment variable is ``TELEMETRY_`` and its name in capitals."""
+    """All settings; the environment variable of a field is ``TELEMETRY_`` and its name in capitals."""
 
     enabled: bool = _setting(True, parsing.boolean)
-    """Off switches everything off; instrumented code becomes a no-op."""
+    """Whether telemetry is on; if not, instrumented code is a no-op."""
 
     database_url: str = _setting("", parsing.text)
-    """SQLAlchemy URL of the database that keeps the rollups: the application's own.
+    """SQLAlchemy URL of the application's database, which stores the rollups.
 
     Empty: nothing is written to SQL.
     """
 
     spool_dir: Path = _setting(default_spool_dir, Path)
-    """Directory on a local disk in which rollups wait for the database.
+    """Directory on a local disk in which snapshots wait until the database has them.
 
-    Every process of the application names the same one.
+    It has to be the same for all processes of the application.
     """
 
     spool_max_bytes: int = _setting(256 * 1024 * 1024, parsing.whole(1024, 2**50))
@@ -68,134 +68,134 @@ class Settings:
     """
 
     checkpoint_seconds: float = _setting(5.0, parsing.seconds(0.05, 3600))
-    """How often at least an open run that changed is saved: what a killed process can lose.
+    """Longest time between two saves of an open run that changes: what a killed process can lose.
 
     Early in a run it is saved more often.
     """
 
     heartbeat_seconds: float = _setting(60.0, parsing.seconds(0.1, 3600))
-    """How often an open run that did not change says that it is alive."""
+    """How often an open run that does not change is saved, to show that its process is alive."""
 
     late_seconds: float = _setting(60.0, parsing.seconds(0, 86400))
-    """How long after a run's end a call that starts in its context still counts to it.
+    """How long after the end of a run a call that starts in its context is still added to it.
 
-    Later ones are orphans.
+    Later calls are orphans.
     """
 
     shutdown_seconds: float = _setting(5.0, parsing.seconds(0, 600))
-    """How long a process that ends waits for the database; what is left stays in the spool."""
+    """How long a process waits for the database when it ends; undelivered entries stay in the spool."""
 
     save_on_sigterm: bool = _setting(True, parsing.boolean)
-    """Save what is known when SIGTERM ends a process that has no handler of its own for it.
+    """Save open runs when SIGTERM ends a process that has no handler of its own for it.
 
-    Open runs are interrupted, with their exact spend. The process then dies by the signal, 2.5 seconds later
-    at most.
+    They are interrupted, with their exact spend. The process then dies by the signal, after 2.5 seconds at
+    most.
     """
 
     stages: tuple[str, ...] = _setting(STAGES, parsing.names)
-    """Stages that metrics name from the start; others are added as they come, up to a cap."""
+    """Stages that metrics have from the start; others are added as they occur, up to a cap."""
 
     run_kinds: tuple[str, ...] = _setting((), parsing.kinds)
-    """Kinds of runs that ``telemetry.run`` takes beside ``analysis``, ``intake`` and ``late``.
+    """Kinds of runs that the application may open, in addition to ``analysis``, ``intake`` and ``late``.
 
     In snake_case, such as ``chat``. A run of any other kind is recorded as ``other``.
     """
 
     counters: tuple[str, ...] = _setting(DEFAULT_COUNTERS, parsing.names)
-    """Names that ``telemetry.count`` takes; anything else is counted as ``other``."""
+    """Names of counters for ``telemetry.count``; any other name is counted as ``other``."""
 
     prices_file: Path | None = _setting(None, parsing.path)
-    """TOML file with negotiated prices and those of private deployments; it goes before the bundled list."""
+    """TOML file with negotiated prices and prices of private deployments; overrides the bundled list."""
 
     openai_hosts: tuple[str, ...] = _setting((), parsing.names)
-    """Hosts that pass requests on to OpenAI at its prices, such as a gateway of one's own."""
+    """Hosts that forward requests to OpenAI at its prices, such as your own gateway."""
 
     timezone: str = _setting("UTC", parsing.time_zone)
-    """Whose days the daily check, insights and reports count."""
+    """Time zone of the days in the daily check, insights and reports."""
 
     stale_seconds: float = _setting(900.0, parsing.seconds(60, 86400 * 7))
-    """How long after its last word the daily check calls a run interrupted."""
+    """How long after its last save a silent run is marked as interrupted by the daily check."""
 
     warning_types: tuple[str, ...] = _setting(WARNING_TYPES, parsing.names)
     """Types of warnings that may be recorded."""
 
     jd_min_characters: int = _setting(200, parsing.whole(0, 10**9))
-    """Length of a job description below which it is worth a warning. 0: none."""
+    """Job descriptions with fewer characters give rise to a warning. 0: no warning."""
 
     jd_max_characters: int = _setting(20_000, parsing.whole(0, 10**9))
-    """Length of a job description beyond which it is worth a warning. 0: none."""
+    """Job descriptions with more characters give rise to a warning. 0: no warning."""
 
     resume_min_characters: int = _setting(200, parsing.whole(0, 10**9))
-    """Length of a résumé below which it is worth a warning. 0: none."""
+    """Résumés with fewer characters give rise to a warning. 0: no warning."""
 
     resume_max_characters: int = _setting(30_000, parsing.whole(0, 10**9))
-    """Length of a résumé beyond which it is worth a warning. 0: none."""
+    """Résumés with more characters give rise to a warning. 0: no warning."""
 
     batch_max_documents: int = _setting(200, parsing.whole(0, 10**9))
-    """Candidates of a run beyond which it is worth a warning. 0: none."""
+    """Runs with more candidates give rise to a warning. 0: no warning."""
 
     warnings_per_day: int = _setting(200, parsing.whole(1, 1_000_000))
-    """Warnings of one user in 24 hours beyond which no more are recorded."""
+    """Limit of the warnings of one user that are recorded in 24 hours."""
 
     warning_seconds: float = _setting(86_400.0, parsing.seconds(60, 86400 * 365))
-    """How long after a warning nobody answered it the daily check calls it abandoned."""
+    """How long after a warning without an answer the daily check marks it as abandoned."""
 
     override_factor: float = _setting(1.5, parsing.factor)
-    """How many times the override rate of 30 days that of 7 days may be before it is a finding."""
+    """An override rate of 7 days above this multiple of the rate of 30 days is a finding."""
 
     override_min_jobs: int = _setting(5, parsing.whole(1, 1_000_000))
-    """Jobs over the limit in 7 days below which their override rate says nothing."""
+    """With fewer jobs over the limit in 7 days, the override rate is not evaluated."""
 
     rate_limited_jobs: int = _setting(5, parsing.whole(0, 1_000_000))
-    """How many jobs may meet rate limits in a day before it is a finding."""
+    """More rate-limited jobs than this in a day are a finding."""
 
     anomaly_factor: float = _setting(2.0, parsing.factor)
-    """How many times the median of the same weekdays of 28 days a day may be before it is a finding."""
+    """A day that differs from the median of the same weekdays of 28 days by a larger factor is a finding."""
 
     anomaly_min_jobs: int = _setting(5, parsing.whole(1, 1_000_000))
-    """Jobs a day below which neither that day nor its weekday says anything."""
+    """Days with fewer jobs do not enter the median, and their latency and errors are not evaluated."""
 
     queue_wait_seconds: float = _setting(600.0, parsing.seconds(1, 86400 * 7))
-    """How long a job may wait for its worker before it is a finding."""
+    """A job that waits longer for its worker is a finding."""
 
     alertmanager_url: str = _setting("", parsing.http_url, is_secret=True)
-    """Address of the Alertmanager that ``--notify`` and the daily check notify of what is severe.
+    """Address of the Alertmanager to which ``--notify`` and the daily check send severe findings.
 
-    As in http://alertmanager:9093; a user and a password may be in it.
+    Such as http://alertmanager:9093; it may contain a user and a password.
     """
 
     notify: tuple[str, ...] = _setting((), parsing.notification_urls, is_secret=True)
-    """Where else to send it: addresses of Apprise (e-mail, Slack, webhook …), separated by commas.
+    """Other recipients of severe findings: Apprise URLs (e-mail, Slack, webhook …), separated by commas.
 
-    It takes the extra ``notify``.
+    Requires the extra ``notify``.
     """
 
     daily_check: bool = _setting(False, parsing.boolean)
-    """Let one of the processes do the daily check, soon after midnight, where there is no cron."""
+    """Let one of the processes do the daily check, soon after midnight, if no cron job does it."""
 
     cache_seconds: float = _setting(60.0, parsing.seconds(0, 86400))
-    """How old an answer about jobs may be in a process that is asked the same again.
+    """How long a process caches the results of queries about jobs.
 
-    A run that ends in that process makes it ask anew. 0: it always asks.
+    A run that ends in the process clears its cache. 0: no cache.
     """
 
     integrity_seconds: float = _setting(3600.0, parsing.seconds(0, 86400 * 7))
-    """How often one of the processes looks whether the tables contradict themselves, for a gauge.
+    """How often one of the processes checks the tables for contradictions, for a gauge.
 
     0: never.
     """
 
     metrics_port: int | None = _setting(None, parsing.whole(0, 65535))
-    """Port on which this process answers Prometheus.
+    """Port on which this process serves metrics to Prometheus.
 
-    0 takes any free one and publishes it in the spool. Unset: no listener.
+    0: any free port, which is published in the spool. Unset: no listener.
     """
 
     metrics_host: str = _setting("127.0.0.1", parsing.text)
-    """Address on which the metrics listener binds."""
+    """Address that the metrics listener binds to."""
 
     prometheus_url: str = _setting("", parsing.http_url, is_secret=True)
-    """Address of the Prometheus that keeps these metrics: `flask telemetry doctor` asks it."""
+    """Address of the Prometheus that stores these metrics; `flask telemetry doctor` queries it."""
 
     exception_messages: bool = _setting(False, parsing.boolean)
     """Export exception messages and stack traces on spans and log records.
@@ -204,21 +204,21 @@ class Settings:
     """
 
     message_content: bool = _setting(False, parsing.boolean)
-    """Export prompts and answers, résumés and names in them, on spans and log records.
+    """Export prompts and answers, with the résumés and names in them, on spans and log records.
 
-    It takes OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT,
-    too. SQL and metrics never hold any.
+    Also requires OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT.
+    SQL and metrics never contain any of it.
     """
 
     log_messages: bool = _setting(False, parsing.boolean)
-    """Export the text of log records and what the application attached to them (``extra``).
+    """Export the text of log records and the attributes that the application added (``extra``).
 
-    That is for OTEL_LOGS_EXPORTER; they can hold names. Without it a record has level, logger, place in the
-    code and type of exception.
+    For OTEL_LOGS_EXPORTER; they may contain names. Without it, a record has only the level, the logger, the
+    place in the code and the type of exception.
     """
 
     def __post_init__(self) -> None:
-        """Note what is secret, wherever it may be printed."""
+        """Remember the secrets, so that they are removed from everything that is printed."""
         remember(self.database_url, self.alertmanager_url, self.prometheus_url, *self.notify)
 
     def __repr__(self) -> str:
@@ -229,7 +229,7 @@ class Settings:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def database(self) -> str:
-        """Return which database it is, as a URL without secrets: equal for two URLs of the same one.
+        """Return a URL without secrets that identifies the database: equal for all URLs of the same one.
 
         Empty: there is none.
         """
@@ -240,11 +240,11 @@ class Settings:
         return key_of(self.database())
 
     def old_spool_keys(self) -> dict[str, bool]:
-        """Return the folders of earlier versions, and whether other databases' may be there, too."""
+        """Return the folders that earlier versions used, and whether each may hold other databases' too."""
         return old_keys_of(self.database_url)
 
     def spool_user(self) -> str:
-        """Return the user whose schema may decide where rows land; empty: it decides nothing."""
+        """Return the user if its schema may decide where rows land, else an empty string."""
         return user_of(self.database_url)
 
     @classmethod
@@ -258,7 +258,7 @@ class Settings:
         """Read settings from ``environ`` (default: the process's), then ``config``, then ``defaults``.
 
         Raises:
-            SettingsError: when a value cannot be used or a name is unknown; one line, all problems in it.
+            SettingsError: if a value cannot be used or a name is unknown; one line with all problems.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}

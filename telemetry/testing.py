@@ -4,8 +4,8 @@ In a ``conftest.py``::
 
     pytest_plugins = ["telemetry.testing"]
 
-``telemetry_rollups`` then gives a list that fills with the rollup of every run that ends; our internal
-errors are raised instead of swallowed.
+The fixture ``telemetry_rollups`` is then a list to which the rollup of every run is added when it ends.
+Internal errors of telemetry are raised instead of swallowed.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ def recording(
 ) -> Iterator[Pipeline]:
     """Record with ``settings`` through ``provider`` and yield the pipeline.
 
-    While it is open, it is the pipeline of this process: runs and OpenAI calls of any application go there,
-    whether the application is made before or inside. What was there before goes on afterwards.
+    Within the block it is the pipeline of this process: it records runs and OpenAI calls of all applications,
+    no matter when they are created. Afterwards the previous pipeline is restored.
 
     Args:
-        settings: of the pipeline.
-        provider: of the spans. Default: that of the process, which is made where there is none; it then stays
-            for the rest of the process, and exports nothing.
-        meter_provider: of the metrics; without one there are none.
-        price: prices calls; default: as the settings say.
+        settings: settings of the pipeline.
+        provider: provider of the spans. Default: that of the process; if there is none, one is created that
+            exports nothing, and stays for the rest of the process.
+        meter_provider: provider of the metrics; without one there are none.
+        price: prices calls; default: the pricer that the settings define.
     """
     from .api import spans
     from .conventions import SCOPE
@@ -60,7 +60,7 @@ def recording(
     pipeline = setup.attach(provider, settings, meter_provider=meter_provider, takes_all=True, price=price)
     spans.tracer = lambda: provider.get_tracer(SCOPE)
     try:
-        with setup.standing_in(pipeline):
+        with setup.replace_pipeline(pipeline):
             yield pipeline
     finally:
         spans.tracer = tracer
@@ -74,14 +74,14 @@ def _provider_of_process() -> TracerProvider:
 
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
         trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
-    found = trace.get_tracer_provider()
-    # A test run may have set one that is none of the SDK's.
-    return found if isinstance(found, TracerProvider) else TracerProvider(shutdown_on_exit=False)
+    provider = trace.get_tracer_provider()
+    # The tests may have set a provider that is not the SDK's.
+    return provider if isinstance(provider, TracerProvider) else TracerProvider(shutdown_on_exit=False)
 
 
 @pytest.fixture
 def telemetry_errors_raise() -> Iterator[None]:
-    """Let internal errors fail the test that meets them."""
+    """Raise internal errors of telemetry, so that the test in which they occur fails."""
     before = raise_internal_errors(True)
     yield
     raise_internal_errors(before)
@@ -89,10 +89,10 @@ def telemetry_errors_raise() -> Iterator[None]:
 
 @pytest.fixture
 def telemetry_rollups(telemetry_errors_raise: None, tmp_path: Path) -> Iterator[list[Rollup]]:
-    """Give a list of the rollups of runs that ended in this test, in order.
+    """List the rollups of the runs that ended in this test, in order.
 
-    OpenAI calls are in them. Nothing is written to a database. The application under test may be made before
-    or after, for this test alone or for all.
+    They include OpenAI calls. Nothing is written to a database. The application under test may be created
+    before or after this fixture, for one test or for all.
     """
     from .setup import instrument
 

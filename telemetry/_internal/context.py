@@ -1,7 +1,7 @@
-"""The run handle, its place in the OpenTelemetry Context, and the port through which it reports.
+"""The current run in the OpenTelemetry Context, and the port through which the API reports to a recorder.
 
-Application code sees the handle through :mod:`telemetry.api`; :mod:`exporters` sees it here. Neither
-imports the other: a handle reports to the :class:`Recorder` that ``attach`` installed; before that, to none.
+Application code uses :mod:`telemetry.api`, and :mod:`exporters` records. Neither imports the other: the API
+reports to the :class:`Recorder` that ``attach`` installed; before that, to one that does nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OWNER_KEY = context.create_key("analysis-telemetry-owner")
 
 
 class Run:
-    """One piece of work that spends money, as seen by this process.
+    """The fragment of a run in this process.
 
     A plain record; the operations are in :class:`telemetry.api.handle.RunHandle`. Processes that work on the
     same run share ``run_id``; each has its own ``fragment_id``.
@@ -66,16 +66,16 @@ class Run:
         self.jd_type = jd_type
         self.synthetic = synthetic
         self.status: str = RUNNING
-        """``running`` until the host or an exception says otherwise."""
+        """``running`` until the host or an exception ends the run."""
         self.document_key = ""
         """Key for the hashes of its document names, if no TELEMETRY_HMAC_KEY is set."""
         self.finishes = True
-        """Whether closing this fragment ends the run (a dispatcher's does not)."""
+        """Whether closing this fragment ends the run; False for a process that hands the run over."""
         self.span: trace.Span = trace.INVALID_SPAN
         self.parent = Context()
-        """The context before the run, restored when it has ended."""
+        """The context before the run, which is current again when it has ended."""
         self.is_ending = False
-        """Whether one of its handles has begun to end it; the others do nothing then."""
+        """Whether one of its handles has begun to end it; the other handles then do nothing."""
         self.has_ended = False
         self.warnings: tuple[Warned, ...] = ()
         """Warnings that its end gave rise to."""
@@ -253,7 +253,7 @@ _takes_all = False
 """Whether the recorder also records the work of other owners, as in tests."""
 
 waiting: list[Callable[[], None]] = []
-"""Set-ups that are postponed to the first use, because something they need was missing."""
+"""Set-up functions that are called at the first use, because something they need was missing before."""
 
 
 def install(recorder: Recorder | None, *, takes_all: bool = False) -> tuple[Recorder, bool]:
@@ -261,7 +261,7 @@ def install(recorder: Recorder | None, *, takes_all: bool = False) -> tuple[Reco
 
     Args:
         recorder: the recorder from now on.
-        takes_all: whether it also records the work of applications of other recorders or of none.
+        takes_all: whether it also records applications that have another recorder or none.
     """
     global _recorder, _takes_all
     before = _recorder, _takes_all

@@ -75,12 +75,12 @@ def place_of(url: str, environ: Mapping[str, str] | None = None) -> str:
     backend = _backend(target)
     if backend == "sqlite":
         return f"sqlite:///{_file_of(target)}"
-    facts = _facts(target, os.environ if environ is None else environ)
-    options = dict(_options(facts.pop("options", "")))
-    user = facts.pop("user", "")
-    addresses = _addresses(facts.pop("host", ""), facts.pop("port", ""))
-    name = facts.pop("dbname", "") or ("" if "service" in facts else user)
-    more = [f"{key}={value}" for key, value in sorted((facts | options).items())]
+    parameters = _parameters(target, os.environ if environ is None else environ)
+    options = dict(_options(parameters.pop("options", "")))
+    user = parameters.pop("user", "")
+    addresses = _addresses(parameters.pop("host", ""), parameters.pop("port", ""))
+    name = parameters.pop("dbname", "") or ("" if "service" in parameters else user)
+    more = [f"{key}={value}" for key, value in sorted((parameters | options).items())]
     return f"{backend}://{addresses}/{name}{'?' if more else ''}{'&'.join(more)}"
 
 
@@ -93,10 +93,10 @@ def user_of(url: str, environ: Mapping[str, str] | None = None) -> str:
     target = parse(url)
     if target is None or _backend(target) == "sqlite":
         return ""
-    facts = _facts(target, os.environ if environ is None else environ)
-    options = dict(_options(facts.get("options", "")))
+    parameters = _parameters(target, os.environ if environ is None else environ)
+    options = dict(_options(parameters.get("options", "")))
     has_own_schema = "$user" in options.get("search_path", "$user") and "role" not in options
-    return facts.get("user", "") if has_own_schema else ""
+    return parameters.get("user", "") if has_own_schema else ""
 
 
 def key_of(place: str) -> str:
@@ -107,28 +107,28 @@ def key_of(place: str) -> str:
 def old_keys_of(url: str) -> dict[str, bool]:
     """Return the spool folders that earlier versions used for ``url``.
 
-    Each comes with whether that version ignored something that decides where rows land; its folder may then
-    hold entries for another database too.
+    The value of a folder is True if that version ignored something that decides where rows land: the folder
+    may then hold entries for another database too.
     """
     target = parse(url)
     if target is None:
         return {}
-    found: dict[str, bool] = {}
+    folders: dict[str, bool] = {}
     if _backend(target) == "sqlite":
-        found[_hash(f"sqlite:///{os.path.realpath(target.database or ':memory:')}")] = False
+        folders[_hash(f"sqlite:///{os.path.realpath(target.database or ':memory:')}")] = False
     else:
-        facts = _facts(target, {})
-        known = {"host", "port", "dbname", "user"}
-        address = f"{facts.get('host') or 'localhost'}:{facts.get('port') or '5432'}"
+        parameters = _parameters(target, {})
+        known = {"host", "port", "dbname", "user", "options"}
+        address = f"{parameters.get('host') or 'localhost'}:{parameters.get('port') or '5432'}"
         name = target.database or target.username or ""
-        more = f"?options={facts['options']}" if "options" in facts else ""
-        found[_hash(f"{_backend(target)}://{address}/{name}{more}")] = bool({*facts} - known - {"options"})
+        more = f"?options={parameters['options']}" if "options" in parameters else ""
+        folders[_hash(f"{_backend(target)}://{address}/{name}{more}")] = bool({*parameters} - known)
     try:
         parts = urlsplit(url)
         place = f"{parts.scheme.split('+')[0]}://{parts.hostname}:{parts.port}{parts.path}"
-    except ValueError:  # that version could not use it
-        return found
-    return {_hash(place): bool(parse_qsl(parts.query)) and _backend(target) != "sqlite", **found}
+    except ValueError:  # the oldest version could not parse such a URL
+        return folders
+    return {_hash(place): bool(parse_qsl(parts.query)) and _backend(target) != "sqlite", **folders}
 
 
 def _hash(place: str) -> str:
@@ -147,7 +147,7 @@ def _file_of(target: URL) -> str:
     return os.path.realpath(name)
 
 
-def _facts(target: URL, environ: Mapping[str, str]) -> dict[str, str]:
+def _parameters(target: URL, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the connection parameters by libpq's names, without those that do not matter."""
     given = {
         "host": target.host or "",
@@ -165,8 +165,8 @@ def _facts(target: URL, environ: Mapping[str, str]) -> dict[str, str]:
 def _addresses(hosts: str, ports: str) -> str:
     """Return the servers in a fixed order: which of several is up or comes first does not matter."""
     ports = ports or "5432"
-    each_port = ports.split(",") if "," in ports else [ports] * len(hosts.split(","))
-    pairs = zip(hosts.split(","), each_port, strict=False)
+    port_of_host = ports.split(",") if "," in ports else [ports] * len(hosts.split(","))
+    pairs = zip(hosts.split(","), port_of_host, strict=False)
     return ",".join(sorted(host if _names_port(host) else f"{host}:{port}" for host, port in pairs))
 
 

@@ -44,7 +44,7 @@ def internal_errors() -> dict[str, int]:
 
 
 def accounting_errors() -> int:
-    """Return how many of these errors may have kept a call, or part of its cost, from being counted."""
+    """Return how many of these errors may have caused a call, or part of its cost, not to be counted."""
     return _counts["openai"] + _counts["processor"]
 
 
@@ -125,7 +125,7 @@ def swallow(component: str, error: Exception, called: str = "") -> None:
 
 
 def report(component: str, error: Exception, called: str = "") -> None:
-    """Count ``error``, and log it unless its component did so within the interval.
+    """Count ``error``, and log it unless one of its component was logged within the interval.
 
     Args:
         component: one of :data:`telemetry.conventions.COMPONENTS`.

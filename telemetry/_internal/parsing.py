@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from telemetry.conventions import KIND, RESERVED_KINDS
 
 _MOST_KINDS: Final = 20
-"""Kinds that an application may add: a metric of runs has 20 series for each."""
+"""Limit of the kinds that an application may add: each one adds 20 time series to a metric of runs."""
 
 
 def text(value: str) -> str:
@@ -23,7 +23,7 @@ def text(value: str) -> str:
 
 
 def boolean(value: str) -> bool:
-    """Return what a word says: true, yes, on or 1; false, no, off, 0 or nothing."""
+    """Return True for true, yes, on or 1, and False for false, no, off, 0 or nothing."""
     word = value.strip().lower()
     if word in {"1", "true", "yes", "on"}:
         return True
@@ -74,25 +74,25 @@ def whole(minimum: int, maximum: int) -> Callable[[str], int]:
 
 
 def names(value: str) -> tuple[str, ...]:
-    """Return names, which commas separate."""
-    found = tuple(name.strip() for name in value.split(",") if name.strip())
-    for name in found:
+    """Return names that are separated by commas."""
+    separated = tuple(name.strip() for name in value.split(",") if name.strip())
+    for name in separated:
         if len(name) > 64:
-            raise ValueError(f"holds a name of over 64 characters ({name[:20]}…)")
-    return found
+            raise ValueError(f"contains a name of over 64 characters ({name[:20]}…)")
+    return separated
 
 
 def kinds(value: str) -> tuple[str, ...]:
     """Return names of kinds of runs."""
-    found = names(value)
-    for name in found:
+    declared = names(value)
+    for name in declared:
         if not KIND.fullmatch(name):
-            raise ValueError(f"holds {name[:40]!r}; a kind is snake_case, of at most 20 characters")
+            raise ValueError(f"contains {name[:40]!r}; a kind is snake_case, of at most 20 characters")
         if name in RESERVED_KINDS:
-            raise ValueError(f"holds {name!r}, which telemetry uses itself; take another name")
-    if len(set(found)) > _MOST_KINDS:
-        raise ValueError(f"holds more than {_MOST_KINDS} kinds")
-    return tuple(dict.fromkeys(found))
+            raise ValueError(f"contains {name!r}, which telemetry uses itself; take another name")
+    if len(set(declared)) > _MOST_KINDS:
+        raise ValueError(f"contains more than {_MOST_KINDS} kinds")
+    return tuple(dict.fromkeys(declared))
 
 
 def time_zone(value: str) -> str:
@@ -107,11 +107,11 @@ def time_zone(value: str) -> str:
 _HTTP_URL: Final = re.compile(
     r"https?://([^/?#@\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\s\[\]]+)(:[0-9]{1,5})?(/[^?#@\s]*)?"
 )
-"""Stricter than the standard: what could be a password is never taken for the host."""
+"""Stricter than the standard, so that a part of a password is never taken for the host."""
 
 
 def http_url(value: str) -> str:
-    """Return an address of HTTP, or nothing."""
+    """Return an HTTP URL, or an empty string."""
     if value and not _HTTP_URL.fullmatch(value):
         raise ValueError("must be an address such as http://localhost:9090 (in a password, / is %2F)")
     return value
@@ -126,5 +126,5 @@ def notification_urls(value: str) -> tuple[str, ...]:
 
 
 def path(value: str) -> Path | None:
-    """Return a path; None for nothing."""
+    """Return a path; None for an empty string."""
     return Path(value) if value else None

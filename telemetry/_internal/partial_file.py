@@ -1,4 +1,4 @@
-"""Files that appear when they are complete, even if the process is ended while it writes one."""
+"""Write files atomically: a file appears when it is complete, even if the process ends in the middle."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import IO, Final
 
 LOCK_SECONDS: Final = 1.0
-"""How long :func:`begin_no_more` waits for a file that is being opened."""
+"""How long :func:`block_new_files` waits for a file that is being opened."""
 
 _partial: Final[set[Path]] = set()
 _lock: Final = threading.Lock()
-"""Held while a file is opened, and after :func:`begin_no_more`."""
+"""Held while a file is opened, and for good after :func:`block_new_files`."""
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
     temporary = target.with_name(f".{target.name}.new")
     try:
         with _lock:
-            # Before it is opened: an exception may be raised between the two.
+            # Added before it is opened, because a signal handler may raise an exception in between.
             _partial.add(temporary)
             file = temporary.open("wb")
         with file:
@@ -38,8 +38,8 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
         _partial.discard(temporary)
 
 
-def begin_no_more() -> None:
-    """Let nothing be written from now on: :func:`replacing` blocks until the process ends."""
+def block_new_files() -> None:
+    """Let no file be opened from now on: :func:`replacing` blocks until the process ends."""
     _lock.acquire(timeout=LOCK_SECONDS)
 
 

@@ -17,7 +17,7 @@ def patch(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
     if (owner, name) in _patches:
         return
     patched = wrapt.FunctionWrapper(vars(owner)[name], wrapper)
-    # Of two threads here at once, one wins; a lock could stay locked in a forked child.
+    # If two threads get here at once, one wins; a lock could stay locked in a forked child.
     if _patches.setdefault((owner, name), patched) is patched:
         setattr(owner, name, patched)
 
@@ -25,7 +25,7 @@ def patch(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
 @cache
 def definer(kind: type, name: str) -> type:
     """Return the class that defines the method ``name`` of ``kind``."""
-    return next(each for each in kind.__mro__ if name in vars(each))
+    return next(base for base in kind.__mro__ if name in vars(base))
 
 
 def is_patched() -> bool:

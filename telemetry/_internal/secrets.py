@@ -1,7 +1,7 @@
 """Remove secrets from everything that is printed: log lines, errors, output of commands.
 
 Secrets in use are known from the settings and the environment; anything else that looks like the password of
-a URL, or is named like a secret, is removed too. In doubt, text is removed.
+a URL, or is named like a secret, is removed too. In case of doubt, text is removed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _IN_QUERY: Final = re.compile(r"[?&]\w*(?:password|passwd|secret|token)\w*=(?P<v
 _IN_OPTIONS: Final = re.compile(
     r"-c\s*[\w.]*(?:password|passwd|secret|token)[\w.]*=(?P<value>(?:\\.|[^\s&\\])*)", re.IGNORECASE
 )
-"""Settings of PostgreSQL's that a URL makes, quoted or not."""
+"""Server settings of PostgreSQL in the ``options`` of a URL, quoted or not."""
 _MOST: Final = 200
 """Limit of remembered URLs."""
 
@@ -50,13 +50,13 @@ def remember(*urls: str) -> None:
 
 def without_secrets(text: str) -> str:
     """Return ``text`` with secrets replaced by asterisks."""
-    secrets = {each for found in tuple(_known.values()) for each in found}
+    secrets = {secret for of_url in tuple(_known.values()) for secret in of_url}
     secrets.update(_of_environment())
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, CUT)
     text = _IN_URL.sub(rf"\g<before>:{CUT}@", text)
     text = _TOKEN.sub(rf"\g<before>{CUT}@", text)
-    return _NAMED.sub(lambda found: f"{found['before']}{found['scheme'] or ''}{CUT}", text)
+    return _NAMED.sub(lambda match: f"{match['before']}{match['scheme'] or ''}{CUT}", text)
 
 
 def driver_message(error: BaseException) -> str:
@@ -100,19 +100,19 @@ logging.getLogger("telemetry").addFilter(SecretsFilter())
 
 def _secrets_of(url: str) -> Iterator[str]:
     user, passwords = "", []
-    if found := _PASSWORDS.search(url):
-        user = found["user"]
-        passwords.append(found["first"])
-    if found := _LONGEST_PASSWORD.search(url):
-        passwords.append(found["all"])
-    # A value that is printed anyway, as a name, cannot be kept secret.
+    if match := _PASSWORDS.search(url):
+        user = match["user"]
+        passwords.append(match["first"])
+    if match := _LONGEST_PASSWORD.search(url):
+        passwords.append(match["all"])
+    # User, host and database are printed anyway: a password equal to one of them cannot be kept secret.
     public = {user, unquote(user), *re.split(r"[/?]", url.rpartition("@")[2])}
     for password in passwords:
-        yield from (each for each in _forms(password) if each not in public)
+        yield from (form for form in _forms(password) if form not in public)
         pieces = re.split(r"[/?#@:%&=\s]+", password)
-        yield from (each for each in pieces if len(each) >= SHORTEST_PIECE and each not in public)
-    for found in (*_IN_QUERY.finditer(url), *_IN_OPTIONS.finditer(unquote(url.partition("?")[2]))):
-        yield from _forms(found["value"])
+        yield from (piece for piece in pieces if len(piece) >= SHORTEST_PIECE and piece not in public)
+    for match in (*_IN_QUERY.finditer(url), *_IN_OPTIONS.finditer(unquote(url.partition("?")[2]))):
+        yield from _forms(match["value"])
 
 
 def _forms(secret: str) -> Iterator[str]:

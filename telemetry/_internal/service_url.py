@@ -1,4 +1,4 @@
-"""The URL of a service, with the user and the password that may stand in it."""
+"""The URL of a service, and the user and password that it may contain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def host_of(parts: SplitResult) -> str:
 
 
 def split_login(url: str) -> tuple[str, dict[str, str]]:
-    """Return a URL without user and password, and the headers of a request that carry them."""
+    """Return a URL without user and password, and the request headers that contain them instead."""
     parts = urlsplit(url)
     headers = {}
     if parts.username is not None:

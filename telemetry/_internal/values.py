@@ -38,7 +38,7 @@ def storable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     text = text.encode(errors="replace").decode().replace("\0", "")
-    return "".join(["\ufffd" if unicodedata.category(each) in _CONTROLLING else each for each in text])
+    return "".join(["\ufffd" if unicodedata.category(char) in _CONTROLLING else char for char in text])
 
 
 def _integer(value: Any) -> int | None:

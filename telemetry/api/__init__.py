@@ -1,4 +1,4 @@
-"""What application code calls: runs, stages, documents, and a few words on what went wrong.
+"""The API for application code: runs, stages, documents, errors and warnings.
 
 Usage::
 
@@ -11,7 +11,7 @@ Usage::
                     doc.score(rank(file), out_of=100)
         run.link(analysis_id=save())
 
-Everything needs only ``opentelemetry-api``. Without the SDK, before set-up and (for all but runs) outside a
-run, every call here is a no-op, and no call ever raises an error of its own. Exceptions of the application
-pass through untouched; only their type is kept, never their text.
+It needs only ``opentelemetry-api``. Every call is a no-op without the SDK and before set-up, and all but runs
+are no-ops outside a run. No call raises an error of its own. Exceptions of the application pass through
+unchanged; only their type is recorded, never their text.
 """

@@ -1,7 +1,8 @@
-"""What the application hands over, checked: a wrong argument costs that argument, and a line that names it.
+"""Check the arguments that the application passes; a wrong one is ignored and logged.
 
-Each function takes the name of the argument and its value, and returns what can be recorded, or None. What is
-wrong is logged once for each argument and type: by the type, for the value may be somebody's name.
+Each function takes the name of the argument and its value, and returns what can be recorded, or None. A wrong
+argument is logged once for each name and type. The log line has its type, not its value, which may be
+somebody's name.
 """
 
 from __future__ import annotations
@@ -22,46 +23,46 @@ from telemetry._internal.values import storable, whole
 from telemetry.conventions import DOCUMENT_TYPES, KIND, OTHER, RESERVED_KINDS
 
 _NAMES: Final = (str, bool, int, float, Decimal, enum.Enum, uuid.UUID)
-"""Types whose text is a name or a number, and no document."""
+"""Types whose text is a name or a number, not a whole document."""
 Subject = tuple[str, int | str] | str
-"""What a run is about before it has an analysis: ``("draft", 12)``."""
+"""The host's name for what a run works on before there is an analysis: ``("draft", 12)``."""
 
 _WHOLE: Final = "a whole number of at most 64 bits"
 _SUBJECT: Final = 'a text, or a pair such as ("draft", 12), none of it empty'
 _MOST: Final = 1000
-"""Lines after which no more are written: an argument's name may be the application's own."""
+"""Limit of log lines: the name of an argument may come from the application and vary without end."""
 _ROUNDING: Final = Decimal("1e-9")
-"""By how much a share of floating-point arithmetic may be beside 0 to 1."""
+"""Rounding error by which a share may lie outside 0 to 1."""
 
 _log = logging.getLogger("telemetry")
 _logged: Final[set[tuple[str, str]]] = set()
 
 
 def number_of(field: str, value: object) -> int | None:
-    """Return a whole number of any type; digits are one, too."""
-    found = whole(value)
-    if found is None and value is not None:
+    """Return a whole number of any type, or digits, as an integer."""
+    number = whole(value)
+    if number is None and value is not None:
         refuse(field, value, _WHOLE)
-    return found
+    return number
 
 
 def required(field: str, value: object) -> int | None:
-    """Return a whole number where there has to be one."""
+    """Return a whole number; None is a wrong argument."""
     if value is None:
         refuse(field, value, _WHOLE)
     return number_of(field, value)
 
 
 def known(field: str, value: object, before: int | None) -> int | None:
-    """Return a whole number, or the one known ``before``."""
-    found = number_of(field, value)
-    return before if found is None else found
+    """Return a whole number, or ``before`` if there is none."""
+    number = number_of(field, value)
+    return before if number is None else number
 
 
 def share_of(field: str, value: object, out_of: object) -> Decimal | None:
-    """Return a score as a share of ``out_of``, between 0 and 1; None when it is not between 0 and ``out_of``.
+    """Return a score as a share of ``out_of``, between 0 and 1; None if it is not between 0 and ``out_of``.
 
-    The nearest of the two would be a wrong score: 85 is one of 100, and no full mark of 1.
+    It is not clipped to the nearest bound: 85 probably means 85 out of 100, not the full score of 1.
     """
     score, most = _decimal(field, value), _decimal("out_of", out_of)
     if score is None or most is None:
@@ -71,8 +72,8 @@ def share_of(field: str, value: object, out_of: object) -> Decimal | None:
         return None
     share = score / most
     if not -_ROUNDING <= share <= 1 + _ROUNDING:
-        hint = ", or name it: out_of=100" if most == 1 and 1 < score <= 100 else ""
-        refuse(field, value, f"a number from 0 to out_of ({most:f}){hint}; it is not kept")
+        hint = ", or pass out_of=100" if most == 1 and 1 < score <= 100 else ""
+        refuse(field, value, f"a number from 0 to out_of ({most:f}){hint}; it is not recorded")
         return None
     return min(max(share, Decimal(0)), Decimal(1))
 
@@ -81,7 +82,7 @@ def _decimal(field: str, value: object) -> Decimal | None:
     try:
         is_number = isinstance(value, numbers.Number | Decimal | str)
         number = Decimal(str(value)) if is_number or hasattr(value, "__float__") else None
-    except Exception as error:  # whatever a type of the application's does
+    except Exception as error:  # a type of the application may raise anything
         let_pass(error)
         number = None
     if number is None or (number.is_nan() and not isinstance(value, float)):
@@ -100,7 +101,7 @@ def pair(field: str, value: object) -> tuple[int | None, int | None] | None:
 
 
 def subject(field: str, value: object) -> str | None:
-    """Return a subject as one text. One without a name or a number is none."""
+    """Return a subject as one text; None if a part of it is empty or neither a name nor a number."""
     if value is None:
         return None
     parts = list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
@@ -111,14 +112,14 @@ def subject(field: str, value: object) -> str | None:
 
 
 def required_subject(field: str, value: object) -> str | None:
-    """Return a subject where there has to be one."""
+    """Return a subject as one text; None is a wrong argument."""
     if value is None:
         refuse(field, value, _SUBJECT)
     return subject(field, value)
 
 
 def error(field: str, value: object) -> BaseException | type[BaseException] | str:
-    """Return an error, its class, or the word for its type; ``error`` for what is none."""
+    """Return an error, its class, or the word for its type; the word ``error`` for anything else."""
     if isinstance(value, BaseException | str) or (
         isinstance(value, type) and issubclass(value, BaseException)
     ):
@@ -128,17 +129,17 @@ def error(field: str, value: object) -> BaseException | type[BaseException] | st
 
 
 def flag(field: str, value: object) -> bool:
-    """Return a truth value of any type; a text, such as a reason in its place, is true."""
+    """Return the truth value of any object; a text that is not empty, such as a reason, is true."""
     try:
         return bool(value)
-    except Exception as problem:  # whatever a type of the application's does
+    except Exception as problem:  # a type of the application may raise anything
         let_pass(problem)
     refuse(field, value, "True or False; it counts as False")
     return False
 
 
 def name(field: str, value: object) -> str:
-    """Return a name as text; ``other`` for what is none, of which the text may be anything."""
+    """Return a name as text; ``other`` for types whose text may contain anything."""
     if isinstance(value, str):
         return storable(value)
     refuse(field, value, "a text")
@@ -146,20 +147,20 @@ def name(field: str, value: object) -> str:
 
 
 def key(field: str, value: object) -> str:
-    """Return what names a document, as text; it is only ever hashed."""
+    """Return the key of a document as text, which is only used to compute a hash."""
     if value is None:
-        refuse(field, value, "what names the document, such as its file name")
+        refuse(field, value, "what identifies the document, such as its file name")
         return ""
     try:
         return str(value)
-    except Exception as error:  # whatever a type of the application's does
+    except Exception as error:  # a type of the application may raise anything
         let_pass(error)
-        refuse(field, value, "something with a text")
+        refuse(field, value, "an object that str() can convert")
         return ""
 
 
 def moment(field: str, value: object) -> datetime | None:
-    """Return a time; a naive one is UTC."""
+    """Return a time with a time zone; a naive one is taken as UTC."""
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
     if value is not None:
@@ -168,7 +169,7 @@ def moment(field: str, value: object) -> datetime | None:
 
 
 def file_type(field: str, value: object) -> str | None:
-    """Return a type if it is a known one: what follows the last dot of a name may be part of a person's."""
+    """Return a known type, or ``other``: the end of a file name may be part of a person's name."""
     if not isinstance(value, str):
         if value is None:
             return None
@@ -176,56 +177,56 @@ def file_type(field: str, value: object) -> str | None:
         return OTHER
     if not value:
         return None
-    found = value.lower().rpartition("/")[2].lstrip(".")
-    return found if found in DOCUMENT_TYPES else OTHER
+    suffix = value.lower().rpartition("/")[2].lstrip(".")
+    return suffix if suffix in DOCUMENT_TYPES else OTHER
 
 
 def kind_of(value: object, kinds: Sequence[str]) -> str:
     """Return ``value`` if it is one of ``kinds``, else ``other``.
 
     Raises:
-        ValueError: where internal errors are raised, as in tests.
+        ValueError: if internal errors are raised, as in tests.
     """
-    found = next((kind for kind in (*kinds, OTHER) if isinstance(value, str) and value == kind), None)
-    if found is not None:
-        return found
+    known_kind = next((kind for kind in (*kinds, OTHER) if isinstance(value, str) and value == kind), None)
+    if known_kind is not None:
+        return known_kind
     is_a_word = isinstance(value, str) and re.fullmatch(r"[\w-]{1,40}", value)
     shown = value if is_a_word else type(value).__name__
     message = (
-        f"{shown!r} is no kind of run, and is recorded as {OTHER!r}. Kinds are {', '.join(kinds)};"
+        f"{shown!r} is not a kind of run, and is recorded as {OTHER!r}. Kinds are {', '.join(kinds)};"
         " TELEMETRY_RUN_KINDS adds more"
     )
-    _say("kind", str(shown), message)
+    _log_once("kind", str(shown), message)
     if is_raising():
         raise ValueError(message)
     return OTHER
 
 
 def kind_elsewhere(value: str, kinds: Sequence[str]) -> str | None:
-    """Return the kind of a run of another process, which may know more of them; None for what is none."""
+    """Return the kind of a run of another process, which may have more kinds; None if it cannot be one."""
     if value in kinds or value == OTHER:
         return value
     if not KIND.fullmatch(value) or value in RESERVED_KINDS:
         return None
-    _say(
+    _log_once(
         "kind",
         value,
-        f"another process began a run of the kind {value!r}, which metrics of this one show as {OTHER!r}:"
-        " name it in TELEMETRY_RUN_KINDS here, too",
+        f"another process opened a run of the kind {value!r}, which metrics of this process show as"
+        f" {OTHER!r}: add it to TELEMETRY_RUN_KINDS here as well",
     )
     return value
 
 
 def one_of(field: str, value: object, declared: Sequence[str], setting: str = "") -> str:
-    """Return ``value`` if it is one of ``declared``, else ``other``; ``setting`` declares more."""
+    """Return ``value`` if it is one of ``declared``, else ``other``; the log line names ``setting``."""
     if isinstance(value, str):
         if value in declared or value == OTHER:
             return value
         shown = value if re.fullmatch(r"[\w.-]{1,64}", value) else "a text"
-        _say(
+        _log_once(
             field,
             shown,
-            f"{field} {shown!r} is recorded as {OTHER!r}: name it in {setting} to count it by itself",
+            f"{field} {shown!r} is recorded as {OTHER!r}: add it to {setting} to count it separately",
         )
     else:
         refuse(field, value, "a text")
@@ -241,15 +242,15 @@ def choice(field: str, value: object, choices: Sequence[str], default: str) -> s
 
 
 def refuse(field: str, value: object, wanted: str) -> None:
-    """Count a wrong argument, and log it unless one of the same type was."""
+    """Count a wrong argument, and log it unless one of the same name and type was logged before."""
     kind = type(value)
     shown = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    _say(field, shown, f"{field} has a value of type {shown} that cannot be used; expected is {wanted}")
+    _log_once(field, shown, f"{field} has a value of type {shown} that cannot be used; expected: {wanted}")
 
 
 def never_entered() -> None:
-    """Log that what ``telemetry.run`` returned was used as a handle without a ``with`` block."""
-    _say(
+    """Log that the result of ``telemetry.run`` was used as a handle without a ``with`` block."""
+    _log_once(
         "run",
         "never entered",
         "telemetry.run() opens its run in a with block or as a decorator, and this one was never entered:"
@@ -257,7 +258,7 @@ def never_entered() -> None:
     )
 
 
-def _say(field: str, what: str, message: str) -> None:
+def _log_once(field: str, what: str, message: str) -> None:
     count_error("api")
     if (field, what) in _logged or len(_logged) >= _MOST:
         return
@@ -270,16 +271,16 @@ def _plain(value: object) -> str:
 
 
 def texts(carrier: object, names: Sequence[str]) -> dict[str, str]:
-    """Return what may be ours in a carrier that came over a wire; None is one without anything."""
+    """Return the texts among ``names`` in a carrier from another process; None counts as an empty one."""
     if not isinstance(carrier, Mapping):
         if carrier is not None:
-            refuse("carrier", carrier, "what RunHandle.carrier() gave, a mapping of texts")
+            refuse("carrier", carrier, "the result of RunHandle.carrier(), a mapping of texts")
         return {}
-    found: dict[str, str] = {}
+    carried: dict[str, str] = {}
     for name in names:
         value = carrier.get(name)
         if isinstance(value, str):
-            found[name] = value
+            carried[name] = value
         elif value is not None:
             refuse(f"carrier[{name!r}]", value, "a text")
-    return found
+    return carried

@@ -33,7 +33,7 @@ _R = TypeVar("_R")
 
 
 class Block:
-    """A block of code inside a run, with a span of its own; nothing outside a run."""
+    """A block of code inside a run, with a span of its own; a no-op outside a run."""
 
     def __init__(self) -> None:
         self._run: Run | None = None
@@ -51,7 +51,7 @@ class Block:
             self._span = spans.tracer().start_span(name, context=ctx, attributes=attributes)
             context.attach(trace.set_span_in_context(self._span, ctx))
             self._started = time.monotonic_ns()
-        except BaseException as error:  # nobody leaves a block that was not entered
+        except BaseException as error:  # __exit__ is not called for a block that was not entered
             self._leave(type_of(error))
             raise
 
@@ -68,26 +68,26 @@ class Block:
 
 
 class StageBlock(Block):
-    """What :func:`stage` returns: for a ``with`` block, or as a decorator."""
+    """The result of :func:`stage`: a context manager and a decorator."""
 
     def __init__(self, name: str) -> None:
-        """Wait to be entered; use :func:`stage` instead."""
+        """Prepare a stage that is entered later; use :func:`stage` instead."""
         super().__init__()
         self._name = name
         self._stage: OpenStage | None = None
 
     def __call__(self, func: Callable[_P, _R]) -> Callable[_P, _R]:
-        """Let each call of ``func`` be the work of the stage: a plain, coroutine or generator function.
+        """Run each call of ``func`` in the stage: a plain, coroutine or generator function.
 
-        A generator is in the stage while it works. The time is from its first step to its last; what is
-        done while it is suspended belongs to the stage of whoever does it.
+        A generator is in the stage while it works. The time of the stage is from its first step to its last;
+        work that others do while it is suspended belongs to their own stage.
         """
         name = self._name
         return in_block(func, lambda: StageBlock(name))
 
     @property
     def is_recorded(self) -> bool:
-        """Whether it was entered inside a run that is recorded."""
+        """Whether the stage was entered inside a run that is recorded."""
         return self._run is not None
 
     def __enter__(self) -> Self:
@@ -102,7 +102,7 @@ class StageBlock(Block):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave the stage; an exception that leaves the block is counted, and passes."""
+        """Leave the stage; an exception that leaves the block is counted, and propagates."""
         with guarded("api"):
             if self._run is not None:
                 try:
@@ -116,7 +116,7 @@ class StageBlock(Block):
         self._stage = OpenStage(run, name, time.time_ns())
         try:
             recorder().stage_started(self._stage)
-        except BaseException as error:  # nobody leaves a block that was not entered
+        except BaseException as error:  # __exit__ is not called for a block that was not entered
             self._stop_clock()
             self._leave(type_of(error))
             raise
@@ -126,10 +126,10 @@ class StageBlock(Block):
             recorder().stage_ended(self._stage, time.time_ns(), self._span)
 
     def _time_document(self, elapsed_ns: int) -> None:
-        """Extraction inside a document's block is that document's."""
-        found = document_in()
-        if found is not None and self._name == Stage.EXTRACTION:
-            found.extraction_ns = (found.extraction_ns or 0) + elapsed_ns
+        """Add the time of an extraction to the document in whose block it took place."""
+        document = document_in()
+        if document is not None and self._name == Stage.EXTRACTION:
+            document.extraction_ns = (document.extraction_ns or 0) + elapsed_ns
 
 
 @overload
@@ -137,13 +137,13 @@ def stage(name: str, /) -> StageBlock: ...
 @overload
 def stage(name: str, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 def stage(name: str, func: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> Any:
-    """Name the work of a block, of a function, or of one call.
+    """Put a block, a function or one call into a stage.
 
     ``with telemetry.stage("ranking"):`` works in synchronous and asynchronous code.
-    ``@telemetry.stage("ranking")`` puts each call of a function in the stage; it may be a coroutine function
-    or a generator function, too.
-    ``telemetry.stage("ranking", func, *args)`` calls ``func`` and returns its result without re-indenting
-    anything; a coroutine function gives an awaitable.
+    ``@telemetry.stage("ranking")`` puts each call of a function into the stage; it may also be a coroutine
+    function or a generator function.
+    ``telemetry.stage("ranking", func, *args)`` calls ``func`` in the stage and returns its result, so that no
+    code has to be indented; for a coroutine function it returns an awaitable.
     """
     if func is None:
         return StageBlock(name)

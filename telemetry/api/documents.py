@@ -1,4 +1,4 @@
-"""Documents of a run, each followed through a block."""
+"""Documents of a run: a block for each visit to one of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .errors import Error, count_error, type_of
 
 
 class DocumentBlock(Block):
-    """What :func:`document` returns: say here what becomes known of the document."""
+    """The result of :func:`document`: its methods record what becomes known of the document."""
 
-    def __init__(self, found: Document) -> None:
-        """Wrap ``found``; use :func:`document` instead."""
+    def __init__(self, facts: Document) -> None:
+        """Wrap ``facts``; use :func:`document` instead."""
         super().__init__()
-        self._document = found
+        self._document = facts
         self._has_left = False
 
     def describe(
@@ -35,23 +35,22 @@ class DocumentBlock(Block):
         chunks: int | None = None,
         row_id: int | None = None,
     ) -> None:
-        """Say what became known: bytes, characters, type, chunks, the id of its ``candidate_files`` row."""
+        """Record what became known: bytes, characters, type, chunks, id of the ``candidate_files`` row."""
         with guarded("api"):
-            found = self._document
-            found.size = arguments.known("size", size, found.size)
-            found.characters = arguments.known("characters", characters, found.characters)
-            found.type = arguments.file_type("type", type) or found.type
-            found.chunks = arguments.known("chunks", chunks, found.chunks)
-            found.row_id = arguments.known("row_id", row_id, found.row_id)
-            self._visit_again()
+            facts = self._document
+            facts.size = arguments.known("size", size, facts.size)
+            facts.characters = arguments.known("characters", characters, facts.characters)
+            facts.type = arguments.file_type("type", type) or facts.type
+            facts.chunks = arguments.known("chunks", chunks, facts.chunks)
+            facts.row_id = arguments.known("row_id", row_id, facts.row_id)
+            self._record_late_visit()
 
     def score(self, score: float, *, out_of: float = 1, fallback: bool = False) -> None:
-        """Give the candidate's score, inside the block or after it.
+        """Record the candidate's score, inside the block or after it.
 
-        A score is a fallback, and in no score band, if this visit was marked, by ``fallback`` here or by
-        :func:`record_fallback`, or if another visit of the document called :func:`record_fallback` and gave
-        no score.
-        A score from a visit without a mark replaces one from a visit with a mark.
+        A score counts as a fallback, and in no score band, if this visit was marked, by ``fallback`` here or
+        by :func:`record_fallback`, or if another visit to the document called :func:`record_fallback` and
+        recorded no score. A score from a visit without a mark replaces one from a visit with a mark.
         """
         with guarded("api"):
             share = arguments.share_of("score", score, out_of)
@@ -59,14 +58,15 @@ class DocumentBlock(Block):
                 return
             self._document.score = int((share * 10_000).to_integral_value(ROUND_HALF_EVEN))
             self._document.fallback = arguments.flag("fallback", fallback) or self._document.fallback
-            self._visit_again()
+            self._record_late_visit()
 
     def fail(self, error: Error, *, again: bool = False) -> None:
-        """Say that the document failed, where the application swallows the exception.
+        """Record that the document failed, if the application swallows the exception.
 
-        ``error``: the exception, or a word for its type; never its text.
+        ``error``: the exception, or one word for its type; never its text.
 
-        ``again``: an earlier run counted this error already, as an intake does whose document cannot be read.
+        ``again``: an earlier run has counted this error already, such as an intake that could not read the
+        document.
         """
         with guarded("api"):
             error = arguments.error("error", error)
@@ -74,16 +74,16 @@ class DocumentBlock(Block):
             self._document.outcome = FAILED
             if self._run is not None and not arguments.flag("again", again):
                 count_error(self._run, stage_in(), error)
-            self._visit_again()
+            self._record_late_visit()
 
     def duplicate(self) -> None:
-        """Say that the document is a copy of another."""
+        """Record that the document is a copy of another."""
         with guarded("api"):
             self._document.outcome = DUPLICATE
-            self._visit_again()
+            self._record_late_visit()
 
     def __enter__(self) -> Self:
-        """Start to measure."""
+        """Start the clock of this visit."""
         with guarded("api"):
             self._enter("document", DOCUMENT_KEY, self._document)
         return self
@@ -91,7 +91,7 @@ class DocumentBlock(Block):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Keep what was found; an exception that leaves the block is the document's failure, and passes."""
+        """Record the visit; an exception that leaves the block fails the document, and propagates."""
         with guarded("api"):
             if self._run is None:
                 return
@@ -105,30 +105,33 @@ class DocumentBlock(Block):
                 self._has_left = True
                 self._leave(type_of(error))
 
-    def _visit_again(self) -> None:
-        """Keep what becomes known after the block as one more visit, which takes no time."""
+    def _record_late_visit(self) -> None:
+        """Record what becomes known after the block as one more visit, which takes no time."""
         if self._has_left and self._run is not None:
             visit = copy(self._document)
             visit.extraction_ns = visit.analysis_ns = None
             recorder().document(self._run, visit)
 
     def _divide_time(self, elapsed_ns: int) -> None:
-        """Count the time as extraction, around the block or inside it, or as other work."""
-        found = self._document
+        """Divide the time of the block into extraction and other work.
+
+        The stage of extraction may be around the block (all of the time) or inside it (a part of the time).
+        """
+        facts = self._document
         if stage_in() == Stage.EXTRACTION:
-            found.extraction_ns = elapsed_ns
+            facts.extraction_ns = elapsed_ns
         else:
-            found.analysis_ns = max(elapsed_ns - (found.extraction_ns or 0), 0)
+            facts.analysis_ns = max(elapsed_ns - (facts.extraction_ns or 0), 0)
 
     def _describe_span(self) -> None:
-        found = self._document
-        described = {
-            Attribute.DOCUMENT_SIZE: found.size,
-            Attribute.DOCUMENT_CHARACTERS: found.characters,
-            Attribute.DOCUMENT_TYPE: found.type,
-            Attribute.DOCUMENT_OUTCOME: found.outcome,
+        facts = self._document
+        attributes = {
+            Attribute.DOCUMENT_SIZE: facts.size,
+            Attribute.DOCUMENT_CHARACTERS: facts.characters,
+            Attribute.DOCUMENT_TYPE: facts.type,
+            Attribute.DOCUMENT_OUTCOME: facts.outcome,
         }
-        self._span.set_attributes({name: value for name, value in described.items() if value is not None})
+        self._span.set_attributes({name: value for name, value in attributes.items() if value is not None})
 
 
 def document(
@@ -140,21 +143,21 @@ def document(
     chunks: int | None = None,
     row_id: int | None = None,
 ) -> DocumentBlock:
-    """Follow one document through a block: its size, length, outcome, score and time.
+    """Record the work on one document in a block: size, length, outcome, score and time.
 
     Args:
-        key: what names the document within its run, usually its file name. Only a keyed hash of it is kept.
+        key: identifies the document within its run, usually its file name. Only a keyed hash of it is stored.
         size: bytes.
         characters: length of the extracted text.
-        type: file type, such as ``pdf`` or ``application/pdf``; ``other`` unless it is a known one.
-        chunks: pieces it is embedded in.
+        type: file type, such as ``pdf`` or ``application/pdf``; an unknown one is recorded as ``other``.
+        chunks: number of pieces that are embedded.
         row_id: id of its ``candidate_files`` row, if it has one already.
 
-    The same key may be visited several times in a run (extraction, then ranking): the visits are joined.
+    A run may open several blocks for the same key (extraction, then ranking): these visits are merged.
     """
-    found = Document("")
+    facts = Document("")
     with guarded("api"):
-        found.key = arguments.key("key", key)
-    block = DocumentBlock(found)
+        facts.key = arguments.key("key", key)
+    block = DocumentBlock(facts)
     block.describe(size=size, characters=characters, type=type, chunks=chunks, row_id=row_id)
     return block

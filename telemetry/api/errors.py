@@ -1,4 +1,4 @@
-"""Errors of the application: each is counted once, by its stage and its type, never by its text."""
+"""Errors of the application: each one is counted once, by stage and type, never by its text."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from telemetry.conventions import CANCELLED, FAILED, INTERRUPTED
 from . import arguments
 
 Error = BaseException | type[BaseException] | str
-"""An exception, its class, or the word for its type."""
+"""An exception, its class, or one word for its type."""
 
 _COUNTED = "_analysis_telemetry_run"
 _TYPE = re.compile(r"[A-Za-z_][\w.]*")
-"""What a type of error looks like."""
+"""Pattern of the name of an error type."""
 
 
 def record_fallback(error: Error) -> None:
-    """Say that an error was swallowed and the run goes on with less.
+    """Record that an error was swallowed and the application continues with a fallback.
 
-    The error is counted by stage and type. Inside a document's block it marks that visit: a score that the
-    visit gives is a fallback, or, if it gives none, every score of the document is. The mark stays, so in a
-    retry loop call it once, after the last attempt.
+    The error is counted by stage and type. Inside a document's block it marks that visit: the score of the
+    visit is a fallback, or, if the visit has none, every score of the document is. The mark stays, so in a
+    retry loop call this once, after the last attempt.
     """
     with guarded("api"):
         run = run_in()
@@ -31,14 +31,14 @@ def record_fallback(error: Error) -> None:
             return
         error = arguments.error("error", error)
         count_error(run, stage_in(), error)
-        found = document_in()
-        if found is not None:
-            found.fallback = True
-            found.error_type = type_of(error)
+        document = document_in()
+        if document is not None:
+            document.fallback = True
+            document.error_type = type_of(error)
 
 
 def fail_current_run(error: Error) -> None:
-    """Say that the current run failed, from code that holds no handle; the run ends where it ends."""
+    """Record that the current run failed, from code that has no handle; this does not end the run."""
     with guarded("api"):
         run = run_in()
         if run is not None:
@@ -50,7 +50,7 @@ def fail_current_run(error: Error) -> None:
 def count_error(run: Run, stage_name: str | None, error: Error | None) -> None:
     """Count ``error`` once, however many blocks of the run it passes through.
 
-    Cancellation and exit are no errors.
+    Cancellation and exit are not errors.
     """
     if error is None or (isinstance(error, BaseException) and not isinstance(error, Exception)):
         return
@@ -69,11 +69,11 @@ def _remember_counted(error: Exception, run_id: str) -> None:
 
 
 def type_of(error: Error | None) -> str | None:
-    """Return what ``error.type`` wants: the qualified class name of an exception, or the word for it."""
+    """Return the value of ``error.type``: the qualified class name of an exception, or the given word."""
     if error is None:
         return None
     if isinstance(error, str):
-        # A text may say what nobody outside should read.
+        # A longer text may contain personal data.
         return error[:255] if _TYPE.fullmatch(error) else "error"
     kind = error if isinstance(error, type) else type(error)
     if kind.__module__ in ("builtins", "__main__"):
@@ -82,12 +82,12 @@ def type_of(error: Error | None) -> str | None:
 
 
 def failure_of(error: Error | None) -> str | None:
-    """Return the type of an error that ended a block; None for a generator that nobody reads to its end."""
+    """Return the type of the error that ended a block; None for a generator that was closed early."""
     return None if isinstance(error, GeneratorExit) else type_of(error)
 
 
 def status_of(error: BaseException) -> str:
-    """Return the status of a run that ``error`` ends."""
+    """Return the status of a run that ends with ``error``."""
     import asyncio
 
     if isinstance(error, asyncio.CancelledError | GeneratorExit):

@@ -1,7 +1,8 @@
-"""Functions that run in a block: what ``stage`` and ``run`` do as decorators.
+"""Functions that run in a block: ``stage`` and ``run`` as decorators.
 
-Each call opens a block of its own. A generator that is suspended keeps its context to itself: its caller goes
-on in the context that was current before, and each step of the generator in that of the step before.
+Each call opens a block of its own. The context of a generator is current only while the generator works:
+when it is suspended, its caller continues in the context that was current before, and the next step continues
+in the context of the previous step.
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ class Opening(Protocol):
 
     @property
     def is_recorded(self) -> bool:
-        """Whether it is open, and recorded."""
+        """Whether the block is open and recorded."""
 
     def __enter__(self) -> object:
-        """Open it."""
+        """Open the block."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close it; never swallows."""
+        """Close the block; never swallow the exception."""
 
 
 def in_block(func: Callable[_P, _R], new: Callable[[], Opening]) -> Callable[_P, _R]:
-    """Return ``func`` such that each call of it runs in a block of its own, made by ``new``.
+    """Wrap ``func`` so that each call runs in a block of its own, made by ``new``.
 
-    What it returns is a function of the same kind: plain, coroutine, generator or asynchronous generator.
+    The wrapper is a function of the same kind: plain, coroutine, generator or asynchronous generator.
     """
     if not callable(func):
         arguments.refuse("function", func, "a function; other decorators, such as classmethod, come first")
@@ -57,7 +58,7 @@ def in_block(func: Callable[_P, _R], new: Callable[[], Opening]) -> Callable[_P,
 
 
 def is_suspended(func: Callable[..., object]) -> bool:
-    """Return whether a call of ``func`` gives a generator, whose work is done later."""
+    """Return whether a call of ``func`` returns a generator, which does its work later."""
     return inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func)
 
 
@@ -84,7 +85,7 @@ def _coroutine(
 def _generator(
     func: Callable[_P, Generator[_Yield, _Send, _R]], new: Callable[[], Opening]
 ) -> Callable[_P, Generator[_Yield, _Send, _R]]:
-    """Do what ``yield from`` does, with a change of contexts around each step."""
+    """Wrap a generator function: ``yield from``, with a change of contexts around each step."""
 
     @functools.wraps(func)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> Generator[_Yield, _Send, _R]:
@@ -113,7 +114,7 @@ def _generator(
             raise
         finally:
             block.close(None)
-            del step  # which may hold the error, whose traceback holds this frame
+            del step  # breaks a cycle: it may hold the error, whose traceback holds this frame
 
     return wrapper
 
@@ -121,7 +122,7 @@ def _generator(
 def _async_generator(
     func: Callable[_P, AsyncGenerator[_Yield, _Send]], new: Callable[[], Opening]
 ) -> Callable[_P, AsyncGenerator[_Yield, _Send]]:
-    """Do the same for an asynchronous one, for which there is no ``yield from``."""
+    """Wrap an asynchronous generator function, for which there is no ``yield from``."""
 
     @functools.wraps(func)
     async def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> AsyncGenerator[_Yield, _Send]:
@@ -150,7 +151,7 @@ def _async_generator(
             raise
         finally:
             block.close(None)
-            del step  # which may hold the error, whose traceback holds this frame
+            del step  # breaks a cycle: it may hold the error, whose traceback holds this frame
 
     return wrapper
 
@@ -162,11 +163,11 @@ class _Block:
         self._new = new
         self._block: Opening | None = None
         self._inside: Context | None = None
-        """The context of the generator while it is suspended; None where nothing is recorded."""
+        """The context of the generator while it is suspended; None if nothing is recorded."""
         self._has_begun = False
 
     def step(self) -> _Step:
-        """Return what a step of the generator runs in; the first opens the block."""
+        """Return a context manager for one step of the generator; the first one opens the block."""
         return _Step(self)
 
     def enter(self) -> Context:
@@ -188,7 +189,7 @@ class _Block:
             context.attach(outside)
 
     def close(self, error: BaseException | None) -> None:
-        """Close the block, once, by the error that ended the generator."""
+        """Close the block, once, with the error that ended the generator."""
         if self._block is None:
             return
         with _Step(self):

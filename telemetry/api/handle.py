@@ -23,32 +23,32 @@ propagator = TraceContextTextMapPropagator()
 class RunHandle:
     """A run that is open: a context manager, or ended by :meth:`finish`, :meth:`fail` or :meth:`cancel`.
 
-    The first of these calls ends the run; later ones do nothing. Leaving the ``with`` block ends it as
-    completed, or by the exception that leaves it: ``Exception`` as failed, ``SystemExit`` and
-    ``KeyboardInterrupt`` as interrupted, a cancelled asyncio task as cancelled, and so a generator that is
-    closed before its end.
+    The first of these calls ends the run; later ones do nothing. The end of the ``with`` block ends it as
+    completed, or as the exception that leaves the block requires: ``Exception`` as failed, ``SystemExit`` and
+    ``KeyboardInterrupt`` as interrupted. A cancelled asyncio task, and a generator that is closed before its
+    end, end it as cancelled.
     """
 
     def __init__(self, run: Run | None) -> None:
-        """Wrap ``run`` (None: nobody records); use :func:`start_run` instead."""
+        """Wrap ``run`` (None: nothing is recorded); use :func:`start_run` instead."""
         self._run = run
 
     @property
     def run_id(self) -> str | None:
-        """Id of the run, 32 hexadecimal digits; None when nobody records."""
+        """Id of the run, 32 hexadecimal digits; None if nothing is recorded."""
         return self._run.run_id if self._run else None
 
     @property
     def warnings(self) -> tuple[Warned, ...]:
-        """What the run's documents were worth a warning of, once it has ended: see the TELEMETRY_… limits.
+        """Warnings that the limits in the settings gave rise to; available once the run has ended.
 
-        They are recorded; show them to the user. Each has ``type``, ``document_count``, ``characters`` (of
-        the longest or the shortest document) and ``limit``.
+        They are recorded already; show them to the user. Each has ``type``, ``document_count``,
+        ``characters`` (of the longest or the shortest document) and ``limit``.
         """
         return self._run.warnings if self._run else ()
 
     def link(self, analysis_id: int) -> None:
-        """Say which analysis the run belongs to, any time, usually after that row is committed."""
+        """Link the run to its analysis, at any time, usually once the row of the analysis is committed."""
         with guarded("api"):
             known = None if self._run is None else arguments.required("analysis_id", analysis_id)
             if self._run is not None and known is not None:
@@ -63,7 +63,7 @@ class RunHandle:
         jd: tuple[int | None, int | None] | None = None,
         jd_type: str | None = None,
     ) -> None:
-        """Say how large the run is, once that is known.
+        """Record how large the run is, once that is known.
 
         ``jd`` is the job description's (bytes, characters), ``jd_type`` its type, such as ``pdf``.
         """
@@ -76,13 +76,14 @@ class RunHandle:
                 recorder().update(self._run)
 
     def finish(self) -> None:
-        """End the run. It stands as completed unless its documents or calls know better."""
+        """End the run as completed, unless its documents or calls contradict that."""
         self._end(COMPLETED)
 
     def fail(self, error: Error | None = None) -> None:
         """End the run as failed.
 
-        Of ``error`` only the type is kept. A single word is taken as the type; a text counts as ``error``.
+        Only the type of ``error`` is recorded. A single word is taken as the type; a longer text counts as
+        ``error``.
         """
         with guarded("api"):
             if self._run is not None and error is not None:
@@ -94,7 +95,7 @@ class RunHandle:
         self._end(CANCELLED)
 
     def detach(self) -> None:
-        """End this process's part but leave the run open.
+        """End the fragment of this process and leave the run open.
 
         Another process finishes it (see :meth:`carrier`).
         """
@@ -104,7 +105,7 @@ class RunHandle:
         self._end(COMPLETED)
 
     def carrier(self) -> dict[str, str]:
-        """Return what another process needs to join this run by :func:`resume`: a small dict of strings."""
+        """Return a small dict of strings with which another process joins this run: see :func:`resume`."""
         carrier: dict[str, str] = {}
         with guarded("api"):
             if self._run is not None:
@@ -121,7 +122,7 @@ class RunHandle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End the run by the way the block was left; never swallows."""
+        """End the run according to how the block was left; never swallow the exception."""
         if error is None:
             self.finish()
         else:
@@ -140,9 +141,9 @@ class RunHandle:
 
 
 def close(run: Run, status: str, error_type: str | None) -> None:
-    """Let the recorder keep the final state, then end the run's own span, then step out of its context.
+    """Let the recorder save the final state, end the run's own span, and leave its context.
 
-    Where a signal's handler raises in the middle, what is left is done all the same.
+    If a signal handler raises in between, the remaining steps are done all the same.
     """
     try:
         run.status = status if run.status == RUNNING else run.status
@@ -153,10 +154,10 @@ def close(run: Run, status: str, error_type: str | None) -> None:
         try:
             recorder().close(run)
         finally:
-            _step_out(run)
+            _leave(run)
 
 
-def _step_out(run: Run) -> None:
+def _leave(run: Run) -> None:
     try:
         run.span.end()
     finally:
@@ -166,7 +167,7 @@ def _step_out(run: Run) -> None:
 
 
 def _without_ended(ctx: Context) -> Context:
-    """Return ``ctx``, or what was around its run if that has ended: handles may overlap."""
+    """Return ``ctx``, or the context around its run if that has ended: handles may overlap."""
     run = run_in(ctx)
     while run is not None and run.has_ended:
         ctx = run.parent

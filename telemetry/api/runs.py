@@ -1,4 +1,4 @@
-"""Runs: one is opened, joined from another process, or looked up; and its counters."""
+"""Open a run, join one from another process, find the current one, and add to its counters."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ _CARRIED = (*propagator.fields, "run_id", "kind", "document_key")
 
 
 class RunBlock(RunHandle):
-    """What :func:`run` returns: opens a run for a ``with`` block, or for each call of a function.
+    """The result of :func:`run`: opens a run for a ``with`` block, or for each call of a function.
 
     Inside the block it is the handle of the run.
     """
 
     def __init__(self, start: Callable[[], RunHandle]) -> None:
-        """Wait to be entered; use :func:`run` instead."""
+        """Prepare a run that ``start`` opens later; use :func:`run` instead."""
         super().__init__(None)
         self._start = start
         self._was_entered = False
 
     def __call__(self, func: Callable[_P, _R]) -> Callable[_P, _R]:
-        """Let each call of ``func`` be a run of its own: a plain, coroutine or generator function.
+        """Make each call of ``func`` a run of its own: a plain, coroutine or generator function.
 
-        The run of a generator begins with its first step, and is cancelled where it is closed before its end.
+        The run of a generator begins with its first step, and is cancelled if it is closed before its end.
         """
         start = self._start
         return in_block(func, lambda: RunBlock(start))
 
     @property
     def is_recorded(self) -> bool:
-        """Whether a run was opened that somebody records."""
+        """Whether a run was opened and is recorded."""
         return self._run is not None
 
     def __enter__(self) -> Self:
@@ -95,13 +95,13 @@ def run(
     coroutine function or a generator function, too; :func:`current_run` gives its handle there.
 
     Args:
-        kind: as in :func:`start_run`, like all that follow.
-        user_id: the host's user who pays.
-        subject: what an intake is about, such as ``("draft", 12)``.
+        kind: as in :func:`start_run`, like all other arguments.
+        user_id: the user of the host to whom the cost is charged.
+        subject: the subject of an intake, such as ``("draft", 12)``.
         analysis_id: the analysis, if it exists already.
         enqueued_at: when the work was queued (naive times are UTC).
-        candidates: documents handed in.
-        criteria: criteria they are judged by.
+        candidates: number of documents submitted.
+        criteria: number of criteria that they are judged by.
         jd: the job description's (bytes, characters).
         jd_type: its type, such as ``pdf`` or ``application/pdf``.
     """
@@ -133,19 +133,19 @@ def start_run(
     jd: tuple[int | None, int | None] | None = None,
     jd_type: str | None = None,
 ) -> RunHandle:
-    """Open a run and make it current; nothing needs to be indented.
+    """Open a run and make it current, without a ``with`` block.
 
     Args:
         kind: ``analysis``; ``intake``, for work before an analysis exists; ``late``, for work on a known
             analysis afterwards; or one of TELEMETRY_RUN_KINDS. Anything else is recorded as ``other``, and
             logged; in tests it is a ``ValueError``.
-        user_id: the host's user who pays.
-        subject: what an intake is about, such as ``("draft", 12)``. An analysis that names the same subject
-            is charged for it.
+        user_id: the user of the host to whom the cost is charged.
+        subject: the subject of an intake, such as ``("draft", 12)``. Its cost belongs to the analysis with
+            the same subject.
         analysis_id: the analysis, if it exists already; else see :meth:`RunHandle.link`.
         enqueued_at: when the work was queued (naive times are UTC).
-        candidates: documents handed in.
-        criteria: criteria they are judged by.
+        candidates: number of documents submitted.
+        criteria: number of criteria that they are judged by.
         jd: the job description's (bytes, characters).
         jd_type: its type, such as ``pdf`` or ``application/pdf``.
     """
@@ -168,9 +168,9 @@ def start_run(
 
 
 def resume(carrier: Mapping[str, str]) -> RunHandle:
-    """Join a run of another process by what its :meth:`RunHandle.carrier` gave; close it like any other.
+    """Join a run of another process by the result of its :meth:`RunHandle.carrier`; end it like any other.
 
-    An empty or foreign carrier gives a handle that does nothing.
+    For an empty or foreign carrier, return a handle that does nothing.
     """
     parent = context.get_current()
     with guarded("api"):
@@ -188,9 +188,9 @@ def resume(carrier: Mapping[str, str]) -> RunHandle:
 
 
 def current_run() -> RunHandle | None:
-    """Return a handle of the run that this code belongs to; None outside a run, and after its end.
+    """Return a handle of the current run; None outside a run, and after its end.
 
-    For code that was not passed the handle: ``if (run := telemetry.current_run()): run.link(analysis.id)``.
+    For code that does not have the handle: ``if (run := telemetry.current_run()): run.link(analysis.id)``.
     """
     with guarded("api"):
         current = run_in() if is_recording() else None
@@ -200,7 +200,7 @@ def current_run() -> RunHandle | None:
 
 
 def count(name: str, amount: int = 1) -> None:
-    """Add to a counter the host declared in TELEMETRY_COUNTERS, such as its own retries or fallbacks.
+    """Add to a counter that the host declared in TELEMETRY_COUNTERS, such as its own retries or fallbacks.
 
     The sums are in the table ``telemetry_counters`` and in the metric ``analysis.events``.
     """
@@ -212,7 +212,13 @@ def count(name: str, amount: int = 1) -> None:
 
 
 def open_run(opened: Run, parent: Context, under: Context | None = None) -> RunHandle:
-    """Open a run below ``parent``, which is restored at its end, or below the span of another process."""
+    """Open a run in the context ``parent``, which is current again after its end.
+
+    Args:
+        opened: the run.
+        parent: the context of the caller.
+        under: the context with the span of another process, if the run continues there.
+    """
     ctx = context.set_value(RUN_KEY, opened, parent if under is None else under)
     ctx = context.set_value(DOCUMENT_KEY, None, context.set_value(STAGE_KEY, None, ctx))
     opened.parent = parent
@@ -225,6 +231,6 @@ def open_run(opened: Run, parent: Context, under: Context | None = None) -> RunH
         recorder().update(opened)
         context.attach(trace.set_span_in_context(opened.span, ctx))
         return RunHandle(opened)
-    except BaseException as error:  # nobody gets a handle to end it with
+    except BaseException as error:  # the caller gets no handle to end the run with
         close(opened, status_of(error), type_of(error))
         raise

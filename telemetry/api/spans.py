@@ -14,7 +14,7 @@ def tracer() -> trace.Tracer:
 
 
 def mark_failed(span: trace.Span, error_type: str | None) -> None:
-    """Mark ``span`` as failed; without a type if that is not known."""
+    """Mark ``span`` as failed, with the type of the error if that is known."""
     span.set_status(Status(StatusCode.ERROR))
     if error_type:
         span.set_attribute(Attribute.ERROR_TYPE, error_type)

@@ -1,4 +1,4 @@
-"""Warnings that users were shown, and what they did then."""
+"""Warnings that were shown to users, and what the users did next."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def warn(
     document_size: int | None = None,
     limit: int | None = None,
 ) -> None:
-    """Say that a user was shown a warning; an analysis need not exist yet, nor a run be open.
+    """Record that a warning was shown to a user; neither an analysis nor a run has to exist.
 
     Args:
         warning_type: one of TELEMETRY_WARNING_TYPES; anything else is recorded as ``other``.
-        user_id: who was shown it; default: whose run is current.
-        subject: what it was about, such as ``("draft", 12)``; default: that of the current run. The warning
-            belongs to the analysis whose run has the same subject, once there is one.
+        user_id: the user who saw it; default: the user of the current run.
+        subject: subject of the warning, such as ``("draft", 12)``; default: that of the current run. The
+            warning belongs to the analysis whose run has the same subject, once there is one.
         analysis_id: the analysis, if it exists already.
         action: what the user did, if that is known already; else see :func:`answer_warnings`.
-        document_count: how many documents it is about.
-        document_size: their bytes.
-        limit: what they went beyond.
+        document_count: number of documents concerned.
+        document_size: their size in bytes.
+        limit: the limit that they exceeded.
     """
     with guarded("api"):
         if not is_recording():
@@ -57,14 +57,14 @@ def warn(
 def answer_warnings(
     subject: Subject, action: str, *, warning_type: str | None = None, user_id: int | None = None
 ) -> None:
-    """Say what a user did after the warnings about a subject that nobody has answered yet.
+    """Record what a user did after the warnings about a subject that have no answer yet.
 
     Args:
         subject: as in :func:`warn`.
         action: ``continued``, ``abandoned``, ``reduced_batch`` or ``override``; anything else counts as
             ``continued``.
-        warning_type: which of them; default: all.
-        user_id: the user, where a subject is not one user's alone; default: whoever was shown them.
+        warning_type: only warnings of this type; default: of all types.
+        user_id: only warnings to this user, if several users share a subject; default: to all.
     """
     with guarded("api"):
         if not is_recording():

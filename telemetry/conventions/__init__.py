@@ -1,8 +1,8 @@
-"""Every name this project puts on a span, a metric or a row, declared once.
+"""Every name that this project uses on a span, a metric or a row, declared once.
 
-Nothing here imports the SDK: instrumented code may use these constants where no SDK is installed. Names
-follow the OpenTelemetry semantic conventions where those have one (``gen_ai.*``, ``error.type``); our own
-live under ``analysis.`` (what the host does) and ``telemetry.`` (how we are doing ourselves).
+Nothing here imports the SDK: instrumented code may use these constants if no SDK is installed. Names follow
+the OpenTelemetry semantic conventions where those have one (``gen_ai.*``, ``error.type``). Our own names
+begin with ``analysis.`` (the work of the host) or ``telemetry.`` (the state of telemetry itself).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Metrics, with their units and labels, and the values of those labels."""
+"""Metrics with their units and labels, and the values of the labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .vocabulary import (
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: its OpenTelemetry name, what it is, and its labels."""
+    """One metric: name, instrument, unit, description and labels."""
 
     name: str
     """OpenTelemetry name."""
@@ -40,17 +40,17 @@ class Metric:
     def prometheus_name(self) -> str:
         """Its name in Prometheus: with underscores, the unit, and ``_total`` for a counter.
 
-        Where Prometheus itself takes OTLP, gauges of the unit 1 end in ``_ratio`` as well.
+        If Prometheus itself receives OTLP, it adds ``_ratio`` to gauges of the unit 1.
         """
         name, unit = self.name.replace(".", "_"), _PROMETHEUS_UNITS.get(self.unit)
         name = f"{name}_{unit}" if unit else name
         return f"{name}_total" if self.instrument == "counter" else name
 
     def label(self, name: str) -> Label:
-        """Return what the label ``name`` says on this metric.
+        """Return the meaning and the values of the label ``name`` on this metric.
 
         Raises:
-            LookupError: when :data:`LABELS` has no entry for it.
+            LookupError: if :data:`LABELS` has no entry for it.
         """
         try:
             return LABELS.get(f"{self.name} {name}") or LABELS[name]
@@ -65,17 +65,17 @@ _PROMETHEUS_UNITS: Final = {"s": "seconds", "By": "bytes"}
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a label of metrics says."""
+    """The meaning of a label, and its values."""
 
     meaning: str
     values: tuple[str, ...] = ()
-    """All there are, or those that are known from the start."""
+    """All values, or those that are known from the start."""
     setting: str = ""
-    """The one that names the values; they are its default then."""
+    """The setting that declares the values; ``values`` is its default."""
     added_by: str = ""
-    """The setting that adds values."""
+    """The setting that declares further values."""
     is_open: bool = False
-    """Whether values are added as they come, up to a cap beyond which they are ``other``."""
+    """Whether values are added as they occur; beyond a cap they become ``other``."""
 
 
 _SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
@@ -101,7 +101,7 @@ WARNINGS: Final = Metric(
     "analysis.warnings",
     "counter",
     "{warning}",
-    "Warnings: `shown` when they were, what users did then, `refused` when there were too many.",
+    "Warnings by action: `shown`, what users did next, or `refused` if a user had too many.",
     ("type", "action"),
 )
 RUNS_ACTIVE: Final = Metric("analysis.runs.active", "gauge", "{run}", "Runs open in this process.", ("kind",))
@@ -162,14 +162,14 @@ OPENAI_RETRIES: Final = Metric(
     "analysis.openai.retries",
     "counter",
     "{attempt}",
-    "Attempts of the OpenAI client after one that failed, by whether that met a rate limit.",
+    "Attempts of the OpenAI client after one that failed, by whether a rate limit was the reason.",
     ("stage", "reason"),
 )
 OPENAI_RETRY_AFTER: Final = Metric(
     "analysis.openai.retry_after",
     "counter",
     "s",
-    "Waits that OpenAI asked for by Retry-After; of each call, the longest.",
+    "Waits that OpenAI requested by Retry-After; of each call, the longest.",
     ("stage",),
 )
 OPENAI_HEADROOM: Final = Metric(
@@ -193,17 +193,17 @@ OPENAI_UNACCOUNTED: Final = Metric(
     "analysis.openai.unaccounted",
     "counter",
     "{call}",
-    "Calls whose cost is unknown or belongs to no run; `unclosed`: parts of runs left by dead processes.",
+    "Calls whose cost is unknown or belongs to no run; `unclosed`: fragments that dead processes left.",
     ("reason",),
 )
 ERRORS: Final = Metric("analysis.errors", "counter", "{error}", "Errors recorded in runs.", ("stage", "type"))
-EVENTS: Final = Metric("analysis.events", "counter", "{event}", "Counters the host declared.", ("name",))
+EVENTS: Final = Metric("analysis.events", "counter", "{event}", "Counters that the host declared.", ("name",))
 
 SYNTHETIC_RUNS: Final = Metric(
     "telemetry.synthetic.runs",
     "counter",
     "{run}",
-    "Synthetic runs of the doctor that ended; no other metric counts them, nor what they did.",
+    "Synthetic runs of the doctor that ended; no other metric counts them or their calls.",
 )
 SPOOL_PENDING: Final = Metric(
     "telemetry.spool.pending", "gauge", "{snapshot}", "Snapshots of this process waiting for the database."
@@ -219,13 +219,13 @@ SPOOL_SHED: Final = Metric(
     ("what",),
 )
 SPOOL_DEAD: Final = Metric(
-    "telemetry.spool.dead", "gauge", "{snapshot}", "Snapshots the database refuses, set aside."
+    "telemetry.spool.dead", "gauge", "{snapshot}", "Snapshots in quarantine: the database refuses them."
 )
 SPOOL_UNREADABLE: Final = Metric(
     "telemetry.spool.unreadable",
     "gauge",
     "{file}",
-    "Files in the spool that are damaged, not ours or for another database, set aside.",
+    "Files of the spool that were set aside: damaged, not from telemetry, or for another database.",
 )
 WRITER_DURATION: Final = Metric(
     "telemetry.writer.duration",
@@ -242,7 +242,7 @@ INTEGRITY_VIOLATIONS: Final = Metric(
     "telemetry.integrity.violations",
     "gauge",
     "{row}",
-    "Rows that contradict others or themselves when one of the processes last looked, by check.",
+    "Inconsistent rows at the last check by one of the processes.",
     ("check",),
 )
 VALUES_COERCED: Final = Metric(
@@ -256,12 +256,12 @@ INTERNAL_ERRORS: Final = Metric(
     "telemetry.internal_errors",
     "counter",
     "{error}",
-    "Errors of ours that the host never saw.",
+    "Internal errors of telemetry, none of which reached the application.",
     ("component",),
 )
 
 METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
-"""All metrics, in the order in which they stand above."""
+"""All metrics, in the order of their declaration."""
 
 TRANSACTIONS: Final = ("rollup", "projection", "user", "warning")
 COMPONENTS: Final = (
@@ -283,35 +283,40 @@ SHED_PARTS: Final = ("checkpoint", "documents")
 TOKEN_KINDS: Final = ("input", "output", "cached", "cache_write", "reasoning")
 
 DEFAULT_COUNTERS: Final = ("app_retries", "fallbacks")
-"""Names ``telemetry.count`` takes unless TELEMETRY_COUNTERS says more."""
+"""Counters of ``telemetry.count`` unless TELEMETRY_COUNTERS declares others."""
 
 LABELS: Final[Mapping[str, Label]] = {
-    "action": Label("What became of the warning.", (SHOWN, *WARNING_ACTIONS, REFUSED)),
+    "action": Label(
+        "Whether the warning was shown or refused, or what the user did next.",
+        (SHOWN, *WARNING_ACTIONS, REFUSED),
+    ),
     "batch_size": Label("Candidates: small 1 to 50, medium 51 to 150, large 151 and more.", BATCH_SIZES),
     "check": Label("Rule of `flask telemetry validate`.", is_open=True),
     "column": Label("Table and column.", is_open=True),
     "component": Label("Part of telemetry.", COMPONENTS),
-    "kind": Label("What the run is.", MEASURED_KINDS, added_by="TELEMETRY_RUN_KINDS"),
+    "kind": Label("Kind of the run.", MEASURED_KINDS, added_by="TELEMETRY_RUN_KINDS"),
     "limit": Label("Which of the two rate limits.", RATE_LIMITS),
     "model": Label("Model that answered, else the one that was asked.", is_open=True),
-    "name": Label("Counter of the host's.", (*DEFAULT_COUNTERS, OTHER), setting="TELEMETRY_COUNTERS"),
+    "name": Label(
+        "Counter that the host declared.", (*DEFAULT_COUNTERS, OTHER), setting="TELEMETRY_COUNTERS"
+    ),
     "operation": Label("As in `gen_ai.operation.name`: chat, embeddings …", is_open=True),
     "outcome": Label("Whether the call was answered.", (OK, ERROR)),
-    "reason": Label("Why the cost is not known, or belongs to no run.", UNACCOUNTED_REASONS),
+    "reason": Label("Why the cost is unknown, or belongs to no run.", UNACCOUNTED_REASONS),
     "stage": Label("Stage of the run.", STAGES, setting="TELEMETRY_STAGES", is_open=True),
     "status": Label("How the run ended.", TERMINAL_STATUSES),
     "transaction": Label("Which of the writer's transactions.", TRANSACTIONS),
     "type": Label("Type of the file.", (*DOCUMENT_TYPES, OTHER)),
     "what": Label("What was shed.", SHED_PARTS),
-    f"{DOCUMENTS.name} outcome": Label("What became of the document.", DOCUMENT_OUTCOMES),
+    f"{DOCUMENTS.name} outcome": Label("Outcome of the document.", DOCUMENT_OUTCOMES),
     f"{ERRORS.name} type": Label(
-        "Class of the exception, or what the service called the error.", is_open=True
+        "Class of the exception, or the service's own name of the error.", is_open=True
     ),
     f"{OPENAI_ATTEMPTS.name} status": Label(
-        "HTTP status, or why there is none; a 429 by what it said.", (*ATTEMPT_STATUSES, OTHER)
+        "HTTP status, or why there is none; a 429 by its meaning.", (*ATTEMPT_STATUSES, OTHER)
     ),
-    f"{OPENAI_RETRIES.name} reason": Label("What the attempt before met.", RETRY_REASONS),
-    f"{OPENAI_TOKENS.name} kind": Label("What the tokens were for.", TOKEN_KINDS),
+    f"{OPENAI_RETRIES.name} reason": Label("Why the previous attempt failed.", RETRY_REASONS),
+    f"{OPENAI_TOKENS.name} kind": Label("Kind of the tokens.", TOKEN_KINDS),
     f"{WARNINGS.name} type": Label("Type of the warning.", WARNING_TYPES, setting="TELEMETRY_WARNING_TYPES"),
 }
-"""What labels say, by their name; by metric and name where one metric means something else by it."""
+"""Labels by name, or by metric and name if the label has another meaning on that metric."""

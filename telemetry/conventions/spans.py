@@ -7,28 +7,28 @@ from typing import Final
 SCOPE: Final = "analysis.telemetry"
 """Instrumentation scope of the spans and metrics of the API."""
 OPENAI_SCOPE: Final = "analysis.telemetry.openai"
-"""Scope of the spans we open for OpenAI calls that nobody else covers (``client.post``)."""
+"""Scope of our spans for OpenAI calls without an official span (``client.post``)."""
 GENAI_SCOPE: Final = "opentelemetry.instrumentation.genai.openai"
 """Scope of the official OpenAI instrumentation.
 
-Only this one and ours are counted, so tools installed beside us cannot double a token.
+Only this one and ours are counted, so that no token is counted twice if other tools create spans as well.
 """
 COUNTED_SCOPES: Final = frozenset({GENAI_SCOPE, OPENAI_SCOPE})
 
 
 class Attribute:
-    """Span attributes. Ours first, then those of the OpenTelemetry conventions that we read or complete."""
+    """Span attributes: first ours, then those of the OpenTelemetry conventions that we read or add."""
 
     RUN_ID: Final = "analysis.run.id"
-    """Id of the run a root span stands for: 32 hexadecimal digits."""
+    """Id of the run that a root span represents: 32 hexadecimal digits."""
     RUN_KIND: Final = "analysis.run.kind"
-    """One of :data:`KINDS`, or a kind of the application's own."""
+    """One of :data:`KINDS`, or a kind that the application declares."""
     RUN_SYNTHETIC: Final = "analysis.run.synthetic"
-    """True on the root span of a run that only tries telemetry out; absent from all others."""
+    """True on the root span of a synthetic run, which only tests telemetry; absent from all others."""
     RUN_STATUS: Final = "analysis.run.status"
-    """What the host said of the run; the row may know better once all documents are counted."""
+    """Status that the host reported; the row may differ, once all documents are counted."""
     STAGE: Final = "analysis.stage"
-    """Stage a span belongs to. A plain span that carries it joins the open run."""
+    """Stage that a span belongs to. Any span with this attribute counts as a stage of the open run."""
     DOCUMENT_SIZE: Final = "analysis.document.size"
     """Size of the document in bytes."""
     DOCUMENT_CHARACTERS: Final = "analysis.document.characters"
@@ -39,25 +39,25 @@ class Attribute:
     """One of :data:`DOCUMENT_OUTCOMES`."""
 
     ATTEMPTS: Final = "analysis.openai.attempts"
-    """HTTP requests one logical call took, the first included."""
+    """Number of HTTP requests of one logical call, the first included."""
     ATTEMPT_STATUSES: Final = "analysis.openai.attempt_statuses"
     """Status of each attempt in order: one of :data:`ATTEMPT_STATUSES`, or another HTTP code as text."""
     RATE_LIMIT_HITS: Final = "analysis.openai.rate_limit_hits"
-    """Responses with status 429 because of the rate. Like the three that follow, left out when it is 0."""
+    """Responses with status 429 because of the rate. Like the next three attributes, left out if it is 0."""
     RATE_LIMIT_RETRIES: Final = "analysis.openai.rate_limit_retries"
-    """Attempts whose immediately preceding attempt met a rate limit."""
+    """Attempts directly after one that was refused because of the rate."""
     OTHER_RETRIES: Final = "analysis.openai.other_retries"
-    """Attempts after any other failure."""
+    """Attempts directly after any other failure."""
     BACKOFF: Final = "analysis.openai.backoff"
     """Seconds the client slept between attempts."""
     RETRY_AFTER: Final = "analysis.openai.retry_after"
-    """Longest wait the service asked for, in seconds."""
+    """Longest wait that the service requested, in seconds."""
     REMAINING_REQUESTS: Final = "analysis.openai.ratelimit.remaining_requests"
     """Share of the request limit that was left, 0 to 1, from the last answer's headers."""
     REMAINING_TOKENS: Final = "analysis.openai.ratelimit.remaining_tokens"
     """Share of the token limit that was left, 0 to 1, from the last answer's headers."""
     TOOL_FEES: Final = "analysis.openai.tool_fees"
-    """True when the request names tools of the service that it bills beside tokens, such as web search."""
+    """True if the request allows tools that are billed in addition to tokens, such as web search."""
 
     ERROR_TYPE: Final = "error.type"
     OPERATION: Final = "gen_ai.operation.name"
@@ -77,4 +77,4 @@ class Attribute:
 
 
 UNBILLED_OPERATIONS: Final = frozenset({"fetch_response"})
-"""Operations that read what was paid for before."""
+"""Operations that only read what an earlier request has paid for."""

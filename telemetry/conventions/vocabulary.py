@@ -1,4 +1,4 @@
-"""Values that labels and columns have: stages, kinds, statuses, outcomes, types."""
+"""Values of labels and columns: stages, kinds, statuses, outcomes, types."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Stage:
-    """Stage names known from the start; hosts add their own freely."""
+    """Stages that are known from the start; hosts may use others as well."""
 
     CRITERIA: Final = "criteria"
     NAMING: Final = "naming"
@@ -18,7 +18,7 @@ class Stage:
     INSIGHTS: Final = "insights"
     DB_WRITE: Final = "db_write"
     UNATTRIBUTED: Final = "unattributed"
-    """Where a call counts that no stage claims."""
+    """The stage of calls outside any stage."""
 
 
 STAGES: Final = (
@@ -34,7 +34,7 @@ STAGES: Final = (
 )
 
 OTHER: Final = "other"
-"""What a label says beyond its closed set or its cap, and the kind of a run whose own is not declared."""
+"""Label value for everything outside a closed set or beyond a cap, and the kind of runs of unknown kinds."""
 
 RUN_KINDS: Final = ("analysis", "intake", "late")
 """Kinds of runs that an application may open; TELEMETRY_RUN_KINDS adds to them."""
@@ -42,7 +42,7 @@ MEASURED_KINDS: Final = (*RUN_KINDS, OTHER)
 """Kinds of runs that a process begins and ends: the values of the label ``kind``."""
 KINDS: Final = (*MEASURED_KINDS, "orphan", "import")
 KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,19}")
-"""What the name of a kind looks like; its column has 20 characters."""
+"""Pattern of the name of a kind; its column has 20 characters."""
 
 RUNNING: Final = "running"
 COMPLETED: Final = "completed"
@@ -51,7 +51,7 @@ FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 INTERRUPTED: Final = "interrupted"
 UNKNOWN: Final = "unknown"
-"""Of an analysis from the time before telemetry that does not say how it ended."""
+"""Status of an analysis from before telemetry whose row does not show how it ended."""
 TERMINAL_STATUSES: Final = (COMPLETED, PARTIAL_FAILURE, FAILED, CANCELLED, INTERRUPTED)
 
 RESERVED_KINDS: Final = (
@@ -59,7 +59,7 @@ RESERVED_KINDS: Final = (
     *(RUNNING, *TERMINAL_STATUSES, UNKNOWN),
     *("analyses", "history", "useful", "repeated", "unused_intake"),
 )
-"""What no kind of the application's is called: reports name by them what money was spent on."""
+"""Names that an application cannot use for its kinds: reports use them for classes of spending."""
 
 SCORED: Final = "scored"
 UNSCORED: Final = "unscored"
@@ -78,7 +78,7 @@ WARNING_ACTIONS: Final = (CONTINUED, ABANDONED, "reduced_batch", "override")
 """What users do after a warning."""
 SHOWN: Final = "shown"
 REFUSED: Final = "refused"
-"""Of a warning that was not recorded: its user has had too many."""
+"""Action of a warning that was not recorded, because its user had too many."""
 
 BATCH_SIZES: Final = ("none", "small", "medium", "large")
 MEDIUM_BATCH: Final = 51
@@ -88,7 +88,7 @@ UNACCOUNTED_REASONS: Final = ("usage_missing", "unpriced", "orphan", "unfinished
 TOO_FAST: Final = "429"
 QUOTA_USED_UP: Final = "429_quota"
 SPEND_LIMIT_REACHED: Final = "429_spend_limit"
-"""The three things that a 429 may say; waiting helps against the first alone."""
+"""The three meanings of a 429; a later attempt can succeed only after the first."""
 ATTEMPT_STATUSES: Final = (
     "200",
     "400",

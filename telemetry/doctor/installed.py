@@ -97,12 +97,12 @@ def check_libraries(_: Patient) -> Answer:
     unsupported = set()
     for library in LIBRARIES:
         if problem := problem_of(library):
-            text = f"{problem.reason}: {library.otherwise}"
+            text = f"{problem.reason}: {library.consequence}"
             unsupported.add(library.name)
             yield Check("bad", "library", text, problem.remedy)
-        elif version := library.found():
+        elif version := library.installed_version():
             # A library made for another version of an unsupported one is not reported again.
-            error = None if library.beside in unsupported else _import_error(library)
+            error = None if library.needed_by in unsupported else _import_error(library)
             yield _broken(library, version, error) if error else _supported(library, version)
 
 
@@ -113,9 +113,8 @@ def _supported(library: Library, version: str) -> Check:
 def _broken(library: Library, version: str, error: BaseException) -> Check:
     """Return a line about a library that cannot be imported: a note if only the application needs it."""
     reason = " ".join(str(error).split())[:200] or "without a message"
-    text = (
-        f"{library.name} {version} cannot be imported: {type(error).__name__}: {reason}: {library.otherwise}"
-    )
+    problem = f"{type(error).__name__}: {reason}"
+    text = f"{library.name} {version} cannot be imported: {problem}: {library.consequence}"
     if library.name == "psycopg":
         remedy = "pip install 'psycopg[binary]', or install libpq"
     elif isinstance(error, ModuleNotFoundError) and library.extra:

@@ -15,7 +15,7 @@ __all__ = ["instrument", "uninstrument"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs wrapt only when it is asked for."""
+    """Import functions that need wrapt on first access."""
     if name in __all__:
         from . import calls
 

@@ -46,14 +46,14 @@ class Attempt(NamedTuple):
     status: str
     """As in :data:`telemetry.conventions.ATTEMPT_STATUSES`, or another HTTP code as text."""
     retry_after: float | None = None
-    """Seconds that the service asked to wait."""
+    """Seconds to wait that the service requested."""
     limits: Mapping[str, str] | None = None
     """The rate-limit headers of the answer, if there was one; no other header is read."""
     refusal: Any = None
-    """The answer, if it is a 429 whose kind is still unknown: see :func:`settle`."""
+    """The answer, if it is a 429 whose kind is still unknown: see :func:`classify_refusals`."""
 
 
-def settle(attempts: MutableSequence[Attempt]) -> None:
+def classify_refusals(attempts: MutableSequence[Attempt]) -> None:
     """Set the kind of each 429 among ``attempts``, from the bodies that have been read by now.
 
     The client reads the body of a streamed request only when it gives up; before a retry it drops the unread
@@ -114,7 +114,7 @@ def failure_status(error: BaseException) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return how many seconds the headers ask to wait, or None.
+    """Return the seconds to wait that the headers request, or None.
 
     Understands ``retry-after-ms``, and ``retry-after`` in seconds or as an HTTP date.
     """

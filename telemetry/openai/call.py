@@ -1,7 +1,7 @@
 """One logical OpenAI call: the facts that rollups are made of, independent of spans.
 
 Spans may be sampled, limited in size, created by another library or not created at all. So the facts of a
-call are kept here and go to the recorder directly; spans get a copy, for traces.
+call are collected here and passed to the recorder directly; spans get a copy, for traces.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from telemetry.pricing.provider import AZURE, provider_of
 from telemetry.usage.answer import Answer
 from telemetry.usage.endpoints import BILLED_IN_TOKENS
 
-from .attempts import Attempt, Attributes, attempt_attributes, settle
+from .attempts import Attempt, Attributes, attempt_attributes, classify_refusals
 from .spans import billed_tools, end_span, type_name
 
-_TAKEN: Final = "_analysis_telemetry_call"
-"""Attribute of an official span object, set once the request of its call was seen."""
+_CLAIMED: Final = "_analysis_telemetry_call"
+"""Attribute of an official span object, set once a request has been assigned to it."""
 _NO_ANSWER: Final = Answer()
 
 
@@ -108,7 +108,7 @@ class OpenAICall:
 
     def describe_attempts(self) -> None:
         """Determine the statuses of the attempts and set the attributes that follow from them on the span."""
-        settle(self.attempts)
+        classify_refusals(self.attempts)
         self.attempt_facts = attempt_attributes(self.attempts)
         if self.span.is_recording():
             self.span.set_attributes(self.attempt_facts)
@@ -147,16 +147,19 @@ class OpenAICall:
 
 
 def awaits_call(span: Span) -> bool:
-    """Return whether ``span`` is an official span whose request has not been seen yet."""
+    """Return whether ``span`` is an official span to which no request has been assigned yet."""
     scope = getattr(span, "instrumentation_scope", None)
     return (
-        scope is not None and scope.name == GENAI_SCOPE and span.is_recording() and not hasattr(span, _TAKEN)
+        scope is not None
+        and scope.name == GENAI_SCOPE
+        and span.is_recording()
+        and not hasattr(span, _CLAIMED)
     )
 
 
-def take(span: Span) -> None:
-    """Mark an official span as having its request; another request below it is another call."""
-    setattr(span, _TAKEN, True)
+def claim(span: Span) -> None:
+    """Assign a request to an official span; another request below that span is another call."""
+    setattr(span, _CLAIMED, True)
 
 
 def _usage_attributes(answer: Answer, in_tokens: bool) -> Attributes:

@@ -6,18 +6,18 @@ Usage::
 
     openai.instrument()
 
-The facts of a call go to the recorder directly, so that no total depends on spans: see
+The facts of a call are passed to the recorder directly, so that no total depends on spans: see
 :mod:`telemetry.openai.call`. The spans of ``opentelemetry-instrumentation-genai-openai`` get the attempts,
 429s, backoff and rate-limit headroom of their call: the ``analysis.openai.*`` names of
 :class:`telemetry.conventions.Attribute`. A call that has no such span, such as
 ``client.post("/chat/completions", …)``, gets one of ours, if it may cost money: see
-:mod:`telemetry.usage.endpoints`. Where an answer says its usage and the span would not, it is added. No
+:mod:`telemetry.usage.endpoints`. If the official span lacks the usage that an answer reports, it is added. No
 prompt and no completion is ever put on a span.
 
-How: ``request`` of the client's base classes runs once for each logical call, in all versions and for all
-kinds of clients; ``send`` of the HTTP client underneath runs once for each attempt. Clients made before
-``instrument()`` are covered too. :mod:`telemetry.openai.stream` follows what is read after ``request`` has
-returned.
+How it works: ``request`` of the client's base classes runs once for each logical call, in all versions and
+for all kinds of clients; ``send`` of the HTTP client below it runs once for each attempt. Both are wrapped,
+also for clients that exist already. :mod:`telemetry.openai.stream` inspects what is read after ``request``
+has returned.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from telemetry.usage.reader import read_answer
 from . import pending, socket
 from . import stream as _openai_stream
 from .attempts import LIMIT_HEADERS, Attempt, failure_status, retry_after
-from .call import OpenAICall, awaits_call, take
+from .call import OpenAICall, awaits_call, claim
 from .spans import start_span
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
@@ -97,7 +97,7 @@ class _Call(OpenAICall):
     def __init__(self, operation: str, client: Any, options: Any) -> None:
         super().__init__(operation, _host(client, options), _is_azure(client.__class__), _body_of(options))
         self.http: object = client._client
-        """The HTTP client of the call; a request of another client (a token provider) is no attempt."""
+        """The HTTP client of the call; a request of another client (a token provider) is not an attempt."""
         self.response: Any = None
         """The last response, if it succeeded and its body has been read."""
         self.stream: _openai_stream.Reading | None = None
@@ -121,7 +121,7 @@ def _request(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any)
     if call is None:
         result = wrapped(*args, **kwargs)
         if pending.is_anything_pending():
-            _polled(result)
+            _check_poll(result)
         return result
     try:
         result = wrapped(*args, **kwargs)
@@ -139,7 +139,7 @@ async def _request_async(
     if call is None:
         result = await wrapped(*args, **kwargs)
         if pending.is_anything_pending():
-            _polled(result)
+            _check_poll(result)
         return result
     try:
         result = await wrapped(*args, **kwargs)
@@ -154,14 +154,14 @@ def _send(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) ->
     call = _current.get()
     if call is None or call.http is not instance or call.is_sending:
         return wrapped(*args, **kwargs)
-    call.is_sending = True  # redirects and authentication inside it are no attempts of their own
+    call.is_sending = True  # redirects and authentication within it are not attempts
     started = time.monotonic()
     try:
         response = wrapped(*args, **kwargs)
     except BaseException as error:
-        _note_failure(call, started, error)
+        _add_failure(call, started, error)
         raise
-    _note_answer(call, started, response, kwargs)
+    _add_answer(call, started, response, kwargs)
     return response
 
 
@@ -169,14 +169,14 @@ async def _send_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, arg
     call = _current.get()
     if call is None or call.http is not instance or call.is_sending:
         return await wrapped(*args, **kwargs)
-    call.is_sending = True  # redirects and authentication inside it are no attempts of their own
+    call.is_sending = True  # redirects and authentication within it are not attempts
     started = time.monotonic()
     try:
         response = await wrapped(*args, **kwargs)
     except BaseException as error:
-        _note_failure(call, started, error)
+        _add_failure(call, started, error)
         raise
-    _note_answer(call, started, response, kwargs)
+    _add_answer(call, started, response, kwargs)
     return response
 
 
@@ -191,7 +191,7 @@ def _begin(
     outer, call = _current.get(), _Call(operation, client, options)
     if awaits_call(call.parent):
         call.span = call.parent
-        take(call.span)
+        claim(call.span)
     else:
         call.span = start_span(_tracer, operation, call.provider, call.asked_model)
         call.is_span_ours = call.span.is_recording()
@@ -221,14 +221,13 @@ def _end(call: _Call, result: object) -> None:
         call.describe_attempts()
         if stream is None:
             call.answer = _read(decoded, call.response)
-            if (
-                call.is_span_ours or decoded is None
-            ):  # otherwise the official instrumentation sets equal values
+            # Otherwise the official instrumentation sets the same values.
+            if call.is_span_ours or decoded is None:
                 call.describe_usage()
     finally:
         if stream is not None:
             stream.hand_over()
-        elif call.answer.tokens is not None or not _goes_on(call, decoded):
+        elif call.answer.tokens is not None or not _is_continuing(call, decoded):
             call.end()
 
 
@@ -246,7 +245,7 @@ def _fail(call: _Call, error: BaseException) -> None:
         call.end(error)
 
 
-def _goes_on(call: _Call, decoded: object) -> bool:
+def _is_continuing(call: _Call, decoded: object) -> bool:
     """Return whether the service is still working after its answer, so that a poll ends the call."""
     if call.operation not in pending.OPERATIONS:
         return False
@@ -255,13 +254,13 @@ def _goes_on(call: _Call, decoded: object) -> bool:
 
 
 @guarded("openai")
-def _polled(result: Any) -> None:
+def _check_poll(result: Any) -> None:
     """Check whether the answer to a free request is the result of an open call."""
     response = getattr(result, "http_response", None)
     if _is_decoded(result):
-        pending.settle(result)
+        pending.resolve(result)
     elif response is not None and response.is_closed:
-        pending.settle(_body(response))
+        pending.resolve(_body(response))
 
 
 def _read(decoded: object, response: Any) -> Answer:
@@ -279,9 +278,8 @@ def _is_decoded(result: object) -> bool:
 
 def _leave(call: _Call) -> None:
     try:
-        if (
-            call.token is not None and not is_collecting()
-        ):  # during a collection, setting a variable may crash CPython 3.11
+        # During a garbage collection, setting a context variable may crash CPython 3.11.
+        if call.token is not None and not is_collecting():
             _current.reset(call.token)
     except ValueError:
         pass  # a coroutine that is closed instead of awaited ends in another context: nothing to reset
@@ -309,13 +307,13 @@ def _is_azure(client_class: type) -> bool:
 
 
 @guarded("openai")
-def _note_failure(call: _Call, started: float, error: BaseException) -> None:
+def _add_failure(call: _Call, started: float, error: BaseException) -> None:
     call.is_sending, call.response, call.stream = False, None, None
     call.attempts.append(Attempt(started, time.monotonic(), failure_status(error)))
 
 
 @guarded("openai")
-def _note_answer(call: _Call, started: float, response: Any, kwargs: Mapping[str, Any]) -> None:
+def _add_answer(call: _Call, started: float, response: Any, kwargs: Mapping[str, Any]) -> None:
     ended = time.monotonic()
     call.is_sending, call.response, call.stream = False, None, None
     code, headers = response.status_code, response.headers
@@ -330,11 +328,11 @@ def _note_answer(call: _Call, started: float, response: Any, kwargs: Mapping[str
 
 def _limits(headers: Any) -> dict[str, str]:
     """Return the rate-limit headers in one pass; each look-up by name would scan all headers."""
-    found: dict[str, str] = {}
+    limits: dict[str, str] = {}
     for raw, value in headers.raw:
         if len(raw) in _LENGTHS and (name := _LIMITS.get(raw.lower())) is not None:
-            found[name] = value.decode("latin-1")
-    return found
+            limits[name] = value.decode("latin-1")
+    return limits
 
 
 _LIMITS: Final = {name.encode(): name for name in LIMIT_HEADERS}

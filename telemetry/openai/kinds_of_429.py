@@ -1,8 +1,8 @@
 """The three meanings of status 429: rate limited, quota used up, spend limit reached.
 
 The error's ``code`` distinguishes them; its ``type`` is often ``insufficient_quota`` for both of the latter.
-Only the first is cured by waiting, so only it counts as rate limiting. An answer with an unknown code, or an
-unread body, counts as rate limiting unless its type says otherwise.
+Waiting helps only in the first case, so only that counts as rate limiting. An answer with an unknown code and
+an unknown type, or with a body that was not read, counts as rate limiting too.
 """
 
 from __future__ import annotations
@@ -35,10 +35,8 @@ def status_of(body: bytes | None) -> str:
 
 def _kind_of(answer: object) -> str:
     """Return the attempt status for a 429 with the decoded JSON ``answer``."""
-    if (
-        isinstance(answer, Sequence) and not isinstance(answer, str) and answer
-    ):  # some gateways wrap it in a list
-        answer = answer[0]
+    if isinstance(answer, Sequence) and not isinstance(answer, str) and answer:
+        answer = answer[0]  # some gateways wrap it in a list
     error: Any = answer.get("error", answer) if isinstance(answer, Mapping) else None
     if not isinstance(error, Mapping):
         return TOO_FAST

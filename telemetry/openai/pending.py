@@ -47,7 +47,7 @@ def is_anything_pending() -> bool:
     return bool(_pending)
 
 
-def settle(answer: object) -> None:
+def resolve(answer: object) -> None:
     """End the open call that ``answer`` is the result of, if there is one and the service is done."""
     key = _key(answer)
     if key is None or key not in _pending or _get(answer, "status") in _UNDER_WAY:

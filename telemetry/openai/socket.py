@@ -1,8 +1,8 @@
 """WebSocket connections of the client: realtime sessions and the responses API.
 
-Traffic over a socket is billed without being an HTTP request. A connection counts as a call with an unknown
-bill until an event reports a final usage; each further response is a call of its own. Events are read where
-the client decodes them, so an event that the application never reads is not seen here.
+Traffic over a socket is billed although it is not an HTTP request. A connection counts as a call with an
+unknown bill until an event reports a final usage; each further response is a call of its own. Events are read
+when the client decodes them, so events that the application never reads are missed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _SESSION: Final = "_analysis_telemetry_session"
 """Attribute of a connection object for its :class:`_Session`."""
 
 _tracer: Tracer | None = None
-_awaited: set[str] = set()
+_hooked: set[str] = set()
+"""Modules that are patched when they are imported."""
 
 
 def instrument(tracer: Tracer) -> None:
@@ -49,8 +50,8 @@ def instrument(tracer: Tracer) -> None:
     for name in MODULES:
         if name in sys.modules:
             _patch_managers(sys.modules[name])
-        elif name not in _awaited:
-            _awaited.add(name)
+        elif name not in _hooked:
+            _hooked.add(name)
             wrapt.register_post_import_hook(_patch_managers, name)
 
 
@@ -82,7 +83,7 @@ class _Session:
         self._call = begin()
 
     @guarded("openai")
-    def look(self, event: object) -> None:
+    def inspect(self, event: object) -> None:
         """Read the usage that an event reports, if any."""
         holder = final_usage(event)
         if holder is not None:
@@ -95,8 +96,8 @@ class _Session:
             self._call = self._begin()
 
     @guarded("openai")
-    def closed(self, error: BaseException | None = None) -> None:
-        """End the open call with an unknown bill."""
+    def close(self, error: BaseException | None = None) -> None:
+        """End the open call, with an unknown bill unless connecting failed."""
         call, self._call = self._call, None
         if call is not None:
             call.has_unknown_bill = error is None
@@ -109,7 +110,7 @@ def _enter(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -
         connection = wrapped(*args, **kwargs)
     except BaseException as error:
         if session is not None:
-            session.closed(error)
+            session.close(error)
         raise
     _follow(connection, session, _close)
     return connection
@@ -121,7 +122,7 @@ async def _enter_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, ar
         connection = await wrapped(*args, **kwargs)
     except BaseException as error:
         if session is not None:
-            session.closed(error)
+            session.close(error)
         raise
     _follow(connection, session, _close_async)
     return connection
@@ -129,9 +130,9 @@ async def _enter_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, ar
 
 @guarded("openai")
 def _session(manager: Any) -> _Session | None:
-    """Begin to count a connection; return None if nothing records."""
-    held = {name.partition("__")[2]: value for name, value in vars(manager).items()}
-    client, model = held["client"], held.get("model")
+    """Begin to count a connection; return None if nothing is recorded."""
+    fields = {name.partition("__")[2]: value for name, value in vars(manager).items()}  # without mangling
+    client, model = fields["client"], fields.get("model")
     operation = MODULES.get(type(manager).__module__, "realtime")
 
     def begin() -> OpenAICall | None:
@@ -161,7 +162,7 @@ def _follow(connection: Any, session: _Session | None, close: Callable[..., Any]
 def _parse_event(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     event, session = wrapped(*args, **kwargs), getattr(instance, _SESSION, None)
     if session is not None:
-        session.look(event)
+        session.inspect(event)
     return event
 
 
@@ -170,7 +171,7 @@ def _close(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -
         return wrapped(*args, **kwargs)
     finally:
         if (session := getattr(instance, _SESSION, None)) is not None:
-            session.closed()
+            session.close()
 
 
 async def _close_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -178,7 +179,7 @@ async def _close_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, ar
         return await wrapped(*args, **kwargs)
     finally:
         if (session := getattr(instance, _SESSION, None)) is not None:
-            session.closed()
+            session.close()
 
 
 def _kind(event: object) -> object:

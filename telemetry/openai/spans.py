@@ -33,7 +33,7 @@ def billed_tools(body: object) -> tuple[str, ...]:
 
 
 def start_span(tracer: Tracer, operation: str, provider: str, model: str | None) -> Span:
-    """Start the span of a call; of the request it holds the model and nothing else."""
+    """Start the span of a call; the model is the only part of the request in it."""
     attributes = {Attribute.OPERATION: operation, Attribute.PROVIDER: provider}
     if model is not None:
         attributes[Attribute.REQUEST_MODEL] = model

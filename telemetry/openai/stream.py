@@ -1,11 +1,11 @@
 """Answers that are read after the request has returned: event streams, and bodies read in pieces.
 
 The usage of a stream is in one of its last events. Each event is inspected on its way to the application,
-which gets the same objects; events that the application does not read are not seen here. However reading
-ends, the HTTP response is closed, which ends the call if nothing else has.
+which gets the same objects; events that the application does not read are missed. However reading ends, the
+HTTP response is closed, which ends the call if nothing else has.
 
-To stop reading early is no error, but the bill is then unknown unless the final usage was seen; a usage that
-is counted along with the answer is a lower bound.
+To stop reading early is not an error, but the bill is then unknown unless the final usage was read; the usage
+in an earlier event is a lower bound.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from telemetry.usage.answer import Answer
 from telemetry.usage.reader import read_answer
 
 from .call import OpenAICall
-from .pending import is_anything_pending, settle, wait_for
+from .pending import is_anything_pending, resolve, wait_for
 
 _KEY: Final = "analysis_telemetry.reading"
 """Key of the :class:`Reading` in the extensions of an HTTP response."""
@@ -44,7 +44,7 @@ def instrument() -> None:
 
 
 class Reading:
-    """The reading of one call's answer."""
+    """The reading of the answer to one call."""
 
     __slots__ = (
         "_background",
@@ -104,10 +104,10 @@ class Reading:
             self.is_advancing = False
 
     def hand_over(self) -> None:
-        """Note that the request has returned and the application reads from now on."""
+        """Mark the request as returned: from now on, the application reads."""
         self._is_handed_over = True
 
-    def look(self, event: Any) -> None:
+    def inspect(self, event: Any) -> None:
         """Read usage, model and tier from an event."""
         find, has_tier = _shape(event.__class__)
         holder = None if find is None else find(event)
@@ -179,8 +179,8 @@ def final_usage(event: Any) -> object:
 def reading_of(response: Any) -> Reading | None:
     """Return the :class:`Reading` of an HTTP response, or None if it belongs to no counted call."""
     extensions = getattr(response, "extensions", None)
-    found = extensions.get(_KEY) if isinstance(extensions, dict) else None
-    return found if isinstance(found, Reading) else None
+    reading = extensions.get(_KEY) if isinstance(extensions, dict) else None
+    return reading if isinstance(reading, Reading) else None
 
 
 def _stream(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -200,7 +200,7 @@ def _stream_async(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs:
 def _read(reading: Reading, events: Generator[Any, None, None]) -> Generator[Any, None, None]:
     with closing(events), reading:
         for event in events:
-            _look(reading, event)
+            _inspect(reading, event)
             reading.is_advancing = False
             yield event
             reading.is_advancing = True
@@ -210,35 +210,35 @@ async def _read_async(reading: Reading, events: AsyncGenerator[Any, None]) -> As
     async with aclosing(events):
         with reading:
             async for event in events:
-                _look(reading, event)
+                _inspect(reading, event)
                 reading.is_advancing = False
                 yield event
                 reading.is_advancing = True
 
 
 def _watch(events: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    """Search the stream of a free request for results of open calls."""
+    """Search the stream of a free request for the results of open calls."""
     with closing(events):
         for event in events:
-            _settle(event)
+            _resolve(event)
             yield event
 
 
 async def _watch_async(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
     async with aclosing(events):
         async for event in events:
-            _settle(event)
+            _resolve(event)
             yield event
 
 
 @guarded("openai")
-def _settle(event: object) -> None:
-    settle(_holder(event))
+def _resolve(event: object) -> None:
+    resolve(_holder(event))
 
 
-def _look(reading: Reading, event: object) -> None:
+def _inspect(reading: Reading, event: object) -> None:
     try:
-        reading.look(event)
+        reading.inspect(event)
     except Exception as error:
         _report(error)
 
@@ -285,7 +285,7 @@ def _itself(event: object) -> object:
 def _holder(event: object) -> object:
     if _get(event, "usage") is not None:
         return event
-    return next((held for name in _HOLDERS if (held := _get(event, name)) is not None), event)
+    return next((value for name in _HOLDERS if (value := _get(event, name)) is not None), event)
 
 
 def _get(holder: object, name: str) -> Any:
@@ -298,7 +298,7 @@ def _total(usage: object) -> int:
 
 
 def _is_final(event: object) -> bool:
-    """Return whether an event's usage is final, not a count that goes along with the answer."""
+    """Return whether an event's usage is final, not an interim count."""
     choices = _get(event, "choices")
     if choices is not None:
         return all(_get(choice, "finish_reason") for choice in choices)

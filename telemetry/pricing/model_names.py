@@ -1,7 +1,7 @@
-"""Facts that follow from a model's name, and whether a price-list entry really means that model.
+"""Properties that follow from a model's name, and whether an entry of the price list is for that model.
 
 The list matches some models by a prefix or a substring, so ``gpt-5-nano-clone`` would get the price of
-``gpt-5-nano``. Such a look-alike is unpriced here.
+``gpt-5-nano``. Here a model with such a similar name is unpriced.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 _SNAPSHOT: Final = r"(-preview|-latest)?(-\d{4}-\d{2}-\d{2}|-(0[1-9]|1[0-2])[0-3]\d)?"
-"""Suffix that a model name may carry: preview or latest, and a date."""
+"""Suffix that a model name may have: preview or latest, and a date."""
 _FINE_TUNED: Final = r"[-\d]*:.*"
 """The part after the base model in ``ft:<model>:<organisation>:<name>:<id>``."""
 _FINE_TUNED_ON_AZURE: Final = r"[0-9a-z-]+"
@@ -43,8 +43,8 @@ def is_open_weight(model: str) -> bool:
 
 def bills_cache_writes(model: str) -> bool:
     """Return whether writing to the prompt cache costs more than other input: gpt-5.6 and later."""
-    found = re.match(r"(?:ft:)?gpt-(\d+)(?:[.-](\d{1,2})(?!\d))?", model.lower())
-    return found is not None and (int(found[1]), int(found[2] or 0)) >= (5, 6)
+    match = re.match(r"(?:ft:)?gpt-(\d+)(?:[.-](\d{1,2})(?!\d))?", model.lower())
+    return match is not None and (int(match[1]), int(match[2] or 0)) >= (5, 6)
 
 
 def has_regional_price(model: str) -> bool:
@@ -53,7 +53,7 @@ def has_regional_price(model: str) -> bool:
 
 
 def is_named(match: Any, model: str) -> bool:
-    """Return whether the list's clause ``match`` means exactly ``model``, not merely a similar name."""
+    """Return whether the clause ``match`` of the list is for exactly ``model``, not for a similar name."""
     name = model.lower()
     if hasattr(match, "or_"):
         return any(is_named(clause, name) for clause in match.or_)

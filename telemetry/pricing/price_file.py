@@ -38,7 +38,7 @@ from .rates import PerMillion, Rates
 
 SOURCE: Final = "prices-file"
 HIGHEST: Final = 10**6
-"""Highest accepted price, in dollars per million tokens; anything above is taken for a mistake."""
+"""Highest accepted price, in dollars per million tokens; a higher one is considered a mistake."""
 DECIMALS: Final = 18
 _VERSION_LENGTH: Final = 64
 
@@ -181,8 +181,8 @@ class _Reader:
         try:
             return tomllib.loads(self._text, parse_float=Decimal)
         except tomllib.TOMLDecodeError as error:
-            found = re.search(r"^(.*) \(at line (\d+), column \d+\)$", str(error))
-            problem, line = (found[1], int(found[2])) if found else (str(error), len(self._lines))
+            match = re.search(r"^(.*) \(at line (\d+), column \d+\)$", str(error))
+            problem, line = (match[1], int(match[2])) if match else (str(error), len(self._lines))
             raise self._error(line, f"not valid TOML: {problem}") from None
         except InvalidOperation:
             raise self._error(1, "contains an invalid number") from None

@@ -69,7 +69,7 @@ def rates(prices: DataSnapshot, provider: str, model: str, tier: str, at: dateti
     """Return the list's rates, or None if it has no price for the model in this tier.
 
     Args:
-        prices: of :func:`snapshot`.
+        prices: the list, from :func:`snapshot`.
         provider: one of :data:`telemetry.pricing.provider.PROVIDERS`.
         model: as the service names it.
         tier: empty for the standard one.
@@ -82,18 +82,18 @@ def rates(prices: DataSnapshot, provider: str, model: str, tier: str, at: dateti
         return None
     context = _context(tier)
     try:
-        found = prices.calc(Usage(), model, seller, None, at, context)
+        calculation = prices.calc(Usage(), model, seller, None, at, context)
     except LookupError:
         return None
-    if not is_named(found.model.match, model):
+    if not is_named(calculation.model.match, model):
         return None
-    if context and not _has_tier(found, context, at):
+    if context and not _has_tier(calculation, context, at):
         return None
-    steps = _steps(found, model, tier)
+    steps = _steps(calculation, model, tier)
     # A price per call, or for audio and images, is not covered by the tokens that are counted here.
-    if steps is None or found.total_price or _has_other_tokens(found):
+    if steps is None or calculation.total_price or _has_other_tokens(calculation):
         return None
-    return Rates.of(SOURCE, _version(prices), steps, is_momentary=_is_momentary(found))
+    return Rates.of(SOURCE, _version(prices), steps, is_momentary=_is_momentary(calculation))
 
 
 def _sellers(model: str) -> dict[str, str]:
@@ -120,23 +120,23 @@ def _context(tier: str) -> dict[str, str] | None:
     return {"processing": BATCH} if tier == BATCH else {"service_tier": tier}
 
 
-def _has_tier(found: PriceCalculation, context: dict[str, str], at: datetime) -> bool:
-    """Say whether the list has prices for ``context``.
+def _has_tier(calculation: PriceCalculation, context: dict[str, str], at: datetime) -> bool:
+    """Return whether the list has prices for ``context``.
 
-    One without figures of its own says that they are the standard ones. Those of a model that is listed
-    under another provider (Azure's are, under OpenAI) do not count.
+    An entry without figures counts: it means that the standard prices apply. Entries of a model that is
+    listed under another provider (as Azure's models are, under OpenAI) do not count.
     """
-    if not any(found.model is model for model in found.provider.models):
+    if not any(calculation.model is model for model in calculation.provider.models):
         return False
     return any(
         context.items() >= variant.when.items()
         and (variant.constraint is None or variant.constraint.active(at))
-        for variant in found.model.price_variants or ()
+        for variant in calculation.model.price_variants or ()
     )
 
 
-def _steps(found: PriceCalculation, model: str, tier: str) -> dict[int, PerMillion] | None:
-    prices = found.model_price
+def _steps(calculation: PriceCalculation, model: str, tier: str) -> dict[int, PerMillion] | None:
+    prices = calculation.model_price
     given = (prices.input_mtok, prices.cache_read_mtok, prices.cache_write_mtok, prices.output_mtok)
     starts = {-1}.union(
         *((tier.start for tier in price.tiers) for price in given if price and hasattr(price, "tiers"))
@@ -147,16 +147,16 @@ def _steps(found: PriceCalculation, model: str, tier: str) -> dict[int, PerMilli
         if fresh is None:
             return None
         if cached is None and not tier:
-            cached = _CACHED.get((found.model.id, fresh))
+            cached = _CACHED.get((calculation.model.id, fresh))
         if written is None and not bills_cache_writes(model):
             written = fresh
         steps[start] = PerMillion(fresh, cached, written, output)
     return steps
 
 
-def _has_other_tokens(found: PriceCalculation) -> bool:
+def _has_other_tokens(calculation: PriceCalculation) -> bool:
     """Return whether the model also has prices for audio, image or video tokens."""
-    prices = vars(found.model_price)
+    prices = vars(calculation.model_price)
     return any(prices[name] is not None and _OTHER_TOKENS.search(name) for name in prices)
 
 
@@ -167,9 +167,9 @@ def _above(price: Decimal | TieredPrices | None, start: int) -> Decimal | None:
     return next((tier.price for tier in reversed(price.tiers) if tier.start <= start), price.base)
 
 
-def _is_momentary(found: PriceCalculation) -> bool:
-    prices = found.model.prices
-    conditions = [*(prices if isinstance(prices, list) else ()), *(found.model.price_variants or ())]
+def _is_momentary(calculation: PriceCalculation) -> bool:
+    prices = calculation.model.prices
+    conditions = [*(prices if isinstance(prices, list) else ()), *(calculation.model.price_variants or ())]
     return any(hasattr(condition.constraint, "start_time") for condition in conditions)
 
 

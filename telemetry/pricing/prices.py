@@ -1,7 +1,7 @@
 """Price a call in pico-dollars: from the operator's price file, else from the list of ``genai-prices``.
 
-The price is that of the call's own time and service tier. A model or tier that is in neither is *unpriced*:
-counted as such, never as $0 and never at the standard price.
+The price is that of the call's own time and service tier. A call with a model or tier that is in neither is
+*unpriced*: its cost is unknown, never $0 and never the standard price.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ list_price: Final[Pricer] = Prices()
 
 
 def unpriced(provider: str, model: str, tokens: Tokens, at_ns: int, tier: str) -> Price | None:
-    """Price nothing."""
+    """Return None: a pricer without prices."""
     return None
 
 
@@ -137,7 +137,7 @@ def default_pricer(settings: Settings) -> Pricer:
     """Return the pricer for ``settings``.
 
     An invalid price file neither stops recording nor replaces contract prices by list prices: one line is
-    logged, and calls are unpriced until the file is mended. ``reprice`` then prices what was recorded.
+    logged, and calls are unpriced until the file is corrected. ``reprice`` then prices the recorded calls.
     """
     try:
         return prices(settings.prices_file)

@@ -1,8 +1,8 @@
 """Which provider bills a request: a price of one provider never applies to another.
 
-The address of a request decides, not only the class of the client: the ``OpenAI`` client also talks to Azure,
-to other services and to self-hosted servers. A loopback address counts as OpenAI (a proxy or a test server).
-Other hosts that forward requests to OpenAI are named in TELEMETRY_OPENAI_HOSTS.
+The address of a request decides, not only the class of the client, because the ``OpenAI`` client also works
+with Azure, other services and self-hosted servers. A loopback address counts as OpenAI (a proxy or a test
+server). TELEMETRY_OPENAI_HOSTS names other hosts that forward requests to OpenAI.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def provider_of(host: str, is_azure_client: bool = False) -> str:
     provider = _owner_of(name, is_azure_client)
     if provider == OTHER:
         _log.warning(
-            "calls to %s are priced by TELEMETRY_PRICES_FILE alone: TELEMETRY_OPENAI_HOSTS names hosts "
-            "that pass requests on to OpenAI, at its prices",
+            "calls to %s are priced only by TELEMETRY_PRICES_FILE; if this host forwards requests to OpenAI,"
+            " at its prices, add it to TELEMETRY_OPENAI_HOSTS",
             name[:_LONGEST],
         )
     return provider

@@ -94,8 +94,9 @@ class Rates:
     def pico_of_sum(self, tokens: Tokens, calls: int) -> int | None:
         """Return the cost of ``calls`` calls with ``tokens`` in total.
 
-        None if the total is ambiguous: some tokens have no price, or a call may have reached another step.
-        The error is below one pico-dollar per call, since each call is rounded by itself.
+        None if some tokens have no price, or if the total does not determine which step applies to each call.
+        The result may differ from the sum of single costs by less than one pico-dollar per call: each of them
+        is rounded.
         """
         if calls > 1 and self.starts and tokens.input > self.starts[0]:
             return None

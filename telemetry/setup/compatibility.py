@@ -4,9 +4,9 @@ Usage:
     >>> for problem in problems():
     ...     print(problem)
 
-Only the metadata of installed distributions is read, nothing is imported, so it works with half of them
+Only the metadata of installed distributions is read; nothing is imported, so this works if some of them are
 missing. ``setup_telemetry`` logs each problem once, in one line; ``flask telemetry doctor`` shows them too.
-``docs/reference/compatibility.md`` is the same table.
+``docs/reference/compatibility.md`` has the same table.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class Library:
     """Name of the distribution."""
     at_least: str
     """The oldest supported version."""
-    otherwise: str
+    consequence: str
     """What happens without it, or with another version."""
     below: str = ""
     """The first version that is no longer supported; empty if none is known."""
     extra: str = ""
     """Our extra that installs it; empty if it belongs to the application."""
-    beside: str = ""
+    needed_by: str = ""
     """The library that needs it; ``always``: needed everywhere; empty: never needed."""
-    also: str = ""
+    alternative: str = ""
     """Another distribution of the same library."""
     imported: str = ""
     """Name of its module; empty if it follows from the distribution's name."""
@@ -52,14 +52,14 @@ class Library:
         """The supported versions as a pip specifier."""
         return f">={self.at_least}" + (f",<{self.below}" if self.below else "")
 
-    def found(self) -> str | None:
+    def installed_version(self) -> str | None:
         """Return the installed version, or None."""
-        return installed(self.name) or (installed(self.also) if self.also else None)
+        return installed(self.name) or (installed(self.alternative) if self.alternative else None)
 
-    def is_missed(self) -> bool:
-        """Return whether it is needed in this environment and absent."""
-        needed = self.beside == "always" or (self.beside and installed(self.beside))
-        return bool(needed) and self.found() is None
+    def is_missing(self) -> bool:
+        """Return whether it is needed in this environment and not installed."""
+        is_needed = self.needed_by == "always" or (self.needed_by and installed(self.needed_by))
+        return bool(is_needed) and self.installed_version() is None
 
 
 _OWN_HOOK: Final = (
@@ -70,9 +70,9 @@ _NO_REQUESTS: Final = "traces do not show requests; rollups are not affected"
 _OFF: Final = "telemetry is off"
 
 LIBRARIES: Final = (
-    Library("opentelemetry-api", "1.40", _OFF, beside="always", imported="opentelemetry.trace"),
+    Library("opentelemetry-api", "1.40", _OFF, needed_by="always", imported="opentelemetry.trace"),
     Library(
-        "opentelemetry-sdk", "1.45", _OFF, extra="sdk", beside="always", imported="opentelemetry.sdk.trace"
+        "opentelemetry-sdk", "1.45", _OFF, extra="sdk", needed_by="always", imported="opentelemetry.sdk.trace"
     ),
     Library(
         "opentelemetry-exporter-otlp-proto-http", "1.45", "nothing can be sent by OTLP over HTTP", extra="sdk"
@@ -82,30 +82,30 @@ LIBRARIES: Final = (
         "0.66b1",
         "calls made in threads belong to no run and are counted as orphans",
         extra="sdk",
-        beside="opentelemetry-sdk",
+        needed_by="opentelemetry-sdk",
     ),
     Library("openai", "1.26.0", "its calls may be counted in part, or not at all", below="4"),
     Library(
-        "opentelemetry-instrumentation-genai-openai", "1.3b0", _OWN_HOOK, extra="openai", beside="openai"
+        "opentelemetry-instrumentation-genai-openai", "1.3b0", _OWN_HOOK, extra="openai", needed_by="openai"
     ),
-    Library("genai-prices", "0.2", "calls are counted as unpriced", extra="openai", beside="openai"),
-    Library("wrapt", "1.16", "OpenAI calls are not counted at all", extra="openai", beside="openai"),
+    Library("genai-prices", "0.2", "calls are counted as unpriced", extra="openai", needed_by="openai"),
+    Library("wrapt", "1.16", "OpenAI calls are not counted at all", extra="openai", needed_by="openai"),
     Library("flask", "3", "the extension may not work", extra="flask"),
-    Library("opentelemetry-instrumentation-flask", "0.66b1", _NO_REQUESTS, extra="flask", beside="flask"),
+    Library("opentelemetry-instrumentation-flask", "0.66b1", _NO_REQUESTS, extra="flask", needed_by="flask"),
     Library("sqlalchemy", "2.0", "rollups may not reach the database", below="2.2", extra="sql"),
     Library(
         "opentelemetry-instrumentation-sqlalchemy",
         "0.66b1",
         _NO_STATEMENTS,
         extra="sql",
-        beside="sqlalchemy",
+        needed_by="sqlalchemy",
     ),
-    Library("greenlet", "3", _NO_STATEMENTS, extra="sql", beside="opentelemetry-instrumentation-sqlalchemy"),
     Library(
-        "cachetools", "6", "repeated questions about jobs are asked of the database each time", extra="sql"
+        "greenlet", "3", _NO_STATEMENTS, extra="sql", needed_by="opentelemetry-instrumentation-sqlalchemy"
     ),
+    Library("cachetools", "6", "results of repeated queries about jobs are not cached", extra="sql"),
     Library("alembic", "1.16", "the tables of telemetry cannot be created or upgraded", extra="sql"),
-    Library("psycopg2", "2.9", "rollups may not reach the database", also="psycopg2-binary"),
+    Library("psycopg2", "2.9", "rollups may not reach the database", alternative="psycopg2-binary"),
     Library("psycopg", "3.1", "rollups may not reach the database", below="4"),
     Library(
         "opentelemetry-exporter-prometheus",
@@ -121,9 +121,7 @@ LIBRARIES: Final = (
         extra="parquet",
         imported="pyarrow.parquet",
     ),
-    Library(
-        "rich", "13", "flask telemetry report prints JSON alone", extra="report", imported="rich.console"
-    ),
+    Library("rich", "13", "flask telemetry report prints only JSON", extra="report", imported="rich.console"),
     Library("apprise", "2.3", "TELEMETRY_NOTIFY cannot be used", extra="notify"),
 )
 """Every library that telemetry works with, the most important first."""
@@ -134,43 +132,45 @@ class Problem:
     """A library that is missing or of an unsupported version; ``str()`` gives one line."""
 
     library: Library
-    found: str | None
+    version: str | None
     """The installed version, or None."""
 
     @property
     def reason(self) -> str:
         """What is wrong."""
         library = self.library
-        if self.found is None:
-            host = installed(library.beside)
-            return f"{library.name} is not installed" + (f" beside {library.beside} {host}" if host else "")
-        if _key(self.found) < _key(library.at_least):
-            return f"{library.name} {self.found} is not supported any more ({library.at_least} or newer is)"
-        return f"{library.name} {self.found} is not supported yet (below {library.below} is)"
+        if self.version is None:
+            other = installed(library.needed_by)
+            return f"{library.name} is not installed" + (
+                f" beside {library.needed_by} {other}" if other else ""
+            )
+        if _key(self.version) < _key(library.at_least):
+            return f"{library.name} {self.version} is not supported any more ({library.at_least} or newer is)"
+        return f"{library.name} {self.version} is not supported yet (below {library.below} is)"
 
     @property
     def remedy(self) -> str:
         """What to do about it."""
         library = self.library
-        if self.found is None and library.extra:
+        if self.version is None and library.extra:
             return f"pip install 'analysis-telemetry[{library.extra}]'"
         return f"pip install '{library.name}{library.bounds}'"
 
     def __str__(self) -> str:
-        return f"{self.reason}: {self.library.otherwise}; {self.remedy}"
+        return f"{self.reason}: {self.library.consequence}; {self.remedy}"
 
 
 def problem_of(library: Library) -> Problem | None:
     """Return the problem with ``library`` in this environment, or None."""
-    found = library.found()
-    if found is None:
-        return Problem(library, None) if library.is_missed() else None
-    is_newer = bool(library.below) and _key(found) >= _key(library.below)
-    return Problem(library, found) if is_newer or _key(found) < _key(library.at_least) else None
+    current = library.installed_version()
+    if current is None:
+        return Problem(library, None) if library.is_missing() else None
+    is_newer = bool(library.below) and _key(current) >= _key(library.below)
+    return Problem(library, current) if is_newer or _key(current) < _key(library.at_least) else None
 
 
 def problems() -> Iterator[Problem]:
-    """Find every library that is missing or not supported in this environment."""
+    """Yield a problem for every library that is missing or not supported in this environment."""
     return (problem for problem in map(problem_of, LIBRARIES) if problem)
 
 
@@ -186,20 +186,20 @@ _VERSION: Final = re.compile(r"v?(?:\d+!)?(\d+(?:\.\d+)*)(?:[-_.]?(a|b|rc)[a-z]*
 
 
 def _key(text: str) -> tuple[tuple[int, ...], str, int]:
-    """Return a sort key; a pre-release precedes its release (``packaging`` may be missing)."""
-    found = _VERSION.match(text.strip().lower())
-    if found is None:
+    """Return a sort key; a pre-release precedes its release. ``packaging`` may not be installed."""
+    match = _VERSION.match(text.strip().lower())
+    if match is None:
         return (), "", 0
-    numbers = [int(number) for number in found[1].split(".")]
+    numbers = [int(number) for number in match[1].split(".")]
     while numbers and numbers[-1] == 0:
         numbers.pop()
-    return tuple(numbers), found[2] or "release", int(found[3] or 0)
+    return tuple(numbers), match[2] or "release", int(match[3] or 0)
 
 
 def platform_gap() -> str:
-    """Return in one line which POSIX feature this platform lacks; empty if none.
+    """Return in one line which POSIX features this platform lacks; empty if none.
 
-    Processes hand rollups over in locked files, and forks have to be noticed.
+    The spool needs file locks, and forks have to be detected.
     """
     missing = [name for name in ("fork", "register_at_fork", "getuid") if not hasattr(os, name)]
     try:

@@ -1,4 +1,4 @@
-"""Configures the OpenTelemetry SDK from ``OTEL_*``, with sanitised export of spans and log records.
+"""Configure the OpenTelemetry SDK from ``OTEL_*``, with sanitised export of spans and log records.
 
 The same class serves :func:`telemetry.setup_telemetry` and, as an ``opentelemetry_configurator``, the
 ``opentelemetry-instrument`` command.
@@ -26,18 +26,18 @@ _log = logging.getLogger("telemetry")
 
 
 class SanitisingProcessor(BatchSpanProcessor):
-    """A batch processor whose exporter is known to send nothing personal."""
+    """A batch processor whose exporter removes personal data from spans."""
 
 
 class SanitisingLogProcessor(BatchLogRecordProcessor):
-    """The same for log records."""
+    """A batch processor whose exporter removes personal data from log records."""
 
 
 class TelemetryConfigurator(_OTelSDKConfigurator):
-    """Upstream's configurator.
+    """The SDK's own configurator, with sanitised export.
 
-    Traces and metrics go out by OTLP over HTTP as soon as an endpoint is named; log records when
-    OTEL_LOGS_EXPORTER asks for them.
+    Traces and metrics are exported by OTLP over HTTP if an endpoint is set; log records are exported only if
+    OTEL_LOGS_EXPORTER is set.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -64,13 +64,13 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
 def _warn_of_configuration_file() -> None:
     if os.environ.get("OTEL_CONFIG_FILE"):
         _log.warning(
-            "OTEL_CONFIG_FILE configures exporters of its own: what they send is not sanitised;"
-            " unset it and use OTEL_TRACES_EXPORTER and the like to have that"
+            "the exporters that OTEL_CONFIG_FILE configures send data that is not sanitised; use"
+            " OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER instead"
         )
 
 
 def _default_to_http() -> None:
-    """Choose OTLP over HTTP, the protocol that comes with us, where the operator chose none."""
+    """Choose OTLP over HTTP, whose exporter the extra ``sdk`` installs, unless the operator chose another."""
     has_grpc = bool(entry_points(group="opentelemetry_traces_exporter", name="otlp_proto_grpc"))
     if not has_grpc:
         os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
@@ -82,17 +82,17 @@ def _default_to_http() -> None:
 
 
 def _of_signal(signal: str, name: str) -> str:
-    """Return what the operator set for a signal, else for all."""
+    """Return the OTLP variable of a signal if it is set, else the variable for all signals."""
     own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_{name}")
     return own or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
 
 
 def _allowed(settings: Settings) -> dict[str, bool]:
-    """Return what may leave although it may be personal. Content needs two to agree."""
+    """Return which personal data may be exported. Message content requires two settings."""
     captured = os.environ.get(CAPTURE, "").strip().lower() not in ("", "no_content", "false")
     if captured != settings.message_content:
         missing = "TELEMETRY_MESSAGE_CONTENT=true" if captured else f"{CAPTURE}=SPAN_ONLY"
-        _log.warning("prompts and answers are not exported: that takes %s, too", missing)
+        _log.warning("prompts and answers are not exported: this also requires %s", missing)
     return {
         "exception_messages": settings.exception_messages,
         "message_content": captured and settings.message_content,

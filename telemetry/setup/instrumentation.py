@@ -1,4 +1,4 @@
-"""Instrument OpenAI, SQLAlchemy and threads, where they are installed."""
+"""Instrument OpenAI, SQLAlchemy and threads, if they are installed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = logging.getLogger("telemetry")
 
 
 def instrument(provider: TracerProvider | None = None, engines: Sequence[Engine] = ()) -> None:
-    """Instrument OpenAI, SQLAlchemy and threads where installed; one failure leaves the others working.
+    """Instrument OpenAI, SQLAlchemy and threads if installed; one that fails does not affect the others.
 
     Args:
         provider: provider of our own spans; default: the global one.
@@ -49,25 +49,25 @@ def disabled() -> list[str]:
 
 
 def is_instrumented(module: str, name: str) -> bool:
-    """Return whether one of :data:`INSTRUMENTORS` is active, whoever started it."""
+    """Return whether one of :data:`INSTRUMENTORS` is active, no matter what activated it."""
     try:
         return bool(getattr(import_module(module), name)().is_instrumented_by_opentelemetry)
     except ImportError:
         return False
 
 
-def not_seen(library: str, error: Exception) -> None:
-    """Log why ``library`` is not instrumented, unless it is absent or that was logged before."""
-    is_known = any(library in (found.library.name, found.library.beside) for found in problems())
+def log_not_instrumented(library: str, error: Exception) -> None:
+    """Log why ``library`` is not instrumented; at level DEBUG if it is absent or its problem is known."""
+    is_known = any(library in (known.library.name, known.library.needed_by) for known in problems())
     level = logging.WARNING if installed(library) and not is_known else logging.DEBUG
-    _log.log(level, "telemetry does not see %s %s: %s", library, installed(library), error)
+    _log.log(level, "telemetry cannot instrument %s %s: %s", library, installed(library), error)
 
 
 def _count_attempts(provider: TracerProvider | None) -> None:
     try:
         from telemetry.openai import calls as openai
     except ImportError as error:
-        not_seen("openai", error)
+        log_not_instrumented("openai", error)
     else:
         openai.instrument(provider)
 
@@ -76,13 +76,13 @@ def _instrument(module: str, name: str, library: str, options: dict[str, Any]) -
     try:
         instrumentor = getattr(import_module(module), name)()
     except ImportError as error:
-        not_seen(library, error)
+        log_not_instrumented(library, error)
         return
     if instrumentor.is_instrumented_by_opentelemetry:
         return
     try:
-        # The declared bounds lag behind: SQLAlchemy 2.1 is refused but works.
+        # The bounds that it declares lag behind: it would refuse SQLAlchemy 2.1, which works.
         instrumentor.instrument(skip_dep_check=True, **options)
     except Exception as error:
         let_pass(error)
-        not_seen(library, error)
+        log_not_instrumented(library, error)

@@ -1,4 +1,4 @@
-"""What to install where a library, or a package of our own, is missing."""
+"""How to install a library, or our own package, that is missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EXTRAS: Final = {
 
 
 def remedy(error: ImportError) -> str:
-    """Return how to install what is missing, unless the error says so."""
+    """Return how to install what is missing; empty if the text of the error has it already."""
     if "pip install" in str(error):
         return ""
     module = error.name or ""
@@ -27,7 +27,7 @@ def remedy(error: ImportError) -> str:
 
 
 def _remedy_without_exporters() -> str:
-    """Return why our package ``exporters`` is not found: another comes first, or it is missing."""
+    """Return why our package ``exporters`` is not found: another one precedes it, or it is missing."""
     spec = find_spec("exporters")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:

@@ -2,10 +2,10 @@
 
 The steps, in order:
 
-* read the settings; a wrong one switches telemetry off with a log line and leaves the application alone;
-* take the existing tracer provider, or configure OpenTelemetry from ``OTEL_*``, with sanitised export;
-* let it record what its sampler drops, and attach the pipeline that keeps the rollups;
-* instrument OpenAI, SQLAlchemy and threads, so that every call finds its run.
+* read the settings; a wrong one turns telemetry off with a log line, and does not affect the application;
+* use the existing tracer provider, or configure OpenTelemetry from ``OTEL_*``, with sanitised export;
+* let it record spans that its sampler drops, and attach the pipeline that records rollups;
+* instrument OpenAI, SQLAlchemy and threads, so that every call is added to its run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from opentelemetry import metrics
 
 from telemetry._internal.context import takes_all
 from telemetry._internal.guard import guarded
-from telemetry._internal.process.garbage import spare_context
+from telemetry._internal.process.garbage import protect_context
 from telemetry.settings import PREFIX, Settings, SettingsError
 
 from .compatibility import platform_gap, problems
@@ -50,10 +50,10 @@ def setup_telemetry(
     instrumenting: bool = True,
     name: str = "",
 ) -> Pipeline | None:
-    """Set telemetry up for this process, once; later calls return what the first one made.
+    """Set telemetry up for this process, once; later calls return the same pipeline.
 
     A process has one pipeline. Until :func:`shutdown`, a later call with settings for another database is
-    refused in a log line.
+    refused, with a log line.
 
     Args:
         settings: default: read from the environment.
@@ -67,11 +67,11 @@ def setup_telemetry(
     off = f"telemetry is off for {name}" if name else "telemetry is off"
     with guarded("setup"):
         if not isinstance(settings, Settings | None):
-            _log.error("%s: settings= takes a telemetry.settings.Settings, not %s", off, _a(settings))
+            _log.error("%s: settings= takes a telemetry.settings.Settings, not %s", off, _type_text(settings))
             return None
         given: object = engines
         if isinstance(given, str) or not isinstance(given, Sequence):
-            _log.warning("telemetry: engines= takes a list of SQLAlchemy engines, not %s", _a(given))
+            _log.warning("telemetry: engines= takes a list of SQLAlchemy engines, not %s", _type_text(given))
             engines = ()
         if _pipeline is not None and settings is None:
             return _pipeline
@@ -89,7 +89,7 @@ def setup_telemetry(
             _log.error("%s: %s", off, gap)
             return None
         if _set_up(settings) is not None:
-            if not settings.database_url and not name:  # the extension says more of it
+            if not settings.database_url and not name:  # the Flask extension logs this itself
                 _log.warning(
                     "telemetry keeps no rollups, only metrics and traces: set TELEMETRY_DATABASE_URL"
                 )
@@ -99,7 +99,7 @@ def setup_telemetry(
     return None
 
 
-def _a(value: object) -> str:
+def _type_text(value: object) -> str:
     return f"a value of type {type(value).__qualname__}"
 
 
@@ -107,13 +107,13 @@ def _shares(pipeline: Pipeline, settings: Settings, off: str) -> bool:
     """Return whether a caller with ``settings`` may share ``pipeline``; if not, log why."""
     if takes_all():
         return True
-    there, wanted = pipeline.settings.database(), settings.database()
-    if there != wanted:
+    current, wanted = pipeline.settings.database(), settings.database()
+    if current != wanted:
         _log.error(
             "%s: this process records into %s, and its database is %s; call telemetry.shutdown() before the"
             " second is set up, or run one process for each",
             off,
-            there or "no database",
+            current or "no database",
             wanted or "none",
         )
         return False
@@ -125,7 +125,7 @@ def _shares(pipeline: Pipeline, settings: Settings, off: str) -> bool:
     ]
     if others:
         _log.warning(
-            "telemetry: %s differ from those that this process was set up with, which hold until"
+            "telemetry: this process was set up with other values of %s, which apply until"
             " telemetry.shutdown()",
             ", ".join(others),
         )
@@ -140,14 +140,14 @@ def attach(
     takes_all: bool = False,
     price: Pricer | None = None,
 ) -> Pipeline:
-    """Attach a pipeline to ``provider``, which another library may have made; return the pipeline.
+    """Attach a pipeline to ``provider``, which another library may have created; return the pipeline.
 
     Args:
         provider: its sampler is wrapped, so that totals do not depend on sampling.
         settings: settings of the pipeline.
         meter_provider: provider of the metrics; without one there are none.
-        takes_all: whether to record also what belongs to applications of other pipelines (in tests).
-        price: prices calls; default: as the settings say.
+        takes_all: whether to record applications of other pipelines too (in tests).
+        price: prices calls; default: the pricer that the settings define.
 
     Raises:
         ImportError: if the extra ``sdk`` is missing, or one that a setting needs.
@@ -160,35 +160,35 @@ def attach(
 
     pipeline = Pipeline(settings, price)
     use_openai_hosts(settings.openai_hosts)
-    spare_context()
+    protect_context()
     record_all(provider)
     pipeline.start(provider, meter_provider, takes_all=takes_all)
     return pipeline
 
 
 def shutdown(seconds: float | None = None) -> bool:
-    """End telemetry in this process: close what is open, deliver it, free the port and the spool.
+    """End telemetry in this process: close open runs, deliver them, release the port and the spool.
 
-    Afterwards everything is a no-op, until telemetry is set up again, for the same application or another.
+    Afterwards every call is a no-op, until telemetry is set up again, for the same application or another.
 
     Args:
         seconds: how long to wait for the database; default: TELEMETRY_SHUTDOWN_SECONDS. Undelivered entries
             stay in the spool for the next process.
 
     Returns:
-        Whether all was delivered.
+        Whether everything was delivered.
     """
     global _pipeline
     if not isinstance(seconds, int | float | None):
-        _log.warning("telemetry: shutdown() takes a number of seconds, not %s", _a(seconds))
+        _log.warning("telemetry: shutdown() takes a number of seconds, not %s", _type_text(seconds))
         seconds = None
     pipeline, _pipeline = _pipeline, None
     return True if pipeline is None else pipeline.shutdown(seconds)
 
 
 @contextmanager
-def standing_in(pipeline: Pipeline) -> Iterator[None]:
-    """Make ``pipeline`` that of the process within the block (for tests)."""
+def replace_pipeline(pipeline: Pipeline) -> Iterator[None]:
+    """Make ``pipeline`` the pipeline of the process within the block (for tests)."""
     global _pipeline
     before, _pipeline = _pipeline, pipeline
     try:
@@ -219,16 +219,13 @@ def pipeline() -> Pipeline | None:
 
 
 def serve() -> None:
-    """Note that this process answers requests, and start its Prometheus endpoint if it has none."""
+    """Start the Prometheus endpoint, unless it runs: the process has begun to handle requests."""
     if _pipeline is not None:
         _pipeline.serve()
 
 
 def pre_instrument() -> None:
-    """Hook of ``opentelemetry-instrument``.
-
-    Runs before any tracer exists, whoever configured the provider.
-    """
+    """Hook of ``opentelemetry-instrument``, which runs before any tracer exists."""
     with guarded("setup"):
         provider = sdk_provider()
         if provider is None:
@@ -241,17 +238,17 @@ def pre_instrument() -> None:
 
 
 def post_instrument() -> None:
-    """Hook of ``opentelemetry-instrument``: instrument what it refused or does not know."""
+    """Hook of ``opentelemetry-instrument``: instrument libraries that it refused or does not know."""
     if _pipeline is not None:
         instrument(sdk_provider())
 
 
 def _warn_of_versions() -> None:
-    """Log each missing or unsupported library once, in a line."""
-    found = list(problems())
-    if any(problem.library.name == "opentelemetry-sdk" and problem.found is None for problem in found):
+    """Log each missing or unsupported library in one line."""
+    known = list(problems())
+    if any(problem.library.name == "opentelemetry-sdk" and problem.version is None for problem in known):
         return  # without the SDK telemetry is off, which is logged elsewhere
-    for problem in found:
+    for problem in known:
         _log.warning("telemetry: %s", problem)
 
 

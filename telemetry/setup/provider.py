@@ -1,4 +1,4 @@
-"""The tracer provider of the process: the one that is there, or one that is configured from ``OTEL_*``."""
+"""The tracer provider of the process: an existing one, or one that is configured from ``OTEL_*``."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def configure(settings: Settings) -> TracerProvider:
     """Configure OpenTelemetry from ``OTEL_*``, and return the provider.
 
     Raises:
-        LookupError: if there is one of another SDK, or OTEL_* name an exporter that is not installed.
+        LookupError: if the process has a provider of another SDK, or an exporter is not installed.
     """
     from .configurator import TelemetryConfigurator
 
-    found = trace.get_tracer_provider()
-    if not isinstance(found, trace.ProxyTracerProvider):
-        kind = type(found)
+    existing = trace.get_tracer_provider()
+    if not isinstance(existing, trace.ProxyTracerProvider):
+        kind = type(existing)
         raise LookupError(
-            f"the tracer provider of this process is {kind.__module__}.{kind.__qualname__}, and none of the"
-            " OpenTelemetry SDK; set telemetry up before it, or leave it out"
+            f"the tracer provider of this process is {kind.__module__}.{kind.__qualname__}, not one of the"
+            " OpenTelemetry SDK; set telemetry up before it, or remove it"
         )
     try:
         TelemetryConfigurator(settings).configure()  # type: ignore[no-untyped-call]
@@ -47,16 +47,14 @@ def configure(settings: Settings) -> TracerProvider:
         raise LookupError(str(error)) from error
     provider = sdk_provider()
     if provider is None:
-        raise LookupError("OTEL_* lead to a tracer provider that is not of the OpenTelemetry SDK")
+        raise LookupError("OTEL_* configure a tracer provider that is not one of the OpenTelemetry SDK")
     return provider
 
 
 def warn_of_foreign_export(provider: AnyProvider) -> None:
     """Warn that spans sent by other libraries' exporters are not sanitised."""
     if foreign_exporters(provider):
-        _log.warning(
-            "telemetry joined a tracer provider that exports spans by itself: they are not sanitised"
-        )
+        _log.warning("telemetry uses a tracer provider that already exports spans: they are not sanitised")
 
 
 def foreign_exporters(provider: AnyProvider) -> list[str]:
@@ -66,7 +64,7 @@ def foreign_exporters(provider: AnyProvider) -> list[str]:
     from .configurator import SanitisingProcessor
 
     processors = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
-    exporting = [found for found in processors if isinstance(found, BatchSpanProcessor | SimpleSpanProcessor)]
+    exporting = [one for one in processors if isinstance(one, BatchSpanProcessor | SimpleSpanProcessor)]
     return [
         type(getattr(processor, "span_exporter", processor)).__name__
         for processor in exporting

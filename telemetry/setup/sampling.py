@@ -16,11 +16,11 @@ from telemetry._internal.guard import swallow
 class RecordingSampler(Sampler):
     """Turns the DROP of another sampler into RECORD_ONLY: processors see the span, exporters do not.
 
-    It has to be the outermost sampler: inside ``ParentBased`` it would not be asked about children.
+    It has to be the outermost sampler: ``ParentBased`` would not call it for child spans.
     """
 
     def __init__(self, sampler: Sampler) -> None:
-        """Wrap ``sampler``, whatever OTEL_TRACES_SAMPLER made it."""
+        """Wrap ``sampler``, which can be of any type."""
         self._sampler = sampler
 
     def should_sample(
@@ -33,7 +33,7 @@ class RecordingSampler(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Ask the wrapped sampler; a span that it drops or fails on is recorded only."""
+        """Call the wrapped sampler; if it drops the span or fails, the span is recorded only."""
         result: SamplingResult | None = None
         try:
             result = self._sampler.should_sample(
@@ -57,7 +57,7 @@ class RecordingSampler(Sampler):
 
 
 def record_all(provider: Any) -> None:
-    """Let ``provider`` and its existing tracers record what the sampler drops.
+    """Let ``provider`` and its existing tracers record spans that the sampler drops.
 
     A second call does nothing.
     """

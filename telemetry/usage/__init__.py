@@ -1,4 +1,4 @@
-"""Read what is billed: which requests may cost money, and what an answer says about its tokens.
+"""Determine what is billed: which requests may cost money, and which tokens an answer reports.
 
-How each field of a usage is treated is in :mod:`.fields`; which endpoints cost money in :mod:`.endpoints`.
+:mod:`.fields` defines how each field of a usage is treated, and :mod:`.endpoints` which requests cost money.
 """

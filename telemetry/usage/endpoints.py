@@ -1,7 +1,7 @@
-"""Classify requests of the OpenAI client: may they cost money, and under which operation name.
+"""Classify requests of the OpenAI client: whether they may cost money, and the name of their operation.
 
-A request may cost money unless :data:`FREE` gives the reason why it does not. An unknown path therefore
-counts as a call, and its cost is unknown unless the answer reports its usage.
+A request may cost money unless its path is in :data:`FREE`, with the reason. A request with an unknown path
+therefore counts as a call, and its cost is unknown unless the answer reports its usage.
 """
 
 from __future__ import annotations

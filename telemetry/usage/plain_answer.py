@@ -1,7 +1,7 @@
 """Fast path for the common chat answer, in which nothing but tokens is billed.
 
-The full reader (:mod:`.reader`) takes several times as long, and every call would pay for it. An answer with
-anything unusual in it is left to the full reader; nothing is decided here.
+The full reader (:mod:`.reader`) takes several times as long, and would slow down every call. It reads all
+answers that are unusual in any way.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ _FIELDS: Final = frozenset(
 
 
 def read_plain(answer: Any) -> Answer | None:
-    """Return the facts of a ``ChatCompletion`` object, or None if the full reader has to look at it."""
+    """Return the facts of a ``ChatCompletion`` object, or None if it needs the full reader."""
     if type(answer).__name__ != "ChatCompletion":
         return None
     try:
         return _read(answer, answer.__dict__)
-    except (AttributeError, KeyError, TypeError) as error:  # not an object as the client makes it
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+    ) as error:  # not an object of the client, or of another version
         let_pass(error)
         return None
 
@@ -45,8 +49,8 @@ def _read(answer: Any, fields: Mapping[str, Any]) -> Answer | None:
             return None
     for choice in fields["choices"]:
         message = choice.message
-        said = message.__dict__
-        if message.__pydantic_extra__ or said.get("annotations") or said.get("audio"):
+        content = message.__dict__
+        if message.__pydantic_extra__ or content.get("annotations") or content.get("audio"):
             return None
     return Answer(tokens, model, tier or None, (), (), True)
 

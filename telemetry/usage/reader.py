@@ -1,6 +1,7 @@
 """Read any answer in full: tokens, model, tier, and what is billed by something other than tokens.
 
-:mod:`.fields` says how each field is treated. Impossible counts are left out and named: see :class:`.Answer`.
+:mod:`.fields` defines how each field is treated. The names of impossible counts are reported: see
+:class:`.Answer`.
 """
 
 from __future__ import annotations
@@ -26,16 +27,14 @@ _MOST_DIGITS: Final = 20
 _PARTS_AT_TOP: Final = {Field.CACHED: Field.INPUT, Field.REASONING: Field.OUTPUT}
 """Details that some usages report at the top, with the field that each is part of."""
 _DIMENSIONS: Final = ("data_residency", "inference_geo", "region", "speed")
-"""Fields that say where or how an answer was made, at a price of its own."""
+"""Fields for where or how an answer was generated, which may have a price of its own."""
 _PLAIN: Final = frozenset(
     {
         *("id", "object", "created", "created_at", "metadata", "model", "service_tier", "system_fingerprint"),
         *("choices", "data", "output", "usage"),
     }
 )
-"""Fields of every answer, which the search for other costs passes over."""
-
-
+"""Fields of every answer, which the search for other costs skips."""
 _CONTENT: Final = ("choices", "output", "data")
 """Fields of an answer that hold its content."""
 _NOTHING: Final = Answer()
@@ -145,7 +144,9 @@ class _UsageReader:
                 if _is_something(value):
                     self.unmodelled.append(name)
             elif field is not _LABEL:
-                count = value if type(value) is int and 0 <= value <= MOST_TOKENS else self._mend(name, value)
+                count = (
+                    value if type(value) is int and 0 <= value <= MOST_TOKENS else self._whole(name, value)
+                )
                 if count is not None:
                     self._count(name, field, count, whole or _PARTS_AT_TOP.get(field))
 
@@ -164,8 +165,8 @@ class _UsageReader:
         else:
             self._take(details, *DETAILS[name])
 
-    def _mend(self, name: str, value: object) -> int | None:
-        """Return ``value`` as a whole number, or None; report it as missing unless it was exact."""
+    def _whole(self, name: str, value: object) -> int | None:
+        """Return ``value`` as a whole number, or None; report it as missing unless it is a whole number."""
         number: object = value
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _MOST_DIGITS:
             number = float(value)  # some compatible servers send numbers as strings
@@ -185,21 +186,21 @@ class _UsageReader:
 
 def _beside_usage(fields: Mapping[str, object]) -> list[str]:
     """Return the names of tools and fields in an answer that are billed by something other than tokens."""
-    found = [
+    names = [
         name
         for name in fields.keys() - _PLAIN
         if ("usage" in name or name in _DIMENSIONS) and _is_something(fields[name])
     ]
     for item in _items(fields.get("output")):
         if not _is_free(item):
-            found.append(str(item.get("type")))
+            names.append(str(item.get("type")))
     for tool in _items(fields.get("tools")):
         if str(tool.get("type")).startswith(SESSION_TOOLS) and not _is_local(tool):
-            found.append(str(tool.get("type")))
+            names.append(str(tool.get("type")))
     for choice in _items(fields.get("choices")):
         message = _fields(choice.get("message") or choice.get("delta")) or {}
-        found += [name for name in ("annotations", "audio") if message.get(name)]
-    return found
+        names += [name for name in ("annotations", "audio") if message.get(name)]
+    return names
 
 
 def _keeps_longer(fields: Mapping[str, object]) -> bool:
@@ -228,7 +229,7 @@ def _fields(value: object) -> Mapping[str, object] | None:
         return value
     fields: dict[str, object] | None = getattr(value, "__dict__", None)
     extra: Any = getattr(value, "__pydantic_extra__", value)
-    if extra is value and isinstance(value, Mapping):  # slow, but client objects do not get here
+    if extra is value and isinstance(value, Mapping):  # a slow check, which client objects do not reach
         return value
     return {**fields, **extra} if fields is not None and extra and extra is not value else fields
 

@@ -15,7 +15,7 @@ from telemetry._internal.context import NOBODY, waiting
 from telemetry._internal.guard import guarded
 from telemetry.settings import Settings, SettingsError
 from telemetry.setup import process as setup
-from telemetry.setup.instrumentation import not_seen
+from telemetry.setup.instrumentation import log_not_instrumented
 
 from . import host_app
 from .host_database import NoEngine
@@ -159,7 +159,7 @@ def instrument(app: flask.Flask) -> None:
     try:
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
     except ImportError as error:
-        not_seen("flask", error)
+        log_not_instrumented("flask", error)
         return
     host_app.instrument(app, FlaskInstrumentor())
 

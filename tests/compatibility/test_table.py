@@ -67,7 +67,7 @@ def test_page_shows_the_table() -> None:
     )
 
     assert rows == [
-        (library.name, library.also, library.bounds, library.extra, library.otherwise)
+        (library.name, library.alternative, library.bounds, library.extra, library.consequence)
         for library in LIBRARIES
     ]
     assert f"Python {PROJECT['requires-python'].removeprefix('>=')} or newer" in PAGE
@@ -77,7 +77,7 @@ def test_page_shows_the_table() -> None:
 def test_tested_versions_are_supported(library: Library) -> None:
     """The versions in the lock are within the bounds."""
     pinned = re.findall(
-        rf"^(?:{library.name}|{library.also or library.name})==(\S+)",
+        rf"^(?:{library.name}|{library.alternative or library.name})==(\S+)",
         (ROOT / "constraints.txt").read_text(),
         re.MULTILINE,
     )

@@ -24,7 +24,7 @@ api: Any = telemetry
 NUMBER = "a whole number of at most 64 bits"
 SUBJECT = 'a text, or a pair such as ("draft", 12), none of it empty'
 ERROR = "an exception, or a word for its type; it counts as error"
-CARRIER = "what RunHandle.carrier() gave, a mapping of texts"
+CARRIER = "the result of RunHandle.carrier(), a mapping of texts"
 PAIR = "a pair of whole numbers (bytes, characters)"
 
 
@@ -138,7 +138,7 @@ TABLE: list[tuple[Callable[[], object], str, str, str]] = [
         "bytes",
         "a text",
     ),
-    (in_run(lambda run: api.document(None)), "key", "NoneType", "what names the document"),
+    (in_run(lambda run: api.document(None)), "key", "NoneType", "what identifies the document"),
     (in_document(nothing, size="x"), "size", "str", NUMBER),
     (in_document(nothing, characters=()), "characters", "tuple", NUMBER),
     (in_document(nothing, type=5), "type", "int", "a text such as pdf or application/pdf"),
@@ -165,7 +165,7 @@ TABLE: list[tuple[Callable[[], object], str, str, str]] = [
         in_document(lambda document: document.score(85)),
         "score",
         "int",
-        "a number from 0 to out_of (1), or name it: out_of=100",
+        "a number from 0 to out_of (1), or pass out_of=100",
     ),
     (in_document(lambda document: document.score(-0.1)), "score", "float", "a number from 0 to out_of (1)"),
     (
@@ -198,7 +198,7 @@ def test_wrong_argument_is_logged_once(
 
     assert len(lines) == 1
     assert lines[0].startswith(
-        f"telemetry: {field} has a value of type {kind} that cannot be used; expected is {wanted}"
+        f"telemetry: {field} has a value of type {kind} that cannot be used; expected: {wanted}"
     )
     assert internal_errors()["api"] == 2
     assert not any("Ada" in line for line in lines)

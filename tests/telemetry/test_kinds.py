@@ -147,7 +147,7 @@ def test_a_kind_that_is_none_is_recorded(
                 ask(client)
     (record,) = caplog.records
 
-    assert "'analisys' is no kind of run, and is recorded as 'other'" in record.getMessage()
+    assert "'analisys' is not a kind of run, and is recorded as 'other'" in record.getMessage()
     assert "Kinds are analysis, intake, late, chat; TELEMETRY_RUN_KINDS adds more" in record.getMessage()
     assert internal_errors() == {"api": 2}
     rows = recorded.rows(tables.runs)
@@ -162,7 +162,7 @@ def test_a_kind_that_is_none_is_recorded(
 @pytest.mark.parametrize("kind", ["analisys", "orphan", "import", "Analysis", "", 5, None])
 def test_a_kind_that_is_none_fails_a_test(recorded: Recorded, kind: object) -> None:
     """Where internal errors are raised, as with `telemetry.testing`, a misspelt kind is one."""
-    with pytest.raises(ValueError, match="is no kind of run"):
+    with pytest.raises(ValueError, match="is not a kind of run"):
         api.start_run(kind)
     assert recorded.runs() == []
 
@@ -204,8 +204,11 @@ def test_a_kind_that_no_process_begins(recorded: Recorded, kind: str) -> None:
         ("night index", "'night index'; a kind is snake_case"),
         ("a" * 21, "a kind is snake_case, of at most 20 characters"),
         ("1st", "'1st'; a kind is snake_case"),
-        *((kind, f"holds {kind!r}, which telemetry uses itself") for kind in (*c.KINDS, "running", "useful")),
-        (",".join(f"kind_{number}" for number in range(21)), "holds more than 20 kinds"),
+        *(
+            (kind, f"contains {kind!r}, which telemetry uses itself")
+            for kind in (*c.KINDS, "running", "useful")
+        ),
+        (",".join(f"kind_{number}" for number in range(21)), "contains more than 20 kinds"),
     ],
 )
 def test_what_cannot_be_a_kind(value: str, said: str) -> None:

@@ -217,6 +217,6 @@ def test_a_provider_of_another_sdk_is_refused(environment: dict[str, str]) -> No
 
     assert done.stdout == "None\n"
     assert done.stderr == (
-        "ERROR telemetry is off: the tracer provider of this process is __main__.Provider, and none of the"
-        " OpenTelemetry SDK; set telemetry up before it, or leave it out\n"
+        "ERROR telemetry is off: the tracer provider of this process is __main__.Provider, not one of the"
+        " OpenTelemetry SDK; set telemetry up before it, or remove it\n"
     )

@@ -1,1 +1,1 @@
-"""What belongs to the process: signals, forks, garbage collection, abandoned streams, standard output."""
+"""State of the whole process: signals, forks, garbage collection, abandoned streams, standard output."""

@@ -19,21 +19,21 @@ from .signals import signal_of
 _Hook = Callable[[], object]
 
 
-class _Again:
+class _Resend:
     """Sends a signal again when it is deleted.
 
     ``__del__`` consists of built-in functions: in Python code the signal would be handled within the hook.
     """
 
-    __slots__ = ("come",)
-    __del__ = property(attrgetter("come"))
+    __slots__ = ("send",)
+    __del__ = property(attrgetter("send"))
 
     def __init__(self, number: int) -> None:
-        self.come = partial(_thread.interrupt_main, signal.Signals(number))
+        self.send = partial(_thread.interrupt_main, signal.Signals(number))
 
 
-_again: Final[list[_Again]] = []
-
+_to_resend: Final[list[_Resend]] = []
+"""Signals that arrived in a hook; the last hook clears the list, which sends them again."""
 
 _before: Final[list[_Hook]] = []
 _in_parent: Final[list[_Hook]] = []
@@ -60,7 +60,7 @@ def register_in_parent(hook: _Hook) -> None:
     _in_parent.append(hook)
 
 
-def _call(hooks: list[_Hook], once_more: bool) -> None:
+def _call(hooks: list[_Hook], repeats: bool) -> None:
     for hook in hooks:
         try:
             hook()
@@ -68,8 +68,8 @@ def _call(hooks: list[_Hook], once_more: bool) -> None:
             number = signal_of(error)
             if number is None:
                 raise
-            _again.append(_Again(number))
-            if once_more:
+            _to_resend.append(_Resend(number))
+            if repeats:
                 hook()
 
 
@@ -78,4 +78,4 @@ os.register_at_fork(
     after_in_parent=partial(_call, _in_parent, True),
     after_in_child=partial(_call, _in_child, True),
 )
-os.register_at_fork(after_in_parent=_again.clear, after_in_child=_again.clear)
+os.register_at_fork(after_in_parent=_to_resend.clear, after_in_child=_to_resend.clear)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
-from telemetry._internal.partial_file import begin_no_more, remove_partial_files
+from telemetry._internal.partial_file import block_new_files, remove_partial_files
 
 STATUS: Final = 130
 """Exit status by which shells report Ctrl-C."""
@@ -39,7 +39,7 @@ class _Interruption:
     """State of one command's interruption."""
 
     def __init__(self) -> None:
-        self.has_come = threading.Event()
+        self.received = threading.Event()
         self._lock = threading.Lock()
         self._is_announced = False
 
@@ -74,13 +74,13 @@ def ends_at_once() -> Iterator[None]:
             _leave(interruption)
         except BaseException as error:
             # A driver may report the cancelled query before Python raises KeyboardInterrupt.
-            if not interruption.has_come.is_set() or isinstance(error, GeneratorExit):
+            if not interruption.received.is_set() or isinstance(error, GeneratorExit):
                 raise
             _leave(interruption)
 
 
 def _leave(interruption: _Interruption) -> None:
-    interruption.has_come.set()
+    interruption.received.set()
     interruption.announce()
     remove_partial_files()  # Ctrl-C may have cut their removal short
     raise SystemExit(STATUS) from None
@@ -89,15 +89,15 @@ def _leave(interruption: _Interruption) -> None:
 @contextlib.contextmanager
 def _listening(interruption: _Interruption) -> Iterator[None]:
     """Let the system write signals to a pipe that a thread reads."""
-    ours, theirs = os.pipe()
-    os.set_blocking(theirs, False)
-    before = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+    reading_end, writing_end = os.pipe()
+    os.set_blocking(writing_end, False)
+    before = signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
     thread = threading.Thread(
-        target=_listen, args=(ours, interruption), name="telemetry-interrupt", daemon=True
+        target=_listen, args=(reading_end, interruption), name="telemetry-interrupt", daemon=True
     )
     thread.start()
     hook, sys.unraisablehook = sys.unraisablehook, _unraisable(sys.unraisablehook)
-    logged, handler = logging.root.manager.disable, signal.getsignal(signal.SIGINT)
+    disabled_level, handler = logging.root.manager.disable, signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, _quieten)
     try:
@@ -105,14 +105,15 @@ def _listening(interruption: _Interruption) -> Iterator[None]:
     finally:
         if handler is signal.default_int_handler:
             signal.signal(signal.SIGINT, handler)
-        logging.disable(logged)
+        logging.disable(disabled_level)
         sys.unraisablehook = hook
         signal.set_wakeup_fd(before, warn_on_full_buffer=False)
-        os.close(theirs)  # ends the thread, unless a signal has arrived: then the thread ends the process
+        # This ends the thread, unless a signal has arrived: then the thread ends the process.
+        os.close(writing_end)
 
 
 def _quieten(number: int, frame: FrameType | None) -> None:
-    """Log nothing from now on, as libraries that Ctrl-C interrupts log tracebacks; ignore a second Ctrl-C."""
+    """Disable logging, because interrupted libraries log tracebacks; ignore a second Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable()
     signal.default_int_handler(number, frame)
@@ -121,18 +122,18 @@ def _quieten(number: int, frame: FrameType | None) -> None:
 def _unraisable(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[sys.UnraisableHookArgs], Any]:
     """Return a hook that ignores a Ctrl-C raised in a callback; the thread handles it."""
 
-    def quiet(lost: sys.UnraisableHookArgs) -> None:
-        if not issubclass(lost.exc_type, KeyboardInterrupt):
-            hook(lost)
+    def quiet(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            hook(unraisable)
 
     return quiet
 
 
 def _listen(pipe: int, interruption: _Interruption) -> None:
     with open(pipe, "rb", buffering=0) as signals:
-        while found := signals.read(64):
-            if signal.SIGINT in found:
-                interruption.has_come.set()
+        while numbers := signals.read(64):
+            if signal.SIGINT in numbers:
+                interruption.received.set()
                 logging.disable()
                 threading.Thread(target=_cancel_queries, daemon=True).start()
                 time.sleep(GRACE)
@@ -142,13 +143,13 @@ def _listen(pipe: int, interruption: _Interruption) -> None:
 def _cancel_queries() -> None:
     """Cancel the queries of all connections in this process; drivers allow it from any thread."""
     types = [getattr(sys.modules[module], name) for module, name in _CONNECTIONS if module in sys.modules]
-    for each in gc.get_objects() if types else ():
-        if issubclass(type(each), tuple(types)):
-            _cancel(each)
+    for candidate in gc.get_objects() if types else ():
+        if issubclass(type(candidate), tuple(types)):
+            _cancel(candidate)
 
 
 def _cancel(connection: Any) -> None:
-    with contextlib.suppress(Exception):  # it may be closed, or its server unreachable
+    with contextlib.suppress(Exception):  # the connection may be closed, or the server unreachable
         (connection.interrupt if hasattr(connection, "interrupt") else connection.cancel)()
 
 
@@ -158,6 +159,6 @@ def _give_up(interruption: _Interruption) -> None:
     with contextlib.suppress(OSError, ValueError):
         if sys.stdout is not None and sys.stdout.isatty():
             os.write(sys.stdout.fileno(), _SHOW_CURSOR.encode())
-    begin_no_more()
+    block_new_files()
     remove_partial_files()
     os._exit(STATUS)

@@ -1,8 +1,8 @@
 """Recognise exceptions that a signal handler of the application raises in the middle of our code.
 
-Python runs a handler between any two instructions of the main thread and raises its exception there: a time
-limit of Celery or gunicorn may surface in our code that stops our own errors. It is not one of them, and
-passes.
+Python runs a handler between any two instructions of the main thread and raises its exception there: the time
+limit of Celery or gunicorn may be raised within our code that stops our own errors. Such an exception is not
+our error, and propagates.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from types import CodeType, FrameType
 
 def let_pass(error: BaseException) -> None:
     """Raise ``error``, or the exception that led to it, if a signal handler raised it."""
-    found = of_handler(error)
-    if found is not None:
-        raise found
+    raised_by_handler = of_handler(error)
+    if raised_by_handler is not None:
+        raise raised_by_handler
 
 
 def of_handler(error: BaseException) -> BaseException | None:
@@ -30,10 +30,10 @@ def of_handler(error: BaseException) -> BaseException | None:
     if threading.get_ident() != threading.main_thread().ident:
         return None  # handlers run in the main thread
     outer = _frames_around(error)
-    for each in _chain(error):
-        trace = each.__traceback__
-        if trace is not None and trace.tb_frame not in outer and signal_of(each) is not None:
-            return each
+    for cause in _chain(error):
+        trace = cause.__traceback__
+        if trace is not None and trace.tb_frame not in outer and signal_of(cause) is not None:
+            return cause
     return None
 
 
@@ -53,7 +53,7 @@ def signal_of(error: BaseException) -> int | None:
 def _frames_around(error: BaseException) -> set[FrameType]:
     """Return the frames around the one that caught ``error``.
 
-    An exception they are handling becomes the context of a later one without being its reason.
+    An exception that is being handled there is the ``__context__`` of ``error``, but not its cause.
     """
     trace, frames = error.__traceback__, set()
     frame = trace.tb_frame.f_back if trace is not None else None
@@ -72,9 +72,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _handled_by(frame: FrameType) -> int | None:
-    """Return the signal if ``frame`` was called as only a handler is, else None.
+    """Return the signal if ``frame`` is that of a signal handler, else None.
 
-    A handler is called with the signal's number and the interrupted frame, which is its caller.
+    Only a handler is called with a signal's number and the interrupted frame, which is also its caller.
     """
     arguments = inspect.getargvalues(frame)
     values = [arguments.locals.get(name) for name in arguments.args]
@@ -87,10 +87,10 @@ def _handled_by(frame: FrameType) -> int | None:
 
 def _registered() -> dict[CodeType, int]:
     """Return the signals by the code of their handlers, for handlers that overwrite their arguments."""
-    found: dict[CodeType, int] = {}
+    numbers: dict[CodeType, int] = {}
     for number in signal.valid_signals():
         handler = signal.getsignal(number)
         code = getattr(getattr(handler, "__func__", handler), "__code__", None)
         if isinstance(code, CodeType):
-            found[code] = int(number)
-    return found
+            numbers[code] = int(number)
+    return numbers

@@ -1,7 +1,7 @@
 """Reserve standard output for what a command prints, without output of the application it loads.
 
 An application may print while it is imported, log to standard output, or print at exit. So while a command
-runs, file descriptor 1 leads to standard error, and only the command writes to the real standard output.
+runs, file descriptor 1 refers to standard error, and only the command writes to the real standard output.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from typing import Final, TextIO
 STDOUT: Final = 1
 STDERR: Final = 2
 
-_is_apart = False
+_is_reserved = False
 """Whether standard output is reserved for a command at present."""
 
 
 @contextmanager
 def own_output() -> Iterator[None]:
     """Reserve standard output for the block; output at exit is kept out of it as well."""
-    global _is_apart
+    global _is_reserved
     before = sys.stdout
-    if _is_apart or not _is_real(before):
-        _is_apart, outer = True, _is_apart
+    if _is_reserved or not _is_real(before):
+        _is_reserved, outer = True, _is_reserved
         try:
             yield
         finally:
-            _is_apart = outer
+            _is_reserved = outer
         return
     before.flush()
     real = os.dup(STDOUT)
     own = _like(before, os.dup(real))
     os.dup2(STDERR, STDOUT)
-    sys.stdout, _is_apart = own, True
+    sys.stdout, _is_reserved = own, True
     try:
         yield
     finally:
-        _is_apart = False
+        _is_reserved = False
         sys.stdout = before
         _end(before, own, real)
 
@@ -49,7 +49,7 @@ def own_output() -> Iterator[None]:
 @contextmanager
 def host_output() -> Iterator[None]:
     """Send what the application prints in the block to standard error."""
-    if not _is_apart or sys.stderr is None:
+    if not _is_reserved or sys.stderr is None:
         yield
         return
     before, sys.stdout = sys.stdout, sys.stderr
@@ -88,7 +88,7 @@ def _end(before: TextIO, own: TextIO, real: int) -> None:
         pass
     try:
         own.close()
-    except OSError:  # a full disk or a closed pipe: reported by then
+    except OSError:  # a full disk or a closed pipe, which the command has reported already
         pass
     os.dup2(real, STDOUT)
     os.close(real)

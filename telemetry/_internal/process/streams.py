@@ -65,7 +65,7 @@ class _Keeper:
 
     def _hold(self, wrapper: Any) -> None:
         if getattr(type(wrapper), "__del__", None) is not self.finalizer:
-            return  # it has one of its own, which would keep it alive
+            return  # it has a __del__ of its own, so nothing would take it out of _held again
         parts = [getattr(wrapper, name, None) for name in ("_self_stream", "_self_iterator", "_self_aiter")]
         self._held[id(wrapper)] = (*parts, getattr(wrapper._self_invocation, "span", None))
         self._start()
@@ -74,9 +74,9 @@ class _Keeper:
         if self._threads:
             return
         thread = threading.Thread(target=self._run, name="telemetry-streams", daemon=True)
-        # Of two threads here at once, one wins; a lock could stay locked in a forked child.
+        # If two threads get here at once, one wins; a lock could stay locked in a forked child.
         if self._threads.setdefault("of this process", thread) is thread:
-            with suppressed():  # otherwise the thread would inherit, and keep, the run that started it
+            with suppressed():  # otherwise the thread would inherit the current run, and keep it alive
                 thread.start()
 
     def follow_forks(self) -> None:
@@ -108,9 +108,9 @@ def _generators(parts: tuple[object, ...]) -> Iterator[Generator[Any, Any, Any]]
     The collector would close them in whichever thread it runs.
     """
     for part in parts:
-        for found in (part, *getattr(part, "__dict__", {}).values()):
-            if isinstance(found, GeneratorType):
-                yield found
+        for value in (part, *getattr(part, "__dict__", {}).values()):
+            if isinstance(value, GeneratorType):
+                yield value
 
 
 _keeper: Final = _Keeper()
