@@ -34,7 +34,7 @@ from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.schema import migrate, tables
 from exporters.sql.schema.host import HOST
 from exporters.sql.storage import runs as run_storage
-from telemetry._internal.context import Document
+from telemetry._internal.run import Document
 from telemetry.pricing.prices import Price, Tokens
 from tests.postgres import TemporaryPostgres
 

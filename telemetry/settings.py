@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ._internal import parsing
-from ._internal.database_url import key_of, old_keys_of, place_of, user_of
-from ._internal.secrets import CUT, remember, without_secrets
+from ._internal.urls.database_url import key_of, old_keys_of, place_of, user_of
+from ._internal.urls.secrets import CUT, remember, without_secrets
 from .conventions import DEFAULT_COUNTERS, STAGES, WARNING_TYPES
 
 PREFIX: Final = "TELEMETRY_"

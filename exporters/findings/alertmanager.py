@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from telemetry._internal.service_url import split_login
+from telemetry._internal.urls.service_url import split_login
 
 from .channel import NotSentError, fingerprint
 from .finding import Finding

@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from telemetry._internal.service_url import host_of
+from telemetry._internal.urls.service_url import host_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from exporters.rollup.snapshot import Snapshot
 from telemetry import conventions as c
-from telemetry._internal.context import Run
+from telemetry._internal.run import Run
 
 ORPHANS: Final = uuid.UUID("6f1d0d2e-4d4f-4a55-8a57-6b1f6f7c9a10")
 """Namespace of the ids of the daily orphan runs."""

@@ -22,7 +22,7 @@ from exporters.rollup.merge import merge
 from exporters.rollup.snapshot import Snapshot
 from exporters.spool.entry import Entry
 from telemetry import conventions as c
-from telemetry._internal.context import Run
+from telemetry._internal.run import Run
 from telemetry.settings import Settings
 
 from .deferral import Deferral

@@ -22,8 +22,8 @@ from exporters.rollup.merge import merge
 from exporters.rollup.snapshot import Snapshot
 from exporters.spool.warning_event import WarningEvent, subject_of
 from telemetry import conventions as c
-from telemetry._internal.context import Document, OpenStage, Run, Warned
 from telemetry._internal.process.streams import settle
+from telemetry._internal.run import Document, OpenStage, Run, Warned
 from telemetry.api import arguments
 from telemetry.openai.call import OpenAICall
 from telemetry.settings import Settings

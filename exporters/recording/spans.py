@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from exporters.rollup.accumulator import Accumulator
 from exporters.rollup.call import Call
 from telemetry import conventions as c
-from telemetry._internal.context import Run, stage_in
+from telemetry._internal.context import stage_in
+from telemetry._internal.run import Run
 from telemetry.conventions import Attribute
 from telemetry.openai.call import OpenAICall
 

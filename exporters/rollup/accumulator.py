@@ -10,8 +10,8 @@ import threading
 from collections import Counter
 from dataclasses import replace
 
-from telemetry._internal.context import Document
 from telemetry._internal.guard import accounting_errors
+from telemetry._internal.run import Document
 from telemetry.conventions import Stage
 
 from .call import Call

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from telemetry.conventions import DUPLICATE, FAILED, SCORED, UNSCORED
 
 if TYPE_CHECKING:
-    from telemetry._internal.context import Document
+    from telemetry._internal.run import Document
 
 _OUTCOMES = (UNSCORED, DUPLICATE, FAILED, SCORED)
 """Outcomes of one document in several fragments, the strongest last."""

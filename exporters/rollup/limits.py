@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from telemetry import conventions as c
-from telemetry._internal.context import Warned
+from telemetry._internal.run import Warned
 from telemetry.settings import Settings
 
 from .documents import DocumentState

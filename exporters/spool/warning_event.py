@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from exporters.rollup.snapshot import SCHEMA_VERSION
-from telemetry._internal.context import Warned
+from telemetry._internal.run import Warned
 from telemetry._internal.values import whole
 
 MARK = "warning_event"

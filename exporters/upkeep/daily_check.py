@@ -26,7 +26,7 @@ from exporters.sql.database.days import Day
 from exporters.sql.database.engine import create_engine, transaction
 from telemetry._internal.context import suppressed
 from telemetry._internal.guard import guarded
-from telemetry._internal.secrets import driver_message
+from telemetry._internal.urls.secrets import driver_message
 from telemetry.settings import Settings
 
 from .health_log import HealthCheck

@@ -11,16 +11,9 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 
-from telemetry._internal.context import (
-    STAGE_KEY,
-    OpenStage,
-    Run,
-    document_in,
-    is_recording,
-    recorder,
-    run_in,
-)
+from telemetry._internal.context import STAGE_KEY, document_in, is_recording, recorder, run_in
 from telemetry._internal.guard import guarded
+from telemetry._internal.run import OpenStage, Run
 from telemetry.conventions import Attribute, Stage
 
 from . import arguments, spans

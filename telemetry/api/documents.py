@@ -8,8 +8,9 @@ from decimal import ROUND_HALF_EVEN
 from types import TracebackType
 from typing import Self
 
-from telemetry._internal.context import DOCUMENT_KEY, Document, recorder, stage_in
+from telemetry._internal.context import DOCUMENT_KEY, recorder, stage_in
 from telemetry._internal.guard import guarded
+from telemetry._internal.run import Document
 from telemetry.conventions import DUPLICATE, FAILED, Attribute, Stage
 
 from . import arguments

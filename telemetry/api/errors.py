@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from telemetry._internal.context import Run, document_in, recorder, run_in, stage_in
+from telemetry._internal.context import document_in, recorder, run_in, stage_in
 from telemetry._internal.guard import guarded
+from telemetry._internal.run import Run
 from telemetry.conventions import CANCELLED, FAILED, INTERRUPTED
 
 from . import arguments

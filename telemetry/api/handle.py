@@ -9,8 +9,9 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from telemetry._internal.context import Run, Warned, recorder, run_in
+from telemetry._internal.context import recorder, run_in
 from telemetry._internal.guard import guarded
+from telemetry._internal.run import Run, Warned
 from telemetry.conventions import CANCELLED, COMPLETED, FAILED, INTERRUPTED, RUNNING, Attribute
 
 from . import arguments

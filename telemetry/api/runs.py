@@ -11,16 +11,9 @@ from typing import ParamSpec, Self, TypeVar
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 
-from telemetry._internal.context import (
-    DOCUMENT_KEY,
-    RUN_KEY,
-    STAGE_KEY,
-    Run,
-    is_recording,
-    recorder,
-    run_in,
-)
+from telemetry._internal.context import DOCUMENT_KEY, RUN_KEY, STAGE_KEY, is_recording, recorder, run_in
 from telemetry._internal.guard import guarded
+from telemetry._internal.run import Run
 from telemetry.conventions import Attribute
 
 from . import arguments, spans

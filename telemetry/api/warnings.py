@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from telemetry._internal.context import Warned, is_recording, recorder, run_in
+from telemetry._internal.context import is_recording, recorder, run_in
 from telemetry._internal.guard import guarded
+from telemetry._internal.run import Warned
 from telemetry.conventions import CONTINUED, WARNING_ACTIONS
 
 from . import arguments

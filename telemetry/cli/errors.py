@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from telemetry._internal.secrets import driver_message
+from telemetry._internal.urls.secrets import driver_message
 
 from .application import database_settings
 

@@ -19,7 +19,7 @@ import click
 
 from telemetry._internal.process.interrupt import ends_at_once
 from telemetry._internal.process.standard_output import own_output
-from telemetry._internal.secrets import without_secrets
+from telemetry._internal.urls.secrets import without_secrets
 
 from .output import discard_rest
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 from opentelemetry import _logs, metrics, trace
 
 from telemetry._internal.process.interrupt import ends_at_once
-from telemetry._internal.secrets import without_secrets
+from telemetry._internal.urls.secrets import without_secrets
 from telemetry.setup import process as setup
 
 from . import CHECKS, Check, Patient, listening

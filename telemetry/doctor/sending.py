@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
-from telemetry._internal.secrets import without_user
+from telemetry._internal.urls.secrets import without_user
 from telemetry.setup import process as setup
 
 from .check import TIMEOUT_SECONDS, Answer, Check, Clock, Patient

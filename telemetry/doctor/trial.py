@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import _logs, context, metrics, trace
 from opentelemetry.trace import SpanKind
 
-from telemetry._internal.context import Run, is_recording
+from telemetry._internal.context import is_recording
+from telemetry._internal.run import Run
 from telemetry.api.blocks import stage
 from telemetry.api.documents import document
 from telemetry.api.handle import RunHandle

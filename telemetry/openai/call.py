@@ -13,7 +13,8 @@ from typing import Any, Final
 from opentelemetry import context, trace
 from opentelemetry.trace import Span
 
-from telemetry._internal.context import Run, recorder_in, run_in, stage_in
+from telemetry._internal.context import recorder_in, run_in, stage_in
+from telemetry._internal.run import Run
 from telemetry.conventions import GENAI_SCOPE, Attribute
 from telemetry.pricing.provider import AZURE, provider_of
 from telemetry.usage.answer import Answer

@@ -18,7 +18,7 @@ from exporters.rollup.accumulator import Accumulator
 from exporters.rollup.call import Call
 from exporters.rollup.documents import DocumentState
 from exporters.rollup.snapshot import Snapshot
-from telemetry._internal.context import Document
+from telemetry._internal.run import Document
 from telemetry.pricing.prices import Price, Tokens
 
 SOME_HOSTS = ("sqlite", "psycopg2", "newest")

@@ -15,7 +15,7 @@ from exporters.rollup.accumulator import Accumulator
 from exporters.rollup.call import Call
 from exporters.rollup.merge import merge
 from exporters.rollup.snapshot import USAGE_SUMS, Usage, UsageKey
-from telemetry._internal.context import Document
+from telemetry._internal.run import Document
 from telemetry.openai.attempts import Attempt
 from telemetry.openai.call import OpenAICall
 from telemetry.pricing.prices import Tokens, list_price

@@ -20,7 +20,7 @@ from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.warning_requests import TooManyWarnings, UserWarnings
 from exporters.sql.storage.warnings import deliver, settle
-from telemetry._internal.context import Warned
+from telemetry._internal.run import Warned
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SOME_HOSTS, Fragment, Host
 

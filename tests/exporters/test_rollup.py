@@ -20,7 +20,7 @@ from exporters.rollup.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot,
 from exporters.rollup.status import why_failed
 from exporters.spool.entry import parse_entry
 from exporters.spool.warning_event import WarningEvent
-from telemetry._internal.context import Document, Warned
+from telemetry._internal.run import Document, Warned
 from telemetry.pricing.prices import Price, Tokens, to_dollars
 from tests.exporters.makers import SECOND, START, Fragment, call, facts, failed_call, visit
 

@@ -28,7 +28,7 @@ from exporters.spool.warning_event import WarningEvent
 from exporters.sql.database.engine import create_engine
 from exporters.sql.storage import runs as run_storage
 from exporters.sql.storage.warnings import deliver, settle
-from telemetry._internal.context import Warned
+from telemetry._internal.run import Warned
 from telemetry.conventions import WARNINGS
 from telemetry.settings import Settings
 from telemetry.testing import recording

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.sql.database.drivers import usable
-from telemetry._internal import secrets
 from telemetry._internal.guard import guarded, raise_internal_errors
-from telemetry._internal.secrets import remember, without_secrets
+from telemetry._internal.urls import secrets
+from telemetry._internal.urls.secrets import remember, without_secrets
 from telemetry.settings import Settings, SettingsError
 from tests.choice import examples, first_of
 

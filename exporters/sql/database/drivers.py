@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from telemetry._internal.secrets import remember
+from telemetry._internal.urls.secrets import remember
 
 _PACKAGES: Final = {
     "psycopg": "psycopg[binary]",

@@ -20,7 +20,7 @@ from exporters.sql.database.fitting import UNFIT
 from exporters.sql.schema import tables
 from exporters.sql.schema.host import HOST
 from exporters.sql.schema.tables import runs
-from telemetry._internal.secrets import driver_error
+from telemetry._internal.urls.secrets import driver_error
 from telemetry.conventions import RUNNING
 
 from .behind import has_one

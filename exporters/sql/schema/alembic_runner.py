@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from exporters.sql.database.drivers import usable
 from exporters.sql.database.limits import READING, set_limits
-from telemetry._internal.secrets import driver_message, without_secrets
+from telemetry._internal.urls.secrets import driver_message, without_secrets
 
 VERSION_TABLE = "telemetry_alembic_version"
 """The table that holds the revision of these migrations."""

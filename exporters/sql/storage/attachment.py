@@ -15,7 +15,7 @@ from exporters.sql.schema.host import HOST
 from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import document_warnings as table
 from exporters.sql.schema.tables import runs
-from telemetry._internal.context import Warned
+from telemetry._internal.run import Warned
 
 
 def analysis_of(connection: Connection, warned: Warned, moment: datetime) -> int | None:

@@ -20,7 +20,7 @@ from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import document_warnings as table
 from exporters.sql.schema.tables import warning_events as events
 from telemetry import conventions as c
-from telemetry._internal.context import Warned
+from telemetry._internal.run import Warned
 from telemetry.conventions import ABANDONED
 
 from .attachment import analysis_of, attach_late, exists

@@ -17,7 +17,7 @@ from exporters.spool.directory import Spool
 from exporters.sql.database.engine import CONNECT_SECONDS, Batch, batch, create_engine
 from exporters.sql.database.limits import DELIVERY, Limits
 from telemetry import conventions as c
-from telemetry._internal.secrets import driver_error
+from telemetry._internal.urls.secrets import driver_error
 from telemetry.settings import Settings
 
 from .retry import Retry

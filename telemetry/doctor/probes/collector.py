@@ -18,7 +18,7 @@ import requests
 from opentelemetry.sdk.metrics.export import MetricsData
 
 from telemetry._internal.context import suppressed
-from telemetry._internal.secrets import driver_message, without_user
+from telemetry._internal.urls.secrets import driver_message, without_user
 
 SIGNALS: Final = ("traces", "metrics", "logs")
 _NOTHING: Final[dict[str, Any]] = {"traces": [], "metrics": MetricsData([]), "logs": []}

@@ -17,7 +17,7 @@ from exporters.sql.host.columns import Writable
 from exporters.sql.projection.lagging import Lag, lagging
 from exporters.sql.schema import migrate, tables
 from telemetry._internal.context import suppressed
-from telemetry._internal.secrets import driver_message
+from telemetry._internal.urls.secrets import driver_message
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from telemetry._internal.context import suppressed
-from telemetry._internal.service_url import split_login
+from telemetry._internal.urls.service_url import split_login
 
 QUERY: Final = 'count({__name__=~"analysis[._]runs.*|telemetry[._]internal[._]errors.*"})'
 """Counts series that every process with telemetry has from its start."""

@@ -1,0 +1,1 @@
+"""URLs of databases and services, and the passwords in them, which nobody may read."""
