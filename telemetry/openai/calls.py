@@ -22,14 +22,11 @@ has returned.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar, Token
-from functools import cache
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 from opentelemetry import context, trace
 from opentelemetry.trace import Tracer, TracerProvider
@@ -39,18 +36,14 @@ from telemetry._internal.guard import guarded
 from telemetry._internal.patches import definer, is_patched, patch, unpatch
 from telemetry._internal.process.garbage import is_collecting
 from telemetry.conventions import OPENAI_SCOPE
-from telemetry.usage.answer import Answer
 from telemetry.usage.endpoints import operation_of
-from telemetry.usage.reader import read_answer
 
 from . import pending, socket
 from . import stream as _openai_stream
-from .attempts import LIMIT_HEADERS, Attempt, failure_status, retry_after
+from .attempts import Attempt, failure_status, retry_after
 from .call import OpenAICall, awaits_call, claim
+from .exchange import answer_of, body_of, body_of_request, host_of, is_azure, is_decoded, limits_in
 from .spans import start_span
-
-MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-"""Longer answers are not searched for usage."""
 
 _log = logging.getLogger("telemetry")
 _tracer: Tracer | None = None
@@ -95,7 +88,9 @@ class _Call(OpenAICall):
     __slots__ = ("context_token", "http", "is_sending", "response", "stream", "token")
 
     def __init__(self, operation: str, client: Any, options: Any) -> None:
-        super().__init__(operation, _host(client, options), _is_azure(client.__class__), _body_of(options))
+        super().__init__(
+            operation, host_of(client, options), is_azure(client.__class__), body_of_request(options)
+        )
         self.http: object = client._client
         """The HTTP client of the call; a request of another client (a token provider) is not an attempt."""
         self.response: Any = None
@@ -215,12 +210,12 @@ def _begin(
 def _end(call: _Call, result: object) -> None:
     """Complete a call that returned ``result``, unless its answer is still to be read."""
     stream = call.stream if call.stream is not None and not call.stream.is_over else None
-    decoded = result if _is_decoded(result) else None
+    decoded = result if is_decoded(result) else None
     try:
         _leave(call)
         call.describe_attempts()
         if stream is None:
-            call.answer = _read(decoded, call.response)
+            call.answer = answer_of(decoded, call.response)
             # Otherwise the official instrumentation sets the same values.
             if call.is_span_ours or decoded is None:
                 call.describe_usage()
@@ -237,7 +232,7 @@ def _fail(call: _Call, error: BaseException) -> None:
     try:
         _leave(call)
         call.describe_attempts()
-        call.answer = _read(None, call.response)
+        call.answer = answer_of(None, call.response)
         call.describe_usage()
     finally:
         if call.stream is not None:
@@ -249,7 +244,7 @@ def _is_continuing(call: _Call, decoded: object) -> bool:
     """Return whether the service is still working after its answer, so that a poll ends the call."""
     if call.operation not in pending.OPERATIONS:
         return False
-    body = _body(call.response) if decoded is None and call.response is not None else None
+    body = body_of(call.response) if decoded is None and call.response is not None else None
     return pending.wait_for(call, decoded or body)
 
 
@@ -257,23 +252,10 @@ def _is_continuing(call: _Call, decoded: object) -> bool:
 def _check_poll(result: Any) -> None:
     """Check whether the answer to a free request is the result of an open call."""
     response = getattr(result, "http_response", None)
-    if _is_decoded(result):
+    if is_decoded(result):
         pending.resolve(result)
     elif response is not None and response.is_closed:
-        pending.resolve(_body(response))
-
-
-def _read(decoded: object, response: Any) -> Answer:
-    """Read an answer from ``decoded`` if that has its usage, else from the body of ``response``."""
-    answer = read_answer(decoded) if decoded is not None else None
-    if response is not None and (answer is None or answer.tokens is None):
-        body = _body(response)
-        answer = read_answer(body) if body is not None else answer
-    return answer or Answer()
-
-
-def _is_decoded(result: object) -> bool:
-    return hasattr(result, "model_fields_set") or isinstance(result, Mapping)
+        pending.resolve(body_of(response))
 
 
 def _leave(call: _Call) -> None:
@@ -286,24 +268,6 @@ def _leave(call: _Call) -> None:
     finally:
         if call.context_token is not None:
             context.detach(call.context_token)
-
-
-def _body_of(options: Any) -> Mapping[str, Any]:
-    """Return the body of a request if it is a mapping, else an empty one."""
-    body, extra = options.json_data, getattr(options, "extra_json", None)
-    known = body if isinstance(body, dict) else {}
-    return {**known, **extra} if isinstance(extra, dict) else known
-
-
-def _host(client: Any, options: Any) -> str:
-    """Return the host of a request: that of its own URL, else that of the client."""
-    own = urlsplit(options.url).hostname if "://" in options.url else None
-    return own or str(client._base_url.host)
-
-
-@cache
-def _is_azure(client_class: type) -> bool:
-    return any(kind.__name__ == "BaseAzureClient" for kind in client_class.__mro__)
 
 
 @guarded("openai")
@@ -319,31 +283,8 @@ def _add_answer(call: _Call, started: float, response: Any, kwargs: Mapping[str,
     code, headers = response.status_code, response.headers
     wait = retry_after(headers) if code >= 400 else None
     refusal = response if code == 429 else None
-    call.attempts.append(Attempt(started, ended, str(code), wait, _limits(headers), refusal))
+    call.attempts.append(Attempt(started, ended, str(code), wait, limits_in(headers), refusal))
     if code < 300 and kwargs.get("stream"):
         call.stream = _openai_stream.Reading(call, response)
     elif code < 300:
         call.response = response
-
-
-def _limits(headers: Any) -> dict[str, str]:
-    """Return the rate-limit headers in one pass; each look-up by name would scan all headers."""
-    limits: dict[str, str] = {}
-    for raw, value in headers.raw:
-        if len(raw) in _LENGTHS and (name := _LIMITS.get(raw.lower())) is not None:
-            limits[name] = value.decode("latin-1")
-    return limits
-
-
-_LIMITS: Final = {name.encode(): name for name in LIMIT_HEADERS}
-_LENGTHS: Final = frozenset(map(len, _LIMITS))
-
-
-def _body(response: Any) -> object:
-    kind, content = response.headers.get("content-type", "json"), response.content
-    if "json" not in kind or len(content) > MAX_BODY_BYTES:
-        return None
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None

@@ -11,10 +11,8 @@ in an earlier event is a lower bound.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, closing
-from functools import cache
-from operator import attrgetter
 from types import TracebackType
 from typing import Any, Final
 
@@ -24,15 +22,11 @@ from telemetry.usage.answer import Answer
 from telemetry.usage.reader import read_answer
 
 from .call import OpenAICall
+from .events import field, holder_of, is_final, shape, total_of
 from .pending import is_anything_pending, resolve, wait_for
 
 _KEY: Final = "analysis_telemetry.reading"
 """Key of the :class:`Reading` in the extensions of an HTTP response."""
-_FINAL: Final = ("completed", "done", "failed", "incomplete", "cancelled", "expired")
-"""Suffixes of the event types that carry the final usage."""
-_COUNTS: Final = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
-_HOLDERS: Final = ("response", "data")
-"""Fields of an event whose value may carry the usage instead of the event."""
 
 
 def instrument() -> None:
@@ -109,18 +103,18 @@ class Reading:
 
     def inspect(self, event: Any) -> None:
         """Read usage, model and tier from an event."""
-        find, has_tier = _shape(event.__class__)
+        find, has_tier = shape(event.__class__)
         holder = None if find is None else find(event)
         if holder is None:
             return
-        usage = _get(holder, "usage")
-        if usage is not None and (total := _total(usage)) >= self._total:
-            self._best, self._total, self._is_final = holder, total, _is_final(event)
-        elif holder is not event and _get(holder, "background"):
+        usage = field(holder, "usage")
+        if usage is not None and (total := total_of(usage)) >= self._total:
+            self._best, self._total, self._is_final = holder, total, is_final(event)
+        elif holder is not event and field(holder, "background"):
             self._background = holder
-        if has_tier and (tier := _get(holder, "service_tier")):
+        if has_tier and (tier := field(holder, "service_tier")):
             self._tier = tier
-        if self._model is None and (model := _get(holder, "model")):
+        if self._model is None and (model := field(holder, "model")):
             self._model = model
 
     @guarded("openai")
@@ -171,9 +165,9 @@ class Reading:
 
 def final_usage(event: Any) -> object:
     """Return the object with the final usage in an event, or None."""
-    find, _ = _shape(event.__class__)
+    find, _ = shape(event.__class__)
     holder = None if find is None else find(event)
-    return holder if holder is not None and _get(holder, "usage") is not None and _is_final(event) else None
+    return holder if holder is not None and field(holder, "usage") is not None and is_final(event) else None
 
 
 def reading_of(response: Any) -> Reading | None:
@@ -233,7 +227,7 @@ async def _watch_async(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any,
 
 @guarded("openai")
 def _resolve(event: object) -> None:
-    resolve(_holder(event))
+    resolve(holder_of(event))
 
 
 def _inspect(reading: Reading, event: object) -> None:
@@ -262,48 +256,6 @@ async def _close_async(wrapped: Callable[..., Awaitable[Any]], instance: Any, ar
     finally:
         if (reading := reading_of(instance)) is not None:
             reading.closed(instance)
-
-
-@cache
-def _shape(kind: type) -> tuple[Callable[[Any], Any] | None, bool]:
-    """Return a function that finds the object with the usage in an event, and whether there may be a tier.
-
-    The function is None if events of the class ``kind`` have no usage.
-    """
-    fields = getattr(kind, "model_fields", None) or getattr(kind, "__fields__", None)
-    if not fields:  # decoded JSON, or a class of the application
-        return (_holder, True)
-    if "usage" in fields:
-        return (_itself, "service_tier" in fields)
-    return (next((attrgetter(name) for name in _HOLDERS if name in fields), None), True)
-
-
-def _itself(event: object) -> object:
-    return event
-
-
-def _holder(event: object) -> object:
-    if _get(event, "usage") is not None:
-        return event
-    return next((value for name in _HOLDERS if (value := _get(event, name)) is not None), event)
-
-
-def _get(holder: object, name: str) -> Any:
-    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
-
-
-def _total(usage: object) -> int:
-    counts = (_get(usage, name) for name in _COUNTS)
-    return sum(count for count in counts if isinstance(count, int))
-
-
-def _is_final(event: object) -> bool:
-    """Return whether an event's usage is final, not an interim count."""
-    choices = _get(event, "choices")
-    if choices is not None:
-        return all(_get(choice, "finish_reason") for choice in choices)
-    kind = _get(event, "type") or _get(event, "event")
-    return not isinstance(kind, str) or kind.endswith(_FINAL)
 
 
 def _decoded(content: bytes) -> object:
