@@ -337,7 +337,7 @@ def test_insights_notifies(sqlite_host: Host, hook: Webhook, tmp_path: Path) -> 
     (line,) = failed.stderr.splitlines()
     assert line.startswith("Error: TELEMETRY_NOTIFY: address 1") and "s3cret" not in line
     assert sent.stdout.endswith("1 notification sent, 0 sent before.\n") and not sent.stderr
-    assert json.loads(known.stdout)["day"] and "1 known" in known.stderr
+    assert json.loads(known.stdout)["day"] and "1 sent before" in known.stderr
     assert titles(hook) == ["Many jobs meet rate limits"]
 
 
