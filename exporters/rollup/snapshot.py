@@ -1,7 +1,7 @@
 """The absolute state of one fragment of a run, as it travels from the process to the spool and on to SQL.
 
 A snapshot is complete in itself: delivering it twice, late, or after a newer one changes nothing, because
-``seq`` grows with every snapshot of a fragment and only the newest counts. It holds no text of the host's:
+``seq`` grows with every snapshot of a fragment and only the newest counts. It holds no text of the host:
 no file name, no prompt, no message.
 
 Units: times are epoch nanoseconds, durations microseconds, sizes bytes, money pico-dollars, scores

@@ -106,7 +106,7 @@ class Additions:
     def drop(self) -> None:
         """Drop everything this revision added to this database, in an order that works.
 
-        This includes what a later revision added before it failed. Each table of the host's has its own
+        This includes what a later revision added before it failed. Each table of the host has its own
         transaction, so that it is locked only while its own part is dropped.
         """
         added = self._list.added()

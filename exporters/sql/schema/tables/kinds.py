@@ -57,7 +57,7 @@ def own_id(name: str, meaning: str) -> sa.Column[Any]:
 
 
 def reference(name: str, meaning: str) -> sa.Column[Any]:
-    """Return a soft reference to a row of the host's."""
+    """Return a soft reference to a row of the host."""
     return column(name, sa.BigInteger(), meaning)
 
 

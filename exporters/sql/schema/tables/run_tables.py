@@ -97,7 +97,7 @@ runs = sa.Table(
 """One row a run: the sums of its fragments, and how far they have reached the host's row.
 
 `exceeded_resume_limit` and `user_chose_override` are the host's, copied where it has them: no view may stand
-on a table of the host's.
+on a table of the host.
 """
 
 JOBS = ("analysis", "import")
