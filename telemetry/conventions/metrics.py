@@ -219,13 +219,13 @@ SPOOL_SHED: Final = Metric(
     ("what",),
 )
 SPOOL_DEAD: Final = Metric(
-    "telemetry.spool.dead", "gauge", "{snapshot}", "Snapshots the database refuses, set aside."
+    "telemetry.spool.dead", "gauge", "{snapshot}", "Snapshots in quarantine, which the database refuses."
 )
 SPOOL_UNREADABLE: Final = Metric(
     "telemetry.spool.unreadable",
     "gauge",
     "{file}",
-    "Files in the spool that are damaged, not ours or for another database, set aside.",
+    "Files set aside in the spool: damaged, of another user or for another database.",
 )
 WRITER_DURATION: Final = Metric(
     "telemetry.writer.duration",
