@@ -117,7 +117,7 @@ class Accumulator:
             is_urgent = self.is_urgent or not self._usage
             if known is not None:
                 usage.add(known)
-            # No function is called from here on, so a signal handler interrupts before all of this, or after it.
+            # No function is called from here on: a signal handler interrupts before all of this, or after it.
             self._usage[key] = usage
             self.is_urgent = is_urgent
             self._open_calls -= counted_open

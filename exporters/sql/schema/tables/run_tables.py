@@ -1,4 +1,4 @@
-"""Runs, and the fragments of which they are added up."""
+"""The tables of runs, and of the fragments from which they are added up."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ sa.Index(None, runs.c.subject)
 sa.Index(
     None,
     runs.c.user_ref,
-    # A user's totals are recomputed from the index alone.
+    # The totals of a user are computed from the index alone.
     postgresql_include=["status", "started_at", "candidates", "cost_pico"],
 )
 sa.Index(
