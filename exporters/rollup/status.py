@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from telemetry.conventions import (
     CANCELLED,
@@ -79,14 +79,6 @@ def judge(
         or _by_failed_documents(documents)
         or Verdict(COMPLETED)
     )
-
-
-def why_failed(row: Mapping[str, Any]) -> str:
-    """Return why a row of ``telemetry_runs`` or ``telemetry_jobs`` is not a success, in one clause.
-
-    It is empty for a success, and if it is unknown, as for history.
-    """
-    return row["status_reason"] or ""
 
 
 def _by_fragments(fragments: Iterable[Snapshot]) -> Verdict | None:

@@ -17,7 +17,6 @@ from tests.end_to_end.stack import Stack
 from tests.postgres import TemporaryPostgres
 
 NewDatabase = Callable[[str], str]
-NewStack = Callable[..., Stack]
 
 
 @pytest.fixture(scope="session")

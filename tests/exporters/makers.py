@@ -196,7 +196,7 @@ def _is_time(value: Any) -> bool:
     return isinstance(value, datetime) and value.tzinfo is None
 
 
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
+def until(condition: Callable[..., object], seconds: float = 60) -> None:
     """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
