@@ -1,6 +1,6 @@
-"""A real Alertmanager for tests, which passes alerts on at once.
+"""A real Alertmanager for tests, which forwards alerts at once.
 
-The program is the system's where it has one, else that of Debian's package. `TEST_ALERTMANAGER` names a
+The program is that of the system, else that of Debian's package. `TEST_ALERTMANAGER` names a
 program to use instead.
 """
 
@@ -40,7 +40,7 @@ class AlertmanagerUnavailable(RuntimeError):
 
 
 class RunningAlertmanager:
-    """Takes alerts while the `with` block runs, and passes them on to a webhook."""
+    """An Alertmanager that forwards alerts to a webhook; it runs within its `with` block."""
 
     def __init__(self, webhook: str) -> None:
         port = free_port()
@@ -103,7 +103,7 @@ def _program() -> Path:
 def _movable(folder: Path, program: str) -> Path:
     """Return a copy of the program that finds its templates below the working directory.
 
-    Debian's program has one absolute path for them, which is overwritten by another of the same length.
+    Debian's program contains one absolute path to them, which is replaced by another of the same length.
     """
     movable = folder / "alertmanager"
     if not movable.exists():

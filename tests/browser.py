@@ -1,4 +1,4 @@
-"""The Chromium in which tests open pages: the system's, or Debian's, installed where that is possible."""
+"""The Chromium in which tests open pages: that of the system, else Debian's, which is installed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ChromiumUnavailable(RuntimeError):
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """Start a Chromium without a window.
+    """Start a headless Chromium.
 
     Raises:
         ChromiumUnavailable: there is none; the message says what to do.
@@ -43,7 +43,7 @@ def chromium() -> str:
     if chosen := os.environ.get("TEST_CHROMIUM") or _installed():
         return chosen
     with (Path(tempfile.gettempdir()) / "analysis-telemetry-chromium.lock").open("w") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once install it once
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # concurrent test runs install it once
         if _installed() is None:
             _install()
     installed = _installed()

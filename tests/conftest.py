@@ -1,4 +1,4 @@
-"""Fixtures every test may ask for: databases that are real, empty and gone afterwards."""
+"""Fixtures for all tests: real, empty databases, which are dropped afterwards."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
 
 LONG = {"compatibility", "demo", "end_to_end", "matrix", "packaging", "privacy", "soak"}
-"""Folders whose tests run whole applications, or install packages."""
+"""Folders of long tests, which run whole applications or install packages."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "internal_errors: errors of our own are part of the test, so they are counted, not raised"
+        "markers",
+        "internal_errors: the test expects internal errors of telemetry, which are counted, not raised",
     )
-    config.addinivalue_line("markers", f"whole_matrix(reason): runs with {choice.VARIABLE}=all alone")
-    runs.folder()  # now, so that whatever this process starts belongs to the run
-    # Shells ignore Ctrl-C in what they run in the background; the processes of the tests are to answer to it.
+    config.addinivalue_line("markers", f"whole_matrix(reason): runs only with {choice.VARIABLE}=all")
+    runs.folder()  # now, so that all children of this process belong to the run
+    # In background jobs of a shell Ctrl-C is ignored, but tests send SIGINT to their processes.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_keyboard_interrupt() -> None:
-    """End everything at once: xdist would wait for its workers, and those for what they have started."""
+    """End everything at once: xdist would wait for its workers, and these for their children."""
     runs.end()
 
 
 @pytest.fixture(autouse=True)
 def internal_errors_fail(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Errors that a host would never see fail the test that meets them."""
+    """Fail a test in which telemetry has an internal error, of which a host would see nothing."""
     reset_internal_errors()
     before = raise_internal_errors(request.node.get_closest_marker("internal_errors") is None)
     yield
@@ -46,7 +47,7 @@ def internal_errors_fail(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres() -> TemporaryPostgres:
-    """One PostgreSQL server for the whole test run, however many processes it has."""
+    """One PostgreSQL server for the whole test run, which all its processes share."""
     try:
         return TemporaryPostgres.shared("preferred")
     except PostgresUnavailable as error:
@@ -55,14 +56,14 @@ def postgres() -> TemporaryPostgres:
 
 @pytest.fixture(scope="session")
 def newest_postgres() -> TemporaryPostgres:
-    """A server of the newest version there is, once for the whole test run."""
-    newest = max(available_binaries(), key=lambda found: major_version(found) or 0)
+    """A server of the newest available version, once for the whole test run."""
+    newest = max(available_binaries(), key=lambda binaries: major_version(binaries) or 0)
     return TemporaryPostgres.shared("newest", newest)
 
 
 @pytest.fixture(scope="session")
 def pgbouncer(postgres: TemporaryPostgres) -> PgBouncer:
-    """A pooler in transaction mode before the server, once for the whole test run."""
+    """A pooler in transaction mode in front of the server, once for the whole test run."""
     try:
         return PgBouncer.shared(postgres)
     except PgBouncerUnavailable as error:
@@ -71,7 +72,7 @@ def pgbouncer(postgres: TemporaryPostgres) -> PgBouncer:
 
 @pytest.fixture
 def postgres_url(postgres: TemporaryPostgres) -> Iterator[str]:
-    """The address of an empty PostgreSQL database (SQLAlchemy, psycopg2)."""
+    """The URL of an empty PostgreSQL database, with psycopg2."""
     url = postgres.create_database()
     yield url
     postgres.drop_database(url)
@@ -79,22 +80,22 @@ def postgres_url(postgres: TemporaryPostgres) -> Iterator[str]:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """The address of an empty SQLite database."""
+    """The URL of an empty SQLite database."""
     return f"sqlite:///{tmp_path / 'test.sqlite'}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The address of an empty database, once for each kind."""
+    """The URL of an empty database, once for each kind."""
     fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     url: str = request.getfixturevalue(fixture)
     return url
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what belongs to the whole matrix alone, and begin with folders of few and long tests.
+    """Deselect the tests that belong to the whole matrix alone, and begin with the long ones.
 
-    Begun last, they would keep one process busy long after the others.
+    If they began last, one process would be busy long after the others.
     """
     items.sort(key=lambda item: item.path.parent.name not in LONG)
     if not choice.whole_matrix():
@@ -105,7 +106,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In continuous integration a skipped test is a failed run: nothing may pass by not running."""
+    """Fail a run with skipped tests in continuous integration, where none has a reason to be skipped."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not reporter or not os.environ.get("CI"):
         return

@@ -1,4 +1,4 @@
-"""Debian's packages for tests: fetched, and most of them unpacked under `build` without being installed."""
+"""Debian packages for tests, most of which are unpacked under `build` instead of installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PackageUnavailable(RuntimeError):
 
 
 def unpacked(name: str, packages: tuple[str, ...], program: str) -> Path:
-    """Return the folder under `build` that holds `program`, fetching its packages the first time.
+    """Return the folder under `build` that contains `program`; the first call downloads its packages.
 
     Raises:
         PackageUnavailable: they cannot be fetched or unpacked.
@@ -25,7 +25,7 @@ def unpacked(name: str, packages: tuple[str, ...], program: str) -> Path:
     folder = BUILD / name
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)  # two test runs at once unpack it once
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # concurrent test runs unpack it once
         if not (folder / program).exists():
             _unpack(packages, folder)
     return folder
@@ -53,7 +53,7 @@ def _download(packages: tuple[str, ...], folder: Path) -> None:
 
 
 def apt_get(*arguments: str, cwd: Path | None = None) -> None:
-    """Run apt-get under a lock, since of two at once one would give up.
+    """Run apt-get under a lock, because one of two concurrent calls would fail.
 
     Raises:
         OSError: there is no apt-get.

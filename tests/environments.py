@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements"
-KEPT = ROOT / "build" / "environments"
+CACHE = ROOT / "build" / "environments"
 CLIENT = ("--extra", "sdk", "--extra", "openai", "--extra", "sql", "--group", "build")
 PARTS: dict[str, tuple[str, ...]] = {
     "openai-1": CLIENT,
@@ -26,7 +26,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "host-uninstrumented": ("--extra", "sdk"),
     "sqlalchemy-2.0": ("--all-extras", "--group", "build", "--group", "example", "--group", "tests"),
 }
-"""The extras and groups of the project that each environment has beside the packages of its file."""
+"""The extras and groups of the project in each environment, beside the packages of its file."""
 
 
 class EnvironmentFailed(Exception):
@@ -43,11 +43,11 @@ def interpreter(name: str, *, with_project: bool = False) -> Path:
     Raises:
         EnvironmentFailed: the packages cannot be installed.
     """
-    return _kept(name, REQUIREMENTS / f"{name}.txt", Path(sys.executable), with_project)
+    return _cached(name, REQUIREMENTS / f"{name}.txt", Path(sys.executable), with_project)
 
 
 def of_python(python: Path, version: str) -> Path:
-    """Return the Python of an environment like this one, but of another interpreter, with this checkout.
+    """Return the Python of an environment like this one, but of another version, with this checkout.
 
     Args:
         python: the interpreter; see :func:`tests.installers.pythons`.
@@ -58,17 +58,17 @@ def of_python(python: Path, version: str) -> Path:
     """
     if sys.version.startswith(f"{version}."):
         return Path(sys.executable)
-    return _kept(f"python-{version}", ROOT / "constraints.txt", python, with_project=True)
+    return _cached(f"python-{version}", ROOT / "constraints.txt", python, with_project=True)
 
 
-def _kept(name: str, pinned: Path, python: Path, with_project: bool) -> Path:
-    folder = KEPT / name
+def _cached(name: str, pinned: Path, python: Path, with_project: bool) -> Path:
+    folder = CACHE / name
     depends_on = [sys.version, str(python), pinned.read_text()]
     if with_project:
         depends_on.append((ROOT / "pyproject.toml").read_text())
     state = hashlib.sha256("\0".join(depends_on).encode()).hexdigest()
-    KEPT.mkdir(parents=True, exist_ok=True)
-    with (KEPT / f".{name}.lock").open("w") as lock:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f".{name}.lock").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)  # concurrent test runs create it once
         mark = folder / ".made-of"
         if not mark.exists() or mark.read_text() != state:

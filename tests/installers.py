@@ -1,6 +1,6 @@
-"""The installers that people use: pips that came with their Python, the newest pip, and uv.
+"""The installers that people use: the pips that Python releases bundle, the newest pip, and uv.
 
-They run on every supported Python of the machine, with the package index that it is configured for.
+They run on every supported Python of the machine, with the package index that is configured.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = ROOT / "build" / "installers"
+CACHE = ROOT / "build" / "installers"
 PIPS = ("23.2.1", "24.0", "25.0", "newest")
 """The pips of Python 3.11.7 and 3.12.1, the last one with the old resolver, and the newest."""
 
@@ -50,14 +50,14 @@ def resolve(installer: str, python: Path, requirement: str, *options: str) -> di
         InstallationFailed: it finds no consistent set of versions.
     """
     if installer == "uv":
-        given = ("pip", "compile", "-", "--python", str(python), "--no-header", "--no-annotate", *options)
-        lines = _run(_uv(*given), text=requirement).splitlines()
+        args = ("pip", "compile", "-", "--python", str(python), "--no-header", "--no-annotate", *options)
+        lines = _run(_uv(*args), text=requirement).splitlines()
         pins = [line.partition("==") for line in lines if "==" in line]
         return {canonicalize_name(name): version for name, _, version in pins}
-    given = ("install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-", *options, requirement)
-    report = json.loads(_run([str(python), "-m", "pip", *given], pip=installer))
-    chosen = [entry["metadata"] for entry in report["install"]]
-    return {canonicalize_name(entry["name"]): entry["version"] for entry in chosen}
+    args = ("install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-", *options, requirement)
+    report = json.loads(_run([str(python), "-m", "pip", *args], pip=installer))
+    packages = [entry["metadata"] for entry in report["install"]]
+    return {canonicalize_name(entry["name"]): entry["version"] for entry in packages}
 
 
 def create_environment(folder: Path, python: Path) -> Path:
@@ -92,9 +92,9 @@ def check(installer: str, python: Path) -> str:
 @cache
 def _pip(version: str) -> Path:
     """Return the folder that holds a pip, created where needed; the newest is looked up each time."""
-    folder = KEPT / f"pip-{version}"
-    KEPT.mkdir(parents=True, exist_ok=True)
-    with (KEPT / f".pip-{version}.lock").open("w") as lock:
+    folder = CACHE / f"pip-{version}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f".pip-{version}.lock").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)  # concurrent test runs create it once
         if version == "newest":
             _run(_uv("pip", "install", "--upgrade", "--target", str(folder), "pip"))
@@ -129,7 +129,7 @@ def _run(command: list[str], *, pip: str | None = None, text: str | None = None)
     if pip is not None:
         environment["PYTHONPATH"] = str(_pip(pip))
     done = subprocess.run(
-        command, env=environment, input=text, capture_output=True, text=True, check=False, cwd=KEPT.anchor
+        command, env=environment, input=text, capture_output=True, text=True, check=False, cwd=CACHE.anchor
     )
     if done.returncode:
         raise InstallationFailed(f"`{' '.join(command)}` failed: {done.stderr.strip()}{done.stdout.strip()}")

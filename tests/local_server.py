@@ -1,4 +1,4 @@
-"""What servers of the tests have in common: a free port of this machine, and a thread."""
+"""The base of HTTP servers in tests, which run in a thread and on a free port."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any, Self
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Reads and answers, and says nothing of it."""
+    """A request handler that writes no log."""
 
     def body(self) -> bytes:
-        """Return what came with the request."""
+        """Return the body of the request."""
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def answer(self, status: int = 200, **headers: str) -> None:
-        """Answer without a body; in names of headers, ``_`` is a hyphen."""
+        """Send an answer without a body; ``_`` in the name of a header stands for a hyphen."""
         self.send_response(status)
         for name, value in {"Content-Length": "0", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 class LocalServer:
-    """Answers on a free port while the `with` block runs."""
+    """A server on a free port, which runs within its `with` block."""
 
     def __init__(self, handler: type[Handler]) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -1,6 +1,6 @@
-"""A real PgBouncer in transaction mode before a PostgreSQL server, for tests.
+"""A real PgBouncer in transaction mode in front of a PostgreSQL server, for tests.
 
-The program is the system's where it has one, else Debian's package, unpacked under `build` without being
+The program is that of the system, else that of Debian's package, unpacked under `build` without being
 installed. `TEST_PGBOUNCER` names a program to use instead.
 """
 
@@ -36,7 +36,7 @@ max_client_conn = 200
 logfile = {directory}/log
 pidfile = {directory}/pid
 """
-"""Three connections a database: a client meets what others have left in the session."""
+"""With three connections for each database, clients get sessions that others have used."""
 
 
 class PgBouncerUnavailable(RuntimeError):
@@ -44,10 +44,7 @@ class PgBouncerUnavailable(RuntimeError):
 
 
 class PgBouncer:
-    """Forwards clients to a server, transaction by transaction, from construction to `close`.
-
-    If it is never closed it ends with the run (`tests/runs.py`).
-    """
+    """A pooler that runs from construction to `close`, else to the end of the run (`tests/runs.py`)."""
 
     def __init__(self, postgres: TemporaryPostgres) -> None:
         program, libraries = _program()
@@ -71,7 +68,7 @@ class PgBouncer:
             check=False,
         )
         if started.returncode:
-            raise PgBouncerUnavailable(f"PgBouncer did not start: {self._said()}")
+            raise PgBouncerUnavailable(f"PgBouncer did not start: {self._log_text()}")
         self._wait()
 
     @classmethod
@@ -80,12 +77,12 @@ class PgBouncer:
         return runs.shared(f"pgbouncer-{postgres.port}", lambda: cls(postgres))
 
     def close(self) -> None:
-        """End it at once."""
+        """Kill the process, and delete its directory."""
         os.kill(int((self._directory / "pid").read_text()), signal.SIGKILL)
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def through(self, url: str) -> str:
-        """Return the address of a database of the server's as clients of this one see it."""
+        """Return the URL of a database of the server with the port of the pooler."""
         return sa.make_url(url).set(port=self.port).render_as_string(hide_password=False)
 
     def _wait(self) -> None:
@@ -97,16 +94,16 @@ class PgBouncer:
             except OSError as error:
                 if time.monotonic() > deadline:
                     self.close()
-                    raise PgBouncerUnavailable(f"PgBouncer did not start: {self._said()}") from error
+                    raise PgBouncerUnavailable(f"PgBouncer did not start: {self._log_text()}") from error
                 time.sleep(0.02)
 
-    def _said(self) -> str:
+    def _log_text(self) -> str:
         log = self._directory / "log"
-        return log.read_text(errors="replace").strip() if log.exists() else "it did not say why"
+        return log.read_text(errors="replace").strip() if log.exists() else "it has written no log"
 
 
 def _program() -> tuple[Path, str]:
-    """Return the program, and where its libraries are if the system does not know."""
+    """Return the program, and the directory of its libraries if they are not installed."""
     if chosen := os.environ.get("TEST_PGBOUNCER") or shutil.which(
         "pgbouncer", path="/usr/sbin:" + os.defpath
     ):

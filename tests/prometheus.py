@@ -1,6 +1,6 @@
 """A real Prometheus, for tests.
 
-The program is the system's where it has one, else Debian's package, unpacked under `build` without being
+The program is that of the system, else that of Debian's package, unpacked under `build` without being
 installed. `TEST_PROMETHEUS` names a program to use instead.
 """
 
@@ -34,7 +34,7 @@ class PrometheusUnavailable(RuntimeError):
 
 
 class Prometheus:
-    """Scrapes listeners on these ports, five times a second, while the `with` block runs."""
+    """A Prometheus that scrapes these ports five times a second; it runs within its `with` block."""
 
     def __init__(self, *ports: int) -> None:
         self.port = free_port()
@@ -64,7 +64,7 @@ class Prometheus:
         return f"http://127.0.0.1:{self.port}"
 
     def wait_for(self, metric: str) -> None:
-        """Wait until a metric has been scraped; Prometheus looks for its targets every five seconds."""
+        """Wait until a metric has been scraped; Prometheus discovers its targets every five seconds."""
         deadline = time.monotonic() + 60
         while True:
             with urllib.request.urlopen(f"{self.url}/api/v1/query?query={metric}", timeout=5) as answer:

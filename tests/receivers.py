@@ -14,14 +14,14 @@ from tests.postgres import free_port
 
 
 class Webhook(LocalServer):
-    """Keeps the bodies that are posted to it, while the `with` block runs."""
+    """A server that keeps the bodies that are posted to it; it runs within its `with` block."""
 
     def __init__(self) -> None:
         self.bodies: list[Any] = []
         self.requests: list[tuple[str, str | None]] = []
         """Path and authorization of every request."""
         self.status = 200
-        """The status it answers with; only with 200 it keeps the body."""
+        """The status of its answers; it keeps a body only if this is 200."""
         hook = self
 
         class Hook(Handler):
@@ -39,7 +39,7 @@ class Webhook(LocalServer):
 
 
 class Mailbox:
-    """Keeps the mails it receives, while the `with` block runs."""
+    """A mail server that keeps the mails it receives; it runs within its `with` block."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -54,7 +54,7 @@ class Mailbox:
         self._controller.stop()
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
-        """Accept a mail, as the handler of the server."""
+        """Accept a mail. Called by the server, whose handler this is."""
         mail = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)

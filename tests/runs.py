@@ -1,9 +1,10 @@
-"""A folder of a test run, for what its processes share, and a guard that ends whatever the run leaves behind.
+"""The folder that the processes of a test run share, and a guard that ends what the run leaves behind.
 
-The first process that asks for the folder owns the run. However it ends (in good order, by Ctrl-C, killed),
-the guard, a process beside it, then kills every process that still belongs to the run and deletes the folder.
+The first process that calls :func:`folder` owns the run. However this process ends (normally, by Ctrl-C, or
+killed), the guard, a separate process, then kills every process that still belongs to the run and deletes
+the folder.
 A process belongs to the run if its environment or its command line names the folder (what the owner starts
-inherits the variable, unless a test says otherwise), or if it was forked from the owner.
+inherits the variable, unless a test removes it), or if it was forked from the owner.
 """
 
 from __future__ import annotations
@@ -22,55 +23,55 @@ from typing import TypeVar
 
 T = TypeVar("T")
 VARIABLE = "TEST_RUN"
-"""Environment variable that holds the folder, for the workers of pytest-xdist and every other child."""
-WAITS = 20.0
-"""Seconds a run waits at its end until the guard has ended everything."""
+"""Environment variable with the path of the folder, for workers of pytest-xdist and all other children."""
+GUARD_SECONDS = 20.0
+"""How long the end of a run waits for the guard."""
 _guard: subprocess.Popen[bytes] | None = None
 _owner = 0
 
 
 def folder() -> Path:
-    """Return the folder of this run, which any user may enter; made and guarded when first asked for."""
+    """Return the folder of this run, which any user may enter; the first call starts the guard, too."""
     global _guard, _owner
     if known := os.environ.get(VARIABLE):
         return Path(known)
-    made = Path(tempfile.mkdtemp(prefix="tests-"))
-    made.chmod(0o711)
-    os.environ[VARIABLE] = str(made)
+    path = Path(tempfile.mkdtemp(prefix="tests-"))
+    path.chmod(0o711)
+    os.environ[VARIABLE] = str(path)
     _owner = os.getpid()
     _guard = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), str(made), str(_owner)],
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), str(path), str(_owner)],
         stdin=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the run, and the guard comes after it
+        start_new_session=True,  # Ctrl-C must not reach the guard
     )
     atexit.register(end)
-    return made
+    return path
 
 
 def shared(name: str, make: Callable[[], T]) -> T:
-    """Return what `make` returned to the first process of this run that asked for a name.
+    """Return the value that `make` returned in the first process of this run that called this with `name`.
 
     Args:
-        name: of what is shared; part of the name of a file.
-        make: makes it; the result must be picklable, and of use to other processes.
+        name: name of the value; part of a file name.
+        make: creates the value, which must be picklable and usable in other processes.
     """
-    kept = folder() / f"{name}.pickle"
-    with kept.with_suffix(".lock").open("w") as lock:
+    file = folder() / f"{name}.pickle"
+    with file.with_suffix(".lock").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            kept.write_bytes(pickle.dumps(make()))
-        made: T = pickle.loads(kept.read_bytes())
-        return made
+        if not file.exists():
+            file.write_bytes(pickle.dumps(make()))
+        value: T = pickle.loads(file.read_bytes())
+        return value
 
 
 def end() -> None:
-    """Have the guard end what is left, now; only in the owner, not in what was forked from it."""
+    """Tell the guard to end everything now; does nothing in a process that was forked from the owner."""
     if _guard is None or _owner != os.getpid() or _guard.poll() is not None:
         return
     assert _guard.stdin
     with contextlib.suppress(BrokenPipeError), _guard.stdin:
         # The end of the pipe is not enough: a forked child may have it open.
         _guard.stdin.write(b"end\n")
-    # On a busy machine it goes on after this process.
+    # On a busy machine the guard may need longer; it continues after the end of this process.
     with contextlib.suppress(subprocess.TimeoutExpired):
-        _guard.wait(WAITS)
+        _guard.wait(GUARD_SECONDS)

@@ -1,4 +1,4 @@
-"""The entries in a spool, read while processes go on writing to it."""
+"""Reads the entries of a spool to which processes may be writing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from exporters.rollup.snapshot import Snapshot
 from exporters.spool.entry import parse_entry
 
 ANOTHER_USER = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
-"""A prefix for commands, which makes closed directories closed to root as well."""
+"""A prefix for commands, with which the permissions of directories apply to root, too."""
 
 
 @contextmanager
 def closed(directory: Path) -> Iterator[None]:
-    """Take all permissions from a directory, which then is closed to :data:`ANOTHER_USER`."""
+    """Remove all permissions of a directory within the block."""
     directory.chmod(0)
     try:
         yield
@@ -31,7 +31,7 @@ def waiting(spool: Path) -> list[Path]:
 
 
 def files(folder: Path) -> list[str]:
-    """Return the names of all entries below a folder, quarantined ones included."""
+    """Return the names of all entries below a folder, those in quarantine included."""
     return sorted(path.name for path in _matching(folder, "**/*.json", with_hidden=True))
 
 
@@ -42,9 +42,9 @@ def everything(folder: Path) -> dict[str, str]:
 
 
 def snapshots(spool: Path) -> list[Snapshot]:
-    """Return the waiting snapshots, but those that are delivered meanwhile."""
-    items = [parse_entry(text) for path in waiting(spool) if (text := _text_of(path))]
-    return [item for item in items if isinstance(item, Snapshot)]
+    """Return the waiting snapshots, except those that are delivered meanwhile."""
+    entries = [parse_entry(text) for path in waiting(spool) if (text := _text_of(path))]
+    return [entry for entry in entries if isinstance(entry, Snapshot)]
 
 
 def _matching(folder: Path, pattern: str, *, with_hidden: bool = False) -> list[Path]:

@@ -1,8 +1,8 @@
-"""The instruments of ``telemetry.conventions``, fed from the same calls and documents as the rollup.
+"""The instruments of ``telemetry.conventions``, which count the same calls and documents as the rollup.
 
 Counters and gauges are observable: they read the process's :class:`.totals.Totals` on each scrape or push, so
-a forked child starts at zero. Histograms are recorded with the context of the span
-that ended, so that their exemplars lead to its trace.
+a forked child starts at zero. Histograms are recorded with the context of the span that ended, so that their
+exemplars lead to its trace.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Metrics:
         return self.of_synthetic_runs if run is not None and run.synthetic else self
 
     def register(self, provider: MeterProvider) -> None:
-        """Create the instruments on ``provider``; if they exist, continue from their values."""
+        """Create the instruments on ``provider``, or continue from the values of existing ones."""
         source = next((source for reference, source in _sources if reference() is provider), None)
         if source is not None:
             if source.metrics is self:
@@ -86,10 +86,10 @@ class Metrics:
             self._create(meter, metric, source)
 
     def after_fork(self, provider: MeterProvider | None) -> None:
-        """Start at zero in a forked child: the parent goes on reporting what it measured.
+        """Start at zero in a forked child, because the parent continues to report what it measured.
 
-        In a child the SDK keeps the histograms of its parent, which would then be counted twice. A reader
-        that is removed and added again has none. The public way to remove it would shut it down.
+        In a child the SDK keeps the histograms of the parent, which would be counted twice. Removing and
+        adding the readers clears them. The public way to remove a reader would shut it down.
         """
         self.totals.reset()
         consumer = getattr(provider, "_measurement_consumer", None)
@@ -148,7 +148,7 @@ class Metrics:
         self.totals.add(c.OPENAI_UNACCOUNTED, amount, reason=reason)
 
     def active(self, kind: str, change: int) -> None:
-        """Add to the runs that are open, or take from them."""
+        """Change the number of open runs."""
         self.totals.add(c.RUNS_ACTIVE, change, kind=self._kind(kind))
 
     def run_ended(self, rollup: Rollup, context: Context) -> None:
@@ -171,7 +171,7 @@ class Metrics:
                 self.observe(c.CANDIDATE_SCORE, document.score / 10_000, context)
 
     def _kind(self, kind: str) -> str:
-        """Return the label of a kind: ``other`` for one that another process declares and not this one."""
+        """Return the label of a kind: ``other`` for one that only another process declares."""
         return kind if kind in self._kinds else c.OTHER
 
     def _create(self, meter: Meter, metric: c.Metric, source: _Source) -> None:
@@ -227,13 +227,13 @@ class Metrics:
 
 
 def exemplar(span: SpanContext) -> Context:
-    """Return a context with the ending span, because the current context is already its parent's."""
+    """Return a context with the span that ended, because the current context is that of its parent."""
     return trace.set_span_in_context(trace.NonRecordingSpan(span), Context())
 
 
 @dataclass(slots=True)
 class _Source:
-    """The metrics that the instruments of a provider read. A provider keeps its first callbacks for ever."""
+    """The metrics that the instruments of a provider read, because it always keeps its first callbacks."""
 
     metrics: Metrics
 

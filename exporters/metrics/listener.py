@@ -22,10 +22,10 @@ _log = logging.getLogger("telemetry")
 
 
 class Listener:
-    """Answers ``/metrics`` on TELEMETRY_METRICS_HOST and TELEMETRY_METRICS_PORT."""
+    """Serves ``/metrics`` on TELEMETRY_METRICS_HOST and TELEMETRY_METRICS_PORT."""
 
     def __init__(self, settings: Settings, publish: Callable[[int], None]) -> None:
-        """Prepare; ``publish`` is called with the bound port."""
+        """Prepare; ``publish`` will be called with the bound port."""
         self._settings = settings
         self._publish = publish
         self._registry = CollectorRegistry()
@@ -34,7 +34,7 @@ class Listener:
         self._try_again_at = 0.0
 
     def register(self, provider: MeterProvider) -> None:
-        """Read the metrics of ``provider``."""
+        """Serve the metrics of ``provider``."""
         provider.add_metric_reader(PrometheusMetricReader(scope_info_enabled=False, registry=self._registry))
 
     @property
@@ -43,7 +43,7 @@ class Listener:
         return self._server.server_port if self._server else None
 
     def start(self) -> None:
-        """Bind and serve. If the port is taken there is no listener; a later call tries again."""
+        """Bind the port and serve. If it is taken, log that; a later call tries again."""
         wanted = self._settings.metrics_port
         if wanted is None or self._server is not None or time.monotonic() < self._try_again_at:
             return
@@ -80,7 +80,7 @@ class Listener:
             self._server = None
 
     def after_fork(self) -> None:
-        """Close the parent's socket in a forked child, whose own listener starts with its first run."""
+        """Close the socket of the parent in a forked child, whose own listener starts with its first run."""
         if self._server is not None:
             self._server.socket.close()
         self._server, self._has_complained, self._try_again_at = None, False, 0.0

@@ -1,6 +1,6 @@
-"""Totals of this process since it started (or was forked), behind the counters and gauges of the metrics.
+"""Totals of this process since it started (or was forked), which counters and gauges read.
 
-Totals are integers, so that adding loses nothing; they become floats once, when a metric reader asks. A label
+Totals are integers, so sums are exact; they become floats only when a metric reader collects them. A label
 with an open vocabulary is capped: values beyond the cap become ``other``.
 """
 
@@ -58,18 +58,18 @@ class Totals:
                 sums = self._sums[metric.name]
                 if key not in sums:
                     sums[self._within_cap(metric, key)] += amount
-                elif amount:  # half of what a call adds is zero
+                elif amount:  # half of the amounts of a call are zero
                     sums[key] += amount
             if gauge is not None:
-                shown = self._sums[gauge.name]
+                current = self._sums[gauge.name]
                 for key, value in values:
-                    shown[key if key in shown else self._within_cap(gauge, key)] = value
+                    current[key if key in current else self._within_cap(gauge, key)] = value
 
     def read(self, metric: Metric) -> list[tuple[Mapping[str, str], int]]:
         """Return every label set of ``metric`` with its sum."""
         with self._lock:
-            items = list(self._sums[metric.name].items())
-        return [(dict(zip(metric.labels, key, strict=True)), value) for key, value in items]
+            sums = list(self._sums[metric.name].items())
+        return [(dict(zip(metric.labels, key, strict=True)), value) for key, value in sums]
 
     def capped(self, metric: Metric, **labels: str) -> dict[str, str]:
         """Return ``labels`` with values beyond the cap replaced by ``other`` (for histograms)."""
@@ -88,7 +88,7 @@ class Totals:
                 self._values[key] |= known
 
     def reset(self) -> None:
-        """Reset every sum to zero in a forked child: the parent reports what it counted."""
+        """Reset every sum to zero in a forked child, because the parent reports what it counted."""
         self._lock = threading.Lock()
         for sums in self._sums.values():
             for key in sums:

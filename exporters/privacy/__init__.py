@@ -1,1 +1,1 @@
-"""Privacy: what of spans and logs may leave the process, and the hash of the name of a document."""
+"""Privacy: which parts of spans and logs may leave the process, and hashes for names of documents."""

@@ -1,9 +1,10 @@
-"""Exporters that remove personal data from spans and log records: see :mod:`.rules`.
+"""Exporters that remove personal data from spans and log records, by the rules in :mod:`.rules`.
 
-Spans and records are shared between processors, so they are rebuilt, never changed. The types of exceptions
+Spans and records are shared between processors, so they are copied, never changed. The types of exceptions
 stay. Messages and stack traces need TELEMETRY_EXCEPTION_MESSAGES, prompts and answers
 TELEMETRY_MESSAGE_CONTENT, and the text of log records TELEMETRY_LOG_MESSAGES. Links, the resource, and the
-names of spans and events leave as they are; only a request without a route is named by its method alone.
+names of spans and events are unchanged, except that the span of a request without a route is named by its
+method.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rules by attribute name: what may leave the process, and in which form, in spans, events and log records.
+"""Rules by attribute name: what may leave the process in spans, events and log records, in which form.
 
 A rule applies to the name and everything below it: ``user`` covers ``user.email``. An attribute without a
 rule leaves unchanged.
@@ -20,14 +20,14 @@ from telemetry._internal.urls.service_url import host_of
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the operator allows to leave; nothing by default."""
+    """What the operator allows to leave the process; by default nothing."""
 
     exception_messages: bool = False
     """Messages and stack traces of exceptions, and descriptions of a span's status."""
     message_content: bool = False
     """Prompts, answers, instructions, tools and their arguments."""
     log_messages: bool = False
-    """The text of log records, and the attributes that the application attached."""
+    """The text of log records, and the attributes that the application added."""
 
 
 class Rule(Enum):
@@ -56,7 +56,7 @@ class Rule(Enum):
     Under the names of the GenAI conventions and of other common instrumentations.
     """
     PATH = "http.target url.path"
-    """Leaves as its route: a path may contain the name of a file or a person."""
+    """Leaves as the route, because a path may contain the name of a file or a person."""
     ADDRESS = "http.url url.full"
     """Leaves as scheme, host and route."""
     STATEMENT = "db.statement db.query.text"
@@ -88,7 +88,7 @@ def clean_log(attributes: Mapping[str, Any] | None, allowed: Allowed) -> dict[st
 def statement(text: str) -> str:
     """Return a SQL statement without its values: strings, numbers and comments become ``?``.
 
-    If it cannot be parsed for sure, because of a backslash or an open quote, return only its first word.
+    If it cannot be parsed reliably, because of a backslash or an open quote, return only its first word.
     """
     shown = _VALUES.sub("?", text)
     if "\\" in text or _UNREAD.search(shown):

@@ -1,1 +1,1 @@
-"""The parts of one process put together, in its forked children, too, and what happens at its end."""
+"""Connects the parts of a process, in forked children, too, and saves everything at its end."""

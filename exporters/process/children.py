@@ -26,11 +26,11 @@ class Forking(Protocol):
 
 
 _open: Final[list[Forking]] = []
-"""The pipelines of this process that are started and not shut down."""
+"""The pipelines of this process that are started and not yet shut down."""
 
 
 def follow(pipeline: Forking) -> None:
-    """Have ``pipeline`` start anew in the children of this process, and shut down where they end."""
+    """Have ``pipeline`` start anew in children of this process, and shut down at their end."""
     _open.append(pipeline)
     _follow_forks()
     if multiprocessing.parent_process() is not None:  # this process is itself a child of multiprocessing
@@ -38,15 +38,15 @@ def follow(pipeline: Forking) -> None:
     _shut_down_with_celery(pipeline)
 
 
-def leave(pipeline: Forking) -> None:
-    """Forget ``pipeline``, which has shut down."""
+def unfollow(pipeline: Forking) -> None:
+    """Stop following ``pipeline``, which has shut down."""
     _open.remove(pipeline)
 
 
 def is_master() -> bool:
     """Return whether this process is the master of a server, which only forks the workers.
 
-    A master that listened for Prometheus would keep the port from its workers. If it records a run after all,
+    A master that listened for Prometheus would keep the port from its workers. If it does record a run,
     it starts to listen then.
     """
     uwsgi = sys.modules.get("uwsgi")
@@ -86,7 +86,7 @@ def _after_fork() -> None:
 
 
 def _shut_down_with_child(*pipelines: Forking) -> None:
-    """Shut down at the end of a child of multiprocessing, which runs no exit hooks but its own."""
+    """Shut down at the end of a child of multiprocessing, which only runs its own exit hooks."""
     for pipeline in pipelines:
         multiprocessing.util.Finalize(None, pipeline.shutdown, exitpriority=100)
 

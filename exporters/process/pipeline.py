@@ -1,4 +1,4 @@
-"""Everything between an ended span and a row: recorder, processor, metrics, spool and writer of a process.
+"""All that leads from an ended span to a row: recorder, processor, metrics, spool and writer.
 
 ``telemetry.setup`` imports this module only when it makes a :class:`Pipeline`, because it needs the SDK.
 """
@@ -43,7 +43,7 @@ _log = logging.getLogger("telemetry")
 
 
 class Pipeline:
-    """The parts of one process, which take spans to rows and metrics."""
+    """The parts of one process, which turn spans into rows and metrics."""
 
     def __init__(self, settings: Settings, price: Pricer | None = None) -> None:
         """Create the parts; nothing runs before :meth:`start`.
@@ -113,7 +113,7 @@ class Pipeline:
             self.writer.wake()
 
     def shutdown(self, seconds: float | None = None) -> bool:
-        """Close open runs, deliver what waits for at most ``seconds`` (default: the setting), and stop.
+        """Close open runs, deliver what waits, for at most ``seconds`` (default: the setting), and stop.
 
         Returns:
             Whether everything reached the database. The rest stays in the spool for a takeover.
@@ -121,12 +121,12 @@ class Pipeline:
         if not self._is_open:
             return True
         self._is_open = False
-        children.leave(self)
+        children.unfollow(self)
         atexit.unregister(self.shutdown)
-        sigterm.leave(self)
+        sigterm.unfollow(self)
         self.processor.stop()
         self.recorder.interrupt()
-        self._leave_provider()
+        self._detach()
         if recorder() is self.recorder:
             install(None)
         delivered = True
@@ -139,7 +139,7 @@ class Pipeline:
         return delivered
 
     def save(self) -> None:
-        """Close open runs as interrupted, with what they have spent, and put them into the spool."""
+        """Close open runs as interrupted, with what they have spent, and save them to the spool."""
         self.recorder.interrupt()
 
     def deliver(self, seconds: float) -> None:
@@ -219,7 +219,7 @@ class Pipeline:
             self.writer.nudge()
 
     @guarded("processor")
-    def _leave_provider(self) -> None:
+    def _detach(self) -> None:
         """Remove the processor from its provider, for which the SDK has no public way."""
         provider = self._tracer_provider() if self._tracer_provider is not None else None
         active: Any = getattr(provider, "_active_span_processor", None)

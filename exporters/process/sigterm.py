@@ -1,7 +1,7 @@
-"""Saves everything when SIGTERM ends a process that does not handle it, and lets it die by the signal.
+"""Saves everything when SIGTERM ends a process that does not handle it, which then dies by the signal.
 
 A redeploy ends a plain worker script in this way, at any moment. Without a handler its last calls would be in
-no total. The application must not notice, whatever it does with the signal before or afterwards:
+no total. The application must not notice the handler, whatever it does with the signal before or afterwards:
 
 * Only the default disposition is replaced, in the main thread. The handler here is an integer equal to
   ``SIG_DFL``, so that it looks like the default to ``signal.getsignal``, and to a host that sets a handler
@@ -66,15 +66,15 @@ _saving: Final[list[Saving]] = []
 
 
 def follow(saving: Saving) -> None:
-    """Call ``saving`` when SIGTERM ends this process, unless the application handles the signal."""
+    """Have ``saving`` saved when SIGTERM ends this process, unless the application handles the signal."""
     _saving.append(saving)
     if _signal.getsignal(signal.SIGTERM) is not _handler and _is_default():
         with suppress(ValueError):  # not in the main thread
             _signal.signal(signal.SIGTERM, _handler)
 
 
-def leave(saving: Saving) -> None:
-    """Forget ``saving``. After the last one restore the default disposition, if this thread may set it."""
+def unfollow(saving: Saving) -> None:
+    """Stop saving ``saving``. After the last one, restore the default disposition if this thread may."""
     with suppress(ValueError):
         _saving.remove(saving)
     if not _saving and _signal.getsignal(signal.SIGTERM) is _handler:
@@ -89,11 +89,11 @@ def _is_default() -> bool:
     """
     if os.getpid() == 1 or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return False
-    return not _is_caught_outside_of_python()
+    return not _has_native_handler()
 
 
-def _is_caught_outside_of_python() -> bool:
-    """Return whether a handler is set that Python does not know of, as by ``faulthandler``; on Linux only."""
+def _has_native_handler() -> bool:
+    """Return whether a handler outside of Python is set, as by ``faulthandler``; on Linux only."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:

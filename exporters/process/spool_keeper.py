@@ -1,4 +1,4 @@
-"""What an operator does with a spool: list it, deliver what dead processes left, settle the quarantine."""
+"""Operations on a spool for operators: list it, take over from dead processes, empty the quarantine."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from telemetry.settings import Settings
 
 from .pipeline import Pipeline
 
-_TROUBLE = (SQLAlchemyError, ForeignEntry, OSError, RecursionError, MemoryError, *UNFIT)
-"""What may be wrong with a file, with what is in it, or with the database."""
+_ERRORS = (SQLAlchemyError, ForeignEntry, OSError, RecursionError, MemoryError, *UNFIT)
+"""Errors of a file, its content, or the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Retried:
 
 
 class SpoolKeeper:
-    """The spool of one database. Its processes may be at work meanwhile."""
+    """The spool of one database, whose processes may be running."""
 
     def __init__(self, settings: Settings, pipeline: Pipeline | None = None) -> None:
         """Open the spool that ``settings`` name.
@@ -92,7 +92,7 @@ class SpoolKeeper:
         return list(self._pipeline.spool.quarantined())
 
     def unreadable(self) -> list[Path]:
-        """Return the files that are set aside because they are no valid entries."""
+        """Return the files that are set aside, because they are no valid entries."""
         return list(self._pipeline.spool.unreadable())
 
     def retry(self, fragment_ids: Iterable[str] = ()) -> Iterator[Retried]:
@@ -110,7 +110,7 @@ class SpoolKeeper:
                         target, lambda user: not have_different_tables(engine, target.user, user)
                     )
                     self._store(engine, entry)
-                except _TROUBLE as error:
+                except _ERRORS as error:
                     yield Retried(file.fragment_id, type(error).__name__)
                 else:
                     file.drop()

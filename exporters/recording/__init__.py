@@ -1,5 +1,5 @@
-"""From what happens in this process to the state of its runs.
+"""Records the runs of this process.
 
-Spans and calls arrive at the :mod:`.processor`, runs and blocks of the API at the :mod:`.recorder`. Both add
-to the :mod:`.fragments` of this process. What a call used, and what that costs, is read in :mod:`.calls`.
+The :mod:`.processor` receives spans and calls, the :mod:`.recorder` the runs and blocks of the API. Both add
+to the :mod:`.fragments` of this process. :mod:`.calls` determines what a call used and what it cost.
 """

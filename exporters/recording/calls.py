@@ -1,4 +1,4 @@
-"""Makes the :class:`Call` that is added up, from the observed requests or, without these, from a span."""
+"""Makes the :class:`Call` to add up from the observed requests or, if there are none, from a span."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _priced(
 
 
 def _read(attributes: Mapping[str, Any]) -> Answer:
-    """Return the token counts of a span, checked in the same way as those of an answer."""
+    """Return the token counts of a span, validated in the same way as those of an answer."""
     if Attribute.INPUT_TOKENS not in attributes and Attribute.OUTPUT_TOKENS not in attributes:
         return Answer()
     usage = {

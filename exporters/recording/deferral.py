@@ -1,8 +1,8 @@
 """Deferral of work that arrives during a garbage collection until the collection is over.
 
 The collector may run at any allocation, even in a thread that holds a lock of telemetry or of the SDK, and
-what it finalizes may end spans, stages and runs: an abandoned stream ends its call. Code that took a lock
-there could wait forever for its own thread. So during a collection the work is only noted.
+what it finalizes may end spans, stages and runs: an abandoned stream ends its call. Code that takes a lock
+then could wait forever for its own thread. So work that arrives during a collection is done later.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 DEFERRED_SECONDS: Final = 0.5
-"""Delay after which the writer does deferred work, if no call of the application has done it before."""
+"""Delay after which the writer does deferred work that no call of the application has done."""
 
 
 class Deferral:
@@ -112,7 +112,7 @@ def deferrable(
             try:
                 if self.deferral.actions:
                     self.deferral.catch_up()
-            finally:  # the call itself is made even if a signal handler interrupts the older work
+            finally:  # make the call even if a signal handler interrupts the older work
                 try:
                     result = method(self, *args, **kwargs)
                 except Exception as error:

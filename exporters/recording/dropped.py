@@ -1,4 +1,4 @@
-"""Objects to which no reference is left, as the callbacks of weak references report them.
+"""Follows objects until no reference to them is left, by callbacks of weak references.
 
 The interpreter calls these callbacks at arbitrary moments, even during a garbage collection, and discards
 what they raise: an exception from a signal handler of the application would be lost. So the callback here is

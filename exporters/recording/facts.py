@@ -1,4 +1,4 @@
-"""The first snapshot of a fragment: what is known before anything is added to it."""
+"""Makes the first snapshot of a fragment, before anything is added to it."""
 
 from __future__ import annotations
 

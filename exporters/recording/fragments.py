@@ -36,7 +36,7 @@ Save = Callable[[Entry], None]
 
 @dataclass(slots=True)
 class Record:
-    """What the handle of a run holds for this process."""
+    """The state of a run in this process, which is an attribute of its handle."""
 
     accumulator: Accumulator
     started_ns: int
@@ -65,9 +65,9 @@ class Fragments:
         """Start without fragments.
 
         Args:
-            settings: give the late window and the pace of checkpoints.
-            metrics: count runs whose handle was dropped.
-            process_id: the id that fragments of this process carry.
+            settings: for the late window and the pace of checkpoints.
+            metrics: for runs whose handle was dropped.
+            process_id: the id of this process, which its fragments record.
             save: called with a snapshot that cannot wait for its checkpoint.
             wake: called after a change that the writer should save before long.
             nudge: called, perhaps during a garbage collection, when work was deferred.
@@ -87,7 +87,7 @@ class Fragments:
         self.deferral.clear()
         self._open: dict[Accumulator, weakref.ref[Run]] = {}
         self._dropped: Dropped[Run, Accumulator] = Dropped()
-        """Fragments of handles that were dropped without an end, at an exit or by mistake."""
+        """Fragments whose handle was dropped before the end of the run, at an exit or by mistake."""
         self._loose: set[Accumulator] = set()
         self._loose_pace = self._pace()
         self._orphans: dict[str, Accumulator] = {}
@@ -116,14 +116,14 @@ class Fragments:
         if not record.accumulator.is_closed:
             return record.accumulator
         ended = record.accumulator.facts.closed_at or 0
-        within = started_ns - ended <= self._settings.late_seconds * 1e9
-        return self.late(run) if within or record.is_inherited else None
+        is_recent = started_ns - ended <= self._settings.late_seconds * 1e9
+        return self.late(run) if is_recent or record.is_inherited else None
 
     def late(self, run: Run) -> Accumulator:
         """Return the late fragment of ``run``; call :meth:`save_soon` after adding to it."""
         record = record_of(run)
         if record is None:
-            raise LookupError("a run nobody opened")
+            raise LookupError("a run that was not opened in this process")
         with self._lock:
             if record.late is None:
                 record.late = Accumulator(late_facts_of(run, self._process_id))
@@ -142,7 +142,7 @@ class Fragments:
             return self._orphans[day]
 
     def save_soon(self, accumulator: Accumulator) -> None:
-        """Have a fragment saved that was added to: at once if it is urgent, else at its next checkpoint."""
+        """Have a changed fragment saved: at once if it is urgent, else at its next checkpoint."""
         if accumulator.is_loose:
             with self._lock:
                 self._loose.add(accumulator)
@@ -153,7 +153,7 @@ class Fragments:
     def announce(self, accumulator: Accumulator) -> None:
         """Save a fragment without a handle before a call in it is made.
 
-        The process may die during the call, and nothing else would show that it has spent anything.
+        If the process dies during the call, nothing else shows that it has spent anything.
         """
         self._save(accumulator.snapshot(time.time_ns()))
         self._wake()
@@ -206,7 +206,7 @@ class Fragments:
         return [run for reference in references if (run := reference()) is not None]
 
     def after_fork(self, process_id: str) -> None:
-        """Start anew in a forked child: what it adds to runs of its parent goes to late fragments.
+        """Start anew in a forked child, which adds to runs of its parent in late fragments.
 
         Args:
             process_id: the id of the child.

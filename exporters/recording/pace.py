@@ -1,4 +1,4 @@
-"""How often a fragment that changes is saved: soon at first, then with growing pauses.
+"""How often a changing fragment is saved: soon at first, then with growing pauses.
 
 A process that is killed loses at most what it did since its last checkpoint. Early in a run that is a
 fraction of a second, and a long run is not written more often than needed.

@@ -73,7 +73,7 @@ class RollupProcessor(SpanProcessor):
             and span.name.partition(" ")[0] not in c.UNBILLED_OPERATIONS
         )
         own_stage = api_stage(span, scope, parent_context) or stage_on(span)
-        # The span of a run is in no stage. Its state would refer to the run, which holds the span, for ever.
+        # The span of a run is in no stage. Its state would keep a reference to the run, which keeps the span.
         is_of_run = scope == c.SCOPE and own_stage is None and Attribute.RUN_KIND in attributes_of(span)
         if (run is None and not is_call and parent_call is None) or is_of_run:
             return
@@ -88,8 +88,8 @@ class RollupProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Add the stage or the call that the span measured.
 
-        Most spans belong to no run, or to a call that was added already. Nothing can block or fail for
-        these, so they are spared the wrapper of :func:`deferrable`.
+        Most spans belong to no run, or to a call that was added already. For these nothing can block or
+        fail, so they do not need the wrapper of :func:`deferrable`.
         """
         known = self._spans.get(span.context.span_id) if span.context else None
         if known is None:

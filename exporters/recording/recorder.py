@@ -59,14 +59,14 @@ class RunRecorder:
         """Record runs.
 
         Args:
-            settings: give the hash key, and the declared counters and types of warnings.
-            process_id: the id that fragments of this process carry.
-            metrics: count runs, stages and errors.
+            settings: for the hash key, and the declared counters and types of warnings.
+            process_id: the id of this process, which its fragments record.
+            metrics: for runs, stages and errors.
             save: called with the first and the final snapshot of a run, in the thread of the caller.
             wake: called after a change that the writer should save before long.
             nudge: called, perhaps during a garbage collection, when work was deferred.
             is_key_shared: whether other processes have the same hash key; if not, each run has a key of its
-                own, which its carrier takes to them.
+                own, which is in its carrier.
         """
         self._settings = settings
         self.kinds = (*c.RUN_KINDS, *settings.run_kinds)
@@ -149,7 +149,7 @@ class RunRecorder:
     def document(self, run: Run, document: Document) -> None:
         """Add one visit to a document. Its name is replaced by a keyed hash."""
         if run.kind == "intake":
-            document.analysis_ns = None  # naming and filing a document is not analysing it
+            document.analysis_ns = None  # an intake names and stores documents, and does not analyse them
         key = document_key(run.document_key.encode() or self._key, run.run_id, document.key)
         self._add(run, lambda accumulator: accumulator.document(key, document))
 
@@ -226,7 +226,7 @@ class RunRecorder:
             self.fragments.save_soon(late)
 
     def _warn_of_limits(self, final: Snapshot, run: Run) -> None:
-        """Record warnings about the limits that a run exceeds, and set them on its handle."""
+        """Record warnings about the limits that a run exceeds, also on its handle."""
         if not final.is_root or final.synthetic:
             return
         run.warnings = tuple(exceeded(final, self._settings))

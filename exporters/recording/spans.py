@@ -37,13 +37,13 @@ class SpanState:
         self.accumulator: Accumulator | None = None
         """Where the start of the span was counted."""
         self.call: weakref.ref[Span] | None = None
-        """The span of the official instrumentation for the call; it is this span, or one above it."""
+        """The span of the official instrumentation for the call: this span, or an ancestor."""
         self.is_part = False
-        """Whether this is telemetry's own span of a call for which there is an official span above it."""
+        """Whether this is telemetry's own span of a call, below an official span for the same call."""
         self.ended: Call | None = None
         """The ended call, kept so that adding it can go on after an interruption."""
         self.is_measured = False
-        """Whether it was added to the metrics, which count at most once what the rollup counts exactly."""
+        """Whether it was added to the metrics, which must not count it twice."""
         self.seen_call: OpenAICall | None = None
         """The call whose requests were observed; the attributes of the span are then ignored."""
 

@@ -1,4 +1,4 @@
-"""The state of one fragment while its process works on it: what happened, added up as it happens.
+"""The state of one fragment while its process works on it, which is added up as things happen.
 
 Pure arithmetic under one short lock; no I/O, no SDK, no call into user code. :meth:`Accumulator.snapshot`
 gives the absolute state at any time.
@@ -20,7 +20,7 @@ from .snapshot import Snapshot, Usage, UsageKey
 
 
 class _Clock:
-    """Time during which at least one span of a stage was open: spans side by side do not add up."""
+    """The time during which at least one span of a stage was open; concurrent spans do not add up."""
 
     __slots__ = ("elapsed_ns", "open", "since")
 
@@ -50,10 +50,7 @@ class Accumulator:
     """Adds up one fragment. Safe to call from any thread."""
 
     def __init__(self, facts: Snapshot) -> None:
-        """Start from ``facts``.
-
-        A snapshot that says whose fragment this is and when it opened; sums are empty.
-        """
+        """Start from ``facts``, a snapshot that identifies the fragment and has no sums."""
         self._lock = threading.Lock()
         self._facts = facts
         self._usage: dict[UsageKey, Usage] = {}
@@ -63,7 +60,7 @@ class Accumulator:
         self._documents: dict[str, list[DocumentState]] = {}
         self._open_calls = 0
         self._shows_open = not facts.is_closed
-        """Whether the last snapshot shows that something is under way: see :meth:`call_started`."""
+        """Whether the last snapshot shows that something is under way; see :meth:`call_started`."""
         self._errors_before = accounting_errors()
         self._finished_late = 0
         self.is_closed = False
@@ -73,7 +70,7 @@ class Accumulator:
         self.has_changed = True
         """Whether anything happened since the last snapshot."""
         self.is_urgent = False
-        """Whether it should be saved at once, because its first call, its analysis or its status is new."""
+        """Whether to save it at once, because of its first call, or of a new analysis or status."""
 
     @property
     def facts(self) -> Snapshot:
@@ -96,8 +93,8 @@ class Accumulator:
     def call_started(self) -> bool:
         """Count a call as under way; return whether that must be saved before the request is made.
 
-        A fragment without a handle is closed from the start. Only a saved call under way shows that the
-        process, should it die, may have spent more than was saved.
+        A fragment without a handle is closed from the start. If its process dies, only a saved call under way
+        shows that it may have spent more than was saved.
         """
         with self._lock:
             self._open_calls += 1
@@ -120,7 +117,7 @@ class Accumulator:
             is_urgent = self.is_urgent or not self._usage
             if known is not None:
                 usage.add(known)
-            # Nothing is called from here on: a signal's handler interrupts before all of it, or after.
+            # No function is called from here on: a signal handler interrupts before all of this, or after it.
             self._usage[key] = usage
             self.is_urgent = is_urgent
             self._open_calls -= counted_open
@@ -178,7 +175,7 @@ class Accumulator:
 
     def _snapshot(self, now_ns: int) -> Snapshot:
         self._facts = replace(self._facts, seq=self._facts.seq + 1, taken_at=now_ns)
-        # An error of ours may have kept a call from being counted, of this fragment or of another.
+        # Because of an internal error, a call of this fragment or of another may not have been counted.
         uncounted = accounting_errors() != self._errors_before
         open_calls = max(self._open_calls, 0) + uncounted
         self._shows_open = open_calls > 0 or not self._facts.is_closed

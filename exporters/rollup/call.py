@@ -22,7 +22,7 @@ The numbers are those of a gateway that gave up waiting for the service.
 
 _NO_TOKENS = Tokens()
 _AT_ONCE = ("200",)
-"""The attempts of most calls, for which nothing else has to be counted."""
+"""The attempts of most calls, for which no other counts are needed."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Call:
     has_tool_fees: bool = False
     """Whether hosted tools may have been billed, whose fees no answer reports."""
     unmodelled: tuple[str, ...] = ()
-    """Names of what is billed by something other than tokens; if any, the call is unpriced."""
+    """Names of what is not billed by tokens; if there are any, the call is unpriced."""
     has_unknown_bill: bool = False
     """Whether more may have been billed than the reported tokens."""
     headroom: Sequence[tuple[str, int]] = ()
@@ -134,6 +134,6 @@ class Call:
 def _may_be_billed_more(statuses: tuple[str, ...]) -> bool:
     """Return whether an attempt before the answered one may have been billed too.
 
-    An attempt that was answered and still repeated had an answer that did not arrive in full.
+    If an attempt was answered and still repeated, its answer did not arrive in full.
     """
     return not UNKNOWN_BILL.isdisjoint(statuses) or any(status[:1] == "2" for status in statuses[:-1])

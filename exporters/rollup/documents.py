@@ -1,4 +1,4 @@
-"""The documents of a run: a fragment adds up its visits to each, then the fragments are merged.
+"""The documents of a run: each fragment adds up its visits to them, then the fragments are merged.
 
 The result of a merge is independent of the order of the fragments.
 """
@@ -97,7 +97,7 @@ def _known(new: int | None, old: int | None) -> int | None:
 
 def _distinct(states: list[DocumentState]) -> list[DocumentState]:
     """Return the documents of one name, which several processes may have visited."""
-    if len(states) == 1:  # the usual case: nothing to sort or join
+    if len(states) == 1:  # the usual case, without anything to sort or join
         return states
     documents: list[DocumentState] = []
     for state in sorted(states, key=_most_known_first):
@@ -136,7 +136,7 @@ def _join(one: DocumentState, other: DocumentState) -> DocumentState:
 
 
 def _strength(document: DocumentState) -> tuple[object, ...]:
-    """Return the sort key of a document's state: a real score comes first, also a degraded one."""
+    """Return the sort key of a document's state: one with a real score, even if degraded, is strongest."""
     outcome = SCORED if document.score is not None and not document.fallback else document.outcome
     return (
         _OUTCOMES.index(outcome) if outcome in _OUTCOMES else -1,

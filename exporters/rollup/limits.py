@@ -1,4 +1,4 @@
-"""Limits of a run's documents that give rise to warnings: too long, too short, or too many."""
+"""Limits of a run's documents that cause warnings: too long, too short, or too many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merge the fragments of a run into its rollup: pure, independent of order and repetition.
+"""Merges the fragments of a run into its rollup: pure, independent of order and repetition.
 
 ``merge`` takes the newest snapshot of each fragment and returns what the tables hold. Money stays in
 integer pico-dollars and scores in ten-thousandths, so that sums of parts equal their whole on every
@@ -23,7 +23,7 @@ _K = TypeVar("_K")
 
 ABOVE_70 = 7_000
 FROM_50 = 5_000
-"""Score bands, in ten-thousandths; the band follows from the stored score, with four decimals."""
+"""Limits of the score bands, in ten-thousandths, as scores are stored with four decimals."""
 
 
 @dataclass(slots=True)
@@ -212,7 +212,7 @@ def _ended_at(fragments: Sequence[Snapshot]) -> int | None:
 def _duration(fragments: Sequence[Snapshot], root: Snapshot, ended_at: int | None) -> int | None:
     """Return the root's own measurement if it is the only fragment, else the time until the last end.
 
-    For a run whose process died, that is its last snapshot; None if that was the one at its start.
+    If its process died, the last end is the last snapshot; None if that is the one from its start.
     """
     if ended_at is None:
         return None

@@ -1,7 +1,7 @@
 """The absolute state of one fragment of a run, as it travels from the process to the spool and on to SQL.
 
 A snapshot is complete in itself: delivering it twice, late, or after a newer one changes nothing, because
-``seq`` grows with every snapshot of a fragment and only the newest counts. It holds no text of the host's:
+``seq`` grows with every snapshot of a fragment and only the newest counts. It holds no text of the host:
 no file name, no prompt, no message.
 
 Units: times are epoch nanoseconds, durations microseconds, sizes bytes, money pico-dollars, scores
@@ -24,7 +24,7 @@ SCHEMA_VERSION = 3
 
 
 class NewerSnapshot(ValueError):
-    """A snapshot written by a newer version of this code; it is kept, not read."""
+    """Raised for a snapshot of a newer version of this code, which is kept but not read."""
 
 
 class UsageKey(NamedTuple):
@@ -61,12 +61,12 @@ class Usage:
     usage_missing: int = 0
     price_source: str = ""
     unmodelled: int = 0
-    """Of the unpriced, those that cost otherwise than their tokens say; older snapshots end before this."""
+    """Those of the unpriced whose cost does not follow from tokens; older snapshots end before this."""
     quota_hits: int = 0
     spend_limit_hits: int = 0
 
     def add(self, other: Usage) -> None:
-        """Add ``other`` to this, field by field: spelt out, because every call comes through here."""
+        """Add ``other`` to this. Written out field by field for speed, because every call needs it."""
         self.calls += other.calls
         self.attempts += other.attempts
         self.rate_limit_hits += other.rate_limit_hits
@@ -96,7 +96,7 @@ USAGE_SUMS = tuple(entry.name for entry in fields(Usage) if entry.name != "price
 
 @dataclass(slots=True)
 class Snapshot:
-    """The state of one fragment; see the module for units."""
+    """The state of one fragment; for the units, see the module."""
 
     run_id: str
     fragment_id: str
@@ -110,10 +110,10 @@ class Snapshot:
     ends_run: bool = False
     """Whether this fragment's close is the end of the run."""
     interrupted: bool = False
-    """Set by recovery when the process died with the fragment open."""
+    """Set by a takeover if the process died while the fragment was open."""
     duration_us: int = 0
     status: str = "running"
-    """Status as the host or an exception set it; the rollup may have another."""
+    """Status that the host or an exception set; that of the rollup may differ."""
     synthetic: bool = False
     user_id: int | None = None
     subject: str | None = None
@@ -131,16 +131,16 @@ class Snapshot:
     errors: dict[tuple[str, str], int] = field(default_factory=dict)
     """Errors by stage and type."""
     open_calls: int = 0
-    """Calls under way, and one more if an error of ours may have kept a call from being counted.
+    """Calls under way, and one more if a call may not have been counted because of an internal error.
 
     When the fragment is closed or its process dead, they stay unfinished.
     """
     finished_late: int = 0
     """Calls that another fragment of the run counted as unfinished and that ended after all."""
     documents: list[DocumentState] | None = None
-    """Only in a closing snapshot."""
+    """Only in the final snapshot."""
     shed: int = 0
-    """Documents dropped at the spool's cap."""
+    """Documents that were dropped at the size limit of the spool."""
 
     @property
     def is_closed(self) -> bool:
@@ -159,7 +159,7 @@ class Snapshot:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a death of its process leaves a fragment or a call without a recorded end."""
+        """Whether a fragment or a call has no recorded end if the process dies now."""
         return not self.is_closed or (self.is_loose and self.open_calls > 0)
 
     def stand_in(self) -> Snapshot:
@@ -237,7 +237,7 @@ def read_object(text: str) -> dict[str, Any]:
 
     Raises:
         NewerSnapshot: if a newer version wrote it.
-        ValueError: if it is truncated, or something else.
+        ValueError: if it is truncated, or is no snapshot.
     """
     state = json.loads(text, object_pairs_hook=_unique_keys)
     if not isinstance(state, dict):

@@ -1,13 +1,12 @@
-"""How a run stands, and why: the one place of these rules, listed in ``docs/reference/status.md``.
+"""The status of a run, and its reason. All rules are here; ``docs/reference/status.md`` lists them.
 
 In order of precedence:
 
 1. ``running`` while a fragment is open, or nobody has ended the run.
-2. ``failed``, ``interrupted`` or ``cancelled`` when the application said so or a process died.
-3. An analysis without candidates, documents and calls was handed nothing: ``failed``.
+2. ``failed``, ``interrupted`` or ``cancelled`` if the application said so or a process died.
+3. An analysis without candidates, documents and calls got nothing to analyse: ``failed``.
 4. All its documents failed: ``failed``.
-5. A stage called a model and never got an answer: ``partial_failure`` if something came of the run all the
-   same, else ``failed``.
+5. No call of a stage was answered: ``partial_failure`` if the run has a result nevertheless, else ``failed``.
 6. Some of its documents failed: ``partial_failure``.
 7. Otherwise ``completed``.
 """
@@ -16,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from telemetry.conventions import (
     CANCELLED,
@@ -33,7 +32,7 @@ from .documents import DocumentState
 from .snapshot import Snapshot, Usage, UsageKey
 
 SEVERITY: Final = (RUNNING, COMPLETED, CANCELLED, INTERRUPTED, FAILED)
-"""What the fragments of a run say of it: the later in this list, the stronger."""
+"""The statuses of fragments, the strongest last."""
 
 APPLICATION: Final = "the application said so"
 NOTHING: Final = "nothing was handed in: no candidates, no documents, no calls"
@@ -46,7 +45,7 @@ _NO_ANSWER: Final = "no call of stage {} was answered"
 
 
 class Verdict(NamedTuple):
-    """How a run stands."""
+    """The status of a run, and its reason."""
 
     status: str
     reason: str = ""
@@ -61,20 +60,20 @@ def judge(
     *,
     is_over: bool,
 ) -> Verdict:
-    """Return how a run stands by its newest fragments, and by what these come to.
+    """Return the status of a run.
 
     Args:
         fragments: the newest snapshot of each fragment.
         usage: their usage, added up.
-        documents: their documents, joined.
-        root: the fragment that says what the run is.
+        documents: their documents, merged.
+        root: the fragment with the facts of the run.
         is_over: whether all of them have ended, and one of them has ended the run.
     """
     if not is_over:
         return Verdict(RUNNING)
     return (
-        _by_what_was_said(fragments)
-        or _by_what_was_handed_in(fragments, usage, documents, root)
+        _by_fragments(fragments)
+        or _by_input(fragments, usage, documents, root)
         or _by_documents(documents)
         or _by_calls(usage, documents)
         or _by_failed_documents(documents)
@@ -82,21 +81,13 @@ def judge(
     )
 
 
-def why_failed(row: Mapping[str, Any]) -> str:
-    """Return why a row of ``telemetry_runs`` or ``telemetry_jobs`` is not a success, in one clause.
-
-    Empty for a success, and for a run of which that is not known, such as one taken over from history.
-    """
-    return row["status_reason"] or ""
-
-
-def _by_what_was_said(fragments: Iterable[Snapshot]) -> Verdict | None:
-    said = {_said(fragment) for fragment in fragments}
-    strongest = max(said, key=lambda verdict: (SEVERITY.index(verdict.status), verdict.reason == DIED))
+def _by_fragments(fragments: Iterable[Snapshot]) -> Verdict | None:
+    verdicts = {_of_fragment(fragment) for fragment in fragments}
+    strongest = max(verdicts, key=lambda verdict: (SEVERITY.index(verdict.status), verdict.reason == DIED))
     return strongest if strongest.status in (FAILED, INTERRUPTED, CANCELLED) else None
 
 
-def _said(fragment: Snapshot) -> Verdict:
+def _of_fragment(fragment: Snapshot) -> Verdict:
     if fragment.status == FAILED:  # also by a process that died afterwards
         return Verdict(FAILED, APPLICATION)
     if fragment.interrupted and not fragment.is_loose:
@@ -106,13 +97,13 @@ def _said(fragment: Snapshot) -> Verdict:
     return Verdict(fragment.status if fragment.status in SEVERITY else RUNNING)
 
 
-def _by_what_was_handed_in(
+def _by_input(
     fragments: Iterable[Snapshot],
     usage: Mapping[UsageKey, Usage],
     documents: Sequence[DocumentState],
     root: Snapshot,
 ) -> Verdict | None:
-    """An analysis of no candidates was none; one that announced nothing is judged by its calls."""
+    """Judge an analysis without candidates; one that announced no number is judged by its calls."""
     if root.kind != "analysis" or documents or root.candidates or any(part.shed for part in fragments):
         return None
     if root.candidates == 0:
@@ -128,9 +119,9 @@ def _by_documents(documents: Sequence[DocumentState]) -> Verdict | None:
 
 
 def _by_calls(usage: Mapping[UsageKey, Usage], documents: Sequence[DocumentState]) -> Verdict | None:
-    """A stage that called a model and never got an answer is no success.
+    """Judge a run in which no call of some stage was answered.
 
-    Its documents decide whether the run has a result or, if it has none, its other stages.
+    Whether it has a result depends on its documents or, without any, on its other stages.
     """
     calls, errors = Counter[str](), Counter[str]()
     for key, sums in usage.items():

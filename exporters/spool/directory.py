@@ -1,13 +1,13 @@
 """The spool of a process: its snapshots on a local disk, until the database has them.
 
-A process that dies loses nothing that its last snapshot has.
+If a process dies, its last snapshots are still there.
 
 Layout, below TELEMETRY_SPOOL_DIR::
 
     <database>/<process>/lock              held by the living process (lockf)
     <database>/<process>/<fragment>.json   the newest snapshot of one fragment
-    <database>/<process>/metrics-port      where its metrics listener answers
-    <database>/dead/                       the quarantine: what the database refuses
+    <database>/<process>/metrics-port      the port of its metrics listener
+    <database>/dead/                       the quarantine: what the database refuses for good
     <database>/unreadable/                 files that are no valid entries; set aside, never deleted
 
 One file per fragment, replaced by a rename: a reader sees the old state or the new one. There is no fsync,
@@ -47,14 +47,14 @@ class Spool:
     """The snapshots and warning events of this process that wait for the database. Safe from any thread."""
 
     def __init__(self, settings: Settings, totals: Totals) -> None:
-        """Keep snapshots below ``settings.spool_dir``; ``totals`` counts what is shed."""
+        """Keep snapshots below ``settings.spool_dir``; ``totals`` counts those that are shed."""
         key = settings.spool_key()
         self._target = Target(key, settings.spool_user()) if settings.database_url else ANY
         self._root = settings.spool_dir / key
         self._old_roots = {
             settings.spool_dir / key: is_shared for key, is_shared in settings.old_spool_keys().items()
         }
-        """Folders of this database in earlier versions, and whether they may hold entries for others too."""
+        """Folders of this database in earlier versions, and whether they may have entries for others, too."""
         self._max_bytes = settings.spool_max_bytes
         self._totals = totals
         self._reset()
@@ -66,7 +66,7 @@ class Spool:
         self._is_refused = False
         """Whether it was logged that the directory belongs to another user."""
         self.process_id = uuid.uuid4().hex
-        """Id of this process: the name of its directory, and a fact of its fragments."""
+        """Id of this process: the name of its directory, which is also recorded in its fragments."""
         self._own = OwnDirectory(self._root, self.process_id)
 
     @property
@@ -98,7 +98,7 @@ class Spool:
             self._keep(entry, known)
 
     def due(self) -> list[Waiting]:
-        """Return what is to be delivered: ended fragments first, then by age."""
+        """Return the fragments that are to be delivered: ended ones first, then by age."""
         with self._lock:
             due = self._backlog.due()
         return sorted(due, key=lambda waiting: (not waiting.is_closed, waiting.since))
@@ -126,12 +126,12 @@ class Spool:
         return entry
 
     def unload(self) -> None:
-        """Release the memory of ended fragments that are on the disk, because an outage may be long."""
+        """Release the memory of ended fragments that are on the disk, as an outage may be long."""
         with self._lock:
             self._backlog.unload()
 
     def delivered(self, entry: Entry) -> None:
-        """Note that the database has committed ``entry``; forget its fragment if this was its final state."""
+        """Note that ``entry`` is committed; forget its fragment if this was the final state."""
         with self._lock:
             if self._backlog.delivered(entry.fragment_id, entry.seq):
                 self._drop(entry.fragment_id)
@@ -143,7 +143,7 @@ class Spool:
             self._drop(entry.fragment_id)
 
     def pending(self) -> int:
-        """Return the number of snapshots of this process that wait."""
+        """Return the number of snapshots of this process that wait, for the metric."""
         return self.count_due()
 
     def oldest_age(self) -> float:
@@ -173,7 +173,7 @@ class Spool:
 
     def foreign_directory(self) -> Path | None:
         """Return the directory of another user that makes the spool unusable; None if there is none."""
-        # The parent matters only in the default place, where any user may have made it.
+        # The parent matters only in the default place, where any user may have created it.
         places = [self._root.parent] if self._root.parent == default_spool_dir() else []
         return next((place for place in (*places, self._root) if is_foreign(place)), None)
 
@@ -186,7 +186,7 @@ class Spool:
             yield from directories_in(root, self._own.path)
 
     def takeovers(self) -> Iterator[Takeover]:
-        """Yield the directories of dead processes; each is locked until the next is asked for."""
+        """Yield the directories of dead processes; each is locked until the next one is requested."""
         for path in list(self.other_directories()):
             with locked_if_dead(path) as is_dead:
                 if is_dead:
@@ -194,7 +194,7 @@ class Spool:
                     yield Takeover(path, self._root, self._target, is_old, is_ambiguous)
 
     def measure(self) -> None:
-        """Measure what other processes have in the spool, because the size limit is for all of it."""
+        """Measure what other processes have in the spool, because the size limit applies to the whole."""
         others = sum(_size(path) for path in self.other_directories())
         with self._lock:
             self._others_bytes = others
@@ -233,7 +233,7 @@ class Spool:
         if text:
             try:
                 self._write(entry.fragment_id, text)
-            except NotOursError as error:  # logged once; the next entry is tried again
+            except NotOursError as error:  # logged once; the next entry tries again
                 self._refuse(error)
             else:
                 self._backlog.written(waiting)
@@ -243,7 +243,7 @@ class Spool:
         if not self._is_refused:
             self._is_refused = True
             _log.error(
-                "telemetry keeps nothing on the disk: %s; name a directory of this user's in"
+                "telemetry cannot save anything to the disk: %s; name a directory that this user owns in"
                 " TELEMETRY_SPOOL_DIR",
                 error,
             )
@@ -251,15 +251,16 @@ class Spool:
     def _write(self, fragment_id: str, text: str) -> None:
         try:
             replace_file(self._own.file(fragment_id), text)
-        except FileNotFoundError:  # the directory was removed, perhaps by a cleaner of old files
+        except FileNotFoundError:  # the directory was removed, such as by a cleaner of old files
             self._own.leave()
             self._backlog.lost()
             replace_file(self._own.file(fragment_id), text)
 
     def _shed(self, entry: Entry, text: str, too_much: int) -> tuple[Entry, str]:
-        """Shed something at the size limit.
+        """Shed something, because the size limit is reached.
 
-        A checkpoint stays in memory only. For a final state the files of checkpoints go, then its documents.
+        A checkpoint is only kept in memory. For a final state the files of checkpoints are removed, then its
+        documents are dropped.
         """
         if not entry.is_closed:
             self._totals.add(c.SPOOL_SHED, 1, what="checkpoint")
@@ -272,7 +273,7 @@ class Spool:
         return entry, text
 
     def _shed_checkpoints(self, too_much: int, kept: str) -> int:
-        """Remove files of open fragments except ``kept``, the largest first, until enough bytes are free."""
+        """Remove files of open fragments except ``kept``, the largest first, to free that many bytes."""
         freed = 0
         for waiting in self._backlog.checkpoints():
             if freed >= too_much:

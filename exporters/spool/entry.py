@@ -16,7 +16,7 @@ Entry: TypeAlias = Snapshot | WarningEvent
 
 DATABASE: Final = "database"
 USER: Final = "database_user"
-"""Keys of the JSON object that name the database, and its user, for which an entry is."""
+"""Keys of the JSON object whose values name the database and the database user of an entry."""
 
 
 class ForeignEntry(Exception):
@@ -25,12 +25,12 @@ class ForeignEntry(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The database for which entries are."""
+    """The database to which entries are to be delivered."""
 
     key: str = ""
     """Empty if any database will do."""
     user: str = ""
-    """The database user, whose schema may decide on the tables; empty if that does not matter."""
+    """The database user, on whose schema the tables may depend; empty if that does not matter."""
 
     def write(self, entry: Entry) -> str:
         """Return ``entry`` as one JSON object that names this database."""
@@ -49,13 +49,13 @@ def parse_entry(text: str, target: Target = ANY, is_ours: Callable[[str], bool] 
 
     Args:
         text: the contents of a file.
-        target: the database for which the entry has to be.
-        is_ours: tells whether entries of a database user go into the same tables; default: none do.
+        target: the database to which the entry must belong.
+        is_ours: returns whether entries of a database user go into the same tables; default: none do.
 
     Raises:
         NewerSnapshot: if a newer version wrote it.
         ForeignEntry: if it is for tables of another user.
-        ValueError: if it is truncated, something else, or for another database.
+        ValueError: if it is truncated, is no entry, or is for another database.
     """
     state = read_object(text)
     key, user = state.pop(DATABASE, None), state.pop(USER, None)

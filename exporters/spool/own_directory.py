@@ -42,11 +42,11 @@ class OwnDirectory:
             OSError: if it cannot be created.
         """
         if self.path is None:
-            if self._root.parent == default_spool_dir():  # where any user may have made it
+            if self._root.parent == default_spool_dir():  # where any user may have created it
                 make_directory(self._root.parent)
             make_directory(self._root)
             hidden = self._root / f".{self._process_id}"
-            make_directory(hidden)  # it is there if the last attempt failed below
+            make_directory(hidden)  # it exists if the last attempt failed below
             lock_file = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 os.fchmod(lock_file, 0o600)  # whatever the umask
@@ -73,7 +73,7 @@ class OwnDirectory:
             (self.path / f"{fragment_id}.json").unlink(missing_ok=True)
 
     def touch(self) -> None:
-        """Update the time of the lock file, so that cleaners of old files leave it."""
+        """Update the time of the lock file, so that cleaners of old files keep it."""
         now = time.monotonic()
         if self._lock_file is not None and now >= self._touch_at:
             self._touch_at = now + TOUCH_SECONDS

@@ -1,7 +1,7 @@
 """Private files and directories, which no other user can have created, read or changed.
 
-Private means: owned by the user of this process, writable by nobody else, and not a link. If a FIFO, a
-device, a link or a directory stands in the place of a file, nothing here blocks on it or follows it.
+Private means: owned by the user of this process, writable by nobody else, and not a link. A FIFO, a device, a
+link or a directory in the place of a file is refused, without blocking on it or following it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 _OTHERS: Final = 0o077
 _WRITABLE_BY_OTHERS: Final = 0o022
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""Limit for the size of a file: more than any snapshot has, and little enough to read into memory."""
+"""Limit for the size of a file: more than any snapshot has, and little enough for the memory."""
 _NOT_FOLLOWED: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -152,7 +152,7 @@ def replace_file(path: Path, text: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOT_FOLLOWED
     try:
         file = os.open(temporary, flags, 0o600)
-    except FileExistsError:  # left by a process that was killed while it wrote
+    except FileExistsError:  # left by a process that was killed while writing
         temporary.unlink()
         file = os.open(temporary, flags, 0o600)
     with open(file, "wb", buffering=0) as opened:

@@ -1,4 +1,4 @@
-"""The quarantine: entries that the database refuses for good, until somebody retries or drops them."""
+"""The quarantine: entries that the database refuses for good, until an operator retries or drops them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger("telemetry")
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """An entry in quarantine: a file, and another beside it with the reason."""
+    """An entry in quarantine, which is a file, with the reason in another file beside it."""
 
     path: Path
     is_shielded: bool = False
@@ -35,7 +35,7 @@ class Quarantined:
 
     @property
     def reason(self) -> str:
-        """Type of the error with which the database refused it; empty if that is not known."""
+        """Type of the error with which the database refused it; empty if unknown."""
         note = self.path.with_suffix(".reason")
         try:
             return read_text(note, is_shielded=True).strip()
@@ -51,12 +51,12 @@ class Quarantined:
         """Return the entry.
 
         Args:
-            target: the database for which the entry has to be.
-            is_ours: tells whether entries of a database user go into the same tables; default: none do.
+            target: the database to which the entry must belong.
+            is_ours: returns whether entries of a database user go into the same tables; default: none do.
 
         Raises:
             ForeignEntry: if it is for tables of another user.
-            ValueError: if it is not a valid entry, or for another database.
+            ValueError: if it is no valid entry, or is for another database.
             OSError: if it cannot be read, or others may have written it.
         """
         return read_entry(self.path, target, is_ours, is_shielded=self.is_shielded)
@@ -68,14 +68,14 @@ class Quarantined:
 
 
 def quarantine(root: Path, entry: Entry, reason: str, target: Target = ANY) -> None:
-    """Put ``entry``, which is for ``target``, into the quarantine below ``root``, and log that."""
+    """Put an entry for ``target`` into the quarantine below ``root``, and log that."""
     place = root / DEAD
     make_directory(place)
     path = place / f"{entry.fragment_id}.json"
     replace_file(path.with_suffix(".reason"), f"{reason}\n")
     replace_file(path, target.write(entry))
     _log.error(
-        "telemetry could not store %s (%s); it is kept in %s (flask telemetry spool list)",
+        "telemetry could not store %s (%s); it is in quarantine, in %s (flask telemetry spool list)",
         f"the rollup of run {entry.run_id}" if isinstance(entry, Snapshot) else f"warning {entry.event_id}",
         reason,
         place,
@@ -83,7 +83,7 @@ def quarantine(root: Path, entry: Entry, reason: str, target: Target = ANY) -> N
 
 
 def quarantined(root: Path) -> Iterator[Quarantined]:
-    """Yield what is in the quarantine below ``root``, a folder of a database."""
+    """Yield the entries in the quarantine below ``root``, the folder of a database."""
     if is_own_directory(root / DEAD):
         for path in sorted((root / DEAD).glob("*.json")):
             yield Quarantined(path)

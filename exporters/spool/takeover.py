@@ -1,8 +1,8 @@
 """Takeover: a living process delivers what a dead one left in its directory.
 
 A process keeps the ``lock`` in its directory locked (``lockf``) while it lives. A process that gets this lock
-knows that the other is dead, even in another container, and may deliver its entries. A cleaner of old files
-may have removed the lock: then the process counts as dead once nothing has changed for long.
+knows that the other is dead, even in another container, and may deliver its entries. If a
+cleaner of old files removed the lock, the process counts as dead once nothing has changed for an hour.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ held_locks: Final[set[str]] = set()
 
 Such a lock file is not opened again: closing any descriptor of the file would release the lock.
 """
-os.register_at_fork(after_in_child=held_locks.clear)  # a child holds none of its parent's
+os.register_at_fork(after_in_child=held_locks.clear)  # a child does not hold the locks of its parent
 
 _log = logging.getLogger("telemetry")
 _logged: Final[set[Path]] = set()
@@ -69,7 +69,7 @@ class Takeover:
         """Yield the entries of the process; fragments that were open are marked as interrupted.
 
         Args:
-            is_ours: tells whether entries of a database user go into the same tables; default: none do.
+            is_ours: returns whether entries of a database user go into the same tables; default: none do.
         """
         is_shielded = self.is_old and self._is_closed()
         for file in sorted(self.path.glob("*.json")):
@@ -80,11 +80,11 @@ class Takeover:
                 yield entry
 
     def _is_closed(self) -> bool:
-        """Return whether others may not enter. Then the modes of its files, set by a umask, do not matter."""
+        """Return whether others cannot enter; then the modes of its files, set by a umask, do not matter."""
         return not self.path.lstat().st_mode & 0o077
 
     def leave(self, entry: Entry) -> None:
-        """Log that an entry stays, because it names no database and this one does not know its run."""
+        """Log that an entry is left in place: it names no database, and this one does not know its run."""
         log_left(
             self.path / f"{entry.fragment_id}.json",
             f"it may be for another database; if not, move {self.process_id} to {self.root}",
@@ -150,7 +150,7 @@ def _lock(path: Path) -> int | None:
         log_foreign(path, NotOursError(why_not_own(path)))
         return None
     try:
-        return _try_to_lock(path / LOCK, os.O_CREAT if _has_lost_its_lock(path) else 0)
+        return _try_to_lock(path / LOCK, os.O_CREAT if _has_lost_lock(path) else 0)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -158,10 +158,10 @@ def _lock(path: Path) -> int | None:
         return None
 
 
-def _has_lost_its_lock(path: Path) -> bool:
-    """Return whether the lock file is gone and nothing in the directory has changed for long.
+def _has_lost_lock(path: Path) -> bool:
+    """Return whether the lock file is missing and nothing in the directory has changed for long.
 
-    A directory that changed a moment ago may be without a lock because a takeover is just removing it.
+    A directory that has just changed may lack its lock because a takeover is removing it.
     """
     if os.path.lexists(path / LOCK):
         return False
@@ -173,10 +173,10 @@ def _try_to_lock(path: Path, flags: int) -> int | None:
     lock_file = open_own(path, os.O_RDWR | flags)
     try:
         fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.exists():  # else another process has taken it over, and removed it
+        if path.exists():  # otherwise another process has taken it over and removed it
             return lock_file
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EAGAIN):  # these say that its process lives
+        if error.errno not in (errno.EACCES, errno.EAGAIN):  # these mean that its process lives
             os.close(lock_file)
             raise
     os.close(lock_file)
@@ -188,8 +188,7 @@ def log_foreign(path: Path, error: OSError) -> None:
     if path not in _logged:
         _logged.add(path)
         _log.error(
-            "telemetry cannot look into %s and leaves it alone (%s): run all processes as the same user,"
-            " or chown it",
+            "telemetry cannot access %s and ignores it (%s): run all processes as the same user, or chown it",
             printable(path),
             error.strerror or error,
         )

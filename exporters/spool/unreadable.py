@@ -1,6 +1,6 @@
-"""Files in the spool that are damaged, for another database, or perhaps written by somebody else.
+"""Files in the spool that are damaged, for another database, or possibly written by another user.
 
-They are set aside, never deleted, and the other files are delivered all the same.
+They are set aside, never deleted, and do not keep other files from being delivered.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def read(
     *,
     is_shielded: bool = False,
 ) -> Entry | None:
-    """Return the entry in ``file``; None if others have to deliver it, or it is no valid entry.
+    """Return the entry in ``file``; None if another process must deliver it, or it is not valid.
 
-    A file without a valid entry is set aside.
+    A file that is no valid entry is set aside.
 
     Args:
         file: a file in the directory of a process.
         root: the folder of this database in the spool.
         target: this database.
-        is_ours: tells whether entries of a database user go into the same tables; default: none do.
+        is_ours: returns whether entries of a database user go into the same tables; default: none do.
         is_shielded: whether the directory has always been closed to others; then the mode does not matter.
 
     Raises:
@@ -57,7 +57,7 @@ def read(
     except ForeignEntry as error:
         log_left(file, f"{error} and left to it")
     except FileNotFoundError:
-        _log.error("telemetry misses %s: something removed it from the spool", printable(file))
+        _log.error("telemetry cannot find %s: something removed it from the spool", printable(file))
     except SQLAlchemyError:
         raise
     except (Exception, MemoryError) as error:  # a crafted file may cause any error
@@ -72,12 +72,12 @@ def read_entry(
     *,
     is_shielded: bool = False,
 ) -> Entry:
-    """Return the entry in ``file``, which has the name of its fragment or event.
+    """Return the entry in ``file``, whose name must be the id of its fragment or event.
 
     Raises:
         NewerSnapshot: if a newer version wrote it.
         ForeignEntry: if it is for tables of another user.
-        ValueError: if it is not a valid entry, for another database, or has another name.
+        ValueError: if it is no valid entry, is for another database, or has another name.
         OSError: if it cannot be read, or others may have written it.
     """
     entry = parse_entry(read_text(file, is_shielded=is_shielded), target, is_ours)
@@ -119,7 +119,7 @@ def unreadable(root: Path) -> Iterator[Path]:
 
 
 def printable(value: object) -> str:
-    """Return ``value`` as text for one line of a log; what cannot be printed is escaped."""
+    """Return ``value`` as one line of text for a log; unprintable characters are escaped."""
     text = str(value)
     return text if text.isprintable() else ascii(text)
 

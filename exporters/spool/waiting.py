@@ -1,4 +1,4 @@
-"""The fragments of this process that are in the spool, and which of them are to be delivered."""
+"""The fragments of this process in the spool, and which of them are to be delivered."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Waiting:
 class Backlog:
     """All fragments that wait. Not safe from several threads.
 
-    During a long outage many thousands may wait, so adding and delivering one does not look at the others.
+    In a long outage many thousands may wait, so no operation on a fragment iterates over the others.
     """
 
     def __init__(self) -> None:
         """Start empty."""
         self.bytes = 0
-        """Size of its files."""
+        """Size of all files."""
         self._waiting: dict[str, Waiting] = {}
         self._due: set[str] = set()
         self._open: set[str] = set()

@@ -44,7 +44,7 @@ class WarningEvent:
         return True
 
     def to_json(self) -> str:
-        """Return the event as one JSON object. Versions that know no events take it for a newer snapshot."""
+        """Return the event as one JSON object, which versions without events take for a newer snapshot."""
         event = {"event_id": self.event_id, "happened_at": self.happened_at, **asdict(self.warned)}
         return json.dumps({"schema": SCHEMA_VERSION, MARK: event}, separators=(",", ":"), default=whole)
 
@@ -53,7 +53,7 @@ class WarningEvent:
         """Return the event that :meth:`to_json` wrote below :data:`MARK`.
 
         Raises:
-            ValueError: if it is something else.
+            ValueError: if it is no event.
         """
         try:
             facts = dict(event)

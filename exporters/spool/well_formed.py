@@ -1,6 +1,6 @@
 """Checks every field of an entry that was read from the disk.
 
-Later code relies on it: names become paths and keys, times become dates.
+Later code relies on that: it makes paths and keys of names, and dates of times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TIMES: Final = ("opened_at", "taken_at", "closed_at", "enqueued_at")
 
 
 def check(entry: Snapshot | WarningEvent) -> None:
-    """Check that a version of telemetry can have written ``entry``.
+    """Check that ``entry`` is one that telemetry could have written.
 
     Raises:
         ValueError: if it cannot; the message names the field.

@@ -219,13 +219,13 @@ SPOOL_SHED: Final = Metric(
     ("what",),
 )
 SPOOL_DEAD: Final = Metric(
-    "telemetry.spool.dead", "gauge", "{snapshot}", "Snapshots in quarantine: the database refuses them."
+    "telemetry.spool.dead", "gauge", "{snapshot}", "Snapshots in quarantine, which the database refuses."
 )
 SPOOL_UNREADABLE: Final = Metric(
     "telemetry.spool.unreadable",
     "gauge",
     "{file}",
-    "Files of the spool that were set aside: damaged, not from telemetry, or for another database.",
+    "Files set aside in the spool: damaged, of another user or for another database.",
 )
 WRITER_DURATION: Final = Metric(
     "telemetry.writer.duration",

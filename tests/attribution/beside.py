@@ -1,4 +1,4 @@
-"""Another instrumentation of OpenAI, as other tools install it: a span with usage around each call."""
+"""A stand-in for the OpenAI instrumentations of other tools: a span with the usage around each call."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Tracer
 
 SCOPE = "opentelemetry.instrumentation.openai"
-"""The scope of a widely used one."""
+"""The scope of an instrumentation that is widely used."""
 METHODS = ((Completions, "create"), (AsyncCompletions, "create"), (Embeddings, "create"))
 
 
 @contextmanager
 def installed(provider: TracerProvider) -> Iterator[None]:
-    """Wrap the methods as they are now, until the end of the block."""
+    """Wrap the methods within the block, around wrappers that they have already."""
     tracer = provider.get_tracer(SCOPE)
     before = {(owner, name): vars(owner)[name] for owner, name in METHODS}
     for (owner, name), method in before.items():

@@ -1,4 +1,4 @@
-"""The fixtures of the API's tests: a pipeline for each test, and real clients in front of the stand-in."""
+"""The fixtures of the tests of the API: a pipeline for each test, and clients of the stand-in."""
 
 from __future__ import annotations
 

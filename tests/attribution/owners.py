@@ -42,10 +42,7 @@ class Owner:
 
 def body(owner: Owner) -> dict[str, Any]:
     """Return the body of a chat request that names its owner."""
-    system = {
-        "role": "system",
-        "content": f"Task: {owner}\n" + "Be precise, and say where you found it. " * 120,
-    }
+    system = {"role": "system", "content": f"Task: {owner}\n{LONG}"}
     return {"model": MODEL, "messages": [system, {"role": "user", "content": f"A word for {owner}"}]}
 
 
@@ -95,7 +92,7 @@ def recorded_sums(runs: Iterable[Rollup]) -> Sums:
 
 
 def billed_sums(ledger: StandIn) -> Sums:
-    """Sum up what the stand-in billed; there are no retries here, so that each attempt is a call."""
+    """Sum up what the stand-in billed. There are no retries here, so every attempt is a call."""
     sums: Sums = {}
     for line in ledger.ledger()["attempts"]:
         counts = sums.setdefault(line["task"], Counter())

@@ -1,4 +1,4 @@
-"""Hosts in environments of their own, in front of one stand-in."""
+"""Host applications in environments of their own, with one stand-in."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def before_1(tmp_path: Path) -> Path:
-    """A folder for the path of a host, with as much of openai 0.28 as is looked at: it has no client."""
+    """A folder for the path of a host, with those parts of openai 0.28 that telemetry examines."""
     folder = tmp_path / "before-1"
     (folder / "openai").mkdir(parents=True)
     (folder / "openai" / "__init__.py").write_text('VERSION = "0.28.1"\n')
@@ -57,7 +57,7 @@ def service() -> Iterator[StandIn]:
 
 @dataclass
 class Session:
-    """What a host printed, what telemetry said, and what it kept."""
+    """A host process that has ended: its output, and the host with its database."""
 
     status: int
     out: str
@@ -66,14 +66,14 @@ class Session:
 
     @property
     def answer(self) -> Any:
-        """What the host answered."""
+        """The response of the host."""
         assert self.status == 0, self.err
         return json.loads(next(line for line in self.out.splitlines() if line.startswith('{"')))
 
     def run(self) -> dict[str, Any]:
-        """The only run that was kept."""
-        (found,) = self.host.rows("telemetry_runs")
-        return found
+        """Return the only run in the database."""
+        (run,) = self.host.rows("telemetry_runs")
+        return run
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Host:
         return Path(sys.executable) if self.name == THIS else interpreter(f"host-{self.name}")
 
     def serve(self, *, agent: bool = False, **settings: str) -> Session:
-        """Answer one request; `agent` starts it by opentelemetry-instrument."""
+        """Have the host answer one request; with `agent`, opentelemetry-instrument starts it."""
         command = [str(self.python), str(HOST)]
         if agent:
             command.insert(0, str(self.python.with_name("opentelemetry-instrument")))
@@ -106,7 +106,7 @@ class Host:
         app: str = str(HOST),
         **settings: str,
     ) -> Session:
-        """Ask the doctor, through Flask or without."""
+        """Run the doctor, as a command of Flask or by itself."""
         options = (*options, "-v") if verbose else options
         command = [str(self.python), "-m", "telemetry.doctor"]
         if flask:
@@ -145,7 +145,7 @@ NewHost = Callable[..., Host]
 
 @pytest.fixture
 def host(installed: Path, service: StandIn, sqlite_url: str, tmp_path: Path) -> NewHost:
-    """Makes a host in an environment, with a migrated database."""
+    """A function that creates a host in an environment, with a migrated database."""
 
     def make(name: str = THIS, url: str = sqlite_url) -> Host:
         migrate.upgrade(url, with_base_tables=True)

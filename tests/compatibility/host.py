@@ -1,4 +1,4 @@
-"""A small host application for any installed versions; prints its response as JSON.
+"""A small host application, for any versions of its packages; prints its response as JSON.
 
 One request analyses one candidate: a plain chat call, a streamed one and an embedding, between two queries.
 """
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 import telemetry
 
-if os.environ.get("HOST_EXPORTS"):  # the host's own provider, whose exporter is not sanitised
+if os.environ.get("HOST_EXPORTS"):  # the host's own provider, with an exporter that removes no personal data
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor

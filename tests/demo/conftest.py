@@ -1,4 +1,4 @@
-"""One run of the demo that many tests look at."""
+"""One run of the demo, which many tests examine."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from tests.demo.runs import processes_of, run_demo
 
 @dataclass(frozen=True)
 class Finished:
-    """A demo that has come to its end."""
+    """A demo that has ended."""
 
     folder: Path
     done: subprocess.CompletedProcess[str]
     left: dict[int, str]
-    """Processes that were still there."""
+    """Commands of the processes that were left, by process id."""
     database: sqlite3.Connection
 
     @property
     def ledger(self) -> list[dict[str, Any]]:
-        """The attempts the stand-in has seen."""
+        """The attempts that the stand-in received."""
         attempts: list[dict[str, Any]] = json.loads((self.folder / "ledger.json").read_text())["attempts"]
         return attempts
 
     def row(self, query: str) -> tuple[Any, ...]:
-        """The first row of an answer."""
-        found: tuple[Any, ...] = self.database.execute(query).fetchone()
-        return found
+        """Return the first row of a query."""
+        row: tuple[Any, ...] = self.database.execute(query).fetchone()
+        return row
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    """The demo, run once."""
+    """The demo after its end."""
     folder = tmp_path_factory.mktemp("demo")
     done = run_demo(folder)
     left = processes_of(folder)

@@ -1,4 +1,4 @@
-"""Run the demo as a person does, and list its processes."""
+"""Runs the demo as a user does, and lists its processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMAND = [sys.executable, "-m", "examples.screener.demo"]
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """Return the environment of a person who has set nothing but DEMO_DIR."""
+    """Return the environment of a user who has set nothing but DEMO_DIR."""
     settings = ("FORCE_COLOR", "OPENAI_", "SCREENER_", "TELEMETRY_", "OTEL_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
     return kept | {"DEMO_DIR": str(folder)} | more

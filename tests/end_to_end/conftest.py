@@ -1,4 +1,4 @@
-"""Databases that are ready for the screener, a stand-in, and the logs of the processes when a test fails."""
+"""Databases for the screener, a stand-in, and the logs of the processes when a test fails."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from tests.end_to_end.stack import Stack
 from tests.postgres import TemporaryPostgres
 
 NewDatabase = Callable[[str], str]
-NewStack = Callable[..., Stack]
 
 
 @pytest.fixture(scope="session")
 def new_database(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> NewDatabase:
-    """Makes databases ("sqlite" or "postgresql") with all tables and both users, as copies of one of each."""
+    """A function that creates a database ("sqlite" or "postgresql") with all tables and both users."""
     folder = tmp_path_factory.mktemp("databases")
     copies: dict[str, Iterator[str]] = {}
 
@@ -57,7 +56,7 @@ def _postgres_copies(server: TemporaryPostgres) -> Iterator[str]:
 
 
 def _prepare(url: str) -> None:
-    with pytest.MonkeyPatch.context() as patch:  # not for longer: other tests start processes that record
+    with pytest.MonkeyPatch.context() as patch:  # other tests start processes that record
         patch.setenv("TELEMETRY_ENABLED", "false")
         app = create_app({"SCREENER_DATABASE_URL": url, "SECRET_KEY": "set-up"})
     init_db(app)
@@ -69,7 +68,7 @@ def _prepare(url: str) -> None:
 
 @pytest.fixture(scope="session")
 def shared_standin() -> Iterator[StandIn]:
-    """One stand-in for all tests here; ask for `standin` in a test."""
+    """One stand-in for all tests here; tests use the fixture `standin`."""
     with StandIn() as standin:
         yield standin
 
@@ -84,7 +83,7 @@ def standin(shared_standin: StandIn) -> StandIn:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the processes wrote beside the failure of a test."""
+    """Show the logs of the processes with the failure of a test."""
     report = yield
     if report.failed:
         report.sections.extend(log for stack in Stack.running for log in stack.logs())

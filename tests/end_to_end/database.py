@@ -1,4 +1,4 @@
-"""Read the database in plain SQL."""
+"""Reads the database with plain SQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNPROJECTED = """
 
 
 class Database:
-    """A database that is read with a new connection for each query."""
+    """A database; each query has a new connection."""
 
     def __init__(self, url: str) -> None:
         self.engine = sa.create_engine(url, poolclass=sa.NullPool)

@@ -24,7 +24,7 @@ What you bring
 - Operations: Docker, Kubernetes, monitoring, on-call and incident response.
 """,
 )
-"""It yields four criteria. Its file name is a canary."""
+"""A job description with four criteria. Its file name is a canary."""
 
 SKILLS = (
     "Python in production with Flask, Django and pytest testing",
@@ -34,7 +34,7 @@ SKILLS = (
 )
 SURNAMES = ("Xanthopoulos", "Wyrzykowski", "Quillfeather", "Zubizarreta", "Vandersloot", "Oyelaran")
 CANARIES = (*SURNAMES, "quokka", "wombat.example", "+44 20 7946", "Numbat Street", "Screener-Canary-Query")
-"""Parts of file names, addresses, telephone numbers, names and texts, which occur nowhere else."""
+"""Parts of the file names, addresses, telephone numbers, names and texts; they occur nowhere else."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Resume:
 
 @cache
 def resume(number: int, kind: str = "txt") -> Resume:
-    """Return the résumé with a number, always the same bytes; it has `number % 5` skills."""
+    """Return the résumé with a number, which has `number % 5` skills; its bytes are always the same."""
     surname = SURNAMES[number % len(SURNAMES)]
     lines = [
         f"Ada {surname}",

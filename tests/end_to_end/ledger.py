@@ -1,4 +1,4 @@
-"""The expected figures, counted and priced from the lines of the stand-in's ledger alone."""
+"""The expected figures, computed from nothing but the lines of the stand-in's ledger."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def truth(lines: Iterable[Line]) -> Truth:
 
 
 def by_stage(lines: Iterable[Line]) -> dict[tuple[str, str, str], Truth]:
-    """Sum up by stage, operation and model, which is the answer's or else the request's."""
+    """Sum up by stage, operation and model: that of the answer, else that of the request."""
     calls_by_key: dict[tuple[str, str, str], list[Call]] = {}
     for call in _calls(lines):
         last = call[-1]

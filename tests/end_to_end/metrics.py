@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""It ignores proxies of the environment, since the listeners are local."""
+"""An opener that ignores proxy settings, because the listeners are local."""
 
 
 class Metrics:

@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 STOPS_WITHIN = 60.0
 """Seconds within which a process must end by itself."""
 FOREIGN = ("FLASK_", "GUNICORN_", "OPENAI_", "OTEL_", "SCREENER_", "TELEMETRY_")
-"""Settings of whoever runs the tests, which would affect the system under test."""
+"""Prefixes of environment variables that would affect the system under test."""
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return the environment of a process: the current one without settings of the system under test."""
+    """Return the current environment without variables of the system under test, but with ``settings``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return {**kept, **settings}
 

@@ -19,7 +19,7 @@ from tests.spool import waiting
 SECRET = "for tests only"
 WEB_WORKERS = 2
 TAIL = 4000
-"""Characters of a log that a failed test shows."""
+"""Number of characters at the end of a log that a failed test shows."""
 
 
 class NotInTime(AssertionError):
@@ -31,7 +31,7 @@ def wait_until(what: str, condition: Callable[[], Any], seconds: float = 60.0) -
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise NotInTime(f"after {seconds:g} s still not: {what}")
+            raise NotInTime(f"did not happen within {seconds:g} s: {what}")
         time.sleep(0.05)
     return value
 
@@ -42,7 +42,7 @@ class Stack:
     Args:
         folder: Where the spool and the logs are.
         database_url: The host's database, with its tables.
-        standin: The service that it calls, with the ledger.
+        standin: The service that the screener calls, with the ledger.
         settings: Further environment variables of all processes.
     """
 
@@ -85,7 +85,7 @@ class Stack:
         preload: bool = False,
         **settings: str,
     ) -> Process:
-        """Start the app under gunicorn, with `more` options. Requests wait in the socket until it runs."""
+        """Start the app under gunicorn, with further options. Requests wait in the socket meanwhile."""
         descriptor = self._listener.fileno()
         options = ["--bind", f"fd://{descriptor}", "--workers", str(workers), "--timeout", str(timeout)]
         options += ["--preload", *more] if preload else more
@@ -109,7 +109,7 @@ class Stack:
         return client
 
     def settle(self, seconds: float = 60.0) -> None:
-        """Wait until all ended runs are in the database, and shown by the host's rows."""
+        """Wait until the database has all ended runs, and the host's rows show them."""
         wait_until("the spool is empty", lambda: not waiting(self.spool), seconds)
         wait_until("every run has ended", self.sql.is_delivered, seconds)
         wait_until("the host's rows show every run", self.sql.is_projected, seconds)

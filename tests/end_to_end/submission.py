@@ -19,7 +19,7 @@ class Submitted:
     analysis: int
     draft: int
     status: dict[str, Any]
-    """The last status that the app returned."""
+    """The last status that the app returned, as JSON."""
 
 
 def draft(client: ScreenerClient, files: Iterable[File], title: str = "Backend") -> int:

@@ -1,4 +1,4 @@
-"""A long session of a user with the screener: all answers, and the host's tables at the end."""
+"""Records a long session of a user with the screener: all answers, and finally the host's tables."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FAULTS: list[dict[str, Any]] = [
     {"match": {"task": "insights", "contains": "ada.2@"}, "bad_json": True},
     {"status": 429, "rate": 0.1, "retry_after_ms": 5},
 ]
-"""They make the session fail in every way."""
+"""Faults of the stand-in, of every kind."""
 SETTINGS = {"SCREENER_APP_RETRIES": "1", "SCREENER_INSIGHTS": "1", "SCREENER_REQUEST_LIMIT": "4"}
 VARYING = {"owner", "processing_duration_seconds", "password_hash"}
-"""Columns that differ from session to session."""
+"""Columns whose values differ between sessions."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Transcript:
 
 
 def play(stack: Stack) -> Transcript:
-    """Use the screener in every way a user can, and record its answers."""
+    """Use all that the screener offers to a user, and record its answers."""
     transcript, client = Transcript(), stack.client()
     client._session.hooks["response"].append(transcript.note)
     small = draft(

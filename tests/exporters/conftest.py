@@ -1,4 +1,4 @@
-"""Databases that are migrated already, once for each kind, copied for each test."""
+"""Migrated databases: one of each kind, which is copied for each test."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from tests.postgres import TemporaryPostgres
 
 ALL_HOSTS = ("sqlite", "psycopg2", "psycopg", "newest", "pgbouncer")
 STRICT_FIRST = ("psycopg", "newest", "psycopg2", "pgbouncer")
-"""Which PostgreSQL stands for all: psycopg sends parameters apart from the statement, so the server has to
-know their types, while psycopg2 writes them into the statement; what the former runs, the latter runs."""
+"""PostgreSQL hosts in the order in which they represent all others.
 
-# A busy machine is no failure.
+psycopg sends parameters separately, so the server must know their types; psycopg2 writes them into the
+statement. A statement that works with psycopg works with psycopg2.
+"""
+
+# Tests must not fail because the machine is busy.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
@@ -37,7 +40,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Databases:
-    """Databases of a server, each a copy of one that was migrated."""
+    """Databases of a server, which are copies of a migrated one."""
 
     def __init__(self, server: TemporaryPostgres) -> None:
         self._server = server
@@ -81,10 +84,10 @@ def postgres_host(databases: Databases) -> Iterator[Host]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what asks for a host on SQLite and one PostgreSQL, or on each that its module names in `HOSTS`.
+    """Run tests with a `host` on SQLite and one PostgreSQL, of those that their module names in `HOSTS`.
 
-    It is on each in the whole matrix, and always where a module says `EVERY_HOST = True`, because its
-    statements or its connections differ between them. A test may choose hosts of its own.
+    In the whole matrix they run on all of these, and so they do if the module sets `EVERY_HOST = True`,
+    because its statements or connections differ between hosts. A test may parametrize `host` itself.
     """
     chosen = any(mark.args[0] == "host" for mark in metafunc.definition.iter_markers("parametrize"))
     if "host" in metafunc.fixturenames and not chosen:
@@ -95,7 +98,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _representative(hosts: Sequence[str]) -> tuple[str, ...]:
-    """Return SQLite, if it is among the hosts, and the strictest PostgreSQL that is."""
+    """Return SQLite, if it is among the hosts, and the strictest PostgreSQL among them."""
     postgres = [host for host in STRICT_FIRST if host in hosts]
     return (*(host for host in hosts if host == "sqlite"), *postgres[:1])
 
@@ -114,7 +117,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
 
 @pytest.fixture
 def engine(host: Host) -> Iterator[Engine]:
-    """The writer's own way to the host's database."""
+    """An engine for the host's database, as the writer has it."""
     engine = create_engine(host.url)
     yield engine
     engine.dispose()

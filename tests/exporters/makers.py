@@ -1,9 +1,9 @@
-"""Helpers of the tests in this folder: calls, documents, fragments, and a host's database."""
+"""Makes calls, documents and fragments for the tests in this folder, and opens a host's database."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,15 +22,15 @@ from telemetry._internal.run import Document
 from telemetry.pricing.prices import Price, Tokens
 
 SOME_HOSTS = ("sqlite", "psycopg2", "newest")
-"""For modules whose statements are no different behind a pooler."""
+"""The hosts for modules whose statements are the same behind a pooler."""
 SECOND = 10**9
 START = 1_790_000_000 * SECOND
-"""When runs of these tests begin, in epoch nanoseconds."""
+"""Start of the runs in these tests, in epoch nanoseconds."""
 KEY = b"secret"
-"""The key of the hashes of documents."""
+"""The key of the documents' hashes."""
 TOKENS = Tokens(input=1000, output=100)
 CREATED = datetime(2026, 9, 21, 12, 0, 0)
-"""When rows of the host were created: before START."""
+"""Creation of the host's rows, which is before START."""
 
 
 def call(
@@ -47,7 +47,7 @@ def call(
     retry_after_us: int = 0,
     unmodelled: tuple[str, ...] = (),
 ) -> Call:
-    """One OpenAI call that ended; without `pico` it has no price."""
+    """Return an OpenAI call that ended; if `pico` is None it has no price."""
     price = None if pico is None or tokens is None else Price(pico, "genai-prices", "1")
     waits = (backoff_us, retry_after_us)
     return Call(
@@ -56,12 +56,12 @@ def call(
 
 
 def failed_call(stage: str = "ranking", *statuses: str) -> Call:
-    """A call that never got an answer."""
+    """Return a call without an answer."""
     return call(stage, ok=False, tokens=None, statuses=statuses or ("400",))
 
 
 def visit(key: str = "cv.pdf", *, score: float | None = None, **known: Any) -> Document:
-    """One visit to a document; `score` is a share of 1."""
+    """Return a visit to a document; `score` is between 0 and 1."""
     document = Document(
         key,
         **{name: known.pop(name) for name in ("size", "characters", "type", "row_id") if name in known},
@@ -73,7 +73,7 @@ def visit(key: str = "cv.pdf", *, score: float | None = None, **known: Any) -> D
 
 
 def facts(run_id: str | None = None, **known: Any) -> Snapshot:
-    """The first snapshot of a fragment, before anything has happened in it."""
+    """Return the first snapshot of a fragment, without any usage."""
     start = known.setdefault("opened_at", START)
     defaults: dict[str, Any] = {
         "run_id": run_id or uuid4().hex,
@@ -87,7 +87,7 @@ def facts(run_id: str | None = None, **known: Any) -> Snapshot:
 
 
 class Fragment:
-    """A fragment under way, with a clock of its own."""
+    """An open fragment, with a clock of its own."""
 
     def __init__(self, run_id: str | None = None, **known: Any) -> None:
         self.accumulator = Accumulator(facts(run_id, **known))
@@ -96,7 +96,7 @@ class Fragment:
     def calls(self, *calls: Call) -> Fragment:
         for one in calls:
             self.accumulator.call_started()
-            assert self.accumulator.call_ended(replace(one))  # a copy, as every call is a call of its own
+            assert self.accumulator.call_ended(replace(one))  # a copy, because a call is counted once
         return self
 
     def documents(self, *visits: Document) -> Fragment:
@@ -118,7 +118,7 @@ class Fragment:
 
 
 def documents_of(*visits: Document) -> list[DocumentState]:
-    """Return the documents of a run after these visits."""
+    """Return the documents of a run with these visits."""
     documents = Fragment().documents(*visits).close().documents
     assert documents is not None
     return documents
@@ -129,7 +129,7 @@ class Host:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        options = {"prepare_threshold": None} if "+psycopg:" in url else {}  # as a pooler wants it
+        options = {"prepare_threshold": None} if "+psycopg:" in url else {}  # poolers need this
         self.engine: Engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
 
     @property
@@ -169,7 +169,7 @@ class Host:
         self.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", **values)
 
     def execute(self, statement: str, **values: Any) -> None:
-        """Run a statement; times are bound as SQLAlchemy does it, not by the adapter that Python gives up."""
+        """Execute a statement. SQLAlchemy binds times, because the adapter of `sqlite3` is deprecated."""
         times = [sa.bindparam(name, type_=sa.DateTime()) for name in values if _is_time(values[name])]
         with self.engine.begin() as connection:
             connection.execute(sa.text(statement).bindparams(*times), values)
@@ -186,7 +186,7 @@ class Host:
 
     @contextmanager
     def holding(self, statement: str) -> Iterator[Connection]:
-        """Keep a transaction of the host open that has executed `statement`."""
+        """Execute `statement` in a transaction of the host, which stays open within the block."""
         with self.engine.connect() as connection, connection.begin():
             connection.execute(sa.text(statement))
             yield connection
@@ -196,14 +196,14 @@ def _is_time(value: Any) -> bool:
     return isinstance(value, datetime) and value.tzinfo is None
 
 
-def until(true: Any, seconds: float = 60) -> None:
+def until(condition: Callable[..., object], seconds: float = 60) -> None:
     """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not so after {seconds} s"
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition did not hold within {seconds} s"
         time.sleep(0.01)
 
 
 def moment(epoch_ns: int) -> datetime:
-    """Return an epoch time as naive UTC, as telemetry's tables have it."""
+    """Return a time in epoch nanoseconds as naive UTC, as in telemetry's tables."""
     return datetime.fromtimestamp(epoch_ns / SECOND, UTC).replace(tzinfo=None)

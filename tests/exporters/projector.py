@@ -1,10 +1,10 @@
-"""A process that projects into rows of the host without a pause, until it is killed.
+"""A process that projects into rows of the host again and again, until it is killed.
 
 Usage::
 
     python -m tests.exporters.projector URL HOLD
 
-Calls of C keep its GIL for HOLD seconds, one after another; with 0 there are none.
+Meanwhile C code holds its GIL for HOLD seconds, again and again; with 0 it does not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.exporters.makers import KEY
 
 
 def hold_the_gil(seconds: float) -> None:
-    """Keep the GIL again and again: functions called through PyDLL do not release it."""
+    """Hold the GIL again and again: functions that are called through PyDLL do not release it."""
     sleep = ctypes.PyDLL(None).usleep
     while True:
         sleep(int(seconds * 1_000_000))
@@ -39,7 +39,7 @@ def main() -> None:
             rows.project_analysis(1)
             rows.project_user(1)
         except OperationalError:
-            continue  # a lock was not free, or the session was ended
+            continue  # a row was locked, or the session was terminated
 
 
 if __name__ == "__main__":

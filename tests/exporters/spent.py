@@ -1,4 +1,4 @@
-"""Reads the view ``telemetry_run_spend``: how much was spent by class."""
+"""Reads from the view ``telemetry_run_spend`` how much was spent in each class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from exporters.reports.lines import WASTE
 
 CLASSES: Final = ("useful", *WASTE, "late", "orphan", "running")
-"""All classes. ``orphan`` is spending outside any run, ``running`` that of runs under way."""
+"""All classes: ``orphan`` is spending outside of runs, ``running`` that of open runs."""
 
 _view: Final = sa.table(
     "telemetry_run_spend",

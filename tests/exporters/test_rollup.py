@@ -17,7 +17,6 @@ from exporters.rollup import status as rules
 from exporters.rollup.call import Call
 from exporters.rollup.merge import Rollup, Scores, merge, newest
 from exporters.rollup.snapshot import SCHEMA_VERSION, USAGE_SUMS, NewerSnapshot, Snapshot, Usage, UsageKey
-from exporters.rollup.status import why_failed
 from exporters.spool.entry import parse_entry
 from exporters.spool.warning_event import WarningEvent
 from telemetry._internal.run import Document, Warned
@@ -364,7 +363,6 @@ def test_a_status_that_is_no_success_has_a_reason(
     rollup = merge([Fragment().calls(*made).documents(*visits).close(stated)])
 
     assert rollup.status_reason == reason
-    assert why_failed({"status_reason": reason or None}) == reason
 
 
 @given(work=works, parts=st.integers(1, 3), stated=st.sampled_from(["completed", "failed", "interrupted"]))

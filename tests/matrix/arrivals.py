@@ -8,7 +8,7 @@ import urllib.request
 
 
 class Arrivals:
-    """Reads the new lines of the stand-in's ledger."""
+    """The keys of the calls in the stand-in's ledger."""
 
     def __init__(self, service: str) -> None:
         self._ledger = f"{service}/_standin/ledger?since="
@@ -27,5 +27,5 @@ class Arrivals:
 
 
 def hashed(api_key: str) -> str:
-    """Return a key as it is in the ledger."""
+    """Return the hash of a key, which the ledger has in its place."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:32]

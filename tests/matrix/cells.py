@@ -43,7 +43,7 @@ class Cell:
 
     @property
     def row(self) -> str:
-        """The row of the table that shows it."""
+        """The row of the table in which it is."""
         return self.kind.name if self.variant == USUAL else f"client: {self.variant}"
 
     @property

@@ -1,4 +1,4 @@
-"""The kinds of clients that an application may have."""
+"""The variants of clients that an application may have."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _OPTIONS: dict[Client, dict[str, Any]] = {
 
 @dataclass
 class Clients:
-    """Creates clients and caches them, so that one client makes many calls, as in an application."""
+    """Creates and caches clients, so that one client makes many calls, as in an application."""
 
     service: str
     """Address of the stand-in, without a path."""
     nobody: str
     """An address at which nothing listens."""
-    _kept: dict[tuple[bool, Variant, Client], Any] = field(default_factory=dict)
+    _cache: dict[tuple[bool, Variant, Client], Any] = field(default_factory=dict)
 
     def make_early(self) -> None:
         """Create the clients that exist before telemetry is set up."""
@@ -41,16 +41,16 @@ class Clients:
 
     async def close(self) -> None:
         """Close all clients."""
-        for (is_async, *_), client in self._kept.items():
+        for (is_async, *_), client in self._cache.items():
             closed = client.close()
             if is_async:
                 await closed
 
     def _get(self, is_async: bool, variant: Variant, client: Client) -> Any:
         key = (is_async, variant, client)
-        if key not in self._kept:
-            self._kept[key] = self._make(is_async, variant, client)
-        return self._kept[key]
+        if key not in self._cache:
+            self._cache[key] = self._make(is_async, variant, client)
+        return self._cache[key]
 
     def _make(self, is_async: bool, variant: Variant, client: Client) -> Any:
         options = {"api_key": "replaced in every call", **_OPTIONS[client]}

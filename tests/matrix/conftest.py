@@ -1,4 +1,4 @@
-"""The matrix is run once for each version of ``openai``, and its table stands at the end of the test run."""
+"""Runs the matrix once for each version of ``openai``, and prints its table after the test run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Get = Callable[[Environment], Results]
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs the matrix in an environment, with a service and a database of its own."""
+    """A function that runs the matrix in an environment, with a stand-in and a database of its own."""
     template = tmp_path_factory.mktemp("template") / "host.sqlite"
     migrate.upgrade(f"sqlite:///{template}", with_base_tables=True)
 
@@ -41,31 +41,31 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def results_of(request: pytest.FixtureRequest, run: Run) -> Iterator[Get]:
-    """Gives the results of all cells in an environment; those of all environments are made at once."""
-    kept = request.config.stash.setdefault(_results, {})
+    """A function that returns the results of an environment; all environments run concurrently."""
+    cached = request.config.stash.setdefault(_results, {})
     wanted = {environment for item in request.session.items for environment in _wanted_by(item)}
     with ThreadPoolExecutor(len(wanted)) as pool:
-        made = {environment: pool.submit(run, environment) for environment in wanted}
+        running = {environment: pool.submit(run, environment) for environment in wanted}
 
         def results(environment: Environment) -> Results:
             try:
-                kept[environment] = made[environment].result()
+                cached[environment] = running[environment].result()
             except (EnvironmentFailed, RunFailed) as error:
                 pytest.fail(str(error), pytrace=False)
-            return kept[environment]
+            return cached[environment]
 
         yield results
 
 
 def _wanted_by(item: pytest.Item) -> Iterator[Environment]:
-    """Yield the environment whose results a test asks for: the one it names, else this one."""
+    """Yield the environment whose results a test needs: that of its parameter, else the current one."""
     if isinstance(item, pytest.Function) and "results_of" in item.fixturenames:
         named: Any = item.callspec.params.get("version")
-        yield named or next(each for each in environments() if each.is_this_one)
+        yield named or next(current for current in environments() if current.is_this_one)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show the table, however quiet pytest is."""
+    """Print the table, also with `--quiet`."""
     results = list(config.stash.get(_results, {}).values())
     if results:
         terminalreporter.section("accounting of OpenAI calls")

@@ -1,4 +1,4 @@
-"""Make the call of one cell inside a run of its own, as an application does."""
+"""Make the call of a cell in a run of its own, as an application does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Trial:
-    """A cell, with what is needed to try it."""
+    """A cell, and the client with which it is tried."""
 
     cell: Cell
     client: Any
@@ -60,7 +60,7 @@ def drive(trial: Trial) -> Tried:
 
 
 def _begin(trial: Trial) -> Iterator[Any] | None:
-    """Read the answer as far as the outcome says, and return what is to be read after the run."""
+    """Read the answer as far as the outcome says; return the rest if it is to be read after the run."""
     reading, items = trial.cell.outcome.reading, _items(trial)
     if reading == "all":
         deque(items, maxlen=0)
@@ -75,13 +75,13 @@ def _begin(trial: Trial) -> Iterator[Any] | None:
 
 
 def _items(trial: Trial) -> Generator[Any]:
-    """Yield the pieces of the answer; when left early, close the stream if the outcome says so."""
+    """Yield the pieces of the answer. If closed early, close the stream if the outcome says so."""
     kind = trial.cell.kind
     with ExitStack() as stack:
         answer = trial.make()
         if kind.is_managed:
             answer = stack.enter_context(answer)
-            yield answer  # the headers are here, the body is not read yet
+            yield answer  # the headers have arrived, the body is not read yet
         if kind.is_raw:
             answer = answer.parse()
         if not kind.is_streamed:
@@ -89,7 +89,7 @@ def _items(trial: Trial) -> Generator[Any]:
             return
         if trial.cell.outcome.reading == "close":
             stack.enter_context(closing(answer))
-        for item in answer:  # noqa: UP028 - `yield from` would close what is only dropped
+        for item in answer:  # noqa: UP028 - `yield from` would close a stream that is to be dropped
             yield item
 
 

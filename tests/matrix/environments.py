@@ -29,7 +29,7 @@ class Environment:
         """Return the interpreter of the environment, which is created where needed.
 
         Raises:
-            EnvironmentFailed: when packages cannot be installed.
+            EnvironmentFailed: if packages cannot be installed.
         """
         return (
             Path(sys.executable)

@@ -99,7 +99,7 @@ def _waits(row: Row, ledger: Sequence[Line]) -> Iterator[str]:
 
 
 def _bill(cell: Cell, row: Row, ledger: Sequence[Line]) -> Iterator[str]:
-    """Check that nothing exceeds the bill, and that a row with less is marked as incomplete."""
+    """Check that nothing exceeds the bill, and that a row below the bill is marked as incomplete."""
     expected = bill(ledger)
     for name in BILLED:
         if row[name] > expected[name]:

@@ -1,4 +1,4 @@
-"""The kinds of calls that spend money, each written once and made with both clients."""
+"""The kinds of calls that spend money, for the synchronous and the asynchronous client."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ class Kind:
     needs: str
     """The attribute of the client that it needs, such as ``responses.create``."""
     is_managed: bool = False
-    """Whether the answer comes from a ``with`` block."""
+    """Whether the answer is the value of a ``with`` statement."""
     is_raw: bool = False
     """Whether the caller must parse the answer."""
     is_streamed: bool = False
     parses: bool = False
-    """Whether the client makes an object of the JSON in the answer."""
+    """Whether the client parses the JSON in the answer into an object."""
     reports_usage: bool = True
     """Whether the answer of a successful call has a usage; streams have one only if requested."""
-
     is_billed_in_tokens: bool = True
     """Whether its tokens are billed as text; others are unpriced."""
 

@@ -43,11 +43,11 @@ class Outcome:
 
     name: str
     short: str
-    """Its heading in the table."""
+    """Heading of its column in the table."""
     faults: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     """Fault rules of the stand-in, for the calls of this outcome only."""
     raises: frozenset[str] = frozenset()
-    """Types of exceptions, of which the application gets one; empty for none."""
+    """Types of exceptions, one of which the application gets; empty if it gets none."""
     client: Client = "usual"
     reading: Reading = "all"
     """How the application reads the answer."""
@@ -57,11 +57,11 @@ class Outcome:
     happens_to: Callable[[Kind], bool] = _any
     only_async: bool = False
     bill: Literal["reported", "not reported", "none"] = "reported"
-    """Whether anything is billed, and whether the caller gets all of its usage."""
+    """Whether anything is billed, and whether all of that is reported to the caller."""
 
     @property
     def takes_long(self) -> bool:
-        """Whether it mostly waits."""
+        """Whether such a call consists mostly of waiting."""
         return self.client != "usual" or self.reading in ("cancel", "cancel later")
 
 
@@ -153,7 +153,7 @@ def is_known(kind: Kind, outcome: Outcome) -> bool:
 
 
 def fault_rules() -> Iterator[dict[str, Any]]:
-    """Yield the fault rules of all outcomes, each for the prompts with its mark."""
+    """Yield the fault rules of all outcomes, which apply to prompts with the mark of the outcome."""
     for outcome in OUTCOMES:
         for fault in outcome.faults:
             yield {"match": {"contains": mark(outcome)}, **fault}

@@ -41,7 +41,7 @@ from tests.matrix.driving import Trial, Tried, drive, drive_async
 BUSY_AT_ONCE = 8
 """Cells that run at the same time."""
 SLOW_AT_ONCE = 24
-"""Cells that mostly wait, and run at the same time; each may use two of the stand-in's 48 threads."""
+"""Cells that consist mostly of waiting; each may use two of the stand-in's 48 threads."""
 
 
 def main() -> None:
@@ -77,10 +77,10 @@ def _arguments() -> argparse.Namespace:
 
 @contextmanager
 def _refusing() -> Iterator[str]:
-    """Yield an address at which nothing listens, and which stays reserved."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+    """Reserve a port on which nothing listens, and yield its address."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 @event.listens_for(Engine, "connect")

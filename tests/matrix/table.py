@@ -1,4 +1,4 @@
-"""The matrix as a table, with kinds of calls as rows and outcomes as columns."""
+"""The matrix as a table, with a row for each kind of call and a column for each outcome."""
 
 from __future__ import annotations
 

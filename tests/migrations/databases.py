@@ -1,4 +1,4 @@
-"""A host's database before telemetry is added, and descriptions of databases to compare."""
+"""Creates a host's database without telemetry, and describes databases for comparisons."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 
 def host_models() -> sa.MetaData:
-    """Return the models of a host, some of whose names telemetry uses as well."""
+    """Return the models of a host; telemetry adds some columns and indexes of the same names."""
     models = sa.MetaData()
     sa.Table(
         "users",

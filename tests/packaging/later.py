@@ -1,4 +1,7 @@
-"""Future releases of OpenTelemetry, some of them incomplete trains, as wheels without content."""
+"""Future releases of OpenTelemetry, as wheels without content.
+
+OpenTelemetry releases its packages in trains, which pin each other; some trains here are incomplete.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ RELEASES: dict[tuple[str, str], tuple[str, ...]] = {
         "opentelemetry-instrumentation-wsgi==0.99b0",
     ),
     ("opentelemetry-exporter-prometheus", "0.99b0"): ("opentelemetry-sdk~=1.99.0",),
-    # packages with their own release cycle, which require the next train
+    # packages with a release cycle of their own, which require the next train
     ("opentelemetry-util-genai", "1.99b0"): (
         "opentelemetry-instrumentation>=0.99b0,<1",
         "opentelemetry-semantic-conventions>=0.99b0,<1",

@@ -1,4 +1,4 @@
-"""Canaries: words that must not leave an application, planted where personal data is."""
+"""Canaries: words in the place of personal data, which must not leave an application."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ EMAIL = "w.quagga@numbat.example"
 PHONE = "+44 20 7946 0957"
 FILE = "CV-Quagga-final.pdf"
 PROMPT = "zyzzogeton"
-"""A word of prompts, so frequent that the stand-in repeats it in its answers."""
+"""A word of prompts, frequent enough that the stand-in repeats it in its answers."""
 ATTACHED = "Ornithorhynchus"
 """A word of exceptions and log records."""
 LITERAL = "Macropus"

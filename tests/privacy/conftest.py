@@ -1,4 +1,4 @@
-"""The fixtures of the API's tests and of the whole system's."""
+"""The fixtures of the tests of the API and of the whole system."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """An application full of personal data: `python -m tests.privacy.host BASE_URL FOLDER [EVERY]`.
 
-It makes every kind of call to OpenAI, successful and failing ones, raises exceptions wherever telemetry may
-see them, and logs personal data. At its end it writes the metrics of its listener into FOLDER. EVERY other
-than 1 makes it use only each EVERYth kind of call.
+It makes every kind of call to OpenAI (with EVERY, only one kind in so many), successful and failing ones,
+raises exceptions in all places that telemetry observes, and logs personal data. At its end it writes the
+metrics of its listener into FOLDER.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.matrix.kinds import CHAT_MODEL, KINDS, Kind
 from tests.privacy.canaries import ATTACHED, EMAIL, FILE, LITERAL, NAME, PHONE, RESUME
 
 ENDINGS = ("answered", "refused", "limited", "left")
-"""How a call ends; `left` means that its answer is not read to the end."""
+"""The ways in which a call ends; `left`: its answer is not read to the end."""
 FAULTS = [
     {"match": {"contains": "refused"}, "status": 400},
     {"match": {"contains": "limited"}, "status": 429, "retry_after_ms": 1},
@@ -43,7 +43,7 @@ class Unreadable(Exception):
 
 
 class Strict(BaseModel):
-    """A structure that the stand-in's answers do not match, so that the error quotes the answer."""
+    """A structure that the answers do not match, so that the validation error quotes the answer."""
 
     years: int
 

@@ -1,4 +1,4 @@
-"""The screener, served over HTTP, in front of a real stand-in for OpenAI."""
+"""The screener, served over HTTP, with the stand-in for OpenAI."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def standin_process() -> Iterator[StandIn]:
 
 @pytest.fixture
 def standin(standin_process: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """The stand-in without faults and with an empty ledger; the OpenAI client is pointed at it."""
+    """The stand-in without faults and with an empty ledger; OpenAI clients use it."""
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     monkeypatch.setenv("OPENAI_BASE_URL", standin_process.url)
     standin_process.reset_faults()
@@ -38,7 +38,7 @@ def standin(standin_process: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandI
 
 @pytest.fixture
 def environment(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings every app and worker of a test shares."""
+    """The settings that all apps and workers of a test share."""
     monkeypatch.setenv("SCREENER_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("SECRET_KEY", "for tests only")
     monkeypatch.setenv("SCREENER_RETRY_PAUSE", "0.01")
@@ -47,19 +47,19 @@ def environment(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_app(environment: None, standin: StandIn) -> Iterator[MakeApp]:
-    """Makes an app with tables and users; settings are given by name."""
-    made: list[Flask] = []
+    """A function that creates an app with tables, users and settings."""
+    apps: list[Flask] = []
 
     def make(**config: object) -> Flask:
         app = create_app(config)
-        made.append(app)
+        apps.append(app)
         init_db(app)
         with app.app_context():
             seed_users()
         return app
 
     yield make
-    for app in made:
+    for app in apps:
         with app.app_context():
             db.engine.dispose()
 
@@ -72,7 +72,7 @@ def app(make_app: MakeApp) -> Flask:
 
 @pytest.fixture
 def sign_in() -> Iterator[SignIn]:
-    """Serves an app and signs a user in."""
+    """A function that serves an app, signs a user in, and returns the client."""
     with ExitStack() as stack:
 
         def start(app: Flask, email: str = USER_EMAIL) -> ScreenerClient:

@@ -1,4 +1,4 @@
-"""Small real documents, a server for the screener, and its stored rows."""
+"""Makes small documents, serves the screener, and reads its rows."""
 
 from __future__ import annotations
 

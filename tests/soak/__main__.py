@@ -25,9 +25,9 @@ from tests.soak.system import System
 from tests.soak.verdict import judge
 
 HOST_WAIT_MS = 500.0
-"""Milliseconds that a write of the host may take longer than one to a row that telemetry never writes."""
+"""Milliseconds by which a write of the host may take longer than one to a row of the host alone."""
 SHOWN = 20
-"""Maximum number of printed problems."""
+"""Maximum number of problems that are printed."""
 
 
 def main() -> int:

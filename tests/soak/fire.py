@@ -59,18 +59,18 @@ class Damage:
     stopped: int = 0
     repeated: int = 0
     intruded: int = 0
-    """Directories that other users left in the spool."""
+    """Directories of others in the spool, with misplaced, forged or damaged files."""
     forged: set[str] = field(default_factory=set)
     """Runs that another user forged."""
     largest_spool: int = 0
     host_wait_ms_max: float = 0.0
     """The longest time that a write of the host waited."""
     control_wait_ms_max: float = 0.0
-    """The longest time that one waited for a row that only the host writes."""
+    """The longest time that a write waited to a row that only the host writes."""
     lost_writes: list[str] = field(default_factory=list)
     """Writes of the host that were lost."""
     waiting: list[str] = field(default_factory=list)
-    """Entries that were not delivered in the end."""
+    """Entries and rows that still waited at the end."""
 
 
 class Fire:
@@ -129,7 +129,7 @@ class Fire:
             time.sleep(0.05)
 
     def _next(self) -> str:
-        """Return the next disturbance: all of them in random order, then all again."""
+        """Return the next disturbance. All occur in random order, then again in another order."""
         self._planned = self._planned or self._chance.sample(DISTURBANCES, len(DISTURBANCES))
         return self._planned.pop()
 

@@ -23,7 +23,7 @@ class HostWriter:
     """Increments a column of the analyses, and for comparison a row that only the host writes."""
 
     def __init__(self, tenant: Tenant, open_runs: Sequence[int], seed: int) -> None:
-        """Write to the analyses in ``open_runs``, a sequence that changes meanwhile."""
+        """Write to the analyses in ``open_runs``, a sequence that the caller changes meanwhile."""
         self.longest_ms = self.longest_control_ms = 0.0
         self.written: Counter[int] = Counter()
         """Committed writes, by analysis."""
@@ -68,17 +68,17 @@ class HostWriter:
         if not self._open_runs:
             return
         number = self._chance.choice(self._open_runs)
-        control = _took(connection, _CONTROL)
+        control = _milliseconds_of(connection, _CONTROL)
         self.uncertain[number] += 1
-        own = _took(connection, _COUNT, id=number)
+        own = _milliseconds_of(connection, _COUNT, id=number)
         self.uncertain[number] -= 1
         self.written[number] += 1
         self.longest_control_ms = max(self.longest_control_ms, control)
         self.longest_ms = max(self.longest_ms, own)
 
 
-def _took(connection: sa.Connection, statement: sa.TextClause, **values: int) -> float:
-    """Return the milliseconds of one write with its commit."""
+def _milliseconds_of(connection: sa.Connection, statement: sa.TextClause, **values: int) -> float:
+    """Execute and commit a write; return how long that took."""
     started = time.monotonic()
     connection.execute(statement, values)
     connection.commit()

@@ -1,4 +1,4 @@
-"""Foreign files in the spool: those of another tenant, of another user, and damaged ones."""
+"""Files in the spool that do not belong there: of another tenant, of another user, or damaged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DOLLARS: Final = 999
 
 def misplace(file: Path, folder: Path) -> None:
     """Copy a snapshot into the folder of another tenant's database, as if a dead process had left it."""
-    with _dead_process(folder) as process, suppress(FileNotFoundError):
+    with _DeadProcess(folder) as process, suppress(FileNotFoundError):
         (process / file.name).write_bytes(file.read_bytes())
 
 
@@ -33,15 +33,15 @@ def forge(file: Path, folder: Path) -> str | None:
     if os.geteuid() != 0:
         return None
     try:
-        known = parse_entry(file.read_text())
+        snapshot = parse_entry(file.read_text())
     except (FileNotFoundError, ValueError, RecursionError):  # delivered meanwhile, or damaged as below
         return None
-    if not isinstance(known, Snapshot):
+    if not isinstance(snapshot, Snapshot):
         return None
-    usage = {key: replace(sums, cost_pico=DOLLARS * 10**12) for key, sums in known.usage.items()}
+    usage = {key: replace(sums, cost_pico=DOLLARS * 10**12) for key, sums in snapshot.usage.items()}
     run_id, fragment_id = uuid.uuid4().hex, uuid.uuid4().hex
-    text = replace(known, run_id=run_id, fragment_id=fragment_id, usage=usage).to_json()
-    with _dead_process(folder) as process:
+    text = replace(snapshot, run_id=run_id, fragment_id=fragment_id, usage=usage).to_json()
+    with _DeadProcess(folder) as process:
         forged = process / f"{fragment_id}.json"
         forged.write_text(text)
         for path in (forged, process / LOCK, process):
@@ -50,10 +50,10 @@ def forge(file: Path, folder: Path) -> str | None:
 
 
 def damage(folder: Path) -> None:
-    """Leave damaged files, at which no reader may fail."""
-    with _dead_process(folder) as process:
-        for spoil in _SPOILT:
-            spoil(process / f"{uuid.uuid4().hex}.json")
+    """Write damaged files, which must not make a reader fail."""
+    with _DeadProcess(folder) as process:
+        for damage_file in _DAMAGES:
+            damage_file(process / f"{uuid.uuid4().hex}.json")
 
 
 def _nest(path: Path) -> None:
@@ -72,7 +72,7 @@ def _link(path: Path) -> None:
     path.symlink_to("/etc/passwd")
 
 
-_SPOILT: Final[tuple[Callable[[Path], object], ...]] = (
+_DAMAGES: Final[tuple[Callable[[Path], object], ...]] = (
     _nest,
     _truncate,
     _bytes,
@@ -82,7 +82,7 @@ _SPOILT: Final[tuple[Callable[[Path], object], ...]] = (
 )
 
 
-class _dead_process:
+class _DeadProcess:
     """A directory as a killed process leaves it, which appears atomically."""
 
     def __init__(self, folder: Path) -> None:

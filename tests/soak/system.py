@@ -32,7 +32,7 @@ FAULTS: list[dict[str, Any]] = [
 CHUNK = 60
 """Analyses of one process."""
 SMALL_SPOOL = "6000"
-"""Bytes of a spool that is soon full."""
+"""Size limit of a spool that is soon full, in bytes."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Job:
     journal: Path
     has_small_spool: bool
     left: dict[str, Snapshot] = field(default_factory=dict)
-    """The snapshots of its runs in the spool when it was killed."""
+    """The snapshots of its runs that were in the spool when it was killed, by run."""
     was_killed: bool = False
 
     @property
@@ -155,7 +155,7 @@ class System:
         )
 
     def spooled(self, tenant: Tenant) -> list[Path]:
-        """Return the entries that wait for a tenant's database, without the copies made here."""
+        """Return the entries that wait for a tenant's database, without the copies of :meth:`repeat`."""
         paths = [path for path in waiting(self.spool) if path.is_relative_to(tenant.folder)]
         return [
             path
@@ -166,11 +166,11 @@ class System:
     def _snapshots(self, tenant: Tenant) -> Iterator[Snapshot]:
         for path in self.spooled(tenant):
             try:
-                item = parse_entry(path.read_text())
+                entry = parse_entry(path.read_text())
             except (FileNotFoundError, ValueError, RecursionError):  # delivered meanwhile, or damaged
                 continue
-            if isinstance(item, Snapshot):
-                yield item
+            if isinstance(entry, Snapshot):
+                yield entry
 
     def repeat(self) -> int:
         """Copy all entries of the spool, as if another dead process had left them; return their number."""

@@ -19,7 +19,7 @@ SUMS = ("attempts", "rate_limit_hits", "input_tokens", "output_tokens", "cost_pi
 
 @dataclass
 class Verdict:
-    """How many runs ended and were cut short, and the problems with them."""
+    """The numbers of runs that ended and were cut short, and the problems with them."""
 
     ended: int = 0
     cut_short: int = 0
@@ -39,7 +39,7 @@ class Verdict:
 
 @dataclass
 class _Run:
-    """The application's knowledge of one run."""
+    """What the application knows of one run."""
 
     number: int
     run_id: str

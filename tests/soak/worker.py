@@ -1,4 +1,4 @@
-"""A process of an application: runs its analyses one after another, and keeps a journal.
+"""A process of an application, which runs analyses and writes a journal.
 
 Usage::
 
@@ -31,9 +31,9 @@ AT_ONCE = 3
 CANDIDATES = 2
 USERS = 5
 PAUSE = 0.03
-"""Seconds between two calls, so that a process may be killed while no call is under way."""
+"""Seconds between two calls, so that some processes are killed while no call is under way."""
 FORKS = 12
-"""In every so many analyses a forked child makes one call, whose usage is lost with the child."""
+"""In one of this many analyses a forked child makes a call, whose usage is lost with the child."""
 HOLD_SECONDS = 0.2
 
 

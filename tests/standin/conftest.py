@@ -1,4 +1,4 @@
-"""One stand-in process for all tests of a module, empty and without faults at the start of each test."""
+"""One stand-in for all tests of a module, without faults and with an empty ledger in every test."""
 
 from collections.abc import Iterator
 

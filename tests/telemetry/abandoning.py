@@ -1,7 +1,7 @@
-"""Abandon streamed answers, and have them finalized while a context variable is set.
+"""Abandon streamed answers, so that they are finalized while a context variable is being set.
 
-`python -m tests.telemetry.abandoning BASE_URL ROUNDS`: collects at each allocation in turn, and prints how
-many calls it made. CPython 3.11 crashes if a finalizer sets a context variable at that moment.
+`python -m tests.telemetry.abandoning BASE_URL ROUNDS` starts a garbage collection at one allocation after
+the other, and prints the number of calls. CPython 3.11 crashes if a finalizer sets a context variable then.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from telemetry.setup.process import setup_telemetry, shutdown
 
 VARIABLES = [ContextVar[object](f"variable {number}") for number in range(6)]
 ALLOCATIONS = 10
-"""More than setting a variable takes."""
+"""More allocations than setting a variable takes."""
 
 
 class Reader:
-    """Reads the first event of an answer; refers to itself, so that only the garbage collector frees it."""
+    """Reads the first event of an answer. It refers to itself, so only the garbage collector frees it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -53,7 +53,7 @@ def ask(client: OpenAI) -> Any:
 
 
 def collect_after(allocations: int) -> None:
-    """Set variables, with a collection after as many allocations as given."""
+    """Set variables, with a garbage collection after this number of allocations."""
     gc.set_threshold(gc.get_count()[0] + allocations, 1000, 1000)
     gc.enable()
     for variable in VARIABLES:

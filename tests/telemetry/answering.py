@@ -1,4 +1,4 @@
-"""A local HTTP server that answers as a test says, on the paths of OpenAI and of Azure."""
+"""A local HTTP server with the paths of OpenAI and Azure, whose answers a test chooses."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from tests.local_server import Handler, LocalServer
 
 Answer = tuple[int, dict[str, str], Any]
-"""Status, headers, and the body: bytes as they are, anything else as JSON."""
+"""Status, headers and body; a body that is not bytes is sent as JSON."""
 
 
 class Answering(LocalServer):
-    """Answers while the `with` block runs; `bodies` holds the bodies of the requests it received."""
+    """A server that runs within its `with` block; `bodies` has the bodies of the requests it received."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], Answer]) -> None:
         self.bodies: list[dict[str, Any]] = []

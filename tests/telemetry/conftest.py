@@ -1,4 +1,4 @@
-"""A pipeline for each test, from the API to a database, and a real client in front of the stand-in."""
+"""A pipeline for each test, from the API to a database, and clients of the stand-in."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def record(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Record]:
-    """Starts to record, with a provider and settings of the test's choice; once a test."""
+    """A function that starts a recording with a provider and settings; a test calls it once."""
     with ExitStack() as stack:
 
         def start(provider: TracerProvider | None = None, **settings: Any) -> Recorded:
@@ -50,12 +50,12 @@ def record(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Record]:
 
 @pytest.fixture
 def recorded(record: Record) -> Recorded:
-    """What is recorded from now on."""
+    """A recording with the default settings, which has started."""
     return record()
 
 
 def _instrument(provider: TracerProvider, stack: ExitStack) -> None:
-    _uninstrument()  # a test that sets telemetry up as an application does leaves that behind
+    _uninstrument()  # an earlier test may have set telemetry up as an application does
     OpenAIInstrumentor().instrument(tracer_provider=provider)
     attempts.instrument(provider)
     ThreadingInstrumentor().instrument()
@@ -92,5 +92,5 @@ def client(ledger: StandIn) -> Iterator[OpenAI]:
 
 @pytest.fixture
 def async_client(ledger: StandIn) -> AsyncOpenAI:
-    """For one event loop: close it there."""
+    """An asynchronous client, which a test closes in the event loop that used it."""
     return AsyncOpenAI(base_url=ledger.url, api_key="any")

@@ -1,4 +1,4 @@
-"""The ways in which an application calls OpenAI, each written once and driven with both clients."""
+"""The ways in which an application calls OpenAI, for the synchronous and the asynchronous client."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Way:
     operation: str = "chat"
     scope: str = GENAI_SCOPE
     reports_usage: bool = True
-    """Whether the answer holds token counts: a stream holds them only when asked to."""
+    """Whether the answer contains token counts; a stream contains them only on request."""
 
     @property
     def model(self) -> str:
@@ -75,7 +75,7 @@ WAYS = (
 
 
 def drive(client: Client, way: Way, url: str, **options: Any) -> None:
-    """Make one call with a client of its own and read the answer to its end."""
+    """Make one call with a new client, and read the answer to its end."""
     settings = {"base_url": url, "api_key": "any", **options}
     if client == "sync":
         with OpenAI(**settings) as sync_client:

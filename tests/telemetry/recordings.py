@@ -1,4 +1,4 @@
-"""What a test recorded, read back from the database."""
+"""The runs that a test recorded, read from the database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BROKEN = f"{Broken.__module__}.Broken"
 
 @dataclass
 class Recorded:
-    """A pipeline that records, and what it delivered."""
+    """A recording pipeline, and the runs that it delivered."""
 
     pipeline: Any
     provider: TracerProvider
@@ -36,7 +36,7 @@ class Recorded:
 
     @property
     def tracer(self) -> Tracer:
-        """A tracer as the application has one."""
+        """A tracer of the application."""
         return self.provider.get_tracer("the application")
 
     def runs(self) -> list[Rollup]:

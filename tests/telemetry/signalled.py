@@ -1,6 +1,6 @@
-"""Abandon streamed answers, and count the exceptions of a signal handler that are lost meanwhile.
+"""Abandon streamed answers, and count exceptions of a signal handler that are lost meanwhile.
 
-`python -m tests.telemetry.signalled BASE_URL TIMERS`: prints how many were lost, and how many calls it made.
+`python -m tests.telemetry.signalled BASE_URL TIMERS` prints the number of lost exceptions and of calls.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import telemetry
 from telemetry.setup.process import setup_telemetry, shutdown
 
 PAYLOAD = json.dumps([{"number": number, "texts": [str(number)] * 5} for number in range(300)])
-"""JSON whose objects give the garbage collector work."""
+"""JSON with many objects, which make the garbage collector run."""
 LONGEST_SECONDS = 5.0
-"""Seconds after which an exception is taken as lost."""
+"""Seconds after which an exception counts as lost."""
 TIMERS_A_STREAM = 4
 
 
@@ -30,7 +30,7 @@ class Limit(Exception):
 
 
 class Reader:
-    """Reads the first event of an answer; refers to itself, so that only the garbage collector frees it."""
+    """Reads the first event of an answer. It refers to itself, so only the garbage collector frees it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

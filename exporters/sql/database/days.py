@@ -1,4 +1,4 @@
-"""Days of a time zone as the periods of naive UTC that our columns hold: 23, 24 or 25 hours long."""
+"""Days of a time zone as periods in naive UTC, as in our columns; they last 23, 24 or 25 hours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day, from its beginning to the beginning of the next."""
+    """One day, until the beginning of the next."""
 
     date: dt.date
     start: datetime
@@ -21,12 +21,12 @@ class Day:
 
     @classmethod
     def of(cls, day: dt.date, zone: ZoneInfo) -> Day:
-        """Return the day of this date in ``zone``."""
+        """Return the day with a date in ``zone``."""
         return cls(day, midnight(day, zone), midnight(day + timedelta(days=1), zone))
 
     @classmethod
     def today(cls, zone: ZoneInfo, now: datetime | None = None) -> Day:
-        """Return the day in ``zone`` that has ``now`` in it (aware; default: this moment)."""
+        """Return the day in ``zone`` to which ``now`` belongs (aware; default: the current time)."""
         return cls.of((now or datetime.now(UTC)).astimezone(zone).date(), zone)
 
 

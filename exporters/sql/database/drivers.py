@@ -1,7 +1,7 @@
-"""Choose the driver for a database URL, or name the package to install if there is none.
+"""Chooses the driver for a database URL, or names the package to install if there is none.
 
-The writer works in a thread and needs a driver that blocks: for a URL with an asynchronous driver, another
-one for the same database is used. Drivers are looked for, not imported.
+The writer works in a thread and needs a synchronous driver. For a URL with an asynchronous driver, another
+one for the same database is used. Drivers are found without importing them.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _PACKAGES: Final = {
 """The drivers for PostgreSQL, in order of preference, and the packages that install them."""
 
 _OTHERS: Final = ("asyncpg", "psycopg_async", "aiopg", "pg8000")
-"""Drivers of an application that are replaced by one of these."""
+"""Drivers of an application that are replaced by one of :data:`_PACKAGES`."""
 
 _LIBPQ: Final = {
     *("application_name", "connect_timeout", "host", "options", "passfile", "port", "service"),
     *("sslcert", "sslkey", "sslmode", "sslrootcert", "target_session_attrs"),
 }
-"""URL parameters of other drivers that mean the same to these."""
+"""URL parameters of other drivers that have the same meaning for libpq."""
 
 
 def usable(url: str | URL, name: str = "TELEMETRY_DATABASE_URL") -> URL:
-    """Return ``url`` with an installed driver that blocks.
+    """Return ``url`` with an installed, synchronous driver.
 
     Args:
-        url: URL of the database, also with an asynchronous driver or none.
+        url: URL of the database, with any driver or none.
         name: name of the URL in error messages.
 
     Raises:
@@ -54,7 +54,7 @@ def usable(url: str | URL, name: str = "TELEMETRY_DATABASE_URL") -> URL:
     if isinstance(url, str) and backend.startswith("postgres") and url.count("@") > 1:
         # SQLAlchemy takes the first @ for the end of the password, and the rest for the host.
         raise ValueError(f"{name} has more than one @: in a user, password or parameter it is written %40")
-    if backend == "postgres":  # as some hosting services write it
+    if backend == "postgres":  # which some hosting services write
         backend = "postgresql"
     if backend not in ("postgresql", "sqlite"):
         raise ValueError(f"{name} names {backend}: rollups need PostgreSQL or SQLite")
@@ -70,17 +70,17 @@ def _on_postgresql(target: URL, driver: str) -> URL:
         return target
     if driver and driver not in _OTHERS:
         raise ValueError(f"no driver for postgresql+{driver}:// is known: name psycopg or psycopg2, or none")
-    found = next((name for name in _preferred() if find_spec(name)), None)
-    if found is None:
+    installed = next((name for name in _preferred() if find_spec(name)), None)
+    if installed is None:
         named = f"postgresql+{driver}" if driver else "postgresql"
         raise _missing(named, "psycopg[binary]", "" if not driver else f", beside {driver}")
-    if driver:  # its parameters are its own
+    if driver:  # the URL may have parameters of that driver alone
         query = {key: value for key, value in target.query.items() if key in _LIBPQ}
         if isinstance(ssl := target.query.get("ssl"), str):
             query.setdefault("sslmode", {"true": "require", "false": "disable"}.get(ssl.lower(), ssl))
         target = target.set(query=query)
-    # If SQLAlchemy would choose the same driver, the URL stays as people know it.
-    return target.set(drivername="postgresql" if found == _preferred()[0] else f"postgresql+{found}")
+    # If SQLAlchemy would choose the same driver, the URL stays as it was written.
+    return target.set(drivername="postgresql" if installed == _preferred()[0] else f"postgresql+{installed}")
 
 
 def _preferred() -> list[str]:

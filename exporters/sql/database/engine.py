@@ -1,4 +1,4 @@
-"""Engines of our own, and their transactions."""
+"""Our engines and their transactions."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ _KEEPALIVES: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-"""A connection that silently loses all packets fails within a minute, not in a quarter of an hour."""
+"""With these, a connection that silently loses all packets fails within a minute, not 15 minutes."""
 ALONE: Final = "telemetry_alone"
-"""Execution option of a connection on which each statement is a transaction of its own."""
+"""Execution option of connections on which each statement is a transaction of its own."""
 
 PAGE_COST: Final = 1.1
-"""The `random_page_cost` of transactions that only read, as solid-state disks have it.
+"""The `random_page_cost` of transactions that only read, which fits solid-state disks.
 
 With the default of 4, PostgreSQL reads all stages to find those of a week.
 """
 
 PERMANENT: Final = (DataError, IntegrityError, NotSupportedError)
-"""Errors that every later attempt would meet again; after all others it makes sense to try again."""
+"""Errors that every later attempt would meet again; after all others, another attempt makes sense."""
 
 
 def create_engine(
     url: str,
-    patience: Callable[[], float] = lambda: CONNECT_SECONDS,
+    connect_seconds: Callable[[], float] = lambda: CONNECT_SECONDS,
     *,
     for_reading: bool = False,
     limits: Callable[[], Limits] | None = None,
 ) -> Engine:
-    """Return an engine of our own: one connection, nothing shared with the host's.
+    """Return an engine with one connection, which shares nothing with the host's engine.
 
     Args:
         url: URL of the database.
-        patience: returns how many seconds a connection that begins now may take.
+        connect_seconds: returns the seconds that connecting may take now.
         for_reading: whether its transactions only read, so that on SQLite they block no writer.
         limits: returns the limits of a transaction that begins now, on PostgreSQL; default: `READING` or
             `COMMAND`.
@@ -85,20 +85,20 @@ def create_engine(
     if engine.dialect.name == "sqlite":
         _begin(engine, "BEGIN" if for_reading else "BEGIN IMMEDIATE")
     else:
-        _limit_connecting(engine, patience)
+        _limit_connecting(engine, connect_seconds)
         usual = READING if for_reading else COMMAND
         _limit_transactions(engine, limits or (lambda: usual), for_reading)
     return engine
 
 
-def _limit_connecting(engine: Engine, patience: Callable[[], float]) -> None:
+def _limit_connecting(engine: Engine, connect_seconds: Callable[[], float]) -> None:
     @sa.event.listens_for(engine, "do_connect")
     def connecting(_: Any, __: Any, ___: Any, parameters: dict[str, Any]) -> None:
-        parameters["connect_timeout"] = max(math.ceil(patience()), 1)  # 0 would be for ever
+        parameters["connect_timeout"] = max(math.ceil(connect_seconds()), 1)  # 0 would mean no limit
 
 
 def _limit_transactions(engine: Engine, limits: Callable[[], Limits], for_reading: bool) -> None:
-    """Set the limits of each transaction when it begins: a pooler may give the next one another session."""
+    """Set the limits of every transaction when it begins: a pooler may give it another session."""
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
@@ -109,9 +109,9 @@ def _limit_transactions(engine: Engine, limits: Callable[[], Limits], for_readin
 
 
 def _begin(engine: Engine, statement: str) -> None:
-    """Begin transactions on SQLite with ``statement``, not when the driver would.
+    """Begin transactions on SQLite with ``statement``, instead of when the driver would.
 
-    A writer takes the lock at once: a transaction that reads first and writes later can fail half-way.
+    Writers take the lock at once, because a transaction that reads first and writes later can fail half-way.
     """
 
     @sa.event.listens_for(engine, "connect")
@@ -126,7 +126,7 @@ def _begin(engine: Engine, statement: str) -> None:
 
 
 class Batch:
-    """Several transactions of one thread as one on SQLite, where each commit waits for the disk."""
+    """Several transactions of one thread combined into one, because each commit waits for the disk."""
 
     def __init__(self, engine: Engine, stack: ExitStack) -> None:
         self.engine = engine
@@ -136,7 +136,7 @@ class Batch:
         self._began = 0.0
 
     def connection(self) -> Connection:
-        """Return the connection that all of them share; the first call begins the transaction."""
+        """Return the connection that they share; the first call begins the transaction."""
         if self._connection is None:
             self._stack.enter_context(fork_gate.gate.passed())
             self._connection = self._stack.enter_context(self.engine.begin())
@@ -145,11 +145,11 @@ class Batch:
 
     @property
     def has_begun(self) -> bool:
-        """Whether its transaction has begun."""
+        """Whether the transaction has begun."""
         return self._connection is not None
 
     def seconds(self) -> float:
-        """Return how long it has kept others from writing, without the time that it waited for them."""
+        """Return for how long it has blocked other writers; its wait for them does not count."""
         return time.monotonic() - self._began if self.has_begun else 0.0
 
 
@@ -162,36 +162,36 @@ _batches: Final = _Batches()
 
 @contextmanager
 def batch(engine: Engine) -> Iterator[Batch]:
-    """Combine all transactions of the block into one; one that fails is rolled back alone."""
+    """Combine all transactions within the block into one; one that fails is rolled back alone."""
     with ExitStack() as stack:
-        _batches.batch = found = Batch(engine, stack)
+        _batches.batch = current = Batch(engine, stack)
         try:
-            yield found
+            yield current
         finally:
             _batches.batch = None
-    for act in found.once_committed:
+    for act in current.once_committed:
         act()
 
 
 def once_committed(engine: Engine, act: Callable[[], object]) -> None:
-    """Call ``act`` once what was written is committed: now, or at the end of the batch."""
-    if (whole := _batch_of(engine)) is None:
+    """Call ``act`` once all that was written is committed: now, or at the end of a batch."""
+    if (current := _batch_of(engine)) is None:
         act()
     else:
-        whole.once_committed.append(act)
+        current.once_committed.append(act)
 
 
 def _batch_of(engine: Engine) -> Batch | None:
-    """Return the batch that is under way in this thread."""
-    whole = _batches.batch
-    return whole if whole is not None and whole.engine is engine else None
+    """Return the current batch of this thread."""
+    current = _batches.batch
+    return current if current is not None and current.engine is engine else None
 
 
 @contextmanager
 def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connection]:
-    """Open a short transaction; an ``impatient`` one gives up if the host holds a lock, or we stand still."""
-    if (whole := _batch_of(engine)) is not None:
-        connection = whole.connection()
+    """Open a short transaction; an ``impatient`` one fails if the host holds a lock, or if it is idle."""
+    if (current := _batch_of(engine)) is not None:
+        connection = current.connection()
         with connection.begin_nested():
             yield connection
         return
@@ -204,12 +204,12 @@ def transaction(engine: Engine, *, impatient: bool = False) -> Iterator[Connecti
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Open a connection that only reads rows of the host's, which may change between two statements.
+    """Open a connection to read rows of the host, which may change between two statements.
 
-    On SQLite each statement is a transaction of its own: a longer one would keep the host from committing.
+    On SQLite every statement is a transaction of its own: a longer one would keep the host from committing.
     """
-    if (whole := _batch_of(engine)) is not None and whole.has_begun:
-        yield whole.connection()
+    if (current := _batch_of(engine)) is not None and current.has_begun:
+        yield current.connection()
     elif engine.dialect.name == "sqlite":
         with fork_gate.gate.passed(), engine.connect() as connection:
             yield connection.execution_options(**{ALONE: True})

@@ -1,4 +1,4 @@
-"""Values made to fit their columns."""
+"""Changes values so that they fit their columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from telemetry._internal.values import storable
 _INTEGER: Final = 2**31 - 1
 
 UNFIT: Final = (TypeError, ValueError, ArithmeticError, LookupError)
-"""Errors that Python and the drivers raise for a value that cannot be stored."""
+"""Errors of Python and the drivers for values that cannot be stored."""
 
 
 class Fitted(NamedTuple):
@@ -24,7 +24,7 @@ class Fitted(NamedTuple):
 
     row: dict[str, Any]
     coerced: tuple[str, ...] = ()
-    """Columns whose values had to be cut, bounded or dropped, as ``table.column``."""
+    """Columns whose values were cut, bounded or dropped, as ``table.column``."""
 
 
 class FittedRows(NamedTuple):
@@ -32,11 +32,11 @@ class FittedRows(NamedTuple):
 
     rows: list[dict[str, Any]]
     coerced: tuple[str, ...] = ()
-    """As of :class:`Fitted`; a column stands there once for each row."""
+    """As in :class:`Fitted`; a column is listed once for each row."""
 
 
 def fit(table: sa.Table, values: Mapping[str, Any]) -> Fitted:
-    """Return ``values`` made to fit their columns, and which of them were changed."""
+    """Return ``values`` that fit their columns, and which of them were changed."""
     fitters, fitted, coerced = _fitters(table), dict(values), list[str]()
     for name, value in values.items():
         if value is None:
@@ -49,9 +49,9 @@ def fit(table: sa.Table, values: Mapping[str, Any]) -> Fitted:
 
 
 def fit_all(table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> FittedRows:
-    """Return rows made to fit their columns; the key ``row_id``, which is no column, stays as it is."""
+    """Return rows that fit their columns; the key ``row_id``, which is no column, is kept."""
     fitted = [_fit_row(table, row) for row in rows]
-    return FittedRows([one.row for one in fitted], tuple(name for one in fitted for name in one.coerced))
+    return FittedRows([row.row for row in fitted], tuple(name for row in fitted for name in row.coerced))
 
 
 def _fit_row(table: sa.Table, row: Mapping[str, Any]) -> Fitted:
@@ -67,7 +67,7 @@ def _fitters(table: sa.Table) -> dict[str, Callable[[Any], Any]]:
 
 
 def _fitter(kind: Any) -> Callable[[Any], Any]:
-    """Return what makes a value fit a type of column."""
+    """Return a function that makes values fit a type of column."""
     if isinstance(kind, sa.String):
         return lambda value: storable(str(value))[: kind.length]
     if isinstance(kind, sa.Integer):
@@ -82,7 +82,7 @@ def _fitter(kind: Any) -> Callable[[Any], Any]:
 def _integers(bound: int) -> Callable[[Any], Any]:
     def fitted(value: Any) -> int | None:
         if type(value) is int and -_INTEGER <= value <= _INTEGER:
-            return value  # nearly all values are, and every row has many
+            return value  # as are nearly all values, of which every row has many
         if not math.isfinite(value):
             return None
         return max(min(int(value), bound), -bound)
@@ -98,7 +98,7 @@ def _numbers(precision: int | None, scale: int | None) -> Callable[[Any], Any]:
     def fitted(value: Any) -> float | Decimal | None:
         if not math.isfinite(value):
             return None
-        if -bound <= value <= bound:  # exact, also of a float
+        if -bound <= value <= bound:  # the comparison is exact, even with a float
             return value  # type: ignore[no-any-return]
         return bound if value > 0 else -bound
 
@@ -106,7 +106,7 @@ def _numbers(precision: int | None, scale: int | None) -> Callable[[Any], Any]:
 
 
 def to_datetime(epoch_ns: int | None) -> datetime | None:
-    """Return epoch nanoseconds as the naive UTC time our columns hold."""
+    """Return epoch nanoseconds as naive UTC, as in our columns."""
     if epoch_ns is None:
         return None
     return datetime.fromtimestamp(epoch_ns // 1000 / 1e6, UTC).replace(tzinfo=None)

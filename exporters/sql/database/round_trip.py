@@ -1,4 +1,4 @@
-"""Several statements for PostgreSQL in one round trip."""
+"""Executes several statements on PostgreSQL in one round trip."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from .engine import ALONE
 from .limits import LOCK_TIMEOUT_MS
 
 HELD_MS: Final = 2000
-"""Longest time that a statement may take, since it holds locks on rows of the host's."""
+"""Longest duration of a statement, because it holds locks on rows of the host."""
 
 
-def at_once(engine: Engine, variables: Mapping[str, str], text: str, *, take_back: bool = False) -> Any:
-    """Run statements on PostgreSQL in one round trip, as one transaction; return the row of the last one.
+def at_once(engine: Engine, variables: Mapping[str, str], text: str, *, roll_back: bool = False) -> Any:
+    """Execute statements on PostgreSQL in one round trip, as one transaction; return the row of the last.
 
-    The server commits them even if this process stops meanwhile, so that no lock outlives them.
+    The server commits them even if this process stops meanwhile, so their locks are released in any case.
 
     Args:
         engine: an engine for PostgreSQL.
-        variables: settings of the transaction, for ``current_setting``: a text of several statements takes no
-            parameters.
-        text: statements as :func:`as_text` puts them together; the last returns one row.
-        take_back: whether it is only a trial; its locks are then held until this process rolls it back.
+        variables: settings of the transaction for ``current_setting``, because a text of several statements
+            cannot have parameters.
+        text: statements from :func:`as_text`; the last one returns one row.
+        roll_back: whether this is a trial; its locks are then held until this process rolls it back.
     """
-    variables = _AT_ONCE | {name: _quoted(value) for name, value in variables.items()}
+    variables = _SETTINGS | {name: _quoted(value) for name, value in variables.items()}
     calls = ", ".join(f"set_config('{name}', {value}, true)" for name, value in variables.items())
-    options = {} if take_back else {"isolation_level": "AUTOCOMMIT", ALONE: True}
+    options = {} if roll_back else {"isolation_level": "AUTOCOMMIT", ALONE: True}
     with fork_gate.gate.passed(), engine.connect() as connection:
         return _last_row(connection.execution_options(**options), f"SELECT {calls}; {text}")
 
 
-_AT_ONCE: Final = {
-    "synchronous_commit": "'off'",  # the transaction that notes it afterwards waits for the disk
+_SETTINGS: Final = {
+    "synchronous_commit": "'off'",  # the transaction that notes the update afterwards waits for the disk
     "lock_timeout": f"'{LOCK_TIMEOUT_MS}'",
     "statement_timeout": f"'{HELD_MS}'",
 }
 
 
 def _quoted(value: str) -> str:
-    """Return an expression for a text in which nothing has to be quoted."""
+    """Return an expression for a text without characters that need quoting."""
     return f"convert_from(decode('{base64.b64encode(value.encode()).decode()}', 'base64'), 'UTF8')"
 
 
 def as_text(statements: Sequence[sa.Executable]) -> str:
-    """Return statements without parameters as one text for PostgreSQL."""
+    """Return statements as one text for PostgreSQL, with literal values instead of parameters."""
     literally = {"literal_binds": True}
     compiled = (one.compile(dialect=_POSTGRESQL, compile_kwargs=literally) for one in statements)  # type: ignore[attr-defined]
     return "; ".join(map(str, compiled))

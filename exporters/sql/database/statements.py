@@ -1,4 +1,4 @@
-"""Statements over many rows, for SQLite and PostgreSQL alike."""
+"""Statements over many rows, for both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Row: TypeAlias = Mapping[str, Any]
 """A row, by the names of its columns."""
 
 BULK_ROWS: Final = 20
-"""The number of rows from which on PostgreSQL gets them in one parameter."""
+"""The number of rows from which PostgreSQL gets all of them in one parameter."""
 GIVEN: Final = "given"
-"""Name of that parameter, and of the table that is made from it."""
+"""The name of that parameter, and of the table made from it."""
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -26,7 +26,7 @@ def as_json(rows: Sequence[Row]) -> str:
 
 
 def insert(dialect: str, table: sa.Table) -> Any:
-    """Return an INSERT that can have ON CONFLICT."""
+    """Return an INSERT that supports ON CONFLICT."""
     return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
@@ -39,21 +39,21 @@ def upsert(
     keep: tuple[str, ...] = (),
     where: sa.ColumnElement[bool] | None = None,
 ) -> int:
-    """Insert ``rows``, or update those that are there; return how many of them were written.
+    """Insert ``rows``, or update those that exist; return the number of rows that were written.
 
     Args:
         connection: a connection in a transaction.
         table: a table with a primary key.
         rows: the rows, all with the same keys.
-        by: unique columns by which a row is recognised; default: the primary key.
-        keep: columns that an update leaves alone.
+        by: unique columns that identify a row; default: the primary key.
+        keep: columns that an update does not change.
         where: the condition under which an existing row is updated.
     """
     if not rows:
         return 0
     names, is_bulk = tuple(rows[0]), _is_bulk(connection, rows)
-    # A statement with a condition is not cached: the condition may hold a value of the moment.
-    make = _upsert if where is not None else _kept_upsert
+    # A statement with a condition is not cached, because the condition may contain values.
+    make = _upsert if where is not None else _cached_upsert
     statement = make(connection.dialect.name, table, names, by, keep, is_bulk, where)
     if is_bulk:
         return connection.execute(statement, {GIVEN: as_json(rows)}).rowcount
@@ -72,7 +72,7 @@ def _upsert(
     rows = insert(dialect, table)
     if is_bulk:
         given = _recordset({name: table.c[name].type for name in names})
-        # Without a WHERE, PostgreSQL would take the ON of ON CONFLICT for that of a join.
+        # Without WHERE, PostgreSQL would parse the ON of ON CONFLICT as that of a join.
         rows = rows.from_select(list(names), sa.select(given).where(sa.true()))
     keys = set(by) or {column.name for column in table.primary_key}
     changes = {name: rows.excluded[name] for name in names if name not in keys and name not in keep}
@@ -80,10 +80,10 @@ def _upsert(
         statement = rows.on_conflict_do_update(index_elements=sorted(keys), set_=changes, where=where)
     else:
         statement = rows.on_conflict_do_nothing(index_elements=sorted(keys))
-    return statement.execution_options(preserve_rowcount=True)  # with psycopg 3 it is lost otherwise
+    return statement.execution_options(preserve_rowcount=True)  # psycopg 3 loses it otherwise
 
 
-_kept_upsert: Final = cache(_upsert)
+_cached_upsert: Final = cache(_upsert)
 
 
 def update_rows(
@@ -95,15 +95,15 @@ def update_rows(
     version: str = "",
     only_changed: bool = False,
 ) -> None:
-    """Update the rows of ``table`` that ``rows`` name by their ``row_id``.
+    """Update the rows of ``table`` that the ``row_id`` of ``rows`` identify.
 
     Args:
         connection: a connection in a transaction.
         table: the table to update.
         rows: the rows, all with the same keys.
-        by: the column that ``row_id`` is a value of.
-        version: one of the keys; a row of the table with a higher value in that column stays as it is.
-        only_changed: whether to leave alone rows that have these values already.
+        by: the column that ``row_id`` refers to.
+        version: one of the keys; a row of the table with a higher value in that column is not updated.
+        only_changed: whether to skip rows that have these values already.
     """
     names = tuple(name for name in rows[0] if name != "row_id") if rows else ()
     if not names:
@@ -113,7 +113,7 @@ def update_rows(
     if is_bulk:
         connection.execute(statement, {GIVEN: as_json(rows)})
         return
-    # A parameter may not have the name of a column.
+    # In an UPDATE, a parameter must not have the name of a column.
     parameters = {name: f"new_{name}" for name in (*names, "row_id")}
     given = [{parameter: row[name] for name, parameter in parameters.items()} for row in rows]
     connection.execute(statement, given if len(given) > 1 else given[0])
@@ -139,29 +139,29 @@ def _update(
 
 
 def differs(table: sa.Table, new: Mapping[str, Any]) -> sa.ColumnElement[bool]:
-    """Return the condition that a row lacks some of these values, so that an update changes it."""
+    """Return the condition that an update with these values changes a row."""
     return sa.or_(*(table.c[name].is_distinct_from(value) for name, value in new.items()))
 
 
 def _is_bulk(connection: Connection, rows: Sequence[Row]) -> bool:
-    """Say whether one statement over a JSON array is quicker than one for each row."""
+    """Return whether one statement over a JSON array is faster than one for each row."""
     return connection.dialect.name == "postgresql" and len(rows) >= BULK_ROWS
 
 
 def _recordset(types: Mapping[str, Any]) -> Any:
-    """Return rows as a table of PostgreSQL's, sent as one JSON parameter."""
+    """Return rows as a table for PostgreSQL, which are sent as one JSON parameter."""
     return recordset(types, sa.bindparam(GIVEN, type_=sa.Text()))
 
 
 def recordset(types: Mapping[str, Any], text: sa.ColumnElement[Any]) -> Any:
-    """Return the rows of a JSON array as a table of PostgreSQL's."""
+    """Return the rows of a JSON array as a table for PostgreSQL."""
     columns = [sa.column(name, kind) for name, kind in types.items()]
     records = sa.func.json_to_recordset(sa.cast(text, postgresql.JSON)).table_valued(*columns, name=GIVEN)
     return records.render_derived(with_types=True)
 
 
 def comparable(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return a time that can be compared: SQLite keeps text, with fractions of a second or without."""
+    """Return a time in a form that can be compared: SQLite stores text, with or without fractions."""
     if connection.dialect.name == "sqlite":
         return sa.func.strftime("%Y-%m-%d %H:%M:%f", column)
     return column

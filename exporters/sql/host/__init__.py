@@ -1,1 +1,1 @@
-"""The application's tables: what telemetry needs of them, what they have, and how their rows are changed."""
+"""The application's tables: what telemetry needs of them, what exists, and how their rows are changed."""

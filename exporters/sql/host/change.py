@@ -1,4 +1,4 @@
-"""A change of a row of the host's: what is written, and what it was computed from."""
+"""A change of a row of the host, and the basis from which it was computed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from sqlalchemy.engine import Connection
 Values: TypeAlias = Mapping[str, Any]
 Condition: TypeAlias = sa.ColumnElement[bool]
 Query: TypeAlias = Callable[[sa.ColumnElement[int]], Any]
-"""Makes a query about the row with an id. Queries are cached: to make one takes longer than to run it."""
+"""Makes a query about the row with an id. Queries are cached: making one takes longer than running it."""
 
 _ID: Final = sa.bindparam("row_id", type_=sa.BigInteger())
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What the values of a row were computed from."""
+    """The basis from which the values of a row were computed."""
 
     table: sa.Table
     row_id: int
     query: Query
-    """Reads it as one text."""
+    """The query that reads the basis as one text."""
     seen: str
-    """That text, as it was before the values were computed."""
+    """The result of the query before the values were computed."""
     news: datetime | None
-    """When the database last heard of a run that the row may not show yet."""
+    """The last time at which a snapshot arrived of a run that the row may not show yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,16 @@ class More:
 
     table: sa.Table
     rows: Sequence[Values]
-    """All with the same keys, which are columns of ``table``."""
+    """All have the same keys, which are columns of ``table``."""
     statement: Callable[[Any, Condition], Any]
-    """Makes the statement for PostgreSQL from the rows as a table, and a condition that has to hold."""
+    """Makes the statement for PostgreSQL from the rows (as a table) and a condition that must hold."""
     write: Callable[[Connection], object]
-    """Writes them on SQLite."""
+    """Writes the rows on SQLite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is written if the basis is still the same."""
+    """The values that are written if the basis is still the same."""
 
     values: Values
     """Values of the row."""
@@ -67,11 +67,11 @@ class Written:
     """Files of the analysis that are stored."""
 
 
-def look(connection: Connection, query: Query, row_id: int) -> str:
-    """Return what the values of a row depend on as one text; empty if there is no such row."""
-    return connection.scalar(_kept(query), {"row_id": row_id}) or ""
+def read_basis(connection: Connection, query: Query, row_id: int) -> str:
+    """Return the basis of a row as one text; empty if the row does not exist."""
+    return connection.scalar(_made(query), {"row_id": row_id}) or ""
 
 
 @lru_cache(maxsize=16)
-def _kept(query: Query) -> Any:
+def _made(query: Query) -> Any:
     return query(_ID)

@@ -1,6 +1,6 @@
-"""Check whether telemetry can work with the application's tables: for upgrade, doctor and validate.
+"""Checks whether telemetry can work with the application's tables, for upgrade, doctor and validate.
 
-A :class:`Problem` says what cannot work, and the way out. A column without which telemetry merely knows less
+A :class:`Problem` says what does not work, and what to do. A column without which telemetry merely knows less
 is no problem; see :meth:`exporters.sql.host.columns.Writable.left_out`.
 """
 
@@ -22,7 +22,7 @@ from .shape import Shape, shapes
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What keeps telemetry from working with a table."""
+    """A reason why telemetry cannot work with a table."""
 
     place: str
     """The table, or `table.column`."""
@@ -37,7 +37,7 @@ _OWN_TABLES: Final = "or keep to telemetry's own tables with --with-base-tables 
 
 
 def problems(connection: Connection, *, with_base_tables: bool = False) -> list[Problem]:
-    """Return what keeps an upgrade from working, by table.
+    """Return the problems that prevent an upgrade, by table.
 
     Args:
         connection: a connection to the application's database.
@@ -52,7 +52,7 @@ def problems(connection: Connection, *, with_base_tables: bool = False) -> list[
 
 
 def lost(connection: Connection) -> list[Problem]:
-    """Return the columns that telemetry has added to a migrated database, and that are gone."""
+    """Return the columns that telemetry added to a migrated database and that were dropped since."""
     return [
         Problem(
             f"{table}.{column.name}", "is not there, though telemetry adds it", "flask telemetry db upgrade"
@@ -73,21 +73,21 @@ def _missing(connection: Connection, there: dict[str, Shape]) -> Iterator[Proble
         return
     yield Problem(
         "the database",
-        f"lacks {', '.join(names)}{_looked_in(connection)}",
+        f"lacks {', '.join(names)}{_search_path(connection)}",
         "run the host application's own migrations first, or pass --with-base-tables to have them created"
-        + "".join(f"; {hint}" for hint in _alike(connection, names)),
+        + "".join(f"; {hint}" for hint in _hints(connection, names)),
     )
 
 
-def _looked_in(connection: Connection) -> str:
+def _search_path(connection: Connection) -> str:
     if connection.dialect.name != "postgresql":
         return ""
     schemas = connection.scalar(sa.text("SELECT array_to_string(current_schemas(false), ', ')"))
     return f" in its search_path ({schemas or 'no schema'})"
 
 
-def _alike(connection: Connection, names: list[str]) -> Iterator[str]:
-    """Yield hints at tables that an unqualified lower-case name does not find."""
+def _hints(connection: Connection, names: list[str]) -> Iterator[str]:
+    """Yield hints at tables of these names that an unqualified, lower-case name does not reach."""
     if connection.dialect.name != "postgresql":
         return
     query = sa.text(
@@ -118,7 +118,7 @@ def _of_table(shape: Shape, dialect: str) -> Iterator[Problem]:
             yield Problem(place, "is not there", f"add it, {_whole_number(needed.column)}; see {PAGE}")
         elif not shape.holds(needed.column, Kind.KEY, dialect):
             type_name = shape.types[needed.column] or "without a type"
-            remedy = f"it has to be {_whole_number(needed.column)}; {_way_out(needed.column)}; see {PAGE}"
+            remedy = f"it has to be {_whole_number(needed.column)}; {_remedy_for(needed.column)}; see {PAGE}"
             yield Problem(place, f"is {type_name}", remedy)
         elif needed.column == "id" and "id" not in shape.unique:
             yield Problem(place, "is not unique by itself", "add a unique constraint on it alone")
@@ -128,7 +128,7 @@ def _whole_number(column: str) -> str:
     return f"a whole number (INTEGER or BIGINT{', which serial and identity are' if column == 'id' else ''})"
 
 
-def _way_out(column: str) -> str:
+def _remedy_for(column: str) -> str:
     if column == "id":
         return f"make the primary key one, with the present one beside it as a unique column, {_OWN_TABLES}"
     return "make it one, as the primary key it refers to"

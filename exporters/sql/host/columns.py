@@ -1,4 +1,4 @@
-"""Which columns of the application's tables may be read, and how, and which of them may be written."""
+"""The columns of the application's tables that may be read or written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Writable:
 
     @classmethod
     def of(cls, connection: Connection) -> Writable:
-        """Read them in a transaction that is open."""
+        """Read them in an open transaction."""
         table = tables.added_objects
         query = sa.select(table.c.table_name, table.c.object_name).where(table.c.object_type == "column")
         there = shapes(connection)
@@ -53,7 +53,7 @@ class Writable:
 
     @property
     def has_files(self) -> bool:
-        """Whether there are rows of files, and they name their analysis."""
+        """Whether there is a table of files that refers to analyses."""
         files = self.shapes.get("candidate_files")
         return files is not None and {"id", "analysis_id"} <= files.types.keys()
 
@@ -63,14 +63,14 @@ class Writable:
         return {name: value for name, value in values.items() if name in allowed}
 
     def read(self, table: sa.Table, *names: str) -> list[Expression]:
-        """Return columns of ``table`` to select, with NULL for those that cannot be read."""
-        found = ((name, self.column(table, name)) for name in names)
-        return [(sa.null() if column is None else column).label(name) for name, column in found]
+        """Return columns of ``table`` for a SELECT, with NULL for those that cannot be read."""
+        named = ((name, self.column(table, name)) for name in names)
+        return [(sa.null() if column is None else column).label(name) for name, column in named]
 
     def column(self, table: sa.Table, name: str) -> Expression | None:
         """Return an expression for a column; None if it does not exist, or its type does not fit.
 
-        Times come as naive UTC, truth as a boolean, and bytes as their number.
+        Times are naive UTC, truth values are booleans, and of bytes it is the number.
         """
         shape, needed = self.shapes.get(table.name), need(table.name, name)
         if shape is None or name not in shape.types:
@@ -82,12 +82,12 @@ class Writable:
         return _expression(self.dialect, table.c[name], needed.kind, shape.types[name])
 
     def left_out(self, *uses: Use) -> list[str]:
-        """Return a phrase for each column that cannot be read: what is wrong, and what is lost.
+        """Return a phrase for each column that cannot be read: what is wrong, and what is lost without it.
 
         Args:
-            uses: only columns that are read for these; default: all.
+            uses: limits the result to columns that are read for these; default: all.
         """
-        found = [
+        phrases = [
             f"{name}, a table that is not there ({lost})"
             for name, lost in OPTIONAL_TABLES.items()
             if name not in self.shapes
@@ -97,9 +97,9 @@ class Writable:
             if shape is None or needed.is_required or (uses and needed.use not in uses):
                 continue
             if not shape.holds(needed.column, needed.kind, self.dialect):
-                found.append(f"{needed.table}.{needed.column}{_why(shape, needed.column, needed.kind)}")
-                found[-1] += f" ({needed.without.rstrip('.')})"
-        return found
+                why = _why(shape, needed.column, needed.kind)
+                phrases.append(f"{needed.table}.{needed.column}{why} ({needed.without.rstrip('.')})")
+        return phrases
 
 
 def _why(shape: Shape, column: str, kind: Kind) -> str:
@@ -108,7 +108,7 @@ def _why(shape: Shape, column: str, kind: Kind) -> str:
     return f", which is {shape.types[column] or 'without a type'} and no {kind.value}"
 
 
-@cache  # every delivery reads the same columns, and to make an expression takes longer than to run it
+@cache  # making an expression takes longer than running it
 def _expression(dialect: str, column: sa.Column[Any], kind: Kind, type_name: str) -> Expression:
     if dialect == "sqlite":
         return _of_sqlite(column, kind)

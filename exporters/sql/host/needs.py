@@ -1,7 +1,7 @@
-"""What telemetry needs of the application's own tables: one list for upgrade, doctor, validate and docs.
+"""What telemetry needs of the application's own tables, for upgrade, doctor, validate and docs.
 
-Keys are required, because rows are found by them. Every other column is used if it exists and has a type that
-fits; the list says what is lost without it.
+Keys are required, because rows are found by them. All other columns are used if they exist and their type
+fits; the list says what is lost without them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 
 
 class Kind(enum.Enum):
-    """What a column has to hold; the value is how messages call it."""
+    """What a column must hold; the value is its name in messages."""
 
     KEY = "whole number"
-    """A reference to it is a BIGINT: no text, no UUID."""
+    """Our references to it are BIGINT, so it is neither text nor a UUID."""
     MOMENT = "time"
-    """With a time zone, or naive UTC; a date is its midnight."""
+    """With a time zone, or naive UTC; a date stands for its midnight."""
     NUMBER = "number"
     TRUTH = "boolean or whole number"
     TEXT = "text"
@@ -24,7 +24,7 @@ class Kind(enum.Enum):
 
 
 class Use(enum.Enum):
-    """What a column is read for."""
+    """The purpose for which a column is read."""
 
     PROJECTION = "projection"
     HISTORY = "import-history"
@@ -32,14 +32,14 @@ class Use(enum.Enum):
 
 
 class Need(NamedTuple):
-    """One column of a table of the application's."""
+    """One column of a table of the application."""
 
     table: str
     column: str
     kind: Kind
     used_for: str
     without: str
-    """What happens without it; '' if nothing works."""
+    """What happens without it; empty if it is required."""
     use: Use = Use.PROJECTION
 
     @property
@@ -148,7 +148,7 @@ NEEDS: Final = (
 """All needs, table by table."""
 
 OPTIONAL_TABLES: Final = {"candidate_files": "no file shows its document, and history has no sizes"}
-"""Tables that an application does not have to have, and what is lost without each."""
+"""Tables that an application need not have, and what is lost without them."""
 
 TABLES: Final = tuple(dict.fromkeys(need.table for need in NEEDS))
 

@@ -1,11 +1,12 @@
 """The application's tables as the database describes them.
 
-Read from the catalogues of PostgreSQL and SQLite: SQLAlchemy's reflection warns of types that it does not
-know, such as those of extensions, and an application may have turned warnings into errors.
+They are read from the catalogues of PostgreSQL and SQLite, because SQLAlchemy's reflection warns of types
+that it does not know, such as those of extensions, and an application may turn warnings into errors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -24,26 +25,26 @@ class Shape:
     name: str
     sort: Sort
     types: dict[str, str]
-    """Type by column, as the database calls it; names are in lower case where case does not matter."""
+    """Types of the columns, as the database names them; on SQLite, names of columns are in lower case."""
     unique: frozenset[str] = field(default_factory=frozenset)
     """Columns that are unique by themselves."""
 
     def holds(self, column: str, kind: Kind, dialect: str) -> bool:
-        """Say whether a column exists with a type that can hold a kind."""
+        """Return whether a column exists with a type that can hold a kind."""
         if column not in self.types:
             return False
         return (_sqlite_holds if dialect == "sqlite" else _postgresql_holds)(self.types[column], kind)
 
 
 def shapes(connection: Connection) -> dict[str, Shape]:
-    """Return those of the application's tables that exist, as an unqualified name finds them."""
+    """Return the existing tables of the application, by unqualified names."""
     find = _sqlite if connection.dialect.name == "sqlite" else _postgresql
-    found = (find(connection, name) for name in TABLES)
-    return {shape.name: shape for shape in found if shape is not None}
+    described = (find(connection, name) for name in TABLES)
+    return {shape.name: shape for shape in described if shape is not None}
 
 
 def has_table(connection: Connection, name: str) -> bool:
-    """Say whether a table or a view exists."""
+    """Return whether a table or a view exists."""
     query = (
         "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND lower(name) = :name)"
         if connection.dialect.name == "sqlite"
@@ -87,8 +88,7 @@ def _sqlite(connection: Connection, name: str) -> Shape | None:
     return Shape(name, "view" if sort == "view" else "table", types, _sqlite_unique(connection, name, rows))
 
 
-def _sqlite_unique(connection: Connection, name: str, rows: list[RowMapping] | object) -> frozenset[str]:
-    assert isinstance(rows, list)
+def _sqlite_unique(connection: Connection, name: str, rows: Sequence[RowMapping]) -> frozenset[str]:
     keys = [row["name"].lower() for row in rows if row["pk"]]
     unique = set(keys) if len(keys) == 1 else set()
     indexes = connection.exec_driver_sql(f"PRAGMA index_list({name})").mappings().all()
@@ -110,7 +110,6 @@ _POSTGRESQL: Final = {
     Kind.BYTES: {"bytea"},
 }
 
-
 _NAMES: Final = {
     "int2": "SMALLINT",
     "int4": "INTEGER",
@@ -123,7 +122,7 @@ _NAMES: Final = {
     _ENUM: _ENUM,
     "citext": "citext",
 }
-"""Types as people write them, if that is not their own name in capitals."""
+"""Types as they are written in SQL, if that is not their name in capitals."""
 
 
 def accepted(kind: Kind) -> tuple[list[str], list[str]]:

@@ -1,8 +1,8 @@
-"""Write rows of the host's: values are computed before, and their basis is compared again under the lock.
+"""Writes rows of the host. Values are computed before; under the lock, their basis is compared again.
 
-Values whose basis has changed are not written, but computed again, so that the last writer has seen what the
-others wrote. PostgreSQL holds the locks for one round trip, even if this process is stopped meanwhile. A row
-that is locked is not waited for, but tried again later.
+If the basis has changed, nothing is written, and the values are computed again; so the last writer includes
+what the others wrote. PostgreSQL holds the locks for one round trip only, even if this process is stopped
+meanwhile. A locked row is tried again later, not waited for.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from exporters.sql.database.round_trip import as_text, at_once
 from exporters.sql.database.statements import as_json, differs, recordset, update_rows
 from exporters.sql.schema.host import HOST
 
-from .change import Basis, Change, Condition, Query, Written, look
+from .change import Basis, Change, Condition, Query, Written, read_basis
 
 COURTESY: Final = timedelta(seconds=60)
-"""How long after news of a run its rows wait for a transaction of the host's that idles with a snapshot."""
+"""How long after news of a run its rows wait for an idle host transaction at REPEATABLE READ."""
 ACTIVE_COURTESY: Final = timedelta(seconds=10)
-"""The same for one that has used the host's tables and executes a statement, at whatever isolation level."""
+"""The same for one that has used the host's tables and executes a statement, at any isolation level."""
 
-# Settings of the transaction that hold the values, so that the statements are always the same text.
+# Settings of the transaction, which hold the values, so that the text of the statements is always the same.
 _STATE: Final = "telemetry.state"
-"""`held` once the row is locked, `unchanged` once the basis was compared."""
+"""`held` once the row is locked, then `unchanged` if the basis is still the same."""
 _BASIS: Final = "telemetry.basis"
 _ROW: Final = "telemetry.row"
 _FILES: Final = "telemetry.files"
 _MORE: Final = "telemetry.more"
 
 
-def write(engine: Engine, basis: Basis, change: Change, *, take_back: bool = False) -> Written | None:
+def write(engine: Engine, basis: Basis, change: Change, *, roll_back: bool = False) -> Written | None:
     """Write on PostgreSQL; return None if the row is locked, or its basis has changed.
 
     Args:
         engine: an engine for PostgreSQL.
         basis: what the change was computed from.
         change: what to write.
-        take_back: whether it is only a trial, which is rolled back.
+        roll_back: whether this is a trial, which is rolled back.
     """
     more = change.more
     variables = {_BASIS: json.dumps(_given_basis(basis))}
@@ -62,7 +62,7 @@ def write(engine: Engine, basis: Basis, change: Change, *, take_back: bool = Fal
         tuple(change.files[0]) if change.files else (),
         None if more is None else (more.table, tuple(more.rows[0]), more.statement),
     )
-    state, free, stored = at_once(engine, variables, text, take_back=take_back)
+    state, free, stored = at_once(engine, variables, text, roll_back=roll_back)
     return Written(free, stored) if state == "unchanged" else None
 
 
@@ -76,7 +76,7 @@ def _given_basis(basis: Basis) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=64)  # one for each set of columns that the host's tables have
+@lru_cache(maxsize=64)  # one for each set of columns of the host's tables
 def _statements(
     table: sa.Table,
     query: Query,
@@ -84,9 +84,9 @@ def _statements(
     file_names: tuple[str, ...],
     more: tuple[sa.Table, tuple[str, ...], Callable[[Any, Condition], Any]] | None,
 ) -> str:
-    """Return the statements as one text, without values; it is cached, as it takes long to make."""
+    """Return the statements as one text, without values; cached, because compiling them takes long."""
     unchanged = _is_state("unchanged")
-    statements = [_hold(table), _compare(query)]
+    statements = [_lock_row(table), _compare_basis(query)]
     if names:
         statements.append(_update_row(table, names, unchanged))
     if more is not None:
@@ -97,8 +97,8 @@ def _statements(
 
 
 def write_within(connection: Connection, basis: Basis, change: Change) -> Written | None:
-    """Write on SQLite, in a transaction that has the lock; return None if the basis has changed."""
-    if look(connection, basis.query, basis.row_id) != basis.seen:
+    """Write on SQLite, in a transaction that holds the lock; return None if the basis has changed."""
+    if read_basis(connection, basis.query, basis.row_id) != basis.seen:
         return None
     row = {"row_id": basis.row_id, **change.values}
     update_rows(connection, basis.table, [row], only_changed=True)
@@ -108,14 +108,14 @@ def write_within(connection: Connection, basis: Basis, change: Change) -> Writte
     return Written(len(change.files), len(change.files))
 
 
-def _hold(table: sa.Table) -> Any:
-    """Lock the row in a statement of its own: only the next one sees what others committed until then."""
+def _lock_row(table: sa.Table) -> Any:
+    """Lock the row in a separate statement: only the next one sees all that others have committed."""
     row = sa.select(table.c.id).where(table.c.id == _basis("row_id", sa.BigInteger()), ~_is_snapshot_kept())
     held = row.with_for_update(skip_locked=True, key_share=True).subquery()
     return sa.select(sa.func.set_config(_STATE, "held", True)).select_from(held)
 
 
-def _compare(query: Query) -> Any:
+def _compare_basis(query: Query) -> Any:
     same = query(_basis("row_id", sa.BigInteger())).scalar_subquery() == _basis("seen", sa.Text())
     return sa.select(sa.func.set_config(_STATE, "unchanged", True)).where(_is_state("held"), same)
 
@@ -131,10 +131,10 @@ def _basis(name: str, kind: Any) -> sa.ColumnElement[Any]:
 
 
 def _is_snapshot_kept() -> Condition:
-    """Return the condition that our update could make one of the host's fail at REPEATABLE READ.
+    """Return the condition that our update could make an update of the host fail at REPEATABLE READ.
 
-    Between its statements, a transaction keeps a snapshot only at REPEATABLE READ and above. It is waited
-    for, but not for ever: a dump or a report keeps a snapshot for hours.
+    A transaction keeps a snapshot between its statements only at REPEATABLE READ and above. We wait for it,
+    but not for ever: a dump or a report keeps its snapshot for hours.
     """
     tables = ", ".join(
         f"to_regclass('{table.name}')" for table in (HOST.users, HOST.analyses, HOST.candidate_files)
@@ -153,7 +153,7 @@ def _is_snapshot_kept() -> Condition:
 
 def _is_before(name: str) -> str:
     moment = f"(current_setting('{_BASIS}')::json ->> '{name}')::timestamp"
-    return f"timezone('utc', now()) < {moment}"  # without news, it is NULL
+    return f"timezone('utc', now()) < {moment}"  # NULL without news
 
 
 def _update_row(table: sa.Table, names: tuple[str, ...], unchanged: Condition) -> Any:
@@ -164,7 +164,7 @@ def _update_row(table: sa.Table, names: tuple[str, ...], unchanged: Condition) -
 
 
 def _update_files(names: tuple[str, ...], unchanged: Condition) -> Any:
-    """Update the files that no other session has locked; return the state, and the numbers of files."""
+    """Return the statement that updates unlocked files, and selects the state and the numbers of files."""
     state = sa.func.current_setting(_STATE, True)
     if not names:
         return sa.select(state, sa.literal(0), sa.literal(0))
@@ -190,6 +190,6 @@ def _update_files(names: tuple[str, ...], unchanged: Condition) -> Any:
 
 
 def _rows(table: sa.Table, names: Sequence[str], variable: str) -> Any:
-    """Return the rows in a setting as a table; ``row_id`` has the type of the id."""
+    """Return the rows in a setting as a table; ``row_id`` has the type of the column ``id``."""
     types = {name: table.c["id" if name == "row_id" else name].type for name in names}
     return recordset(types, sa.func.current_setting(variable))

@@ -1,1 +1,1 @@
-"""T2 and T3: bring the application's own rows up to date with its runs."""
+"""T2 and T3: update the application's own rows with the figures of its runs."""

@@ -1,7 +1,7 @@
-"""T2: what an ``analyses`` row and its ``candidate_files`` show of the runs that are linked to it.
+"""T2: the values of an ``analyses`` row and its ``candidate_files``, from the runs linked to it.
 
-Only columns that our migration added are written, and a row is written only while it is certainly the one
-that the run was linked to: SQLite gives the ids of deleted rows to new ones.
+Only columns that our migration added are written, and only to the row to which the run was linked: SQLite
+gives the ids of deleted rows to new ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from exporters.sql.database.fitting import fit, fit_all
 from exporters.sql.database.statements import Row, update_rows
-from exporters.sql.host.change import Basis, Change, Query, Written, look
+from exporters.sql.host.change import Basis, Change, Query, Written, read_basis
 from exporters.sql.host.columns import Writable
 from exporters.sql.schema import tables
 from exporters.sql.schema.host import HOST
@@ -39,35 +39,35 @@ _files_table = HOST.candidate_files
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What an ``analyses`` row is to show, as far as it is noted in our own tables."""
+    """The new state of an ``analyses`` row, as far as our own tables note it."""
 
     row: Any
-    """The row; None where there is none."""
+    """The row; None if it does not exist."""
     shown_runs: Sequence[Run] = ()
-    """Runs that it shows then."""
+    """The runs that it then shows."""
     gone: Sequence[Run] = ()
-    """Runs that lose their link: the row is gone, or was never theirs."""
+    """Runs whose row was deleted, or was never theirs."""
     is_missing: bool = False
     missing_files: int = 0
-    """Documents whose files are not stored yet, where no file is."""
+    """If no file is stored yet, the number of documents that wait for one."""
     n_files: int = 0
-    """Files that are to show something."""
+    """Files whose rows are to be written."""
     n_stored: int = 0
     """Files that were stored when the change was computed."""
 
 
 def plan_analysis(connection: Connection, analysis_id: int, columns: Writable, key: bytes) -> Plan:
-    """Compute what the ``analyses`` row and its ``candidate_files`` are to show of the runs linked to it.
+    """Compute the new values of an ``analyses`` row and its ``candidate_files``.
 
     Args:
         connection: a connection that only reads.
         analysis_id: the row.
-        columns: those that telemetry added.
+        columns: the columns that telemetry added.
         key: secret of the documents' hashes.
     """
     table = HOST.analyses
     query = _runs_and_owner(columns.dialect, *(columns.column(table, name) for name in _IDENTITY))
-    seen = look(connection, query, analysis_id)  # before all else, so that every later change is noticed
+    seen = read_basis(connection, query, analysis_id)  # first, so that every later change is noticed
     linked = _rows(
         connection, sa.select(runs).where(runs.c.analysis_ref == analysis_id).order_by(runs.c.run_id)
     )
@@ -83,7 +83,7 @@ def plan_analysis(connection: Connection, analysis_id: int, columns: Writable, k
     if not shown_runs:
         return _plan(basis, None, shown)
     attached = attachment.attached(analysis_id, attachment.loose(connection, shown_runs))
-    if row.has_archived:  # the sums of the runs in archives are not known here: the row stays as it is
+    if row.has_archived:  # the row stays as it is, because the sums of archived runs are unknown here
         return _plan(basis, Change({}, more=attached), shown)
     documents = _documents(connection, shown_runs)
     values = analysis_values(shown_runs, _usage(connection, shown_runs), documents)
@@ -92,8 +92,8 @@ def plan_analysis(connection: Connection, analysis_id: int, columns: Writable, k
     files = fit_all(
         _files_table,
         (
-            {"row_id": found.row_id, **columns.only(_files_table, file_values(found))}
-            for found in match(stored, documents, key)
+            {"row_id": matched.row_id, **columns.only(_files_table, file_values(matched))}
+            for matched in match(stored, documents, key)
         ),
     )
     waiting = 0 if stored or not columns.has_files else sum(row["outcome"] != DUPLICATE for row in documents)
@@ -108,7 +108,7 @@ def _plan(basis: Basis, change: Change | None, shown: _Shown, coerced: tuple[str
 
 @cache
 def _runs_and_owner(dialect: str, *owner: sa.ColumnElement[Any] | None) -> Query:
-    """Return the query of what the values of a row depend on: its runs, and whose it is."""
+    """Return the query of all that the values of a row depend on: its runs and its owner."""
     known = [column for column in owner if column is not None]
     return partial(_runs_and, dialect, known)
 
@@ -121,7 +121,7 @@ def _runs_and(dialect: str, owner: Sequence[sa.ColumnElement[Any]], row_id: sa.C
 
 
 def _versions(which: sa.ColumnElement[bool], dialect: str) -> sa.ColumnElement[Any]:
-    """Return one value for the versions of some runs."""
+    """Return one value that changes with the version of any of these runs."""
     parts: list[sa.ColumnElement[Any]] = [
         runs.c.run_id,
         sa.cast(runs.c.version, sa.Text()),
@@ -136,13 +136,13 @@ def _versions(which: sa.ColumnElement[bool], dialect: str) -> sa.ColumnElement[A
 
 
 def _note(connection: Connection, written: Written | None, shown: _Shown) -> Projection:
-    """Note what the row shows now."""
+    """Note in our tables what the row now shows."""
     _unlink(connection, shown.gone)
     if shown.row is None or written is None:
         return Projection.MISSING if shown.is_missing else Projection.DONE
     late = max(written.stored - shown.n_stored, 0) if shown.n_files else 0
     pending = shown.missing_files + late + shown.n_files - written.free
-    if not _remember(connection, shown.shown_runs, shown.row, pending):
+    if not _note_shown(connection, shown.shown_runs, shown.row, pending):
         return Projection.BUSY
     return Projection.FILES_PENDING if pending else Projection.DONE
 
@@ -168,28 +168,28 @@ def _belongs(run: Run, row: Any) -> bool:
 
 
 def _latest_end(run: Run) -> datetime | None:
-    """Return when a run ended, at the latest; None when that is not known.
+    """Return the latest time at which a run can have ended; None if that is unknown.
 
-    If the clock was set forward during the run, the end that follows from its start is too early: the
-    database heard of the run later than that. It may hear of a run whose process died days later, when SQLite
-    has given the id of its row to another.
+    If the clock was set forward during the run, the end computed from its start is too early; then the time
+    at which the snapshot arrived counts. That of an interrupted run may arrive days later, when SQLite has
+    given the id of its row to another row.
     """
     ended: datetime | None = run["ended_at"]
-    heard: datetime | None = run["seen_at"]
-    if ended is None or heard is None or run["status"] == INTERRUPTED:
+    arrived: datetime | None = run["seen_at"]
+    if ended is None or arrived is None or run["status"] == INTERRUPTED:
         return ended
-    return max(ended, heard)
+    return max(ended, arrived)
 
 
 def _unlink(connection: Connection, gone: Iterable[Run]) -> None:
-    """Stop projecting runs whose row is gone, or was never theirs."""
+    """Stop projecting runs whose row was deleted, or was never theirs."""
     for run in gone:
         change = {"analysis_gone": True, "projected_version": run["version"], "files_pending": 0}
         connection.execute(runs.update().where(runs.c.run_id == run["run_id"]).values(change))
 
 
-def _remember(connection: Connection, shown_runs: Sequence[Run], row: Any, pending: int) -> bool:
-    """Note what the row shows; return False if another session has locked a run."""
+def _note_shown(connection: Connection, shown_runs: Sequence[Run], row: Any, pending: int) -> bool:
+    """Note that the row shows these runs; return False if another session has locked one."""
     shown = {"analysis_created_at": naive(row.created_at), **{name: getattr(row, name) for name in COPIED}}
     now = connection.scalar(sa.select(tables.utc_now()))
     changes = {}
@@ -234,7 +234,7 @@ def _documents(connection: Connection, own_runs: Iterable[Run]) -> list[Row]:
 
 
 def _rows(connection: Connection, query: Any) -> list[Row]:
-    """Return the rows of a query as dictionaries, in half the time that their mappings take."""
+    """Return the rows of a query as dictionaries, twice as fast as by their mappings."""
     result = connection.execute(query)
     names = tuple(result.keys())
     return [dict(zip(names, row, strict=True)) for row in result]

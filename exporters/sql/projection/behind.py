@@ -1,4 +1,4 @@
-"""Which rows of the host's lag behind the newest state of their runs."""
+"""Which rows of the host lag behind the newest state of their runs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from exporters.sql.schema.tables import runs
 from telemetry.conventions import RUNNING
 
 FILES_AWAITED: Final = timedelta(days=1)
-"""How long after a run its files are waited for."""
+"""How long after the end of a run its files are awaited."""
 
 
 def lagging_analyses(engine: Engine) -> list[int]:
-    """Return the analyses that lag behind their runs and can be brought up to date.
+    """Return the analyses that lag behind their runs and can be updated.
 
-    Every process asks this when it starts, and after each commit of the host's while a row waits. So a row
-    that does not exist yet, or files that are not stored yet, cost no attempt. Files that were not stored a
-    day after their run ended are not waited for any longer.
+    Every process calls this when it starts, and after every commit of the host while a row waits. So rows
+    that do not exist yet and files that are not stored yet are left out, as are files that are still missing
+    a day after the end of their run.
     """
     lately = datetime.now(UTC).replace(tzinfo=None) - FILES_AWAITED
     is_there = has_one(HOST.analyses.c.id == runs.c.analysis_ref)
@@ -45,9 +45,9 @@ def lagging_analyses(engine: Engine) -> list[int]:
 
 
 def has_one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """Return the condition that the host has such a row, looked up for each run.
+    """Return the condition that the host has such a row, as a subquery for each run.
 
-    For EXISTS, PostgreSQL would read the whole table: it expects a third of all runs to lag behind.
+    With EXISTS, PostgreSQL would read the whole table, because it expects a third of all runs to lag.
     """
     return sa.select(sa.literal(1)).where(condition).limit(1).correlate(runs).scalar_subquery().is_not(None)
 

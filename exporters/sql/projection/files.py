@@ -1,7 +1,7 @@
-"""Match stored files with documents.
+"""Matches stored files with documents.
 
-By the row id that the application gave, else by the hash of the name, the size, and the order among files of
-the same name.
+They match by the row id that the application gave, else by the hash of the name, the size, and the order
+among files of the same name.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from telemetry.conventions import FAILED, SCORED
 
 
 class FileRow(NamedTuple):
-    """A row of ``candidate_files``, as far as it is needed here."""
+    """The needed columns of a row of ``candidate_files``."""
 
     id: int
     name: str | None
-    """None if the application does not keep it."""
+    """None if the application does not store it."""
     size: int | None
-    """Bytes; None if the application does not keep them."""
+    """Bytes; None if the application does not store the file."""
 
 
 @dataclass(slots=True)
 class Matched:
-    """What the runs of an analysis know of one stored file."""
+    """What the runs of an analysis recorded of one stored file."""
 
     row_id: int
     size: int | None = None
@@ -40,9 +40,9 @@ class Matched:
     error_type: str | None = None
 
     def add(self, document: Mapping[str, Any]) -> None:
-        """Add what one run knows.
+        """Add the document of one run.
 
-        Times add up. Of everything else the first known value counts, and a score or a failure beats none.
+        Times add up. Otherwise the first known value counts, but a score or a failure replaces an outcome.
         """
         self.size = document["size_bytes"] if self.size is None else self.size
         self.characters = document["characters"] if self.characters is None else self.characters
@@ -56,7 +56,7 @@ class Matched:
 
 
 def match(rows: Sequence[FileRow], documents: Iterable[Mapping[str, Any]], key: bytes) -> list[Matched]:
-    """Return what is known of each of ``rows``; rows that no run knows are left out.
+    """Return what is known of the files; those that match no document are left out.
 
     Args:
         rows: stored files, in the order of their ids.
@@ -66,11 +66,11 @@ def match(rows: Sequence[FileRow], documents: Iterable[Mapping[str, Any]], key: 
     by_run: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for document in documents:
         by_run[document["run_id"]].append(document)
-    found: dict[int, Matched] = {}
+    matched: dict[int, Matched] = {}
     for run_id, of_run in by_run.items():
         for row, document in _pairs(rows, run_id, of_run, key):
-            found.setdefault(row.id, Matched(row.id, size=row.size)).add(document)
-    return [found[row_id] for row_id in sorted(found)]
+            matched.setdefault(row.id, Matched(row.id, size=row.size)).add(document)
+    return [matched[row_id] for row_id in sorted(matched)]
 
 
 def _pairs(

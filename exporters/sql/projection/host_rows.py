@@ -1,4 +1,4 @@
-"""The host's rows that show runs: T2 for an analysis and its files, T3 for a user."""
+"""Updates the host's rows that show runs: an analysis and its files (T2), and a user (T3)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ FILES_AT_ONCE: Final = 500
 
 
 class HostRows:
-    """The rows of one database; they are brought up to date one by one.
+    """The rows of one database, which are updated one by one.
 
-    What a row is to show is computed before it is locked, and noted in our own tables after it is written.
+    The values of a row are computed before it is locked. After it is written, our own tables note what it
+    shows.
     """
 
     def __init__(
@@ -39,10 +40,10 @@ class HostRows:
         """Prepare; nothing is read yet.
 
         Args:
-            engine: an engine of ours.
+            engine: one of our engines.
             key: secret of the documents' hashes.
-            is_trial: whether to roll back whatever is written.
-            on_coerced: called with the columns whose values had to be made to fit.
+            is_trial: whether to roll back all that is written.
+            on_coerced: called with the columns whose values had to be changed to fit.
         """
         self._engine = engine
         self._key = key
@@ -52,24 +53,24 @@ class HostRows:
 
     @property
     def columns(self) -> Writable:
-        """The columns that may be read and written: those of the first look, until they are forgotten.
+        """The columns that may be read and written, cached until :meth:`forget_columns`.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
         """
         if self._columns is None:
             self._columns = Writable.load(self._engine)
         return self._columns
 
     def forget_columns(self) -> None:
-        """Look at the columns anew the next time."""
+        """Have the columns read again."""
         self._columns = None
 
     def project_analysis(self, analysis_id: int) -> Projection:
-        """T2: bring an ``analyses`` row and its ``candidate_files`` up to date with the runs linked to it.
+        """T2: update an ``analyses`` row and its ``candidate_files`` from the runs linked to it.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
         """
         columns = self.columns
         with reading(self._engine) as connection:
@@ -77,10 +78,10 @@ class HostRows:
         return self._carry_out(plan)
 
     def project_user(self, user_id: int) -> Projection:
-        """T3: bring the totals in a ``users`` row up to date.
+        """T3: update the totals in a ``users`` row.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
         """
         columns = self.columns
         with reading(self._engine) as connection:
@@ -110,12 +111,12 @@ class HostRows:
             return plan.note(connection, written)
 
     def _write_in_parts(self, basis: Basis, change: Change) -> Written | None:
-        """Write the row, and its files in parts: none of them is held for long."""
+        """Write the row, and its files in parts, so that no row is locked for long."""
         files, free, stored = change.files, 0, 0
         for at in range(0, max(len(files), 1), FILES_AT_ONCE):
             part = files[at : at + FILES_AT_ONCE]
             some = replace(change, files=part) if at == 0 else Change({}, part)
-            written = write(self._engine, basis, some, take_back=self._is_trial)
+            written = write(self._engine, basis, some, roll_back=self._is_trial)
             if written is None:
                 return None
             free, stored = free + written.free, written.stored
@@ -123,12 +124,12 @@ class HostRows:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        """Open a transaction, which is rolled back at its end in a trial."""
-        with suppress(_TakenBack), transaction(self._engine) as connection:
+        """Open a transaction; in a trial it is rolled back at its end."""
+        with suppress(_RolledBack), transaction(self._engine) as connection:
             yield connection
             if self._is_trial:
-                raise _TakenBack
+                raise _RolledBack
 
 
-class _TakenBack(Exception):
-    """Ends a trial."""
+class _RolledBack(Exception):
+    """Raised to roll a trial back."""

@@ -1,7 +1,7 @@
-"""Rows of the application's that do not show what telemetry knows: how many, since when, and why.
+"""Rows of the application that do not show what telemetry knows: how many, since when, and why.
 
-Everything is read from the database, so that no process of the application has to run. Why a row lags is
-found out by bringing the oldest ones up to date, each in a transaction that is rolled back.
+Everything is read from the database, so no process of the application has to run. The reason is found by
+updating the oldest rows in transactions that are rolled back.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from .host_rows import HostRows
 from .plan import Projection
 
 GRACE: Final = timedelta(seconds=60)
-"""News younger than this is still on its way."""
+"""Time within which a row may still be updated."""
 RECENT: Final = timedelta(days=7)
-"""How long it is reported that files are not stored, and that a run named a row that was not its own."""
+"""How long missing files are reported, and runs that named a row of another."""
 TRIED: Final = 20
-"""How many rows are tried, the oldest first."""
+"""Maximum number of rows that are tried, the oldest first."""
 SHOWN: Final = 5
-"""How many ids are named."""
+"""Maximum number of ids that are listed."""
 
 Lagging: TypeAlias = tuple[int, datetime]
-"""Id of a row of the application's, and since when it lags."""
+"""The id of a row of the application, and the time since which it lags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class Lag:
     reason: str
     remedy: str
     is_wrong: bool
-    """Whether it does not pass by itself."""
+    """Whether somebody must do something about it."""
     ids: tuple[int, ...]
-    """The first of them."""
+    """The ids of the first of them."""
 
     def __str__(self) -> str:
         names = ", ".join(map(str, self.ids)) + (", …" if self.count > len(self.ids) else "")
@@ -63,15 +63,15 @@ class Lag:
 
 
 def lagging(database_url: str, key: str, grace: timedelta = GRACE) -> list[Lag]:
-    """Return what lags in a database that is at the newest revision.
+    """Return the lagging rows of a database at the newest revision.
 
     Args:
         database_url: URL of the database.
         key: secret of the documents' hashes.
-        grace: the age from which on a row should show news.
+        grace: the time within which a row may still be updated.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
     """
     engine = create_engine(database_url)
     try:
@@ -90,8 +90,8 @@ class _Lagging:
         self._old, self._recent = now - grace, now - RECENT
 
     def all(self) -> Iterator[Lag]:
-        missing, there = self._analyses()
-        yield from self._tried("analyses", there, self._trial.project_analysis)
+        missing, existing = self._analyses()
+        yield from self._tried("analyses", existing, self._trial.project_analysis)
         yield from _lag(
             "analyses",
             missing,
@@ -100,10 +100,10 @@ class _Lagging:
         )
         yield from self._tried("users", self._users(), self._trial.project_user)
         yield from self._files()
-        yield from self._not_theirs()
+        yield from self._of_others()
 
     def _analyses(self) -> tuple[list[Lagging], list[Lagging]]:
-        """Return the analyses that lag: those that do not exist, and those that do."""
+        """Return the lagging analyses: those without a row, and those with one."""
         table, ref = HOST.analyses, runs.c.analysis_ref
         is_there = has_one(table.c.id == ref)
         query = (
@@ -129,7 +129,7 @@ class _Lagging:
         return self._rows(query)
 
     def _files(self) -> Iterator[Lag]:
-        """Find analyses whose files are not stored; an application may store them late, or never."""
+        """Find analyses without files; an application may store them late, or never."""
         if not self._has_files:
             return
         ref = runs.c.analysis_ref
@@ -146,11 +146,11 @@ class _Lagging:
             (False, "no file of these analyses is stored", "nothing, if the application stores none"),
             (True, "some files are locked, or came late", "flask telemetry health-check, within a day"),
         ):
-            found = [row[:2] for row in rows if bool(row[2]) is is_stored]
-            yield from _lag("analyses without their candidate_files", found, reason, remedy)
+            lags = [row[:2] for row in rows if bool(row[2]) is is_stored]
+            yield from _lag("analyses without their candidate_files", lags, reason, remedy)
 
-    def _not_theirs(self) -> Iterator[Lag]:
-        """Find runs that named a row that was never theirs."""
+    def _of_others(self) -> Iterator[Lag]:
+        """Find runs that named a row of another run or user."""
         table, ref = HOST.analyses, runs.c.analysis_ref
         differs = sa.and_(table.c.user_id.is_not(None), table.c.user_id != runs.c.user_ref)
         query = (
@@ -172,18 +172,20 @@ class _Lagging:
         with transaction(self._engine) as connection:
             return [tuple(row) for row in connection.execute(query)]
 
-    def _tried(self, table: str, rows: Sequence[Lagging], show: Callable[[int], Projection]) -> Iterator[Lag]:
-        """Group rows by the reason for which they cannot be brought up to date."""
-        found: dict[tuple[str, str, bool], list[Lagging]] = {}
+    def _tried(
+        self, table: str, rows: Sequence[Lagging], project: Callable[[int], Projection]
+    ) -> Iterator[Lag]:
+        """Try to update the oldest rows, and group them by the reason why that fails."""
+        by_reason: dict[tuple[str, str, bool], list[Lagging]] = {}
         for row in rows[:TRIED]:
-            found.setdefault(self._why(row[0], show), []).append(row)
-        for (reason, remedy, is_wrong), alike in found.items():
+            by_reason.setdefault(self._why(row[0], project), []).append(row)
+        for (reason, remedy, is_wrong), alike in by_reason.items():
             yield from _lag(table, alike, reason, remedy, is_wrong)
         yield from _lag(table, rows[TRIED:], "later than those above, and not looked into", "the same")
 
-    def _why(self, row_id: int, show: Callable[[int], Projection]) -> tuple[str, str, bool]:
+    def _why(self, row_id: int, project: Callable[[int], Projection]) -> tuple[str, str, bool]:
         try:
-            outcome = show(row_id)
+            outcome = project(row_id)
         except (SQLAlchemyError, *UNFIT) as error:
             return (
                 driver_error(error),

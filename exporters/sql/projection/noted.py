@@ -1,4 +1,4 @@
-"""What both kinds of rows share: runs of ours, locked to note what the rows show, and the host's times."""
+"""Helpers for both kinds of rows: locks on runs, in which is noted what the rows show, and times."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from exporters.sql.database.statements import Row
 from exporters.sql.schema.tables import runs
 
 COPIED: Final = ("exceeded_resume_limit", "user_chose_override")
-"""Columns of the host's own that our views need, which may not read the host's tables."""
+"""The host's own columns that our views need; these must not refer to the host's tables."""
 
 Run: TypeAlias = Row
 """A row of telemetry_runs."""
 
 
 def joined(parts: Sequence[Any]) -> sa.ColumnElement[Any]:
-    """Return values as one text, with spaces between them."""
+    """Return the values as one text, separated by spaces."""
     return reduce(lambda one, other: one.concat(sa.literal(" ", sa.Text())).concat(other), parts)
 
 
 def lock_free(connection: Connection, run_ids: Iterable[str]) -> list[str]:
-    """Lock those of our runs that no other session has locked, in one order for all sessions."""
-    wanted = sorted(run_ids)
-    if not wanted or connection.dialect.name == "sqlite":
-        return wanted
-    query = sa.select(runs.c.run_id).where(runs.c.run_id.in_(wanted)).order_by(runs.c.run_id)
+    """Lock those of the runs that no other session has locked; return them, in the order of all sessions."""
+    ordered = sorted(run_ids)
+    if not ordered or connection.dialect.name == "sqlite":
+        return ordered
+    query = sa.select(runs.c.run_id).where(runs.c.run_id.in_(ordered)).order_by(runs.c.run_id)
     return list(connection.scalars(query.with_for_update(skip_locked=True)))
 
 
 def naive(created: datetime | None) -> datetime | None:
-    """Return a time of the host's as the naive UTC of our columns; its own column may have a time zone."""
+    """Return a time of the host, which may have a time zone, as naive UTC as in our columns."""
     return created.astimezone(UTC).replace(tzinfo=None) if created and created.tzinfo else created

@@ -1,4 +1,4 @@
-"""T3: the totals of a user, in the host's own row."""
+"""T3: the totals of a user, in the host's row of the user."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .values import user_values
 
 
 def plan_user(connection: Connection, user_id: int, columns: Writable) -> Plan:
-    """Compute the totals that a ``users`` row is to show.
+    """Compute the new totals for a ``users`` row.
 
     Args:
         connection: a connection that only reads.
         user_id: the row.
-        columns: those that telemetry added.
+        columns: the columns that telemetry added.
     """
     table = HOST.users
     row = connection.execute(
@@ -42,22 +42,24 @@ def plan_user(connection: Connection, user_id: int, columns: Writable) -> Plan:
     if row is None:
         return Plan(basis, None, partial(_note_gone, user_id=user_id, behind=behind))
     fitted = fit(table, columns.only(table, user_values(person, is_known)))
-    kept = {**person, "created_at": naive(row.created_at)}
-    more = More(tables.users, [kept], _keep, lambda connection: upsert(connection, tables.users, [kept]))
+    stored = {**person, "created_at": naive(row.created_at)}
+    more = More(
+        tables.users, [stored], _store_totals, lambda connection: upsert(connection, tables.users, [stored])
+    )
     return Plan(basis, Change(fitted.row, more=more), partial(_note, behind=behind), fitted.coerced)
 
 
 def _totals_text(user_id: sa.ColumnElement[int]) -> Any:
-    """Return the query of a user's totals as one text; while that is the same, so is the row."""
+    """Return the query of a user's totals as one text, which shows whether they have changed."""
     return sa.select(_text(_totals_query(user_id).subquery()))
 
 
-def _text(found: sa.Subquery) -> sa.ColumnElement[Any]:
-    return joined([sa.func.coalesce(sa.cast(column, sa.Text()), "") for column in found.c])
+def _text(totals: sa.Subquery) -> sa.ColumnElement[Any]:
+    return joined([sa.func.coalesce(sa.cast(column, sa.Text()), "") for column in totals.c])
 
 
-def _keep(given: Any, unchanged: Condition) -> Any:
-    """Return the statement that stores the totals of a user in our own table."""
+def _store_totals(given: Any, unchanged: Condition) -> Any:
+    """Return the statement that stores the totals of a user in our table."""
     names = [column.name for column in given.c]
     new = insert("postgresql", tables.users).from_select(names, sa.select(given).where(unchanged))
     changes = {name: new.excluded[name] for name in names if name != "user_ref"}
@@ -65,29 +67,29 @@ def _keep(given: Any, unchanged: Condition) -> Any:
 
 
 def _note(connection: Connection, _: Written | None, behind: Sequence[Row]) -> Projection:
-    """Note which runs the totals hold."""
+    """Note which runs the totals include."""
     _remember_summed(connection, behind)
     return Projection.DONE
 
 
 def _note_gone(connection: Connection, _: Written | None, user_id: int, behind: Sequence[Row]) -> Projection:
-    """Remove the totals of a user whose row is not there."""
+    """Remove the totals of a user whose row does not exist."""
     connection.execute(tables.users.delete().where(tables.users.c.user_ref == user_id))
     _remember_summed(connection, behind)
     return Projection.MISSING
 
 
 def _unsummed(connection: Connection, user_id: int) -> Sequence[Row]:
-    """Return the user's ended runs that the stored totals lack in their newest version."""
+    """Return the user's ended runs whose newest version is not in the stored totals."""
     behind = runs.c.user_version < runs.c.version
     query = sa.select(runs.c.run_id, runs.c.version, runs.c.seen_at).where(behind, runs.c.user_ref == user_id)
     return [dict(row) for row in connection.execute(query.where(runs.c.status != RUNNING)).mappings()]
 
 
 def _remember_summed(connection: Connection, behind: Sequence[Row]) -> None:
-    """Note it for the runs that no other session has locked.
+    """Note that the totals include these runs, except those that another session has locked.
 
-    The others stay behind, and are summed again.
+    These keep lagging, and are summed again.
     """
     versions = {run["run_id"]: run["version"] for run in behind}
     free = lock_free(connection, versions)
@@ -96,14 +98,15 @@ def _remember_summed(connection: Connection, behind: Sequence[Row]) -> None:
 
 
 def totals_of(connection: Connection, user_id: int) -> dict[str, Any]:
-    """Return the totals of a user, as our own table has them."""
+    """Return the totals of a user, with the keys of our table."""
     return _totals_of(connection, user_id)[0]
 
 
 def _totals_of(connection: Connection, user_id: int) -> tuple[dict[str, Any], bool, str]:
-    """Return the totals of a user, whether it is known what the user spent, and all that as one text.
+    """Return the totals of a user, whether the cost is known, and all totals as one text.
 
-    It is one statement, so that a run that is being archived counts once, here or there.
+    One statement reads both the runs and the archived totals, so that a run that is being archived counts
+    once.
     """
     row = connection.execute(_totals_and_text(), {"user_id": user_id}).one()
     pico = int(row.pico) + (row.archived_cost_pico or 0)
@@ -115,14 +118,14 @@ def _totals_of(connection: Connection, user_id: int) -> tuple[dict[str, Any], bo
         "largest_batch": _largest(row.largest, row.archived_largest_batch),
         "last_run_at": _largest(row.last, row.archived_last_run_at),
     }
-    # The cost of history is unknown; a user may have nothing but history, or no run at all.
+    # The cost of history is unknown. A user may have no run but history, or no run at all.
     return totals, pico > 0 or not row.all_runs or row.all_runs > row.history, row.text
 
 
 @cache
 def _totals_and_text() -> Any:
-    found = _totals_query(sa.bindparam("user_id", type_=sa.BigInteger())).subquery()
-    return sa.select(found, _text(found).label("text"))
+    totals = _totals_query(sa.bindparam("user_id", type_=sa.BigInteger())).subquery()
+    return sa.select(totals, _text(totals).label("text"))
 
 
 def _totals_query(user_id: sa.ColumnElement[int]) -> Any:

@@ -1,4 +1,4 @@
-"""What rows of the host's show, computed from our rows."""
+"""The values of the host's rows, computed from our rows."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .noted import Run
 def analysis_values(
     own_runs: Sequence[Run], usage: Sequence[Row], documents: Iterable[Row]
 ) -> dict[str, Any]:
-    """Return what an ``analyses`` row shows.
+    """Return the values of an ``analyses`` row.
 
-    The sums of all its runs, and the documents and scores of the latest analysis.
+    These are the sums of all its runs, and the documents and scores of the latest analysis.
     """
     return {**_run_values(own_runs), **_latest_values(own_runs, documents), **_stage_values(usage)}
 
 
 def _run_values(own_runs: Sequence[Run]) -> dict[str, Any]:
-    own_runs = _seen(own_runs)
+    own_runs = _recorded(own_runs)
     if not own_runs:
         return {}
     errors: Counter[tuple[str, str]] = Counter()
@@ -53,8 +53,8 @@ def _latest_values(own_runs: Sequence[Run], documents: Iterable[Row]) -> dict[st
         return {}
     latest = max(analyses, key=lambda run: (run["started_at"], run["run_id"]))
     described = _with_jd(latest, own_runs)
-    cost = to_dollars(_cost(own_runs)) if _seen(own_runs) else None
-    is_known = bool(_seen([latest])) and not (latest["unclosed"] or latest["shed"])
+    cost = to_dollars(_cost(own_runs)) if _recorded(own_runs) else None
+    is_known = bool(_recorded([latest])) and not (latest["unclosed"] or latest["shed"])
     texts = [
         row["characters"] for row in documents if row["run_id"] == latest["run_id"] and row["characters"]
     ]
@@ -71,8 +71,8 @@ def _latest_values(own_runs: Sequence[Run], documents: Iterable[Row]) -> dict[st
         "min_overall_score": latest["score_min"],
         "max_overall_score": latest["score_max"],
         **{column: latest[band] if is_known else None for column, band in _BANDS.items()},
-        "cost_per_candidate": _each(cost, latest["candidates"]),
-        "cost_per_criterion": _each(cost, latest["criteria"]),
+        "cost_per_candidate": _per(cost, latest["candidates"]),
+        "cost_per_criterion": _per(cost, latest["criteria"]),
     }
 
 
@@ -84,7 +84,7 @@ _BANDS: Final = {
 
 
 def _with_jd(latest: Run, own_runs: Sequence[Run]) -> Run:
-    """Return the run that knows the job description: the analysis, or the last intake before it."""
+    """Return the run with the job description: the analysis, else the latest intake that has it."""
     uploads = sorted(
         (run for run in own_runs if run["kind"] == "intake"),
         key=lambda run: run["started_at"],
@@ -94,18 +94,18 @@ def _with_jd(latest: Run, own_runs: Sequence[Run]) -> Run:
     return next(known, latest)
 
 
-def _seen(own_runs: Sequence[Run]) -> list[Run]:
-    """Return the runs that telemetry saw; the cost of the others is unknown, not zero."""
+def _recorded(own_runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that telemetry recorded; the cost of history is unknown, not zero."""
     return [run for run in own_runs if run["kind"] != "import"]
 
 
-def _each(cost: Decimal | None, number: int | None) -> Decimal | None:
+def _per(cost: Decimal | None, number: int | None) -> Decimal | None:
     return cost / number if cost is not None and number else None
 
 
-def _average(taken_over: Run) -> int | None:
+def _average(imported: Run) -> int | None:
     """Return the mean length of the texts of a run that has no list of documents."""
-    total, files = taken_over["resume_characters"], taken_over["n_documents"]
+    total, files = imported["resume_characters"], imported["n_documents"]
     return round(total / files) if total is not None and files else None
 
 
@@ -146,30 +146,30 @@ def _stage_values(usage: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def file_values(found: Matched) -> dict[str, Any]:
-    """Return what a row of ``candidate_files`` shows."""
+def file_values(matched: Matched) -> dict[str, Any]:
+    """Return the values of a row of ``candidate_files``."""
     return {
-        "resume_file_size_bytes": found.size,
-        "resume_character_count": found.characters,
-        "resume_file_type": found.type,
-        "extraction_duration_seconds": _seconds(found.extraction_us),
-        "analysis_duration_seconds": _seconds(found.analysis_us),
-        "chunk_count": found.chunks,
-        "processing_error": found.outcome == FAILED,
-        "error_message": found.error_type,
+        "resume_file_size_bytes": matched.size,
+        "resume_character_count": matched.characters,
+        "resume_file_type": matched.type,
+        "extraction_duration_seconds": _seconds(matched.extraction_us),
+        "analysis_duration_seconds": _seconds(matched.analysis_us),
+        "chunk_count": matched.chunks,
+        "processing_error": matched.outcome == FAILED,
+        "error_message": matched.error_type,
     }
 
 
-def user_values(person: Mapping[str, Any], is_cost_known: bool) -> dict[str, Any]:
-    """Return what a ``users`` row shows."""
-    jobs, candidates = person["jobs"], person["candidates"]
+def user_values(totals: Mapping[str, Any], is_cost_known: bool) -> dict[str, Any]:
+    """Return the values of a ``users`` row."""
+    jobs, candidates = totals["jobs"], totals["candidates"]
     return {
         "total_jobs_run": jobs,
         "total_candidates_analyzed": candidates,
-        "total_api_spend": to_dollars(person["cost_pico"]) if is_cost_known else None,
+        "total_api_spend": to_dollars(totals["cost_pico"]) if is_cost_known else None,
         "avg_candidates_per_job": Decimal(candidates) / jobs if jobs else None,
-        "largest_batch_processed": person["largest_batch"],
-        "last_active_date": person["last_run_at"],
+        "largest_batch_processed": totals["largest_batch"],
+        "last_active_date": totals["last_run_at"],
     }
 
 

@@ -1,4 +1,4 @@
-"""Our tables and views, the columns that we add to the application's, and the migrations that do it.
+"""Our tables and views, the columns that we add to the application's tables, and the migrations.
 
-A column of ``analyses`` is added in :mod:`.host`, and by a migration.
+To add a column to ``analyses``, declare it in :mod:`.host` and write a migration.
 """

@@ -1,4 +1,4 @@
-"""The list of what migrations added to a database, by which a downgrade drops only that."""
+"""The list of all that migrations added to a database, so that a downgrade drops nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .tables import added_objects
 
 
 class Added(NamedTuple):
-    """Something on the list."""
+    """An entry of the list."""
 
     table_name: str
     object_type: str
@@ -24,7 +24,7 @@ class Added(NamedTuple):
 
 
 class AddedObjects:
-    """The list, as far as one revision writes and reads it."""
+    """The list, as one revision reads and writes it."""
 
     def __init__(self, context: MigrationContext, revision: str) -> None:
         assert context.config
@@ -34,7 +34,7 @@ class AddedObjects:
         self._revision = revision
 
     def remember(self, table_name: str, object_type: str, names: Sequence[str]) -> None:
-        """Put what this revision adds to a table on the list."""
+        """Add what this revision adds to a table to the list."""
         if not names:
             return
         ours = {"table_name": table_name, "object_type": object_type, "revision": self._revision}
@@ -54,7 +54,7 @@ class AddedObjects:
         return [self._revision, *(script.revision for script in later)]
 
     def added(self) -> list[Added]:
-        """Return what this revision and the later ones added, less what printed SQL has dropped."""
+        """Return what this revision and the later ones added, without what printed SQL has dropped."""
         added = added_objects.c
         columns = added.table_name, added.object_type, added.object_name
         ours = sa.select(*columns).where(added.revision.in_(self._from_here_on))

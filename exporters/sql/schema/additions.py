@@ -1,6 +1,6 @@
-"""Add to a database what it lacks, remember what was added, drop only that.
+"""Adds to a database what it lacks, records what was added, and drops nothing else.
 
-For migration scripts: one `Additions` a revision. What exists already is the host's, and stays as it is.
+Each migration script has an `Additions`. What exists already belongs to the host, and is not changed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _log = logging.getLogger(__name__)
 
 
 class Additions:
-    """What one revision adds.
+    """The additions of one revision.
 
-    If SQL is only printed, the database is still read, so that only what it lacks is printed.
+    If SQL is only printed, the database is read nevertheless, so that only what it lacks is printed.
 
     Args:
-        context: Alembic's, as `op.get_context()` gives it.
-        revision: The revision that adds, so that its downgrade knows what to drop.
+        context: The context of Alembic, from `op.get_context()`.
+        revision: The revision, which is recorded for its downgrade.
     """
 
     def __init__(self, context: MigrationContext, revision: str) -> None:
@@ -45,7 +45,7 @@ class Additions:
         self._list = AddedObjects(context, revision)
 
     def has_table(self, name: str) -> bool:
-        """Say whether the database has such a table, or would have it by now."""
+        """Return whether the database has a table, or would have it after the printed SQL."""
         return name in self._planned or self._inspector.has_table(name)
 
     def table(self, table: sa.Table) -> None:
@@ -63,7 +63,7 @@ class Additions:
         self._list.remember(table.name, "index", [str(index.name) for index in missing])
 
     def columns(self, table_name: str, columns: Iterable[sa.Column[Any]]) -> None:
-        """Add the columns that a table lacks, always nullable, since existing rows have no value for them."""
+        """Add the columns that a table lacks; all are nullable, because existing rows have no value."""
         if table_name in OPTIONAL_TABLES and not self.has_table(table_name):
             return
         present = self._present_columns(table_name)
@@ -74,9 +74,9 @@ class Additions:
         self._list.remember(table_name, "column", [column.name for column in missing])
 
     def index(self, index: HostIndex) -> None:
-        """Add an index to a table in use, without stopping writes to it.
+        """Add an index to a table in use, without blocking writes to it.
 
-        Commits what the revision did so far: an index that is built concurrently cannot be in a transaction.
+        This commits what the revision did so far, as an index cannot be built concurrently in a transaction.
         """
         present = self._present_columns(index.table)
         if missing := [column for column in index.columns if column not in present]:
@@ -84,10 +84,10 @@ class Additions:
             return
         if self._has_valid_index(index):
             return
-        if self._is_partitioned(index.table):  # its indexes cannot be built without stopping writes
+        if self._is_partitioned(index.table):  # its indexes cannot be built without blocking writes
             _log.warning("%s is partitioned: the index %s is left out", index.table, index.name)
             return
-        # First, because it cannot be one transaction: a crash must not make our index look like the host's.
+        # Before the index, as both cannot be one transaction: after a crash it must not count as the host's.
         self._list.remember(index.table, "index", [index.name])
         if self._is_postgresql:
             self._create_concurrently(index)
@@ -95,18 +95,18 @@ class Additions:
             self._operations.create_index(index.name, index.table, index.columns)
 
     def release_locks(self) -> None:
-        """Commit what the revision did so far, so that no table stays locked while another is waited for.
+        """Commit what the revision did so far, so that no table stays locked while it waits for another.
 
-        On SQLite all revisions are one transaction, which stays as it is.
+        On SQLite all revisions are one transaction, and nothing is committed.
         """
         if self._is_postgresql:
             with self._operations.get_context().autocommit_block():
                 pass
 
     def drop(self) -> None:
-        """Drop everything this revision added to this database, in an order that works.
+        """Drop everything that this revision added to this database.
 
-        This includes what a later revision added before it failed. Each table of the host's has its own
+        This includes what a later revision added before it failed. Each table of the host has its own
         transaction, so that it is locked only while its own part is dropped.
         """
         added = self._list.added()
@@ -117,7 +117,7 @@ class Additions:
 
     @property
     def _inspector(self) -> Inspector:
-        """A new inspector each time, since an inspector caches what it read."""
+        """A new inspector each time, because inspectors cache what they read."""
         return sa.inspect(self._connection)
 
     @property
@@ -125,16 +125,16 @@ class Additions:
         return self._connection.dialect.name == "postgresql"
 
     def _present_columns(self, table_name: str) -> set[str]:
-        """Return the columns of a table, with those that printed SQL would have added by now."""
+        """Return the columns of a table, with those that the printed SQL adds."""
         there = self._inspector.has_table(table_name)
         found = {column["name"] for column in self._inspector.get_columns(table_name)} if there else set()
-        if not self._is_postgresql:  # to SQLite, Status is status
+        if not self._is_postgresql:  # SQLite ignores case in names
             found = {name.lower() for name in found}
         return found | self._planned.get(table_name, set())
 
     @property
     def _planned(self) -> dict[str, set[str]]:
-        """What printed SQL would have added by now: columns by table."""
+        """What the printed SQL adds: columns by table."""
         planned: dict[str, set[str]] = self._attributes.setdefault("planned", {})
         return planned
 
@@ -143,7 +143,9 @@ class Additions:
             self._planned.setdefault(table_name, set()).update(columns)
 
     def _create_indexes(self, indexes: Iterable[sa.Index]) -> None:
-        for index in sorted(indexes, key=lambda index: str(index.name)):  # printed alike each time
+        for index in sorted(
+            indexes, key=lambda index: str(index.name)
+        ):  # so that printed SQL is always the same
             self._operations.execute(CreateIndex(index))
 
     def _has_valid_index(self, index: HostIndex) -> bool:
@@ -163,10 +165,10 @@ class Additions:
         patience: Patience = self._attributes["patience"]
         context = self._operations.get_context()
         with context.autocommit_block():
-            # It waits for writers to end, and blocks nobody meanwhile.
+            # The statement waits for writers to end, and blocks nobody meanwhile.
             self._operations.execute(lock_timeout(patience.seconds if context.as_sql else patience.remaining))
             try:
-                # An index that a crash or a timeout left behind is invalid, but exists for IF NOT EXISTS.
+                # An index that a crash or a timeout left is invalid, but IF NOT EXISTS would accept it.
                 self._operations.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")
                 self._operations.create_index(
                     index.name, index.table, index.columns, postgresql_concurrently=True
@@ -197,13 +199,15 @@ class Additions:
         reflected = sa.MetaData()
         reflected.reflect(self._connection, only=lambda name, _: name in names)
         tables = [table for table in reversed(reflected.sorted_tables) if table.name in names]
-        for gone in sorted(names - reflected.tables.keys()):  # whoever dropped it
+        for gone in sorted(names - reflected.tables.keys()):  # somebody else has dropped it
             self._list.forget(gone, whole=True)
-        for table in sorted(tables, key=lambda table: table.name == added_objects.name):  # the list goes last
+        for table in sorted(
+            tables, key=lambda table: table.name == added_objects.name
+        ):  # the list is dropped last
             self._list.forget(table.name, whole=True)
             self._operations.drop_table(table.name)
             if any(key.column.table.name not in names for key in table.foreign_keys):
-                self.release_locks()  # to drop a foreign key locks the table it refers to
+                self.release_locks()  # dropping a foreign key locks the table that it refers to
 
 
 HOST_REVISION = "3_host_columns"

@@ -1,4 +1,4 @@
-"""How Alembic is run: with which scripts, on which connection, and what becomes of its errors."""
+"""Runs Alembic: finds its scripts, opens its connection, and translates its errors."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _one_at_a_time = threading.Lock()
 
 
 class MigrationError(RuntimeError):
-    """The database was not migrated; the message says why, and the way out, in one line."""
+    """The database was not migrated; the message says why, and what to do."""
 
 
 def head() -> str:
-    """The newest revision of this version."""
+    """Return the newest revision of this version."""
     revision = ScriptDirectory.from_config(configuration()).get_current_head()
     assert revision, "there is at least one migration"
     return revision
@@ -53,17 +53,17 @@ def run(
     output: TextIO | None = None,
     **attributes: object,
 ) -> None:
-    """Run a command of Alembic's.
+    """Run a command of Alembic.
 
     Args:
-        action: takes the configuration and the revision.
+        action: called with the configuration and the revision.
         url_or_engine: the database.
         revision: how far to go.
         output: where to print the SQL, if it is only printed.
         attributes: for the migration scripts.
 
     Raises:
-        MigrationError: for whatever Alembic, or the database, refuses.
+        MigrationError: if Alembic or the database refuses.
     """
     with _one_at_a_time, _connected(url_or_engine) as connection:
         config = configuration()
@@ -93,7 +93,7 @@ def configuration() -> Config:
 
 
 def _scripts() -> Path:
-    """The migration scripts: inside the package when installed, beside it in a checkout."""
+    """Return the folder of the scripts: inside the installed package, or beside it in a checkout."""
     package = Path(str(resources.files("exporters")))
     installed, checkout = package / "migrations", package.parent / "migrations"
     for scripts in (installed, checkout):
@@ -106,7 +106,7 @@ def _scripts() -> Path:
 
 @contextmanager
 def looking_at(url_or_engine: str | URL | Engine) -> Iterator[Connection]:
-    """Connect to read only, in one transaction, which does not wait long for locks."""
+    """Connect for reading, in one transaction, which does not wait long for locks."""
     with _connected(url_or_engine) as connection:
         set_limits(connection, READING)
         yield connection

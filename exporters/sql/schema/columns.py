@@ -1,4 +1,4 @@
-"""Columns with a meaning and a unit, which the catalogue shows; the database does not see them."""
+"""Columns with a meaning and a unit for the catalogue, which are not stored in the database."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def column(
 
 
 def listed(values: Iterable[str]) -> str:
-    """Return the values that a column may have as a part of a sentence."""
+    """Return the possible values of a column as a part of a sentence."""
     return ", ".join(f"`{value}`" for value in values)

@@ -16,7 +16,7 @@ from telemetry import conventions as c
 from .columns import BYTES, CHARACTERS, DOLLARS, SECONDS, SHARE, TOKENS, column, listed
 
 STATUSES = (c.RUNNING, *c.TERMINAL_STATUSES, c.UNKNOWN)
-"""The statuses of a run or an analysis."""
+"""All statuses of a run or an analysis."""
 
 
 class HostIndex(NamedTuple):
@@ -185,14 +185,14 @@ def _host_tables(metadata: sa.MetaData) -> HostTables:
 
 
 def _copies(columns: Iterable[sa.Column[Any]]) -> list[sa.Column[Any]]:
-    """Return new columns: one belongs to one table only."""
+    """Return copies, because a column belongs to one table only."""
     return [sa.Column(column.name, column.type) for column in columns]
 
 
 HOST: Final = _host_tables(sa.MetaData())
 """The three host tables.
 
-The descriptions are for statements, not for CREATE TABLE. A host may have had a column of ours before, with
-its own meaning; `telemetry_added_objects` says which ones were added and may be written. Which of the rest
-are there, and of which type, differs from host to host; see :mod:`exporters.sql.host.columns`.
+The descriptions are for statements, not for CREATE TABLE. A host may have had a column of one of our names,
+with a meaning of its own; `telemetry_added_objects` lists the columns that were added and may be written.
+Which of the others exist, and with which type, differs between hosts; see :mod:`exporters.sql.host.columns`.
 """

@@ -21,13 +21,13 @@ class Loss:
 
     table: str
     column: str | None
-    """None: the whole table."""
+    """None for the whole table."""
     rows: int
-    """Of a column: those that have a value in it."""
+    """For a column, the rows with a value in it."""
 
     @property
     def is_base(self) -> bool:
-        """Whether it is a table of the application's own data."""
+        """Whether it is a table with the application's own data."""
         return self.column is None and self.table in BASE_TABLES
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ def _count(connection: Connection, table: str) -> int:
 
 
 def _values(connection: Connection, table: str, wanted: list[str]) -> list[Loss]:
-    """Return those of the columns that hold a value, counted in one pass over the table."""
+    """Return the columns with values, counted in one pass over the table."""
     present = {column["name"] for column in sa.inspect(connection).get_columns(table)}
     names = [name for name in wanted if name in present]
     if not names:

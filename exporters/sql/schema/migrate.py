@@ -1,15 +1,15 @@
-"""Bring a database to the schema of this version, and back.
+"""Upgrades a database to the schema of this version, and downgrades it.
 
 Usage:
     >>> from exporters.sql.schema import migrate
     >>> migrate.upgrade("sqlite:///app.sqlite")
 
-The host's tables must exist: its own migrations run first. Only what is missing is added, everything added
-is remembered in `telemetry_added_objects`, and `downgrade` drops that and nothing else. Two migrators at once
-are safe, and no host table is locked for longer than a moment; :mod:`.migration_lock` sees to that.
+The host's tables must exist, so its own migrations run first. Only what is missing is added and recorded in
+`telemetry_added_objects`; `downgrade` drops that and nothing else. Concurrent migrations are safe, and no
+host table is locked for longer than a moment; see :mod:`.migration_lock`.
 
-The history stands in its own version table, beside the host's. A host that autogenerates its own migrations
-passes `include_object` to Alembic, in its `env.py`, so that what belongs here is left alone:
+The revision is in a version table of its own, beside the host's. A host that autogenerates its own migrations
+passes `include_object` to Alembic in its `env.py`, so that these ignore what belongs to telemetry:
 
     context.configure(..., include_object=exporters.sql.schema.migrate.include_object)
 """
@@ -38,7 +38,7 @@ from .losses import Loss, losses
 from .tables import HOST_COLUMNS, HOST_INDEXES, metadata
 
 UNRELEASED: Final = tuple(f"{number:04}" for number in range(1, 17))
-"""The revisions of versions from before the first release, which four others replaced."""
+"""The revisions of versions before the first release, which four others replaced."""
 
 LOCK_PATIENCE_SECONDS = 60.0
 """Seconds to wait for locks in all before giving up."""
@@ -180,7 +180,7 @@ def downgrade_sql(
 
 
 def current(url_or_engine: str | URL | Engine) -> str | None:
-    """The revision the database is at, or None if it was never migrated.
+    """Return the revision of the database; None if it was never migrated.
 
     Raises:
         MigrationError: The database cannot be reached.
@@ -192,7 +192,7 @@ def current(url_or_engine: str | URL | Engine) -> str | None:
 def include_object(
     object_: Any, name: str | None, type_: str, reflected: bool, compare_to: object | None
 ) -> bool:
-    """Keep the host's autogenerate away from what was added here (for Alembic's `include_object`).
+    """Exclude what telemetry added from the host's autogenerate (for Alembic's `include_object`).
 
     Only objects found in the database and absent from the host's own models are left out: a host that
     declares one of these columns itself goes on managing it.
@@ -242,6 +242,6 @@ def _sql(action: Callable[..., None], url_or_engine: str | URL | Engine, revisio
 
 
 def _has_lost(url_or_engine: str | URL | Engine) -> bool:
-    """Say whether columns of ours are gone from the application's tables."""
+    """Return whether columns of ours were dropped from the application's tables."""
     with looking_at(url_or_engine) as connection:
         return bool(lost(connection))

@@ -1,4 +1,4 @@
-"""How migrations wait: one migrator at a time, and never in the way of the host.
+"""Locks for migrations: one migrator at a time, which never blocks the host for long.
 
 An ALTER TABLE that waits for a lock makes every later query on that table wait behind it. So a statement
 gives up after `LOCK_TIMEOUT` and is tried again after a pause in which the host goes on, until patience runs
@@ -23,16 +23,16 @@ from exporters.sql.database.limits import READING, set_limits
 from .alembic_runner import MigrationError
 
 LOCK_TIMEOUT = 0.2
-"""Seconds a statement waits for a table. Below deadlock_timeout, so that the host is never the victim."""
+"""Seconds that a statement waits for a table; below deadlock_timeout, so the host is never cancelled."""
 
 LONGEST_STATEMENT = "12h"
-"""A CREATE INDEX may rightly take longer than a request, and locks nobody out meanwhile."""
+"""CREATE INDEX may take much longer than a request, and blocks nobody meanwhile."""
 
 LONGEST_IDLE = "60s"
-"""A migrator that is stopped during a transaction holds its locks no longer."""
+"""A migrator that is stopped during a transaction holds its locks for at most this time."""
 
 ADVISORY_LOCK = 7_304_921_655_018_337_281
-"""The key of the advisory lock a migrator holds (any number no other program uses)."""
+"""The key of the advisory lock of a migrator, a number that no other program uses."""
 
 _PAUSE = (0.1, 0.5)
 _ATTEMPTS = 5
@@ -40,7 +40,7 @@ _LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED = "55P03", "40P01"
 
 
 class Patience:
-    """A limit to the seconds that are spent on waiting, in all.
+    """A limit to the time that is spent on waiting in all.
 
     Args:
         seconds: The limit, from now on.
@@ -121,8 +121,8 @@ def one_migrator(connection: Connection, patience: Patience) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(DBAPIError):  # the session is gone, and the lock with it
-            _leave(connection)
+        with suppress(DBAPIError):  # the session has ended, and released the lock
+            _release(connection)
 
 
 def begin_writing(connection: Connection) -> None:
@@ -132,7 +132,7 @@ def begin_writing(connection: Connection) -> None:
     """
     connection.begin()
     driver: Any = connection.connection.dbapi_connection
-    if not driver.in_transaction:  # the host's engine may have a listener that begins
+    if not driver.in_transaction:  # a listener of the host's engine may have begun it
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -145,7 +145,7 @@ def _insist_on_a_session(connection: Connection) -> None:
     session = sa.select(sa.func.pg_backend_pid())
     set_limits(connection, READING)
     if connection.scalar(session) == getattr(announced, "backend_pid", None):
-        return  # there is no pooler in between
+        return  # there is no pooler
     for _ in range(_ATTEMPTS):
         set_limits(connection, READING)
         used = connection.scalar(session)
@@ -175,7 +175,7 @@ def _has_locked(connection: Connection) -> bool:
     return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_LOCK))))
 
 
-def _leave(connection: Connection) -> None:
+def _release(connection: Connection) -> None:
     connection.rollback()
     connection.execute(sa.select(sa.func.pg_advisory_unlock(ADVISORY_LOCK)))
     for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):

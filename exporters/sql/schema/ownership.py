@@ -1,4 +1,4 @@
-"""Which tables are ours: a host may have had a table of the same name, whose content is the host's."""
+"""Which tables are ours: a host may have had a table of the same name, with content of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .tables import added_objects
 
 
 def is_ours(connection: Connection, table: sa.Table) -> bool:
-    """Say whether a migration of ours created ``table`` in this database."""
+    """Return whether one of our migrations created ``table`` in this database."""
     is_listed = sa.and_(
         added_objects.c.table_name == table.name,
         added_objects.c.object_type == "table",

@@ -11,13 +11,13 @@ from sqlalchemy.engine import make_url
 from .tables import VIEWS
 
 SECONDS_A_QUERY = 30
-"""A query of a dashboard that takes too long is cancelled before the application slows down."""
+"""Limit after which a query of a dashboard is cancelled, so that it does not slow the application."""
 
 
 def role_sql(database_url: str, role: str) -> str:
     """Return SQL that creates ``role``, or revokes what it should not have, and grants it our views.
 
-    It has no password yet, and so cannot log in from elsewhere: psql gives it one with its password command.
+    It has no password yet, and so cannot log in remotely; the password command of psql sets one.
 
     Raises:
         ValueError: for a database that is not PostgreSQL, and so has no roles.

@@ -1,5 +1,5 @@
-"""T1: store a snapshot, and derive its run anew.
+"""T1: store a snapshot, and compute its run again.
 
-When a run counts as interrupted is decided in :mod:`.interruptions`; which analysis an intake is charged to,
-in :mod:`.intake`.
+:mod:`.interruptions` decides when a run counts as interrupted, :mod:`.intake` to which analysis an intake is
+charged.
 """

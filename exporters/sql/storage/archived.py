@@ -1,4 +1,4 @@
-"""Runs and days that are in archives, so that none is taken for new, or is missing in a total."""
+"""Runs and days that are in archives: none may count as new, or be missing in a total."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from exporters.sql.schema.tables import archived_days, archived_runs
 
 
 class AlreadyArchived(Exception):
-    """A snapshot contains nothing that is not in an archive."""
+    """Raised for a snapshot whose content is in an archive already."""
 
 
 class ArchivedRun(ValueError):
-    """A snapshot contains news of a run that is in an archive, to which nothing can be added any more."""
+    """Raised for a newer snapshot of a run that is in an archive, to which nothing can be added."""
 
 
 def refuse(connection: Connection, snapshot: Snapshot) -> None:
-    """Refuse a snapshot that has made a new row of a run that is in an archive.
+    """Refuse a snapshot of a run that is in an archive; called when it has created a new row.
 
     Raises:
-        AlreadyArchived: when it was delivered before the run was archived.
-        ArchivedRun: when it was not.
+        AlreadyArchived: if it was delivered before the run was archived.
+        ArchivedRun: if it was not.
     """
     query = sa.select(archived_runs.c.fragments, archived_runs.c.archive)
-    found = connection.execute(query.where(archived_runs.c.run_id == snapshot.run_id)).first()
-    if found is None:
+    row = connection.execute(query.where(archived_runs.c.run_id == snapshot.run_id)).first()
+    if row is None:
         return
-    if snapshot.seq <= json.loads(found.fragments).get(snapshot.fragment_id, -1):
+    if snapshot.seq <= json.loads(row.fragments).get(snapshot.fragment_id, -1):
         raise AlreadyArchived
-    raise ArchivedRun(f"run {snapshot.run_id} is in the archive {found.archive}")
+    raise ArchivedRun(f"run {snapshot.run_id} is in the archive {row.archive}")
 
 
 def of_analysis(
     connection: Connection, analysis_id: Any, created_at: sa.ColumnElement[Any] | None
 ) -> sa.ColumnElement[bool]:
-    """Return the condition that runs of an analysis of the host's are in an archive.
+    """Return the condition that runs of an analysis of the host are in an archive.
 
     Args:
         connection: a connection to the database.
@@ -58,14 +58,14 @@ def of_analysis(
 def is_same_row(
     connection: Connection, then: sa.ColumnElement[Any], created_at: sa.ColumnElement[Any] | None
 ) -> sa.ColumnElement[bool]:
-    """Return the condition that a row of the host's is the one created ``then``, if that is known."""
+    """Return the condition that a row of the host is the one that was created ``then``, if that is known."""
     if created_at is None:
         return sa.true()
     return sa.or_(then.is_(None), comparable(connection, then) == comparable(connection, created_at))
 
 
 def is_day_archived(connection: Connection, day: Day) -> bool:
-    """Say whether the day's row in the log, or runs that it counted, are in an archive."""
+    """Return whether the day's row in the log, or runs that it counted, are in an archive."""
     return connection.scalar(sa.select(sa.or_(_is_logged(day.date), _has_runs(day)))) or False
 
 

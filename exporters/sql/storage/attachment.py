@@ -1,4 +1,4 @@
-"""The analysis that a warning belongs to; the warning is shown before the analysis exists."""
+"""Connects warnings with the analyses that they belong to, which do not exist yet when they are shown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from telemetry._internal.run import Warned
 
 
 def analysis_of(connection: Connection, warned: Warned, moment: datetime) -> int | None:
-    """Return the analysis that a warning belongs to, if it exists: the first to end after it was shown."""
+    """Return the analysis of a warning, if it exists: the first that ended after the warning was shown."""
     analyses = HOST.analyses
     if warned.analysis_id is not None:
         return warned.analysis_id if exists(connection, analyses.c.id == warned.analysis_id) else None
@@ -34,41 +34,41 @@ def analysis_of(connection: Connection, warned: Warned, moment: datetime) -> int
 
 
 def attach_late(connection: Connection, since: datetime) -> None:
-    """Attach warnings that arrived while their analysis was being brought up to date."""
+    """Attach warnings that arrived while their analysis was being updated."""
     loose = sa.and_(
         table.c.analysis_id.is_(None), table.c.subject.is_not(None), table.c.warning_shown_at > since
     )
     query = sa.select(table.c.id, table.c.user_id, table.c.subject, table.c.warning_shown_at).where(loose)
     for row in connection.execute(query).all():
         warned = Warned(user_id=row.user_id, subject=row.subject)
-        found = analysis_of(connection, warned, row.warning_shown_at)
-        free = sa.select(HOST.analyses.c.id).where(HOST.analyses.c.id == found)
-        if found is not None and connection.scalar(
+        analysis_id = analysis_of(connection, warned, row.warning_shown_at)
+        free = sa.select(HOST.analyses.c.id).where(HOST.analyses.c.id == analysis_id)
+        if analysis_id is not None and connection.scalar(
             free.with_for_update(read=True, key_share=True, skip_locked=True)
         ):
-            connection.execute(table.update().where(table.c.id == row.id).values(analysis_id=found))
+            connection.execute(table.update().where(table.c.id == row.id).values(analysis_id=analysis_id))
 
 
 def loose(connection: Connection, linked_runs: Iterable[Mapping[str, Any]]) -> list[int]:
-    """Return the warnings about subjects of these runs that belong to no analysis yet."""
+    """Return the ids of warnings about the subjects of these runs that belong to no analysis yet."""
     subjects: dict[int | None, set[str]] = {}
     for run in linked_runs:
         subjects.setdefault(run["user_ref"], set()).update(
             filter(None, (run["subject"], subject_of(run["run_id"])))
         )
-    found: list[int] = []
+    ids: list[int] = []
     for user, names in subjects.items():
         of_user = sa.and_(
             table.c.analysis_id.is_(None),
             table.c.subject.in_(sorted(names)),
             table.c.user_id.is_not_distinct_from(user),
         )
-        found += connection.scalars(sa.select(table.c.id).where(of_user))
-    return found if found and is_ours(connection, table) else []
+        ids += connection.scalars(sa.select(table.c.id).where(of_user))
+    return ids if ids and is_ours(connection, table) else []
 
 
 def attached(analysis_id: int, ids: list[int]) -> More | None:
-    """Return the change that attaches warnings to an analysis whose row is locked; None without any.
+    """Return the change that attaches warnings to an analysis whose row is locked; None if ``ids`` is empty.
 
     Warnings that another session has locked are left to :func:`exporters.sql.storage.warnings.settle`.
     """
@@ -88,5 +88,5 @@ def _attach(given: Any, when: sa.ColumnElement[bool]) -> Any:
 
 
 def exists(connection: Connection, condition: sa.ColumnElement[bool]) -> bool:
-    """Say whether there is a row that meets a condition."""
+    """Return whether there is a row that meets a condition."""
     return bool(connection.execute(sa.select(sa.exists().where(condition))).scalar())

@@ -1,4 +1,4 @@
-"""Intake runs, charged to the first analysis of their subject."""
+"""Charges intake runs to the first analysis of their subject."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .runs import fragments_of
 
 
 def claim_intake(engine: Engine, run_id: str) -> list[str]:
-    """Charge the intake runs of a subject to the first analysis linked to it; return those that were charged.
+    """Charge the intake runs of a subject to its first linked analysis; return those that were charged.
 
-    Called after T1 for both the intake and the analysis, so that whichever is delivered last finds the other.
-    Intake that was charged to a later analysis, because its process was quicker, moves to the first one.
+    This is called after T1 for both intake and analysis, because either may be delivered last. Intake that
+    was charged to a later analysis, whose process was faster, moves to the first one.
     """
     with transaction(engine) as connection:
         run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
@@ -27,7 +27,7 @@ def claim_intake(engine: Engine, run_id: str) -> list[str]:
         analysis = _first_analysis(connection, run)
         if analysis is None:
             return []
-        charged_before = _charged_to_others(connection, run, analysis)
+        charged_before = _charged_to_later(connection, run, analysis)
         claimed = [*_unclaimed_intakes(connection, run), *charged_before]
         for intake in claimed:
             change = {**_SHOWN_NOWHERE, "analysis_ref": analysis, "version": runs.c.version + 1}
@@ -45,7 +45,7 @@ _SHOWN_NOWHERE: dict[str, Any] = {
     "projected_version": 0,
     "files_pending": 0,
 }
-"""What is noted of a run that no row of the host's shows yet."""
+"""Values of a run that no row of the host shows yet."""
 
 
 def _first_analysis(connection: Connection, run: Any) -> int | None:
@@ -59,8 +59,8 @@ def _first_analysis(connection: Connection, run: Any) -> int | None:
     return connection.execute(query).scalar()
 
 
-def _charged_to_others(connection: Connection, run: Any, first: int) -> dict[str, int]:
-    """Return the intakes that were charged to a later analysis of the subject, and to which one."""
+def _charged_to_later(connection: Connection, run: Any, first: int) -> dict[str, int]:
+    """Return the intakes that were charged to later analyses of the subject, with these analyses."""
     same_subject = sa.and_(
         runs.c.subject == run["subject"], runs.c.user_ref.is_not_distinct_from(run["user_ref"])
     )
@@ -73,12 +73,12 @@ def _charged_to_others(connection: Connection, run: Any, first: int) -> dict[str
         .order_by(runs.c.run_id)
         .with_for_update(skip_locked=True)
     )
-    found = {run_id: analysis for run_id, analysis in connection.execute(query)}
-    return {run_id: found[run_id] for run_id in found if not _is_linked(connection, run_id)}
+    charged = {run_id: analysis for run_id, analysis in connection.execute(query)}
+    return {run_id: charged[run_id] for run_id in charged if not _is_linked(connection, run_id)}
 
 
 def _is_linked(connection: Connection, run_id: str) -> bool:
-    """Say whether the application has linked a run itself, or a newer version may know that it has."""
+    """Return whether the application linked a run itself; True if only a newer version can tell."""
     try:
         return any(part.analysis_id is not None for part in fragments_of(connection, run_id, None))
     except NewerSnapshot:

@@ -1,4 +1,4 @@
-"""Mark runs as interrupted whose process died."""
+"""Marks runs as interrupted whose process died."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ _log = logging.getLogger("telemetry")
 
 
 def interrupt_process(engine: Engine, process_id: str) -> list[Delivered]:
-    """Mark the open fragments of a dead process as interrupted; perhaps only the database knows them."""
+    """Mark the fragments of a dead process that are open in the database as interrupted."""
     return _interrupt(engine, tables.fragments.c.process_id == process_id)
 
 
 def interrupt_stale(engine: Engine, age: timedelta) -> list[Delivered]:
-    """Mark open fragments as interrupted that had no news for ``age``, by the database's clock.
+    """Mark open fragments as interrupted of which no snapshot arrived for ``age``, by the database's clock.
 
-    Their process may have died together with its disk. If it is alive after all, its next snapshot removes
-    the mark.
+    Their process may have died together with its disk. If it is alive, its next snapshot removes the mark.
     """
     with transaction(engine) as connection:
         now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()
@@ -36,7 +35,7 @@ def interrupt_stale(engine: Engine, age: timedelta) -> list[Delivered]:
 
 
 def _interrupt(engine: Engine, which: sa.ColumnElement[bool]) -> list[Delivered]:
-    """Mark open fragments one by one: one that cannot be marked does not keep the others from it."""
+    """Mark open fragments one by one, so that a failure does not affect the others."""
     table = tables.fragments
     unmarked = table.c.interrupted_seq.is_distinct_from(table.c.seq)
     with transaction(engine) as connection:

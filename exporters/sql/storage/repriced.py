@@ -1,7 +1,7 @@
-"""Keep the values that `reprice` wrote when a snapshot arrives after it.
+"""Keeps the values that `reprice` wrote when a snapshot arrives after it.
 
-`repriced_pico` stands beside `cost_pico`, and is what is shown. Cost that is added later is added to both. A
-run's `unpriced` counts its calls that still have no price: those of its stage rows, less the settled ones.
+If `repriced_pico` is set, it is shown instead of `cost_pico`. Later cost is added to both. `unpriced` of a
+run counts its calls that still have no price: those of its stage rows, less those that `reprice` priced.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _KEY = tuple(column.name for column in stage_usage.primary_key)
 def carry(
     connection: Connection, run_id: str, usage: Iterable[Row], run: Row, rollup: Rollup
 ) -> dict[str, Any]:
-    """Change the repriced values of a run along with its costs; called before these are stored.
+    """Update the repriced values of a run; called before its new costs are stored.
 
     Args:
         connection: a connection in a transaction that has locked the run's row.
         run_id: id of the run.
-        usage: its stage rows, as they are about to be stored.
-        run: its own row, as it is about to be stored.
+        usage: its new stage rows.
+        run: its new row.
         rollup: the rollup from which both are made.
 
     Returns:
-        What is to be stored in the run's row instead; nothing for a run that was never repriced.
+        Values that replace those of the new row; empty for a run that was never repriced.
     """
     stored = _stored(connection, run_id)
     if all(row["repriced_pico"] is None for row in stored.values()):

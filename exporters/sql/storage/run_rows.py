@@ -1,4 +1,4 @@
-"""The rows of a run: what a rollup becomes in our tables."""
+"""The rows of a run in our tables, made from its rollup."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from exporters.sql.schema.tables import runs
 
 @dataclass(frozen=True, slots=True)
 class RunRows:
-    """What is stored of a run."""
+    """The rows of a run."""
 
     run: dict[str, Any]
     usage: list[dict[str, Any]]
     counters: list[dict[str, Any]]
     documents: list[dict[str, Any]]
     coerced: tuple[str, ...]
-    """Columns whose values had to be made to fit."""
+    """Columns whose values had to be changed to fit."""
 
 
 def run_rows(run_id: str, rollup: Rollup) -> RunRows:
-    """Return the rows of a run, made to fit their tables."""
+    """Return the rows of a run, which fit their tables."""
     run, usage = fit(runs, _run_row(rollup)), _usage_rows(run_id, rollup)
     counters = fit_all(
         tables.counters,
@@ -46,7 +46,7 @@ def run_rows(run_id: str, rollup: Rollup) -> RunRows:
 
 
 def fragment_row(snapshot: Snapshot) -> Fitted:
-    """Return the row of a fragment in the state of a snapshot."""
+    """Return the row of a fragment with the state of a snapshot."""
     row = {
         "run_id": snapshot.run_id,
         "fragment_id": snapshot.fragment_id,
@@ -112,7 +112,7 @@ def _run_row(rollup: Rollup) -> dict[str, Any]:
 
 
 def _candidates(rollup: Rollup) -> int | None:
-    """Return what was announced, else the documents if they are all known."""
+    """Return the announced number, else that of the documents if all are known."""
     if rollup.root.candidates is not None:
         return rollup.root.candidates
     return len(rollup.documents) or None if rollup.are_documents_known else None
@@ -122,20 +122,20 @@ _RUN_SUMS = tuple(name for name in USAGE_SUMS if name in runs.c and name != "dur
 
 
 def error_details(errors: Iterable[tuple[tuple[str, str], int]]) -> str | None:
-    """Return errors by stage and type as JSON, the most frequent first; None without any."""
+    """Return errors by stage and type as JSON, the most frequent first; None if there are none."""
     ranked = sorted(errors, key=lambda entry: (-entry[1], entry[0]))
     rows = [{"stage": stage, "type": kind, "count": count} for (stage, kind), count in ranked]
     return json.dumps(rows) if rows else None
 
 
 def _usage_rows(run_id: str, rollup: Rollup) -> FittedRows:
-    """Return what each stage used."""
+    """Return the rows of the stages."""
     table, coerced = tables.stage_usage, list[str]()
     sums: dict[UsageKey, Usage] = {}
     for key, usage in rollup.usage.items():
         fitted = fit(table, key._asdict())
         coerced += fitted.coerced
-        sums.setdefault(UsageKey(**fitted.row), Usage()).add(usage)  # names that are cut may become equal
+        sums.setdefault(UsageKey(**fitted.row), Usage()).add(usage)  # names that were cut may be equal
     rows = fit_all(table, map(asdict, sums.values()))
     keyed = [{"run_id": run_id, **key._asdict(), **row} for key, row in zip(sums, rows.rows, strict=True)]
     return FittedRows(keyed, (*coerced, *rows.coerced))

@@ -1,7 +1,7 @@
-"""T1, the first of the writer's three transactions: a snapshot is stored, and its run derived anew.
+"""T1, the first of the writer's three transactions: store a snapshot, and compute its run again.
 
-Only our own tables are touched. The run's row is locked *before* the fragments are read: two processes that
-deliver fragments of one run at the same time would otherwise each miss the other's.
+It uses our own tables only. It locks the row of the run *before* it reads the fragments: otherwise two
+processes that deliver fragments of one run at the same time would miss each other's.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from .run_rows import RunRows, fragment_row, run_rows
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What the database holds of a run after a snapshot was delivered."""
+    """The stored state of a run after a snapshot was delivered."""
 
     run_id: str
     status: str
     analysis_id: int | None
     user_id: int | None
     is_shown: bool
-    """Whether the host's row shows an earlier state of it."""
+    """Whether the host's row shows an earlier state of the run."""
     coerced: tuple[str, ...] = ()
-    """Columns whose values had to be made to fit, as ``table.column``."""
+    """Columns whose values had to be changed to fit, as ``table.column``."""
 
 
 when_ended: Final[list[Callable[[], object]]] = []
-"""Called after a run that has ended was stored. Caches register here whose answers lack that run."""
+"""Functions that are called after an ended run was stored, such as those that clear caches."""
 
 
 def deliver(engine: Engine, snapshot: Snapshot) -> Delivered:
-    """Store ``snapshot`` and derive its run; safe to repeat, in any order.
+    """Store ``snapshot`` and compute its run; safe to repeat, in any order.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
-        NewerSnapshot: when a newer version of this code has written other fragments of the run.
-        ArchivedRun: when it is news of a run that is in an archive.
+        sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
+        NewerSnapshot: if a newer version of this code wrote other fragments of the run.
+        ArchivedRun: if the run is in an archive without this snapshot.
     """
     try:
         with transaction(engine) as connection:
@@ -72,7 +72,7 @@ def _deliver(connection: Connection, snapshot: Snapshot) -> Delivered:
     known = snapshot if is_news and not snapshot.interrupted else None
     rollup = merge(fragments_of(connection, snapshot.run_id, known))
     is_this = runs.c.run_id == snapshot.run_id
-    # An intake may be charged to an analysis of which its own fragments know nothing.
+    # An intake may be charged to an analysis that its own fragments do not name.
     columns = (runs.c.analysis_ref, runs.c.user_ref, runs.c.projected_version)
     if is_news or is_marked:
         rows = run_rows(snapshot.run_id, rollup)
@@ -86,7 +86,7 @@ def _deliver(connection: Connection, snapshot: Snapshot) -> Delivered:
 
 
 def _lock_run(connection: Connection, snapshot: Snapshot) -> int:
-    """Make sure that the run's row exists, and lock it; return its version, which is 0 for a new row."""
+    """Create the row of the run if it does not exist, and lock it; return its version, 0 for a new row."""
     row = {
         "run_id": snapshot.run_id,
         "kind": snapshot.kind,
@@ -103,7 +103,7 @@ def _lock_run(connection: Connection, snapshot: Snapshot) -> int:
 
 
 def _store_fragment(connection: Connection, snapshot: Snapshot, row: dict[str, Any]) -> bool:
-    """Store a snapshot if it is newer than the stored state of its fragment; say whether it was."""
+    """Store a snapshot if it is newer than the stored state of its fragment; return whether it was."""
     table = tables.fragments
     new = insert(connection.dialect.name, table).values({**row, "seen_at": tables.utc_now()})
     keys = [column.name for column in table.primary_key]
@@ -131,24 +131,24 @@ def _is(snapshot: Snapshot) -> sa.ColumnElement[bool]:
 
 
 def fragments_of(connection: Connection, run_id: str, known: Snapshot | None) -> list[Snapshot]:
-    """Return the fragments of a run; ``known`` is one that need not be read from the database."""
+    """Return the fragments of a run; ``known`` is one of them, and is not read from the database."""
     table = tables.fragments
     query = sa.select(table.c.state, table.c.seq, table.c.interrupted_seq).where(table.c.run_id == run_id)
-    found = []
+    fragments = []
     if known is not None:
-        found.append(known)
+        fragments.append(known)
         query = query.where(table.c.fragment_id != known.fragment_id)
     for state, seq, interrupted_seq in connection.execute(query):
         if state:
             interrupted = interrupted_seq is not None and interrupted_seq >= seq
-            found.append(replace(Snapshot.from_json(state), interrupted=interrupted))
-    return found
+            fragments.append(replace(Snapshot.from_json(state), interrupted=interrupted))
+    return fragments
 
 
 def _store_parts(
     connection: Connection, run_id: str, rollup: Rollup, rows: RunRows, *, is_new: bool
 ) -> dict[str, Any]:
-    """Store the parts of a run, and return the values for its own row."""
+    """Store the rows of the parts of a run, and return the values for its own row."""
     row = rows.run
     if not is_new:
         row = row | repriced.carry(connection, run_id, rows.usage, row, rollup)

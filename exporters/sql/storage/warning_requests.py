@@ -1,4 +1,4 @@
-"""Warnings that requests record and answer, while the user waits."""
+"""Records warnings, and answers to them, within requests."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .warnings import count_lately, insist_on_our_table, user_lock, wait_for_oth
 
 
 class TooManyWarnings(Exception):
-    """A user has had so many warnings in 24 hours that no more are recorded."""
+    """Raised when a user has had the maximum number of warnings in 24 hours."""
 
 
 class Answered(NamedTuple):
-    """A warning to which there was an answer."""
+    """A warning that was answered."""
 
     warning_type: str
     is_news: bool
@@ -38,13 +38,13 @@ class UserWarnings:
         """Prepare; nothing connects yet.
 
         Raises:
-            ValueError: for a database URL that cannot be used.
+            ValueError: if the database URL cannot be used.
         """
         self._engine = create_engine(settings.database_url, limits=lambda: DELIVERY)
         self._most = settings.warnings_per_day
 
     def add(self, user_id: int, warning_type: str, **facts: Any) -> int:
-        """Record that a user was shown a warning, and return its id.
+        """Record a warning that was shown to a user, and return its id.
 
         Args:
             user_id: the host's id of the user.
@@ -53,9 +53,9 @@ class UserWarnings:
                 ``additional_data`` (anything that JSON can hold).
 
         Raises:
-            TooManyWarnings: when the user has had TELEMETRY_WARNINGS_PER_DAY.
-            LookupError: when the table is the host's own.
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            TooManyWarnings: if the user has had TELEMETRY_WARNINGS_PER_DAY.
+            LookupError: if the table belongs to the host.
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
         """
         more = facts.pop("additional_data", None)
         row = {"user_id": user_id, "warning_type": warning_type, **facts}
@@ -73,10 +73,10 @@ class UserWarnings:
     def answer(self, user_id: int, warning_id: int, action: str) -> Answered | None:
         """Record what a user did after a warning; return None if the user has no such warning.
 
-        The first answer counts. A warning that was taken for abandoned can still be answered.
+        Only the first answer counts. A warning that was marked as abandoned can still be answered.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
         """
         is_this = sa.and_(table.c.id == warning_id, table.c.user_id == user_id)
         open_ones = sa.or_(table.c.user_action.is_(None), table.c.user_action == ABANDONED)

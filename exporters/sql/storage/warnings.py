@@ -1,4 +1,4 @@
-"""Warnings that users were shown about their documents, and what they did then."""
+"""Stores warnings about documents, and what users did after them."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ from .attachment import analysis_of, attach_late, exists
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
 EVENT_CLOCK_SKEW: Final = timedelta(seconds=5)
-"""How far apart the clocks may be by which a warning and its answer are dated."""
+"""The maximum difference of the clocks by which a warning and its answer are dated."""
 REMEMBERED: Final = timedelta(days=365)
-"""How long an event is recognised that arrives again."""
+"""How long an event that arrives again is recognised."""
 
 Done: TypeAlias = tuple[str, str]
-"""What became of a warning: its type, and what is counted."""
+"""The type of a warning, and the action that is counted."""
 
 
 class Delivered(NamedTuple):
-    """What became of an event."""
+    """The result of a delivery."""
 
     done: tuple[Done, ...] = ()
-    """What is counted of it; nothing for an event that was stored before."""
+    """What is to be counted; empty for an event that was stored before."""
     coerced: tuple[str, ...] = ()
-    """Columns whose values had to be made to fit, as ``table.column``."""
+    """Columns whose values had to be changed to fit, as ``table.column``."""
 
 
 def deliver(engine: Engine, event: WarningEvent, most_per_day: int) -> Delivered:
     """Store an event; safe to repeat, in any order.
 
     Args:
-        engine: the writer's.
+        engine: the engine of the writer.
         event: a warning that was shown, or an answer.
-        most_per_day: the number of warnings of one user in 24 hours beyond which no more are stored.
+        most_per_day: the maximum number of warnings of one user in 24 hours.
 
     Raises:
-        LookupError: if the table is the host's own.
-        sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
+        LookupError: if the table belongs to the host.
+        sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
     """
     event, coerced = _fitted(event)
     with transaction(engine, impatient=True) as connection:
@@ -74,11 +74,11 @@ def deliver(engine: Engine, event: WarningEvent, most_per_day: int) -> Delivered
 
 
 _SAME_NAMES: Final = ("user_id", "analysis_id", "subject", "document_count", "document_size")
-"""Fields of a warning that are called as their columns are."""
+"""Fields of a warning that have the names of their columns."""
 
 
 def _fitted(event: WarningEvent) -> tuple[WarningEvent, tuple[str, ...]]:
-    """Return it as its rows hold it, since what is looked up must be what is stored; and what was changed."""
+    """Return the event with values that fit their columns, as lookups need them, and the changed columns."""
     warned = event.warned
     values = {name: getattr(warned, name) for name in _SAME_NAMES}
     row, coerced = fit(table, values | {"warning_type": warned.type, "user_action": warned.action})
@@ -88,19 +88,19 @@ def _fitted(event: WarningEvent) -> tuple[WarningEvent, tuple[str, ...]]:
 
 
 def insist_on_our_table(connection: Connection) -> None:
-    """Refuse a table of warnings that is the application's own.
+    """Check that the table of warnings is ours.
 
     Raises:
-        LookupError: if it is.
+        LookupError: if it belongs to the application.
     """
     if not is_ours(connection, table):
         raise LookupError(f"{table.name} is the application's own: it records its warnings itself")
 
 
 def wait_for_others(connection: Connection, name: str) -> None:
-    """Take the lock of this name for the rest of the transaction; SQLite has one writer at a time anyway.
+    """Take the lock with a name for the rest of the transaction. SQLite has only one writer anyway.
 
-    There is one lock by subject, so that a warning and its answer cannot miss each other, and one by user, so
+    Each subject has a lock, so that a warning and its answer cannot miss each other. Each user has one, so
     that the number of warnings does not change before the new one is stored.
     """
     if connection.dialect.name == "postgresql":
@@ -127,7 +127,7 @@ def _is_news(connection: Connection, event: WarningEvent) -> bool:
 
 
 def _answer(connection: Connection, event: WarningEvent) -> list[Done]:
-    """Answer the warnings that were shown before; the earliest answer counts, in whatever order they come."""
+    """Answer the warnings that were shown before; the earliest answer counts, even if it arrives late."""
     warned, done = event.warned, list[Done]()
     shown = sa.and_(
         table.c.subject == warned.subject,
@@ -178,7 +178,7 @@ def _show(connection: Connection, event: WarningEvent, kind: str, most: int) -> 
 
 
 def _is_known(connection: Connection, warned: Warned) -> bool:
-    """Say whether the page, or an intake, has reported the same batch already."""
+    """Return whether the page, or an intake, has reported the same batch already."""
     same = sa.and_(
         table.c.warning_type == warned.type,
         table.c.user_id.is_not_distinct_from(warned.user_id),
@@ -203,7 +203,7 @@ def _answers_to(
 
 
 def _overriding(connection: Connection, subject: str, kind: str, moment: datetime) -> str | None:
-    """Return the user's answer to a limit on the way to an analysis for which no page showed a warning."""
+    """Return the answer that a user gave before an analysis whose warning no page showed."""
     query = (
         sa.select(events.c.user_action)
         .where(events.c.subject == subject, events.c.warning_type == kind, events.c.user_action.is_not(None))
@@ -220,15 +220,15 @@ def _moment(event: WarningEvent) -> datetime:
 
 
 def count_lately(connection: Connection, of_user: sa.ColumnElement[bool], moment: datetime) -> int:
-    """Return how many warnings there were in the 24 hours before ``moment``."""
+    """Return the number of warnings in the 24 hours before ``moment``."""
     lately = table.c.warning_shown_at > moment - DAY
     return int(connection.execute(sa.select(sa.func.count()).where(of_user, lately)).scalar_one())
 
 
 def settle(engine: Engine, age: timedelta) -> int:
-    """Settle warnings that have had no answer for ``age``; return how many were abandoned.
+    """Decide about warnings without an answer for ``age``; return the number of abandoned ones.
 
-    A user who went on to an analysis has continued, even if no page said so.
+    A user who has started an analysis has continued, even if no page reported that.
     """
     with transaction(engine) as connection:
         now: datetime = connection.execute(sa.select(tables.utc_now())).scalar_one()

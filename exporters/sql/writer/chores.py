@@ -1,4 +1,4 @@
-"""Chores that the writer's thread does beside its deliveries."""
+"""Tasks that the writer's thread runs between deliveries."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ class IntegrityWatch(Protocol):
     """Counts, at intervals, the rows that break a rule of integrity."""
 
     def look(self) -> None:
-        """Count, if that is due."""
+        """Count if due."""
 
     def after_fork(self) -> None:
         """Start anew in a forked child."""
 
 
 class DailyCheck(Protocol):
-    """The work that one process does once a day."""
+    """The work that one of all processes does once a day."""
 
     def look(self, is_busy: bool) -> None:
-        """Begin it, if it is due."""
+        """Begin the check if it is due; ``is_busy`` may postpone it."""
 
     def pause(self) -> float:
-        """Return for how many seconds nothing is due."""
+        """Return the seconds until it is due."""
 
     def stop(self) -> None:
-        """Begin nothing more."""
+        """Begin no check any more."""

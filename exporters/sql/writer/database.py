@@ -1,4 +1,4 @@
-"""The writer's database: one engine, with its time limits, its outages and its rests."""
+"""The writer's database: one engine, with time limits, outages, and pauses between transactions."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from .retry import Retry
 
 LOG_INTERVAL_SECONDS: Final = 60.0
 BURST_SECONDS: Final = 0.1
-"""On SQLite, the age at which a transaction takes in nothing more: nobody else can write meanwhile."""
+"""On SQLite, the age at which a transaction begins no more work, because nobody else can write meanwhile."""
 REST_SECONDS: Final = 1.0
 """On SQLite, the shortest pause between two transactions of this process."""
 REST_FACTOR: Final = 10
-"""The rest lasts at least this many times as long as the transaction took, up to the longest rest."""
+"""How many times as long as the transaction this pause lasts, within its two limits."""
 LONGEST_REST_SECONDS: Final = 5.0
 
 _log = logging.getLogger("telemetry")
 
 
 class WriterDatabase:
-    """The database as the writer of one process sees it."""
+    """The database of the writer of one process."""
 
     def __init__(self, settings: Settings, spool: Spool, metrics: Metrics) -> None:
         """Prepare; nothing connects yet.
 
         Args:
             settings: settings of the process.
-            spool: where rollups wait during an outage; the log names it.
-            metrics: count failures, and measure transactions.
+            spool: where rollups wait during an outage; named in the log.
+            metrics: for failures, and durations of transactions.
 
         Raises:
             ValueError: if TELEMETRY_DATABASE_URL cannot be used.
@@ -51,25 +51,25 @@ class WriterDatabase:
         """
         self._spool, self._metrics = spool, metrics
         self._reset()
-        # One for the life of the process: to forget an engine, the garbage collector calls Python code.
-        self.engine: Final = create_engine(settings.database_url, self._patience, limits=self._limits)
+        # One for the life of the process: when an engine is freed, the garbage collector calls Python code.
+        self.engine: Final = create_engine(settings.database_url, self._connect_seconds, limits=self._limits)
 
     def _reset(self) -> None:
         self.deadline: float | None = None
-        """When the process has to be done, once it ends; by the monotonic clock."""
+        """Monotonic time at which the process must end; None while it is not ending."""
         self.outage = Retry()
-        """When the database is asked again after a failure that concerns everybody."""
+        """When to try the database again after an outage."""
         self.rests_until = 0.0
-        """When SQLite may be written to again."""
+        """Monotonic time at which SQLite may be written to again."""
         self._logged_at = -LOG_INTERVAL_SECONDS
 
     @property
-    def is_away(self) -> bool:
-        """Whether the pause after an outage is not over."""
+    def is_in_outage(self) -> bool:
+        """Whether the pause after a failed attempt in an outage is not over."""
         return time.monotonic() < self.outage.due
 
     def next_turn(self) -> float:
-        """Return when the database may be written to, by the monotonic clock."""
+        """Return the monotonic time at which the database may be written to."""
         return max(self.outage.due, self.rests_until)
 
     def close(self) -> None:
@@ -77,18 +77,18 @@ class WriterDatabase:
         self.engine.dispose()
 
     def after_fork(self) -> None:
-        """Start anew in a forked child; the connections are its parent's, and stay open."""
+        """Start anew in a forked child. The connections belong to its parent, and stay open."""
         self.engine.dispose(close=False)
         self._reset()
 
     def disconnect(self) -> None:
-        """Close idle connections, which may be the reason of a failure: one to a standby stays read-only."""
+        """Close idle connections, which may cause failures: one to a standby stays read-only."""
         pool = self.engine.pool
         if isinstance(pool, sa.QueuePool) and pool.checkedin():
             self.engine.dispose()
 
     def failed(self, transaction: str, error: Exception) -> None:
-        """Count a failure, and log it unless one was logged lately."""
+        """Count a failure, and log it if none was logged in the last minute."""
         self._metrics.totals.add(c.WRITER_FAILURES, 1, transaction=transaction)
         now = time.monotonic()
         if now - self._logged_at >= LOG_INTERVAL_SECONDS:
@@ -100,13 +100,13 @@ class WriterDatabase:
             )
 
     def count_coerced(self, columns: Iterable[str]) -> None:
-        """Count values that had to be made to fit, by the column that each is for."""
+        """Count values that had to be changed to fit, by column."""
         for column in columns:
             self._metrics.totals.add(c.VALUES_COERCED, 1, column=column)
 
     @contextmanager
     def measured(self, transaction: str) -> Iterator[None]:
-        """Measure how long a transaction takes, also one that fails."""
+        """Measure the duration of a transaction, even if it fails."""
         started = time.perf_counter()
         try:
             yield
@@ -118,22 +118,22 @@ class WriterDatabase:
     def burst(
         self, deadline: float | None = None, *, undone: Callable[[], object]
     ) -> Iterator[Callable[[], bool]]:
-        """Write to SQLite in one short transaction, then rest: the host waits for each that we make.
+        """Write to SQLite in one short transaction, then pause, because the host waits for our transactions.
 
         Args:
-            deadline: when to begin nothing more, by the monotonic clock.
+            deadline: monotonic time after which to begin no more work.
             undone: called when that transaction is rolled back.
 
         Yields:
-            A function that says whether to begin nothing more; on PostgreSQL, only after the ``deadline``.
+            A function that returns whether to begin no more work, on PostgreSQL only after the deadline.
         """
         if self.engine.dialect.name != "sqlite":
             yield partial(is_past, deadline)
             return
-        whole: Batch | None = None
+        shared: Batch | None = None
         try:
-            with batch(self.engine) as whole:
-                yield partial(_is_over, whole, deadline)
+            with batch(self.engine) as shared:
+                yield partial(_is_over, shared, deadline)
         except BaseException as error:
             undone()
             if not isinstance(error, SQLAlchemyError):
@@ -141,28 +141,28 @@ class WriterDatabase:
             self.failed("rollup", error)
             self.outage.wait()
         finally:
-            if whole is not None and whole.has_begun:
-                rest = min(max(REST_SECONDS, REST_FACTOR * whole.seconds()), LONGEST_REST_SECONDS)
+            if shared is not None and shared.has_begun:
+                rest = min(max(REST_SECONDS, REST_FACTOR * shared.seconds()), LONGEST_REST_SECONDS)
                 self.rests_until = time.monotonic() + rest
 
     def _limits(self) -> Limits:
-        """Return how long a transaction may take: at the end of the process, only until the deadline."""
+        """Return the limits of a transaction; while the process ends, they do not exceed the deadline."""
         if self.deadline is None:
             return DELIVERY
         left = max(self.deadline - time.monotonic(), 0.001)
         return Limits(*(min(limit, left) for limit in DELIVERY))
 
-    def _patience(self) -> float:
-        """Return for how many seconds to wait for a connection: likewise only until the deadline."""
+    def _connect_seconds(self) -> float:
+        """Return the seconds to wait for a connection; while the process ends, at most until the deadline."""
         if self.deadline is None:
             return CONNECT_SECONDS
         return min(CONNECT_SECONDS, self.deadline - time.monotonic())
 
 
 def is_past(deadline: float | None) -> bool:
-    """Say whether there is a deadline, and it is over."""
+    """Return whether there is a deadline, and it has passed."""
     return deadline is not None and time.monotonic() >= deadline
 
 
-def _is_over(whole: Batch, deadline: float | None) -> bool:
-    return whole.seconds() >= BURST_SECONDS or is_past(deadline)
+def _is_over(shared: Batch, deadline: float | None) -> bool:
+    return shared.seconds() >= BURST_SECONDS or is_past(deadline)

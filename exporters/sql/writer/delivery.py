@@ -1,4 +1,4 @@
-"""The delivery of what waits in the spool: T1, and what becomes of what the database does not take."""
+"""Delivers the entries of the spool (T1), and handles those that the database does not accept."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from .database import WriterDatabase
 from .host_rows import WaitingRows
 from .retry import Retry
 
-MOST_IN_A_ROW: Final = 3
-"""Entries that may fail one after another before the failure is taken for the database's."""
-_TROUBLE: Final = (SQLAlchemyError, OSError, *UNFIT)
+MAX_CONSECUTIVE_FAILURES: Final = 3
+"""Number of consecutive failures after which the database is taken to be unavailable."""
+_ERRORS: Final = (SQLAlchemyError, OSError, *UNFIT)
 
 
 class Delivery:
-    """Stores entries of the spool, and decides what becomes of those that fail."""
+    """Stores entries of the spool; those that fail are postponed, or put into quarantine."""
 
     def __init__(
         self,
@@ -51,52 +51,56 @@ class Delivery:
         Args:
             settings: settings of the process.
             database: where entries are stored.
-            spool: keeps them until then.
-            metrics: count what is done.
-            rows: the host's rows that lag behind after a delivery.
+            spool: has the entries.
+            metrics: for warnings.
+            rows: take note of host rows that lag behind after a delivery.
         """
         self._settings = settings
         self._database = database
         self._spool = spool
         self._metrics = metrics
         self._rows = rows
-        self._in_a_row = 0
-        """Entries that failed since one was stored."""
+        self._consecutive_failures = 0
+        """Consecutive failures."""
         self._postponed: dict[str, Retry] = {}
-        """Fragments that hold up no others: of runs that a newer version of this code has touched, which
-        will deliver them, and what the database does not take just now."""
+        """The next attempts for fragments that fail now, so that the others do not wait for them.
+
+        A run to which a newer version has added is left to a process of that version.
+        """
 
     def next_times(self) -> list[float]:
-        """Return when to deliver next: most wait for the database alone, and need not be looked at."""
+        """Return the monotonic times of the next attempts.
+
+        Most entries wait only for the database, so they are not examined one by one.
+        """
         next_attempt = self._database.outage.due
         postponed = self._spool.due_among(self._postponed)
         at = [max(self._postponed[fragment_id].due, next_attempt) for fragment_id in postponed]
         return [*at, next_attempt] if self._spool.count_due() > len(postponed) else at
 
     def due(self) -> list[Waiting]:
-        """Return what waits and is not postponed."""
+        """Return the waiting fragments that are not postponed."""
         now = time.monotonic()
         return [waiting for waiting in self._spool.due() if self._postponed_until(waiting) <= now]
 
-    def deliver_due(self, is_over: Callable[[], bool]) -> bool:
-        """Deliver what waits; return False when the database is away."""
+    def deliver_due(self, is_over: Callable[[], bool]) -> None:
+        """Deliver what is due, until it ``is_over`` or the database is unavailable."""
         for waiting in self.due():
             if is_over():
-                return False
+                return
             entry = self._spool.newest(waiting)
             if entry is not None and not self.deliver(entry, self._spool.delivered, self._spool.quarantine):
-                return False
-        return True
+                return
 
     def deliver(
         self, entry: Entry, delivered: Callable[[Entry], None], quarantine: Callable[[Entry, str], None]
     ) -> bool:
-        """Deliver one entry; return False when the database is away.
+        """Deliver one entry; return False if the database is unavailable.
 
         Args:
             entry: the entry.
-            delivered: called once it is committed.
-            quarantine: puts it into quarantine, with the reason.
+            delivered: called with the entry once it is committed.
+            quarantine: called with an entry that the database refuses for good, and the reason.
         """
         try:
             if isinstance(entry, Snapshot):
@@ -107,10 +111,10 @@ class Delivery:
             self._database.failed("rollup", error)
             self._postpone(entry)
             return True
-        except _TROUBLE as error:
+        except _ERRORS as error:
             self._database.failed("rollup", error)
-            return self._settle(entry, error, quarantine)
-        self._database.outage, self._in_a_row = Retry(), 0
+            return self._handle_failure(entry, error, quarantine)
+        self._database.outage, self._consecutive_failures = Retry(), 0
         self._postponed.pop(entry.fragment_id, None)
         once_committed(self._database.engine, partial(delivered, entry))
         return True
@@ -131,36 +135,38 @@ class Delivery:
             self._metrics.totals.add(c.WARNINGS, 1, type=kind, action=action)
 
     def _claim(self, snapshot: Snapshot) -> list[str]:
-        """Charge intake to its analysis, where this snapshot may be the one that brings them together."""
-        is_turn = snapshot.seq == 1 or snapshot.is_closed or snapshot.interrupted
-        if not (snapshot.subject and is_turn):
+        """Charge intake to its analysis if this snapshot may be the first that connects them."""
+        may_connect = snapshot.seq == 1 or snapshot.is_closed or snapshot.interrupted
+        if not (snapshot.subject and may_connect):
             return []
         return claim_intake(self._database.engine, snapshot.run_id)
 
-    def _settle(self, entry: Entry, error: Exception, quarantine: Callable[[Entry, str], None]) -> bool:
-        """Decide what becomes of an entry that was not stored; return False when the database is away."""
+    def _handle_failure(
+        self, entry: Entry, error: Exception, quarantine: Callable[[Entry, str], None]
+    ) -> bool:
+        """Handle an entry that could not be stored; return False if the database is unavailable."""
         if _is_permanent(error):
             with guarded("spool"):
                 quarantine(entry, type(error).__name__)
-                self._note_missing_part(entry)
+                self._store_placeholder(entry)
                 return True
-            self._postpone(entry)  # the disk refuses, too
+            self._postpone(entry)  # the disk fails, too
             return True
         self._database.disconnect()
-        self._in_a_row += 1
-        if is_outage(error) or self._in_a_row >= MOST_IN_A_ROW:
+        self._consecutive_failures += 1
+        if is_outage(error) or self._consecutive_failures >= MAX_CONSECUTIVE_FAILURES:
             self._database.outage.wait()
             return False
         self._postpone(entry)
         return True
 
-    def _note_missing_part(self, entry: Entry) -> None:
-        """Keep a run from being taken for complete while a part of it is in quarantine.
+    def _store_placeholder(self, entry: Entry) -> None:
+        """Store a placeholder, so that a run does not count as complete while a fragment is in quarantine.
 
-        Without the part that began it, it has no end, and is not complete anyway.
+        The root fragment needs none: without it the run has no end, and is not complete anyway.
         """
         if isinstance(entry, Snapshot) and not entry.is_root:
-            with suppress(NewerSnapshot, *_TROUBLE):
+            with suppress(NewerSnapshot, *_ERRORS):
                 self._store(entry.stand_in())
 
     def _postpone(self, entry: Entry) -> None:
@@ -172,12 +178,12 @@ class Delivery:
 
 
 def _is_permanent(error: Exception) -> bool:
-    """Say whether an entry would meet this error again and again: a value does not fit."""
+    """Return whether every later attempt would meet this error, because a value does not fit."""
     is_of_binding = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
     return is_of_binding or isinstance(error, (*PERMANENT, *UNFIT))
 
 
 def is_outage(error: Exception) -> bool:
-    """Say whether the database is away, or busy, for everybody."""
+    """Return whether the error concerns the whole database: it is unavailable, or busy."""
     outages = (OperationalError, DisconnectionError, sa.exc.TimeoutError, OSError)
     return isinstance(error, outages) or getattr(error, "connection_invalidated", False)

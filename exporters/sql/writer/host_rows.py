@@ -1,4 +1,4 @@
-"""The host's rows that lag behind, and when each is brought up to date: T2 and T3."""
+"""The host's rows that lag behind, and when each of them is updated (T2 and T3)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger("telemetry")
 
 
 class WaitingRows:
-    """Rows of the host's that are to show something new, each with its next attempt."""
+    """Rows of the host that are to be updated, with the time of the next attempt."""
 
     def __init__(self, database: WriterDatabase, key: bytes) -> None:
         """Prepare; no row waits yet.
@@ -42,13 +42,13 @@ class WaitingRows:
         self._users: dict[int, Retry] = {}
         self._has_warned = False
         self.has_host_committed = False
-        """Whether the host has committed something since rows were looked at."""
+        """Whether the host has committed something since :meth:`look_again`."""
 
     def note(self, result: Delivered, has_claimed: bool) -> None:
-        """Note which rows lag behind after a delivery.
+        """Add the rows that lag behind after a delivery.
 
         Args:
-            result: what the database holds of the run now.
+            result: the stored state of the run.
             has_claimed: whether intake was charged to its analysis.
         """
         if result.status != c.RUNNING or result.is_shown or has_claimed:
@@ -60,10 +60,10 @@ class WaitingRows:
                 self._users[result.user_id] = Retry()
 
     def note_lagging(self) -> None:
-        """Note all rows that the database knows to lag behind.
+        """Add all rows that lag behind by the database.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
         """
         for analysis_id in behind.lagging_analyses(self._database.engine):
             self._analyses.setdefault(analysis_id, Retry())
@@ -71,14 +71,14 @@ class WaitingRows:
             self._users.setdefault(user_id, Retry())
 
     def host_committed(self) -> bool:
-        """Note that the host committed something; return whether a row may have waited for it."""
+        """Note a commit of the host; return whether a row may have waited for it."""
         if self._analyses or self._users:
             self.has_host_committed = True
             return True
         return False
 
     def look_again(self) -> None:
-        """After a commit of the host's, make due what may have waited for it."""
+        """After a commit of the host, make the rows due that may have waited for it."""
         if not self.has_host_committed:
             return
         self.has_host_committed = False
@@ -96,16 +96,16 @@ class WaitingRows:
             self._database.outage.wait()
 
     def next_times(self) -> list[float]:
-        """Return when each row is tried next, by the monotonic clock."""
+        """Return the monotonic times of the next attempts."""
         next_attempt = self._database.outage.due
         return [max(retry.due, next_attempt) for retry in (*self._analyses.values(), *self._users.values())]
 
     def has_pressing(self) -> bool:
-        """Say whether any row could be brought up to date at once."""
+        """Return whether another attempt at a row may succeed at once."""
         return any(retry.is_pressing for retry in (*self._analyses.values(), *self._users.values()))
 
     def project_due(self, is_over: Callable[[], bool]) -> None:
-        """Bring the rows up to date that are due, until it ``is_over``."""
+        """Update the rows that are due, until it ``is_over``."""
         now = time.monotonic()
         for analysis_id, retry in list(self._analyses.items()):
             if retry.due <= now and not is_over():
@@ -131,19 +131,19 @@ class WaitingRows:
             if not isinstance(error, OperationalError):
                 self._database.disconnect()
             outcome = Projection.BUSY
-        except (OSError, *UNFIT) as error:  # of this row alone
+        except (OSError, *UNFIT) as error:  # concerns this row alone
             self._database.failed(transaction, error)
             outcome = Projection.MISSING
         is_busy = outcome is Projection.BUSY
         longest = LAST_RETRY_SECONDS if is_busy else LAST_PROJECTION_SECONDS
         if outcome is Projection.DONE or (not is_busy and waiting[row_id].pause >= longest):
-            waiting.pop(row_id, None)  # a row that never comes is left to the daily check
+            waiting.pop(row_id, None)  # a row that does not appear is left to the daily check
         else:
             waiting[row_id].is_pressing = is_busy
             waiting[row_id].wait(longest)
 
     def _warn_of_missing(self) -> None:
-        """Log once a process which columns of the application's are missing, and what is lost with them."""
+        """Log, once for each process, which columns of the application are missing, and the consequences."""
         if self._has_warned:
             return
         if left_out := self._rows.columns.left_out(Use.PROJECTION):

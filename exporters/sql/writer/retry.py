@@ -1,4 +1,4 @@
-"""When something that failed is tried again."""
+"""The time of the next attempt at something that failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Retry:
     due: float = 0.0
     """By the monotonic clock."""
     is_pressing: bool = True
-    """Whether it may succeed at once; not where something has to be there first."""
+    """Whether the next attempt may succeed at once; False if something must exist first."""
 
     def wait(self, longest: float = LAST_RETRY_SECONDS) -> None:
         """Put the next attempt off, for at most ``longest`` seconds."""

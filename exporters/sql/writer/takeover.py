@@ -1,4 +1,4 @@
-"""The takeover of what dead processes left in the spool, a part at a time."""
+"""The takeover of what dead processes left in the spool, in steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .host_rows import WaitingRows
 
 
 class Takeovers:
-    """Rounds through the directories of dead processes; a round may be interrupted, and goes on later."""
+    """Rounds through the directories of dead processes. A round may be interrupted, and continues later."""
 
     def __init__(
         self,
@@ -36,15 +36,15 @@ class Takeovers:
         delivery: Delivery,
         rows: WaitingRows,
     ) -> None:
-        """Prepare; a round is due.
+        """Prepare; the first round is due.
 
         Args:
             settings: settings of the process.
-            database: where the dead processes' entries go.
-            spool: has their directories beside its own.
-            metrics: count what is done.
-            delivery: delivers their entries.
-            rows: the host's rows that lag behind then.
+            database: where the entries are stored.
+            spool: finds the directories of dead processes.
+            metrics: for fragments that were open.
+            delivery: delivers the entries.
+            rows: take note of host rows that lag behind.
         """
         self._settings = settings
         self._database = database
@@ -56,10 +56,10 @@ class Takeovers:
         self.is_done = False
         """Whether no round is due."""
         self.has_left_some = False
-        """Whether a directory could not be settled; the next round tries again."""
+        """Whether something was left in a directory, for the next round."""
 
     def plan(self) -> None:
-        """Make a round due; one that is under way goes on."""
+        """Make a round due; one that is under way continues."""
         self.is_done = False
 
     def restart(self) -> None:
@@ -72,7 +72,7 @@ class Takeovers:
         self._round = None
 
     def go_on(self, is_over: Callable[[], bool]) -> None:
-        """Take over what dead processes left, until it ``is_over``; the next call goes on from there."""
+        """Take over what dead processes left, until it ``is_over``; the next call continues from there."""
         if self.is_done:
             return
         if self._round is None:
@@ -82,13 +82,13 @@ class Takeovers:
             for _ in self._round:
                 if is_over():
                     return
-        except OSError as error:  # our own entries are delivered meanwhile
+        except OSError as error:  # must not keep the entries of this process from being delivered
             report("spool", error)
             self.is_done = self.has_left_some = True
         self._round = None
 
     def _all(self) -> Iterator[None]:
-        """Deliver what is in every dead process's directory; end early when the database is away."""
+        """Deliver what is in the directories of dead processes; end early if the database is unavailable."""
         self._spool.measure()
         for dead in self._spool.takeovers():
             try:
@@ -96,7 +96,7 @@ class Takeovers:
             except OSError as error:
                 report("spool", error)
                 self.has_left_some = True
-            if self._database.is_away:
+            if self._database.is_in_outage:
                 return
         try:
             self._rows.note_lagging()
@@ -109,7 +109,7 @@ class Takeovers:
     def _one(self, dead: Takeover) -> Iterator[None]:
         """Deliver what a dead process left, and yield before each entry.
 
-        It ends early when the database is away.
+        It ends early if the database is unavailable.
         """
 
         def quarantine(entry: Entry, reason: str) -> None:
@@ -136,7 +136,10 @@ class Takeovers:
         once_committed(self._database.engine, dead.finish)
 
     def _left_by(self, dead: Takeover) -> Iterator[Entry]:
-        """Yield what a dead process left for our tables; an earlier version did not say for which it is."""
+        """Yield the entries of a dead process that are for our tables.
+
+        Entries of an earlier version do not name their tables.
+        """
         engine = self._database.engine
         for entry in dead.entries(cache(self._is_ours)):
             may_be_anothers = dead.is_ambiguous
@@ -147,5 +150,5 @@ class Takeovers:
                 yield entry
 
     def _is_ours(self, user: str) -> bool:
-        """Say whether what a process of ``user`` left goes into our tables."""
+        """Return whether entries of a process of the database user ``user`` belong in our tables."""
         return not tenancy.have_different_tables(self._database.engine, self._settings.spool_user(), user)

@@ -25,19 +25,19 @@ _OWN_TABLES: Final = sa.text(
     f"SELECT count(*) FROM pg_tables WHERE tablename = '{runs.name}'"
     " AND schemaname IN (current_user, :theirs) AND strpos(current_setting('search_path'), '$user') > 0"
 )
-"""Our tables in a schema that only one of two users searches."""
+"""Counts our tables in schemas that only one of two users searches."""
 
 
 def have_different_tables(engine: Engine, ours: str, theirs: str) -> bool:
-    """Say whether two users of one database see different tables, through their own schemas or settings.
+    """Return whether two users of one database use different tables, by their schemas or settings.
 
     Args:
         engine: connects as ``ours``.
         ours: the user of this process.
-        theirs: the user of another process; one that was dropped has no settings any more.
+        theirs: the user of another process, who may have been dropped since.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
     """
     if engine.dialect.name != "postgresql":
         return False
@@ -51,15 +51,15 @@ def have_different_tables(engine: Engine, ours: str, theirs: str) -> bool:
 
 
 def belongs_here(engine: Engine, entry: Entry, *, may_be_anothers: bool) -> bool:
-    """Say whether an entry that does not name its database belongs in these tables.
+    """Return whether an entry that does not name its database belongs in these tables.
 
     Args:
-        engine: leads to these tables.
+        engine: connects to these tables.
         entry: the entry, written by an earlier version.
         may_be_anothers: whether that version kept entries for several databases in one folder.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: when the database refuses or is away.
+        sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
     """
     with transaction(engine) as connection:
         return not (may_be_anothers or _has_own_tables(connection)) or _knows(connection, entry)
@@ -72,7 +72,7 @@ def _has_own_tables(connection: Connection) -> bool:
 
 
 def _knows(connection: Connection, entry: Entry) -> bool:
-    """Say whether the run of an entry is in these tables."""
+    """Return whether the run of an entry is in these tables."""
     if not isinstance(entry, Snapshot):
         return False
     return connection.execute(sa.select(runs.c.run_id).filter_by(run_id=entry.run_id)).first() is not None

@@ -1,7 +1,7 @@
-"""The threads that save checkpoints and deliver snapshots: one of each a process, started by its first run.
+"""The threads of a process that save checkpoints and deliver snapshots, started by its first run.
 
-They sleep until something is due and, while no run is open and nothing waits, until they are woken. The
-database may be away for as long as it likes: snapshots stay in the spool, and the host never waits.
+They sleep until something is due or, while no run is open and nothing waits, until they are woken. However
+long the database is unavailable, snapshots stay in the spool, and the host never waits.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Writer:
 
         Args:
             settings: settings of the process.
-            fragments: has the states of runs.
-            spool: keeps them until the database has them.
-            metrics: count what is done.
-            integrity: is called between deliveries.
-            daily_check: makes the daily check from a function that wakes this thread; again after a fork.
+            fragments: has the state of the runs.
+            spool: keeps snapshots until the database has them.
+            metrics: for failures, durations and warnings.
+            integrity: checked between deliveries.
+            daily_check: creates the daily check, also after a fork; gets a function that wakes this thread.
 
         Raises:
             ValueError: if TELEMETRY_DATABASE_URL cannot be used.
@@ -70,9 +70,9 @@ class Writer:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._wakeups: SimpleQueue[None] = SimpleQueue()
-        """Takes no lock that the garbage collector could find taken, as an Event would."""
+        """Unlike an Event, it takes no lock that a garbage collection in the same thread could block on."""
         self._saves: SimpleQueue[None] = SimpleQueue()
-        """The same for the thread that saves: it never waits for the database."""
+        """The same for the thread that saves, which never waits for the database."""
         self._thread: threading.Thread | None = None
         self._saver: threading.Thread | None = None
         self._stopping = False
@@ -80,38 +80,38 @@ class Writer:
         self._rows = WaitingRows(self._database, self._settings.hmac_key.encode())
         self._delivery = Delivery(*parts, self._rows)
         self._takeovers = Takeovers(*parts, self._delivery, self._rows)
-        self._has_children = self._must_look = False
-        """Whether children were forked inside a run, and whether to look for their ends once it is over."""
+        self._has_children = self._must_take_over = False
+        """Whether children were forked inside a run, and whether to take over from them once it is over."""
         self._daily = None if self._new_daily_check is None else self._new_daily_check(self.nudge)
         self._heartbeat_at = time.monotonic() + self._settings.heartbeat_seconds
 
     def wake(self) -> None:
-        """Wake the thread: there may be something to do. The first call starts it."""
+        """Wake the threads, because there may be something to do. The first call starts them."""
         if self._thread is None:
             self._start()
         self.nudge()
 
     def nudge(self) -> None:
-        """Wake the thread, if there is one: takes no lock, and may come from a garbage collection."""
+        """Wake the threads, if they run. Takes no lock, so it may be called during a garbage collection."""
         for queue in (self._saves, self._wakeups):
             if queue.empty():
                 queue.put(None)
 
     def host_committed(self) -> None:
-        """Look again for rows of the host's that were missing or busy: it has committed something."""
+        """Have rows of the host that were missing or locked tried again after a commit of the host."""
         if self._rows.host_committed():
             self.nudge()
 
     def has_forked(self) -> None:
         """Note that a child was forked inside an open run: it may die with what it added to that run."""
-        self._has_children = self._must_look = True
+        self._has_children = self._must_take_over = True
 
     def save(self) -> None:
-        """Put all that changed into the spool, here and now."""
+        """Put all that has changed into the spool, in this thread."""
         self._save(self._fragments.changed())
 
     def drain(self, seconds: float) -> bool:
-        """Stop the thread and deliver what is left, for at most ``seconds``; what remains stays in the spool.
+        """Stop the threads and deliver what is left for at most ``seconds``; the rest stays in the spool.
 
         Returns:
             Whether everything was delivered.
@@ -126,7 +126,7 @@ class Writer:
             while time.monotonic() < deadline and self._delivery.due():
                 with self._burst(deadline) as is_over:
                     self._delivery.deliver_due(is_over)
-                if self._database.is_away:
+                if self._database.is_in_outage:
                     time.sleep(max(min(0.05, deadline - time.monotonic()), 0))
             with self._burst(deadline):
                 self._rows.look_again()
@@ -136,17 +136,17 @@ class Writer:
         return not self._spool.count_due()
 
     def recover(self, seconds: float) -> bool:
-        """Deliver what dead processes left, here and now; return whether all was done within ``seconds``.
+        """Take over from dead processes, in this thread; return whether all was done within ``seconds``.
 
-        Rows of the host's that are not there yet are left to its own processes.
+        Rows of the host that do not exist yet are left to its own processes.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is away.
+            sqlalchemy.exc.SQLAlchemyError: if the database refuses or is unavailable.
         """
         deadline = time.monotonic() + seconds
         with suppressed():
             with transaction(self._database.engine):
-                pass  # the thread would wait for the database; an operator gets the error
+                pass  # unlike the thread, an operator does not wait for the database, but gets the error
             try:
                 while time.monotonic() < deadline and not self._has_recovered(deadline):
                     time.sleep(0.05)
@@ -156,7 +156,7 @@ class Writer:
         return self._has_taken_over() and not self._takeovers.has_left_some
 
     def after_fork(self) -> None:
-        """Start anew in a forked child: its parent's thread and connections are not there."""
+        """Start anew in a forked child, which has neither the threads nor the connections of its parent."""
         self._database.after_fork()
         if self._integrity is not None:
             self._integrity.after_fork()
@@ -167,7 +167,9 @@ class Writer:
             if self._thread is None and not self._stopping:
                 saver = threading.Thread(target=self._run_saver, name="telemetry-saver", daemon=True)
                 thread = threading.Thread(target=self._run, name="telemetry-writer", daemon=True)
-                with suppressed():  # else the threads would inherit, and keep, the run that started them
+                with (
+                    suppressed()
+                ):  # else the threads would inherit and keep the run in which they are started
                     saver.start()
                     self._saver = saver
                     thread.start()
@@ -191,7 +193,7 @@ class Writer:
                     self._wakeups.get(timeout=self._pause())
 
     def _run_saver(self) -> None:
-        """Save checkpoints when they are due, however long the database takes meanwhile."""
+        """Save checkpoints when they are due, independently of the database."""
         with suppressed():
             while not self._stopping:
                 pause: float | None = FIRST_RETRY_SECONDS
@@ -201,7 +203,7 @@ class Writer:
                     self._saves.get(timeout=pause)
 
     def _save_due(self) -> float | None:
-        """Save what is due, have it delivered, and return for how many seconds nothing is."""
+        """Save what is due, have it delivered, and return the seconds until more is due; None if unknown."""
         if snapshots := self._fragments.due():
             self._save(snapshots)
             if self._wakeups.empty():
@@ -218,7 +220,7 @@ class Writer:
         with guarded("writer"):
             self._tick()
             return
-        self._database.outage.wait()  # whatever it was, it is not tried again at once
+        self._database.outage.wait()  # whatever the error was, do not try again at once
 
     def _tick(self) -> None:
         """Do what is due."""
@@ -227,8 +229,8 @@ class Writer:
             self._heartbeat_at = now + self._settings.heartbeat_seconds
             self._save(self._fragments.alive())
             self._takeovers.plan()
-        if self._must_look and not self._fragments.has_open_runs:
-            self._must_look = False
+        if self._must_take_over and not self._fragments.has_open_runs:
+            self._must_take_over = False
             self._takeovers.restart()
         if now >= self._database.next_turn():
             with self._burst() as is_over:
@@ -244,9 +246,11 @@ class Writer:
             self._daily.look(is_busy=self._fragments.has_open_runs or self._spool.count_due() > 0)
 
     def _pause(self) -> float | None:
-        """Return for how many seconds nothing is due; None for as long as nobody wakes us."""
+        """Return the seconds until something is due; None to wait until this thread is woken."""
         due = [*self._rows.next_times(), *self._delivery.next_times()]
-        if not self._takeovers.is_done or self._rows.has_host_committed:  # also what was committed in a rest
+        if (
+            not self._takeovers.is_done or self._rows.has_host_committed
+        ):  # also in the pause between transactions
             due.append(self._database.outage.due)
         if self._fragments.has_open_runs or self._has_children:
             due.append(self._heartbeat_at)
@@ -257,7 +261,7 @@ class Writer:
         return max(max(min(due), self._database.rests_until) - time.monotonic(), 0.005)
 
     def _burst(self, deadline: float | None = None) -> AbstractContextManager[Callable[[], bool]]:
-        # A takeover that was rolled back is not done: lagging rows and dead processes are looked for again.
+        # A takeover that was rolled back is not done, so lagging rows and dead processes are searched again.
         return self._database.burst(deadline, undone=self._takeovers.restart)
 
     def _has_recovered(self, deadline: float) -> bool:

@@ -1,7 +1,4 @@
-"""Hide installed packages from a process that has this folder on its PYTHONPATH.
-
-BLOCKED_IMPORTS names them, separated by commas.
-"""
+"""Hides the packages in BLOCKED_IMPORTS (separated by commas) if this folder is on the PYTHONPATH."""
 
 from __future__ import annotations
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from ..host import (
-    ANALYSES_COLUMNS,
     CANDIDATE_FILES_COLUMNS,
     HOST_COLUMNS,
     HOST_INDEXES,
-    USERS_COLUMNS,
     HostIndex,
-    HostTables,
 )
 from . import addition_table, archive_tables, daily_tables, part_tables, run_tables, warning_tables
 from .addition_table import added_objects
@@ -25,17 +22,14 @@ MODULES = (run_tables, part_tables, archive_tables, addition_table, warning_tabl
 """Where the tables are declared, in the order of the catalogue."""
 
 __all__ = [
-    "ANALYSES_COLUMNS",
     "CANDIDATE_FILES_COLUMNS",
     "HOST_COLUMNS",
     "HOST_INDEXES",
     "JOBS",
     "MODULES",
     "NAMING_CONVENTION",
-    "USERS_COLUMNS",
     "VIEWS",
     "HostIndex",
-    "HostTables",
     "added_objects",
     "archived_days",
     "archived_runs",

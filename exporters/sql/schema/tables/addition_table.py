@@ -1,4 +1,4 @@
-"""What our migrations added to the database."""
+"""The table of what our migrations added to the database."""
 
 from __future__ import annotations
 

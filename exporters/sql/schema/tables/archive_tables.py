@@ -1,4 +1,4 @@
-"""What is known of runs and days that are in archives."""
+"""The tables of runs and days that are in archives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The daily log, the claims of daily tasks, and figures that one process computed for all."""
+"""The tables of the daily log, of claims of daily tasks, and of figures that one process computes for all."""
 
 from __future__ import annotations
 

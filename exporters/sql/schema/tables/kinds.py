@@ -1,4 +1,4 @@
-"""Kinds of columns, and what all our tables share.
+"""Kinds of columns, and what is common to all our tables.
 
 Money is integer pico-dollars (`…_pico`), durations are integer microseconds (`…_us`), times are naive UTC,
 JSON is text. References to host rows (`…_ref`) are soft: no foreign keys, so that telemetry can be written
@@ -25,10 +25,10 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-"""How constraints and indexes are named where no name is given."""
+"""Names of constraints and indexes for which none is given."""
 
 RUN_KINDS: Final = f"{listed(c.KINDS)} or one of `TELEMETRY_RUN_KINDS`"
-"""The kinds of runs that there are, as a part of a sentence."""
+"""All kinds of runs, as a part of a sentence."""
 
 metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
 """The tables of this project, and only those."""
@@ -47,7 +47,7 @@ def _utc_now(element: utc_now, compiler: SQLCompiler, **_: Any) -> str:
 
 
 def key(name: str, length: int, meaning: str) -> sa.Column[Any]:
-    """Return a part of a primary key; '' stands for "none", since NULL would let rows double."""
+    """Return a part of a primary key; '' stands for "none", since NULL would allow duplicate rows."""
     return column(name, sa.String(length), meaning, primary_key=True, server_default=sa.text("''"))
 
 
@@ -57,12 +57,12 @@ def own_id(name: str, meaning: str) -> sa.Column[Any]:
 
 
 def reference(name: str, meaning: str) -> sa.Column[Any]:
-    """Return a soft reference to a row of the host's."""
+    """Return a soft reference to a row of the host."""
     return column(name, sa.BigInteger(), meaning)
 
 
 def number(name: str, unit: str, meaning: str) -> sa.Column[Any]:
-    """Return a whole number that may not be known: then it is NULL."""
+    """Return a whole number, which is NULL if it is unknown."""
     return column(name, sa.BigInteger(), meaning, unit)
 
 
@@ -92,7 +92,7 @@ def score(name: str, meaning: str) -> sa.Column[Any]:
 
 
 def used() -> list[sa.Column[Any]]:
-    """Return the columns of what calls to OpenAI took."""
+    """Return the columns of attempts and waits of calls to OpenAI."""
     return [
         sum_of("attempts", "attempts", "HTTP requests to OpenAI, retries included."),
         sum_of("rate_limit_hits", "answers", "Answers 429 because requests came too fast."),
@@ -117,7 +117,7 @@ def billed() -> list[sa.Column[Any]]:
 
 
 def refused() -> list[sa.Column[Any]]:
-    """Return the columns of calls that were refused, or whose price is not in their tokens."""
+    """Return the columns of calls that were refused, or whose cost does not follow from tokens."""
     return [
         sum_of("quota_hits", "answers", "Answers 429 because the quota or the credit was used up."),
         sum_of("spend_limit_hits", "answers", "Answers 429 because a spend limit was reached."),

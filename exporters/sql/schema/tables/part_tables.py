@@ -1,4 +1,4 @@
-"""What a run consists of, and what its user comes to."""
+"""The tables of the parts of a run, and of the totals of users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs, and the fragments of which they are added up."""
+"""The tables of runs, and of the fragments from which they are added up."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ runs = sa.Table(
 """One row a run: the sums of its fragments, and how far they have reached the host's row.
 
 `exceeded_resume_limit` and `user_chose_override` are the host's, copied where it has them: no view may stand
-on a table of the host's.
+on a table of the host.
 """
 
 JOBS = ("analysis", "import")
@@ -109,7 +109,7 @@ sa.Index(None, runs.c.subject)
 sa.Index(
     None,
     runs.c.user_ref,
-    # A user's totals are recomputed from the index alone.
+    # The totals of a user are computed from the index alone.
     postgresql_include=["status", "started_at", "candidates", "cost_pico"],
 )
 sa.Index(

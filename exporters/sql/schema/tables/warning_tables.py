@@ -1,4 +1,4 @@
-"""Warnings shown to users, and the events of which they are made."""
+"""The tables of warnings that were shown to users, and of the events from which they are made."""
 
 from __future__ import annotations
 
