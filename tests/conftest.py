@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from telemetry._internal.guard import raise_internal_errors, reset_internal_errors
+from telemetry._internal.urls import secrets
 from tests import choice, runs
 from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
@@ -43,6 +44,12 @@ def internal_errors_fail(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     raise_internal_errors(before)
     reset_internal_errors()
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password that another test has used is not removed from what this one reads."""
+    monkeypatch.setattr(secrets, "_known", {})
 
 
 @pytest.fixture(scope="session")
