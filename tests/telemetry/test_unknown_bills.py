@@ -152,8 +152,8 @@ def test_a_refusal_is_not_billed(recorded: Recorded, unreliable: str) -> None:
 
 PLACES = {
     "begin": (attempts, "_Call"),
-    "attempt": (attempts, "_limits"),
-    "answer": (attempts, "_read"),
+    "attempt": (attempts, "limits_in"),
+    "answer": (attempts, "answer_of"),
     "counting": (calls, "from_wire"),
 }
 
