@@ -38,16 +38,16 @@ Everything that is measured, and everything that is stored, to look things up in
 _METRICS: Final = """
 ## Metrics
 
-A process tells its own metrics, by OTLP or to Prometheus. A histogram is `…_bucket`, `…_sum` and `…_count` in
-Prometheus; where Prometheus itself takes OTLP, a gauge of the unit 1 ends in `_ratio` as well. What the
-instrumentations beside telemetry measure (`http.server.…`, `gen_ai.client.…`) is told by their documentation.
+A process exports its own metrics, by OTLP or to Prometheus. A histogram is `…_bucket`, `…_sum` and `…_count`
+in Prometheus; where Prometheus itself takes OTLP, a gauge of the unit 1 ends in `_ratio` as well. What the
+instrumentations beside telemetry measure (`http.server.…`, `gen_ai.client.…`) is in their documentation.
 """
 
 _LABELS: Final = f"""
 ### Labels
 
 A label whose values end in … is open: it takes {LABEL_CAP} values of a process, and what comes after them is
-`other`. No label ever tells a user, a run, a document or a trace.
+`other`. No label ever identifies a user, a run, a document or a trace.
 """
 
 _TABLES: Final = """

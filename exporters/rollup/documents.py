@@ -124,8 +124,8 @@ def _join(one: DocumentState, other: DocumentState) -> DocumentState:
         row_id=_either(strong.row_id, weak.row_id),
         characters=_either(strong.characters, weak.characters),
         type=strong.type or weak.type,
-        extraction_us=_sum(one.extraction_us, other.extraction_us),
-        analysis_us=_sum(one.analysis_us, other.analysis_us),
+        extraction_us=sum_known(one.extraction_us, other.extraction_us),
+        analysis_us=sum_known(one.analysis_us, other.analysis_us),
         chunks=_either(strong.chunks, weak.chunks),
         score=strong.score,
         fallback=strong.fallback,
@@ -154,5 +154,6 @@ def _either(one: int | None, other: int | None) -> int | None:
     return other if one is None else one
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
+def sum_known(one: int | None, other: int | None) -> int | None:
+    """Return the sum of what is known; None if neither is."""
     return None if one is None and other is None else (one or 0) + (other or 0)

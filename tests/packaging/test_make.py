@@ -97,7 +97,7 @@ def test_the_whole_matrix(tmp_path: Path, matrix: str, passed: str) -> None:
 
 
 def test_make_test_all_is_make_test_with_one_variable() -> None:
-    """`make test-all` runs the command of `make test`, and tells it to take the whole matrix."""
+    """`make test-all` runs the command of `make test`, on the whole matrix."""
     printed = {
         target: subprocess.run(
             ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from exporters.privacy.document_key import document_key
+from exporters.rollup.documents import sum_known
 from telemetry.conventions import FAILED, SCORED
 
 
@@ -48,8 +49,8 @@ class Matched:
         self.characters = document["characters"] if self.characters is None else self.characters
         self.type = self.type or document["type"]
         self.chunks = document["chunk_count"] if self.chunks is None else self.chunks
-        self.extraction_us = _sum(self.extraction_us, document["extraction_us"])
-        self.analysis_us = _sum(self.analysis_us, document["analysis_us"])
+        self.extraction_us = sum_known(self.extraction_us, document["extraction_us"])
+        self.analysis_us = sum_known(self.analysis_us, document["analysis_us"])
         self.error_type = self.error_type or document["error_type"]
         if document["outcome"] in (SCORED, FAILED) and self.outcome != SCORED:
             self.outcome = document["outcome"]
@@ -90,7 +91,3 @@ def _pairs(
             document = next((d for d in namesakes if d["size_bytes"] == row.size), namesakes[0])
             namesakes.remove(document)
             yield row, document
-
-
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None and other is None else (one or 0) + (other or 0)
