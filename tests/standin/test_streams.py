@@ -152,12 +152,16 @@ def test_next_call_after_a_cut_is_answered(standin: StandIn, client: OpenAI) -> 
 @every_stream
 def test_chunks_may_be_delayed(standin: StandIn, client: OpenAI, streamed: Streamed) -> None:
     """The delay is between chunks; the first one arrives at once."""
-    standin.faults([{"chunk_delay_ms": 30}])
-    started = time.monotonic()
-    arrivals = [time.monotonic() - started for _ in streamed(client)]
+    delay = 0.06
+    standin.faults([{"chunk_delay_ms": 60}])
 
-    assert arrivals[-1] - arrivals[0] >= 0.03 * (len(arrivals) - 1) * 0.9
-    assert len(arrivals) > 2
+    def arrivals() -> list[float]:
+        started = time.monotonic()
+        return [time.monotonic() - started for _ in streamed(client)]
+
+    tries = [arrivals() for _ in range(3)]
+    assert all(len(times) > 2 and times[-1] >= delay * (len(times) - 1) for times in tries)
+    assert any(times[0] < delay for times in tries), "a busy machine delays some of them"
 
 
 @pytest.mark.parametrize("fault", [{"delay_ms": 400}, {"chunk_delay_ms": 400}])
