@@ -12,6 +12,7 @@ import pytest
 from telemetry._internal.guard import raise_internal_errors, reset_internal_errors
 from telemetry._internal.urls import secrets
 from tests import choice, runs
+from tests.fresh import LIBRARIES, PROJECT, Nursery, nursery
 from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
 
@@ -50,6 +51,20 @@ def internal_errors_fail(request: pytest.FixtureRequest) -> Iterator[None]:
 def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A password that another test has used is not removed from what this one reads."""
     monkeypatch.setattr(secrets, "_known", {})
+
+
+@pytest.fixture(scope="session")
+def libraries() -> Iterator[Nursery]:
+    """Runs programs for which the libraries are imported already, and nothing of this project."""
+    with nursery(LIBRARIES) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def project() -> Iterator[Nursery]:
+    """Runs programs for which the libraries and this checkout are imported already."""
+    with nursery(PROJECT) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -1,24 +1,45 @@
-"""Run programs in fresh processes, without a second of imports for each.
+"""Run Python programs in fresh processes, without a second of imports for each.
 
 A fork server, here called a *nursery*, imports what many programs need, and does nothing else. Each program
 runs in a child that is forked from it, with its own environment, directory and output, and to the end of the
-interpreter, as with ``subprocess.run([sys.executable, "-c", program])``. The only difference is that the
-imports happen before the environment is set.
+interpreter, as with ``subprocess.run([sys.executable, …])``. The only difference is that the imports happen
+before the environment is set.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+
+LIBRARIES = """
+import alembic.command, flask, flask.cli, flask_sqlalchemy, genai_prices, numpy, openai, psycopg2, sqlalchemy
+import genai_prices.data, openai.lib.streaming.chat, openai.resources.chat
+import sqlalchemy.dialects.postgresql.psycopg2, sqlalchemy.dialects.sqlite
+import apprise, cachetools, prometheus_client, psycopg, pyarrow, rich.markdown, rich.table
+import opentelemetry.exporter.otlp.proto.http.trace_exporter, opentelemetry.sdk._configuration
+import opentelemetry.instrumentation.flask, opentelemetry.instrumentation.sqlalchemy
+import opentelemetry.instrumentation.genai.openai, opentelemetry.instrumentation.threading
+"""
+"""What hosts and our commands import of others."""
+PROJECT = f"""
+{LIBRARIES}
+import telemetry
+import exporters.integrity.watch, exporters.privacy.exporters, exporters.process.pipeline
+import exporters.sql.database, exporters.sql.projection, exporters.sql.storage, exporters.sql.writer
+import telemetry.openai.calls, telemetry.setup.configurator, telemetry.setup.process, telemetry.web.extension
+"""
+"""The same, and the parts of this checkout that work in a host."""
 
 
 class Nursery:
@@ -28,16 +49,17 @@ class Nursery:
         self._process = process
 
     def run(
-        self, program: str, *, cwd: Path, env: Mapping[str, str] | None = None
+        self, *command: str, cwd: Path, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end, and return its output as text.
 
         Args:
-            program: source code, run as ``__main__``.
-            cwd: working directory, and first entry of the import path.
-            env: all environment variables; default: those of this process.
+            command: ``-c`` and source code, ``-m`` and a module, or a file; then the arguments.
+            cwd: working directory.
+            env: all environment variables; default: those of this process. Of the interpreter's own, only
+                ``PYTHONPATH`` has an effect.
         """
-        request = {"program": program, "cwd": str(cwd), "env": dict(os.environ if env is None else env)}
+        request = {"command": command, "cwd": str(cwd), "env": dict(os.environ if env is None else env)}
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             files = {
                 "out": f"/proc/{os.getpid()}/fd/{out.fileno()}",
@@ -49,7 +71,7 @@ class Nursery:
             status = int(self._process.stdout.readline())
             out.seek(0)
             err.seek(0)
-            return subprocess.CompletedProcess(["-c", program], status, out.read(), err.read())
+            return subprocess.CompletedProcess(list(command), status, out.read(), err.read())
 
 
 @contextmanager
@@ -89,7 +111,23 @@ def _run_request(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    sys.argv, sys.path[0] = ["-c"], ""
-    main = sys.modules["__main__"]
-    vars(main).pop("serve", None)
-    exec(compile(request["program"], "<string>", "exec"), vars(main))
+    time.tzset()
+    paths = filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:] = ["", *paths, *sys.path[1:]]
+    _become_main(*request["command"])
+
+
+def _become_main(first: str, *rest: str) -> None:
+    """Run a program as the interpreter does that is started with these arguments."""
+    main = vars(sys.modules["__main__"])
+    main.pop("serve", None)
+    if first == "-m":
+        sys.path[0], sys.argv = os.getcwd(), ["-m", *rest[1:]]
+        runpy._run_module_as_main(rest[0])  # type: ignore[attr-defined]
+    elif first == "-c":
+        sys.argv = ["-c", *rest[1:]]
+        exec(compile(rest[0], "<string>", "exec"), main)
+    else:
+        sys.path[0], sys.argv = str(Path(first).parent), [first, *rest]
+        main["__file__"] = first
+        exec(compile(Path(first).read_text(), first, "exec"), main)

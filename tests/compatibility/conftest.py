@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,9 @@ import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
 from exporters.sql.schema import migrate
-from tests.environments import ROOT, interpreter
+from tests.environments import interpreter
+from tests.fresh import Nursery
+from tests.wheel import installed_wheel
 
 HOST = Path(__file__).with_name("host.py")
 THIS = "this"
@@ -26,15 +27,9 @@ THIS = "this"
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed() -> Path:
     """The wheel of this checkout, as a folder that any environment can put on its path."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site-packages")
-    return folder / "site-packages"
+    return installed_wheel()
 
 
 @pytest.fixture
@@ -84,6 +79,7 @@ class Host:
     url: str
     environment: dict[str, str]
     folder: Path
+    nursery: Nursery
 
     @property
     def python(self) -> Path:
@@ -117,15 +113,15 @@ class Host:
 
     def call(self, command: list[str], settings: dict[str, str]) -> Session:
         path = os.pathsep.join(filter(None, [settings.get("PYTHONPATH"), self.environment.get("PYTHONPATH")]))
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment | settings | {"PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        env = self.environment | settings | {"PYTHONPATH": path}
+        first, *arguments = command
+        # Settings of the interpreter, and modules of a test's own, need one that has imported none.
+        if first == sys.executable and not any(name.startswith("PYTHON") for name in settings):
+            done = self.nursery.run(*arguments, cwd=self.folder, env=env)
+        else:
+            done = subprocess.run(
+                command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=300, check=False
+            )
         return Session(done.returncode, done.stdout, done.stderr, self)
 
     def execute(self, *statements: str) -> None:
@@ -144,7 +140,7 @@ NewHost = Callable[..., Host]
 
 
 @pytest.fixture
-def host(installed: Path, service: StandIn, sqlite_url: str, tmp_path: Path) -> NewHost:
+def host(installed: Path, service: StandIn, sqlite_url: str, tmp_path: Path, libraries: Nursery) -> NewHost:
     """A function that creates a host in an environment, with a migrated database."""
 
     def make(name: str = THIS, url: str = sqlite_url) -> Host:
@@ -162,6 +158,6 @@ def host(installed: Path, service: StandIn, sqlite_url: str, tmp_path: Path) -> 
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
         }
-        return Host(name, url, environment, tmp_path)
+        return Host(name, url, environment, tmp_path, libraries)
 
     return make

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import runs
 from tests.demo.runs import processes_of, run_demo
 
 
@@ -39,10 +40,15 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    """The demo after its end."""
-    folder = tmp_path_factory.mktemp("demo")
-    done = run_demo(folder)
-    left = processes_of(folder)
+def finished() -> Iterator[Finished]:
+    """The demo after its end; it runs once for all processes of the test run."""
+    folder, done, left = runs.shared("demo", _run)
     with closing(sqlite3.connect(folder / "screener.sqlite")) as database:
         yield Finished(folder, done, left, database)
+
+
+def _run() -> tuple[Path, subprocess.CompletedProcess[str], dict[int, str]]:
+    folder = runs.folder() / "demo"
+    folder.mkdir()
+    done = run_demo(folder)
+    return folder, done, processes_of(folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import signal
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -42,6 +41,7 @@ from exporters.upkeep.import_history import History
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, START, Fragment, Host, call, moment, visit
+from tests.fresh import Nursery
 
 HOSTS = SOME_HOSTS
 
@@ -433,45 +433,46 @@ def test_files_of_others_in_the_directory_are_left_alone(world: World) -> None:
     assert (world.directory / files[2]).exists()
 
 
-def test_archiving_that_is_killed_loses_no_row(world: World) -> None:
+def test_archiving_that_is_killed_loses_no_row(world: World, project: Nursery) -> None:
     """SIGKILL comes a step later each time, until the process ends before it."""
     for number in range(60):
         world.run(None, 1 + number % 2, kind="intake", opened_at=START + number * SECOND)
     before, totals = world.rows(), world.totals()
-    for attempt in range(100):
-        archiving = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, world.host.url, str(world.directory), f"{BEFORE}"],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-        assert archiving.stdout is not None
-        for _ in range(attempt + 1):
-            archiving.stdout.readline()
-        archiving.send_signal(signal.SIGKILL)
-        archiving.communicate()
-        if archiving.returncode == 0:
+    for steps in range(1, 100):
+        options = (world.host.url, str(world.directory), f"{BEFORE}", f"{steps}")
+        done = project.run("-c", PROGRAM, *options, cwd=world.directory.parent)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        if done.returncode == 0:
             break
     world.archive()
     assert world.rows() + world.files() == before
     assert world.recomputed() == totals
-    assert attempt > 2
+    assert steps > 3
 
 
 PROGRAM = """
-import os, sys
+import os, signal, sys
 from datetime import date
 from pathlib import Path
 from exporters.archive import archive
 from telemetry.settings import Settings
 
+url, directory, before, steps = sys.argv[1:]
+left = int(steps)
+
+def step():
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+
 archive.PART, archive.CHUNK, archive.BATCH = 20, 10, 5
 fsync = os.fsync
-os.fsync = lambda file: (fsync(file), print("step", flush=True))
-with archive.Archive(Settings(database_url=sys.argv[1]), Path(sys.argv[2]),
-                     before=date.fromisoformat(sys.argv[3])) as archiving:
+os.fsync = lambda file: (fsync(file), step())
+settings, before = Settings(database_url=url), date.fromisoformat(before)
+with archive.Archive(settings, Path(directory), before=before) as archiving:
     for _ in archiving.work():
-        print("step", flush=True)
+        step()
 """
 
 

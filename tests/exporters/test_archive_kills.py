@@ -24,6 +24,7 @@ from exporters.rollup.snapshot import Snapshot
 from exporters.sql.schema import tables as schema
 from exporters.sql.storage import runs as run_storage
 from exporters.upkeep.health_log import HealthCheck as DailyCheck
+from tests.choice import whole_matrix
 from tests.exporters.makers import START, Fragment, Host, call, moment, visit
 from tests.exporters.test_archive import DAY, World
 
@@ -162,7 +163,7 @@ def killed_at(moment: int) -> Iterator[None]:
 
 @pytest.mark.timeout(600)
 @settings(
-    max_examples=40,
+    max_examples=40 if whole_matrix() else 12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     print_blob=True,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 
 import pytest
 
 from telemetry import conventions as c
 from tests.matrix.cells import ROWS, cells
-from tests.matrix.conftest import Get
+from tests.matrix.conftest import Get, Run
 from tests.matrix.environments import Environment, environments
 from tests.matrix.judging import BILLED, COUNTS, PICO
 from tests.matrix.kinds import KINDS
+from tests.matrix.results import Results
 
 # The first test of a version creates its environment, and runs all its cells.
 WAITS = ("backoff_us", "retry_after_us")
@@ -27,6 +29,18 @@ every_version = pytest.mark.parametrize(
 )
 LATER = {"chat, stream()", "chat, parse()"}
 """Kinds of calls that openai 1.26 lacks, beside the whole responses API."""
+
+
+OUTCOMES = ["429, then success", "cut off"]
+HOSTILE = {
+    "traceparent": f"00-{'a' * 32}-{'b' * 16}-00",
+    "tracestate": "analysis=evil",
+    "baggage": "analysis.run.id=evil,analysis.stage=evil,analysis.id=7",
+}
+WAYS = {
+    "a tenth is sampled": ["--sampled", "0.1"],
+    "nothing is sampled, in a hostile request": ["--sampled", "0", "--headers", json.dumps(HOSTILE)],
+}
 
 
 @every_version
@@ -95,3 +109,22 @@ def test_metrics_equal_the_sums_of_rows(results_of: Get, version: Environment) -
     for kind in c.TOKEN_KINDS:
         assert metrics[f"{c.OPENAI_TOKENS.name}/{kind}"] == total[f"{kind}_tokens"]
     assert metrics[f"{c.OPENAI_UNACCOUNTED.name}/usage_missing"] == total["usage_missing"]
+
+
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+def test_totals_do_not_depend_on_sampling_or_headers(run: Run, results_of: Get, options: list[str]) -> None:
+    """Every cell has the same calls, attempts, tokens and cost as with everything sampled."""
+    version = next(environment for environment in environments() if environment.is_this_one)
+    results = run(version, outcomes=OUTCOMES, options=options)
+    assert results.red() == []
+    assert _figures(results) == _figures(results_of(version))
+    assert {verdict.row["trace_sampled"] for verdict in results.verdicts.values()} != {True}
+
+
+def _figures(results: Results) -> dict[str, list[int]]:
+    names = (*COUNTS, *BILLED, "usage_missing", "analysis_ref")
+    return {
+        cell.name: [verdict.row[name] for name in names]
+        for cell, verdict in results.verdicts.items()
+        if cell.outcome.name in OUTCOMES
+    }

@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_command_prints_its_url_and_stops_on_sigterm(tmp_path: Path) -> None:
-    """It prints one line, writes the port file, reads its fault rules, and exits with status 0, though a connection is open."""
+    """It prints one line, writes the port file and reads its fault rules.
+
+    It ends with status 0, though a client is connected.
+    """
     config, port_file = tmp_path / "faults.json", tmp_path / "port"
     config.write_text(json.dumps({"seed": 3, "rules": [{"status": 503, "first_total": 1}]}))
     options = ["--port", "0", "--port-file", str(port_file), "--config", str(config)]

@@ -5,25 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from tests.fresh import Nursery, nursery
+from tests.fresh import Nursery
 
-IMPORTS = """
-import flask, flask_sqlalchemy, genai_prices, openai, sqlalchemy, telemetry
-import genai_prices.data, openai.lib.streaming.chat, openai.resources.chat, sqlalchemy.dialects.sqlite
-import opentelemetry.sdk._configuration
-import opentelemetry.instrumentation.flask, opentelemetry.instrumentation.sqlalchemy
-import opentelemetry.instrumentation.genai.openai, opentelemetry.instrumentation.threading
-import exporters.integrity.watch, exporters.privacy.exporters, exporters.process.pipeline
-import exporters.sql.database, exporters.sql.projection, exporters.sql.storage, exporters.sql.writer
-import telemetry.openai.calls, telemetry.setup.configurator, telemetry.setup.process, telemetry.web.extension
-"""
-"""What the programs import anyhow; they are the same without."""
 PRELUDE = """
 import logging, os, sys
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
@@ -60,18 +48,12 @@ class Run(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
-@pytest.fixture(scope="module")
-def imported() -> Iterator[Nursery]:
-    with nursery(IMPORTS) as started:
-        yield started
-
-
 @pytest.fixture
-def run(imported: Nursery) -> Run:
+def run(project: Nursery) -> Run:
     """Run a program in a process of its own."""
 
     def run(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        done = imported.run(PRELUDE + program, env=environment_of(folder) | environment, cwd=folder)
+        done = project.run("-c", PRELUDE + program, env=environment_of(folder) | environment, cwd=folder)
         assert done.returncode == 0, done.stderr
         return done
 
