@@ -17,11 +17,8 @@ def whole_matrix() -> bool:
 
 
 def examples(number: int) -> int:
-    """Return the number of examples for a property: `number` in the whole matrix, else at most 100.
-
-    100 is the default of Hypothesis.
-    """
-    return number if whole_matrix() else min(number, 100)
+    """Return the number of examples for a property: `number` in the whole matrix, else at most 25."""
+    return number if whole_matrix() else min(number, 25)
 
 
 def first_of(values: Iterable[Any], reason: str) -> list[Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from telemetry._internal.guard import raise_internal_errors, reset_internal_errors
 from telemetry._internal.urls import secrets
 from tests import choice, runs
-from tests.fresh import LIBRARIES, PROJECT, Nursery, nursery
+from tests.fresh import LIBRARIES, Nursery, nursery
 from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
 
@@ -26,10 +28,18 @@ def pytest_configure(config: pytest.Config) -> None:
         "internal_errors: the test expects internal errors of telemetry, which are counted, not raised",
     )
     config.addinivalue_line("markers", f"whole_matrix(reason): runs only with {choice.VARIABLE}=all")
+    settings.register_profile("chosen", max_examples=choice.examples(100))  # 100 is Hypothesis's own number
+    settings.load_profile("chosen")
     runs.folder()  # now, so that all children of this process belong to the run
     # In background jobs of a shell Ctrl-C is ignored, but tests send SIGINT to their processes.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the objects of all tests, which live to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_keyboard_interrupt() -> None:
@@ -57,13 +67,6 @@ def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 def libraries() -> Iterator[Nursery]:
     """Runs programs for which the libraries are imported already, and nothing of this project."""
     with nursery(LIBRARIES) as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def project() -> Iterator[Nursery]:
-    """Runs programs for which the libraries and this checkout are imported already."""
-    with nursery(PROJECT) as started:
         yield started
 
 

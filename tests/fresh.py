@@ -8,6 +8,7 @@ before the environment is set.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import runpy
@@ -16,7 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ PROJECT = f"""
 import telemetry
 import exporters.integrity.watch, exporters.privacy.exporters, exporters.process.pipeline
 import exporters.sql.database, exporters.sql.projection, exporters.sql.storage, exporters.sql.writer
+import exporters.export.formats, exporters.export.jobs, exporters.sql.schema.migrate
+import exporters.upkeep.health_log, telemetry.cli.group
 import telemetry.openai.calls, telemetry.setup.configurator, telemetry.setup.process, telemetry.web.extension
 """
 """The same, and the parts of this checkout that work in a host."""
@@ -88,6 +92,22 @@ def nursery(imports: str) -> Iterator[Nursery]:
         yield Nursery(process)
         assert process.stdin
         process.stdin.close()
+
+
+@cache
+def _of_project() -> Nursery:
+    """Return the nursery of this process in which the checkout is imported, too."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(nursery(PROJECT))
+
+
+def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program of this checkout, for which its parts and the libraries are imported already.
+
+    The arguments and the result are those of :meth:`Nursery.run`.
+    """
+    return _of_project().run(*command, cwd=cwd, env=env)
 
 
 def serve() -> None:

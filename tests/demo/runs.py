@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "examples.screener.demo"]
@@ -27,14 +26,16 @@ def run_demo(folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def start_demo(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """Start the demo; its output goes to `stdout`."""
+def start_demo(
+    folder: Path, *options: str, stderr: int | IO[str] = subprocess.STDOUT
+) -> subprocess.Popen[str]:
+    """Start the demo; its output goes to `stdout`, as do its errors by default."""
     return subprocess.Popen(
         [*COMMAND, *options],
         cwd=ROOT,
         env=environment(folder, PYTHONUNBUFFERED="1"),
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
     )
 
@@ -46,14 +47,6 @@ def processes_of(folder: Path) -> dict[int, str]:
         for process in Path("/proc").glob("[0-9]*")
         if f"DEMO_DIR={folder}\0" in _read(process / "environ")
     }
-
-
-def until(condition: Callable[[], object], seconds: float) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not hold in time"
-        time.sleep(0.1)
 
 
 def _read(path: Path) -> str:

@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.choice import first_of
-from tests.demo.runs import processes_of, run_demo, start_demo, until
+from tests.demo.runs import processes_of, run_demo, start_demo
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -112,26 +112,6 @@ def test_failed_process_is_reported_with_its_log(tmp_path: Path, start: Start) -
     assert demo.returncode == 1
     assert "The worker process was ended by SIGKILL" in output
     assert str(tmp_path / "worker.log") in output
-    assert processes_of(tmp_path) == {}
-
-
-def test_serve_goes_on_until_ctrl_c(tmp_path: Path, start: Start) -> None:
-    """After the report the screener answers at the printed address; Ctrl-C ends everything, with status 0."""
-    demo = start(tmp_path, "--serve")
-    assert demo.stdout is not None
-    lines = []
-    for line in demo.stdout:
-        lines.append(line)
-        if "stop it" in line:
-            break
-    shown = dict(line.split(maxsplit=1) for line in lines if line.split()[:1] in (["screener"], ["metrics"]))
-    with urllib.request.urlopen(shown["screener"].strip() + "/sign-in", timeout=300) as answer:
-        assert "csrf-token" in answer.read().decode()
-    with urllib.request.urlopen(shown["metrics"].strip(), timeout=300) as answer:
-        assert "analysis_openai_cost_usd_total" in answer.read().decode()
-    assert any("user@example.com" in line and "password" in line for line in lines)
-    demo.send_signal(signal.SIGINT)
-    assert demo.wait(60) == 0
     assert processes_of(tmp_path) == {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,17 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def test_demo_succeeds_and_leaves_no_process(finished: Finished) -> None:
-    """The exit status is 0, and nothing is on standard error."""
+    """Ctrl-C ends it with exit status 0, and nothing is on standard error."""
     assert finished.done.returncode == 0, finished.done.stdout + finished.done.stderr
     assert finished.done.stderr == ""
     assert finished.left == {}
+
+
+def test_serve_goes_on_until_ctrl_c(finished: Finished) -> None:
+    """After the report the screener and its metrics answer at the printed addresses."""
+    assert "csrf-token" in finished.pages["screener"]
+    assert "analysis_openai_cost_usd_total" in finished.pages["metrics"]
+    assert re.search("user@example.com.*password", finished.done.stdout)
 
 
 def test_piped_output_is_plain_text(finished: Finished) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from examples.screener.standin.client import StandIn
-from tests.demo.runs import run_demo
+from tests.demo.runs import processes_of, run_demo
 
 
 @pytest.mark.timeout(900)
@@ -17,7 +17,8 @@ def test_configured_service_gets_all_calls(tmp_path: Path) -> None:
         url = service.url
         done = run_demo(tmp_path, OPENAI_API_KEY="key", OPENAI_BASE_URL=url)
         attempts = service.ledger()["attempts"]
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert processes_of(tmp_path) == {}
     assert f"{url} is called" in done.stdout
     totals = done.stdout.split("Totals")[1].split("How to go on")[0]
     assert f"HTTP attempts {len(attempts)} {len(attempts)} ✓" in " ".join(totals.split())

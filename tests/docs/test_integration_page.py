@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -18,6 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 
 import telemetry
 from examples.screener.standin.client import StandIn
+from tests import fresh
 from tests.exporters.makers import Host
 from tests.telemetry.conftest import Record, migrated_sqlite, record, service  # noqa: F401
 
@@ -122,7 +121,7 @@ def test_application_factory_works_in_any_order(order: str, tmp_path: Path, migr
     lines = {"protect": "CSRFProtect(app)", "database": database, "telemetry": extension}
     ordered = [config, *(lines[name] for name in order.split(", "))]
     program = FACTORY.format(folder=tmp_path, factory="\n".join(ordered))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = fresh.run("-c", program, cwd=tmp_path)
 
     assert (done.stdout, done.stderr) == ("400 recorded\n", "")
 
@@ -133,7 +132,7 @@ def test_second_application_shares_the_database_or_is_refused(
 ) -> None:
     """A refusal is logged."""
     program = SECOND.format(folder=tmp_path, database=database)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = fresh.run("-c", program, cwd=tmp_path)
 
     assert (done.stdout, "telemetry is off" in done.stderr) == (f"{is_on}\nTrue\n", not is_on), done.stderr
 

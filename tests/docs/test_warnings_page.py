@@ -12,7 +12,8 @@ import telemetry
 from exporters.sql.schema import migrate
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import Host, until
+from tests.exporters.makers import Host
+from tests.waiting import until
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/warnings.md").read_text()
 

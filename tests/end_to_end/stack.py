@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from examples.screener.auth import PASSWORD, USER_EMAIL
 from examples.screener.client import ScreenerClient
@@ -15,25 +14,12 @@ from tests.end_to_end.database import Database
 from tests.end_to_end.metrics import Metrics
 from tests.end_to_end.processes import Process, environment
 from tests.spool import waiting
+from tests.waiting import until
 
 SECRET = "for tests only"
 WEB_WORKERS = 2
 TAIL = 4000
 """Number of characters at the end of a log that a failed test shows."""
-
-
-class NotInTime(AssertionError):
-    """A condition did not hold in time."""
-
-
-def wait_until(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait until a condition holds, and return its value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise NotInTime(f"did not happen within {seconds:g} s: {what}")
-        time.sleep(0.05)
-    return value
 
 
 class Stack:
@@ -110,9 +96,9 @@ class Stack:
 
     def settle(self, seconds: float = 60.0) -> None:
         """Wait until the database has all ended runs, and the host's rows show them."""
-        wait_until("the spool is empty", lambda: not waiting(self.spool), seconds)
-        wait_until("every run has ended", self.sql.is_delivered, seconds)
-        wait_until("the host's rows show every run", self.sql.is_projected, seconds)
+        until(lambda: not waiting(self.spool), seconds, what="the spool is empty")
+        until(self.sql.is_delivered, seconds, what="every run has ended")
+        until(self.sql.is_projected, seconds, what="the host's rows show every run")
 
     def metrics(self) -> Metrics:
         """Return the metrics of all running processes."""

@@ -22,9 +22,10 @@ from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.database import Row
 from tests.end_to_end.documents import resume
 from tests.end_to_end.ledger import Line, Truth, dollars, truth
-from tests.end_to_end.stack import Stack, wait_until
+from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import draft
 from tests.spool import snapshots
+from tests.waiting import until
 
 CRITERIA = 4
 UNANSWERED = (2,)
@@ -68,7 +69,7 @@ def test_run_of_a_killed_worker_is_interrupted(stack: Stack) -> None:
     stack.standin.faults(HANGING)
     client = stack.client()
     analysis = client.start(draft(client, [resume(number).file for number in RESUMES]))["analysis"]
-    wait_until("a checkpoint with all that was answered", lambda: _calls(stack, analysis) == ANSWERED)
+    until(lambda: _calls(stack, analysis) == ANSWERED, what="a checkpoint with all that was answered")
     killed, web = stack.processes["worker"], stack.processes["web"]
     killed.kill()
     before = _run(stack, analysis)
@@ -108,7 +109,7 @@ def test_killed_run_has_at_least_its_last_checkpoint(stack: Stack) -> None:
     client = stack.client()
     numbers = range(1, 25)
     analysis = client.start(draft(client, [resume(number).file for number in numbers]))["analysis"]
-    wait_until("some ratings in the database", lambda: _calls(stack, analysis) > 20)
+    until(lambda: _calls(stack, analysis) > 20, what="some ratings in the database")
     stack.processes["worker"].kill()
     known = _run(stack, analysis)
     left = [snapshot for snapshot in snapshots(stack.spool) if snapshot.run_id == known["run_id"]]
@@ -136,7 +137,7 @@ def test_job_returned_by_a_worker_is_run_again(stack: Stack) -> None:
     client, worker = stack.client(), stack.processes["worker"]
     number = draft(client, [resume(number).file for number in RESUMES])
     analysis = client.start(number)["analysis"]
-    wait_until("the calls that hang", lambda: len(_unanswered(stack.standin)) == CRITERIA * len(UNANSWERED))
+    until(lambda: len(_unanswered(stack.standin)) == CRITERIA * len(UNANSWERED), what="the calls that hang")
     worker.signal(signal.SIGTERM)
     with pytest.raises(TimeoutError):
         client.wait(analysis, timeout=0.5)
@@ -242,7 +243,7 @@ def test_script_without_signal_handler_is_accounted(
     worker = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None and worker.stdout.readline() == "spent\n"
     is_open = last_call == "open"
-    wait_until("the calls", lambda: len(standin.ledger()["attempts"]) == 8 + is_open)
+    until(lambda: len(standin.ledger()["attempts"]) == 8 + is_open, what="the calls")
     billed = truth([line for line in standin.ledger()["attempts"] if not line["delay_ms"]])
     worker.send_signal(number)
     worker.communicate(timeout=300)

@@ -13,8 +13,9 @@ from examples.screener.standin.client import StandIn
 from tests.browser import open_browser
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.documents import resume
-from tests.end_to_end.stack import Stack, wait_until
+from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import draft
+from tests.waiting import until
 
 LIMIT = 2
 TRACKING = "**/api/track-warning**"
@@ -75,10 +76,10 @@ def test_removing_some_is_recorded_as_reduced_batch(open_draft: Open, stack: Sta
     """The warning is recorded when it is shown, and then answered; the page stays open."""
     page = open_draft()
     analyse(page)
-    wait_until("the warning is recorded", lambda: actions(stack) == [None])
+    until(lambda: actions(stack) == [None], what="the warning is recorded")
     page.get_by_role("button", name="Remove some").click()
 
-    wait_until("the answer is recorded", lambda: actions(stack) == ["reduced_batch"])
+    until(lambda: actions(stack) == ["reduced_batch"], what="the answer is recorded")
     (row,) = shown(stack)
     assert (row["document_count"], row["additional_data"]) == (LIMIT + 1, f'{{"limit": {LIMIT}}}')
     assert (row["user_id"], row["analysis_id"]) == (stack.sql.user()["id"], None)
@@ -95,7 +96,7 @@ def test_going_on_is_recorded_as_override(open_draft: Open, stack: Stack) -> Non
     analysis = int(page.url.rsplit("/", 1)[1])
     stack.settle()
 
-    wait_until("all is recorded", lambda: actions(stack) == ["override"])
+    until(lambda: actions(stack) == ["override"], what="all is recorded")
     assert [row["analysis_id"] for row in shown(stack)] == [analysis]
     row = stack.sql.analysis(analysis)
     assert (row["exceeded_resume_limit"], row["user_chose_override"]) == (True, True)
@@ -107,11 +108,11 @@ def test_closing_the_tab_is_recorded_as_abandoned(open_draft: Open, stack: Stack
     """The request that the page sends while it is closed arrives."""
     page = open_draft()
     analyse(page)
-    wait_until("the warning is recorded", lambda: actions(stack) == [None])
+    until(lambda: actions(stack) == [None], what="the warning is recorded")
     page.wait_for_load_state("networkidle")
     page.close(run_before_unload=True)
 
-    wait_until("the answer is recorded", lambda: actions(stack) == ["abandoned"])
+    until(lambda: actions(stack) == ["abandoned"], what="the answer is recorded")
 
 
 def test_escape_is_recorded_as_abandoned(open_draft: Open, stack: Stack) -> None:
@@ -119,11 +120,11 @@ def test_escape_is_recorded_as_abandoned(open_draft: Open, stack: Stack) -> None
     page = open_draft()
     analyse(page)
     page.keyboard.press("Escape")
-    wait_until("the answer is recorded", lambda: actions(stack) == ["abandoned"])
+    until(lambda: actions(stack) == ["abandoned"], what="the answer is recorded")
     analyse(page)
     page.get_by_role("button", name="Remove some").click()
 
-    wait_until("both are recorded", lambda: actions(stack) == ["abandoned", "reduced_batch"])
+    until(lambda: actions(stack) == ["abandoned", "reduced_batch"], what="both are recorded")
 
 
 def test_analysis_does_not_wait_for_telemetry(open_draft: Open, stack: Stack) -> None:
@@ -137,7 +138,7 @@ def test_analysis_does_not_wait_for_telemetry(open_draft: Open, stack: Stack) ->
     stack.settle()
 
     assert held, "the page sent its warning"
-    wait_until("it is recorded", lambda: actions(stack) == ["override"])
+    until(lambda: actions(stack) == ["override"], what="it is recorded")
 
 
 def test_page_works_although_warnings_fail(open_draft: Open, stack: Stack) -> None:

@@ -13,10 +13,11 @@ from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.database import Database
 from tests.end_to_end.documents import resume
 from tests.end_to_end.ledger import Truth, truth
-from tests.end_to_end.stack import Stack, wait_until
+from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import submit
 from tests.postgres import TemporaryPostgres
 from tests.spool import snapshots, waiting
+from tests.waiting import until
 
 SPENT = """
     SELECT COALESCE(SUM(api_calls), 0) AS calls, COALESCE(SUM(attempts), 0) AS attempts,
@@ -82,8 +83,8 @@ def test_runs_of_an_outage_are_delivered_afterwards(
 
 
 def _wait_until_delivered(stack: Stack, database: Database) -> None:
-    wait_until("the spool is empty", lambda: not waiting(stack.spool))
-    wait_until("every run has ended", database.is_delivered)
+    until(lambda: not waiting(stack.spool), what="the spool is empty")
+    until(database.is_delivered, what="every run has ended")
 
 
 def _spent(database: Database) -> dict[str, int]:

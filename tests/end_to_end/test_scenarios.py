@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +18,14 @@ import requests
 from examples.screener.auth import ADMIN_EMAIL, PASSWORD
 from examples.screener.client import ScreenerClient
 from examples.screener.standin.client import StandIn
+from tests import fresh
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.documents import damaged, leaks, resume, resumes
 from tests.end_to_end.processes import ROOT, environment
-from tests.end_to_end.stack import SECRET, Stack, wait_until
+from tests.end_to_end.stack import SECRET, Stack
 from tests.end_to_end.submission import draft, draft_quickly, submit
 from tests.screener.makers import word
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -66,8 +67,8 @@ class Days:
             SECRET_KEY=SECRET,
             TELEMETRY_SPOOL_DIR=str(stack.spool),
         )
-        command = [sys.executable, "-m", "flask", "--app", "examples.screener.wsgi:app", "telemetry", *words]
-        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        command = ("-m", "flask", "--app", "examples.screener.wsgi:app", "telemetry", *words)
+        return fresh.run(*command, cwd=ROOT, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +174,7 @@ def test_failed_job_names_its_errors(days: Days) -> None:
     assert errors == {
         f"examples.screener.{n}" for n in ("documents.UnreadableDocument", "work.AnalysisFailed")
     }
-    user = wait_until("the user has spent what the analyses cost", lambda: _user_if_up_to_date(days))
+    user = until(lambda: _user_if_up_to_date(days), what="the user has spent what the analyses cost")
     assert user["largest_batch_processed"] == LARGE
 
 
@@ -202,11 +203,11 @@ def test_duplicates_are_counted_and_analysed_once(days: Days) -> None:
 def test_very_large_file_has_a_warning(days: Days) -> None:
     """Its size is exact; the warning about its length belongs to the analysis, which continues."""
     (large,) = [f for f in days.stack.sql.files(days.analyses["huge"]) if "large" in f["file_name"]]
-    (warning,) = wait_until(
-        "the warning has its analysis",
+    (warning,) = until(
         lambda: days.stack.sql.rows(
             "SELECT * FROM document_warnings WHERE analysis_id = :id", id=days.analyses["huge"]
         ),
+        what="the warning has its analysis",
     )
 
     size = len(_huge()[1])
@@ -275,5 +276,5 @@ def test_warning_of_an_unused_draft_has_no_analysis(days: Days) -> None:
         query = "SELECT * FROM document_warnings WHERE subject = :subject"
         return days.stack.sql.rows(query, subject=subject)
 
-    (row,) = wait_until("the warning is recorded", rows)
+    (row,) = until(rows, what="the warning is recorded")
     assert (row["analysis_id"], row["user_action"]) == (None, None)

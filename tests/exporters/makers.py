@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -194,14 +193,6 @@ class Host:
 
 def _is_time(value: Any) -> bool:
     return isinstance(value, datetime) and value.tzinfo is None
-
-
-def until(condition: Callable[..., object], seconds: float = 60) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"the condition did not hold within {seconds} s"
-        time.sleep(0.01)
 
 
 def moment(epoch_ns: int) -> datetime:

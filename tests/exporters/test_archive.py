@@ -40,8 +40,8 @@ from exporters.upkeep.health_log import HealthCheck
 from exporters.upkeep.import_history import History
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
+from tests import fresh
 from tests.exporters.makers import KEY, SECOND, SOME_HOSTS, START, Fragment, Host, call, moment, visit
-from tests.fresh import Nursery
 
 HOSTS = SOME_HOSTS
 
@@ -433,14 +433,14 @@ def test_files_of_others_in_the_directory_are_left_alone(world: World) -> None:
     assert (world.directory / files[2]).exists()
 
 
-def test_archiving_that_is_killed_loses_no_row(world: World, project: Nursery) -> None:
+def test_archiving_that_is_killed_loses_no_row(world: World) -> None:
     """SIGKILL comes a step later each time, until the process ends before it."""
     for number in range(60):
         world.run(None, 1 + number % 2, kind="intake", opened_at=START + number * SECOND)
     before, totals = world.rows(), world.totals()
     for steps in range(1, 100):
         options = (world.host.url, str(world.directory), f"{BEFORE}", f"{steps}")
-        done = project.run("-c", PROGRAM, *options, cwd=world.directory.parent)
+        done = fresh.run("-c", PROGRAM, *options, cwd=world.directory.parent)
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         if done.returncode == 0:
             break

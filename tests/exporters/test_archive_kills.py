@@ -163,7 +163,7 @@ def killed_at(moment: int) -> Iterator[None]:
 
 @pytest.mark.timeout(600)
 @settings(
-    max_examples=40 if whole_matrix() else 12,
+    max_examples=40 if whole_matrix() else 10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     print_blob=True,

@@ -23,7 +23,8 @@ from exporters.reports import report
 from exporters.reports.cache import Cache, cache
 from exporters.sql.storage import runs as run_storage
 from telemetry.settings import Settings
-from tests.exporters.makers import SECOND, Fragment, Host, call, until
+from tests.exporters.makers import SECOND, Fragment, Host, call
+from tests.waiting import until
 
 HOSTS = ("sqlite", "psycopg2")
 

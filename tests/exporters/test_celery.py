@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.exporters.makers import Host, until
+from tests.exporters.makers import Host
 from tests.spool import waiting
+from tests.waiting import until
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "processes.md"
 CONFIGURATION = """\

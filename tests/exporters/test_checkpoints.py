@@ -16,8 +16,9 @@ from exporters.rollup.snapshot import Snapshot
 from telemetry import conventions as c
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import Host, until
+from tests.exporters.makers import Host
 from tests.spool import snapshots
+from tests.waiting import until
 
 
 class Recorded:

@@ -26,10 +26,11 @@ from exporters.upkeep.daily_check import DailyCheck
 from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import Host, until
+from tests.exporters.makers import Host
 from tests.exporters.test_insights import Past
 from tests.postgres import TemporaryPostgres
 from tests.receivers import Webhook
+from tests.waiting import until
 
 HOSTS = ("sqlite", "psycopg2", "newest", "pgbouncer")
 # One process at a time at a time: locks are held differently by each, and by no session behind a pooler.

@@ -31,6 +31,7 @@ from exporters.sql.database.engine import create_engine
 from exporters.sql.schema import tables
 from exporters.sql.schema.tables import runs
 from telemetry.cli.group import cli
+from tests import fresh
 from tests.exporters.makers import CREATED, SOME_HOSTS, Host
 
 HOSTS = SOME_HOSTS
@@ -320,13 +321,11 @@ def test_an_export_does_not_block_writers(host: Host) -> None:
 
 def flask(host: Host, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "host.py").write_text("import flask\napp = flask.Flask('host')\napp.secret_key = 's'\n")
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "host", "telemetry", "export", *options],
-        env={"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_SPOOL_DIR": str(folder / "spool")},
+    command = ("-m", "flask", "--app", "host", "telemetry", "export", *options)
+    return fresh.run(
+        *command,
         cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
+        env={"TELEMETRY_DATABASE_URL": host.url, "TELEMETRY_SPOOL_DIR": str(folder / "spool")},
     )
 
 
@@ -424,7 +423,14 @@ def test_the_command_writes_parquet_if_its_extra_is_installed(sqlite_host: Host,
     assert pq.read_table(io.BytesIO(piped.stdout_bytes)).num_rows == 3
 
     (tmp_path / "pyarrow.py").write_text("raise ImportError('No module named pyarrow')")
-    refused = flask(sqlite_host, tmp_path, "--format", "parquet", "--output", "more.parquet")
+    command = [sys.executable, "-m", "flask", "--app", "host", "telemetry", "export", "--format", "parquet"]
+    refused = subprocess.run(
+        [*command, "--output", "more.parquet"],
+        cwd=tmp_path,
+        env={"TELEMETRY_DATABASE_URL": sqlite_host.url},
+        capture_output=True,
+        text=True,
+    )
     assert refused.returncode == 1
     assert refused.stderr.splitlines() == [
         "Error: Parquet needs analysis-telemetry[parquet] (No module named pyarrow)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from exporters.upkeep.health_day import Interval, peak
 from exporters.upkeep.health_log import HealthCheck
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
+from tests import fresh
 from tests.exporters.makers import SECOND, SOME_HOSTS, Fragment, Host, call, visit
 
 HOSTS = SOME_HOSTS
@@ -177,13 +177,11 @@ def test_the_check_tidies_up(host: Host, engine: Engine) -> None:
 
 def flask(url: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "host.py").write_text("import flask\napp = flask.Flask('host')\napp.secret_key = 's'\n")
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "host", "telemetry", "health-check", *options],
-        env={"TELEMETRY_DATABASE_URL": url, "TELEMETRY_SPOOL_DIR": str(folder / "spool")},
+    command = ("-m", "flask", "--app", "host", "telemetry", "health-check", *options)
+    return fresh.run(
+        *command,
         cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
+        env={"TELEMETRY_DATABASE_URL": url, "TELEMETRY_SPOOL_DIR": str(folder / "spool")},
     )
 
 

@@ -21,6 +21,7 @@ from exporters.sql.schema import migrate
 from exporters.sql.storage import runs as run_storage
 from exporters.upkeep import import_history
 from exporters.upkeep.import_history import History
+from tests import fresh
 from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call
 from tests.migrations.databases import create_host
 
@@ -238,14 +239,8 @@ def test_columns_that_the_host_already_had_are_read_but_not_written(database_url
 
 def command(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
     (folder / "host.py").write_text("import flask\napp = flask.Flask('host')\n")
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "host", "telemetry", "import-history"],
-        env={"TELEMETRY_DATABASE_URL": url},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ("-m", "flask", "--app", "host", "telemetry", "import-history")
+    return fresh.run(*command, cwd=folder, env={"TELEMETRY_DATABASE_URL": url})
 
 
 def test_the_command_exits_1_while_rows_are_locked(postgres_host: Host, tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from exporters.upkeep.sweep import sweep
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call, until, visit
+from tests.exporters.makers import CREATED, KEY, SECOND, Fragment, Host, call, visit
+from tests.waiting import until
 
 HOSTS = ("sqlite", "psycopg2", "psycopg")
 # Columns of every type, bound and returned by each driver in its own way.

@@ -21,7 +21,8 @@ from exporters.sql.database.limits import IDLE_TIMEOUT_MS
 from exporters.sql.projection.host_rows import HostRows
 from exporters.sql.projection.plan import Projection
 from exporters.sql.storage import runs as run_storage
-from tests.exporters.makers import KEY, Fragment, Host, call, until, visit
+from tests.exporters.makers import KEY, Fragment, Host, call, visit
+from tests.waiting import until
 
 HOLD = 0.3
 """Seconds for which a call of C keeps the GIL."""

@@ -21,7 +21,8 @@ from exporters.integrity.watch import IntegrityWatch
 from telemetry import conventions as c
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import Host, until
+from tests.exporters.makers import Host
+from tests.waiting import until
 
 HOSTS = ("sqlite", "psycopg2", "psycopg", "pgbouncer")
 # One process at a time: locks are held differently by each, and by no session behind a pooler.

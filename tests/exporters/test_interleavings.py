@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 
 from exporters.rollup.snapshot import Snapshot
 from exporters.sql.storage import runs as run_storage
+from tests.choice import whole_matrix
 from tests.exporters.makers import Host
 from tests.exporters.test_rollup import Work, closed, divide, works
 
@@ -39,7 +40,10 @@ def arrivals(draw: st.DrawFn, snapshots: list[Snapshot]) -> list[Snapshot]:
 
 
 @pytest.mark.parametrize("host", ["sqlite", "psycopg"], indirect=True)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=25 if whole_matrix() else 10,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(work=works, parts=st.integers(2, 4), data=st.data())
 def test_any_order_of_delivery_makes_the_same_rows(
     host: Host, engine: Engine, work: Work, parts: int, data: st.DataObject

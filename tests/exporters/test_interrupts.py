@@ -15,7 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from exporters.sql.storage import runs as run_storage
-from tests.exporters.makers import Fragment, Host, until
+from tests.exporters.makers import Fragment, Host
+from tests.waiting import until
 
 HOSTS = ("sqlite", "psycopg2", "newest")
 FLASK = """

@@ -22,10 +22,12 @@ from exporters.findings.finding import Finding
 from exporters.findings.notify import Outcome, notify
 from exporters.sql.database import claims
 from telemetry.settings import Settings, SettingsError
+from tests import fresh
 from tests.alertmanager import RunningAlertmanager
-from tests.exporters.makers import SOME_HOSTS, Host, until
+from tests.exporters.makers import SOME_HOSTS, Host
 from tests.exporters.test_insights import Past
 from tests.receivers import Mailbox, Webhook
+from tests.waiting import until
 
 HOSTS = SOME_HOSTS
 
@@ -310,14 +312,8 @@ def test_a_wrong_address_is_not_repeated(name: str, value: str) -> None:
 
 def flask(host: Host, folder: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     (folder / "host.py").write_text("import flask\napp = flask.Flask('host')\napp.secret_key = 's'\n")
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "host", "telemetry", *words],
-        env={**os.environ, "TELEMETRY_DATABASE_URL": host.url, **settings},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ("-m", "flask", "--app", "host", "telemetry", *words)
+    return fresh.run(*command, cwd=folder, env={**os.environ, "TELEMETRY_DATABASE_URL": host.url, **settings})
 
 
 def test_insights_notifies(sqlite_host: Host, hook: Webhook, tmp_path: Path) -> None:

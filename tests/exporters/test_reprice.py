@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,6 +17,7 @@ from exporters.sql.storage import runs as run_storage
 from exporters.upkeep.reprice import MID_RUN, NO_PRICE, NOT_LINEAR, NOT_MODELLED, reprice
 from exporters.upkeep.repricing_report import Report
 from telemetry.pricing.prices import Tokens, prices
+from tests import fresh
 from tests.exporters.makers import KEY, SOME_HOSTS, START, Fragment, Host, call
 
 HOSTS = SOME_HOSTS
@@ -336,13 +336,9 @@ def test_rows_of_the_host_show_the_new_value(host: Host, operator: Operator) -> 
 def command(tmp_path: Path, url: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run `flask telemetry reprice` of an application in `tmp_path`."""
     (tmp_path / "host.py").write_text("import flask\napp = flask.Flask('host')\napp.secret_key = 'secret'\n")
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "host", "telemetry", "reprice", *options],
-        env={"TELEMETRY_DATABASE_URL": url, "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    env = {"TELEMETRY_DATABASE_URL": url, "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")}
+    command = ("-m", "flask", "--app", "host", "telemetry", "reprice", *options)
+    return fresh.run(*command, cwd=tmp_path, env=env)
 
 
 def test_the_command_reprices_only_on_request(host: Host, operator: Operator, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from exporters.spool.entry import parse_entry
 from exporters.spool.warning_event import WarningEvent
 from telemetry._internal.run import Document, Warned
 from telemetry.pricing.prices import Price, Tokens, to_dollars
+from tests.choice import examples
 from tests.exporters.makers import SECOND, START, Fragment, call, facts, failed_call, visit
 
 RUN = "a" * 32
@@ -656,7 +657,7 @@ def test_merging_nothing_is_an_error() -> None:
         merge([])
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     st.dictionaries(st.builds(UsageKey, names, st.sampled_from(["", "chat"])), st.builds(Usage, calls=counts))
 )

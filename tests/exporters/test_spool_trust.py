@@ -27,7 +27,9 @@ from exporters.spool.directory import Spool
 from telemetry.conventions import SPOOL_UNREADABLE
 from telemetry.settings import Settings, default_spool_dir
 from telemetry.testing import recording
-from tests.exporters.makers import Fragment, Host, call, until, visit
+from tests.choice import whole_matrix
+from tests.exporters.makers import Fragment, Host, call, visit
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 ANOTHER_USER_ID = 54321
@@ -464,7 +466,7 @@ def files(draw: st.DrawFn) -> bytes:
 
 
 @given(content=st.lists(files(), min_size=20, max_size=20))
-@at_most(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@at_most(max_examples=15 if whole_matrix() else 5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_files_of_any_content_do_not_stop_deliveries(sqlite_host: Host, content: list[bytes]) -> None:
     """A process delivers the valid snapshots among them, and its own."""
     with tempfile.TemporaryDirectory() as folder:

@@ -20,8 +20,9 @@ from exporters.sql.storage import runs as run_storage
 from exporters.sql.writer.database import REST_SECONDS
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import KEY, Fragment, Host, call, until
+from tests.exporters.makers import KEY, Fragment, Host, call
 from tests.exporters.test_spool import leave_behind, move_to_spool_of
+from tests.waiting import until
 
 ROUNDS = 60
 RUNS = 10

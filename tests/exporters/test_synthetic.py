@@ -34,8 +34,9 @@ from telemetry.pricing.prices import Price, Tokens, list_price, prices
 from telemetry.settings import Settings
 from telemetry.setup import process as setup
 from telemetry.testing import recording
-from tests.exporters.makers import SOME_HOSTS, Fragment, Host, call, until, visit
+from tests.exporters.makers import SOME_HOSTS, Fragment, Host, call, visit
 from tests.exporters.spent import spend
+from tests.waiting import until
 
 HOSTS = SOME_HOSTS
 COST: int = sum(price.pico for _, tokens in CALLS if (price := list_price("openai", MODEL, tokens, 0, "")))

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import flask
@@ -25,8 +26,9 @@ from exporters.sql.schema import migrate
 from telemetry.settings import Settings
 from telemetry.testing import recording
 from telemetry.web.extension import Telemetry
-from tests.exporters.makers import Fragment, Host, until
+from tests.exporters.makers import Fragment, Host
 from tests.postgres import TemporaryPostgres
+from tests.waiting import until
 
 TENANT = "?options=-csearch_path%3D"
 
@@ -61,6 +63,10 @@ class Tenants:
         pipeline.writer.recover(20)
         pipeline.writer.drain(0)
         return pipeline
+
+    def has_only(self, name: str, run_id: str | None) -> bool:
+        """Return whether one run is all that a tenant has."""
+        return self.runs(name) == {run_id}
 
     def runs(self, name: str) -> set[str]:
         engine = sa.create_engine(self.urls[name], poolclass=sa.NullPool)
@@ -244,7 +250,7 @@ def test_living_processes_deliver_to_their_own_schema(tenants: Tenants) -> None:
         with recording(tenants.settings(name)):
             with telemetry.run("intake") as run:
                 pass
-            until(lambda name=name, run=run: tenants.runs(name) == {run.run_id})
+            until(partial(tenants.has_only, name, run.run_id))
 
 
 SAME = [

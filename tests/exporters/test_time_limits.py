@@ -21,7 +21,8 @@ from telemetry.cli.group import cli
 from telemetry.conventions import WRITER_FAILURES
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import Host, until
+from tests.exporters.makers import Host
+from tests.waiting import until
 
 HOSTS = ("psycopg2", "psycopg")
 # Limits are set on the connection, by each driver in its own way.

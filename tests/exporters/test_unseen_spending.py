@@ -26,8 +26,9 @@ from exporters.upkeep.health_log import HealthCheck
 from telemetry import conventions as c
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import SOME_HOSTS, Host, until
+from tests.exporters.makers import SOME_HOSTS, Host
 from tests.exporters.test_writer import in_child
+from tests.waiting import until
 
 HOSTS = SOME_HOSTS
 

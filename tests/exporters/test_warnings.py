@@ -32,7 +32,9 @@ from telemetry._internal.run import Warned
 from telemetry.conventions import WARNINGS
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import SOME_HOSTS, Fragment, Host, until
+from tests.choice import examples
+from tests.exporters.makers import SOME_HOSTS, Fragment, Host
+from tests.waiting import until
 
 HOSTS = SOME_HOSTS
 ROOT = Path(__file__).parents[2]
@@ -266,7 +268,9 @@ def test_ids_that_fit_no_column_are_left_out(host: Host, engine: Engine) -> None
     assert (row["user_id"], row["analysis_id"], row["user_action"]) == (1, None, "continued")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(PARTS, st.randoms(use_true_random=False))
 def test_warnings_and_answers_may_arrive_in_any_order(
     sqlite_host: Host, parts: list[tuple[str, int]], chance: Any

@@ -38,10 +38,11 @@ from telemetry._internal.guard import internal_errors
 from telemetry.conventions import EVENTS, VALUES_COERCED, WRITER_FAILURES
 from telemetry.settings import Settings
 from telemetry.testing import recording
-from tests.exporters.makers import CREATED, Fragment, Host, call, until
+from tests.exporters.makers import CREATED, Fragment, Host, call
 from tests.exporters.test_spool import give, kill, leave_behind, move_to_spool_of, other_process
 from tests.postgres import TemporaryPostgres
 from tests.spool import ANOTHER_USER, closed, files
+from tests.waiting import until
 
 # How connections begin, break and are kept differs between drivers, and behind a pooler.
 EVERY_HOST = True

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from exporters.sql.schema import migrate
 from exporters.sql.schema.migration_lock import LOCK_TIMEOUT
 from tests.migrations.databases import additions_of, columns_of, create_host, describe, engine_of, indexes_of
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 LOCKS = """(SELECT l.* FROM pg_locks l JOIN pg_database d ON l.database = d.oid
@@ -63,14 +64,6 @@ def in_background(action: Callable[[], None]) -> Iterator[list[BaseException]]:
     assert not thread.is_alive()
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until `condition` holds."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not hold within 60 s"
-        time.sleep(0.02)
-
-
 def scalar(url: str, query: str) -> object:
     """Return the only value of a query's only row, in a session of its own."""
     with engine_of(url) as engine, engine.connect() as connection:
@@ -95,8 +88,8 @@ def test_concurrent_migrators_both_succeed(busy_url: str) -> None:
     with host_transaction(busy_url, "SELECT * FROM analyses"):
         migrators = start_migrator(busy_url), start_migrator(busy_url)
         others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        wait_until(lambda: scalar(busy_url, others) == 4)  # the host's, two of the migrators, and this one
-        wait_until(lambda: scalar(busy_url, WAITING_FOR_LOCK) == 1)
+        until(lambda: scalar(busy_url, others) == 4)  # the host's, two of the migrators, and this one
+        until(lambda: scalar(busy_url, WAITING_FOR_LOCK) == 1)
     finish(*migrators)
 
     assert migrate.current(busy_url) == migrate.head()
@@ -118,14 +111,14 @@ def test_waiting_migration_does_not_block_requests(busy_url: str) -> None:
     """Behind an open session of the host it waits in short attempts, between which requests proceed."""
     with in_background(lambda: migrate.upgrade(busy_url)) as raised:
         with host_transaction(busy_url, "SELECT * FROM analyses"):
-            wait_until(lambda: scalar(busy_url, WAITING_FOR_LOCK) == 1)
-            until = time.monotonic() + 1.5
+            until(lambda: scalar(busy_url, WAITING_FOR_LOCK) == 1)
+            end = time.monotonic() + 1.5
             with engine_of(busy_url) as engine, engine.connect() as request:
                 request.execute(
                     sa.text("SET lock_timeout = '30s'")
                 )  # without attempts it would wait for ever
                 request.commit()
-                while time.monotonic() < until:
+                while time.monotonic() < end:
                     request.execute(sa.text("SELECT count(*) FROM analyses"))
                     request.rollback()
             assert migrate.current(busy_url) == "2_telemetry_tables"
@@ -157,7 +150,7 @@ def test_migration_holds_no_lock_while_it_waits_for_another(busy_url: str) -> No
     for migration in (migrate.upgrade, migrate.downgrade):
         with in_background(partial(migration, busy_url)) as raised:
             with host_transaction(busy_url, "SELECT * FROM users"):
-                wait_until(lambda: scalar(busy_url, waiting) == 1)
+                until(lambda: scalar(busy_url, waiting) == 1)
                 assert scalar(busy_url, free) == 0
                 has_column = "api_calls_made" in columns_of(busy_url, "analyses")
                 assert has_column is (migration is migrate.upgrade)
@@ -197,7 +190,7 @@ def test_migration_gives_up_on_another_migration(busy_url: str) -> None:
     """The message says that another migration has been running."""
     with host_transaction(busy_url, "SELECT * FROM analyses"):
         migrator = start_migrator(busy_url)
-        wait_until(lambda: scalar(busy_url, WAITING_FOR_LOCK) == 1)
+        until(lambda: scalar(busy_url, WAITING_FOR_LOCK) == 1)
 
         with pytest.raises(
             migrate.MigrationError, match="another migration of this database has been running"
@@ -220,9 +213,9 @@ def test_index_that_a_crash_left_invalid_is_rebuilt(busy_url: str) -> None:
     invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
     writing = "UPDATE analyses SET num_candidates = num_candidates"
     with in_background(lambda: migrate.upgrade(busy_url)) as raised, host_transaction(busy_url, writing):
-        wait_until(lambda: scalar(busy_url, building) == 1)
+        until(lambda: scalar(busy_url, building) == 1)
         scalar(busy_url, f"SELECT pg_terminate_backend(pid) FROM {INDEXES_BEING_BUILT}")
-        wait_until(lambda: scalar(busy_url, building) == 0)
+        until(lambda: scalar(busy_url, building) == 0)
     assert len(raised) == 1
     assert scalar(busy_url, invalid) == 1
 
@@ -240,7 +233,7 @@ def test_index_is_built_while_the_host_writes(busy_url: str) -> None:
     building = f"SELECT index_relid FROM {INDEXES_BEING_BUILT}"
     with in_background(lambda: migrate.upgrade(busy_url)) as raised:
         with host_transaction(busy_url, "UPDATE analyses SET num_candidates = 9 WHERE id = 1"):
-            wait_until(lambda: bool(scalar(busy_url, building)))
+            until(lambda: bool(scalar(busy_url, building)))
             index = scalar(busy_url, building)
             with engine_of(busy_url) as engine, engine.begin() as connection:
                 connection.execute(sa.text("SET lock_timeout = '30s'"))
@@ -261,7 +254,7 @@ def test_index_may_take_longer_than_statement_timeout(busy_url: str) -> None:
     building = f"SELECT count(*) FROM {INDEXES_BEING_BUILT}"
     with in_background(lambda: migrate.upgrade(busy_url)) as raised:
         with host_transaction(busy_url, "UPDATE analyses SET num_candidates = num_candidates"):
-            wait_until(lambda: scalar(busy_url, building) == 1)
+            until(lambda: scalar(busy_url, building) == 1)
             time.sleep(0.6)
 
     assert raised == []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from exporters.sql.schema import migrate
 from telemetry.cli.group import cli
+from tests import fresh
 from tests.migrations.databases import create_host, describe, engine_of, host_models
 from tests.pgbouncer import PgBouncer
 from tests.postgres import TemporaryPostgres
@@ -248,8 +247,7 @@ def test_missing_database_setting_is_reported(
     """Where the application cannot be loaded, that is given as the reason."""
     (tmp_path / "broken.py").write_text("import a_driver\n")
     environment = {name: value for name, value in os.environ.items() if name != "TELEMETRY_DATABASE_URL"}
-    command = [sys.executable, "-m", "flask", *options, "telemetry", *words]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = fresh.run("-m", "flask", *options, "telemetry", *words, cwd=tmp_path, env=environment)
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == f"Error: {message}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import fresh
 
 APPLICATION = """
 import os
@@ -69,18 +69,10 @@ class Host:
 
     def flask(self, command: str, **environment: str) -> str:
         """Run a command of the application, and return its output."""
-        done = subprocess.run(
-            [sys.executable, "-m", "flask", *command.split()],
-            cwd=self._folder,
-            env=self._environment | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        env = self._environment | environment
+        done = fresh.run("-m", "flask", *command.split(), cwd=self._folder, env=env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
 
     def newest_script(self) -> str:
         scripts = (self._folder / "migrations" / "versions").glob("*.py")

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +20,7 @@ from examples.screener.standin.client import StandIn
 from examples.screener.worker import Worker
 from tests.screener.conftest import MakeApp
 from tests.screener.makers import change, resumes, rows
+from tests.waiting import until
 
 StartWorker = Callable[..., "subprocess.Popen[str]"]
 
@@ -50,14 +50,6 @@ def large(user: ScreenerClient, draft: int) -> int:
     assert started["state"] == "queued"
     number: int = started["analysis"]
     return number
-
-
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not hold in time"
-        time.sleep(0.05)
 
 
 def test_large_analysis_waits_for_the_worker(

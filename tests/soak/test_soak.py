@@ -14,6 +14,7 @@ from tests.soak.verdict import judge
 ANALYSES = 240
 
 
+@pytest.mark.whole_matrix("each disturbance by itself has tests of its own")
 @pytest.mark.timeout(900)
 def test_every_run_counts_once_under_disturbances(tmp_path: Path) -> None:
     """Each run is exact or marked as incomplete, in its own database, and the host does not wait."""

@@ -20,6 +20,7 @@ import telemetry
 from exporters.sql.schema import migrate
 from exporters.sql.schema.tables import runs
 from telemetry.web.extension import Telemetry
+from tests.choice import examples
 
 DESCRIPTION = Path(__file__).parents[2] / "docs" / "reference" / "openapi.yaml"
 PEOPLE: dict[str, dict[str, str]] = {
@@ -123,7 +124,7 @@ def test_every_response_is_as_described(
     name = operation.definition.raw["operationId"]
     seen: set[int] = set()
 
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(50), deadline=None, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy(generation_mode=mode))
     def answered(case: schemathesis.Case[Any]) -> None:
         before = warnings(database)
@@ -177,7 +178,7 @@ def test_hostile_headers_and_bodies_are_answered(
     """Any headers and any body get a response below 500, and a refused request writes no row."""
     address = path.replace("{warning_id}", "1").replace("{form}", "csv")
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.dictionaries(header_names, odd | hostile, max_size=6), bodies)
     def answered(headers: dict[str, str], body: bytes) -> None:
         before = warnings(database)

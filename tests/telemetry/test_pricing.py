@@ -102,7 +102,7 @@ def test_calls_cost_the_published_price(model: str, uncached: int, cached: int, 
     assert to_dollars(pico(model, tokens)) == dollars
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(
     tokens=st.builds(
         lambda input_, output: Tokens(input_, output), st.integers(0, 10**6), st.integers(0, 10**6)

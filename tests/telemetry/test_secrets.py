@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +17,7 @@ from telemetry._internal.guard import guarded, raise_internal_errors
 from telemetry._internal.urls import secrets
 from telemetry._internal.urls.secrets import remember, without_secrets
 from telemetry.settings import Settings, SettingsError
+from tests import fresh
 from tests.choice import examples, first_of
 
 PIECES = ("Tr0ub", "4dour", "Hors3")
@@ -65,7 +64,7 @@ def test_any_password_is_masked(password: str) -> None:
 
 
 @given(passwords)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_parts_of_a_password_are_masked(password: str) -> None:
     """`urllib` and libpq quote a part when they take it for a port or an option."""
     remember(f"postgresql://ada:{password}@db/app", f"postgresql://ada@db/app?password={quote(password)}")
@@ -166,15 +165,8 @@ def test_no_command_prints_a_password(password: str, tmp_path: Path) -> None:
         f"postgresql://ada:{password}",
         f"postgresql://{UNREACHABLE}/app?password={password}",
     ):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, **environment, "TELEMETRY_DATABASE_URL": url},
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        env = {**os.environ, **environment, "TELEMETRY_DATABASE_URL": url}
+        done = fresh.run("-c", code, cwd=Path(__file__).parents[2], env=env)
         assert done.returncode == 0, done.stderr
         assert_not_printed(done.stdout, done.stderr)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.fresh import Nursery
+from tests import fresh
 
 PRELUDE = """
 import logging, os, sys
@@ -49,11 +49,11 @@ class Run(Protocol):
 
 
 @pytest.fixture
-def run(project: Nursery) -> Run:
+def run() -> Run:
     """Run a program in a process of its own."""
 
     def run(folder: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        done = project.run("-c", PRELUDE + program, env=environment_of(folder) | environment, cwd=folder)
+        done = fresh.run("-c", PRELUDE + program, env=environment_of(folder) | environment, cwd=folder)
         assert done.returncode == 0, done.stderr
         return done
 

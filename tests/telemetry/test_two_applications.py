@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
+from tests import fresh
 
 Processes = Callable[[str], subprocess.CompletedProcess[str]]
 
@@ -75,10 +75,7 @@ def processes(migrated_sqlite: Path, tmp_path: Path) -> Processes:
                 "OTEL_TRACES_EXPORTER": "none",
                 "OTEL_METRICS_EXPORTER": "none",
             }
-            command = [sys.executable, "-c", TWO + program]
-            done = subprocess.run(
-                command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
-            )
+            done = fresh.run("-c", TWO + program, env=environment, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         return done
 
