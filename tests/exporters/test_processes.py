@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import fresh
 from tests.exporters.makers import Host
 
 ROOT = Path(__file__).parents[2]
@@ -46,8 +46,9 @@ def run_script(host: Host, folder: Path, body: str) -> int:
     script = folder / "application.py"
     main = textwrap.indent(textwrap.dedent(body), "    ")
     script.write_text(f'{textwrap.dedent(SET_UP)}\nif __name__ == "__main__":\n    set_up()\n{main}')
-    command = [sys.executable, str(script), host.url, str(folder / "spool")]
-    return subprocess.run(command, cwd=ROOT, check=False, timeout=300).returncode
+    done = fresh.run(str(script), host.url, str(folder / "spool"), cwd=ROOT)
+    sys.stderr.write(done.stderr)
+    return done.returncode
 
 
 def counted(host: Host) -> dict[Any, int]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +30,7 @@ from telemetry._internal.run import Warned
 from telemetry.conventions import WARNINGS
 from telemetry.settings import Settings
 from telemetry.testing import recording
+from tests import fresh
 from tests.choice import examples
 from tests.exporters.makers import SOME_HOSTS, Fragment, Host
 from tests.waiting import until
@@ -212,9 +211,9 @@ def test_warnings_of_a_killed_process_are_delivered_once(
             telemetry.answer_warnings("draft:1", "continued")
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    command = [sys.executable, "-c", textwrap.dedent(code), sqlite_host.url, str(known["spool_dir"])]
+    command = ("-c", textwrap.dedent(code), sqlite_host.url, str(known["spool_dir"]))
     with sqlite_host.holding("BEGIN EXCLUSIVE"):
-        done = subprocess.run(command, cwd=ROOT, timeout=300, check=False)
+        done = fresh.run(*command, cwd=ROOT)
     settings = Settings(database_url=sqlite_host.url, **known)
     copied = next((known["spool_dir"] / settings.spool_key()).iterdir())
     copy = copied.with_name("0" * 32)

@@ -38,6 +38,7 @@ from telemetry._internal.guard import internal_errors
 from telemetry.conventions import EVENTS, VALUES_COERCED, WRITER_FAILURES
 from telemetry.settings import Settings
 from telemetry.testing import recording
+from tests import fresh
 from tests.exporters.makers import CREATED, Fragment, Host, call
 from tests.exporters.test_spool import give, kill, leave_behind, move_to_spool_of, other_process
 from tests.postgres import TemporaryPostgres
@@ -294,7 +295,7 @@ def test_the_next_process_delivers_what_is_left_in_the_spool(
             telemetry.start_run("intake")
             os._exit(0)
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True, timeout=300)
+    fresh.run("-c", textwrap.dedent(code), cwd=ROOT).check_returncode()
     assert (statuses(sqlite_host), len(files(spool_dir))) == ([], 2)
     record(sqlite_host.url)
 
@@ -658,7 +659,7 @@ def test_a_full_disk_loses_nothing(postgres_host: Host, tmp_path: Path) -> None:
         assert telemetry.shutdown()
         assert internal_errors().keys() == {{"spool"}}, internal_errors()
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True, timeout=300)
+    fresh.run("-c", textwrap.dedent(code), cwd=ROOT).check_returncode()
 
     assert statuses(postgres_host) == ["completed"]
     assert postgres_host.row("telemetry_counters")["value"] == 3

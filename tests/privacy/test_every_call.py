@@ -6,8 +6,6 @@ OpenTelemetry's own setting to capture prompts and answers is always on here, an
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import sqlalchemy as sa
 from examples.screener.standin.client import StandIn
 from exporters.sql.schema import migrate
 from exporters.sql.schema import tables as schema
+from tests import fresh
 from tests.end_to_end.collector import Collector
 from tests.end_to_end.processes import ROOT, environment
 from tests.privacy.canaries import CANARIES, LITERAL, found_in
@@ -76,8 +75,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 TELEMETRY_SPOOL_DIR=str(folder / "spool"),
                 **{"TELEMETRY_DATABASE_URL": url, **settings},
             )
-            command = [sys.executable, "-m", "tests.privacy.host", standin.url, str(folder), str(every)]
-            done = subprocess.run(command, cwd=ROOT, env=env, timeout=300, capture_output=True, text=True)
+            command = ("-m", "tests.privacy.host", standin.url, str(folder), str(every))
+            done = fresh.run(*command, cwd=ROOT, env=env)
         assert done.returncode == 0, done.stderr[-4000:]
         return Left(collector, folder)
 

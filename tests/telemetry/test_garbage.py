@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,6 +23,7 @@ from exporters.rollup import accumulator
 from exporters.sql.schema import tables
 from telemetry._internal.context import run_in, stage_in
 from telemetry.conventions import GENAI_SCOPE, Attribute
+from tests import fresh
 from tests.end_to_end.processes import ROOT, environment
 from tests.telemetry.conftest import Record
 from tests.telemetry.recordings import Recorded
@@ -191,11 +190,9 @@ def test_collections_while_a_context_variable_is_set_lose_no_call(
     path = tmp_path / "host.sqlite"
     shutil.copy(migrated_sqlite, path)
     settings = {"TELEMETRY_DATABASE_URL": f"sqlite:///{path}", "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")}
-    command = [sys.executable, "-m", "tests.telemetry.abandoning", service.url, "6"]
+    command = ("-m", "tests.telemetry.abandoning", service.url, "6")
 
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment(**settings), timeout=300, capture_output=True, text=True
-    )
+    done = fresh.run(*command, cwd=ROOT, env=environment(**settings))
 
     assert done.returncode == 0, done.stderr
     engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from exporters.sql.schema import migrate
+from tests import fresh
 
 NOISY = """
 import atexit, logging, os, subprocess, sys
@@ -48,7 +49,8 @@ def folder(migrated_sqlite: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *command: str, flask: list[str] = FLASK) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *command: str, flask: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command of the application, by an interpreter of its own if `flask` names the program."""
     environment = os.environ | {
         "FLASK_APP": "noisy",
         "TELEMETRY_SPOOL_DIR": str(folder / "spool"),
@@ -56,14 +58,11 @@ def run(folder: Path, *command: str, flask: list[str] = FLASK) -> subprocess.Com
         "OTEL_METRICS_EXPORTER": "none",
         "PYTHONUNBUFFERED": "",
     }
-    done = subprocess.run(
-        [*flask, "telemetry", *command],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    if flask:
+        command_line = [*flask, "telemetry", *command]
+        done = subprocess.run(command_line, env=environment, cwd=folder, capture_output=True, text=True)
+    else:
+        done = fresh.run("-m", "flask", "telemetry", *command, env=environment, cwd=folder)
     assert command[0] == "unused" or {"printed by create_app", "printed at exit"} <= set(
         done.stderr.split("\n")
     )

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
 from exporters.sql.schema import migrate
+from tests import fresh
 
 PROGRAM = """
 import telemetry
@@ -53,6 +54,9 @@ with telemetry.run("analysis") as run:
 """
 
 
+AGENT = Path(sys.executable).with_name("opentelemetry-instrument")
+
+
 @pytest.fixture
 def environment(sqlite_url: str, tmp_path: Path) -> dict[str, str]:
     migrate.upgrade(sqlite_url, with_base_tables=True)
@@ -70,12 +74,13 @@ def environment(sqlite_url: str, tmp_path: Path) -> dict[str, str]:
 def run(
     program: str, environment: dict[str, str], *, agent: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", program]
-    if agent:
-        command.insert(0, str(Path(sys.executable).with_name("opentelemetry-instrument")))
+    command = [str(AGENT), sys.executable, "-c", program]
     with StandIn() as standin:
         variables = environment | {"OPENAI_BASE_URL": standin.url}
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
+        if agent:
+            done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
+        else:
+            done = fresh.run("-c", program, env=variables, cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     return done
 
