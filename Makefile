@@ -41,6 +41,10 @@ demo: install ## Analyse the sample documents end to end and print the report.
 demo-serve: install ## Run the demo and leave the application open for a look in the browser.
 	@$(PY) -m examples.screener.demo --serve
 
+.PHONY: tools
+tools: install ## Build the programs that some tests run, from pinned Go modules, into .tools.
+	@$(PY) -m tools.build
+
 .PHONY: test
 test: install lint types contracts ## Run all checks and tests, on SQLite and one PostgreSQL.
 	$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
@@ -95,6 +99,6 @@ lock: install ## Pin what pyproject.toml asks for, with hashes; UPGRADE=1 takes 
 	  $(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" --quiet --output-file constraints.txt
 
 .PHONY: clean
-clean: ## Remove everything the other targets made: environment, caches, demo data.
+clean: ## Remove what the other targets made: environment, caches, demo data; not .tools.
 	rm -rf $(VENV) build demo-data dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
