@@ -83,13 +83,14 @@ soak: install ## Analyse 2,400 times while processes are killed and the database
 	@$(PY) -m tests.soak
 
 .PHONY: docs
-docs: install ## Write the generated parts of the documentation, and show the release notes to come.
+docs: install ## Write what is generated of pages and configuration, and show the release notes to come.
 	@$(PY) docs/picture.py
 	@$(PY) docs/settings.py
 	@$(PY) docs/cli.py
 	@$(PY) docs/api.py
 	@$(PY) docs/usage_fields.py
 	@$(PY) docs/host_tables.py
+	@$(PY) -m collector.redaction
 	@$(PY) -m flask telemetry catalogue
 	@$(PY) -m towncrier build --draft --version next
 
