@@ -76,6 +76,12 @@ _ALERTMANAGER: Final = "github.com/prometheus/alertmanager/cmd"
 
 BUILDS: Final = (
     Build(
+        "jaeger",
+        "2.13.0",  # as a module, v1.76.0: its path has no /v2
+        {"jaeger": "github.com/jaegertracing/jaeger/cmd/jaeger"},
+        {"github.com/jaegertracing/jaeger/internal/version.latestVersion": "v2.13.0"},
+    ),
+    Build(
         "prometheus",
         "3.16.0",
         {"prometheus": f"{_PROMETHEUS}/prometheus", "promtool": f"{_PROMETHEUS}/promtool"},

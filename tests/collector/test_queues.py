@@ -9,6 +9,7 @@ from tests.collector.messages import SECOND, counter, span, traces
 from tests.collector.receiver import Receiver, wait_for
 from tests.collector.running import BASE, RunningCollector
 from tests.postgres import free_port
+from tests.prometheus import receiving
 
 SPANS, POINTS = 300, 50
 PROMETHEUS = "/api/v1/otlp/v1/metrics"
@@ -48,6 +49,27 @@ def test_kill_loses_nothing(tmp_path: Path) -> None:
 
     values = _values(receiver, PROMETHEUS)
     assert sorted(set(values)) == list(dict.fromkeys(values)), "the order of points is kept"
+
+
+def test_remote_write_survives_too(tmp_path: Path) -> None:
+    """With the second Prometheus away and the Collector killed, every point is in it afterwards."""
+    prometheus = receiving()
+    collector = RunningCollector(
+        tmp_path,
+        *(*BASE, "examples/remote-write.yaml"),
+        REMOTE_WRITE_URL=f"{prometheus.url}/api/v1/write",
+    )
+    earlier = time.time_ns() - POINTS * SECOND
+    with collector:
+        for value in range(POINTS):
+            collector.send("metrics", counter("analysis.runs", value, at=earlier + value * SECOND))
+        written = "otelcol_exporter_prometheusremotewrite_wal_writes_total"
+        wait_for("the log on disk", lambda: sum(_samples(collector, written)) == POINTS)
+        collector.kill()
+
+    with prometheus, collector:
+        count = "count_over_time(analysis_runs_total[1h])"
+        wait_for("all points", lambda: [one["value"][1] for one in prometheus.query(count)] == [str(POINTS)])
 
 
 def _values(receiver: Receiver, path: str) -> list[int]:
