@@ -35,6 +35,17 @@ for argument; do [ "$previous" = -o ] && echo half > "$argument"; previous=$argu
 echo building > "$BEGAN"
 exec sleep 600
 """
+TESTS = """
+import pytest
+from tests import tools
+
+@pytest.mark.parametrize("name", ["otelcol", "otelcol", "promtool"])
+def test_program(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(tools.BUILDS[0].__class__, "is_built", lambda build: False)
+    assert tools.program(name)
+"""
+SKIPPED = "3 tests skipped without otelcol, promtool: `make tools` builds them, once"
+FAILED = "otelcol 0.161.0 is not built: run `make tools`"
 
 
 @pytest.fixture
@@ -162,6 +173,21 @@ def test_what_a_killed_one_left_is_removed(repository: Path) -> None:
 
     assert make_tools(repository, "first").returncode == 0
     assert _left(repository) == {"first", "first.key"}
+
+
+@pytest.mark.parametrize(("environment", "line"), [({}, SKIPPED), ({"CI": "true"}, FAILED)])
+def test_tests_without_programs(tmp_path: Path, environment: dict[str, str], line: str) -> None:
+    """Tests that need a program that is not built are skipped with one line; in CI they fail."""
+    (tmp_path / "test_one.py").write_text(TESTS)
+    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "tests.conftest", str(tmp_path)]
+    outside_ci = {name: value for name, value in os.environ.items() if name != "CI"}
+
+    done = subprocess.run(
+        command, cwd=ROOT, env=outside_ci | environment, capture_output=True, text=True, check=False
+    )
+
+    assert line in done.stdout
+    assert done.returncode == bool(environment)
 
 
 def test_collector_modules_are_those_of_the_manifest() -> None:
