@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from typing import Final, TextIO
@@ -58,7 +59,8 @@ class Display:
                 f"{name} {count} packages compiled, {now - self._began[name]:.0f} s"
                 for name, count in self._counts.items()
             )
-            self._stream.write(f"{CLEAR}  building {' · '.join(parts)}")
+            line = f"  building {' · '.join(parts)}"
+            self._stream.write(CLEAR + line[: shutil.get_terminal_size().columns - 1])
             self._stream.flush()
 
     def end(self) -> None:

@@ -52,12 +52,14 @@ def span(
     )
 
 
-def traces(*spans: Span, resource: Mapping[str, Any] = RESOURCE) -> ExportTraceServiceRequest:
-    """Return a request with spans of one process."""
-    scope = ScopeSpans(spans=spans)
-    scope.scope.name = "analysis.telemetry"
+def traces(
+    *spans: Span, resource: Mapping[str, Any] = RESOURCE, scope: str = "analysis.telemetry"
+) -> ExportTraceServiceRequest:
+    """Return a request with spans of one process and one scope."""
+    scoped = ScopeSpans(spans=spans)
+    scoped.scope.name = scoped.scope.version = scope
     return ExportTraceServiceRequest(
-        resource_spans=[ResourceSpans(resource=Resource(attributes=pairs(resource)), scope_spans=[scope])]
+        resource_spans=[ResourceSpans(resource=Resource(attributes=pairs(resource)), scope_spans=[scoped])]
     )
 
 

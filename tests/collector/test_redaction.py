@@ -58,9 +58,10 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Receiver:
         with RunningCollector(tmp_path_factory.mktemp("collector"), *layers, **settings) as collector:
             for name in ("POST /analyses", RESUME, FILE, EMAIL, f"parse {FILE}"):
                 collector.send("traces", traces(_span(name), resource=RESOURCE | PERSONAL))
+            collector.send("traces", traces(_span(RESUME), scope=f"{FILE} {EMAIL}"))
             for body in (RESUME, {"messages": [PROMPT], "stage": EMAIL}, [FILE], EMAIL):
                 collector.send("logs", logs(_record(body), resource=RESOURCE | PERSONAL))
-            wait_for("spans and records", lambda: len(vendor.spans()) == 5 and len(vendor.records()) == 4)
+            wait_for("spans and records", lambda: len(vendor.spans()) == 6 and len(vendor.records()) == 4)
             wait_for("metrics of spans", vendor.metrics)
     return vendor
 
@@ -98,7 +99,7 @@ def test_what_code_gives_is_kept(received: Receiver) -> None:
     """Names, our attributes and the types of exceptions arrive unchanged; other names become the scope's."""
     spans = received.spans()
 
-    assert sorted(one.name for one in spans) == ["POST /analyses", *["analysis.telemetry"] * 4]
+    assert sorted(one.name for one in spans) == ["POST /analyses", *["analysis.telemetry"] * 4, "other"]
     for one in spans:
         found = attributes(one.attributes)
         assert KEPT.items() <= found.items()
