@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -54,18 +55,37 @@ REASONS: dict[str, Callable[[], Span]] = {
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_reason_keeps_the_whole_trace(collector: RunningCollector, backend: Receiver, reason: str) -> None:
-    """What came before the span that is the reason is kept, and what comes after it, in other requests."""
-    trace = secrets.token_bytes(16)
-    root = secrets.token_bytes(8)
-    cause = REASONS[reason]()
-    cause.trace_id, cause.parent_span_id = trace, root
-    before, after = (span(seconds=1, trace=trace, parent=root) for _ in range(2))
+    """What came before the span that is the reason is kept, the root too, and what comes after it."""
+    cause, before = REASONS[reason](), span("GET /analyses")
+    cause.trace_id, cause.parent_span_id = before.trace_id, before.span_id
+    after = span(trace=before.trace_id, parent=before.span_id)
 
     for one in (before, cause, after):
         collector.send("traces", traces(one))
 
     ids = {one.span_id for one in (before, cause, after)}
     wait_for(f"the trace with {reason}", lambda: ids <= {one.span_id for one in backend.spans()})
+
+
+def test_a_late_reason(backend: Receiver, tmp_path: Path) -> None:
+    """A reason that comes when its trace is already forgotten keeps what comes from then on."""
+    settings = {"VENDOR_ENDPOINT": backend.url, "VENDOR_API_KEY": "key", "COLLECTOR_OTHERS_PERCENT": "0"}
+    layers = (*BASE, "examples/vendor-otlp.yaml")
+    first = span("analysis")
+    late, last = (
+        span(trace=first.trace_id, parent=first.span_id, is_error=is_error) for is_error in (True, False)
+    )
+    with RunningCollector(tmp_path, *layers, **settings, COLLECTOR_LONGEST_TRACE="1s") as collector:
+        collector.send("traces", traces(first))
+        forgotten = (
+            'tail_sampling_global_count_traces_sampled_total{decision="not_sampled",sampled="false"} 1'
+        )
+        wait_for("the decision", lambda: forgotten in collector.metrics())
+        collector.send("traces", traces(late))
+        collector.send("traces", traces(last))
+        wait_for("the rest", lambda: {late.span_id, last.span_id} <= {one.span_id for one in backend.spans()})
+
+    assert first.span_id not in {one.span_id for one in backend.spans()}
 
 
 def test_ordinary_traces_are_dropped_but_measured(collector: RunningCollector, backend: Receiver) -> None:
