@@ -24,11 +24,14 @@ class Receiver(LocalServer):
     def __init__(self, port: int = 0, bodies: list[tuple[str, bytes]] | None = None) -> None:
         self.bodies: list[tuple[str, bytes]] = [] if bodies is None else bodies
         """Path and unpacked body of each request."""
-        received = self.bodies
+        self.keys: set[str | None] = set()
+        """API keys of the requests."""
+        received, keys = self.bodies, self.keys
 
         class Receiving(Handler):
             def do_POST(self) -> None:
                 body = self.body()
+                keys.add(self.headers["api-key"])
                 is_packed = self.headers.get("Content-Encoding") == "gzip"
                 received.append((self.path, gzip.decompress(body) if is_packed else body))
                 self.answer()

@@ -112,6 +112,11 @@ def test_what_code_gives_is_kept(received: Receiver) -> None:
         assert record.body.WhichOneof("value") is None
 
 
+def test_a_vendor_gets_its_key(received: Receiver) -> None:
+    """The key is in every request, taken from the environment."""
+    assert received.keys == {"key"}
+
+
 def test_unreadable_data_are_refused(tmp_path: Path) -> None:
     """The configuration refuses what it cannot clean, rather than let it pass."""
     configuration = (FOLDER / "collector.yaml").read_text()
