@@ -43,6 +43,10 @@ demo: install ## Analyse the sample documents end to end and print the report.
 demo-serve: install ## Run the demo and leave the application open for a look in the browser.
 	@$(PY) -m examples.screener.demo --serve
 
+.PHONY: tools
+tools: install ## Build the programs that some tests run, from pinned Go modules, into .tools.
+	@$(PY) -m tools.build
+
 .PHONY: test
 test: install lint types contracts ## Run all checks and tests, on SQLite and one PostgreSQL.
 	$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
@@ -81,13 +85,14 @@ soak: install ## Analyse 2,400 times while processes are killed and the database
 	@$(PY) -m tests.soak
 
 .PHONY: docs
-docs: install ## Write the generated parts of the documentation, and show the release notes to come.
+docs: install ## Write what is generated of pages and configuration, and show the release notes to come.
 	@$(PY) docs/picture.py
 	@$(PY) docs/settings.py
 	@$(PY) docs/cli.py
 	@$(PY) docs/api.py
 	@$(PY) docs/usage_fields.py
 	@$(PY) docs/host_tables.py
+	@$(PY) -m collector.redaction
 	@$(PY) -m flask telemetry catalogue
 	@$(PY) -m towncrier build --draft --version next
 
@@ -97,6 +102,6 @@ lock: install ## Pin what pyproject.toml asks for, with hashes; UPGRADE=1 takes 
 	  $(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" --quiet --output-file constraints.txt
 
 .PHONY: clean
-clean: ## Remove everything the other targets made: environment, caches, demo data.
+clean: ## Remove what the other targets made: environment, caches, demo data; not .tools.
 	rm -rf $(VENV) build demo-data dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,12 +13,12 @@ from hypothesis import settings
 
 from telemetry._internal.guard import raise_internal_errors, reset_internal_errors
 from telemetry._internal.urls import secrets
-from tests import choice, runs
+from tests import choice, runs, tools
 from tests.fresh import LIBRARIES, Nursery, nursery
 from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
 
-LONG = {"compatibility", "demo", "end_to_end", "matrix", "packaging", "privacy", "soak"}
+LONG = {"collector", "compatibility", "demo", "end_to_end", "matrix", "packaging", "privacy", "soak"}
 """Folders of long tests, which run whole applications or install packages."""
 
 
@@ -128,6 +128,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if left_out:
             config.hook.pytest_deselected(items=left_out)
             items[:] = [item for item in items if item not in set(left_out)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was skipped for want of programs."""
+    if line := tools.skipped(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

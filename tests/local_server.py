@@ -26,10 +26,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class LocalServer:
-    """A server on a free port, which runs within its `with` block."""
+    """A server on a free port, or a certain one, which runs within its `with` block."""
 
-    def __init__(self, handler: type[Handler]) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    def __init__(self, handler: type[Handler], port: int = 0) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self.place = f"127.0.0.1:{self._server.server_port}"
         self.url = f"http://{self.place}"

@@ -1,7 +1,8 @@
 """A real Prometheus, for tests.
 
 The program is that of the system, else that of Debian's package, unpacked under `build` without being
-installed. `TEST_PROMETHEUS` names a program to use instead.
+installed; it is version 2, which does not receive OTLP. `TEST_PROMETHEUS` names a program to use instead.
+Version 3 is built by `make tools`: see :func:`receiving`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import subprocess
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tests.debian import PackageUnavailable, unpacked
 from tests.postgres import free_port
+from tests.tools import program
 
 PROGRAM = "usr/bin/prometheus"
 CONFIGURATION = """\
@@ -26,6 +29,12 @@ global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
 scrape_configs:
   - job_name: ours
     static_configs: [{{targets: [{targets}]}}]
+"""
+RECEIVING = """\
+storage: {tsdb: {out_of_order_time_window: 12h}}
+otlp:
+  translation_strategy: UnderscoreEscapingWithSuffixes
+  keep_identifying_resource_attributes: true
 """
 
 
@@ -36,11 +45,22 @@ class PrometheusUnavailable(RuntimeError):
 class Prometheus:
     """A Prometheus that scrapes these ports five times a second; it runs within its `with` block."""
 
-    def __init__(self, *ports: int) -> None:
+    def __init__(
+        self, *ports: int, program: Path | None = None, settings: str = "", arguments: tuple[str, ...] = ()
+    ) -> None:
+        """Describe it.
+
+        Args:
+            ports: ports on this machine that it scrapes.
+            program: the program, unless it is the system's or Debian's.
+            settings: more lines of its configuration.
+            arguments: more arguments of its command line.
+        """
         self.port = free_port()
+        self._program, self._arguments = program, arguments
         self._directory = Path(tempfile.mkdtemp(prefix="prometheus-"))
         targets = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
-        (self._directory / "prometheus.yml").write_text(CONFIGURATION.format(targets=targets))
+        (self._directory / "prometheus.yml").write_text(CONFIGURATION.format(targets=targets) + settings)
 
     def __enter__(self) -> Self:
         options = {
@@ -49,7 +69,11 @@ class Prometheus:
             "web.listen-address": f"127.0.0.1:{self.port}",
             "log.level": "error",
         }
-        command = [str(_program()), *(f"--{name}={value}" for name, value in options.items())]
+        command = [
+            str(self._program or _program()),
+            *(f"--{name}={value}" for name, value in options.items()),
+            *self._arguments,
+        ]
         self._process = subprocess.Popen(command, cwd=self._directory)
         self._wait()
         return self
@@ -66,12 +90,19 @@ class Prometheus:
     def wait_for(self, metric: str) -> None:
         """Wait until a metric has been scraped; Prometheus discovers its targets every five seconds."""
         deadline = time.monotonic() + 60
-        while True:
-            with urllib.request.urlopen(f"{self.url}/api/v1/query?query={metric}", timeout=5) as answer:
-                if json.load(answer)["data"]["result"]:
-                    return
+        while not self.query(metric):
             assert time.monotonic() < deadline, f"{metric} was not scraped"
             time.sleep(0.1)
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the samples of an expression now."""
+        return self.get("query", query=expression)["result"]  # type: ignore[no-any-return]
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """Return the data that a path of its API answers."""
+        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return json.load(answer)["data"]
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 60
@@ -83,6 +114,20 @@ class Prometheus:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise PrometheusUnavailable(f"Prometheus did not start: {error}") from error
                 time.sleep(0.05)
+
+
+def receiving(*ports: int) -> Prometheus:
+    """Return a Prometheus 3 that receives OTLP and remote writes, as operators are told to set it up."""
+    return Prometheus(
+        *ports,
+        program=program("prometheus"),
+        settings=RECEIVING,
+        arguments=(
+            "--web.enable-otlp-receiver",
+            "--web.enable-remote-write-receiver",
+            "--enable-feature=exemplar-storage",
+        ),
+    )
 
 
 def _program() -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from collector.redaction import allowed_keys
 from examples.screener.client import ScreenerError
 from examples.screener.standin.client import StandIn
 from tests.end_to_end.collector import Collector, attributes
@@ -162,6 +163,15 @@ def test_spans_have_all_attempts(sent: Sent) -> None:
         sum(call.get("analysis.openai.rate_limit_hits", 0) for call in calls)
         == truth(sent.ledger).rate_limit_hits
     )
+
+
+def test_the_collector_lets_the_attributes_pass(sent: Sent) -> None:
+    """Of what the application and its instrumentations send, our Collector removes these attributes alone."""
+    names = {name for _, span in sent.collector.spans() for name in attributes(span.attributes)}
+
+    assert names - set(allowed_keys()) == {
+        *("db.statement", "http.host", "http.server_name", "http.target", "net.host.name")
+    }
 
 
 def test_canaries_are_in_the_documents(sent: Sent) -> None:

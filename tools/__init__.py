@@ -1,0 +1,1 @@
+"""Programs that tests and the proof of alerts run, built from pinned Go modules by `make tools`."""
