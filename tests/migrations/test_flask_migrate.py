@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import fresh
+from tests.choice import first_of
 
 APPLICATION = """
 import os
@@ -77,6 +78,12 @@ class Host:
     def newest_script(self) -> str:
         scripts = (self._folder / "migrations" / "versions").glob("*.py")
         return max(scripts, key=lambda script: script.stat().st_mtime_ns).read_text()
+
+
+@pytest.fixture(params=first_of(["postgres_url", "sqlite_url"], "Flask-Migrate works alike on both"))
+def database_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue(request.param)
+    return url
 
 
 @pytest.fixture
