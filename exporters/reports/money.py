@@ -48,6 +48,16 @@ def spent_on(connection: Connection, selection: Selection) -> list[Spend]:
     return [Spend(name, runs[name], costs[name], name in WASTE) for name in order if name in runs]
 
 
+def total(connection: Connection, selection: Selection) -> tuple[Money, int]:
+    """Return the sum of :func:`spent_on`, and the number of runs whose cost is incomplete."""
+    run = selection.spend().c
+    query = sa.select(
+        sa.func.count(), sa.func.sum(run.cost_pico), sa.func.count(sa.case((sa.not_(run.cost_complete), 1)))
+    )
+    runs, pico, incomplete = connection.execute(query).one()
+    return Money.of(pico, incomplete) if runs else Money(), incomplete
+
+
 def per_candidate(connection: Connection, selection: Selection) -> tuple[Money, int]:
     """Return the cost of all useful analyses, and the number of their candidates.
 
