@@ -84,11 +84,11 @@ def totals(connection: Connection, selection: Selection) -> Row:
 def overrides(connection: Connection, selection: Selection) -> tuple[int, int]:
     """Return the number of jobs over the limit, and how many of them were run all the same."""
     job = selection.jobs().c
-    over_limit, overridden = connection.execute(sa.select(*_over_limit(job))).one()
-    return over_limit, overridden
+    row = connection.execute(sa.select(*_over_limit(job))).one()
+    return row.over_limit, row.overrides
 
 
-def _over_limit(job: Any) -> Sequence[sa.Label[int]]:
+def _over_limit(job: Any) -> Sequence[sa.ColumnElement[Any]]:
     overridden = sa.and_(job.exceeded_resume_limit, job.user_chose_override)
     return (
         _number_of(job.exceeded_resume_limit).label("over_limit"),
@@ -107,6 +107,15 @@ def troubled(connection: Connection, selection: Selection) -> Troubled:
     )
     interrupted, *counts = (int(count) for count in connection.execute(query).one())
     return Troubled(interrupted, *map(Refused, counts[:3], counts[3:]))
+
+
+def last_ended(connection: Connection, selection: Selection, statuses: Sequence[str]) -> datetime | None:
+    """Return when the last of the jobs with one of ``statuses`` ended; None if none has."""
+    job = selection.jobs().c
+    ended: datetime | None = connection.execute(
+        sa.select(sa.func.max(job.ended_at, type_=sa.DateTime())).where(job.status.in_(statuses))
+    ).scalar()
+    return ended
 
 
 def sizes(connection: Connection, selection: Selection) -> list[tuple[int, int]]:

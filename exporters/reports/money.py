@@ -58,6 +58,23 @@ def total(connection: Connection, selection: Selection) -> tuple[Money, int]:
     return Money.of(pico, incomplete) if runs else Money(), incomplete
 
 
+def largest_job(connection: Connection, selection: Selection) -> int | None:
+    """Return the known cost of the most expensive job that is selected or under way, in pico-dollars.
+
+    None if there is no such job, or nothing of its cost is known.
+    """
+    selected = _largest(connection, *selection.of_runs())
+    under_way = _largest(connection, tables.runs.c.status == RUNNING, sa.not_(tables.runs.c.synthetic))
+    return max((pico for pico in (selected, under_way) if pico is not None), default=None)
+
+
+def _largest(connection: Connection, *conditions: sa.ColumnElement[bool]) -> int | None:
+    run = tables.runs.c
+    cost = sa.func.coalesce(run.repriced_pico, run.cost_pico)
+    query = sa.select(sa.func.max(cost)).where(run.kind == "analysis", *conditions)
+    return connection.execute(query).scalar()
+
+
 def per_candidate(connection: Connection, selection: Selection) -> tuple[Money, int]:
     """Return the cost of all useful analyses, and the number of their candidates.
 

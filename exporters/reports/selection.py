@@ -20,6 +20,7 @@ _TOKENS: Final = (
 jobs: Final = sa.table(
     "telemetry_jobs",
     *map(sa.column, ("run_id", "kind", "analysis_ref", "user_ref", "status", "status_reason", "started_at")),
+    sa.column("ended_at"),
     *map(sa.column, ("duration_seconds", "candidates", "criteria")),
     *map(sa.column, ("jd_characters", "resume_characters", "n_documents")),
     *map(sa.column, ("n_scored", "n_failed", "resume_characters_min", "resume_characters_max", "score_avg")),
