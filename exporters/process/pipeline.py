@@ -180,7 +180,11 @@ class Pipeline:
         if jobs_waiting is None and worker_heartbeat is None:
             return
         if self.gauges is None:
-            self.gauges = _gauges(self)
+            try:
+                self.gauges = _gauges(self)
+            except ImportError as error:
+                _log.warning("telemetry has no gauges for values of the application: %s", error)
+                return
         self.gauges.watch(jobs_waiting, worker_heartbeat)
         if self._is_open and _is_read(self._meter_provider):
             self.gauges.start(is_master=children.is_master())
