@@ -126,9 +126,9 @@ class LeasedGauges:
                 self._release(engine)
 
     def _pause(self) -> float:
-        """Return the seconds until the next look; the end of a day is not missed."""
-        left = [seconds for query in self._queries if (seconds := query.seconds_of_day()) is not None]
-        return min([self._settings.gauges_seconds, *left])
+        """Return the seconds until the next look: the end of a day is not missed."""
+        left = [query.seconds_of_day() for query in self._queries]
+        return min([self._settings.gauges_seconds, *(seconds for seconds in left if seconds)])
 
     def _look(self, engine: Engine | None) -> None:
         """Renew the lease, and the values that are due."""
@@ -137,7 +137,9 @@ class LeasedGauges:
                 _check_file(engine)
             if self._renew():
                 self._chore()
-                self._ask()
+                for query in self._queries:
+                    if query.is_due and self.is_exporter:  # the query before it may have taken long
+                        query.ask()
             else:
                 for query in self._queries:
                     query.forget()
@@ -149,11 +151,6 @@ class LeasedGauges:
 
     def _renew(self) -> bool:
         return self._lease is None or self._lease.renew()
-
-    def _ask(self) -> None:
-        for place, query in enumerate(query for query in self._queries if query.is_due):
-            if place == 0 or self._renew():  # the query before it may have taken long
-                query.ask()
 
     def _release(self, engine: Engine) -> None:
         try:

@@ -73,7 +73,7 @@ class Query:
         return self._found.values.get(name)
 
     def seconds_of_day(self) -> float | None:
-        """Return the seconds until its day is over."""
+        """Return the seconds until its day is over; None without a day, 0 after it."""
         if self._found.until is None:
             return None
         return max((self._found.until - datetime.now(UTC)).total_seconds(), 0.0)

@@ -22,6 +22,8 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from exporters.findings.insights import insights
 from exporters.gauges.figures import this_month
+from exporters.gauges.leased import LeasedGauges
+from exporters.gauges.query import Found, Query
 from exporters.process.pipeline import Pipeline
 from exporters.reports.selection import Selection, last_days
 from exporters.sql.database.days import Day
@@ -261,6 +263,38 @@ def test_windows_have_the_runs_of_their_calendar_days(
     assert has(last_days(zone, day, 7)) is (first - timedelta(days=7) < local <= first)
     assert has(last_days(zone, day, 30)) is (first - timedelta(days=30) < local <= first)
     assert has(this_month(zone, day)) is (first.replace(day=1) <= local <= first)
+
+
+def test_a_day_that_is_over_has_no_values() -> None:
+    """At midnight yesterday's figures are not shown as today's until the next query, which is due at once."""
+    end = datetime.now(UTC) + timedelta(seconds=1)
+    query = Query(gauges.TODAY, LONG, lambda: Found({"rate": 6.0}, end))
+    query.ask()
+    left = query.seconds_of_day()
+    assert left is not None and left <= 1
+    until(lambda: query.value("rate") is None)
+    assert datetime.now(UTC) >= end and query.is_due
+
+
+def test_a_query_that_fails_at_midnight_waits_for_its_turn() -> None:
+    """It is not repeated at once, again and again, because the day of its last values is over."""
+    asked: list[datetime] = []
+
+    def ask() -> Found:
+        asked.append(datetime.now(UTC))
+        if len(asked) > 1:
+            raise OSError("the database is down")
+        return Found({}, asked[0] + timedelta(seconds=0.5))
+
+    leased = LeasedGauges(
+        Settings(gauges_seconds=LONG), "x", lambda: "p", lambda _: (Query("today", LONG, ask),)
+    )
+    leased.start()
+    until(lambda: len(asked) == 2)
+    leased.join(2)
+    leased.stop()
+    leased.join(60)
+    assert len(asked) == 2
 
 
 def test_values_that_cannot_be_renewed_disappear(host: Host, tmp_path: Path) -> None:
