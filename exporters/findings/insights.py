@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exporters.reports.cache import cache
-from exporters.reports.jobs import overrides, troubled
 from exporters.reports.selection import last_days
+from exporters.reports.trouble import overrides, troubled
 from exporters.sql.database.days import Day
 from exporters.sql.database.engine import create_engine, transaction
 from telemetry.settings import Settings

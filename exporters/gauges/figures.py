@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exporters.findings.day_figures import figures_of, same_weekdays, usual_day
-from exporters.reports import jobs, money
+from exporters.reports import money, trouble
 from exporters.reports.lines import Money
 from exporters.reports.selection import Selection, last_days
 from exporters.sql.database.days import Day
@@ -44,17 +44,17 @@ def _overrides(connection: Connection, settings: Settings, today: Day, _: dateti
         (30, gauges.OVERRIDES_30D, gauges.OVER_LIMIT_30D),
     ):
         selection = last_days(ZoneInfo(settings.timezone), today, days)
-        over_limit, overridden = jobs.overrides(connection, selection)
+        over_limit, overridden = trouble.overrides(connection, selection)
         yield share, overridden / over_limit if over_limit else None
         yield volume, over_limit
 
 
 def _troubled(connection: Connection, settings: Settings, today: Day, _: datetime) -> Values:
-    troubled = jobs.troubled(connection, last_days(ZoneInfo(settings.timezone), today, 1))
-    yield gauges.RATE_LIMITED_TODAY, troubled.rate_limit.jobs
-    yield gauges.QUOTA_REFUSED_TODAY, troubled.quota.jobs
-    yield gauges.SPEND_LIMITED_TODAY, troubled.spend_limit.jobs
-    yield gauges.INTERRUPTED_TODAY, troubled.interrupted
+    met = trouble.troubled(connection, last_days(ZoneInfo(settings.timezone), today, 1))
+    yield gauges.RATE_LIMITED_TODAY, met.rate_limit.jobs
+    yield gauges.QUOTA_REFUSED_TODAY, met.quota.jobs
+    yield gauges.SPEND_LIMITED_TODAY, met.spend_limit.jobs
+    yield gauges.INTERRUPTED_TODAY, met.interrupted
 
 
 def _spend(connection: Connection, settings: Settings, today: Day, _: datetime) -> Values:
@@ -83,7 +83,7 @@ def _under_way(connection: Connection, settings: Settings, _: Day, now: datetime
 
 def _last_success(connection: Connection, settings: Settings, today: Day, now: datetime) -> Values:
     selection = last_days(ZoneInfo(settings.timezone), today, LONGEST_SUCCESS_DAYS + 1)
-    ended = jobs.last_ended(connection, selection, (COMPLETED, PARTIAL_FAILURE))
+    ended = trouble.last_ended(connection, selection, (COMPLETED, PARTIAL_FAILURE))
     yield gauges.LAST_SUCCESS_AGE, None if ended is None else _age(ended, now)
 
 

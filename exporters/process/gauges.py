@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from opentelemetry.metrics import MeterProvider
 from sqlalchemy.engine import Engine
 
 from exporters.gauges.figures import DAYS, TODAY
@@ -69,10 +70,16 @@ class Gauges:
         self._metrics.labelled_gauge(gauges.GAUGES_EXPORTER, self._exporter)
         self._metrics.labelled_gauge(c.INTEGRITY_VIOLATIONS, self._violations)
 
-    def start(self, *, is_master: bool = False) -> None:
-        """Start the threads, unless they run; in the master of a server only its children start them."""
+    def begin(self, provider: MeterProvider | None, *, is_master: bool) -> None:
+        """Start if anything reads the metrics of ``provider``; in the master of a server, its children do."""
         if is_master:
             self._held_back_in = os.getpid()
+        consumer = getattr(provider, "_measurement_consumer", None)
+        if provider is not None and getattr(consumer, "_reader_storages", True):
+            self.start()
+
+    def start(self) -> None:
+        """Start the threads, unless they run."""
         if self._held_back_in != os.getpid():
             for leased in self._all():
                 leased.start()

@@ -114,8 +114,8 @@ class Pipeline:
         is_master = children.is_master()
         if not is_master:
             self._start_listener()
-        if self.gauges is not None and _is_read(self._meter_provider):
-            self.gauges.start(is_master=is_master)
+        if self.gauges is not None:
+            self.gauges.begin(self._meter_provider, is_master=is_master)
         if self.writer is not None and (self.spool.has_other_directories() or self.settings.daily_check):
             self.writer.wake()
 
@@ -186,8 +186,8 @@ class Pipeline:
                 _log.warning("telemetry has no gauges for values of the application: %s", error)
                 return
         self.gauges.watch(jobs_waiting, worker_heartbeat)
-        if self._is_open and _is_read(self._meter_provider):
-            self.gauges.start(is_master=children.is_master())
+        if self._is_open:
+            self.gauges.begin(self._meter_provider, is_master=children.is_master())
 
     def serve(self) -> None:
         """Start the metrics listener, if it is configured and not running."""
@@ -297,12 +297,6 @@ def _gauges(pipeline: Pipeline) -> Gauges:
     from .gauges import Gauges
 
     return Gauges(pipeline.settings, pipeline.metrics, lambda: pipeline.spool.process_id)
-
-
-def _is_read(provider: MeterProvider | None) -> bool:
-    """Return whether anything reads the metrics of ``provider``; if that cannot be known, it does."""
-    consumer = getattr(provider, "_measurement_consumer", None)
-    return provider is not None and bool(getattr(consumer, "_reader_storages", True))
 
 
 def _daily_check(settings: Settings, nudge: Callable[[], None]) -> DailyCheck:

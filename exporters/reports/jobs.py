@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -17,6 +17,7 @@ from telemetry.conventions import CANCELLED, COMPLETED, FAILED, INTERRUPTED, PAR
 from .lines import Job, Money, Range, User
 from .periods import IMPORT, JOB_KINDS
 from .selection import Selection
+from .trouble import over_limit_columns
 
 LATEST: Final = 20
 MOST_ACTIVE: Final = 10
@@ -39,23 +40,6 @@ ENDINGS: Final = {
 """Statuses of jobs by the field of a report. Every job has one of them."""
 
 
-class Refused(NamedTuple):
-    """Answers 429 of one meaning."""
-
-    jobs: int
-    """The jobs that met any."""
-    hits: int
-
-
-class Troubled(NamedTuple):
-    """The jobs that were refused or interrupted."""
-
-    interrupted: int
-    rate_limit: Refused
-    quota: Refused
-    spend_limit: Refused
-
-
 def totals(connection: Connection, selection: Selection) -> Row:
     """Return counts of jobs, and mean, minimum and maximum of their columns."""
     job = selection.jobs().c
@@ -69,7 +53,7 @@ def totals(connection: Connection, selection: Selection) -> Row:
         _number_of(seen).label("seen_jobs"),
         _number_of(sa.and_(seen, job.status == COMPLETED)).label("seen_completed"),
         _number_of(sa.and_(seen, ended)).label("seen_ended"),
-        *_over_limit(job),
+        *over_limit_columns(job),
         *_aggregates("seconds", job.duration_seconds),
         *_aggregates("batch", job.candidates),
         *_aggregates("jd", job.jd_characters),
@@ -79,43 +63,6 @@ def totals(connection: Connection, selection: Selection) -> Row:
         sa.func.max(job.resume_characters_max).label("resume_most"),
     )
     return dict(connection.execute(query).mappings().one())
-
-
-def overrides(connection: Connection, selection: Selection) -> tuple[int, int]:
-    """Return the number of jobs over the limit, and how many of them were run all the same."""
-    job = selection.jobs().c
-    row = connection.execute(sa.select(*_over_limit(job))).one()
-    return row.over_limit, row.overrides
-
-
-def _over_limit(job: Any) -> Sequence[sa.ColumnElement[Any]]:
-    overridden = sa.and_(job.exceeded_resume_limit, job.user_chose_override)
-    return (
-        _number_of(job.exceeded_resume_limit).label("over_limit"),
-        _number_of(overridden).label("overrides"),
-    )
-
-
-def troubled(connection: Connection, selection: Selection) -> Troubled:
-    """Return the jobs that were refused or interrupted."""
-    job = selection.jobs().c
-    columns = (job.rate_limit_hits, job.quota_hits, job.spend_limit_hits)
-    query = sa.select(
-        _number_of(job.status == INTERRUPTED),
-        *(_number_of(column > 0) for column in columns),
-        *(sa.func.coalesce(sa.func.sum(column), 0) for column in columns),
-    )
-    interrupted, *counts = (int(count) for count in connection.execute(query).one())
-    return Troubled(interrupted, *map(Refused, counts[:3], counts[3:]))
-
-
-def last_ended(connection: Connection, selection: Selection, statuses: Sequence[str]) -> datetime | None:
-    """Return when the last of the jobs with one of ``statuses`` ended; None if none has."""
-    job = selection.jobs().c
-    ended: datetime | None = connection.execute(
-        sa.select(sa.func.max(job.ended_at, type_=sa.DateTime())).where(job.status.in_(statuses))
-    ).scalar()
-    return ended
 
 
 def sizes(connection: Connection, selection: Selection) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import example, given
-from hypothesis import strategies as st
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
 from exporters.findings.insights import insights
-from exporters.gauges.figures import this_month
 from exporters.gauges.leased import LeasedGauges
 from exporters.gauges.query import Found, Query
 from exporters.process.pipeline import Pipeline
-from exporters.reports.selection import Selection, last_days
-from exporters.sql.database.days import Day
 from exporters.sql.schema.tables import runs
 from telemetry import conventions as c
 from telemetry.cli.group import cli
@@ -231,38 +226,6 @@ def test_days_are_those_of_the_time_zone(host: Host, tmp_path: Path) -> None:
         process.wait()
         assert process.value(gauges.RATE_LIMITED_TODAY) == 3
         assert process.value(gauges.YESTERDAY_JOBS) == 2
-
-
-ZONES = [
-    ZoneInfo(name)
-    for name in ("UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu")
-]
-
-
-@given(
-    now=st.datetimes(datetime(2015, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),
-    began=st.timedeltas(timedelta(days=-40), timedelta(days=2)),
-    zone=st.sampled_from(ZONES),
-)
-@example(now=datetime(2026, 3, 29, 22, 30, tzinfo=UTC), began=timedelta(days=-6, hours=-23), zone=ZONES[1])
-@example(
-    now=datetime(2026, 10, 25, 22, 59, tzinfo=UTC), began=timedelta(hours=-24, minutes=-30), zone=ZONES[1]
-)
-def test_windows_have_the_runs_of_their_calendar_days(
-    now: datetime, began: timedelta, zone: ZoneInfo
-) -> None:
-    """A run is in a window exactly if its local date is, also where days have 23 or 25 hours."""
-    day, moment = Day.today(zone, now), now + began
-    local: date = moment.astimezone(zone).date()
-    first: date = day.date
-
-    def has(selection: Selection) -> bool:
-        return selection.first.start <= moment.replace(tzinfo=None) < selection.last.end
-
-    assert has(last_days(zone, day, 1)) is (local == first)
-    assert has(last_days(zone, day, 7)) is (first - timedelta(days=7) < local <= first)
-    assert has(last_days(zone, day, 30)) is (first - timedelta(days=30) < local <= first)
-    assert has(this_month(zone, day)) is (first.replace(day=1) <= local <= first)
 
 
 def test_a_day_that_is_over_has_no_values() -> None:
