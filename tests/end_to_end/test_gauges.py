@@ -22,7 +22,7 @@ RATE_LIMITED: list[dict[str, Any]] = [
     {"match": {"task": "rank"}, "status": 429, "first_total": 2, "retry_after_ms": 5}
 ]
 SETTINGS = {
-    "TELEMETRY_GAUGES_SECONDS": "0.5",
+    "TELEMETRY_GAUGES_SECONDS": "1",
     "TELEMETRY_CHECKPOINT_SECONDS": "0.2",
     "SCREENER_REQUEST_LIMIT": "6",
     "OTEL_TRACES_EXPORTER": "none",

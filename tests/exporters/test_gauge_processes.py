@@ -113,7 +113,7 @@ class Process:
 
 
 @contextmanager
-def processes(number: int, url: str, folder: Path, seconds: float = 0.5) -> Iterator[list[Process]]:
+def processes(number: int, url: str, folder: Path, seconds: float = 1) -> Iterator[list[Process]]:
     started: list[Process] = []
     try:
         for _ in range(number):
@@ -165,7 +165,7 @@ def test_a_restart_exports_at_once(how: str, host: Host, tmp_path: Path) -> None
 def test_a_process_that_has_nothing_to_do_exports(sqlite_host: Host, tmp_path: Path) -> None:
     """No run is needed, neither before nor afterwards, and there is no network but for the database."""
     with processes(0, "", tmp_path):
-        process = Process(sqlite_host.url, tmp_path, 0.2, OFFLINE + PROGRAM)
+        process = Process(sqlite_host.url, tmp_path, 600, OFFLINE + PROGRAM)
         until(lambda: process.value(GAUGE) == 0 and process.value("analysis_yesterday_jobs") == 0)
         assert process.end() == ""
 

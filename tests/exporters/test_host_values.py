@@ -47,7 +47,7 @@ class Process:
 
 
 @contextmanager
-def process(url: str, folder: Path, seconds: float = 0.1) -> Iterator[Process]:
+def process(url: str, folder: Path, seconds: float = 1) -> Iterator[Process]:
     reader = InMemoryMetricReader()
     meters = MeterProvider([reader], shutdown_on_exit=False)
     settings = Settings(database_url=url, spool_dir=folder, hmac_key="k", gauges_seconds=seconds)
@@ -88,7 +88,7 @@ def test_a_failing_callable_has_no_value_and_one_warning(
 
     with process(sqlite_host.url if database else "", tmp_path) as one:
         one.pipeline.watch_host(waiting, lambda: datetime.now(UTC))
-        until(lambda: len(calls) > 5 and one.value(HEARTBEAT) is not None)
+        until(lambda: len(calls) > 2 and one.value(HEARTBEAT) is not None)
         assert one.value(WAITING) is None
         failing.clear()
         until(lambda: one.value(WAITING) == 3)
@@ -151,7 +151,7 @@ def test_one_that_hangs_does_not_stop_the_others(host: Host, tmp_path: Path) -> 
 
 def test_a_process_without_callables_leaves_them_to_others(host: Host, tmp_path: Path) -> None:
     """A worker that exports SQL's gauges does not keep those of the web process from being exported."""
-    with process(host.url, tmp_path / "1") as worker, process(host.url, tmp_path / "2") as web:
+    with process(host.url, tmp_path / "1", 600) as worker, process(host.url, tmp_path / "2", 600) as web:
         until(lambda: worker.value(gauges.GAUGES_EXPORTER) == 1)
         web.pipeline.watch_host(lambda: 5)
         until(lambda: web.value(WAITING) == 5)
@@ -167,7 +167,7 @@ def test_callables_of_an_application_run_in_its_context(
     app.config["WAITING"] = 9
     ended: list[object] = []
     app.teardown_appcontext(ended.append)
-    with process("", tmp_path) as one:
+    with process("", tmp_path, 600) as one:
         Telemetry(app, engine=sqlite_host.url, jobs_waiting=lambda: int(flask.current_app.config["WAITING"]))
         until(lambda: one.value(WAITING) == 9)
         until(lambda: bool(ended))

@@ -88,7 +88,7 @@ def test_the_process_that_exports_gauges_reports_every_rule(host: Host, tmp_path
     reader = InMemoryMetricReader()
     meters = MeterProvider([reader], shutdown_on_exit=False)
     settings = Settings(
-        database_url=host.url, spool_dir=tmp_path, hmac_key="k", integrity_seconds=0.1, gauges_seconds=0.1
+        database_url=host.url, spool_dir=tmp_path, hmac_key="k", integrity_seconds=0.1, gauges_seconds=1
     )
     provider = TracerProvider(shutdown_on_exit=False)
     with recording(settings, provider, meter_provider=meters):
