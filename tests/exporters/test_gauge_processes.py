@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
-import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 
 from exporters.gauges.lease import CLOCK_SECONDS, LEASED_PERIODS
 from exporters.sql.schema import migrate
+from telemetry.conventions import METRICS
 from tests.end_to_end.collector import Collector
 from tests.exporters.makers import Host, until
 from tests.postgres import TemporaryPostgres, free_port
+from tests.prometheus import Prometheus
 
 HOSTS = ("sqlite", "psycopg2", "psycopg", "pgbouncer")
 
@@ -141,9 +145,9 @@ def test_another_takes_over_from_a_killed_one(host: Host, tmp_path: Path) -> Non
         until(lambda: any(one.value(GAUGE) == 0 for one in two))
         exporter, other = sorted(two, key=lambda one: not one.is_exporter)
         exporter.kill()
-        killed = time.monotonic()
+        killed = monotonic()
         until(lambda: other.value(GAUGE) == 0)
-        waited = time.monotonic() - killed
+        waited = monotonic() - killed
         assert other.is_exporter
         # As documented, and the time of a busy machine for the queries themselves.
         assert waited < LEASED_PERIODS + CLOCK_SECONDS + 1 + 15
@@ -189,9 +193,61 @@ def test_a_database_that_is_down_does_not_concern_the_application(tmp_path: Path
 def test_a_database_without_our_tables_or_that_does_not_exist_is_left_alone(tmp_path: Path) -> None:
     """No gauge, no file that an application would take for its database, and its runs go on."""
     with processes(1, f"sqlite:///{tmp_path / 'none.sqlite'}", tmp_path, seconds=0.1) as (one,):
-        time.sleep(1)
+        sleep(1)
         assert one.value("telemetry_gauges_exporter") == 0 and one.value(GAUGE) is None
         assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_rules_of_the_documentation_work_in_prometheus(sqlite_host: Host, tmp_path: Path) -> None:
+    """Each rule has known metrics, is valid, and the first three find what they are about."""
+    page = (Path(__file__).parents[2] / "docs/how-to/operations.md").read_text()
+    table = page.partition("## Gauges for alerts")[2].partition("\n## ")[0].partition("|---|")[2]
+    cells = [line.strip("|").split(" | ", 1)[1] for line in table.splitlines() if line.count(" | ") == 1]
+    rules = [rule for cell in cells for rule in re.findall("`([^`]+)`", cell)]
+    names = {name for rule in rules for name in re.findall(r"(?:analysis|telemetry)_\w+", rule)}
+    assert len(rules) >= 9
+    assert names <= {metric.prometheus_name for metric in METRICS}
+
+    today = datetime.combine(datetime.now(UTC).date(), time())
+    for number in range(46):
+        overridden, at = number < 6, today - timedelta(days=0 if number < 6 else 20)
+        if number >= 20:
+            at = today - timedelta(days=1) - timedelta(weeks=number % 5)
+        add_job(sqlite_host, number, at, is_over=number < 20, is_overridden=overridden)
+    with processes(1, sqlite_host.url, tmp_path) as (one,), Prometheus(one.port) as prometheus:
+        until(lambda: one.value("analysis_usual_day_cost_usd"))
+        prometheus.wait_for("analysis_usual_day_cost_usd")
+        for rule in rules:
+            answers(prometheus, rule)
+        assert [bool(answers(prometheus, rule)) for rule in rules[:3]] == [True, True, True]
+
+
+def answers(prometheus: Prometheus, rule: str) -> list[object]:
+    """Return the results of a query; an invalid one raises."""
+    query = urllib.parse.urlencode({"query": rule})
+    with urllib.request.urlopen(f"{prometheus.url}/api/v1/query?{query}", timeout=60) as answer:
+        results: list[object] = json.load(answer)["data"]["result"]
+    return results
+
+
+def add_job(host: Host, number: int, at: datetime, *, is_over: bool, is_overridden: bool) -> None:
+    """Store a job; one of yesterday is expensive."""
+    is_recent = datetime.now(UTC).replace(tzinfo=None) - at < timedelta(days=2)
+    host.insert(
+        "telemetry_runs",
+        run_id=f"{number:032x}",
+        kind="analysis",
+        source="spans",
+        synthetic=False,
+        version=1,
+        status="completed",
+        started_at=at,
+        cost_pico=10**12 * (5 if is_recent else 1),
+        cost_complete=True,
+        rate_limit_hits=1,
+        exceeded_resume_limit=is_over,
+        user_chose_override=is_overridden,
+    )
 
 
 APPLICATION = """
