@@ -137,9 +137,7 @@ class LeasedGauges:
                 _check_file(engine)
             if self._renew():
                 self._chore()
-                for query in self._queries:
-                    if query.is_due and self.is_exporter:  # the query before it may have taken long
-                        query.ask()
+                self._ask()
             else:
                 for query in self._queries:
                     query.forget()
@@ -148,6 +146,18 @@ class LeasedGauges:
             self._failed(error)
         if engine is not None and not self.is_exporter:
             engine.dispose()  # until the next look nobody needs a connection
+
+    def _ask(self) -> None:
+        """Ask what is due; one query that fails does not keep the others from being asked."""
+        failure: Exception | None = None
+        for query in self._queries:
+            if query.is_due and self.is_exporter:  # the query before it may have taken long
+                try:
+                    query.ask()
+                except (SQLAlchemyError, OSError) as error:
+                    failure = error
+        if failure is not None:
+            raise failure
 
     def _renew(self) -> bool:
         return self._lease is None or self._lease.renew()

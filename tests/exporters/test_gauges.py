@@ -270,6 +270,16 @@ def test_values_that_cannot_be_renewed_disappear(host: Host, tmp_path: Path) -> 
         until(lambda: process.points(gauges.GAUGES_EXPORTER) == {(): 1})
 
 
+def test_a_query_that_fails_does_not_stop_the_other(host: Host, tmp_path: Path) -> None:
+    """What can be known is exported: here today's figures cannot."""
+    host.execute("DROP VIEW telemetry_spend")
+    host.execute("DROP VIEW telemetry_analysis_spend")
+    host.execute("DROP VIEW telemetry_run_spend")
+    with exporting(host, tmp_path) as process:
+        until(lambda: process.value(gauges.YESTERDAY_JOBS) == 0)
+        assert process.value(gauges.SPEND_TODAY) is None
+
+
 def test_without_the_tables_nothing_is_exported(
     host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
