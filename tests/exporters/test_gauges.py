@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -292,6 +293,26 @@ def test_without_the_tables_nothing_is_exported(
         host.execute("ALTER TABLE renamed RENAME TO telemetry_found")
         until(lambda: process.value(gauges.OVER_LIMIT_7D) == 0)
     assert caplog.text.count("telemetry cannot query its gauges") == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_exports_nothing_while_its_parent_does(sqlite_host: Host, tmp_path: Path) -> None:
+    """It looks for the lease by itself, and does not repeat what its parent knew at the fork."""
+    with exporting(sqlite_host, tmp_path) as process:
+        process.wait()
+        child = multiprocessing.get_context("fork").Process(target=_export, args=(process, tmp_path / "seen"))
+        child.start()
+        child.join(120)
+        assert (child.exitcode, (tmp_path / "seen").read_text()) == (0, "{(): 0.0} {} True")
+        assert process.points(gauges.GAUGES_EXPORTER) == {(): 1} and process.value(gauges.OVER_LIMIT_7D) == 0
+
+
+def _export(process: Exporting, path: Path) -> None:
+    process.points(gauges.GAUGES_EXPORTER)  # starts its thread
+    threading.Event().wait(2)
+    is_running = any(one.name == "telemetry-gauges" for one in threading.enumerate())
+    points = process.points(gauges.GAUGES_EXPORTER), process.points(gauges.OVER_LIMIT_7D)
+    path.write_text(" ".join(map(str, (*points, is_running))))
 
 
 def test_zero_seconds_switch_the_gauges_off(host: Host, tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ def test_a_note_that_cannot_be_read_is_replaced_in_time(host: Host, new_lease: N
     assert new_lease(host.url).renew()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("host", ["sqlite"], indirect=True)
 def test_a_forked_child_has_no_lease(host: Host, new_lease: NewLease, tmp_path: Path) -> None:
     """Its holder is another one; the parent's goes on."""
