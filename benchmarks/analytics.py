@@ -23,8 +23,11 @@ from examples.screener.demo.steps import Steps
 from examples.screener.history import History, write
 from exporters.export.jobs import Export
 from exporters.findings.insights import insights
+from exporters.gauges.figures import DAYS, TODAY
+from exporters.gauges.query import found
 from exporters.integrity.validation import validate
 from exporters.reports import report
+from exporters.sql.database.engine import create_engine
 from exporters.sql.schema import migrate
 from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings
@@ -78,12 +81,18 @@ def _commands(settings: Settings) -> dict[str, Callable[[], Any]]:
         with HealthCheck(settings) as check:
             list(check.log(check.yesterday() - timedelta(days=364)))
 
+    def gauges() -> None:
+        reading = create_engine(settings.database_url, for_reading=True)
+        found(reading, settings, (*TODAY, *DAYS))
+        reading.dispose()
+
     return {
         "report of 30 days": lambda: report(settings, 30),
         "report of a year": lambda: report(settings, 365),
         "insights": lambda: insights(settings),
         "health-check": health_check,
         A_YEAR: a_year_of_health,
+        "gauges": gauges,
         "validate": lambda: validate(settings.database_url),
     }
 

@@ -185,6 +185,12 @@ class Settings:
     0: never.
     """
 
+    gauges_seconds: float = _setting(15.0, parsing.seconds(0, 3600))
+    """How often one of the processes queries the gauges that come from SQL.
+
+    0: never.
+    """
+
     metrics_port: int | None = _setting(None, parsing.whole(0, 65535))
     """Port on which this process serves metrics to Prometheus.
 

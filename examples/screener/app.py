@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from telemetry import Telemetry
 
-from . import admin, analyses, auth, commands, uploads
+from . import admin, analyses, auth, commands, jobs, uploads
 from .config import DEVELOPMENT_KEY, Settings
 from .models import Job, db
 from .web import wants_json
@@ -71,7 +71,7 @@ def _engine_options(url: str) -> dict[str, Any]:
 
 def _extend(app: Flask) -> None:
     db.init_app(app)
-    Telemetry(app, admin_required=auth.admin_required, track_warnings=True)
+    Telemetry(app, admin_required=auth.admin_required, track_warnings=True, jobs_waiting=jobs.number_waiting)
     csrf.init_app(app)
     auth.login_manager.init_app(app)
     for blueprint in (auth.bp, uploads.bp, analyses.bp, admin.bp):

@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Update, select, update
+from sqlalchemy import CursorResult, Update, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from . import payments
@@ -47,6 +47,11 @@ def claim() -> int | None:
         )
         if taken:
             return db.session.scalar(select(Job.analysis_id).where(Job.id == job_id))
+
+
+def number_waiting() -> int:
+    """Return the number of jobs that no worker has taken yet."""
+    return db.session.scalar(select(func.count()).where(Job.state == "queued")) or 0
 
 
 def give_back(analysis_id: int) -> None:

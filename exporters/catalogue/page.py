@@ -39,8 +39,12 @@ _METRICS: Final = """
 ## Metrics
 
 A process exports its own metrics, by OTLP or to Prometheus. A histogram is `…_bucket`, `…_sum` and `…_count`
-in Prometheus; where Prometheus itself takes OTLP, a gauge of the unit 1 ends in `_ratio` as well. What the
+in Prometheus; where Prometheus itself takes OTLP, every gauge of the unit 1 ends in `_ratio`. What the
 instrumentations beside telemetry measure (`http.server.…`, `gen_ai.client.…`) is in their documentation.
+
+The metrics from `analysis.overrides.7d.ratio` on are queried from the database, or come from the host's own
+code: one process exports them for all, and in every other they are absent. Days are those of
+TELEMETRY_TIMEZONE. What is not known is absent, not 0.
 """
 
 _LABELS: Final = f"""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from exporters.reports.cache import cache
+from exporters.reports.selection import last_days
+from exporters.reports.trouble import overrides, troubled
 from exporters.sql.database.days import Day
 from exporters.sql.database.engine import create_engine, transaction
 from telemetry.settings import Settings
@@ -25,18 +28,18 @@ from .jobs import between, day_name, jobs_view
 _REFUSALS: Final = (
     (
         "quota_used_up",
-        jobs_view.c.quota_hits,
+        attrgetter("quota"),
         "The quota is used up",
         "Add credits, or ask for a higher usage limit: until then every call is refused.",
     ),
     (
         "spend_limit_reached",
-        jobs_view.c.spend_limit_hits,
+        attrgetter("spend_limit"),
         "The spend limit is reached",
         "Raise the limit of the project or organization; else every call is refused until the month ends.",
     ),
 )
-"""Name, column, title and remedy of the findings about refused calls."""
+"""Name, figure, title and remedy of the findings about refused calls."""
 
 
 def insights(settings: Settings, now: datetime | None = None, *, day_is_over: bool = False) -> list[Finding]:
@@ -75,8 +78,8 @@ def _insights(settings: Settings, zone: ZoneInfo, today: Day, *, day_is_over: bo
 
 
 def _overrides(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
-    jobs, recent = _override_rate(connection, day.end - timedelta(days=7), day.end)
-    _, usual = _override_rate(connection, day.end - timedelta(days=30), day.end)
+    jobs, recent = _override_rate(connection, settings, day, 7)
+    _, usual = _override_rate(connection, settings, day, 30)
     if jobs < settings.override_min_jobs or recent <= usual * settings.override_factor:
         return
     yield Finding(
@@ -91,43 +94,37 @@ def _overrides(connection: Connection, settings: Settings, day: Day, when: str) 
     )
 
 
-def _override_rate(connection: Connection, start: datetime, end: datetime) -> tuple[int, float]:
+def _override_rate(connection: Connection, settings: Settings, day: Day, days: int) -> tuple[int, float]:
     """Return the number of jobs over the limit, and the share of them that were run all the same."""
-    query = sa.select(sa.func.count(), sa.func.count(sa.case((jobs_view.c.user_chose_override, 1)))).where(
-        between(start, end), jobs_view.c.exceeded_resume_limit
-    )
-    jobs, overridden = connection.execute(query).one()
-    return jobs, overridden / jobs if jobs else 0.0
+    over_limit, overridden = overrides(connection, last_days(ZoneInfo(settings.timezone), day, days))
+    return over_limit, overridden / over_limit if over_limit else 0.0
 
 
 def _rate_limits(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
-    query = sa.select(sa.func.count(), sa.func.sum(jobs_view.c.rate_limit_hits)).where(
-        between(day.start, day.end), jobs_view.c.rate_limit_hits > 0
-    )
-    jobs, hits = connection.execute(query).one()
+    jobs, hits = troubled(connection, last_days(ZoneInfo(settings.timezone), day, 1)).rate_limit
     if jobs > settings.rate_limited_jobs:
         yield Finding(
             "rate_limited_jobs",
             "alert",
             "Many jobs meet rate limits",
-            f"{jobs} jobs met rate limits {when}, {int(hits)} times in all.",
-            {"jobs_today": jobs, "hits_today": int(hits)},
+            f"{jobs} jobs met rate limits {when}, {hits} times in all.",
+            {"jobs_today": jobs, "hits_today": hits},
             "Lower the concurrency, spread jobs over the day, or ask the provider for higher limits.",
             day.date,
         )
 
 
 def _refusals(connection: Connection, settings: Settings, day: Day, when: str) -> Iterator[Finding]:
-    for key, column, title, advice in _REFUSALS:
-        query = sa.select(sa.func.count(), sa.func.sum(column)).where(between(day.start, day.end), column > 0)
-        jobs, hits = connection.execute(query).one()
+    met = troubled(connection, last_days(ZoneInfo(settings.timezone), day, 1))
+    for key, figure, title, advice in _REFUSALS:
+        jobs, hits = figure(met)
         if jobs:
             yield Finding(
                 key,
                 "alert",
                 title,
-                f"{jobs} jobs were refused {when}, {int(hits)} times in all.",
-                {"jobs_today": jobs, "hits_today": int(hits)},
+                f"{jobs} jobs were refused {when}, {hits} times in all.",
+                {"jobs_today": jobs, "hits_today": hits},
                 advice,
                 day.date,
             )

@@ -10,10 +10,9 @@ import sqlalchemy as sa
 
 from exporters.reports import selection
 
-_names = ("kind", "started_at", "status", "duration_seconds", "queue_wait_seconds", "cost_dollars")
-_refused = ("rate_limit_hits", "quota_hits", "spend_limit_hits")
-_flags = ("exceeded_resume_limit", "user_chose_override", "candidates")
-jobs_view: Final = sa.table("telemetry_jobs", *map(sa.column, (*_names, *_refused, *_flags)))
+_names = ("kind", "started_at", "status", "duration_seconds", "queue_wait_seconds", "cost_pico")
+_others = ("cost_complete", "candidates")
+jobs_view: Final = sa.table("telemetry_jobs", *map(sa.column, (*_names, *_others)))
 
 
 def day_name(day: dt.date) -> str:

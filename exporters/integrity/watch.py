@@ -1,9 +1,9 @@
-"""The number of rows that break each rule, for a gauge: counted by one process, and reported by all.
+"""The number of rows that break each rule, for a gauge.
 
-A process that finds the counts older than TELEMETRY_INTEGRITY_SECONDS claims the check in the database,
-counts, and stores the counts there; if it fails, another process counts after the same time. The writer
-triggers the check when it wakes up, and a separate thread runs it, so that neither the host nor the delivery
-of rollups waits.
+The process that exports the gauges from SQL looks at intervals. If the counts are older than
+TELEMETRY_INTEGRITY_SECONDS, it claims the check in the database, counts, and stores the counts there, for
+whichever process exports the gauges next; if it fails, the next check is due after the same time. A separate
+thread counts, so that the other gauges do not wait.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .validation import counted
 
 NAME: Final = "integrity"
 FIRST_CHECK_SECONDS: Final = 60.0
-"""Seconds from the start of a process to its first check, and from a failed check to the next."""
+"""Seconds from the first look of a process to its first check, and from a failed check to the next."""
 LONGEST_CHECK_SECONDS: Final = 120
 """Statement timeout on PostgreSQL."""
 
@@ -43,14 +43,16 @@ class IntegrityWatch:
     def __init__(self, settings: Settings) -> None:
         """Start without counts; no thread runs before :meth:`look`."""
         self._settings = settings
-        self._first_seconds = min(FIRST_CHECK_SECONDS, settings.integrity_seconds)
+        self._retry_seconds = min(FIRST_CHECK_SECONDS, settings.integrity_seconds)
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Start anew in a forked child, without the counts that its parent reports."""
+        """Start anew in a forked child, without the counts of its parent."""
         self._counts: Mapping[str, int] = {}
         self._thread: threading.Thread | None = None
-        self._due = time.monotonic() + self._first_seconds
+        self._due = 0.0
+        self._may_check_at: float | None = None
+        """Set by the first look, which only reads: short-lived processes do not check."""
 
     def counts(self) -> Iterator[tuple[Mapping[str, str], int]]:
         """Yield each rule, as a label, with the number of rows that break it; none before the first check."""
@@ -58,11 +60,13 @@ class IntegrityWatch:
             yield {"check": check}, count
 
     def look(self) -> None:
-        """Start a check in a thread, if it is due."""
-        is_off = self._settings.integrity_seconds == 0
-        if is_off or time.monotonic() < self._due or (self._thread and self._thread.is_alive()):
+        """Read the last counts, or start a check if it is due, in a thread."""
+        is_off, now = self._settings.integrity_seconds == 0, time.monotonic()
+        if is_off or now < self._due or (self._thread and self._thread.is_alive()):
             return
-        self._due = time.monotonic() + self._first_seconds
+        if self._may_check_at is None:
+            self._may_check_at = now + self._retry_seconds
+        self._due = now + self._retry_seconds
         self._thread = threading.Thread(target=self._look, name="telemetry-integrity", daemon=True)
         self._thread.start()
 
@@ -70,14 +74,18 @@ class IntegrityWatch:
         with guarded("metrics"), suppressed():
             engine = create_engine(self._settings.database_url)
             try:
-                counts = self._count(engine) if self._claim(engine) else _read(engine)
+                counts = self._count(engine) if self._may_check() and self._claim(engine) else _read(engine)
             except (SQLAlchemyError, OSError):
                 return  # the writer logs what is wrong with the database
             finally:
                 engine.dispose()
             if counts is not None:
                 self._counts = counts
-                self._due = time.monotonic() + self._settings.integrity_seconds
+                if self._may_check():
+                    self._due = time.monotonic() + self._settings.integrity_seconds
+
+    def _may_check(self) -> bool:
+        return self._may_check_at is not None and time.monotonic() >= self._may_check_at
 
     def _claim(self, engine: Engine) -> bool:
         """Claim the check if the last one is old enough; return whether this process has to do it."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import atexit
 import logging
 import secrets
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +36,11 @@ from telemetry.settings import Settings
 from . import children, sigterm
 
 if TYPE_CHECKING:
-    from exporters.integrity.watch import IntegrityWatch
     from exporters.metrics.listener import Listener
     from exporters.sql.writer.thread import Writer
     from exporters.upkeep.daily_check import DailyCheck
+
+    from .gauges import Gauges
 
 _log = logging.getLogger("telemetry")
 
@@ -59,7 +62,7 @@ class Pipeline:
         is_key_shared = bool(settings.hmac_key)
         self.settings = settings = _with_key(settings)
         self.writer: Writer | None = None
-        self.integrity: IntegrityWatch | None = None
+        self.gauges: Gauges | None = None
         self.metrics = Metrics(settings)
         self.spool = Spool(settings, self.metrics.totals)
         self.recorder = RunRecorder(
@@ -74,6 +77,7 @@ class Pipeline:
         self.processor = RollupProcessor(self.recorder, self.metrics, price or default_pricer(settings))
         if settings.database_url:
             self.writer = _writer(self)
+            self.gauges = _gauges(self)
         self.listener = _listener(self) if settings.metrics_port is not None else None
         self._is_open = False
         self._meter_provider: MeterProvider | None = None
@@ -107,8 +111,11 @@ class Pipeline:
         atexit.register(self.shutdown)
         if self.writer is not None and self.settings.save_on_sigterm:
             sigterm.follow(self)
-        if not children.is_master():
+        is_master = children.is_master()
+        if not is_master:
             self._start_listener()
+        if self.gauges is not None:
+            self.gauges.begin(self._meter_provider, is_master=is_master)
         if self.writer is not None and (self.spool.has_other_directories() or self.settings.daily_check):
             self.writer.wake()
 
@@ -129,9 +136,14 @@ class Pipeline:
         self._detach()
         if recorder() is self.recorder:
             install(None)
-        delivered = True
+        seconds = self.settings.shutdown_seconds if seconds is None else seconds
+        deadline, delivered = time.monotonic() + seconds, True
+        if self.gauges is not None:
+            self.gauges.stop()
         if self.writer is not None:
-            delivered = self.writer.drain(self.settings.shutdown_seconds if seconds is None else seconds)
+            delivered = self.writer.drain(seconds)
+        if self.gauges is not None:
+            self.gauges.join(deadline)
         with guarded("spool"):
             self.spool.close()
         if self.listener is not None:
@@ -144,15 +156,38 @@ class Pipeline:
 
     def deliver(self, seconds: float) -> None:
         """Deliver what is in the spool for at most ``seconds``, then save what began meanwhile."""
+        deadline = time.monotonic() + seconds
+        if self.gauges is not None:
+            self.gauges.stop()
         if self.writer is not None:
             self.writer.drain(min(seconds, self.settings.shutdown_seconds))
             self.writer.save()
+        if self.gauges is not None:
+            self.gauges.join(deadline)
         with guarded("spool"):
             self.spool.close()
 
     def warned(self, warning_type: str, action: str) -> None:
         """Count a warning that was shown, or the answer of a user."""
         self.metrics.totals.add(c.WARNINGS, 1, type=warning_type, action=action)
+
+    def watch_host(
+        self,
+        jobs_waiting: Callable[[], int | None] | None = None,
+        worker_heartbeat: Callable[[], datetime | None] | None = None,
+    ) -> None:
+        """Report what callables of the host return, as gauges."""
+        if jobs_waiting is None and worker_heartbeat is None:
+            return
+        if self.gauges is None:
+            try:
+                self.gauges = _gauges(self)
+            except ImportError as error:
+                _log.warning("telemetry has no gauges for values of the application: %s", error)
+                return
+        self.gauges.watch(jobs_waiting, worker_heartbeat)
+        if self._is_open:
+            self.gauges.begin(self._meter_provider, is_master=children.is_master())
 
     def serve(self) -> None:
         """Start the metrics listener, if it is configured and not running."""
@@ -179,6 +214,8 @@ class Pipeline:
             self.writer.after_fork()
         if self.listener is not None:
             self.listener.after_fork()
+        if self.gauges is not None:
+            self.gauges.after_fork()
 
     def _register_metrics(self, provider: object) -> None:
         if not isinstance(provider, MeterProvider):
@@ -191,8 +228,8 @@ class Pipeline:
             (c.SPOOL_UNREADABLE, lambda: sum(1 for _ in self.spool.unreadable())),
         ):
             self.metrics.gauge(metric, read)
-        if self.integrity is not None:
-            self.metrics.labelled_gauge(c.INTEGRITY_VIOLATIONS, self.integrity.counts)
+        if self.gauges is not None:
+            self.gauges.register()
         if self.listener is not None:
             self.listener.register(provider)
         self.metrics.register(provider)
@@ -248,14 +285,18 @@ def _with_key(settings: Settings) -> Settings:
 
 
 def _writer(pipeline: Pipeline) -> Writer:
-    from exporters.integrity.watch import IntegrityWatch
     from exporters.sql.writer.thread import Writer
 
     settings = pipeline.settings
-    pipeline.integrity = IntegrityWatch(settings)
     daily_check = partial(_daily_check, settings) if settings.daily_check else None
     parts = (pipeline.recorder.fragments, pipeline.spool, pipeline.metrics)
-    return Writer(settings, *parts, integrity=pipeline.integrity, daily_check=daily_check)
+    return Writer(settings, *parts, daily_check=daily_check)
+
+
+def _gauges(pipeline: Pipeline) -> Gauges:
+    from .gauges import Gauges
+
+    return Gauges(pipeline.settings, pipeline.metrics, lambda: pipeline.spool.process_id)
 
 
 def _daily_check(settings: Settings, nudge: Callable[[], None]) -> DailyCheck:

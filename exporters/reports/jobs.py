@@ -17,6 +17,7 @@ from telemetry.conventions import CANCELLED, COMPLETED, FAILED, INTERRUPTED, PAR
 from .lines import Job, Money, Range, User
 from .periods import IMPORT, JOB_KINDS
 from .selection import Selection
+from .trouble import over_limit_columns
 
 LATEST: Final = 20
 MOST_ACTIVE: Final = 10
@@ -42,7 +43,6 @@ ENDINGS: Final = {
 def totals(connection: Connection, selection: Selection) -> Row:
     """Return counts of jobs, and mean, minimum and maximum of their columns."""
     job = selection.jobs().c
-    overridden = sa.and_(job.exceeded_resume_limit, job.user_chose_override)
     seen = job.kind != IMPORT
     ended = job.status.in_((COMPLETED, PARTIAL_FAILURE, FAILED, INTERRUPTED))
     query = sa.select(
@@ -53,8 +53,7 @@ def totals(connection: Connection, selection: Selection) -> Row:
         _number_of(seen).label("seen_jobs"),
         _number_of(sa.and_(seen, job.status == COMPLETED)).label("seen_completed"),
         _number_of(sa.and_(seen, ended)).label("seen_ended"),
-        _number_of(job.exceeded_resume_limit).label("over_limit"),
-        _number_of(overridden).label("overrides"),
+        *over_limit_columns(job),
         *_aggregates("seconds", job.duration_seconds),
         *_aggregates("batch", job.candidates),
         *_aggregates("jd", job.jd_characters),

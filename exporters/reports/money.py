@@ -48,6 +48,33 @@ def spent_on(connection: Connection, selection: Selection) -> list[Spend]:
     return [Spend(name, runs[name], costs[name], name in WASTE) for name in order if name in runs]
 
 
+def total(connection: Connection, selection: Selection) -> tuple[Money, int]:
+    """Return the sum of :func:`spent_on`, and the number of runs whose cost is incomplete."""
+    run = selection.spend().c
+    query = sa.select(
+        sa.func.count(), sa.func.sum(run.cost_pico), sa.func.count(sa.case((sa.not_(run.cost_complete), 1)))
+    )
+    runs, pico, incomplete = connection.execute(query).one()
+    return Money.of(pico, incomplete) if runs else Money(), incomplete
+
+
+def largest_job(connection: Connection, selection: Selection) -> int | None:
+    """Return the known cost of the most expensive job that is selected or under way, in pico-dollars.
+
+    None if there is no such job, or nothing of its cost is known.
+    """
+    selected = _largest(connection, *selection.of_runs())
+    under_way = _largest(connection, tables.runs.c.status == RUNNING, sa.not_(tables.runs.c.synthetic))
+    return max((pico for pico in (selected, under_way) if pico is not None), default=None)
+
+
+def _largest(connection: Connection, *conditions: sa.ColumnElement[bool]) -> int | None:
+    run = tables.runs.c
+    cost = sa.func.coalesce(run.repriced_pico, run.cost_pico)
+    query = sa.select(sa.func.max(cost)).where(run.kind == "analysis", *conditions)
+    return connection.execute(query).scalar()
+
+
 def per_candidate(connection: Connection, selection: Selection) -> tuple[Money, int]:
     """Return the cost of all useful analyses, and the number of their candidates.
 

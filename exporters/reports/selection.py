@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -20,10 +20,12 @@ _TOKENS: Final = (
 jobs: Final = sa.table(
     "telemetry_jobs",
     *map(sa.column, ("run_id", "kind", "analysis_ref", "user_ref", "status", "status_reason", "started_at")),
+    sa.column("ended_at"),
     *map(sa.column, ("duration_seconds", "candidates", "criteria")),
     *map(sa.column, ("jd_characters", "resume_characters", "n_documents")),
     *map(sa.column, ("n_scored", "n_failed", "resume_characters_min", "resume_characters_max", "score_avg")),
-    *map(sa.column, ("api_calls", "rate_limit_hits", "cost_pico", "cost_complete")),
+    *map(sa.column, ("api_calls", "rate_limit_hits", "quota_hits", "spend_limit_hits")),
+    *map(sa.column, ("cost_pico", "cost_complete")),
     *map(sa.column, ("error_types", "error_count", "trace_id", "trace_sampled")),
     *map(sa.column, ("exceeded_resume_limit", "user_chose_override")),
 )
@@ -126,6 +128,11 @@ class Selection:
             .group_by(part.run_id)
             .subquery("part")
         )
+
+
+def last_days(zone: ZoneInfo, last: Day, days: int) -> Selection:
+    """Return the runs of so many calendar days up to ``last``, which is one of them."""
+    return Selection(zone, Day.of(last.date - timedelta(days=days - 1), zone), last)
 
 
 def between(column: sa.ColumnElement[Any], start: datetime, end: datetime) -> sa.ColumnElement[bool]:

@@ -7,6 +7,7 @@ begin with ``analysis.`` (the work of the host) or ``telemetry.`` (the state of 
 
 from __future__ import annotations
 
+from .metric import Label, Metric
 from .metrics import (
     CANDIDATE_SCORE,
     COMPONENTS,
@@ -51,8 +52,6 @@ from .metrics import (
     WARNINGS,
     WRITER_DURATION,
     WRITER_FAILURES,
-    Label,
-    Metric,
 )
 from .spans import COUNTED_SCOPES, GENAI_SCOPE, OPENAI_SCOPE, SCOPE, UNBILLED_OPERATIONS, Attribute
 from .vocabulary import (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
+from .gauges import DAYS, GAUGES, TODAY
+from .metric import Label, Metric
 from .vocabulary import (
     ATTEMPT_STATUSES,
     BATCH_SIZES,
@@ -21,62 +22,6 @@ from .vocabulary import (
     WARNING_ACTIONS,
     WARNING_TYPES,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric: name, instrument, unit, description and labels."""
-
-    name: str
-    """OpenTelemetry name."""
-    instrument: Literal["counter", "gauge", "histogram"]
-    unit: str
-    description: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    """Explicit bucket boundaries of a histogram, in its unit."""
-
-    @property
-    def prometheus_name(self) -> str:
-        """Its name in Prometheus: with underscores, the unit, and ``_total`` for a counter.
-
-        If Prometheus itself receives OTLP, it adds ``_ratio`` to gauges of the unit 1.
-        """
-        name, unit = self.name.replace(".", "_"), _PROMETHEUS_UNITS.get(self.unit)
-        name = f"{name}_{unit}" if unit else name
-        return f"{name}_total" if self.instrument == "counter" else name
-
-    def label(self, name: str) -> Label:
-        """Return the meaning and the values of the label ``name`` on this metric.
-
-        Raises:
-            LookupError: if :data:`LABELS` has no entry for it.
-        """
-        try:
-            return LABELS.get(f"{self.name} {name}") or LABELS[name]
-        except KeyError:
-            raise LookupError(
-                f"the label {name} of {self.name} has no entry in LABELS of telemetry.conventions"
-            ) from None
-
-
-_PROMETHEUS_UNITS: Final = {"s": "seconds", "By": "bytes"}
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """The meaning of a label, and its values."""
-
-    meaning: str
-    values: tuple[str, ...] = ()
-    """All values, or those that are known from the start."""
-    setting: str = ""
-    """The setting that declares the values; ``values`` is its default."""
-    added_by: str = ""
-    """The setting that declares further values."""
-    is_open: bool = False
-    """Whether values are added as they occur; beyond a cap they become ``other``."""
-
 
 _SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
 _BYTES: Final = (
@@ -260,7 +205,7 @@ INTERNAL_ERRORS: Final = Metric(
     ("component",),
 )
 
-METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+METRICS: Final = (*(value for value in list(globals().values()) if isinstance(value, Metric)), *GAUGES)
 """All metrics, in the order of their declaration."""
 
 TRANSACTIONS: Final = ("rollup", "projection", "user", "warning")
@@ -302,6 +247,7 @@ LABELS: Final[Mapping[str, Label]] = {
     ),
     "operation": Label("As in `gen_ai.operation.name`: chat, embeddings …", is_open=True),
     "outcome": Label("Whether the call was answered.", (OK, ERROR)),
+    "query": Label("Which of the two queries.", (TODAY, DAYS)),
     "reason": Label("Why the cost is unknown, or belongs to no run.", UNACCOUNTED_REASONS),
     "stage": Label("Stage of the run.", STAGES, setting="TELEMETRY_STAGES", is_open=True),
     "status": Label("How the run ended.", TERMINAL_STATUSES),

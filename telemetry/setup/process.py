@@ -30,6 +30,10 @@ from .missing import remedy
 from .provider import configure, sdk_provider, warn_of_foreign_export
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from typing import TypeAlias
+
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.sdk.trace import TracerProvider
     from sqlalchemy.engine import Engine
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from exporters.process.pipeline import Pipeline
     from telemetry.pricing.prices import Pricer
 
+    JobsWaiting: TypeAlias = Callable[[], int | None]
+    WorkerHeartbeat: TypeAlias = Callable[[], datetime | None]
 
 _log = logging.getLogger("telemetry")
 _pipeline: Pipeline | None = None
@@ -49,6 +55,8 @@ def setup_telemetry(
     engines: Sequence[Engine] = (),
     instrumenting: bool = True,
     name: str = "",
+    jobs_waiting: JobsWaiting | None = None,
+    worker_heartbeat: WorkerHeartbeat | None = None,
 ) -> Pipeline | None:
     """Set telemetry up for this process, once; later calls return the same pipeline.
 
@@ -60,6 +68,8 @@ def setup_telemetry(
         engines: existing SQLAlchemy engines; those made later are found automatically.
         instrumenting: whether to instrument OpenAI, SQLAlchemy and threads too.
         name: name of the application, for the log.
+        jobs_waiting: returns the number of jobs that wait for a worker, or None, for a gauge.
+        worker_heartbeat: returns when a worker last showed that it is alive, or None, for a gauge.
 
     Returns:
         The pipeline, or None if telemetry is off; the reason is logged.
@@ -74,7 +84,7 @@ def setup_telemetry(
             _log.warning("telemetry: engines= takes a list of SQLAlchemy engines, not %s", _type_text(given))
             engines = ()
         if _pipeline is not None and settings is None:
-            return _pipeline
+            return _watching(_pipeline, jobs_waiting, worker_heartbeat)
         try:
             settings = settings or Settings.load()
         except SettingsError as error:
@@ -84,7 +94,9 @@ def setup_telemetry(
             _log.info("%s: TELEMETRY_ENABLED is false", off)
             return None
         if _pipeline is not None:
-            return _pipeline if _shares(_pipeline, settings, off) else None
+            if not _shares(_pipeline, settings, off):
+                return None
+            return _watching(_pipeline, jobs_waiting, worker_heartbeat)
         if gap := platform_gap():
             _log.error("%s: %s", off, gap)
             return None
@@ -95,8 +107,27 @@ def setup_telemetry(
                 )
             if instrumenting:
                 instrument(sdk_provider(), engines)
-        return _pipeline
+        return _watching(_pipeline, jobs_waiting, worker_heartbeat)
     return None
+
+
+def _watching(
+    pipeline: Pipeline | None, jobs_waiting: JobsWaiting | None, worker_heartbeat: WorkerHeartbeat | None
+) -> Pipeline | None:
+    """Return ``pipeline``, which reports what the callables of the application return."""
+    if pipeline is not None:
+        pipeline.watch_host(
+            jobs_waiting if _is_callable("jobs_waiting", jobs_waiting) else None,
+            worker_heartbeat if _is_callable("worker_heartbeat", worker_heartbeat) else None,
+        )
+    return pipeline
+
+
+def _is_callable(option: str, given: object) -> bool:
+    """Return whether an option that may be None is a callable; if it is anything else, log that."""
+    if given is not None and not callable(given):
+        _log.warning("telemetry: %s= takes a callable, not %s", option, _type_text(given))
+    return callable(given)
 
 
 def _type_text(value: object) -> str:

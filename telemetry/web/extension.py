@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -35,6 +36,8 @@ _log = logging.getLogger("telemetry")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 UserId = Callable[[], int | str | None]
+JobsWaiting = Callable[[], int | None]
+WorkerHeartbeat = Callable[[], datetime | None]
 
 
 class Telemetry:
@@ -48,13 +51,17 @@ class Telemetry:
         admin_required: Decorator | None = None,
         track_warnings: bool = False,
         current_user_id: UserId | None = None,
+        jobs_waiting: JobsWaiting | None = None,
+        worker_heartbeat: WorkerHeartbeat | None = None,
     ) -> None:
         """Keep the options (see :meth:`init_app`); with ``app``, initialise it at once.
 
         Raises:
             TypeError: for an unknown option, or one of the wrong type.
         """
-        _check(engine, admin_required, current_user_id)
+        host_database.check(engine)
+        self._host_values = _callables(jobs_waiting=jobs_waiting, worker_heartbeat=worker_heartbeat)
+        _callables(admin_required=admin_required, current_user_id=current_user_id)
         self._engine = engine
         self._admin_required = admin_required
         self._track_warnings = track_warnings
@@ -70,6 +77,8 @@ class Telemetry:
         admin_required: Decorator | None = None,
         track_warnings: bool | None = None,
         current_user_id: UserId | None = None,
+        jobs_waiting: JobsWaiting | None = None,
+        worker_heartbeat: WorkerHeartbeat | None = None,
     ) -> None:
         """Set telemetry up for ``app``.
 
@@ -87,13 +96,20 @@ class Telemetry:
                 ``/api/track-warning``. Default: no.
             current_user_id: returns the id (in `users`) of the user who is signed in, or None. Default:
                 that of Flask-Login.
+            jobs_waiting: returns the number of jobs that wait for a worker, or None if that is not known. A
+                thread of telemetry calls it in an application context, in one process at a time.
+            worker_heartbeat: returns when a worker last showed that it is alive (naive: in UTC), or None. It
+                is called in the same way.
 
         Raises:
             TypeError: for an option of the wrong type. Any other problem is logged.
         """
         if not isinstance(app, flask.Flask):
             raise TypeError(f"Telemetry takes a flask.Flask, not a {type(app).__qualname__}")
-        _check(engine, admin_required, current_user_id)
+        host_database.check(engine)
+        _callables(admin_required=admin_required, current_user_id=current_user_id)
+        given = _callables(jobs_waiting=jobs_waiting, worker_heartbeat=worker_heartbeat)
+        host_values = self._host_values | given
         engine = self._engine if engine is None else engine
         with guarded("setup"):
             state = host_app.state_of(app)
@@ -107,7 +123,7 @@ class Telemetry:
                     app.name,
                 )
                 return
-            state = app.extensions[EXTENSION] = HostState(engine)
+            state = app.extensions[EXTENSION] = HostState(engine, host_values)
             host_app.watch(app)
             _add_views(
                 app,
@@ -119,11 +135,17 @@ class Telemetry:
             state.start(app)
 
 
-def _check(engine: object, admin_required: object, current_user_id: object) -> None:
-    host_database.check(engine)
-    for name, given in (("admin_required", admin_required), ("current_user_id", current_user_id)):
-        if given is not None and not callable(given):
-            raise TypeError(f"{name}= takes a callable, not a {type(given).__qualname__}")
+def _callables(**options: Callable[..., Any] | None) -> dict[str, Callable[..., Any]]:
+    """Return the options that are given.
+
+    Raises:
+        TypeError: if one is not callable.
+    """
+    given = {name: option for name, option in options.items() if option is not None}
+    for name, option in given.items():
+        if not callable(option):
+            raise TypeError(f"{name}= takes a callable, not a {type(option).__qualname__}")
+    return given
 
 
 def _add_views(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,17 @@ _log = logging.getLogger("telemetry")
 class HostState:
     """State of telemetry for one application."""
 
-    def __init__(self, engine: EngineSource | None) -> None:
-        """Start without telemetry set up."""
+    def __init__(
+        self, engine: EngineSource | None, host_values: Mapping[str, Callable[[], Any]] | None = None
+    ) -> None:
+        """Start without telemetry set up.
+
+        Args:
+            engine: the application's database.
+            host_values: callables that return the values of gauges, by option of ``setup_telemetry``.
+        """
         self.engine = engine
+        self._host_values = host_values or {}
         self.settings: Settings | None = None
         """None while telemetry is off for the application, or not set up yet."""
         self._owner: object = None
@@ -108,7 +117,14 @@ class HostState:
         self._waits = False
         if _is_in_passing():
             settings = replace(settings, metrics_port=None)
-        pipeline = setup.setup_telemetry(settings, engines=database.engines, name=app.name)
+        host_values = {name: _inside(app, call) for name, call in self._host_values.items()}
+        pipeline = setup.setup_telemetry(
+            settings,
+            engines=database.engines,
+            name=app.name,
+            jobs_waiting=host_values.get("jobs_waiting"),
+            worker_heartbeat=host_values.get("worker_heartbeat"),
+        )
         if pipeline is None:
             self._switch_off()
             return
@@ -142,6 +158,20 @@ class HostState:
         if why:
             _log.error("%s", why)
         self._waits, self._owner = False, NOBODY
+
+
+def _inside(app: flask.Flask, call: Callable[[], Any]) -> Callable[[], Any]:
+    """Return ``call``, to be called in a context of ``app``, which is not kept alive for it."""
+    reference = weakref.ref(app)
+
+    def called() -> Any:
+        application = reference()
+        if application is None:
+            return None
+        with application.app_context():
+            return call()
+
+    return called
 
 
 def _is_in_passing() -> bool:

@@ -1,4 +1,4 @@
-"""The gauge of broken rules: one process checks now and then, and all report its result."""
+"""The gauge of broken rules: one process checks now and then, and the one that exports gauges reports it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from sqlalchemy.engine import Engine
 
-import telemetry
 from exporters.integrity.rules import RULES
 from exporters.integrity.watch import IntegrityWatch
 from telemetry import conventions as c
@@ -58,9 +57,14 @@ def checks_made() -> Iterator[list[str]]:
         sa.event.remove(Engine, "before_cursor_execute", noted)
 
 
+def make_it_due(watch: IntegrityWatch) -> None:
+    """End the time in which a new process only reads."""
+    watch._due = watch._may_check_at = 0.0
+
+
 def counts_after_check(watch: IntegrityWatch) -> dict[str, int]:
     """Make it check, wait until it has, and return the counts."""
-    watch._due = 0.0
+    make_it_due(watch)
     watch.look()
     if watch._thread is not None:
         watch._thread.join(30)
@@ -79,19 +83,17 @@ def break_a_rule(host: Host) -> None:
     )
 
 
-def test_a_process_with_runs_reports_every_rule(host: Host, tmp_path: Path) -> None:
-    """The gauge shows the rows that break each rule, and nothing before the first check."""
+def test_the_process_that_exports_gauges_reports_every_rule(host: Host, tmp_path: Path) -> None:
+    """The gauge shows the rows that break each rule, also while the process has no run."""
     break_a_rule(host)
     reader = InMemoryMetricReader()
     meters = MeterProvider([reader], shutdown_on_exit=False)
     settings = Settings(
-        database_url=host.url, spool_dir=tmp_path, hmac_key="k", integrity_seconds=0.1, checkpoint_seconds=0.1
+        database_url=host.url, spool_dir=tmp_path, hmac_key="k", integrity_seconds=0.1, gauges_seconds=1
     )
     provider = TracerProvider(shutdown_on_exit=False)
     with recording(settings, provider, meter_provider=meters):
-        assert shown(reader) == {} and threads() == []
-        with telemetry.run("analysis"):
-            until(lambda: shown(reader) != {}, 30)
+        until(lambda: shown(reader) != {})
         expected = dict.fromkeys((rule.name for rule in RULES), 0) | {"times_of_runs": 1}
         assert shown(reader) == expected
     meters.shutdown()
@@ -113,7 +115,7 @@ def test_only_one_of_several_processes_checks_at_a_time(host: Host) -> None:
     watches = [IntegrityWatch(Settings(database_url=host.url, integrity_seconds=3600)) for _ in range(4)]
     with checks_made() as statements:
         for watch in watches:
-            watch._due = 0.0
+            make_it_due(watch)
             watch.look()
         for watch in watches:
             assert watch._thread is not None
@@ -128,6 +130,19 @@ def test_an_old_result_is_checked_again(host: Host) -> None:
     assert counts_after_check(watch)["times_of_runs"] == 0
     break_a_rule(host)
     until(lambda: counts_after_check(watch)["times_of_runs"] == 1)
+
+
+def test_a_new_process_reads_the_last_result_at_once(host: Host) -> None:
+    """It does not check before it has lived for a while, so that short-lived processes never do."""
+    first = IntegrityWatch(Settings(database_url=host.url, integrity_seconds=3600))
+    known = counts_after_check(first)
+    with checks_made() as statements:
+        second = IntegrityWatch(Settings(database_url=host.url, integrity_seconds=3600))
+        second.look()
+        assert second._thread is not None
+        second._thread.join(30)
+        assert {labels["check"]: count for labels, count in second.counts()} == known
+    assert not statements
 
 
 def test_no_thread_starts_while_the_result_is_recent(host: Host) -> None:

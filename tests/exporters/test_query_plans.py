@@ -15,6 +15,8 @@ from sqlalchemy.engine import Connection, Engine
 from examples.screener.history import History, write
 from exporters.export.jobs import Export
 from exporters.findings.insights import insights
+from exporters.gauges.figures import DAYS, TODAY
+from exporters.gauges.query import found
 from exporters.reports import report
 from exporters.sql.database.engine import create_engine
 from exporters.sql.projection import behind
@@ -135,6 +137,15 @@ def test_a_sequential_scan_is_noticed(engine: Engine) -> None:
     with Plans().watching() as plans, engine.connect() as connection:
         connection.execute(sa.text("SELECT COUNT(*) FROM telemetry_runs WHERE n_scored > :n"), {"n": 7})
     assert [scan.partition(":")[0] for scan in plans.scans] == ["telemetry_runs"]
+
+
+@pytest.mark.usefixtures("by_index")
+def test_gauges(settings: Settings) -> None:
+    """They are queried again and again, by a process that has other things to do."""
+    reading = create_engine(settings.database_url, for_reading=True)
+    values = found(reading, settings, (*TODAY, *DAYS)).values
+    reading.dispose()
+    assert values["analysis.yesterday.jobs"] > 0
 
 
 @pytest.mark.usefixtures("by_index")

@@ -1,18 +1,8 @@
-"""Tasks that the writer's thread runs between deliveries."""
+"""A task that the writer's thread begins between deliveries."""
 
 from __future__ import annotations
 
 from typing import Protocol
-
-
-class IntegrityWatch(Protocol):
-    """Counts, at intervals, the rows that break a rule of integrity."""
-
-    def look(self) -> None:
-        """Count if due."""
-
-    def after_fork(self) -> None:
-        """Start anew in a forked child."""
 
 
 class DailyCheck(Protocol):

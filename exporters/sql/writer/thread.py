@@ -30,7 +30,7 @@ from .retry import FIRST_RETRY_SECONDS
 from .takeover import Takeovers
 
 if TYPE_CHECKING:
-    from .chores import DailyCheck, IntegrityWatch
+    from .chores import DailyCheck
 
 
 class Writer:
@@ -42,7 +42,6 @@ class Writer:
         fragments: Fragments,
         spool: Spool,
         metrics: Metrics,
-        integrity: IntegrityWatch | None = None,
         daily_check: Callable[[Callable[[], None]], DailyCheck] | None = None,
     ) -> None:
         """Prepare; nothing runs before :meth:`wake`.
@@ -52,7 +51,6 @@ class Writer:
             fragments: has the state of the runs.
             spool: keeps snapshots until the database has them.
             metrics: for failures, durations and warnings.
-            integrity: checked between deliveries.
             daily_check: creates the daily check, also after a fork; gets a function that wakes this thread.
 
         Raises:
@@ -63,7 +61,7 @@ class Writer:
         self._fragments = fragments
         self._spool = spool
         self._metrics = metrics
-        self._integrity, self._new_daily_check = integrity, daily_check
+        self._new_daily_check = daily_check
         self._database = WriterDatabase(settings, spool, metrics)
         self._reset()
 
@@ -158,8 +156,6 @@ class Writer:
     def after_fork(self) -> None:
         """Start anew in a forked child, which has neither the threads nor the connections of its parent."""
         self._database.after_fork()
-        if self._integrity is not None:
-            self._integrity.after_fork()
         self._reset()
 
     def _start(self) -> None:
@@ -238,8 +234,6 @@ class Writer:
                 self._rows.look_again()
                 self._rows.project_due(is_over)
                 self._takeovers.go_on(is_over)
-            if self._integrity is not None:
-                self._integrity.look()
         if now < self._database.outage.due:
             self._spool.unload()
         if self._daily is not None:

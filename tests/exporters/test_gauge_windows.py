@@ -1,0 +1,44 @@
+"""The days that gauges are about are calendar days of a time zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporters.gauges.figures import this_month
+from exporters.reports.selection import Selection, last_days
+from exporters.sql.database.days import Day
+
+ZONES = [
+    ZoneInfo(name)
+    for name in ("UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu")
+]
+
+
+@given(
+    now=st.datetimes(datetime(2015, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),
+    began=st.timedeltas(timedelta(days=-40), timedelta(days=2)),
+    zone=st.sampled_from(ZONES),
+)
+@example(now=datetime(2026, 3, 29, 22, 30, tzinfo=UTC), began=timedelta(days=-6, hours=-23), zone=ZONES[1])
+@example(
+    now=datetime(2026, 10, 25, 22, 59, tzinfo=UTC), began=timedelta(hours=-24, minutes=-30), zone=ZONES[1]
+)
+def test_windows_have_the_runs_of_their_calendar_days(
+    now: datetime, began: timedelta, zone: ZoneInfo
+) -> None:
+    """A run is in a window exactly if its local date is, also where days have 23 or 25 hours."""
+    day, moment = Day.today(zone, now), now + began
+    local: date = moment.astimezone(zone).date()
+    first: date = day.date
+
+    def has(selection: Selection) -> bool:
+        return selection.first.start <= moment.replace(tzinfo=None) < selection.last.end
+
+    assert has(last_days(zone, day, 1)) is (local == first)
+    assert has(last_days(zone, day, 7)) is (first - timedelta(days=7) < local <= first)
+    assert has(last_days(zone, day, 30)) is (first - timedelta(days=30) < local <= first)
+    assert has(this_month(zone, day)) is (first.replace(day=1) <= local <= first)
