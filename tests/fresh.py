@@ -9,6 +9,7 @@ before the environment is set.
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -113,6 +114,8 @@ def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> subpr
 def serve() -> None:
     """Serve as the nursery: read requests as lines of JSON, and print the exit status of each program."""
     exec(sys.argv[1], {})
+    gc.collect()
+    gc.freeze()  # else each child would touch, and so copy, all that is imported
     for line in sys.stdin:
         child = os.fork()
         if not child:
