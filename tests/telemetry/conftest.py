@@ -55,14 +55,15 @@ def recorded(record: Record) -> Recorded:
 
 
 def _instrument(provider: TracerProvider, stack: ExitStack) -> None:
-    _uninstrument()  # an earlier test may have set telemetry up as an application does
+    uninstrument()  # an earlier test may have set telemetry up as an application does
     OpenAIInstrumentor().instrument(tracer_provider=provider)
     attempts.instrument(provider)
     ThreadingInstrumentor().instrument()
-    stack.callback(_uninstrument)
+    stack.callback(uninstrument)
 
 
-def _uninstrument() -> None:
+def uninstrument() -> None:
+    """Undo what instruments OpenAI and threads, whichever test has left it."""
     attempts.uninstrument()
     for instrumentor in (OpenAIInstrumentor(), ThreadingInstrumentor()):
         if instrumentor.is_instrumented_by_opentelemetry:

@@ -25,6 +25,7 @@ from examples.screener.standin.client import StandIn
 from telemetry._internal.guard import internal_errors, raise_internal_errors, reset_internal_errors
 from telemetry.conventions import GENAI_SCOPE, OPENAI_SCOPE, Attribute
 from telemetry.openai import calls as attempts
+from tests.telemetry.conftest import uninstrument
 from tests.telemetry.openai_matrix import (
     CHAT_BODY,
     CHAT_MODEL,
@@ -73,13 +74,13 @@ def spans(provider: TracerProvider) -> Iterator[InMemorySpanExporter]:
     """The spans of instrumented calls; internal errors are raised."""
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
+    uninstrument()  # an earlier test may have set telemetry up as an application does
     OpenAIInstrumentor().instrument(tracer_provider=provider)
     attempts.instrument(provider)
     before = raise_internal_errors(True)
     yield exporter
     raise_internal_errors(before)
-    attempts.uninstrument()
-    OpenAIInstrumentor().uninstrument()
+    uninstrument()
     assert internal_errors() == {}
 
 
