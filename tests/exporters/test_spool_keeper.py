@@ -14,6 +14,7 @@ from exporters.metrics.totals import Totals
 from exporters.spool.directory import Spool
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
+from tests import fresh
 from tests.exporters.makers import SOME_HOSTS, Fragment, Host, call
 from tests.exporters.test_spool import give, leave_behind, move_to_spool_of, other_process, take_over_all
 from tests.exporters.test_writer import refuse_large_runs
@@ -40,13 +41,14 @@ class Operator:
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `flask telemetry …` without an application."""
+        env = {**self.environment, **environment}
+        return fresh.run("-m", "flask", "telemetry", *words, cwd=self.folder, env=env)
+
+    def run_without_privileges(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run it with no right to read what belongs to others."""
+        command = [*ANOTHER_USER, sys.executable, "-m", "flask", "telemetry", *words]
         return subprocess.run(
-            [*ANOTHER_USER, sys.executable, "-m", "flask", "telemetry", *words],
-            env={**self.environment, **environment},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
+            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False
         )
 
 
@@ -103,8 +105,8 @@ def test_entries_of_another_user_are_named(quick_operator: Operator) -> None:
     name = leave_from_dead_process(settings, Fragment())
     leave_from_dead_process(settings, Fragment())
     with closed(settings.spool_dir / settings.spool_key() / name):
-        shown = quick_operator.run("spool", "list")
-        done = quick_operator.run("spool", "recover")
+        shown = quick_operator.run_without_privileges("spool", "list")
+        done = quick_operator.run_without_privileges("spool", "recover")
 
     assert shown.returncode == 0 and "dead" in shown.stdout
     (line,) = [line for line in shown.stdout.splitlines() if name in line]
@@ -113,10 +115,10 @@ def test_entries_of_another_user_are_named(quick_operator: Operator) -> None:
     assert len(quick_operator.host.rows("telemetry_runs")) == 1
     with closed(settings.spool_dir / settings.spool_key()):
         for words in (("spool", "list"), ("spool", "recover")):
-            done = quick_operator.run(*words)
+            done = quick_operator.run_without_privileges(*words)
             assert (done.returncode, done.stdout) == (1, "") and "chown" in done.stderr
             assert len(done.stderr.splitlines()) == 1
-    assert quick_operator.run("spool", "recover").returncode == 0
+    assert quick_operator.run_without_privileges("spool", "recover").returncode == 0
 
 
 def test_a_command_inside_an_application_leaves_its_directory_alone(
