@@ -16,11 +16,10 @@ from tests import runs
 ROOT = Path(__file__).parents[1]
 
 STARTS_EVERYTHING = """
-import os, signal, time
+import os, signal, subprocess, sys, time
 from pathlib import Path
 from examples.screener.standin.client import StandIn
 from tests import runs
-from tests.end_to_end.processes import Process, environment
 
 def test_everything(postgres, pgbouncer, tmp_path):
     standin = StandIn().start()
@@ -29,7 +28,7 @@ def test_everything(postgres, pgbouncer, tmp_path):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         time.sleep(600)
     Path({name!r}).write_text(f"{{runs.folder()}} {{forked}}")
-    web = Process("web", ["http.server", "0"], environment(), tmp_path / "log")
+    web = subprocess.Popen([sys.executable, "-m", "http.server", "0"], start_new_session=True)
     (Path(runs.folder()) / "started").touch()
     time.sleep(600)
 """

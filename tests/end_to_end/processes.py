@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests import fresh
+
 ROOT = Path(__file__).resolve().parents[2]
 STOPS_WITHIN = 60.0
 """Seconds within which a process must end by itself."""
@@ -35,17 +37,11 @@ class Process:
     ) -> None:
         self.name = name
         self.log = log
+        # Settings of the interpreter, such as other modules on its path, need one that has imported none.
+        is_usual = all(env[key] == os.environ.get(key) for key in env if key.startswith("PYTHON"))
+        start = _start_with_imports if is_usual else _start
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *module],
-                cwd=ROOT,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=pass_fds,
-                start_new_session=True,
-            )
+            self._process = start(module, env, output.fileno(), pass_fds)
 
     @property
     def pid(self) -> int:
@@ -83,3 +79,25 @@ class Process:
     def text(self) -> str:
         """Return the log of this process, and of earlier ones of the same name."""
         return self.log.read_text(errors="replace")
+
+
+def _start_with_imports(
+    module: Sequence[str], env: Mapping[str, str], output: int, pass_fds: Sequence[int]
+) -> fresh.Child:
+    files = {1: output, 2: output, **{descriptor: descriptor for descriptor in pass_fds}}
+    return fresh.start("-m", *module, cwd=ROOT, env=env, files=files, new_session=True)
+
+
+def _start(
+    module: Sequence[str], env: Mapping[str, str], output: int, pass_fds: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *module],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
