@@ -152,11 +152,12 @@ def test_one_that_hangs_does_not_stop_the_others(host: Host, tmp_path: Path) -> 
 
 def test_a_process_without_callables_leaves_them_to_others(host: Host, tmp_path: Path) -> None:
     """A worker that exports SQL's gauges does not keep those of the web process from being exported."""
-    with process(host.url, tmp_path / "1", 600) as worker, process(host.url, tmp_path / "2", 600) as web:
+    with process(host.url, tmp_path / "1", 600) as worker:
         until(lambda: worker.value(gauges.GAUGES_EXPORTER) == 1)
-        web.pipeline.watch_host(lambda: 5)
-        until(lambda: web.value(WAITING) == 5)
-        assert worker.value(WAITING) is None
+        with process(host.url, tmp_path / "2", 600) as web:
+            web.pipeline.watch_host(lambda: 5)
+            until(lambda: web.value(WAITING) == 5)
+            assert worker.value(WAITING) is None
 
 
 def test_callables_of_an_application_run_in_its_context(

@@ -82,8 +82,9 @@ def recorded(record: Record) -> Recorded:
 
 @pytest.fixture(autouse=True)
 def by_hand() -> Iterator[None]:
-    """Collect only when the test says so."""
+    """Collect only when the test says so, and only what it makes."""
     gc.disable()
+    gc.freeze()
     yield
     gc.set_threshold(700, 10, 10)
     gc.enable()
