@@ -26,6 +26,7 @@ from exporters.upkeep.daily_check import DailyCheck
 from exporters.upkeep.health_log import HealthCheck
 from telemetry.settings import Settings
 from telemetry.testing import recording
+from tests import fresh
 from tests.exporters.makers import Host
 from tests.exporters.test_insights import Past
 from tests.postgres import TemporaryPostgres
@@ -247,11 +248,8 @@ def test_one_of_several_real_processes_checks_and_notifies(host: Host, tmp_path:
     yesterday = datetime.now(UTC).replace(tzinfo=None, hour=12) - timedelta(days=1)
     Past(host).add(3, yesterday, status="failed").findings()
     with Webhook() as hook:
-        command = [sys.executable, "-c", PIPELINE, host.url, str(tmp_path), f"json://{hook.place}"]
-        running = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(3)
-        ]
+        command = ("-c", PIPELINE, host.url, str(tmp_path), f"json://{hook.place}")
+        running = [fresh.talk(*command) for _ in range(3)]
         until(lambda: done(host), 30)
         time.sleep(0.5)
         printed = [process.communicate("end\n")[0] for process in running]

@@ -12,7 +12,7 @@ import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from time import monotonic, sleep
@@ -22,6 +22,7 @@ import pytest
 from exporters.gauges.lease import CLOCK_SECONDS, LEASED_PERIODS
 from exporters.sql.schema import migrate
 from telemetry.conventions import METRICS
+from tests import fresh
 from tests.end_to_end.collector import Collector
 from tests.exporters.makers import Host
 from tests.postgres import TemporaryPostgres, free_port
@@ -64,14 +65,7 @@ class Process:
             "OTEL_TRACES_EXPORTER": "none",
             "OTEL_METRICS_EXPORTER": "none",
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            env=os.environ | settings | environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        self._process = fresh.talk("-c", program, env=os.environ | settings | environment)
         assert self.line() == "ready"
 
     def line(self) -> str:
@@ -101,20 +95,13 @@ class Process:
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal, unless it has ended, and wait for the end."""
         self._process.send_signal(number)
-        self._process.wait(60)
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):
-                pipe.close()
+        self._process.communicate(timeout=60)
 
     def end(self) -> str:
         """Let the process end by itself; return what it still prints."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
-        with self._process.stdout as printed:
-            text = printed.read()
-        assert self._process.wait(60) == 0
-        return text
+        printed, _ = self._process.communicate(timeout=60)
+        assert self._process.returncode == 0
+        return printed
 
 
 @contextmanager

@@ -92,10 +92,7 @@ def test_one_of_several_processes_sends_a_finding(host: Host, hook: Webhook) -> 
         "sys.stdin.readline()\n"
         "print(test.send(test.Host(sys.argv[1]), test.COST, test.ERRORS, notify=(sys.argv[2],)).sent)"
     )
-    command = [sys.executable, "-c", code, host.url, f"json://{hook.place}"]
-    running = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
-    ]
+    running = [fresh.talk("-c", code, host.url, f"json://{hook.place}") for _ in range(4)]
     threads = [Thread(target=process.communicate, args=("go\n",)) for process in running]
     for thread in threads:
         thread.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from exporters.process.spool_keeper import SpoolKeeper
 from exporters.rollup import status as rules
 from telemetry.settings import Settings
+from tests import fresh
 from tests.exporters.makers import Host
 
 ROOT = Path(__file__).parents[2]
@@ -62,8 +62,7 @@ class Application:
             "TELEMETRY_CHECKPOINT_SECONDS": "3600",
             **settings,
         }
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen([sys.executable, str(script)], cwd=ROOT, env=environment, **pipes)
+        self.process = fresh.talk(str(script), env=environment)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal once the script is ready; return its exit status and what it has printed since."""
@@ -73,7 +72,7 @@ class Application:
         self.process.send_signal(number)
         out, errors = self.process.communicate(timeout=300)
         assert not errors or number == signal.SIGINT, errors
-        return self.process.returncode, out
+        return self.process.wait(), out
 
     def runs(self) -> list[tuple[Any, ...]]:
         """Return the state of its runs before another process takes over."""
