@@ -82,10 +82,15 @@ def _by(labels: tuple[str, ...]) -> str:
 def has_risen(name: str, matcher: str, window: str, *labels: str) -> str:
     """Return when a counter of another program has risen, or has appeared with a value.
 
-    Some of them appear only with the first event, and ``increase`` does not see a first value.
+    Some of them appear only with the first event, and ``increase`` does not see a first value. What Prometheus
+    did not scrape before proves nothing.
     """
     by, series = _by(labels), f"{name}{{{matcher}}}"
     return (
         f"sum by ({by}) (increase({series}[{window}])) > 0\n"
-        f"or (\n  sum by ({by}) ({series}) > 0\n  unless sum by ({by}) ({series} offset {window})\n)"
+        "or (\n"
+        f"  sum by ({by}) ({series}) > 0\n"
+        f"  unless sum by ({by}) ({series} offset {window})\n"
+        f"  and on (job) max by (job) (up{{{matcher}}} offset {window})\n"
+        ")"
     )

@@ -63,7 +63,7 @@ def text(group: Group, settings: Settings) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def annotations(alert: Alert, settings: Settings) -> dict[str, str]:
+def annotations_of(alert: Alert, settings: Settings) -> dict[str, str]:
     """Return the annotations of an alert."""
     return {
         "summary": alert.summary,
@@ -99,7 +99,7 @@ def _alert(alert: Alert, settings: Settings) -> Iterator[str]:
     yield f"          severity: {alert.severity}"
     yield f"          service: {_quoted(alert.service)}"
     yield "        annotations:"
-    for name, value in annotations(alert, settings).items():
+    for name, value in annotations_of(alert, settings).items():
         yield f"          {name}: {_quoted(value)}"
 
 
