@@ -82,8 +82,8 @@ def _by(labels: tuple[str, ...]) -> str:
 def has_risen(name: str, matcher: str, window: str, *labels: str) -> str:
     """Return when a counter of another program has risen, or has appeared with a value.
 
-    Some of them appear only with the first event, and ``increase`` does not see a first value. What Prometheus
-    did not scrape before proves nothing.
+    Some of them appear only with the first event, and ``increase`` does not see a first value. What
+    Prometheus did not scrape before proves nothing.
     """
     by, series = _by(labels), f"{name}{{{matcher}}}"
     return (

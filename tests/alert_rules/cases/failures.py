@@ -1,4 +1,4 @@
-"""Two pairs of windows each: while one pair is tried, a large number of old jobs keeps the other one silent."""
+"""Two pairs of windows each: while one is tried, a large number of old jobs keeps the other one silent."""
 
 from __future__ import annotations
 
