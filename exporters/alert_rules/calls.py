@@ -76,7 +76,7 @@ def _failing(settings: Settings, application: Application) -> Iterator[Alert]:
         dashboard=DASHBOARD,
         service=application.job,
         settings=("openai_failed_calls",),
-        for_seconds=60,
+        for_seconds=120,
         keep_seconds=300,
     )
 

@@ -113,7 +113,7 @@ def _gauges(application: Application) -> Iterator[Alert]:
         name="AnalysisGaugesMissing",
         severity="critical",
         expression=(
-            f"{application.most(gauges.GAUGES_EXPORTER)} < 1\n"
+            f"{application.most(gauges.GAUGES_EXPORTER)} == 0\n"
             f"or {application.most(gauges.GAUGES_AGE)} > {LONGEST_GAP}"
         ),
         summary="No process exports the figures from SQL, so alerts about money and jobs are blind.",

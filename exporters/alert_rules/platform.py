@@ -61,7 +61,7 @@ def _prometheus() -> Iterator[Alert]:
     yield Alert(
         name="PrometheusWithoutAlertmanager",
         severity="warning",
-        expression=f"max by (job) (prometheus_notifications_alertmanagers_discovered{{{ours}}}) < 1",
+        expression=f"max by (job) (prometheus_notifications_alertmanagers_discovered{{{ours}}}) == 0",
         summary="Prometheus knows no Alertmanager, so nobody gets its alerts.",
         description="{{ $labels.job }} knows {{ $value }} Alertmanagers.",
         dashboard=DASHBOARD,
@@ -108,6 +108,6 @@ def _postgres() -> Alert:
         description="{{ $labels.job }} cannot connect to the database.",
         dashboard=DASHBOARD,
         service=POSTGRES,
-        for_seconds=60,
+        for_seconds=120,
         keep_seconds=120,
     )

@@ -16,16 +16,21 @@ _AT_THE_THRESHOLD = {">": ">=", "<": "<=", ">=": ">", "<=": "<"}
 
 
 def mutants(alert: Alert) -> Iterator[tuple[str, Alert]]:
-    """Yield errors with what they are: half and double numbers and times, other comparisons."""
+    """Yield errors with what they are: half and double numbers and times, other comparisons.
+
+    Of ``(… > 0)``, which guards a denominator, only the comparison is turned.
+    """
     expression = alert.expression
     for match in _NUMBER.finditer(expression):
+        if expression[match.end() :].startswith(")"):
+            continue
         for changed in _numbers(float(match[0])):
             yield f"{match[0]} is {changed}", replace(alert, expression=_with(expression, match, changed))
     for match in _COMPARISON.finditer(expression):
         changed = _OPPOSITE[match[0]]
         yield f"{match[0]} is {changed}", replace(alert, expression=_with(expression, match, changed))
         if expression[match.end() :].startswith(" 0)"):
-            continue  # guards a denominator: dividing by 0 gives nothing that is compared either
+            continue
         if match[0] in _AT_THE_THRESHOLD and alert.name not in MEASURED:
             changed = _AT_THE_THRESHOLD[match[0]]
             yield f"{match[0]} is {changed}", replace(alert, expression=_with(expression, match, changed))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tests.alert_rules.case import Active, Case, count_cases, level_cases, levels, series
 
+EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
 UP = series("up", job="otelcol")
 DOWN = Active("Prometheus has not reached otelcol for some minutes.", {"job": "otelcol"})
 QUEUE = {"exporter": "otlp_http/prometheus", "data_type": "metrics"}
@@ -22,6 +23,13 @@ def losses(alert: str, metric: str, label: str, value: str, description: str) ->
             {counter: f"_x21 {levels((40, 1))}", series("up", job="otelcol"): levels((70, 1))},
             silent=(20, 41, 60),
             active={21: Active(description, labels), 40: Active(description, labels)},
+        )
+        yield Case(
+            alert,
+            "other",
+            f"the counter of {signal} appears with the first delivery",
+            {counter: f"_x21 {levels((40, 0))}", UP: levels((70, 1))},
+            silent=(21, 40),
         )
 
 
@@ -87,7 +95,7 @@ CASES = [
     *losses("OtelcolRefusing", "otelcol_receiver_refused_{}_total", "receiver", "otlp", "otlp refuses data."),
     *count_cases(
         "OtelcolTracesDroppedEarly",
-        series("otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total", job="otelcol"),
+        series(EARLY, job="otelcol"),
         window=10,
         labels={"job": "otelcol"},
         description="otelcol holds too many traces at once.",
@@ -97,9 +105,7 @@ CASES = [
         "other",
         "the counter appears with the first loss",
         {
-            series(
-                "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total", job="otelcol"
-            ): f"_x21 {levels((40, 1))}",
+            series(EARLY, job="otelcol"): f"_x21 {levels((40, 1))}",
             UP: levels((70, 1)),
         },
         silent=(20, 31),
@@ -107,5 +113,12 @@ CASES = [
             21: Active("otelcol holds too many traces at once.", {"job": "otelcol"}),
             30: Active("otelcol holds too many traces at once.", {"job": "otelcol"}),
         },
+    ),
+    Case(
+        "OtelcolTracesDroppedEarly",
+        "other",
+        "the counter appears with the first trace",
+        {series(EARLY, job="otelcol"): f"_x21 {levels((40, 0))}", UP: levels((70, 1))},
+        silent=(21, 30),
     ),
 ]

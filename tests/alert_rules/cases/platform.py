@@ -33,6 +33,13 @@ def rise(alert: str, name: str, job: str, labels: dict[str, str], description: s
         silent=(20, 41, 60),
         active={21: Active(description, expected), 40: Active(description, expected)},
     )
+    yield Case(
+        alert,
+        "other",
+        "the counter appears with the first success",
+        {counter: f"_x21 {levels((40, 0))}", series("up", job=job): levels((70, 1))},
+        silent=(21, 40),
+    )
 
 
 CASES = [
@@ -79,5 +86,5 @@ CASES = [
         {"integration": "webhook"},
         "Notifications by webhook fail.",
     ),
-    *outage("PostgresDown", "pg_up", "postgres", 1, "postgres cannot connect to the database.", keep=2),
+    *outage("PostgresDown", "pg_up", "postgres", 2, "postgres cannot connect to the database.", keep=2),
 ]
