@@ -48,7 +48,7 @@ def failed(trials: Mapping[str, tuple[Group, Alert, Sequence[Case]]], directory:
 
 
 def _test(case: Case, alert: Alert, settings: Settings) -> dict[str, object]:
-    rules = [
+    rules: list[dict[str, object]] = [
         {"eval_time": f"{step * case.minutes}m", "alertname": case.alert, "exp_alerts": []}
         for step in case.silent
     ]

@@ -6,16 +6,15 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
 from click.testing import CliRunner
 
-from exporters.alert_rules.alert import Alert
 from exporters.alert_rules.files import annotations_of, files, write
 from exporters.alert_rules.groups import groups
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
-from tests.alert_rules.collected import ALERTS, GROUPS
+from tests.alert_rules.collected import GROUPS
 from tests.debian import unpacked
+from tests.prometheus import Prometheus
 from tests.tools import program
 
 ROOT = Path(__file__).parents[2]
@@ -49,25 +48,32 @@ def test_debians_prometheus_accepts_them() -> None:
 
 
 def test_files_say_what_the_rules_are() -> None:
-    """Read as YAML they are the groups, recordings and alerts, in order."""
-    read = [yaml.safe_load((RULES / f"{group.name}.yml").read_text())["groups"] for group in GROUPS]
+    """Read by Prometheus they are the groups, recordings and alerts, with their times, labels and texts."""
+    settings = f'rule_files: ["{RULES}/*.yml"]\n'
+    with Prometheus(program=program("prometheus"), settings=settings) as prometheus:
+        read = {group["name"]: group for group in prometheus.get("rules")["groups"]}
 
-    assert [one["name"] for (one,) in read] == [group.name for group in GROUPS]
-    assert [rule for (one,) in read for rule in one["rules"] if "alert" in rule] == [
-        _expected(alert) for alert in ALERTS
-    ]
-
-
-def _expected(alert: Alert) -> dict[str, object]:
-    times = {"for": alert.for_seconds, "keep_firing_for": alert.keep_seconds}
-    shown = {3600: "1h", 86400: "1d"}
-    return {
-        "alert": alert.name,
-        "expr": alert.expression + "\n",
-        "labels": {"severity": alert.severity, "service": alert.service},
-        "annotations": annotations_of(alert, Settings()),
-        **{name: shown.get(seconds, f"{seconds // 60}m") for name, seconds in times.items() if seconds},
-    }
+    assert read.keys() == {group.name for group in GROUPS}
+    for group in GROUPS:
+        assert read[group.name]["interval"] == group.interval_seconds
+        rules = read[group.name]["rules"]
+        assert [rule["name"] for rule in rules if rule["type"] == "recording"] == [
+            recording.name for recording in group.recordings
+        ]
+        assert [
+            [rule.get(name) for name in ("name", "duration", "keepFiringFor", "labels", "annotations")]
+            for rule in rules
+            if rule["type"] == "alerting"
+        ] == [
+            [
+                alert.name,
+                alert.for_seconds,
+                alert.keep_seconds,
+                {"severity": alert.severity, "service": alert.service},
+                annotations_of(alert, Settings()),
+            ]
+            for alert in group.alerts
+        ]
 
 
 def test_a_changed_setting_changes_its_rules(tmp_path: Path) -> None:

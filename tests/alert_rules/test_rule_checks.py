@@ -13,7 +13,9 @@ from telemetry.settings import Settings
 from tests.alert_rules.collected import ALERTS, GROUPS
 
 RECORDINGS = [recording for group in GROUPS for recording in group.recordings]
-EXPRESSIONS = {rule.name: rule.expression for rule in (*ALERTS, *RECORDINGS)}
+EXPRESSIONS = {alert.name: alert.expression for alert in ALERTS} | {
+    recording.name: recording.expression for recording in RECORDINGS
+}
 OTHERS = {
     "up": "gauge",
     "pg_up": "gauge",
@@ -77,7 +79,8 @@ def test_rule_name_and_label(alert: Alert) -> None:
 
 def test_rule_duplicate() -> None:
     """Names of alerts, recordings and groups are unique."""
-    names = [rule.name for rule in (*ALERTS, *RECORDINGS)] + [group.name for group in GROUPS]
+    rules = [alert.name for alert in ALERTS] + [recording.name for recording in RECORDINGS]
+    names = rules + [group.name for group in GROUPS]
 
     assert len({*names}) == len(names)
 
