@@ -102,7 +102,8 @@ def _gauges(application: Application) -> Iterator[Alert]:
     yield Alert(
         name="AnalysisMetricsAbsent",
         severity="critical",
-        expression=f"absent({application.series(gauges.GAUGES_EXPORTER)})",
+        # Every process exports these counters from its start on, also without a database.
+        expression=f"absent({application.series(c.RUNS)})",
         summary="No metrics of the application arrive.",
         description="No process of {{ $labels.job }} has sent metrics for some minutes.",
         dashboard=DASHBOARD,

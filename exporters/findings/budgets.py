@@ -17,9 +17,7 @@ from telemetry.settings import Settings
 
 from .finding import Finding
 
-ADVICE: Final = (
-    "See flask telemetry report for what it was spent on; raise the budget if this is intended."
-)
+ADVICE: Final = "See flask telemetry report for what it was spent on; raise the budget if this is intended."
 
 
 def budgets(

@@ -3,6 +3,7 @@ from __future__ import annotations
 from tests.alert_rules.case import Active, Case, count_cases, level_cases, levels, series
 
 EXPORTER, OTHER = series("telemetry_gauges_exporter"), series("telemetry_gauges_exporter", instance="b")
+RUNS = series("analysis_runs_total", kind="analysis", status="failed")
 AGE = series("telemetry_gauges_age_seconds", query="today")
 ABSENT = Active("No process of screener has sent metrics for some minutes.")
 MISSING = Active("The figures from SQL are missing or old for screener.")
@@ -59,7 +60,7 @@ CASES = [
         "AnalysisMetricsAbsent",
         "fires",
         "the metrics end, and come again",
-        {EXPORTER: "1x9 stale _x19 0x30"},
+        {RUNS: "1x9 stale _x19 0x30"},
         silent=(9, 14, 30, 50),
         active={15: ABSENT, 29: ABSENT},
     ),
@@ -67,14 +68,14 @@ CASES = [
         "AnalysisMetricsAbsent",
         "threshold",
         "a gap of less than five minutes",
-        {EXPORTER: "1x9 stale _x4 1x30"},
+        {RUNS: "1x9 stale _x4 1x30"},
         silent=(9, 14, 15, 30),
     ),
     Case(
         "AnalysisMetricsAbsent",
         "no data",
         "another application has metrics",
-        {series("telemetry_gauges_exporter", job="other"): levels((20, 1))},
+        {series("analysis_runs_total", job="other"): levels((20, 1))},
         silent=(4,),
         active={5: ABSENT},
     ),
