@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
 from exporters.alert_rules.alert import Alert
+from exporters.alert_rules.groups import groups
 from telemetry.conventions import METRICS
 from telemetry.settings import Settings
 from tests.alert_rules.collected import ALERTS, GROUPS
@@ -37,6 +38,14 @@ OTHERS = {
 """Metrics of other programs; tests of these programs show that they are called so."""
 PERSONAL = {"user_id", "user", "email", "job_id", "run_id", "trace_id", "file_name", "prompt"}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+ELSEWHERE = {
+    "AnalysisCostAnomaly": ("anomaly_min_jobs",),
+    "AnalysisVolumeAnomaly": ("anomaly_min_jobs",),
+    "AnalysisRunsSilent": ("stale_seconds",),
+    "AnalysisSpoolFull": ("spool_max_bytes",),
+    "AnalysisIntegrityViolated": ("integrity_seconds",),
+}
+"""Settings that decide about an alert in the application, which computes the metric."""
 alerts = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 
 
@@ -174,11 +183,18 @@ def test_promql_syntax_of_recordings() -> None:
         assert users, recording.name
 
 
-def test_settings_exist() -> None:
-    """Each setting that an alert names is one, and changes what it says."""
-    names = {entry.name for entry in fields(Settings)}
-
-    assert {name for alert in ALERTS for name in alert.settings} <= names
+@alerts
+def test_named_settings_are_those_that_count(alert: Alert) -> None:
+    """Another value of a setting that an alert names changes the alert; of any other it does not."""
+    defaults = Settings()
+    for entry in fields(Settings):
+        value = getattr(defaults, entry.name)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            continue
+        changed = replace(defaults, **{entry.name: value * 1.5 if isinstance(value, float) else value + 7})
+        (other,) = [one for group in groups(changed) for one in group.alerts if one.name == alert.name]
+        is_named = entry.name in alert.settings and entry.name not in ELSEWHERE.get(alert.name, ())
+        assert (other.expression != alert.expression) == is_named, entry.name
 
 
 def test_quota_and_spend_limit_page_by_their_own_name() -> None:
