@@ -18,9 +18,9 @@ HEAD: Final = """# Alerts
 
 For on-call: every alert, when it is raised, and the settings that its thresholds come from.
 
-`critical`: someone must act now. `warning`: someone must look. `info`: worth knowing. The rules are in `prometheus/rules/`, with the
-default settings; [Alerts](../how-to/alerts.md) tells how to load and change them. `make docs` writes this page from
-`exporters/alert_rules/`.
+`critical`: someone must act now. `warning`: someone must look. `info`: worth knowing. The rules are in
+`prometheus/rules/`, with the default settings; [Alerts](../how-to/alerts.md) tells how to load and change
+them. `make docs` writes this page from `exporters/alert_rules/`.
 """
 
 
