@@ -92,6 +92,7 @@ docs: install ## Write what is generated of pages and configuration, and show th
 	@$(PY) docs/api.py
 	@$(PY) docs/usage_fields.py
 	@$(PY) docs/host_tables.py
+	@$(PY) docs/alerts.py
 	@$(PY) -m collector.redaction
 	@$(PY) -m flask telemetry catalogue
 	@$(PY) -m towncrier build --draft --version next

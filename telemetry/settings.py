@@ -158,6 +158,81 @@ class Settings:
     queue_wait_seconds: float = _setting(600.0, parsing.seconds(1, 86400 * 7))
     """A job that waits longer for its worker is a finding."""
 
+    budget_day_usd: float = _setting(50.0, parsing.dollars)
+    """US dollars that all runs which begin on one day may cost; more is a finding. 0: no limit."""
+
+    budget_month_usd: float = _setting(1000.0, parsing.dollars)
+    """US dollars that all runs which begin in one month may cost; more is a finding. 0: no limit."""
+
+    budget_job_usd: float = _setting(5.0, parsing.dollars)
+    """US dollars that one job may cost, also while it is under way; more is a finding. 0: no limit."""
+
+    budget_warning_share: float = _setting(0.8, parsing.share)
+    """Share of the budgets of day and month above which there is a warning."""
+
+    failed_jobs_objective: float = _setting(0.05, parsing.share)
+    """Share of jobs that may fail in the long run; alerts are raised when it is used up much faster."""
+
+    failed_jobs_min: int = _setting(10, parsing.whole(1, 1_000_000))
+    """With fewer ended jobs in the longer of two compared periods, the share of failures raises no alert."""
+
+    interrupted_jobs: int = _setting(1, parsing.whole(0, 1_000_000))
+    """More interrupted jobs than this in a day raise an alert: a deployment may interrupt one."""
+
+    longest_run_seconds: float = _setting(7200.0, parsing.seconds(60, 86400 * 30))
+    """A run under way for longer raises an alert."""
+
+    no_success_seconds: float = _setting(3600.0, parsing.seconds(240, 86400 * 30))
+    """Jobs that wait, and none that succeeded for this long, raise an alert.
+
+    Longer than the longest job takes.
+    """
+
+    worker_silent_seconds: float = _setting(300.0, parsing.seconds(10, 86400))
+    """A worker that has not shown for longer that it is alive raises an alert."""
+
+    slow_stage_seconds: float = _setting(1.0, parsing.seconds(0, 86400))
+    """A stage that takes less on average raises no alert, however much slower than before it is."""
+
+    slow_stage_min: int = _setting(5, parsing.whole(1, 1_000_000))
+    """With fewer executions of a stage in an hour, its time is not compared with that of the day before."""
+
+    openai_failed_share: float = _setting(0.1, parsing.share)
+    """A larger share of failed attempts in 10 minutes, 429s not counted, raises an alert."""
+
+    openai_min_attempts: int = _setting(20, parsing.whole(1, 1_000_000))
+    """With fewer attempts in 10 minutes, the share of failed ones raises no alert."""
+
+    openai_failed_calls: int = _setting(5, parsing.whole(0, 1_000_000))
+    """More calls than this that fail in 15 minutes although the client retried raise an alert."""
+
+    headroom_share: float = _setting(0.1, parsing.share)
+    """A share of a rate limit below which what is left of it is reported, for information."""
+
+    spool_backlog: int = _setting(1000, parsing.whole(1, 1_000_000_000))
+    """More snapshots than this that wait in the spool of a process raise an alert."""
+
+    spool_age_seconds: float = _setting(600.0, parsing.seconds(60, 86400 * 7))
+    """A snapshot that waits in the spool for longer raises an alert."""
+
+    health_log_seconds: float = _setting(93_600.0, parsing.seconds(3600, 86400 * 30))
+    """A log of days whose last day ended longer ago raises an alert: a day and the hours of the check."""
+
+    collector_queue_share: float = _setting(0.8, parsing.share)
+    """A queue of the Collector that is fuller raises an alert."""
+
+    alert_job: str = _setting("screener", parsing.job)
+    """The application in alert rules: the value of the label ``job`` that its metrics have in Prometheus.
+
+    With OTLP it is OTEL_SERVICE_NAME, after the namespace and a slash if there is one.
+    """
+
+    runbooks_url: str = _setting("docs/runbooks", parsing.text)
+    """Where the runbooks are published: what an alert's link to its runbook begins with."""
+
+    grafana_url: str = _setting("", parsing.http_url)
+    """Address of Grafana: what an alert's link to its dashboard begins with."""
+
     alertmanager_url: str = _setting("", parsing.http_url, is_secret=True)
     """Address of the Alertmanager to which ``--notify`` and the daily check send severe findings.
 

@@ -22,6 +22,7 @@ from exporters.sql.database.engine import create_engine, transaction
 from telemetry.settings import Settings
 
 from .anomalies import anomalies
+from .budgets import budgets
 from .finding import Finding
 from .jobs import between, day_name, jobs_view
 
@@ -57,20 +58,26 @@ def insights(settings: Settings, now: datetime | None = None, *, day_is_over: bo
         sqlalchemy.exc.SQLAlchemyError: if the database cannot be used.
     """
     zone = ZoneInfo(settings.timezone)
-    today = Day.today(zone, now or datetime.now(UTC))
+    now = now or datetime.now(UTC)
+    today = Day.today(zone, now)
     key = ("insights", settings, today, day_is_over)
     return cache.get(
-        key, settings.cache_seconds, lambda: _insights(settings, zone, today, day_is_over=day_is_over)
+        key, settings.cache_seconds, lambda: _insights(settings, zone, today, now, day_is_over=day_is_over)
     )
 
 
-def _insights(settings: Settings, zone: ZoneInfo, today: Day, *, day_is_over: bool) -> list[Finding]:
+def _insights(
+    settings: Settings, zone: ZoneInfo, today: Day, now: datetime, *, day_is_over: bool
+) -> list[Finding]:
     engine = create_engine(settings.database_url, for_reading=True)
     yesterday = Day.of(today.date - timedelta(days=1), zone)
     day, when = (yesterday, f"on {day_name(yesterday.date)}") if day_is_over else (today, "today")
     try:
         with transaction(engine) as connection:
             findings = [finding for rule in _RULES for finding in rule(connection, settings, day, when)]
+            findings += budgets(
+                connection, settings, day, when, day.end.replace(tzinfo=UTC) if day_is_over else now
+            )
             findings += anomalies(connection, settings, yesterday)
     finally:
         engine.dispose()

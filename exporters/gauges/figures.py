@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from exporters.findings.day_figures import figures_of, same_weekdays, usual_day
 from exporters.reports import money, trouble
 from exporters.reports.lines import Money
-from exporters.reports.selection import Selection, last_days
+from exporters.reports.selection import last_days, this_month
 from exporters.sql.database.days import Day
 from exporters.sql.schema.ownership import is_ours
 from exporters.sql.schema.tables import runs, system_health_log, utc_now
@@ -31,11 +31,6 @@ Values = Iterator[tuple[Metric, float | None]]
 """Pairs of a gauge and its value, which is None if it is not known."""
 Figure = Callable[[Connection, Settings, Day, datetime], Values]
 """A query for some gauges; gets the connection, the settings, today, and the current time (aware)."""
-
-
-def this_month(zone: ZoneInfo, today: Day) -> Selection:
-    """Return the runs of the month of ``today``."""
-    return Selection(zone, Day.of(today.date.replace(day=1), zone), today)
 
 
 def _overrides(connection: Connection, settings: Settings, today: Day, _: datetime) -> Values:
@@ -57,7 +52,7 @@ def _troubled(connection: Connection, settings: Settings, today: Day, _: datetim
     yield gauges.INTERRUPTED_TODAY, met.interrupted
 
 
-def _spend(connection: Connection, settings: Settings, today: Day, _: datetime) -> Values:
+def _spend(connection: Connection, settings: Settings, today: Day, now: datetime) -> Values:
     zone = ZoneInfo(settings.timezone)
     for selection, spent, incomplete in (
         (last_days(zone, today, 1), gauges.SPEND_TODAY, gauges.SPEND_TODAY_INCOMPLETE),
@@ -66,6 +61,11 @@ def _spend(connection: Connection, settings: Settings, today: Day, _: datetime) 
         cost, runs_incomplete = money.total(connection, selection)
         yield spent, _dollars(cost)
         yield incomplete, runs_incomplete
+    month = _dollars(cost)  # the later of the two
+    yield (
+        gauges.SPEND_MONTH_FORECAST,
+        None if month is None else money.month_forecast(month, zone, today, now),
+    )
     largest = money.largest_job(connection, last_days(zone, today, 1))
     yield gauges.LARGEST_JOB, None if largest is None else float(to_dollars(largest))
 

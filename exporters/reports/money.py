@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from exporters.sql.database.days import Day, midnight
 from exporters.sql.schema import tables
 from telemetry.conventions import OTHER, RUNNING
 
@@ -56,6 +59,15 @@ def total(connection: Connection, selection: Selection) -> tuple[Money, int]:
     )
     runs, pico, incomplete = connection.execute(query).one()
     return Money.of(pico, incomplete) if runs else Money(), incomplete
+
+
+def month_forecast(dollars: float, zone: ZoneInfo, today: Day, now: datetime) -> float:
+    """Return what the month will cost at the pace so far, of which less than a day counts as a day."""
+    first = today.date.replace(day=1)
+    start = midnight(first, zone)
+    end = midnight((first + timedelta(days=32)).replace(day=1), zone)
+    elapsed = max(now.astimezone(UTC).replace(tzinfo=None) - start, timedelta(days=1))
+    return dollars * ((end - start) / elapsed)
 
 
 def largest_job(connection: Connection, selection: Selection) -> int | None:

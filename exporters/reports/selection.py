@@ -130,6 +130,11 @@ class Selection:
         )
 
 
+def this_month(zone: ZoneInfo, today: Day) -> Selection:
+    """Return the runs of the month of ``today``."""
+    return Selection(zone, Day.of(today.date.replace(day=1), zone), today)
+
+
 def last_days(zone: ZoneInfo, last: Day, days: int) -> Selection:
     """Return the runs of so many calendar days up to ``last``, which is one of them."""
     return Selection(zone, Day.of(last.date - timedelta(days=days - 1), zone), last)

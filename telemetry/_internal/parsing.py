@@ -58,6 +58,38 @@ def factor(value: str) -> float:
     return number
 
 
+def dollars(value: str) -> float:
+    """Return an amount of US dollars; 0 is none."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("must be an amount of US dollars such as 12.50") from None
+    if not 0 <= number <= 1_000_000_000:
+        raise ValueError("must be between 0 and 1000000000 US dollars")
+    return number
+
+
+def share(value: str) -> float:
+    """Return a share between 0 and 1, both excluded."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("must be a share such as 0.8") from None
+    if not 0 < number < 1:
+        raise ValueError("must be more than 0 and less than 1")
+    return number
+
+
+_JOB: Final = re.compile(r"[A-Za-z0-9][\w./-]{0,126}")
+
+
+def job(value: str) -> str:
+    """Return the name of a service, as the label ``job`` of Prometheus has it."""
+    if not _JOB.fullmatch(value):
+        raise ValueError("must be a name of letters, digits and _ . / -")
+    return value
+
+
 def whole(minimum: int, maximum: int) -> Callable[[str], int]:
     """Return a parser of whole numbers."""
 

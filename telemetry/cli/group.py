@@ -66,6 +66,7 @@ SECTIONS: Final[dict[str, dict[str, LazyCommand]]] = {
         ),
         "validate": LazyCommand("upkeep:validate", "Check that the tables are consistent."),
         "spool": LazyCommand("spool:spool", "Snapshots that wait for the database on this machine."),
+        "rules": LazyCommand("rules:rules", "Write the alert rules for Prometheus."),
     },
     "Database": {
         "db": LazyCommand("database:db", "Tables and columns of telemetry in the database."),

@@ -115,6 +115,13 @@ SPEND_MONTH_INCOMPLETE: Final = Metric(
     "Runs that began this month whose cost is incomplete: unless 0, the sum is a lower bound.",
     source=TODAY,
 )
+SPEND_MONTH_FORECAST: Final = Metric(
+    "analysis.spend.month_forecast.usd",
+    "gauge",
+    "{USD}",
+    "What this month will cost at the pace so far, at the earliest counted as one day.",
+    source=TODAY,
+)
 LARGEST_JOB: Final = Metric(
     "analysis.spend.largest_job.usd",
     "gauge",

@@ -194,6 +194,7 @@ def test_runs_under_way_count_with_what_they_have_spent(host: Host, tmp_path: Pa
         assert process.value(gauges.SPEND_TODAY) == process.value(gauges.LARGEST_JOB) == 3
         assert process.value(gauges.SPEND_TODAY_INCOMPLETE) == 1
         assert process.value(gauges.SPEND_MONTH) == 3
+        assert 3 <= (process.value(gauges.SPEND_MONTH_FORECAST) or 0) <= 3 * 31.1
         assert process.value(gauges.SILENT_RUNS) == 1
         assert 3600 <= (process.value(gauges.OLDEST_RUN_AGE) or 0) < 3600 + 600
 

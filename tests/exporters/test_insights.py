@@ -230,3 +230,43 @@ def test_the_command_prints_severe_findings_first(sqlite_host: Host) -> None:
         "Many jobs meet rate limits\n  6 jobs met rate limits today, 12 times in all.\n"
     )
     assert [json.loads(line)["severity"] for line in lines.output.splitlines()] == ["alert", "warning"]
+
+
+def dollars(amount: float) -> dict[str, Any]:
+    return {"cost_pico": round(amount * 10**12)}
+
+
+@pytest.mark.parametrize(
+    ("spent", "severity"), [(40, None), (40.01, "warning"), (50, "warning"), (50.01, "alert")]
+)
+def test_the_budget_of_a_day(past: Past, spent: float, severity: str | None) -> None:
+    """At 80 % it is a warning, beyond the whole of it severe; runs under way count, yesterday's do not."""
+    past.add(1, TODAY, **dollars(spent - 1), status="running").add(1, TODAY).add(1, YESTERDAY, **dollars(90))
+    found = past.findings(budget_job_usd=0, budget_month_usd=0)
+
+    assert (found["daily_budget"].severity if severity else found.get("daily_budget")) == severity
+    assert "daily_budget" not in past.findings(budget_day_usd=0)
+
+
+@pytest.mark.parametrize(("spent", "is_found"), [(5, False), (5.01, True)])
+def test_the_budget_of_a_job(past: Past, spent: float, is_found: bool) -> None:
+    """It is about one job, also while it is under way."""
+    past.add(3, TODAY, **dollars(5)).add(1, TODAY, **dollars(spent), status="running")
+    found = past.findings()
+
+    assert ("job_budget" in found) is is_found
+    if is_found:
+        assert found["job_budget"].message == "A job costs $5.01, of a budget of $5."
+
+
+@pytest.mark.parametrize(
+    ("spent", "severity"), [(820, None), (821, "warning"), (1000, "warning"), (1000.01, "alert")]
+)
+def test_the_budget_of_a_month(past: Past, spent: float, severity: str | None) -> None:
+    """On the 25th at 15:00, what makes more than the budget by the end of the month is a warning."""
+    past.add(1, TODAY - timedelta(days=20), **dollars(spent)).add(
+        1, TODAY - timedelta(days=30), **dollars(900)
+    )
+    found = past.findings(budget_job_usd=0, budget_warning_share=0.99)
+
+    assert (found["monthly_budget"].severity if severity else found.get("monthly_budget")) == severity

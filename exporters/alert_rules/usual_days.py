@@ -1,0 +1,96 @@
+"""Rules that compare yesterday with the same weekdays before, and about the log of days.
+
+They are the findings of `insights`, by the same settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from telemetry.conventions import gauges
+from telemetry.settings import Settings
+
+from .alert import Alert, Group
+from .expression import Application, number, product
+
+DASHBOARD: Final = "analysis-jobs"
+WAIT_SECONDS: Final = 300
+
+
+def usual_days(settings: Settings) -> Group:
+    """Return the rules about yesterday, and about the log of days."""
+    application = Application.of(settings)
+    return Group("usual-days", 60, (*_anomalies(settings, application), _health_log(settings, application)))
+
+
+def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
+    factor, most = number(settings.anomaly_factor), application.most
+    enough = f"and on (job) {most(gauges.YESTERDAY_JOBS)} >= {settings.anomaly_min_jobs}"
+    yield Alert(
+        name="AnalysisCostAnomaly",
+        severity="warning",
+        expression=f"{most(gauges.YESTERDAY_COST)} > {factor} * {most(gauges.USUAL_COST)}",
+        summary="Yesterday cost far more than is usual for its weekday.",
+        description='Yesterday\'s jobs cost ${{ $value | printf "%.2f" }}.',
+        dashboard="analysis-money",
+        service=application.job,
+        settings=("anomaly_factor", "anomaly_min_jobs"),
+        for_seconds=WAIT_SECONDS,
+    )
+    usual = most(gauges.USUAL_JOBS)
+    few = product(1 / settings.anomaly_factor, 1)
+    yield Alert(
+        name="AnalysisVolumeAnomaly",
+        severity="warning",
+        expression=(
+            f"{most(gauges.YESTERDAY_JOBS)} > {factor} * {usual}\n"
+            f"or {most(gauges.YESTERDAY_JOBS)} < {few} * {usual}"
+        ),
+        summary="Yesterday had far more or far fewer jobs than is usual for its weekday.",
+        description="Yesterday had {{ $value }} jobs.",
+        dashboard=DASHBOARD,
+        service=application.job,
+        settings=("anomaly_factor", "anomaly_min_jobs"),
+        for_seconds=WAIT_SECONDS,
+    )
+    yield Alert(
+        name="AnalysisLatencyAnomaly",
+        severity="warning",
+        expression=f"{most(gauges.YESTERDAY_P95)} > {factor} * {most(gauges.USUAL_P95)}\n{enough}",
+        summary="Yesterday's jobs took far longer than is usual for its weekday.",
+        description="5 % of yesterday's jobs took longer than {{ $value | humanizeDuration }}.",
+        dashboard=DASHBOARD,
+        service=application.job,
+        settings=("anomaly_factor", "anomaly_min_jobs"),
+        for_seconds=WAIT_SECONDS,
+    )
+    yield Alert(
+        name="AnalysisFailureAnomaly",
+        severity="warning",
+        expression=(
+            f"{most(gauges.YESTERDAY_FAILED)} > {factor} * {most(gauges.USUAL_FAILED)}\n"
+            f"{enough}\n"
+            f"and on (job) {most(gauges.YESTERDAY_FAILED_JOBS)} > 1"
+        ),
+        summary="Yesterday far more jobs failed than is usual for its weekday.",
+        description="{{ $value | humanizePercentage }} of yesterday's jobs failed or were interrupted.",
+        dashboard=DASHBOARD,
+        service=application.job,
+        settings=("anomaly_factor", "anomaly_min_jobs"),
+        for_seconds=WAIT_SECONDS,
+    )
+
+
+def _health_log(settings: Settings, application: Application) -> Alert:
+    return Alert(
+        name="AnalysisHealthLogMissing",
+        severity="warning",
+        expression=f"{application.most(gauges.HEALTH_LOG_AGE)} > {number(settings.health_log_seconds)}",
+        summary="The daily check has not logged the last day.",
+        description="The last day in the log ended {{ $value | humanizeDuration }} ago.",
+        dashboard="analysis-pipeline",
+        service=application.job,
+        settings=("health_log_seconds",),
+        for_seconds=600,
+    )

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from tests.alert_rules.case import Active, Case, level_cases, levels, series
+
+JOBS, USUAL_JOBS = series("analysis_yesterday_jobs"), series("analysis_usual_day_jobs")
+FAILED, USUAL_FAILED = (
+    series("analysis_yesterday_failed_ratio"),
+    series("analysis_usual_day_failed_ratio"),
+)
+FAILED_JOBS = series("analysis_yesterday_failed_jobs")
+P95, USUAL_P95 = (
+    series("analysis_yesterday_duration_p95_seconds"),
+    series("analysis_usual_day_duration_p95_seconds"),
+)
+ENOUGH = {JOBS: levels((60, 5))}
+
+CASES = [
+    *level_cases(
+        "AnalysisCostAnomaly",
+        "analysis_yesterday_cost_usd",
+        limit=20,
+        beyond=20.5,
+        wait=5,
+        others={series("analysis_usual_day_cost_usd"): levels((60, 10))},
+        description="Yesterday's jobs cost $20.50.",
+    ),
+    Case(
+        "AnalysisCostAnomaly",
+        "low volume",
+        "too few of the weekdays before had enough jobs, so nothing is usual",
+        {series("analysis_yesterday_cost_usd"): levels((30, 99))},
+        silent=(20,),
+    ),
+    *level_cases(
+        "AnalysisVolumeAnomaly",
+        "analysis_yesterday_jobs",
+        limit=20,
+        beyond=21,
+        wait=5,
+        others={USUAL_JOBS: levels((60, 10))},
+        description="Yesterday had 21 jobs.",
+    ),
+    Case(
+        "AnalysisVolumeAnomaly",
+        "other",
+        "less than half as many as usual",
+        {JOBS: levels((20, 5), (40, 4)), USUAL_JOBS: levels((60, 10))},
+        silent=(19, 24),
+        active={25: Active("Yesterday had 4 jobs.")},
+    ),
+    *level_cases(
+        "AnalysisLatencyAnomaly",
+        "analysis_yesterday_duration_p95_seconds",
+        limit=120,
+        beyond=125,
+        wait=5,
+        others={USUAL_P95: levels((60, 60)), **ENOUGH},
+        description="5 % of yesterday's jobs took longer than 2m 5s.",
+    ),
+    Case(
+        "AnalysisLatencyAnomaly",
+        "low volume",
+        "only four jobs",
+        {P95: levels((30, 999)), USUAL_P95: levels((30, 60)), JOBS: levels((30, 4))},
+        silent=(20,),
+    ),
+    *level_cases(
+        "AnalysisFailureAnomaly",
+        "analysis_yesterday_failed_ratio",
+        limit=0.25,
+        beyond=0.26,
+        wait=5,
+        others={USUAL_FAILED: levels((60, 0.125)), FAILED_JOBS: levels((60, 2)), **ENOUGH},
+        description="26% of yesterday's jobs failed or were interrupted.",
+    ),
+    Case(
+        "AnalysisFailureAnomaly",
+        "low volume",
+        "two of only four jobs; or one of many",
+        {
+            FAILED: levels((30, 0.5)),
+            USUAL_FAILED: levels((60, 0.01)),
+            FAILED_JOBS: levels((30, 2), (30, 1)),
+            JOBS: levels((30, 4), (30, 100)),
+        },
+        silent=(20, 50),
+    ),
+    Case(
+        "AnalysisFailureAnomaly",
+        "other",
+        "one failed job is none too many, where failures are unusual",
+        {
+            FAILED: levels((60, 0.2)),
+            USUAL_FAILED: levels((60, 0)),
+            FAILED_JOBS: levels((60, 1)),
+            JOBS: levels((60, 5)),
+        },
+        silent=(50,),
+    ),
+    *level_cases(
+        "AnalysisHealthLogMissing",
+        "telemetry_health_log_age_seconds",
+        limit=93600,
+        beyond=97200,
+        wait=10,
+        description="The last day in the log ended 1d 3h 0m 0s ago.",
+    ),
+]

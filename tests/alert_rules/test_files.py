@@ -1,0 +1,110 @@
+"""The rule files: what the command writes is what Prometheus accepts, and what is committed."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from exporters.alert_rules.files import annotations_of, files, write
+from exporters.alert_rules.groups import groups
+from telemetry.cli.group import cli
+from telemetry.settings import Settings
+from tests.alert_rules.collected import GROUPS
+from tests.debian import unpacked
+from tests.prometheus import Prometheus
+from tests.tools import program
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "prometheus" / "rules"
+LINT = ("check", "rules", "--lint=all", "--lint-fatal")
+
+
+def promtool(tool: str | Path, *arguments: str | Path) -> str:
+    done = subprocess.run([tool, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_committed_rules_are_those_of_the_default_settings() -> None:
+    """`make docs` writes them; nobody edits them."""
+    assert {path.name: path.read_text() for path in RULES.glob("*")} == files(Settings())
+
+
+def test_prometheus_accepts_them(tmp_path: Path) -> None:
+    """Those of the default settings, and those without budgets, without any remark of the linter."""
+    without = replace(Settings(), budget_day_usd=0, budget_month_usd=0, budget_job_usd=0)
+    for settings, name in ((Settings(), "all"), (without, "without")):
+        promtool(program("promtool"), *LINT, *write(settings, tmp_path / name))
+
+
+def test_debians_prometheus_accepts_them() -> None:
+    """It is version 2.42."""
+    tool = unpacked("prometheus", ("prometheus",), "usr/bin/promtool") / "usr/bin/promtool"
+
+    assert "SUCCESS" in promtool(tool, *LINT, *RULES.glob("*.yml"))
+
+
+def test_files_say_what_the_rules_are() -> None:
+    """Read by Prometheus they are the groups, recordings and alerts, with their times, labels and texts."""
+    settings = f'rule_files: ["{RULES}/*.yml"]\n'
+    with Prometheus(program=program("prometheus"), settings=settings) as prometheus:
+        read = {group["name"]: group for group in prometheus.get("rules")["groups"]}
+
+    assert read.keys() == {group.name for group in GROUPS}
+    for group in GROUPS:
+        assert read[group.name]["interval"] == group.interval_seconds
+        rules = read[group.name]["rules"]
+        assert [rule["name"] for rule in rules if rule["type"] == "recording"] == [
+            recording.name for recording in group.recordings
+        ]
+        assert [
+            [rule.get(name) for name in ("name", "duration", "keepFiringFor", "labels", "annotations")]
+            for rule in rules
+            if rule["type"] == "alerting"
+        ] == [
+            [
+                alert.name,
+                alert.for_seconds,
+                alert.keep_seconds,
+                {"severity": alert.severity, "service": alert.service},
+                annotations_of(alert, Settings()),
+            ]
+            for alert in group.alerts
+        ]
+
+
+def test_a_changed_setting_changes_its_rules(tmp_path: Path) -> None:
+    """One command writes them; with --check it tells whether it has to be repeated."""
+    directory = str(tmp_path / "rules")
+    changed = {"TELEMETRY_BUDGET_DAY_USD": "12.5", "TELEMETRY_ALERT_JOB": "shop/hiring"}
+
+    def run(*arguments: str, env: dict[str, str]) -> tuple[int, str]:
+        done = CliRunner(env=env).invoke(cli, ["rules", directory, *arguments])
+        return done.exit_code, done.output.strip()
+
+    assert run(env={}) == (0, f"{len(GROUPS)} files written to {directory}.")
+    assert run("--check", env={}) == (0, f"{directory} is up to date.")
+    message = f"Error: {directory} is out of date: run flask telemetry rules {directory}"
+    assert run("--check", env=changed) == (1, message)
+    (tmp_path / "rules" / "own.yml").write_text("groups: []\n")
+    assert run(env=changed)[0] == 0
+    assert run("--check", env=changed)[0] == 0
+    money = (tmp_path / "rules" / "money.yml").read_text()
+    assert 'analysis_spend_today_usd{job="shop/hiring"}) > 12.5\n' in money
+    assert 'job="screener"' not in "".join(path.read_text() for path in tmp_path.rglob("*.yml"))
+    assert (tmp_path / "rules" / "own.yml").exists()
+
+
+def test_without_a_budget_there_is_no_rule_about_it() -> None:
+    """0 means that there is no limit."""
+    names = {
+        alert.name
+        for group in groups(replace(Settings(), budget_month_usd=0))
+        for alert in group.alerts
+        if "Budget" in alert.name
+    }
+
+    assert names == {"AnalysisDailyBudgetPassed", "AnalysisDailyBudgetNearlySpent", "AnalysisJobBudgetPassed"}
