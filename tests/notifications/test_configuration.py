@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from itertools import product
@@ -10,14 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
 from exporters.findings.alertmanager import RULES
 from tests.alert_rules.collected import ALERTS
-from tests.notifications.shipped import FOLDER, RECEIVERS, configuration, parsed, routes
+from tests.notifications.shipped import FOLDER, NAMES, RECEIVERS, ROUTING, configuration
 from tests.tools import program
 
-NAMES: Final = ("page", "channel", "platform", "watchdog")
 FILES: Final = {name: sorted(path.stem for path in RECEIVERS.glob(f"{name}-*.yml")) for name in NAMES}
 SECRETS: Final = re.compile(
     r"\b(url|api_url|auth_password|password|auth_secret|credentials|token|routing_key)\b"
@@ -54,23 +51,19 @@ def test_every_file_of_receivers_is_for_one() -> None:
         file for files in FILES.values() for file in files
     }
     for name, files in FILES.items():
-        assert all(
-            [each["name"] for each in parsed(file)["receivers"]] == ["nowhere", name] for file in files
-        )
+        for file in files:
+            text = (RECEIVERS / f"{file}.yml").read_text()
+            assert re.findall(r"^  - name: (\w+)$", text, re.M) == [name]
 
 
 def test_receivers_say_what_they_do_when_an_alert_is_resolved() -> None:
     """The defaults differ from kind to kind."""
-    kinds = [
-        each
-        for path in RECEIVERS.glob("*.yml")
-        for receiver in yaml.safe_load(path.read_text())
-        for key, configs in receiver.items()
-        if key != "name"
-        for each in configs
-    ]
+    notifying = [path.read_text() for path in RECEIVERS.glob("*.yml") if "_configs:" in path.read_text()]
 
-    assert kinds and all("send_resolved" in each for each in kinds)
+    assert notifying
+    for text in notifying:
+        ways = re.findall(r"^      - ", text, re.M)
+        assert ways and len(re.findall(r"^        send_resolved: (?:true|false)\b", text, re.M)) == len(ways)
 
 
 def test_no_file_holds_a_secret() -> None:
@@ -81,10 +74,8 @@ def test_no_file_holds_a_secret() -> None:
 
 def test_alerts_are_grouped() -> None:
     """No route sends each alert by itself, nor all of them together."""
-    assert all(
-        route.get("group_by", ["service"]) not in ([], ["..."]) for route in routes(parsed("none")["route"])
-    )
-    assert parsed("none")["route"]["group_by"]
+    assert re.search(r"^  group_by: \[alertname, service, environment\]$", ROUTING, re.M)
+    assert all("service" in labels for labels in re.findall(r"group_by: \[(.*)\]", ROUTING))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +107,7 @@ def test_where_alerts_go(labels: dict[str, str], receiver: str) -> None:
 def test_alerts_are_called_as_the_rules_call_them() -> None:
     """A rule that is renamed leaves no route, no inhibition and no finding behind."""
     names = {alert.name for alert in ALERTS}
-    matchers = re.findall(r"alertname=~?\"(.+?)\"", json.dumps(parsed("none")).replace('\\"', '"'))
+    matchers = re.findall(r"alertname=~?\"(.+?)\"", ROUTING)
     known = {matcher: [name for name in names if re.fullmatch(matcher, name)] for matcher in matchers}
     alternatives = {
         matcher: len(re.findall(r"\|", matcher)) + 1 for matcher in matchers if not matcher.endswith(".+")
