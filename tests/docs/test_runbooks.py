@@ -136,7 +136,7 @@ def test_commands_of_alertmanager_work() -> None:
 
 
 def _amtool(alertmanager: RunningAlertmanager, *words: str) -> str:
-    arguments = [program("amtool"), *words, f"--alertmanager.url={alertmanager.url}"]
+    arguments = [str(program("amtool")), *words, f"--alertmanager.url={alertmanager.url}"]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 0, (words, done.stderr)
     return done.stdout.strip()
