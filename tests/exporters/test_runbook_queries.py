@@ -1,4 +1,4 @@
-"""SQL of the runbooks runs in the role for dashboards, which reads only the views; their commands run, too."""
+"""SQL of the runbooks runs in the role for dashboards, which reads only views; their commands run, too."""
 
 from __future__ import annotations
 
