@@ -18,14 +18,20 @@ def configuration(*receivers: str) -> str:
     return ROUTING + "".join((RECEIVERS / f"{name}.yml").read_text() for name in receivers)
 
 
-def receiving(wait: str) -> str:
-    """Return the configuration with a webhook for each receiver, which forwards alerts soon.
+def hurried(text: str, wait: str) -> str:
+    """Return a configuration that forwards alerts soon.
 
     Args:
+        text: the configuration.
         wait: the time that alerts are held back at first.
     """
     times = {"group_wait": wait, "group_interval": "1s", "repeat_interval": "4h"}
-    text = re.sub(rf"\b({'|'.join(times)}): \w+", lambda found: f"{found[1]}: {times[found[1]]}", ROUTING)
+    return re.sub(rf"\b({'|'.join(times)}): \w+", lambda found: f"{found[1]}: {times[found[1]]}", text)
+
+
+def receiving(wait: str) -> str:
+    """Return the configuration with a webhook for each receiver, which forwards alerts soon."""
+    text = hurried(ROUTING, wait)
     assert text.endswith("\n  - name: nowhere\n")
     return text + _webhook("nowhere") + "".join(f"  - name: {name}\n{_webhook(name)}" for name in NAMES)
 

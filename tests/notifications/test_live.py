@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Final
-from urllib.request import Request, urlopen
 
 import pytest
 
-from exporters.alert_rules.alert import Alert
 from exporters.findings.alertmanager import Alertmanager
 from exporters.findings.finding import Finding
 from telemetry.settings import Settings
-from tests.alert_rules.collected import ALERTS
 from tests.alertmanager import RunningAlertmanager
+from tests.notifications.raised import RULES, raise_alerts
 from tests.notifications.shipped import receiving
 from tests.receivers import Webhook
 from tests.tools import program
 from tests.waiting import until
 
-RULES: Final = {alert.name: alert for alert in ALERTS}
 WAIT: Final = "10s"
 """Alerts of one test arrive within it, also on a busy machine."""
 DAY: Final = date(2026, 11, 24)
@@ -60,33 +56,6 @@ def alertmanager(hook: Webhook) -> Iterator[RunningAlertmanager]:
         hook.url, configuration=receiving(WAIT), program=program("alertmanager")
     ) as running:
         yield running
-
-
-def raise_alerts(alertmanager: RunningAlertmanager, *names: str, **labels: str) -> None:
-    """Send alerts as Prometheus does: with the labels of their rules, and an end that it moves on."""
-    now = datetime.now(UTC)
-    alerts = [
-        {
-            "labels": _labels(RULES[name]) | labels,
-            "annotations": {"summary": RULES[name].summary},
-            "startsAt": now.isoformat(),
-            "endsAt": (now + timedelta(minutes=4)).isoformat(),
-            "generatorURL": "http://prometheus:9090/graph",
-        }
-        for name in names
-    ]
-    body = json.dumps(alerts).encode()
-    headers = {"Content-Type": "application/json"}
-    urlopen(Request(f"{alertmanager.url}/api/v2/alerts", body, headers), timeout=60).close()
-
-
-def _labels(alert: Alert) -> dict[str, str]:
-    return {
-        "alertname": alert.name,
-        "severity": alert.severity,
-        "service": alert.service,
-        "job": alert.service,
-    }
 
 
 def find(alertmanager: RunningAlertmanager, name: str) -> None:
