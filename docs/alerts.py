@@ -18,9 +18,9 @@ HEAD: Final = """# Alerts
 
 For on-call: every alert, when it is raised, and the settings that its thresholds come from.
 
-`critical`: someone must act now. `warning`: someone must look. `info`: worth knowing. The rules are in
-`prometheus/rules/`, with the default settings; [Alerts](../how-to/alerts.md) tells how to load and change
-them. `make docs` writes this page from `exporters/alert_rules/`.
+`critical`: someone must act now. `warning`: someone must look. `info`: worth knowing. Each alert leads to its
+runbook. The rules are in `prometheus/rules/`, with the default settings; [Alerts](../how-to/alerts.md) tells
+how to load and change them. `make docs` writes this page from `exporters/alert_rules/`.
 """
 
 
@@ -41,7 +41,8 @@ def _lines() -> Iterator[str]:
 def _row(alert: Alert) -> str:
     after = duration(alert.for_seconds) if alert.for_seconds else "at once"
     names = ", ".join(f"`{PREFIX}{name.upper()}`" for name in alert.settings) or "–"
-    return f"| `{alert.name}` | {alert.severity} | {alert.summary} | {after} | {names} |"
+    runbook = f"[`{alert.name}`](../runbooks/{alert.name}.md)"
+    return f"| {runbook} | {alert.severity} | {alert.summary} | {after} | {names} |"
 
 
 if __name__ == "__main__":

@@ -42,12 +42,21 @@ class AlertmanagerUnavailable(RuntimeError):
 class RunningAlertmanager:
     """An Alertmanager that forwards alerts to a webhook; it runs within its `with` block."""
 
-    def __init__(self, webhook: str) -> None:
+    def __init__(
+        self, webhook: str, *, configuration: str = CONFIGURATION, program: Path | None = None
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            webhook: the address of the webhook.
+            configuration: YAML with the place `{webhook}`.
+            program: default: that of the system, or Debian's.
+        """
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._directory = Path(tempfile.mkdtemp(prefix="alertmanager-"))
-        (self._directory / "alertmanager.yml").write_text(CONFIGURATION.format(webhook=webhook))
-        self._program = _program()
+        (self._directory / "alertmanager.yml").write_text(configuration.replace("{webhook}", webhook))
+        self._program = program or _program()
         self._command = [
             str(self._program),
             f"--config.file={self._directory / 'alertmanager.yml'}",

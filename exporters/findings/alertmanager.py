@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.error import HTTPError
@@ -23,6 +22,22 @@ It is long enough for the next daily check: a finding that persists continues th
 alert is resolved. The longest day has 25 hours.
 """
 TIMEOUT_SECONDS: Final = 10.0
+SOURCE: Final = "insights"
+"""The label `source` of findings, by which routes know them from alerts of Prometheus."""
+RULES: Final = {
+    "rate_limited_jobs": "AnalysisJobsRateLimited",
+    "quota_used_up": "AnalysisQuotaUsedUp",
+    "spend_limit_reached": "AnalysisSpendLimitReached",
+    "daily_budget": "AnalysisDailyBudgetPassed",
+    "monthly_budget": "AnalysisMonthlyBudgetPassed",
+    "job_budget": "AnalysisJobBudgetPassed",
+    "cost": "AnalysisCostAnomaly",
+    "errors": "AnalysisFailureAnomaly",
+}
+"""By finding the alert rule about the same figures, by the same settings; it takes the name of the rule.
+
+So a silence of the alert holds for both, and our configuration of Alertmanager sends only one of them.
+"""
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -38,11 +53,12 @@ _opener: Final = build_opener(_NoRedirect)
 class Alertmanager:
     """An Alertmanager, or any member of a cluster."""
 
-    def __init__(self, url: str, active: timedelta = ACTIVE) -> None:
+    def __init__(self, url: str, service: str, active: timedelta = ACTIVE) -> None:
         """Prepare the channel; nothing is sent yet.
 
         Args:
             url: of its web page, optionally with a user and a password.
+            service: the label `service` of the alerts, as in the rules: TELEMETRY_ALERT_JOB.
             active: how long an alert stays active.
         """
         page, login = split_login(url)
@@ -51,6 +67,7 @@ class Alertmanager:
         self._place = f"{parts.scheme}://{parts.netloc}"
         self._url = f"{self._place}{parts.path.rstrip('/')}/api/v2/alerts"
         self._headers = {"Content-Type": "application/json", **login}
+        self._service = service
         self._active = active
 
     def send(self, finding: Finding) -> None:
@@ -71,15 +88,14 @@ class Alertmanager:
             raise self._refused(str(getattr(error, "reason", error)) or type(error).__name__) from None
 
     def _alert(self, finding: Finding) -> dict[str, Any]:
-        labels = {
-            "alertname": alert_name(finding),
-            "severity": "critical" if finding.is_severe else "warning",
-        }
-        if service := os.environ.get("OTEL_SERVICE_NAME"):
-            labels["service"] = service
         now = datetime.now(UTC)
         return {
-            "labels": labels,
+            "labels": {
+                "alertname": alert_name(finding),
+                "severity": "critical" if finding.is_severe else "warning",
+                "service": self._service,
+                "source": SOURCE,
+            },
             "annotations": {
                 "summary": finding.title,
                 "description": f"{finding.message} {finding.action}",
@@ -96,5 +112,6 @@ class Alertmanager:
 
 
 def alert_name(finding: Finding) -> str:
-    """Return the name of the alert of a finding: ``rate_limited_jobs`` is ``TelemetryRateLimitedJobs``."""
-    return "Telemetry" + "".join(word.capitalize() for word in finding.name.split("_"))
+    """Return the name of the alert of a finding: that of its rule, else such as ``TelemetryQueueWait``."""
+    words = finding.name.split("_")
+    return RULES.get(finding.name) or "Telemetry" + "".join(word.capitalize() for word in words)

@@ -59,7 +59,7 @@ def _channels(settings: Settings, problems: list[str]) -> list[Channel]:
     """Return the configured channels, and add those that cannot be used to ``problems``."""
     channels: list[Channel] = []
     if settings.alertmanager_url:
-        channels.append(Alertmanager(settings.alertmanager_url))
+        channels.append(Alertmanager(settings.alertmanager_url, settings.alert_job))
     for place, url in enumerate(settings.notify, 1):
         try:
             channels.append(_apprise(url, place))

@@ -136,7 +136,12 @@ def test_an_alert_has_the_usual_labels_and_annotations(
     assert send(sqlite_host, COST, alertmanager_url=f"{alertmanager.url}/") == Outcome(1, 0, ())
 
     (alert,) = alertmanager.alerts()
-    assert alert["labels"] == {"alertname": "TelemetryCost", "severity": "critical"}
+    assert alert["labels"] == {
+        "alertname": "AnalysisCostAnomaly",
+        "severity": "critical",
+        "service": "screener",
+        "source": "insights",
+    }
     assert alert["annotations"] == {
         "summary": "Cost is high",
         "description": "$9 on Tuesday. See the report.",
@@ -149,20 +154,20 @@ def test_an_alert_has_the_usual_labels_and_annotations(
 
 
 def test_applications_that_share_an_alertmanager_have_distinct_alerts(
-    alertmanager: RunningAlertmanager, monkeypatch: pytest.MonkeyPatch
+    sqlite_host: Host, alertmanager: RunningAlertmanager
 ) -> None:
-    """The name of the service is a label."""
-    for service in ("shop", "screener"):
-        monkeypatch.setenv("OTEL_SERVICE_NAME", service)
-        Alertmanager(alertmanager.url).send(COST)
+    """The service is a label, as in the rules."""
+    for service, day in (("shop", DAY), ("screener", DAY + timedelta(days=1))):
+        finding = replace(COST, day=day)
+        send(sqlite_host, finding, alertmanager_url=alertmanager.url, alert_job=service)
     assert {alert["labels"]["service"] for alert in alertmanager.alerts()} == {"shop", "screener"}
 
 
 def test_an_alert_is_extended_and_resolved(hook: Webhook, alertmanager: RunningAlertmanager) -> None:
     """Sent again while active, it is the same alert; Alertmanager resolves it when its time is up."""
-    Alertmanager(alertmanager.url, active=timedelta(seconds=4)).send(COST)
+    Alertmanager(alertmanager.url, "screener", active=timedelta(seconds=4)).send(COST)
     (first,) = alertmanager.alerts()
-    Alertmanager(alertmanager.url, active=timedelta(seconds=5)).send(COST)
+    Alertmanager(alertmanager.url, "screener", active=timedelta(seconds=5)).send(COST)
     (second,) = alertmanager.alerts()
     assert (first["fingerprint"], first["startsAt"]) == (second["fingerprint"], second["startsAt"])
     assert first["endsAt"] < second["endsAt"]
@@ -352,5 +357,5 @@ def test_the_health_check_notifies(
     assert first.stdout.endswith("2 notifications sent, 0 sent before.\n")
     assert second.stdout.endswith("0 notifications sent, 2 sent before.\n")
     names = {alert["labels"]["alertname"] for alert in alertmanager.alerts()}
-    assert names == {"TelemetryFailedJobs", "TelemetryRateLimitedJobs"}
+    assert names == {"TelemetryFailedJobs", "AnalysisJobsRateLimited"}
     assert "set TELEMETRY_ALERTMANAGER_URL or TELEMETRY_NOTIFY" in nobody.stderr
