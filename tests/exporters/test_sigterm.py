@@ -101,7 +101,7 @@ def test_a_script_ended_by_sigterm_delivers_its_runs(sqlite_host: Host, tmp_path
 
 
 def test_a_script_ended_by_sigterm_exports_its_metrics_and_spans(sqlite_host: Host, tmp_path: Path) -> None:
-    """What it has counted since the last export is not lost, nor are ended spans; no handler runs at its exit."""
+    """Nothing since the last export is lost, though no handler runs at its exit."""
     with Receiver() as collector:
         settings = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
