@@ -191,15 +191,16 @@ def test_exemplars_lead_to_traces(session: Session) -> None:
         lambda: system.exemplars("analysis_run_duration_seconds", kind="analysis"), what="an exemplar"
     )
     assert found <= set(runs)
+    calls = {trace_id: runs[trace_id]["api_calls"] for trace_id in found}
+    until(lambda: {trace_id: _calls(system, trace_id) for trace_id in found} == calls, what="all spans")
     for trace_id in found:
-        until(lambda trace_id=trace_id: _calls(system, trace_id) == runs[trace_id]["api_calls"])
         trace = system.jaeger.trace(trace_id)
         assert trace is not None
         tags = {tag["key"]: tag["value"] for span in trace["spans"] for tag in span["tags"]}
         assert tags[c.Attribute.RUN_ID] == runs[trace_id]["run_id"]
 
     of_calls = until(lambda: system.exemplars("gen_ai_client_token_usage"), what="an exemplar of a call")
-    assert all(until(lambda: system.jaeger.trace(trace_id)) for trace_id in of_calls)
+    until(lambda: all(map(system.jaeger.trace, of_calls)), what="their traces")
 
 
 def _calls(system: Observed, trace_id: str) -> int:
@@ -245,5 +246,5 @@ def test_a_kill_loses_what_was_not_exported(session: Session, shared_standin: St
     in_web = [line for line in lines if line["seq"] > since and line["task"] in ("criteria", "name")]
     until(lambda: system.counted(attempts) == before + len(in_web), what="what the web workers did")
     assert system.counted(attempts) < len(lines)
-    spent = "SELECT SUM(attempts) AS attempts FROM telemetry_runs WHERE analysis_ref IS NOT NULL OR kind <> 'analysis'"
-    assert stack.sql.value(spent) == len(lines)
+    real = "analysis_ref IS NOT NULL OR kind <> 'analysis'"
+    assert stack.sql.value(f"SELECT SUM(attempts) FROM telemetry_runs WHERE {real}") == len(lines)
