@@ -37,6 +37,8 @@ FLAGS = (
     "--enable-feature=exemplar-storage,created-timestamp-zero-ingestion",
 )
 """The flags with which operators are told to run it."""
+SHOWS_TYPES = "--enable-feature=type-and-unit-labels"
+"""Shows type and unit of what it receives as labels; its API of metadata knows scraped metrics only."""
 OWN, COLLECTOR, ALERTMANAGER = "127.0.0.1:9090", "127.0.0.1:8888", "127.0.0.1:9093"
 """The addresses in the configuration: of Prometheus itself, and of what it scrapes."""
 CLOSED = "127.0.0.1:1"

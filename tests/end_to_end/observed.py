@@ -13,7 +13,7 @@ from tests.collector.running import SHIPPED, RunningCollector
 from tests.end_to_end.stack import Stack
 from tests.jaeger import Jaeger
 from tests.postgres import free_port
-from tests.prometheus import Prometheus, receiving
+from tests.prometheus import SHOWS_TYPES, Prometheus, receiving
 
 SERVICE = "screener"
 PROMOTED = {
@@ -28,8 +28,6 @@ SETTINGS = {
     "OTEL_METRIC_EXPORT_INTERVAL": "1000",
     "TELEMETRY_GAUGES_SECONDS": "1",
 }
-SHOWS_TYPES = "--enable-feature=type-and-unit-labels"
-"""Lets Prometheus show type and unit of what it receives; its API of metadata knows scraped metrics only."""
 
 
 @dataclass(frozen=True)

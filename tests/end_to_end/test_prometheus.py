@@ -28,6 +28,7 @@ from tests.end_to_end.observed import PROMOTED, Observed, observed
 from tests.end_to_end.processes import environment
 from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import submit
+from tests.every_metric import described
 from tests.waiting import until
 
 FAULTS: list[dict[str, Any]] = [
@@ -47,8 +48,6 @@ NOT_PROVOKED = {
     c.VALUES_COERCED: "the example passes no value that does not fit its column",
 }
 """The metrics that never have a value here, with the reason."""
-UNITS = {"s": "seconds", "By": "bytes"}
-"""Units by their names in Prometheus; all others have none there."""
 GENAI_LABELS = {
     *("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"),
     *("server_address", "server_port"),
@@ -110,13 +109,6 @@ def _add_past(stack: Stack) -> None:
     subprocess.run(command, env=environment(), capture_output=True, check=True)
 
 
-def _described(metric: c.Metric) -> set[tuple[str, str, str]]:
-    """Return name, type and unit of its series in Prometheus, as the catalogue has them."""
-    ends = ("_bucket", "_sum", "_count") if metric.instrument == "histogram" else ("",)
-    unit = UNITS.get(metric.unit, "")
-    return {(metric.prometheus_name + end, metric.instrument, unit) for end in ends}
-
-
 def _arrived(session: Session) -> set[tuple[str, str, str]]:
     return {
         (one["__name__"], one.get("__type__", ""), one.get("__unit__", ""))
@@ -127,7 +119,7 @@ def _arrived(session: Session) -> set[tuple[str, str, str]]:
 
 def test_every_metric_arrives(session: Session) -> None:
     """Each has the name, type and unit of the catalogue, and there are no others."""
-    expected = {one for metric in c.METRICS if metric not in NOT_PROVOKED for one in _described(metric)}
+    expected = {one for metric in c.METRICS if metric not in NOT_PROVOKED for one in described(metric)}
 
     until(lambda: not expected - _arrived(session), 120, what="every metric has arrived")
     assert _arrived(session) == expected
@@ -135,7 +127,7 @@ def test_every_metric_arrives(session: Session) -> None:
 
 def test_labels_are_those_of_the_catalogue(session: Session) -> None:
     """Beside its own labels a metric has process and promoted attributes, the same on every series."""
-    metrics = {name: metric for metric in c.METRICS for name, _, _ in _described(metric)}
+    metrics = {name: metric for metric in c.METRICS for name, _, _ in described(metric)}
     common = {"__name__", "__type__", "__unit__", "job", "instance", "le", *PROMOTED}
     for one in session.observed.series():
         assert PROMOTED.items() <= one.items(), one
