@@ -64,7 +64,7 @@ def test_it_keeps_enough(running: Prometheus) -> None:
     }
 
     assert f"out_of_order_time_window: {retry_limit}\n" in status
-    assert running.get("status/runtimeinfo")["storageRetention"] == "40d or 10GB"
+    assert running.get("status/runtimeinfo")["storageRetention"] == "40d or 10GiB"
     assert running.get("status/flags")["web.enable-otlp-receiver"] == "true"
     assert "exemplar-storage" in running.get("status/flags")["enable-feature"]
 
