@@ -51,9 +51,9 @@ class Observed:
         return self.total(f"sum(increase({_selector(name, labels)}[1h] anchored))")
 
     def series(self, name: str = "") -> list[dict[str, str]]:
-        """Return the labels of all series of the screener, or of those of one name."""
+        """Return the labels of all series of the screener, or of those of one name, without recordings."""
         found: list[dict[str, str]] = self.prometheus.get("series", **{"match[]": _selector(name, {})})
-        return found
+        return [one for one in found if "instance" in one]
 
     def exemplars(self, name: str, **labels: str) -> set[str]:
         """Return the trace ids of the exemplars of a histogram."""
