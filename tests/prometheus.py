@@ -32,10 +32,7 @@ scrape_configs:
 """
 SHIPPED = Path(__file__).parents[1] / "prometheus"
 """The folder with the configuration that operators get."""
-FLAGS = (
-    "--web.enable-otlp-receiver",
-    "--enable-feature=exemplar-storage,created-timestamp-zero-ingestion",
-)
+FLAGS = ("--web.enable-otlp-receiver", "--enable-feature=exemplar-storage")
 """The flags with which operators are told to run it."""
 SHOWS_TYPES = "--enable-feature=type-and-unit-labels"
 """Shows type and unit of what it receives as labels; its API of metadata knows scraped metrics only."""
