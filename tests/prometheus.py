@@ -30,12 +30,16 @@ scrape_configs:
   - job_name: ours
     static_configs: [{{targets: [{targets}]}}]
 """
-RECEIVING = """\
-storage: {tsdb: {out_of_order_time_window: 12h}}
-otlp:
-  translation_strategy: UnderscoreEscapingWithSuffixes
-  keep_identifying_resource_attributes: true
-"""
+SHIPPED = Path(__file__).parents[1] / "prometheus"
+"""The folder with the configuration that operators get."""
+FLAGS = ("--web.enable-otlp-receiver", "--enable-feature=exemplar-storage")
+"""The flags with which operators are told to run it."""
+SHOWS_TYPES = "--enable-feature=type-and-unit-labels"
+"""Shows type and unit of what it receives as labels; its API of metadata knows scraped metrics only."""
+OWN, COLLECTOR, ALERTMANAGER = "127.0.0.1:9090", "127.0.0.1:8888", "127.0.0.1:9093"
+"""The addresses in the configuration: of Prometheus itself, and of what it scrapes."""
+CLOSED = "127.0.0.1:1"
+"""An address where nothing listens."""
 
 
 class PrometheusUnavailable(RuntimeError):
@@ -46,13 +50,20 @@ class Prometheus:
     """A Prometheus that scrapes these ports five times a second; it runs within its `with` block."""
 
     def __init__(
-        self, *ports: int, program: Path | None = None, settings: str = "", arguments: tuple[str, ...] = ()
+        self,
+        *ports: int,
+        program: Path | None = None,
+        configuration: str = "",
+        settings: str = "",
+        arguments: tuple[str, ...] = (),
     ) -> None:
         """Describe it.
 
         Args:
             ports: ports on this machine that it scrapes.
             program: the program, unless it is the system's or Debian's.
+            configuration: its configuration, in which it has the address :data:`OWN`, instead of one that
+                scrapes the ports.
             settings: more lines of its configuration.
             arguments: more arguments of its command line.
         """
@@ -60,7 +71,8 @@ class Prometheus:
         self._program, self._arguments = program, arguments
         self._directory = Path(tempfile.mkdtemp(prefix="prometheus-"))
         targets = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
-        (self._directory / "prometheus.yml").write_text(CONFIGURATION.format(targets=targets) + settings)
+        text = configuration.replace(OWN, f"127.0.0.1:{self.port}") or CONFIGURATION.format(targets=targets)
+        (self._directory / "prometheus.yml").write_text(text + settings)
 
     def __enter__(self) -> Self:
         options = {
@@ -116,18 +128,37 @@ class Prometheus:
                 time.sleep(0.05)
 
 
-def receiving(*ports: int) -> Prometheus:
-    """Return a Prometheus 3 that receives OTLP and remote writes, as operators are told to set it up."""
+def receiving(*arguments: str, collector: str = CLOSED, alertmanager: str = CLOSED) -> Prometheus:
+    """Return a Prometheus 3 that is run as operators are told to, with the configuration that they get.
+
+    Only the addresses are others, and what it scrapes is scraped every second.
+
+    Args:
+        arguments: more arguments of its command line.
+        collector: the address of the Collector's own metrics.
+        alertmanager: the address of Alertmanager.
+    """
     return Prometheus(
-        *ports,
         program=program("prometheus"),
-        settings=RECEIVING,
-        arguments=(
-            "--web.enable-otlp-receiver",
-            "--web.enable-remote-write-receiver",
-            "--enable-feature=exemplar-storage",
-        ),
+        configuration=shipped(collector, alertmanager),
+        arguments=(*FLAGS, "--web.enable-remote-write-receiver", *arguments),
     )
+
+
+def shipped(collector: str, alertmanager: str) -> str:
+    """Return the configuration that operators get, with other addresses and a shorter interval."""
+    text = (SHIPPED / "prometheus.yml").read_text()
+    replaced = {
+        "scrape_interval: 15s": "scrape_interval: 1s",
+        "scrape_timeout: 10s": "scrape_timeout: 1s",
+        "rules/*.yml": f"{SHIPPED}/rules/*.yml",
+        COLLECTOR: collector,
+        ALERTMANAGER: alertmanager,
+    }
+    for old, new in replaced.items():
+        assert old in text, f"{old} is no longer in the configuration"
+        text = text.replace(old, new)
+    return text
 
 
 def _program() -> Path:

@@ -82,7 +82,7 @@ def _failing(settings: Settings, application: Application) -> Iterator[Alert]:
 
 
 def _headroom(settings: Settings, application: Application) -> Alert:
-    left = application.share(c.OPENAI_HEADROOM, "model", "limit")
+    left = application.least(c.OPENAI_HEADROOM, "model", "limit")
     return Alert(
         name="AnalysisHeadroomNearlyGone",
         severity="info",

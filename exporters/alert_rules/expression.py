@@ -54,13 +54,9 @@ class Application:
         """Return the largest value of a gauge over the processes, by its labels."""
         return f"max by ({_by(labels)}) ({self.series(metric)})"
 
-    def share(self, metric: Metric, *labels: str) -> str:
-        """Return the smallest value of a gauge of the unit 1, whoever named it.
-
-        A Prometheus that receives OTLP itself appends ``_ratio``.
-        """
-        received = self.series(metric, suffix="_ratio")
-        return f"min by ({_by(labels)}) ({received} or {self.series(metric)})"
+    def least(self, metric: Metric, *labels: str) -> str:
+        """Return the smallest value of a gauge over the processes, by its labels."""
+        return f"min by ({_by(labels)}) ({self.series(metric)})"
 
     def risen(
         self, metric: Metric, window: str, *matchers: str, by: tuple[str, ...] = (), suffix: str = ""

@@ -38,9 +38,10 @@ Everything that is measured, and everything that is stored, to look things up in
 _METRICS: Final = """
 ## Metrics
 
-A process exports its own metrics, by OTLP or to Prometheus. A histogram is `…_bucket`, `…_sum` and `…_count`
-in Prometheus; where Prometheus itself takes OTLP, every gauge of the unit 1 ends in `_ratio`. What the
-instrumentations beside telemetry measure (`http.server.…`, `gen_ai.client.…`) is in their documentation.
+A process exports its own metrics, by OTLP or to Prometheus. Their names in Prometheus are the same on both
+ways; a histogram is `…_bucket`, `…_sum` and `…_count`. The instrumentations beside telemetry measure too:
+`gen_ai.client.…` is in [Prometheus](../how-to/prometheus.md#standard-metrics), `http.server.…` in their own
+documentation.
 
 The metrics from `analysis.overrides.7d.ratio` on are queried from the database, or come from the host's own
 code: one process exports them for all, and in every other they are absent. Days are those of

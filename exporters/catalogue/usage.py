@@ -108,12 +108,12 @@ def _metrics(index: _Index) -> Iterator[Entry]:
 
 
 def names(metric: Metric) -> frozenset[str]:
-    """Return the names that a metric may have in Prometheus, depending on how it got there."""
+    """Return the names that a metric may have: its own, and those of its series in Prometheus."""
     plain = metric.name.replace(".", "_")
     bases = {metric.name, plain, metric.prometheus_name, metric.prometheus_name.removesuffix("_total")}
     if metric.instrument == "histogram":
         return frozenset(base + end for base in bases for end in ("", "_bucket", "_sum", "_count"))
-    ends = ("", "_total", "_created") if metric.instrument == "counter" else ("", "_ratio")
+    ends = ("", "_total", "_created") if metric.instrument == "counter" else ("",)
     return frozenset(base.removesuffix("_total") + end for base in bases for end in ends)
 
 

@@ -155,7 +155,11 @@ class Pipeline:
         self.recorder.interrupt()
 
     def deliver(self, seconds: float) -> None:
-        """Deliver what is in the spool for at most ``seconds``, then save what began meanwhile."""
+        """Deliver what is in the spool for at most ``seconds``, then save what began meanwhile.
+
+        In what is left of the time, metrics and spans are exported: the process dies without its handlers at
+        exit, by which the SDK would do so.
+        """
         deadline = time.monotonic() + seconds
         if self.gauges is not None:
             self.gauges.stop()
@@ -166,6 +170,12 @@ class Pipeline:
             self.gauges.join(deadline)
         with guarded("spool"):
             self.spool.close()
+        tracer_provider = self._tracer_provider() if self._tracer_provider is not None else None
+        for provider in (self._meter_provider, tracer_provider):
+            seconds = deadline - time.monotonic()
+            if provider is not None and seconds > 0:
+                with guarded("metrics"):
+                    provider.force_flush(int(seconds * 1000))
 
     def warned(self, warning_type: str, action: str) -> None:
         """Count a warning that was shown, or the answer of a user."""

@@ -1,8 +1,7 @@
 """The gauges that come from SQL or from the host, which one process exports for all.
 
 Each has a name of its own for every period, so that a rule reads
-``analysis_overrides_7d_ratio > 1.5 * analysis_overrides_30d_ratio``. A ratio ends in ``ratio``: a Prometheus
-that receives OTLP itself appends this to gauges of the unit 1, and leaves such a name as it is.
+``analysis_overrides_7d_ratio > 1.5 * analysis_overrides_30d_ratio``.
 """
 
 from __future__ import annotations

@@ -24,11 +24,21 @@ class Metric:
     All but those of ``process`` are exported by one process for all.
     """
 
+    def __post_init__(self) -> None:
+        """Refuse a name that depends on how a metric gets to Prometheus.
+
+        Raises:
+            ValueError: a gauge of the unit 1 does not end in ``ratio``. A Prometheus that receives OTLP
+                itself appends this word, one that scrapes does not.
+        """
+        if self.instrument == "gauge" and self.unit == "1" and not self.name.endswith(".ratio"):
+            raise ValueError(f"{self.name} has the unit 1: its name must end in .ratio")
+
     @property
     def prometheus_name(self) -> str:
         """Its name in Prometheus: with underscores, the unit, and ``_total`` for a counter.
 
-        If Prometheus itself receives OTLP, it adds ``_ratio`` to gauges of the unit 1.
+        It is the same whether Prometheus scrapes a process or receives OTLP itself.
         """
         name, unit = self.name.replace(".", "_"), _PROMETHEUS_UNITS.get(self.unit)
         name = f"{name}_{unit}" if unit else name

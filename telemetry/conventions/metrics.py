@@ -118,7 +118,7 @@ OPENAI_RETRY_AFTER: Final = Metric(
     ("stage",),
 )
 OPENAI_HEADROOM: Final = Metric(
-    "analysis.openai.headroom",
+    "analysis.openai.headroom.ratio",
     "gauge",
     "1",
     "Share of the rate limit that was left at the last answer, 0 to 1.",

@@ -11,15 +11,22 @@ import os
 from importlib.metadata import entry_points
 from typing import Any, Final
 
+from opentelemetry import metrics
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from exporters.privacy.exporters import SanitisingExporter
 from telemetry.settings import Settings
 
+GENAI_LABELS: Final = (
+    *("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model"),
+    *("gen_ai.token.type", "error.type", "server.address", "server.port"),
+)
+"""Labels of `gen_ai.client.*` by the semantic conventions."""
 CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 _log = logging.getLogger("telemetry")
@@ -59,6 +66,19 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
         super()._configure(  # type: ignore[no-untyped-call]
             export_span_processor=spans, export_log_record_processor=records, **kwargs
         )
+        _keep_standard_labels(metrics.get_meter_provider())
+
+
+def _keep_standard_labels(provider: object) -> None:
+    """Keep only those labels of standard metrics that the conventions name, whose values are few.
+
+    The instrumentation adds others, such as the fingerprint of the service's system, which changes often. The
+    SDK's configurator does not take views.
+    """
+    configuration = getattr(provider, "_sdk_config", None)
+    if configuration is not None:
+        view = View(instrument_name="gen_ai.client.*", attribute_keys=set(GENAI_LABELS))
+        configuration.views = (*configuration.views, view)
 
 
 def _warn_of_configuration_file() -> None:

@@ -19,7 +19,7 @@ from tests.alertmanager import RunningAlertmanager
 from tests.collector.messages import Request, counter, logs, span, traces
 from tests.collector.receiver import wait_for
 from tests.collector.running import BASE, PATIENCE, RunningCollector
-from tests.prometheus import Prometheus
+from tests.prometheus import Prometheus, receiving
 from tests.tools import program
 
 BACKENDS = """
@@ -34,10 +34,6 @@ PIPELINE = """\
       receivers: [forward/backends]
       processors: [memory_limiter]
       exporters: [otlp_http/refusing, otlp_http/full]
-"""
-PROMETHEUS = """
-rule_files: ["%s"]
-alerting: {alertmanagers: [{static_configs: [{targets: ["%s"]}]}]}
 """
 
 
@@ -62,10 +58,8 @@ def metrics(url: str) -> str:
 def test_prometheus_and_alertmanager(monkeypatch: pytest.MonkeyPatch) -> None:
     """They have all that rules ask of them before anything has failed."""
     monkeypatch.setenv("TEST_ALERTMANAGER", str(program("alertmanager")))
-    rules = Path(__file__).parents[2] / "prometheus" / "rules" / "*.yml"
     with RunningAlertmanager("http://127.0.0.1:9/") as alertmanager:
-        settings = PROMETHEUS % (rules, alertmanager.url.removeprefix("http://"))
-        with Prometheus(program=program("prometheus"), settings=settings) as prometheus:
+        with receiving(alertmanager=alertmanager.url.removeprefix("http://")) as prometheus:
             wait_for("metrics of Prometheus", lambda: has(metrics(prometheus.url), named("prometheus")))
             page = metrics(prometheus.url)
             assert 'rule_evaluation_failures_total{rule_group="' in page

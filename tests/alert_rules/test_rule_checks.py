@@ -59,8 +59,6 @@ def known() -> dict[str, str]:
             found |= {f"{metric.prometheus_name}_{end}": "counter" for end in ("bucket", "sum", "count")}
             continue
         found[metric.prometheus_name] = metric.instrument
-        if metric.instrument == "gauge" and metric.unit == "1":
-            found[f"{metric.prometheus_name.removesuffix('_ratio')}_ratio"] = "gauge"
     return found
 
 

@@ -16,13 +16,13 @@ from prometheus_client.samples import Sample
 
 from exporters.catalogue.page import catalogue, type_name
 from exporters.catalogue.usage import names
-from exporters.metrics.instruments import Metrics
 from exporters.metrics.listener import Listener
 from exporters.sql.schema import migrate
 from exporters.sql.schema.tables import HOST_COLUMNS
 from telemetry import conventions as c
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
+from tests.every_metric import give_values
 from tests.postgres import TemporaryPostgres
 
 ROOT = Path(__file__).parents[2]
@@ -42,18 +42,9 @@ def page() -> str:
 @pytest.fixture(scope="module")
 def samples() -> Iterator[list[Sample]]:
     """The samples that Prometheus scrapes from a process in which every metric has a value."""
-    settings = Settings(metrics_port=0)
-    metrics, listener, provider = Metrics(settings), Listener(settings, lambda _: None), MeterProvider()
+    listener, provider = Listener(Settings(metrics_port=0), lambda _: None), MeterProvider()
     listener.register(provider)
-    metrics.register(provider)
-    for metric in c.METRICS:
-        labels = {name: (metric.label(name).values or ("some",))[0] for name in metric.labels}
-        if metric.instrument == "histogram":
-            metrics.observe(metric, 1, None, **labels)
-        elif metric.labels:
-            metrics.totals.add(metric, 1, **labels)
-        else:
-            metrics.gauge(metric, lambda: 1.0)
+    give_values(provider)
     listener.start()
     with urllib.request.urlopen(f"http://127.0.0.1:{listener.port}/metrics") as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,3 +197,25 @@ def test_nothing_leaks_into_metrics_and_spool(sent: Sent) -> None:
     assert "analysis_openai_tokens_total" in sent.metrics
     assert leaks(sent.metrics) == []
     assert leaks(sent.spool) == []
+
+
+def test_preloaded_workers_are_instances(
+    new_database: NewDatabase, shared_standin: StandIn, tmp_path: Path
+) -> None:
+    """Workers that are forked after set-up have ids of their own, and count nothing of the master's again."""
+    shared_standin.reset_faults()
+    shared_standin.clear()
+    with Collector() as collector:
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "SCREENER_REQUEST_LIMIT": "6"}
+        with Stack(tmp_path, new_database("sqlite"), shared_standin, **settings) as stack:
+            stack.web(preload=True)
+            client = stack.client()
+            for start in (81, 86):
+                submit(client, [document.file for document in resumes(2, start=start)])
+            stack.settle()
+            stack.stop()
+        expected = truth(shared_standin.ledger()["attempts"])
+
+    assert len(collector.processes()) == 3
+    assert collector.total("analysis.openai.attempts") == expected.attempts
+    assert collector.total("analysis.openai.tokens", kind="input") == expected.input_tokens

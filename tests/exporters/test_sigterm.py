@@ -15,6 +15,7 @@ from exporters.process.spool_keeper import SpoolKeeper
 from exporters.rollup import status as rules
 from telemetry.settings import Settings
 from tests import fresh
+from tests.collector.receiver import Receiver
 from tests.exporters.makers import Host
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +98,25 @@ def test_a_script_ended_by_sigterm_delivers_its_runs(sqlite_host: Host, tmp_path
     assert application.end() == (-signal.SIGTERM, "")
     assert (application.runs(), application.counted()) == ([EXACT], [7])
     assert not list((tmp_path / "spool").glob("*/*/*.json"))
+
+
+def test_a_script_ended_by_sigterm_exports_its_metrics_and_spans(sqlite_host: Host, tmp_path: Path) -> None:
+    """Nothing since the last export is lost, though no handler runs at its exit."""
+    with Receiver() as collector:
+        settings = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "otlp",
+            "OTEL_METRIC_EXPORT_INTERVAL": "3600000",
+        }
+        body = "setup_telemetry(); telemetry.start_run('late').finish(); work(); wait()"
+        application = Application(sqlite_host, tmp_path, body, **settings)
+        assert application.end()[0] == -signal.SIGTERM
+        [events] = [metric for metric in collector.metrics() if metric.name == "analysis.events"]
+        spans = collector.spans()
+
+    assert sum(point.as_int for point in events.sum.data_points) == 7
+    assert [span.name for span in spans] == ["late"]
 
 
 def test_saving_on_sigterm_can_be_switched_off(sqlite_host: Host, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.alert_rules.case import JOB, Active, Case, count_cases, counts, level_cases, levels, series
+from tests.alert_rules.case import Active, Case, count_cases, counts, level_cases, series
 
 ATTEMPTS = "analysis_openai_attempts_total"
 OK, ERROR = series(ATTEMPTS, stage="ranking", status="200"), series(ATTEMPTS, stage="ranking", status="500")
@@ -135,13 +135,5 @@ CASES = [
         wait=5,
         labels=LIMIT,
         description="8% of the tokens of gpt-5 are left.",
-    ),
-    Case(
-        "AnalysisHeadroomNearlyGone",
-        "other",
-        "as it is called where /metrics is scraped",
-        {series("analysis_openai_headroom", **LIMIT): levels((30, 0.08))},
-        silent=(4,),
-        active={5: Active("8% of the tokens of gpt-5 are left.", {"job": JOB, **LIMIT})},
     ),
 ]
