@@ -85,8 +85,8 @@ class Lease:
         if self._noted is None:
             return
         with transaction(self._engine) as connection:
-            mine = sa.and_(table.c.name == self._name, table.c.figures == self._noted)
-            connection.execute(table.update().where(mine).values(asked_at=None, figures=None))
+            still = sa.and_(table.c.name == self._name, table.c.figures == self._noted)
+            connection.execute(table.update().where(still).values(asked_at=None, figures=None))
         self._noted = None
 
     def _look(self) -> tuple[str | None, bool]:
@@ -105,14 +105,14 @@ class Lease:
     def _take(self, noted: str | None) -> bool:
         """Write this process into the lease, unless another was faster."""
         self._turn += 1
-        mine = json.dumps({"holder": self._holder, "turn": self._turn, "seconds": self._seconds})
+        note = json.dumps({"holder": self._holder, "turn": self._turn, "seconds": self._seconds})
         with transaction(self._engine) as connection:
             upsert(connection, table, [{"name": self._name}])
             unchanged = sa.and_(table.c.name == self._name, table.c.figures.is_not_distinct_from(noted))
-            change = table.update().where(unchanged).values(asked_at=utc_now(), figures=mine)
+            change = table.update().where(unchanged).values(asked_at=utc_now(), figures=note)
             is_taken = connection.execute(change).rowcount == 1
         if is_taken:
-            self._noted = mine
+            self._noted = note
         return is_taken
 
 

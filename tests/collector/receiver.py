@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
-from collections.abc import Callable
-from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -14,7 +11,6 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.collector.running import PATIENCE
 from tests.local_server import Handler, LocalServer
 
 
@@ -70,11 +66,3 @@ class Receiver(LocalServer):
 
     def _bodies(self, path: str) -> list[bytes]:
         return [body for known, body in self.bodies if known == path]
-
-
-def wait_for(what: str, condition: Callable[[], Any]) -> None:
-    """Wait until `condition` is true."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.05)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.collector.messages import counter, span, traces
-from tests.collector.receiver import wait_for
-from tests.collector.running import BASE, RunningCollector
+from tests.collector.running import BASE, PATIENCE, RunningCollector
 from tests.prometheus import Prometheus, receiving
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def first(second: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 collector.send("metrics", counter("analysis.runs", value, kind="analysis"))
             collector.send("metrics", counter("analysis.runs", 11, "two", kind="analysis"))
             collector.send("traces", traces(slow))
-            wait_for("both", lambda: _runs(prometheus) == RUNS and _runs(second) == RUNS)
+            until(lambda: _runs(prometheus) == RUNS and _runs(second) == RUNS, PATIENCE, what="both")
             yield prometheus
 
 
@@ -55,7 +55,7 @@ def test_names_and_instances(first: Prometheus, second: Prometheus) -> None:
 def test_spans_are_measured_in_seconds_with_exemplars(first: Prometheus) -> None:
     """The duration of a stage is in seconds, and its exemplar leads to the very trace."""
     name = "traces_span_metrics_duration_seconds"
-    wait_for("the duration", lambda: first.query(f'{name}_count{{analysis_stage="ranking"}}'))
+    until(lambda: first.query(f'{name}_count{{analysis_stage="ranking"}}'), PATIENCE, what="the duration")
 
     [total] = first.query(f'{name}_sum{{analysis_stage="ranking"}}')
     assert float(total["value"][1]) == pytest.approx(42)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.collector.receiver import Receiver, wait_for
-from tests.collector.running import BASE, FOLDER, SHIPPED, RunningCollector, ask, effective
+from tests.collector.receiver import Receiver
+from tests.collector.running import BASE, FOLDER, PATIENCE, SHIPPED, RunningCollector, ask, effective
+from tests.waiting import until
 
 EXAMPLES = {
     "examples/vendor-otlp.yaml": {"VENDOR_ENDPOINT": "https://otlp.example.com", "VENDOR_API_KEY": "key"},
@@ -152,7 +153,11 @@ def test_it_starts_and_shows_its_state(tmp_path: Path) -> None:
     with Receiver() as vendor:
         settings = SETTINGS | {"VENDOR_ENDPOINT": vendor.url}
         with RunningCollector(tmp_path, *SHIPPED, *EXAMPLES, **settings) as collector:
-            wait_for("its own metrics", lambda: "otelcol_process_uptime_seconds_total" in collector.metrics())
+            until(
+                lambda: "otelcol_process_uptime_seconds_total" in collector.metrics(),
+                PATIENCE,
+                what="its own metrics",
+            )
             own = collector.metrics()
     log = collector.log()
 

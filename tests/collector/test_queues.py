@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 from tests.collector.messages import SECOND, counter, span, traces
-from tests.collector.receiver import Receiver, wait_for
-from tests.collector.running import BASE, RunningCollector
+from tests.collector.receiver import Receiver
+from tests.collector.running import BASE, PATIENCE, RunningCollector
 from tests.postgres import free_port
 from tests.prometheus import receiving
+from tests.waiting import until
 
 SPANS, POINTS = 300, 50
 PROMETHEUS = "/api/v1/otlp/v1/metrics"
@@ -31,21 +32,23 @@ def test_kill_loses_nothing(tmp_path: Path) -> None:
     with Receiver(port) as receiver:
         with collector:
             collector.send("traces", traces(*sent[:10]))
-            wait_for("the first spans", lambda: len(receiver.spans()) == 10)
+            until(lambda: len(receiver.spans()) == 10, PATIENCE, what="the first spans")
     with collector:
         for number in range(10, SPANS, 10):
             collector.send("traces", traces(*sent[number : number + 10]))
         for value in range(POINTS):
             collector.send("metrics", counter("analysis.runs", value, at=now + value * SECOND))
         # A decision about a trace is made in memory, at most some ticks after its spans have come.
-        wait_for("queues on disk", lambda: _queued(collector) and _accepted(collector) == SPANS - 10)
+        until(
+            lambda: _queued(collector) and _accepted(collector) == SPANS - 10, PATIENCE, what="queues on disk"
+        )
         collector.kill()
     with Receiver(port, receiver.bodies) as receiver, collector:
         expected = {one.span_id for one in sent}
-        wait_for("all spans", lambda: {one.span_id for one in receiver.spans()} == expected)
+        until(lambda: {one.span_id for one in receiver.spans()} == expected, PATIENCE, what="all spans")
         points = set(range(POINTS))
-        wait_for("all points", lambda: set(_values(receiver, PROMETHEUS)) == points)
-        wait_for("all points", lambda: set(_values(receiver, "/v1/metrics")) == points)
+        until(lambda: set(_values(receiver, PROMETHEUS)) == points, PATIENCE, what="all points")
+        until(lambda: set(_values(receiver, "/v1/metrics")) == points, PATIENCE, what="all points")
 
     values = _values(receiver, PROMETHEUS)
     assert sorted(set(values)) == list(dict.fromkeys(values)), "the order of points is kept"
@@ -64,12 +67,16 @@ def test_remote_write_survives_too(tmp_path: Path) -> None:
         for value in range(POINTS):
             collector.send("metrics", counter("analysis.runs", value, at=earlier + value * SECOND))
         written = "otelcol_exporter_prometheusremotewrite_wal_writes_total"
-        wait_for("the log on disk", lambda: sum(_samples(collector, written)) == POINTS)
+        until(lambda: sum(_samples(collector, written)) == POINTS, PATIENCE, what="the log on disk")
         collector.kill()
 
     with prometheus, collector:
         count = "count_over_time(analysis_runs_total[1h])"
-        wait_for("all points", lambda: [one["value"][1] for one in prometheus.query(count)] == [str(POINTS)])
+        until(
+            lambda: [one["value"][1] for one in prometheus.query(count)] == [str(POINTS)],
+            PATIENCE,
+            what="all points",
+        )
 
 
 def _values(receiver: Receiver, path: str) -> list[int]:

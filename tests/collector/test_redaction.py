@@ -11,9 +11,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from telemetry.conventions import Attribute
 from tests.collector.messages import RESOURCE, logs, pairs, span, traces, value_of
-from tests.collector.receiver import Receiver, wait_for
-from tests.collector.running import BASE, FOLDER, RunningCollector, ask
+from tests.collector.receiver import Receiver
+from tests.collector.running import BASE, FOLDER, PATIENCE, RunningCollector, ask
 from tests.end_to_end.collector import attributes
+from tests.waiting import until
 
 RESUME = "Ada Lovelace worked for ten years as an analyst of engines in London"
 PROMPT = "Rank this candidate by how well she fits"
@@ -61,8 +62,12 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Receiver:
             collector.send("traces", traces(_span(RESUME), scope=f"{FILE} {EMAIL}"))
             for body in (RESUME, {"messages": [PROMPT], "stage": EMAIL}, [FILE], EMAIL):
                 collector.send("logs", logs(_record(body), resource=RESOURCE | PERSONAL))
-            wait_for("spans and records", lambda: len(vendor.spans()) == 6 and len(vendor.records()) == 4)
-            wait_for("metrics of spans", vendor.metrics)
+            until(
+                lambda: len(vendor.spans()) == 6 and len(vendor.records()) == 4,
+                PATIENCE,
+                what="spans and records",
+            )
+            until(vendor.metrics, PATIENCE, what="metrics of spans")
     return vendor
 
 

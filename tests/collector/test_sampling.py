@@ -11,8 +11,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from telemetry.conventions import FAILED, Attribute
 from tests.collector.messages import counter, pairs, span, traces
-from tests.collector.receiver import Receiver, wait_for
-from tests.collector.running import BASE, RunningCollector
+from tests.collector.receiver import Receiver
+from tests.collector.running import BASE, PATIENCE, RunningCollector
+from tests.waiting import until
 
 ORDINARY = 40
 
@@ -64,7 +65,7 @@ def test_a_reason_keeps_the_whole_trace(collector: RunningCollector, backend: Re
         collector.send("traces", traces(one))
 
     ids = {one.span_id for one in (before, cause, after)}
-    wait_for(f"the trace with {reason}", lambda: ids <= {one.span_id for one in backend.spans()})
+    until(lambda: ids <= {one.span_id for one in backend.spans()}, PATIENCE, what=f"the trace with {reason}")
 
 
 def test_a_late_reason(backend: Receiver, tmp_path: Path) -> None:
@@ -80,10 +81,14 @@ def test_a_late_reason(backend: Receiver, tmp_path: Path) -> None:
         forgotten = (
             'tail_sampling_global_count_traces_sampled_total{decision="not_sampled",sampled="false"} 1'
         )
-        wait_for("the decision", lambda: forgotten in collector.metrics())
+        until(lambda: forgotten in collector.metrics(), PATIENCE, what="the decision")
         collector.send("traces", traces(late))
         collector.send("traces", traces(last))
-        wait_for("the rest", lambda: {late.span_id, last.span_id} <= {one.span_id for one in backend.spans()})
+        until(
+            lambda: {late.span_id, last.span_id} <= {one.span_id for one in backend.spans()},
+            PATIENCE,
+            what="the rest",
+        )
 
     assert first.span_id not in {one.span_id for one in backend.spans()}
 
@@ -101,8 +106,12 @@ def test_ordinary_traces_are_dropped_but_measured(collector: RunningCollector, b
         collector.send("traces", traces(one))
     kept = span("embed", is_error=True)
     collector.send("traces", traces(kept))
-    wait_for("the trace with an error", lambda: kept.span_id in {one.span_id for one in backend.spans()})
-    wait_for("metrics of all spans", lambda: _counted(backend) == ORDINARY)
+    until(
+        lambda: kept.span_id in {one.span_id for one in backend.spans()},
+        PATIENCE,
+        what="the trace with an error",
+    )
+    until(lambda: _counted(backend) == ORDINARY, PATIENCE, what="metrics of all spans")
 
     assert not {one.span_id for one in ordinary} & {one.span_id for one in backend.spans()}
     durations = [metric for metric in backend.metrics() if metric.name == "traces.span.metrics.duration"]
@@ -121,7 +130,11 @@ def test_metrics_pass_whole(collector: RunningCollector, backend: Receiver) -> N
     """The Collector neither samples nor renames what applications measure."""
     collector.send("metrics", counter("analysis.runs", 7, kind="analysis"))
 
-    wait_for("the counter", lambda: any(metric.name == "analysis.runs" for metric in backend.metrics()))
+    until(
+        lambda: any(metric.name == "analysis.runs" for metric in backend.metrics()),
+        PATIENCE,
+        what="the counter",
+    )
 
 
 def _counted(backend: Receiver) -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from telemetry.conventions import Attribute
 from tests.collector.messages import span, traces
-from tests.collector.receiver import wait_for
-from tests.collector.running import BASE, RunningCollector
+from tests.collector.running import BASE, PATIENCE, RunningCollector
 from tests.jaeger import Jaeger
+from tests.waiting import until
 
 
 def test_a_trace_arrives_whole(tmp_path: Path) -> None:
@@ -20,7 +20,11 @@ def test_a_trace_arrives_whole(tmp_path: Path) -> None:
         with RunningCollector(tmp_path, *BASE, "jaeger.yaml", **settings) as collector:
             for one in (call, root):
                 collector.send("traces", traces(one))
-            wait_for("the trace", lambda: _names(jaeger, root.trace_id.hex()) == ["analysis", "chat gpt-4o"])
+            until(
+                lambda: _names(jaeger, root.trace_id.hex()) == ["analysis", "chat gpt-4o"],
+                PATIENCE,
+                what="the trace",
+            )
         found = jaeger.trace(root.trace_id.hex())
         assert jaeger.services() == ["screener"]
 
