@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,21 +17,21 @@ from examples.screener.client import ScreenerClient, ScreenerError
 from examples.screener.models import Analysis, Job, User, db
 from examples.screener.standin.client import StandIn
 from examples.screener.worker import Worker
+from tests import fresh
 from tests.screener.conftest import MakeApp
 from tests.screener.makers import change, resumes, rows
 from tests.waiting import until
 
-StartWorker = Callable[..., "subprocess.Popen[str]"]
+StartWorker = Callable[..., fresh.Child]
 
 
 @pytest.fixture
 def start_worker() -> Iterator[StartWorker]:
     """Starts worker processes, and kills those that still run at the end."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[fresh.Child] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "examples.screener.worker", "--poll", "0.05", *arguments]
-        worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    def start(*arguments: str) -> fresh.Child:
+        worker = fresh.talk("-m", "examples.screener.worker", "--poll", "0.05", *arguments)
         started.append(worker)
         return worker
 
@@ -119,7 +118,7 @@ def test_first_sigterm_lets_the_worker_finish(
     assert user.status(large)["state"] == "completed"
 
 
-def _terminate(worker: subprocess.Popen[str]) -> int:
+def _terminate(worker: fresh.Child) -> int:
     """Send SIGTERM, repeatedly, since Python drops exceptions that the handler raises in a finalizer."""
     for _ in range(6):
         worker.send_signal(signal.SIGTERM)
