@@ -33,8 +33,8 @@ from tests.every_metric import described
 from tests.waiting import NotInTime, until
 
 FAULTS: list[dict[str, Any]] = [
-    {"match": {"task": "rank", "contains": "ada.2@"}, "status": 500, "retry_after_ms": 5},
     {"match": {"task": "rank"}, "status": 429, "first_total": 2, "retry_after_ms": 5},
+    {"match": {"task": "rank", "contains": "ada.2@"}, "status": 500, "retry_after_ms": 5},
 ]
 SETTINGS = {
     "SCREENER_APP_RETRIES": "1",
