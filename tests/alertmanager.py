@@ -40,10 +40,18 @@ class AlertmanagerUnavailable(RuntimeError):
 
 
 class RunningAlertmanager:
-    """An Alertmanager that forwards alerts to a webhook; it runs within its `with` block."""
+    """An Alertmanager that forwards alerts to a webhook; it runs within its `with` block.
+
+    There `kill` ends it by SIGKILL, and `start` starts it again with its data.
+    """
 
     def __init__(
-        self, webhook: str, *, configuration: str = CONFIGURATION, program: Path | None = None
+        self,
+        webhook: str,
+        *,
+        configuration: str = CONFIGURATION,
+        program: Path | None = None,
+        arguments: tuple[str, ...] = (),
     ) -> None:
         """Prepare it.
 
@@ -51,30 +59,42 @@ class RunningAlertmanager:
             webhook: the address of the webhook.
             configuration: YAML with the place `{webhook}`.
             program: default: that of the system, or Debian's.
+            arguments: more arguments of its command line.
         """
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._directory = Path(tempfile.mkdtemp(prefix="alertmanager-"))
-        (self._directory / "alertmanager.yml").write_text(configuration.replace("{webhook}", webhook))
+        self.place = f"127.0.0.1:{free_port()}"
+        self.url = f"http://{self.place}"
+        self.directory = Path(tempfile.mkdtemp(prefix="alertmanager-"))
+        """Where it keeps silences and what it has sent."""
+        file = self.directory / "alertmanager.yml"
+        file.write_text(configuration.replace("{webhook}", webhook))
         self._program = program or _program()
         self._command = [
             str(self._program),
-            f"--config.file={self._directory / 'alertmanager.yml'}",
-            f"--storage.path={self._directory}",
-            f"--web.listen-address=127.0.0.1:{port}",
+            f"--config.file={file}",
+            f"--storage.path={self.directory}",
+            f"--web.listen-address={self.place}",
             "--cluster.listen-address=",
             "--log.level=error",
+            *arguments,
         ]
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, cwd=self._program.parent)
-        self._wait()
+        self.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        self._process = subprocess.Popen(self._command, cwd=self._program.parent)
+        self._wait()
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
         self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return the active alerts."""
