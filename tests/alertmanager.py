@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from tests.debian import PackageUnavailable, unpacked
 from tests.postgres import free_port
@@ -101,6 +102,25 @@ class RunningAlertmanager:
         with urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
             alerts: list[dict[str, Any]] = json.load(answer)
         return alerts
+
+    def silence(self, name: str) -> None:
+        """Silence an alert for an hour."""
+        now = datetime.now(UTC)
+        silence = {
+            "matchers": [{"name": "alertname", "value": name, "isRegex": False, "isEqual": True}],
+            "startsAt": now.isoformat(),
+            "endsAt": (now + timedelta(hours=1)).isoformat(),
+            "createdBy": "tests",
+            "comment": "known",
+        }
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps(silence).encode()
+        urlopen(Request(f"{self.url}/api/v2/silences", body, headers), timeout=60).close()
+
+    def kept(self, what: str) -> bytes:
+        """Return what it has on the disk of its `silences`, or of what it has sent, `nflog`."""
+        file = self.directory / what
+        return file.read_bytes() if file.exists() else b""
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 60

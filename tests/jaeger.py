@@ -29,7 +29,8 @@ extensions:
     grpc: {{endpoint: "127.0.0.1:{query_grpc}"}}
   jaeger_storage:
     backends:
-      disk: {{badger: {{ephemeral: false, directories: {{keys: "{folder}/keys", values: "{folder}/values"}}}}}}
+      disk:
+        badger: {{ephemeral: false, directories: {{keys: "{folder}/keys", values: "{folder}/values"}}}}
 receivers:
   otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:{otlp}"}}}}}}
 exporters:

@@ -71,6 +71,16 @@ def killed(component: Component) -> Iterator[Outage]:
     outage.ended = time.time()
 
 
+@contextmanager
+def without_worker(stack: Stack) -> Iterator[None]:
+    """Stop the worker as a deployment does, and start another one after the block."""
+    assert stack.processes["worker"].stop() == 0
+    try:
+        yield
+    finally:
+        WorkerProcess(stack).start()
+
+
 class Analyses:
     """Submits one analysis after the other, in turn in the request and in the worker, within its block."""
 
@@ -133,7 +143,7 @@ class Timeline:
 
         A process that was started in place of another continues its series.
         """
-        until(lambda: self._living(outage.ended) == self._processes, 120, what="an export after the outage")
+        until(lambda: self._living(outage.ended) >= self._processes, 120, what="an export after the outage")
         every = self._samples()
         gone = [times for times in every.values() if times[-1] < outage.ended]
         come = [times for times in every.values() if times[0] > outage.began]
@@ -155,7 +165,9 @@ class Timeline:
             one["metric"]["instance"]: [float(moment) for moment, _ in one["values"]]
             for one in self._system.prometheus.query(f"{STEADY}[1h]")
         }
-        recent = {instance: [time for time in times if time > self._since] for instance, times in every.items()}
+        recent = {
+            instance: [time for time in times if time > self._since] for instance, times in every.items()
+        }
         return {instance: times for instance, times in recent.items() if times}
 
 
@@ -180,8 +192,7 @@ class KillableStandIn(StandIn):
         """End it by SIGKILL. What it has recorded until now is kept."""
         assert self._process
         self._earlier = self.lines()
-        family = [self._process.pid, *children(self._process.pid)]
-        for pid in family:
+        for pid in (self._process.pid, *children(self._process.pid)):
             os.kill(pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
@@ -190,6 +201,60 @@ class KillableStandIn(StandIn):
         """Return all lines of the ledger, also those before it was killed, numbered throughout."""
         lines: list[Line] = self.ledger()["attempts"]
         return [*self._earlier, *({**line, "seq": line["seq"] + len(self._earlier)} for line in lines)]
+
+
+@dataclass(frozen=True)
+class WorkerProcess:
+    """The process that runs large analyses."""
+
+    stack: Stack
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.stack.processes["worker"].kill()
+
+    def start(self) -> None:
+        """Start another one, and wait until it looks for jobs."""
+        is_ready = "waiting for jobs"
+        before = self.stack.processes["worker"].text().count(is_ready)
+        worker = self.stack.worker()
+        until(lambda: worker.text().count(is_ready) > before, 120, what="the worker is ready")
+
+
+class WebWorker:
+    """A worker of gunicorn, which starts another one in its place by itself."""
+
+    def __init__(self, stack: Stack, pid: int) -> None:
+        self._stack, self._pid = stack, pid
+        self._master = stack.processes["web"].pid
+        self._before = {*children(self._master)}
+
+    def kill(self) -> None:
+        """Kill this worker alone."""
+        os.kill(self._pid, signal.SIGKILL)
+
+    def start(self) -> None:
+        """Wait until another one is there, and requests are answered."""
+        until(lambda: {*children(self._master)} - self._before, 120, what="another one")
+        self._stack.client()
+
+
+@dataclass(frozen=True)
+class Gunicorn:
+    """The process that starts the web workers; they end without it, once they have answered."""
+
+    stack: Stack
+
+    def kill(self) -> None:
+        """Kill it, but not its workers."""
+        master = self.stack.processes["web"]
+        master.signal(signal.SIGKILL)
+        master.wait()
+
+    def start(self) -> None:
+        """Start another one, and wait until requests are answered."""
+        self.stack.web()
+        self.stack.client()
 
 
 def children(pid: int) -> list[int]:

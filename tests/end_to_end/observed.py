@@ -11,7 +11,6 @@ from typing import Any
 from examples.screener.standin.client import StandIn
 from tests.collector.running import SHIPPED, RunningCollector
 from tests.end_to_end.stack import Stack
-from tests.alertmanager import RunningAlertmanager
 from tests.jaeger import Jaeger
 from tests.postgres import free_port
 from tests.prometheus import CLOSED, SHOWS_TYPES, Prometheus, receiving
@@ -69,7 +68,7 @@ def observed(
     folder: Path,
     database_url: str,
     standin: StandIn,
-    *,
+    *flags: str,
     alertmanager: str = CLOSED,
     own_rules: Path | None = None,
     **settings: str,
@@ -80,6 +79,7 @@ def observed(
         folder: where everything is written.
         database_url: the host's database, with its tables.
         standin: the service that the screener calls.
+        flags: further flags of Prometheus.
         alertmanager: the address of the Alertmanager that Prometheus notifies.
         own_rules: a file of rules beside those that operators get.
         settings: further environment variables of the screener's processes.
@@ -87,7 +87,7 @@ def observed(
     metrics_port = free_port()
     addresses = {"collector": f"127.0.0.1:{metrics_port}", "alertmanager": alertmanager}
     with (
-        receiving(SHOWS_TYPES, **addresses, own_rules=own_rules) as prometheus,
+        receiving(SHOWS_TYPES, *flags, **addresses, own_rules=own_rules) as prometheus,
         Jaeger() as jaeger,
         RunningCollector(
             folder,

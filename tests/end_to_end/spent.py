@@ -65,7 +65,9 @@ class Spent:
         return Truth(**{name: int(value or 0) for name, value in self._system.stack.sql.row(SUMS).items()})
 
     def _all_in_prometheus(self) -> Truth:
-        values = {name: self._system.counted(counter, **labels) for name, (counter, labels) in COUNTERS.items()}
+        values = {
+            name: self._system.counted(counter, **labels) for name, (counter, labels) in COUNTERS.items()
+        }
         values["cost_pico"] *= PICO
         return Truth(**{name: round(value) for name, value in values.items()})
 

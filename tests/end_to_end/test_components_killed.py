@@ -1,23 +1,19 @@
 """Every component in turn is killed by SIGKILL while analyses run, and returns on its ports and folders.
 
-Afterwards SQL and the counters in Prometheus have the figures of the stand-in's ledger, to the last digit, and
-no series has a gap longer than the outage. What a kill may cost is in docs/explanation/kills.md.
+Afterwards SQL and the counters in Prometheus have the figures of the stand-in's ledger, to the last digit,
+and no series has a gap longer than the outage. docs/explanation/kills.md says what is promised.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from telemetry import conventions as c
 from tests.alertmanager import RunningAlertmanager
 from tests.end_to_end.conftest import prepare
 from tests.end_to_end.documents import resume
@@ -27,16 +23,18 @@ from tests.end_to_end.killing import (
     LONGEST_RETRY,
     Analyses,
     Component,
+    Gunicorn,
     KillableStandIn,
     Timeline,
-    children,
+    WebWorker,
+    WorkerProcess,
     killed,
-    spans,
+    without_worker,
 )
 from tests.end_to_end.observed import Observed, observed
 from tests.end_to_end.spent import Spent
 from tests.end_to_end.stack import Stack
-from tests.end_to_end.submission import draft
+from tests.end_to_end.submission import draft, submit
 from tests.notifications.shipped import receiving
 from tests.postgres import TemporaryPostgres, free_port
 from tests.receivers import Webhook
@@ -52,22 +50,28 @@ SETTINGS = {
     "TELEMETRY_CHECKPOINT_SECONDS": "0.2",
     "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "120",
 }
+FLAGS = ("--rules.alert.resend-delay=2s",)
+"""Prometheus repeats alerts every minute, unless told otherwise."""
+HANGS = 2
+"""The number of a résumé whose ratings are answered late or never."""
+HANGING = [{"match": {"task": "rank", "contains": f"Reference {HANGS}\n"}, "delay_ms": 45_000}]
 PROCESSES = 3
 """Two web workers, and the worker."""
 CRITERIA = 4
+OWN_RULES = ("KnownBefore", "JobsWait", "Silenced")
 RULES = """\
 groups:
   - name: of our own
     interval: 1s
     rules:
-      - alert: JobsWait
-        expr: sum(analysis_jobs_waiting{job="screener"}) > 0
-        labels: {severity: critical, service: screener}
       - alert: KnownBefore
         expr: vector(1)
         labels: {severity: critical, service: screener}
+      - alert: JobsWait
+        expr: max(analysis_jobs_waiting{job="screener"}) > 0
+        labels: {severity: critical, service: screener}
       - alert: Silenced
-        expr: vector(1)
+        expr: max(analysis_jobs_waiting{job="screener"}) > 0
         labels: {severity: critical, service: screener}
 """
 
@@ -85,6 +89,13 @@ class System:
     @property
     def stack(self) -> Stack:
         return self.observed.stack
+
+    def sent(self) -> list[tuple[str, str]]:
+        """Return name and status of every alert that was sent, in order, but for those of our own rules."""
+        every = [
+            (one["labels"]["alertname"], one["status"]) for body in self.hook.bodies for one in body["alerts"]
+        ]
+        return [one for one in every if one[0] in OWN_RULES]
 
     def component(self, name: str) -> Component:
         components: dict[str, Component] = {
@@ -116,7 +127,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         url = postgres.create_database()
         prepare(url)
         places = {"alertmanager": alertmanager.place, "own_rules": rules}
-        with observed(folder, url, standin, **places, **SETTINGS) as system:
+        with observed(folder, url, standin, *FLAGS, **places, **SETTINGS) as system:
             system.stack.web()
             system.stack.worker()
             yield System(system, standin, postgres, alertmanager, hook)
@@ -157,3 +168,145 @@ def test_a_backend_is_killed(running: System, watch: Watch, name: str) -> None:
     assert max(watch.timeline.gaps(outage)) <= retry
     if name != "collector":
         assert watch.timeline.during(outage) > 0
+
+
+def test_what_an_ended_process_counted_waits_on_the_disk(running: System, watch: Watch) -> None:
+    """The Collector has taken its last export while Prometheus was away; then it is killed, too."""
+    stack = running.stack
+    with killed(running.observed.prometheus):
+        submit(stack.client(), [resume(number).file for number in range(900, 900 + IN_WORKER)])
+        with without_worker(stack), killed(running.observed.collector):
+            pass
+
+    stack.settle()
+    assert watch.spent.in_sql() == watch.spent.in_ledger()
+    until(lambda: watch.spent.in_prometheus() == watch.spent.in_sql(), what="what waited in the queue")
+
+
+def test_alertmanager_is_killed(running: System, watch: Watch) -> None:
+    """What began meanwhile is sent once; what was sent before is not sent again, and silences hold."""
+    stack, alertmanager = running.stack, running.alertmanager
+    until(lambda: ("KnownBefore", "firing") in running.sent(), what="the first alert")
+    alertmanager.silence("Silenced")
+    until(lambda: b"KnownBefore" in alertmanager.kept("nflog"), what="its record on disk")
+    until(lambda: b"Silenced" in alertmanager.kept("silences"), what="the silence on disk")
+    with without_worker(stack):
+        with killed(alertmanager):
+            client = stack.client()
+            client.start(draft(client, [resume(number).file for number in range(950, 950 + IN_WORKER)]))
+            firing = 'ALERTS{alertname="JobsWait", alertstate="firing"}'
+            until(lambda: running.observed.prometheus.query(firing), what="the alert")
+        until(lambda: ("JobsWait", "firing") in running.sent(), what="the alert is sent")
+        until(lambda: {*OWN_RULES} <= _active(alertmanager), what="it knows all of them again")
+    until(lambda: ("JobsWait", "resolved") in running.sent(), what="it is resolved")
+    assert running.sent() == [("KnownBefore", "firing"), ("JobsWait", "firing"), ("JobsWait", "resolved")]
+    stack.settle()
+    assert watch.spent.in_sql() == watch.spent.in_ledger()
+
+
+def test_the_service_is_killed(running: System, watch: Watch) -> None:
+    """Calls whose connection broke are made again; what they may have cost is marked as unknown."""
+    stack = running.stack
+    running.standin.faults(HANGING)
+    analysis = _begin_in_worker(running, watch)
+    with killed(running.standin) as outage:
+        pass
+
+    stack.settle()
+    broken = _unanswered(watch)
+    expected, in_sql = watch.spent.in_ledger(without=broken), watch.spent.in_sql()
+    for name in ("rate_limit_hits", "input_tokens", "output_tokens", "cached_tokens", "cost_pico"):
+        assert getattr(in_sql, name) == getattr(expected, name), name
+    assert in_sql.calls - in_sql.errors == expected.calls
+    until(lambda: watch.spent.in_prometheus() == in_sql, what="the last export")
+    (run,) = stack.sql.runs(analysis, kind="analysis")
+    assert run["status"] == "completed"
+    assert (run["usage_missing"], run["cost_complete"]) == (len(broken), False)
+    assert max(watch.timeline.gaps(outage)) <= 0
+
+
+def test_the_worker_is_killed(running: System, watch: Watch) -> None:
+    """Its run has everything that was answered, and as unfinished what was under way; no count is lost."""
+    running.standin.faults(HANGING)
+    analysis = _begin_in_worker(running, watch)
+    with killed(WorkerProcess(running.stack)) as outage:
+        pass
+
+    _assert_interrupted(running, watch, analysis)
+    assert max(watch.timeline.gaps(outage)) <= 0
+
+
+def test_a_web_worker_is_killed(running: System, watch: Watch) -> None:
+    """So does the run of the request that it was in; gunicorn replaces it."""
+    stack = running.stack
+    running.standin.faults(HANGING)
+    client = stack.client()
+    number = draft(client, [resume(number).file for number in (HANGS, HANGS + 1)])
+    with ThreadPoolExecutor() as pool:
+        request = pool.submit(client.start, number)
+        analysis = _until_only_those_hang(running, watch, answered=1 + CRITERIA)
+        owner = stack.sql.value("SELECT owner FROM jobs WHERE analysis_id = :id", id=analysis)
+        with killed(WebWorker(stack, int(owner.rpartition(":")[2]))) as outage:
+            with pytest.raises(requests.ConnectionError):
+                request.result()
+
+    _assert_interrupted(running, watch, analysis)
+    assert max(watch.timeline.gaps(outage)) <= 0
+
+
+def test_gunicorn_is_killed(running: System, watch: Watch) -> None:
+    """Its workers finish what they do, and export a last time, while another gunicorn works already."""
+    stack = running.stack
+    running.standin.faults([{**HANGING[0], "delay_ms": 5_000}])
+    client = stack.client()
+    number = draft(client, [resume(number).file for number in (HANGS, HANGS + 1)])
+    with ThreadPoolExecutor() as pool:
+        request = pool.submit(client.start, number)
+        _until_only_those_hang(running, watch, answered=1 + CRITERIA)
+        with killed(Gunicorn(stack)) as outage:
+            assert request.result()["state"] == "completed"
+
+    stack.settle()
+    assert watch.spent.in_sql() == watch.spent.in_ledger()
+    until(lambda: watch.spent.in_prometheus() == watch.spent.in_sql(), what="the last export")
+    assert max(watch.timeline.gaps(outage)) <= 0
+
+
+def _begin_in_worker(running: System, watch: Watch) -> int:
+    """Begin an analysis in the worker, and wait until all calls are answered but those that hang."""
+    client = running.stack.client()
+    files = [resume(number).file for number in range(HANGS, HANGS + IN_WORKER)]
+    client.start(draft(client, files))
+    return _until_only_those_hang(running, watch, answered=1 + CRITERIA * (IN_WORKER - 1))
+
+
+def _until_only_those_hang(running: System, watch: Watch, answered: int) -> int:
+    """Wait until SQL and Prometheus have all calls that are answered; return the analysis."""
+    known = "SELECT analysis_ref FROM telemetry_runs WHERE status = 'running' AND api_calls = :calls"
+    rows = until(lambda: running.stack.sql.rows(known, calls=answered), 120, what="a checkpoint with all")
+    until(lambda: len(_unanswered(watch)) == CRITERIA, what="the calls that hang")
+    expected = watch.spent.in_ledger(without=_unanswered(watch))
+    until(lambda: watch.spent.in_prometheus() == expected, what="an export of all")
+    assert watch.spent.in_sql() == expected
+    analysis: int = rows[0]["analysis_ref"]
+    return analysis
+
+
+def _unanswered(watch: Watch) -> set[int]:
+    """Return the numbers of the lines whose answers are late."""
+    return {line["seq"] for line in watch.spent.lines() if line["delay_ms"]}
+
+
+def _assert_interrupted(running: System, watch: Watch, analysis: int) -> None:
+    """An analysis lacks the calls that were under way, and nothing else."""
+    stack = running.stack
+    stack.settle()
+    assert watch.spent.in_sql() == watch.spent.in_ledger(without=_unanswered(watch))
+    until(lambda: watch.spent.in_prometheus() == watch.spent.in_sql(), what="the last export")
+    (run,) = stack.sql.runs(analysis, kind="analysis")
+    assert (run["status"], run["unfinished"], run["cost_complete"]) == ("interrupted", CRITERIA, False)
+
+
+def _active(alertmanager: RunningAlertmanager) -> set[str]:
+    """Return the names of the alerts that it knows."""
+    return {alert["labels"]["alertname"] for alert in alertmanager.alerts()}
