@@ -64,7 +64,7 @@ class Jaeger:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        command = [self._program, "--config", self._directory / "jaeger.yaml"]
+        command = [str(self._program), f"--config={self._directory / 'jaeger.yaml'}"]
         self._process = subprocess.Popen(command, cwd=self._directory)
         self._wait()
 

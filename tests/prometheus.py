@@ -140,7 +140,7 @@ class Prometheus:
 
 
 def receiving(
-    *arguments: str, collector: str = CLOSED, alertmanager: str = CLOSED, own_rules: Path | None = None
+    *arguments: str, collector: str = CLOSED, alertmanager: str = CLOSED, own_rules: str = ""
 ) -> Prometheus:
     """Return a Prometheus 3 that is run as operators are told to, with the configuration that they get.
 
@@ -150,7 +150,7 @@ def receiving(
         arguments: more arguments of its command line.
         collector: the address of the Collector's own metrics.
         alertmanager: the address of Alertmanager.
-        own_rules: a file of rules beside those that operators get.
+        own_rules: the path of a file of rules beside those that operators get.
     """
     return Prometheus(
         program=program("prometheus"),
@@ -159,9 +159,9 @@ def receiving(
     )
 
 
-def shipped(collector: str, alertmanager: str, own_rules: Path | None = None) -> str:
+def shipped(collector: str, alertmanager: str, own_rules: str = "") -> str:
     """Return the configuration that operators get, with other addresses and a shorter interval."""
-    rules = [f"{SHIPPED}/rules/*.yml", *([str(own_rules)] if own_rules else [])]
+    rules = [f"{SHIPPED}/rules/*.yml", *([own_rules] if own_rules else [])]
     text = (SHIPPED / "prometheus.yml").read_text()
     replaced = {
         "scrape_interval: 15s": "scrape_interval: 1s",

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import requests
 
 from examples.screener.client import ScreenerError
 from examples.screener.standin.client import StandIn
+from telemetry.conventions import Attribute
 from tests.end_to_end.documents import resumes
 from tests.end_to_end.ledger import Line
 from tests.end_to_end.observed import Observed
@@ -262,8 +263,11 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def spans(system: Observed, trace_id: str) -> list[dict[str, Any]]:
-    """Return the spans of a trace in Jaeger."""
+def calls(system: Observed, trace_id: str) -> list[str]:
+    """Return the ids of the spans of calls that Jaeger has of a trace."""
     trace = system.jaeger.trace(trace_id) or {"spans": []}
-    found: list[dict[str, Any]] = trace["spans"]
-    return found
+    return [
+        span["spanID"]
+        for span in trace["spans"]
+        if any(tag["key"] == Attribute.OPERATION for tag in span["tags"])
+    ]

@@ -70,7 +70,7 @@ def observed(
     standin: StandIn,
     *flags: str,
     alertmanager: str = CLOSED,
-    own_rules: Path | None = None,
+    own_rules: str = "",
     **settings: str,
 ) -> Iterator[Observed]:
     """Start everything but the screener's own processes, and stop everything afterwards.
@@ -81,7 +81,7 @@ def observed(
         standin: the service that the screener calls.
         flags: further flags of Prometheus.
         alertmanager: the address of the Alertmanager that Prometheus notifies.
-        own_rules: a file of rules beside those that operators get.
+        own_rules: the path of a file of rules beside those that operators get.
         settings: further environment variables of the screener's processes.
     """
     metrics_port = free_port()
