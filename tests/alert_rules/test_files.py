@@ -98,6 +98,35 @@ def test_a_changed_setting_changes_its_rules(tmp_path: Path) -> None:
     assert (tmp_path / "rules" / "own.yml").exists()
 
 
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    """One that has a name of ours stops the command before it writes; others need not even be text."""
+    (tmp_path / "own.yml").write_bytes(b"# caf\xe9\n")
+    (tmp_path / "folder.yml").mkdir()
+    (tmp_path / "jobs.yml").write_text("groups: []\n")
+
+    done = CliRunner().invoke(cli, ["rules", str(tmp_path)])
+    message = f"DIRECTORY: {tmp_path} cannot be written (jobs.yml in it was not written by this command)"
+    assert (done.exit_code, done.output) == (1, f"Error: {message}: name another place\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"own.yml", "folder.yml", "jobs.yml"}
+    assert (tmp_path / "jobs.yml").read_text() == "groups: []\n"
+
+    (tmp_path / "jobs.yml").unlink()
+    assert CliRunner().invoke(cli, ["rules", str(tmp_path)]).exit_code == 0
+    assert CliRunner().invoke(cli, ["rules", str(tmp_path), "--check"]).exit_code == 0
+    assert (tmp_path / "own.yml").read_bytes() == b"# caf\xe9\n"
+
+
+def test_files_keep_their_mode(tmp_path: Path) -> None:
+    """So that Prometheus can go on reading them, whatever the umask; and no other file stays behind."""
+    write(Settings(), tmp_path)
+    (tmp_path / "money.yml").chmod(0o640)
+    write(replace(Settings(), budget_day_usd=7), tmp_path)
+
+    assert (tmp_path / "money.yml").stat().st_mode & 0o777 == 0o640
+    assert "> 7\n" in (tmp_path / "money.yml").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {f"{group.name}.yml" for group in GROUPS}
+
+
 def test_without_a_budget_there_is_no_rule_about_it() -> None:
     """0 means that there is no limit."""
     names = {
