@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from exporters.alert_rules.files import annotations_of, files, write
@@ -125,6 +127,17 @@ def test_files_keep_their_mode(tmp_path: Path) -> None:
     assert (tmp_path / "money.yml").stat().st_mode & 0o777 == 0o640
     assert "> 7\n" in (tmp_path / "money.yml").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {f"{group.name}.yml" for group in GROUPS}
+
+
+@pytest.mark.parametrize("objective", ["0.06", "0.07", "0.17", "0.2", "0.5", "0.99"])
+def test_no_objective_makes_an_alert_mute(tmp_path: Path, objective: str) -> None:
+    """If all jobs fail, both alerts are raised, however many may."""
+    env = {"TELEMETRY_FAILED_JOBS_OBJECTIVE": objective}
+    assert CliRunner(env=env).invoke(cli, ["rules", str(tmp_path)]).exit_code == 0
+    limits = re.findall(r"ratio_increase\w+ > (\S+)", (tmp_path / "failures.yml").read_text())
+
+    assert len(limits) == 8
+    assert all(float(objective) <= float(limit) < 1 for limit in limits)
 
 
 def test_without_a_budget_there_is_no_rule_about_it() -> None:
