@@ -140,6 +140,19 @@ def test_no_objective_makes_an_alert_mute(tmp_path: Path, objective: str) -> Non
     assert all(float(objective) <= float(limit) < 1 for limit in limits)
 
 
+def test_figures_that_are_queried_less_often_may_be_older(tmp_path: Path) -> None:
+    """Those that change once a day are queried every twenty times only."""
+    env = {"TELEMETRY_GAUGES_SECONDS": "90"}
+    assert CliRunner(env=env).invoke(cli, ["rules", str(tmp_path)]).exit_code == 0
+    rule = (tmp_path / "pipeline.yml").read_text().partition("alert: AnalysisGaugesMissing")[2]
+
+    assert re.findall(r"age_seconds\{.*query=\"(\w+)\"\}\) > (\d+)", rule) == [
+        ("today", "360"),
+        ("days", "1800"),
+    ]
+    assert re.findall(r"for: (\w+)", rule)[0] == "6m"
+
+
 def test_without_a_budget_there_is_no_rule_about_it() -> None:
     """0 means that there is no limit."""
     names = {
