@@ -279,6 +279,27 @@ def test_gunicorn_is_killed(running: System, watch: Watch) -> None:
     assert max(watch.timeline.gaps(outage)) <= 0
 
 
+def test_web_workers_are_replaced_after_some_requests(running: System, watch: Watch) -> None:
+    """Gunicorn's `--max-requests` ends a worker every few requests; none of them loses anything."""
+    stack = running.stack
+    stack.processes["web"].stop()
+    replaced = "Autorestarting worker"
+    before = stack.web("--max-requests", "4").text().count(replaced)
+    try:
+        with Analyses(stack) as analyses:
+            analyses.one_more()
+            analyses.one_more()
+        assert not analyses.failed
+    finally:
+        stack.processes["web"].stop()
+        stack.web()
+
+    stack.settle()
+    assert stack.processes["web"].text().count(replaced) > before
+    assert watch.spent.in_sql() == watch.spent.in_ledger()
+    until(lambda: watch.spent.in_prometheus() == watch.spent.in_sql(), what="the last export of each")
+
+
 def _assert_traces(system: Observed, since: float) -> None:
     """Jaeger has every call of the analyses that began since a time, once."""
     began = datetime.fromtimestamp(since, UTC).replace(tzinfo=None)
