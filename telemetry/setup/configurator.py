@@ -63,10 +63,12 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
         def records(exporter: LogRecordExporter, *args: Any, **options: Any) -> LogRecordProcessor:
             return SanitisingLogProcessor(SanitisingExporter.for_logs(exporter, **allowed), *args, **options)
 
+        before = metrics.get_meter_provider()
         super()._configure(  # type: ignore[no-untyped-call]
             export_span_processor=spans, export_log_record_processor=records, **kwargs
         )
-        _keep_standard_labels(metrics.get_meter_provider())
+        if (provider := metrics.get_meter_provider()) is not before:
+            _keep_standard_labels(provider)
 
 
 def _keep_standard_labels(provider: object) -> None:

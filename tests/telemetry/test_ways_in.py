@@ -127,6 +127,46 @@ def test_the_hosts_own_provider_is_kept(environment: dict[str, str]) -> None:
     assert '"analysis.stage": "ranking"' in done.stdout
 
 
+@pytest.mark.parametrize(
+    "asked_for",
+    [{"TELEMETRY_METRICS_PORT": "0"}, {"OTEL_METRICS_EXPORTER": "console"}, {}],
+    ids=["a listener", "an exporter", "no metrics"],
+)
+def test_a_host_without_meter_provider_is_told(
+    environment: dict[str, str], asked_for: dict[str, str]
+) -> None:
+    """Its tracer provider is used, so metrics have nowhere to go; one line says so if they are asked for."""
+    done = run(PROGRAM.format(setup=WITH_A_PROVIDER_OF_THE_HOST), environment | asked_for)
+
+    assert rows(environment["TELEMETRY_DATABASE_URL"]) == [("analysis", "completed", 1, 1, True)]
+    assert done.stderr.count("telemetry has no metrics") == (1 if asked_for else 0)
+
+
+WITH_A_METER_PROVIDER_OF_THE_HOST = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+counter = metrics.get_meter("host").create_counter("gen_ai.client.own")
+telemetry.setup_telemetry()
+counter.add(1, {"team": "hiring"})
+(resource,) = reader.get_metrics_data().resource_metrics
+for scope in resource.scope_metrics:
+    for metric in scope.metrics:
+        if scope.scope.name == "host":
+            print([dict(point.attributes) for point in metric.data.data_points])
+"""
+
+
+def test_the_hosts_own_meter_provider_is_left_as_it_is(environment: dict[str, str]) -> None:
+    """Telemetry adds its metrics; labels of the host's own are not removed."""
+    done = run(PROGRAM.format(setup=WITH_A_METER_PROVIDER_OF_THE_HOST), environment)
+
+    assert done.stdout == "[{'team': 'hiring'}]\n"
+
+
 SET_UP_THREE_TIMES = """
 import telemetry
 from openai import OpenAI
