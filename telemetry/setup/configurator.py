@@ -27,6 +27,14 @@ GENAI_LABELS: Final = (
     *("gen_ai.token.type", "error.type", "server.address", "server.port"),
 )
 """Labels of `gen_ai.client.*` by the semantic conventions."""
+HTTP_LABELS: Final = (
+    *("http.request.method", "http.response.status_code", "http.route", "url.scheme", "error.type"),
+    *("network.protocol.name", "network.protocol.version"),
+    # The names before the conventions were stable. The target in metrics of Flask is the route.
+    *("http.method", "http.status_code", "http.target", "http.scheme", "http.flavor"),
+)
+"""Labels of `http.server.*` whose values no client can choose."""
+LABELS: Final = {"gen_ai.client.*": GENAI_LABELS, "http.server.*": HTTP_LABELS}
 CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 _log = logging.getLogger("telemetry")
@@ -72,15 +80,16 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
 
 
 def _keep_standard_labels(provider: object) -> None:
-    """Keep only those labels of standard metrics that the conventions name, whose values are few.
+    """Keep only those labels of standard metrics whose values are few.
 
-    The instrumentation adds others, such as the fingerprint of the service's system, which changes often. The
-    SDK's configurator does not take views.
+    Instrumentations add others: the fingerprint of the service's system changes often, and the host of a
+    request is whatever its client says, so that anybody could make any number of series. The SDK's
+    configurator does not take views.
     """
     configuration = getattr(provider, "_sdk_config", None)
     if configuration is not None:
-        view = View(instrument_name="gen_ai.client.*", attribute_keys=set(GENAI_LABELS))
-        configuration.views = (*configuration.views, view)
+        views = [View(instrument_name=name, attribute_keys=set(labels)) for name, labels in LABELS.items()]
+        configuration.views = (*configuration.views, *views)
 
 
 def _warn_of_configuration_file() -> None:

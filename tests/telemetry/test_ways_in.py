@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -244,6 +245,39 @@ def test_set_up_by_the_flask_extension(environment: dict[str, str]) -> None:
     assert any(name.startswith("SELECT") for name in names)
     assert "telemetry_" not in done.stdout, "the writer's own statements are no part of any trace"
     assert "somebody" not in done.stdout
+
+
+FLOODED = """
+client = app.test_client()
+for number in range(20):
+    client.get("/pages/1", headers={"Host": f"host{number}.example"})
+    client.get(f"/missing/{number}", headers={"Host": f"host{number}.example"})
+    client.open("/pages/1", method=f"METHOD{number}")
+"""
+
+
+def test_clients_cannot_make_series(environment: dict[str, str]) -> None:
+    """Hosts, paths and methods that they invent are no labels of the metrics of requests."""
+    variables = environment | {
+        "HOST_DATABASE": environment["TELEMETRY_DATABASE_URL"],
+        "OTEL_METRICS_EXPORTER": "console",
+        "OTEL_METRIC_EXPORT_INTERVAL": "3600000",
+    }
+
+    done = run(PROGRAM.format(setup=FLASK + FLOODED), variables)
+
+    exported = json.loads(done.stdout)
+    points = {
+        metric["name"]: [point["attributes"] for point in metric["data"]["data_points"]]
+        for resource in exported["resource_metrics"]
+        for scope in resource["scope_metrics"]
+        for metric in scope["metrics"]
+    }
+    durations = {(one["http.method"], one["http.status_code"]) for one in points["http.server.duration"]}
+    assert durations == {("GET", 200), ("GET", 404), ("_OTHER", 405)}
+    assert len(points["http.server.duration"]) == len(durations)
+    assert len(points["http.server.active_requests"]) == 2
+    assert "host0.example" not in done.stdout
 
 
 def test_a_wrong_setting_switches_telemetry_off(environment: dict[str, str]) -> None:
