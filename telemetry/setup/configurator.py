@@ -15,7 +15,9 @@ from opentelemetry import metrics
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.environment_variables import OTEL_RESOURCE_ATTRIBUTES
 from opentelemetry.sdk.metrics.view import View
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
@@ -63,6 +65,7 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
         settings = self._settings or Settings.load()
         _warn_of_configuration_file()
         _default_to_http()
+        _drop_instance_id()
         allowed = _allowed(settings)
 
         def spans(span_exporter: SpanExporter, *args: Any, **options: Any) -> SpanProcessor:
@@ -97,6 +100,23 @@ def _warn_of_configuration_file() -> None:
         _log.warning(
             "the exporters that OTEL_CONFIG_FILE configures send data that is not sanitised; use"
             " OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER instead"
+        )
+
+
+def _drop_instance_id() -> None:
+    """Remove the instance id from OTEL_RESOURCE_ATTRIBUTES, so that the SDK makes one for each process.
+
+    Those who deploy, such as operators of Kubernetes, set it for a container, in which several processes may
+    run. With one id their series would be the same, and their values overwrite each other.
+    """
+    pairs = os.environ.get(OTEL_RESOURCE_ATTRIBUTES, "").split(",")
+    kept = [pair for pair in pairs if pair.partition("=")[0].strip() != SERVICE_INSTANCE_ID]
+    if len(kept) < len(pairs):
+        os.environ[OTEL_RESOURCE_ATTRIBUTES] = ",".join(kept)
+        _log.warning(
+            "%s in %s is ignored: every process needs an id of its own",
+            SERVICE_INSTANCE_ID,
+            OTEL_RESOURCE_ATTRIBUTES,
         )
 
 

@@ -168,6 +168,27 @@ def test_the_hosts_own_meter_provider_is_left_as_it_is(environment: dict[str, st
     assert done.stdout == "[{'team': 'hiring'}]\n"
 
 
+RESOURCE = """
+from opentelemetry import trace
+telemetry.setup_telemetry()
+print(trace.get_tracer_provider().resource.to_json(indent=None))
+"""
+
+
+def test_processes_of_one_container_are_instances(environment: dict[str, str]) -> None:
+    """An instance id that is set for all of them is ignored, in one line; other attributes are kept."""
+    given = {"OTEL_RESOURCE_ATTRIBUTES": "service.version=2.1, service.instance.id=pod-7,host.name=h"}
+    both = [run(PROGRAM.format(setup=RESOURCE), environment | given) for _ in range(2)]
+    resources = [json.loads(done.stdout)["attributes"] for done in both]
+
+    assert [one["service.version"] for one in resources] == ["2.1", "2.1"]
+    assert [one["host.name"] for one in resources] == ["h", "h"]
+    assert len({one["service.instance.id"] for one in resources} - {"pod-7"}) == 2
+    assert all(
+        done.stderr.count("service.instance.id in OTEL_RESOURCE_ATTRIBUTES is ignored") == 1 for done in both
+    )
+
+
 SET_UP_THREE_TIMES = """
 import telemetry
 from openai import OpenAI
