@@ -1,4 +1,4 @@
-"""A real Jaeger, which `make tools` builds, with its traces in memory."""
+"""A real Jaeger, which `make tools` builds, with its traces in a folder."""
 
 from __future__ import annotations
 
@@ -24,19 +24,25 @@ service:
 extensions:
   healthcheckv2: {{use_v2: true, http: {{endpoint: "127.0.0.1:{health}"}}}}
   jaeger_query:
-    storage: {{traces: memory}}
+    storage: {{traces: disk}}
     http: {{endpoint: "127.0.0.1:{query}"}}
     grpc: {{endpoint: "127.0.0.1:{query_grpc}"}}
-  jaeger_storage: {{backends: {{memory: {{memory: {{max_traces: 100000}}}}}}}}
+  jaeger_storage:
+    backends:
+      disk:
+        badger: {{ephemeral: false, directories: {{keys: "{folder}/keys", values: "{folder}/values"}}}}
 receivers:
   otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:{otlp}"}}}}}}
 exporters:
-  jaeger_storage_exporter: {{trace_storage: memory}}
+  jaeger_storage_exporter: {{trace_storage: disk}}
 """
 
 
 class Jaeger:
-    """A Jaeger on free ports; it runs within its `with` block."""
+    """A Jaeger on free ports; it runs within its `with` block.
+
+    There `kill` ends it by SIGKILL, and `start` starts it again with its traces.
+    """
 
     def __init__(self) -> None:
         self._ports = {name: free_port() for name in ("otlp", "query", "query_grpc", "health")}
@@ -48,15 +54,24 @@ class Jaeger:
 
     def __enter__(self) -> Self:
         file = self._directory / "jaeger.yaml"
-        file.write_text(CONFIGURATION.format(**self._ports))
-        self._process = subprocess.Popen([self._program, "--config", file], cwd=self._directory)
-        self._wait()
+        file.write_text(CONFIGURATION.format(**self._ports, folder=self._directory))
+        self.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        command = [str(self._program), f"--config={self._directory / 'jaeger.yaml'}"]
+        self._process = subprocess.Popen(command, cwd=self._directory)
+        self._wait()
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
         self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     def trace(self, trace_id: str) -> dict[str, Any] | None:
         """Return a trace by its id in hexadecimal digits, or None if Jaeger does not have it."""

@@ -47,7 +47,10 @@ class PrometheusUnavailable(RuntimeError):
 
 
 class Prometheus:
-    """A Prometheus that scrapes these ports five times a second; it runs within its `with` block."""
+    """A Prometheus that scrapes these ports five times a second; it runs within its `with` block.
+
+    There `kill` ends it by SIGKILL, and `start` starts it again with its data.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,15 @@ class Prometheus:
         (self._directory / "prometheus.yml").write_text(text + settings)
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
         options = {
             "config.file": self._directory / "prometheus.yml",
             "storage.tsdb.path": self._directory / "data",
@@ -88,12 +100,11 @@ class Prometheus:
         ]
         self._process = subprocess.Popen(command, cwd=self._directory)
         self._wait()
-        return self
 
-    def __exit__(self, *exception: object) -> None:
+    def kill(self) -> None:
+        """End it by SIGKILL."""
         self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     @property
     def url(self) -> str:
@@ -128,7 +139,9 @@ class Prometheus:
                 time.sleep(0.05)
 
 
-def receiving(*arguments: str, collector: str = CLOSED, alertmanager: str = CLOSED) -> Prometheus:
+def receiving(
+    *arguments: str, collector: str = CLOSED, alertmanager: str = CLOSED, own_rules: str = ""
+) -> Prometheus:
     """Return a Prometheus 3 that is run as operators are told to, with the configuration that they get.
 
     Only the addresses are others, and what it scrapes is scraped every second.
@@ -137,21 +150,23 @@ def receiving(*arguments: str, collector: str = CLOSED, alertmanager: str = CLOS
         arguments: more arguments of its command line.
         collector: the address of the Collector's own metrics.
         alertmanager: the address of Alertmanager.
+        own_rules: the path of a file of rules beside those that operators get.
     """
     return Prometheus(
         program=program("prometheus"),
-        configuration=shipped(collector, alertmanager),
+        configuration=shipped(collector, alertmanager, own_rules),
         arguments=(*FLAGS, "--web.enable-remote-write-receiver", *arguments),
     )
 
 
-def shipped(collector: str, alertmanager: str) -> str:
+def shipped(collector: str, alertmanager: str, own_rules: str = "") -> str:
     """Return the configuration that operators get, with other addresses and a shorter interval."""
+    rules = [f"{SHIPPED}/rules/*.yml", *([own_rules] if own_rules else [])]
     text = (SHIPPED / "prometheus.yml").read_text()
     replaced = {
         "scrape_interval: 15s": "scrape_interval: 1s",
         "scrape_timeout: 10s": "scrape_timeout: 1s",
-        "rules/*.yml": f"{SHIPPED}/rules/*.yml",
+        "rules/*.yml": ", ".join(rules),
         COLLECTOR: collector,
         ALERTMANAGER: alertmanager,
     }

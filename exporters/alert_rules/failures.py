@@ -19,6 +19,8 @@ FAST: Final = (("5m", "1h", 14.4), ("30m", "6h", 6))
 """Short window, long window, and how many times as fast as allowed: 2 % in an hour, 5 % in six hours."""
 SLOW: Final = (("2h", "1d", 3), ("6h", "3d", 1))
 """The same for 10 % in one and in three days."""
+NEARLY_ALL: Final = 0.9
+"""A limit is at most this share of the way from what may fail to all jobs, or the alert would be mute."""
 
 
 def failures(settings: Settings) -> Group:
@@ -79,10 +81,16 @@ def _recordings(application: Application, window: str) -> tuple[Recording, ...]:
 def _burning(settings: Settings, pairs: tuple[tuple[str, str, float], ...]) -> str:
     parts = []
     for short, long, speed in pairs:
-        limit = product(settings.failed_jobs_objective, speed)
+        limit = _limit(settings.failed_jobs_objective, speed)
         parts.append(
             f"  {share_name(short)} > {limit}\n"
             f"  and on (job) {share_name(long)} > {limit}\n"
             f"  and on (job) {jobs_name(long)} >= {settings.failed_jobs_min}\n"
         )
     return "(\n" + ")\nor\n(\n".join(parts) + ")"
+
+
+def _limit(objective: float, speed: float) -> str:
+    """Return the share of failed jobs at which the objective is used up so many times as fast."""
+    nearly_all = objective + NEARLY_ALL * (1 - objective)
+    return product(objective, speed) if objective * speed < nearly_all else product(nearly_all, 1)

@@ -42,7 +42,10 @@ def effective(*layers: str, **settings: str) -> dict[str, Any]:
 
 
 class RunningCollector:
-    """A Collector on free ports, with its queues in `folder`; it runs within its `with` block."""
+    """A Collector on free ports, with its queues in `folder`; it runs within its `with` block.
+
+    There `kill` ends it by SIGKILL, and `start` starts it again with its queues.
+    """
 
     def __init__(self, folder: Path, *layers: str, **settings: str) -> None:
         self.ports = {name: free_port() for name in PORTS}
@@ -57,13 +60,17 @@ class RunningCollector:
         }
 
     def __enter__(self) -> Self:
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
-        self._wait()
+        self.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.kill()
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+        self._wait()
 
     def kill(self) -> None:
         """End it by SIGKILL."""

@@ -105,9 +105,9 @@ class Stack:
         return Metrics.scrape(int(port.read_text()) for port in self.spool.glob("*/*/metrics-port"))
 
     def logs(self) -> Iterator[tuple[str, str]]:
-        """Yield the name and the end of each log."""
-        for name, process in self.processes.items():
-            yield f"{name} ({self.folder.name})", process.text()[-TAIL:]
+        """Yield the name and the end of each log, that of a Collector with the same folder included."""
+        for log in sorted(self.folder.glob("*.log")):
+            yield f"{log.stem} ({self.folder.name})", log.read_text(errors="replace")[-TAIL:]
 
     def _start(
         self, name: str, command: list[str], settings: dict[str, str], pass_fds: tuple[int, ...] = ()
