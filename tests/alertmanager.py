@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -55,11 +56,13 @@ class RunningAlertmanager:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._directory = Path(tempfile.mkdtemp(prefix="alertmanager-"))
-        (self._directory / "alertmanager.yml").write_text(configuration.replace("{webhook}", webhook))
+        self._webhook = webhook
+        self._log = self._directory / "alertmanager.log"
+        self.configure(configuration)
         self._program = program or _program()
         self._command = [
             str(self._program),
-            f"--config.file={self._directory / 'alertmanager.yml'}",
+            f"--config.file={self.file}",
             f"--storage.path={self._directory}",
             f"--web.listen-address=127.0.0.1:{port}",
             "--cluster.listen-address=",
@@ -67,14 +70,32 @@ class RunningAlertmanager:
         ]
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, cwd=self._program.parent)
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(self._command, cwd=self._program.parent, stdout=log, stderr=log)
         self._wait()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    @property
+    def file(self) -> Path:
+        """Its configuration."""
+        return self._directory / "alertmanager.yml"
+
+    def configure(self, text: str) -> None:
+        """Write its configuration, which it reads at its start and at each `reload`."""
+        self.file.write_text(text.replace("{webhook}", self._webhook))
+
+    def reload(self) -> None:
+        """Have it read its configuration again."""
+        self._process.send_signal(signal.SIGHUP)
+
+    def kill(self) -> None:
+        """End it by SIGKILL; `__enter__` starts it again."""
         self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return the active alerts."""
@@ -90,7 +111,9 @@ class RunningAlertmanager:
                 return
             except OSError as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise AlertmanagerUnavailable(f"Alertmanager did not start: {error}") from error
+                    raise AlertmanagerUnavailable(
+                        f"Alertmanager did not start: {self._log.read_text()}"
+                    ) from error
                 time.sleep(0.02)
 
 

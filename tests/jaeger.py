@@ -20,7 +20,7 @@ service:
   extensions: [jaeger_storage, jaeger_query, healthcheckv2]
   pipelines:
     traces: {{receivers: [otlp], exporters: [jaeger_storage_exporter]}}
-  telemetry: {{metrics: {{level: none}}, logs: {{level: error}}}}
+  telemetry: {{metrics: {{level: none}}, logs: {{level: error}}, traces: {{level: none}}}}
 extensions:
   healthcheckv2: {{use_v2: true, http: {{endpoint: "127.0.0.1:{health}"}}}}
   jaeger_query:
@@ -45,18 +45,25 @@ class Jaeger:
         self.url = f"http://127.0.0.1:{self._ports['query']}"
         self._program = program("jaeger")
         self._directory = Path(tempfile.mkdtemp(prefix="jaeger-"))
+        self._log = self._directory / "jaeger.log"
 
     def __enter__(self) -> Self:
         file = self._directory / "jaeger.yaml"
         file.write_text(CONFIGURATION.format(**self._ports))
-        self._process = subprocess.Popen([self._program, "--config", file], cwd=self._directory)
+        command = [str(self._program), "--config", str(file)]
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(command, cwd=self._directory, stdout=log, stderr=log)
         self._wait()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End it by SIGKILL; `__enter__` starts it again, without its traces."""
         self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     def trace(self, trace_id: str) -> dict[str, Any] | None:
         """Return a trace by its id in hexadecimal digits, or None if Jaeger does not have it."""
@@ -85,5 +92,5 @@ class Jaeger:
                 return
             except (OSError, URLError) as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"Jaeger did not start: {error}") from error
+                    raise AssertionError(f"Jaeger did not start: {self._log.read_text()[-2000:]}") from error
                 time.sleep(0.05)

@@ -71,7 +71,13 @@ def _engine_options(url: str) -> dict[str, Any]:
 
 def _extend(app: Flask) -> None:
     db.init_app(app)
-    Telemetry(app, admin_required=auth.admin_required, track_warnings=True, jobs_waiting=jobs.number_waiting)
+    Telemetry(
+        app,
+        admin_required=auth.admin_required,
+        track_warnings=True,
+        jobs_waiting=jobs.number_waiting,
+        worker_heartbeat=jobs.worker_seen,
+    )
     csrf.init_app(app)
     auth.login_manager.init_app(app)
     for blueprint in (auth.bp, uploads.bp, analyses.bp, admin.bp):

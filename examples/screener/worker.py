@@ -21,6 +21,9 @@ from .pipeline import perform
 
 log = logging.getLogger(__name__)
 
+BEAT = 1.0
+"""Seconds between two signs of life while no job is waiting."""
+
 
 class Worker:
     """Polls for jobs, and runs one at a time."""
@@ -29,6 +32,7 @@ class Worker:
         self.app = app
         self.poll = poll
         self._stopping = False
+        self._beaten = 0.0
 
     def run(self, once: bool = False) -> None:
         """Work until stopped; with `once` only until no job is waiting."""
@@ -36,6 +40,7 @@ class Worker:
             jobs.fail_abandoned()
         log.info("waiting for jobs")
         while not self._stopping:
+            self._beat()
             if self.work():
                 continue
             if once:
@@ -57,6 +62,13 @@ class Worker:
                 raise
             log.info("analysis %d %s", analysis_id, "completed" if completed else "failed")
             return True
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now - self._beaten >= BEAT or not self._beaten:
+            self._beaten = now
+            with self.app.app_context():
+                jobs.beat()
 
     def stop(self, signum: int, frame: FrameType | None) -> None:
         """Handle a signal: the first time finish the current job, the second time return it to the queue."""
