@@ -92,9 +92,8 @@ def _writer(application: Application) -> Alert:
         description='About {{ $value | printf "%.0f" }} transactions of the writer failed in 5 minutes.',
         dashboard=DASHBOARD,
         service=application.job,
-        # It retries, so a single failure is nothing. Where it can write again, no failure follows.
+        # It retries at least once a minute, so a single failure is nothing. Where it can write again, none follows.
         for_seconds=600,
-        keep_seconds=300,
     )
 
 

@@ -37,7 +37,6 @@ THRESHOLDS: Final = {
     "TELEMETRY_NO_SUCCESS_SECONDS": "480",
     "TELEMETRY_RATE_LIMITED_JOBS": "1",
     "TELEMETRY_SLOW_STAGE_SECONDS": "0.5",
-    "TELEMETRY_SPOOL_AGE_SECONDS": "240",
     "TELEMETRY_SPOOL_BACKLOG": "1",
     "TELEMETRY_STALE_SECONDS": "60",
 }
@@ -57,7 +56,7 @@ SETTINGS: Final = {
 COLLECTOR: Final = {
     "COLLECTOR_LONGEST_TRACE": f"{1800 // compressed.FACTOR}s",
     "COLLECTOR_OTHERS_PERCENT": "1",
-    "COLLECTOR_QUEUE_BYTES": "400000",
+    "COLLECTOR_QUEUE_BYTES": "3000000",
     "COLLECTOR_RETRY_LIMIT": "30s",
 }
 """Small enough that a queue is full soon, and the shortest time after which a backend is given up."""

@@ -22,6 +22,7 @@ REQUEST = 4_000
 
 @incident(
     "OtelcolQueueFilling",
+    also=("OtelcolSendFailing",),
     how="Jaeger is killed, and spans are sent until the queue is nearly full",
     cure="Jaeger is started",
 )
@@ -29,7 +30,7 @@ def queue_fills(system: System) -> Iterator[None]:
     system.jaeger.kill()
     try:
         while _queued(system) < 0.85:
-            _send(system, 100)
+            _send(system, 1000)
             time.sleep(0.2)  # until they are in the queue
         yield
     finally:
@@ -49,7 +50,7 @@ def queue_full(system: System) -> Iterator[None]:
     try:
         for _ in range(3):
             _too_large(system)
-        with repeated(lambda: _send(system, 400), 0.3):
+        with repeated(lambda: _send(system, 3000), 0.3):
             yield
     finally:
         system.jaeger.__enter__()
@@ -92,7 +93,7 @@ def _send(system: System, spans: int) -> None:
 
 def _too_large(system: System) -> None:
     """Send more metrics at once than the queue can hold."""
-    request = counter("analysis.test", 1, filler="x" * 500_000)
+    request = counter("analysis.test", 1, filler="x" * 4_000_000)
     try:
         system.collector.send("metrics", request)
     except OSError:

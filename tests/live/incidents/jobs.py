@@ -11,6 +11,7 @@ from tests.live.incidents.calls import SOON
 from tests.live.system import System
 from tests.waiting import until
 
+UNDER_WAY = "SELECT COUNT(*) FROM telemetry_runs WHERE status = 'running' AND candidates = 7"
 FAILED = 6
 SUCCEEDED = 200
 """So many jobs that those which failed before are less than the 5 % that may fail in the long run."""
@@ -71,8 +72,8 @@ def stage_slow(system: System) -> Iterator[None]:
 )
 def process_hangs(system: System) -> Iterator[None]:
     with system.script() as script:
-        script.do("begin")
-        _wait_for_run(system)
+        script.do("begin 7")
+        until(lambda: system.app.sql.value(UNDER_WAY), what="the database knows the run")
         script.signal(signal.SIGSTOP)
         yield
         script.signal(signal.SIGCONT)
@@ -109,8 +110,3 @@ def overrides(system: System) -> Iterator[None]:
     today = system.history.add(6, exceeded_resume_limit=True, user_chose_override=True)
     yield
     system.history.remove((*before, *today))
-
-
-def _wait_for_run(system: System) -> None:
-    running = "SELECT COUNT(*) FROM telemetry_runs WHERE status = 'running'"
-    until(lambda: system.app.sql.value(running), what="the database knows the run")
