@@ -131,12 +131,13 @@ def test_links_of_release_notes_are_valid() -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    """docs/README.md links to every page of the documentation."""
+    """docs/README.md links to every page, and to the indexes of decisions and runbooks."""
     index = (ROOT / "docs/README.md").read_text()
     pages = [path.relative_to(ROOT / "docs") for path in ROOT.glob("docs/*/*.md")]
+    with_index = ("decisions", "runbooks")
 
-    assert [str(page) for page in pages if page.parts[0] != "decisions" and f"({page})" not in index] == []
-    assert "(decisions/README.md)" in index
+    assert [str(page) for page in pages if page.parts[0] not in with_index and f"({page})" not in index] == []
+    assert [name for name in with_index if f"({name}/README.md)" not in index] == []
 
 
 def test_readme_shows_both_commands_on_its_first_screen() -> None:
