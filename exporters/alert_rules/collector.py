@@ -17,7 +17,7 @@ DASHBOARD: Final = "analysis-platform"
 SIGNALS: Final = ("spans", "metric_points", "log_records")
 WINDOW: Final = "10m"
 MOST_TRACES: Final = 49_500
-"""Of the 50,000 that the Collector holds at most (`num_traces`): some leave it, and others take their place."""
+"""Of the 50,000 that the Collector holds at most (`num_traces`): some are leaving at any time."""
 RISEN: Final = "an increase over ten minutes is no flicker."
 
 

@@ -92,7 +92,7 @@ def _writer(application: Application) -> Alert:
         description='About {{ $value | printf "%.0f" }} transactions of the writer failed in 5 minutes.',
         dashboard=DASHBOARD,
         service=application.job,
-        # It retries at least once a minute, so a single failure is nothing. Where it can write again, none follows.
+        # It retries, so a single failure is nothing. Where it can write again, no failure follows.
         for_seconds=600,
     )
 
