@@ -27,7 +27,8 @@ provokes each alert, and sees it arrive at a webhook by way of Alertmanager, and
 it fires, the queries and commands of its runbook must work. These are the rules of `flask telemetry rules`,
 but time was compressed: every duration in rules and routes was divided by {factor}, though windows are at
 least ten seconds long, and thresholds that ask for many jobs were lowered. In brackets is what the seconds
-stand for. {provoked} of {alerts} alerts were provoked.
+stand for, which is too long where a program takes its own time, such as for an export. {provoked} of {alerts}
+alerts were provoked.
 
 | alert | provoked how | fired after | cured how | resolved after |
 |---|---|---|---|---|
