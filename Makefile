@@ -56,6 +56,11 @@ test: install lint types contracts ## Run all checks and tests, on SQLite and on
 test-all: export TEST_MATRIX := all
 test-all: test ## The same with every database, openai, installer and Python, as CI does.
 
+.PHONY: e2e
+e2e: tools ## See every alert fire and end, in a live system with its incidents; about five minutes.
+	@$(PY) -m tests.live --write
+	@$(PY) docs/alerts.py
+
 .PHONY: lint
 lint: install ## Check style and formatting.
 	$(PY) -m ruff check .
