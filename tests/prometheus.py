@@ -56,6 +56,7 @@ class Prometheus:
         configuration: str = "",
         settings: str = "",
         arguments: tuple[str, ...] = (),
+        data: Path | None = None,
     ) -> None:
         """Describe it.
 
@@ -66,10 +67,12 @@ class Prometheus:
                 scrapes the ports.
             settings: more lines of its configuration.
             arguments: more arguments of its command line.
+            data: where it stores what it knows, which stays; by default it begins with nothing.
         """
         self.port = free_port()
         self._program, self._arguments = program, arguments
         self._directory = Path(tempfile.mkdtemp(prefix="prometheus-"))
+        self._data = data or self._directory / "data"
         targets = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
         text = configuration.replace(OWN, f"127.0.0.1:{self.port}") or CONFIGURATION.format(targets=targets)
         (self._directory / "prometheus.yml").write_text(text + settings)
@@ -77,7 +80,7 @@ class Prometheus:
     def __enter__(self) -> Self:
         options = {
             "config.file": self._directory / "prometheus.yml",
-            "storage.tsdb.path": self._directory / "data",
+            "storage.tsdb.path": self._data,
             "web.listen-address": f"127.0.0.1:{self.port}",
             "log.level": "error",
         }

@@ -6,6 +6,7 @@ raised by a moment nor stays long after the cure. The longer one must have enoug
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from telemetry import conventions as c
@@ -14,6 +15,8 @@ from telemetry.settings import Settings
 from .alert import Alert, Group, Recording
 from .expression import Application, product
 
+FEW: Final = 2
+"""So many failed jobs are no share: there must be enough jobs for that to be within the limit."""
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 FAST: Final = (("5m", "1h", 14.4), ("30m", "6h", 6))
 """Short window, long window, and how many times as fast as allowed: 2 % in an hour, 5 % in six hours."""
@@ -80,9 +83,10 @@ def _burning(settings: Settings, pairs: tuple[tuple[str, str, float], ...]) -> s
     parts = []
     for short, long, speed in pairs:
         limit = product(settings.failed_jobs_objective, speed)
+        least = max(settings.failed_jobs_min, math.ceil(FEW / float(limit)))
         parts.append(
             f"  {share_name(short)} > {limit}\n"
             f"  and on (job) {share_name(long)} > {limit}\n"
-            f"  and on (job) {jobs_name(long)} >= {settings.failed_jobs_min}\n"
+            f"  and on (job) {jobs_name(long)} >= {least}\n"
         )
     return "(\n" + ")\nor\n(\n".join(parts) + ")"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from exporters.findings.chance import DEVIATIONS
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
@@ -65,13 +66,15 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
         settings=("anomaly_factor", "anomaly_min_jobs"),
         for_seconds=WAIT_SECONDS,
     )
+    expected = f"{most(gauges.USUAL_FAILED)} * {most(gauges.YESTERDAY_JOBS)}"
     yield Alert(
         name="AnalysisFailureAnomaly",
         severity="warning",
         expression=(
             f"{most(gauges.YESTERDAY_FAILED)} > {factor} * {most(gauges.USUAL_FAILED)}\n"
             f"{enough}\n"
-            f"and on (job) {most(gauges.YESTERDAY_FAILED_JOBS)} > 1"
+            f"and on (job) {most(gauges.YESTERDAY_FAILED_JOBS)} - {expected}"
+            f" > {DEVIATIONS} * sqrt({expected} + 1)"
         ),
         summary="Yesterday far more jobs failed than is usual for its weekday.",
         description="{{ $value | humanizePercentage }} of yesterday's jobs failed or were interrupted.",

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from exporters.sql.database.days import Day
 from telemetry.settings import Settings
 
+from .chance import is_many
 from .day_figures import DayFigures, UsualDay, figures_of, same_weekdays, usual_day
 from .finding import Finding
 from .jobs import day_name
@@ -73,7 +74,7 @@ def _errors(last: DayFigures, usual: UsualDay, settings: Settings, day: dt.date)
     if usual.failed_share is None or last.seen < settings.anomaly_min_jobs:
         return
     is_more = last.failed / last.seen > usual.failed_share * settings.anomaly_factor
-    if last.failed > 1 and is_more:
+    if is_more and is_many(last.failed, usual.failed_share * last.seen):
         yield Finding(
             "errors",
             "alert",

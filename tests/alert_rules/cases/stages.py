@@ -26,6 +26,11 @@ def slow(times: str) -> Active:
     )
 
 
+def documents(*phases: tuple[int, float]) -> dict[str, str]:
+    """Return the series of documents: a number of minutes, and documents in each."""
+    return {series("analysis_documents_total", type="pdf", outcome="scored"): counts(*phases)}
+
+
 CASES = [
     Case(
         ALERT,
@@ -53,6 +58,28 @@ CASES = [
         stage((120, 1, 0.5), (60, 1, 1.5)),
         silent=(130,),
         active={179: slow("3.0")},
+    ),
+    Case(
+        ALERT,
+        "other",
+        "it takes five times as long for five times as many documents",
+        stage((120, 1, 2), (60, 1, 10)) | documents((120, 3), (60, 15)),
+        silent=(130, 179),
+    ),
+    Case(
+        ALERT,
+        "other",
+        "it takes ten times as long for two and a half times as many",
+        stage((120, 1, 2), (60, 1, 20)) | documents((120, 2), (60, 5)),
+        silent=(130,),
+        active={179: slow("10.0")},
+    ),
+    Case(
+        ALERT,
+        "other",
+        "it takes three times as long for twice as many",
+        stage((120, 1, 2), (60, 1, 6)) | documents((120, 2), (60, 4)),
+        silent=(130, 179),
     ),
     Case(ALERT, "no data", "no history", stage((70, 1, 20)), silent=(50,)),
 ]

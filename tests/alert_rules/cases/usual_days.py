@@ -12,7 +12,7 @@ P95, USUAL_P95 = (
     series("analysis_yesterday_duration_p95_seconds"),
     series("analysis_usual_day_duration_p95_seconds"),
 )
-ENOUGH = {JOBS: levels((60, 5))}
+ENOUGH = {JOBS: levels((60, 20))}
 
 CASES = [
     *level_cases(
@@ -60,8 +60,8 @@ CASES = [
     Case(
         "AnalysisLatencyAnomaly",
         "low volume",
-        "only four jobs",
-        {P95: levels((30, 999)), USUAL_P95: levels((30, 60)), JOBS: levels((30, 4))},
+        "only 19 jobs",
+        {P95: levels((30, 999)), USUAL_P95: levels((30, 60)), JOBS: levels((30, 19))},
         silent=(20,),
     ),
     *level_cases(
@@ -70,32 +70,33 @@ CASES = [
         limit=0.25,
         beyond=0.26,
         wait=5,
-        others={USUAL_FAILED: levels((60, 0.125)), FAILED_JOBS: levels((60, 2)), **ENOUGH},
+        others={USUAL_FAILED: levels((60, 0.125)), FAILED_JOBS: levels((60, 9)), **ENOUGH},
         description="26% of yesterday's jobs failed or were interrupted.",
     ),
     Case(
         "AnalysisFailureAnomaly",
         "low volume",
-        "two of only four jobs; or one of many",
+        "half of only 18 jobs",
         {
             FAILED: levels((30, 0.5)),
-            USUAL_FAILED: levels((60, 0.01)),
-            FAILED_JOBS: levels((30, 2), (30, 1)),
-            JOBS: levels((30, 4), (30, 100)),
+            USUAL_FAILED: levels((30, 0.01)),
+            FAILED_JOBS: levels((30, 9)),
+            JOBS: levels((30, 18)),
         },
-        silent=(20, 50),
+        silent=(20,),
     ),
     Case(
         "AnalysisFailureAnomaly",
         "other",
-        "one failed job is none too many, where failures are unusual",
+        "three failed jobs are chance, where failures are unusual, and four are not",
         {
-            FAILED: levels((60, 0.2)),
+            FAILED: levels((30, 0.15), (30, 0.2)),
             USUAL_FAILED: levels((60, 0)),
-            FAILED_JOBS: levels((60, 1)),
-            JOBS: levels((60, 5)),
+            FAILED_JOBS: levels((30, 3), (30, 4)),
+            JOBS: levels((60, 20)),
         },
-        silent=(50,),
+        silent=(29, 34),
+        active={35: Active("20% of yesterday's jobs failed or were interrupted.")},
     ),
     *level_cases(
         "AnalysisHealthLogMissing",
