@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tests.prometheus import Prometheus
 from tests.tools import program
@@ -52,17 +51,16 @@ def running(folder: Path) -> Iterator[Prometheus]:
 
 
 def evaluated(prometheus: Prometheus, expression: str, step: int = MINUTE) -> Points:
-    """Return the values of an expression over the months."""
+    """Return the values of an expression over the months, by labels without the name, as rules do."""
     found: Points = {}
     for begin in range(BEGIN, END, POINTS * step):
         end = min(begin + (POINTS - 1) * step, END - step)
-        data = prometheus.get(
-            "query_range", query=expression, start=str(begin), end=str(end), step=str(step)
-        )
+        data = prometheus.get("query_range", query=expression, start=str(begin), end=str(end), step=str(step))
         for series in data["result"]:
-            key = json.dumps(series["metric"], sort_keys=True)
+            labels = {key: value for key, value in series["metric"].items() if key != "__name__"}
+            key = json.dumps(labels, sort_keys=True)
             found.setdefault(key, []).extend((int(at), float(value)) for at, value in series["values"])
-    return found
+    return {key: sorted(values) for key, values in found.items()}
 
 
 def as_samples(name: str, points: Points) -> Iterator[str]:

@@ -36,7 +36,8 @@ def courses(month: Month, folder: Path) -> dict[str, Course]:
     found: dict[str, Course] = {}
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA synchronous = OFF")
-        database, days = _Database(connection), _days(month)
+        lost = [job.run["run_id"] for job in month.jobs if job.never_ends]
+        database, days = _Database(connection, lost), _days(month)
         for second, together in groupby(_writes(month), key=lambda one: one[0]):
             for _, write in together:
                 write(connection)
@@ -63,13 +64,11 @@ def _writes(month: Month) -> list[tuple[int, Write]]:
     writes += [(second, _logged(day)) for day, second in month.logged.items()]
     writes += [(second, _nothing) for second in range(BEGIN, END, HOUR)]
     writes += [(second, _nothing) for second in _days(month)]
-    return sorted(
-        ((second + -second % MINUTE, write) for second, write in writes), key=lambda one: one[0]
-    )
+    return sorted(((second + -second % MINUTE, write) for second, write in writes), key=lambda one: one[0])
 
 
 def _days(month: Month) -> set[int]:
-    """Return when to ask what changes once a day: after each midnight, after the daily check, and now and then."""
+    """Return when to ask what changes once a day: after midnight and the daily check, and now and then."""
     midnights = [at(day.month, day.day) for day in scene.DAYS]
     later = [second + hours * HOUR for second in midnights for hours in (6, 12, 18)]
     return {second + -second % MINUTE for second in (*midnights, *later, *month.logged.values())}
@@ -98,8 +97,9 @@ def _nothing(_: Connection) -> None:
 class _Database:
     """The database with a clock of its own."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, lost: Sequence[str]) -> None:
         self._connection = connection
+        self._heard = runs.update().where(runs.c.status == c.RUNNING, runs.c.run_id.not_in(lost))
         self._now = BEGIN
         driver: Any = connection.connection.dbapi_connection
         driver.create_function("current_timestamp", 0, lambda: f"{naive(self._now):%Y-%m-%d %H:%M:%S}")
@@ -108,6 +108,7 @@ class _Database:
     def look(self, second: int, found: dict[str, Course], figures: Sequence[Figure]) -> None:
         """Ask figures, as the exporter of the gauges does, and note what has changed."""
         self._now = second
+        self._connection.execute(self._heard.values(seen_at=naive(second)))  # a heartbeat comes each minute
         now = datetime.fromtimestamp(second, UTC)
         today = Day.today(ZONE, now)
         values = {

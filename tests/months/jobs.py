@@ -8,7 +8,8 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any, Final
 
-from examples.screener.history import History, Job as Past, Pace
+from examples.screener.history import History, Pace
+from examples.screener.history import Job as Past
 from telemetry import conventions as c
 
 from .scene import BEFORE, DAYS, LAST, second
@@ -106,7 +107,7 @@ def _job(past: Past, chance: Random) -> Job:
         chance.choice(WEB) if run["candidates"] <= IN_REQUEST else WORKER,
     )
     for stage in past.stages:
-        met = [(c.TOO_FAST, "200")] * stage["rate_limit_hits"]
+        met: list[tuple[str, ...]] = [(c.TOO_FAST, "200")] * stage["rate_limit_hits"]
         # Now and then an answer comes only at the second attempt, and very rarely none.
         met += [("500", "200")] * sum(chance.random() < 0.0008 for _ in range(stage["calls"]))
         met += [("500", "500", "500")] * (chance.random() < 0.004)

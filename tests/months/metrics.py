@@ -15,7 +15,7 @@ from .course import Course, notation
 from .jobs import WEB, WORKER
 from .month import Month
 from .process import Life
-from .scene import BEGIN, END, HOUR, MINUTE
+from .scene import BEGIN, HOUR, MINUTE
 
 BY_NAME: Final = {metric.name: metric for metric in c.METRICS}
 EXPORTER: Final = WEB[0]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from random import Random
-from typing import Any
+
+from sqlalchemy.engine import Connection
 
 from exporters.metrics.instruments import Metrics
-from sqlalchemy.engine import Connection
 
 from .course import Course
 from .jobs import WEB, WORKER, Job, jobs
-from .scene import BEFORE, DAY, DAYS, HOUR, MINUTE, SETTINGS, at
+from .scene import BEFORE, DAY, DAYS, HOUR, MINUTE, at
 
 Change = Callable[[Metrics], None]
-Write = Callable[[Connection], None]
+Write = Callable[[Connection], object]
 
 
 @dataclass
@@ -54,6 +54,10 @@ class Month:
     def between(self, begin: int, end: int) -> list[Job]:
         """Return the jobs that begin in a period."""
         return [job for job in self.jobs if begin <= job.start < end]
+
+    def cost(self, begin: int, end: int) -> float:
+        """Return what the jobs that begin in a period cost, in dollars."""
+        return float(sum(job.run["cost_pico"] for job in self.between(begin, end)) / 1e12)
 
     def next_idle(self, second: int) -> int:
         """Return the first minute from a time on in which no job is under way."""

@@ -14,7 +14,8 @@ from tests.prometheus import Prometheus
 
 from .backfilled import as_samples, backfill, evaluated, running
 from .firing import firing
-from .incidents import INCIDENTS, Incident
+from .incidents import INCIDENTS
+from .incidents.incident import Incident
 from .metrics import lines
 from .normal import usual_months
 from .scene import END, MINUTE, SETTINGS
