@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from exporters.alert_rules.alert import Alert, Group
 from exporters.alert_rules.groups import groups
 from telemetry.settings import Settings
-from tests.alert_rules.case import Case
 from tests.alert_rules.cases import (
     calls,
     collector,
@@ -20,6 +16,7 @@ from tests.alert_rules.cases import (
     usual_days,
     watchdog,
 )
+from tests.alert_rules.promtool import Trial
 
 MODULES = (money, jobs, failures, stages, usual_days, calls, pipeline, collector, platform, watchdog)
 CASES = [case for module in MODULES for case in module.CASES]
@@ -27,10 +24,10 @@ GROUPS = groups(Settings())
 ALERTS = [alert for group in GROUPS for alert in group.alerts]
 
 
-def trials() -> dict[str, tuple[Group, Alert, Sequence[Case]]]:
-    """Return by alert its group, itself, and its cases."""
+def trials() -> dict[str, Trial]:
+    """Return the trial of each alert by its name."""
     return {
-        alert.name: (group, alert, [case for case in CASES if case.alert == alert.name])
+        alert.name: Trial(alert, [case for case in CASES if case.alert == alert.name], group.recordings)
         for group in GROUPS
         for alert in group.alerts
     }

@@ -11,10 +11,10 @@ from exporters.alert_rules.collector import JOB as COLLECTOR_JOB
 from exporters.alert_rules.platform import ALERTMANAGER, PROMETHEUS
 from tests.alert_rules.test_files import promtool
 from tests.alertmanager import RunningAlertmanager
-from tests.collector.receiver import wait_for
 from tests.collector.running import BASE, RunningCollector
 from tests.prometheus import FLAGS, SHIPPED, Prometheus, receiving
 from tests.tools import program
+from tests.waiting import until
 
 ROOT = SHIPPED.parent
 PAGE = ROOT / "docs" / "how-to" / "prometheus.md"
@@ -49,9 +49,9 @@ def test_it_watches_the_programs_on_the_way(running: Prometheus) -> None:
     """It scrapes itself, Alertmanager and the Collector by the names in the rules, and sends alerts."""
     jobs = {PROMETHEUS, ALERTMANAGER, COLLECTOR_JOB}
 
-    wait_for("all are up", lambda: {one["metric"]["job"] for one in running.query("up == 1")} == jobs)
+    until(lambda: {one["metric"]["job"] for one in running.query("up == 1")} == jobs, what="all are up")
     assert {one["metric"]["job"] for one in running.query("up")} == jobs
-    wait_for("Alertmanager", lambda: len(running.get("alertmanagers")["activeAlertmanagers"]) == 1)
+    until(lambda: len(running.get("alertmanagers")["activeAlertmanagers"]) == 1, what="Alertmanager")
 
 
 def test_it_keeps_enough(running: Prometheus) -> None:

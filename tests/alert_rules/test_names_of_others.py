@@ -17,10 +17,10 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from tests.alert_rules.test_rule_checks import OTHERS
 from tests.alertmanager import RunningAlertmanager
 from tests.collector.messages import Request, counter, logs, span, traces
-from tests.collector.receiver import wait_for
 from tests.collector.running import BASE, PATIENCE, RunningCollector
 from tests.prometheus import Prometheus, receiving
 from tests.tools import program
+from tests.waiting import until
 
 BACKENDS = """
 exporters:
@@ -60,7 +60,7 @@ def test_prometheus_and_alertmanager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_ALERTMANAGER", str(program("alertmanager")))
     with RunningAlertmanager("http://127.0.0.1:9/") as alertmanager:
         with receiving(alertmanager=alertmanager.url.removeprefix("http://")) as prometheus:
-            wait_for("metrics of Prometheus", lambda: has(metrics(prometheus.url), named("prometheus")))
+            until(lambda: has(metrics(prometheus.url), named("prometheus")), what="metrics of Prometheus")
             page = metrics(prometheus.url)
             assert 'rule_evaluation_failures_total{rule_group="' in page
             assert 'notifications_errors_total{alertmanager="' in page
@@ -83,7 +83,7 @@ def test_collector(tmp_path: Path) -> None:
             for signal, message in messages:
                 with suppress(HTTPError):  # what does not fit into a queue is refused
                     collector.send(signal, message())
-            wait_for("its metrics", lambda: has(collector.metrics(), named("otelcol")))
+            until(lambda: has(collector.metrics(), named("otelcol")), what="its metrics")
             lines = collector.metrics().splitlines()
             assert all('exporter="' in line for line in lines if line.startswith("otelcol_exporter_"))
             assert all('receiver="' in line for line in lines if line.startswith("otelcol_receiver_"))

@@ -10,10 +10,10 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from telemetry import conventions as c
-from tests.collector.receiver import wait_for
 from tests.collector.running import BASE, RunningCollector
 from tests.every_metric import described, give_values
 from tests.prometheus import SHOWS_TYPES, Prometheus, receiving
+from tests.waiting import until
 
 EXPECTED = {one for metric in c.METRICS for one in described(metric)}
 
@@ -27,7 +27,7 @@ def test_name_type_and_unit(tmp_path: Path) -> None:
             provider = MeterProvider([reader], Resource.create({"service.name": "screener"}))
             give_values(provider)
             provider.shutdown()
-            wait_for("every metric", lambda: _arrived(prometheus) >= EXPECTED)
+            until(lambda: _arrived(prometheus) >= EXPECTED, what="every metric")
             assert _arrived(prometheus) == EXPECTED
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from examples.screener.standin.client import StandIn
 from exporters.sql.schema import migrate
 from tests.environments import interpreter
-from tests.fresh import Nursery
+from tests.fresh import PROJECT, Nursery, nursery
 from tests.wheel import installed_wheel
 
 HOST = Path(__file__).with_name("host.py")
@@ -30,6 +30,14 @@ THIS = "this"
 def installed() -> Path:
     """The wheel of this checkout, as a folder that any environment can put on its path."""
     return installed_wheel()
+
+
+@pytest.fixture(scope="session")
+def hosts(installed: Path) -> Iterator[Nursery]:
+    """Runs programs for which the libraries and the parts of the wheel are imported already."""
+    of_wheel = f"import sys; sys.path[0] = {str(installed)!r}\n{PROJECT}\nsys.path[0] = ''"
+    with nursery(of_wheel) as started:
+        yield started
 
 
 @pytest.fixture
@@ -140,7 +148,7 @@ NewHost = Callable[..., Host]
 
 
 @pytest.fixture
-def host(installed: Path, service: StandIn, sqlite_url: str, tmp_path: Path, libraries: Nursery) -> NewHost:
+def host(installed: Path, service: StandIn, sqlite_url: str, tmp_path: Path, hosts: Nursery) -> NewHost:
     """A function that creates a host in an environment, with a migrated database."""
 
     def make(name: str = THIS, url: str = sqlite_url) -> Host:
@@ -158,6 +166,6 @@ def host(installed: Path, service: StandIn, sqlite_url: str, tmp_path: Path, lib
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
         }
-        return Host(name, url, environment, tmp_path, libraries)
+        return Host(name, url, environment, tmp_path, hosts)
 
     return make

@@ -276,7 +276,8 @@ def test_folder_that_hides_our_package_is_a_problem(host: NewHost, tmp_path: Pat
     (tmp_path / "exporters").mkdir()
     (tmp_path / "exporters" / "__init__.py").write_text("")
 
-    lines = wrong(host().doctor(flask=False))
+    # An interpreter of its own, which has imported ours from nowhere else.
+    lines = wrong(host().doctor(flask=False, PYTHONPATH=""))
 
     assert any("exporters.process.pipeline, which is not there" in line for line in lines)
 

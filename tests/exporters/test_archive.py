@@ -66,11 +66,23 @@ class World:
         self.deliver(closing)
         return closing
 
-    def deliver(self, snapshot: Snapshot) -> None:
-        run_storage.deliver(self.engine, snapshot)
+    def small_runs(self, number: int) -> None:
+        """Runs that are over and belong to no analysis; their user is the first or the second."""
+        for each in range(number):
+            fragment = Fragment(user_id=1 + each % 2, kind="intake", opened_at=START + each * SECOND)
+            run_storage.deliver(self.engine, fragment.calls(call()).close())
         self.settle()
 
+    def deliver(self, snapshot: Snapshot) -> None:
+        run_storage.deliver(self.engine, snapshot)
+        rows = HostRows(self.engine, KEY)
+        if snapshot.analysis_id is not None:
+            rows.project_analysis(snapshot.analysis_id)
+        if snapshot.user_id is not None:
+            rows.project_user(snapshot.user_id)
+
     def settle(self) -> None:
+        """Sum up what every analysis and every user shows."""
         rows = HostRows(self.engine, KEY)
         for analysis in {row["id"] for row in self.host.rows("analyses")}:
             rows.project_analysis(analysis)
@@ -347,8 +359,7 @@ def test_two_archiving_processes_share_the_work(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They do so in two directories; in one and the same, the second is refused."""
-    for number in range(40):
-        world.run(None, 1, kind="intake", opened_at=START + number * SECOND)
+    world.small_runs(40)
     before = world.rows()
     monkeypatch.setattr(module, "BATCH", 1)
     places = [tmp_path / name for name in ("a", "b")]
@@ -435,8 +446,7 @@ def test_files_of_others_in_the_directory_are_left_alone(world: World) -> None:
 
 def test_archiving_that_is_killed_loses_no_row(world: World) -> None:
     """SIGKILL comes a step later each time, until the process ends before it."""
-    for number in range(60):
-        world.run(None, 1 + number % 2, kind="intake", opened_at=START + number * SECOND)
+    world.small_runs(60)
     before, totals = world.rows(), world.totals()
     for steps in range(1, 100):
         options = (world.host.url, str(world.directory), f"{BEFORE}", f"{steps}")

@@ -20,7 +20,7 @@ from tests.fresh.child import Child
 from tests.fresh.imports import LIBRARIES, PROJECT
 from tests.fresh.nursery import ROOT, Nursery, nursery
 
-__all__ = ["LIBRARIES", "Child", "Nursery", "nursery", "run", "start", "talk"]
+__all__ = ["LIBRARIES", "PROJECT", "Child", "Nursery", "nursery", "run", "start", "talk"]
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -21,10 +22,13 @@ INSTALLERS = ("uv", *PIPS)
 FIRST = next(iter(pythons()))
 other_installers = pytest.mark.whole_matrix("what one installer finds, another hardly ever does not")
 CELLS = [
-    pytest.param(python, installer, marks=[] if installer == "uv" and python == FIRST else other_installers)
-    for python in pythons()
-    for installer in INSTALLERS
+    *(pytest.param(python, "uv", marks=[] if python == FIRST else other_installers) for python in pythons()),
+    *(
+        pytest.param(python, pip, marks=other_installers)
+        for pip, python in zip(PIPS, itertools.cycle(pythons()), strict=False)
+    ),
 ]
+"""uv on every Python, and every pip on one of them."""
 OWN_RELEASES = ("genai-openai", "util-genai")
 """Packages of OpenTelemetry with a release cycle of their own, outside the train."""
 
@@ -159,7 +163,7 @@ def test_opentelemetry_versions_are_consistent(pinned: dict[str, str]) -> None:
 )
 def test_full_installation_works(wheel: Path, tmp_path: Path, number: int) -> None:
     """With a real pip on a real Python nothing conflicts, and a run is stored without any warning."""
-    installer = PIPS[number % len(PIPS)]
+    installer = PIPS[-1 - number]
     python = create_environment(tmp_path / "environment", list(pythons().values())[number])
     install(installer, python, f"analysis-telemetry[all] @ {wheel.as_uri()}")
 
