@@ -17,6 +17,8 @@ from .expression import Application, product
 
 FEW: Final = 2
 """So many failed jobs are no share: there must be enough jobs for that to be within the limit."""
+SINGLE: Final = 1.5
+"""A single failed job is less, also where `increase` extrapolates it: it is no trend, whatever was before."""
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 FAST: Final = (("5m", "1h", 14.4), ("30m", "6h", 6))
 """Short window, long window, and how many times as fast as allowed: 2 % in an hour, 5 % in six hours."""
@@ -34,7 +36,7 @@ def failures(settings: Settings) -> Group:
         Alert(
             name="AnalysisFailingFast",
             severity="critical",
-            expression=_burning(settings, FAST),
+            expression=_burning(settings, FAST, 0),
             summary="Most jobs fail.",
             description=description,
             settings=used,
@@ -46,7 +48,7 @@ def failures(settings: Settings) -> Group:
         Alert(
             name="AnalysisFailingSlowly",
             severity="warning",
-            expression=_burning(settings, SLOW),
+            expression=_burning(settings, SLOW, SINGLE),
             summary="More jobs fail than in the long run may.",
             description=description,
             settings=used,
@@ -79,7 +81,8 @@ def _recordings(application: Application, window: str) -> tuple[Recording, ...]:
     )
 
 
-def _burning(settings: Settings, pairs: tuple[tuple[str, str, float], ...]) -> str:
+def _burning(settings: Settings, pairs: tuple[tuple[str, str, float], ...], few: float) -> str:
+    """Return when failures are too fast in both windows; the shorter must have more than ``few``."""
     parts = []
     for short, long, speed in pairs:
         limit = product(settings.failed_jobs_objective, speed)
@@ -88,5 +91,6 @@ def _burning(settings: Settings, pairs: tuple[tuple[str, str, float], ...]) -> s
             f"  {share_name(short)} > {limit}\n"
             f"  and on (job) {share_name(long)} > {limit}\n"
             f"  and on (job) {jobs_name(long)} >= {least}\n"
+            + (f"  and on (job) {share_name(short)} * on (job) {jobs_name(short)} > {few}\n" if few else "")
         )
     return "(\n" + ")\nor\n(\n".join(parts) + ")"

@@ -15,12 +15,16 @@ BEFORE: Final = "job_stage:analysis_stage_duration_seconds:mean_increase1d"
 RECENT_A_DOCUMENT: Final = "job_stage:analysis_stage_duration_seconds_per_documents:ratio_increase1h"
 BEFORE_A_DOCUMENT: Final = "job_stage:analysis_stage_duration_seconds_per_documents:ratio_increase1d"
 
+ENOUGH: Final = 3
+"""The day before needs so many times the executions of the hour, or it says little of what is usual."""
+
 
 def stages(settings: Settings) -> Group:
     """Return the rule about slow stages."""
     application = Application.of(settings)
     factor = number(settings.anomaly_factor)
     executed = application.risen(c.STAGE_DURATION, "1h", by=("stage",), suffix="_count")
+    series = application.series(c.STAGE_DURATION, suffix="_count")
     alert = Alert(
         name="AnalysisStageSlow",
         severity="warning",
@@ -31,7 +35,9 @@ def stages(settings: Settings) -> Group:
             f"unless on (job, stage)\n"
             f"  {RECENT_A_DOCUMENT} / ({BEFORE_A_DOCUMENT} offset 1h > 0) <= {factor}\n"
             f"and on (job, stage) {RECENT} > {number(settings.slow_stage_seconds)}\n"
-            f"and on (job, stage) {executed} >= {settings.slow_stage_min}"
+            f"and on (job, stage) {executed} >= {settings.slow_stage_min}\n"
+            f"and on (job, stage) sum by (job, stage) (increase({series}[1d] offset 1h))"
+            f" >= {ENOUGH * settings.slow_stage_min}"
         ),
         summary="A stage takes much longer than on the day before.",
         description=(
@@ -59,5 +65,6 @@ def _mean(application: Application, name: str, window: str) -> Recording:
 
 def _a_document(application: Application, name: str, window: str) -> Recording:
     spent = application.risen(c.STAGE_DURATION, window, by=("stage",), suffix="_sum")
-    documents = application.risen(c.DOCUMENTS, window)
+    # Those that fail at once would make a day of failures the measure of the next.
+    documents = application.risen(c.DOCUMENTS, window, f'outcome!="{c.FAILED}"')
     return Recording(name, f"{spent}\n/ on (job) group_left () ({documents} > 0)")

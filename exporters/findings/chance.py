@@ -17,3 +17,12 @@ def is_many(count: int, expected: float) -> bool:
 def is_larger(share: float, expected: float, of: int) -> bool:
     """Return whether a share of so many jobs is larger than chance explains, where another is expected."""
     return share - expected > DEVIATIONS * math.sqrt(expected * (1 - expected) / of)
+
+
+def half(factor: float) -> float:
+    """Return the factor that is half as far from one.
+
+    A sum over jobs varies with their sizes. What it is for each candidate varies less, so half as much of it
+    tells that more than chance has made the sum larger by the factor.
+    """
+    return (1 + factor) / 2

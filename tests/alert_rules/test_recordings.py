@@ -31,7 +31,7 @@ def expected() -> dict[str, tuple[str, float]]:
     labels = f'{{job="{JOB}", stage="ranking"}}'
     # The 720 values of a day are 719 steps apart, the last 75 of which are longer.
     mean = (644 * 5 + 75 * 7) / 719
-    # In each step the stage is executed twice, for four documents.
+    # In each step the stage is executed twice, for four documents that do not fail.
     a_document = {RECENT_A_DOCUMENT: (labels, 3.5), BEFORE_A_DOCUMENT: (labels, mean / 2)}
     return values | {RECENT: (labels, 7), BEFORE: (labels, mean)} | a_document
 
@@ -42,7 +42,12 @@ def test_recordings(tmp_path: Path) -> None:
     names = ("failures.yml", "stages.yml")
     for name in names:
         (tmp_path / name).write_text(files(Settings())[name])
-    series = runs((STEPS, 1, 3)) | stage((STEPS - 75, 2, 5), (75, 2, 7)) | documents((STEPS, 4))
+    series = (
+        runs((STEPS, 1, 3))
+        | stage((STEPS - 75, 2, 5), (75, 2, 7))
+        | documents((STEPS, 4))
+        | documents((STEPS, 9), outcome="failed")
+    )
     test = {
         "interval": f"{STEP}m",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],

@@ -26,9 +26,9 @@ def slow(times: str) -> Active:
     )
 
 
-def documents(*phases: tuple[int, float]) -> dict[str, str]:
+def documents(*phases: tuple[int, float], outcome: str = "scored") -> dict[str, str]:
     """Return the series of documents: a number of minutes, and documents in each."""
-    return {series("analysis_documents_total", type="pdf", outcome="scored"): counts(*phases)}
+    return {series("analysis_documents_total", type="pdf", outcome=outcome): counts(*phases)}
 
 
 CASES = [
@@ -46,9 +46,9 @@ CASES = [
         ALERT,
         "other",
         "seven executions in an hour",
-        stage((120, 0.12, 2), (70, 0.12, 6)),
-        silent=(120,),
-        active={189: slow("2.6")},
+        stage((300, 0.12, 2), (70, 0.12, 6)),
+        silent=(300,),
+        active={369: slow("2.8")},
     ),
     Case(ALERT, "other", "0.8 s instead of 0.2 s", stage((120, 1, 0.2), (60, 1, 0.8)), silent=(179,)),
     Case(
@@ -80,6 +80,21 @@ CASES = [
         "it takes three times as long for twice as many",
         stage((120, 1, 2), (60, 1, 6)) | documents((120, 2), (60, 4)),
         silent=(130, 179),
+    ),
+    Case(
+        ALERT,
+        "low volume",
+        "12 executions before that",
+        stage((130, 0.1, 2), (70, 0.2, 20)),
+        silent=(175, 185),
+    ),
+    Case(
+        ALERT,
+        "other",
+        "25 executions before that",
+        stage((270, 0.1, 2), (70, 0.2, 20)),
+        silent=(270,),
+        active={320: slow("9.3")},
     ),
     Case(ALERT, "no data", "no history", stage((70, 1, 20)), silent=(50,)),
 ]

@@ -12,6 +12,20 @@ P95, USUAL_P95 = (
     series("analysis_yesterday_duration_p95_seconds"),
     series("analysis_usual_day_duration_p95_seconds"),
 )
+EACH_COST, USUAL_EACH_COST = (
+    series("analysis_yesterday_candidate_cost_usd"),
+    series("analysis_usual_day_candidate_cost_usd"),
+)
+EACH_SECONDS, USUAL_EACH_SECONDS = (
+    series("analysis_yesterday_candidate_duration_seconds"),
+    series("analysis_usual_day_candidate_duration_seconds"),
+)
+COSTS = {
+    series("analysis_yesterday_cost_usd"): levels((60, 30)),
+    series("analysis_usual_day_cost_usd"): levels((60, 10)),
+    USUAL_EACH_COST: levels((60, 2)),
+    USUAL_JOBS: levels((60, 20)),
+}
 ENOUGH = {JOBS: levels((60, 20))}
 
 CASES = [
@@ -30,6 +44,29 @@ CASES = [
         "too few of the weekdays before had enough jobs, so nothing is usual",
         {series("analysis_yesterday_cost_usd"): levels((30, 99))},
         silent=(20,),
+    ),
+    Case(
+        "AnalysisCostAnomaly",
+        "other",
+        "half as many jobs again, each candidate half as dear again: they were only larger",
+        COSTS | {EACH_COST: levels((60, 3)), JOBS: levels((60, 30))},
+        silent=(50,),
+    ),
+    Case(
+        "AnalysisCostAnomaly",
+        "other",
+        "each candidate is dearer",
+        COSTS | {EACH_COST: levels((60, 3.2)), JOBS: levels((60, 20))},
+        silent=(4,),
+        active={5: Active("Yesterday's jobs cost $30.00.")},
+    ),
+    Case(
+        "AnalysisCostAnomaly",
+        "other",
+        "there are more jobs",
+        COSTS | {EACH_COST: levels((60, 2)), JOBS: levels((60, 31))},
+        silent=(4,),
+        active={5: Active("Yesterday's jobs cost $30.00.")},
     ),
     *level_cases(
         "AnalysisVolumeAnomaly",
@@ -63,6 +100,20 @@ CASES = [
         "only 19 jobs",
         {P95: levels((30, 999)), USUAL_P95: levels((30, 60)), JOBS: levels((30, 19))},
         silent=(20,),
+    ),
+    Case(
+        "AnalysisLatencyAnomaly",
+        "other",
+        "each candidate takes half as long again: the jobs were larger; and then longer",
+        {
+            P95: levels((60, 200)),
+            USUAL_P95: levels((60, 60)),
+            EACH_SECONDS: levels((30, 3), (30, 3.2)),
+            USUAL_EACH_SECONDS: levels((60, 2)),
+            **ENOUGH,
+        },
+        silent=(29, 34),
+        active={35: Active("5 % of yesterday's jobs took longer than 3m 20s.")},
     ),
     *level_cases(
         "AnalysisFailureAnomaly",

@@ -28,7 +28,7 @@ def _worker_dead(month: Month) -> None:
 
 def _stuck(month: Month) -> None:
     """A job hangs for three hours and lets none other begin."""
-    begin, end = at(10, 30, 13), at(10, 30, 16, 30)
+    begin, end = at(10, 29, 13), at(10, 29, 16, 30)
     postpone(month, begin, end)
     job = month.between(end, end + HOUR)[0]
     job.shift(begin - job.start)
@@ -38,7 +38,7 @@ def _stuck(month: Month) -> None:
 
 def _silent(month: Month) -> None:
     """A machine is lost with its disk: nobody hears of its run again, until the daily check gives it up."""
-    job = max(month.between(at(11, 3, 11), at(11, 3, 16)), key=lambda job: job.end - job.start)
+    job = max(month.between(at(11, 3, 11), at(11, 3, 14)), key=lambda job: job.end - job.start)
     job.never_ends = True
     gone = {"status": c.INTERRUPTED}
     _write_later(month, job, at(11, 3, 17), gone)
@@ -71,8 +71,8 @@ INCIDENTS: Final = (
     ),
     Incident(
         "a job hangs for three and a half hours, and all others wait",
-        at(10, 30, 13),
-        at(10, 30, 19),
+        at(10, 29, 13),
+        at(10, 29, 19),
         {
             "AnalysisNoSuccess": "",
             "AnalysisRunTooLong": "it is that job",
