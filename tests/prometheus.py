@@ -60,6 +60,7 @@ class Prometheus:
         configuration: str = "",
         settings: str = "",
         arguments: tuple[str, ...] = (),
+        data: Path | None = None,
     ) -> None:
         """Describe it.
 
@@ -70,11 +71,13 @@ class Prometheus:
                 scrapes the ports.
             settings: more lines of its configuration.
             arguments: more arguments of its command line.
+            data: where it stores what it knows, which stays; by default it begins with nothing.
         """
         self.port = free_port()
         self._program, self._arguments = program, arguments
         self.folder = Path(tempfile.mkdtemp(prefix="prometheus-"))
         """Where its configuration is, `prometheus.yml`."""
+        self._data = data or self.folder / "data"
         targets = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
         self._log = self.folder / "prometheus.log"
         self.configure((configuration or CONFIGURATION.format(targets=targets)) + settings)
@@ -91,7 +94,7 @@ class Prometheus:
         """Start it, and wait until it is ready."""
         options = {
             "config.file": self.file,
-            "storage.tsdb.path": self.folder / "data",
+            "storage.tsdb.path": self._data,
             "web.listen-address": f"127.0.0.1:{self.port}",
             "log.level": "error",
         }
