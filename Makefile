@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## Show this list.
 	@if [ -t 1 ]; then bold='\033[1;36m'; plain='\033[0m'; else bold=; plain=; fi; \
 	awk -F ':.*## ' -v bold="$$bold" -v plain="$$plain" \
-	  '/^[a-z-]+:.*## / { printf "%smake %-12s%s %s\n", bold, $$1, plain, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  '/^[a-z0-9-]+:.*## / { printf "%smake %-12s%s %s\n", bold, $$1, plain, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
 install: $(READY) ## Set up everything in .venv, if it is not up to date already.
