@@ -181,7 +181,8 @@ class Heartbeat(Base):
 
     __tablename__ = "worker_heartbeats"
 
-    worker: Mapped[str] = mapped_column(String(255), primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    worker: Mapped[str] = mapped_column(String(255), unique=True)
     """Its name as an owner of jobs."""
     seen_at: Mapped[datetime]
 

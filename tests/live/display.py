@@ -70,7 +70,10 @@ class Display:
         for alert, reason in not_provoked.items():
             table.add_row(f"[dim]{alert}", f"[dim]not provoked: {reason}", "", "", "")
         self._console.print(table, highlight=False)
-        self._console.print(f"Time was compressed: an hour of the rules took {3600 / FACTOR:.0f} seconds.")
+        self._console.print(
+            f"{len(outcomes)} alerts fired and ended, {len(not_provoked)} were not provoked."
+            f" Time was compressed: an hour of the rules took {3600 / FACTOR:.0f} seconds."
+        )
 
 
 class _Seconds(ProgressColumn):

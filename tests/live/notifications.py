@@ -83,6 +83,11 @@ class Notifications(LocalServer):
             return None
         return max(self._times(alert, since, is_firing=False), default=None)
 
+    def receivers(self, alert: str) -> set[str]:
+        """Return the receivers that an alert was sent to."""
+        with self._changed:
+            return {one.receiver for one in self._received if one.alert == alert}
+
     def wait(self, seconds: float) -> None:
         """Wait for the next notification, for at most so many seconds."""
         with self._changed:
