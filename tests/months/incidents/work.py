@@ -76,9 +76,9 @@ INCIDENTS: Final = (
         {
             "AnalysisNoSuccess": "",
             "AnalysisRunTooLong": "it is that job",
-            "AnalysisStageSlow": "its stage has taken so long when it ends",
         },
         _stuck,
+        {"AnalysisStageSlow": "its stage took so long; seen if enough others ran on the day before"},
     ),
     Incident(
         "a machine is lost with its disk and a run",
