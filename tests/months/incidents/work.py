@@ -90,9 +90,10 @@ INCIDENTS: Final = (
     Incident(
         "three jobs are killed",
         at(11, 4, 14),
-        at(11, 5, 1),
+        at(11, 6, 0, 1),
         {"AnalysisJobsInterrupted": ""},
         _crashes,
+        {"AnalysisFailureAnomaly": "with others that fail, they are more than chance"},
     ),
     Incident(
         "users override the limit whenever they meet it, for eight days",
