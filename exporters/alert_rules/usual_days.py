@@ -37,7 +37,7 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
             f"{most(gauges.YESTERDAY_COST)} > {factor} * {most(gauges.USUAL_COST)}\n"
             f"unless on (job) (\n"
             f"  {most(gauges.YESTERDAY_CANDIDATE_COST)} <= {less} * {most(gauges.USUAL_CANDIDATE_COST)}\n"
-            f"  and on (job) {most(gauges.YESTERDAY_JOBS)} <= {less} * {most(gauges.USUAL_JOBS)}\n"
+            f"  and on (job) {most(gauges.YESTERDAY_JOBS)} <= {factor} * {most(gauges.USUAL_JOBS)}\n"
             ")"
         ),
         summary="Yesterday cost far more than is usual for its weekday.",

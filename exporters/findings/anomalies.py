@@ -27,7 +27,7 @@ def anomalies(connection: Connection, settings: Settings, day: Day) -> Iterator[
 def _cost(last: DayFigures, usual: UsualDay, settings: Settings, day: dt.date) -> Iterator[Finding]:
     if usual.dollars is None or last.dollars <= usual.dollars * settings.anomaly_factor:
         return
-    has_more = usual.jobs is None or last.jobs > usual.jobs * half(settings.anomaly_factor)
+    has_more = usual.jobs is None or last.jobs > usual.jobs * settings.anomaly_factor
     if has_more or _is_more(last.candidate_dollars, usual.candidate_dollars, settings):
         yield Finding(
             "cost",

@@ -43,7 +43,7 @@ class DayFigures:
     """95th percentile of the duration; None if no job ended."""
 
     candidate_seconds: float | None
-    """Time of the jobs that ended, for each of their candidates; None if none has any."""
+    """Time of the jobs that ended but for the slowest 5 %, for each of their candidates; None without any."""
     candidate_dollars: float | None
     """The known cost of the jobs that were seen, for each of their candidates; None if none has any."""
 
@@ -74,7 +74,6 @@ def figures_of(connection: Connection, day: Day) -> DayFigures:
     """Return the figures of a day."""
     job = jobs_view.c
     seen = job.kind != "import"
-    has_ended = job.duration_seconds.is_not(None)
     query = sa.select(
         sa.func.count(),
         sa.func.count(sa.case((seen, 1))),
@@ -82,39 +81,48 @@ def figures_of(connection: Connection, day: Day) -> DayFigures:
         sa.func.sum(job.cost_pico),
         sa.func.count(sa.case((sa.and_(seen, sa.not_(job.cost_complete)), 1))),
         sa.func.count(job.duration_seconds),
-        sa.func.sum(sa.case((sa.and_(has_ended, job.candidates > 0), job.duration_seconds))),
-        sa.func.sum(sa.case((has_ended, job.candidates))),
         sa.func.sum(sa.case((sa.and_(seen, job.candidates > 0), job.cost_pico))),
         sa.func.sum(sa.case((seen, job.candidates))),
     ).where(between(day.start, day.end))
-    jobs, number, failed, pico, incomplete, ended, *sums = connection.execute(query).one()
-    seconds, timed, spent, paid = sums
+    jobs, number, failed, pico, incomplete, ended, spent, paid = connection.execute(query).one()
+    slow_seconds, candidate_seconds = _durations(connection, day, ended)
     return DayFigures(
         jobs,
         number,
         failed,
         Money.of(pico, incomplete) if number else Money(),
         incomplete,
-        _slow_seconds(connection, day, ended),
-        float(seconds) / int(timed) if timed else None,
+        slow_seconds,
+        candidate_seconds,
         float(to_dollars(int(spent))) / int(paid) if paid else None,
     )
 
 
-def _slow_seconds(connection: Connection, day: Day, ended: int) -> float | None:
-    """Return the duration that 5 % of the jobs that ended exceed."""
+def _durations(connection: Connection, day: Day, ended: int) -> tuple[float | None, float | None]:
+    """Return the duration that 5 % of the jobs that ended exceed, and that of others for each candidate."""
     if not ended:
-        return None
-    duration = jobs_view.c.duration_seconds
-    query = (
-        sa.select(duration)
+        return None, None
+    duration, candidates = jobs_view.c.duration_seconds, jobs_view.c.candidates
+    others = (
+        sa.select(duration, candidates)
         .where(between(day.start, day.end), duration.is_not(None))
         .order_by(duration.desc())
-        .limit(1)
+        .limit(ended)
         .offset(ended // 20)
+        .subquery()
+        .c
     )
-    seconds = connection.execute(query).scalar()
-    return None if seconds is None else float(seconds)
+    has_any = others.candidates > 0
+    query = sa.select(
+        sa.func.max(others.duration_seconds),
+        sa.func.sum(sa.case((has_any, others.duration_seconds))),
+        sa.func.sum(others.candidates),
+    )
+    slow, seconds, number = connection.execute(query).one()
+    return (
+        None if slow is None else float(slow),
+        float(seconds) / int(number) if number else None,
+    )
 
 
 def same_weekdays(connection: Connection, settings: Settings, day: Day) -> list[DayFigures]:

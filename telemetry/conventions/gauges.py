@@ -172,7 +172,7 @@ YESTERDAY_CANDIDATE_SECONDS: Final = Metric(
     "analysis.yesterday.candidate.duration",
     "gauge",
     "s",
-    "Time of the jobs that began yesterday and ended, for each of their candidates.",
+    "Time of the jobs that began yesterday, but for the slowest 5 %, for each of their candidates.",
     source=DAYS,
 )
 YESTERDAY_CANDIDATE_COST: Final = Metric(

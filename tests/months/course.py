@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -38,6 +38,11 @@ class Course:
         """Return the value at a time."""
         known = [one for one in self.changes if one <= second]
         return self.changes[max(known)] if known else None
+
+    def marked(self, seconds: Iterable[int]) -> Course:
+        """Return the same course, with samples each minute around certain times, too."""
+        marks = {second: self.value(second) for second in seconds if second not in self.changes}
+        return Course({**marks, **self.changes}, self.grows)
 
     def samples(self, phase: int, begin: int = BEGIN, end: int = END, every: int = LONGEST) -> Iterator[str]:
         """Yield values and times as text, as if they were taken each minute.

@@ -26,13 +26,15 @@ CHECK: Final = "stages_sum_to_runs"
 
 def lines(month: Month, folder: Path) -> Iterator[str]:
     """Yield all samples of the months, series by series."""
-    shared = {**month.gauges, **database.courses(month, folder)}
+    gaps = [second for gap in month.no_metrics for second in gap]
+    found = {**month.gauges, **database.courses(month, folder)}
+    shared = {name: course.marked(gaps) for name, course in found.items()}
     for life in _lives(month):
         own = dict(life.courses)
         for name, course in shared.items():
             if life.name == (WORKER if name in OF_WORKER else EXPORTER):
                 own[_gauge(life, BY_NAME[name])] = course
-        own |= _of_gauges(life, month)
+        own |= {name: course.marked(gaps) for name, course in _of_gauges(life, month).items()}
         for name, course in own.items():
             is_counter = name in life.courses
             for sample in course.samples(

@@ -41,10 +41,12 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     yield "| incident | alert | why | fired after |"
     yield "|---|---|---|---|"
     for incident in verdict.incidents:
-        for number, alert in enumerate(incident.alerts):
+        followed = {alert: why for alert, why in incident.may.items() if verdict.of(incident, alert)}
+        alerts = {**incident.alerts, **followed}
+        for number, alert in enumerate(alerts):
             when = f"**{local(incident.begin):%a %d %b %H:%M}** {incident.what}" if not number else ""
             name = f"[`{alert}`](../runbooks/{alert}.md)"
-            why = incident.alerts[alert] or "it is about that"
+            why = alerts[alert] or "it is about that"
             yield f"| {when} | {name} | {why} | {after(incident, verdict.of(incident, alert))} |"
 
 

@@ -76,7 +76,8 @@ class Verdict:
 
 
 def _explains(incident: Incident, fired: Fired) -> bool:
-    return fired.alert in incident.alerts and incident.begin <= fired.begin and fired.end <= incident.until
+    known = {*incident.alerts, *incident.may}
+    return fired.alert in known and incident.begin <= fired.begin and fired.end <= incident.until
 
 
 def verdict(seed: int, incidents: Sequence[Incident] = INCIDENTS) -> Verdict:

@@ -48,8 +48,8 @@ CASES = [
     Case(
         "AnalysisCostAnomaly",
         "other",
-        "half as many jobs again, each candidate half as dear again: they were only larger",
-        COSTS | {EACH_COST: levels((60, 3)), JOBS: levels((60, 30))},
+        "twice as many jobs, each candidate half as dear again: they were only larger",
+        COSTS | {EACH_COST: levels((60, 3)), JOBS: levels((60, 40))},
         silent=(50,),
     ),
     Case(
@@ -64,7 +64,7 @@ CASES = [
         "AnalysisCostAnomaly",
         "other",
         "there are more jobs",
-        COSTS | {EACH_COST: levels((60, 2)), JOBS: levels((60, 31))},
+        COSTS | {EACH_COST: levels((60, 2)), JOBS: levels((60, 41))},
         silent=(4,),
         active={5: Active("Yesterday's jobs cost $30.00.")},
     ),

@@ -28,7 +28,7 @@ def _quota(month: Month) -> None:
 
 def _server_errors(month: Month) -> None:
     """A fifth of the calls fail, all attempts of them; the jobs leave out these candidates."""
-    for job in month.between(at(10, 15, 12, 40), at(10, 15, 13, 30)):
+    for job in month.between(at(10, 15, 12, 40), at(10, 15, 14, 40)):
         for stage, calls in job.calls.items():
             job.statuses[stage] = [("200",)] * calls
             job.statuses[stage][::5] = [("500", "503", "500")] * len(job.statuses[stage][::5])
@@ -60,7 +60,7 @@ INCIDENTS: Final = (
     Incident(
         "the quota is used up for four hours",
         at(10, 13, 13),
-        at(10, 15, 1),
+        at(10, 16, 18),  # for three days single failures come on top
         {
             "AnalysisQuotaUsedUp": "",
             "AnalysisFailingFast": "every job fails",
@@ -70,9 +70,9 @@ INCIDENTS: Final = (
         _quota,
     ),
     Incident(
-        "a fifth of the calls fail for 50 minutes, in spite of retries",
+        "a fifth of the calls fail for two hours, in spite of retries",
         at(10, 15, 12, 40),
-        at(10, 15, 14, 30),
+        at(10, 15, 16),
         {"AnalysisOpenAIErrors": "", "AnalysisRetriesExhausted": "no retry of these calls succeeds"},
         _server_errors,
     ),

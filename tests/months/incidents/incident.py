@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.months.month import Month
 from tests.months.scene import HOUR, MINUTE
@@ -20,6 +20,8 @@ class Incident:
     alerts: Mapping[str, str]
     """The alerts that it must raise, the one that names it first, and why the others follow."""
     happen: Callable[[Month], None]
+    may: Mapping[str, str] = field(default_factory=dict)
+    """The alerts that may follow, depending on how busy these days are; they count for nothing."""
 
 
 def postpone(month: Month, begin: int, end: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -31,9 +32,11 @@ def _no_usage(month: Month) -> None:
 
 
 def _campaign(month: Month) -> None:
-    """Three times as many jobs for a day."""
-    for job in month.between(at(11, 12), at(11, 13)):
-        for number, letter in enumerate("xy", start=1):
+    """A campaign brings several times as many jobs for a day, so many that they cost more than its budget."""
+    begin, end = at(11, 12), at(11, 13)
+    copies = "uvwxyz"[: max(math.ceil(1.1 * SETTINGS.budget_day_usd / month.cost(begin, end)) - 1, 2)]
+    for job in month.between(begin, end):
+        for number, letter in enumerate(copies, start=1):
             copy = replace(job, run=dict(job.run), statuses={})
             copy.run["rate_limit_hits"] = 0
             copy.run["run_id"] = letter + job.run["run_id"][1:]
@@ -81,7 +84,12 @@ def _late_run(second: int, pico: int) -> Write:
 
 INCIDENTS: Final = (
     Incident(
-        "one job costs $6.50", at(10, 21, 11), at(10, 22, 1), {"AnalysisJobBudgetPassed": ""}, _runaway_job
+        "one job costs $6.50",
+        at(10, 21, 11),
+        at(10, 23, 0, 1),
+        {"AnalysisJobBudgetPassed": ""},
+        _runaway_job,
+        {"AnalysisCostAnomaly": "it alone may double the cost of its day"},
     ),
     Incident(
         "a new model has no price, until it is replaced",
@@ -98,12 +106,12 @@ INCIDENTS: Final = (
         _no_usage,
     ),
     Incident(
-        "three times as many jobs for a day",
+        "a campaign brings several times as many jobs for a day",
         at(11, 12),
         at(11, 14, 1),
         {
             "AnalysisVolumeAnomaly": "",
-            "AnalysisCostAnomaly": "they cost three times as much",
+            "AnalysisCostAnomaly": "they cost as many times as much",
             "AnalysisDailyBudgetNearlySpent": "as much as is planned for two days",
             "AnalysisDailyBudgetPassed": "as much as is planned for two days",
         },

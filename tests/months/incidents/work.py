@@ -76,9 +76,9 @@ INCIDENTS: Final = (
         {
             "AnalysisNoSuccess": "",
             "AnalysisRunTooLong": "it is that job",
-            "AnalysisStageSlow": "its stage has taken so long when it ends",
         },
         _stuck,
+        {"AnalysisStageSlow": "its stage took so long; seen if enough others ran on the day before"},
     ),
     Incident(
         "a machine is lost with its disk and a run",
@@ -90,9 +90,10 @@ INCIDENTS: Final = (
     Incident(
         "three jobs are killed",
         at(11, 4, 14),
-        at(11, 5, 1),
+        at(11, 6, 0, 1),
         {"AnalysisJobsInterrupted": ""},
         _crashes,
+        {"AnalysisFailureAnomaly": "with others that fail, they are more than chance"},
     ),
     Incident(
         "users override the limit whenever they meet it, for eight days",
