@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -66,12 +67,13 @@ class RunningAlertmanager:
         self.url = f"http://{self.place}"
         self.directory = Path(tempfile.mkdtemp(prefix="alertmanager-"))
         """Where it keeps silences and what it has sent."""
-        file = self.directory / "alertmanager.yml"
-        file.write_text(configuration.replace("{webhook}", webhook))
+        self._webhook = webhook
+        self._log = self.directory / "alertmanager.log"
+        self.configure(configuration)
         self._program = program or _program()
         self._command = [
             str(self._program),
-            f"--config.file={file}",
+            f"--config.file={self.file}",
             f"--storage.path={self.directory}",
             f"--web.listen-address={self.place}",
             "--cluster.listen-address=",
@@ -89,11 +91,25 @@ class RunningAlertmanager:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        self._process = subprocess.Popen(self._command, cwd=self._program.parent)
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(self._command, cwd=self._program.parent, stdout=log, stderr=log)
         self._wait()
 
+    @property
+    def file(self) -> Path:
+        """Its configuration."""
+        return self.directory / "alertmanager.yml"
+
+    def configure(self, text: str) -> None:
+        """Write its configuration, which it reads at its start and at each `reload`."""
+        self.file.write_text(text.replace("{webhook}", self._webhook))
+
+    def reload(self) -> None:
+        """Have it read its configuration again."""
+        self._process.send_signal(signal.SIGHUP)
+
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """End it by SIGKILL; `start` starts it again."""
         self._process.kill()
         self._process.wait()
 
@@ -130,7 +146,9 @@ class RunningAlertmanager:
                 return
             except OSError as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise AlertmanagerUnavailable(f"Alertmanager did not start: {error}") from error
+                    raise AlertmanagerUnavailable(
+                        f"Alertmanager did not start: {self._log.read_text()}"
+                    ) from error
                 time.sleep(0.02)
 
 

@@ -20,7 +20,7 @@ service:
   extensions: [jaeger_storage, jaeger_query, healthcheckv2]
   pipelines:
     traces: {{receivers: [otlp], exporters: [jaeger_storage_exporter]}}
-  telemetry: {{metrics: {{level: none}}, logs: {{level: error}}}}
+  telemetry: {{metrics: {{level: none}}, logs: {{level: error}}, traces: {{level: none}}}}
 extensions:
   healthcheckv2: {{use_v2: true, http: {{endpoint: "127.0.0.1:{health}"}}}}
   jaeger_query:
@@ -51,6 +51,7 @@ class Jaeger:
         self.url = f"http://127.0.0.1:{self._ports['query']}"
         self._program = program("jaeger")
         self._directory = Path(tempfile.mkdtemp(prefix="jaeger-"))
+        self._log = self._directory / "jaeger.log"
 
     def __enter__(self) -> Self:
         file = self._directory / "jaeger.yaml"
@@ -65,11 +66,12 @@ class Jaeger:
     def start(self) -> None:
         """Start it, and wait until it is ready."""
         command = [str(self._program), f"--config={self._directory / 'jaeger.yaml'}"]
-        self._process = subprocess.Popen(command, cwd=self._directory)
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(command, cwd=self._directory, stdout=log, stderr=log)
         self._wait()
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """End it by SIGKILL; `start` starts it again."""
         self._process.kill()
         self._process.wait()
 
@@ -100,5 +102,5 @@ class Jaeger:
                 return
             except (OSError, URLError) as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"Jaeger did not start: {error}") from error
+                    raise AssertionError(f"Jaeger did not start: {self._log.read_text()[-2000:]}") from error
                 time.sleep(0.05)

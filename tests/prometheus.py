@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -59,6 +60,7 @@ class Prometheus:
         configuration: str = "",
         settings: str = "",
         arguments: tuple[str, ...] = (),
+        data: Path | None = None,
     ) -> None:
         """Describe it.
 
@@ -69,13 +71,16 @@ class Prometheus:
                 scrapes the ports.
             settings: more lines of its configuration.
             arguments: more arguments of its command line.
+            data: where it stores what it knows, which stays; by default it begins with nothing.
         """
         self.port = free_port()
         self._program, self._arguments = program, arguments
-        self._directory = Path(tempfile.mkdtemp(prefix="prometheus-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="prometheus-"))
+        """Where its configuration is, `prometheus.yml`."""
+        self._data = data or self.folder / "data"
         targets = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
-        text = configuration.replace(OWN, f"127.0.0.1:{self.port}") or CONFIGURATION.format(targets=targets)
-        (self._directory / "prometheus.yml").write_text(text + settings)
+        self._log = self.folder / "prometheus.log"
+        self.configure((configuration or CONFIGURATION.format(targets=targets)) + settings)
 
     def __enter__(self) -> Self:
         self.start()
@@ -83,13 +88,13 @@ class Prometheus:
 
     def __exit__(self, *exception: object) -> None:
         self.kill()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
         options = {
-            "config.file": self._directory / "prometheus.yml",
-            "storage.tsdb.path": self._directory / "data",
+            "config.file": self.file,
+            "storage.tsdb.path": self._data,
             "web.listen-address": f"127.0.0.1:{self.port}",
             "log.level": "error",
         }
@@ -98,17 +103,31 @@ class Prometheus:
             *(f"--{name}={value}" for name, value in options.items()),
             *self._arguments,
         ]
-        self._process = subprocess.Popen(command, cwd=self._directory)
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
         self._wait()
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """End it by SIGKILL; `start` starts it again."""
         self._process.kill()
         self._process.wait()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def file(self) -> Path:
+        """Its configuration."""
+        return self.folder / "prometheus.yml"
+
+    def configure(self, text: str) -> None:
+        """Write its configuration, which it reads at its start and at each `reload`."""
+        self.file.write_text(text.replace(OWN, f"127.0.0.1:{self.port}"))
+
+    def reload(self) -> None:
+        """Have it read its configuration and its rules again."""
+        self._process.send_signal(signal.SIGHUP)
 
     def wait_for(self, metric: str) -> None:
         """Wait until a metric has been scraped; Prometheus discovers its targets every five seconds."""
@@ -135,7 +154,9 @@ class Prometheus:
                 return
             except (OSError, urllib.error.URLError) as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise PrometheusUnavailable(f"Prometheus did not start: {error}") from error
+                    raise PrometheusUnavailable(
+                        f"Prometheus did not start: {self._log.read_text()}"
+                    ) from error
                 time.sleep(0.05)
 
 

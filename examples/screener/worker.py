@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 RECONNECT_PAUSE = 1.0
 """Seconds between two tries to reach the database."""
+BEAT = 1.0
+"""Seconds between two signs of life while no job is waiting."""
 
 
 class Worker:
@@ -34,6 +36,7 @@ class Worker:
         self.app = app
         self.poll = poll
         self._stopping = False
+        self._beaten = 0.0
 
     def run(self, once: bool = False) -> None:
         """Work until stopped; with `once` only until no job is waiting."""
@@ -70,12 +73,20 @@ class Worker:
             jobs.fail_abandoned()
         log.info("waiting for jobs")
         while not self._stopping:
+            self._beat()
             if self.work():
                 continue
             if once:
                 return True
             time.sleep(self.poll)
         return True
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now - self._beaten >= BEAT or not self._beaten:
+            self._beaten = now
+            with self.app.app_context():
+                jobs.beat()
 
     def stop(self, signum: int, frame: FrameType | None) -> None:
         """Handle a signal: the first time finish the current job, the second time return it to the queue."""

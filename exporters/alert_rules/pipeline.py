@@ -97,7 +97,6 @@ def _writer(application: Application) -> Alert:
         service=application.job,
         # It retries, so a single failure is nothing. Where it can write again, no failure follows.
         for_seconds=600,
-        keep_seconds=300,
     )
 
 

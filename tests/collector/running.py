@@ -48,8 +48,9 @@ class RunningCollector:
     """
 
     def __init__(self, folder: Path, *layers: str, **settings: str) -> None:
-        self.ports = {name: free_port() for name in PORTS}
+        self.ports = {name: int(settings.get(name) or free_port()) for name in PORTS}
         self.url = f"http://127.0.0.1:{self.ports['COLLECTOR_HTTP_PORT']}"
+        self.health = f"http://127.0.0.1:{self.ports['COLLECTOR_HEALTH_PORT']}"
         self._log = folder / "otelcol.log"
         self._command = [str(program("otelcol")), *_configuration(layers or BASE)]
         self._environment = {
@@ -101,7 +102,7 @@ class RunningCollector:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                urlopen(f"http://127.0.0.1:{self.ports['COLLECTOR_HEALTH_PORT']}/", timeout=5).close()
+                urlopen(f"{self.health}/", timeout=5).close()
                 return
             except (OSError, URLError):
                 assert self._process.poll() is None and time.monotonic() < deadline, self.log()

@@ -39,7 +39,7 @@ from tests.end_to_end.observed import Observed, observed
 from tests.end_to_end.spent import Spent
 from tests.end_to_end.stack import Stack
 from tests.end_to_end.submission import draft, submit
-from tests.notifications.shipped import receiving
+from tests.notifications.shipped import hurried, receiving
 from tests.postgres import TemporaryPostgres, free_port
 from tests.receivers import Webhook
 from tests.tools import program
@@ -123,7 +123,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         Webhook() as hook,
         RunningAlertmanager(
             hook.url,
-            configuration=receiving("0s"),
+            configuration=hurried(receiving(), "0s"),
             program=program("alertmanager"),
             arguments=("--data.maintenance-interval=1s",),
         ) as alertmanager,

@@ -21,7 +21,6 @@ import sqlalchemy as sa
 from examples.screener.standin.client import StandIn
 from exporters.sql.schema import tables
 from telemetry import conventions as c
-from telemetry.conventions import gauges
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.documents import damaged, resumes
 from tests.end_to_end.ledger import Truth, dollars, truth
@@ -46,7 +45,6 @@ SETTINGS = {
 PROCESSES = 4
 """Two web workers, and the worker before and after its restart."""
 NOT_PROVOKED = {
-    gauges.WORKER_HEARTBEAT: "the example does not pass a callable for it",
     c.VALUES_COERCED: "the example passes no value that does not fit its column",
 }
 """The metrics that never have a value here, with the reason."""

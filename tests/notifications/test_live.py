@@ -13,7 +13,7 @@ from exporters.findings.finding import Finding
 from telemetry.settings import Settings
 from tests.alertmanager import RunningAlertmanager
 from tests.notifications.raised import RULES, raise_alerts
-from tests.notifications.shipped import receiving
+from tests.notifications.shipped import hurried, receiving
 from tests.receivers import Webhook
 from tests.tools import program
 from tests.waiting import until
@@ -53,7 +53,7 @@ def hook() -> Iterator[Webhook]:
 @pytest.fixture
 def alertmanager(hook: Webhook) -> Iterator[RunningAlertmanager]:
     with RunningAlertmanager(
-        hook.url, configuration=receiving(WAIT), program=program("alertmanager")
+        hook.url, configuration=hurried(receiving(), WAIT), program=program("alertmanager")
     ) as running:
         yield running
 

@@ -45,7 +45,6 @@ CASES = [
         series("telemetry_writer_failures_total", transaction="rollup"),
         window=5,
         wait=10,
-        keep=5,
         description="About 4 transactions of the writer failed in 5 minutes.",
         last="About 1 transactions of the writer failed in 5 minutes.",
     ),
