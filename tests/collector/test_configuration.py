@@ -101,6 +101,7 @@ def test_queues_are_on_disk_and_bounded(whole: dict[str, Any]) -> None:
     assert "".join(_texts()).count("sizer: bytes") == 3  # the size of a queue is its size on disk
     assert not [name for name in whole["processors"] if name.startswith("batch")]
     assert "file_storage/queues" in whole["service"]["extensions"]
+    assert whole["extensions"]["file_storage/queues"]["fsync"] is True, "or a loss of power damages them"
 
 
 def test_only_this_machine_reaches_it() -> None:

@@ -190,13 +190,17 @@ class KillableStandIn(StandIn):
         self._earlier: list[Line] = []
 
     def kill(self) -> None:
-        """End it by SIGKILL. What it has recorded until now is kept."""
-        assert self._process
+        """End it. What it has recorded until now is kept."""
         self._earlier = self.lines()
-        for pid in (self._process.pid, *children(self._process.pid)):
-            os.kill(pid, signal.SIGKILL)
-        self._process.wait()
-        self._process = None
+        self.stop()
+
+    def stop(self) -> None:
+        """End it by SIGKILL, since answers that are late would hold it up; safe to call twice."""
+        process, self._process = self._process, None
+        if process is not None:
+            for pid in (process.pid, *children(process.pid)):
+                os.kill(pid, signal.SIGKILL)
+            process.wait()
 
     def lines(self) -> list[Line]:
         """Return all lines of the ledger, also those before it was killed, numbered throughout."""
