@@ -38,7 +38,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     try:
-        proof = prove(console, given.alerts)
+        proof = prove(console, Path(tempfile.mkdtemp(prefix="live-")), given.alerts)
     except KeyboardInterrupt:
         console.print("interrupted: everything that was started is stopped")
         return 130
@@ -47,9 +47,14 @@ def main() -> int:
     return 1 if proof.problems else 0
 
 
-def prove(console: Console, alerts: Sequence[str] = ()) -> Proof:
-    """Play all incidents, or those that raise some alerts, and print what became of each alert."""
-    folder = Path(tempfile.mkdtemp(prefix="live-"))
+def prove(console: Console, folder: Path, alerts: Sequence[str] = ()) -> Proof:
+    """Play all incidents, or those that raise some alerts, and print what became of each alert.
+
+    Args:
+        console: where to print.
+        folder: for the spool, the logs, queues and rules.
+        alerts: provoke these only; default: all.
+    """
     with (
         Display(console) as display,
         Notifications() as notifications,
@@ -61,7 +66,7 @@ def prove(console: Console, alerts: Sequence[str] = ()) -> Proof:
                 proof.play(lanes)
         finally:
             proof.stop()
-    display.table(proof.outcomes, NOT_PROVOKED)
+    display.table(proof.outcomes, {} if alerts else NOT_PROVOKED)
     for problem in proof.problems:
         console.print(f"[red]✗[/] {problem}", soft_wrap=True)
     return proof

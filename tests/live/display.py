@@ -29,6 +29,7 @@ class Display:
             TextColumn("{task.fields[state]}"),
             _Seconds(),
             console=console,
+            transient=True,
             disable=not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
@@ -71,7 +72,7 @@ class Display:
             table.add_row(f"[dim]{alert}", f"[dim]not provoked: {reason}", "", "", "")
         self._console.print(table, highlight=False)
         self._console.print(
-            f"{len(outcomes)} alerts fired and ended, {len(not_provoked)} were not provoked."
+            f"{len(outcomes)} alerts fired and ended."
             f" Time was compressed: an hour of the rules took {3600 / FACTOR:.0f} seconds."
         )
 

@@ -26,9 +26,9 @@ PROVOKED = 0.8
 
 @pytest.mark.whole_matrix("each rule, route and query has tests of its own")
 @pytest.mark.timeout(1500)
-def test_every_alert_fires_and_ends() -> None:
+def test_every_alert_fires_and_ends(tmp_path: Path) -> None:
     """At a webhook, by way of Alertmanager; no other alert fires, and the runbooks work meanwhile."""
-    proof = prove(Console(file=sys.stderr, width=200))
+    proof = prove(Console(file=sys.stderr, width=200), tmp_path)
 
     assert proof.problems == []
     assert {one.alert for one in proof.outcomes} == NAMES - NOT_PROVOKED.keys()
