@@ -24,6 +24,8 @@ FAST: Final = (("5m", "1h", 14.4), ("30m", "6h", 6))
 """Short window, long window, and how many times as fast as allowed: 2 % in an hour, 5 % in six hours."""
 SLOW: Final = (("2h", "1d", 3), ("6h", "3d", 1))
 """The same for 10 % in one and in three days."""
+NEARLY_ALL: Final = 0.9
+"""A limit is at most this share of the way from what may fail to all jobs, or the alert would be mute."""
 
 
 def failures(settings: Settings) -> Group:
@@ -85,7 +87,7 @@ def _burning(settings: Settings, pairs: tuple[tuple[str, str, float], ...], few:
     """Return when failures are too fast in both windows; the shorter must have more than ``few``."""
     parts = []
     for short, long, speed in pairs:
-        limit = product(settings.failed_jobs_objective, speed)
+        limit = _limit(settings.failed_jobs_objective, speed)
         least = max(settings.failed_jobs_min, math.ceil(FEW / float(limit)))
         parts.append(
             f"  {share_name(short)} > {limit}\n"
@@ -94,3 +96,9 @@ def _burning(settings: Settings, pairs: tuple[tuple[str, str, float], ...], few:
             + (f"  and on (job) {share_name(short)} * on (job) {jobs_name(short)} > {few}\n" if few else "")
         )
     return "(\n" + ")\nor\n(\n".join(parts) + ")"
+
+
+def _limit(objective: float, speed: float) -> str:
+    """Return the share of failed jobs at which the objective is used up so many times as fast."""
+    nearly_all = objective + NEARLY_ALL * (1 - objective)
+    return product(objective, speed) if objective * speed < nearly_all else product(nearly_all, 1)

@@ -14,6 +14,8 @@ TODAY: Final = "today"
 """Source of the gauges that a query renews every TELEMETRY_GAUGES_SECONDS."""
 DAYS: Final = "days"
 """Source of the gauges that change once a day, and are renewed less often."""
+DAYS_PERIODS: Final = 20
+"""They are queried every so many times that those of today are."""
 HOST: Final = "host"
 """Source of the gauges whose values a callable of the host returns."""
 

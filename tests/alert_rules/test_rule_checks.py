@@ -30,7 +30,7 @@ OTHERS = {
     "alertmanager_notifications_failed_total": "counter",
     "otelcol_receiver_accepted_metric_points_total": "counter",
     "otelcol_exporter_sent_metric_points_total": "counter",
-    "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total": "counter",
+    "otelcol_processor_tail_sampling_sampling_traces_on_memory": "gauge",
     **{
         f"otelcol_{what}_{signal}_total": "counter"
         for what in ("exporter_enqueue_failed", "exporter_send_failed", "receiver_refused")

@@ -19,10 +19,10 @@ UNPROJECTED = """
 
 
 class Database:
-    """A database; each query has a new connection."""
+    """A database; connections are kept until :meth:`close`, and replaced where it was away."""
 
     def __init__(self, url: str) -> None:
-        self.engine = sa.create_engine(url, poolclass=sa.NullPool)
+        self.engine = sa.create_engine(url, pool_pre_ping=True)
 
     def rows(self, query: str, **values: object) -> list[Row]:
         """Return the rows of a query."""

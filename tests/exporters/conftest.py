@@ -79,8 +79,8 @@ def sqlite_host(migrated_sqlite: Path, tmp_path: Path) -> Host:
 
 @pytest.fixture
 def postgres_host(databases: Databases) -> Iterator[Host]:
-    with databases.copy("psycopg2") as url:
-        yield Host(url)
+    with databases.copy("psycopg2") as url, Host(url) as host:
+        yield host
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -112,7 +112,9 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     is_newest = request.param == "newest"
     copies: Databases = request.getfixturevalue("newest_databases" if is_newest else "databases")
     with copies.copy("psycopg2" if request.param == "psycopg2" else "psycopg") as url:
-        yield Host(request.getfixturevalue("pgbouncer").through(url) if request.param == "pgbouncer" else url)
+        through = request.getfixturevalue("pgbouncer").through if request.param == "pgbouncer" else str
+        with Host(through(url)) as host:
+            yield host
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -124,12 +124,26 @@ def documents_of(*visits: Document) -> list[DocumentState]:
 
 
 class Host:
-    """A host's database after the migration, with the host's own connection to it."""
+    """A host's database after the migration, with the host's own connections to it.
+
+    Those of a context manager are kept until the end of the ``with`` block, others for one statement each.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        options = {"prepare_threshold": None} if "+psycopg:" in url else {}  # poolers need this
-        self.engine: Engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
+        self.engine = self._new_engine(poolclass=sa.NullPool)
+
+    def __enter__(self) -> Self:
+        if self.is_postgresql:  # where a connection costs more than a statement
+            self.engine = self._new_engine(pool_pre_ping=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.engine.dispose()
+
+    def _new_engine(self, **options: Any) -> Engine:
+        arguments = {"prepare_threshold": None} if "+psycopg:" in self.url else {}  # poolers need this
+        return sa.create_engine(self.url, connect_args=arguments, **options)
 
     @property
     def is_postgresql(self) -> bool:
@@ -174,9 +188,9 @@ class Host:
             connection.execute(sa.text(statement).bindparams(*times), values)
 
     def rows(self, table: str, **where: Any) -> list[dict[str, Any]]:
-        described = sa.Table(table, sa.MetaData(), autoload_with=self.engine)
-        query = sa.select(described).filter_by(**where).order_by(*described.primary_key.columns)
         with self.engine.connect() as connection:
+            described = described_table(connection, table)
+            query = sa.select(described).filter_by(**where).order_by(*described.primary_key.columns)
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def row(self, table: str, **where: Any) -> dict[str, Any]:
@@ -189,6 +203,23 @@ class Host:
         with self.engine.connect() as connection, connection.begin():
             connection.execute(sa.text(statement))
             yield connection
+
+
+_described: dict[tuple[object, ...], sa.Table] = {}
+
+
+def described_table(connection: Connection, name: str) -> sa.Table:
+    """Return a table of a database, which is described once for all databases where it has these columns."""
+    if connection.dialect.name == "sqlite":
+        columns = [tuple(row) for row in connection.execute(sa.text(f"PRAGMA table_info({name})"))]
+    else:
+        nothing = connection.execute(sa.text(f"SELECT * FROM {name} WHERE false"))
+        columns = [tuple(column[:6]) for column in nothing.cursor.description or ()]
+    key = (name, connection.dialect.name, *columns)
+    if key not in _described:
+        described = sa.Table(name, sa.MetaData(), autoload_with=connection, resolve_fks=False)
+        _described[key] = described
+    return _described[key]
 
 
 def _is_time(value: Any) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.choice import examples
 from tests.exporters.makers import Host
 from tests.spool import waiting
 from tests.waiting import until
@@ -39,7 +40,7 @@ app.conf.worker_max_tasks_per_child = None
 telemetry.setup_telemetry()
 
 
-@app.task(soft_time_limit=0.2)
+@app.task(soft_time_limit=0.1)
 def screen():
     end = time.monotonic() + 60
     try:
@@ -128,11 +129,12 @@ def test_a_process_that_is_replaced_delivers_first(sqlite_host: Host, tmp_path: 
 
 def test_soft_time_limits_interrupt_a_run(sqlite_host: Host, tmp_path: Path) -> None:
     """Each task gets its exception, wherever it is at that moment, and its run has failed."""
+    number = examples(50)
     application = Application(sqlite_host, tmp_path, LIMITED)
-    application.run("import screening; [screening.screen.delay() for _ in range(50)]")
+    application.run(f"import screening; [screening.screen.delay() for _ in range({number})]")
     limits = tmp_path / "limits"
     with application.worker():
-        until(lambda: limits.exists() and len(limits.read_text().splitlines()) == 50, 120)
-        until(lambda: len(sqlite_host.rows("telemetry_runs")) == 50, 60)
-    assert limits.read_text().splitlines() == ["came"] * 50
+        until(lambda: limits.exists() and len(limits.read_text().splitlines()) == number, 120)
+        until(lambda: len(sqlite_host.rows("telemetry_runs")) == number, 60)
+    assert limits.read_text().splitlines() == ["came"] * number
     assert {row["status"] for row in sqlite_host.rows("telemetry_runs")} == {"failed"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from exporters.sql.storage import runs as run_storage
+from tests import fresh
 from tests.exporters.makers import Fragment, Host
 from tests.waiting import until
 
@@ -71,7 +70,7 @@ def busy(host: Host) -> Iterator[None]:
     yield
 
 
-def has_query(host: Host, process: subprocess.Popen[bytes]) -> bool:
+def has_query(host: Host, process: fresh.Child) -> bool:
     """Return whether the database has received the query that never ends."""
     assert process.poll() is None, process.communicate()
     if host.is_postgresql:
@@ -80,7 +79,7 @@ def has_query(host: Host, process: subprocess.Popen[bytes]) -> bool:
     return database in open_files(process)
 
 
-def open_files(process: subprocess.Popen[bytes]) -> Iterator[str]:
+def open_files(process: fresh.Child) -> Iterator[str]:
     for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
             yield os.readlink(descriptor)
@@ -94,17 +93,12 @@ def waiting(host: Host) -> int:
 
 
 @contextmanager
-def running(
-    command: str, folder: Path, before: str = "", **environment: str
-) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: str, folder: Path, before: str = "", **environment: str) -> Iterator[fresh.Child]:
     """Run a command as a shell does, so that SIGINT interrupts it; ``before`` is executed first."""
     known = {"TELEMETRY_HMAC_KEY": "key", "TELEMETRY_SPOOL_DIR": str(folder / "spool")}
-    with subprocess.Popen(
-        [sys.executable, "-c", before + FLASK, "telemetry", *command.split()],
-        env=os.environ | known | environment,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    program = before + FLASK
+    with fresh.talk(
+        "-c", program, "telemetry", *command.split(), cwd=folder, env=os.environ | known | environment
     ) as process:
         try:
             yield process
@@ -112,13 +106,12 @@ def running(
             process.kill()
 
 
-def ends(process: subprocess.Popen[bytes], *, press: bool = True) -> bytes:
-    """Interrupt the process, check how it ends, and return its standard output."""
+def ends(process: fresh.Child, *, press: bool = True) -> None:
+    """Interrupt the process, and check how it ends."""
     if press:
         process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=300)
-    assert (process.returncode, err) == (130, b"Interrupted.\n"), err.decode()
-    return out
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (130, "Interrupted.\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

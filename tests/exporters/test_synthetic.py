@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,8 +12,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from opentelemetry import metrics, trace
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import (
+    InMemoryMetricReader,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from sqlalchemy.engine import Engine
@@ -28,6 +36,7 @@ from exporters.upkeep.health_log import HealthCheck
 from exporters.upkeep.reprice import reprice
 from telemetry import conventions as c
 from telemetry.doctor import Check, Patient
+from telemetry.doctor.probes.exporters import Exporters
 from telemetry.doctor.probes.synthetic_rows import SyntheticRows
 from telemetry.doctor.trial import CALLS, MODEL, check_synthetic_run, synthetic_run
 from telemetry.pricing.prices import Price, Tokens, list_price, prices
@@ -278,3 +287,35 @@ def test_only_synthetic_runs_are_removed(engine: Engine, host: Host) -> None:
         assert rows.remove(fragment.accumulator.facts.run_id) == 0
 
     assert len(host.rows("telemetry_runs")) == 1
+
+
+def test_metrics_that_take_too_long_are_not_exported() -> None:
+    """Where gauges of the application are slow, the SDK raises; the doctor reports that nothing arrived."""
+    meters = MeterProvider([PeriodicExportingMetricReader(Accepting(), 10**9)], shutdown_on_exit=False)
+    exporters = Exporters(TracerProvider(shutdown_on_exit=False), meters)
+    exporters.watch()
+    for name in ("one", "other"):
+        meters.get_meter("application").create_observable_gauge(name, [slow])
+
+    exporters.flush(0.05)
+
+    assert exporters.taken == {"metrics": [False]}
+    exporters.end()
+
+
+def slow(options: CallbackOptions) -> Iterator[Observation]:
+    time.sleep(0.2)
+    yield Observation(1)
+
+
+class Accepting(MetricExporter):
+    """A backend that accepts whatever arrives."""
+
+    def export(self, metrics_data: MetricsData, *_: Any, **__: Any) -> MetricExportResult:
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 0) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 0, **_: Any) -> None:
+        pass

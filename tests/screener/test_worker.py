@@ -5,34 +5,34 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from flask import Flask
 
 from examples.screener import jobs
 from examples.screener.client import ScreenerClient, ScreenerError
-from examples.screener.models import Analysis, Job, User, db
+from examples.screener.models import Analysis, Job, User, db, utcnow
 from examples.screener.standin.client import StandIn
 from examples.screener.worker import Worker
+from tests import fresh
 from tests.screener.conftest import MakeApp
 from tests.screener.makers import change, resumes, rows
 from tests.waiting import until
 
-StartWorker = Callable[..., "subprocess.Popen[str]"]
+StartWorker = Callable[..., fresh.Child]
 
 
 @pytest.fixture
 def start_worker() -> Iterator[StartWorker]:
     """Starts worker processes, and kills those that still run at the end."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[fresh.Child] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "examples.screener.worker", "--poll", "0.05", *arguments]
-        worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    def start(*arguments: str) -> fresh.Child:
+        worker = fresh.talk("-m", "examples.screener.worker", "--poll", "0.05", *arguments)
         started.append(worker)
         return worker
 
@@ -81,6 +81,20 @@ def test_request_and_worker_give_the_same_result(
     assert by_worker == in_request
 
 
+def test_worker_shows_that_it_is_alive(app: Flask, user: ScreenerClient, large: int) -> None:
+    """When it looks for jobs, and as long as it gets on with one; progress in a request shows nothing."""
+    with app.app_context():
+        assert jobs.worker_seen() is None
+        Worker(app).run(once=True)
+        looked = jobs.worker_seen()
+        assert looked is not None and looked <= utcnow()
+        later = utcnow() + timedelta(minutes=1)
+        for owner, seen in (("elsewhere:1", looked), (jobs.me(), later)):
+            db.session.execute(db.update(Job).values(state="running", owner=owner, touched_at=later))
+            db.session.commit()
+            assert jobs.worker_seen() == seen
+
+
 def test_draft_cannot_be_changed_while_its_job_waits(user: ScreenerClient, large: int) -> None:
     """The worker is going to read it."""
     with pytest.raises(ScreenerError, match="cannot be changed now"):
@@ -119,7 +133,7 @@ def test_first_sigterm_lets_the_worker_finish(
     assert user.status(large)["state"] == "completed"
 
 
-def _terminate(worker: subprocess.Popen[str]) -> int:
+def _terminate(worker: fresh.Child) -> int:
     """Send SIGTERM, repeatedly, since Python drops exceptions that the handler raises in a finalizer."""
     for _ in range(6):
         worker.send_signal(signal.SIGTERM)

@@ -25,11 +25,18 @@ class Exporters:
             self._watch(signal, exporter)
 
     def flush(self, seconds: float, *, leaving: Collection[str] = ()) -> None:
-        """Flush all signals, except those in ``leaving``."""
+        """Flush all signals, except those in ``leaving``; what takes longer was not accepted."""
         with suppressed():
             for signal, provider in (("traces", self.tracers), ("metrics", self.meters)):
                 if signal not in leaving and hasattr(provider, "force_flush"):
-                    provider.force_flush(int(seconds * 1000))
+                    self._flush(signal, provider, seconds)
+
+    def _flush(self, signal: str, provider: Any, seconds: float) -> None:
+        try:
+            provider.force_flush(int(seconds * 1000))
+        except Exception:  # the SDK raises this if a callback takes too long
+            if signal in dict(self._exporters()):
+                self.taken.setdefault(signal, []).append(False)
 
     def end(self) -> None:
         """Shut the providers down, and first their exporters, so that none waits for a Collector."""
