@@ -15,7 +15,7 @@ ADDRESSES: Final = {
 }
 EXPORTERS: Final = {"otlp_http/prometheus": "metrics", "otlp_http/jaeger": "traces"}
 SIGNALS: Final = {"metrics": "metric_points", "traces": "spans"}
-EARLY: Final = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
+HELD: Final = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
 
 
 def named(name: str, job: str, **labels: str) -> str:
@@ -49,7 +49,7 @@ def healthy() -> dict[str, Course]:
         values[lost("send_failed", exporter)] = values[lost("enqueue_failed", exporter)] = 0
     for signal in SIGNALS.values():
         values[named(f"otelcol_receiver_refused_{signal}_total", "otelcol", receiver="otlp")] = 0
-    values[named(EARLY, "otelcol")] = 0
+    values[named(HELD, "otelcol")] = 400
     values[named("pg_up", "postgres")] = 1
     for job in ("prometheus", "alertmanager"):
         values[named(f"{job}_config_last_reload_successful", job)] = 1

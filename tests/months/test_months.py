@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.alert_rules.test_rule_checks import OTHERS, selected
 from tests.months.incidents import INCIDENTS
 from tests.months.page import PAGE, SEED, page
+from tests.months.programs import healthy
 from tests.months.verdict import GROUPS, verdict
 
 
@@ -16,6 +18,16 @@ def test_incidents_are_of_every_kind() -> None:
 
     assert len(INCIDENTS) == 20
     assert groups == {group.name for group in GROUPS} - {"watchdog"}
+
+
+def test_programs_have_the_metrics_that_rules_ask_of_them() -> None:
+    """All but those of log records, of which the Collector has none here."""
+    names = {series.partition("{")[0] for series in healthy()}
+    rules = [alert.expression for group in GROUPS for alert in group.alerts]
+    asked = {name for expression in rules for name, _ in selected(expression) if name in OTHERS}
+
+    assert names <= OTHERS.keys()
+    assert {name for name in asked - names if "log_records" not in name} == set()
 
 
 @pytest.mark.whole_matrix("it takes a minute, and every alert has cases of its own")
