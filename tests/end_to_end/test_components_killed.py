@@ -163,6 +163,8 @@ def test_a_backend_is_killed(running: System, watch: Watch, name: str) -> None:
         analyses.one_more()
         with killed(running.component(name)) as outage:
             analyses.one_more(completed=not is_database)
+            if name != "collector":
+                _until_exported(running.observed)
         analyses.one_more()
     assert is_database or not analyses.failed
 
@@ -299,6 +301,24 @@ def test_web_workers_are_replaced_after_some_requests(running: System, watch: Wa
     assert stack.processes["web"].text().count(replaced) > before
     assert watch.spent.in_sql() == watch.spent.in_ledger()
     _assert_counted(watch)
+
+
+def _until_exported(system: Observed) -> None:
+    """Wait for more exports than there are processes, so that one was begun and has arrived since now."""
+
+    def accepted() -> float:
+        name = "otelcol_receiver_accepted_metric_points_total"
+        lines = system.collector.metrics().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+    seen = [accepted()]
+
+    def is_enough() -> bool:
+        if (now := accepted()) > seen[-1]:
+            seen.append(now)
+        return len(seen) > PROCESSES + 1
+
+    until(is_enough, what="exports")
 
 
 def _assert_counted(watch: Watch) -> None:
