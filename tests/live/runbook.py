@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 from urllib.error import HTTPError
 
@@ -18,28 +19,35 @@ from tests.end_to_end.processes import ROOT
 from tests.live.system import System
 from tests.runbooks import FOLDER, diagnosis
 from tests.tools import program
+from tests.waiting import NotInTime, until
 
 FINDS: Final = re.compile(
     r"flask telemetry (doctor|insights|validate|rules --check|db current)|pg_isready|promtool check|curl"
 )
 """Commands that may fail, since they tell by it that something is wrong."""
 WRONG: Final = re.compile(r"Traceback|^Usage:|No such command|command not found", re.M)
+SHOWS_WITHIN: Final = 30.0
+"""Seconds within which something is shown: an alert may come before the last row is written."""
 RULES: Final = "/etc/prometheus/rules"
 HOSTS: Final = ("otelcol:13133", "alertmanager:9093", "postgres-exporter:9187", "localhost:9090")
 
 
 def problems(alert: str, system: System) -> Iterator[str]:
     """Yield what of a runbook does not work, while its alert fires."""
-    blocks = diagnosis(FOLDER / f"{alert}.md")
-    found: dict[str, int] = {}
-    for language, text in blocks:
+    blocks: dict[str, list[str]] = {}
+    for language, text in diagnosis(FOLDER / f"{alert}.md"):
+        blocks.setdefault(language, []).append(text)
+    for language, texts in blocks.items():
         try:
-            found[language] = found.get(language, 0) + _try(language, text, system)
+            until(partial(_shown, language, texts, system), SHOWS_WITHIN)
+        except NotInTime:
+            yield f"{alert}: nothing of the runbook in {language} shows the incident"
         except (sa.exc.SQLAlchemyError, OSError, AssertionError, ValueError) as error:
             yield f"{alert}: {_reason(error)}"
-    for language, number in found.items():
-        if number == 0:
-            yield f"{alert}: nothing of the runbook in {language} shows the incident"
+
+
+def _shown(language: str, texts: list[str], system: System) -> int:
+    return sum(_try(language, text, system) for text in texts)
 
 
 def _try(language: str, text: str, system: System) -> int:

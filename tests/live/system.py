@@ -146,6 +146,8 @@ class System:
             shipped(collector, place)
             .replace(f"{Path(__file__).parents[2] / 'prometheus'}/rules", "rules")
             .replace("evaluation_interval: 30s", "evaluation_interval: 1s")
+            .replace("scrape_interval: 1s", "scrape_interval: 2s")
+            .replace("scrape_timeout: 1s", "scrape_timeout: 2s")  # on a busy machine a second is short
         )
         prometheus = Prometheus(
             program=program("prometheus"),

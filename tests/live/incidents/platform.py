@@ -86,6 +86,7 @@ def second_alertmanager_down(system: System) -> Iterator[None]:
 
 @incident(
     "AlertmanagerConfigReloadFailed",
+    also=("AlertmanagerNotificationsFailing",),  # a reload ends what is just being sent
     how="Alertmanager is told to load a configuration with a mistake",
     cure="to load the one before",
 )
