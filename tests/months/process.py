@@ -49,8 +49,9 @@ class _Noting(Totals):
         values: Iterable[tuple[Key, int]] = (),
     ) -> None:
         additions, values = list(additions), list(values)
+        new = {(metric, key) for metric, _, key in additions if key not in self._sums[metric.name]}
         super().add_all(additions, gauge, values)
-        self.changed |= {(metric, key) for metric, amount, key in additions if amount}
+        self.changed |= new | {(metric, key) for metric, amount, key in additions if amount}
         if gauge is not None:
             self.changed |= {(gauge, key) for key, _ in values}
 
