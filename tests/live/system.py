@@ -31,6 +31,7 @@ from tests.tools import program
 
 SERVICE: Final = "screener"
 THRESHOLDS: Final = {
+    "TELEMETRY_ANOMALY_MIN_JOBS": "5",
     "TELEMETRY_FAILED_JOBS_MIN": "4",
     "TELEMETRY_INTERRUPTED_JOBS": "0",
     "TELEMETRY_LONGEST_RUN_SECONDS": "600",
