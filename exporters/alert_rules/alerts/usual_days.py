@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from exporters.findings.chance import DEVIATIONS, half
+from exporters.findings.checks.chance import DEVIATIONS, half
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
-from .alert import Alert, Group
-from .expression import Application, number, product
+from ..alert import Alert, Group
+from ..expression import Application, number, product
 
 DASHBOARD: Final = "analysis-jobs"
 WAIT_SECONDS: Final = 300

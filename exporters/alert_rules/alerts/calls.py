@@ -12,8 +12,8 @@ from telemetry import conventions as c
 from telemetry.conventions.vocabulary import QUOTA_USED_UP, SPEND_LIMIT_REACHED
 from telemetry.settings import Settings
 
-from .alert import Alert, Group
-from .expression import Application, number
+from ..alert import Alert, Group
+from ..expression import Application, number
 
 DASHBOARD: Final = "analysis-openai"
 

@@ -13,8 +13,8 @@ from telemetry import conventions as c
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
-from .alert import Alert, Group
-from .expression import Application, number, product
+from ..alert import Alert, Group
+from ..expression import Application, number, product
 
 DASHBOARD: Final = "analysis-money"
 AT_ONCE: Final = "what is spent is spent, and each minute may cost more."

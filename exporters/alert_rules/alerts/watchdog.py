@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from telemetry.settings import Settings
 
-from .alert import Alert, Group
+from ..alert import Alert, Group
 
 
 def watchdog(_: Settings) -> Group:

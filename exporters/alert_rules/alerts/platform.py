@@ -7,8 +7,8 @@ from typing import Final
 
 from telemetry.settings import Settings
 
-from .alert import Alert, Group
-from .expression import has_risen
+from ..alert import Alert, Group
+from ..expression import has_risen
 
 PROMETHEUS: Final = "prometheus"
 ALERTMANAGER: Final = "alertmanager"

@@ -7,8 +7,8 @@ from typing import Final
 
 from telemetry.settings import Settings
 
-from .alert import Alert, Group
-from .expression import has_risen, number
+from ..alert import Alert, Group
+from ..expression import has_risen, number
 
 JOB: Final = "otelcol"
 """The label `job` under which Prometheus scrapes the Collector."""

@@ -10,8 +10,8 @@ from telemetry import conventions as c
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
-from .alert import Alert, Group
-from .expression import Application, number
+from ..alert import Alert, Group
+from ..expression import Application, number
 
 DASHBOARD: Final = "analysis-pipeline"
 LONGEST_GAP: Final = 300
