@@ -31,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("chosen", max_examples=choice.examples(100))  # 100 is Hypothesis's own number
     settings.load_profile("chosen")
     runs.folder()  # now, so that all children of this process belong to the run
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(runs.temporary()))  # where `tmp_path` is
     # In background jobs of a shell Ctrl-C is ignored, but tests send SIGINT to their processes.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
