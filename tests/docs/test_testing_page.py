@@ -81,7 +81,7 @@ def test_tests_of_the_page_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("piece", "instead"),
+    "change",
     first_of(
         [
             ("telemetry.record_fallback(error)", "pass"),
@@ -91,8 +91,9 @@ def test_tests_of_the_page_pass(tmp_path: Path) -> None:
         "another line of the same page",
     ),
 )
-def test_tests_of_the_page_find_missing_instrumentation(tmp_path: Path, piece: str, instead: str) -> None:
+def test_tests_of_the_page_find_missing_instrumentation(tmp_path: Path, change: tuple[str, str]) -> None:
     """Without one of its calls of telemetry the application fails them."""
+    piece, instead = change
     sources = files()
     assert piece in sources["screening"]
     sources["screening"] = sources["screening"].replace(piece, instead)
