@@ -19,7 +19,7 @@ from exporters.sql.schema import tables
 from exporters.sql.storage import runs as run_storage
 from telemetry import conventions
 from telemetry.cli.group import cli
-from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call
+from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call, visit
 
 HOSTS = SOME_HOSTS
 
@@ -131,6 +131,81 @@ def test_costs_of_stages_sum_to_those_of_jobs(host: Host, engine: Engine) -> Non
         == (int(jobs["pico"]), int(jobs["calls"]))
         == (2 * 10**12, 1)
     )
+
+
+def test_documents_have_no_name(host: Host, engine: Engine) -> None:
+    """Of a document the view has figures; those of synthetic runs are left out."""
+    seen = visit("anna.pdf", score=0.5, size=10, characters=7, type="pdf")
+    for synthetic in (False, True):
+        fragment = Fragment(user_id=1, opened_at=NOW, synthetic=synthetic).documents(seen)
+        run_storage.deliver(engine, fragment.close())
+
+    (row,) = rows(host, "SELECT * FROM telemetry_run_documents")
+    assert (row["type"], row["size_bytes"], row["characters"], row["outcome"]) == ("pdf", 10, 7, "scored")
+    assert "document_key" not in row and "row_ref" not in row
+
+
+@pytest.mark.parametrize(
+    ("extraction", "analysis", "seconds"),
+    [(None, None, None), (1_000_000, None, 1), (None, 2_000_000, 2), (1_000_000, 2_000_000, 3)],
+)
+def test_the_time_of_a_document_is_what_is_known(
+    sqlite_host: Host, extraction: int | None, analysis: int | None, seconds: float | None
+) -> None:
+    """Unknown times are no zeros."""
+    engine = create_engine(sqlite_host.url)
+    run_storage.deliver(engine, Fragment(opened_at=NOW).documents(visit()).close())
+    sqlite_host.execute(
+        "UPDATE telemetry_documents SET extraction_us = :extraction, analysis_us = :analysis",
+        extraction=extraction,
+        analysis=analysis,
+    )
+    (row,) = rows(sqlite_host, "SELECT processing_seconds FROM telemetry_run_documents")
+    assert row["processing_seconds"] == seconds
+
+
+def test_errors_are_rows(host: Host, engine: Engine) -> None:
+    """Each type of error in a stage of a run is one; a run without errors has none."""
+    for errors in (
+        '[{"stage": "ranking", "type": "ValueError", "count": 2}, {"stage": "", "type": "E", "count": 1}]',
+        None,
+    ):
+        job(engine)
+        host.execute(
+            "UPDATE telemetry_runs SET error_types = :errors WHERE error_types IS NULL", errors=errors
+        )
+
+    found = rows(host, "SELECT stage, error_type, errors FROM telemetry_errors ORDER BY errors")
+    assert [tuple(row.values()) for row in found] == [("", "E", 1), ("ranking", "ValueError", 2)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "issues"),
+    [
+        ("UPDATE telemetry_runs SET duration_us = 15000000", set()),
+        ("UPDATE telemetry_runs SET duration_us = 15000003", {"is_slow"}),
+        ("UPDATE telemetry_runs SET status = 'interrupted'", {"has_failed"}),
+        ("UPDATE telemetry_stage_usage SET duration_us = 5000001", {"has_slow_answers"}),
+        ("INSERT INTO telemetry_counters SELECT run_id, 'app_retries', 5 FROM telemetry_runs", set()),
+        (
+            "INSERT INTO telemetry_counters SELECT run_id, 'app_retries', 6 FROM telemetry_runs",
+            {"has_many_retries"},
+        ),
+        (
+            "INSERT INTO telemetry_counters SELECT run_id, 'fallbacks', 4 FROM telemetry_runs",
+            {"has_many_fallbacks"},
+        ),
+        ("UPDATE telemetry_runs SET candidates = NULL, duration_us = NULL", set()),
+    ],
+)
+def test_issues_of_a_job(host: Host, engine: Engine, statement: str, issues: set[str]) -> None:
+    """Each threshold of the health score is passed, not reached."""
+    job(engine)
+    host.execute(statement)
+    (row,) = rows(host, "SELECT * FROM telemetry_job_issues")
+    flags = ("has_failed", "has_slow_answers", "is_slow", "has_many_retries", "has_many_fallbacks")
+    assert {name for name in flags if row[name]} == issues
+    assert bool(row["has_issue"]) == bool(issues)
 
 
 def test_all_views_are_listed(host: Host) -> None:
