@@ -1,0 +1,67 @@
+"""The rows that a reader of a dashboard has chosen, as the beginning of a query.
+
+A panel says `WITH {jobs("candidates")} SELECT … FROM job`: the period and the filters are applied already.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BUCKET: Final = (
+    "date_trunc(CASE WHEN $__unixEpochTo() - $__unixEpochFrom() > 10000000 THEN 'week' ELSE 'day' END, {})"
+)
+
+_MODEL: Final = """(${model:sqlstring} = 'all' OR EXISTS (
+    SELECT 1 FROM telemetry_stages part
+    WHERE part.run_id = run.run_id AND part.model = ${model:sqlstring}))"""
+_COST: Final = """CASE WHEN ${model:sqlstring} = 'all' THEN run.cost_pico ELSE (
+    SELECT sum(part.cost_pico) FROM telemetry_stages part
+    WHERE part.run_id = run.run_id AND part.model = ${model:sqlstring}) END AS cost_pico"""
+"""With a model, only what its calls cost."""
+
+
+def bucket(column: str = "started_at") -> str:
+    """Return the day of a time, or the week if the period is longer than about four months."""
+    return BUCKET.format(column)
+
+
+def jobs(*columns: str) -> str:
+    """Return the chosen jobs as ``job``, a part of a ``WITH``."""
+    return f"""job AS (
+  SELECT run.run_id, run.started_at, {_listed(columns)}
+  FROM telemetry_jobs run
+  WHERE $__timeFilter(run.started_at)
+    AND {_segment("run")}
+    AND ${{batch_size:sqlstring}} IN ('all', run.batch_size)
+    AND ${{user:sqlstring}} IN ('all', CAST(run.user_ref AS text))
+    AND {_MODEL})"""
+
+
+def runs(*columns: str) -> str:
+    """Return the chosen runs of all kinds as ``chosen``: all money is in them."""
+    return f"""chosen AS (
+  SELECT run.run_id, run.started_at, {_listed(columns)}
+  FROM telemetry_run_spend run
+  LEFT JOIN telemetry_user_segments person ON person.user_ref = run.user_ref
+  WHERE $__timeFilter(run.started_at)
+    AND {_segment("person")}
+    AND ${{batch_size:sqlstring}} IN ('all', run.batch_size)
+    AND ${{user:sqlstring}} IN ('all', CAST(run.user_ref AS text))
+    AND {_MODEL})"""
+
+
+def calls(*columns: str) -> str:
+    """Return the calls of the chosen runs as ``call``, by stage, operation and model."""
+    return f"""{runs("kind")}, call AS (
+  SELECT chosen.run_id, chosen.started_at, chosen.kind, {", ".join(f"part.{name}" for name in columns)}
+  FROM chosen JOIN telemetry_stages part ON part.run_id = chosen.run_id
+  WHERE ${{model:sqlstring}} IN ('all', part.model))"""
+
+
+def _segment(table: str) -> str:
+    return f"""${{segment:sqlstring}} IN ('all', CASE WHEN {table}.is_new_user THEN 'new' END,
+      CASE WHEN {table}.is_active_user THEN 'active' END, CASE WHEN {table}.is_power_user THEN 'power' END)"""
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    return ", ".join(_COST if name == "cost_pico" else f"run.{name}" for name in columns)
