@@ -1,0 +1,176 @@
+"""Every query of a panel runs on a real PostgreSQL, in the role for dashboards."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from exporters.export.jobs import Export
+from exporters.export.selection import BATCH_SIZES, SEGMENTS
+from exporters.reports.figures import report
+from grafana.parts.dashboard import DAYS
+from grafana.parts.expansion import Moment, expand
+from telemetry.settings import Settings
+from tests.choice import whole_matrix
+from tests.grafana.conftest import Database
+from tests.grafana.dashboards import Target, each_dashboard, has_filters, sql_targets, variables
+
+Reader = psycopg.Connection[tuple[object, ...]]
+ALL = {"segment": "all", "batch_size": "all", "user": "all", "model": "all", "analysis": ""}
+NUMBERS = {"int2", "int4", "int8", "float4", "float8", "numeric"}
+TIMES = {"timestamp", "timestamptz", "int8", "float8", "numeric"}
+PROBE = "o'x"
+"""A value that breaks out of quotes unless it is escaped."""
+
+
+def moments() -> Iterator[Moment]:
+    """Yield what a reader may choose: all filters in all periods, or one of each in turn."""
+    choices = [
+        {**ALL, "segment": segment, "batch_size": size} for segment in SEGMENTS for size in BATCH_SIZES
+    ]
+    if not whole_matrix():
+        choices = [each for each in choices if "all" in (each["segment"], each["batch_size"])]
+    choices += [{**ALL, "user": "1"}, {**ALL, "model": "gpt-4o-mini"}, {**ALL, "analysis": "7"}]
+    choices += [dict.fromkeys(ALL, PROBE)]
+    for chosen, days in itertools.product(choices, DAYS):
+        if whole_matrix() or days == 365 or chosen == ALL:
+            yield Moment.last(days, chosen)
+
+
+def ask(connection: Reader, target: Target, moment: Moment) -> tuple[list[tuple[Any, ...]], list[Any]]:
+    """Return the rows and the description of their columns."""
+    try:
+        done = connection.execute(expand(target.sql, moment).encode())
+        return done.fetchall(), list(done.description or ())
+    except psycopg.Error as error:
+        pytest.fail(f"{target.name} with {moment.values}: {error}", pytrace=False)
+
+
+def by_name(targets: list[Target]) -> Any:
+    return pytest.mark.parametrize("target", targets, ids=lambda target: target.name.replace("analysis-", ""))
+
+
+@by_name(sql_targets())
+def test_each_query_answers_every_question(reader: Reader, target: Target) -> None:
+    """D21: whatever the filters and the period are; unfiltered, there is something to see."""
+    for moment in moments():
+        rows, _ = ask(reader, target, moment)
+        if moment.values == ALL and moment.end - moment.start > timedelta(days=300):
+            assert rows and any(value is not None for row in rows for value in row), target.name
+
+
+def test_nothing_fails_on_an_empty_database(empty: Database) -> None:
+    """D21: nor is anything divided by zero."""
+    with psycopg.connect(empty.reader_url, autocommit=True) as connection:
+        for target in sql_targets():
+            for days in DAYS:
+                ask(connection, target, Moment.last(days, ALL))
+
+
+@by_name([target for target in sql_targets() if target.query["format"] == "time_series"])
+def test_courses_begin_with_the_time(reader: Reader, target: Target) -> None:
+    """D22: in order; there are figures, and at most one column of text: the name of the series."""
+    rows, description = ask(reader, target, Moment.last(365, ALL))
+    kinds = {column.name: psycopg.adapters.types.get(column.type_code) for column in description}
+    names = {name: kind.name if kind else "" for name, kind in kinds.items()}
+    assert next(iter(names)) == "time" and names["time"] in TIMES
+    assert [name for name, kind in names.items() if kind in ("text", "varchar")] in ([], ["metric"])
+    assert {kind for name, kind in names.items() if name not in ("time", "metric")} <= NUMBERS
+    times = [row[0] for row in rows]
+    assert times == sorted(times)
+
+
+def test_choices_of_variables_run(reader: Reader) -> None:
+    """The lists of users and models begin with all of them."""
+    for dashboard in each_dashboard():
+        for variable in variables(dashboard).values():
+            if "rawSql" in str(variable.get("query")):
+                rows = reader.execute(variable["query"]["rawSql"].encode()).fetchall()
+                assert rows[0] == ("all", "All") and len(rows) > 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO telemetry_warnings (warning_type) VALUES ('x')",
+        "UPDATE telemetry_jobs SET status = 'failed'",
+        "DELETE FROM telemetry_jobs",
+        "CREATE TABLE own (id int)",
+        "SELECT * FROM telemetry_runs",
+        "SELECT email FROM users",
+        "SELECT extracted_text FROM candidate_files",
+        "SELECT document_key FROM telemetry_documents",
+    ],
+)
+def test_the_role_reads_views_only(reader: Reader, statement: str) -> None:
+    """D24: it changes nothing, and sees no e-mail address, name or text."""
+    with pytest.raises(psycopg.Error, match="permission denied|read-only|cannot"):
+        reader.execute(statement.encode())
+
+
+# One figure everywhere
+
+
+def figure(reader: Reader, title: str, moment: Moment, uid: str) -> tuple[Any, ...]:
+    """Return the only row of a panel."""
+    (target,) = [each for each in sql_targets() if each.uid == uid and each.panel["title"] == title]
+    (row,) = ask(reader, target, moment)[0]
+    return row
+
+
+@pytest.mark.parametrize("days", DAYS)
+def test_panel_report_and_export_agree(filled: Database, reader: Reader, days: int) -> None:
+    """On what was spent, to the pico-dollar, and on whether that is all."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = today - timedelta(days=days - 1)
+    moment = Moment(start, today + timedelta(days=1) - timedelta(microseconds=1), ALL)
+    reported = report(Settings(database_url=filled.url, cache_seconds=0), days)
+    exported = sum(job["cost_pico"] for job in Export(filled.url, since=start.replace(tzinfo=None)).rows())
+    outside = Decimal(123456789012)  # calls outside any run, which are no job
+
+    cost, incomplete = figure(reader, "API cost", moment, "analysis-cost")
+    assert cost == reported.cost.dollars == (exported + outside) / 10**12
+    assert (incomplete == 0) is reported.cost.complete
+
+
+def test_stages_add_up_to_the_total(reader: Reader) -> None:
+    """The ring of stages shows all money, and so do models and purposes."""
+    moment = Moment.last(365, ALL)
+    total = figure(reader, "API cost", moment, "analysis-cost")[0]
+    for title in ("Cost by stage", "Cost by model", "What became of the money", "Cost over time"):
+        (target,) = [each for each in sql_targets() if each.panel["title"] == title]
+        rows = ask(reader, target, moment)[0]
+        place = 2 if title == "Cost over time" else 1
+        assert sum(row[place] for row in rows) == total, title
+
+
+def test_filters_take_effect(reader: Reader) -> None:
+    """Segments and sizes are parts of the whole; sizes and users add up to it."""
+
+    def jobs(**chosen: str) -> Decimal:
+        return figure(reader, "API cost", Moment.last(365, {**ALL, **chosen}), "analysis-cost")[0] or Decimal(
+            0
+        )
+
+    outside = Decimal(123456789012) / 10**12
+    assert sum(jobs(batch_size=size) for size in BATCH_SIZES[1:]) == jobs() - outside
+    for segment in SEGMENTS[1:]:
+        assert jobs(segment=segment) < jobs()
+    assert 0 < jobs(segment="power")
+    users = reader.execute(b"SELECT user_ref FROM telemetry_user_segments").fetchall()
+    assert sum(jobs(user=str(user)) for (user,) in users) == jobs() - outside
+    assert jobs(model="gpt-4o-mini") == jobs()
+    assert jobs(model=PROBE) == 0
+
+
+def test_dashboards_with_filters_are_those_of_analytics() -> None:
+    assert {each["uid"] for each in each_dashboard() if not has_filters(each)} <= {
+        "analysis-one",
+        "analysis-telemetry",
+    }
