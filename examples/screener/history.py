@@ -160,6 +160,7 @@ class History:
             "trace_id": f"{chance.getrandbits(128):032x}",
             "trace_sampled": chance.random() < 0.1,
             "exceeded_resume_limit": exceeded if has_row else None,
+            "price_pico": candidates * 5 * 10**11 if has_row else None,
             "user_chose_override": overridden if has_row else None,
         }
         analysis = self._analysis(number, run) if has_row else None

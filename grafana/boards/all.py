@@ -6,6 +6,6 @@ from typing import Final
 
 from grafana.parts.dashboard import Board
 
-from . import cost
+from . import cost, overview, rate_limits
 
-BOARDS: Final[tuple[Board, ...]] = (cost.board(),)
+BOARDS: Final[tuple[Board, ...]] = (overview.board(), cost.board(), rate_limits.board())

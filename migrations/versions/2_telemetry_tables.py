@@ -102,6 +102,7 @@ runs = sa.Table(
     sa.Column("trace_sampled", sa.Boolean()),
     sa.Column("exceeded_resume_limit", sa.Boolean()),
     sa.Column("user_chose_override", sa.Boolean()),
+    sa.Column("price_pico", sa.BigInteger()),
     sa.Column("jd_type", sa.String(10)),
     sa.Column("status_reason", sa.String(128)),
     count("unclosed"),

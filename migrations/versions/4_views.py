@@ -186,6 +186,7 @@ SELECT run.run_id, run.kind, run.analysis_ref, run.user_ref, run.status, run.sta
   {seen("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")},
   CASE WHEN run.kind <> 'import' THEN {COST} END AS cost_pico,
   CASE WHEN run.kind <> 'import' THEN {COST} / 1e12 END AS cost_dollars, run.cost_complete,
+  run.price_pico,
   {seen("error_count")}, run.error_types, run.trace_id, run.trace_sampled,
   COALESCE(run.exceeded_resume_limit, {has_warning("warning.warning_type = 'batch_too_large'")})
     AS exceeded_resume_limit,

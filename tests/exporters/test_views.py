@@ -121,6 +121,19 @@ def test_limits_and_overrides_come_from_the_host_or_its_warnings(host: Host, eng
     assert flags == {1: (True, False), 2: (True, True), 3: (False, False)}
 
 
+def test_a_job_has_the_price_of_the_host(host: Host, engine: Engine) -> None:
+    """Copied to the millionth of a dollar; a job without a row has none."""
+    host.add_user()
+    host.add_analysis()
+    host.execute("UPDATE analyses SET cost_usd = 1234.57")
+    job(engine, 1)
+    job(engine)
+    prices = rows(
+        host, "SELECT analysis_ref, price_pico FROM telemetry_jobs ORDER BY analysis_ref NULLS LAST"
+    )
+    assert [tuple(row.values()) for row in prices] == [(1, 1_234_570_000_000_000), (None, None)]
+
+
 def test_costs_of_stages_sum_to_those_of_jobs(host: Host, engine: Engine) -> None:
     """The money by stage and model is that of the runs."""
     job(engine)

@@ -52,7 +52,7 @@ def ask(connection: Reader, target: Target, moment: Moment) -> tuple[list[tuple[
         pytest.fail(f"{target.name} with {moment.values}: {error}", pytrace=False)
 
 
-def by_name(targets: list[Target]) -> Any:
+def by_name(targets: list[Target]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("target", targets, ids=lambda target: target.name.replace("analysis-", ""))
 
 
