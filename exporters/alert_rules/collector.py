@@ -7,13 +7,13 @@ from typing import Final
 
 from telemetry.settings import Settings
 
+from . import dashboards
 from .alert import Alert, Group
 from .expression import has_risen, number
 
 JOB: Final = "otelcol"
 """The label `job` under which Prometheus scrapes the Collector."""
 _ours: Final = f'job="{JOB}"'
-DASHBOARD: Final = "analysis-platform"
 SIGNALS: Final = ("spans", "metric_points", "log_records")
 WINDOW: Final = "10m"
 RISEN: Final = "an increase over ten minutes is no flicker."
@@ -31,7 +31,7 @@ def _down() -> Alert:
         expression=f"max by (job) (up{{{_ours}}}) == 0\nor absent(up{{{_ours}}})",
         summary="The Collector is down, and no metrics or traces arrive.",
         description="Prometheus has not reached {{ $labels.job }} for some minutes.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=JOB,
         for_seconds=180,
     )
@@ -49,7 +49,7 @@ def _queue(settings: Settings) -> Alert:
         ),
         summary="A queue of the Collector is nearly full.",
         description="The queue of {{ $labels.exporter }} is {{ $value | humanizePercentage }} full.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=JOB,
         settings=("collector_queue_share",),
         for_seconds=300,
@@ -85,7 +85,7 @@ def _losses() -> Iterator[Alert]:
         expression=has_risen(early, _ours, WINDOW),
         summary="The Collector forgets traces before they are decided.",
         description="{{ $labels.job }} holds too many traces at once.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=JOB,
         at_once=RISEN,
     )
@@ -100,7 +100,7 @@ def _loss(name: str, metric: str, label: str, summary: str, description: str) ->
         expression="\nor ".join(risen),
         summary=summary,
         description=description,
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=JOB,
         at_once=RISEN,
         keep_seconds=600,

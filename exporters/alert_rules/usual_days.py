@@ -11,10 +11,10 @@ from typing import Final
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
+from . import dashboards
 from .alert import Alert, Group
 from .expression import Application, number, product
 
-DASHBOARD: Final = "analysis-jobs"
 WAIT_SECONDS: Final = 300
 
 
@@ -33,7 +33,7 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{most(gauges.YESTERDAY_COST)} > {factor} * {most(gauges.USUAL_COST)}",
         summary="Yesterday cost far more than is usual for its weekday.",
         description='Yesterday\'s jobs cost ${{ $value | printf "%.2f" }}.',
-        dashboard="analysis-money",
+        dashboard=dashboards.COST,
         service=application.job,
         settings=("anomaly_factor", "anomaly_min_jobs"),
         for_seconds=WAIT_SECONDS,
@@ -49,7 +49,7 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
         ),
         summary="Yesterday had far more or far fewer jobs than is usual for its weekday.",
         description="Yesterday had {{ $value }} jobs.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.OVERVIEW,
         service=application.job,
         settings=("anomaly_factor", "anomaly_min_jobs"),
         for_seconds=WAIT_SECONDS,
@@ -60,7 +60,7 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{most(gauges.YESTERDAY_P95)} > {factor} * {most(gauges.USUAL_P95)}\n{enough}",
         summary="Yesterday's jobs took far longer than is usual for its weekday.",
         description="5 % of yesterday's jobs took longer than {{ $value | humanizeDuration }}.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.PERFORMANCE,
         service=application.job,
         settings=("anomaly_factor", "anomaly_min_jobs"),
         for_seconds=WAIT_SECONDS,
@@ -75,7 +75,7 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
         ),
         summary="Yesterday far more jobs failed than is usual for its weekday.",
         description="{{ $value | humanizePercentage }} of yesterday's jobs failed or were interrupted.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.ERRORS,
         service=application.job,
         settings=("anomaly_factor", "anomaly_min_jobs"),
         for_seconds=WAIT_SECONDS,
@@ -89,7 +89,7 @@ def _health_log(settings: Settings, application: Application) -> Alert:
         expression=f"{application.most(gauges.HEALTH_LOG_AGE)} > {number(settings.health_log_seconds)}",
         summary="The daily check has not logged the last day.",
         description="The last day in the log ended {{ $value | humanizeDuration }} ago.",
-        dashboard="analysis-pipeline",
+        dashboard=dashboards.TELEMETRY,
         service=application.job,
         settings=("health_log_seconds",),
         for_seconds=600,

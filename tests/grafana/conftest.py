@@ -29,6 +29,15 @@ INSERT INTO telemetry_runs
   (run_id, kind, source, synthetic, version, status, started_at, cost_pico, cost_complete)
   VALUES ('{orphan}', 'orphan', 'spans', false, 1, 'completed', timezone('utc', now()) - interval '2 days',
     123456789012, true);
+UPDATE telemetry_stage_usage SET errors = 1 WHERE run_id IN (
+  SELECT run_id FROM telemetry_runs WHERE status = 'failed');
+INSERT INTO telemetry_stage_usage (run_id, stage, duration_us)
+  SELECT run_id, 'ranking', duration_us FROM telemetry_runs WHERE duration_us IS NOT NULL;
+UPDATE telemetry_runs SET error_types = '[{{"stage": "ranking", "type": "ValueError", "count": 1}}]'
+  WHERE analysis_ref = (SELECT max(analysis_ref) FROM telemetry_runs);
+INSERT INTO system_health_log
+  (log_date, jobs_completed, jobs_failed, rate_limit_incidents, total_candidates_processed)
+  VALUES (current_date - 1, 3, 0, 1, 70);
 INSERT INTO telemetry_stage_usage (run_id, stage, operation, model, calls, attempts, cost_pico)
   VALUES ('{orphan}', 'unattributed', 'chat', 'gpt-4o-mini', 3, 3, 123456789012);
 """.format(orphan="0" * 32)

@@ -89,7 +89,7 @@ def test_metrics_are_declared() -> None:
     known |= {recording.name for group in groups(Settings()) for recording in group.recordings}
     for target in expressions():
         for name in re.findall(r"([a-zA-Z_:][\w:]*)\{", target.expression):
-            assert name in known or name.startswith(("otelcol_", "pg_", "prometheus_")), target.name
+            assert name in known or name.startswith(("otelcol_", "gen_ai_client_operation_")), target.name
 
 
 def test_windows_are_those_of_the_reader() -> None:
