@@ -79,7 +79,9 @@ def _waiting() -> Panel:
 def _fresh() -> Panel:
     return figures(
         _about(
-            "Freshness", "How old are the last job in the database and the gauges?", "There is no job in the database yet."
+            "Freshness",
+            "How old are the last job in the database and the gauges?",
+            "There is no job in the database yet.",
         ),
         [
             *sql("""
