@@ -112,13 +112,13 @@ def _by_stage() -> Panel:
     return course(
         About(
             title="Time in stages",
-            question="Which stage takes the time of a job? Seconds of all calls and stages, which may overlap.",
+            question="Which stage takes the time of a job? Mean seconds for which it was open; stages may overlap.",
             owner=Owner.DEVELOPERS,
         ),
         over_time(f"""
-WITH {calls("stage", "duration_seconds")}, per AS (
+WITH {calls("stage", "operation", "duration_seconds")}, per AS (
   SELECT {bucket()} AS day, stage, sum(duration_seconds) AS seconds, count(DISTINCT run_id) AS runs
-  FROM call GROUP BY 1, 2)
+  FROM call WHERE operation = '' GROUP BY 1, 2)
 SELECT day AS "time", stage AS metric, seconds / nullif(runs, 0) AS value FROM per ORDER BY 1, 2"""),
         unit=SECONDS,
         bars=True,

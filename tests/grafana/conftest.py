@@ -59,7 +59,7 @@ def database(server: TemporaryPostgres, analyses: int) -> Iterator[Database]:
     migrate.upgrade(url, with_base_tables=True)
     if analyses:
         engine = sa.create_engine(url, poolclass=sa.NullPool)
-        write(engine, History(analyses, datetime.now(UTC).date(), documents_days=400))
+        write(engine, History(analyses, datetime.now(UTC).date(), documents_days=360))
     plain = sa.make_url(url).set(drivername="postgresql")
     with psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True) as connection:
         if analyses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from exporters.export.jobs import Export
 from exporters.export.selection import BATCH_SIZES, SEGMENTS
 from exporters.reports.figures import report
+from exporters.reports.shape import Report
 from grafana.parts.dashboard import DAYS
 from grafana.parts.expansion import Moment, expand
 from telemetry.settings import Settings
@@ -117,6 +118,18 @@ def test_the_role_reads_views_only(reader: Reader, statement: str) -> None:
 # One figure everywhere
 
 
+def year() -> Moment:
+    """Return the last 365 days, the last of which is today."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return Moment(today - timedelta(days=364), today + timedelta(days=1) - timedelta(microseconds=1), ALL)
+
+
+@pytest.fixture(scope="module")
+def yearly(filled: Database) -> Report:
+    """The report of the same days."""
+    return report(Settings(database_url=filled.url, cache_seconds=0), 365)
+
+
 def figure(reader: Reader, title: str, moment: Moment, uid: str) -> tuple[Any, ...]:
     """Return the only row of a panel."""
     (target,) = [each for each in sql_targets() if each.uid == uid and each.panel["title"] == title]
@@ -137,6 +150,72 @@ def test_panel_report_and_export_agree(filled: Database, reader: Reader, days: i
     cost, incomplete = figure(reader, "API cost", moment, "analysis-cost")
     assert cost == reported.cost.dollars == (exported + outside) / 10**12
     assert (incomplete == 0) is reported.cost.complete
+
+
+Figure = Callable[[Report], Any]
+SAME: list[tuple[str, str, int, Figure]] = [
+    ("overview", "Success rate", 0, lambda report: report.success_rate),
+    ("overview", "Health score", 0, lambda report: report.health_score),
+    ("overview", "Totals", 0, lambda report: report.jobs),
+    ("overview", "Totals", 1, lambda report: report.users),
+    ("overview", "Totals", 2, lambda report: report.candidates),
+    ("overview", "Candidates of a job", 0, lambda report: report.batch.mean),
+    ("overview", "Candidates of a job", 1, lambda report: report.batch_median),
+    ("overview", "Candidates of a job", 2, lambda report: report.batch.most),
+    ("overview", "Processing time", 0, lambda report: report.seconds.mean),
+    ("overview", "Processing time", 1, lambda report: report.seconds.least),
+    ("overview", "Processing time", 2, lambda report: report.seconds.most),
+    ("cost", "Wasted", 0, lambda report: sum(line.cost.dollars for line in report.spend if line.wasted)),
+    ("resume-quality", "Length of résumés", 0, lambda report: report.resume_characters.mean),
+    ("resume-quality", "Length of résumés", 2, lambda report: report.resume_characters.most),
+    ("resume-quality", "Length of job descriptions", 0, lambda report: report.jd_characters.mean),
+    ("users", "Users", 0, lambda report: report.users),
+    ("users", "Override rate", 0, lambda report: report.override_rate),
+    ("users", "Override rate", 1, lambda report: report.over_limit),
+    ("users", "Advice on the limit", 0, lambda report: report.advice),
+    ("errors", "Failed jobs", 0, lambda report: report.failed),
+    ("errors", "Failed jobs", 1, lambda report: report.interrupted),
+    ("errors", "Failed jobs", 2, lambda report: report.partial_failures),
+    ("performance", "API response time", 0, lambda report: report.response_seconds),
+]
+
+
+@pytest.mark.parametrize(
+    ("uid", "title", "place", "of_report"), SAME, ids=[" ".join(map(str, each[:3])) for each in SAME]
+)
+def test_panels_show_what_the_report_says(
+    yearly: Report, reader: Reader, uid: str, title: str, place: int, of_report: Figure
+) -> None:
+    """The report computes it in another way."""
+    shown, said = figure(reader, title, year(), f"analysis-{uid}")[place], of_report(yearly)
+    assert said is not None
+    assert shown == said if isinstance(said, str) else float(shown) == pytest.approx(float(said), rel=1e-9)
+
+
+def test_rows_add_up_to_the_report(yearly: Report, reader: Reader) -> None:
+    """Sizes, statuses, users, rate limits and types of errors."""
+
+    def column(title: str, place: int) -> list[Any]:
+        (target,) = [each for each in sql_targets() if each.panel["title"] == title]
+        return [row[place] for row in ask(reader, target, year())[0]]
+
+    assert dict(zip(column("Jobs by size", 0), column("Jobs by size", 1), strict=True)) == yearly.batches
+    assert sum(column("Jobs per day", 2)) == yearly.jobs
+    assert column("Most active users", 1) == [user.jobs for user in yearly.active_users]
+    assert column("Latest 20 jobs", 0) == [job.analysis for job in yearly.latest]
+    assert sum(column("By stage and model", 3)) == yearly.rate_limit_hits
+    assert sum(column("When rate limits occur", 2)) == column("Affected jobs", 0)[0]
+    assert sum(column("Errors by type", 1)) == sum(column("Errors over time", 2))
+    known = b"SELECT count(*) FROM telemetry_run_documents WHERE characters IS NOT NULL"
+    assert reader.execute(known).fetchall() == [(sum(column("Résumés by length", 1)),)] != [(0,)]
+
+
+def test_one_analysis_costs_what_its_report_says(filled: Database, reader: Reader) -> None:
+    """Also one that is given as text with something behind it."""
+    for given in ("870", "870; DROP TABLE users"):
+        said = report(Settings(database_url=filled.url, cache_seconds=0), 1, analysis_id=870)
+        moment = Moment.last(30, {**ALL, "analysis": given})
+        assert figure(reader, "What it cost", moment, "analysis-one")[0] == said.cost.dollars
 
 
 def test_stages_add_up_to_the_total(reader: Reader) -> None:
