@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import dashboard as sdk
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -11,7 +12,7 @@ from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
 from .expansion import VARIABLE, BadQuery
 from .links import TAG, dashboards, exports
-from .queries import PROMETHEUS, Metrics
+from .queries import PROMETHEUS
 from .variables import variables
 
 DAYS: Final = (7, 30, 90, 365)
@@ -93,7 +94,7 @@ class Board:
         builder.annotation(_firing())
         self._add_panels(builder)
         self._add_variables(builder)
-        return JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(builder.build()) + "\n"
+        return _text(builder)
 
     def _add_panels(self, builder: sdk.Dashboard) -> None:
         number = 0
@@ -121,6 +122,15 @@ class Board:
                 builder.with_variable(variable)
 
 
+def _text(builder: sdk.Dashboard) -> str:
+    """Return the JSON, without keys of the SDK that Grafana's own types do not know."""
+    found: dict[str, Any] = json.loads(JSONEncoder().encode(builder.build()))
+    for variable in found["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min"):
+            variable.pop(name, None)
+    return json.dumps(found, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
 def _periods() -> sdk.TimePicker:
     options = [
         sdk.TimeOption().display(f"Last {days} days").from_val(f"now-{days}d").to("now") for days in DAYS
@@ -137,7 +147,6 @@ def _firing() -> sdk.AnnotationQuery:
         .datasource(PROMETHEUS.ref())
         .enable(True)
         .icon_color("red")
-        .target(Metrics(expression).named("A"))
         .expr(expression)
         .title_format("{{alertname}}")
     )

@@ -12,7 +12,6 @@ from grafana_foundation_sdk.models import (
     heatmap,
     piechart,
     stat,
-    table,
     timeseries,
     xychart,
 )
@@ -33,6 +32,8 @@ _ALL_VALUES: Final = common.VizTooltipOptions(
     mode=common.TooltipDisplayMode.MULTI, sort=common.SortOrder.DESCENDING
 )
 
+_TABLE: Final = {"cellHeight": common.TableCellHeight.SM, "frameIndex": 0, "showHeader": True}
+"""As Grafana 13 has it; the model of the SDK still has the footer of older versions."""
 NEUTRAL: Final[Mapping[float, str]] = {0: "blue", 1e18: "blue"}
 """Colours of a figure that is neither good nor bad."""
 
@@ -158,8 +159,7 @@ def rows(
     about: About, queries: Sequence[AnyQuery], *, unit: str = "short", columns: Columns | None = None
 ) -> sdk.Panel:
     """Return a table."""
-    options = table.Options(show_header=True, cell_height=common.TableCellHeight.SM)
-    return panel("table", about, queries, unit=unit, options=options, columns=columns)
+    return panel("table", about, queries, unit=unit, options=_TABLE, columns=columns)
 
 
 def matrix(
@@ -178,7 +178,7 @@ def matrix(
         about,
         queries,
         unit=unit,
-        options=table.Options(show_header=True, cell_height=common.TableCellHeight.SM),
+        options=_TABLE,
         custom={"cellOptions": {"type": "color-background", "mode": "basic"}},
         limits=limits,
         decimals=1,
