@@ -94,6 +94,7 @@ docs: install ## Write what is generated of pages and configuration, and show th
 	@$(PY) docs/host_tables.py
 	@$(PY) docs/alerts.py
 	@$(PY) -m grafana.write
+	@$(PY) docs/dashboards.py
 	@$(PY) -m collector.redaction
 	@$(PY) -m flask telemetry catalogue
 	@$(PY) -m towncrier build --draft --version next

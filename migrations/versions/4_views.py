@@ -253,7 +253,9 @@ FROM telemetry_runs run, {errors}
 WHERE run.error_types IS NOT NULL AND NOT run.synthetic
 """,
         "telemetry_job_issues": f"""
-SELECT job.*, job.response_seconds > 5 AS has_slow_answers, job.seconds_per_candidate > 5 AS is_slow,
+SELECT job.run_id, job.started_at, job.has_failed, job.app_retries, job.fallbacks, job.response_seconds,
+  job.seconds_per_candidate,
+  job.response_seconds > 5 AS has_slow_answers, job.seconds_per_candidate > 5 AS is_slow,
   job.app_retries > 5 AS has_many_retries, job.fallbacks > 3 AS has_many_fallbacks,
   (job.has_failed OR job.app_retries > 5 OR job.fallbacks > 3 OR COALESCE(job.response_seconds > 5, FALSE)
     OR COALESCE(job.seconds_per_candidate > 5, FALSE)) AS has_issue
