@@ -11,12 +11,15 @@ BUCKET: Final = (
     "date_trunc(CASE WHEN $__unixEpochTo() - $__unixEpochFrom() > 10000000 THEN 'week' ELSE 'day' END, {})"
 )
 
-_MODEL: Final = """(${model:sqlstring} = 'all' OR EXISTS (
-    SELECT 1 FROM telemetry_stages part
-    WHERE part.run_id = run.run_id AND part.model = ${model:sqlstring}))"""
-_COST: Final = """CASE WHEN ${model:sqlstring} = 'all' THEN run.cost_pico ELSE (
-    SELECT sum(part.cost_pico) FROM telemetry_stages part
-    WHERE part.run_id = run.run_id AND part.model = ${model:sqlstring}) END AS cost_pico"""
+_OF_MODEL: Final = """LEFT JOIN (
+    SELECT part.run_id, sum(part.cost_pico) AS cost_pico FROM telemetry_stages part
+    WHERE ${model:sqlstring} <> 'all' AND part.model = ${model:sqlstring} AND $__timeFilter(part.started_at)
+    GROUP BY part.run_id) called ON called.run_id = run.run_id"""
+"""The calls to the chosen model by run; PostgreSQL leaves it out if none is chosen."""
+_MODEL: Final = "(${model:sqlstring} = 'all' OR called.run_id IS NOT NULL)"
+_COST: Final = (
+    "CASE WHEN ${model:sqlstring} = 'all' THEN run.cost_pico ELSE called.cost_pico END AS cost_pico"
+)
 """With a model, only what its calls cost."""
 
 
@@ -29,7 +32,7 @@ def jobs(*columns: str) -> str:
     """Return the chosen jobs as ``job``, a part of a ``WITH``."""
     return f"""job AS (
   SELECT run.run_id, run.started_at, {_listed(columns)}
-  FROM telemetry_jobs run
+  FROM telemetry_jobs run {_OF_MODEL}
   WHERE $__timeFilter(run.started_at)
     AND {_segment("run")}
     AND ${{batch_size:sqlstring}} IN ('all', run.batch_size)
@@ -42,7 +45,7 @@ def runs(*columns: str) -> str:
     return f"""chosen AS (
   SELECT run.run_id, run.started_at, {_listed(columns)}
   FROM telemetry_run_spend run
-  LEFT JOIN telemetry_user_segments person ON person.user_ref = run.user_ref
+  LEFT JOIN telemetry_user_segments person ON person.user_ref = run.user_ref {_OF_MODEL}
   WHERE $__timeFilter(run.started_at)
     AND {_segment("person")}
     AND ${{batch_size:sqlstring}} IN ('all', run.batch_size)

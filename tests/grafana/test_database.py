@@ -115,6 +115,11 @@ def test_the_role_reads_views_only(reader: Reader, statement: str) -> None:
         reader.execute(statement.encode())
 
 
+def test_queries_are_not_compiled(reader: Reader) -> None:
+    """That takes longer than to run them, as `benchmarks/dashboards.py` shows."""
+    assert reader.execute(b"SHOW jit").fetchall() == [("off",)]
+
+
 # One figure everywhere
 
 
