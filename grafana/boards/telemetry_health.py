@@ -209,17 +209,25 @@ def _targets() -> Panel:
 
 
 def _gauges() -> Panel:
-    return rows(
+    return figures(
         _about(
             "Gauges from SQL",
             "Does one process export them, and are they fresh? Silent runs and the log's age as well.",
         ),
         [
-            Metrics(f"sum({APPLICATION.series(GAUGES_EXPORTER)})", "Exporters", instant=True),
-            Metrics(f"max({APPLICATION.series(GAUGES_AGE)})", "Age", instant=True),
-            Metrics(APPLICATION.most(SILENT_RUNS), "Silent runs", instant=True),
-            Metrics(APPLICATION.most(HEALTH_LOG_AGE), "Age of the daily log", instant=True),
+            Metrics(f"sum({APPLICATION.series(GAUGES_EXPORTER)})", "Exporters"),
+            Metrics(f"max({APPLICATION.series(GAUGES_AGE)})", "Age"),
+            Metrics(APPLICATION.most(SILENT_RUNS), "Silent runs"),
+            Metrics(APPLICATION.most(HEALTH_LOG_AGE), "Age of the daily log"),
         ],
+        unit=COUNT,
+        decimals=0,
+        columns={
+            "Exporters": Column(limits={0: "red", 1: "green"}),
+            "Age": Column(unit=SECONDS, limits={0: "green", 600: "red"}),
+            "Silent runs": Column(limits={0: "green", 1: "red"}),
+            "Age of the daily log": Column(unit=SECONDS, limits={0: "green", 172800: "red"}),
+        },
     )
 
 

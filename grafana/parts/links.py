@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 from urllib.parse import quote
 
@@ -60,8 +61,13 @@ def trace(field: str = "Trace") -> Link:
             "range": {"from": "${__from}", "to": "${__to}"},
         }
     }
-    panes = quote(json.dumps(pane, separators=(",", ":")), safe='${}"_.:,[]')
+    panes = _quoted(json.dumps(pane, separators=(",", ":")))
     return {"title": "Open the trace", "url": f"/explore?schemaVersion=1&panes={panes}", "targetBlank": True}
+
+
+def _quoted(text: str) -> str:
+    """Return a text for a URL; variables in it stay as they are, for Grafana to replace."""
+    return re.sub(r"%24%7B([\w.]+)%7D", r"${\1}", quote(text, safe=""))
 
 
 def one_analysis(field: str = "Analysis") -> Link:

@@ -91,9 +91,7 @@ def _query(name: str, label: str, query: str) -> Builder[VariableModel]:
         sdk.QueryVariable(name)
         .label(label)
         .datasource(SQL.ref())
-        .query(
-            {"editorMode": "code", "format": "table", "rawQuery": True, "rawSql": query.strip(), "refId": "A"}
-        )
+        .query(query.strip())
         .current(VariableOption(text="All", value="all", selected=True))
         .refresh(VariableRefresh.ON_DASHBOARD_LOAD)
         .multi(False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import urllib.parse
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from grafana_foundation_sdk.models import units
 
 from exporters.alert_rules import dashboards as uids
 from exporters.alert_rules.groups import groups
-from grafana.parts.links import TAG
+from grafana.parts.links import TAG, trace
 from grafana.parts.queries import SOURCES
 from grafana.write import FOLDER, files
 from telemetry.settings import Settings
@@ -199,7 +201,25 @@ def test_lists_of_jobs_lead_to_the_job_and_its_trace() -> None:
         for column, target in (("Trace", "${__data.fields.Trace}"), ("Analysis", "/d/analysis-one?")):
             if f'AS "{column}"' in selected:
                 links: list[Any] = [each["value"] for each in rules[column] if each["id"] == "links"]
-                assert target.replace('"', "%22") in str(links) or target in str(links), (uid, panel["title"])
+                assert target in str(links), (uid, panel["title"])
+
+
+def test_a_trace_opens_in_its_data_source() -> None:
+    """The link of Explore is JSON once it is decoded, also with a trace's id in it."""
+    url = (
+        str(trace()["url"])
+        .replace("${__data.fields.Trace}", "ab12")
+        .replace("${ds_traces}", "analysis-jaeger")
+    )
+    assert "${" not in url.replace("${__from}", "").replace("${__to}", "")
+    fields = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)
+    (pane,) = json.loads(fields["panes"][0]).values()
+    (query,) = pane["queries"]
+    assert (pane["datasource"], query["query"], query["datasource"]["type"]) == (
+        "analysis-jaeger",
+        "ab12",
+        "jaeger",
+    )
 
 
 def test_panels_are_of_grafana_itself() -> None:
