@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from docs.dashboards import FORMER_PAGE, PAGE, PLAN, TESTS, Place, page
+from grafana.boards import users
+from grafana.parts import kinds
+from grafana.parts.queries import SOURCES
 from grafana.write import files
+from telemetry import conventions
 
 
 def test_page_is_up_to_date() -> None:
@@ -22,3 +27,27 @@ def test_each_figure_has_its_panel_and_its_test(place: Place) -> None:
     assert place.panel in {panel["title"] for panel in board["panels"]}
     file, _, name = place.test.partition("::")
     assert f"\ndef {name}(" in (TESTS / file).read_text()
+
+
+def test_the_panel_that_is_added_in_the_how_to_can_be_built() -> None:
+    """Its code is taken from the page, into the module that the page names."""
+    text = (PAGE.parents[1] / "how-to" / "dashboards.md").read_text()
+    panel, query = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    names = {**vars(users), "c": conventions}
+    exec(panel, names)
+    built = names["_idle"]().build()
+    assert (built.type_val, built.title, len(built.targets)) == ("stat", "Users without a job", 1)
+
+    (metrics,) = eval(query, names)
+    assert "analysis_openai_cost_usd_total" in metrics.named("A").build().expr
+
+
+def test_the_how_to_lists_all_kinds_of_panels() -> None:
+    """And the data sources with their defaults."""
+    text = (PAGE.parents[1] / "how-to" / "dashboards.md").read_text()
+    own = {name for name, value in vars(kinds).items() if getattr(value, "__module__", "") == kinds.__name__}
+    assert set(re.findall(r"^\| `(\w+)` \| ", text, re.M)) == {
+        *(name for name in own if not name.startswith("_")),
+        *(source.variable for source in SOURCES),
+    }
+    assert all(f"`{source.uid}`" in text for source in SOURCES)
