@@ -6,13 +6,13 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Panel
 
-from exporters.alert_rules.dashboards import OVERVIEW
+from exporters.alert_rules.dashboards import COST, ERRORS, OVERVIEW, PERFORMANCE, USERS
 from exporters.reports.health_score import FAIR, GOOD, SCORED_JOBS
 from exporters.reports.jobs import BINS, LATEST, MOST_ACTIVE
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, jobs, runs
 from grafana.parts.kinds import bars, course, figures, rows, scatter
-from grafana.parts.links import one_analysis, trace
+from grafana.parts.links import leading_to, one_analysis, trace
 from grafana.parts.panels import COUNT, DOLLARS, SECONDS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry.conventions.gauges import SPEND_MONTH
@@ -39,11 +39,18 @@ def board() -> Board:
         title="Overview",
         description="Is anything wrong, what did it cost and against which limit, and who used it? Start here.",
         rows=(
-            row(5, (4, _firing()), (4, _success()), (4, _health()), (7, total()), (5, _budget())),
+            row(
+                5,
+                (4, _firing()),
+                (4, leading_to(_success(), ERRORS, "Errors")),
+                (4, leading_to(_health(), PERFORMANCE, "Performance")),
+                (7, leading_to(total(), COST, "Cost")),
+                (5, leading_to(_budget(), COST, "Cost")),
+            ),
             row(4, (14, _totals()), (10, _batches())),
             row(8, (12, _per_day()), (12, _margin())),
             row(8, (8, _sizes()), (8, _times()), (8, _durations())),
-            row(8, (12, _alerts()), (12, _top_users())),
+            row(8, (12, _alerts()), (12, leading_to(_top_users(), USERS, "Users and cohorts"))),
             row(11, _latest()),
         ),
     )

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
 from .expansion import VARIABLE, BadQuery
-from .links import TAG, dashboards, exports
+from .links import FILTERS, TAG, dashboards, exports
 from .queries import PROMETHEUS
 from .variables import variables
 
@@ -20,7 +20,6 @@ DAYS: Final = (7, 30, 90, 365)
 COLUMNS: Final = 24
 """Width of the grid."""
 MOST_PANELS: Final = 16
-FILTERS: Final = ("segment", "batch_size", "user", "model")
 
 Placed = sdk.Panel | tuple[int, sdk.Panel]
 """A panel, perhaps with its width."""

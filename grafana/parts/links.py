@@ -15,6 +15,8 @@ from exporters.alert_rules.dashboards import ONE_ANALYSIS
 
 from .queries import TRACES
 
+FILTERS: Final = ("segment", "batch_size", "user", "model")
+"""The variables by which a reader chooses jobs."""
 TAG: Final = "analysis"
 """Every dashboard has it, and the list of dashboards shows those that have it."""
 EXPORT: Final = (
@@ -76,7 +78,10 @@ def one_analysis(field: str = "Analysis") -> Link:
     return {"title": "Open this analysis", "url": url, "targetBlank": False}
 
 
-def dashboard(uid: str, title: str) -> Link:
-    """Return the link to another dashboard with the same period and filters."""
-    url = f"/d/{uid}?${{__url_time_range}}&${{segment:queryparam}}&${{batch_size:queryparam}}"
-    return {"title": title, "url": url, "targetBlank": False}
+def leading_to(panel: sdk.Panel, uid: str, title: str) -> sdk.Panel:
+    """Return a panel with a link to another dashboard, which keeps the period and the filters."""
+    filters = "&".join(f"${{{name}:queryparam}}" for name in FILTERS)
+    link = (
+        sdk.DashboardLink(title).type(DashboardLinkType.LINK).url(f"/d/{uid}?${{__url_time_range}}&{filters}")
+    )
+    return panel.links([link])
