@@ -14,7 +14,7 @@ from grafana.parts.filters import bucket, jobs, runs
 from grafana.parts.kinds import bars, course, figures, rows, scatter
 from grafana.parts.links import leading_to, one_analysis, trace
 from grafana.parts.panels import COUNT, DOLLARS, SECONDS, SHARE, About, Column, Owner, over_time, sql
-from grafana.parts.queries import APPLICATION, Metrics
+from grafana.parts.queries import APPLICATION, Metrics, firing
 from telemetry.conventions.gauges import SPEND_MONTH
 from telemetry.settings import Settings
 
@@ -24,7 +24,7 @@ from .cost import BOUND, INCOMPLETE, total
 DELIVERED: Final = "status IN ('completed', 'partial_failure')"
 ENDED: Final = "kind = 'analysis' AND status IN ('completed', 'partial_failure', 'failed', 'interrupted')"
 NO_GAUGES: Final = "No process exports the gauges from SQL: see Telemetry health."
-FIRING: Final = 'ALERTS{alertstate="firing", severity=~"critical|warning"}'
+FIRING: Final = firing("critical|warning")
 IDS: Final = {
     "Analysis": Column(unit="none", link=one_analysis(), width=90),
     "User": Column(unit="none", width=70),

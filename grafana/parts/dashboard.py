@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
 from .expansion import VARIABLE, BadQuery
 from .links import FILTERS, TAG, dashboards, exports
-from .queries import PROMETHEUS
+from .queries import PROMETHEUS, firing
 from .variables import variables
 
 DAYS: Final = (7, 30, 90, 365)
@@ -127,6 +127,9 @@ def _text(builder: sdk.Dashboard) -> str:
     for variable in found["templating"]["list"]:
         for name in ("auto", "auto_count", "auto_min"):
             variable.pop(name, None)
+    shown = (found, *found["panels"])
+    for link in (*found["annotations"]["list"], *(link for part in shown for link in part.get("links", ()))):
+        link.pop("placement", None)  # the only one that there is hides it in a menu
     return json.dumps(found, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -134,18 +137,17 @@ def _periods() -> sdk.TimePicker:
     options = [
         sdk.TimeOption().display(f"Last {days} days").from_val(f"now-{days}d").to("now") for days in DAYS
     ]
-    return sdk.TimePicker().quick_ranges(list(options))
+    return sdk.TimePicker().quick_ranges(list(options)).refresh_intervals(["1m", "5m", "15m", "1h"])
 
 
 def _firing() -> sdk.AnnotationQuery:
     """Return marks in all charts where an alert was firing."""
-    expression = 'ALERTS{alertstate="firing", severity="critical", job="$job"}'
     return (
         sdk.AnnotationQuery()
         .name("Critical alerts")
         .datasource(PROMETHEUS.ref())
         .enable(True)
         .icon_color("red")
-        .expr(expression)
+        .expr(firing("critical"))
         .title_format("{{alertname}}")
     )

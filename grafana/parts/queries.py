@@ -40,6 +40,15 @@ APPLICATION: Final = Application("$job")
 """The metrics of the application that the variable ``job`` names."""
 
 
+_ALERTS: Final = "(Analysis|Otelcol|Postgres|Prometheus|Alertmanager).+"
+"""The names of our alerts, as a pattern: a Prometheus may have others."""
+
+
+def firing(severity: str) -> str:
+    """Return the series of our alerts that are firing; ``severity`` is a pattern."""
+    return f'ALERTS{{alertstate="firing", alertname=~"{_ALERTS}", severity=~"{severity}"}}'
+
+
 class _SqlQuery(Dataquery):
     """A query for PostgreSQL; the SDK has none."""
 

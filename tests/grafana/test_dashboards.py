@@ -65,6 +65,7 @@ def test_it_says_what_it_is(dashboard: Json) -> None:
     assert len(dashboard["description"]) >= 20 and TAG in dashboard["tags"]
     assert dashboard["time"]["from"].startswith("now-") and dashboard["timezone"] == "utc"
     assert dashboard["refresh"] in ("1m", "5m")
+    assert "s" not in "".join(dashboard["timepicker"]["refresh_intervals"])
 
 
 def test_periods_are_those_of_the_old_page(dashboard: Json) -> None:
@@ -175,6 +176,7 @@ def test_panels_fill_the_grid(dashboard: Json) -> None:
 
 def test_links_lead_to_dashboards_that_exist(dashboard: Json) -> None:
     """D30: and the list of all of them keeps the filters and the period."""
+    assert not any("placement" in link for link in dashboard["links"])  # it hides a link in a menu
     lists = [link for link in dashboard["links"] if link["type"] == "dashboards"]
     assert [(each["tags"], each["includeVars"], each["keepTime"]) for each in lists] == [([TAG], True, True)]
     known = {each["uid"] for each in each_dashboard()}
@@ -243,6 +245,9 @@ def test_alerts_can_be_seen(dashboard: Json) -> None:
     """D34: critical ones are marked in every chart."""
     (marks,) = dashboard["annotations"]["list"]
     assert 'alertstate="firing"' in marks["expr"]
+    (pattern,) = re.findall('alertname=~"([^"]+)"', marks["expr"])
+    names = {alert.name for group in groups(Settings()) for alert in group.alerts}
+    assert {name for name in names if not re.fullmatch(pattern, name)} == {"Watchdog"}
 
 
 def test_each_alert_leads_to_a_dashboard() -> None:
