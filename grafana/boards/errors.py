@@ -92,7 +92,7 @@ def _errors(*more: str) -> str:
     listed = "".join(f", error.{name}" for name in more)
     return f"""WITH {runs("kind")}, error AS (
   SELECT error.run_id, error.started_at, error.error_type, error.errors{listed}
-  FROM telemetry_errors error JOIN chosen ON chosen.run_id = error.run_id),
+  FROM telemetry_errors error JOIN chosen ON chosen.run_id = error.run_id AND $__timeFilter(error.started_at)),
 place AS (
   SELECT error_type, row_number() OVER (ORDER BY sum(errors) DESC, error_type) AS number FROM error GROUP BY error_type)"""
 

@@ -53,7 +53,7 @@ def _files(*columns: str) -> str:
     listed = ", ".join(f"file.{name}" for name in columns)
     return f"""WITH {jobs("analysis_ref")}, file AS (
   SELECT job.run_id, job.started_at, job.analysis_ref, {listed}
-  FROM job JOIN telemetry_run_documents file ON file.run_id = job.run_id)"""
+  FROM job JOIN telemetry_run_documents file ON file.run_id = job.run_id AND $__timeFilter(file.started_at))"""
 
 
 def _read() -> Panel:

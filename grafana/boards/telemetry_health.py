@@ -85,7 +85,8 @@ def _fresh() -> Panel:
         ),
         [
             *sql("""
-SELECT extract(epoch FROM timezone('utc', now()) - max(started_at)) AS "Last job" FROM telemetry_jobs"""),
+SELECT extract(epoch FROM timezone('utc', now()) - started_at) AS "Last job"
+FROM telemetry_jobs ORDER BY started_at DESC LIMIT 1"""),
         ],
         unit=SECONDS,
         limits={0: "green", 86400: "orange", 604800: "red"},

@@ -18,7 +18,6 @@ from exporters.reports.shape import Report
 from grafana.parts.dashboard import DAYS
 from grafana.parts.expansion import Moment, expand
 from telemetry.settings import Settings
-from tests.choice import whole_matrix
 from tests.grafana.conftest import Database
 from tests.grafana.dashboards import Target, each_dashboard, has_filters, sql_targets, variables
 
@@ -31,17 +30,14 @@ PROBE = "o'x"
 
 
 def moments() -> Iterator[Moment]:
-    """Yield what a reader may choose: all filters in all periods, or one of each in turn."""
+    """Yield what a reader may choose: all segments and sizes in all periods, a user, a model, an analysis."""
     choices = [
         {**ALL, "segment": segment, "batch_size": size} for segment in SEGMENTS for size in BATCH_SIZES
     ]
-    if not whole_matrix():
-        choices = [each for each in choices if "all" in (each["segment"], each["batch_size"])]
     choices += [{**ALL, "user": "1"}, {**ALL, "model": "gpt-4o-mini"}, {**ALL, "analysis": "7"}]
     choices += [dict.fromkeys(ALL, PROBE)]
     for chosen, days in itertools.product(choices, DAYS):
-        if whole_matrix() or days == 365 or chosen == ALL:
-            yield Moment.last(days, chosen)
+        yield Moment.last(days, chosen)
 
 
 def ask(connection: Reader, target: Target, moment: Moment) -> tuple[list[tuple[Any, ...]], list[Any]]:
