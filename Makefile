@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## Show this list.
 	@if [ -t 1 ]; then bold='\033[1;36m'; plain='\033[0m'; else bold=; plain=; fi; \
 	awk -F ':.*## ' -v bold="$$bold" -v plain="$$plain" \
-	  '/^[a-z-]+:.*## / { printf "%smake %-12s%s %s\n", bold, $$1, plain, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  '/^[a-z0-9-]+:.*## / { printf "%smake %-12s%s %s\n", bold, $$1, plain, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
 install: $(READY) ## Set up everything in .venv, if it is not up to date already.
@@ -55,6 +55,11 @@ test: install lint types contracts ## Run all checks and tests, on SQLite and on
 .PHONY: test-all
 test-all: export TEST_MATRIX := all
 test-all: test ## The same with every database, openai, installer and Python, as CI does.
+
+.PHONY: e2e
+e2e: tools ## See every alert fire and end, in a live system with its incidents; about five minutes.
+	@$(PY) -m tests.live --write
+	@$(PY) docs/alerts.py
 
 .PHONY: lint
 lint: install ## Check style and formatting.

@@ -152,8 +152,11 @@ class Settings:
     anomaly_factor: float = _setting(2.0, parsing.factor)
     """A day that differs from the median of the same weekdays of 28 days by a larger factor is a finding."""
 
-    anomaly_min_jobs: int = _setting(5, parsing.whole(1, 1_000_000))
-    """Days with fewer jobs do not enter the median, and their latency and errors are not evaluated."""
+    anomaly_min_jobs: int = _setting(20, parsing.whole(1, 1_000_000))
+    """Days with fewer jobs do not enter the median, and their latency and errors are not evaluated.
+
+    Of fewer than 20, a single large job decides what a day costs, and what 5 % of the jobs exceed.
+    """
 
     queue_wait_seconds: float = _setting(600.0, parsing.seconds(1, 86400 * 7))
     """A job that waits longer for its worker is a finding."""
@@ -174,7 +177,10 @@ class Settings:
     """Share of jobs that may fail in the long run; alerts are raised when it is used up much faster."""
 
     failed_jobs_min: int = _setting(10, parsing.whole(1, 1_000_000))
-    """With fewer ended jobs in the longer of two compared periods, the share of failures raises no alert."""
+    """With fewer ended jobs in the longer of two compared periods, the share of failures raises no alert.
+
+    Nor does it where two failed jobs are a larger share than may fail.
+    """
 
     interrupted_jobs: int = _setting(1, parsing.whole(0, 1_000_000))
     """More interrupted jobs than this in a day raise an alert: a deployment may interrupt one."""
@@ -200,8 +206,11 @@ class Settings:
     openai_failed_share: float = _setting(0.1, parsing.share)
     """A larger share of failed attempts in 10 minutes, 429s not counted, raises an alert."""
 
-    openai_min_attempts: int = _setting(20, parsing.whole(1, 1_000_000))
-    """With fewer attempts in 10 minutes, the share of failed ones raises no alert."""
+    openai_min_attempts: int = _setting(50, parsing.whole(1, 1_000_000))
+    """With fewer attempts in 10 minutes, the share of failed ones raises no alert.
+
+    Of 20, a single call that fails at three attempts is a tenth.
+    """
 
     openai_failed_calls: int = _setting(5, parsing.whole(0, 1_000_000))
     """More calls than this that fail in 15 minutes although the client retried raise an alert."""

@@ -18,7 +18,7 @@ from tests.fresh import LIBRARIES, Nursery, nursery
 from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
 
-LONG = {"collector", "compatibility", "demo", "end_to_end", "matrix", "packaging", "privacy", "soak"}
+LONG = {"collector", "compatibility", "demo", "end_to_end", "live", "matrix", "packaging", "privacy", "soak"}
 """Folders of long tests, which run whole applications or install packages."""
 
 

@@ -83,7 +83,8 @@ def lock() -> None:
         pinned = REQUIREMENTS / f"{name}.txt"
         shutil.copy(ROOT / "constraints.txt", pinned)  # uv keeps the versions that are pinned already
         given = ["pyproject.toml", f"requirements/{name}.in", *parts, "--no-annotate", "--generate-hashes"]
-        given += ["--python-version", "3.11", "--custom-compile-command", "python -m tests.environments"]
+        given += ["--universal", "--python-version", "3.11"]
+        given += ["--custom-compile-command", "python -m tests.environments"]
         _uv("pip", "compile", *given, "--output-file", str(pinned))
 
 

@@ -1,4 +1,4 @@
-"""A real Jaeger, which `make tools` builds, with its traces in memory."""
+"""A real Jaeger, which `make tools` builds, with its traces in a folder."""
 
 from __future__ import annotations
 
@@ -20,23 +20,29 @@ service:
   extensions: [jaeger_storage, jaeger_query, healthcheckv2]
   pipelines:
     traces: {{receivers: [otlp], exporters: [jaeger_storage_exporter]}}
-  telemetry: {{metrics: {{level: none}}, logs: {{level: error}}}}
+  telemetry: {{metrics: {{level: none}}, logs: {{level: error}}, traces: {{level: none}}}}
 extensions:
   healthcheckv2: {{use_v2: true, http: {{endpoint: "127.0.0.1:{health}"}}}}
   jaeger_query:
-    storage: {{traces: memory}}
+    storage: {{traces: disk}}
     http: {{endpoint: "127.0.0.1:{query}"}}
     grpc: {{endpoint: "127.0.0.1:{query_grpc}"}}
-  jaeger_storage: {{backends: {{memory: {{memory: {{max_traces: 100000}}}}}}}}
+  jaeger_storage:
+    backends:
+      disk:
+        badger: {{ephemeral: false, directories: {{keys: "{folder}/keys", values: "{folder}/values"}}}}
 receivers:
   otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:{otlp}"}}}}}}
 exporters:
-  jaeger_storage_exporter: {{trace_storage: memory}}
+  jaeger_storage_exporter: {{trace_storage: disk}}
 """
 
 
 class Jaeger:
-    """A Jaeger on free ports; it runs within its `with` block."""
+    """A Jaeger on free ports; it runs within its `with` block.
+
+    There `kill` ends it by SIGKILL, and `start` starts it again with its traces.
+    """
 
     def __init__(self) -> None:
         self._ports = {name: free_port() for name in ("otlp", "query", "query_grpc", "health")}
@@ -45,18 +51,29 @@ class Jaeger:
         self.url = f"http://127.0.0.1:{self._ports['query']}"
         self._program = program("jaeger")
         self._directory = Path(tempfile.mkdtemp(prefix="jaeger-"))
+        self._log = self._directory / "jaeger.log"
 
     def __enter__(self) -> Self:
         file = self._directory / "jaeger.yaml"
-        file.write_text(CONFIGURATION.format(**self._ports))
-        self._process = subprocess.Popen([self._program, "--config", file], cwd=self._directory)
-        self._wait()
+        file.write_text(CONFIGURATION.format(**self._ports, folder=self._directory))
+        self.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        command = [str(self._program), f"--config={self._directory / 'jaeger.yaml'}"]
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(command, cwd=self._directory, stdout=log, stderr=log)
+        self._wait()
+
+    def kill(self) -> None:
+        """End it by SIGKILL; `start` starts it again."""
         self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     def trace(self, trace_id: str) -> dict[str, Any] | None:
         """Return a trace by its id in hexadecimal digits, or None if Jaeger does not have it."""
@@ -85,5 +102,5 @@ class Jaeger:
                 return
             except (OSError, URLError) as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"Jaeger did not start: {error}") from error
+                    raise AssertionError(f"Jaeger did not start: {self._log.read_text()[-2000:]}") from error
                 time.sleep(0.05)

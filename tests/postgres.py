@@ -10,6 +10,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 import psycopg
 
 from tests import runs
+from tests.waiting import until
 
 OLDEST_VERSION = 15
 SUPERUSER = "postgres"
@@ -147,6 +149,12 @@ class TemporaryPostgres:
         """Stop the server, if it runs: connections are closed, data is kept."""
         if self.is_running():
             self._pg_ctl("stop", "-m", "fast")
+
+    def kill(self) -> None:
+        """Kill all processes of the server by SIGKILL; the next `start` recovers, as after a crash."""
+        pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        os.killpg(pid, signal.SIGKILL)  # it leads a session of its own
+        until(lambda: not self.is_running(), what="the server has ended")
 
     def restart_immediately(self) -> None:
         """Restart the server without a checkpoint, so that it recovers as after a crash."""

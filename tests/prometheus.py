@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -47,7 +48,10 @@ class PrometheusUnavailable(RuntimeError):
 
 
 class Prometheus:
-    """A Prometheus that scrapes these ports five times a second; it runs within its `with` block."""
+    """A Prometheus that scrapes these ports five times a second; it runs within its `with` block.
+
+    There `kill` ends it by SIGKILL, and `start` starts it again with its data.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Prometheus:
         configuration: str = "",
         settings: str = "",
         arguments: tuple[str, ...] = (),
+        data: Path | None = None,
     ) -> None:
         """Describe it.
 
@@ -66,18 +71,30 @@ class Prometheus:
                 scrapes the ports.
             settings: more lines of its configuration.
             arguments: more arguments of its command line.
+            data: where it stores what it knows, which stays; by default it begins with nothing.
         """
         self.port = free_port()
         self._program, self._arguments = program, arguments
-        self._directory = Path(tempfile.mkdtemp(prefix="prometheus-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="prometheus-"))
+        """Where its configuration is, `prometheus.yml`."""
+        self._data = data or self.folder / "data"
         targets = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
-        text = configuration.replace(OWN, f"127.0.0.1:{self.port}") or CONFIGURATION.format(targets=targets)
-        (self._directory / "prometheus.yml").write_text(text + settings)
+        self._log = self.folder / "prometheus.log"
+        self.configure((configuration or CONFIGURATION.format(targets=targets)) + settings)
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
         options = {
-            "config.file": self._directory / "prometheus.yml",
-            "storage.tsdb.path": self._directory / "data",
+            "config.file": self.file,
+            "storage.tsdb.path": self._data,
             "web.listen-address": f"127.0.0.1:{self.port}",
             "log.level": "error",
         }
@@ -86,18 +103,31 @@ class Prometheus:
             *(f"--{name}={value}" for name, value in options.items()),
             *self._arguments,
         ]
-        self._process = subprocess.Popen(command, cwd=self._directory)
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
         self._wait()
-        return self
 
-    def __exit__(self, *exception: object) -> None:
+    def kill(self) -> None:
+        """End it by SIGKILL; `start` starts it again."""
         self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def file(self) -> Path:
+        """Its configuration."""
+        return self.folder / "prometheus.yml"
+
+    def configure(self, text: str) -> None:
+        """Write its configuration, which it reads at its start and at each `reload`."""
+        self.file.write_text(text.replace(OWN, f"127.0.0.1:{self.port}"))
+
+    def reload(self) -> None:
+        """Have it read its configuration and its rules again."""
+        self._process.send_signal(signal.SIGHUP)
 
     def wait_for(self, metric: str) -> None:
         """Wait until a metric has been scraped; Prometheus discovers its targets every five seconds."""
@@ -124,11 +154,15 @@ class Prometheus:
                 return
             except (OSError, urllib.error.URLError) as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise PrometheusUnavailable(f"Prometheus did not start: {error}") from error
+                    raise PrometheusUnavailable(
+                        f"Prometheus did not start: {self._log.read_text()}"
+                    ) from error
                 time.sleep(0.05)
 
 
-def receiving(*arguments: str, collector: str = CLOSED, alertmanager: str = CLOSED) -> Prometheus:
+def receiving(
+    *arguments: str, collector: str = CLOSED, alertmanager: str = CLOSED, own_rules: str = ""
+) -> Prometheus:
     """Return a Prometheus 3 that is run as operators are told to, with the configuration that they get.
 
     Only the addresses are others, and what it scrapes is scraped every second.
@@ -137,21 +171,23 @@ def receiving(*arguments: str, collector: str = CLOSED, alertmanager: str = CLOS
         arguments: more arguments of its command line.
         collector: the address of the Collector's own metrics.
         alertmanager: the address of Alertmanager.
+        own_rules: the path of a file of rules beside those that operators get.
     """
     return Prometheus(
         program=program("prometheus"),
-        configuration=shipped(collector, alertmanager),
+        configuration=shipped(collector, alertmanager, own_rules),
         arguments=(*FLAGS, "--web.enable-remote-write-receiver", *arguments),
     )
 
 
-def shipped(collector: str, alertmanager: str) -> str:
+def shipped(collector: str, alertmanager: str, own_rules: str = "") -> str:
     """Return the configuration that operators get, with other addresses and a shorter interval."""
+    rules = [f"{SHIPPED}/rules/*.yml", *([own_rules] if own_rules else [])]
     text = (SHIPPED / "prometheus.yml").read_text()
     replaced = {
         "scrape_interval: 15s": "scrape_interval: 1s",
         "scrape_timeout: 10s": "scrape_timeout: 1s",
-        "rules/*.yml": f"{SHIPPED}/rules/*.yml",
+        "rules/*.yml": ", ".join(rules),
         COLLECTOR: collector,
         ALERTMANAGER: alertmanager,
     }

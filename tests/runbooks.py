@@ -15,7 +15,17 @@ LANGUAGES: Final = {"promql", "sql", "console"}
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     """Return language and content of each block of a page."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S)
+    return _blocks(page.read_text())
+
+
+def _blocks(text: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+
+
+def diagnosis(page: Path) -> list[tuple[str, str]]:
+    """Return language and content of each block under Diagnosis."""
+    part = re.split(r"^## .+$", page.read_text(), flags=re.M)[3]
+    return _blocks(part)
 
 
 def _of(language: str) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from telemetry import Telemetry
 
 from . import admin, analyses, auth, commands, jobs, uploads
 from .config import DEVELOPMENT_KEY, Settings
-from .models import Job, db
+from .models import Heartbeat, db
 from .web import wants_json
 
 MAX_UPLOAD = 100 * 1024 * 1024
@@ -60,7 +60,7 @@ def init_db(app: Flask) -> None:
 def is_set_up(app: Flask) -> bool:
     """Return whether the tables have been created."""
     with app.app_context():
-        return inspect(db.engine).has_table(Job.__tablename__)
+        return inspect(db.engine).has_table(Heartbeat.__tablename__)
 
 
 def _engine_options(url: str) -> dict[str, Any]:
@@ -71,7 +71,13 @@ def _engine_options(url: str) -> dict[str, Any]:
 
 def _extend(app: Flask) -> None:
     db.init_app(app)
-    Telemetry(app, admin_required=auth.admin_required, track_warnings=True, jobs_waiting=jobs.number_waiting)
+    Telemetry(
+        app,
+        admin_required=auth.admin_required,
+        track_warnings=True,
+        jobs_waiting=jobs.number_waiting,
+        worker_heartbeat=jobs.worker_seen,
+    )
     csrf.init_app(app)
     auth.login_manager.init_app(app)
     for blueprint in (auth.bp, uploads.bp, analyses.bp, admin.bp):

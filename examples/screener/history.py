@@ -24,14 +24,11 @@ from rich.console import Console
 
 from .demo.steps import Steps
 
-YEARS: Final = 3
 BATCH: Final = 5000
 RESUME_LIMIT: Final = 200
 PICO_AN_INPUT_TOKEN: Final = 150_000
 PICO_AN_OUTPUT_TOKEN: Final = 600_000
 WEEKDAYS: Final = (1.0, 1.1, 1.1, 1.0, 0.75, 0.12, 0.08)
-TROUBLED: Final = 60
-"""One in so many days has an outage of the provider."""
 ERRORS: Final = (
     "openai.RateLimitError",
     "openai.APITimeoutError",
@@ -57,19 +54,44 @@ class Job:
     warning: Row | None = None
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How long a history is, how fast it grows, and how often what goes wrong."""
+
+    days: int = 3 * 365
+    growth: float = 1.6
+    """Logarithm of the growth from the first day to the last."""
+    troubled: float = 1 / 60
+    """Share of the days with an outage of the provider."""
+    interrupted: float = 0.004
+    failed: float = 0.011
+    partial: float = 0.015
+    """Shares of the jobs, on other days."""
+    limited: float = 0.004
+    """Share of the calls that meet a rate limit, of at most 40 in a stage."""
+    incomplete: float = 0.005
+    """Share of the jobs whose cost is incomplete."""
+
+
+USUAL: Final = Pace()
+
+
 class History:
     """A history that ends yesterday, of so many analyses.
 
     Only analyses of the last ``documents_days`` have documents: there are a hundred times as many of them.
     """
 
-    def __init__(self, analyses: int, end: date, seed: int = 1, documents_days: int = 0) -> None:
+    def __init__(
+        self, analyses: int, end: date, seed: int = 1, pace: Pace = USUAL, documents_days: int = 0
+    ) -> None:
         self._random = Random(seed)
         self._with_documents = end - timedelta(days=documents_days)
         self._of_documents = Random(seed)
         self._analyses = analyses
-        self._days = [end - timedelta(days=YEARS * 365 - n) for n in range(YEARS * 365)]
-        self._troubled = {day for day in self._days if self._random.random() < 1 / TROUBLED}
+        self._pace = pace
+        self._days = [end - timedelta(days=pace.days - n) for n in range(pace.days)]
+        self._troubled = {day for day in self._days if self._random.random() < pace.troubled}
         self._signed_up = self._sign_ups()
 
     def users(self) -> Iterator[Row]:
@@ -100,7 +122,7 @@ class History:
         """Return the weight of a day, by growth, weekday and season."""
         age = (day - self._days[0]).days / len(self._days)
         holidays = 0.15 if (day.month, day.day) >= (12, 22) else 0.6 if day.month == 8 else 1.0
-        return math.exp(1.6 * age) * WEEKDAYS[day.weekday()] * holidays
+        return math.exp(self._pace.growth * age) * WEEKDAYS[day.weekday()] * holidays
 
     def _sign_ups(self) -> list[date]:
         count = max(3, self._analyses // 200)
@@ -154,7 +176,7 @@ class History:
             **scores,
             **{name: sum(stage[name] for stage in stages) for name in _SUMS},
             "api_calls": sum(stage["calls"] for stage in stages),
-            "cost_complete": chance.random() > 0.005,
+            "cost_complete": chance.random() > self._pace.incomplete,
             "error_count": 0 if status == "completed" else 1,
             "error_types": None if status == "completed" else self._error(),
             "trace_id": f"{chance.getrandbits(128):032x}",
@@ -216,10 +238,13 @@ class History:
         }
 
     def _status(self, is_troubled: bool) -> str:
-        draw = self._random.random() / (12 if is_troubled else 1)
-        if draw < 0.004:
+        draw, pace = self._random.random() / (12 if is_troubled else 1), self._pace
+        if draw < pace.interrupted:
             return "interrupted"
-        return "failed" if draw < 0.015 else "partial_failure" if draw < 0.03 else "completed"
+        draw -= pace.interrupted
+        if draw < pace.failed:
+            return "failed"
+        return "partial_failure" if draw < pace.failed + pace.partial else "completed"
 
     def _scores(self, done: int) -> Row:
         """Return the scores of the candidates, which are normally distributed."""
@@ -242,7 +267,8 @@ class History:
     def _stage(
         self, number: int, stage: str, calls: int, asked: int, answered: int, is_troubled: bool
     ) -> Row:
-        limited = sum(self._random.random() < (0.2 if is_troubled else 0.004) for _ in range(min(calls, 40)))
+        share = 0.2 if is_troubled else self._pace.limited
+        limited = sum(self._random.random() < share for _ in range(min(calls, 40)))
         tokens = (calls * self._random.randint(asked // 2, asked), calls * answered)
         return {
             "run_id": _run_id(number),

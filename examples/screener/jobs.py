@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Update, func, select, update
@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from . import payments
 from .ai import Tally
-from .models import Analysis, Job, db, utcnow
+from .models import Analysis, Heartbeat, Job, db, utcnow
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,22 @@ def claim() -> int | None:
 def number_waiting() -> int:
     """Return the number of jobs that no worker has taken yet."""
     return db.session.scalar(select(func.count()).where(Job.state == "queued")) or 0
+
+
+def beat() -> None:
+    """Note that this process, a worker, is alive."""
+    now = utcnow()
+    if not _change(update(Heartbeat).where(Heartbeat.worker == me()).values(seen_at=now)):
+        db.session.add(Heartbeat(worker=me(), seen_at=now))
+        db.session.commit()
+
+
+def worker_seen() -> datetime | None:
+    """Return when a worker last looked for a job, or got on with one; None if there never was a worker."""
+    looked = db.session.scalar(select(func.max(Heartbeat.seen_at)))
+    at_work = select(func.max(Job.touched_at)).join(Heartbeat, Heartbeat.worker == Job.owner)
+    worked = db.session.scalar(at_work.where(Job.state == "running"))
+    return max((moment for moment in (looked, worked) if moment is not None), default=None)
 
 
 def give_back(analysis_id: int) -> None:

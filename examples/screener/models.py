@@ -1,4 +1,4 @@
-"""The tables of the screener: users, drafts and their résumés, analyses and their files, jobs, payments."""
+"""The tables of the screener: users, drafts, résumés, analyses and their files, jobs, workers, payments."""
 
 from __future__ import annotations
 
@@ -174,6 +174,17 @@ class Job(Base):
 
     analysis: Mapped[Analysis] = relationship(back_populates="job")
     draft: Mapped[Draft | None] = relationship(back_populates="jobs")
+
+
+class Heartbeat(Base):
+    """When a worker last looked for a job; one row per worker."""
+
+    __tablename__ = "worker_heartbeats"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    worker: Mapped[str] = mapped_column(String(255), unique=True)
+    """Its name as an owner of jobs."""
+    seen_at: Mapped[datetime]
 
 
 class Payment(Base):

@@ -2,6 +2,7 @@
 
 SIGTERM (or Ctrl-C) lets it finish the current analysis and end; a second one returns that analysis to the
 queue and ends at once. Unfinished analyses of a killed worker are marked as failed when the next one starts.
+Without its database it waits until that is there again.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ from collections.abc import Sequence
 from types import FrameType
 
 from flask import Flask
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from . import jobs
 from .app import create_app, is_set_up
 from .pipeline import perform
 
 log = logging.getLogger(__name__)
+
+RECONNECT_PAUSE = 1.0
+"""Seconds between two tries to reach the database."""
+BEAT = 1.0
+"""Seconds between two signs of life while no job is waiting."""
 
 
 class Worker:
@@ -29,18 +36,17 @@ class Worker:
         self.app = app
         self.poll = poll
         self._stopping = False
+        self._beaten = 0.0
 
     def run(self, once: bool = False) -> None:
         """Work until stopped; with `once` only until no job is waiting."""
-        with self.app.app_context():
-            jobs.fail_abandoned()
-        log.info("waiting for jobs")
-        while not self._stopping:
-            if self.work():
-                continue
-            if once:
-                return
-            time.sleep(self.poll)
+        is_done = False
+        while not self._stopping and not is_done:
+            try:
+                is_done = self._run_connected(once)
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database cannot be used, trying again: %s", error.orig)
+                time.sleep(RECONNECT_PAUSE)
 
     def work(self) -> bool:
         """Do one job if there is one; return whether there was."""
@@ -57,6 +63,30 @@ class Worker:
                 raise
             log.info("analysis %d %s", analysis_id, "completed" if completed else "failed")
             return True
+
+    def _run_connected(self, once: bool) -> bool:
+        """Work until stopped, as long as there is a database; return whether all that was to do is done.
+
+        What a dead worker has left, or this one when it lost the database, is marked as failed first.
+        """
+        with self.app.app_context():
+            jobs.fail_abandoned()
+        log.info("waiting for jobs")
+        while not self._stopping:
+            self._beat()
+            if self.work():
+                continue
+            if once:
+                return True
+            time.sleep(self.poll)
+        return True
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now - self._beaten >= BEAT or not self._beaten:
+            self._beaten = now
+            with self.app.app_context():
+                jobs.beat()
 
     def stop(self, signum: int, frame: FrameType | None) -> None:
         """Handle a signal: the first time finish the current job, the second time return it to the queue."""

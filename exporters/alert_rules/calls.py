@@ -80,11 +80,17 @@ def _failing(settings: Settings, application: Application) -> Iterator[Alert]:
 
 
 def _headroom(settings: Settings, application: Application) -> Alert:
-    left = application.least(c.OPENAI_HEADROOM, "model", "limit")
+    asked = application.risen(c.OPENAI_ATTEMPTS, "10m", by=("instance",))
     return Alert(
         name="AnalysisHeadroomNearlyGone",
         severity="info",
-        expression=f"{left} < {number(settings.headroom_share)}",
+        # A process that asks no more still shows what was left when it did.
+        expression=(
+            f"min by (job, model, limit) (\n"
+            f"  {application.series(c.OPENAI_HEADROOM)} < {number(settings.headroom_share)}\n"
+            f"  and on (job, instance) ({asked} > 0)\n"
+            ")"
+        ),
         summary="Little of a rate limit is left.",
         description=(
             "{{ $value | humanizePercentage }} of the {{ $labels.limit }} of {{ $labels.model }} are left."

@@ -6,6 +6,7 @@ raised by a moment nor stays long after the cure. The longer one must have enoug
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from telemetry import conventions as c
@@ -15,11 +16,17 @@ from . import dashboards
 from .alert import Alert, Group, Recording
 from .expression import Application, product
 
+FEW: Final = 2
+"""So many failed jobs are no share: there must be enough jobs for that to be within the limit."""
+SINGLE: Final = 1.5
+"""A single failed job is less, also where `increase` extrapolates it: it is no trend, whatever was before."""
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 FAST: Final = (("5m", "1h", 14.4), ("30m", "6h", 6))
 """Short window, long window, and how many times as fast as allowed: 2 % in an hour, 5 % in six hours."""
 SLOW: Final = (("2h", "1d", 3), ("6h", "3d", 1))
 """The same for 10 % in one and in three days."""
+NEARLY_ALL: Final = 0.9
+"""A limit is at most this share of the way from what may fail to all jobs, or the alert would be mute."""
 
 
 def failures(settings: Settings) -> Group:
@@ -32,7 +39,7 @@ def failures(settings: Settings) -> Group:
         Alert(
             name="AnalysisFailingFast",
             severity="critical",
-            expression=_burning(settings, FAST),
+            expression=_burning(settings, FAST, 0),
             summary="Most jobs fail.",
             description=description,
             settings=used,
@@ -44,7 +51,7 @@ def failures(settings: Settings) -> Group:
         Alert(
             name="AnalysisFailingSlowly",
             severity="warning",
-            expression=_burning(settings, SLOW),
+            expression=_burning(settings, SLOW, SINGLE),
             summary="More jobs fail than in the long run may.",
             description=description,
             settings=used,
@@ -77,13 +84,22 @@ def _recordings(application: Application, window: str) -> tuple[Recording, ...]:
     )
 
 
-def _burning(settings: Settings, pairs: tuple[tuple[str, str, float], ...]) -> str:
+def _burning(settings: Settings, pairs: tuple[tuple[str, str, float], ...], few: float) -> str:
+    """Return when failures are too fast in both windows; the shorter must have more than ``few``."""
     parts = []
     for short, long, speed in pairs:
-        limit = product(settings.failed_jobs_objective, speed)
+        limit = _limit(settings.failed_jobs_objective, speed)
+        least = max(settings.failed_jobs_min, math.ceil(FEW / float(limit)))
         parts.append(
             f"  {share_name(short)} > {limit}\n"
             f"  and on (job) {share_name(long)} > {limit}\n"
-            f"  and on (job) {jobs_name(long)} >= {settings.failed_jobs_min}\n"
+            f"  and on (job) {jobs_name(long)} >= {least}\n"
+            + (f"  and on (job) {share_name(short)} * on (job) {jobs_name(short)} > {few}\n" if few else "")
         )
     return "(\n" + ")\nor\n(\n".join(parts) + ")"
+
+
+def _limit(objective: float, speed: float) -> str:
+    """Return the share of failed jobs at which the objective is used up so many times as fast."""
+    nearly_all = objective + NEARLY_ALL * (1 - objective)
+    return product(objective, speed) if objective * speed < nearly_all else product(nearly_all, 1)

@@ -6,8 +6,12 @@ which stay as legible as they are in the code.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,17 +31,20 @@ def files(settings: Settings) -> dict[str, str]:
 def write(settings: Settings, directory: Path) -> list[Path]:
     """Write the files into a directory, which is created, and return their paths.
 
-    A file of ours that is no longer written is deleted.
+    A file of ours that is no longer written is deleted. Prometheus never reads half a file.
 
     Raises:
-        OSError: if a file cannot be written.
+        OSError: if a file cannot be written, or one of another origin has its name; then none is written.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    contents = files(settings)
-    for name in _present(directory).keys() - contents.keys():
-        (directory / name).unlink()
+    contents, present = files(settings), _present(directory)
+    for name in contents.keys() - present.keys():
+        if os.path.lexists(directory / name):
+            raise FileExistsError(errno.EEXIST, f"{name} in it was not written by this command")
     for name, content in contents.items():
-        (directory / name).write_text(content, encoding="utf-8")
+        _replace(directory / name, content)
+    for name in present.keys() - contents.keys():
+        (directory / name).unlink()
     return [directory / name for name in contents]
 
 
@@ -48,8 +55,25 @@ def outdated(settings: Settings, directory: Path) -> bool:
 
 def _present(directory: Path) -> dict[str, str]:
     """Return the contents of the files of ours in a directory, by name."""
-    contents = {path.name: path.read_text(encoding="utf-8") for path in directory.glob("*.yml")}
+    contents = {}
+    for path in directory.glob("*.yml"):
+        with suppress(OSError, UnicodeDecodeError):  # then it is not ours
+            contents[path.name] = path.read_text(encoding="utf-8")
     return {name: content for name, content in contents.items() if content.startswith(HEAD)}
+
+
+def _replace(path: Path, content: str) -> None:
+    """Write a file at once, with the mode and, if this user may, the owner of the one that was there."""
+    temporary = path.with_name(f"{path.name}.new")  # no name that Prometheus looks for
+    try:
+        temporary.write_text(content, encoding="utf-8")
+        with suppress(OSError):
+            shutil.copymode(path, temporary)
+            shutil.chown(temporary, path.stat().st_uid, path.stat().st_gid)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def text(group: Group, settings: Settings) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from exporters.findings.chance import DEVIATIONS
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
@@ -32,13 +33,17 @@ def jobs(settings: Settings) -> Group:
 
 def _overrides(settings: Settings, application: Application) -> Alert:
     recent, usual = application.most(gauges.OVERRIDES_7D), application.most(gauges.OVERRIDES_30D)
+    volume = application.most(gauges.OVER_LIMIT_7D)
     factor, least = number(settings.override_factor), settings.override_min_jobs
     return Alert(
         name="AnalysisOverrideRateRising",
         severity="warning",
         expression=(
             f"{recent} / ({usual} > 0) > {factor}\n"
-            f"and on (job) {application.most(gauges.OVER_LIMIT_7D)} >= {least}"
+            f"and on (job) {volume} >= {least}\n"
+            # Of a dozen jobs, chance alone makes the share of a week half as large again.
+            f"and on (job) {recent} - {usual}"
+            f" > {DEVIATIONS} * sqrt({usual} * (1 - {usual}) / ({volume} > 0))"
         ),
         summary="Users override the limit far more often than usual.",
         description='The override rate of 7 days is {{ $value | printf "%.2f" }} times that of 30 days.',

@@ -95,7 +95,8 @@ def _month(settings: Settings, application: Application) -> Iterator[Alert]:
     yield Alert(
         name="AnalysisMonthlyBudgetForecast",
         severity="warning",
-        expression=f"{forecast} > {number(budget)}",
+        # Once the budget is passed, that is known; nor must this alert outlast that one at the month's end.
+        expression=f"{forecast} > {number(budget)}\nand on (job) {spent} <= {number(budget)}",
         summary="At the present pace, the month will cost more than its budget.",
         description=f'${{{{ $value | printf "%.2f" }}}} by the end of the month, {of_budget}',
         dashboard=dashboards.COST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,7 +15,9 @@ from .alert import Alert, Group
 from .expression import Application, number
 
 LONGEST_GAP: Final = 300
-"""Seconds without gauges that are normal at most: a killed exporter is replaced within one."""
+"""Seconds without metrics, and with the default settings without new gauges, that are normal at most."""
+TODAY_PERIODS: Final = 4
+"""The same for the gauges of today, in their periods: a killed exporter is replaced within them."""
 
 
 def pipeline(settings: Settings) -> Group:
@@ -27,7 +30,7 @@ def pipeline(settings: Settings) -> Group:
             *_spool(settings, application),
             *_refused(application),
             _writer(application),
-            *_gauges(application),
+            *_gauges(settings, application),
             _integrity(application),
         ),
     )
@@ -94,11 +97,13 @@ def _writer(application: Application) -> Alert:
         service=application.job,
         # It retries, so a single failure is nothing. Where it can write again, no failure follows.
         for_seconds=600,
-        keep_seconds=300,
     )
 
 
-def _gauges(application: Application) -> Iterator[Alert]:
+def _gauges(settings: Settings, application: Application) -> Iterator[Alert]:
+    today, days = (
+        application.series(gauges.GAUGES_AGE, f'query="{query}"') for query in (gauges.TODAY, gauges.DAYS)
+    )
     yield Alert(
         name="AnalysisMetricsAbsent",
         severity="critical",
@@ -115,14 +120,21 @@ def _gauges(application: Application) -> Iterator[Alert]:
         severity="critical",
         expression=(
             f"{application.most(gauges.GAUGES_EXPORTER)} == 0\n"
-            f"or {application.most(gauges.GAUGES_AGE)} > {LONGEST_GAP}"
+            f"or max by (job) ({today}) > {_longest_gap(settings, TODAY_PERIODS)}\n"
+            f"or max by (job) ({days}) > {_longest_gap(settings, gauges.DAYS_PERIODS)}"
         ),
         summary="No process exports the figures from SQL, so alerts about money and jobs are blind.",
         description="The figures from SQL are missing or old for {{ $labels.job }}.",
         dashboard=dashboards.TELEMETRY,
         service=application.job,
-        for_seconds=LONGEST_GAP,
+        settings=("gauges_seconds",),
+        for_seconds=_longest_gap(settings, TODAY_PERIODS),
     )
+
+
+def _longest_gap(settings: Settings, periods: int) -> int:
+    """Return the seconds without new gauges that are normal at most, by how often these are queried."""
+    return max(LONGEST_GAP, math.ceil(periods * settings.gauges_seconds))
 
 
 def _integrity(application: Application) -> Alert:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from exporters.findings.chance import DEVIATIONS, half
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
@@ -26,11 +27,19 @@ def usual_days(settings: Settings) -> Group:
 
 def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
     factor, most = number(settings.anomaly_factor), application.most
+    less = number(half(settings.anomaly_factor))
     enough = f"and on (job) {most(gauges.YESTERDAY_JOBS)} >= {settings.anomaly_min_jobs}"
     yield Alert(
         name="AnalysisCostAnomaly",
         severity="warning",
-        expression=f"{most(gauges.YESTERDAY_COST)} > {factor} * {most(gauges.USUAL_COST)}",
+        # Larger jobs alone may cost twice as much: it is their number, or what each candidate costs.
+        expression=(
+            f"{most(gauges.YESTERDAY_COST)} > {factor} * {most(gauges.USUAL_COST)}\n"
+            f"unless on (job) (\n"
+            f"  {most(gauges.YESTERDAY_CANDIDATE_COST)} <= {less} * {most(gauges.USUAL_CANDIDATE_COST)}\n"
+            f"  and on (job) {most(gauges.YESTERDAY_JOBS)} <= {factor} * {most(gauges.USUAL_JOBS)}\n"
+            ")"
+        ),
         summary="Yesterday cost far more than is usual for its weekday.",
         description='Yesterday\'s jobs cost ${{ $value | printf "%.2f" }}.',
         dashboard=dashboards.COST,
@@ -57,7 +66,13 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
     yield Alert(
         name="AnalysisLatencyAnomaly",
         severity="warning",
-        expression=f"{most(gauges.YESTERDAY_P95)} > {factor} * {most(gauges.USUAL_P95)}\n{enough}",
+        expression=(
+            f"{most(gauges.YESTERDAY_P95)} > {factor} * {most(gauges.USUAL_P95)}\n"
+            f"unless on (job)\n"
+            f"  {most(gauges.YESTERDAY_CANDIDATE_SECONDS)}"
+            f" <= {less} * {most(gauges.USUAL_CANDIDATE_SECONDS)}\n"
+            f"{enough}"
+        ),
         summary="Yesterday's jobs took far longer than is usual for its weekday.",
         description="5 % of yesterday's jobs took longer than {{ $value | humanizeDuration }}.",
         dashboard=dashboards.PERFORMANCE,
@@ -65,13 +80,15 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
         settings=("anomaly_factor", "anomaly_min_jobs"),
         for_seconds=WAIT_SECONDS,
     )
+    expected = f"{most(gauges.USUAL_FAILED)} * {most(gauges.YESTERDAY_JOBS)}"
     yield Alert(
         name="AnalysisFailureAnomaly",
         severity="warning",
         expression=(
             f"{most(gauges.YESTERDAY_FAILED)} > {factor} * {most(gauges.USUAL_FAILED)}\n"
             f"{enough}\n"
-            f"and on (job) {most(gauges.YESTERDAY_FAILED_JOBS)} > 1"
+            f"and on (job) {most(gauges.YESTERDAY_FAILED_JOBS)} - {expected}"
+            f" > {DEVIATIONS} * sqrt({expected} + 1)"
         ),
         summary="Yesterday far more jobs failed than is usual for its weekday.",
         description="{{ $value | humanizePercentage }} of yesterday's jobs failed or were interrupted.",

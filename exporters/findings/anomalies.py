@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from exporters.sql.database.days import Day
 from telemetry.settings import Settings
 
+from .chance import half, is_many
 from .day_figures import DayFigures, UsualDay, figures_of, same_weekdays, usual_day
 from .finding import Finding
 from .jobs import day_name
@@ -24,7 +25,10 @@ def anomalies(connection: Connection, settings: Settings, day: Day) -> Iterator[
 
 
 def _cost(last: DayFigures, usual: UsualDay, settings: Settings, day: dt.date) -> Iterator[Finding]:
-    if usual.dollars is not None and last.dollars > usual.dollars * settings.anomaly_factor:
+    if usual.dollars is None or last.dollars <= usual.dollars * settings.anomaly_factor:
+        return
+    has_more = usual.jobs is None or last.jobs > usual.jobs * settings.anomaly_factor
+    if has_more or _is_more(last.candidate_dollars, usual.candidate_dollars, settings):
         yield Finding(
             "cost",
             "alert",
@@ -34,6 +38,11 @@ def _cost(last: DayFigures, usual: UsualDay, settings: Settings, day: dt.date) -
             "See flask telemetry report for what it was spent on, and for jobs that were repeated.",
             day,
         )
+
+
+def _is_more(last: float | None, usual: float | None, settings: Settings) -> bool:
+    """Return whether a figure for each candidate is not what is usual: else the jobs were only larger."""
+    return last is None or usual is None or last > usual * half(settings.anomaly_factor)
 
 
 def _volume(last: DayFigures, usual: UsualDay, settings: Settings, day: dt.date) -> Iterator[Finding]:
@@ -56,6 +65,8 @@ def _volume(last: DayFigures, usual: UsualDay, settings: Settings, day: dt.date)
 def _latency(last: DayFigures, usual: UsualDay, settings: Settings, day: dt.date) -> Iterator[Finding]:
     if last.slow_seconds is None or usual.slow_seconds is None or last.jobs < settings.anomaly_min_jobs:
         return
+    if not _is_more(last.candidate_seconds, usual.candidate_seconds, settings):
+        return
     if last.slow_seconds > usual.slow_seconds * settings.anomaly_factor:
         yield Finding(
             "latency",
@@ -73,7 +84,7 @@ def _errors(last: DayFigures, usual: UsualDay, settings: Settings, day: dt.date)
     if usual.failed_share is None or last.seen < settings.anomaly_min_jobs:
         return
     is_more = last.failed / last.seen > usual.failed_share * settings.anomaly_factor
-    if last.failed > 1 and is_more:
+    if is_more and is_many(last.failed, usual.failed_share * last.seen):
         yield Finding(
             "errors",
             "alert",

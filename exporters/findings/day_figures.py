@@ -42,6 +42,11 @@ class DayFigures:
     slow_seconds: float | None
     """95th percentile of the duration; None if no job ended."""
 
+    candidate_seconds: float | None
+    """Time of the jobs that ended but for the slowest 5 %, for each of their candidates; None without any."""
+    candidate_dollars: float | None
+    """The known cost of the jobs that were seen, for each of their candidates; None if none has any."""
+
     @property
     def failed_share(self) -> float | None:
         """Share of failed jobs; None if none was seen."""
@@ -61,6 +66,8 @@ class UsualDay:
     failed_share: float | None = None
     dollars: float | None = None
     slow_seconds: float | None = None
+    candidate_seconds: float | None = None
+    candidate_dollars: float | None = None
 
 
 def figures_of(connection: Connection, day: Day) -> DayFigures:
@@ -74,26 +81,48 @@ def figures_of(connection: Connection, day: Day) -> DayFigures:
         sa.func.sum(job.cost_pico),
         sa.func.count(sa.case((sa.and_(seen, sa.not_(job.cost_complete)), 1))),
         sa.func.count(job.duration_seconds),
+        sa.func.sum(sa.case((sa.and_(seen, job.candidates > 0), job.cost_pico))),
+        sa.func.sum(sa.case((seen, job.candidates))),
     ).where(between(day.start, day.end))
-    jobs, number, failed, pico, incomplete, ended = connection.execute(query).one()
-    cost = Money.of(pico, incomplete) if number else Money()
-    return DayFigures(jobs, number, failed, cost, incomplete, _slow_seconds(connection, day, ended))
+    jobs, number, failed, pico, incomplete, ended, spent, paid = connection.execute(query).one()
+    slow_seconds, candidate_seconds = _durations(connection, day, ended)
+    return DayFigures(
+        jobs,
+        number,
+        failed,
+        Money.of(pico, incomplete) if number else Money(),
+        incomplete,
+        slow_seconds,
+        candidate_seconds,
+        float(to_dollars(int(spent))) / int(paid) if paid else None,
+    )
 
 
-def _slow_seconds(connection: Connection, day: Day, ended: int) -> float | None:
-    """Return the duration that 5 % of the jobs that ended exceed."""
+def _durations(connection: Connection, day: Day, ended: int) -> tuple[float | None, float | None]:
+    """Return the duration that 5 % of the jobs that ended exceed, and that of others for each candidate."""
     if not ended:
-        return None
-    duration = jobs_view.c.duration_seconds
-    query = (
-        sa.select(duration)
+        return None, None
+    duration, candidates = jobs_view.c.duration_seconds, jobs_view.c.candidates
+    others = (
+        sa.select(duration, candidates)
         .where(between(day.start, day.end), duration.is_not(None))
         .order_by(duration.desc())
-        .limit(1)
+        .limit(ended)
         .offset(ended // 20)
+        .subquery()
+        .c
     )
-    seconds = connection.execute(query).scalar()
-    return None if seconds is None else float(seconds)
+    has_any = others.candidates > 0
+    query = sa.select(
+        sa.func.max(others.duration_seconds),
+        sa.func.sum(sa.case((has_any, others.duration_seconds))),
+        sa.func.sum(others.candidates),
+    )
+    slow, seconds, number = connection.execute(query).one()
+    return (
+        None if slow is None else float(slow),
+        float(seconds) / int(number) if number else None,
+    )
 
 
 def same_weekdays(connection: Connection, settings: Settings, day: Day) -> list[DayFigures]:
@@ -110,10 +139,16 @@ def usual_day(before: Iterable[DayFigures], min_jobs: int) -> UsualDay:
         return UsualDay()
     seen = [figures for figures in known if figures.seen >= min_jobs]
     has_seen = len(seen) >= KNOWN_WEEKS
-    slow = [figures.slow_seconds for figures in known if figures.slow_seconds is not None]
     return UsualDay(
         jobs=median(figures.jobs for figures in known),
         failed_share=median(figures.failed / figures.seen for figures in seen) if has_seen else None,
         dollars=median(figures.dollars for figures in seen) if has_seen else None,
-        slow_seconds=median(slow) if slow else None,
+        slow_seconds=_median(figures.slow_seconds for figures in known),
+        candidate_seconds=_median(figures.candidate_seconds for figures in known),
+        candidate_dollars=_median(figures.candidate_dollars for figures in seen) if has_seen else None,
     )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

@@ -23,6 +23,7 @@ from telemetry.settings import Settings
 
 from .anomalies import anomalies
 from .budgets import budgets
+from .chance import is_larger
 from .finding import Finding
 from .jobs import between, day_name, jobs_view
 
@@ -88,6 +89,8 @@ def _overrides(connection: Connection, settings: Settings, day: Day, when: str) 
     jobs, recent = _override_rate(connection, settings, day, 7)
     _, usual = _override_rate(connection, settings, day, 30)
     if jobs < settings.override_min_jobs or recent <= usual * settings.override_factor:
+        return
+    if not is_larger(recent, usual, jobs):
         return
     yield Finding(
         "override_rate",

@@ -96,11 +96,15 @@ def _yesterday(connection: Connection, settings: Settings, today: Day, _: dateti
     yield gauges.YESTERDAY_COST, _dollars(figures.cost)
     yield gauges.YESTERDAY_INCOMPLETE, figures.incomplete
     yield gauges.YESTERDAY_P95, figures.slow_seconds
+    yield gauges.YESTERDAY_CANDIDATE_SECONDS, figures.candidate_seconds
+    yield gauges.YESTERDAY_CANDIDATE_COST, figures.candidate_dollars
     usual = usual_day(same_weekdays(connection, settings, yesterday), settings.anomaly_min_jobs)
     yield gauges.USUAL_JOBS, usual.jobs
     yield gauges.USUAL_FAILED, usual.failed_share
     yield gauges.USUAL_COST, usual.dollars
     yield gauges.USUAL_P95, usual.slow_seconds
+    yield gauges.USUAL_CANDIDATE_SECONDS, usual.candidate_seconds
+    yield gauges.USUAL_CANDIDATE_COST, usual.candidate_dollars
 
 
 def _health_log(connection: Connection, settings: Settings, _: Day, now: datetime) -> Values:

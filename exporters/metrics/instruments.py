@@ -122,6 +122,8 @@ class Metrics:
         outcome = c.OK if call.ok else c.ERROR
         additions: list[tuple[c.Metric, int, Key]] = [
             (c.OPENAI_OPERATIONS, 1, (stage, call.operation, model, outcome)),
+            # Prometheus sees an increase only of what was there before.
+            (c.OPENAI_OPERATIONS, 0, (stage, call.operation, model, c.ERROR)),
             (c.OPENAI_BACKOFF, call.backoff_us, (stage,)),
             (c.OPENAI_RETRY_AFTER, call.retry_after_us, (stage,)),
         ]

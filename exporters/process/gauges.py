@@ -24,8 +24,6 @@ from telemetry.settings import Settings
 
 LEASE: Final = "gauges"
 """Name of the lease of the gauges from SQL."""
-DAYS_PERIODS: Final = 20
-"""Figures that change once a day are queried every so many times."""
 
 
 class Gauges:
@@ -111,7 +109,7 @@ class Gauges:
         seconds = self._settings.gauges_seconds
         return (
             Query(gauges.TODAY, seconds, partial(found, engine, self._settings, TODAY)),
-            Query(gauges.DAYS, DAYS_PERIODS * seconds, partial(found, engine, self._settings, DAYS)),
+            Query(gauges.DAYS, gauges.DAYS_PERIODS * seconds, partial(found, engine, self._settings, DAYS)),
         )
 
     def _add(

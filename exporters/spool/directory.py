@@ -137,10 +137,15 @@ class Spool:
                 self._drop(entry.fragment_id)
 
     def quarantine(self, entry: Entry, reason: str) -> None:
-        """Put ``entry``, which the database refuses for good, into quarantine."""
+        """Put ``entry``, which the database refuses for good, into quarantine.
+
+        A newer state of its fragment, which came meanwhile, still waits: it may be the final one.
+        """
         with self._lock:
             quarantine(self._root, entry, reason, self._target)
-            self._drop(entry.fragment_id)
+            known = self._backlog.get(entry.fragment_id)
+            if known is None or known.seq <= entry.seq:
+                self._drop(entry.fragment_id)
 
     def pending(self) -> int:
         """Return the number of snapshots of this process that wait, for the metric."""

@@ -14,6 +14,8 @@ TODAY: Final = "today"
 """Source of the gauges that a query renews every TELEMETRY_GAUGES_SECONDS."""
 DAYS: Final = "days"
 """Source of the gauges that change once a day, and are renewed less often."""
+DAYS_PERIODS: Final = 20
+"""They are queried every so many times that those of today are."""
 HOST: Final = "host"
 """Source of the gauges whose values a callable of the host returns."""
 
@@ -166,6 +168,20 @@ YESTERDAY_P95: Final = Metric(
     "95th percentile of the duration of the jobs that began yesterday.",
     source=DAYS,
 )
+YESTERDAY_CANDIDATE_SECONDS: Final = Metric(
+    "analysis.yesterday.candidate.duration",
+    "gauge",
+    "s",
+    "Time of the jobs that began yesterday, but for the slowest 5 %, for each of their candidates.",
+    source=DAYS,
+)
+YESTERDAY_CANDIDATE_COST: Final = Metric(
+    "analysis.yesterday.candidate.cost.usd",
+    "gauge",
+    "{USD}",
+    "Known API cost of the jobs that began yesterday, for each of their candidates.",
+    source=DAYS,
+)
 USUAL_JOBS: Final = Metric(
     "analysis.usual_day.jobs",
     "gauge",
@@ -192,6 +208,20 @@ USUAL_P95: Final = Metric(
     "gauge",
     "s",
     "Median of `analysis.yesterday.duration.p95` over the same weekdays of the 28 days before.",
+    source=DAYS,
+)
+USUAL_CANDIDATE_SECONDS: Final = Metric(
+    "analysis.usual_day.candidate.duration",
+    "gauge",
+    "s",
+    "Median of `analysis.yesterday.candidate.duration` over the same weekdays of the 28 days before.",
+    source=DAYS,
+)
+USUAL_CANDIDATE_COST: Final = Metric(
+    "analysis.usual_day.candidate.cost.usd",
+    "gauge",
+    "{USD}",
+    "Median of `analysis.yesterday.candidate.cost.usd` over the same weekdays of the 28 days before.",
     source=DAYS,
 )
 HEALTH_LOG_AGE: Final = Metric(

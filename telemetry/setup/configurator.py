@@ -15,7 +15,9 @@ from opentelemetry import metrics
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.environment_variables import OTEL_RESOURCE_ATTRIBUTES
 from opentelemetry.sdk.metrics.view import View
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
@@ -27,6 +29,14 @@ GENAI_LABELS: Final = (
     *("gen_ai.token.type", "error.type", "server.address", "server.port"),
 )
 """Labels of `gen_ai.client.*` by the semantic conventions."""
+HTTP_LABELS: Final = (
+    *("http.request.method", "http.response.status_code", "http.route", "url.scheme", "error.type"),
+    *("network.protocol.name", "network.protocol.version"),
+    # The names before the conventions were stable. The target in metrics of Flask is the route.
+    *("http.method", "http.status_code", "http.target", "http.scheme", "http.flavor"),
+)
+"""Labels of `http.server.*` whose values no client can choose."""
+LABELS: Final = {"gen_ai.client.*": GENAI_LABELS, "http.server.*": HTTP_LABELS}
 CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 _log = logging.getLogger("telemetry")
@@ -55,6 +65,7 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
         settings = self._settings or Settings.load()
         _warn_of_configuration_file()
         _default_to_http()
+        _drop_instance_id()
         allowed = _allowed(settings)
 
         def spans(span_exporter: SpanExporter, *args: Any, **options: Any) -> SpanProcessor:
@@ -63,22 +74,25 @@ class TelemetryConfigurator(_OTelSDKConfigurator):
         def records(exporter: LogRecordExporter, *args: Any, **options: Any) -> LogRecordProcessor:
             return SanitisingLogProcessor(SanitisingExporter.for_logs(exporter, **allowed), *args, **options)
 
+        before = metrics.get_meter_provider()
         super()._configure(  # type: ignore[no-untyped-call]
             export_span_processor=spans, export_log_record_processor=records, **kwargs
         )
-        _keep_standard_labels(metrics.get_meter_provider())
+        if (provider := metrics.get_meter_provider()) is not before:
+            _keep_standard_labels(provider)
 
 
 def _keep_standard_labels(provider: object) -> None:
-    """Keep only those labels of standard metrics that the conventions name, whose values are few.
+    """Keep only those labels of standard metrics whose values are few.
 
-    The instrumentation adds others, such as the fingerprint of the service's system, which changes often. The
-    SDK's configurator does not take views.
+    Instrumentations add others: the fingerprint of the service's system changes often, and the host of a
+    request is whatever its client says, so that anybody could make any number of series. The SDK's
+    configurator does not take views.
     """
     configuration = getattr(provider, "_sdk_config", None)
     if configuration is not None:
-        view = View(instrument_name="gen_ai.client.*", attribute_keys=set(GENAI_LABELS))
-        configuration.views = (*configuration.views, view)
+        views = [View(instrument_name=name, attribute_keys=set(labels)) for name, labels in LABELS.items()]
+        configuration.views = (*configuration.views, *views)
 
 
 def _warn_of_configuration_file() -> None:
@@ -86,6 +100,23 @@ def _warn_of_configuration_file() -> None:
         _log.warning(
             "the exporters that OTEL_CONFIG_FILE configures send data that is not sanitised; use"
             " OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER instead"
+        )
+
+
+def _drop_instance_id() -> None:
+    """Remove the instance id from OTEL_RESOURCE_ATTRIBUTES, so that the SDK makes one for each process.
+
+    Those who deploy, such as operators of Kubernetes, set it for a container, in which several processes may
+    run. With one id their series would be the same, and their values overwrite each other.
+    """
+    pairs = os.environ.get(OTEL_RESOURCE_ATTRIBUTES, "").split(",")
+    kept = [pair for pair in pairs if pair.partition("=")[0].strip() != SERVICE_INSTANCE_ID]
+    if len(kept) < len(pairs):
+        os.environ[OTEL_RESOURCE_ATTRIBUTES] = ",".join(kept)
+        _log.warning(
+            "%s in %s is ignored: every process needs an id of its own",
+            SERVICE_INSTANCE_ID,
+            OTEL_RESOURCE_ATTRIBUTES,
         )
 
 

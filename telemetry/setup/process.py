@@ -27,7 +27,7 @@ from telemetry.settings import PREFIX, Settings, SettingsError
 from .compatibility import platform_gap, problems
 from .instrumentation import instrument
 from .missing import remedy
-from .provider import configure, sdk_provider, warn_of_foreign_export
+from .provider import configure, sdk_provider, warn_of_foreign_export, warn_of_missing_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -292,6 +292,7 @@ def _set_up(settings: Settings) -> Pipeline | None:
             provider = configure(settings)
         else:
             warn_of_foreign_export(provider)
+            warn_of_missing_metrics(settings)
         _pipeline = attach(provider, settings, meter_provider=metrics.get_meter_provider())
     except ImportError as error:
         _log.error("telemetry is off: %s%s", error, remedy(error))

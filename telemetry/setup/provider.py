@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 
 from telemetry.settings import Settings
 
@@ -55,6 +56,24 @@ def warn_of_foreign_export(provider: AnyProvider) -> None:
     """Warn that spans sent by other libraries' exporters are not sanitised."""
     if foreign_exporters(provider):
         _log.warning("telemetry uses a tracer provider that already exports spans: they are not sanitised")
+
+
+def warn_of_missing_metrics(settings: Settings) -> None:
+    """Warn if the settings ask for metrics, but the host has a provider for spans only."""
+    from opentelemetry.sdk.metrics import MeterProvider
+
+    if _wants_metrics(settings) and not isinstance(metrics.get_meter_provider(), MeterProvider):
+        _log.warning(
+            "telemetry has no metrics: the application has a tracer provider of its own, but no meter"
+            " provider of the OpenTelemetry SDK; set one before telemetry is set up"
+        )
+
+
+def _wants_metrics(settings: Settings) -> bool:
+    exporters = os.environ.get("OTEL_METRICS_EXPORTER", "")
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
+    is_pushed = exporters.strip() != "none" and (exporters or any(map(os.environ.get, endpoints)))
+    return bool(is_pushed) or settings.metrics_port is not None
 
 
 def foreign_exporters(provider: AnyProvider) -> list[str]:

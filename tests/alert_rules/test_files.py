@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from exporters.alert_rules.files import annotations_of, files, write
@@ -96,6 +98,59 @@ def test_a_changed_setting_changes_its_rules(tmp_path: Path) -> None:
     assert 'analysis_spend_today_usd{job="shop/hiring"}) > 12.5\n' in money
     assert 'job="screener"' not in "".join(path.read_text() for path in tmp_path.rglob("*.yml"))
     assert (tmp_path / "rules" / "own.yml").exists()
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    """One that has a name of ours stops the command before it writes; others need not even be text."""
+    (tmp_path / "own.yml").write_bytes(b"# caf\xe9\n")
+    (tmp_path / "folder.yml").mkdir()
+    (tmp_path / "jobs.yml").write_text("groups: []\n")
+
+    done = CliRunner().invoke(cli, ["rules", str(tmp_path)])
+    message = f"DIRECTORY: {tmp_path} cannot be written (jobs.yml in it was not written by this command)"
+    assert (done.exit_code, done.output) == (1, f"Error: {message}: name another place\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"own.yml", "folder.yml", "jobs.yml"}
+    assert (tmp_path / "jobs.yml").read_text() == "groups: []\n"
+
+    (tmp_path / "jobs.yml").unlink()
+    assert CliRunner().invoke(cli, ["rules", str(tmp_path)]).exit_code == 0
+    assert CliRunner().invoke(cli, ["rules", str(tmp_path), "--check"]).exit_code == 0
+    assert (tmp_path / "own.yml").read_bytes() == b"# caf\xe9\n"
+
+
+def test_files_keep_their_mode(tmp_path: Path) -> None:
+    """So that Prometheus can go on reading them, whatever the umask; and no other file stays behind."""
+    write(Settings(), tmp_path)
+    (tmp_path / "money.yml").chmod(0o640)
+    write(replace(Settings(), budget_day_usd=7), tmp_path)
+
+    assert (tmp_path / "money.yml").stat().st_mode & 0o777 == 0o640
+    assert "> 7\n" in (tmp_path / "money.yml").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {f"{group.name}.yml" for group in GROUPS}
+
+
+@pytest.mark.parametrize("objective", ["0.06", "0.07", "0.17", "0.2", "0.5", "0.99"])
+def test_no_objective_makes_an_alert_mute(tmp_path: Path, objective: str) -> None:
+    """If all jobs fail, both alerts are raised, however many may."""
+    env = {"TELEMETRY_FAILED_JOBS_OBJECTIVE": objective}
+    assert CliRunner(env=env).invoke(cli, ["rules", str(tmp_path)]).exit_code == 0
+    limits = re.findall(r"ratio_increase\w+ > (\S+)", (tmp_path / "failures.yml").read_text())
+
+    assert len(limits) == 8
+    assert all(float(objective) <= float(limit) < 1 for limit in limits)
+
+
+def test_figures_that_are_queried_less_often_may_be_older(tmp_path: Path) -> None:
+    """Those that change once a day are queried every twenty times only."""
+    env = {"TELEMETRY_GAUGES_SECONDS": "90"}
+    assert CliRunner(env=env).invoke(cli, ["rules", str(tmp_path)]).exit_code == 0
+    rule = (tmp_path / "pipeline.yml").read_text().partition("alert: AnalysisGaugesMissing")[2]
+
+    assert re.findall(r"age_seconds\{.*query=\"(\w+)\"\}\) > (\d+)", rule) == [
+        ("today", "360"),
+        ("days", "1800"),
+    ]
+    assert re.findall(r"for: (\w+)", rule)[0] == "6m"
 
 
 def test_without_a_budget_there_is_no_rule_about_it() -> None:

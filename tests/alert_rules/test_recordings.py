@@ -8,11 +8,11 @@ from pathlib import Path
 
 from exporters.alert_rules.failures import WINDOWS, jobs_name, share_name
 from exporters.alert_rules.files import files
-from exporters.alert_rules.stages import BEFORE, RECENT
+from exporters.alert_rules.stages import BEFORE, BEFORE_A_DOCUMENT, RECENT, RECENT_A_DOCUMENT
 from telemetry.settings import Settings
 from tests.alert_rules.case import JOB
 from tests.alert_rules.cases.failures import runs
-from tests.alert_rules.cases.stages import stage
+from tests.alert_rules.cases.stages import documents, stage
 from tests.alert_rules.collected import GROUPS
 from tests.tools import program
 
@@ -30,7 +30,10 @@ def expected() -> dict[str, tuple[str, float]]:
         values[share_name(window)] = (f'{{job="{JOB}"}}', 0.25)
     labels = f'{{job="{JOB}", stage="ranking"}}'
     # The 720 values of a day are 719 steps apart, the last 75 of which are longer.
-    return values | {RECENT: (labels, 7), BEFORE: (labels, (644 * 5 + 75 * 7) / 719)}
+    mean = (644 * 5 + 75 * 7) / 719
+    # In each step the stage is executed twice, for four documents that do not fail.
+    a_document = {RECENT_A_DOCUMENT: (labels, 3.5), BEFORE_A_DOCUMENT: (labels, mean / 2)}
+    return values | {RECENT: (labels, 7), BEFORE: (labels, mean)} | a_document
 
 
 def test_recordings(tmp_path: Path) -> None:
@@ -39,7 +42,12 @@ def test_recordings(tmp_path: Path) -> None:
     names = ("failures.yml", "stages.yml")
     for name in names:
         (tmp_path / name).write_text(files(Settings())[name])
-    series = {**runs((STEPS, 1, 3)), **stage((STEPS - 75, 2, 5), (75, 2, 7))}
+    series = (
+        runs((STEPS, 1, 3))
+        | stage((STEPS - 75, 2, 5), (75, 2, 7))
+        | documents((STEPS, 4))
+        | documents((STEPS, 9), outcome="failed")
+    )
     test = {
         "interval": f"{STEP}m",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],

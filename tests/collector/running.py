@@ -42,11 +42,15 @@ def effective(*layers: str, **settings: str) -> dict[str, Any]:
 
 
 class RunningCollector:
-    """A Collector on free ports, with its queues in `folder`; it runs within its `with` block."""
+    """A Collector on free ports, with its queues in `folder`; it runs within its `with` block.
+
+    There `kill` ends it by SIGKILL, and `start` starts it again with its queues.
+    """
 
     def __init__(self, folder: Path, *layers: str, **settings: str) -> None:
-        self.ports = {name: free_port() for name in PORTS}
+        self.ports = {name: int(settings.get(name) or free_port()) for name in PORTS}
         self.url = f"http://127.0.0.1:{self.ports['COLLECTOR_HTTP_PORT']}"
+        self.health = f"http://127.0.0.1:{self.ports['COLLECTOR_HEALTH_PORT']}"
         self._log = folder / "otelcol.log"
         self._command = [str(program("otelcol")), *_configuration(layers or BASE)]
         self._environment = {
@@ -57,13 +61,17 @@ class RunningCollector:
         }
 
     def __enter__(self) -> Self:
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
-        self._wait()
+        self.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.kill()
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+        self._wait()
 
     def kill(self) -> None:
         """End it by SIGKILL."""
@@ -94,7 +102,7 @@ class RunningCollector:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                urlopen(f"http://127.0.0.1:{self.ports['COLLECTOR_HEALTH_PORT']}/", timeout=5).close()
+                urlopen(f"{self.health}/", timeout=5).close()
                 return
             except (OSError, URLError):
                 assert self._process.poll() is None and time.monotonic() < deadline, self.log()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from exporters.alert_rules.collector import MOST_TRACES
 from tests.collector.receiver import Receiver
 from tests.collector.running import BASE, FOLDER, PATIENCE, SHIPPED, RunningCollector, ask, effective
 from tests.waiting import until
@@ -49,6 +50,11 @@ def test_layers_are_accepted(layers: tuple[str, ...]) -> None:
 def test_examples_need_an_address(example: str) -> None:
     """An example without its settings is refused, so that nothing is sent nowhere unnoticed."""
     assert ask("validate", *BASE, example).returncode != 0
+
+
+def test_the_rule_knows_how_many_traces_it_holds(whole: dict[str, Any]) -> None:
+    """The alert about too many is raised near the number in the configuration."""
+    assert whole["processors"]["tail_sampling"]["num_traces"] * 0.99 == MOST_TRACES
 
 
 def test_everything_defined_is_used(whole: dict[str, Any]) -> None:
@@ -95,6 +101,7 @@ def test_queues_are_on_disk_and_bounded(whole: dict[str, Any]) -> None:
     assert "".join(_texts()).count("sizer: bytes") == 3  # the size of a queue is its size on disk
     assert not [name for name in whole["processors"] if name.startswith("batch")]
     assert "file_storage/queues" in whole["service"]["extensions"]
+    assert whole["extensions"]["file_storage/queues"]["fsync"] is True, "or a loss of power damages them"
 
 
 def test_only_this_machine_reaches_it() -> None:

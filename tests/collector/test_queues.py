@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.collector.messages import SECOND, counter, span, traces
 from tests.collector.receiver import Receiver
 from tests.collector.running import BASE, PATIENCE, RunningCollector
@@ -77,6 +79,24 @@ def test_remote_write_survives_too(tmp_path: Path) -> None:
             PATIENCE,
             what="all points",
         )
+
+
+def test_a_damaged_queue_is_moved_away(tmp_path: Path) -> None:
+    """The Collector says what is wrong; without the damaged file it works again."""
+    port = free_port()
+    place = {"COLLECTOR_PROMETHEUS": f"http://127.0.0.1:{port}"}
+    collector = RunningCollector(tmp_path, *BASE, "prometheus.yaml", **place)
+    with collector:
+        collector.send("metrics", counter("analysis.runs", 1))
+    (queue,) = (tmp_path / "queues").iterdir()
+    queue.write_text("damaged")
+
+    with pytest.raises(AssertionError, match="invalid database"):
+        collector.start()
+    queue.rename(tmp_path / "damaged")
+    with Receiver(port) as receiver, collector:
+        collector.send("metrics", counter("analysis.runs", 2))
+        until(lambda: _values(receiver, PROMETHEUS) == [2], PATIENCE, what="the point after the damage")
 
 
 def _values(receiver: Receiver, path: str) -> list[int]:

@@ -60,10 +60,12 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Receiver:
             for name in ("POST /analyses", RESUME, FILE, EMAIL, f"parse {FILE}"):
                 collector.send("traces", traces(_span(name), resource=RESOURCE | PERSONAL))
             collector.send("traces", traces(_span(RESUME), scope=f"{FILE} {EMAIL}"))
+            for method in ("http.request.method", "http.method"):
+                collector.send("traces", traces(_request(method)))
             for body in (RESUME, {"messages": [PROMPT], "stage": EMAIL}, [FILE], EMAIL):
                 collector.send("logs", logs(_record(body), resource=RESOURCE | PERSONAL))
             until(
-                lambda: len(vendor.spans()) == 6 and len(vendor.records()) == 4,
+                lambda: len(vendor.spans()) == 8 and len(vendor.records()) == 4,
                 PATIENCE,
                 what="spans and records",
             )
@@ -86,6 +88,16 @@ def _span(name: str) -> Span:
     return one
 
 
+def _request(method: str) -> Span:
+    """Return the span of a request without a route, which instrumentations name by its path."""
+    one = _span(f"GET /people/{USER}")
+    one.kind = Span.SPAN_KIND_SERVER
+    kept = [pair for pair in one.attributes if pair.key != "http.route"]
+    del one.attributes[:]
+    one.attributes.extend([*kept, *pairs({method: "GET"})])
+    return one
+
+
 def _record(body: object) -> LogRecord:
     return LogRecord(
         body=value_of(body), severity_text=RESUME, event_name=FILE, attributes=pairs(KEPT | PERSONAL)
@@ -104,11 +116,12 @@ def test_what_code_gives_is_kept(received: Receiver) -> None:
     """Names, our attributes and the types of exceptions arrive unchanged; other names become the scope's."""
     spans = received.spans()
 
-    assert sorted(one.name for one in spans) == ["POST /analyses", *["analysis.telemetry"] * 4, "other"]
+    names = ["GET", "GET", "POST /analyses", *["analysis.telemetry"] * 4, "other"]
+    assert sorted(one.name for one in spans) == names
     for one in spans:
         found = attributes(one.attributes)
         assert KEPT.items() <= found.items()
-        assert found["http.route"] == "/users/****"
+        assert found.get("http.route") == (None if one.name == "GET" else "/users/****")
         assert [event.name for event in one.events] == ["exception", "gen_ai.user.message", "event", "event"]
         assert attributes(one.events[0].attributes)["exception.type"] == "ValueError"
         assert not one.links

@@ -36,7 +36,7 @@ def new_database(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtu
 
 def _sqlite_copies(folder: Path) -> Iterator[str]:
     original = folder / "original.sqlite"
-    _prepare(f"sqlite:///{original}")
+    prepare(f"sqlite:///{original}")
     number = 0
     while True:
         number += 1
@@ -45,7 +45,7 @@ def _sqlite_copies(folder: Path) -> Iterator[str]:
 
 def _postgres_copies(server: TemporaryPostgres) -> Iterator[str]:
     original = server.create_database()
-    _prepare(original)
+    prepare(original)
     template = original.rpartition("/")[2]
     number = 0
     while True:
@@ -55,7 +55,8 @@ def _postgres_copies(server: TemporaryPostgres) -> Iterator[str]:
         yield server.url(dbname=name)
 
 
-def _prepare(url: str) -> None:
+def prepare(url: str) -> None:
+    """Create all tables and both users in an empty database."""
     with pytest.MonkeyPatch.context() as patch:  # other tests start processes that record
         patch.setenv("TELEMETRY_ENABLED", "false")
         app = create_app({"SCREENER_DATABASE_URL": url, "SECRET_KEY": "set-up"})

@@ -13,7 +13,7 @@ from tests.collector.running import SHIPPED, RunningCollector
 from tests.end_to_end.stack import Stack
 from tests.jaeger import Jaeger
 from tests.postgres import free_port
-from tests.prometheus import SHOWS_TYPES, Prometheus, receiving
+from tests.prometheus import CLOSED, SHOWS_TYPES, Prometheus, receiving
 
 SERVICE = "screener"
 PROMOTED = {
@@ -37,6 +37,7 @@ class Observed:
     stack: Stack
     prometheus: Prometheus
     jaeger: Jaeger
+    collector: RunningCollector
 
     def total(self, expression: str) -> float:
         """Return the sum of all samples of an expression."""
@@ -63,11 +64,30 @@ class Observed:
 
 
 @contextmanager
-def observed(folder: Path, database_url: str, standin: StandIn, **settings: str) -> Iterator[Observed]:
-    """Start everything but the screener's own processes, and stop everything afterwards."""
+def observed(
+    folder: Path,
+    database_url: str,
+    standin: StandIn,
+    *flags: str,
+    alertmanager: str = CLOSED,
+    own_rules: str = "",
+    **settings: str,
+) -> Iterator[Observed]:
+    """Start everything but the screener's own processes, and stop everything afterwards.
+
+    Args:
+        folder: where everything is written.
+        database_url: the host's database, with its tables.
+        standin: the service that the screener calls.
+        flags: further flags of Prometheus.
+        alertmanager: the address of the Alertmanager that Prometheus notifies.
+        own_rules: the path of a file of rules beside those that operators get.
+        settings: further environment variables of the screener's processes.
+    """
     metrics_port = free_port()
+    addresses = {"collector": f"127.0.0.1:{metrics_port}", "alertmanager": alertmanager}
     with (
-        receiving(SHOWS_TYPES, collector=f"127.0.0.1:{metrics_port}") as prometheus,
+        receiving(SHOWS_TYPES, *flags, **addresses, own_rules=own_rules) as prometheus,
         Jaeger() as jaeger,
         RunningCollector(
             folder,
@@ -84,7 +104,7 @@ def observed(folder: Path, database_url: str, standin: StandIn, **settings: str)
             **{**SETTINGS, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **settings},
         ) as stack,
     ):
-        yield Observed(stack, prometheus, jaeger)
+        yield Observed(stack, prometheus, jaeger, collector)
 
 
 def _selector(name: str, labels: Mapping[str, str]) -> str:

@@ -105,14 +105,13 @@ class Stack:
         return Metrics.scrape(int(port.read_text()) for port in self.spool.glob("*/*/metrics-port"))
 
     def logs(self) -> Iterator[tuple[str, str]]:
-        """Yield the name and the end of each log."""
-        for name, process in self.processes.items():
-            yield f"{name} ({self.folder.name})", process.text()[-TAIL:]
+        """Yield the name and the end of each log, that of a Collector with the same folder included."""
+        for log in sorted(self.folder.glob("*.log")):
+            yield f"{log.stem} ({self.folder.name})", log.read_text(errors="replace")[-TAIL:]
 
-    def _start(
-        self, name: str, command: list[str], settings: dict[str, str], pass_fds: tuple[int, ...] = ()
-    ) -> Process:
-        env = environment(
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Return the environment of a process, with further settings."""
+        return environment(
             **{
                 "OPENAI_API_KEY": "any",
                 "OPENAI_BASE_URL": self.standin.url,
@@ -125,5 +124,10 @@ class Stack:
                 **settings,
             }
         )
+
+    def _start(
+        self, name: str, command: list[str], settings: dict[str, str], pass_fds: tuple[int, ...] = ()
+    ) -> Process:
+        env = self.environment(**settings)
         self.processes[name] = Process(name, command, env, self.folder / f"{name}.log", pass_fds)
         return self.processes[name]

@@ -27,7 +27,7 @@ FAULTS: list[dict[str, Any]] = [
 ]
 """Faults of the stand-in, of every kind."""
 SETTINGS = {"SCREENER_APP_RETRIES": "1", "SCREENER_INSIGHTS": "1", "SCREENER_REQUEST_LIMIT": "4"}
-VARYING = {"owner", "processing_duration_seconds", "password_hash"}
+VARYING = {"owner", "processing_duration_seconds", "password_hash", "worker"}
 """Columns whose values differ between sessions."""
 
 

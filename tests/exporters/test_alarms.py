@@ -76,7 +76,7 @@ def test_a_weekday_without_its_usual_jobs_is_severe(
     host: Host, weeks: int, today: int, is_severe: bool
 ) -> None:
     """One intake is enough to show that telemetry works."""
-    rows = [runs_of(5, NOON - timedelta(days=7 * week)) for week in range(1, weeks + 1)]
+    rows = [runs_of(20, NOON - timedelta(days=7 * week)) for week in range(1, weeks + 1)]
     assert ("nothing_recorded" in findings_of(host, *rows, runs_of(today, kind="intake"))) is is_severe
 
 

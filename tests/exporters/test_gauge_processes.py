@@ -187,10 +187,13 @@ def test_a_database_without_our_tables_or_that_does_not_exist_is_left_alone(tmp_
         assert not (tmp_path / "none.sqlite").exists()
 
 
-def test_alerts_find_what_they_are_about(sqlite_host: Host, tmp_path: Path) -> None:
+def test_alerts_find_what_they_are_about(
+    sqlite_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The alerts of overrides, rate limits and yesterday's cost do so by what the gauges say."""
     names = ("AnalysisOverrideRateRising", "AnalysisJobsRateLimited", "AnalysisCostAnomaly")
-    settings = Settings(alert_job="ours")
+    monkeypatch.setenv("TELEMETRY_ANOMALY_MIN_JOBS", "5")
+    settings = Settings(alert_job="ours", anomaly_min_jobs=5)
     alerts = {alert.name: alert.expression for group in groups(settings) for alert in group.alerts}
     today = datetime.combine(datetime.now(UTC).date(), time())
     for number in range(46):
@@ -220,6 +223,7 @@ def add_job(host: Host, number: int, at: datetime, *, is_over: bool, is_overridd
         cost_pico=10**12 * (5 if is_recent else 1),
         cost_complete=True,
         rate_limit_hits=1,
+        candidates=1,
         exceeded_resume_limit=is_over,
         user_chose_override=is_overridden,
     )

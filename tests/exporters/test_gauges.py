@@ -70,7 +70,12 @@ class Exporting:
 def exporting(host: Host, folder: Path, **settings: Any) -> Iterator[Exporting]:
     reader = InMemoryMetricReader()
     meters = MeterProvider([reader], shutdown_on_exit=False)
-    chosen: dict[str, Any] = {"gauges_seconds": LONG, "cache_seconds": 0, "hmac_key": "k"} | settings
+    chosen: dict[str, Any] = {
+        "gauges_seconds": LONG,
+        "cache_seconds": 0,
+        "hmac_key": "k",
+        "anomaly_min_jobs": 5,
+    } | settings
     with recording(
         Settings(database_url=host.url, spool_dir=folder, **chosen),
         TracerProvider(shutdown_on_exit=False),
@@ -149,8 +154,8 @@ def test_yesterday_is_compared_with_its_usual_weekday(host: Host, tmp_path: Path
     for week in range(1, 5):
         add(host, 5, noon - timedelta(weeks=week))
         add(host, 1, noon - timedelta(weeks=week), status="failed", duration_us=20_000_000)
-    add(host, 15, noon, cost_pico=2 * DOLLAR)
-    add(host, 10, noon, status="interrupted", duration_us=90_000_000)
+    add(host, 13, noon, cost_pico=2 * DOLLAR)
+    add(host, 12, noon, status="interrupted", duration_us=90_000_000)
 
     with exporting(host, tmp_path) as process:
         process.wait()
@@ -158,10 +163,10 @@ def test_yesterday_is_compared_with_its_usual_weekday(host: Host, tmp_path: Path
         value = process.value
         assert value(gauges.YESTERDAY_JOBS) == found["volume"]["jobs"] == 25
         assert value(gauges.USUAL_JOBS) == found["volume"]["usual_jobs"] == 6
-        assert value(gauges.YESTERDAY_COST) == found["cost"]["dollars"] == 40
+        assert value(gauges.YESTERDAY_COST) == found["cost"]["dollars"] == 38
         assert value(gauges.USUAL_COST) == found["cost"]["usual_dollars"] == 6
-        assert value(gauges.YESTERDAY_FAILED_JOBS) == found["errors"]["failed"] == 10
-        assert value(gauges.YESTERDAY_FAILED) == 0.4
+        assert value(gauges.YESTERDAY_FAILED_JOBS) == found["errors"]["failed"] == 12
+        assert value(gauges.YESTERDAY_FAILED) == 0.48
         assert value(gauges.USUAL_FAILED) == found["errors"]["usual_share"]
         assert value(gauges.YESTERDAY_P95) == found["latency"]["p95_seconds"] == 90
         assert value(gauges.USUAL_P95) == found["latency"]["usual_p95_seconds"] == 20

@@ -164,6 +164,16 @@ def work(measured: Measured) -> None:
         telemetry.count("app_retries", 2)
 
 
+def test_failed_calls_are_counted_from_zero(measured: Measured) -> None:
+    """Prometheus would not see the first of them as an increase, if their counter began with it."""
+    with telemetry.run("analysis"), telemetry.stage("ranking"):
+        measured.call()
+
+    assert measured.values(c.OPENAI_OPERATIONS, outcome="error", stage="ranking") == {
+        ("chat", "gpt-4o-mini"): 0
+    }
+
+
 def test_counters_equal_the_rollup(measured: Measured) -> None:
     """The metrics of a run show the figures that its row will have."""
     work(measured)

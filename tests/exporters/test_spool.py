@@ -554,6 +554,21 @@ def test_quarantined_snapshots_are_kept_and_counted(spool: Spool, caplog: pytest
     assert final.run_id in caplog.text
 
 
+def test_a_state_that_is_newer_than_a_refused_one_still_waits(spool: Spool) -> None:
+    """A run may end while an earlier state of it is on its way into quarantine, and follow it there."""
+    fragment = Fragment()
+    earlier = fragment.snapshot()
+    spool.put(earlier)
+    final = fragment.close()
+    spool.put(final)
+    spool.quarantine(earlier, "DataError")
+
+    assert [waiting.entry for waiting in spool.due()] == [final]
+    spool.quarantine(final, "DataError")
+    assert spool.due() == []
+    assert [refused.read() for refused in quarantined(spool.root)] == [final]
+
+
 def test_a_disk_that_refuses_keeps_the_snapshot_in_memory(tmp_path: Path) -> None:
     """It still waits for the database."""
     (tmp_path / "file").write_text("in the way")

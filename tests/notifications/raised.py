@@ -37,6 +37,16 @@ def raise_alerts(alertmanager: RunningAlertmanager, *names: str, **labels: str) 
     urlopen(Request(f"{alertmanager.url}/api/v2/alerts", body, headers), timeout=60).close()
 
 
+def receiver(name: str) -> str:
+    """Return the receiver that an alert goes to."""
+    alert = RULES[name]
+    if name == "Watchdog":
+        return "watchdog"
+    if alert.severity == "warning":
+        return "channel" if alert.service == Settings().alert_job else "platform"
+    return "page" if alert.severity == "critical" else "nowhere"
+
+
 def _labels(alert: Alert) -> dict[str, str]:
     return {
         "alertname": alert.name,

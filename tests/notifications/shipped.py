@@ -29,9 +29,9 @@ def hurried(text: str, wait: str) -> str:
     return re.sub(rf"\b({'|'.join(times)}): \w+", lambda found: f"{found[1]}: {times[found[1]]}", text)
 
 
-def receiving(wait: str) -> str:
-    """Return the configuration with a webhook for each receiver, which forwards alerts soon."""
-    text = hurried(ROUTING, wait)
+def receiving() -> str:
+    """Return the configuration with a webhook for each receiver."""
+    text = ROUTING
     assert text.endswith("\n  - name: nowhere\n")
     return text + _webhook("nowhere") + "".join(f"  - name: {name}\n{_webhook(name)}" for name in NAMES)
 

@@ -12,8 +12,8 @@ from exporters.findings.alertmanager import Alertmanager
 from exporters.findings.finding import Finding
 from telemetry.settings import Settings
 from tests.alertmanager import RunningAlertmanager
-from tests.notifications.raised import RULES, raise_alerts
-from tests.notifications.shipped import receiving
+from tests.notifications.raised import raise_alerts, receiver
+from tests.notifications.shipped import hurried, receiving
 from tests.receivers import Webhook
 from tests.tools import program
 from tests.waiting import until
@@ -53,7 +53,7 @@ def hook() -> Iterator[Webhook]:
 @pytest.fixture
 def alertmanager(hook: Webhook) -> Iterator[RunningAlertmanager]:
     with RunningAlertmanager(
-        hook.url, configuration=receiving(WAIT), program=program("alertmanager")
+        hook.url, configuration=hurried(receiving(), WAIT), program=program("alertmanager")
     ) as running:
         yield running
 
@@ -127,13 +127,6 @@ def test_a_cause_silences_what_follows_from_it(hook: Webhook, alertmanager: Runn
         {("page", cause, cause) for cause in CAUSES}
         | {(receiver(name), name, "without") for name in without},
     )
-
-
-def receiver(name: str) -> str:
-    alert = RULES[name]
-    if alert.severity == "critical":
-        return "page"
-    return "channel" if alert.service == Settings().alert_job else "platform"
 
 
 def test_critical_silences_the_warning_of_the_same_name(

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):", MAKEFILE, re.MULTILINE))
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",
@@ -107,7 +107,7 @@ def test_every_make_target_has_a_sentence() -> None:
     output = subprocess.run(
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    sentences = dict(re.findall(r"^make ([a-z-]+) +([A-Z].*\.)$", output, re.MULTILINE))
+    sentences = dict(re.findall(r"^make ([a-z0-9-]+) +([A-Z].*\.)$", output, re.MULTILINE))
 
     assert sentences.keys() == TARGETS
     assert "\033" not in output
@@ -117,7 +117,7 @@ def test_every_make_target_has_a_sentence() -> None:
 def test_pages_name_existing_commands_and_files(page: Path) -> None:
     """Every `make …` has its target, and every relative link its file and heading."""
     text = page.read_text()
-    commands = re.findall(r"(?:`|^\$ )make ([a-z][a-z-]*)", text, re.MULTILINE)
+    commands = re.findall(r"(?:`|^\$ )make ([a-z][a-z0-9-]*)", text, re.MULTILINE)
 
     assert set(commands) <= TARGETS
     assert dead_links(text, page) == []
@@ -144,7 +144,7 @@ def test_readme_shows_both_commands_on_its_first_screen() -> None:
     """They are above its first heading."""
     first_screen = (ROOT / "README.md").read_text().partition("\n## ")[0]
 
-    assert {"demo", "test"} <= set(re.findall(r"^\$ make ([a-z-]+)", first_screen, re.MULTILINE))
+    assert {"demo", "test"} <= set(re.findall(r"^\$ make ([a-z0-9-]+)", first_screen, re.MULTILINE))
 
 
 def test_every_decision_is_listed() -> None:

@@ -8,13 +8,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from flask import Flask
 
 from examples.screener import jobs
 from examples.screener.client import ScreenerClient, ScreenerError
-from examples.screener.models import Analysis, Job, User, db
+from examples.screener.models import Analysis, Job, User, db, utcnow
 from examples.screener.standin.client import StandIn
 from examples.screener.worker import Worker
 from tests import fresh
@@ -78,6 +79,20 @@ def test_request_and_worker_give_the_same_result(
     for candidate in [*by_worker, *in_request]:
         del candidate["id"]
     assert by_worker == in_request
+
+
+def test_worker_shows_that_it_is_alive(app: Flask, user: ScreenerClient, large: int) -> None:
+    """When it looks for jobs, and as long as it gets on with one; progress in a request shows nothing."""
+    with app.app_context():
+        assert jobs.worker_seen() is None
+        Worker(app).run(once=True)
+        looked = jobs.worker_seen()
+        assert looked is not None and looked <= utcnow()
+        later = utcnow() + timedelta(minutes=1)
+        for owner, seen in (("elsewhere:1", looked), (jobs.me(), later)):
+            db.session.execute(db.update(Job).values(state="running", owner=owner, touched_at=later))
+            db.session.commit()
+            assert jobs.worker_seen() == seen
 
 
 def test_draft_cannot_be_changed_while_its_job_waits(user: ScreenerClient, large: int) -> None:

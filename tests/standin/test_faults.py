@@ -51,6 +51,16 @@ def test_rate_limit_error_equals_the_services(standin: StandIn, client: OpenAI) 
     assert standin.ledger()["attempts"][0]["retry_after_ms"] == 1000
 
 
+def test_a_429_may_have_another_code(standin: StandIn, client: OpenAI) -> None:
+    """Such as that of a used-up quota, which leaves the rate limits as they are."""
+    standin.faults([{"status": 429, "code": "insufficient_quota"}])
+    with pytest.raises(RateLimitError) as refusal:
+        ask(client.with_options(max_retries=0))
+
+    assert (refusal.value.code, refusal.value.type) == ("insufficient_quota", "insufficient_quota")
+    assert refusal.value.response.headers["x-ratelimit-remaining-requests"] != "0"
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 503])
 def test_any_error_status_may_be_configured(standin: StandIn, client: OpenAI, status: int) -> None:
     """The client raises the same exception as with the real service, and nothing is billed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -127,6 +128,67 @@ def test_the_hosts_own_provider_is_kept(environment: dict[str, str]) -> None:
     assert '"analysis.stage": "ranking"' in done.stdout
 
 
+@pytest.mark.parametrize(
+    "asked_for",
+    [{"TELEMETRY_METRICS_PORT": "0"}, {"OTEL_METRICS_EXPORTER": "console"}, {}],
+    ids=["a listener", "an exporter", "no metrics"],
+)
+def test_a_host_without_meter_provider_is_told(
+    environment: dict[str, str], asked_for: dict[str, str]
+) -> None:
+    """Its tracer provider is used, so metrics have nowhere to go; one line says so if they are asked for."""
+    done = run(PROGRAM.format(setup=WITH_A_PROVIDER_OF_THE_HOST), environment | asked_for)
+
+    assert rows(environment["TELEMETRY_DATABASE_URL"]) == [("analysis", "completed", 1, 1, True)]
+    assert done.stderr.count("telemetry has no metrics") == (1 if asked_for else 0)
+
+
+WITH_A_METER_PROVIDER_OF_THE_HOST = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+counter = metrics.get_meter("host").create_counter("gen_ai.client.own")
+telemetry.setup_telemetry()
+counter.add(1, {"team": "hiring"})
+(resource,) = reader.get_metrics_data().resource_metrics
+for scope in resource.scope_metrics:
+    for metric in scope.metrics:
+        if scope.scope.name == "host":
+            print([dict(point.attributes) for point in metric.data.data_points])
+"""
+
+
+def test_the_hosts_own_meter_provider_is_left_as_it_is(environment: dict[str, str]) -> None:
+    """Telemetry adds its metrics; labels of the host's own are not removed."""
+    done = run(PROGRAM.format(setup=WITH_A_METER_PROVIDER_OF_THE_HOST), environment)
+
+    assert done.stdout == "[{'team': 'hiring'}]\n"
+
+
+RESOURCE = """
+from opentelemetry import trace
+telemetry.setup_telemetry()
+print(trace.get_tracer_provider().resource.to_json(indent=None))
+"""
+
+
+def test_processes_of_one_container_are_instances(environment: dict[str, str]) -> None:
+    """An instance id that is set for all of them is ignored, in one line; other attributes are kept."""
+    given = {"OTEL_RESOURCE_ATTRIBUTES": "service.version=2.1, service.instance.id=pod-7,host.name=h"}
+    both = [run(PROGRAM.format(setup=RESOURCE), environment | given) for _ in range(2)]
+    resources = [json.loads(done.stdout)["attributes"] for done in both]
+
+    assert [one["service.version"] for one in resources] == ["2.1", "2.1"]
+    assert [one["host.name"] for one in resources] == ["h", "h"]
+    assert len({one["service.instance.id"] for one in resources} - {"pod-7"}) == 2
+    assert all(
+        done.stderr.count("service.instance.id in OTEL_RESOURCE_ATTRIBUTES is ignored") == 1 for done in both
+    )
+
+
 SET_UP_THREE_TIMES = """
 import telemetry
 from openai import OpenAI
@@ -204,6 +266,39 @@ def test_set_up_by_the_flask_extension(environment: dict[str, str]) -> None:
     assert any(name.startswith("SELECT") for name in names)
     assert "telemetry_" not in done.stdout, "the writer's own statements are no part of any trace"
     assert "somebody" not in done.stdout
+
+
+FLOODED = """
+client = app.test_client()
+for number in range(20):
+    client.get("/pages/1", headers={"Host": f"host{number}.example"})
+    client.get(f"/missing/{number}", headers={"Host": f"host{number}.example"})
+    client.open("/pages/1", method=f"METHOD{number}")
+"""
+
+
+def test_clients_cannot_make_series(environment: dict[str, str]) -> None:
+    """Hosts, paths and methods that they invent are no labels of the metrics of requests."""
+    variables = environment | {
+        "HOST_DATABASE": environment["TELEMETRY_DATABASE_URL"],
+        "OTEL_METRICS_EXPORTER": "console",
+        "OTEL_METRIC_EXPORT_INTERVAL": "3600000",
+    }
+
+    done = run(PROGRAM.format(setup=FLASK + FLOODED), variables)
+
+    exported = json.loads(done.stdout)
+    points = {
+        metric["name"]: [point["attributes"] for point in metric["data"]["data_points"]]
+        for resource in exported["resource_metrics"]
+        for scope in resource["scope_metrics"]
+        for metric in scope["metrics"]
+    }
+    durations = {(one["http.method"], one["http.status_code"]) for one in points["http.server.duration"]}
+    assert durations == {("GET", 200), ("GET", 404), ("_OTHER", 405)}
+    assert len(points["http.server.duration"]) == len(durations)
+    assert len(points["http.server.active_requests"]) == 2
+    assert "host0.example" not in str(points)
 
 
 def test_a_wrong_setting_switches_telemetry_off(environment: dict[str, str]) -> None:

@@ -73,7 +73,7 @@ def _answer(
 ) -> Answer | ApiError:
     if fault.status is not None:
         wait = fault.wait_ms()
-        return injected(fault.status, call.model, None if wait is None else f"{wait:g}ms")
+        return injected(fault.status, call.model, None if wait is None else f"{wait:g}ms", fault.code)
     if not call.authorization:
         return ApiError(401, "You didn't provide an API key.")
     try:
@@ -112,5 +112,6 @@ def _headers(
     if isinstance(answer, Answer):
         tokens = answer.usage.total_tokens if answer.usage else 0
         return {**fixed, **limits.headers(call.model, tokens)}
-    wait = f"{fault.wait_ms() or 0:g}ms" if answer.status == 429 else None
+    is_rate_limited = answer.status == 429 and fault.code is None
+    wait = f"{fault.wait_ms() or 0:g}ms" if is_rate_limited else None
     return {**fixed, **limits.headers(call.model, 0, exhausted_for=wait)}

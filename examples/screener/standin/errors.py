@@ -36,14 +36,17 @@ def invalid(error: ValidationError) -> ApiError:
     return ApiError(400, f"Invalid request: '{param or 'body'}': {first['msg']}.", param=param)
 
 
-def injected(status: int, model: str, wait: str | None) -> ApiError:
+def injected(status: int, model: str, wait: str | None, code: str | None = None) -> ApiError:
     """Return the error of a fault rule.
 
     Args:
         status: HTTP status, 400 to 599.
         model: The requested model, named in rate limit messages.
         wait: The wait before a retry, such as ``20ms``; only rate limit messages mention it.
+        code: The code of the error instead of the usual one, such as ``insufficient_quota``.
     """
+    if code is not None:
+        return ApiError(status, f"The stand-in was told to answer {code}.", kind=code, code=code)
     if status == 429:
         advice = f" Please try again in {wait}." if wait else ""
         message = (

@@ -67,6 +67,8 @@ class Rule(_Strict):
     """A share of the attempts, chosen by a hash of request, attempt number and seed."""
     status: int | None = Field(None, ge=400, le=599)
     """Answer with this error."""
+    code: str | None = None
+    """The code of the error, such as ``insufficient_quota`` of a 429, instead of the usual one."""
     retry_after: float | None = Field(None, ge=0)
     """Seconds in the ``retry-after`` header of the error."""
     retry_after_ms: float | None = Field(None, ge=0)
@@ -117,6 +119,7 @@ class Fault(_Strict):
     """The effect on one attempt of all rules that apply."""
 
     status: int | None = None
+    code: str | None = None
     retry_after: float | None = None
     retry_after_ms: float | None = None
     delay_ms: float = 0

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.alert_rules.case import Active, Case, count_cases, counts, level_cases, series
+from tests.alert_rules.case import JOB, Active, Case, count_cases, counts, level_cases, levels, series
 
 ATTEMPTS = "analysis_openai_attempts_total"
 OK, ERROR = series(ATTEMPTS, stage="ranking", status="200"), series(ATTEMPTS, stage="ranking", status="500")
@@ -9,6 +9,7 @@ SPEND_LIMIT = series(ATTEMPTS, stage="ranking", status="429_spend_limit")
 TOO_FAST = series(ATTEMPTS, stage="ranking", status="429")
 GIVEN_UP = series("analysis_openai_operations_total", stage="ranking", outcome="error")
 RETRIED = series("analysis_openai_retries_total", stage="ranking", reason="other")
+HEADROOM = "analysis_openai_headroom_ratio"
 LIMIT = {"model": "gpt-5", "limit": "tokens"}
 
 CASES = [
@@ -37,7 +38,7 @@ CASES = [
         "AnalysisOpenAIErrors",
         "fires",
         "every fourth request fails for 20 minutes",
-        {OK: counts((20, 4), (20, 3), (40, 4)), ERROR: counts((20, 0), (20, 1), (40, 0))},
+        {OK: counts((20, 8), (20, 6), (40, 8)), ERROR: counts((20, 0), (20, 2), (40, 0))},
         silent=(20, 23, 55, 70),
         active={
             30: Active("25% of the requests in 10 minutes failed."),
@@ -54,16 +55,16 @@ CASES = [
     Case(
         "AnalysisOpenAIErrors",
         "low volume",
-        "of 15 requests in 10 minutes all fail",
-        {OK: counts((60, 0)), ERROR: counts((60, 1.5))},
+        "of 40 requests in 10 minutes all fail",
+        {OK: counts((60, 0)), ERROR: counts((60, 4))},
         silent=(20, 50),
     ),
     Case(
         "AnalysisOpenAIErrors",
         "other",
-        "of 25 requests in 10 minutes every eighth fails",
-        {OK: counts((60, 2.1875)), ERROR: counts((60, 0.3125))},
-        silent=(8,),
+        "of 70 requests in 10 minutes every eighth fails",
+        {OK: counts((60, 6.125)), ERROR: counts((60, 0.875))},
+        silent=(6,),
         active={30: Active("12.5% of the requests in 10 minutes failed.")},
     ),
     Case(
@@ -129,11 +130,25 @@ CASES = [
     Case("AnalysisRetriesExhausted", "no data", "no calls", {RETRIED: counts((90, 1))}, (80,)),
     *level_cases(
         "AnalysisHeadroomNearlyGone",
-        "analysis_openai_headroom_ratio",
+        HEADROOM,
         limit=0.1,
         beyond=0.08,
         wait=5,
         labels=LIMIT,
+        others={OK: counts((60, 1))},
         description="8% of the tokens of gpt-5 are left.",
+    ),
+    Case(
+        "AnalysisHeadroomNearlyGone",
+        "other",
+        "a process that asks no more shows how little was left when it did",
+        {
+            series(HEADROOM, **LIMIT): levels((60, 0.02)),
+            series(HEADROOM, instance="b", **LIMIT): levels((60, 0.6)),
+            OK: counts((10, 5), (50, 0)),
+            series(ATTEMPTS, instance="b", stage="ranking", status="200"): counts((60, 5)),
+        },
+        silent=(25, 50),
+        active={15: Active("2% of the tokens of gpt-5 are left.", {"job": JOB, **LIMIT})},
     ),
 ]

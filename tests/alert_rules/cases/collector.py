@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from tests.alert_rules.case import Active, Case, count_cases, level_cases, levels, series
 
-EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
 UP = series("up", job="otelcol")
 DOWN = Active("Prometheus has not reached otelcol for some minutes.", {"job": "otelcol"})
 QUEUE = {"exporter": "otlp_http/prometheus", "data_type": "metrics"}
@@ -39,8 +38,8 @@ CASES = [
         "fires",
         "it does not answer for 20 minutes",
         {UP: levels((10, 1), (20, 0), (20, 1))},
-        silent=(9, 12, 30, 49),
-        active={13: DOWN, 29: DOWN},
+        silent=(9, 12, 33, 49),
+        active={13: DOWN, 29: DOWN, 32: DOWN},
     ),
     Case(
         "OtelcolDown",
@@ -93,32 +92,12 @@ CASES = [
         "otlp_grpc/jaeger gave up sending data.",
     ),
     *losses("OtelcolRefusing", "otelcol_receiver_refused_{}_total", "receiver", "otlp", "otlp refuses data."),
-    *count_cases(
+    *level_cases(
         "OtelcolTracesDroppedEarly",
-        series(EARLY, job="otelcol"),
-        window=10,
-        labels={"job": "otelcol"},
-        description="otelcol holds too many traces at once.",
-    ),
-    Case(
-        "OtelcolTracesDroppedEarly",
-        "other",
-        "the counter appears with the first loss",
-        {
-            series(EARLY, job="otelcol"): f"_x21 {levels((40, 1))}",
-            UP: levels((70, 1)),
-        },
-        silent=(20, 31),
-        active={
-            21: Active("otelcol holds too many traces at once.", {"job": "otelcol"}),
-            30: Active("otelcol holds too many traces at once.", {"job": "otelcol"}),
-        },
-    ),
-    Case(
-        "OtelcolTracesDroppedEarly",
-        "other",
-        "the counter appears with the first trace",
-        {series(EARLY, job="otelcol"): f"_x21 {levels((40, 0))}", UP: levels((70, 1))},
-        silent=(21, 30),
+        "otelcol_processor_tail_sampling_sampling_traces_on_memory",
+        limit=49_500,
+        beyond=50_000,
+        job="otelcol",
+        description="otelcol holds 50000 traces, as many as it can.",
     ),
 ]

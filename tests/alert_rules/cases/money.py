@@ -4,6 +4,8 @@ from tests.alert_rules.case import Active, Case, count_cases, level_cases, level
 
 UNACCOUNTED = "analysis_openai_unaccounted_total"
 
+FORECAST = Active("$1240.00 by the end of the month, of a budget of $1000.")
+
 CASES = [
     *level_cases(
         "AnalysisDailyBudgetPassed",
@@ -65,7 +67,19 @@ CASES = [
         beyond=1240,
         wait=2,
         keep=60,
+        others={series("analysis_spend_month_usd"): levels((120, 1000))},
         description="$1240.00 by the end of the month, of a budget of $1000.",
+    ),
+    Case(
+        "AnalysisMonthlyBudgetForecast",
+        "other",
+        "once the budget is passed, another alert says so; a new month begins without either",
+        {
+            series("analysis_spend_month_forecast_usd"): levels((70, 1240), (20, 30)),
+            series("analysis_spend_month_usd"): levels((5, 1000), (65, 1001), (20, 1)),
+        },
+        silent=(1, 65, 70, 89),
+        active={2: FORECAST, 63: FORECAST},
     ),
     *level_cases(
         "AnalysisJobBudgetPassed",

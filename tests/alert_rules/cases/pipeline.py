@@ -4,7 +4,7 @@ from tests.alert_rules.case import Active, Case, count_cases, level_cases, level
 
 EXPORTER, OTHER = series("telemetry_gauges_exporter"), series("telemetry_gauges_exporter", instance="b")
 RUNS = series("analysis_runs_total", kind="analysis", status="failed")
-AGE = series("telemetry_gauges_age_seconds", query="today")
+AGE, DAYS_AGE = (series("telemetry_gauges_age_seconds", query=query) for query in ("today", "days"))
 ABSENT = Active("No process of screener has sent metrics for some minutes.")
 MISSING = Active("The figures from SQL are missing or old for screener.")
 
@@ -45,7 +45,6 @@ CASES = [
         series("telemetry_writer_failures_total", transaction="rollup"),
         window=5,
         wait=10,
-        keep=5,
         description="About 4 transactions of the writer failed in 5 minutes.",
         last="About 1 transactions of the writer failed in 5 minutes.",
     ),
@@ -90,8 +89,16 @@ CASES = [
     Case(
         "AnalysisGaugesMissing",
         "other",
-        "the figures grow old",
+        "the figures of today grow old",
         {EXPORTER: levels((60, 1)), AGE: levels((10, 300), (20, 301), (30, 300))},
+        silent=(9, 14, 30, 59),
+        active={15: MISSING, 29: MISSING},
+    ),
+    Case(
+        "AnalysisGaugesMissing",
+        "other",
+        "those that change once a day grow old",
+        {EXPORTER: levels((60, 1)), DAYS_AGE: levels((10, 300), (20, 301), (30, 300))},
         silent=(9, 14, 30, 59),
         active={15: MISSING, 29: MISSING},
     ),
@@ -99,7 +106,12 @@ CASES = [
         "AnalysisGaugesMissing",
         "threshold",
         "one exports, with figures of exactly five minutes ago",
-        {EXPORTER: levels((60, 1)), OTHER: levels((60, 0)), AGE: levels((60, 300))},
+        {
+            EXPORTER: levels((60, 1)),
+            OTHER: levels((60, 0)),
+            AGE: levels((60, 300)),
+            DAYS_AGE: levels((60, 300)),
+        },
         silent=(50,),
     ),
     Case("AnalysisGaugesMissing", "no data", "no metrics have an alert of their own", {}, silent=(50,)),

@@ -86,5 +86,5 @@ CASES = [
         {"integration": "webhook"},
         "Notifications by webhook fail.",
     ),
-    *outage("PostgresDown", "pg_up", "postgres", 2, "postgres cannot connect to the database.", keep=2),
+    *outage("PostgresDown", "pg_up", "postgres", 2, "postgres cannot connect to the database.", keep=7),
 ]

@@ -26,6 +26,11 @@ def slow(times: str) -> Active:
     )
 
 
+def documents(*phases: tuple[int, float], outcome: str = "scored") -> dict[str, str]:
+    """Return the series of documents: a number of minutes, and documents in each."""
+    return {series("analysis_documents_total", type="pdf", outcome=outcome): counts(*phases)}
+
+
 CASES = [
     Case(
         ALERT,
@@ -41,9 +46,9 @@ CASES = [
         ALERT,
         "other",
         "seven executions in an hour",
-        stage((120, 0.12, 2), (70, 0.12, 6)),
-        silent=(120,),
-        active={189: slow("2.6")},
+        stage((300, 0.12, 2), (70, 0.12, 6)),
+        silent=(300,),
+        active={369: slow("2.8")},
     ),
     Case(ALERT, "other", "0.8 s instead of 0.2 s", stage((120, 1, 0.2), (60, 1, 0.8)), silent=(179,)),
     Case(
@@ -53,6 +58,43 @@ CASES = [
         stage((120, 1, 0.5), (60, 1, 1.5)),
         silent=(130,),
         active={179: slow("3.0")},
+    ),
+    Case(
+        ALERT,
+        "other",
+        "it takes five times as long for five times as many documents",
+        stage((120, 1, 2), (60, 1, 10)) | documents((120, 3), (60, 15)),
+        silent=(130, 179),
+    ),
+    Case(
+        ALERT,
+        "other",
+        "it takes ten times as long for two and a half times as many",
+        stage((120, 1, 2), (60, 1, 20)) | documents((120, 2), (60, 5)),
+        silent=(130,),
+        active={179: slow("10.0")},
+    ),
+    Case(
+        ALERT,
+        "other",
+        "it takes three times as long for twice as many",
+        stage((120, 1, 2), (60, 1, 6)) | documents((120, 2), (60, 4)),
+        silent=(130, 179),
+    ),
+    Case(
+        ALERT,
+        "low volume",
+        "12 executions before that",
+        stage((130, 0.1, 2), (70, 0.2, 20)),
+        silent=(175, 185),
+    ),
+    Case(
+        ALERT,
+        "other",
+        "25 executions before that",
+        stage((270, 0.1, 2), (70, 0.2, 20)),
+        silent=(270,),
+        active={320: slow("9.3")},
     ),
     Case(ALERT, "no data", "no history", stage((70, 1, 20)), silent=(50,)),
 ]
