@@ -102,6 +102,17 @@ def test_calls_cost_the_published_price(model: str, uncached: int, cached: int, 
     assert to_dollars(pico(model, tokens)) == dollars
 
 
+@settings(deadline=None, max_examples=examples(50))
+@given(model=st.sampled_from(sorted(PUBLISHED)), uncached=st.integers(0, 10**6), cached=st.integers(0, 10**6))
+def test_the_cache_saves_what_it_would_cost_without(model: str, uncached: int, cached: int) -> None:
+    """Each price says what its cached tokens would have cost more."""
+    tokens = Tokens(input=uncached + cached, output=7, cached=0 if "embedding" in model else cached)
+    priced = price(model, tokens)
+
+    assert priced is not None
+    assert priced.pico + priced.saved_pico == pico(model, tokens._replace(cached=0))
+
+
 @settings(deadline=None, max_examples=examples(30))
 @given(
     tokens=st.builds(
