@@ -12,16 +12,14 @@ import pytest
 
 from grafana.parts.dashboard import DAYS
 from grafana.parts.expansion import Moment, expand
-from tests.grafana.columns import CHOSEN
 from tests.grafana.conftest import database
-from tests.grafana.dashboards import Target, sql_targets
+from tests.grafana.dashboards import ALL, Target, sql_targets
 from tests.postgres import TemporaryPostgres
 
 pytestmark = pytest.mark.timeout(900)  # the first test waits for the analyses
 
 ANALYSES = 100_000
 SECONDS = 1.0
-ALL = {**CHOSEN, "analysis": ""}
 MOMENTS = (
     *(Moment.last(days, ALL) for days in DAYS),
     *(
@@ -78,7 +76,7 @@ def test_a_short_period_reads_only_its_runs(large: Reader) -> None:
     """D23: by the index on time, but for queries that need all runs."""
     reading = set()
     for target in sql_targets():
-        query = expand(target.sql, Moment.last(7, {**CHOSEN, "analysis": "7"}))
+        query = expand(target.sql, Moment.last(7, ALL | {"analysis": "7"}))
         plan = large.execute(f"EXPLAIN {query}".encode()).fetchall()
         if any("Seq Scan on telemetry_runs" in str(line) for (line,) in plan):
             reading.add(target.name)

@@ -17,9 +17,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from grafana.parts.expansion import Moment, expand
-from tests.grafana.columns import CHOSEN
 from tests.grafana.conftest import Database
-from tests.grafana.dashboards import sql_targets
+from tests.grafana.dashboards import ALL, sql_targets
 
 Row = dict[str, Any]
 DAYS = 100
@@ -32,7 +31,7 @@ class Tables:
 
     def __init__(self, owner: psycopg.Connection[Row], reader: psycopg.Connection[tuple[Any, ...]]) -> None:
         self._owner, self._reader = owner, reader
-        self.moment = Moment.last(DAYS, {**CHOSEN, "analysis": ""})
+        self.moment = Moment.last(DAYS, ALL)
         self.start, self.end = (time.replace(tzinfo=None) for time in (self.moment.start, self.moment.end))
         self.all_runs = self.rows("telemetry_runs")
         self.runs = [run for run in self.all_runs if self.start <= run["started_at"] <= self.end]
