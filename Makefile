@@ -98,9 +98,15 @@ docs: install ## Write what is generated of pages and configuration, and show th
 	@$(PY) docs/usage_fields.py
 	@$(PY) docs/host_tables.py
 	@$(PY) docs/alerts.py
+	@$(PY) -m grafana.write
+	@$(PY) docs/dashboards.py
 	@$(PY) -m collector.redaction
 	@$(PY) -m flask telemetry catalogue
 	@$(PY) -m towncrier build --draft --version next
+
+.PHONY: dashboards
+dashboards: install ## Write the dashboards for Grafana from their builders.
+	@$(PY) -m grafana.write
 
 .PHONY: lock
 lock: install ## Pin what pyproject.toml asks for, with hashes; UPGRADE=1 takes the newest versions.

@@ -14,7 +14,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any, Final
@@ -35,17 +35,23 @@ ERRORS: Final = (
     "openai.InternalServerError",
     "ValueError",
 )
+FILE_TYPES: Final = ("pdf", "docx", "txt", "rtf")
+FILE_SHARES: Final = (70, 22, 6, 2)
+ACTIONS: Final = ("continued", "continued", "abandoned", "reduced_batch")
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One analysis: its run, its calls by stage, and the application's row, if there is one."""
+    """One analysis: its run with its parts, and the application's row, if there is one."""
 
     run: Row
     stages: list[Row]
     analysis: Row | None
+    documents: list[Row] = field(default_factory=list)
+    counters: list[Row] = field(default_factory=list)
+    warning: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,25 @@ USUAL: Final = Pace()
 
 
 class History:
-    """A history that ends yesterday, of so many analyses."""
+    """A history that ends yesterday, of so many analyses.
 
-    def __init__(self, analyses: int, end: date, seed: int = 1, pace: Pace = USUAL) -> None:
+    Only analyses of the last ``documents_days`` have documents: there are a hundred times as many of them.
+    """
+
+    def __init__(
+        self,
+        analyses: int,
+        end: date,
+        seed: int = 1,
+        pace: Pace = USUAL,
+        documents_days: int = 0,
+        users: int = 0,
+    ) -> None:
         self._random = Random(seed)
+        self._with_documents = end - timedelta(days=documents_days)
+        self._of_documents = Random(seed)
         self._analyses = analyses
+        self._number_of_users = users or max(3, analyses // 200)
         self._pace = pace
         self._days = [end - timedelta(days=pace.days - n) for n in range(pace.days)]
         self._troubled = {day for day in self._days if self._random.random() < pace.troubled}
@@ -112,8 +132,7 @@ class History:
         return math.exp(self._pace.growth * age) * WEEKDAYS[day.weekday()] * holidays
 
     def _sign_ups(self) -> list[date]:
-        count = max(3, self._analyses // 200)
-        places = sorted(self._random.random() ** 0.6 for _ in range(count))
+        places = sorted(self._random.random() ** 0.6 for _ in range(self._number_of_users))
         return [self._days[0], *(self._days[int(place * len(self._days))] for place in places[1:])]
 
     def _hour(self) -> float:
@@ -127,9 +146,13 @@ class History:
         status = self._status(is_troubled)
         done = candidates if status == "completed" else int(candidates * chance.random())
         stages = self._stages(number, done, criteria, is_troubled)
+        has_documents = began.date() >= self._with_documents
+        if has_documents:
+            self._use_cache(stages)
         seconds = 4 + candidates * chance.uniform(0.3, 1.2) * (2 if is_troubled else 1)
         has_row = status != "failed" or chance.random() > 0.3
         exceeded = candidates > RESUME_LIMIT
+        overridden = exceeded and self._of_documents.random() < 0.35
         scores = self._scores(done)
         run = {
             "run_id": _run_id(number),
@@ -168,9 +191,60 @@ class History:
             "trace_id": f"{chance.getrandbits(128):032x}",
             "trace_sampled": chance.random() < 0.1,
             "exceeded_resume_limit": exceeded if has_row else None,
-            "user_chose_override": exceeded if has_row else None,
+            "price_pico": candidates * 5 * 10**11 if has_row else None,
+            "user_chose_override": overridden if has_row else None,
         }
-        return Job(run, stages, self._analysis(number, run) if has_row else None)
+        analysis = self._analysis(number, run) if has_row else None
+        if not has_documents:
+            return Job(run, stages, analysis)
+        return Job(
+            run,
+            [*stages, *_times(stages, seconds)],
+            analysis,
+            [self._document(run, done, place) for place in range(candidates)],
+            self._counters(run, is_troubled),
+            self._warning(run) if analysis else None,
+        )
+
+    def _document(self, run: Row, done: int, place: int) -> Row:
+        chance = self._of_documents
+        kind = chance.choices(FILE_TYPES, FILE_SHARES)[0]
+        characters = min(int(chance.lognormvariate(8.1, 0.5)), 60_000)
+        size = int(characters * chance.uniform(2, 60) + (20_000 if kind == "pdf" else 8_000))
+        is_scored = place < done
+        return {
+            "run_id": run["run_id"],
+            "document_key": hashlib.blake2b(f"{run['run_id']} {place}".encode(), digest_size=16).hexdigest(),
+            "ordinal": 0,
+            "size_bytes": size,
+            "characters": characters if is_scored or chance.random() < 0.7 else None,
+            "type": kind,
+            "extraction_us": int(size * chance.uniform(0.5, 3)),
+            "analysis_us": int(characters * chance.uniform(150, 600)) if is_scored else None,
+            "chunk_count": 1 + characters // 4000,
+            "score": round(chance.betavariate(5, 3), 4) if is_scored else None,
+            "outcome": "scored" if is_scored else "failed" if run["status"] != "completed" else "unscored",
+            "error_type": None if is_scored else chance.choice(ERRORS),
+            "fallback": False,
+        }
+
+    def _counters(self, run: Row, is_troubled: bool) -> list[Row]:
+        retries = self._of_documents.randint(0, 9) if is_troubled else int(self._of_documents.random() < 0.05)
+        return [{"run_id": run["run_id"], "name": "app_retries", "value": retries}] if retries else []
+
+    def _warning(self, run: Row) -> Row | None:
+        chance = self._of_documents
+        kind = "batch_too_large" if run["exceeded_resume_limit"] else "resume_too_long"
+        if kind == "resume_too_long" and chance.random() > 0.06:
+            return None
+        return {
+            "analysis_id": run["analysis_ref"],
+            "user_id": run["user_ref"],
+            "warning_type": kind,
+            "warning_shown_at": run["started_at"],
+            "user_action": "override" if run["user_chose_override"] else chance.choice(ACTIONS),
+            "document_count": run["candidates"],
+        }
 
     def _status(self, is_troubled: bool) -> str:
         draw, pace = self._random.random() / (12 if is_troubled else 1), self._pace
@@ -221,8 +295,19 @@ class History:
             "duration_us": calls * self._random.randint(600_000, 2_400_000),
             "input_tokens": tokens[0],
             "output_tokens": tokens[1],
+            "cached_tokens": 0,
             "cost_pico": tokens[0] * PICO_AN_INPUT_TOKEN + tokens[1] * PICO_AN_OUTPUT_TOKEN,
+            "saved_pico": 0,
+            "opened_us": None,
+            "closed_us": None,
         }
+
+    def _use_cache(self, stages: list[Row]) -> None:
+        """Read a part of the input from the prompt cache, at half its price."""
+        for stage in stages:
+            stage["cached_tokens"] = int(stage["input_tokens"] * self._of_documents.uniform(0, 0.5))
+            stage["saved_pico"] = stage["cached_tokens"] * PICO_AN_INPUT_TOKEN // 2
+            stage["cost_pico"] -= stage["saved_pico"]
 
     def _error(self) -> str:
         kind = self._random.choice(ERRORS)
@@ -250,8 +335,14 @@ class History:
 
 _SUMS: Final = (
     *("attempts", "rate_limit_hits", "rate_limit_retries", "backoff_us"),
-    *("input_tokens", "output_tokens", "cost_pico"),
+    *("input_tokens", "cached_tokens", "output_tokens", "cost_pico"),
 )
+_PARTS: Final = {
+    "stages": "telemetry_stage_usage",
+    "documents": "telemetry_documents",
+    "counters": "telemetry_counters",
+}
+"""Tables of the parts of a job."""
 _USERS: Final = """
     INSERT INTO telemetry_users
         (user_ref, created_at, jobs, candidates, cost_pico, largest_batch, last_run_at)
@@ -260,6 +351,26 @@ _USERS: Final = """
     FROM telemetry_runs run JOIN users ON users.id = run.user_ref
     GROUP BY users.id, users.created_at
 """
+
+
+def _times(stages: list[Row], seconds: float) -> Iterator[Row]:
+    """Yield the rows of the stages' own times, one stage after the other."""
+    begin, whole = 0.03, sum(stage["calls"] for stage in stages)
+    for stage in stages:
+        end = begin + 0.95 * stage["calls"] / whole
+        opened, closed = int(begin * seconds * 1e6), int(end * seconds * 1e6)
+        names = ("operation", "model", "service_tier", "price_version", "price_source")
+        row = {name: 0 if isinstance(value, int) else value for name, value in stage.items()}
+        yield (
+            row
+            | dict.fromkeys(names, "")
+            | {
+                "duration_us": closed - opened,
+                "opened_us": opened,
+                "closed_us": closed,
+            }
+        )
+        begin = end
 
 
 def _run_id(number: int) -> str:
@@ -275,7 +386,7 @@ def write(engine: sa.Engine, history: History, report: Any = lambda done: None) 
         history: what happened.
         report: called with the number of analyses that are written.
     """
-    names = ("users", "telemetry_runs", "telemetry_stage_usage", "analyses")
+    names = ("users", "analyses", "telemetry_runs", *_PARTS.values(), "document_warnings")
     tables = {name: sa.Table(name, sa.MetaData(), autoload_with=engine) for name in names}
     with engine.begin() as connection:
         _insert(connection, tables["users"], list(history.users()))
@@ -284,8 +395,10 @@ def write(engine: sa.Engine, history: History, report: Any = lambda done: None) 
         with engine.begin() as connection:
             _insert(connection, tables["analyses"], [job.analysis for job in jobs if job.analysis])
             _insert(connection, tables["telemetry_runs"], [job.run for job in jobs])
-            stages = [stage for job in jobs for stage in job.stages]
-            _insert(connection, tables["telemetry_stage_usage"], stages)
+            for part, name in _PARTS.items():
+                _insert(connection, tables[name], [row for job in jobs for row in getattr(job, part)])
+            warnings = [job.warning for job in jobs if job.warning]
+            _insert(connection, tables["document_warnings"], warnings)
         done += len(jobs)
         report(done)
     with engine.begin() as connection:
@@ -316,11 +429,16 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> 
     text = io.StringIO()
     csv.writer(text).writerows([_cell(value) for value in row.values()] for row in rows)
     text.seek(0)
-    driver.cursor().copy_expert(f"COPY {table.name} ({', '.join(rows[0])}) FROM STDIN (FORMAT csv)", text)
+    columns = ", ".join(rows[0])
+    copy = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT csv, NULL '{_NULL}')"
+    driver.cursor().copy_expert(copy, text)
+
+
+_NULL: Final = "\\N"
 
 
 def _cell(value: Any) -> Any:
-    return "" if value is None else value
+    return _NULL if value is None else value
 
 
 def _at(day: date, hour: float) -> datetime:
@@ -332,9 +450,11 @@ def main() -> None:
     parser.add_argument("--database-url", required=True)
     parser.add_argument("--analyses", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--documents-days", type=int, default=0, help="with documents, of so many last days")
     given = parser.parse_args()
     engine = sa.create_engine(given.database_url, poolclass=sa.NullPool)
-    history = History(given.analyses, datetime.now(UTC).date(), given.seed)
+    today, days = datetime.now(UTC).date(), given.documents_days
+    history = History(given.analyses, today, given.seed, documents_days=days)
     with Steps(Console(highlight=False)) as steps:
         with steps.step(f"{given.analyses:,} analyses", given.analyses) as report:
             write(engine, history, report)

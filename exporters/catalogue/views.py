@@ -125,7 +125,7 @@ _INCOMPLETE: Final = _count("incomplete_runs", "runs", "Of these, whose cost is 
 
 DESCRIBED: Final[Mapping[str, View]] = {
     "telemetry_run_spend": View(
-        "A run, and what its money was spent on.", (schema.runs,), (_SPEND_CLASS, _pico())
+        "A run, and what its money was spent on.", (schema.runs,), (_SPEND_CLASS, _pico(), _BATCH_SIZE)
     ),
     "telemetry_spend": View(
         "A day (UTC) and a class of spend.",
@@ -210,6 +210,8 @@ DESCRIBED: Final[Mapping[str, View]] = {
             _seconds(
                 "duration_seconds", "Sum over the calls; where `operation` is '', the time of the stage."
             ),
+            _seconds("opened_seconds", "From the start of the run to when the stage first opened."),
+            _seconds("closed_seconds", "From the start of the run to when the stage last closed."),
             _pico(),
             _dollars(),
         ),
@@ -223,6 +225,41 @@ DESCRIBED: Final[Mapping[str, View]] = {
             column("cost_dollars", sa.Numeric(20, 12), "What all runs that began on the day cost.", DOLLARS),
             column("candidates", sa.Integer(), "Of the analyses that ended.", "candidates"),
             column("api_calls", sa.BigInteger(), "Calls of all runs that began on the day.", "calls"),
+        ),
+    ),
+    "telemetry_run_documents": View(
+        "A document of a run, without its name and its key.",
+        (schema.documents, schema.runs),
+        (
+            _seconds("extraction_seconds", "Time to extract its text."),
+            _seconds("analysis_seconds", "Time to analyse it."),
+            _seconds("processing_seconds", "Both together, as far as known."),
+        ),
+    ),
+    "telemetry_errors": View(
+        "A type of error in a stage of a run.",
+        (schema.runs,),
+        (
+            column("stage", sa.Text(), "Where it happened."),
+            column("error_type", sa.Text(), "Class of the exception, or the service's name of the error."),
+            _count("errors", "errors", "How many there were."),
+        ),
+    ),
+    "telemetry_job_issues": View(
+        "An analysis that has ended, and what was wrong with it: the health score is the share of the last "
+        "jobs without an issue.",
+        (schema.runs,),
+        (
+            _flag("has_failed", "Whether it or a part of it failed, or it was interrupted."),
+            _count("app_retries", "retries", "Retries of the application itself."),
+            _count("fallbacks", "fallbacks", "Substitutes for answers that failed."),
+            _seconds("response_seconds", "Mean duration of its OpenAI calls."),
+            _seconds("seconds_per_candidate", "Its duration for each candidate."),
+            _flag("has_slow_answers", "Whether a call took more than 5 s on average."),
+            _flag("is_slow", "Whether it took more than 5 s for each candidate."),
+            _flag("has_many_retries", "Whether the application retried more than 5 times."),
+            _flag("has_many_fallbacks", "Whether there were more than 3 fallbacks."),
+            _flag("has_issue", "Whether any of these is true."),
         ),
     ),
 }

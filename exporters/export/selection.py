@@ -56,12 +56,16 @@ COLUMNS: Final = (
     *("is_new_user", "is_active_user", "is_power_user", "trace_id"),
 )
 _jobs: Final = sa.table("telemetry_jobs", *(sa.column(name) for name in COLUMNS))
+_stages: Final = sa.table(
+    "telemetry_stages", *map(sa.column, ("run_id", "model", "cost_pico", "cost_dollars"))
+)
+_MONEY: Final = ("cost_pico", "cost_dollars")
 _users: Final = sa.table("users", sa.column("id"), sa.column("email"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Selects jobs by start, by the segment of their user and by number of candidates."""
+    """Selects jobs by start, user and segment, number of candidates, and the model that they called."""
 
     since: datetime | None = None
     """Naive UTC, inclusive."""
@@ -71,12 +75,16 @@ class Selection:
     """One of :data:`SEGMENTS`."""
     batch_size: str = "all"
     """One of :data:`BATCH_SIZES`."""
+    user: int | None = None
+    """Only jobs of this user."""
+    model: str | None = None
+    """Only jobs that called this model, and of their cost that of these calls."""
     with_emails: bool = False
     """Whether to add the e-mail addresses of the users."""
 
     def query(self, last: Row | None = None) -> sa.Select[Any]:
         """Return the query for the jobs, the oldest first, starting after the row ``last`` if it is given."""
-        columns: list[Any] = list(_jobs.c)
+        columns = [self._column(name) for name in COLUMNS]
         chosen: Any = _jobs
         if self.with_emails:
             columns.append(_users.c.email)
@@ -86,6 +94,16 @@ class Selection:
         if last is not None:
             query = query.where(sa.tuple_(*place) > sa.tuple_(last["started_at"], last["run_id"]))
         return query.order_by(*place)
+
+    def _column(self, name: str) -> sa.ColumnElement[Any]:
+        if self.model is None or name not in _MONEY:
+            return _jobs.c[name]
+        cost = sa.select(sa.func.sum(_stages.c[name])).where(*self._calls())
+        return cost.scalar_subquery().label(name)
+
+    def _calls(self) -> tuple[sa.ColumnElement[bool], ...]:
+        """Return the conditions on the calls of a job to the model."""
+        return _stages.c.run_id == _jobs.c.run_id, _stages.c.model == self.model
 
     def count(self) -> sa.Select[Any]:
         """Return the query for the number of jobs."""
@@ -98,6 +116,10 @@ class Selection:
             yield _jobs.c.started_at < sa.bindparam("until", self.until, type_=sa.DateTime())
         if self.segment != "all":
             yield _jobs.c[f"is_{self.segment}_user"]
+        if self.user is not None:
+            yield _jobs.c.user_ref == self.user
+        if self.model is not None:
+            yield sa.select(_stages.c.run_id).where(*self._calls()).exists()
         if self.batch_size != "all":
             yield _jobs.c.batch_size == self.batch_size
 

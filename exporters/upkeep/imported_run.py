@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from exporters.sql.database.statements import Row
-from exporters.sql.projection.noted import COPIED
+from exporters.sql.projection.noted import copies
 from telemetry.conventions import (
     CANCELLED,
     COMPLETED,
@@ -66,7 +66,7 @@ def run_of(row: Row, files: Files) -> dict[str, Any]:
         "jd_bytes": row["jd_file_size_bytes"],
         "jd_characters": row["jd_character_count"],
         "cost_complete": False,
-        **{name: row[name] for name in COPIED},
+        **copies(row),
         **files.values(),
     }
 

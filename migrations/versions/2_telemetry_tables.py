@@ -102,6 +102,7 @@ runs = sa.Table(
     sa.Column("trace_sampled", sa.Boolean()),
     sa.Column("exceeded_resume_limit", sa.Boolean()),
     sa.Column("user_chose_override", sa.Boolean()),
+    sa.Column("price_pico", sa.BigInteger()),
     sa.Column("jd_type", sa.String(10)),
     sa.Column("status_reason", sa.String(128)),
     count("unclosed"),
@@ -197,6 +198,9 @@ stage_usage = sa.Table(
     sum_of("quota_hits"),
     sum_of("spend_limit_hits"),
     count("unmodelled"),
+    sum_of("saved_pico"),
+    sa.Column("opened_us", sa.BigInteger()),
+    sa.Column("closed_us", sa.BigInteger()),
 )
 
 counters = sa.Table(

@@ -18,6 +18,19 @@ LATELY = {
     "sqlite": "datetime('now', '-30 days')",
 }
 
+ERRORS_OF_A_RUN = {
+    "postgresql": (
+        "part.stage, part.type AS error_type, part.count AS errors",
+        "json_to_recordset(CAST(run.error_types AS json)) AS part(stage text, type text, count bigint)",
+    ),
+    "sqlite": (
+        """json_extract(part.value, '$.stage') AS stage, json_extract(part.value, '$.type') AS error_type,
+  json_extract(part.value, '$.count') AS errors""",
+        "json_each(run.error_types) part",
+    ),
+}
+"""The errors of a run as rows, from JSON: their columns and their source."""
+
 COST = "COALESCE(run.repriced_pico, run.cost_pico)"
 IS_SEEN = """(person.cost_pico > 0 OR EXISTS (
     SELECT 1 FROM telemetry_runs run
@@ -104,7 +117,7 @@ SELECT run.run_id, run.kind, run.status, run.user_ref, run.analysis_ref, run.ana
     ELSE 'useful'
   END AS spend_class,
   CASE WHEN run.kind <> 'import' THEN COALESCE(run.repriced_pico, run.cost_pico) END AS cost_pico,
-  run.cost_complete, run.candidates, run.criteria,
+  run.cost_complete, run.candidates, run.criteria, {batch_size("run.candidates")} AS batch_size,
   {known("above_70", "n_failed", "n_duplicates")}
 FROM telemetry_runs run
 WHERE NOT run.synthetic
@@ -173,6 +186,7 @@ SELECT run.run_id, run.kind, run.analysis_ref, run.user_ref, run.status, run.sta
   {seen("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")},
   CASE WHEN run.kind <> 'import' THEN {COST} END AS cost_pico,
   CASE WHEN run.kind <> 'import' THEN {COST} / 1e12 END AS cost_dollars, run.cost_complete,
+  run.price_pico,
   {seen("error_count")}, run.error_types, run.trace_id, run.trace_sampled,
   COALESCE(run.exceeded_resume_limit, {has_warning("warning.warning_type = 'batch_too_large'")})
     AS exceeded_resume_limit,
@@ -194,9 +208,10 @@ SELECT run.run_id, run.kind, run.user_ref, run.started_at, date(run.started_at) 
   part.calls, part.attempts, part.errors, part.rate_limit_hits, part.rate_limit_retries, part.other_retries,
   part.quota_hits, part.spend_limit_hits,
   part.backoff_us / 1e6 AS backoff_seconds, part.duration_us / 1e6 AS duration_seconds,
+  part.opened_us / 1e6 AS opened_seconds, part.closed_us / 1e6 AS closed_seconds,
   part.input_tokens, part.output_tokens, part.cached_tokens, part.cache_write_tokens, part.reasoning_tokens,
   COALESCE(part.repriced_pico, part.cost_pico) AS cost_pico,
-  COALESCE(part.repriced_pico, part.cost_pico) / 1e12 AS cost_dollars,
+  COALESCE(part.repriced_pico, part.cost_pico) / 1e12 AS cost_dollars, part.saved_pico,
   part.unpriced, part.unmodelled, part.usage_missing
 FROM telemetry_stage_usage part
 JOIN telemetry_runs run ON run.run_id = part.run_id
@@ -211,11 +226,63 @@ FROM system_health_log
     }
 
 
+# Documents without their names, errors by type, and what is wrong with a job
+
+
+def counter(name: str) -> str:
+    return f"""COALESCE((SELECT counted.value FROM telemetry_counters counted
+    WHERE counted.run_id = run.run_id AND counted.name = '{name}'), 0)"""
+
+
+def details(columns: str, errors: str) -> dict[str, str]:
+    return {
+        "telemetry_run_documents": """
+SELECT run.run_id, run.kind, run.analysis_ref, run.user_ref, run.status, run.started_at,
+  file.ordinal, file.type, file.size_bytes, file.characters, file.chunk_count,
+  file.extraction_us / 1e6 AS extraction_seconds, file.analysis_us / 1e6 AS analysis_seconds,
+  CASE WHEN file.extraction_us IS NOT NULL OR file.analysis_us IS NOT NULL
+    THEN (COALESCE(file.extraction_us, 0) + COALESCE(file.analysis_us, 0)) / 1e6 END AS processing_seconds,
+  file.score, file.outcome, file.error_type, file.fallback, run.trace_id
+FROM telemetry_documents file
+JOIN telemetry_runs run ON run.run_id = file.run_id
+WHERE NOT run.synthetic
+""",
+        "telemetry_errors": f"""
+SELECT run.run_id, run.kind, run.analysis_ref, run.user_ref, run.status, run.started_at,
+  {columns}, run.trace_id
+FROM telemetry_runs run, {errors}
+WHERE run.error_types IS NOT NULL AND NOT run.synthetic
+""",
+        "telemetry_job_issues": f"""
+SELECT job.run_id, job.started_at, job.has_failed, job.app_retries, job.fallbacks, job.response_seconds,
+  job.seconds_per_candidate,
+  job.response_seconds > 5 AS has_slow_answers, job.seconds_per_candidate > 5 AS is_slow,
+  job.app_retries > 5 AS has_many_retries, job.fallbacks > 3 AS has_many_fallbacks,
+  (job.has_failed OR job.app_retries > 5 OR job.fallbacks > 3 OR COALESCE(job.response_seconds > 5, FALSE)
+    OR COALESCE(job.seconds_per_candidate > 5, FALSE)) AS has_issue
+FROM (
+  SELECT run.run_id, run.started_at, run.status IN ('failed', 'interrupted', 'partial_failure') AS has_failed,
+    {counter("app_retries")} AS app_retries,
+    {counter("fallbacks")} AS fallbacks,
+    (SELECT SUM(part.duration_us) / 1e6 / NULLIF(SUM(part.calls), 0) FROM telemetry_stage_usage part
+      WHERE part.run_id = run.run_id AND part.operation <> '') AS response_seconds,
+    run.duration_us / 1e6 / NULLIF(run.candidates, 0) AS seconds_per_candidate
+  FROM telemetry_runs run
+  WHERE run.kind = 'analysis' AND NOT run.synthetic AND run.status <> 'running'
+) job
+""",
+    }
+
+
+def views(dialect: str) -> dict[str, str]:
+    return {**SPEND, **figures(LATELY[dialect]), **details(*ERRORS_OF_A_RUN[dialect])}
+
+
 def upgrade() -> None:
-    for name, query in {**SPEND, **figures(LATELY[op.get_context().dialect.name])}.items():
+    for name, query in views(op.get_context().dialect.name).items():
         op.execute(f"CREATE VIEW {name} AS {query}")
 
 
 def downgrade() -> None:
-    for name in reversed([*SPEND, *figures("")]):
+    for name in reversed(views(op.get_context().dialect.name)):
         op.execute(f"DROP VIEW IF EXISTS {name}")

@@ -22,8 +22,12 @@ TYPES: Final = {
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
 }
-FIELDS: Final = ("days", "from", "to", "segment", "batch_size")
+FIELDS: Final = ("days", "from", "to", "segment", "batch_size", "user", "model")
+ALL: Final = "all"
+"""What a dashboard passes as user or model if none is chosen."""
 LONGEST_DAYS: Final = 36_500
+LONGEST_ID: Final = 18
+"""Digits of an id that every database can compare."""
 
 
 class BadField(ValueError):
@@ -96,8 +100,19 @@ def _selection(fields: Mapping[str, str], zone: str) -> dict[str, Any]:
         if since is not None:
             raise BadField("days", "excludes from")
         since = _days_ago(fields["days"], zone)
-    selection: dict[str, Any] = {"since": since, "until": until}
+    selection: dict[str, Any] = {"since": since, "until": until, "user": _user(fields)}
+    if fields.get("model", ALL) != ALL:
+        selection["model"] = fields["model"]
     return selection | {name: fields[name] for name in ("segment", "batch_size") if name in fields}
+
+
+def _user(fields: Mapping[str, str]) -> int | None:
+    value = fields.get("user", ALL)
+    if value == ALL:
+        return None
+    if not value.isascii() or not value.isdigit() or len(value) > LONGEST_ID:
+        raise BadField("user", "must be the id of a user, or all")
+    return int(value)
 
 
 def _days_ago(value: str, zone: str) -> datetime:

@@ -127,6 +127,23 @@ def test_sums_equal_those_of_the_view(jobs: Host) -> None:
     assert sum(row["candidates"] for row in rows) == candidates
 
 
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_with_a_model_the_cost_is_that_of_its_calls(host: Host, form: str) -> None:
+    """As on dashboards; jobs that did not call it are left out."""
+    add_jobs(host, 2, user_ref=1)
+    (first, _) = host.rows("telemetry_runs")
+    for model, pico in (("small", 10**12), ("large", 2 * 10**12)):
+        known = {"run_id": first["run_id"], "stage": "ranking", "operation": "chat", "model": model}
+        host.insert("telemetry_stage_usage", cost_pico=pico, **known)
+
+    with Export(host.url, model="small") as export:
+        data = b"".join(export.pieces(form))
+    rows = json.loads(data) if form == "json" else pq.read_table(io.BytesIO(data)).to_pylist()
+    assert [(row["run_id"], row["cost_pico"], float(row["cost_dollars"])) for row in rows] == [
+        (first["run_id"], 10**12, 1)
+    ]
+
+
 @pytest.mark.parametrize(
     ("selection", "users"),
     [
@@ -137,10 +154,13 @@ def test_sums_equal_those_of_the_view(jobs: Host) -> None:
         ({"batch_size": "small", "segment": "power"}, []),
         ({"since": NOW - timedelta(minutes=1)}, [1, 1]),
         ({"until": NOW}, [2, 2, 2, 2, 1, 1]),
+        ({"user": 1}, [1, 1, 1]),
+        ({"user": 2, "segment": "new"}, []),
+        ({"model": "gpt-4o-mini"}, []),
     ],
 )
 def test_jobs_can_be_selected(jobs: Host, selection: dict[str, Any], users: list[int]) -> None:
-    """They are selected by segment, batch size and period, whose end is not included."""
+    """They are selected by segment, batch size, user, model and period, whose end is not included."""
     with Export(jobs.url, **selection) as export:
         assert export.count() == len(users)
     assert [row["user_ref"] for row in listed(jobs, **selection)] == users

@@ -77,6 +77,7 @@ ALL = (
     ("analyses", "num_criteria"),
     ("analyses", "exceeded_resume_limit"),
     ("analyses", "user_chose_override"),
+    ("analyses", "cost_usd"),
     ("candidate_files", "file_name"),
     ("candidate_files", "file_bytes"),
     ("candidate_files", "extracted_text"),

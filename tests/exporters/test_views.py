@@ -19,7 +19,8 @@ from exporters.sql.schema import tables
 from exporters.sql.storage import runs as run_storage
 from telemetry import conventions
 from telemetry.cli.group import cli
-from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call
+from telemetry.pricing.prices import Price
+from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call, visit
 
 HOSTS = SOME_HOSTS
 
@@ -121,6 +122,19 @@ def test_limits_and_overrides_come_from_the_host_or_its_warnings(host: Host, eng
     assert flags == {1: (True, False), 2: (True, True), 3: (False, False)}
 
 
+def test_a_job_has_the_price_of_the_host(host: Host, engine: Engine) -> None:
+    """Copied to the millionth of a dollar; a job without a row has none."""
+    host.add_user()
+    host.add_analysis()
+    host.execute("UPDATE analyses SET cost_usd = 1234.57")
+    job(engine, 1)
+    job(engine)
+    prices = rows(
+        host, "SELECT analysis_ref, price_pico FROM telemetry_jobs ORDER BY analysis_ref NULLS LAST"
+    )
+    assert [tuple(row.values()) for row in prices] == [(1, 1_234_570_000_000_000), (None, None)]
+
+
 def test_costs_of_stages_sum_to_those_of_jobs(host: Host, engine: Engine) -> None:
     """The money by stage and model is that of the runs."""
     job(engine)
@@ -131,6 +145,102 @@ def test_costs_of_stages_sum_to_those_of_jobs(host: Host, engine: Engine) -> Non
         == (int(jobs["pico"]), int(jobs["calls"]))
         == (2 * 10**12, 1)
     )
+
+
+def test_stages_have_their_time_in_the_run(host: Host, engine: Engine) -> None:
+    """From when to when, over all processes that take part."""
+    run_id = f"{7:032x}"
+    for is_root, opened, closed in ((True, 0, 5), (False, 2, 9)):
+        fragment = Fragment(run_id, opened_at=NOW + opened * SECOND, is_root=is_root)
+        fragment.accumulator.stage_started("ranking", NOW + (opened + 1) * SECOND)
+        fragment.accumulator.stage_ended("ranking", NOW + closed * SECOND)
+        run_storage.deliver(engine, fragment.close(ends_run=not is_root))
+    (row,) = rows(host, "SELECT opened_seconds, closed_seconds, duration_seconds FROM telemetry_stages")
+    assert tuple(map(float, row.values())) == (1, 9, 4 + 6)
+
+
+def test_stages_know_what_the_cache_saved(host: Host, engine: Engine) -> None:
+    """It is added up as the cost is."""
+    saving = call()
+    saving.price = Price(100, "genai-prices", "1", 30)
+    run_storage.deliver(engine, Fragment(opened_at=NOW).calls(saving, saving).close())
+    (row,) = rows(host, "SELECT saved_pico, cost_pico FROM telemetry_stages")
+    assert (row["saved_pico"], row["cost_pico"]) == (60, 200)
+
+
+def test_documents_have_no_name(host: Host, engine: Engine) -> None:
+    """Of a document the view has figures; those of synthetic runs are left out."""
+    seen = visit("anna.pdf", score=0.5, size=10, characters=7, type="pdf")
+    for synthetic in (False, True):
+        fragment = Fragment(user_id=1, opened_at=NOW, synthetic=synthetic).documents(seen)
+        run_storage.deliver(engine, fragment.close())
+
+    (row,) = rows(host, "SELECT * FROM telemetry_run_documents")
+    assert (row["type"], row["size_bytes"], row["characters"], row["outcome"]) == ("pdf", 10, 7, "scored")
+    assert "document_key" not in row and "row_ref" not in row
+
+
+@pytest.mark.parametrize(
+    ("extraction", "analysis", "seconds"),
+    [(None, None, None), (1_000_000, None, 1), (None, 2_000_000, 2), (1_000_000, 2_000_000, 3)],
+)
+def test_the_time_of_a_document_is_what_is_known(
+    sqlite_host: Host, extraction: int | None, analysis: int | None, seconds: float | None
+) -> None:
+    """Unknown times are no zeros."""
+    engine = create_engine(sqlite_host.url)
+    run_storage.deliver(engine, Fragment(opened_at=NOW).documents(visit()).close())
+    sqlite_host.execute(
+        "UPDATE telemetry_documents SET extraction_us = :extraction, analysis_us = :analysis",
+        extraction=extraction,
+        analysis=analysis,
+    )
+    (row,) = rows(sqlite_host, "SELECT processing_seconds FROM telemetry_run_documents")
+    assert row["processing_seconds"] == seconds
+
+
+def test_errors_are_rows(host: Host, engine: Engine) -> None:
+    """Each type of error in a stage of a run is one; a run without errors has none."""
+    for errors in (
+        '[{"stage": "ranking", "type": "ValueError", "count": 2}, {"stage": "", "type": "E", "count": 1}]',
+        None,
+    ):
+        job(engine)
+        host.execute(
+            "UPDATE telemetry_runs SET error_types = :errors WHERE error_types IS NULL", errors=errors
+        )
+
+    found = rows(host, "SELECT stage, error_type, errors FROM telemetry_errors ORDER BY errors")
+    assert [tuple(row.values()) for row in found] == [("", "E", 1), ("ranking", "ValueError", 2)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "issues"),
+    [
+        ("UPDATE telemetry_runs SET duration_us = 15000000", set()),
+        ("UPDATE telemetry_runs SET duration_us = 15000003", {"is_slow"}),
+        ("UPDATE telemetry_runs SET status = 'interrupted'", {"has_failed"}),
+        ("UPDATE telemetry_stage_usage SET duration_us = 5000001", {"has_slow_answers"}),
+        ("INSERT INTO telemetry_counters SELECT run_id, 'app_retries', 5 FROM telemetry_runs", set()),
+        (
+            "INSERT INTO telemetry_counters SELECT run_id, 'app_retries', 6 FROM telemetry_runs",
+            {"has_many_retries"},
+        ),
+        (
+            "INSERT INTO telemetry_counters SELECT run_id, 'fallbacks', 4 FROM telemetry_runs",
+            {"has_many_fallbacks"},
+        ),
+        ("UPDATE telemetry_runs SET candidates = NULL, duration_us = NULL", set()),
+    ],
+)
+def test_issues_of_a_job(host: Host, engine: Engine, statement: str, issues: set[str]) -> None:
+    """Each threshold of the health score is passed, not reached."""
+    job(engine)
+    host.execute(statement)
+    (row,) = rows(host, "SELECT * FROM telemetry_job_issues")
+    flags = ("has_failed", "has_slow_answers", "is_slow", "has_many_retries", "has_many_fallbacks")
+    assert {name for name in flags if row[name]} == issues
+    assert bool(row["has_issue"]) == bool(issues)
 
 
 def test_all_views_are_listed(host: Host) -> None:

@@ -40,7 +40,7 @@ def test_webhooks_and_slack(hook: Webhook, tmp_path: Path) -> None:
     slow = messages["#analysis-alerts"]
     assert slow["title"].startswith("AnalysisStageSlow: A stage takes much longer")
     assert "<https://docs.example.com/runbooks/AnalysisStageSlow.md|Runbook>" in slow["text"]
-    assert "<https://grafana.example.com/d/analysis-jobs|Dashboard>" in slow["text"]
+    assert "<https://grafana.example.com/d/analysis-performance|Dashboard>" in slow["text"]
     assert messages["#platform-alerts"]["title"].startswith("PrometheusRulesFailing: ")
 
 

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 import telemetry
 from exporters.sql.schema import migrate
-from exporters.sql.schema.tables import runs
+from exporters.sql.schema.tables import runs, stage_usage
 from telemetry.cli.group import cli
 from telemetry.settings import Settings
-from telemetry.web.export_view import TYPES, blueprint
+from telemetry.web.export_view import FIELDS, TYPES, blueprint
 from telemetry.web.extension import Telemetry
 
 
@@ -63,6 +63,9 @@ def url(tmp_path: Path) -> str:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         connection.execute(sa.insert(runs), rows)
+        connection.execute(sa.update(runs).where(runs.c.candidates == 200).values(user_ref=7))
+        usage = {"run_id": f"{0:032x}", "stage": "ranking", "operation": "chat", "model": "gpt-4o-mini"}
+        connection.execute(sa.insert(stage_usage), [usage | {"cost_pico": 5}])
     return url
 
 
@@ -106,10 +109,15 @@ def test_without_a_decorator_there_is_no_such_page(url: str, tmp_path: Path) -> 
         ("segment=power", 0),
         ("from={}", 2),
         ("to={}", 1),
+        ("user=7", 1),
+        ("user=8", 0),
+        ("user=all&model=all", 3),
+        ("model=gpt-4o-mini", 1),
+        ("model=", 0),
     ],
 )
 def test_jobs_can_be_filtered(client: Any, query: str, jobs: int) -> None:
-    """By days, by instants as Grafana passes them, by segment and by batch size."""
+    """By days, by instants as Grafana passes them, by segment, batch size, user and model."""
     eight_days_ago = datetime.now(UTC) - timedelta(days=8)
     assert len(get(client, query.format(int(eight_days_ago.timestamp() * 1000))).json) == jobs
 
@@ -155,6 +163,9 @@ def test_download_as_parquet(client: Any, monkeypatch: pytest.MonkeyPatch) -> No
         ("to=99999999999999999999", "to"),
         ("segment=rich", "segment"),
         ("batch_size=", "batch_size"),
+        ("user=", "user"),
+        ("user=me", "user"),
+        (f"user={'9' * 19}", "user"),
         ("with_emails=true", "with_emails"),
     ],
 )
@@ -198,7 +209,7 @@ words = st.text(max_size=8) | st.sampled_from(["1", "30", "all", "new", "large",
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.dictionaries(st.sampled_from(["days", "from", "to", "segment", "batch_size", "x"]) | words, words))
+@given(st.dictionaries(st.sampled_from([*FIELDS, "x"]) | words, words))
 def test_any_query_is_answered_or_refused(client: Any, query: dict[str, str]) -> None:
     """No query string makes the view fail."""
     response = client.get("/admin/analytics/export/json", query_string=query, headers={"Role": "admin"})

@@ -6,16 +6,14 @@ A used-up quota and a reached spend limit have alerts of their own, and count fo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from telemetry import conventions as c
 from telemetry.conventions.vocabulary import QUOTA_USED_UP, SPEND_LIMIT_REACHED
 from telemetry.settings import Settings
 
+from .. import dashboards
 from ..alert import Alert, Group
 from ..expression import Application, number
-
-DASHBOARD: Final = "analysis-openai"
 
 
 def calls(settings: Settings) -> Group:
@@ -40,7 +38,7 @@ def _refused(application: Application) -> Iterator[Alert]:
             expression=f"{refused} > 0",
             summary=f"OpenAI refuses calls because {what}.",
             description=f'About {{{{ $value | printf "%.0f" }}}} calls in 10 minutes were refused: {what}.',
-            dashboard=DASHBOARD,
+            dashboard=dashboards.RATE_LIMITS,
             service=application.job,
             at_once="every call is refused until somebody acts.",
             keep_seconds=1800,
@@ -59,7 +57,7 @@ def _failing(settings: Settings, application: Application) -> Iterator[Alert]:
         ),
         summary="Many requests to OpenAI fail, for reasons other than limits.",
         description="{{ $value | humanizePercentage }} of the requests in 10 minutes failed.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.ERRORS,
         service=application.job,
         settings=("openai_failed_share", "openai_min_attempts"),
         for_seconds=120,
@@ -73,7 +71,7 @@ def _failing(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{given_up} > {settings.openai_failed_calls}\nand on (job) {retried} > 0",
         summary="Calls to OpenAI fail although the client retries them.",
         description='About {{ $value | printf "%.0f" }} calls failed in 15 minutes.',
-        dashboard=DASHBOARD,
+        dashboard=dashboards.ERRORS,
         service=application.job,
         settings=("openai_failed_calls",),
         for_seconds=120,
@@ -97,7 +95,7 @@ def _headroom(settings: Settings, application: Application) -> Alert:
         description=(
             "{{ $value | humanizePercentage }} of the {{ $labels.limit }} of {{ $labels.model }} are left."
         ),
-        dashboard=DASHBOARD,
+        dashboard=dashboards.RATE_LIMITS,
         service=application.job,
         settings=("headroom_share",),
         for_seconds=300,

@@ -7,13 +7,13 @@ from typing import Final
 
 from telemetry.settings import Settings
 
+from .. import dashboards
 from ..alert import Alert, Group
 from ..expression import has_risen, number
 
 JOB: Final = "otelcol"
 """The label `job` under which Prometheus scrapes the Collector."""
 _ours: Final = f'job="{JOB}"'
-DASHBOARD: Final = "analysis-platform"
 SIGNALS: Final = ("spans", "metric_points", "log_records")
 WINDOW: Final = "10m"
 MOST_TRACES: Final = 49_500
@@ -33,7 +33,7 @@ def _down() -> Alert:
         expression=f"max by (job) (up{{{_ours}}}) == 0\nor absent(up{{{_ours}}})",
         summary="The Collector is down, and no metrics or traces arrive.",
         description="Prometheus has not reached {{ $labels.job }} for some minutes.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=JOB,
         for_seconds=180,
         # It silences the missing metrics, which come again with the next export of the application.
@@ -53,7 +53,7 @@ def _queue(settings: Settings) -> Alert:
         ),
         summary="A queue of the Collector is nearly full.",
         description="The queue of {{ $labels.exporter }} is {{ $value | humanizePercentage }} full.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=JOB,
         settings=("collector_queue_share",),
         for_seconds=300,
@@ -90,7 +90,7 @@ def _losses() -> Iterator[Alert]:
         expression=f"max by (job) ({held}{{{_ours}}}) > {MOST_TRACES}",
         summary="The Collector forgets traces before they are decided.",
         description="{{ $labels.job }} holds {{ $value }} traces, as many as it can.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=JOB,
         at_once="with each new trace it forgets another.",
     )
@@ -105,7 +105,7 @@ def _loss(name: str, metric: str, label: str, summary: str, description: str) ->
         expression="\nor ".join(risen),
         summary=summary,
         description=description,
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=JOB,
         at_once=RISEN,
         keep_seconds=600,

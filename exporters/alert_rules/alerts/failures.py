@@ -12,6 +12,7 @@ from typing import Final
 from telemetry import conventions as c
 from telemetry.settings import Settings
 
+from .. import dashboards
 from ..alert import Alert, Group, Recording
 from ..expression import Application, product
 
@@ -44,7 +45,7 @@ def failures(settings: Settings) -> Group:
             settings=used,
             at_once="both windows must agree.",
             keep_seconds=300,
-            dashboard="analysis-jobs",
+            dashboard=dashboards.ERRORS,
             service=application.job,
         ),
         Alert(
@@ -56,7 +57,7 @@ def failures(settings: Settings) -> Group:
             settings=used,
             at_once="both windows must agree.",
             keep_seconds=3600,
-            dashboard="analysis-jobs",
+            dashboard=dashboards.ERRORS,
             service=application.job,
         ),
     )

@@ -9,10 +9,10 @@ from exporters.findings.checks.chance import DEVIATIONS
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
+from .. import dashboards
 from ..alert import Alert, Group
 from ..expression import Application, number
 
-DASHBOARD: Final = "analysis-jobs"
 COUNTED: Final = "it is a count of the day, which only midnight resets."
 
 
@@ -47,7 +47,7 @@ def _overrides(settings: Settings, application: Application) -> Alert:
         ),
         summary="Users override the limit far more often than usual.",
         description='The override rate of 7 days is {{ $value | printf "%.2f" }} times that of 30 days.',
-        dashboard=DASHBOARD,
+        dashboard=dashboards.USERS,
         service=application.job,
         settings=("override_factor", "override_min_jobs"),
         for_seconds=3600,
@@ -61,7 +61,7 @@ def _counted_today(settings: Settings, application: Application) -> Iterator[Ale
         expression=f"{application.most(gauges.RATE_LIMITED_TODAY)} > {settings.rate_limited_jobs}",
         summary="Many jobs met a rate limit today.",
         description="{{ $value }} jobs that began today met a rate limit.",
-        dashboard="analysis-openai",
+        dashboard=dashboards.RATE_LIMITS,
         service=application.job,
         settings=("rate_limited_jobs",),
         at_once=COUNTED,
@@ -72,7 +72,7 @@ def _counted_today(settings: Settings, application: Application) -> Iterator[Ale
         expression=f"{application.most(gauges.INTERRUPTED_TODAY)} > {settings.interrupted_jobs}",
         summary="Jobs were interrupted today.",
         description="{{ $value }} jobs that began today were interrupted, by a crash or a deployment.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.ERRORS,
         service=application.job,
         settings=("interrupted_jobs",),
         at_once=COUNTED,
@@ -86,7 +86,7 @@ def _under_way(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{application.most(gauges.SILENT_RUNS)} > 0",
         summary="Runs under way have fallen silent.",
         description="The database has not heard of {{ $value }} runs under way for too long.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.PERFORMANCE,
         service=application.job,
         settings=("stale_seconds",),
         for_seconds=300,
@@ -98,7 +98,7 @@ def _under_way(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{application.most(gauges.OLDEST_RUN_AGE)} > {longest}",
         summary="A run is under way for too long.",
         description="The oldest run under way began {{ $value | humanizeDuration }} ago.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.PERFORMANCE,
         service=application.job,
         settings=("longest_run_seconds",),
         for_seconds=120,
@@ -117,7 +117,7 @@ def _waiting(settings: Settings, application: Application) -> Iterator[Alert]:
         ),
         summary="Jobs wait, and none has succeeded for long.",
         description="{{ $value }} jobs wait, and none has succeeded for long.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.OVERVIEW,
         service=application.job,
         settings=("no_success_seconds",),
         # After a quiet night the last success is old when the first job comes: it gets half of the time.
@@ -129,7 +129,7 @@ def _waiting(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{application.most(gauges.WORKER_HEARTBEAT)} > {number(settings.worker_silent_seconds)}",
         summary="No worker shows that it is alive.",
         description="A worker last showed {{ $value | humanizeDuration }} ago that it is alive.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.PERFORMANCE,
         service=application.job,
         settings=("worker_silent_seconds",),
         for_seconds=120,

@@ -13,10 +13,10 @@ from telemetry import conventions as c
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
+from .. import dashboards
 from ..alert import Alert, Group
 from ..expression import Application, number, product
 
-DASHBOARD: Final = "analysis-money"
 AT_ONCE: Final = "what is spent is spent, and each minute may cost more."
 BY_INCREASE: Final = "an increase over an hour is no flicker."
 
@@ -44,7 +44,7 @@ def _day(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{spent} > {number(budget)}",
         summary="More was spent today than the budget of a day.",
         description=f'${{{{ $value | printf "%.2f" }}}} spent today, of a budget of ${number(budget)}.',
-        dashboard=DASHBOARD,
+        dashboard=dashboards.COST,
         service=application.job,
         settings=("budget_day_usd",),
         at_once=AT_ONCE,
@@ -56,7 +56,7 @@ def _day(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{spent} > {limit}",
         summary="Most of the budget of a day is spent.",
         description=f'${{{{ $value | printf "%.2f" }}}} spent today, of a budget of ${number(budget)}.',
-        dashboard=DASHBOARD,
+        dashboard=dashboards.COST,
         service=application.job,
         settings=("budget_day_usd", "budget_warning_share"),
         at_once=AT_ONCE,
@@ -75,7 +75,7 @@ def _month(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{spent} > {number(budget)}",
         summary="More was spent this month than the budget of a month.",
         description=f'${{{{ $value | printf "%.2f" }}}} spent this month, {of_budget}',
-        dashboard=DASHBOARD,
+        dashboard=dashboards.COST,
         service=application.job,
         settings=("budget_month_usd",),
         at_once=AT_ONCE,
@@ -87,7 +87,7 @@ def _month(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{spent} > {limit}",
         summary="Most of the budget of a month is spent.",
         description=f'${{{{ $value | printf "%.2f" }}}} spent this month, {of_budget}',
-        dashboard=DASHBOARD,
+        dashboard=dashboards.COST,
         service=application.job,
         settings=("budget_month_usd", "budget_warning_share"),
         at_once=AT_ONCE,
@@ -99,7 +99,7 @@ def _month(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{forecast} > {number(budget)}\nand on (job) {spent} <= {number(budget)}",
         summary="At the present pace, the month will cost more than its budget.",
         description=f'${{{{ $value | printf "%.2f" }}}} by the end of the month, {of_budget}',
-        dashboard=DASHBOARD,
+        dashboard=dashboards.COST,
         service=application.job,
         settings=("budget_month_usd",),
         for_seconds=120,
@@ -117,7 +117,7 @@ def _job(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{application.most(gauges.LARGEST_JOB)} > {number(budget)}",
         summary="One job costs more than the budget of a job.",
         description=f'A job costs ${{{{ $value | printf "%.2f" }}}}, of a budget of ${number(budget)}.',
-        dashboard=DASHBOARD,
+        dashboard=dashboards.COST,
         service=application.job,
         settings=("budget_job_usd",),
         at_once=AT_ONCE,
@@ -156,7 +156,7 @@ def _unknown(settings: Settings, application: Application) -> Iterator[Alert]:
             expression=f"{risen} > 0",
             summary=summary,
             description=f'About {{{{ $value | printf "%.0f" }}}} {counted}.',
-            dashboard=DASHBOARD,
+            dashboard=dashboards.COST,
             service=application.job,
             at_once=BY_INCREASE,
         )

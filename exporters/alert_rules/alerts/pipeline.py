@@ -10,10 +10,10 @@ from telemetry import conventions as c
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
+from .. import dashboards
 from ..alert import Alert, Group
 from ..expression import Application, number
 
-DASHBOARD: Final = "analysis-pipeline"
 LONGEST_GAP: Final = 300
 """Seconds without metrics, and with the default settings without new gauges, that are normal at most."""
 TODAY_PERIODS: Final = 4
@@ -43,7 +43,7 @@ def _spool(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{application.most(c.SPOOL_PENDING)} > {settings.spool_backlog}",
         summary="Many snapshots wait for the database.",
         description="{{ $value }} snapshots of a process wait in its spool.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=application.job,
         settings=("spool_backlog",),
         for_seconds=600,
@@ -54,7 +54,7 @@ def _spool(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"{application.most(c.SPOOL_OLDEST)} > {number(settings.spool_age_seconds)}",
         summary="Snapshots have been waiting for the database for long.",
         description="The oldest snapshot has been waiting for {{ $value | humanizeDuration }}.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=application.job,
         settings=("spool_age_seconds",),
         for_seconds=120,
@@ -68,7 +68,7 @@ def _refused(application: Application) -> Iterator[Alert]:
         expression=f"{application.risen(c.SPOOL_SHED, '15m')} > 0",
         summary="The spool is full, and details are being left out.",
         description='About {{ $value | printf "%.0f" }} parts of snapshots were shed in 15 minutes.',
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=application.job,
         settings=("spool_max_bytes",),
         at_once="what is shed is lost.",
@@ -80,7 +80,7 @@ def _refused(application: Application) -> Iterator[Alert]:
         expression=f"{application.most(c.SPOOL_DEAD)} > 0",
         summary="The database refuses snapshots, which are in quarantine.",
         description="{{ $value }} snapshots are in quarantine.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=application.job,
         for_seconds=120,
     )
@@ -93,7 +93,7 @@ def _writer(application: Application) -> Alert:
         expression=f"{application.risen(c.WRITER_FAILURES, '5m')} > 0",
         summary="Telemetry cannot write to the database.",
         description='About {{ $value | printf "%.0f" }} transactions of the writer failed in 5 minutes.',
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=application.job,
         # It retries, so a single failure is nothing. Where it can write again, no failure follows.
         for_seconds=600,
@@ -111,7 +111,7 @@ def _gauges(settings: Settings, application: Application) -> Iterator[Alert]:
         expression=f"absent({application.series(c.RUNS)})",
         summary="No metrics of the application arrive.",
         description="No process of {{ $labels.job }} has sent metrics for some minutes.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=application.job,
         for_seconds=LONGEST_GAP,
     )
@@ -125,7 +125,7 @@ def _gauges(settings: Settings, application: Application) -> Iterator[Alert]:
         ),
         summary="No process exports the figures from SQL, so alerts about money and jobs are blind.",
         description="The figures from SQL are missing or old for {{ $labels.job }}.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=application.job,
         settings=("gauges_seconds",),
         for_seconds=_longest_gap(settings, TODAY_PERIODS),
@@ -144,7 +144,7 @@ def _integrity(application: Application) -> Alert:
         expression=f"{application.most(c.INTEGRITY_VIOLATIONS, 'check')} > 0",
         summary="Rows of telemetry contradict each other.",
         description="{{ $value }} rows break the rule {{ $labels.check }}.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=application.job,
         settings=("integrity_seconds",),
         for_seconds=120,

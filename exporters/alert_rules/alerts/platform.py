@@ -7,6 +7,7 @@ from typing import Final
 
 from telemetry.settings import Settings
 
+from .. import dashboards
 from ..alert import Alert, Group
 from ..expression import has_risen
 
@@ -14,7 +15,6 @@ PROMETHEUS: Final = "prometheus"
 ALERTMANAGER: Final = "alertmanager"
 POSTGRES: Final = "postgres"
 """The labels `job` under which Prometheus scrapes them; PostgreSQL by postgres_exporter."""
-DASHBOARD: Final = "analysis-platform"
 RISEN: Final = "an increase over ten minutes is no flicker."
 
 
@@ -31,7 +31,7 @@ def _prometheus() -> Iterator[Alert]:
         expression=f'max by (job) (up{{job=~"{PROMETHEUS}|{ALERTMANAGER}|{POSTGRES}"}}) == 0',
         summary="Prometheus does not reach a program that it watches.",
         description="{{ $labels.job }} has not answered for some minutes.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=PROMETHEUS,
         for_seconds=300,
     )
@@ -42,7 +42,7 @@ def _prometheus() -> Iterator[Alert]:
         expression=has_risen("prometheus_rule_evaluation_failures_total", ours, "10m", "rule_group"),
         summary="Prometheus cannot evaluate rules, so alerts may be missing.",
         description="Rules of {{ $labels.rule_group }} fail.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=PROMETHEUS,
         at_once=RISEN,
         keep_seconds=600,
@@ -53,7 +53,7 @@ def _prometheus() -> Iterator[Alert]:
         expression=has_risen("prometheus_notifications_errors_total", ours, "10m", "alertmanager"),
         summary="Prometheus cannot send alerts to an Alertmanager.",
         description="{{ $labels.alertmanager }} does not take alerts.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=PROMETHEUS,
         at_once=RISEN,
         keep_seconds=600,
@@ -64,7 +64,7 @@ def _prometheus() -> Iterator[Alert]:
         expression=f"max by (job) (prometheus_notifications_alertmanagers_discovered{{{ours}}}) == 0",
         summary="Prometheus knows no Alertmanager, so nobody gets its alerts.",
         description="{{ $labels.job }} knows {{ $value }} Alertmanagers.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=PROMETHEUS,
         for_seconds=300,
     )
@@ -79,7 +79,7 @@ def _alertmanager() -> Iterator[Alert]:
         expression=has_risen("alertmanager_notifications_failed_total", ours, "10m", "integration"),
         summary="Alertmanager cannot notify anybody by one of its ways.",
         description="Notifications by {{ $labels.integration }} fail.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=ALERTMANAGER,
         at_once=RISEN,
         keep_seconds=600,
@@ -93,7 +93,7 @@ def _reload(name: str, job: str) -> Alert:
         expression=f'min by (job) ({job}_config_last_reload_successful{{job="{job}"}}) == 0',
         summary="A changed configuration was not accepted, and the old one is still in use.",
         description="{{ $labels.job }} could not load its configuration.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=job,
         for_seconds=300,
     )
@@ -106,7 +106,7 @@ def _postgres() -> Alert:
         expression=f'max by (job) (pg_up{{job="{POSTGRES}"}}) == 0',
         summary="PostgreSQL is down.",
         description="{{ $labels.job }} cannot connect to the database.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.TELEMETRY,
         service=POSTGRES,
         for_seconds=120,
         # It silences AnalysisWriterFailing, which sees the failures of the last five minutes.

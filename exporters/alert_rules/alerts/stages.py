@@ -7,6 +7,7 @@ from typing import Final
 from telemetry import conventions as c
 from telemetry.settings import Settings
 
+from .. import dashboards
 from ..alert import Alert, Group, Recording
 from ..expression import Application, number
 
@@ -43,7 +44,7 @@ def stages(settings: Settings) -> Group:
         description=(
             'The stage {{ $labels.stage }} takes {{ $value | printf "%.1f" }} times as long as before.'
         ),
-        dashboard="analysis-jobs",
+        dashboard=dashboards.PERFORMANCE,
         service=application.job,
         settings=("anomaly_factor", "slow_stage_seconds", "slow_stage_min"),
         for_seconds=600,

@@ -12,10 +12,10 @@ from exporters.findings.checks.chance import DEVIATIONS, half
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
+from .. import dashboards
 from ..alert import Alert, Group
 from ..expression import Application, number, product
 
-DASHBOARD: Final = "analysis-jobs"
 WAIT_SECONDS: Final = 300
 
 
@@ -42,7 +42,7 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
         ),
         summary="Yesterday cost far more than is usual for its weekday.",
         description='Yesterday\'s jobs cost ${{ $value | printf "%.2f" }}.',
-        dashboard="analysis-money",
+        dashboard=dashboards.COST,
         service=application.job,
         settings=("anomaly_factor", "anomaly_min_jobs"),
         for_seconds=WAIT_SECONDS,
@@ -58,7 +58,7 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
         ),
         summary="Yesterday had far more or far fewer jobs than is usual for its weekday.",
         description="Yesterday had {{ $value }} jobs.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.OVERVIEW,
         service=application.job,
         settings=("anomaly_factor", "anomaly_min_jobs"),
         for_seconds=WAIT_SECONDS,
@@ -75,7 +75,7 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
         ),
         summary="Yesterday's jobs took far longer than is usual for its weekday.",
         description="5 % of yesterday's jobs took longer than {{ $value | humanizeDuration }}.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.PERFORMANCE,
         service=application.job,
         settings=("anomaly_factor", "anomaly_min_jobs"),
         for_seconds=WAIT_SECONDS,
@@ -92,7 +92,7 @@ def _anomalies(settings: Settings, application: Application) -> Iterator[Alert]:
         ),
         summary="Yesterday far more jobs failed than is usual for its weekday.",
         description="{{ $value | humanizePercentage }} of yesterday's jobs failed or were interrupted.",
-        dashboard=DASHBOARD,
+        dashboard=dashboards.ERRORS,
         service=application.job,
         settings=("anomaly_factor", "anomaly_min_jobs"),
         for_seconds=WAIT_SECONDS,
@@ -106,7 +106,7 @@ def _health_log(settings: Settings, application: Application) -> Alert:
         expression=f"{application.most(gauges.HEALTH_LOG_AGE)} > {number(settings.health_log_seconds)}",
         summary="The daily check has not logged the last day.",
         description="The last day in the log ended {{ $value | humanizeDuration }} ago.",
-        dashboard="analysis-pipeline",
+        dashboard=dashboards.TELEMETRY,
         service=application.job,
         settings=("health_log_seconds",),
         for_seconds=600,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from telemetry.settings import Settings
 
+from .. import dashboards
 from ..alert import Alert, Group
 
 
@@ -15,7 +16,7 @@ def watchdog(_: Settings) -> Group:
         expression="vector(1)",
         summary="Alerting works.",
         description="Always active, with the value {{ $value }}: if it stops arriving, alerts are lost.",
-        dashboard="analysis-platform",
+        dashboard=dashboards.TELEMETRY,
         service="prometheus",
         at_once="it is always active.",
     )

@@ -90,6 +90,13 @@ NEEDS: Final = (
     ),
     Need(
         "analyses",
+        "cost_usd",
+        Kind.NUMBER,
+        "What a user pays for the analysis, in dollars: the revenue on dashboards.",
+        "Dashboards show no revenue and no margin.",
+    ),
+    Need(
+        "analyses",
         "completed_at",
         Kind.MOMENT,
         "The end of an analysis of history.",

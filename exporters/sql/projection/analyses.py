@@ -26,7 +26,7 @@ from exporters.sql.storage import archived, attachment
 from telemetry.conventions import DUPLICATE, INTERRUPTED, RUNNING
 
 from .files import FileRow, match
-from .noted import COPIED, Run, joined, lock_free, naive
+from .noted import COPIED, Run, copies, joined, lock_free, naive
 from .plan import Plan, Projection
 from .values import analysis_values, file_values
 
@@ -190,7 +190,7 @@ def _unlink(connection: Connection, gone: Iterable[Run]) -> None:
 
 def _note_shown(connection: Connection, shown_runs: Sequence[Run], row: Any, pending: int) -> bool:
     """Note that the row shows these runs; return False if another session has locked one."""
-    shown = {"analysis_created_at": naive(row.created_at), **{name: getattr(row, name) for name in COPIED}}
+    shown = {"analysis_created_at": naive(row.created_at), **copies(row._mapping)}
     now = connection.scalar(sa.select(tables.utc_now()))
     changes = {}
     for run in shown_runs:

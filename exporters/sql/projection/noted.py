@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import reduce
 from typing import Any, Final, TypeAlias
@@ -13,11 +13,22 @@ from sqlalchemy.engine import Connection
 from exporters.sql.database.statements import Row
 from exporters.sql.schema.tables import runs
 
-COPIED: Final = ("exceeded_resume_limit", "user_chose_override")
+COPIED: Final = ("exceeded_resume_limit", "user_chose_override", "cost_usd")
 """The host's own columns that our views need; these must not refer to the host's tables."""
 
 Run: TypeAlias = Row
 """A row of telemetry_runs."""
+
+
+def copies(row: Mapping[str, Any]) -> Row:
+    """Return what is copied of a host's row: our columns with their values."""
+    price = row["cost_usd"]
+    return {
+        "exceeded_resume_limit": row["exceeded_resume_limit"],
+        "user_chose_override": row["user_chose_override"],
+        # Hosts keep prices in cents or less, and a float is exact to a millionth of a dollar.
+        "price_pico": None if price is None else round(float(price) * 10**6) * 10**6,
+    }
 
 
 def joined(parts: Sequence[Any]) -> sa.ColumnElement[Any]:

@@ -161,6 +161,7 @@ def _host_tables(metadata: sa.MetaData) -> HostTables:
             sa.Column("processing_duration_seconds", sa.Integer()),
             sa.Column("exceeded_resume_limit", sa.Boolean()),
             sa.Column("user_chose_override", sa.Boolean()),
+            sa.Column("cost_usd", sa.Numeric(asdecimal=False)),
             *_copies(ANALYSES_COLUMNS),
         ),
         candidate_files=sa.Table(

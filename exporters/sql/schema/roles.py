@@ -17,6 +17,7 @@ SECONDS_A_QUERY = 30
 def role_sql(database_url: str, role: str) -> str:
     """Return SQL that creates ``role``, or revokes what it should not have, and grants it our views.
 
+    Its queries are not compiled (``jit``): for those of dashboards that takes longer than to run them.
     It has no password yet, and so cannot log in remotely; the password command of psql sets one.
 
     Raises:
@@ -34,6 +35,7 @@ DO $$ BEGIN
 END $$;
 ALTER ROLE {name} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 ALTER ROLE {name} SET default_transaction_read_only = on;
+ALTER ROLE {name} SET jit = off;
 ALTER ROLE {name} SET statement_timeout = '{SECONDS_A_QUERY}s';
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name};
 GRANT CONNECT ON DATABASE {database} TO {name};

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from ..columns import BYTES, CHARACTERS, MICROSECONDS, column, listed
+from ..columns import BYTES, CHARACTERS, MICROSECONDS, PICO_DOLLARS, column, listed
 from ..host import STATUSES
 from .kinds import (
     RUN_KINDS,
@@ -89,6 +89,12 @@ runs = sa.Table(
     column("trace_sampled", sa.Boolean(), "Whether that trace was exported."),
     column("exceeded_resume_limit", sa.Boolean(), "The host's own column, if it has one."),
     column("user_chose_override", sa.Boolean(), "The host's own column, if it has one."),
+    column(
+        "price_pico",
+        sa.BigInteger(),
+        "What a user pays for the analysis: the host's own column `cost_usd`, if it has one.",
+        PICO_DOLLARS,
+    ),
     column("jd_type", sa.String(10), "Type of the job description's file, such as `pdf`."),
     column("status_reason", sa.String(128), "Why it is no success; see [status](status.md)."),
     count("unclosed", "fragments", "Fragments whose end nobody saw: they are open, or their process died."),
@@ -96,8 +102,8 @@ runs = sa.Table(
 )
 """One row a run: the sums of its fragments, and how far they have reached the host's row.
 
-`exceeded_resume_limit` and `user_chose_override` are the host's, copied where it has them: no view may stand
-on a table of the host.
+`exceeded_resume_limit`, `user_chose_override` and `price_pico` are the host's, copied where it has them: no
+view may stand on a table of the host.
 """
 
 JOBS = ("analysis", "import")

@@ -11,5 +11,8 @@ VIEWS = (
     "telemetry_warnings",
     "telemetry_stages",
     "telemetry_health",
+    "telemetry_run_documents",
+    "telemetry_errors",
+    "telemetry_job_issues",
 )
 """What dashboards, exports and reports read; a role for dashboards may read these and nothing else."""

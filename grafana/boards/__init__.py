@@ -1,0 +1,1 @@
+"""All dashboards, in the order in which people read them."""

@@ -1,0 +1,200 @@
+"""What the money is spent on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana_foundation_sdk.builders.dashboard import Panel
+
+from exporters.alert_rules.dashboards import COST
+from exporters.reports.lines import WASTE
+from grafana.parts.dashboard import Board, row
+from grafana.parts.filters import bucket, calls, jobs, runs
+from grafana.parts.kinds import bars, figures, rows, shares
+from grafana.parts.panels import DOLLARS, SHARE, About, Column, over_time, sql
+from grafana.parts.plots import course
+
+from . import budget, tokens
+from .colors import STAGES
+from .shared import BOUND, BOUND_LINE, COUNT_INCOMPLETE, IDS, INCOMPLETE, TOTAL
+
+WASTED: Final = ", ".join(f"'{name}'" for name in WASTE)
+PARTS_OF_JOBS: Final = (
+    *("kind", "spend_class", "cost_pico", "cost_complete"),
+    *("candidates", "criteria", "above_70"),
+)
+USEFUL: Final = "kind = 'analysis' AND spend_class = 'useful' AND candidates > 0"
+USEFUL_COST: Final = f"sum(cost_pico) FILTER (WHERE {USEFUL}) / 1e12"
+EACH_JOB: Final = "sum(cost_pico) / 1e12 / nullif(count(*) FILTER (WHERE kind = 'analysis'), 0)"
+EACH_CANDIDATE: Final = f"{USEFUL_COST} / nullif(sum(candidates) FILTER (WHERE {USEFUL}), 0)"
+"""As the report has them."""
+LOWER_BOUND: Final = "CASE WHEN is_complete THEN '' ELSE ' (lower bound)' END"
+"""Behind the name of a sum that is incomplete."""
+
+
+def board() -> Board:
+    """Return the dashboard."""
+    return Board(
+        uid=COST,
+        title="Cost",
+        description="What OpenAI costs: by stage, model, job and candidate, what is wasted, and what is unknown.",
+        rows=(
+            row(5, (7, total()), (8, budget.month()), (9, _each())),
+            row(9, (10, _by_stage()), (14, _over_time())),
+            row(9, (12, tokens.by_model()), (12, _by_purpose())),
+            row(8, (7, _waste()), (7, tokens.saved()), (10, tokens.over_time_by_kind())),
+            row(8, (12, _per_candidate()), (12, tokens.unknown())),
+            row(8, (12, budget.burn_down()), (12, budget.today())),
+            row(10, _most_expensive()),
+        ),
+    )
+
+
+def total() -> Panel:
+    """Return what all calls cost, as the overview shows it, too."""
+    return figures(
+        About(
+            title="API cost",
+            question="What did all calls of this period cost? A lower bound if the cost of a run is incomplete.",
+            empty="No run in this period with these filters, or nothing of its cost is known.",
+        ),
+        sql(f"""
+WITH {runs("cost_pico", "cost_complete")}
+SELECT sum(cost_pico) / 1e12 AS "Cost", {COUNT_INCOMPLETE}
+FROM chosen"""),
+        unit=DOLLARS,
+        decimals=2,
+        columns={INCOMPLETE: BOUND},
+    )
+
+
+def _each() -> Panel:
+    return figures(
+        About(
+            title="Cost of one",
+            question="What does a job cost, with all runs around it? And in a useful analysis, what do a candidate, "
+            "a criterion, and a candidate above 70 %?",
+            empty="No job of this period has a known cost.",
+        ),
+        sql(f"""
+WITH {runs(*PARTS_OF_JOBS)}
+SELECT {EACH_JOB} AS "Job", {EACH_CANDIDATE} AS "Candidate",
+  {USEFUL_COST} / nullif(sum(criteria) FILTER (WHERE {USEFUL}), 0) AS "Criterion",
+  {USEFUL_COST} / nullif(sum(above_70) FILTER (WHERE {USEFUL}), 0) AS "Candidate above 70 %", {COUNT_INCOMPLETE}
+FROM chosen"""),
+        unit=DOLLARS,
+        decimals=4,
+        columns={INCOMPLETE: BOUND},
+    )
+
+
+def _by_stage() -> Panel:
+    return shares(
+        About(
+            title="Cost by stage",
+            question="Which stage costs most: extraction, embeddings, similarity, insights or another? "
+            "A lower bound if a run with such calls is incomplete.",
+        ),
+        sql(f"""
+WITH {calls("stage", "cost_pico")}, place AS (
+  SELECT stage, sum(cost_pico) AS pico, bool_and(cost_complete) AS is_complete,
+    row_number() OVER (ORDER BY sum(cost_pico) DESC, stage) AS number
+  FROM call GROUP BY stage HAVING sum(cost_pico) > 0),
+slice AS (
+  SELECT CASE WHEN number < 8 THEN stage ELSE 'other' END AS name, sum(pico) AS pico,
+    bool_and(is_complete) AS is_complete, min(number) AS number
+  FROM place GROUP BY 1)
+SELECT name || {LOWER_BOUND} AS metric, pico / 1e12 AS value FROM slice ORDER BY number"""),
+        unit=DOLLARS,
+        columns=STAGES | {f"{name} (lower bound)": column for name, column in STAGES.items()},
+    )
+
+
+def _over_time() -> Panel:
+    return course(
+        About(title="Cost over time", question="Does the cost rise, and through which stage?"),
+        over_time(f"""
+WITH {calls("stage", "cost_pico")}
+SELECT {bucket()} AS "time", stage AS metric, sum(cost_pico) / 1e12 AS value
+FROM call GROUP BY 1, 2 HAVING sum(cost_pico) > 0
+UNION ALL SELECT {bucket()}, '{INCOMPLETE}', count(DISTINCT run_id) FROM call WHERE NOT cost_complete GROUP BY 1
+ORDER BY 1, 2"""),
+        unit=DOLLARS,
+        bars=True,
+        stacked=True,
+        columns=STAGES | {INCOMPLETE: BOUND_LINE},
+    )
+
+
+def _by_purpose() -> Panel:
+    return bars(
+        About(
+            title="What became of the money",
+            question="How much bought useful work, and how much failed, was repeated or interrupted?",
+        ),
+        sql(f"""
+WITH {runs("spend_class", "cost_pico", "cost_complete")}, purpose AS (
+  SELECT spend_class AS name, sum(cost_pico) AS pico, bool_and(cost_complete) AS is_complete
+  FROM chosen GROUP BY 1 HAVING sum(cost_pico) > 0)
+SELECT name || {LOWER_BOUND} AS "Purpose", pico / 1e12 AS "Cost" FROM purpose ORDER BY 2 DESC"""),
+        unit=DOLLARS,
+        across="Purpose",
+        horizontal=True,
+    )
+
+
+def _waste() -> Panel:
+    return figures(
+        About(
+            title="Wasted",
+            question="What did failed, cancelled, interrupted, repeated and unused work cost, and is it much?",
+        ),
+        sql(f"""
+WITH {runs("spend_class", "cost_pico", "cost_complete")}
+SELECT coalesce(sum(cost_pico) FILTER (WHERE spend_class IN ({WASTED})), 0) / 1e12 AS "Wasted",
+  coalesce(sum(cost_pico) FILTER (WHERE spend_class IN ('failed', 'interrupted')), 0) / 1e12 AS "Failed",
+  coalesce(sum(cost_pico) FILTER (WHERE spend_class = 'repeated'), 0) / 1e12 AS "Repeated",
+  coalesce(sum(cost_pico) FILTER (WHERE spend_class IN ({WASTED})), 0) / nullif(sum(cost_pico), 0) AS "Share",
+  count(*) FILTER (WHERE NOT cost_complete AND spend_class IN ({WASTED})) AS "{INCOMPLETE}"
+FROM chosen"""),
+        unit=DOLLARS,
+        decimals=2,
+        columns={
+            "Share": Column(unit=SHARE, decimals=1, limits={0: "green", 0.05: "orange", 0.15: "red"}),
+            INCOMPLETE: BOUND,
+        },
+    )
+
+
+def _per_candidate() -> Panel:
+    return course(
+        About(
+            title="Cost per job and candidate over time",
+            question="Does one job, with all runs around it, or one candidate cost more?",
+        ),
+        over_time(f"""
+WITH {runs(*PARTS_OF_JOBS)}
+SELECT {bucket()} AS "time", {EACH_JOB} AS "Job", {EACH_CANDIDATE} AS "Candidate",
+  nullif(count(*) FILTER (WHERE NOT cost_complete), 0) AS "{INCOMPLETE}"
+FROM chosen GROUP BY 1 ORDER BY 1"""),
+        unit=DOLLARS,
+        decimals=4,
+        columns={"Candidate": Column(on_right=True), INCOMPLETE: BOUND_LINE},
+    )
+
+
+def _most_expensive() -> Panel:
+    return rows(
+        About(title="Most expensive jobs", question="Which jobs cost most, and what did they deliver?"),
+        sql(f"""
+WITH {jobs("analysis_ref", "user_ref", "status", "candidates", "cost_pico", "cost_complete", "above_70", "trace_id")}
+SELECT analysis_ref AS "Analysis", started_at AS "Began", user_ref AS "User", status AS "Status",
+  candidates AS "Candidates", cost_pico / 1e12 AS "Cost", cost_pico / 1e12 / nullif(candidates, 0) AS "Each candidate",
+  {TOTAL}, above_70 AS "Above 70 %", trace_id AS "Trace"
+FROM job WHERE cost_pico IS NOT NULL ORDER BY cost_pico DESC LIMIT 20"""),
+        columns={
+            **IDS,
+            "Cost": Column(unit=DOLLARS, decimals=2),
+            "Each candidate": Column(unit=DOLLARS, decimals=4),
+        },
+    )

@@ -1,0 +1,243 @@
+"""Which résumés are hard to process."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana_foundation_sdk.builders.dashboard import Panel
+
+from exporters.alert_rules.dashboards import QUALITY
+from grafana.parts.dashboard import Board, row
+from grafana.parts.filters import bucket, jobs
+from grafana.parts.kinds import bars, figures, matrix, rows
+from grafana.parts.panels import BYTES, COUNT, SECONDS, SHARE, About, Column, Owner, over_time, sql
+from grafana.parts.plots import course, scatter
+
+from .shared import JOB_IDS
+
+NO_FILES: Final = "No job of this period recorded its documents."
+SIZES: Final = (
+    "1: under 50 kB",
+    "2: 50 to 100 kB",
+    "3: 100 to 250 kB",
+    "4: 250 kB to 1 MB",
+    "5: 1 MB and more",
+)
+SIZE_LIMITS: Final = "ARRAY[50000, 100000, 250000, 1000000]"
+LENGTHS: Final = (
+    "a: under 1,000",
+    "b: 1,000 to 2,500",
+    "c: 2,500 to 5,000",
+    "d: 5,000 to 10,000",
+    "e: 10,000 and more",
+)
+LENGTH_LIMITS: Final = "ARRAY[1000, 2500, 5000, 10000]"
+
+
+def board() -> Board:
+    """Return the dashboard."""
+    return Board(
+        uid=QUALITY,
+        title="Résumé quality",
+        description="Size, length and time of documents: which ones are slow, cannot be read or hold no text.",
+        rows=(
+            row(5, (8, _read()), (8, _lengths()), (8, _descriptions())),
+            row(10, (12, _matrix()), (12, _scatter())),
+            row(9, (12, _by_type()), (12, _failures())),
+            row(8, (12, _distribution()), (12, _jd_distribution())),
+            row(11, _problems()),
+        ),
+    )
+
+
+def _files(*columns: str) -> str:
+    listed = ", ".join(f"file.{name}" for name in columns)
+    return f"""WITH {jobs("analysis_ref")}, file AS (
+  SELECT job.run_id, job.started_at, job.analysis_ref, {listed}
+  FROM job JOIN telemetry_run_documents file ON file.run_id = job.run_id AND $__timeFilter(file.started_at))"""
+
+
+def _read() -> Panel:
+    return figures(
+        About(
+            title="Documents",
+            question="How many documents were there, which share was scored, and how many hold almost no text?",
+            empty=NO_FILES,
+        ),
+        sql(f"""
+{_files("outcome", "characters")}
+SELECT count(*) AS "Documents",
+  CAST(count(*) FILTER (WHERE outcome = 'scored') AS numeric) / nullif(count(*), 0) AS "Scored",
+  count(*) FILTER (WHERE characters < 250) AS "Under 250 characters"
+FROM file"""),
+        unit=COUNT,
+        columns={
+            "Scored": Column(unit=SHARE, decimals=1, limits={0: "red", 0.9: "orange", 0.97: "green"}),
+            "Under 250 characters": Column(limits={0: "green", 1: "orange"}),
+        },
+    )
+
+
+def _lengths() -> Panel:
+    return figures(
+        About(title="Length of résumés", question="How many characters does a résumé have?"),
+        sql(f"""
+WITH {jobs("resume_characters", "n_documents", "resume_characters_min", "resume_characters_max")}
+SELECT sum(resume_characters) FILTER (WHERE n_documents > 0) / nullif(sum(n_documents) FILTER (WHERE resume_characters IS NOT NULL), 0) AS "Average",
+  min(resume_characters_min) AS "Shortest", max(resume_characters_max) AS "Longest"
+FROM job"""),
+        unit=COUNT,
+        decimals=0,
+    )
+
+
+def _descriptions() -> Panel:
+    return figures(
+        About(
+            title="Length of job descriptions", question="How many characters does a job description have?"
+        ),
+        sql(f"""
+WITH {jobs("jd_characters")}
+SELECT avg(jd_characters) AS "Average", min(jd_characters) AS "Shortest", max(jd_characters) AS "Longest" FROM job"""),
+        unit=COUNT,
+        decimals=0,
+    )
+
+
+def _bin(column: str, limits: str, names: tuple[str, ...]) -> str:
+    listed = ", ".join(f"'{name}'" for name in names)
+    return f"(ARRAY[{listed}])[width_bucket({column}, {limits}) + 1]"
+
+
+def _matrix() -> Panel:
+    return matrix(
+        About(
+            title="Seconds by file size and length",
+            question="Which files are slow? Median time to process a document, by size (rows) and characters (columns).",
+            owner=Owner.DEVELOPERS,
+            empty=NO_FILES,
+        ),
+        sql(f"""
+{_files("size_bytes", "characters", "processing_seconds")}
+SELECT {_bin("size_bytes", SIZE_LIMITS, SIZES)} AS "File size", {_bin("characters", LENGTH_LIMITS, LENGTHS)} AS "Characters",
+  percentile_cont(0.5) WITHIN GROUP (ORDER BY processing_seconds) AS "Seconds"
+FROM file WHERE size_bytes IS NOT NULL AND characters IS NOT NULL AND processing_seconds IS NOT NULL
+GROUP BY 1, 2 ORDER BY 2, 1"""),
+        unit=SECONDS,
+        down="File size",
+        across="Characters",
+        value="Seconds",
+        limits={0: "green", 2: "yellow", 5: "orange", 10: "red"},
+    )
+
+
+def _scatter() -> Panel:
+    return scatter(
+        About(
+            title="File size, length and time",
+            question="Which documents stand out? Each point is one; its colour is the time to process it.",
+            owner=Owner.DEVELOPERS,
+            empty=NO_FILES,
+        ),
+        sql(f"""
+{_files("size_bytes", "characters", "processing_seconds", "trace_id")}
+SELECT size_bytes AS "File size", characters AS "Characters", processing_seconds AS "Time",
+  analysis_ref AS "Analysis", trace_id AS "Trace"
+FROM file WHERE size_bytes IS NOT NULL AND characters IS NOT NULL ORDER BY started_at DESC LIMIT 2000"""),
+        unit=COUNT,
+        x="File size",
+        y="Characters",
+        color="Time",
+        columns={
+            "File size": Column(unit=BYTES),
+            "Time": Column(unit=SECONDS, limits={0: "green", 2: "yellow", 5: "orange", 10: "red"}),
+            **JOB_IDS,
+        },
+    )
+
+
+def _by_type() -> Panel:
+    return rows(
+        About(
+            title="By type of file",
+            question="Which types of files are slow, or cannot be read?",
+            empty=NO_FILES,
+        ),
+        sql(f"""
+{_files("type", "size_bytes", "characters", "extraction_seconds", "analysis_seconds", "outcome")}
+SELECT coalesce(type, 'unknown') AS "Type", count(*) AS "Documents", avg(size_bytes) AS "Size", avg(characters) AS "Characters",
+  avg(extraction_seconds) AS "Extraction", avg(analysis_seconds) AS "Analysed in",
+  CAST(count(*) FILTER (WHERE outcome = 'failed') AS numeric) / nullif(count(*), 0) AS "Failed"
+FROM file GROUP BY 1 ORDER BY 2 DESC LIMIT 20"""),
+        columns={
+            "Size": Column(unit=BYTES),
+            "Extraction": Column(unit=SECONDS, decimals=2),
+            "Analysed in": Column(unit=SECONDS, decimals=2),
+            "Failed": Column(unit=SHARE, decimals=1, limits={0: "text", 0.02: "orange", 0.1: "red"}),
+        },
+    )
+
+
+def _failures() -> Panel:
+    return course(
+        About(
+            title="Documents without a score",
+            question="How many documents fail, and through which error?",
+            empty="Every document of this period was scored, or none was recorded.",
+        ),
+        over_time(f"""
+{_files("outcome", "error_type")}, place AS (
+  SELECT coalesce(error_type, outcome) AS name, row_number() OVER (ORDER BY count(*) DESC, coalesce(error_type, outcome)) AS number
+  FROM file WHERE outcome <> 'scored' GROUP BY 1)
+SELECT {bucket("file.started_at")} AS "time", CASE WHEN place.number < 8 THEN place.name ELSE 'other' END AS metric, count(*) AS value
+FROM file JOIN place ON place.name = coalesce(file.error_type, file.outcome)
+WHERE file.outcome <> 'scored' GROUP BY 1, 2 ORDER BY 1, 2"""),
+        unit=COUNT,
+        bars=True,
+        stacked=True,
+    )
+
+
+def _spread(column: str, source: str, limits: str, names: tuple[str, ...]) -> str:
+    listed = ", ".join(f"('{name}')" for name in names)
+    return f"""
+{source}, bin(name) AS (VALUES {listed}), counted AS (
+  SELECT {_bin(column, limits, names)} AS name, count(*) AS number FROM {"file" if "file AS" in source else "job"}
+  WHERE {column} IS NOT NULL GROUP BY 1)
+SELECT bin.name AS "Characters", coalesce(counted.number, 0) AS "Number"
+FROM bin LEFT JOIN counted ON counted.name = bin.name ORDER BY bin.name"""
+
+
+def _distribution() -> Panel:
+    return bars(
+        About(title="Résumés by length", question="How long are résumés, in characters?", empty=NO_FILES),
+        sql(_spread("characters", _files("characters"), LENGTH_LIMITS, LENGTHS)),
+        unit=COUNT,
+        across="Characters",
+    )
+
+
+def _jd_distribution() -> Panel:
+    return bars(
+        About(title="Job descriptions by length", question="How long are job descriptions, in characters?"),
+        sql(_spread("jd_characters", f"WITH {jobs('jd_characters')}", LENGTH_LIMITS, LENGTHS)),
+        unit=COUNT,
+        across="Characters",
+    )
+
+
+def _problems() -> Panel:
+    return rows(
+        About(
+            title="Problem documents",
+            question="Which documents failed, hold almost no text or took longest? They have no names here: open the analysis.",
+            empty="No document of this period failed, is short or slow, or none was recorded.",
+        ),
+        sql(f"""
+{_files("ordinal", "type", "size_bytes", "characters", "processing_seconds", "outcome", "error_type", "trace_id")}
+SELECT analysis_ref AS "Analysis", started_at AS "Began", type AS "Type", size_bytes AS "Size", characters AS "Characters",
+  processing_seconds AS "Time", outcome AS "Outcome", error_type AS "Error", trace_id AS "Trace"
+FROM file WHERE outcome = 'failed' OR characters < 250 OR processing_seconds > 10
+ORDER BY started_at DESC, processing_seconds DESC NULLS LAST LIMIT 100"""),
+        columns={**JOB_IDS, "Size": Column(unit=BYTES), "Time": Column(unit=SECONDS, decimals=1)},
+    )

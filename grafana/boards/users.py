@@ -1,0 +1,258 @@
+"""Who uses it, who comes back, and what they do about limits."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana_foundation_sdk.builders.dashboard import Panel
+
+from exporters.alert_rules.dashboards import USERS
+from grafana.parts.dashboard import Board, row
+from grafana.parts.filters import jobs
+from grafana.parts.kinds import bars, figures, matrix, rows, words
+from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, over_time, sql
+from grafana.parts.plots import course
+from grafana.parts.queries import APPLICATION, Metrics
+from telemetry.conventions.gauges import OVERRIDES_7D, OVERRIDES_30D
+
+from .shared import BOUND, COUNT_INCOMPLETE, IDS, INCOMPLETE, NO_GAUGES
+
+RATE: Final = """CAST(count(*) FILTER (WHERE exceeded_resume_limit AND user_chose_override) AS numeric)
+    / nullif(count(*) FILTER (WHERE exceeded_resume_limit), 0)"""
+LIMITS: Final = {0.0: "green", 0.25: "orange", 0.5: "red"}
+NO_WARNING: Final = "No warning was shown in this period to these users."
+
+
+def board() -> Board:
+    """Return the dashboard."""
+    return Board(
+        uid=USERS,
+        title="Users and cohorts",
+        description="New and returning users, how their jobs grow, and what they do when a limit warns them.",
+        days=90,
+        rows=(
+            row(5, (8, _number()), (8, _overrides()), (8, _advice())),
+            row(9, (12, _new_and_returning()), (12, _growth())),
+            row(11, _retention()),
+            row(8, (12, _by_segment()), (12, _override_course())),
+            row(8, (12, _warnings()), (12, _override_live())),
+            row(10, _users()),
+        ),
+    )
+
+
+def _number() -> Panel:
+    return figures(
+        About(
+            title="Users",
+            question="How many users ran jobs, how many for the first time, and how many jobs each?",
+        ),
+        sql(f"""
+WITH {jobs("user_ref")}, first AS (SELECT user_ref, min(started_at) AS began FROM telemetry_jobs GROUP BY user_ref)
+SELECT count(DISTINCT job.user_ref) AS "Users",
+  count(DISTINCT job.user_ref) FILTER (WHERE first.began >= CAST($__timeFrom() AS timestamp)) AS "New",
+  CAST(count(*) AS numeric) / nullif(count(DISTINCT job.user_ref), 0) AS "Jobs of a user"
+FROM job JOIN first ON first.user_ref = job.user_ref"""),
+        unit=COUNT,
+        columns={"Jobs of a user": Column(decimals=1)},
+    )
+
+
+def _overrides() -> Panel:
+    return figures(
+        About(
+            title="Override rate",
+            question="Which share of the jobs over the limit was run all the same? From 25 % the limit may be too low.",
+            empty="No job of this period was over the limit.",
+        ),
+        sql(f"""
+WITH {jobs("exceeded_resume_limit", "user_chose_override")}
+SELECT {RATE} AS "Overridden", count(*) FILTER (WHERE exceeded_resume_limit) AS "Jobs over the limit" FROM job"""),
+        unit=SHARE,
+        decimals=0,
+        limits=LIMITS,
+        columns={"Jobs over the limit": Column(unit=COUNT, limits={0: "text", 1: "text"})},
+    )
+
+
+def _advice() -> Panel:
+    return words(
+        About(
+            title="Advice on the limit",
+            question="Is the limit right? By the override rate of this period, at 25 % and at 50 %.",
+            empty="No job of this period was over the limit.",
+        ),
+        sql(f"""
+WITH {jobs("exceeded_resume_limit", "user_chose_override")}, rate AS (SELECT {RATE} AS share FROM job)
+SELECT CASE WHEN share IS NULL THEN 'No job was over the limit.'
+  WHEN share >= 0.5 THEN 'Half of the users over the limit override it: raise it.'
+  WHEN share >= 0.25 THEN 'Many users over the limit override it: consider raising it.'
+  ELSE 'Few users override the limit: it is right.' END AS "Advice"
+FROM rate"""),
+    )
+
+
+def _new_and_returning() -> Panel:
+    return course(
+        About(
+            title="New and returning users per week",
+            question="Do new users come, and do they come back? New: the first job ever was in that week (UTC).",
+        ),
+        over_time(f"""
+WITH {jobs("user_ref")}, first AS (
+  SELECT user_ref, date_trunc('week', min(started_at)) AS week FROM telemetry_jobs GROUP BY user_ref),
+active AS (SELECT DISTINCT date_trunc('week', started_at) AS week, user_ref FROM job)
+SELECT active.week AS "time", count(*) FILTER (WHERE first.week = active.week) AS "New",
+  count(*) FILTER (WHERE first.week < active.week) AS "Returning"
+FROM active JOIN first ON first.user_ref = active.user_ref GROUP BY 1 ORDER BY 1"""),
+        unit=COUNT,
+        bars=True,
+        stacked=True,
+        columns={"New": Column(color="green"), "Returning": Column(color="blue")},
+    )
+
+
+def _growth() -> Panel:
+    return course(
+        About(
+            title="Batch size per week", question="Do jobs become larger? The median and the 90th percentile."
+        ),
+        over_time(f"""
+WITH {jobs("candidates")}
+SELECT date_trunc('week', started_at) AS "time", percentile_cont(0.5) WITHIN GROUP (ORDER BY candidates) AS "Median",
+  percentile_cont(0.9) WITHIN GROUP (ORDER BY candidates) AS "90th percentile"
+FROM job WHERE candidates > 0 GROUP BY 1 ORDER BY 1"""),
+        unit=COUNT,
+        decimals=0,
+    )
+
+
+def _retention() -> Panel:
+    return matrix(
+        About(
+            title="Retention",
+            question="Which share of the users who began in a month ran a job so many months later? At most 13 months.",
+        ),
+        sql(f"""
+WITH {jobs("user_ref")}, first AS (
+  SELECT user_ref, date_trunc('month', min(started_at)) AS month FROM telemetry_jobs GROUP BY user_ref),
+size AS (SELECT month, count(*) AS users FROM first GROUP BY month),
+active AS (
+  SELECT DISTINCT first.month, job.user_ref,
+    CAST(extract(year FROM age(date_trunc('month', job.started_at), first.month)) * 12
+      + extract(month FROM age(date_trunc('month', job.started_at), first.month)) AS int) AS later
+  FROM job JOIN first ON first.user_ref = job.user_ref)
+SELECT to_char(active.month, 'YYYY-MM') AS "Began", lpad(CAST(active.later AS text), 2, '0') AS "Months later",
+  CAST(count(*) AS numeric) / nullif(max(size.users), 0) AS "Share"
+FROM active JOIN size ON size.month = active.month
+WHERE active.later <= 13 AND active.month > CAST($__timeTo() AS timestamp) - interval '14 months'
+GROUP BY active.month, active.later ORDER BY 2, 1"""),
+        unit=SHARE,
+        down="Began",
+        across="Months later",
+        value="Share",
+        limits={0: "red", 0.2: "orange", 0.4: "yellow", 0.6: "green"},
+    )
+
+
+def _by_segment() -> Panel:
+    return rows(
+        About(
+            title="Segments",
+            question="What do new, active and power users do? A user may be in more than one segment.",
+        ),
+        sql(f"""
+WITH {jobs("user_ref", "is_new_user", "is_active_user", "is_power_user", "candidates", "cost_pico", "cost_complete")},
+segment(name, place) AS (VALUES ('new', 1), ('active', 2), ('power', 3))
+SELECT segment.name AS "Segment", count(DISTINCT job.user_ref) AS "Users", count(job.run_id) AS "Jobs",
+  avg(job.candidates) AS "Candidates of a job", sum(job.cost_pico) / 1e12 AS "Cost",
+  count(*) FILTER (WHERE NOT job.cost_complete) AS "{INCOMPLETE}"
+FROM segment LEFT JOIN job ON (segment.name = 'new' AND job.is_new_user)
+  OR (segment.name = 'active' AND job.is_active_user) OR (segment.name = 'power' AND job.is_power_user)
+GROUP BY segment.name, segment.place ORDER BY segment.place"""),
+        columns={
+            "Candidates of a job": Column(decimals=0),
+            "Cost": Column(unit=DOLLARS, decimals=2),
+            INCOMPLETE: BOUND,
+        },
+    )
+
+
+def _override_course() -> Panel:
+    return course(
+        About(
+            title="Override rate per week",
+            question="Do more users run jobs over the limit all the same?",
+            empty="No job of this period was over the limit.",
+        ),
+        over_time(f"""
+WITH {jobs("exceeded_resume_limit", "user_chose_override")}
+SELECT date_trunc('week', started_at) AS "time", {RATE} AS "Overridden"
+FROM job GROUP BY 1 HAVING count(*) FILTER (WHERE exceeded_resume_limit) > 0 ORDER BY 1"""),
+        unit=SHARE,
+        limits={0: "text", 0.25: "orange", 0.5: "red"},
+    )
+
+
+def _warnings() -> Panel:
+    return bars(
+        About(
+            title="What users do after a warning",
+            question="Do warnings change what users do?",
+            empty=NO_WARNING,
+        ),
+        sql("""
+WITH shown AS (
+  SELECT note.warning_type, note.user_action FROM telemetry_warnings note
+  LEFT JOIN telemetry_user_segments person ON person.user_ref = note.user_ref
+  WHERE $__timeFilter(note.shown_at)
+    AND ${segment:sqlstring} IN ('all', CASE WHEN person.is_new_user THEN 'new' END,
+      CASE WHEN person.is_active_user THEN 'active' END, CASE WHEN person.is_power_user THEN 'power' END)
+    AND ${batch_size:sqlstring} IN ('all', note.batch_size)
+    AND ${user:sqlstring} IN ('all', CAST(note.user_ref AS text)))
+SELECT warning_type AS "Warning", count(*) AS "Shown", count(*) FILTER (WHERE user_action = 'continued') AS "Continued",
+  count(*) FILTER (WHERE user_action = 'override') AS "Overridden",
+  count(*) FILTER (WHERE user_action = 'reduced_batch') AS "Reduced",
+  count(*) FILTER (WHERE user_action = 'abandoned') AS "Abandoned"
+FROM shown GROUP BY 1 ORDER BY 2 DESC"""),
+        unit=COUNT,
+        across="Warning",
+    )
+
+
+def _override_live() -> Panel:
+    return course(
+        About(
+            title="Override rate of 7 and of 30 days",
+            question="Does the rate rise? An alert is raised when that of 7 days is 1.5 times that of 30 days.",
+            empty=NO_GAUGES,
+        ),
+        [
+            Metrics(APPLICATION.most(OVERRIDES_7D), "7 days"),
+            Metrics(APPLICATION.most(OVERRIDES_30D), "30 days"),
+        ],
+        unit=SHARE,
+    )
+
+
+def _users() -> Panel:
+    return rows(
+        About(
+            title="Users by number of jobs",
+            question="Who are the users, and how do they use it? Ids, not names.",
+        ),
+        sql(f"""
+WITH {jobs("user_ref", "candidates", "cost_pico", "cost_complete", "exceeded_resume_limit", "user_chose_override")}
+SELECT job.user_ref AS "User", min(person.created_at) AS "Since", count(*) AS "Jobs", max(person.jobs) AS "Jobs ever",
+  avg(job.candidates) AS "Candidates of a job", max(person.largest_batch) AS "Largest job",
+  sum(job.cost_pico) / 1e12 AS "Cost", {COUNT_INCOMPLETE}, {RATE} AS "Overridden", max(job.started_at) AS "Last job"
+FROM job LEFT JOIN telemetry_user_segments person ON person.user_ref = job.user_ref
+WHERE job.user_ref IS NOT NULL GROUP BY job.user_ref ORDER BY 3 DESC, 1 LIMIT 50"""),
+        columns={
+            "User": IDS["User"],
+            "Candidates of a job": Column(decimals=0),
+            "Cost": Column(unit=DOLLARS, decimals=2),
+            INCOMPLETE: BOUND,
+            "Overridden": Column(unit=SHARE, decimals=0),
+        },
+    )

@@ -1,0 +1,1 @@
+"""What all dashboards are built of: queries, panels, variables and links."""

@@ -1,0 +1,71 @@
+"""The rows that a reader of a dashboard has chosen, as the beginning of a query.
+
+A panel says `WITH {jobs("candidates")} SELECT … FROM job`: the period and the filters are applied already.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BUCKET: Final = (
+    "date_trunc(CASE WHEN $__unixEpochTo() - $__unixEpochFrom() > 10000000 THEN 'week' ELSE 'day' END, {})"
+)
+
+_OF_MODEL: Final = """LEFT JOIN (
+    SELECT part.run_id, sum(part.cost_pico) AS cost_pico FROM telemetry_stages part
+    WHERE ${model:sqlstring} <> 'all' AND part.model = ${model:sqlstring} AND $__timeFilter(part.started_at)
+    GROUP BY part.run_id) called ON called.run_id = run.run_id"""
+"""The calls to the chosen model by run; PostgreSQL leaves it out if none is chosen."""
+_MODEL: Final = "(${model:sqlstring} = 'all' OR called.run_id IS NOT NULL)"
+_COST: Final = (
+    "CASE WHEN ${model:sqlstring} = 'all' THEN run.cost_pico ELSE called.cost_pico END AS cost_pico"
+)
+"""With a model, only what its calls cost."""
+
+
+def bucket(column: str = "started_at") -> str:
+    """Return the day of a time, or the week if the period is longer than about four months."""
+    return BUCKET.format(column)
+
+
+def jobs(*columns: str) -> str:
+    """Return the chosen jobs as ``job``, a part of a ``WITH``."""
+    return f"""job AS (
+  SELECT run.run_id, run.started_at, {_listed(columns)}
+  FROM telemetry_jobs run {_OF_MODEL}
+  WHERE $__timeFilter(run.started_at)
+    AND {_segment("run")}
+    AND ${{batch_size:sqlstring}} IN ('all', run.batch_size)
+    AND ${{user:sqlstring}} IN ('all', CAST(run.user_ref AS text))
+    AND {_MODEL})"""
+
+
+def runs(*columns: str) -> str:
+    """Return the chosen runs of all kinds as ``chosen``: all money is in them."""
+    return f"""chosen AS (
+  SELECT run.run_id, run.started_at, {_listed(columns)}
+  FROM telemetry_run_spend run
+  LEFT JOIN telemetry_user_segments person ON person.user_ref = run.user_ref {_OF_MODEL}
+  WHERE $__timeFilter(run.started_at)
+    AND {_segment("person")}
+    AND ${{batch_size:sqlstring}} IN ('all', run.batch_size)
+    AND ${{user:sqlstring}} IN ('all', CAST(run.user_ref AS text))
+    AND {_MODEL})"""
+
+
+def calls(*columns: str) -> str:
+    """Return the calls of the chosen runs as ``call``, by stage, operation and model."""
+    listed = ", ".join(f"part.{name}" for name in columns)
+    return f"""{runs("kind", "cost_complete")}, call AS (
+  SELECT chosen.run_id, chosen.started_at, chosen.kind, chosen.cost_complete, {listed}
+  FROM chosen JOIN telemetry_stages part ON part.run_id = chosen.run_id AND $__timeFilter(part.started_at)
+  WHERE ${{model:sqlstring}} IN ('all', part.model))"""
+
+
+def _segment(table: str) -> str:
+    return f"""${{segment:sqlstring}} IN ('all', CASE WHEN {table}.is_new_user THEN 'new' END,
+      CASE WHEN {table}.is_active_user THEN 'active' END, CASE WHEN {table}.is_power_user THEN 'power' END)"""
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    return ", ".join(_COST if name == "cost_pico" else f"run.{name}" for name in columns)

@@ -1,0 +1,93 @@
+"""Links between dashboards, to traces, and to the exports of the application."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+from urllib.parse import quote
+
+from grafana_foundation_sdk.builders import dashboard as sdk
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import DashboardLink, DashboardLinkType
+
+from exporters.alert_rules.dashboards import ONE_ANALYSIS, USERS
+
+from .queries import TRACES
+
+FILTERS: Final = ("segment", "batch_size", "user", "model")
+"""The variables by which a reader chooses jobs."""
+TAG: Final = "analysis"
+"""Every dashboard has it, and the list of dashboards shows those that have it."""
+EXPORT: Final = (
+    "${app_url}/admin/analytics/export/%s?from=${__from}&to=${__to}"
+    "&segment=${segment}&batch_size=${batch_size}&user=${user}&model=${model:percentencode}"
+)
+
+Link = dict[str, object]
+"""A link of a value, as JSON has it."""
+
+
+def dashboards() -> Builder[DashboardLink]:
+    """Return the list of all dashboards; it keeps the period and the filters."""
+    return (
+        sdk.DashboardLink("Dashboards")
+        .type(DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .as_dropdown(True)
+        .include_vars(True)
+        .keep_time(True)
+    )
+
+
+def exports() -> list[Builder[DashboardLink]]:
+    """Return the links to the chosen jobs as CSV and JSON."""
+    return [
+        sdk.DashboardLink(f"Export {form.upper()}")
+        .type(DashboardLinkType.LINK)
+        .icon("doc")
+        .tooltip(f"The jobs of this period and these filters as {form.upper()}")
+        .url(EXPORT % form)
+        .target_blank(True)
+        for form in ("csv", "json")
+    ]
+
+
+def trace(field: str = "Trace") -> Link:
+    """Return the link from a trace id in a column to its trace."""
+    query = {"refId": "A", "query": f"${{__data.fields.{field}}}"}
+    pane = {
+        "trace": {
+            "datasource": f"${{{TRACES.variable}}}",
+            "queries": [{**query, "datasource": {"type": TRACES.plugin, "uid": f"${{{TRACES.variable}}}"}}],
+            "range": {"from": "${__from}", "to": "${__to}"},
+        }
+    }
+    panes = _quoted(json.dumps(pane, separators=(",", ":")))
+    return {"title": "Open the trace", "url": f"/explore?schemaVersion=1&panes={panes}", "targetBlank": True}
+
+
+def _quoted(text: str) -> str:
+    """Return a text for a URL; variables in it stay as they are, for Grafana to replace."""
+    return re.sub(r"%24%7B([\w.]+)%7D", r"${\1}", quote(text, safe=""))
+
+
+def one_analysis(field: str = "Analysis") -> Link:
+    """Return the link from the id of an analysis in a column to its dashboard."""
+    url = f"/d/{ONE_ANALYSIS}?var-analysis=${{__data.fields.{field}}}&${{__url_time_range}}"
+    return {"title": "Open this analysis", "url": url, "targetBlank": False}
+
+
+def user(field: str = "User") -> Link:
+    """Return the link from the id of a user in a column to what this user does."""
+    url = f"/d/{USERS}?var-user=${{__data.fields.{field}}}&${{__url_time_range}}"
+    return {"title": "What this user does", "url": url, "targetBlank": False}
+
+
+def leading_to(panel: sdk.Panel, uid: str, title: str) -> sdk.Panel:
+    """Return a panel with a link to another dashboard, which keeps the period and the filters."""
+    filters = "&".join(f"${{{name}:queryparam}}" for name in FILTERS)
+    link = (
+        sdk.DashboardLink(title).type(DashboardLinkType.LINK).url(f"/d/{uid}?${{__url_time_range}}&{filters}")
+    )
+    return panel.links([link])

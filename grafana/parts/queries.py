@@ -1,0 +1,121 @@
+"""Queries of panels, and the data sources that they are sent to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from grafana_foundation_sdk.builders import prometheus
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models.common import DataSourceRef
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from exporters.alert_rules.expression import Application
+
+from .names import check
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A kind of data source, of which each dashboard has a variable."""
+
+    variable: str
+    label: str
+    plugin: str
+    uid: str
+    """The uid under which it is provisioned: the default of the variable."""
+
+    def ref(self) -> DataSourceRef:
+        """Return the reference of a panel or a query."""
+        return DataSourceRef(type_val=self.plugin, uid=f"${{{self.variable}}}")
+
+
+SQL: Final = Source("ds_sql", "SQL", "grafana-postgresql-datasource", "analysis-postgresql")
+PROMETHEUS: Final = Source("ds_prometheus", "Prometheus", "prometheus", "analysis-prometheus")
+TRACES: Final = Source("ds_traces", "Traces", "jaeger", "analysis-jaeger")
+SOURCES: Final = (SQL, PROMETHEUS, TRACES)
+
+APPLICATION: Final = Application("$job")
+"""The metrics of the application that the variable ``job`` names."""
+
+
+_ALERTS: Final = "(Analysis|Otelcol|Postgres|Prometheus|Alertmanager).+"
+"""The names of our alerts, as a pattern: a Prometheus may have others."""
+
+
+def firing(severity: str) -> str:
+    """Return the series of our alerts that are firing; ``severity`` is a pattern."""
+    return f'ALERTS{{alertstate="firing", alertname=~"{_ALERTS}", severity=~"{severity}"}}'
+
+
+class _SqlQuery(Dataquery):
+    """A query for PostgreSQL; the SDK has none."""
+
+    def __init__(self, text: str, shape: str, ref_id: str) -> None:
+        self.text, self.shape, self.ref_id = text, shape, ref_id
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "datasource": SQL.ref(),
+            "editorMode": "code",
+            "format": self.shape,
+            "rawQuery": True,
+            "rawSql": self.text,
+            "refId": self.ref_id,
+        }
+
+
+class Query(Builder[Dataquery]):
+    """A query in SQL, which is checked when it is built."""
+
+    source = SQL
+
+    def __init__(self, text: str, shape: Literal["table", "time_series"] = "table") -> None:
+        """Check the query.
+
+        Raises:
+            BadQuery: if it reads what does not exist.
+        """
+        text = text.strip()
+        check(text)
+        self._text, self._shape = text, shape
+
+    def named(self, ref_id: str) -> Builder[Dataquery]:
+        """Return the query as the one of a panel with this letter."""
+        self._ref_id = ref_id
+        return self
+
+    def build(self) -> Dataquery:
+        """Return the query as JSON has it."""
+        return _SqlQuery(self._text, self._shape, self._ref_id)
+
+
+class Metrics:
+    """A query in PromQL."""
+
+    source = PROMETHEUS
+
+    def __init__(
+        self, expression: str, legend: str = "", *, instant: bool = False, exemplars: bool = False
+    ) -> None:
+        """Take an expression, best of :data:`APPLICATION`, which knows the names of metrics.
+
+        Args:
+            expression: the PromQL.
+            legend: the name of a series, such as ``{{stage}}``.
+            instant: only the last value.
+            exemplars: with links to traces.
+        """
+        query = prometheus.Dataquery().expr(expression).datasource(PROMETHEUS.ref()).exemplar(exemplars)
+        query.legend_format(legend or "__auto")
+        self._query = (query.instant() if instant else query.range()).format(
+            PromQueryFormat.TABLE if instant else PromQueryFormat.TIME_SERIES
+        )
+
+    def named(self, ref_id: str) -> Builder[Dataquery]:
+        """Return the query as the one of a panel with this letter."""
+        return self._query.ref_id(ref_id)
+
+
+AnyQuery = Query | Metrics

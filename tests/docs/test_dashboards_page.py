@@ -1,0 +1,58 @@
+"""The list of dashboards agrees with them, and leads to tests that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from docs.dashboards import FORMER_PAGE, PAGE, PLAN, TESTS, Place, page
+from grafana.boards import users
+from grafana.parts import kinds, plots
+from grafana.parts.queries import SOURCES
+from grafana.write import files
+from telemetry import conventions
+
+
+def test_page_is_up_to_date() -> None:
+    """`make docs` has written it."""
+    assert PAGE.read_text() == page()
+
+
+@pytest.mark.parametrize("place", [*FORMER_PAGE, *PLAN], ids=lambda place: place.what)
+def test_each_figure_has_its_panel_and_its_test(place: Place) -> None:
+    """None is lost when a panel is renamed."""
+    board = json.loads(files()[f"{place.uid}.json"])
+    assert place.panel in {panel["title"] for panel in board["panels"]}
+    file, _, name = place.test.partition("::")
+    assert f"\ndef {name}(" in (TESTS / file).read_text()
+
+
+def test_the_panel_that_is_added_in_the_how_to_can_be_built() -> None:
+    """Its code is taken from the page, into the module that the page names."""
+    text = (PAGE.parents[1] / "how-to" / "dashboards.md").read_text()
+    panel, query = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    names = {**vars(users), "c": conventions}
+    exec(panel, names)
+    built = names["_idle"]().build()
+    assert (built.type_val, built.title, len(built.targets)) == ("stat", "Users without a job", 1)
+
+    (metrics,) = eval(query, names)
+    assert "analysis_openai_cost_usd_total" in metrics.named("A").build().expr
+
+
+def test_the_how_to_lists_all_kinds_of_panels() -> None:
+    """And the data sources with their defaults."""
+    text = (PAGE.parents[1] / "how-to" / "dashboards.md").read_text()
+    own = {
+        name
+        for module in (kinds, plots)
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__
+    }
+    assert set(re.findall(r"^\| `(\w+)` \| ", text, re.M)) == {
+        *(name for name in own if not name.startswith("_")),
+        *(source.variable for source in SOURCES),
+    }
+    assert all(f"`{source.uid}`" in text for source in SOURCES)
