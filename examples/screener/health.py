@@ -1,6 +1,6 @@
 """Health checks of containers: ``python -m examples.screener.health web`` (or ``worker``).
 
-They exit 1 if it is not well. They run every few seconds, so they import little.
+They exit 1 if it is not well. They run every few seconds, beside what they check, so they import little.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -17,11 +18,11 @@ SILENCE = 120
 """Seconds without a sign of life after which a worker is not well."""
 SEEN = """
     SELECT COUNT(*) FROM (
-        SELECT seen_at AS at FROM worker_heartbeats WHERE worker LIKE :me
+        SELECT seen_at AS at FROM worker_heartbeats WHERE worker LIKE %(me)s
         UNION ALL
-        SELECT touched_at FROM jobs WHERE state = 'running' AND owner LIKE :me
+        SELECT touched_at FROM jobs WHERE state = 'running' AND owner LIKE %(me)s
     ) AS signs
-    WHERE at > :since
+    WHERE at > %(since)s
 """
 
 
@@ -41,20 +42,19 @@ def web_is_well(port: int = 8000) -> bool:
 
 
 def worker_is_well() -> bool:
-    """Return whether a worker of this machine looked for a job, or got on with one."""
-    import sqlalchemy as sa
+    """Return whether a worker of this machine looked for a job, or got on with one; in PostgreSQL."""
+    import psycopg2  # type: ignore[import-untyped]
 
-    engine = sa.create_engine(os.environ["SCREENER_DATABASE_URL"], poolclass=sa.NullPool)
-    query = sa.text(SEEN).bindparams(
-        sa.bindparam("me", f"{socket.gethostname()}:%"),
-        sa.bindparam(
-            "since", datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=SILENCE), sa.DateTime
-        ),
-    )
+    values = {
+        "me": f"{socket.gethostname()}:%",
+        "since": datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=SILENCE),
+    }
+    address = os.environ["SCREENER_DATABASE_URL"].replace("+psycopg2", "")
     try:
-        with engine.connect() as connection:
-            return bool(connection.execute(query).scalar())
-    except sa.exc.SQLAlchemyError:
+        with closing(psycopg2.connect(address)) as connection, connection.cursor() as cursor:
+            cursor.execute(SEEN, values)
+            return bool(cursor.fetchone()[0])
+    except psycopg2.Error:
         return False
 
 

@@ -32,7 +32,13 @@ from tests.stack import files
 from tests.tools import program
 from tools.compose.prometheus import ALERTMANAGER, COLLECTOR, SOURCE, with_addresses
 
-NOT_HERE: Final = ("COLLECTOR_HOST", "COLLECTOR_QUEUE_BYTES", "GOMEMLIMIT", "TELEMETRY_SPOOL_DIR")
+NOT_HERE: Final = (
+    "COLLECTOR_HOST",
+    "COLLECTOR_MEMORY_PERCENT",
+    "COLLECTOR_QUEUE_BYTES",
+    "GOMEMLIMIT",
+    "TELEMETRY_SPOOL_DIR",
+)
 """Settings of containers alone: their addresses, limits and folders."""
 PATHS: Final = ("--config.file", "--storage.tsdb.path")
 """Flags with paths in a container."""
