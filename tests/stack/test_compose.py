@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import jsonschema_rs
 import pytest
 
 from tests.stack import files as stack
+from tests.tools import program
 from tools.compose import prometheus
 from tools.programs import BUILDS
 
@@ -263,6 +265,15 @@ def test_the_copy_differs_in_addresses_only() -> None:
         for address, other in prometheus.ADDRESSES.items():
             old = old.replace(address, other)
         assert old == new
+
+
+def test_the_copy_is_accepted() -> None:
+    """By the program for that, with its rules."""
+    command = [program("promtool"), "check", "config", "--lint=all", "--lint-fatal", prometheus.FILE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("SUCCESS") >= 2
 
 
 def _addresses() -> Iterator[tuple[str, int]]:

@@ -30,6 +30,8 @@ from tests.waiting import until
 
 PATIENCE = 180.0
 """Seconds after which something is taken not to happen."""
+YEAR = 9_900
+"""Analyses of a year, at least; some of the 10,000 have no row."""
 QUICK = 90.0
 """Seconds within which the demo has to be in every store."""
 
@@ -78,6 +80,7 @@ class Proof:
         self._wait_for_agreement("nothing was lost by restarts", jobs=2 + len(restarts))
         memory = {name: max(used, memory.get(name, 0)) for name, used in self.clone.memory().items()}
         down = _timed("Down and up again", self._down_and_up)
+        history = _timed("A year of history", self._fill)
         killed = [name for name, one in self.clone.inspected().items() if one["State"]["OOMKilled"]]
         assert not killed, f"killed for want of memory: {killed}"
         assert sum(memory.values()) <= 2048
@@ -87,6 +90,7 @@ class Proof:
             "memory_mib_total": round(sum(memory.values())),
             "restarts_seconds": restarts,
             "down_and_up_seconds": down,
+            "history_seconds": history,
         }
 
     def _restart(self, service: str) -> None:
@@ -121,6 +125,15 @@ class Proof:
             assert until(lambda trace=trace: stores.spans(trace), PATIENCE, what="Jaeger has old traces")  # type: ignore[misc]
         assert stores.value("count(count_over_time(analysis_openai_operations_total[2h]))") > 0
 
+    def _fill(self) -> None:
+        """Add a year of analyses beside those that are there, while the application runs."""
+        before = self._stores().jobs()
+        self.clone.compose.run("run", "--rm", "history")
+        after = self._stores().jobs()
+        assert before.items() <= after.items()
+        assert len(after) - len(before) > YEAR
+        self._submit()
+
     def _wait_for_agreement(self, what: str, jobs: int) -> None:
         """Wait until jobs, their calls and their traces are in all stores."""
         stores = self._stores()
@@ -128,6 +141,7 @@ class Proof:
         for trace in stores.jobs().values():
             until(lambda trace=trace: stores.spans(trace), PATIENCE, what=f"{what}: trace {trace}")  # type: ignore[misc]
         until(lambda: self._agree(stores), PATIENCE, what=f"{what}: calls {stores.calls()}")
+        assert not [name for name in stores.operations("screener") if "health" in name]
         print(f"✓ {what}")
 
     def _agree(self, stores: Stores) -> bool:

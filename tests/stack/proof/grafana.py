@@ -76,14 +76,14 @@ def _missing(api: Api) -> Iterator[str]:
 
 def _unanswered(api: Api) -> Iterator[str]:
     for target in targets():
-        query = _filled(target.query)
+        query = filled(target.query)
         results = api.ask("/api/ds/query", {**PERIOD, "queries": [query]})["results"]
         result = results[query["refId"]]
         if result.get("error") or result.get("status", 200) != 200:
             yield f"{target.name}: {result.get('error')}"
 
 
-def _filled(query: Json) -> Json:
+def filled(query: Json) -> Json:
     """Return a query as Grafana's page sends it, with values of variables; macros are the server's."""
     uids = {source.variable: source.uid for source in SOURCES}
     text = VARIABLE.sub(
