@@ -35,14 +35,14 @@ def installed(postgres: TemporaryPostgres, postgres_url: str) -> Iterator[str]:
         connection.execute(f"DROP ROLE {ROLE}".encode())
 
 
-def plain(url: str, **other: str) -> str:
+def plain(url: str, role: str = "postgres") -> str:
     """Return a URL for libpq."""
-    return sa.make_url(url).set(drivername="postgresql", **other).render_as_string(hide_password=False)
+    return sa.make_url(url).set(drivername="postgresql", username=role).render_as_string(hide_password=False)
 
 
 def test_install_creates_the_role_of_dashboards(installed: str) -> None:
     """It has a password, reads views, and nothing else; the users are there once."""
-    with psycopg.connect(plain(installed, username=ROLE)) as reader:
+    with psycopg.connect(plain(installed, ROLE)) as reader:
         assert reader.execute("SELECT COUNT(*) FROM telemetry_jobs").fetchone() == (0,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("SELECT * FROM users")

@@ -269,7 +269,14 @@ def test_the_copy_differs_in_addresses_only() -> None:
 
 def test_the_copy_is_accepted() -> None:
     """By the program for that, with its rules."""
-    command = [program("promtool"), "check", "config", "--lint=all", "--lint-fatal", prometheus.FILE]
+    command = [
+        str(program("promtool")),
+        "check",
+        "config",
+        "--lint=all",
+        "--lint-fatal",
+        str(prometheus.FILE),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
