@@ -113,6 +113,8 @@ class History:
                 "email": f"user-{number}@example.com",
                 "password_hash": "!",
                 "name": f"User {number}",
+                "is_admin": False,
+                "total_analyses_count": 0,
                 "created_at": _at(day, 7.5),
             }
 

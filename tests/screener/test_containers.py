@@ -52,6 +52,20 @@ def test_install_creates_the_role_of_dashboards(installed: str) -> None:
         assert owner.execute("SELECT COUNT(*) FROM users").fetchone() == (2,)
 
 
+def test_history_fills_the_database_of_the_screener(installed: str) -> None:
+    """Once, beside the users that are there, who may go on."""
+    env = environment(SCREENER_DATABASE_URL=installed)
+    command = [sys.executable, "-m", "examples.screener.history", "--days=30", "--analyses=40"]
+    command.append("--documents-days=5")
+    for _ in range(2):
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    with psycopg.connect(plain(installed)) as connection:
+        jobs = connection.execute("SELECT COUNT(*), MIN(user_ref) FROM telemetry_jobs").fetchone()
+        assert jobs and jobs[0] in (39, 40) and jobs[1] > 2
+
+
 def test_health_of_a_worker(installed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is well if it looked for a job lately, and not if it did long ago, or cannot say."""
     monkeypatch.setenv("SCREENER_DATABASE_URL", installed)

@@ -24,7 +24,7 @@ from examples.screener.demo.submission import Submission
 from examples.screener.demo.submit import FAILURES
 from tests.stack.proof import grafana, images
 from tests.stack.proof.engine import Clone
-from tests.stack.proof.order import out_of_order
+from tests.stack.proof.order import LABEL, out_of_order
 from tests.stack.proof.stores import Stores
 from tests.waiting import until
 
@@ -81,7 +81,9 @@ class Proof:
         memory = {name: max(used, memory.get(name, 0)) for name, used in self.clone.memory().items()}
         down = _timed("Down and up again", self._down_and_up)
         history = _timed("A year of history", self._fill)
-        killed = [name for name, one in self.clone.inspected().items() if one["State"]["OOMKilled"]]
+        killed = {
+            each["Actor"]["Attributes"].get(LABEL) for each in self.clone.events() if each["Action"] == "oom"
+        }
         assert not killed, f"killed for want of memory: {killed}"
         assert sum(memory.values()) <= 2048
         return {
