@@ -47,6 +47,26 @@ demo-serve: install ## Run the demo and leave the application open for a look in
 tools: install ## Build the programs that some tests run, from pinned Go modules, into .tools.
 	@$(PY) -m tools.build
 
+.PHONY: up
+up: ## Bring up application, databases and dashboards with Docker Compose, and print their addresses.
+	@$(PYTHON) -m tools.compose.up
+
+.PHONY: down
+down: ## End what `make up` started; its data stay in volumes.
+	@docker compose --profile '*' down
+
+.PHONY: stack
+stack: tools ## Run the same programs without Docker, as processes, until Ctrl-C.
+	@$(PY) -m tests.stack
+
+.PHONY: verify-stack
+verify-stack: tools ## Prove docker-compose.yml on a Docker engine, with images built here where there is no registry.
+	@$(PY) -m tests.stack.proof --local-images
+
+.PHONY: verify-live
+verify-live: install ## Prove it with the real images, Grafana included; needs Docker and the internet.
+	@$(PY) -m tests.stack.proof
+
 .PHONY: test
 test: install lint types contracts ## Run all checks and tests, on SQLite and one PostgreSQL.
 	$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
@@ -101,6 +121,7 @@ docs: install ## Write what is generated of pages and configuration, and show th
 	@$(PY) -m grafana.write
 	@$(PY) docs/dashboards.py
 	@$(PY) -m collector.redaction
+	@$(PY) -m tools.compose.prometheus
 	@$(PY) -m flask telemetry catalogue
 	@$(PY) -m towncrier build --draft --version next
 

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements"
 CACHE = ROOT / "build" / "environments"
 CLIENT = ("--extra", "sdk", "--extra", "openai", "--extra", "sql", "--group", "build")
+IMAGE = ("sdk", "openai", "flask", "sql", "prometheus", "report", "notify")
+"""The extras in the image of the example; without Parquet, which would be half of it."""
 PARTS: dict[str, tuple[str, ...]] = {
     "openai-1": CLIENT,
     "openai-2": CLIENT,
@@ -24,6 +26,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "host-distro": ("--all-extras",),
     "host-old": ("--all-extras",),
     "host-uninstrumented": ("--extra", "sdk"),
+    "image": (*(word for extra in IMAGE for word in ("--extra", extra)), "--group", "example"),
+    "image-build": ("--group", "build"),
     "sqlalchemy-2.0": ("--all-extras", "--group", "build", "--group", "example", "--group", "tests"),
 }
 """The extras and groups of the project in each environment, beside the packages of its file."""

@@ -1,8 +1,9 @@
-"""A real Jaeger, which `make tools` builds, with its traces in a folder."""
+"""A real Jaeger, which `make tools` builds, with the configuration that operators get."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -15,27 +16,8 @@ from urllib.request import urlopen
 from tests.postgres import free_port
 from tests.tools import program
 
-CONFIGURATION = """\
-service:
-  extensions: [jaeger_storage, jaeger_query, healthcheckv2]
-  pipelines:
-    traces: {{receivers: [otlp], exporters: [jaeger_storage_exporter]}}
-  telemetry: {{metrics: {{level: none}}, logs: {{level: error}}, traces: {{level: none}}}}
-extensions:
-  healthcheckv2: {{use_v2: true, http: {{endpoint: "127.0.0.1:{health}"}}}}
-  jaeger_query:
-    storage: {{traces: disk}}
-    http: {{endpoint: "127.0.0.1:{query}"}}
-    grpc: {{endpoint: "127.0.0.1:{query_grpc}"}}
-  jaeger_storage:
-    backends:
-      disk:
-        badger: {{ephemeral: false, directories: {{keys: "{folder}/keys", values: "{folder}/values"}}}}
-receivers:
-  otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:{otlp}"}}}}}}
-exporters:
-  jaeger_storage_exporter: {{trace_storage: disk}}
-"""
+SHIPPED = Path(__file__).parents[1] / "jaeger" / "jaeger.yaml"
+"""The configuration that operators get."""
 
 
 class Jaeger:
@@ -54,8 +36,6 @@ class Jaeger:
         self._log = self._directory / "jaeger.log"
 
     def __enter__(self) -> Self:
-        file = self._directory / "jaeger.yaml"
-        file.write_text(CONFIGURATION.format(**self._ports, folder=self._directory))
         self.start()
         return self
 
@@ -65,9 +45,17 @@ class Jaeger:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        command = [str(self._program), f"--config={self._directory / 'jaeger.yaml'}"]
+        command = [str(self._program), f"--config={SHIPPED}"]
+        settings = {
+            "JAEGER_OTLP_PORT": str(self._ports["otlp"]),
+            "JAEGER_QUERY_PORT": str(self._ports["query"]),
+            "JAEGER_QUERY_GRPC_PORT": str(self._ports["query_grpc"]),
+            "JAEGER_HEALTH_PORT": str(self._ports["health"]),
+            "JAEGER_TRACES": str(self._directory),
+        }
+        env = {**os.environ, **settings}
         with self._log.open("a") as log:
-            self._process = subprocess.Popen(command, cwd=self._directory, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, cwd=self._directory, env=env, stdout=log, stderr=log)
         self._wait()
 
     def kill(self) -> None:

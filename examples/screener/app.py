@@ -82,6 +82,7 @@ def _extend(app: Flask) -> None:
     auth.login_manager.init_app(app)
     for blueprint in (auth.bp, uploads.bp, analyses.bp, admin.bp):
         app.register_blueprint(blueprint)
+    app.add_url_rule("/health", "health", lambda: {"status": "ok"})
     app.cli.add_command(commands.cli)
     app.register_error_handler(HTTPException, _show_error)
     app.register_error_handler(OpenAIError, _show_openai_error)

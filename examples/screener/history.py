@@ -2,7 +2,8 @@
 
 The same seed gives the same history: users who come one after another and come back, weekdays and holidays,
 growth, batches of every size, days on which the provider is in trouble, jobs that fail before they have a
-row. The database must have the tables of the screener and of telemetry, and no analyses.
+row. The database must have the tables of the screener and of telemetry. What it has already, it keeps; a
+history is written once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import io
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -91,6 +93,8 @@ class History:
         documents_days: int = 0,
         users: int = 0,
     ) -> None:
+        self.known_users = self.known_analyses = 0
+        """The highest ids that are given already: those of the history follow."""
         self._random = Random(seed)
         self._with_documents = end - timedelta(days=documents_days)
         self._of_documents = Random(seed)
@@ -101,14 +105,23 @@ class History:
         self._troubled = {day for day in self._days if self._random.random() < pace.troubled}
         self._signed_up = self._sign_ups()
 
+    def highest(self) -> dict[str, int]:
+        """Return the highest ids of the history, by table."""
+        return {
+            "users": self.known_users + len(self._signed_up),
+            "analyses": self.known_analyses + self._analyses,
+        }
+
     def users(self) -> Iterator[Row]:
         """Yield the users, in the order of their registration."""
         for number, day in enumerate(self._signed_up, start=1):
             yield {
-                "id": number,
+                "id": self.known_users + number,
                 "email": f"user-{number}@example.com",
                 "password_hash": "!",
                 "name": f"User {number}",
+                "is_admin": False,
+                "total_analyses_count": 0,
                 "created_at": _at(day, 7.5),
             }
 
@@ -142,7 +155,7 @@ class History:
         chance = self._random
         candidates = min(max(int(chance.lognormvariate(2.9, 1.1)), 1), 400)
         criteria = chance.randint(3, 8)
-        user = 1 + int(users * chance.random() ** 2.2)
+        user = self.known_users + 1 + int(users * chance.random() ** 2.2)
         status = self._status(is_troubled)
         done = candidates if status == "completed" else int(candidates * chance.random())
         stages = self._stages(number, done, criteria, is_troubled)
@@ -160,7 +173,7 @@ class History:
             "source": "spans",
             "synthetic": False,
             "user_ref": user,
-            "analysis_ref": number if has_row else None,
+            "analysis_ref": self.known_analyses + number if has_row else None,
             "analysis_created_at": began if has_row else None,
             "analysis_seen_at": began if has_row else None,
             "version": 1,
@@ -194,7 +207,7 @@ class History:
             "price_pico": candidates * 5 * 10**11 if has_row else None,
             "user_chose_override": overridden if has_row else None,
         }
-        analysis = self._analysis(number, run) if has_row else None
+        analysis = self._analysis(run) if has_row else None
         if not has_documents:
             return Job(run, stages, analysis)
         return Job(
@@ -313,10 +326,10 @@ class History:
         kind = self._random.choice(ERRORS)
         return json.dumps([{"stage": "ranking", "type": kind, "count": 1}])
 
-    def _analysis(self, number: int, run: Row) -> Row:
+    def _analysis(self, run: Row) -> Row:
         is_over = run["status"] in ("completed", "partial_failure")
         return {
-            "id": number,
+            "id": run["analysis_ref"],
             "user_id": run["user_ref"],
             "job_title": "Engineer",
             "num_candidates": run["candidates"],
@@ -349,8 +362,10 @@ _USERS: Final = """
     SELECT users.id, users.created_at, COUNT(*), SUM(run.candidates), SUM(run.cost_pico),
         MAX(run.candidates), MAX(run.started_at)
     FROM telemetry_runs run JOIN users ON users.id = run.user_ref
+    WHERE users.id > :known
     GROUP BY users.id, users.created_at
 """
+_RESERVE: Final = "SELECT setval(pg_get_serial_sequence(:table, 'id'), :highest)"
 
 
 def _times(stages: list[Row], seconds: float) -> Iterator[Row]:
@@ -379,7 +394,7 @@ def _run_id(number: int) -> str:
 
 
 def write(engine: sa.Engine, history: History, report: Any = lambda done: None) -> None:
-    """Write a history into a database that has none.
+    """Write a history into a database that has none; it may have users and analyses already.
 
     Args:
         engine: with the tables of the screener and of telemetry.
@@ -389,6 +404,7 @@ def write(engine: sa.Engine, history: History, report: Any = lambda done: None) 
     names = ("users", "analyses", "telemetry_runs", *_PARTS.values(), "document_warnings")
     tables = {name: sa.Table(name, sa.MetaData(), autoload_with=engine) for name in names}
     with engine.begin() as connection:
+        _reserve_ids(connection, history)
         _insert(connection, tables["users"], list(history.users()))
     done = 0
     for jobs in _batches(history.jobs()):
@@ -402,10 +418,30 @@ def write(engine: sa.Engine, history: History, report: Any = lambda done: None) 
         done += len(jobs)
         report(done)
     with engine.begin() as connection:
-        connection.execute(sa.text(_USERS))
+        connection.execute(sa.text(_USERS), {"known": history.known_users})
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(sa.text("ANALYZE"))
+
+
+def _reserve_ids(connection: sa.Connection, history: History) -> None:
+    """Have the history's ids follow those that are there, and precede those of an application at work."""
+    history.known_users = _highest(connection, "users")
+    history.known_analyses = _highest(connection, "analyses")
+    if connection.dialect.name == "postgresql":
+        for table, highest in history.highest().items():
+            connection.execute(sa.text(_RESERVE), {"table": table, "highest": highest})
+
+
+def _highest(connection: sa.Connection, table: str) -> int:
+    return connection.execute(sa.text(f"SELECT MAX(id) FROM {table}")).scalar() or 0
+
+
+def _is_there(engine: sa.Engine) -> bool:
+    """Return whether a history was written already."""
+    with engine.connect() as connection:
+        query = sa.text("SELECT COUNT(*) FROM telemetry_runs WHERE run_id = :first")
+        return bool(connection.execute(query, {"first": _run_id(1)}).scalar())
 
 
 def _batches(jobs: Iterable[Job]) -> Iterator[list[Job]]:
@@ -447,14 +483,27 @@ def _at(day: date, hour: float) -> datetime:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.screener.history", description=__doc__)
-    parser.add_argument("--database-url", required=True)
+    parser.add_argument(
+        "--database-url", default=os.environ.get("SCREENER_DATABASE_URL"), help="of PostgreSQL"
+    )
+    parser.add_argument("--days", type=int, default=USUAL.days, help="until yesterday; default: %(default)d")
     parser.add_argument("--analyses", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--documents-days", type=int, default=0, help="with documents, of so many last days")
     given = parser.parse_args()
+    if not given.database_url:
+        parser.error("name the database with --database-url or SCREENER_DATABASE_URL")
     engine = sa.create_engine(given.database_url, poolclass=sa.NullPool)
-    today, days = datetime.now(UTC).date(), given.documents_days
-    history = History(given.analyses, today, given.seed, documents_days=days)
+    if _is_there(engine):
+        print("The database has a history.")
+        return
+    history = History(
+        given.analyses,
+        datetime.now(UTC).date(),
+        given.seed,
+        Pace(days=given.days),
+        documents_days=given.documents_days,
+    )
     with Steps(Console(highlight=False)) as steps:
         with steps.step(f"{given.analyses:,} analyses", given.analyses) as report:
             write(engine, history, report)

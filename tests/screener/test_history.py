@@ -15,6 +15,11 @@ from tests.migrations.databases import engine_of
 
 END = date(2026, 11, 25)
 ANALYSES = 3000
+OWNERS = "SELECT MIN(user_ref), MAX(user_ref) FROM telemetry_runs"
+USER = """
+    INSERT INTO users (email, password_hash, name, created_at)
+    VALUES ('someone@example.com', '!', 'Someone', now())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +67,21 @@ def test_history_is_consistent(database_url: str) -> None:
             query = "SELECT (SELECT SUM(jobs) FROM telemetry_users), (SELECT COUNT(*) FROM telemetry_jobs)"
             users, runs = connection.execute(sa.text(query)).one()
     assert users == runs > 390
+
+
+def test_history_keeps_what_is_there(postgres_url: str) -> None:
+    """Beside a user and an analysis of an application, which goes on with ids of its own."""
+    migrate.upgrade(postgres_url, with_base_tables=True)
+    with engine_of(postgres_url) as engine:
+        with engine.begin() as connection:
+            connection.execute(sa.text(USER))
+        write(engine, History(50, END))
+        with engine.begin() as connection:
+            first, last = connection.execute(sa.text("SELECT MIN(id), MAX(id) FROM users")).one()
+            connection.execute(sa.text(USER.replace("@", "@other.")))
+            new = connection.execute(sa.text("SELECT MAX(id) FROM users")).scalar()
+            owners = connection.execute(sa.text(OWNERS)).one()
+        assert list(broken(engine)) == []
+
+    assert first < owners[0] and owners[1] <= last
+    assert new == last + 1

@@ -38,7 +38,7 @@ class Stack:
         """Start the stand-in, and meanwhile create tables and users."""
         if self.service.is_standin:
             self._launch_standin()
-        self.processes.finish(self._start("set-up", f"{__package__}.tables"))
+        self.processes.finish(self._start("set-up", "examples.screener.install"))
         if self.service.is_standin:
             self._await_standin()
 

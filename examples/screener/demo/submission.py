@@ -37,19 +37,34 @@ class Submitted:
 class Submission:
     """The actions of a signed-in user; `check` raises if a process has ended."""
 
-    def __init__(self, url: str, service: Service, steps: Steps, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        service: Service,
+        steps: Steps,
+        check: Callable[[], None],
+        password: str = PASSWORD,
+    ) -> None:
         self._client = ScreenerClient(url)
+        self._password = password
         self._service = service
         self._steps = steps
         self._check = check
 
     def perform(self) -> list[Submitted]:
         """Submit everything and wait for the results."""
-        self._client.login(USER_EMAIL, PASSWORD)
+        self._client.login(USER_EMAIL, self._password)
         analyses = [self._small(), self._large()]
         self._unlock(analyses[0])
         self._client.close()
         return analyses
+
+    def perform_small(self) -> Submitted:
+        """Submit the small analysis alone."""
+        self._client.login(USER_EMAIL, self._password)
+        submitted = self._small()
+        self._client.close()
+        return submitted
 
     def _small(self) -> Submitted:
         draft, received = self._upload(few_resumes(self._service.small))

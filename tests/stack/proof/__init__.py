@@ -1,0 +1,1 @@
+"""The proof that docker-compose.yml works, on a real engine: `make verify-stack` and `make verify-live`."""
