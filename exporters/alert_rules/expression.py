@@ -54,6 +54,10 @@ class Application:
         """Return the largest value of a gauge over the processes, by its labels."""
         return f"max by ({_by(labels)}) ({self.series(metric)})"
 
+    def least(self, metric: Metric, *labels: str) -> str:
+        """Return the smallest value of a gauge over the processes, by its labels."""
+        return f"min by ({_by(labels)}) ({self.series(metric)})"
+
     def risen(
         self, metric: Metric, window: str, *matchers: str, by: tuple[str, ...] = (), suffix: str = ""
     ) -> str:
