@@ -7,6 +7,7 @@ from typing import Final
 from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.alert_rules.dashboards import COST
+from exporters.assets.host_values import HostValue
 from exporters.reports.lines import WASTE
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, calls, jobs, runs
@@ -15,10 +16,12 @@ from grafana.parts.links import one_analysis, trace
 from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry.conventions.gauges import SPEND_MONTH, SPEND_MONTH_FORECAST, SPEND_TODAY
-from telemetry.settings import Settings
 
 from .colors import STAGES
 
+NO_BUDGET: Final = (
+    "There is no monthly budget, or no process exports the gauges from SQL: see Telemetry health."
+)
 INCOMPLETE: Final = "Lower bound: runs of unknown cost"
 BOUND: Final = Column(unit=COUNT, decimals=0, limits={0: "green", 1: "orange"}, texts={"0": "complete"})
 """The number of runs whose cost is incomplete: unless it is 0, a sum is a lower bound."""
@@ -62,12 +65,10 @@ FROM chosen"""),
 
 
 def _budget() -> Panel:
-    settings = Settings()
-    limit, warning = settings.budget_month_usd, settings.budget_month_usd * settings.budget_warning_share
     return figures(
         About(
             title="This month against the budget",
-            question=f"What was spent this month, and what will it be at its end? The budget is ${limit:,.0f}.",
+            question=f"What was spent this month, and what will it be at its end? Budget: {HostValue('budget_month')}.",
             empty="No process exports the gauges from SQL: see Telemetry health.",
         ),
         [
@@ -76,7 +77,11 @@ def _budget() -> Panel:
         ],
         unit=DOLLARS,
         decimals=2,
-        limits={0: "green", warning: "orange", limit: "red"},
+        limits={
+            0: "green",
+            HostValue("budget_month_warning"): "orange",
+            HostValue("budget_month_limit"): "red",
+        },
     )
 
 
@@ -247,14 +252,14 @@ FROM call GROUP BY 1, 2 HAVING sum(unpriced + usage_missing) > 0 ORDER BY 3 DESC
 
 
 def _burn_down() -> Panel:
-    limit = Settings().budget_month_usd
+    limit = HostValue("budget_month_usd")
     return course(
         About(
             title="Budget left this month",
-            question=f"How fast is the budget of ${limit:,.0f} used up? Below zero it is passed.",
-            empty="No process exports the gauges from SQL: see Telemetry health.",
+            question=f"How fast is it used up? Below zero it is passed. Budget: {HostValue('budget_month')}.",
+            empty=NO_BUDGET,
         ),
-        [Metrics(f"{limit:g} - {APPLICATION.most(SPEND_MONTH)}", "Left")],
+        [Metrics(f"{limit} - {APPLICATION.most(SPEND_MONTH)} and on () (vector({limit}) > 0)", "Left")],
         unit=DOLLARS,
         limits={-1e9: "red", 0: "text"},
     )
@@ -270,7 +275,7 @@ def _live() -> Panel:
         ),
         [Metrics(APPLICATION.most(SPEND_TODAY), "Today")],
         unit=DOLLARS,
-        limits={0: "text", Settings().budget_day_usd: "red"},
+        limits={0: "text", HostValue("budget_day_limit"): "red"},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.alert_rules.dashboards import ERRORS
+from exporters.assets.host_values import HostValue
 from exporters.reports.jobs import LATEST
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, calls, jobs, runs
@@ -13,7 +14,6 @@ from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, Owner, ov
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import INTERRUPTED_TODAY
-from telemetry.settings import Settings
 
 from .cost import BOUND, INCOMPLETE
 from .overview import ENDED, IDS, NO_GAUGES
@@ -174,7 +174,7 @@ def _live() -> Panel:
 def _objective() -> Panel:
     from exporters.alert_rules.failures import share_name
 
-    allowed = Settings().failed_jobs_objective
+    allowed = HostValue("failed_jobs_objective")
     return course(
         About(
             title="Share of failed jobs against the objective",

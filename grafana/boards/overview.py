@@ -7,6 +7,7 @@ from typing import Final
 from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.alert_rules.dashboards import COST, ERRORS, OVERVIEW, PERFORMANCE, USERS
+from exporters.assets.host_values import HostValue
 from exporters.reports.health_score import FAIR, GOOD, SCORED_JOBS
 from exporters.reports.jobs import BINS, LATEST, MOST_ACTIVE
 from grafana.parts.dashboard import Board, row
@@ -16,10 +17,9 @@ from grafana.parts.links import leading_to, one_analysis, trace
 from grafana.parts.panels import COUNT, DOLLARS, SECONDS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.queries import APPLICATION, Metrics, firing
 from telemetry.conventions.gauges import SPEND_MONTH
-from telemetry.settings import Settings
 
 from .colors import STATUSES
-from .cost import BOUND, INCOMPLETE, total
+from .cost import BOUND, INCOMPLETE, NO_BUDGET, total
 
 DELIVERED: Final = "status IN ('completed', 'partial_failure')"
 ENDED: Final = "kind = 'analysis' AND status IN ('completed', 'partial_failure', 'failed', 'interrupted')"
@@ -106,18 +106,17 @@ FROM latest"""),
 
 
 def _budget() -> Panel:
-    settings = Settings()
-    limit = settings.budget_month_usd
+    limit = HostValue("budget_month_usd")
     return figures(
         About(
             title="Budget used this month",
-            question=f"How much of the monthly budget of ${limit:,.0f} is spent?",
-            empty=NO_GAUGES,
+            question=f"How much of the monthly budget is spent? Budget: {HostValue('budget_month')}.",
+            empty=NO_BUDGET,
         ),
-        [Metrics(f"{APPLICATION.most(SPEND_MONTH)} * {1 / limit if limit else 0:g}", "Used")],
+        [Metrics(f"{APPLICATION.most(SPEND_MONTH)} / {limit} and on () (vector({limit}) > 0)", "Used")],
         unit=SHARE,
         decimals=1,
-        limits={0: "green", settings.budget_warning_share: "orange", 1: "red"},
+        limits={0: "green", HostValue("budget_warning_share"): "orange", 1: "red"},
     )
 
 
