@@ -17,6 +17,10 @@ from tests.waiting import until
 
 EXAMPLES = {
     "examples/vendor-otlp.yaml": {"VENDOR_ENDPOINT": "https://otlp.example.com", "VENDOR_API_KEY": "key"},
+    "examples/grafana-cloud.yaml": {
+        "GRAFANA_CLOUD_OTLP_ENDPOINT": "https://otlp-gateway.example.com/otlp",
+        "GRAFANA_CLOUD_OTLP_CREDENTIALS": "MTIzNDU2OmdsY18=",
+    },
     "examples/remote-write.yaml": {"REMOTE_WRITE_URL": "https://metrics.example.com/api/v1/write"},
 }
 SETTINGS = dict(chain.from_iterable(settings.items() for settings in EXAMPLES.values()))
