@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-_IN_WHEEL: Final = Path(__file__).with_name("shipped")
+_IN_WHEEL: Final = Path(__file__).with_name("data")
 ROOT: Final = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parents[2]
 DASHBOARDS: Final = "grafana/dashboards"
 PLACES: Final = "grafana/host_values.json"
