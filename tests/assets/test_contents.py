@@ -138,7 +138,7 @@ def test_without_a_budget_no_panel_is_red() -> None:
     assert limits(month) == [None, NO_LIMIT, NO_LIMIT]
     assert limits(panel(free, "analysis-cost", "Spent today")) == [None, NO_LIMIT]
     assert left["targets"][0]["expr"].endswith(" and on () (vector(0) > 0)")
-    assert left["fieldConfig"]["defaults"]["noValue"].startswith("There is no monthly budget, or")
+    assert left["fieldConfig"]["defaults"]["noValue"].startswith("There is no monthly budget. ")
 
 
 @pytest.mark.parametrize(

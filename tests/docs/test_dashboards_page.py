@@ -9,8 +9,8 @@ import pytest
 
 from docs.dashboards import FORMER_PAGE, PAGE, PLAN, TESTS, Place, page
 from exporters.assets.host_values import HostValue, filled
-from grafana.boards import cost, users
-from grafana.parts import kinds
+from grafana.boards import budget, users
+from grafana.parts import kinds, plots
 from grafana.parts.queries import SOURCES
 from grafana.write import files
 from telemetry import conventions
@@ -43,7 +43,7 @@ def test_the_panel_that_is_added_in_the_how_to_can_be_built() -> None:
     (metrics,) = eval(query, names)
     assert "analysis_openai_cost_usd_total" in metrics.named("A").build().expr
 
-    built = eval(with_value, vars(cost)).build()
+    built = eval(with_value, vars(budget)).build()
     limits = [step.value for step in built.field_config.defaults.thresholds.steps]
     assert limits == [None, HostValue("budget_month_limit")] and "⟦budget_month⟧" in built.description
 
@@ -51,7 +51,12 @@ def test_the_panel_that_is_added_in_the_how_to_can_be_built() -> None:
 def test_the_how_to_lists_all_kinds_of_panels() -> None:
     """And the data sources with their defaults."""
     text = (PAGE.parents[1] / "how-to" / "dashboards.md").read_text()
-    own = {name for name, value in vars(kinds).items() if getattr(value, "__module__", "") == kinds.__name__}
+    own = {
+        name
+        for module in (kinds, plots)
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__
+    }
     assert set(re.findall(r"^\| `(\w+)` \| ", text, re.M)) == {
         *(name for name in own if not name.startswith("_")),
         *(source.variable for source in SOURCES),

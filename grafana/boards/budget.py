@@ -1,0 +1,104 @@
+"""What was spent against the budgets of the settings, from the gauges that the application exports."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Panel
+
+from exporters.assets.host_values import HostValue
+from grafana.parts.kinds import figures
+from grafana.parts.panels import DOLLARS, SHARE, About, Owner
+from grafana.parts.plots import course
+from grafana.parts.queries import APPLICATION, Metrics
+from telemetry.conventions.gauges import (
+    SPEND_MONTH,
+    SPEND_MONTH_FORECAST,
+    SPEND_MONTH_INCOMPLETE,
+    SPEND_TODAY,
+    SPEND_TODAY_INCOMPLETE,
+)
+
+from .shared import BOUND, BOUND_LINE, INCOMPLETE, NO_GAUGES
+
+BUDGET = HostValue("budget_month")
+NO_BUDGET = f"There is no monthly budget. Or: {NO_GAUGES}"
+MONTH_BOUND = APPLICATION.most(SPEND_MONTH_INCOMPLETE)
+TODAY_BOUND = APPLICATION.most(SPEND_TODAY_INCOMPLETE)
+
+
+def used() -> Panel:
+    """Return the share of the monthly budget that is spent."""
+    limit = HostValue("budget_month_usd")
+    return figures(
+        About(
+            title="Budget used this month",
+            question=f"How much of the monthly budget is spent? Budget: {BUDGET}.",
+            empty=NO_BUDGET,
+        ),
+        [
+            Metrics(f"{APPLICATION.most(SPEND_MONTH)} / {limit} and on () (vector({limit}) > 0)", "Used"),
+            Metrics(MONTH_BOUND, INCOMPLETE),
+        ],
+        unit=SHARE,
+        decimals=1,
+        limits={0: "green", HostValue("budget_warning_share"): "orange", 1: "red"},
+        columns={INCOMPLETE: BOUND},
+    )
+
+
+def month() -> Panel:
+    """Return what this month costs until now, and at its end."""
+    return figures(
+        About(
+            title="This month against the budget",
+            question=f"What was spent this month, and what will it be at its end? Budget: {BUDGET}.",
+            empty=NO_GAUGES,
+        ),
+        [
+            Metrics(APPLICATION.most(SPEND_MONTH), "Spent"),
+            Metrics(APPLICATION.most(SPEND_MONTH_FORECAST), "At the end of the month"),
+            Metrics(MONTH_BOUND, INCOMPLETE),
+        ],
+        unit=DOLLARS,
+        decimals=2,
+        limits={
+            0: "green",
+            HostValue("budget_month_warning"): "orange",
+            HostValue("budget_month_limit"): "red",
+        },
+        columns={INCOMPLETE: BOUND},
+    )
+
+
+def burn_down() -> Panel:
+    """Return what is left of the monthly budget over time."""
+    limit = HostValue("budget_month_usd")
+    return course(
+        About(
+            title="Budget left this month",
+            question=f"How fast is it used up? Below zero it is passed. Budget: {BUDGET}.",
+            empty=NO_BUDGET,
+        ),
+        [
+            Metrics(f"{limit} - {APPLICATION.most(SPEND_MONTH)} and on () (vector({limit}) > 0)", "Left"),
+            Metrics(MONTH_BOUND, INCOMPLETE),
+        ],
+        unit=DOLLARS,
+        limits={-1e9: "red", 0: "text"},
+        columns={INCOMPLETE: BOUND_LINE},
+    )
+
+
+def today() -> Panel:
+    """Return what was spent today over time, against the daily budget."""
+    return course(
+        About(
+            title="Spent today",
+            question="What was spent since midnight, in the time zone of the application?",
+            owner=Owner.ON_CALL,
+            empty=NO_GAUGES,
+        ),
+        [Metrics(APPLICATION.most(SPEND_TODAY), "Today"), Metrics(TODAY_BOUND, INCOMPLETE)],
+        unit=DOLLARS,
+        limits={0: "text", HostValue("budget_day_limit"): "red"},
+        columns={INCOMPLETE: BOUND_LINE},
+    )
