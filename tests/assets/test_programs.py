@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from exporters.assets.contents import dashboards
+from telemetry.conventions.gauges import SPEND_MONTH
+from telemetry.settings import Settings
 from tests.assets.conftest import Command
 from tests.tools import program
 
@@ -60,3 +64,27 @@ def test_the_collector_accepts_the_layers(written: Path) -> None:
     options = [f"--config={written / 'collector' / layer}" for layer in layers]
 
     accepted(program("otelcol"), "validate", *options)
+
+
+@pytest.mark.parametrize(("budget", "used", "left"), [(1250.5, 0.4, 750.3), (0, None, None)])
+def test_budgets_in_panels_are_computed(
+    tmp_path: Path, budget: float, used: float | None, left: float | None
+) -> None:
+    """By Prometheus, from what is spent; without a budget there is nothing to see, and no alarm."""
+    shown = dashboards(Settings(budget_month_usd=budget))
+    wanted = (
+        ("analysis-overview", "Budget used this month", used),
+        ("analysis-cost", "Budget left this month", left),
+    )
+    tests = []
+    for uid, title, value in wanted:
+        panels = json.loads(shown[f"{uid}.json"])["panels"]
+        (panel,) = [each for each in panels if each["title"] == title]
+        expression = panel["targets"][0]["expr"].replace("$job", "shop/hiring")
+        samples = [] if value is None else [{"labels": '{job="shop/hiring"}', "value": value}]
+        tests.append({"expr": expression, "eval_time": "0", "exp_samples": samples})
+    spent = {"series": f'{SPEND_MONTH.prometheus_name}{{job="shop/hiring", instance="1"}}', "values": "500.2"}
+    content = {"fuzzy_compare": True, "tests": [{"input_series": [spent], "promql_expr_test": tests}]}
+    (tmp_path / "budgets.test.yml").write_text(json.dumps(content))
+
+    assert "SUCCESS" in accepted(program("promtool"), "test", "rules", tmp_path / "budgets.test.yml")
