@@ -187,6 +187,17 @@ def test_a_value_that_is_not_declared_stops_the_builder() -> None:
         HostValue("budget_month_usd") * 2  # type: ignore[operator]
 
 
+def test_builders_take_nothing_else_of_the_settings() -> None:
+    """A default of a setting in a panel would be that of every host; only filling in knows the settings."""
+    readers = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "grafana").rglob("*.py")
+        if re.search(r"\bSettings\b", path.read_text())
+    }
+
+    assert readers == {"grafana/parts/dashboard.py"}
+
+
 def test_each_dashboard_is_a_config_map_for_the_sidecar() -> None:
     """With the label by which it looks for them, and the very file."""
     for name, text in dashboards(OURS).items():
