@@ -18,6 +18,7 @@ from exporters.assets.contents import contents
 from exporters.assets.directory import State
 from grafana.parts.queries import SQL
 from telemetry.settings import PREFIX, Settings
+from tests.debian import unpacked
 from tests.local_server import Handler, LocalServer
 from tests.tools import program
 
@@ -26,7 +27,7 @@ TEXT = (ROOT / "docs" / "how-to" / "assets.md").read_text()
 SHOWN = "/etc/analysis-telemetry"
 BLOCKS = re.findall(r"^```console\n(.*?)^```$", TEXT, re.M | re.S)
 ELSEWHERE = ("kubectl", "mimirtool")
-"""Programs that are not here."""
+"""Programs that need a cluster or an account."""
 
 
 def block(words: str) -> str:
@@ -106,24 +107,41 @@ def test_the_dashboards_are_sent_to_a_grafana(tmp_path: Path) -> None:
         assert sources.items() <= {SQL.plugin: "analysis-postgresql", **expected}.items()
 
 
-def test_programs_that_are_not_here_get_files_that_exist(tmp_path: Path) -> None:
-    """kubectl a folder of objects only, mimirtool the files of the rules."""
+@pytest.mark.parametrize("kind", ["dashboards", "rules"])
+def test_kubectl_reads_the_objects(tmp_path: Path, kind: str) -> None:
+    """Without a cluster: the page's command that labels rules, for the folders of both kinds."""
+    folder = unpacked("kubernetes-client", ("kubernetes-client",), "usr/bin/kubectl")
     run(f"flask telemetry assets {SHOWN}", tmp_path)
-    places = re.findall(rf"^\$ kubectl .*--filename {SHOWN}/(\S+)", TEXT, re.M)
-    assert {*places} == {"kubernetes/dashboards", "kubernetes/rules"}
-    for place in places:
-        objects = [*(tmp_path / "assets" / place).iterdir()]
-        assert objects
-        for path in objects:
-            assert {"apiVersion", "kind", "metadata"} <= yaml.safe_load(path.read_text()).keys()
+    (tmp_path / "bin" / "kubectl").symlink_to(folder / "usr" / "bin" / "kubectl")
+    (command,) = [line for line in block("kubectl label").splitlines() if " label " in line]
+    assert {*re.findall(rf"^\$ kubectl .*--filename {SHOWN}/(\S+)", TEXT, re.M)} == {
+        "kubernetes/dashboards",
+        "kubernetes/rules",
+    }
+
+    said = run(f"{command} --local --output=yaml".replace("kubernetes/rules", f"kubernetes/{kind}"), tmp_path)
+    printed = re.split(r"^(?=apiVersion: )", said, flags=re.M)[1:]  # with nothing between them
+    read = {each["metadata"]["name"]: each for each in map(yaml.safe_load, printed)}
+    paths = [*(tmp_path / "assets" / "kubernetes" / kind).iterdir()]
+    assert len(read) == len(paths) > 8
+    for path in paths:
+        written = yaml.safe_load(path.read_text())
+        written["metadata"]["labels"]["release"] = "kube-prometheus-stack"
+        assert read[written["metadata"]["name"]] == written
+
+
+def test_mimirtool_gets_all_rules(tmp_path: Path) -> None:
+    """It needs an account; the files that it is given are there."""
+    run(f"flask telemetry assets {SHOWN}", tmp_path)
     (rules,) = re.findall(r"^\$ mimirtool rules load grafana-cloud/(\S+)$", TEXT, re.M)
+
     assert {path.name for path in (tmp_path / "assets").glob(rules)} == {
         path.name for path in (ROOT / "prometheus" / "rules").iterdir()
     }
 
 
 def test_every_command_is_tried() -> None:
-    """Those of programs that are not here apart, of which only the files are looked at."""
+    """Those that need a cluster or an account apart, of which only the files are looked at."""
     tried = ("flask telemetry assets", "promtool", "amtool", "cd ", "otelcol", "export TELEMETRY", "for file")
     for line in re.findall(r"^\$ (.+)$", "\n".join(BLOCKS), re.M):
         assert any(word in line for word in tried) or line.startswith(ELSEWHERE), line
