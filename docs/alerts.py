@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exporters.alert_rules.alert import Alert
-from exporters.alert_rules.files import duration, write
+from exporters.alert_rules.files import duration, files
 from exporters.alert_rules.groups import groups
 from telemetry.settings import PREFIX, Settings
 
@@ -24,7 +24,7 @@ LIVE: Final = """
 
 `make e2e` starts the example application with PostgreSQL, the Collector, Prometheus, Alertmanager and Jaeger,
 provokes each alert, and sees it arrive at a webhook by way of Alertmanager, and its end after the cure. While
-it fires, the queries and commands of its runbook must work. These are the rules of `flask telemetry rules`,
+it fires, the queries and commands of its runbook must work. These are the rules of `flask telemetry assets`,
 but time was compressed: every duration in rules and routes was divided by {factor}, though windows are at
 least ten seconds long, and thresholds that ask for many jobs were lowered. In brackets is what the seconds
 stand for, which is too long where a program takes its own time, such as for an export. {provoked} of {alerts}
@@ -85,5 +85,6 @@ def _row(alert: Alert) -> str:
 
 
 if __name__ == "__main__":
-    write(Settings(), RULES)
+    for name, content in files(Settings()).items():
+        (RULES / name).write_text(content, encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")

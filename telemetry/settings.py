@@ -242,6 +242,24 @@ class Settings:
     grafana_url: str = _setting("", parsing.http_url)
     """Address of Grafana: what an alert's link to its dashboard begins with."""
 
+    grafana_postgresql_uid: str = _setting("analysis-postgresql", parsing.uid)
+    """Uid of the data source in Grafana that reads the application's database.
+
+    ``flask telemetry assets`` writes it into the dashboards, and what follows.
+    """
+
+    grafana_prometheus_uid: str = _setting("analysis-prometheus", parsing.uid)
+    """Uid of the data source in Grafana for the Prometheus that stores these metrics."""
+
+    grafana_traces_uid: str = _setting("analysis-jaeger", parsing.uid)
+    """Uid of the data source in Grafana for traces."""
+
+    grafana_traces_type: str = _setting("jaeger", parsing.traces_type)
+    """What stores the traces that Grafana shows: ``jaeger`` or ``tempo``."""
+
+    app_url: str = _setting("http://127.0.0.1:8000", parsing.http_url)
+    """Address of the application: what the links of dashboards to its exports begin with."""
+
     alertmanager_url: str = _setting("", parsing.http_url, is_secret=True)
     """Address of the Alertmanager to which ``--notify`` and the daily check send severe findings.
 

@@ -1,4 +1,4 @@
-"""Write rules as YAML.
+"""The rules as YAML.
 
 The few shapes that rules have need no library: text in double quotes as in JSON, and expressions as blocks,
 which stay as legible as they are in the code.
@@ -6,13 +6,8 @@ which stay as legible as they are in the code.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from telemetry.settings import Settings
@@ -20,60 +15,12 @@ from telemetry.settings import Settings
 from .alert import Alert, Group, Recording
 from .groups import groups
 
-HEAD: Final = "# Written by `flask telemetry rules`: change the settings, not this file."
+HEAD: Final = "# Written by `flask telemetry assets`: change the settings, not this file."
 
 
 def files(settings: Settings) -> dict[str, str]:
     """Return the contents of the rule files, by name."""
     return {f"{group.name}.yml": text(group, settings) for group in groups(settings)}
-
-
-def write(settings: Settings, directory: Path) -> list[Path]:
-    """Write the files into a directory, which is created, and return their paths.
-
-    A file of ours that is no longer written is deleted. Prometheus never reads half a file.
-
-    Raises:
-        OSError: if a file cannot be written, or one of another origin has its name; then none is written.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    contents, present = files(settings), _present(directory)
-    for name in contents.keys() - present.keys():
-        if os.path.lexists(directory / name):
-            raise FileExistsError(errno.EEXIST, f"{name} in it was not written by this command")
-    for name, content in contents.items():
-        _replace(directory / name, content)
-    for name in present.keys() - contents.keys():
-        (directory / name).unlink()
-    return [directory / name for name in contents]
-
-
-def outdated(settings: Settings, directory: Path) -> bool:
-    """Return whether the files of ours in a directory are not those of the settings."""
-    return _present(directory) != files(settings)
-
-
-def _present(directory: Path) -> dict[str, str]:
-    """Return the contents of the files of ours in a directory, by name."""
-    contents = {}
-    for path in directory.glob("*.yml"):
-        with suppress(OSError, UnicodeDecodeError):  # then it is not ours
-            contents[path.name] = path.read_text(encoding="utf-8")
-    return {name: content for name, content in contents.items() if content.startswith(HEAD)}
-
-
-def _replace(path: Path, content: str) -> None:
-    """Write a file at once, with the mode and, if this user may, the owner of the one that was there."""
-    temporary = path.with_name(f"{path.name}.new")  # no name that Prometheus looks for
-    try:
-        temporary.write_text(content, encoding="utf-8")
-        with suppress(OSError):
-            shutil.copymode(path, temporary)
-            shutil.chown(temporary, path.stat().st_uid, path.stat().st_gid)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def text(group: Group, settings: Settings) -> str:

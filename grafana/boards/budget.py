@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Panel
 
+from exporters.assets.host_values import HostValue
 from grafana.parts.kinds import figures
 from grafana.parts.panels import DOLLARS, SHARE, About, Owner
 from grafana.parts.plots import course
@@ -15,43 +16,41 @@ from telemetry.conventions.gauges import (
     SPEND_TODAY,
     SPEND_TODAY_INCOMPLETE,
 )
-from telemetry.settings import Settings
 
 from .shared import BOUND, BOUND_LINE, INCOMPLETE, NO_GAUGES
 
+BUDGET = HostValue("budget_month")
+NO_BUDGET = f"There is no monthly budget. Or: {NO_GAUGES}"
 MONTH_BOUND = APPLICATION.most(SPEND_MONTH_INCOMPLETE)
 TODAY_BOUND = APPLICATION.most(SPEND_TODAY_INCOMPLETE)
 
 
 def used() -> Panel:
     """Return the share of the monthly budget that is spent."""
-    settings = Settings()
-    limit = settings.budget_month_usd
+    limit = HostValue("budget_month_usd")
     return figures(
         About(
             title="Budget used this month",
-            question=f"How much of the monthly budget of ${limit:,.0f} is spent?",
-            empty=NO_GAUGES,
+            question=f"How much of the monthly budget is spent? Budget: {BUDGET}.",
+            empty=NO_BUDGET,
         ),
         [
-            Metrics(f"{APPLICATION.most(SPEND_MONTH)} * {1 / limit if limit else 0:g}", "Used"),
+            Metrics(f"{APPLICATION.most(SPEND_MONTH)} / {limit} and on () (vector({limit}) > 0)", "Used"),
             Metrics(MONTH_BOUND, INCOMPLETE),
         ],
         unit=SHARE,
         decimals=1,
-        limits={0: "green", settings.budget_warning_share: "orange", 1: "red"},
+        limits={0: "green", HostValue("budget_warning_share"): "orange", 1: "red"},
         columns={INCOMPLETE: BOUND},
     )
 
 
 def month() -> Panel:
     """Return what this month costs until now, and at its end."""
-    settings = Settings()
-    limit, warning = settings.budget_month_usd, settings.budget_month_usd * settings.budget_warning_share
     return figures(
         About(
             title="This month against the budget",
-            question=f"What was spent this month, and what will it be at its end? The budget is ${limit:,.0f}.",
+            question=f"What was spent this month, and what will it be at its end? Budget: {BUDGET}.",
             empty=NO_GAUGES,
         ),
         [
@@ -61,21 +60,28 @@ def month() -> Panel:
         ],
         unit=DOLLARS,
         decimals=2,
-        limits={0: "green", warning: "orange", limit: "red"},
+        limits={
+            0: "green",
+            HostValue("budget_month_warning"): "orange",
+            HostValue("budget_month_limit"): "red",
+        },
         columns={INCOMPLETE: BOUND},
     )
 
 
 def burn_down() -> Panel:
     """Return what is left of the monthly budget over time."""
-    limit = Settings().budget_month_usd
+    limit = HostValue("budget_month_usd")
     return course(
         About(
             title="Budget left this month",
-            question=f"How fast is the budget of ${limit:,.0f} used up? Below zero it is passed.",
-            empty=NO_GAUGES,
+            question=f"How fast is it used up? Below zero it is passed. Budget: {BUDGET}.",
+            empty=NO_BUDGET,
         ),
-        [Metrics(f"{limit:g} - {APPLICATION.most(SPEND_MONTH)}", "Left"), Metrics(MONTH_BOUND, INCOMPLETE)],
+        [
+            Metrics(f"{limit} - {APPLICATION.most(SPEND_MONTH)} and on () (vector({limit}) > 0)", "Left"),
+            Metrics(MONTH_BOUND, INCOMPLETE),
+        ],
         unit=DOLLARS,
         limits={-1e9: "red", 0: "text"},
         columns={INCOMPLETE: BOUND_LINE},
@@ -93,6 +99,6 @@ def today() -> Panel:
         ),
         [Metrics(APPLICATION.most(SPEND_TODAY), "Today"), Metrics(TODAY_BOUND, INCOMPLETE)],
         unit=DOLLARS,
-        limits={0: "text", Settings().budget_day_usd: "red"},
+        limits={0: "text", HostValue("budget_day_limit"): "red"},
         columns={INCOMPLETE: BOUND_LINE},
     )

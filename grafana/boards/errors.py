@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.alert_rules.alerts.failures import share_name
 from exporters.alert_rules.dashboards import ERRORS
+from exporters.assets.host_values import HostValue
 from exporters.reports.jobs import LATEST
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, calls, jobs, runs
@@ -15,7 +16,6 @@ from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import INTERRUPTED_TODAY
-from telemetry.settings import Settings
 
 from .shared import BOUND, COUNT_INCOMPLETE, ENDED, IDS, INCOMPLETE, NO_GAUGES, NO_PROCESS, TOTAL
 
@@ -172,7 +172,7 @@ def _live() -> Panel:
 
 
 def _objective() -> Panel:
-    allowed = Settings().failed_jobs_objective
+    allowed = HostValue("failed_jobs_objective")
     return course(
         About(
             title="Share of failed jobs against the objective",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.alert_rules.dashboards import RATE_LIMITS
+from exporters.assets.host_values import HostValue
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, calls, jobs
 from grafana.parts.kinds import figures, rows
@@ -13,7 +14,6 @@ from grafana.parts.plots import course, heat, scatter
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import RATE_LIMITED_TODAY
-from telemetry.settings import Settings
 
 from .shared import IDS, NO_GAUGES
 
@@ -37,17 +37,16 @@ def board() -> Board:
 
 
 def _today() -> Panel:
-    limit = Settings().rate_limited_jobs
     return figures(
         About(
             title="Rate-limited jobs today",
-            question=f"Do rate limits hinder jobs today? More than {limit} raise an alert.",
+            question=f"Do rate limits hinder jobs today? More than {HostValue('rate_limited_jobs'):.0f} raise an alert.",
             owner=Owner.ON_CALL,
             empty=NO_GAUGES,
         ),
         [Metrics(APPLICATION.most(RATE_LIMITED_TODAY), "Today")],
         unit=COUNT,
-        limits={0: "green", 1: "orange", limit + 1: "red"},
+        limits={0: "green", 1: "orange", HostValue("rate_limited_jobs_alert"): "red"},
     )
 
 

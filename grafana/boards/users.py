@@ -10,7 +10,7 @@ from exporters.alert_rules.dashboards import USERS
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import jobs
 from grafana.parts.kinds import bars, figures, matrix, rows, words
-from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, over_time, sql
+from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, Limits, over_time, sql
 from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry.conventions.gauges import OVERRIDES_7D, OVERRIDES_30D
@@ -19,7 +19,7 @@ from .shared import BOUND, COUNT_INCOMPLETE, IDS, INCOMPLETE, NO_GAUGES
 
 RATE: Final = """CAST(count(*) FILTER (WHERE exceeded_resume_limit AND user_chose_override) AS numeric)
     / nullif(count(*) FILTER (WHERE exceeded_resume_limit), 0)"""
-LIMITS: Final = {0.0: "green", 0.25: "orange", 0.5: "red"}
+LIMITS: Final[Limits] = {0.0: "green", 0.25: "orange", 0.5: "red"}
 NO_WARNING: Final = "No warning was shown in this period to these users."
 
 

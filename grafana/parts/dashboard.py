@@ -10,6 +10,10 @@ from grafana_foundation_sdk.builders import dashboard as sdk
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
+from exporters.assets.contents import as_file
+from exporters.assets.host_values import fill, marked
+from telemetry.settings import Settings
+
 from .expansion import VARIABLE, BadQuery
 from .links import FILTERS, TAG, dashboards, exports
 from .queries import PROMETHEUS, firing
@@ -67,7 +71,13 @@ class Board:
         return f"{self.uid}.json"
 
     def json(self) -> str:
-        """Return the dashboard as JSON; the same every time.
+        """Return the dashboard as JSON, with the default settings; the same every time."""
+        found = self.parts()
+        fill(found, marked(found), Settings())
+        return as_file(found)
+
+    def parts(self) -> dict[str, Any]:
+        """Return the dashboard as JSON has it, with marks where values of the host belong.
 
         Raises:
             ValueError: if it has too many panels, or a variable that does not exist.
@@ -93,7 +103,7 @@ class Board:
         builder.annotation(_firing())
         self._add_panels(builder)
         self._add_variables(builder)
-        return _text(builder)
+        return _parts(builder)
 
     def _add_panels(self, builder: sdk.Dashboard) -> None:
         number = 0
@@ -121,8 +131,8 @@ class Board:
                 builder.with_variable(variable)
 
 
-def _text(builder: sdk.Dashboard) -> str:
-    """Return the JSON, without keys of the SDK that Grafana's own types do not know."""
+def _parts(builder: sdk.Dashboard) -> dict[str, Any]:
+    """Return what is in the JSON, without keys of the SDK that Grafana's own types do not know."""
     found: dict[str, Any] = json.loads(JSONEncoder().encode(builder.build()))
     for variable in found["templating"]["list"]:
         for name in ("auto", "auto_count", "auto_min"):
@@ -130,7 +140,7 @@ def _text(builder: sdk.Dashboard) -> str:
     shown = (found, *found["panels"])
     for link in (*found["annotations"]["list"], *(link for part in shown for link in part.get("links", ()))):
         link.pop("placement", None)  # the only one that there is hides it in a menu
-    return json.dumps(found, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    return found
 
 
 def _periods() -> sdk.TimePicker:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as sdk
@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models import (
 )
 from grafana_foundation_sdk.models import dashboard as models
 
-from .panels import About, Column, Columns, panel
+from .panels import About, Column, Columns, Limits, panel
 from .queries import AnyQuery
 
 _LAST: Final = common.ReduceDataOptions(values=False, calcs=["lastNotNull"], fields="")
@@ -31,7 +31,7 @@ ALL_VALUES: Final = common.VizTooltipOptions(
 
 _TABLE: Final = {"cellHeight": common.TableCellHeight.SM, "frameIndex": 0, "showHeader": True}
 """As Grafana 13 has it; the model of the SDK still has the footer of older versions."""
-NEUTRAL: Final[Mapping[float, str]] = {0: "blue", 1e18: "blue"}
+NEUTRAL: Final[Limits] = {0: "blue", 1e18: "blue"}
 """Colours of a figure that is neither good nor bad."""
 
 
@@ -40,7 +40,7 @@ def figures(
     queries: Sequence[AnyQuery],
     *,
     unit: str,
-    limits: Mapping[float, str] = NEUTRAL,
+    limits: Limits = NEUTRAL,
     decimals: int | None = None,
     columns: Columns | None = None,
 ) -> sdk.Panel:
@@ -144,7 +144,7 @@ def matrix(
     down: str,
     across: str,
     value: str,
-    limits: Mapping[float, str],
+    limits: Limits,
 ) -> sdk.Panel:
     """Return a table of two dimensions with coloured cells, from a result of three columns.
 

@@ -55,21 +55,26 @@ def exports() -> list[Builder[DashboardLink]]:
 
 def trace(field: str = "Trace") -> Link:
     """Return the link from a trace id in a column to its trace."""
-    query = {"refId": "A", "query": f"${{__data.fields.{field}}}"}
+    query = {
+        "refId": "A",
+        "query": f"${{__data.fields.{field}}}",
+        "datasource": {"type": TRACES.plugin, "uid": f"${{{TRACES.variable}}}"},
+    }
     pane = {
         "trace": {
             "datasource": f"${{{TRACES.variable}}}",
-            "queries": [{**query, "datasource": {"type": TRACES.plugin, "uid": f"${{{TRACES.variable}}}"}}],
+            "queries": [query],
             "range": {"from": "${__from}", "to": "${__to}"},
         }
     }
-    panes = _quoted(json.dumps(pane, separators=(",", ":")))
+    panes = _quoted(json.dumps(pane, separators=(",", ":"), ensure_ascii=False))
     return {"title": "Open the trace", "url": f"/explore?schemaVersion=1&panes={panes}", "targetBlank": True}
 
 
 def _quoted(text: str) -> str:
-    """Return a text for a URL; variables in it stay as they are, for Grafana to replace."""
-    return re.sub(r"%24%7B([\w.]+)%7D", r"${\1}", quote(text, safe=""))
+    """Return a text for a URL; variables in it stay as they are for Grafana to replace, and so do marks."""
+    with_variables = re.sub(r"%24%7B([\w.]+)%7D", r"${\1}", quote(text, safe=""))
+    return re.sub(r"%E2%9F%A6(\w+)%E2%9F%A7", r"⟦\1⟧", with_variables)
 
 
 def one_analysis(field: str = "Analysis") -> Link:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, cast
 
 from grafana_foundation_sdk.builders import dashboard as sdk
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
+
+from exporters.assets.host_values import HostValue
 
 from .links import Link
 from .queries import AnyQuery, Query
@@ -30,6 +32,10 @@ class Owner(StrEnum):
     DEVELOPERS = "app developers"
 
 
+Limits = Mapping[float | HostValue, str]
+"""Colours by the value from which they apply."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """How one field of a panel is shown, if not as all others."""
@@ -38,7 +44,7 @@ class Column:
     decimals: int | None = None
     color: str = ""
     """A fixed colour, by name."""
-    limits: Mapping[float, str] | None = None
+    limits: Limits | None = None
     """Colours by the value from which they apply; the first one applies below all others, too."""
     paint: bool = False
     """Whether the background of a cell has the colour of the limits."""
@@ -82,7 +88,7 @@ def panel(
     options: object,
     custom: object = None,
     decimals: int | None = None,
-    limits: Mapping[float, str] | None = None,
+    limits: Limits | None = None,
     columns: Columns | None = None,
 ) -> sdk.Panel:
     """Return a panel of any kind; the modules of kinds call it."""
@@ -110,13 +116,23 @@ def panel(
     return built
 
 
-def thresholds(limits: Mapping[float, str]) -> sdk.ThresholdsConfig:
+def thresholds(limits: Limits) -> sdk.ThresholdsConfig:
     """Return limits as Grafana has them: the first one has no lower end."""
+    ordered = sorted(limits.items(), key=lambda limit: _number(limit[0]))
     steps = [
-        models.Threshold(value=None if place == 0 else float(value), color=color)
-        for place, (value, color) in enumerate(sorted(limits.items()))
+        models.Threshold(value=None if place == 0 else _encoded(value), color=color)
+        for place, (value, color) in enumerate(ordered)
     ]
     return sdk.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _number(value: float | HostValue) -> float:
+    return value.by_default() if isinstance(value, HostValue) else value
+
+
+def _encoded(value: float | HostValue) -> float:
+    """Return a limit as the encoder takes it: it writes the mark of a value of the host."""
+    return cast(float, value) if isinstance(value, HostValue) else float(value)
 
 
 def texts(values: Mapping[str, str]) -> list[models.ValueMap]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from grafana_foundation_sdk.builders import dashboard as sdk
 from grafana_foundation_sdk.models import common, heatmap, timeseries, xychart
 
 from .kinds import ALL_VALUES, BELOW
-from .panels import About, Column, Columns, panel, thresholds
+from .panels import About, Column, Columns, Limits, panel, thresholds
 from .queries import AnyQuery
 
 
@@ -21,7 +21,7 @@ def course(
     bars: bool = False,
     stacked: bool = False,
     decimals: int | None = None,
-    limits: Mapping[float, str] | None = None,
+    limits: Limits | None = None,
     columns: Columns | None = None,
 ) -> sdk.Panel:
     """Return lines, or bars, over time."""

@@ -12,6 +12,7 @@ from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from exporters.alert_rules.expression import Application
+from exporters.assets.host_values import HostValue
 
 from .names import check
 
@@ -23,17 +24,17 @@ class Source:
     variable: str
     label: str
     plugin: str
-    uid: str
-    """The uid under which it is provisioned: the default of the variable."""
+    uid: HostValue
+    """The uid that it has in Grafana: the default of the variable."""
 
     def ref(self) -> DataSourceRef:
         """Return the reference of a panel or a query."""
         return DataSourceRef(type_val=self.plugin, uid=f"${{{self.variable}}}")
 
 
-SQL: Final = Source("ds_sql", "SQL", "grafana-postgresql-datasource", "analysis-postgresql")
-PROMETHEUS: Final = Source("ds_prometheus", "Prometheus", "prometheus", "analysis-prometheus")
-TRACES: Final = Source("ds_traces", "Traces", "jaeger", "analysis-jaeger")
+SQL: Final = Source("ds_sql", "SQL", "grafana-postgresql-datasource", HostValue("postgresql_uid"))
+PROMETHEUS: Final = Source("ds_prometheus", "Prometheus", "prometheus", HostValue("prometheus_uid"))
+TRACES: Final = Source("ds_traces", "Traces", f"{HostValue('traces_type')}", HostValue("traces_uid"))
 SOURCES: Final = (SQL, PROMETHEUS, TRACES)
 
 APPLICATION: Final = Application("$job")

@@ -13,15 +13,13 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 
+from exporters.assets.host_values import HostValue
 from exporters.export.selection import BATCH_SIZES, SEGMENTS
 from telemetry import conventions as c
-from telemetry.settings import Settings
 
 from .names import check
 from .queries import PROMETHEUS, SOURCES, SQL, Source
 
-APPLICATION_URL: Final = "http://127.0.0.1:8000"
-"""Where the host is, unless the assets are written with another address."""
 _LABELS: Final = {
     "all": "All",
     "new": "New (under 30 days)",
@@ -54,16 +52,19 @@ def variables() -> dict[str, Builder[VariableModel]]:
         .description("Id of the analysis, as the application counts; empty: the latest.")
         .default_value(""),
         "job": _job(),
-        "app_url": sdk.ConstantVariable("app_url").label("Address of the application").value(APPLICATION_URL),
+        "app_url": sdk.ConstantVariable("app_url")
+        .label("Address of the application")
+        .value(f"{HostValue('app_url')}"),
     }
 
 
 def _source(source: Source) -> Builder[VariableModel]:
+    uid = f"{source.uid}"
     return (
         sdk.DatasourceVariable(source.variable)
         .label(source.label)
         .type(source.plugin)
-        .current(VariableOption(text=source.uid, value=source.uid, selected=True))
+        .current(VariableOption(text=uid, value=uid, selected=True))
         .hide(VariableHide.HIDE_VARIABLE)
     )
 
@@ -101,7 +102,7 @@ def _query(name: str, label: str, query: str) -> Builder[VariableModel]:
 
 
 def _job() -> Builder[VariableModel]:
-    name = Settings().alert_job
+    name = f"{HostValue('job')}"
     query = f"label_values({c.INTERNAL_ERRORS.prometheus_name}, job)"
     return (
         sdk.QueryVariable("job")

@@ -90,6 +90,23 @@ def job(value: str) -> str:
     return value
 
 
+_UID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def uid(value: str) -> str:
+    """Return the uid of something in Grafana."""
+    if not _UID.fullmatch(value):
+        raise ValueError("must be a uid of at most 40 letters, digits and _ -")
+    return value
+
+
+def traces_type(value: str) -> str:
+    """Return the type of a data source in Grafana that shows traces."""
+    if value not in ("jaeger", "tempo"):
+        raise ValueError("must be jaeger or tempo")
+    return value
+
+
 def whole(minimum: int, maximum: int) -> Callable[[str], int]:
     """Return a parser of whole numbers."""
 

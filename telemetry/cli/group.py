@@ -66,7 +66,7 @@ SECTIONS: Final[dict[str, dict[str, LazyCommand]]] = {
         ),
         "validate": LazyCommand("upkeep:validate", "Check that the tables are consistent."),
         "spool": LazyCommand("spool:spool", "Snapshots that wait for the database on this machine."),
-        "rules": LazyCommand("rules:rules", "Write the alert rules for Prometheus."),
+        "assets": LazyCommand("assets:assets", "Write dashboards, alert rules and configurations."),
     },
     "Database": {
         "db": LazyCommand("database:db", "Tables and columns of telemetry in the database."),

@@ -21,13 +21,13 @@ class Receiver(LocalServer):
         self.bodies: list[tuple[str, bytes]] = [] if bodies is None else bodies
         """Path and unpacked body of each request."""
         self.keys: set[str | None] = set()
-        """API keys of the requests."""
+        """API keys or credentials of the requests."""
         received, keys = self.bodies, self.keys
 
         class Receiving(Handler):
             def do_POST(self) -> None:
                 body = self.body()
-                keys.add(self.headers["api-key"])
+                keys.add(self.headers["api-key"] or self.headers["authorization"])
                 is_packed = self.headers.get("Content-Encoding") == "gzip"
                 received.append((self.path, gzip.decompress(body) if is_packed else body))
                 self.answer()

@@ -1,12 +1,16 @@
-"""Metrics in a real Prometheus, by OTLP and by remote write."""
+"""Metrics in a real Prometheus, by OTLP and by remote write; everything in the format of Grafana Cloud."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from tests.collector.messages import counter, span, traces
+from tests.collector.messages import counter, logs, span, traces
+from tests.collector.receiver import Receiver
 from tests.collector.running import BASE, PATIENCE, RunningCollector
 from tests.prometheus import Prometheus, receiving
 from tests.waiting import until
@@ -63,3 +67,23 @@ def test_spans_are_measured_in_seconds_with_exemplars(first: Prometheus) -> None
     found = first.get("query_exemplars", query=f"{name}_bucket", start="0", end="9999999999")
     traces_of = {one["labels"]["trace_id"] for series in found for one in series["exemplars"]}
     assert traces_of == {slow.trace_id.hex()}
+
+
+def test_grafana_cloud_gets_all_signals_with_its_credentials(tmp_path: Path) -> None:
+    """Below the path of its endpoint, and only cleaned data, as any backend."""
+    credentials = "MTIzNDU2OmdsY18="
+    with Receiver() as cloud:
+        settings = {
+            "GRAFANA_CLOUD_OTLP_ENDPOINT": f"{cloud.url}/otlp",
+            "GRAFANA_CLOUD_OTLP_CREDENTIALS": credentials,
+        }
+        layers = (*BASE, "examples/grafana-cloud.yaml")
+        with RunningCollector(tmp_path, *layers, **settings) as collector:
+            collector.send("traces", traces(span("rank", is_error=True, user__email="a@example.com")))
+            collector.send("metrics", counter("analysis.runs", 5))
+            collector.send("logs", logs(LogRecord(time_unix_nano=time.time_ns(), severity_text="WARN")))
+            wanted = {f"/otlp/v1/{signal}" for signal in ("traces", "metrics", "logs")}
+            until(lambda: {path for path, _ in cloud.bodies} == wanted, PATIENCE, what="all signals")
+
+    assert cloud.keys == {f"Basic {credentials}"}
+    assert not any(b"a@example.com" in body for _, body in cloud.bodies)

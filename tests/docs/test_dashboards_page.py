@@ -8,11 +8,13 @@ import re
 import pytest
 
 from docs.dashboards import FORMER_PAGE, PAGE, PLAN, TESTS, Place, page
-from grafana.boards import users
+from exporters.assets.host_values import HostValue, filled
+from grafana.boards import budget, users
 from grafana.parts import kinds, plots
 from grafana.parts.queries import SOURCES
 from grafana.write import files
 from telemetry import conventions
+from telemetry.settings import Settings
 
 
 def test_page_is_up_to_date() -> None:
@@ -32,7 +34,7 @@ def test_each_figure_has_its_panel_and_its_test(place: Place) -> None:
 def test_the_panel_that_is_added_in_the_how_to_can_be_built() -> None:
     """Its code is taken from the page, into the module that the page names."""
     text = (PAGE.parents[1] / "how-to" / "dashboards.md").read_text()
-    panel, query = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    panel, query, with_value = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
     names = {**vars(users), "c": conventions}
     exec(panel, names)
     built = names["_idle"]().build()
@@ -40,6 +42,10 @@ def test_the_panel_that_is_added_in_the_how_to_can_be_built() -> None:
 
     (metrics,) = eval(query, names)
     assert "analysis_openai_cost_usd_total" in metrics.named("A").build().expr
+
+    built = eval(with_value, vars(budget)).build()
+    limits = [step.value for step in built.field_config.defaults.thresholds.steps]
+    assert limits == [None, HostValue("budget_month_limit")] and "⟦budget_month⟧" in built.description
 
 
 def test_the_how_to_lists_all_kinds_of_panels() -> None:
@@ -55,4 +61,4 @@ def test_the_how_to_lists_all_kinds_of_panels() -> None:
         *(name for name in own if not name.startswith("_")),
         *(source.variable for source in SOURCES),
     }
-    assert all(f"`{source.uid}`" in text for source in SOURCES)
+    assert all(f"`{filled(f'{source.uid}', Settings())}`" in text for source in SOURCES)

@@ -49,11 +49,11 @@ def test_each_command_runs(sqlite_host: Host, tmp_path: Path) -> None:
     """Where nothing is wrong, each of them succeeds; those of the doctor have tests of their own."""
     lines = sorted({line for _, line in commands() if "flask telemetry" in line and " doctor" not in line})
     database = {"TELEMETRY_DATABASE_URL": sqlite_host.url, "TELEMETRY_SPOOL_DIR": str(tmp_path / "spool")}
-    written = CliRunner().invoke(cli, ["rules", str(tmp_path / "rules")])
+    written = CliRunner().invoke(cli, ["assets", str(tmp_path / "assets")])
     assert lines and written.exit_code == 0
 
-    for line in sorted(lines, key=lambda line: "--check" not in line):  # before others write other rules
-        text = line.replace("/etc/prometheus/rules", str(tmp_path / "rules"))
+    for line in sorted(lines, key=lambda line: "--check" not in line):  # before others write other files
+        text = line.replace("/etc/analysis-telemetry", str(tmp_path / "assets"))
         changed = dict(re.findall(r"\b(TELEMETRY_\w+)=(\S+)", text))
         words = shlex.split(text.partition("flask telemetry ")[2])
         done = CliRunner(env=database | changed).invoke(cli, words)

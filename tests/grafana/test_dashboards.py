@@ -8,9 +8,10 @@ import pytest
 
 from exporters.alert_rules import dashboards as uids
 from exporters.alert_rules.groups import groups
+from exporters.assets.host_values import filled
 from grafana.parts.links import TAG
 from grafana.parts.queries import SOURCES
-from grafana.write import FOLDER, files
+from grafana.write import FOLDER, PLACES, files, places
 from telemetry.settings import Settings
 from tests.grafana.dashboards import (
     Json,
@@ -35,6 +36,7 @@ def dashboard(request: pytest.FixtureRequest) -> Json:
 def test_files_are_what_the_builders_write() -> None:
     """D35: `make dashboards` has written them, and writes the same every time."""
     assert {path.name: path.read_text() for path in FOLDER.iterdir()} == files() == files()
+    assert PLACES.read_text() == places()
 
 
 def test_it_is_a_classic_dashboard(dashboard: Json) -> None:
@@ -78,10 +80,11 @@ def test_data_sources_are_variables(dashboard: Json) -> None:
     known = {source.variable: source for source in SOURCES}
     for reference in references({"panels": dashboard["panels"], "more": dashboard["templating"]}):
         name = reference["uid"].removeprefix("${").removesuffix("}")
-        assert reference == {"type": known[name].plugin, "uid": f"${{{name}}}"}
+        assert reference == {"type": filled(known[name].plugin, Settings()), "uid": f"${{{name}}}"}
     for name, variable in variables(dashboard).items():
         if variable["type"] == "datasource":
-            assert (variable["query"], variable["current"]["value"]) == (known[name].plugin, known[name].uid)
+            default = filled(known[name].plugin, Settings()), filled(f"{known[name].uid}", Settings())
+            assert (variable["query"], variable["current"]["value"]) == default
 
 
 @pytest.mark.parametrize(

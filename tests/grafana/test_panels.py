@@ -9,8 +9,10 @@ import urllib.parse
 import pytest
 
 from exporters.alert_rules import dashboards as uids
+from exporters.assets.host_values import filled
 from grafana.parts import filters
 from grafana.parts.links import trace
+from telemetry.settings import Settings
 from tests.grafana.columns import fields
 from tests.grafana.dashboards import each_dashboard, panels, texts
 
@@ -98,7 +100,7 @@ def test_points_of_histograms_lead_to_traces() -> None:
 def test_a_trace_opens_in_its_data_source() -> None:
     """The link of Explore is JSON once it is decoded, also with a trace's id in it."""
     url = (
-        str(trace()["url"])
+        str(filled(str(trace()["url"]), Settings()))
         .replace("${__data.fields.Trace}", "ab12")
         .replace("${ds_traces}", "analysis-jaeger")
     )

@@ -2,9 +2,9 @@
 
 Starts the example application, PostgreSQL, the Collector, Prometheus, Alertmanager and Jaeger with the
 shipped configuration, provokes incidents, and sees each alert arrive at a webhook and be resolved after the
-cure, while the queries and commands of its runbook work. The rules are those of `flask telemetry rules`, with
-every duration divided by one factor. The exit status is 1 if an alert did not come or go, if one came that
-nobody had provoked, or if anything of a runbook does not work.
+cure, while the queries and commands of its runbook work. The rules are those of `flask telemetry assets`,
+with every duration divided by one factor. The exit status is 1 if an alert did not come or go, if one came
+that nobody had provoked, or if anything of a runbook does not work.
 """
 
 from __future__ import annotations

@@ -22,13 +22,13 @@ from tests.tools import program
 from tests.waiting import NotInTime, until
 
 FINDS: Final = re.compile(
-    r"flask telemetry (doctor|insights|validate|rules --check|db current)|pg_isready|promtool check|curl"
+    r"flask telemetry (doctor|insights|validate|assets --check|db current)|pg_isready|promtool check|curl"
 )
 """Commands that may fail, since they tell by it that something is wrong."""
 WRONG: Final = re.compile(r"Traceback|^Usage:|No such command|command not found", re.M)
 SHOWS_WITHIN: Final = 30.0
 """Seconds within which something is shown: an alert may come before the last row is written."""
-RULES: Final = "/etc/prometheus/rules"
+ASSETS: Final = "/etc/analysis-telemetry"
 HOSTS: Final = ("otelcol:13133", "alertmanager:9093", "postgres-exporter:9187", "localhost:9090")
 
 
@@ -82,7 +82,7 @@ def _at_home(line: str, system: System) -> list[str]:
     for host, place in zip(HOSTS, places, strict=True):
         line = line.replace(f"http://{host}", place)
     line = line.replace("/etc/prometheus/prometheus.yml", str(system.prometheus.file))
-    line = line.replace(RULES, str(system.written_rules))
+    line = line.replace(ASSETS, str(system.assets))
     line = line.replace("--host=postgres", f"--host=127.0.0.1 --port={system.postgres.port}")
     words = shlex.split(line)
     if words[0] == "amtool":

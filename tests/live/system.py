@@ -75,7 +75,7 @@ class System:
             notifications: receives what Alertmanager sends.
         """
         self.folder = folder
-        self.written_rules = folder / "rules"
+        self.assets = folder / "assets"
         self.notifications = notifications
         self._stack = ExitStack()
         self._faults: list[Rule] = []
@@ -127,7 +127,7 @@ class System:
         for command in ("init-db", "seed"):
             self._flask("--app", "examples.screener.wsgi", "screener", command, **set_up)
         migrate.upgrade(url)
-        self._flask("telemetry", "rules", str(self.written_rules), **self.settings)
+        self._flask("telemetry", "assets", str(self.assets), **self.settings)
 
     def _flask(self, *words: str, **settings: str) -> None:
         done = fresh.run("-m", "flask", *words, cwd=ROOT, env=environment(**settings))
@@ -168,7 +168,7 @@ class System:
         return prometheus
 
     def _rule_files(self) -> list[Path]:
-        return sorted(self.written_rules.glob("*.yml"))
+        return sorted((self.assets / "prometheus" / "rules").glob("*.yml"))
 
     def start_application(self) -> None:
         """Start web and worker."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -39,6 +40,23 @@ def test_migrations_are_in_the_exporters_package(installed: Path) -> None:
 
     assert Path("env.py") in expected
     assert {path.relative_to(packaged) for path in packaged.rglob("*.py")} == expected
+
+
+def test_a_wheel_from_the_source_distribution_is_the_same(wheel: Path, tmp_path: Path) -> None:
+    """Whoever builds it from there lacks nothing: no migration, and no dashboard."""
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path), "-t"]
+    subprocess.run([*build, "sdist"], cwd=ROOT, check=True, capture_output=True)
+    (source,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / source.name.removesuffix(".tar.gz")
+    subprocess.run([*build, "wheel"], cwd=unpacked, check=True, capture_output=True)
+    (built,) = tmp_path.glob("*.whl")
+
+    with zipfile.ZipFile(wheel) as ours, zipfile.ZipFile(built) as theirs:
+        assert {entry.filename: entry.CRC for entry in ours.infolist()} == {
+            entry.filename: entry.CRC for entry in theirs.infolist()
+        }
 
 
 def test_packages_are_typed(installed: Path) -> None:

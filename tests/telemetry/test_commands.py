@@ -112,7 +112,7 @@ def test_every_command_that_needs_a_database_takes_its_url() -> None:
     """Three need none."""
     without = {name for name, options in OPTIONS.items() if "--database-url" not in options}
 
-    assert without == {"catalogue", "rules", "unused"}
+    assert without == {"assets", "catalogue", "unused"}
 
 
 @pytest.mark.parametrize(
@@ -199,10 +199,10 @@ def test_there_is_one_way_to_say_a_period() -> None:
 
 
 def test_commands_that_print_tables_or_findings_have_json() -> None:
-    """The other commands write files, SQL or one line."""
+    """So has the one that writes many files; the others write one, SQL or a line."""
     assert {name for name, options in OPTIONS.items() if "--json" in options} == {
         *("report", "insights", "doctor", "reprice", "archive", "unused", "health-check", "validate"),
-        *("spool list", "spool retry"),
+        *("spool list", "spool retry", "assets"),
     }
 
 

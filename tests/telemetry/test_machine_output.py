@@ -79,6 +79,8 @@ def run(folder: Path, *command: str, flask: list[str] | None = None) -> subproce
         ["reprice", "--days", "7", "--json"],
         ["spool", "list", "--json"],
         ["validate", "--json"],
+        ["assets", "written", "--json"],
+        ["assets", "written", "--check", "--json"],
         ["archive", "archived", "--older-than", "30", "--json"],
         ["export", "--format", "json"],
         ["export", "--format", "json", "--output", "-"],

@@ -1,0 +1,245 @@
+"""`flask telemetry assets` says what it does, and never overwrites silently what somebody has edited."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from exporters.assets.contents import contents
+from exporters.assets.directory import compare, write
+from telemetry.settings import Settings
+from tests.assets.conftest import Command
+
+ALL = contents(Settings())
+MONEY = "prometheus/rules/money.yml"
+COST = "grafana/dashboards/analysis-cost.json"
+SLACK = "prometheus/alertmanager/receivers/channel-slack.yml"
+BUDGET = {"TELEMETRY_BUDGET_MONTH_USD": "2000"}
+OF_BUDGET = [
+    COST,
+    "grafana/dashboards/analysis-overview.json",
+    "kubernetes/dashboards/analysis-cost.yaml",
+    "kubernetes/dashboards/analysis-overview.yaml",
+    "kubernetes/rules/money.yaml",
+    MONEY,
+]
+
+
+def test_everything_is_written_once(assets: Command) -> None:
+    """The second time nothing is done, and nothing has been left behind."""
+    status, said = assets()
+    assert status == 0
+    assert said.endswith(f"\n{len(ALL)} new in {assets.directory}.\n")
+    assert assets.files() == {*ALL, "written.json"}
+    assert {name: (assets.directory / name).read_text() for name in ALL} == ALL
+
+    assert assets() == (0, f"{len(ALL)} unchanged in {assets.directory}.\n")
+
+
+def test_it_says_what_a_changed_setting_changes(assets: Command) -> None:
+    """In lines for people; --check says the same before."""
+    assets()
+    lines = "".join(f"changed  {name}\n" for name in OF_BUDGET)
+    table = f"         file\n{lines}"
+    summary = f"6 changed, {len(ALL) - 6} unchanged in {assets.directory}.\n"
+    drift = f"Error: {assets.directory} is out of date: run flask telemetry assets {assets.directory}\n"
+
+    assert assets("--check") == (0, f"{assets.directory} is up to date.\n")
+    assert assets("--check", **BUDGET) == (1, table + drift)
+    assert assets(**BUDGET) == (0, table + summary)
+    assert assets("--check", **BUDGET)[0] == 0
+
+
+def test_programs_get_json(assets: Command) -> None:
+    """All files are in it, by what became of them."""
+    assert assets.states()["new"] == sorted(ALL)
+    shown = assets.states("--check", **BUDGET)
+
+    assert (shown["directory"], shown["is_up_to_date"]) == (str(assets.directory), False)
+    assert shown["changed"] == OF_BUDGET
+    assert shown["unchanged"] == sorted(ALL.keys() - set(OF_BUDGET))
+    assert [shown[name] for name in ("new", "removed", "edited", "kept", "conflicting")] == [[]] * 5
+
+
+def test_a_missing_file_is_written_again(assets: Command) -> None:
+    """It is drift until then."""
+    assets()
+    (assets.directory / MONEY).unlink()
+
+    assert assets.states("--check")["new"] == [MONEY]
+    assert assets.states()["new"] == [MONEY]
+
+
+def test_an_edited_file_is_kept_as_long_as_there_is_no_newer_one(assets: Command) -> None:
+    """Others are written meanwhile; it is drift."""
+    assets()
+    (assets.directory / SLACK).write_text("# ours\n")
+
+    shown = assets.states(**BUDGET)
+    assert (shown["edited"], shown["changed"]) == ([SLACK], OF_BUDGET)
+    assert (assets.directory / SLACK).read_text() == "# ours\n"
+    status, said = assets("--check", **BUDGET)
+    assert (status, f"edited  {SLACK}\n" in said) == (1, True)
+
+    assert assets.states("--overwrite", **BUDGET)["changed"] == [SLACK]
+    assert (assets.directory / SLACK).read_text() == ALL[SLACK]
+    assert assets("--check", **BUDGET)[0] == 0
+
+
+def test_an_edited_file_with_a_newer_version_stops_everything(assets: Command) -> None:
+    """One line names it, and says what to do; --overwrite does it."""
+    assets()
+    (assets.directory / MONEY).write_text("groups: []\n")
+    before = (assets.directory / COST).read_bytes()
+
+    status, said = assets(**BUDGET)
+    assert status == 1
+    assert said == (
+        f"Error: nothing is written, for files in {assets.directory} were edited, or written by others: "
+        f"{MONEY}; move them away, or replace them with --overwrite\n"
+    )
+    assert (assets.directory / MONEY).read_text() == "groups: []\n"
+    assert (assets.directory / COST).read_bytes() == before
+    assert assets.states("--check", **BUDGET)["conflicting"] == [MONEY]
+
+    assert assets.states("--overwrite", **BUDGET)["changed"] == OF_BUDGET
+    assert "2000" in (assets.directory / MONEY).read_text()
+
+
+def test_files_of_others_are_left_alone(assets: Command) -> None:
+    """One that has a name of ours stops the command before it writes; others need not even be text."""
+    (assets.directory / "prometheus" / "rules").mkdir(parents=True)
+    (assets.directory / MONEY).write_text("groups: []\n")
+    (assets.directory / "prometheus" / "rules" / "own.yml").write_bytes(b"# caf\xe9\n")
+
+    status, said = assets()
+    assert (status, said.count("\n"), f" {MONEY};" in said) == (1, 1, True)
+    assert assets.files() == {MONEY, "prometheus/rules/own.yml"}
+
+    (assets.directory / MONEY).unlink()
+    assert assets()[0] == 0
+    assert assets("--check")[0] == 0
+    assert (assets.directory / "prometheus" / "rules" / "own.yml").read_bytes() == b"# caf\xe9\n"
+
+
+def test_a_folder_in_the_place_of_a_file_is_a_conflict(assets: Command) -> None:
+    """It is nothing that could be overwritten."""
+    (assets.directory / MONEY).mkdir(parents=True)
+
+    assert f" {MONEY};" in assets()[1]
+    status, said = assets("--overwrite")
+    assert (status, said) == (
+        1,
+        f"Error: DIRECTORY: {assets.directory} cannot be written (Is a directory): name another place\n",
+    )
+
+
+def test_files_of_an_earlier_version_are_removed_unless_edited(assets: Command) -> None:
+    """With the folders that are empty without them."""
+    old = {"grafana/old/analysis-old.json": "{}\n", "prometheus/rules/old.yml": "groups: []\n"}
+    write(compare(assets.directory, {**ALL, **old}))
+    (assets.directory / "prometheus/rules/old.yml").write_text("groups: [] # ours\n")
+
+    assert assets("--check")[0] == 1
+    shown = assets.states()
+    assert [shown["removed"], shown["kept"]] == [[name] for name in old]
+    assert not (assets.directory / "grafana" / "old").exists()
+    assert (assets.directory / "prometheus/rules/old.yml").read_text() == "groups: [] # ours\n"
+    assert assets("--check")[0] == 0
+
+
+def test_a_record_leads_to_no_file_elsewhere(assets: Command, tmp_path: Path) -> None:
+    """Whoever writes it cannot have other files removed."""
+    write(compare(assets.directory, {"../precious": "mine\n"}))
+    assert (tmp_path / "precious").exists()
+
+    assert assets()[0] == 0
+    assert (tmp_path / "precious").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"files": []}', "\x80"])
+def test_a_record_that_is_none_is_reported(assets: Command, content: str) -> None:
+    """In one line; no file is touched."""
+    assets()
+    (assets.directory / "written.json").write_bytes(content.encode("latin-1"))
+
+    status, said = assets(**BUDGET)
+    record = assets.directory / "written.json"
+    assert (status, said) == (1, f"Error: {record} is no record of what was written last: move it away\n")
+    record.unlink()
+    assert assets()[0] == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--check",), ("--overwrite",)])
+def test_an_unusable_directory_is_reported_in_a_line(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """It names the directory, and the reason."""
+    (tmp_path / "file").write_text("")
+    directory = tmp_path / "file" / "assets"
+
+    status, said = Command(directory)(*options)
+    assert (status, said) == (
+        1,
+        f"Error: DIRECTORY: {directory} cannot be written (Not a directory): name another place\n",
+    )
+
+
+def test_what_was_written_before_an_error_is_remembered(assets: Command) -> None:
+    """So that nothing of it counts as edited when the obstacle is gone."""
+    assets.directory.mkdir()
+    (assets.directory / "prometheus").write_text("")
+
+    assert assets()[0] == 1
+    assert set(json.loads((assets.directory / "written.json").read_text())["files"]) == {
+        name for name in ALL if not name.startswith("prometheus/")
+    }
+    (assets.directory / "prometheus").unlink()
+    assert assets(**BUDGET)[0] == 0
+    assert assets("--check", **BUDGET)[0] == 0
+
+
+def test_files_keep_their_mode(assets: Command) -> None:
+    """So that Prometheus can go on reading them, whatever the umask."""
+    assets()
+    (assets.directory / MONEY).chmod(0o640)
+    assets(**BUDGET)
+
+    assert (assets.directory / MONEY).stat().st_mode & 0o777 == 0o640
+    assert assets.files() == {*ALL, "written.json"}
+
+
+def test_a_copy_of_the_directory_is_as_good(assets: Command, tmp_path: Path) -> None:
+    """Such as a checkout: no time and no owner counts, and a link to a file of rules stays one."""
+    assets()
+    elsewhere = Command(tmp_path / "copy")
+    shutil.copytree(assets.directory, elsewhere.directory)
+    (tmp_path / "money.yml").write_text(ALL[MONEY])
+    (elsewhere.directory / MONEY).unlink()
+    (elsewhere.directory / MONEY).symlink_to(tmp_path / "money.yml")
+
+    assert elsewhere("--check")[0] == 0
+    assert elsewhere(**BUDGET)[0] == 0
+    assert os.path.islink(elsewhere.directory / MONEY)
+    assert "2000" in (tmp_path / "money.yml").read_text()
+
+
+def test_checking_never_overwrites(assets: Command) -> None:
+    """The two options exclude each other."""
+    status, said = assets("--check", "--overwrite")
+
+    assert (status, said.splitlines()[-1]) == (2, "Error: --check and --overwrite exclude each other")
+
+
+def test_a_setting_that_cannot_be_used_is_named(assets: Command) -> None:
+    """Nothing is written then."""
+    for name, value, reason in (
+        ("TELEMETRY_GRAFANA_TRACES_TYPE", "zipkin", "must be jaeger or tempo"),
+        ("TELEMETRY_GRAFANA_PROMETHEUS_UID", "a b", "must be a uid of at most 40 letters, digits and _ -"),
+        ("TELEMETRY_APP_URL", "shop", "must be an address such as"),
+    ):
+        status, said = assets(**{name: value})
+        assert (status, said.startswith(f"Error: {name}={value!r} {reason}")) == (1, True), said
+    assert not assets.directory.exists()
