@@ -9,6 +9,10 @@ from typing import Any, Final
 
 import yaml  # type: ignore[import-untyped]
 
+from exporters.assets.host_values import filled
+from grafana.parts.queries import SOURCES
+from telemetry.settings import Settings
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEXT: Final = (ROOT / "docker-compose.yml").read_text()
 EXAMPLE: Final = (ROOT / ".env.example").read_text()
@@ -31,8 +35,8 @@ def compose() -> Yaml:
     """Return docker-compose.yml with the values of `.env.example`; what is empty there is `secret`."""
     values = {name: value or "secret" for name, value in documented().items()}
     values["OPENAI_BASE_URL"] = documented()["OPENAI_BASE_URL"]
-    filled = VARIABLE.sub(lambda found: values[found[1]], TEXT).replace("$$", "$")
-    parsed: Yaml = yaml.safe_load(filled)
+    completed = VARIABLE.sub(lambda found: values[found[1]], TEXT).replace("$$", "$")
+    parsed: Yaml = yaml.safe_load(completed)
     return parsed
 
 
@@ -52,6 +56,17 @@ def data_sources() -> dict[str, Yaml]:
     """Return the provisioned data sources by uid."""
     file = PROVISIONING / "datasources" / "analysis.yml"
     return {source["uid"]: source for source in load(file)["datasources"]}
+
+
+def dashboard_sources() -> dict[str, tuple[str, str]]:
+    """Return uid and type of the data source that each variable of our dashboards names."""
+    return {
+        source.variable: (
+            str(filled(f"{source.uid}", Settings())),
+            str(filled(source.plugin, Settings())),
+        )
+        for source in SOURCES
+    }
 
 
 def load(file: Path) -> Yaml:

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from grafana.parts.expansion import VARIABLE
-from grafana.parts.queries import SOURCES
 from tests.grafana.dashboards import Target, targets
+from tests.stack import files
 from tests.stack.proof.grafana import filled
 
 
@@ -18,5 +18,5 @@ def test_queries_are_complete(target: Target) -> None:
     query = filled(target.query)
     left = {found[1] or found[3] or found[4] for found in VARIABLE.finditer(json.dumps(query))}
 
-    assert query["datasource"]["uid"] in {source.uid for source in SOURCES}
+    assert query["datasource"]["uid"] in {uid for uid, _ in files.dashboard_sources().values()}
     assert {name for name in left if not name.startswith("__")} == set()

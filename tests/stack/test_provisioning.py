@@ -11,7 +11,6 @@ import psycopg
 import pytest
 
 from exporters.alert_rules.dashboards import OVERVIEW
-from grafana.parts.queries import SOURCES
 from grafana.write import FOLDER, files
 from telemetry import conventions as c
 from tests.grafana.conftest import database
@@ -45,10 +44,9 @@ def test_data_sources_have_fixed_uids() -> None:
 
     assert parsed["prune"] is True
     assert len(listed) == len(sources) == len({source["name"] for source in listed})
-    assert set(sources) == {source.uid for source in SOURCES} | {ALERTMANAGER}
-    assert {source.uid: source.plugin for source in SOURCES}.items() <= {
-        uid: source["type"] for uid, source in sources.items()
-    }.items()
+    known = dict(stack.dashboard_sources().values())
+    assert set(sources) == known.keys() | {ALERTMANAGER}
+    assert known.items() <= {uid: source["type"] for uid, source in sources.items()}.items()
     assert all(source["access"] == "proxy" and source["editable"] is False for source in listed)
     assert sum(source["isDefault"] for source in listed) == 1
 

@@ -9,10 +9,7 @@ from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from exporters.assets import host_values
 from grafana.parts.expansion import VARIABLE
-from grafana.parts.queries import SOURCES
-from telemetry.settings import Settings
 from tests.grafana.dashboards import each_dashboard, targets
 from tests.stack import files
 
@@ -87,7 +84,7 @@ def _unanswered(api: Api) -> Iterator[str]:
 
 def filled(query: Json) -> Json:
     """Return a query as Grafana's page sends it, with values of variables; macros are the server's."""
-    uids = {source.variable: str(host_values.filled(f"{source.uid}", Settings())) for source in SOURCES}
+    uids = {variable: uid for variable, (uid, _) in files.dashboard_sources().items()}
     text = VARIABLE.sub(
         lambda found: _value(found.group(0), found[1] or found[3] or found[4], uids), json.dumps(query)
     )
