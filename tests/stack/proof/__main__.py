@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from rich.console import Console
 
@@ -33,7 +34,7 @@ PATIENCE = 180.0
 YEAR = 9_900
 """Analyses of a year, at least; some of the 10,000 have no row."""
 QUICK = 90.0
-"""Seconds within which the demo has to be in every store."""
+"""Seconds within which the demo has to be in every store, on a machine that does nothing else."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,13 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.stack.proof", description=__doc__)
     parser.add_argument("--local-images", action="store_true", help="build the images of others here")
     options = parser.parse_args(arguments)
-    figures: dict[str, object] = {}
+    figures: dict[str, Any] = {}
     if options.local_images:
         figures["images_seconds"] = _timed("Images of others", images.build)
     with Clone(options.local_images) as clone:
         figures["build_seconds"] = _timed("Image of the application", clone.build)
         figures |= Proof(clone).run()
     print(json.dumps(figures))
+    if figures["stores_seconds"] > QUICK:
+        print(
+            f"All is as it should be, but it took longer than {QUICK:g} s until the demo was in every store."
+        )
+        return 1
     return 0
 
 
@@ -57,7 +63,7 @@ class Proof:
     def __init__(self, clone: Clone) -> None:
         self.clone = clone
 
-    def run(self) -> dict[str, object]:
+    def run(self) -> dict[str, Any]:
         """Do it all, and return what was measured.
 
         Raises:
@@ -68,7 +74,6 @@ class Proof:
         healthy = time.monotonic() - began
         self._wait_for_agreement("the demo is in PostgreSQL, Prometheus and Jaeger", jobs=2)
         seconds = time.monotonic() - began
-        assert seconds <= QUICK, f"it took {seconds:.0f} s until the demo was in every store"
         assert (late := out_of_order(self.clone.events())) == [], late
         memory = self.clone.memory()
         figures = {"healthy_seconds": round(healthy), "stores_seconds": round(seconds)}
