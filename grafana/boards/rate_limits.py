@@ -204,6 +204,7 @@ def _backoff() -> Panel:
 
 
 def _headroom() -> Panel:
+    left = APPLICATION.series(c.OPENAI_HEADROOM)
     return course(
         About(
             title="Room left",
@@ -211,7 +212,7 @@ def _headroom() -> Panel:
             owner=Owner.ON_CALL,
             empty="No answer of OpenAI said how much is left.",
         ),
-        [Metrics(APPLICATION.least(c.OPENAI_HEADROOM, "model", "limit"), "{{model}} {{limit}}")],
+        [Metrics(f"min by (model, limit) ({left})", "{{model}} {{limit}}")],
         unit=SHARE,
         limits={0: "red", 0.1: "text"},
     )
