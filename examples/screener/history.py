@@ -25,6 +25,8 @@ from rich.console import Console
 from .demo.steps import Steps
 
 BATCH: Final = 5000
+NULL: Final = r"\N"
+"""What stands for no value in CSV, where an empty text is one."""
 RESUME_LIMIT: Final = 200
 PICO_AN_INPUT_TOKEN: Final = 150_000
 PICO_AN_OUTPUT_TOKEN: Final = 600_000
@@ -389,11 +391,12 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> 
     text = io.StringIO()
     csv.writer(text).writerows([_cell(value) for value in row.values()] for row in rows)
     text.seek(0)
-    driver.cursor().copy_expert(f"COPY {table.name} ({', '.join(rows[0])}) FROM STDIN (FORMAT csv)", text)
+    head = f"COPY {table.name} ({', '.join(rows[0])}) FROM STDIN"
+    driver.cursor().copy_expert(f"{head} (FORMAT csv, NULL '{NULL}')", text)
 
 
 def _cell(value: Any) -> Any:
-    return "" if value is None else value
+    return NULL if value is None else value
 
 
 def _at(day: date, hour: float) -> datetime:
