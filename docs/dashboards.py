@@ -97,11 +97,20 @@ def _lines() -> Iterator[str]:
     sources = {source.plugin: source.label for source in SOURCES}
     for uid, board in boards.items():
         yield from ("", f"## {board['title']}", "", f"`{uid}`: {board['description']}", "")
+        yield from (*_picture(uid, board["title"]), "")
         yield "| panel | what it answers | from |"
         yield "|---|---|---|"
         for panel in board["panels"]:
             source = sources[panel["datasource"]["type"]]
             yield f"| {panel['title']} | {panel['description']} | {source} |"
+
+
+def _picture(uid: str, title: str) -> Iterator[str]:
+    """Yield a picture that suits the reader's mode; `make pictures` draws them."""
+    yield "<picture>"
+    yield f'  <source media="(prefers-color-scheme: dark)" srcset="../pictures/{uid}-dark.png">'
+    yield f'  <img alt="{title}, with figures of a generated year" src="../pictures/{uid}-light.png">'
+    yield "</picture>"
 
 
 def _table(what: str, places: tuple[Place, ...], titles: dict[str, str]) -> Iterator[str]:

@@ -17,8 +17,8 @@ from tests.browser import open_browser
 from .queries import WIDTH
 
 MODES: Final = ("light", "dark")
-COLORS: Final = 96
-"""Colours of a picture, which keep its file small."""
+COLORS: Final = 256
+"""Colours of a picture, so that its file is small; there is no difference to see."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Preview:
     def save(self, path: Path) -> None:
         """Save a picture of the whole page, with few colours."""
         picture = Image.open(io.BytesIO(self.page.screenshot(full_page=True))).convert("RGB")
-        few = picture.quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few = picture.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         few.save(path, optimize=True)
 
 

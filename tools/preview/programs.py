@@ -15,6 +15,8 @@ from .frames import Json
 HERE: Final = Path(__file__).parent
 PAGE: Final = HERE / "page"
 PINNED: Final = ("package.json", "package-lock.json")
+FONTS: Final = ("inter-latin-400-normal.woff2", "inter-latin-500-normal.woff2")
+"""Grafana's own, so that pictures do not depend on the fonts of a machine."""
 ROOT: Final = HERE.parents[1]
 PACKAGES: Final = ROOT / "build" / "preview-packages"
 """Where npm installs, unless somebody else says where."""
@@ -50,6 +52,8 @@ def bundle(packages: Path, target: Path, boards: Iterable[Json]) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     for name in ("index.html", "style.css"):
         shutil.copy(PAGE / name, target)
+    for name in FONTS:
+        shutil.copy(packages / "node_modules/@fontsource/inter/files" / name, target)
     (target / "data.js").write_text(f"window.PREVIEW = {json.dumps(list(boards))};\n", encoding="utf-8")
     subprocess.run(
         [

@@ -18,22 +18,25 @@ from typing import Final
 from examples.screener.history import History
 from exporters.alert_rules.groups import groups
 from telemetry import conventions as c
+from telemetry.conventions import Stage
 from telemetry.settings import Settings
 from tests.months.backfilled import backfill, running
 from tests.months.course import Course, notation
 from tests.months.jobs import Job, job
 from tests.months.month import Month
 from tests.months.normal import usual_months
-from tests.months.process import SHARES
 from tests.months.scene import BEFORE, BEGIN, DAY, MINUTE, second
 from tests.months.verdict import alerts_fired, store
 
-from .year import NOW, SEED
+from .year import NOW, SEED, SHARES
 
 JOB: Final = Settings().alert_job
 PROCESS: Final = {"job": JOB, "instance": "web-1"}
-SHOWN: Final = 31
-"""Days up to the moment of the pictures for which there is everything."""
+END: Final = int(NOW.timestamp()) + 10 * MINUTE
+SINCE: Final = END - 34 * DAY
+"""When Prometheus begins: rules look back some days before the period that is shown."""
+MEASURED: Final = (Stage.RANKING, Stage.INSIGHTS)
+"""The stages whose calls are counted one by one: nearly all, and the fewer series the better."""
 CALLS: Final = "gen_ai_client_operation_duration_seconds_bucket"
 CALL_BUCKETS: Final = (0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 """Of those of the conventions for generative AI, the ones that calls reach."""
@@ -50,7 +53,8 @@ def store_weeks(year: History, folder: Path) -> None:
     for each in month.jobs:
         each.has_price = each.run["cost_complete"]
         each.headroom = _headroom(each, chance)
-    store(month, folder, rules)
+        each.calls = {stage: calls for stage, calls in each.calls.items() if stage in MEASURED}
+    store(month, folder, rules, since=SINCE)
     backfill("shown", _shown(month, chance), folder)
     with running(folder) as prometheus:
         alerts = {alert.name: alert for group in rules for alert in group.alerts}
@@ -85,39 +89,45 @@ def _firing(labels: Mapping[str, str], seconds: Iterable[int]) -> Iterator[str]:
 
 def _shown(month: Month, chance: Random) -> Iterator[str]:
     """Yield the samples of what only dashboards read."""
-    end = int(NOW.timestamp()) + 10 * MINUTE
-    begin = end - SHOWN * DAY
-    jobs = month.between(begin, end)
+    jobs = month.between(SINCE, END)
     courses = {
-        **_histograms(jobs, begin, chance),
-        notation(c.RUNS_ACTIVE.prometheus_name, {**PROCESS, "kind": "analysis"}): _active(jobs, begin),
-        **{name: Course({begin: 0}) for name in _zero()},
+        **_histograms(jobs, chance),
+        notation(c.RUNS_ACTIVE.prometheus_name, {**PROCESS, "kind": "analysis"}): _active(jobs),
+        **{name: Course({SINCE: 0}) for name in _zero()},
     }
     for name, course in courses.items():
-        for sample in course.samples(0, begin, end):
+        for sample in course.samples(0, SINCE, END):
             yield name + sample
 
 
 def _zero() -> Iterator[str]:
     """Yield what is 0 while telemetry works."""
-    yield notation(c.SPOOL_UNREADABLE.prometheus_name, PROCESS)
-    for component in c.COMPONENTS:
-        yield notation(c.INTERNAL_ERRORS.prometheus_name, {**PROCESS, "component": component})
+    of = {
+        c.SPOOL_UNREADABLE: [{}],
+        c.SPOOL_SHED: [{"what": part} for part in c.SHED_PARTS],
+        c.INTERNAL_ERRORS: [{"component": name} for name in c.COMPONENTS],
+        c.OPENAI_RETRY_AFTER: [{"stage": stage} for stage in MEASURED],
+        c.OPENAI_UNACCOUNTED: [{"reason": reason} for reason in c.UNACCOUNTED_REASONS],
+        c.WRITER_FAILURES: [{"transaction": name} for name in c.TRANSACTIONS],
+    }
+    for metric, series in of.items():
+        for labels in series:
+            yield notation(metric.prometheus_name, {**PROCESS, **labels})
 
 
-def _active(jobs: Sequence[Job], begin: int) -> Course:
+def _active(jobs: Sequence[Job]) -> Course:
     changes: dict[int, int] = defaultdict(int)
     for each in jobs:
         changes[each.start // MINUTE * MINUTE] += 1
         changes[(each.end // MINUTE + 1) * MINUTE] -= 1
-    course, number = Course({begin: 0}), 0
+    course, number = Course({SINCE: 0}), 0
     for at, change in sorted(changes.items()):
         number += change
         course.set(at, number)
     return course
 
 
-def _histograms(jobs: Sequence[Job], begin: int, chance: Random) -> Histogram:
+def _histograms(jobs: Sequence[Job], chance: Random) -> Histogram:
     """Return the durations of stages, of calls, and of the writer's transactions."""
     found: Histogram = {}
     sums: dict[str, float] = defaultdict(float)
@@ -125,10 +135,10 @@ def _histograms(jobs: Sequence[Job], begin: int, chance: Random) -> Histogram:
         span, at = each.end - each.start, each.end // MINUTE * MINUTE
         slow = 2.2 if each.run["rate_limit_hits"] > 20 else 1
         counts = dict[tuple[str, tuple[float, ...]], Mapping[float, float]]()
-        for stage in each.calls:
+        for stage, share in SHARES.items():
             labels = {**PROCESS, "stage": stage}
             name = notation(c.STAGE_DURATION.prometheus_name + "_bucket", labels)
-            seconds = span * SHARES.get(stage, 0.02) * chance.uniform(0.8, 1.2)
+            seconds = span * share * chance.uniform(0.8, 1.2)
             counts[name, c.STAGE_DURATION.buckets] = {seconds: 1}
         calls = notation(CALLS, PROCESS)
         counts[calls, CALL_BUCKETS] = _spread(0.9 * slow, sum(each.calls.values()), chance)
@@ -140,7 +150,7 @@ def _histograms(jobs: Sequence[Job], begin: int, chance: Random) -> Histogram:
         for (name, buckets), values in counts.items():
             for limit in (*buckets, math.inf):
                 series = f'{name[:-1]},le="{"+Inf" if limit == math.inf else f"{limit:g}"}"}}'
-                found.setdefault(series, Course({begin: 0}))
+                found.setdefault(series, Course({SINCE: 0}))
                 sums[series] += sum(number for value, number in values.items() if value <= limit)
                 found[series].set(at, sums[series])
     return found

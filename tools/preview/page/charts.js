@@ -17,7 +17,7 @@ export function chart(body, options, theme) {
   body.append(element);
   init(element).setOption({
     animation: false,
-    textStyle: { color: theme.colors.text.primary, fontFamily: 'Inter, Arial, "Liberation Sans", sans-serif' },
+    textStyle: { color: theme.colors.text.primary, fontFamily: 'Inter, sans-serif' },
     grid: { left: 4, right: 12, top: 10, bottom: options.legend ? 28 : 4, outerBoundsMode: 'same' },
     ...options,
   });

@@ -53,6 +53,10 @@ export function displayed(panel, data, theme) {
 
 /** Return the columns over time, or of numbers, that a chart draws: name, values, colour, format. */
 export function series(data, theme) {
+  const numbers = data.flatMap((frame) => frame.fields.filter((field) => field.type === FieldType.number));
+  numbers.forEach((field, seriesIndex) => {
+    field.state = { ...field.state, seriesIndex }; // charts count only what they draw, for colours by number
+  });
   return data.flatMap((frame) => {
     const time = frame.fields.find((field) => field.type === FieldType.time);
     return frame.fields

@@ -13,8 +13,8 @@ export function piechart(body, panel, data, { theme }) {
   body.append(place);
   const ring = { type: 'pie', radius: panel.options.pieType === 'donut' ? ['48%', '90%'] : '90%', label: { show: false } };
   const values = slices.map(({ display }) => ({ name: display.title, value: display.numeric, itemStyle: { color: display.color } }));
-  chart(place, { series: [{ ...ring, data: values }] }, theme);
   place.append(slicesTable(slices, sum));
+  chart(place, { series: [{ ...ring, data: values }] }, theme);
 }
 
 function slicesTable(slices, sum) {
@@ -68,13 +68,13 @@ export function xychart(body, panel, data, { theme }) {
   const [wanted] = panel.options.series;
   const found = (matcher) => matcher && frame.fields.find((field) => getFieldDisplayName(field, frame, data) === matcher.matcher.options);
   const [x, y, color] = [wanted.x, wanted.y, wanted.color].map(found);
-  const own = series(data, theme).find((each) => each.field === y);
+  const [{ color: own }] = series([{ ...frame, fields: [y] }], theme);
   const label = (field) => ({ formatter: (value) => formattedValueToString(field.display(value)) });
   const title = { nameLocation: 'middle', nameGap: 8 };
   const custom = y.config.custom ?? {};
   const points = x.values.map((value, place) => ({
     value: [value, y.values[place]],
-    itemStyle: { color: color ? color.display(color.values[place]).color : own.color },
+    itemStyle: { color: color ? color.display(color.values[place]).color : own },
   }));
   const options = {
     xAxis: axis(theme, { type: 'value', name: getFieldDisplayName(x, frame, data), axisLabel: label(x), ...title }),

@@ -39,7 +39,7 @@ function place(grid, panel) {
   const title = document.createElement('h2');
   title.textContent = panel.title;
   title.title = panel.description;
-  title.insertAdjacentHTML('beforeend', '<i>ⓘ</i>');
+  title.insertAdjacentHTML('beforeend', '<i>i</i>');
   const body = document.createElement('div');
   body.className = 'body';
   element.append(title, body);
@@ -95,6 +95,9 @@ function paint({ colors }) {
   for (const [name, value] of Object.entries(names)) document.documentElement.style.setProperty(`--${name}`, value);
 }
 
-const draw = () => show(location.hash.slice(1), new URLSearchParams(location.search).get('mode') ?? 'light');
+const draw = async () => {
+  await Promise.all(['400', '500'].map((weight) => document.fonts.load(`${weight} 14px Inter`)));
+  await show(location.hash.slice(1), new URLSearchParams(location.search).get('mode') ?? 'light');
+};
 window.addEventListener('hashchange', draw);
 draw();

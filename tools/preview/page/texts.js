@@ -39,7 +39,7 @@ function single(value, text, isNamed, size, panel, theme) {
 /** Return the size of a font in which a text fits; a sentence may break into lines. */
 function fitting(text, width, height) {
   const context = document.createElement('canvas').getContext('2d');
-  context.font = '500 100px Inter, Arial, "Liberation Sans", sans-serif';
+  context.font = '500 100px Inter, sans-serif';
   const wide = (context.measureText(text).width || 1) / 100;
   const size = Math.min(width / wide, height, LARGEST);
   return text.includes(' ') && size < 16 ? 14 : Math.max(size, 10);
