@@ -25,8 +25,6 @@ from rich.console import Console
 from .demo.steps import Steps
 
 BATCH: Final = 5000
-NULL: Final = r"\N"
-"""What stands for no value in CSV, where an empty text is one."""
 RESUME_LIMIT: Final = 200
 PICO_AN_INPUT_TOKEN: Final = 150_000
 PICO_AN_OUTPUT_TOKEN: Final = 600_000
@@ -85,12 +83,19 @@ class History:
     """
 
     def __init__(
-        self, analyses: int, end: date, seed: int = 1, pace: Pace = USUAL, documents_days: int = 0
+        self,
+        analyses: int,
+        end: date,
+        seed: int = 1,
+        pace: Pace = USUAL,
+        documents_days: int = 0,
+        users: int = 0,
     ) -> None:
         self._random = Random(seed)
         self._with_documents = end - timedelta(days=documents_days)
         self._of_documents = Random(seed)
         self._analyses = analyses
+        self._number_of_users = users or max(3, analyses // 200)
         self._pace = pace
         self._days = [end - timedelta(days=pace.days - n) for n in range(pace.days)]
         self._troubled = {day for day in self._days if self._random.random() < pace.troubled}
@@ -127,8 +132,7 @@ class History:
         return math.exp(self._pace.growth * age) * WEEKDAYS[day.weekday()] * holidays
 
     def _sign_ups(self) -> list[date]:
-        count = max(3, self._analyses // 200)
-        places = sorted(self._random.random() ** 0.6 for _ in range(count))
+        places = sorted(self._random.random() ** 0.6 for _ in range(self._number_of_users))
         return [self._days[0], *(self._days[int(place * len(self._days))] for place in places[1:])]
 
     def _hour(self) -> float:
@@ -142,6 +146,9 @@ class History:
         status = self._status(is_troubled)
         done = candidates if status == "completed" else int(candidates * chance.random())
         stages = self._stages(number, done, criteria, is_troubled)
+        has_documents = began.date() >= self._with_documents
+        if has_documents:
+            self._use_cache(stages)
         seconds = 4 + candidates * chance.uniform(0.3, 1.2) * (2 if is_troubled else 1)
         has_row = status != "failed" or chance.random() > 0.3
         exceeded = candidates > RESUME_LIMIT
@@ -188,11 +195,11 @@ class History:
             "user_chose_override": overridden if has_row else None,
         }
         analysis = self._analysis(number, run) if has_row else None
-        if began.date() < self._with_documents:
+        if not has_documents:
             return Job(run, stages, analysis)
         return Job(
             run,
-            stages,
+            [*stages, *_times(stages, seconds)],
             analysis,
             [self._document(run, done, place) for place in range(candidates)],
             self._counters(run, is_troubled),
@@ -288,8 +295,19 @@ class History:
             "duration_us": calls * self._random.randint(600_000, 2_400_000),
             "input_tokens": tokens[0],
             "output_tokens": tokens[1],
+            "cached_tokens": 0,
             "cost_pico": tokens[0] * PICO_AN_INPUT_TOKEN + tokens[1] * PICO_AN_OUTPUT_TOKEN,
+            "saved_pico": 0,
+            "opened_us": None,
+            "closed_us": None,
         }
+
+    def _use_cache(self, stages: list[Row]) -> None:
+        """Read a part of the input from the prompt cache, at half its price."""
+        for stage in stages:
+            stage["cached_tokens"] = int(stage["input_tokens"] * self._of_documents.uniform(0, 0.5))
+            stage["saved_pico"] = stage["cached_tokens"] * PICO_AN_INPUT_TOKEN // 2
+            stage["cost_pico"] -= stage["saved_pico"]
 
     def _error(self) -> str:
         kind = self._random.choice(ERRORS)
@@ -317,7 +335,7 @@ class History:
 
 _SUMS: Final = (
     *("attempts", "rate_limit_hits", "rate_limit_retries", "backoff_us"),
-    *("input_tokens", "output_tokens", "cost_pico"),
+    *("input_tokens", "cached_tokens", "output_tokens", "cost_pico"),
 )
 _PARTS: Final = {
     "stages": "telemetry_stage_usage",
@@ -333,6 +351,26 @@ _USERS: Final = """
     FROM telemetry_runs run JOIN users ON users.id = run.user_ref
     GROUP BY users.id, users.created_at
 """
+
+
+def _times(stages: list[Row], seconds: float) -> Iterator[Row]:
+    """Yield the rows of the stages' own times, one stage after the other."""
+    begin, whole = 0.03, sum(stage["calls"] for stage in stages)
+    for stage in stages:
+        end = begin + 0.95 * stage["calls"] / whole
+        opened, closed = int(begin * seconds * 1e6), int(end * seconds * 1e6)
+        names = ("operation", "model", "service_tier", "price_version", "price_source")
+        row = {name: 0 if isinstance(value, int) else value for name, value in stage.items()}
+        yield (
+            row
+            | dict.fromkeys(names, "")
+            | {
+                "duration_us": closed - opened,
+                "opened_us": opened,
+                "closed_us": closed,
+            }
+        )
+        begin = end
 
 
 def _run_id(number: int) -> str:
@@ -391,12 +429,16 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> 
     text = io.StringIO()
     csv.writer(text).writerows([_cell(value) for value in row.values()] for row in rows)
     text.seek(0)
-    head = f"COPY {table.name} ({', '.join(rows[0])}) FROM STDIN"
-    driver.cursor().copy_expert(f"{head} (FORMAT csv, NULL '{NULL}')", text)
+    columns = ", ".join(rows[0])
+    copy = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT csv, NULL '{_NULL}')"
+    driver.cursor().copy_expert(copy, text)
+
+
+_NULL: Final = "\\N"
 
 
 def _cell(value: Any) -> Any:
-    return NULL if value is None else value
+    return _NULL if value is None else value
 
 
 def _at(day: date, hour: float) -> datetime:
@@ -411,7 +453,8 @@ def main() -> None:
     parser.add_argument("--documents-days", type=int, default=0, help="with documents, of so many last days")
     given = parser.parse_args()
     engine = sa.create_engine(given.database_url, poolclass=sa.NullPool)
-    history = History(given.analyses, datetime.now(UTC).date(), given.seed, given.documents_days)
+    today, days = datetime.now(UTC).date(), given.documents_days
+    history = History(given.analyses, today, given.seed, documents_days=days)
     with Steps(Console(highlight=False)) as steps:
         with steps.step(f"{given.analyses:,} analyses", given.analyses) as report:
             write(engine, history, report)

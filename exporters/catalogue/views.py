@@ -210,6 +210,8 @@ DESCRIBED: Final[Mapping[str, View]] = {
             _seconds(
                 "duration_seconds", "Sum over the calls; where `operation` is '', the time of the stage."
             ),
+            _seconds("opened_seconds", "From the start of the run to when the stage first opened."),
+            _seconds("closed_seconds", "From the start of the run to when the stage last closed."),
             _pico(),
             _dollars(),
         ),

@@ -91,6 +91,14 @@ class Rates:
                 total += count * price
         return total if self.parts == 1 else _divide(total, self.parts)
 
+    def saved_pico(self, tokens: Tokens) -> int:
+        """Return what the cached tokens of a priced call would have cost more as other input, at least 0."""
+        step = self.steps[bisect_left(self.starts, tokens.input) if self.starts else 0]
+        if not tokens.cached or step.cached is None:
+            return 0
+        saved = max(step.input - step.cached, 0) * min(tokens.cached, tokens.input)
+        return _divide(saved, self.parts)
+
     def pico_of_sum(self, tokens: Tokens, calls: int) -> int | None:
         """Return the cost of ``calls`` calls with ``tokens`` in total.
 

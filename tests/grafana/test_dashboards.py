@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import re
 import urllib.parse
-from typing import Any
 
 import pytest
-from grafana_foundation_sdk.models import units
 
 from exporters.alert_rules import dashboards as uids
 from exporters.alert_rules.groups import groups
+from grafana.parts import filters
 from grafana.parts.links import TAG, trace
 from grafana.parts.queries import SOURCES
 from grafana.write import FOLDER, files
 from telemetry.settings import Settings
+from tests.grafana.columns import fields
 from tests.grafana.dashboards import (
     Json,
     dashboards,
@@ -29,8 +29,8 @@ from tests.grafana.dashboards import (
 )
 
 CORE_PANELS = {"barchart", "heatmap", "piechart", "stat", "table", "timeseries", "xychart"}
-TRANSFORMATIONS = {"groupingToMatrix", "organize", "merge"}
-UNITS = {value for name, value in vars(units).items() if isinstance(value, str) and not name.startswith("_")}
+TRANSFORMATIONS = {"groupingToMatrix", "sortBy"}
+ROOT = FOLDER.parents[1]
 
 
 @pytest.fixture(params=each_dashboard(), ids=lambda dashboard: dashboard["uid"])
@@ -86,19 +86,6 @@ def test_titles_differ(dashboard: Json) -> None:
     """D9."""
     titles = [panel["title"] for panel in dashboard["panels"]]
     assert len(set(titles)) == len(titles)
-
-
-def test_units_exist() -> None:
-    """D10: also those of single columns."""
-    for uid, panel in panels():
-        config = panel["fieldConfig"]
-        named = {
-            each["value"]
-            for rule in config["overrides"]
-            for each in rule["properties"]
-            if each["id"] == "unit"
-        }
-        assert {config["defaults"]["unit"], *named} <= UNITS, (uid, panel["title"])
 
 
 def test_figures_have_limits() -> None:
@@ -195,15 +182,89 @@ def test_exports_carry_the_filters(dashboard: Json) -> None:
         assert used_variables(url) == {"app_url", "segment", "batch_size", "user", "model"}
 
 
-def test_lists_of_jobs_lead_to_the_job_and_its_trace() -> None:
-    """D31."""
+def test_single_jobs_lead_to_their_traces() -> None:
+    """D31: rows, and points, which have the links of their height."""
     for uid, panel in panels():
-        rules = {rule["matcher"]["options"]: rule["properties"] for rule in panel["fieldConfig"]["overrides"]}
-        selected = " ".join(target.get("rawSql", "") for target in panel["targets"])
-        for column, target in (("Trace", "${__data.fields.Trace}"), ("Analysis", "/d/analysis-one?")):
-            if f'AS "{column}"' in selected:
-                links: list[Any] = [each["value"] for each in rules[column] if each["id"] == "links"]
-                assert target in str(links), (uid, panel["title"])
+        columns = fields(panel)
+        if panel["type"] not in ("table", "xychart") or "Analysis" not in columns:
+            continue
+        links = {
+            rule["matcher"]["options"]: str(
+                [each["value"] for each in rule["properties"] if each["id"] == "links"]
+            )
+            for rule in panel["fieldConfig"]["overrides"]
+        }
+        places = {"Trace": "${__data.fields.Trace}", "Analysis": "/d/analysis-one?"}
+        if panel["type"] == "xychart":
+            height = panel["options"]["series"][0]["y"]["matcher"]["options"]
+            assert all(target in links[height] for target in places.values()), (uid, panel["title"])
+        assert all(target in links[name] for name, target in places.items()), (uid, panel["title"])
+
+
+def test_points_of_histograms_lead_to_traces() -> None:
+    """D31."""
+    found = [
+        (target["exemplar"], panel["title"])
+        for uid, panel in panels()
+        for target in panel["targets"]
+        if "histogram_quantile" in target.get("expr", "") and uid != uids.TELEMETRY
+    ]
+    assert found and all(exemplar for exemplar, _ in found), found
+
+
+CHARTS = {
+    "cost breakdown": {
+        ("analysis-cost", "Cost by stage"): "piechart",
+        ("analysis-cost", "Cost over time"): "timeseries",
+    },
+    "quality heatmap": {
+        ("analysis-resume-quality", "Seconds by file size and length"): "table",
+        ("analysis-resume-quality", "File size, length and time"): "xychart",
+    },
+    "user cohorts": {
+        ("analysis-users", "New and returning users per week"): "timeseries",
+        ("analysis-users", "Batch size per week"): "timeseries",
+        ("analysis-users", "Retention"): "table",
+    },
+    "rate limit timeline": {
+        ("analysis-rate-limits", "When rate limits occur"): "heatmap",
+        ("analysis-rate-limits", "Rate-limited jobs and batch size"): "timeseries",
+        ("analysis-rate-limits", "Share of rate-limited jobs by size"): "xychart",
+        ("analysis-rate-limits", "Correlation with size"): "stat",
+    },
+    "error types": {
+        ("analysis-errors", "Errors by type"): "piechart",
+        ("analysis-errors", "Errors over time"): "timeseries",
+        ("analysis-errors", "Latest errors"): "table",
+    },
+}
+"""The charts that are required, each with the panels that show it and their types."""
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_the_required_charts_are_there(chart: str) -> None:
+    """D32."""
+    there = {(uid, panel["title"]): panel["type"] for uid, panel in panels()}
+    assert CHARTS[chart].items() <= there.items()
+
+
+MONEY = re.compile(r"cost_|(wasted|saved)_pico|analysis_spend_")
+MODEL_FILTER = (filters._OF_MODEL, filters._COST)
+SAYS_SO = re.compile(r"lower bound|unknown cost|at least", re.IGNORECASE)
+
+
+def test_incomplete_money_is_called_a_lower_bound() -> None:
+    """In each panel that shows what calls cost."""
+    for uid, panel in panels():
+        queries = " ".join(target.get("rawSql", "") + target.get("expr", "") for target in panel["targets"])
+        for part in MODEL_FILTER:  # reads what calls cost in every query
+            queries = queries.replace(part, "")
+        shows = any("USD" in text for text in texts(panel["fieldConfig"]))
+        if shows and MONEY.search(queries):
+            assert SAYS_SO.search(queries + str(panel["fieldConfig"])) or "_incomplete" in queries, (
+                uid,
+                panel["title"],
+            )
 
 
 def test_a_trace_opens_in_its_data_source() -> None:
@@ -251,9 +312,14 @@ def test_alerts_can_be_seen(dashboard: Json) -> None:
 
 
 def test_each_alert_leads_to_a_dashboard() -> None:
-    """And the uids are those that are declared."""
+    """In the rules as written, and in its runbook; the uids are those that are declared."""
     known = {each["uid"] for each in each_dashboard()}
     assert known == {value for name, value in vars(uids).items() if name.isupper()}
+    written = "".join(path.read_text() for path in (ROOT / "prometheus" / "rules").glob("*.yml"))
+    led = set(re.findall(r'dashboard_url: "/d/([^"]+)"', written))
+    assert led <= known and len(re.findall("alert: ", written)) == len(re.findall("dashboard_url: ", written))
     for group in groups(Settings()):
         for alert in group.alerts:
-            assert alert.dashboard in known, alert.name
+            assert alert.dashboard in led, alert.name
+            runbook = (ROOT / "docs" / "runbooks" / f"{alert.name}.md").read_text()
+            assert f"dashboard `{alert.dashboard}`" in runbook, alert.name

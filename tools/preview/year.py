@@ -41,7 +41,7 @@ SHARES: Final = {
     Stage.DB_WRITE: 0.02,
 }
 """Of the duration of a job."""
-SUMS: Final = ("attempts", "input_tokens", "output_tokens", "cost_pico")
+SUMS: Final = ("attempts", "input_tokens", "cached_tokens", "output_tokens", "cost_pico")
 CLOCK: Final = """
 CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT timestamptz '{now}' $$;
 ALTER DATABASE {database} SET search_path = public, pg_catalog;
@@ -74,17 +74,17 @@ class Year(History):
                 yield self._with_all_stages(job)
 
     def _with_all_stages(self, job: Job) -> Job:
-        run, chance = job.run, self._more
-        known = [stage for stage in job.stages if stage["calls"]]
+        run = job.run
+        known = [stage for stage in job.stages if stage["operation"]]
         for stage in known:
             is_ranking = stage["stage"] == Stage.RANKING
             stage["model"] = LARGE
             stage["cost_pico"] *= LARGE_COSTS
-            stage["cached_tokens"] = int(stage["input_tokens"] * chance.uniform(0.1, 0.4))
+            stage["saved_pico"] *= LARGE_COSTS
             stage["errors"] = int(run["status"] != "completed" and is_ranking)
             stage["unpriced"] = 0
             if not run["cost_complete"] and is_ranking:
-                stage["unpriced"], stage["cost_pico"] = stage["calls"], 0
+                stage |= {"unpriced": stage["calls"], "cost_pico": 0, "saved_pico": 0}
         like = known[0] if known else self._stage(0, "ranking", 0, 900, 120, False)
         number, calls = run["candidates"], 1 + run["candidates"] // 40
         added = [
@@ -110,9 +110,12 @@ class Year(History):
             **{name: 0 if isinstance(value, int) else value for name, value in like.items()},
             **dict.fromkeys(texts, ""),
         }
+        opened = 0
         for stage, share in SHARES.items():
-            spent = int(run["duration_us"] * share * self._more.uniform(0.6, 1.1))
-            yield {**zero, "stage": stage, "duration_us": spent}
+            closed = opened + int(run["duration_us"] * share * self._more.uniform(0.6, 1.1))
+            times = {"duration_us": closed - opened, "opened_us": opened, "closed_us": closed}
+            yield {**zero, "stage": stage, **times}
+            opened = closed
 
 
 def _calls(
@@ -129,7 +132,7 @@ def _calls(
     return {
         **like,
         **dict.fromkeys(("rate_limit_hits", "rate_limit_retries", "backoff_us"), 0),
-        **dict.fromkeys(("cached_tokens", "errors", "unpriced"), 0),
+        **dict.fromkeys(("cached_tokens", "saved_pico", "errors", "unpriced"), 0),
         **{"stage": stage, "operation": operation, "model": model, "calls": calls, "attempts": calls},
         **{"input_tokens": tokens[0], "output_tokens": tokens[1], "duration_us": calls * 700_000},
         "cost_pico": tokens[0] * price[0] + tokens[1] * price[1],
