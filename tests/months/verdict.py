@@ -19,7 +19,7 @@ from .incidents.incident import Incident
 from .metrics import lines
 from .month import Month
 from .normal import usual_months
-from .scene import END, MINUTE, SETTINGS
+from .scene import BEGIN, END, MINUTE, SETTINGS
 
 SLOW: Final = 4 * MINUTE
 """How often the means of a day or more are recorded, instead of each minute."""
@@ -94,9 +94,9 @@ def verdict(seed: int, incidents: Sequence[Incident] = INCIDENTS) -> Verdict:
     return Verdict(seed, fired, incidents)
 
 
-def store(month: Month, folder: Path, rules: Sequence[Group] = GROUPS) -> None:
+def store(month: Month, folder: Path, rules: Sequence[Group] = GROUPS, since: int = BEGIN) -> None:
     """Store the metrics of months as blocks of Prometheus, and what rules record of them."""
-    backfill("metrics", lines(month, folder), folder)
+    backfill("metrics", lines(month, folder, since), folder)
     for level in _levels(rules):
         with running(folder) as prometheus:
             recorded = [sample for recording in level for sample in _record(prometheus, recording)]
