@@ -21,8 +21,8 @@ admin page are.
 
 Every dashboard of jobs has the same filters: a period (7, 30, 90 or 365 days, or any other), user segment,
 batch size, user and model. The links "Export CSV" and "Export JSON" at the top download the jobs that they
-leave. A sum of money is a lower bound where the number of runs of unknown cost beside it is not 0. Days and
-weeks are in UTC. [How to change them](../how-to/dashboards.md). `make docs` writes this page from
+leave. A sum of money is a lower bound where "Lower bound" beside it says how many runs have an unknown cost.
+Days and weeks are in UTC. [How to change them](../how-to/dashboards.md). `make docs` writes this page from
 `grafana/`.
 """
 

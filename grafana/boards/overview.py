@@ -228,7 +228,11 @@ def _alerts() -> Panel:
         columns={
             "Time": Column(hidden=True),
             "Value": Column(hidden=True),
-            "severity": Column(texts={"critical": "critical: act now", "warning": "warning: look"}),
+            "alertname": Column(title="Alert"),
+            "service": Column(title="Service"),
+            "severity": Column(
+                title="Severity", texts={"critical": "critical: act now", "warning": "warning: look"}
+            ),
         },
     )
 

@@ -13,23 +13,23 @@ from grafana.parts.kinds import bars, figures, matrix, rows
 from grafana.parts.panels import BYTES, COUNT, SECONDS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.plots import course, scatter
 
-from .shared import JOB_IDS
+from .shared import IDS, JOB_IDS
 
 NO_FILES: Final = "No job of this period recorded its documents."
 SIZES: Final = (
-    "1: under 50 kB",
-    "2: 50 to 100 kB",
-    "3: 100 to 250 kB",
-    "4: 250 kB to 1 MB",
-    "5: 1 MB and more",
+    "1: < 50 kB",
+    "2: 50–100 kB",
+    "3: 100–250 kB",
+    "4: 250 kB–1 MB",
+    "5: ≥ 1 MB",
 )
 SIZE_LIMITS: Final = "ARRAY[50000, 100000, 250000, 1000000]"
 LENGTHS: Final = (
-    "a: under 1,000",
-    "b: 1,000 to 2,500",
-    "c: 2,500 to 5,000",
-    "d: 5,000 to 10,000",
-    "e: 10,000 and more",
+    "a: < 1,000",
+    "b: 1,000–2,500",
+    "c: 2,500–5,000",
+    "d: 5,000–10,000",
+    "e: ≥ 10,000",
 )
 LENGTH_LIMITS: Final = "ARRAY[1000, 2500, 5000, 10000]"
 
@@ -61,19 +61,19 @@ def _read() -> Panel:
     return figures(
         About(
             title="Documents",
-            question="How many documents were there, which share was scored, and how many hold almost no text?",
+            question="How many documents were there, which share was scored, and how many have fewer than 250 characters?",
             empty=NO_FILES,
         ),
         sql(f"""
 {_files("outcome", "characters")}
 SELECT count(*) AS "Documents",
   CAST(count(*) FILTER (WHERE outcome = 'scored') AS numeric) / nullif(count(*), 0) AS "Scored",
-  count(*) FILTER (WHERE characters < 250) AS "Under 250 characters"
+  count(*) FILTER (WHERE characters < 250) AS "Almost empty"
 FROM file"""),
         unit=COUNT,
         columns={
             "Scored": Column(unit=SHARE, decimals=1, limits={0: "red", 0.9: "orange", 0.97: "green"}),
-            "Under 250 characters": Column(limits={0: "green", 1: "orange"}),
+            "Almost empty": Column(limits={0: "green", 1: "orange"}),
         },
     )
 
@@ -195,6 +195,7 @@ WHERE file.outcome <> 'scored' GROUP BY 1, 2 ORDER BY 1, 2"""),
         unit=COUNT,
         bars=True,
         stacked=True,
+        by_name=True,
     )
 
 
@@ -239,5 +240,10 @@ SELECT analysis_ref AS "Analysis", started_at AS "Began", type AS "Type", size_b
   processing_seconds AS "Time", outcome AS "Outcome", error_type AS "Error", trace_id AS "Trace"
 FROM file WHERE outcome = 'failed' OR characters < 250 OR processing_seconds > 10
 ORDER BY started_at DESC, processing_seconds DESC NULLS LAST LIMIT 100"""),
-        columns={**JOB_IDS, "Size": Column(unit=BYTES), "Time": Column(unit=SECONDS, decimals=1)},
+        columns={
+            **JOB_IDS,
+            "Began": IDS["Began"],
+            "Size": Column(unit=BYTES),
+            "Time": Column(unit=SECONDS, decimals=1),
+        },
     )

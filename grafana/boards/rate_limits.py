@@ -182,7 +182,11 @@ SELECT {bucket()} AS "time", sum(calls) AS "Calls", sum(rate_limit_retries) AS "
 FROM call GROUP BY 1 ORDER BY 1"""),
         unit=COUNT,
         bars=True,
-        columns={"Calls": Column(color="blue"), "Retries after a rate limit": Column(color="orange")},
+        columns={
+            "Calls": Column(color="blue", line=True, on_right=True),
+            "Retries after a rate limit": Column(color="orange"),
+            "Other retries": Column(color="purple"),
+        },
     )
 
 

@@ -10,7 +10,7 @@ from exporters.alert_rules.dashboards import USERS
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import jobs
 from grafana.parts.kinds import bars, figures, matrix, rows, words
-from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, over_time, sql
+from grafana.parts.panels import COUNT, DAY, DOLLARS, MOMENT, SHARE, About, Column, over_time, sql
 from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry.conventions.gauges import OVERRIDES_7D, OVERRIDES_30D
@@ -254,5 +254,7 @@ WHERE job.user_ref IS NOT NULL GROUP BY job.user_ref ORDER BY 3 DESC, 1 LIMIT 50
             "Cost": Column(unit=DOLLARS, decimals=2),
             INCOMPLETE: BOUND,
             "Overridden": Column(unit=SHARE, decimals=0),
+            "Since": Column(unit=DAY, width=100),
+            "Last job": Column(unit=MOMENT, width=140),
         },
     )

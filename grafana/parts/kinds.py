@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as sdk
@@ -31,6 +32,8 @@ ALL_VALUES: Final = common.VizTooltipOptions(
 
 _TABLE: Final = {"cellHeight": common.TableCellHeight.SM, "frameIndex": 0, "showHeader": True}
 """As Grafana 13 has it; the model of the SDK still has the footer of older versions."""
+_NARROW: Final = {"minWidth": 60}
+"""Columns get narrower before those on the right are out of sight; Grafana's default is 150 pixels."""
 NEUTRAL: Final[Mapping[float, str]] = {0: "blue", 1e18: "blue"}
 """Colours of a figure that is neither good nor bad."""
 
@@ -70,9 +73,17 @@ def words(about: About, queries: Sequence[AnyQuery], *, columns: Columns | None 
 
 
 def shares(
-    about: About, queries: Sequence[AnyQuery], *, unit: str, columns: Columns | None = None
+    about: About,
+    queries: Sequence[AnyQuery],
+    *,
+    unit: str,
+    columns: Columns | None = None,
+    by_name: bool = False,
 ) -> sdk.Panel:
-    """Return a ring; each row of the result, at most eight, is a slice: its name and its value."""
+    """Return a ring; each row of the result, at most eight, is a slice: its name and its value.
+
+    ``by_name`` gives a name the colour that it has in other panels, too; otherwise its place decides.
+    """
     legend = piechart.PieChartLegendOptions(
         values=[piechart.PieChartLegendValues.VALUE, piechart.PieChartLegendValues.PERCENT],
         display_mode=common.LegendDisplayMode.TABLE,
@@ -87,7 +98,7 @@ def shares(
         tooltip=ALL_VALUES,
         display_labels=[],
     )
-    return panel("piechart", about, queries, unit=unit, options=options, columns=columns)
+    return panel("piechart", about, queries, unit=unit, options=options, columns=columns, by_name=by_name)
 
 
 def bars(
@@ -132,8 +143,12 @@ def spans(
 def rows(
     about: About, queries: Sequence[AnyQuery], *, unit: str = "short", columns: Columns | None = None
 ) -> sdk.Panel:
-    """Return a table."""
-    return panel("table", about, queries, unit=unit, options=_TABLE, columns=columns)
+    """Return a table; the limits of a column colour its texts."""
+    tinted = {
+        name: replace(column, tint=bool(column.limits) and not column.paint)
+        for name, column in (columns or {}).items()
+    }
+    return panel("table", about, queries, unit=unit, options=_TABLE, custom=_NARROW, columns=tinted)
 
 
 def matrix(
@@ -156,7 +171,7 @@ def matrix(
         queries,
         unit=unit,
         options=_TABLE,
-        custom={"cellOptions": {"type": "color-background", "mode": "basic"}},
+        custom={**_NARROW, "cellOptions": {"type": "color-background", "mode": "basic"}},
         limits=limits,
         decimals=1,
     )

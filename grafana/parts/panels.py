@@ -20,6 +20,8 @@ COUNT: Final = "short"
 SHARE: Final = "percentunit"
 SECONDS: Final = "s"
 BYTES: Final = "decbytes"
+MOMENT: Final = "time:YYYY-MM-DD HH:mm"
+DAY: Final = "time:YYYY-MM-DD"
 
 
 class Owner(StrEnum):
@@ -36,12 +38,16 @@ class Column:
 
     unit: str = ""
     decimals: int | None = None
+    title: str = ""
+    """What it is called, if not by its name."""
     color: str = ""
     """A fixed colour, by name."""
     limits: Mapping[float, str] | None = None
     """Colours by the value from which they apply; the first one applies below all others, too."""
     paint: bool = False
     """Whether the background of a cell has the colour of the limits."""
+    tint: bool = False
+    """Whether the text of a cell has it; a table shows no other colour."""
     links: tuple[Link, ...] = ()
     texts: Mapping[str, str] | None = None
     """What is shown instead of a value."""
@@ -84,6 +90,7 @@ def panel(
     decimals: int | None = None,
     limits: Mapping[float, str] | None = None,
     columns: Columns | None = None,
+    by_name: bool = False,
 ) -> sdk.Panel:
     """Return a panel of any kind; the modules of kinds call it."""
     built = (
@@ -103,7 +110,12 @@ def panel(
         built.decimals(decimals)
     if custom is not None:
         built.custom(custom)
-    mode = models.FieldColorModeId.THRESHOLDS if limits else models.FieldColorModeId.PALETTE_CLASSIC
+    palette = (
+        models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
+        if by_name
+        else models.FieldColorModeId.PALETTE_CLASSIC
+    )
+    mode = models.FieldColorModeId.THRESHOLDS if limits else palette
     built.color_scheme(sdk.FieldColor().mode(mode))
     for name, column in (columns or {}).items():
         built.override_by_name(name, _properties(column))
@@ -137,6 +149,8 @@ def _properties(column: Column) -> list[models.DynamicConfigValue]:
         found["unit"] = column.unit
     if column.decimals is not None:
         found["decimals"] = column.decimals
+    if column.title:
+        found["displayName"] = column.title
     if column.color:
         found["color"] = {"mode": "fixed", "fixedColor": column.color}
     if column.limits:
@@ -144,6 +158,8 @@ def _properties(column: Column) -> list[models.DynamicConfigValue]:
         found["color"] = {"mode": "thresholds"}
     if column.paint:
         found["custom.cellOptions"] = {"type": "color-background", "mode": "basic"}
+    if column.tint:
+        found["custom.cellOptions"] = {"type": "color-text"}
     if column.links:
         found["links"] = list(column.links)
     if column.texts:

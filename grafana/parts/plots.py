@@ -23,8 +23,9 @@ def course(
     decimals: int | None = None,
     limits: Mapping[float, str] | None = None,
     columns: Columns | None = None,
+    by_name: bool = False,
 ) -> sdk.Panel:
-    """Return lines, or bars, over time."""
+    """Return lines, or bars, over time; ``by_name`` as for :func:`.kinds.shares`."""
     mode = common.StackingMode.NORMAL if stacked else common.StackingMode.NONE
     custom = common.GraphFieldConfig(
         draw_style=common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE,
@@ -47,6 +48,7 @@ def course(
         custom=custom,
         decimals=decimals,
         columns=columns,
+        by_name=by_name,
     )
     if limits:
         built.thresholds(thresholds(limits))

@@ -11,12 +11,15 @@ export function timeseries(body, panel, data, { theme, period }) {
   const options = {
     xAxis: timeAxis(theme, period),
     yAxis: right.length ? axes : axes[0],
-    legend: legend(theme, all.map((each) => each.name)),
+    legend: legend(theme, listed(all)),
     series: all.map((each) => drawn(each, right.includes(each) ? 1 : 0, theme)),
   };
   if (options.series.length) options.series[0].markLine = limits(panel, theme);
   chart(body, options, theme);
 }
+
+/** Return the names of a legend. */
+const listed = (all) => all.filter((each) => !each.custom.hideFrom?.legend).map((each) => each.name);
 
 function valueAxis(theme, side, place) {
   const [first] = side;
@@ -77,16 +80,17 @@ export function barchart(body, panel, data, { theme }) {
   const options = {
     xAxis: across ? value : category,
     yAxis: across ? category : value,
-    legend: legend(theme, all.map((each) => each.name)),
+    legend: legend(theme, listed(all)),
     series: all.map((each) => ({
       name: each.name,
       type: 'bar',
       data: [...each.values],
       color: each.color,
+      stack: panel.options.stacking === 'normal' ? 'all' : undefined,
       barMaxWidth: 90,
       itemStyle: { opacity: 0.8 },
       label: {
-        show: panel.options.showValue !== 'never' && names.values.length * all.length <= 24,
+        show: panel.options.showValue !== 'never' && names.values.length * all.length <= 24 && listed([each]).length,
         position: across ? 'right' : 'top',
         color: theme.colors.text.primary,
         formatter: ({ value: number }) => (number === null ? '' : each.text(number)),
