@@ -11,15 +11,14 @@ from exporters.reports.lines import WASTE
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, calls, jobs, runs
 from grafana.parts.kinds import bars, figures, rows, shares
-from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, Owner, over_time, sql
+from grafana.parts.panels import DOLLARS, SHARE, About, Column, over_time, sql
 from grafana.parts.plots import course
 
-from . import budget
+from . import budget, tokens
 from .colors import STAGES
 from .shared import BOUND, BOUND_LINE, COUNT_INCOMPLETE, IDS, INCOMPLETE, TOTAL
 
 WASTED: Final = ", ".join(f"'{name}'" for name in WASTE)
-TOKENS: Final = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 PARTS_OF_JOBS: Final = (
     *("kind", "spend_class", "cost_pico", "cost_complete"),
     *("candidates", "criteria", "above_70"),
@@ -42,9 +41,9 @@ def board() -> Board:
         rows=(
             row(5, (7, total()), (8, budget.month()), (9, _each())),
             row(9, (10, _by_stage()), (14, _over_time())),
-            row(9, (12, _by_model()), (12, _by_purpose())),
-            row(8, (7, _waste()), (7, _cached()), (10, _by_tokens())),
-            row(8, (12, _per_candidate()), (12, _completeness())),
+            row(9, (12, tokens.by_model()), (12, _by_purpose())),
+            row(8, (7, _waste()), (7, tokens.saved()), (10, tokens.over_time_by_kind())),
+            row(8, (12, _per_candidate()), (12, tokens.unknown())),
             row(8, (12, budget.burn_down()), (12, budget.today())),
             row(10, _most_expensive()),
         ),
@@ -127,30 +126,6 @@ ORDER BY 1, 2"""),
     )
 
 
-def _by_model() -> Panel:
-    return rows(
-        About(
-            title="Cost by model",
-            question="Which model costs what, for how many calls and for which kinds of tokens?",
-        ),
-        sql(f"""
-WITH {calls("model", "calls", "cost_pico", *TOKENS, "unpriced", "usage_missing", "operation")}
-SELECT model AS "Model", sum(cost_pico) / 1e12 AS "Cost", sum(calls) AS "Calls",
-  sum(cost_pico) / 1e12 / nullif(sum(calls), 0) AS "Each call",
-  sum(input_tokens) AS "Input tokens", sum(cached_tokens) AS "Of these cached",
-  sum(output_tokens) AS "Output tokens", sum(reasoning_tokens) AS "Of these reasoning",
-  sum(unpriced + usage_missing) AS "Calls of unknown cost",
-  count(DISTINCT run_id) FILTER (WHERE NOT cost_complete) AS "{INCOMPLETE}"
-FROM call WHERE operation <> '' GROUP BY model ORDER BY 2 DESC, 3 DESC LIMIT 50"""),
-        columns={
-            "Cost": Column(unit=DOLLARS, decimals=2),
-            "Each call": Column(unit=DOLLARS, decimals=6),
-            "Calls of unknown cost": Column(limits={0: "text", 1: "orange"}),
-            INCOMPLETE: BOUND,
-        },
-    )
-
-
 def _by_purpose() -> Panel:
     return bars(
         About(
@@ -191,46 +166,6 @@ FROM chosen"""),
     )
 
 
-def _cached() -> Panel:
-    return figures(
-        About(
-            title="Saved by cached input",
-            question="What would the tokens from the prompt cache have cost more, which share of the input are they, "
-            "and how many?",
-            owner=Owner.DEVELOPERS,
-        ),
-        sql(f"""
-WITH {calls("input_tokens", "cached_tokens", "saved_pico", "unpriced")}
-SELECT sum(saved_pico) / 1e12 AS "Saved", sum(cached_tokens) / nullif(sum(input_tokens), 0) AS "Share of the input",
-  sum(cached_tokens) AS "Tokens",
-  count(DISTINCT run_id) FILTER (WHERE unpriced > 0 AND cached_tokens > 0) AS "{INCOMPLETE}"
-FROM call"""),
-        unit=COUNT,
-        columns={
-            "Saved": Column(unit=DOLLARS, decimals=2),
-            "Share of the input": Column(unit=SHARE, decimals=1),
-            INCOMPLETE: BOUND,
-        },
-    )
-
-
-def _by_tokens() -> Panel:
-    return course(
-        About(
-            title="Tokens over time",
-            question="Which kinds of tokens are used? Input includes the cached, output the reasoning ones.",
-            owner=Owner.DEVELOPERS,
-        ),
-        over_time(f"""
-WITH {calls(*TOKENS)}
-SELECT {bucket()} AS "time", sum(input_tokens) AS "Input", sum(cached_tokens) AS "Cached input",
-  sum(output_tokens) AS "Output", sum(reasoning_tokens) AS "Reasoning"
-FROM call GROUP BY 1 ORDER BY 1"""),
-        unit=COUNT,
-        bars=True,
-    )
-
-
 def _per_candidate() -> Panel:
     return course(
         About(
@@ -245,22 +180,6 @@ FROM chosen GROUP BY 1 ORDER BY 1"""),
         unit=DOLLARS,
         decimals=4,
         columns={"Candidate": Column(on_right=True), INCOMPLETE: BOUND_LINE},
-    )
-
-
-def _completeness() -> Panel:
-    return rows(
-        About(
-            title="What is not known",
-            question="Which calls have no price, or did not say what they used? Their cost is missing in all sums.",
-            owner=Owner.DEVELOPERS,
-            empty="Every call of this period has a price and says what it used.",
-        ),
-        sql(f"""
-WITH {calls("stage", "model", "calls", "unpriced", "unmodelled", "usage_missing")}
-SELECT stage AS "Stage", model AS "Model", sum(calls) AS "Calls", sum(unpriced) AS "Without a price",
-  sum(unmodelled) AS "Of these: parts unknown to the price", sum(usage_missing) AS "Without usage"
-FROM call GROUP BY 1, 2 HAVING sum(unpriced + usage_missing) > 0 ORDER BY 3 DESC LIMIT 50"""),
     )
 
 

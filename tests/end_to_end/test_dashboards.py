@@ -32,8 +32,7 @@ from tests.end_to_end.ledger import Line, by_stage, dollars, truth
 from tests.end_to_end.observed import SERVICE, Observed, observed
 from tests.end_to_end.processes import environment
 from tests.end_to_end.submission import submit
-from tests.grafana.columns import CHOSEN
-from tests.grafana.dashboards import Target, sql_targets, targets
+from tests.grafana.dashboards import ALL, Target, sql_targets, targets
 from tests.waiting import NotInTime, until
 
 FAULTS: list[dict[str, Any]] = [
@@ -47,7 +46,6 @@ SETTINGS = {
     "TELEMETRY_INTEGRITY_SECONDS": "2",
 }
 WINDOWS = {"$__rate_interval": "1h", "$__range": "1h", "$job": SERVICE}
-ALL = {**CHOSEN, "analysis": ""}
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ import sqlglot
 
 from grafana.boards.colors import STAGES, STATUSES
 from grafana.parts.expansion import Moment, expand
-from tests.grafana.dashboards import Json
+from tests.grafana.dashboards import ALL, Json
 
-CHOSEN: Final = {"segment": "all", "batch_size": "all", "user": "all", "model": "all", "analysis": "7"}
-"""Values of all variables."""
 SERIES: Final = frozenset({*STAGES, *STATUSES})
 """Names of series that are values of a closed column."""
 LABEL: Final = re.compile(r"\{\{(\w+)\}\}")
@@ -35,7 +33,7 @@ def of_target(target: Json) -> set[str]:
 
 def of_sql(text: str) -> list[str]:
     """Return the columns of a query in SQL."""
-    query = sqlglot.parse_one(expand(text, Moment.last(7, CHOSEN)), dialect="postgres")
+    query = sqlglot.parse_one(expand(text, Moment.last(7, ALL)), dialect="postgres")
     return list(query.named_selects)  # type: ignore[attr-defined]
 
 

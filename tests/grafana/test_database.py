@@ -20,10 +20,9 @@ from grafana.parts.dashboard import DAYS
 from grafana.parts.expansion import Moment, expand
 from telemetry.settings import Settings
 from tests.grafana.conftest import Database
-from tests.grafana.dashboards import Target, each_dashboard, has_filters, sql_targets, variables
+from tests.grafana.dashboards import ALL, Target, each_dashboard, has_filters, sql_targets, variables
 
 Reader = psycopg.Connection[tuple[object, ...]]
-ALL = {"segment": "all", "batch_size": "all", "user": "all", "model": "all", "analysis": ""}
 NUMBERS = {"int2", "int4", "int8", "float4", "float8", "numeric"}
 TIMES = {"timestamp", "timestamptz", "int8", "float8", "numeric"}
 PROBE = "o'x"
@@ -217,6 +216,13 @@ def test_stages_add_up_to_the_total(reader: Reader) -> None:
         rows = [row for row in ask(reader, target, moment)[0] if INCOMPLETE not in row]
         place = 2 if title == "Cost over time" else 1
         assert sum(row[place] for row in rows) == total, title
+
+
+def test_rings_have_few_slices(reader: Reader) -> None:
+    """D39: at most eight, whatever there is."""
+    for target in sql_targets():
+        if target.panel["type"] == "piechart":
+            assert 0 < len(ask(reader, target, Moment.last(365, ALL))[0]) <= 8, target.name
 
 
 def test_filters_take_effect(reader: Reader) -> None:

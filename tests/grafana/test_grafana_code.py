@@ -9,8 +9,7 @@ import pytest
 
 from grafana.parts import panels as parts
 from grafana.parts.expansion import Moment, expand
-from tests.grafana.columns import CHOSEN
-from tests.grafana.dashboards import Json, Target, panels, sql_targets
+from tests.grafana.dashboards import ALL, Json, Target, panels, sql_targets
 from tests.grafana.typescript import ask
 
 FORMATTED = [
@@ -59,7 +58,7 @@ TURNED = [target for target in sql_targets() if target.panel.get("transformation
 @pytest.mark.parametrize("target", TURNED, ids=lambda target: target.name)
 def test_a_matrix_is_one(reader: psycopg.Connection[tuple[Any, ...]], target: Target, days: int) -> None:
     """D37: of the real rows; every value is where it belongs, rows and columns are in order."""
-    done = reader.execute(expand(target.sql, Moment.last(days, CHOSEN)).encode())
+    done = reader.execute(expand(target.sql, Moment.last(days, ALL)).encode())
     names, rows = [column.name for column in done.description or ()], done.fetchall()
     down, across = names[:2]
     kinds = ("string", "string", "number")

@@ -14,8 +14,8 @@ from exporters.catalogue.views import definitions
 from exporters.sql.schema.tables import VIEWS
 from grafana.parts.expansion import BadQuery, Moment, expand
 from grafana.parts.names import VALUES, check
-from tests.grafana.columns import CHOSEN, LABEL, grouped
-from tests.grafana.dashboards import Json, Target, each_dashboard, panels, sql_targets
+from tests.grafana.columns import LABEL, grouped
+from tests.grafana.dashboards import ALL, Json, Target, each_dashboard, panels, sql_targets
 from tests.grafana.faults import faults
 
 KNOWN = {dashboard["uid"]: dashboard for dashboard in each_dashboard()}
@@ -24,7 +24,7 @@ Change = Callable[[Json], None]
 
 def names(target: Target) -> set[str]:
     """Return the views, the columns of views and the closed values in a query, without names of its own."""
-    text = expand(target.sql, Moment.last(7, CHOSEN))
+    text = expand(target.sql, Moment.last(7, ALL))
     query = sqlglot.parse_one(text, dialect="postgres")
     views = {table.name for table in query.find_all(exp.Table)} & set(VIEWS)
     columns = {name for view in views for name in definitions()[view].columns}
@@ -72,10 +72,10 @@ def test_each_misspelt_variable_and_macro_is_found(target: Target) -> None:
         for wrong in (f"${{{variable}x:sqlstring}}", f"${{{variable}}}", f"${variable}"):
             text = target.sql.replace(f"${{{variable}:sqlstring}}", wrong)
             with pytest.raises(BadQuery):
-                expand(text, Moment.last(7, CHOSEN))
+                expand(text, Moment.last(7, ALL))
     for macro in set(re.findall(r"\$(__\w+)\(", target.sql)):
         with pytest.raises(BadQuery):
-            expand(target.sql.replace(f"${macro}(", f"${macro}x("), Moment.last(7, CHOSEN))
+            expand(target.sql.replace(f"${macro}(", f"${macro}x("), Moment.last(7, ALL))
 
 
 @pytest.mark.parametrize("dashboard", each_dashboard(), ids=lambda dashboard: dashboard["uid"])
@@ -113,7 +113,9 @@ def changes(panel: Json) -> Iterator[tuple[str, Change]]:
 
 def _in_expression(expression: str) -> set[str]:
     """Return the series and labels in a query in PromQL."""
-    series = set(re.findall(r"([a-zA-Z_:][\w:]*)\{", expression)) | ({"up"} & {*expression.split(" (")[-1:]})
+    series = set(re.findall(r"([a-zA-Z_:][\w:]*)\{", expression)) | set(
+        re.findall(r"\(([a-z_]+)\)", expression)
+    )
     matched = {
         label for found in re.findall(r"\{([^}]*)\}", expression) for label in re.findall(r"(\w+)[=!]", found)
     }

@@ -14,11 +14,10 @@ from grafana.parts.names import check
 from grafana.parts.queries import APPLICATION
 from telemetry import conventions as c
 from telemetry.settings import Settings
-from tests.grafana.dashboards import dashboards, has_filters, sql_targets, targets
+from tests.grafana.dashboards import ALL, dashboards, has_filters, sql_targets, targets
 
 FOREIGN = {"ALERTS", "up"}
 """Series that Prometheus itself makes."""
-ALL_FILTERS = {"segment": "all", "batch_size": "all", "user": "all", "model": "all", "analysis": "7"}
 
 
 def test_filters_are_applied() -> None:
@@ -32,7 +31,7 @@ def test_filters_are_applied() -> None:
 def test_variables_are_quoted_and_macros_are_known() -> None:
     """D18, D20: the expansion refuses everything else."""
     for target in sql_targets():
-        text = expand(target.sql, Moment.last(7, ALL_FILTERS))
+        text = expand(target.sql, Moment.last(7, ALL))
         assert "$" not in text, target.name
 
 
@@ -55,7 +54,7 @@ def test_variables_are_quoted_and_macros_are_known() -> None:
 def test_wrong_queries_are_refused(text: str, message: str) -> None:
     """They fail when the dashboard is built."""
     with pytest.raises(BadQuery, match=message):
-        check(expand(text, Moment.last(7, ALL_FILTERS)))
+        check(expand(text, Moment.last(7, ALL)))
 
 
 @pytest.mark.parametrize(
