@@ -41,8 +41,9 @@ def board() -> Board:
         rows=(
             row(5, (7, total()), (8, budget.month()), (9, _each())),
             row(9, (10, _by_stage()), (14, _over_time())),
-            row(9, (12, tokens.by_model()), (12, _by_purpose())),
-            row(8, (7, _waste()), (7, tokens.saved()), (10, tokens.over_time_by_kind())),
+            row(6, tokens.by_model()),
+            row(4, (12, _waste()), (12, tokens.saved())),
+            row(8, (12, _by_purpose()), (12, tokens.over_time_by_kind())),
             row(8, (12, _per_candidate()), (12, tokens.unknown())),
             row(8, (12, budget.burn_down()), (12, budget.today())),
             row(10, _most_expensive()),

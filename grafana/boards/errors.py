@@ -17,6 +17,7 @@ from telemetry import conventions as c
 from telemetry.conventions.gauges import INTERRUPTED_TODAY
 from telemetry.settings import Settings
 
+from .colors import ERROR_TYPES
 from .shared import BOUND, COUNT_INCOMPLETE, ENDED, IDS, INCOMPLETE, NO_GAUGES, NO_PROCESS, TOTAL
 
 FAILED = "status IN ('failed', 'interrupted', 'partial_failure')"
@@ -105,7 +106,7 @@ def _by_type() -> Panel:
 SELECT CASE WHEN place.number < 8 THEN error.error_type ELSE 'other' END AS metric, sum(error.errors) AS value
 FROM error JOIN place ON place.error_type = error.error_type GROUP BY 1 ORDER BY min(place.number)"""),
         unit=COUNT,
-        by_name=True,
+        columns=ERROR_TYPES,
     )
 
 
@@ -118,7 +119,7 @@ SELECT {bucket("error.started_at")} AS "time",
   CASE WHEN place.number < 8 THEN error.error_type ELSE 'other' END AS metric, sum(error.errors) AS value
 FROM error JOIN place ON place.error_type = error.error_type GROUP BY 1, 2 ORDER BY 1, 2"""),
         unit=COUNT,
-        by_name=True,
+        columns=ERROR_TYPES,
         bars=True,
         stacked=True,
     )

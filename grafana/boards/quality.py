@@ -13,6 +13,7 @@ from grafana.parts.kinds import bars, figures, matrix, rows
 from grafana.parts.panels import BYTES, COUNT, SECONDS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.plots import course, scatter
 
+from .colors import ERROR_TYPES
 from .shared import IDS, JOB_IDS
 
 NO_FILES: Final = "No job of this period recorded its documents."
@@ -20,16 +21,16 @@ SIZES: Final = (
     "1: < 50 kB",
     "2: 50–100 kB",
     "3: 100–250 kB",
-    "4: 250 kB–1 MB",
+    "4: 0.25–1 MB",
     "5: ≥ 1 MB",
 )
 SIZE_LIMITS: Final = "ARRAY[50000, 100000, 250000, 1000000]"
 LENGTHS: Final = (
-    "a: < 1,000",
-    "b: 1,000–2,500",
-    "c: 2,500–5,000",
-    "d: 5,000–10,000",
-    "e: ≥ 10,000",
+    "a: < 1 K",
+    "b: 1–2.5 K",
+    "c: 2.5–5 K",
+    "d: 5–10 K",
+    "e: ≥ 10 K",
 )
 LENGTH_LIMITS: Final = "ARRAY[1000, 2500, 5000, 10000]"
 
@@ -141,16 +142,16 @@ def _scatter() -> Panel:
         ),
         sql(f"""
 {_files("size_bytes", "characters", "processing_seconds", "trace_id")}
-SELECT size_bytes AS "File size", characters AS "Characters", processing_seconds AS "Time",
+SELECT size_bytes AS "File size", characters AS "Characters", processing_seconds AS "Duration",
   analysis_ref AS "Analysis", trace_id AS "Trace"
 FROM file WHERE size_bytes IS NOT NULL AND characters IS NOT NULL ORDER BY started_at DESC LIMIT 2000"""),
         unit=COUNT,
         x="File size",
         y="Characters",
-        color="Time",
+        color="Duration",
         columns={
             "File size": Column(unit=BYTES),
-            "Time": Column(unit=SECONDS, limits={0: "green", 2: "yellow", 5: "orange", 10: "red"}),
+            "Duration": Column(unit=SECONDS, limits={0: "green", 2: "yellow", 5: "orange", 10: "red"}),
             **JOB_IDS,
         },
     )
@@ -195,7 +196,7 @@ WHERE file.outcome <> 'scored' GROUP BY 1, 2 ORDER BY 1, 2"""),
         unit=COUNT,
         bars=True,
         stacked=True,
-        by_name=True,
+        columns=ERROR_TYPES,
     )
 
 
@@ -237,13 +238,13 @@ def _problems() -> Panel:
         sql(f"""
 {_files("ordinal", "type", "size_bytes", "characters", "processing_seconds", "outcome", "error_type", "trace_id")}
 SELECT analysis_ref AS "Analysis", started_at AS "Began", type AS "Type", size_bytes AS "Size", characters AS "Characters",
-  processing_seconds AS "Time", outcome AS "Outcome", error_type AS "Error", trace_id AS "Trace"
+  processing_seconds AS "Duration", outcome AS "Outcome", error_type AS "Error", trace_id AS "Trace"
 FROM file WHERE outcome = 'failed' OR characters < 250 OR processing_seconds > 10
 ORDER BY started_at DESC, processing_seconds DESC NULLS LAST LIMIT 100"""),
         columns={
             **JOB_IDS,
             "Began": IDS["Began"],
             "Size": Column(unit=BYTES),
-            "Time": Column(unit=SECONDS, decimals=1),
+            "Duration": Column(unit=SECONDS, decimals=1),
         },
     )

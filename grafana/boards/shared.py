@@ -17,6 +17,7 @@ IDS: Final = {
     "User": Column(unit="none", links=(user(),), width=70),
     "Trace": Column(links=(trace(),), width=110),
     "Began": Column(unit=MOMENT, width=140),
+    "Status": Column(width=120),
 }
 """The ids in lists of jobs, which lead to what they name, and the time."""
 JOB_IDS: Final = {name: IDS[name] for name in ("Analysis", "Trace")}
@@ -26,7 +27,7 @@ INCOMPLETE: Final = "Lower bound"
 """How many runs have an incomplete cost: unless it is 0, the sum beside it is a lower bound."""
 BOUND: Final = Column(unit="suffix: unknown", decimals=0, limits={0: "green", 1: "orange"}, texts={"0": "no"})
 """That number beside a sum: "no", or for example "3 unknown"."""
-BOUND_LINE: Final = Column(unit=COUNT, decimals=0, color="red", on_right=True, line=True)
+BOUND_LINE: Final = Column(unit=COUNT, decimals=0, color="purple", on_right=True, line=True)
 """That number over time; where it is 0 there is none."""
 COUNT_INCOMPLETE: Final = f'count(*) FILTER (WHERE NOT cost_complete) AS "{INCOMPLETE}"'
 TOTAL: Final = """CASE WHEN cost_complete THEN 'complete' ELSE 'lower bound' END AS "Total\""""

@@ -56,11 +56,11 @@ def _rate(metric: c.Metric, *by: str) -> Metrics:
 
 def _lost() -> Panel:
     return figures(
-        _about("In quarantine or shed", "Is anything lost, or kept out of the database?"),
+        _about("In quarantine or shed", "Is anything lost in this period, or kept out of the database?"),
         [
             Metrics(f"sum({APPLICATION.series(c.SPOOL_DEAD)})", "In quarantine"),
             Metrics(f"sum({APPLICATION.series(c.SPOOL_UNREADABLE)})", "Set aside"),
-            Metrics(f"sum(increase({APPLICATION.series(c.SPOOL_SHED)}[$__range]))", "Shed in this period"),
+            Metrics(f"sum(increase({APPLICATION.series(c.SPOOL_SHED)}[$__range]))", "Shed"),
         ],
         unit=COUNT,
         decimals=0,

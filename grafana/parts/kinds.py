@@ -32,8 +32,10 @@ ALL_VALUES: Final = common.VizTooltipOptions(
 
 _TABLE: Final = {"cellHeight": common.TableCellHeight.SM, "frameIndex": 0, "showHeader": True}
 """As Grafana 13 has it; the model of the SDK still has the footer of older versions."""
-_NARROW: Final = {"minWidth": 60}
+_NARROW: Final = {"minWidth": 80}
 """Columns get narrower before those on the right are out of sight; Grafana's default is 150 pixels."""
+_NOTHING: Final = models.DynamicConfigValue(id_val="noValue", value="–")
+"""What a cell without a value shows; otherwise it would be the sentence of the whole table."""
 NEUTRAL: Final[Mapping[float, str]] = {0: "blue", 1e18: "blue"}
 """Colours of a figure that is neither good nor bad."""
 
@@ -73,17 +75,9 @@ def words(about: About, queries: Sequence[AnyQuery], *, columns: Columns | None 
 
 
 def shares(
-    about: About,
-    queries: Sequence[AnyQuery],
-    *,
-    unit: str,
-    columns: Columns | None = None,
-    by_name: bool = False,
+    about: About, queries: Sequence[AnyQuery], *, unit: str, columns: Columns | None = None
 ) -> sdk.Panel:
-    """Return a ring; each row of the result, at most eight, is a slice: its name and its value.
-
-    ``by_name`` gives a name the colour that it has in other panels, too; otherwise its place decides.
-    """
+    """Return a ring; each row of the result, at most eight, is a slice: its name and its value."""
     legend = piechart.PieChartLegendOptions(
         values=[piechart.PieChartLegendValues.VALUE, piechart.PieChartLegendValues.PERCENT],
         display_mode=common.LegendDisplayMode.TABLE,
@@ -98,7 +92,7 @@ def shares(
         tooltip=ALL_VALUES,
         display_labels=[],
     )
-    return panel("piechart", about, queries, unit=unit, options=options, columns=columns, by_name=by_name)
+    return panel("piechart", about, queries, unit=unit, options=options, columns=columns)
 
 
 def bars(
@@ -148,7 +142,8 @@ def rows(
         name: replace(column, tint=bool(column.limits) and not column.paint)
         for name, column in (columns or {}).items()
     }
-    return panel("table", about, queries, unit=unit, options=_TABLE, custom=_NARROW, columns=tinted)
+    built = panel("table", about, queries, unit=unit, options=_TABLE, custom=_NARROW, columns=tinted)
+    return built.override_by_regexp("/.*/", [_NOTHING])
 
 
 def matrix(
@@ -179,5 +174,6 @@ def matrix(
     sort = {"sort": [{"field": f"{down}\\{across}", "desc": False}]}
     built.with_transformation(models.DataTransformerConfig(id_val="groupingToMatrix", options=pivot))
     built.with_transformation(models.DataTransformerConfig(id_val="sortBy", options=sort))
-    plain = models.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "auto"})
-    return built.override_by_regexp(f"/{down}.*/", [plain])
+    plain = {"custom.cellOptions": {"type": "auto"}, "custom.width": 150}
+    head = [models.DynamicConfigValue(id_val=name, value=value) for name, value in plain.items()]
+    return built.override_by_regexp("/.*/", [_NOTHING]).override_by_regexp(f"/{down}.*/", head)

@@ -90,7 +90,6 @@ def panel(
     decimals: int | None = None,
     limits: Mapping[float, str] | None = None,
     columns: Columns | None = None,
-    by_name: bool = False,
 ) -> sdk.Panel:
     """Return a panel of any kind; the modules of kinds call it."""
     built = (
@@ -110,12 +109,7 @@ def panel(
         built.decimals(decimals)
     if custom is not None:
         built.custom(custom)
-    palette = (
-        models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
-        if by_name
-        else models.FieldColorModeId.PALETTE_CLASSIC
-    )
-    mode = models.FieldColorModeId.THRESHOLDS if limits else palette
+    mode = models.FieldColorModeId.THRESHOLDS if limits else models.FieldColorModeId.PALETTE_CLASSIC
     built.color_scheme(sdk.FieldColor().mode(mode))
     for name, column in (columns or {}).items():
         built.override_by_name(name, _properties(column))

@@ -23,9 +23,8 @@ def course(
     decimals: int | None = None,
     limits: Mapping[float, str] | None = None,
     columns: Columns | None = None,
-    by_name: bool = False,
 ) -> sdk.Panel:
-    """Return lines, or bars, over time; ``by_name`` as for :func:`.kinds.shares`."""
+    """Return lines, or bars, over time."""
     mode = common.StackingMode.NORMAL if stacked else common.StackingMode.NONE
     custom = common.GraphFieldConfig(
         draw_style=common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE,
@@ -48,7 +47,6 @@ def course(
         custom=custom,
         decimals=decimals,
         columns=columns,
-        by_name=by_name,
     )
     if limits:
         built.thresholds(thresholds(limits))
