@@ -187,7 +187,7 @@ def test_values_are_written_as_grafana_writes_them(preview: Preview, pages: dict
 
     preview.show(pages["filled"], "analysis-resume-quality", "light")
     matrix = preview.page.inner_text('section.panel[data-id="4"] table')
-    assert "a: < 1,000" in matrix.splitlines()[0] and "1: < 50 kB" in matrix
+    assert "a: < 1 K" in matrix.splitlines()[0] and "1: < 50 kB" in matrix
 
 
 def test_results_become_frames_as_in_grafana() -> None:

@@ -37,7 +37,7 @@ class Preview:
     def save(self, path: Path) -> None:
         """Save a picture of the whole page, with few colours."""
         picture = Image.open(io.BytesIO(self.page.screenshot(full_page=True))).convert("RGB")
-        few = picture.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few = picture.quantize(COLORS, kmeans=2, dither=Image.Dither.NONE)
         few.save(path, optimize=True)
 
 

@@ -24,6 +24,7 @@ TODAY: Final = NOW.date()
 ANALYSES: Final = 4000
 PACE: Final = Pace(days=365, growth=1.2, troubled=1 / 45, failed=0.006, partial=0.012, limited=0.0008)
 DOCUMENTS_DAYS: Final = 45
+USERS: Final = 90
 SEED: Final = 4
 LARGE: Final = "gpt-4o"
 LARGE_COSTS: Final = 17
@@ -65,6 +66,11 @@ class Year(History):
         super().__init__(ANALYSES, TODAY + timedelta(days=1), SEED, PACE, DOCUMENTS_DAYS)
         self._troubled.add(TODAY)
         self._more = Random(SEED)
+
+    def _sign_ups(self) -> list[date]:
+        """Let more users come than there are in a history: then cohorts differ."""
+        places = sorted(self._random.random() ** 0.6 for _ in range(USERS))
+        return [self._days[0], *(self._days[int(place * len(self._days))] for place in places[1:])]
 
     def jobs(self) -> Iterator[Job]:
         """Yield the jobs that ended before the moment of the pictures."""

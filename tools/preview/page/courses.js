@@ -5,14 +5,13 @@ import { FieldType, series } from './grafana.js';
 /** Draw lines or bars over time. */
 export function timeseries(body, panel, data, { theme, period }) {
   const all = series(data, theme);
-  const right = all.filter((each) => each.custom.axisPlacement === 'right');
-  const left = all.filter((each) => !right.includes(each));
-  const axes = [left, right].map((side, place) => valueAxis(theme, side, place));
+  const axes = [];
+  const places = all.map((each) => axisOf(each, axes));
   const options = {
     xAxis: timeAxis(theme, period),
-    yAxis: right.length ? axes : axes[0],
+    yAxis: axes.map((own) => valueAxis(theme, own, axes)),
     legend: legend(theme, listed(all)),
-    series: all.map((each) => drawn(each, right.includes(each) ? 1 : 0, theme)),
+    series: all.map((each, number) => drawn(each, places[number])),
   };
   if (options.series.length) options.series[0].markLine = limits(panel, theme);
   chart(body, options, theme);
@@ -21,18 +20,30 @@ export function timeseries(body, panel, data, { theme, period }) {
 /** Return the names of a legend. */
 const listed = (all) => all.filter((each) => !each.custom.hideFrom?.legend).map((each) => each.name);
 
-function valueAxis(theme, side, place) {
-  const [first] = side;
+/** Return the number of the axis of a series: as in Grafana, there is one for each unit on each side. */
+function axisOf(each, axes) {
+  const side = each.custom.axisPlacement === 'right' ? 'right' : 'left';
+  const { unit } = each.field.config;
+  const found = axes.findIndex((own) => own.side === side && own.unit === unit);
+  return found < 0 ? axes.push({ side, unit, first: each }) - 1 : found;
+}
+
+function valueAxis(theme, own, axes) {
+  const { side, first } = own;
+  const before = axes.slice(0, axes.indexOf(own));
+  const { decimals } = first.field.config;
   return axis(theme, {
     type: 'value',
-    position: place ? 'right' : 'left',
-    splitLine: { show: !place, lineStyle: { color: theme.colors.border.weak } },
-    min: (range) => Math.min(range.min, first?.custom.axisSoftMin ?? range.min),
-    axisLabel: { formatter: (value) => (first ? first.text(value) : '') },
+    position: side,
+    offset: 56 * before.filter((other) => other.side === side).length,
+    minInterval: decimals === undefined || decimals === null ? undefined : 10 ** -decimals,
+    splitLine: { show: !before.length, lineStyle: { color: theme.colors.border.weak } },
+    min: (range) => Math.min(range.min, first.custom.axisSoftMin ?? range.min),
+    axisLabel: { formatter: (value) => first.text(value) },
   });
 }
 
-function drawn(each, place, theme) {
+function drawn(each, place) {
   const { custom } = each;
   const isBar = custom.drawStyle === 'bars';
   return {
@@ -75,7 +86,8 @@ export function barchart(body, panel, data, { theme }) {
   const names = frame.fields.find((field) => field.name === panel.options.xField) ?? frame.fields.find((field) => field.type === FieldType.string);
   const all = series(data, theme).filter((each) => each.field !== names);
   const across = panel.options.orientation === 'horizontal';
-  const category = axis(theme, { type: 'category', data: names.values, inverse: across, splitLine: { show: false } });
+  const label = { interval: 0, hideOverlap: false };
+  const category = axis(theme, { type: 'category', data: names.values, inverse: across, splitLine: { show: false }, axisLabel: label });
   const value = axis(theme, { type: 'value', axisLabel: { formatter: (number) => all[0].text(number) } });
   const options = {
     xAxis: across ? value : category,

@@ -71,7 +71,7 @@ export function table(body, panel, data) {
 function fill(cell, field, value) {
   const shown = field.display(value);
   const kind = field.config.custom?.cellOptions?.type;
-  cell.textContent = value === null ? '' : formattedValueToString(shown);
+  cell.textContent = formattedValueToString(shown);
   if (field.type === FieldType.number) cell.classList.add('number');
   if (field.config.links?.length && value !== null) cell.classList.add('link');
   if (value !== null && kind === 'color-background') {
