@@ -32,8 +32,7 @@ from tools.preview.queries import Sources, answers, dashboards
 
 UIDS = [path.stem for path in sorted(FOLDER.glob("*.json"))]
 JOB = "ours"
-EVERY = 1500
-"""Seconds between two samples."""
+DAY = 86400
 OTHERS = re.compile(r"otelcol_|ALERTS|gen_ai_client_|job:|\bup\b|> 0$")
 """What other programs, recordings or alerts would have to say."""
 LARGEST = 200_000
@@ -72,15 +71,16 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
 
 
 def month() -> Iterator[str]:
-    """Yield samples of the metrics that the dashboards read."""
+    """Yield samples of the metrics that the dashboards read: more of them for those that show a week."""
     read = set(re.findall(r"\w+", " ".join(path.read_text() for path in FOLDER.glob("*.json"))))
     end = int(time.time())
+    seconds = [*range(end - 31 * DAY, end - 8 * DAY, 1500), *range(end - 8 * DAY, end, 500)]
     for line in exposition().splitlines():
         found = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
         if found and found[1] in read:
             name, labels, value = found[1], found[2] or "", float(found[3])
             head = f'{name}{{{labels}{"," * bool(labels)}job="{JOB}",instance="one"}}'
-            for number, at in enumerate(range(end - 31 * 86400, end, EVERY)):
+            for number, at in enumerate(seconds):
                 yield f"{head} {value * number} {at}\n"
 
 
