@@ -94,6 +94,7 @@ def session(
         stack = system.stack
         stack.web()
         stack.worker()
+        system.wait_for_processes(3)
         client = stack.client()
         submit(client, [*(document.file for document in resumes(3)), damaged()])
         submit(client, [document.file for document in resumes(8, start=21)], override=True)
@@ -195,3 +196,31 @@ def test_stages_cost_what_the_ledger_says(session: Session) -> None:
         for name, value in session.shown("analysis-cost", "Cost by stage")
     }
     assert shown == {stage: cost for stage, cost in expected.items() if cost}
+
+
+def _all_is_known(session: Session) -> bool:
+    """Return whether each answer in the ledger said what it used."""
+    answers = [line for line in session.lines if line["status"] == 200]
+    return all(line["usage"] for line in answers)
+
+
+def _the_latest_went_well(session: Session) -> bool:
+    query = b"SELECT error_count FROM telemetry_jobs ORDER BY started_at DESC LIMIT 1"
+    return session.reader.execute(query).fetchall() == [(0,)]
+
+
+EMPTY_SQL: dict[str, tuple[str, Callable[[Session], bool]]] = {
+    "analysis-cost: What is not known A": ("the stand-in reports all usage", _all_is_known),
+    "analysis-one: Errors A": ("the latest analysis had no error", _the_latest_went_well),
+}
+
+
+def test_queries_of_the_database_find_it_too(session: Session) -> None:
+    """All but those that show what did not happen here."""
+    empty = set()
+    for target in sql_targets():
+        rows = session.shown(target.uid, target.panel["title"])
+        if not any(value is not None for row in rows for value in row):
+            empty.add(target.name)
+    assert empty == EMPTY_SQL.keys()
+    assert all(holds(session) for _, holds in EMPTY_SQL.values())
