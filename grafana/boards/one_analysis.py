@@ -102,7 +102,7 @@ def _time() -> Panel:
         ),
         sql(f"""
 {_job("duration_seconds", "queue_wait_seconds", "backoff_seconds", "above_70", "from_50_to_70", "below_50")}
-SELECT duration_seconds AS "Duration", coalesce(queue_wait_seconds, 0) AS "In the queue", backoff_seconds AS "Waited for OpenAI",
+SELECT duration_seconds AS "Duration", coalesce(queue_wait_seconds, 0) AS "In the queue", backoff_seconds AS "Waited",
   above_70 AS "Above 70 %", from_50_to_70 AS "50 to 70 %", below_50 AS "Below 50 %"
 FROM job"""),
         unit=SECONDS,

@@ -131,7 +131,8 @@ def spans(
     A timeline of Grafana would need the period of the dashboard to be that of what it shows.
     """
     columns = {before: Column(blank=True)}
-    return bars(about, queries, unit=unit, across=across, horizontal=True, stacked=True, columns=columns)
+    built = bars(about, queries, unit=unit, across=across, horizontal=True, stacked=True, columns=columns)
+    return built.color_scheme(sdk.FieldColor().mode(models.FieldColorModeId.FIXED).fixed_color("blue"))
 
 
 def rows(

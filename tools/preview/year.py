@@ -77,7 +77,20 @@ class Year(History):
         end = NOW.replace(tzinfo=None)
         for job in super().jobs():
             if job.run["ended_at"] < end:
+                self._let_users_leave(job)
                 yield self._with_all_stages(job)
+
+    def _let_users_leave(self, job: Job) -> None:
+        """Give the job of a user who has left to one who stays: a third leaves after some months."""
+        user, day = job.run["user_ref"], job.run["started_at"].date()
+        months = 1 + user * 7 % 5
+        if user % 3 or day - self._signed_up[user - 1] < timedelta(days=30 * months):
+            return
+        staying = user - 1 if user > 1 else 2
+        job.run["user_ref"] = staying
+        for row, name in ((job.analysis, "user_id"), (job.warning, "user_id")):
+            if row:
+                row[name] = staying
 
     def _with_all_stages(self, job: Job) -> Job:
         run = job.run
