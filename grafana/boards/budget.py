@@ -56,7 +56,7 @@ def month() -> Panel:
         ),
         [
             Metrics(APPLICATION.most(SPEND_MONTH), "Spent"),
-            Metrics(APPLICATION.most(SPEND_MONTH_FORECAST), "At the end of the month"),
+            Metrics(APPLICATION.most(SPEND_MONTH_FORECAST), "At its end"),
             Metrics(MONTH_BOUND, INCOMPLETE),
         ],
         unit=DOLLARS,

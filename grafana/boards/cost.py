@@ -81,7 +81,7 @@ def _each() -> Panel:
 WITH {runs(*PARTS_OF_JOBS)}
 SELECT {EACH_JOB} AS "Job", {EACH_CANDIDATE} AS "Candidate",
   {USEFUL_COST} / nullif(sum(criteria) FILTER (WHERE {USEFUL}), 0) AS "Criterion",
-  {USEFUL_COST} / nullif(sum(above_70) FILTER (WHERE {USEFUL}), 0) AS "Candidate above 70 %", {COUNT_INCOMPLETE}
+  {USEFUL_COST} / nullif(sum(above_70) FILTER (WHERE {USEFUL}), 0) AS "Above 70 %", {COUNT_INCOMPLETE}
 FROM chosen"""),
         unit=DOLLARS,
         decimals=4,

@@ -168,14 +168,14 @@ WITH {RUNS}, run AS (SELECT spend.run_id FROM telemetry_run_spend spend JOIN one
 SELECT part.stage AS "Stage", part.operation AS "Operation", part.model AS "Model", sum(part.calls) AS "Calls",
   sum(part.attempts) AS "Attempts", sum(part.rate_limit_hits) AS "Rate limits", sum(part.errors) AS "Failed",
   sum(part.input_tokens) AS "Input", sum(part.cached_tokens) AS "Cached", sum(part.output_tokens) AS "Output",
-  sum(part.duration_seconds) AS "Time, added up",
-  sum(part.cost_pico) / 1e12 AS "Cost", sum(part.unpriced + part.usage_missing) AS "Of unknown cost"
+  sum(part.duration_seconds) AS "Duration",
+  sum(part.cost_pico) / 1e12 AS "Cost", sum(part.unpriced + part.usage_missing) AS "Unknown cost"
 FROM telemetry_stages part JOIN run ON run.run_id = part.run_id
 WHERE part.operation <> '' GROUP BY 1, 2, 3 ORDER BY 12 DESC"""),
         columns={
-            "Time, added up": Column(unit=SECONDS, decimals=1),
+            "Duration": Column(unit=SECONDS, decimals=1),
             "Cost": Column(unit=DOLLARS, decimals=6),
-            "Of unknown cost": Column(limits={0: "text", 1: "orange"}),
+            "Unknown cost": Column(limits={0: "text", 1: "orange"}),
         },
     )
 

@@ -223,7 +223,7 @@ def _gauges() -> Panel:
             Metrics(f"sum({APPLICATION.series(GAUGES_EXPORTER)})", "Exporters"),
             Metrics(f"max({APPLICATION.series(GAUGES_AGE)})", "Age"),
             Metrics(APPLICATION.most(SILENT_RUNS), "Silent runs"),
-            Metrics(APPLICATION.most(HEALTH_LOG_AGE), "Age of the daily log"),
+            Metrics(APPLICATION.most(HEALTH_LOG_AGE), "Daily log"),
         ],
         unit=COUNT,
         decimals=0,
@@ -231,7 +231,7 @@ def _gauges() -> Panel:
             "Exporters": Column(limits={0: "red", 1: "green"}),
             "Age": Column(unit=SECONDS, limits={0: "green", 600: "red"}),
             "Silent runs": Column(limits={0: "green", 1: "red"}),
-            "Age of the daily log": Column(unit=SECONDS, limits={0: "green", 172800: "red"}),
+            "Daily log": Column(unit=SECONDS, limits={0: "green", 172800: "red"}),
         },
     )
 
@@ -251,6 +251,6 @@ FROM telemetry_health ORDER BY day DESC LIMIT 31"""),
         columns={
             "Day": Column(unit=DAY, width=100),
             "Mean time": Column(unit=SECONDS, decimals=1),
-            "Cost, at least": Column(unit=DOLLARS, decimals=2),
+            "Cost, at least": Column(unit=DOLLARS, decimals=2, width=120),
         },
     )

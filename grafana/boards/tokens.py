@@ -89,13 +89,14 @@ def unknown() -> Panel:
     return rows(
         About(
             title="What is not known",
-            question="Which calls have no price, or did not say what they used? Their cost is missing in all sums.",
+            question="Which calls have no price, some because it does not know all their parts, or did not say what they used? "
+            "Their cost is missing in all sums.",
             owner=Owner.DEVELOPERS,
             empty="Every call of this period has a price and says what it used.",
         ),
         sql(f"""
 WITH {calls("stage", "model", "calls", "unpriced", "unmodelled", "usage_missing")}
 SELECT stage AS "Stage", model AS "Model", sum(calls) AS "Calls", sum(unpriced) AS "No price",
-  sum(unmodelled) AS "Of these in part", sum(usage_missing) AS "No usage"
+  sum(unmodelled) AS "In part", sum(usage_missing) AS "No usage"
 FROM call GROUP BY 1, 2 HAVING sum(unpriced + usage_missing) > 0 ORDER BY 3 DESC LIMIT 50"""),
     )

@@ -33,7 +33,7 @@ def board() -> Board:
         rows=(
             row(5, (8, _number()), (8, _overrides()), (8, _advice())),
             row(9, (12, _new_and_returning()), (12, _growth())),
-            row(11, _retention()),
+            row(13, _retention()),
             row(8, (12, _by_segment()), (12, _override_course())),
             row(8, (12, _warnings()), (12, _override_live())),
             row(10, _users()),

@@ -91,7 +91,13 @@ def panel(
     limits: Mapping[float, str] | None = None,
     columns: Columns | None = None,
 ) -> sdk.Panel:
-    """Return a panel of any kind; the modules of kinds call it."""
+    """Return a panel of any kind; the modules of kinds call it.
+
+    Raises:
+        ValueError: if a column is called Time: Grafana takes that for every column of times.
+    """
+    if "Time" in (columns or {}) and not (columns or {})["Time"].hidden:
+        raise ValueError(f"{about.title}: another name than Time, which means every column of times")
     built = (
         sdk.Panel()
         .type(kind)

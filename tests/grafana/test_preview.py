@@ -231,4 +231,6 @@ def test_every_dashboard_has_its_picture(uid: str, mode: str) -> None:
 def test_the_readme_shows_the_overview() -> None:
     """On its first screen."""
     first = (ROOT / "README.md").read_text().partition("\n## ")[0]
-    assert "docs/pictures/analysis-overview-light.png" in first
+    for mode in MODES:
+        assert f'"docs/pictures/first-{mode}.png"' in first
+        assert (ROOT / "docs" / "pictures" / f"first-{mode}.png").stat().st_size <= LARGEST

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from examples.screener.demo.steps import Steps
+from exporters.alert_rules.dashboards import OVERVIEW
 from exporters.sql.schema.roles import role_sql
 from grafana.write import FOLDER
 from tests.months.backfilled import running
@@ -32,6 +33,8 @@ PICTURES: Final = ROOT / "docs" / "pictures"
 PREVIEW: Final = ROOT / "build" / "preview"
 WEEKS: Final = ROOT / "build" / "preview-prometheus"
 ROLE: Final = "dashboards"
+FIRST_ROWS: Final = 778
+"""Height of the picture that the README shows: the first rows of the overview."""
 
 
 def main() -> None:
@@ -80,6 +83,8 @@ def _draw(page: Path, steps: Steps) -> None:
             for mode in MODES:
                 preview.show(page, uid, mode)
                 preview.save(PICTURES / f"{uid}-{mode}.png")
+                if uid == OVERVIEW:
+                    preview.save(PICTURES / f"first-{mode}.png", FIRST_ROWS)
                 done += 1
                 report(done)
     if preview.errors:

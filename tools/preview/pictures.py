@@ -34,9 +34,10 @@ class Preview:
         self.page.goto(f"{page.as_uri()}?mode={mode}#{uid}")
         self.page.wait_for_selector(f'body[data-drawn="{uid} {mode}"]', timeout=60_000)
 
-    def save(self, path: Path) -> None:
-        """Save a picture of the whole page, with few colours."""
+    def save(self, path: Path, height: int | None = None) -> None:
+        """Save a picture of the whole page, or of its upper part, with few colours."""
         picture = Image.open(io.BytesIO(self.page.screenshot(full_page=True))).convert("RGB")
+        picture = picture.crop((0, 0, picture.width, height or picture.height))
         few = picture.quantize(COLORS, kmeans=2, dither=Image.Dither.NONE)
         few.save(path, optimize=True)
 

@@ -102,7 +102,7 @@ def _shown(month: Month, chance: Random) -> Iterator[str]:
 
 def _zero() -> Iterator[str]:
     """Yield what is 0 while telemetry works."""
-    of = {
+    of: dict[c.Metric, list[dict[str, str]]] = {
         c.SPOOL_UNREADABLE: [{}],
         c.SPOOL_SHED: [{"what": part} for part in c.SHED_PARTS],
         c.INTERNAL_ERRORS: [{"component": name} for name in c.COMPONENTS],
