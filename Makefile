@@ -129,6 +129,10 @@ docs: install ## Write what is generated of pages and configuration, and show th
 dashboards: install ## Write the dashboards for Grafana from their builders.
 	@$(PY) -m grafana.write
 
+.PHONY: pictures
+pictures: tools ## Draw the dashboards without Grafana, from a generated year; needs Node and Chromium.
+	@$(PY) -m tools.preview
+
 .PHONY: lock
 lock: install ## Pin what pyproject.toml asks for, with hashes; UPGRADE=1 takes the newest versions.
 	$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group dev --python-version 3.11 --generate-hashes \

@@ -21,8 +21,8 @@ admin page are.
 
 Every dashboard of jobs has the same filters: a period (7, 30, 90 or 365 days, or any other), user segment,
 batch size, user and model. The links "Export CSV" and "Export JSON" at the top download the jobs that they
-leave. A sum of money is a lower bound where the number of runs of unknown cost beside it is not 0. Days and
-weeks are in UTC. [How to change them](../how-to/dashboards.md). `make docs` writes this page from
+leave. A sum of money is a lower bound where "Lower bound" beside it says how many runs have an unknown cost.
+Days and weeks are in UTC. [How to change them](../how-to/dashboards.md). `make docs` writes this page from
 `grafana/`.
 """
 
@@ -112,11 +112,20 @@ def _lines() -> Iterator[str]:
     sources = {source.plugin: source.label for source in SOURCES}
     for uid, board in boards.items():
         yield from ("", f"## {board['title']}", "", f"`{uid}`: {board['description']}", "")
+        yield from (*_picture(uid, board["title"]), "")
         yield "| panel | what it answers | from |"
         yield "|---|---|---|"
         for panel in board["panels"]:
             source = sources[panel["datasource"]["type"]]
             yield f"| {panel['title']} | {panel['description']} | {source} |"
+
+
+def _picture(uid: str, title: str) -> Iterator[str]:
+    """Yield a picture that suits the reader's mode; `make pictures` draws them."""
+    yield "<picture>"
+    yield f'  <source media="(prefers-color-scheme: dark)" srcset="../pictures/{uid}-dark.png">'
+    yield f'  <img alt="{title}, with figures of a generated year" src="../pictures/{uid}-light.png">'
+    yield "</picture>"
 
 
 def _table(what: str, places: tuple[Place, ...], titles: dict[str, str]) -> Iterator[str]:

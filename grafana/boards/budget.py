@@ -55,7 +55,7 @@ def month() -> Panel:
         ),
         [
             Metrics(APPLICATION.most(SPEND_MONTH), "Spent"),
-            Metrics(APPLICATION.most(SPEND_MONTH_FORECAST), "At the end of the month"),
+            Metrics(APPLICATION.most(SPEND_MONTH_FORECAST), "At its end"),
             Metrics(MONTH_BOUND, INCOMPLETE),
         ],
         unit=DOLLARS,
@@ -80,7 +80,7 @@ def burn_down() -> Panel:
         ),
         [
             Metrics(f"{limit} - {APPLICATION.most(SPEND_MONTH)} and on () (vector({limit}) > 0)", "Left"),
-            Metrics(MONTH_BOUND, INCOMPLETE),
+            Metrics(f"{MONTH_BOUND} > 0", INCOMPLETE),
         ],
         unit=DOLLARS,
         limits={-1e9: "red", 0: "text"},
@@ -97,7 +97,7 @@ def today() -> Panel:
             owner=Owner.ON_CALL,
             empty=NO_GAUGES,
         ),
-        [Metrics(APPLICATION.most(SPEND_TODAY), "Today"), Metrics(TODAY_BOUND, INCOMPLETE)],
+        [Metrics(APPLICATION.most(SPEND_TODAY), "Today"), Metrics(f"{TODAY_BOUND} > 0", INCOMPLETE)],
         unit=DOLLARS,
         limits={0: "text", HostValue("budget_day_limit"): "red"},
         columns={INCOMPLETE: BOUND_LINE},

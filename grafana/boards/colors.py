@@ -23,6 +23,20 @@ STAGES: Final = {
         c.OTHER: "text",
     }.items()
 }
+ERROR_TYPES: Final = {
+    name: Column(color=color)
+    for name, color in {
+        "openai.RateLimitError": "orange",
+        "openai.APITimeoutError": "yellow",
+        "openai.APIConnectionError": "blue",
+        "openai.InternalServerError": "red",
+        "openai.BadRequestError": "purple",
+        "openai.AuthenticationError": "dark-red",
+        "ValueError": "light-blue",
+        c.OTHER: "text",
+    }.items()
+}
+"""The errors that are met most; others get a colour by their place."""
 STATUSES: Final = {
     name: Column(color=color)
     for name, color in {

@@ -39,14 +39,9 @@ def board() -> Board:
         rows=(
             row(5, (7, total()), (8, budget.month()), (9, _each())),
             row(9, (10, _by_stage()), (14, _over_time())),
-            row(9, (12, tokens.by_model()), (12, _by_purpose())),
-            row(
-                8,
-                (6, _waste()),
-                (5, tokens.saved()),
-                (6, tokens.cost_by_kind()),
-                (7, tokens.over_time_by_kind()),
-            ),
+            row(6, tokens.by_model()),
+            row(4, (12, _waste()), (12, tokens.saved())),
+            row(8, (8, _by_purpose()), (8, tokens.cost_by_kind()), (8, tokens.over_time_by_kind())),
             row(8, (12, _per_candidate()), (12, tokens.unknown())),
             row(8, (12, budget.burn_down()), (12, budget.today())),
             row(10, _most_expensive()),
@@ -84,7 +79,7 @@ def _each() -> Panel:
 WITH {runs(*PARTS_OF_JOBS)}
 SELECT {EACH_JOB} AS "Job", {EACH_CANDIDATE} AS "Candidate",
   {USEFUL_COST} / nullif(sum(criteria) FILTER (WHERE {USEFUL}), 0) AS "Criterion",
-  {USEFUL_COST} / nullif(sum(above_70) FILTER (WHERE {USEFUL}), 0) AS "Candidate above 70 %", {COUNT_INCOMPLETE}
+  {USEFUL_COST} / nullif(sum(above_70) FILTER (WHERE {USEFUL}), 0) AS "Above 70 %", {COUNT_INCOMPLETE}
 FROM chosen"""),
         unit=DOLLARS,
         decimals=4,

@@ -17,6 +17,7 @@ from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import INTERRUPTED_TODAY
 
+from .colors import ERROR_TYPES
 from .shared import BOUND, COUNT_INCOMPLETE, ENDED, IDS, INCOMPLETE, NO_GAUGES, NO_PROCESS, TOTAL
 
 FAILED = "status IN ('failed', 'interrupted', 'partial_failure')"
@@ -105,6 +106,7 @@ def _by_type() -> Panel:
 SELECT CASE WHEN place.number < 8 THEN error.error_type ELSE 'other' END AS metric, sum(error.errors) AS value
 FROM error JOIN place ON place.error_type = error.error_type GROUP BY 1 ORDER BY min(place.number)"""),
         unit=COUNT,
+        columns=ERROR_TYPES,
     )
 
 
@@ -117,6 +119,7 @@ SELECT {bucket("error.started_at")} AS "time",
   CASE WHEN place.number < 8 THEN error.error_type ELSE 'other' END AS metric, sum(error.errors) AS value
 FROM error JOIN place ON place.error_type = error.error_type GROUP BY 1, 2 ORDER BY 1, 2"""),
         unit=COUNT,
+        columns=ERROR_TYPES,
         bars=True,
         stacked=True,
     )
@@ -162,12 +165,12 @@ def _live() -> Panel:
     return course(
         About(
             title="Refused and failed requests now",
-            question="How does OpenAI answer, apart from 200? Requests each second, retries included.",
+            question="How does OpenAI answer, apart from 200? Requests each minute, retries included.",
             owner=Owner.ON_CALL,
             empty=NO_PROCESS,
         ),
-        [Metrics(f"sum by (status) (rate({attempts}[$__rate_interval])) > 0", "{{status}}")],
-        unit="reqps",
+        [Metrics(f"60 * sum by (status) (rate({attempts}[$__rate_interval])) > 0", "{{status}}")],
+        unit="reqpm",
     )
 
 

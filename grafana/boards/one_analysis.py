@@ -29,10 +29,11 @@ def board() -> Board:
         filters=(),
         days=30,
         rows=(
-            row(5, (9, _what()), (8, _money()), (7, _scores())),
-            row(8, (10, _time()), (14, _stages())),
-            row(8, _runs()),
-            row(8, (14, _calls()), (10, _errors())),
+            row(4, (14, _what()), (10, _money())),
+            row(4, (14, _time()), (10, _scores())),
+            row(8, (16, _stages()), (8, _errors())),
+            row(5, _runs()),
+            row(7, _calls()),
             row(12, _documents()),
         ),
     )
@@ -101,7 +102,7 @@ def _time() -> Panel:
         ),
         sql(f"""
 {_job("duration_seconds", "queue_wait_seconds", "backoff_seconds", "above_70", "from_50_to_70", "below_50")}
-SELECT duration_seconds AS "Duration", queue_wait_seconds AS "In the queue", backoff_seconds AS "Waited for OpenAI",
+SELECT duration_seconds AS "Duration", coalesce(queue_wait_seconds, 0) AS "In the queue", backoff_seconds AS "Waited",
   above_70 AS "Above 70 %", from_50_to_70 AS "50 to 70 %", below_50 AS "Below 50 %"
 FROM job"""),
         unit=SECONDS,
@@ -121,7 +122,7 @@ def _stages() -> Panel:
         sql(f"""
 {_job("run_id")}
 SELECT part.stage AS "Stage", part.opened_seconds AS "Began after",
-  part.closed_seconds - part.opened_seconds AS "From its begin to its end"
+  part.closed_seconds - part.opened_seconds AS "From its beginning to its end"
 FROM telemetry_stages part JOIN job ON job.run_id = part.run_id
 WHERE part.opened_seconds IS NOT NULL ORDER BY 2, 1"""),
         unit=SECONDS,
@@ -141,15 +142,15 @@ def _runs() -> Panel:
 WITH {RUNS}
 SELECT spend.started_at AS "Began", spend.kind AS "Kind", spend.status AS "Status", spend.spend_class AS "Money",
   spend.cost_pico / 1e12 AS "Cost", CASE WHEN spend.cost_complete THEN 'complete' ELSE 'lower bound' END AS "Total",
-  job.api_calls AS "Calls", job.rate_limit_hits AS "Rate limits", job.duration_seconds AS "Time",
+  job.api_calls AS "Calls", job.rate_limit_hits AS "Rate limits", job.duration_seconds AS "Duration",
   spend.run_id AS "Run", job.trace_id AS "Trace"
 FROM telemetry_run_spend spend JOIN one ON one.id = spend.analysis_ref
 LEFT JOIN telemetry_jobs job ON job.run_id = spend.run_id
 WHERE NOT spend.analysis_gone ORDER BY spend.started_at, spend.run_id"""),
         columns={
             "Cost": Column(unit=DOLLARS, decimals=6),
-            "Time": Column(unit=SECONDS, decimals=1),
-            "Trace": IDS["Trace"],
+            "Duration": Column(unit=SECONDS, decimals=1),
+            **{name: IDS[name] for name in ("Began", "Trace")},
         },
     )
 
@@ -167,14 +168,14 @@ WITH {RUNS}, run AS (SELECT spend.run_id FROM telemetry_run_spend spend JOIN one
 SELECT part.stage AS "Stage", part.operation AS "Operation", part.model AS "Model", sum(part.calls) AS "Calls",
   sum(part.attempts) AS "Attempts", sum(part.rate_limit_hits) AS "Rate limits", sum(part.errors) AS "Failed",
   sum(part.input_tokens) AS "Input", sum(part.cached_tokens) AS "Cached", sum(part.output_tokens) AS "Output",
-  sum(part.duration_seconds) AS "Time, added up",
-  sum(part.cost_pico) / 1e12 AS "Cost", sum(part.unpriced + part.usage_missing) AS "Of unknown cost"
+  sum(part.duration_seconds) AS "Duration",
+  sum(part.cost_pico) / 1e12 AS "Cost", sum(part.unpriced + part.usage_missing) AS "Unknown cost"
 FROM telemetry_stages part JOIN run ON run.run_id = part.run_id
 WHERE part.operation <> '' GROUP BY 1, 2, 3 ORDER BY 12 DESC"""),
         columns={
-            "Time, added up": Column(unit=SECONDS, decimals=1),
+            "Duration": Column(unit=SECONDS, decimals=1),
             "Cost": Column(unit=DOLLARS, decimals=6),
-            "Of unknown cost": Column(limits={0: "text", 1: "orange"}),
+            "Unknown cost": Column(limits={0: "text", 1: "orange"}),
         },
     )
 

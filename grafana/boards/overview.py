@@ -228,7 +228,11 @@ def _alerts() -> Panel:
         columns={
             "Time": Column(hidden=True),
             "Value": Column(hidden=True),
-            "severity": Column(texts={"critical": "critical: act now", "warning": "warning: look"}),
+            "alertname": Column(title="Alert"),
+            "service": Column(title="Service"),
+            "severity": Column(
+                title="Severity", texts={"critical": "critical: act now", "warning": "warning: look"}
+            ),
         },
     )
 
@@ -253,13 +257,13 @@ def _latest() -> Panel:
         sql(f"""
 WITH {jobs("analysis_ref", "user_ref", "status", "candidates", "n_scored", "n_failed", "duration_seconds", "score_avg", "api_calls", "rate_limit_hits", "cost_pico", "cost_complete", "trace_id")}
 SELECT analysis_ref AS "Analysis", started_at AS "Began", user_ref AS "User", status AS "Status",
-  candidates AS "Candidates", n_scored + n_failed AS "Done", duration_seconds AS "Time", score_avg AS "Mean score",
+  candidates AS "Candidates", n_scored + n_failed AS "Done", duration_seconds AS "Duration", score_avg AS "Mean score",
   api_calls AS "Calls", rate_limit_hits AS "Rate limits", cost_pico / 1e12 AS "Cost",
   {TOTAL}, trace_id AS "Trace"
 FROM job ORDER BY started_at DESC, run_id LIMIT {LATEST}"""),
         columns={
             **IDS,
-            "Time": Column(unit=SECONDS, decimals=1),
+            "Duration": Column(unit=SECONDS, decimals=1),
             "Mean score": Column(unit=SHARE, decimals=0),
             "Rate limits": Column(limits={0: "text", 1: "orange"}),
             "Cost": Column(unit=DOLLARS, decimals=4),

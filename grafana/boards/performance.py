@@ -234,14 +234,14 @@ def _slowest() -> Panel:
         sql(f"""
 WITH {jobs("analysis_ref", "user_ref", "status", "candidates", "duration_seconds", "queue_wait_seconds", "backoff_seconds", "api_calls", "rate_limit_hits", "trace_id")}
 SELECT analysis_ref AS "Analysis", started_at AS "Began", user_ref AS "User", status AS "Status",
-  candidates AS "Candidates", duration_seconds AS "Time", duration_seconds / nullif(candidates, 0) AS "Each candidate",
-  queue_wait_seconds AS "In the queue", backoff_seconds AS "Waited for OpenAI", api_calls AS "Calls",
+  candidates AS "Candidates", duration_seconds AS "Duration", duration_seconds / nullif(candidates, 0) AS "A candidate",
+  queue_wait_seconds AS "In the queue", backoff_seconds AS "Waited", api_calls AS "Calls",
   rate_limit_hits AS "Rate limits", trace_id AS "Trace"
 FROM job WHERE duration_seconds IS NOT NULL ORDER BY duration_seconds DESC, run_id LIMIT {LATEST}"""),
         columns={
             **IDS,
             **dict.fromkeys(
-                ("Time", "Each candidate", "In the queue", "Waited for OpenAI"),
+                ("Duration", "A candidate", "In the queue", "Waited"),
                 Column(unit=SECONDS, decimals=1),
             ),
         },

@@ -13,23 +13,24 @@ from grafana.parts.kinds import bars, figures, matrix, rows
 from grafana.parts.panels import BYTES, COUNT, SECONDS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.plots import course, scatter
 
-from .shared import JOB_IDS
+from .colors import ERROR_TYPES
+from .shared import IDS, JOB_IDS
 
 NO_FILES: Final = "No job of this period recorded its documents."
 SIZES: Final = (
-    "1: under 50 kB",
-    "2: 50 to 100 kB",
-    "3: 100 to 250 kB",
-    "4: 250 kB to 1 MB",
-    "5: 1 MB and more",
+    "1: < 50 kB",
+    "2: 50–100 kB",
+    "3: 100–250 kB",
+    "4: 0.25–1 MB",
+    "5: ≥ 1 MB",
 )
 SIZE_LIMITS: Final = "ARRAY[50000, 100000, 250000, 1000000]"
 LENGTHS: Final = (
-    "a: under 1,000",
-    "b: 1,000 to 2,500",
-    "c: 2,500 to 5,000",
-    "d: 5,000 to 10,000",
-    "e: 10,000 and more",
+    "a: < 1 K",
+    "b: 1–2.5 K",
+    "c: 2.5–5 K",
+    "d: 5–10 K",
+    "e: ≥ 10 K",
 )
 LENGTH_LIMITS: Final = "ARRAY[1000, 2500, 5000, 10000]"
 
@@ -61,19 +62,19 @@ def _read() -> Panel:
     return figures(
         About(
             title="Documents",
-            question="How many documents were there, which share was scored, and how many hold almost no text?",
+            question="How many documents were there, which share was scored, and how many have fewer than 250 characters?",
             empty=NO_FILES,
         ),
         sql(f"""
 {_files("outcome", "characters")}
 SELECT count(*) AS "Documents",
   CAST(count(*) FILTER (WHERE outcome = 'scored') AS numeric) / nullif(count(*), 0) AS "Scored",
-  count(*) FILTER (WHERE characters < 250) AS "Under 250 characters"
+  count(*) FILTER (WHERE characters < 250) AS "Almost empty"
 FROM file"""),
         unit=COUNT,
         columns={
             "Scored": Column(unit=SHARE, decimals=1, limits={0: "red", 0.9: "orange", 0.97: "green"}),
-            "Under 250 characters": Column(limits={0: "green", 1: "orange"}),
+            "Almost empty": Column(limits={0: "green", 1: "orange"}),
         },
     )
 
@@ -141,16 +142,16 @@ def _scatter() -> Panel:
         ),
         sql(f"""
 {_files("size_bytes", "characters", "processing_seconds", "trace_id")}
-SELECT size_bytes AS "File size", characters AS "Characters", processing_seconds AS "Time",
+SELECT size_bytes AS "File size", characters AS "Characters", processing_seconds AS "Duration",
   analysis_ref AS "Analysis", trace_id AS "Trace"
 FROM file WHERE size_bytes IS NOT NULL AND characters IS NOT NULL ORDER BY started_at DESC LIMIT 2000"""),
         unit=COUNT,
         x="File size",
         y="Characters",
-        color="Time",
+        color="Duration",
         columns={
             "File size": Column(unit=BYTES),
-            "Time": Column(unit=SECONDS, limits={0: "green", 2: "yellow", 5: "orange", 10: "red"}),
+            "Duration": Column(unit=SECONDS, limits={0: "green", 2: "yellow", 5: "orange", 10: "red"}),
             **JOB_IDS,
         },
     )
@@ -195,6 +196,7 @@ WHERE file.outcome <> 'scored' GROUP BY 1, 2 ORDER BY 1, 2"""),
         unit=COUNT,
         bars=True,
         stacked=True,
+        columns=ERROR_TYPES,
     )
 
 
@@ -236,8 +238,13 @@ def _problems() -> Panel:
         sql(f"""
 {_files("ordinal", "type", "size_bytes", "characters", "processing_seconds", "outcome", "error_type", "trace_id")}
 SELECT analysis_ref AS "Analysis", started_at AS "Began", type AS "Type", size_bytes AS "Size", characters AS "Characters",
-  processing_seconds AS "Time", outcome AS "Outcome", error_type AS "Error", trace_id AS "Trace"
+  processing_seconds AS "Duration", outcome AS "Outcome", error_type AS "Error", trace_id AS "Trace"
 FROM file WHERE outcome = 'failed' OR characters < 250 OR processing_seconds > 10
 ORDER BY started_at DESC, processing_seconds DESC NULLS LAST LIMIT 100"""),
-        columns={**JOB_IDS, "Size": Column(unit=BYTES), "Time": Column(unit=SECONDS, decimals=1)},
+        columns={
+            **JOB_IDS,
+            "Began": IDS["Began"],
+            "Size": Column(unit=BYTES),
+            "Duration": Column(unit=SECONDS, decimals=1),
+        },
     )

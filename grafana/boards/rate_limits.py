@@ -31,7 +31,8 @@ def board() -> Board:
             row(10, _hours()),
             row(9, (14, _over_time()), (10, _scatter())),
             row(8, (8, _attempts()), (8, _backoff()), (8, _headroom())),
-            row(9, (9, _by_model()), (15, _jobs())),
+            row(5, _by_model()),
+            row(9, _jobs()),
         ),
     )
 
@@ -181,7 +182,11 @@ SELECT {bucket()} AS "time", sum(calls) AS "Calls", sum(rate_limit_retries) AS "
 FROM call GROUP BY 1 ORDER BY 1"""),
         unit=COUNT,
         bars=True,
-        columns={"Calls": Column(color="blue"), "Retries after a rate limit": Column(color="orange")},
+        columns={
+            "Calls": Column(color="blue", line=True, on_right=True),
+            "Retries after a rate limit": Column(color="orange"),
+            "Other retries": Column(color="purple"),
+        },
     )
 
 
@@ -239,11 +244,11 @@ def _jobs() -> Panel:
 WITH {jobs("analysis_ref", "user_ref", "status", "candidates", "attempts", "rate_limit_hits", "backoff_seconds", "duration_seconds", "trace_id")}
 SELECT analysis_ref AS "Analysis", started_at AS "Began", user_ref AS "User", status AS "Status",
   candidates AS "Candidates", attempts AS "Attempts", rate_limit_hits AS "Rate limits", backoff_seconds AS "Waited",
-  duration_seconds AS "Time", trace_id AS "Trace"
+  duration_seconds AS "Duration", trace_id AS "Trace"
 FROM job WHERE rate_limit_hits > 0 ORDER BY started_at DESC, run_id LIMIT 50"""),
         columns={
             **IDS,
             "Waited": Column(unit=SECONDS, decimals=1),
-            "Time": Column(unit=SECONDS, decimals=1),
+            "Duration": Column(unit=SECONDS, decimals=1),
         },
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafana.parts.links import one_analysis, trace, user
-from grafana.parts.panels import COUNT, Column
+from grafana.parts.panels import COUNT, MOMENT, Column
 
 DELIVERED: Final = "status IN ('completed', 'partial_failure')"
 ENDED: Final = "kind = 'analysis' AND status IN ('completed', 'partial_failure', 'failed', 'interrupted')"
@@ -15,17 +15,19 @@ NO_PROCESS: Final = "No process of the application is measured in this period."
 IDS: Final = {
     "Analysis": Column(unit="none", links=(one_analysis(),), width=90),
     "User": Column(unit="none", links=(user(),), width=70),
-    "Trace": Column(links=(trace(),)),
+    "Trace": Column(links=(trace(),), width=110),
+    "Began": Column(unit=MOMENT, width=140),
+    "Status": Column(width=120),
 }
-"""The ids in lists of jobs, which lead to what they name."""
+"""The ids in lists of jobs, which lead to what they name, and the time."""
 JOB_IDS: Final = {name: IDS[name] for name in ("Analysis", "Trace")}
 """Those of points and documents, which have no user beside them."""
 
-INCOMPLETE: Final = "Lower bound: runs of unknown cost"
+INCOMPLETE: Final = "Lower bound"
 """How many runs have an incomplete cost: unless it is 0, the sum beside it is a lower bound."""
-BOUND: Final = Column(unit=COUNT, decimals=0, limits={0: "green", 1: "orange"}, texts={"0": "complete"})
-"""That number beside a sum."""
-BOUND_LINE: Final = Column(unit=COUNT, decimals=0, color="red", on_right=True, line=True)
+BOUND: Final = Column(unit="suffix: unknown", decimals=0, limits={0: "green", 1: "orange"}, texts={"0": "no"})
+"""That number beside a sum: "no", or for example "3 unknown"."""
+BOUND_LINE: Final = Column(unit=COUNT, decimals=0, color="purple", on_right=True, line=True)
 """That number over time; where it is 0 there is none."""
 COUNT_INCOMPLETE: Final = f'count(*) FILTER (WHERE NOT cost_complete) AS "{INCOMPLETE}"'
 LOWER_BOUND: Final = "CASE WHEN is_complete THEN '' ELSE ' (lower bound)' END"

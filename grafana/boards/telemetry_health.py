@@ -10,7 +10,7 @@ from exporters.alert_rules.alerts.collector import JOB as COLLECTOR
 from exporters.alert_rules.dashboards import TELEMETRY
 from grafana.parts.dashboard import Board, row
 from grafana.parts.kinds import figures, rows
-from grafana.parts.panels import COUNT, DOLLARS, SECONDS, SHARE, About, Column, Owner, sql
+from grafana.parts.panels import COUNT, DAY, DOLLARS, SECONDS, SHARE, About, Column, Owner, sql
 from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
@@ -49,18 +49,18 @@ def _about(title: str, question: str, empty: str = NO_PROCESS, owner: Owner = Ow
 def _rate(metric: c.Metric, *by: str) -> Metrics:
     series = APPLICATION.series(metric)
     return Metrics(
-        f"sum by ({', '.join(by)}) (rate({series}[$__rate_interval]))",
+        f"60 * sum by ({', '.join(by)}) (rate({series}[$__rate_interval]))",
         " ".join(f"{{{{{each}}}}}" for each in by),
     )
 
 
 def _lost() -> Panel:
     return figures(
-        _about("In quarantine or shed", "Is anything lost, or kept out of the database?"),
+        _about("In quarantine or shed", "Is anything lost in this period, or kept out of the database?"),
         [
             Metrics(f"sum({APPLICATION.series(c.SPOOL_DEAD)})", "In quarantine"),
             Metrics(f"sum({APPLICATION.series(c.SPOOL_UNREADABLE)})", "Set aside"),
-            Metrics(f"sum(increase({APPLICATION.series(c.SPOOL_SHED)}[$__range]))", "Shed in this period"),
+            Metrics(f"sum(increase({APPLICATION.series(c.SPOOL_SHED)}[$__range]))", "Shed"),
         ],
         unit=COUNT,
         decimals=0,
@@ -105,8 +105,11 @@ def _violations() -> Panel:
 
 def _spool() -> Panel:
     return course(
-        _about("Spool", "How much waits for the database, in which process?"),
-        [Metrics(f"sum by (instance) ({APPLICATION.series(c.SPOOL_PENDING)})", "{{instance}}")],
+        _about("Spool", "How much waits for the database, in all processes and in the one with most?"),
+        [
+            Metrics(f"sum({APPLICATION.series(c.SPOOL_PENDING)})", "All processes"),
+            Metrics(f"max({APPLICATION.series(c.SPOOL_PENDING)})", "The one with most"),
+        ],
         unit=COUNT,
     )
 
@@ -114,7 +117,7 @@ def _spool() -> Panel:
 def _oldest() -> Panel:
     return course(
         _about("Oldest snapshot in the spool", "Does a process not get rid of what it has?"),
-        [Metrics(f"max by (instance) ({APPLICATION.series(c.SPOOL_OLDEST)})", "{{instance}}")],
+        [Metrics(f"max({APPLICATION.series(c.SPOOL_OLDEST)})", "Oldest")],
         unit=SECONDS,
     )
 
@@ -142,7 +145,7 @@ def _writer_failures() -> Panel:
             "Does the database refuse what is written? It is tried again.",
         ),
         [_rate(c.WRITER_FAILURES, "transaction")],
-        unit="cps",
+        unit="cpm",
     )
 
 
@@ -154,7 +157,7 @@ def _internal() -> Panel:
             owner=Owner.DEVELOPERS,
         ),
         [_rate(c.INTERNAL_ERRORS, "component"), _rate(c.VALUES_COERCED, "column")],
-        unit="cps",
+        unit="cpm",
     )
 
 
@@ -166,7 +169,7 @@ def _unaccounted() -> Panel:
             owner=Owner.DEVELOPERS,
         ),
         [_rate(c.OPENAI_UNACCOUNTED, "reason")],
-        unit="cps",
+        unit="cpm",
     )
 
 
@@ -189,11 +192,11 @@ def _refused() -> Panel:
     return course(
         _about("Refused and failed in the Collector", "Does it lose spans or metrics?", NO_COLLECTOR),
         [
-            Metrics(f"sum(rate({name.format(signal)}{{{OURS}}}[$__rate_interval]))", f"{signal}: {what}")
+            Metrics(f"60 * sum(rate({name.format(signal)}{{{OURS}}}[$__rate_interval]))", f"{signal}: {what}")
             for what, name in kinds.items()
             for signal in ("spans", "metric_points")
         ],
-        unit="cps",
+        unit="cpm",
     )
 
 
@@ -220,7 +223,7 @@ def _gauges() -> Panel:
             Metrics(f"sum({APPLICATION.series(GAUGES_EXPORTER)})", "Exporters"),
             Metrics(f"max({APPLICATION.series(GAUGES_AGE)})", "Age"),
             Metrics(APPLICATION.most(SILENT_RUNS), "Silent runs"),
-            Metrics(APPLICATION.most(HEALTH_LOG_AGE), "Age of the daily log"),
+            Metrics(APPLICATION.most(HEALTH_LOG_AGE), "Daily log"),
         ],
         unit=COUNT,
         decimals=0,
@@ -228,7 +231,7 @@ def _gauges() -> Panel:
             "Exporters": Column(limits={0: "red", 1: "green"}),
             "Age": Column(unit=SECONDS, limits={0: "green", 600: "red"}),
             "Silent runs": Column(limits={0: "green", 1: "red"}),
-            "Age of the daily log": Column(unit=SECONDS, limits={0: "green", 172800: "red"}),
+            "Daily log": Column(unit=SECONDS, limits={0: "green", 172800: "red"}),
         },
     )
 
@@ -246,7 +249,8 @@ SELECT day AS "Day", jobs_completed AS "Completed", jobs_failed AS "Failed", mea
   cost_dollars AS "Cost, at least", rate_limit_incidents AS "Rate limits", peak_concurrent_jobs AS "At once", api_calls AS "Calls"
 FROM telemetry_health ORDER BY day DESC LIMIT 31"""),
         columns={
+            "Day": Column(unit=DAY, width=100),
             "Mean time": Column(unit=SECONDS, decimals=1),
-            "Cost, at least": Column(unit=DOLLARS, decimals=2),
+            "Cost, at least": Column(unit=DOLLARS, decimals=2, width=120),
         },
     )

@@ -27,15 +27,16 @@ def by_model() -> Panel:
 WITH {calls("model", "calls", "cost_pico", *TOKENS, "unpriced", "usage_missing", "operation")}
 SELECT model AS "Model", sum(cost_pico) / 1e12 AS "Cost", sum(calls) AS "Calls",
   sum(cost_pico) / 1e12 / nullif(sum(calls), 0) AS "Each call",
-  sum(input_tokens) AS "Input tokens", sum(cached_tokens) AS "Of these cached",
-  sum(output_tokens) AS "Output tokens", sum(reasoning_tokens) AS "Of these reasoning",
-  sum(unpriced + usage_missing) AS "Calls of unknown cost",
+  sum(input_tokens) AS "Input tokens", sum(cached_tokens) AS "Cached",
+  sum(output_tokens) AS "Output tokens", sum(reasoning_tokens) AS "Reasoning",
+  sum(unpriced + usage_missing) AS "Unknown cost",
   count(DISTINCT run_id) FILTER (WHERE NOT cost_complete) AS "{INCOMPLETE}"
 FROM call WHERE operation <> '' GROUP BY model ORDER BY 2 DESC, 3 DESC LIMIT 50"""),
         columns={
+            "Model": Column(width=200),
             "Cost": Column(unit=DOLLARS, decimals=2),
             "Each call": Column(unit=DOLLARS, decimals=6),
-            "Calls of unknown cost": Column(limits={0: "text", 1: "orange"}),
+            "Unknown cost": Column(limits={0: "text", 1: "orange"}),
             INCOMPLETE: BOUND,
         },
     )
@@ -116,13 +117,14 @@ def unknown() -> Panel:
     return rows(
         About(
             title="What is not known",
-            question="Which calls have no price, or did not say what they used? Their cost is missing in all sums.",
+            question="Which calls have no price, some because it does not know all their parts, or did not say what they used? "
+            "Their cost is missing in all sums.",
             owner=Owner.DEVELOPERS,
             empty="Every call of this period has a price and says what it used.",
         ),
         sql(f"""
 WITH {calls("stage", "model", "calls", "unpriced", "unmodelled", "usage_missing")}
-SELECT stage AS "Stage", model AS "Model", sum(calls) AS "Calls", sum(unpriced) AS "Without a price",
-  sum(unmodelled) AS "Of these: parts unknown to the price", sum(usage_missing) AS "Without usage"
+SELECT stage AS "Stage", model AS "Model", sum(calls) AS "Calls", sum(unpriced) AS "No price",
+  sum(unmodelled) AS "In part", sum(usage_missing) AS "No usage"
 FROM call GROUP BY 1, 2 HAVING sum(unpriced + usage_missing) > 0 ORDER BY 3 DESC LIMIT 50"""),
     )

@@ -10,7 +10,7 @@ from exporters.alert_rules.dashboards import USERS
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import jobs
 from grafana.parts.kinds import bars, figures, matrix, rows, words
-from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, Limits, over_time, sql
+from grafana.parts.panels import COUNT, DAY, DOLLARS, MOMENT, SHARE, About, Column, Limits, over_time, sql
 from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry.conventions.gauges import OVERRIDES_7D, OVERRIDES_30D
@@ -29,11 +29,11 @@ def board() -> Board:
         uid=USERS,
         title="Users and cohorts",
         description="New and returning users, how their jobs grow, and what they do when a limit warns them.",
-        days=90,
+        days=365,
         rows=(
             row(5, (8, _number()), (8, _overrides()), (8, _advice())),
             row(9, (12, _new_and_returning()), (12, _growth())),
-            row(11, _retention()),
+            row(13, _retention()),
             row(8, (12, _by_segment()), (12, _override_course())),
             row(8, (12, _warnings()), (12, _override_live())),
             row(10, _users()),
@@ -165,13 +165,13 @@ def _by_segment() -> Panel:
 WITH {jobs("user_ref", "is_new_user", "is_active_user", "is_power_user", "candidates", "cost_pico", "cost_complete")},
 segment(name, place) AS (VALUES ('new', 1), ('active', 2), ('power', 3))
 SELECT segment.name AS "Segment", count(DISTINCT job.user_ref) AS "Users", count(job.run_id) AS "Jobs",
-  avg(job.candidates) AS "Candidates of a job", sum(job.cost_pico) / 1e12 AS "Cost",
+  avg(job.candidates) AS "Batch size", sum(job.cost_pico) / 1e12 AS "Cost",
   count(*) FILTER (WHERE NOT job.cost_complete) AS "{INCOMPLETE}"
 FROM segment LEFT JOIN job ON (segment.name = 'new' AND job.is_new_user)
   OR (segment.name = 'active' AND job.is_active_user) OR (segment.name = 'power' AND job.is_power_user)
 GROUP BY segment.name, segment.place ORDER BY segment.place"""),
         columns={
-            "Candidates of a job": Column(decimals=0),
+            "Batch size": Column(decimals=0),
             "Cost": Column(unit=DOLLARS, decimals=2),
             INCOMPLETE: BOUND,
         },
@@ -244,15 +244,17 @@ def _users() -> Panel:
         sql(f"""
 WITH {jobs("user_ref", "candidates", "cost_pico", "cost_complete", "exceeded_resume_limit", "user_chose_override")}
 SELECT job.user_ref AS "User", min(person.created_at) AS "Since", count(*) AS "Jobs", max(person.jobs) AS "Jobs ever",
-  avg(job.candidates) AS "Candidates of a job", max(person.largest_batch) AS "Largest job",
+  avg(job.candidates) AS "Batch size", max(person.largest_batch) AS "Largest job",
   sum(job.cost_pico) / 1e12 AS "Cost", {COUNT_INCOMPLETE}, {RATE} AS "Overridden", max(job.started_at) AS "Last job"
 FROM job LEFT JOIN telemetry_user_segments person ON person.user_ref = job.user_ref
 WHERE job.user_ref IS NOT NULL GROUP BY job.user_ref ORDER BY 3 DESC, 1 LIMIT 50"""),
         columns={
             "User": IDS["User"],
-            "Candidates of a job": Column(decimals=0),
+            "Batch size": Column(decimals=0),
             "Cost": Column(unit=DOLLARS, decimals=2),
             INCOMPLETE: BOUND,
             "Overridden": Column(unit=SHARE, decimals=0),
+            "Since": Column(unit=DAY, width=100),
+            "Last job": Column(unit=MOMENT, width=140),
         },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as sdk
@@ -31,6 +32,10 @@ ALL_VALUES: Final = common.VizTooltipOptions(
 
 _TABLE: Final = {"cellHeight": common.TableCellHeight.SM, "frameIndex": 0, "showHeader": True}
 """As Grafana 13 has it; the model of the SDK still has the footer of older versions."""
+_NARROW: Final = {"minWidth": 80}
+"""Columns get narrower before those on the right are out of sight; Grafana's default is 150 pixels."""
+_NOTHING: Final = models.DynamicConfigValue(id_val="noValue", value="–")
+"""What a cell without a value shows; otherwise it would be the sentence of the whole table."""
 NEUTRAL: Final[Limits] = {0: "blue", 1e18: "blue"}
 """Colours of a figure that is neither good nor bad."""
 
@@ -127,14 +132,20 @@ def spans(
     A timeline of Grafana would need the period of the dashboard to be that of what it shows.
     """
     columns = {before: Column(blank=True)}
-    return bars(about, queries, unit=unit, across=across, horizontal=True, stacked=True, columns=columns)
+    built = bars(about, queries, unit=unit, across=across, horizontal=True, stacked=True, columns=columns)
+    return built.color_scheme(sdk.FieldColor().mode(models.FieldColorModeId.FIXED).fixed_color("blue"))
 
 
 def rows(
     about: About, queries: Sequence[AnyQuery], *, unit: str = "short", columns: Columns | None = None
 ) -> sdk.Panel:
-    """Return a table."""
-    return panel("table", about, queries, unit=unit, options=_TABLE, columns=columns)
+    """Return a table; the limits of a column colour its texts."""
+    tinted = {
+        name: replace(column, tint=bool(column.limits) and not column.paint)
+        for name, column in (columns or {}).items()
+    }
+    built = panel("table", about, queries, unit=unit, options=_TABLE, custom=_NARROW, columns=tinted)
+    return built.override_by_regexp("/.*/", [_NOTHING])
 
 
 def matrix(
@@ -157,7 +168,7 @@ def matrix(
         queries,
         unit=unit,
         options=_TABLE,
-        custom={"cellOptions": {"type": "color-background", "mode": "basic"}},
+        custom={**_NARROW, "cellOptions": {"type": "color-background", "mode": "basic"}},
         limits=limits,
         decimals=1,
     )
@@ -165,5 +176,6 @@ def matrix(
     sort = {"sort": [{"field": f"{down}\\{across}", "desc": False}]}
     built.with_transformation(models.DataTransformerConfig(id_val="groupingToMatrix", options=pivot))
     built.with_transformation(models.DataTransformerConfig(id_val="sortBy", options=sort))
-    plain = models.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "auto"})
-    return built.override_by_regexp(f"/{down}.*/", [plain])
+    plain = {"custom.cellOptions": {"type": "auto"}, "custom.width": 150}
+    head = [models.DynamicConfigValue(id_val=name, value=value) for name, value in plain.items()]
+    return built.override_by_regexp("/.*/", [_NOTHING]).override_by_regexp(f"/{down}.*/", head)

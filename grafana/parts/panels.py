@@ -22,6 +22,8 @@ COUNT: Final = "short"
 SHARE: Final = "percentunit"
 SECONDS: Final = "s"
 BYTES: Final = "decbytes"
+MOMENT: Final = "time:YYYY-MM-DD HH:mm"
+DAY: Final = "time:YYYY-MM-DD"
 
 
 class Owner(StrEnum):
@@ -42,12 +44,16 @@ class Column:
 
     unit: str = ""
     decimals: int | None = None
+    title: str = ""
+    """What it is called, if not by its name."""
     color: str = ""
     """A fixed colour, by name."""
     limits: Limits | None = None
     """Colours by the value from which they apply; the first one applies below all others, too."""
     paint: bool = False
     """Whether the background of a cell has the colour of the limits."""
+    tint: bool = False
+    """Whether the text of a cell has it; a table shows no other colour."""
     links: tuple[Link, ...] = ()
     texts: Mapping[str, str] | None = None
     """What is shown instead of a value."""
@@ -91,7 +97,13 @@ def panel(
     limits: Limits | None = None,
     columns: Columns | None = None,
 ) -> sdk.Panel:
-    """Return a panel of any kind; the modules of kinds call it."""
+    """Return a panel of any kind; the modules of kinds call it.
+
+    Raises:
+        ValueError: if a column is called Time: Grafana takes that for every column of times.
+    """
+    if "Time" in (columns or {}) and not (columns or {})["Time"].hidden:
+        raise ValueError(f"{about.title}: another name than Time, which means every column of times")
     built = (
         sdk.Panel()
         .type(kind)
@@ -153,6 +165,8 @@ def _properties(column: Column) -> list[models.DynamicConfigValue]:
         found["unit"] = column.unit
     if column.decimals is not None:
         found["decimals"] = column.decimals
+    if column.title:
+        found["displayName"] = column.title
     if column.color:
         found["color"] = {"mode": "fixed", "fixedColor": column.color}
     if column.limits:
@@ -160,6 +174,8 @@ def _properties(column: Column) -> list[models.DynamicConfigValue]:
         found["color"] = {"mode": "thresholds"}
     if column.paint:
         found["custom.cellOptions"] = {"type": "color-background", "mode": "basic"}
+    if column.tint:
+        found["custom.cellOptions"] = {"type": "color-text"}
     if column.links:
         found["links"] = list(column.links)
     if column.texts:

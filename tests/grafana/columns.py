@@ -7,12 +7,12 @@ from typing import Final
 
 import sqlglot
 
-from grafana.boards.colors import STAGES, STATUSES
+from grafana.boards.colors import ERROR_TYPES, STAGES, STATUSES
 from grafana.parts.expansion import Moment, expand
 from tests.grafana.dashboards import ALL, Json
 
-SERIES: Final = frozenset({*STAGES, *STATUSES})
-"""Names of series that are values of a closed column."""
+SERIES: Final = frozenset({*STAGES, *STATUSES, *ERROR_TYPES})
+"""Names of series that are values of a column, and have a colour."""
 LABEL: Final = re.compile(r"\{\{(\w+)\}\}")
 
 

@@ -88,28 +88,29 @@ def jobs(seed: int) -> Iterator[Job]:
     for past in history.jobs():
         share = busy.setdefault(past.run["started_at"].date(), chance.uniform(0.6, 1.0))
         if chance.random() < share:
-            yield _job(past, chance)
+            run = past.run
+            run["cost_pico"] *= COST
+            run["exceeded_resume_limit"] = run["candidates"] > LIMIT
+            run["user_chose_override"] = run["exceeded_resume_limit"] and chance.random() < OVERRIDES
+            yield job(past, chance)
 
 
-def _job(past: Past, chance: Random) -> Job:
-    run = past.run
-    for name in ("analysis_ref", "analysis_created_at", "analysis_seen_at"):
-        run[name] = None
-    run["cost_pico"] *= COST
-    run["exceeded_resume_limit"] = run["candidates"] > LIMIT
-    run["user_chose_override"] = run["exceeded_resume_limit"] and chance.random() < OVERRIDES
+def job(past: Past, chance: Random) -> Job:
+    """Return a job of a history, without a row of the application."""
+    run = {**past.run, **dict.fromkeys(("analysis_ref", "analysis_created_at", "analysis_seen_at"))}
+    stages = [stage for stage in past.stages if stage["calls"]]
     start = second(run["started_at"])
-    job = Job(
+    made = Job(
         run,
-        {stage["stage"]: stage["calls"] for stage in past.stages},
+        {stage["stage"]: stage["calls"] for stage in stages},
         start,
         start + max(run["duration_us"] // 10**6, 1),
         chance.choice(WEB) if run["candidates"] <= IN_REQUEST else WORKER,
     )
-    for stage in past.stages:
+    for stage in stages:
         met: list[tuple[str, ...]] = [(c.TOO_FAST, "200")] * stage["rate_limit_hits"]
         # Now and then an answer comes only at the second attempt, and very rarely none.
         met += [("500", "200")] * sum(chance.random() < 0.0008 for _ in range(stage["calls"]))
         met += [("500", "500", "500")] * (chance.random() < 0.004)
-        job.statuses[stage["stage"]] = met[: stage["calls"]]
-    return job
+        made.statuses[stage["stage"]] = met[: stage["calls"]]
+    return made

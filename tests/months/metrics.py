@@ -24,8 +24,8 @@ OF_WORKER: Final = {c.SPOOL_PENDING.name, c.SPOOL_OLDEST.name, c.SPOOL_DEAD.name
 CHECK: Final = "stages_sum_to_runs"
 
 
-def lines(month: Month, folder: Path) -> Iterator[str]:
-    """Yield all samples of the months, series by series."""
+def lines(month: Month, folder: Path, since: int = BEGIN) -> Iterator[str]:
+    """Yield all samples of the months, or those since a second, series by series."""
     gaps = [second for gap in month.no_metrics for second in gap]
     found = {**month.gauges, **database.courses(month, folder)}
     shared = {name: course.marked(gaps) for name, course in found.items()}
@@ -38,13 +38,13 @@ def lines(month: Month, folder: Path) -> Iterator[str]:
         for name, course in own.items():
             is_counter = name in life.courses
             for sample in course.samples(
-                life.phase, max(life.begin, BEGIN), life.end, MINUTE if is_counter else 4 * MINUTE
+                life.phase, max(life.begin, since), life.end, MINUTE if is_counter else 4 * MINUTE
             ):
                 if month.no_metrics and _is_lost(month, sample):
                     continue
                 yield name + sample
     for name, course in month.programs.items():
-        for sample in course.samples(0):
+        for sample in course.samples(0, since):
             yield name + sample
 
 

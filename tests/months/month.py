@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from random import Random
@@ -42,9 +42,9 @@ class Month:
     """Metrics of other programs, by their notation."""
 
     @classmethod
-    def usual(cls, seed: int) -> Month:
-        """Return months without incidents."""
-        month = cls(Random(seed), sorted(jobs(seed), key=lambda job: job.start))
+    def usual(cls, seed: int, happened: Iterable[Job] = ()) -> Month:
+        """Return months without incidents, with these jobs or those of a seed."""
+        month = cls(Random(seed), sorted(happened or jobs(seed), key=lambda job: job.start))
         month.logged = {
             day: at(day.month, day.day) + DAY + 10 * MINUTE
             for day in (DAYS[0] + timedelta(days=n) for n in range(-BEFORE, len(DAYS)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 from typing import Final
 
@@ -9,6 +10,7 @@ from telemetry import conventions as c
 from telemetry.conventions import gauges
 
 from .course import Course
+from .jobs import Job
 from .month import Month
 from .programs import EXPORTERS, healthy, named, queue, up
 from .scene import BEGIN, DAYS, END, HOUR, MINUTE, at
@@ -18,9 +20,9 @@ SLOW_DAY: Final = (10, 20)
 CHECKS: Final = ("runs_sum", "stage_sum")
 
 
-def usual_months(seed: int) -> Month:
-    """Return months in which nothing is wrong."""
-    month = Month.usual(seed)
+def usual_months(seed: int, happened: Iterable[Job] = ()) -> Month:
+    """Return months in which nothing is wrong, with these jobs or those of a seed."""
+    month = Month.usual(seed, happened)
     chance = month.chance
     _deployments(month, chance)
     for job in month.between(at(*SLOW_DAY), at(*SLOW_DAY) + 24 * HOUR):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from exporters.alert_rules.alert import Alert, Recording
+from exporters.alert_rules.alert import Alert, Group, Recording
 from exporters.alert_rules.groups import groups
 from tests.prometheus import Prometheus
 
@@ -17,8 +17,9 @@ from .firing import firing
 from .incidents import INCIDENTS
 from .incidents.incident import Incident
 from .metrics import lines
+from .month import Month
 from .normal import usual_months
-from .scene import END, MINUTE, SETTINGS
+from .scene import BEGIN, END, MINUTE, SETTINGS
 
 SLOW: Final = 4 * MINUTE
 """How often the means of a day or more are recorded, instead of each minute."""
@@ -87,19 +88,24 @@ def verdict(seed: int, incidents: Sequence[Incident] = INCIDENTS) -> Verdict:
         incident.happen(month)
     with tempfile.TemporaryDirectory(prefix="months-") as name:
         folder = Path(name)
-        backfill("metrics", lines(month, folder), folder)
-        for level in _levels():
-            with running(folder) as prometheus:
-                recorded = [sample for recording in level for sample in _record(prometheus, recording)]
-            backfill("recorded", recorded, folder)
+        store(month, folder)
         with running(folder) as prometheus:
-            fired = sorted(_fired(prometheus), key=lambda one: one.begin)
+            fired = sorted(alerts_fired(prometheus), key=lambda one: one.begin)
     return Verdict(seed, fired, incidents)
 
 
-def _levels() -> Iterator[list[Recording]]:
+def store(month: Month, folder: Path, rules: Sequence[Group] = GROUPS, since: int = BEGIN) -> None:
+    """Store the metrics of months as blocks of Prometheus, and what rules record of them."""
+    backfill("metrics", lines(month, folder, since), folder)
+    for level in _levels(rules):
+        with running(folder) as prometheus:
+            recorded = [sample for recording in level for sample in _record(prometheus, recording)]
+        backfill("recorded", recorded, folder)
+
+
+def _levels(rules: Sequence[Group]) -> Iterator[list[Recording]]:
     """Yield the recordings, those that others need first."""
-    waiting = [recording for group in GROUPS for recording in group.recordings]
+    waiting = [recording for group in rules for recording in group.recordings]
     while waiting:
         names = [recording.name for recording in waiting]
         level = [one for one in waiting if not any(name in one.expression for name in names)]
@@ -112,8 +118,9 @@ def _record(prometheus: Prometheus, recording: Recording) -> Iterator[str]:
     yield from as_samples(recording.name, evaluated(prometheus, recording.expression, step))
 
 
-def _fired(prometheus: Prometheus) -> Iterator[Fired]:
-    for group in GROUPS:
+def alerts_fired(prometheus: Prometheus, rules: Sequence[Group] = GROUPS) -> Iterator[Fired]:
+    """Yield which alerts fired when."""
+    for group in rules:
         for alert in group.alerts:
             if alert.name != ALWAYS:
                 yield from _of(prometheus, alert)

@@ -1,0 +1,174 @@
+"""The year that the pictures show: the history of the screener, with all stages of its jobs.
+
+It ends at a moment that never changes, so that pictures differ only where dashboards do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from examples.screener.history import PICO_AN_INPUT_TOKEN, PICO_AN_OUTPUT_TOKEN, History, Job, Pace, write
+from exporters.sql.schema import migrate
+from exporters.upkeep.health_log import HealthCheck
+from telemetry.conventions import Stage
+from telemetry.settings import Settings
+
+NOW: Final = datetime(2026, 11, 30, 16, 30, tzinfo=UTC)
+"""When the dashboards are opened: a Monday afternoon."""
+TODAY: Final = NOW.date()
+ANALYSES: Final = 4000
+PACE: Final = Pace(days=365, growth=1.2, troubled=1 / 45, failed=0.006, partial=0.012, limited=0.0008)
+DOCUMENTS_DAYS: Final = 45
+USERS: Final = 90
+SEED: Final = 4
+LARGE: Final = "gpt-4o"
+LARGE_COSTS: Final = 17
+"""So many times as much as the model of the history, which the other stages use."""
+SMALL: Final = "gpt-4o-mini"
+EMBEDDING: Final = "text-embedding-3-small"
+SHARES: Final = {
+    Stage.EXTRACTION: 0.12,
+    Stage.CRITERIA: 0.02,
+    Stage.NAMING: 0.08,
+    Stage.EMBEDDING: 0.04,
+    Stage.SIMILARITY: 0.01,
+    Stage.RANKING: 0.62,
+    Stage.INSIGHTS: 0.09,
+    Stage.DB_WRITE: 0.02,
+}
+"""Of the duration of a job."""
+SUMS: Final = ("attempts", "input_tokens", "cached_tokens", "output_tokens", "cost_pico")
+CLOCK: Final = """
+CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT timestamptz '{now}' $$;
+ALTER DATABASE {database} SET search_path = public, pg_catalog;
+"""
+"""What views and panels call finds our clock first: to them it is always that moment."""
+ORPHAN: Final = """
+INSERT INTO telemetry_runs
+  (run_id, kind, source, synthetic, version, status, started_at, cost_pico, cost_complete)
+  VALUES ('{id}', 'orphan', 'spans', false, 1, 'completed', '{at}', 940000000000, true);
+INSERT INTO telemetry_stage_usage
+  (run_id, stage, operation, model, calls, attempts, input_tokens, output_tokens, cost_pico)
+  VALUES ('{id}', 'unattributed', 'chat', '{model}', 41, 42, 250000, 31500, 940000000000);
+"""
+"""Calls outside any run."""
+
+
+class Year(History):
+    """A history that ends while the last day is under way, on which the provider is in trouble."""
+
+    def __init__(self) -> None:
+        super().__init__(ANALYSES, TODAY + timedelta(days=1), SEED, PACE, DOCUMENTS_DAYS)
+        self._troubled.add(TODAY)
+        self._more = Random(SEED)
+
+    def _sign_ups(self) -> list[date]:
+        """Let more users come than there are in a history: then cohorts differ."""
+        places = sorted(self._random.random() ** 0.6 for _ in range(USERS))
+        return [self._days[0], *(self._days[int(place * len(self._days))] for place in places[1:])]
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield the jobs that ended before the moment of the pictures."""
+        end = NOW.replace(tzinfo=None)
+        for job in super().jobs():
+            if job.run["ended_at"] < end:
+                self._let_users_leave(job)
+                yield self._with_all_stages(job)
+
+    def _let_users_leave(self, job: Job) -> None:
+        """Give the job of a user who has left to one who stays: a third leaves after some months."""
+        user, day = job.run["user_ref"], job.run["started_at"].date()
+        months = 1 + user * 7 % 5
+        if user % 3 or day - self._signed_up[user - 1] < timedelta(days=30 * months):
+            return
+        staying = user - 1 if user > 1 else 2
+        job.run["user_ref"] = staying
+        for row, name in ((job.analysis, "user_id"), (job.warning, "user_id")):
+            if row:
+                row[name] = staying
+
+    def _with_all_stages(self, job: Job) -> Job:
+        run = job.run
+        known = [stage for stage in job.stages if stage["operation"]]
+        for stage in known:
+            is_ranking = stage["stage"] == Stage.RANKING
+            stage["model"] = LARGE
+            stage["cost_pico"] *= LARGE_COSTS
+            stage["saved_pico"] *= LARGE_COSTS
+            stage["errors"] = int(run["status"] != "completed" and is_ranking)
+            stage["unpriced"] = 0
+            if not run["cost_complete"] and is_ranking:
+                stage |= {"unpriced": stage["calls"], "cost_pico": 0, "saved_pico": 0}
+        like = known[0] if known else self._stage(0, "ranking", 0, 900, 120, False)
+        number, calls = run["candidates"], 1 + run["candidates"] // 40
+        added = [
+            _calls(like, Stage.CRITERIA, SMALL, 1, 1_180, 340),
+            _calls(like, Stage.NAMING, SMALL, number, 350, 11),
+            _calls(like, Stage.EMBEDDING, EMBEDDING, calls, 900 * number // calls, 0, "embeddings"),
+        ]
+        stages = [{**stage, "run_id": run["run_id"]} for stage in (*known, *added)]
+        for name in SUMS:
+            run[name] = sum(stage[name] for stage in stages)
+        run["api_calls"] = sum(stage["calls"] for stage in stages)
+        if job.analysis:
+            job.analysis["total_api_cost"] = run["cost_pico"] / 1e12
+        stages += self._times(run, stages[0])
+        # All rows of a batch are written with the columns of the first.
+        job.stages[:] = [dict(sorted(stage.items())) for stage in stages]
+        return job
+
+    def _times(self, run: dict[str, Any], like: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield how long the stages were open: rows without calls."""
+        texts = ("operation", "model", "service_tier", "price_version", "price_source")
+        zero = {
+            **{name: 0 if isinstance(value, int) else value for name, value in like.items()},
+            **dict.fromkeys(texts, ""),
+        }
+        opened = 0
+        for stage, share in SHARES.items():
+            closed = opened + int(run["duration_us"] * share * self._more.uniform(0.6, 1.1))
+            times = {"duration_us": closed - opened, "opened_us": opened, "closed_us": closed}
+            yield {**zero, "stage": stage, **times}
+            opened = closed
+
+
+def _calls(
+    like: dict[str, Any],
+    stage: str,
+    model: str,
+    calls: int,
+    asked: int,
+    answered: int,
+    operation: str = "chat",
+) -> dict[str, Any]:
+    tokens = calls * asked, calls * answered
+    price = PICO_AN_INPUT_TOKEN // (1 if operation == "chat" else 7), PICO_AN_OUTPUT_TOKEN
+    return {
+        **like,
+        **dict.fromkeys(("rate_limit_hits", "rate_limit_retries", "backoff_us"), 0),
+        **dict.fromkeys(("cached_tokens", "saved_pico", "errors", "unpriced"), 0),
+        **{"stage": stage, "operation": operation, "model": model, "calls": calls, "attempts": calls},
+        **{"input_tokens": tokens[0], "output_tokens": tokens[1], "duration_us": calls * 700_000},
+        "cost_pico": tokens[0] * price[0] + tokens[1] * price[1],
+    }
+
+
+def store(url: str, year: History) -> None:
+    """Write a history into an empty database whose clock stands still, and its daily log."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    clock = CLOCK.format(now=NOW.isoformat(), database=sa.make_url(url).database)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(clock)
+    migrate.upgrade(url, with_base_tables=True)
+    write(engine, year)
+    at = (NOW - timedelta(days=5)).replace(tzinfo=None)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(ORPHAN.format(id="0" * 32, at=at, model=SMALL))
+    with HealthCheck(Settings(database_url=url)) as check:
+        for _ in check.log(date(TODAY.year, TODAY.month, 1), TODAY - timedelta(days=1)):
+            pass
