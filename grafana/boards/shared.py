@@ -25,7 +25,7 @@ JOB_IDS: Final = {name: IDS[name] for name in ("Analysis", "Trace")}
 
 INCOMPLETE: Final = "Lower bound"
 """How many runs have an incomplete cost: unless it is 0, the sum beside it is a lower bound."""
-BOUND: Final = Column(unit="suffix: unknown", decimals=0, limits={0: "green", 1: "orange"}, texts={"0": "no"})
+BOUND: Final = Column(unit="suffix:unknown", decimals=0, limits={0: "green", 1: "orange"}, texts={"0": "no"})
 """That number beside a sum: "no", or for example "3 unknown"."""
 BOUND_LINE: Final = Column(unit=COUNT, decimals=0, color="purple", on_right=True, line=True)
 """That number over time; where it is 0 there is none."""

@@ -136,7 +136,7 @@ def _units(panel: Json) -> Iterator[str]:
     properties = [each for rule in config["overrides"] for each in rule["properties"]]
     own = [config["defaults"]["unit"], *(each["value"] for each in properties if each["id"] == "unit")]
     for unit in own:
-        if unit not in UNITS and not unit.startswith(("suffix: ", "time:YYYY-MM-DD")):
+        if unit not in UNITS and not unit.startswith(("suffix:", "time:YYYY-MM-DD")):
             yield f"no such unit: {unit}"
 
 
