@@ -149,10 +149,10 @@ def test_validate_is_never_cached(host: Host, settings: Settings) -> None:
 def test_an_error_is_not_cached(host: Host, settings: Settings) -> None:
     """The next call reads the database again."""
     add_jobs(host, "1")
-    host.execute("ALTER TABLE telemetry_counters RENAME TO renamed")
+    host.execute("ALTER TABLE telemetry_runs RENAME TO renamed")
     with pytest.raises(SQLAlchemyError):
         report(settings, 7)
-    host.execute("ALTER TABLE renamed RENAME TO telemetry_counters")
+    host.execute("ALTER TABLE renamed RENAME TO telemetry_runs")
     assert report(settings, 7).jobs == 1
 
 
