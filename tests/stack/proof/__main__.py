@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -43,8 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--local-images", action="store_true", help="build the images of others here")
     options = parser.parse_args(arguments)
     figures: dict[str, Any] = {}
+    if not shutil.which("docker"):
+        print("The proof needs Docker with its plugin Compose: install it.", file=sys.stderr)
+        return 1
     if options.local_images:
-        figures["images_seconds"] = _timed("Images of others", images.build)
+        try:
+            figures["images_seconds"] = _timed("Images of others", images.build)
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return 1
     with Clone(options.local_images) as clone:
         figures["build_seconds"] = _timed("Image of the application", clone.build)
         figures |= Proof(clone).run()

@@ -38,11 +38,13 @@ def build() -> None:
 
     Raises:
         subprocess.CalledProcessError: one could not be built.
-        RuntimeError: a program is not built.
+        RuntimeError: a program is not built, or debootstrap is missing.
     """
     if missing := [build.name for build in BUILDS if not build.is_built()]:
         raise RuntimeError(f"{', '.join(missing)} is not built: run `make tools`")
     if not _is_there(BASE):
+        if not shutil.which("debootstrap") or os.geteuid() != 0:
+            raise RuntimeError("images of Debian are made by root, with debootstrap: install it")
         _make_base()
     _docker("tag", BASE, files.documented()["PYTHON_IMAGE"])
     with tempfile.TemporaryDirectory(prefix="images-") as folder:
