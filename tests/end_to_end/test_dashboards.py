@@ -28,7 +28,7 @@ from grafana.parts.expansion import Moment, expand
 from telemetry import conventions as c
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.documents import damaged, resumes
-from tests.end_to_end.ledger import Line, by_stage, dollars, truth
+from tests.end_to_end.ledger import Line, by_stage, dollars, price, truth
 from tests.end_to_end.observed import SERVICE, Observed, observed
 from tests.end_to_end.processes import environment
 from tests.end_to_end.submission import submit
@@ -94,6 +94,7 @@ def session(
         stack = system.stack
         stack.web()
         stack.worker()
+        system.wait_for_processes(3)
         client = stack.client()
         submit(client, [*(document.file for document in resumes(3)), damaged()])
         submit(client, [document.file for document in resumes(8, start=21)], override=True)
@@ -195,3 +196,49 @@ def test_stages_cost_what_the_ledger_says(session: Session) -> None:
         for name, value in session.shown("analysis-cost", "Cost by stage")
     }
     assert shown == {stage: cost for stage, cost in expected.items() if cost}
+
+
+def test_kinds_of_tokens_cost_what_the_price_list_says(session: Session) -> None:
+    """Each line of the ledger is priced with its output alone, and with its cached input as other input."""
+    billed = [line for line in session.lines if line["usage"]]
+    no_input = dict.fromkeys(("input_tokens", "cached_tokens", "cache_write_tokens"), 0)
+    output = sum(price({**line, "usage": {**line["usage"], **no_input}}) for line in billed)
+    uncached = sum(price({**line, "usage": {**line["usage"], "cached_tokens": 0}}) for line in billed)
+    shown = {
+        name.removesuffix(" (lower bound)"): cost
+        for name, cost in session.shown("analysis-cost", "Cost by kind of token")
+    }
+    ((saved, _, tokens, _),) = session.shown("analysis-cost", "Saved by cached input")
+
+    assert shown["Output"] == dollars(output) > 0
+    assert sum(shown.values()) == dollars(truth(session.lines).cost_pico)
+    assert saved == dollars(uncached) - dollars(truth(session.lines).cost_pico)
+    assert tokens == sum(line["usage"]["cached_tokens"] for line in billed)
+
+
+def _all_is_known(session: Session) -> bool:
+    """Return whether each answer in the ledger said what it used."""
+    answers = [line for line in session.lines if line["status"] == 200]
+    return all(line["usage"] for line in answers)
+
+
+def _the_latest_went_well(session: Session) -> bool:
+    query = b"SELECT error_count FROM telemetry_jobs ORDER BY started_at DESC LIMIT 1"
+    return session.reader.execute(query).fetchall() == [(0,)]
+
+
+EMPTY_SQL: dict[str, tuple[str, Callable[[Session], bool]]] = {
+    "analysis-cost: What is not known A": ("the stand-in reports all usage", _all_is_known),
+    "analysis-one: Errors A": ("the latest analysis had no error", _the_latest_went_well),
+}
+
+
+def test_queries_of_the_database_find_it_too(session: Session) -> None:
+    """All but those that show what did not happen here."""
+    empty = set()
+    for target in sql_targets():
+        rows = session.shown(target.uid, target.panel["title"])
+        if not any(value is not None for row in rows for value in row):
+            empty.add(target.name)
+    assert empty == EMPTY_SQL.keys()
+    assert all(holds(session) for _, holds in EMPTY_SQL.values())

@@ -80,7 +80,7 @@ def test_each_misspelt_variable_and_macro_is_found(target: Target) -> None:
 
 @pytest.mark.parametrize("dashboard", each_dashboard(), ids=lambda dashboard: dashboard["uid"])
 def test_nothing_is_wrong(dashboard: Json) -> None:
-    """Each source, field, unit, label and link of a panel exists."""
+    """D25: each source, series, label, field, unit and link of a panel exists."""
     assert faults(dashboard, KNOWN) == []
 
 

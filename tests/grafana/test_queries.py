@@ -7,17 +7,11 @@ from typing import Any
 
 import pytest
 
-from exporters.alert_rules.groups import groups
-from exporters.catalogue.usage import names
 from grafana.parts.expansion import BadQuery, Moment, expand
 from grafana.parts.names import check
 from grafana.parts.queries import APPLICATION
 from telemetry import conventions as c
-from telemetry.settings import Settings
 from tests.grafana.dashboards import ALL, dashboards, has_filters, sql_targets, targets
-
-FOREIGN = {"ALERTS", "up"}
-"""Series that Prometheus itself makes."""
 
 
 def test_filters_are_applied() -> None:
@@ -80,15 +74,6 @@ def test_a_metric_without_such_a_label_is_refused() -> None:
 
 def expressions() -> list[Any]:
     return [target for target in targets() if target.expression]
-
-
-def test_metrics_are_declared() -> None:
-    """D25: or recorded by one of our rules."""
-    known = {name for metric in c.METRICS for name in names(metric)} | FOREIGN
-    known |= {recording.name for group in groups(Settings()) for recording in group.recordings}
-    for target in expressions():
-        for name in re.findall(r"([a-zA-Z_:][\w:]*)\{", target.expression):
-            assert name in known or name.startswith(("otelcol_", "gen_ai_client_operation_")), target.name
 
 
 def test_windows_are_those_of_the_reader() -> None:
