@@ -23,10 +23,9 @@ READ: Final = {
     for metric in (
         *(c.RUNS, c.OPENAI_ATTEMPTS, c.OPENAI_OPERATIONS, c.OPENAI_RETRIES, c.OPENAI_UNACCOUNTED),
         *(c.OPENAI_HEADROOM, c.DOCUMENTS, c.SPOOL_SHED, c.WRITER_FAILURES),
-        *(c.OPENAI_BACKOFF, c.OPENAI_RETRY_AFTER),
     )
 }
-"""The metrics that are written: those that rules or dashboards read."""
+"""The metrics that are written: those of which rules read."""
 TOKENS: Final = Tokens(input=700, output=120)
 PRICE: Final = Price(1_000_000_000, "genai-prices", "1")
 SHARES: Final = {"ranking": 0.93, "insights": 0.05}

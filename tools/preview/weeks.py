@@ -93,6 +93,7 @@ def _shown(month: Month, chance: Random) -> Iterator[str]:
     courses = {
         **_histograms(jobs, chance),
         notation(c.RUNS_ACTIVE.prometheus_name, {**PROCESS, "kind": "analysis"}): _active(jobs),
+        notation(c.OPENAI_BACKOFF.prometheus_name, {**PROCESS, "stage": Stage.RANKING}): _waited(jobs),
         **{name: Course({SINCE: 0}) for name in _zero()},
     }
     for name, course in courses.items():
@@ -124,6 +125,14 @@ def _active(jobs: Sequence[Job]) -> Course:
     for at, change in sorted(changes.items()):
         number += change
         course.set(at, number)
+    return course
+
+
+def _waited(jobs: Sequence[Job]) -> Course:
+    course, seconds = Course({SINCE: 0}), 0.0
+    for each in sorted(jobs, key=lambda each: each.end):
+        seconds += each.run["backoff_us"] / 1e6
+        course.set(each.end // MINUTE * MINUTE, seconds)
     return course
 
 
