@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from examples.screener.demo.steps import Steps
-from examples.screener.history import History, write
+from examples.screener.history.history import History
+from examples.screener.history.writing import write
 from exporters.export.jobs import Export
 from exporters.findings.insights import insights
 from exporters.gauges.figures import DAYS, TODAY

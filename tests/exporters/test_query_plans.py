@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from examples.screener.history import History, write
+from examples.screener.history.history import History
+from examples.screener.history.writing import write
 from exporters.export.jobs import Export
 from exporters.findings.insights import insights
 from exporters.gauges.figures import DAYS, TODAY

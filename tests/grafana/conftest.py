@@ -12,7 +12,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from examples.screener.history import History, write
+from examples.screener.history.history import History
+from examples.screener.history.writing import write
 from exporters.sql.schema import migrate
 from exporters.sql.schema.roles import role_sql
 from tests.postgres import TemporaryPostgres

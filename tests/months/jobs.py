@@ -8,8 +8,9 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any, Final
 
-from examples.screener.history import History, Pace
-from examples.screener.history import Job as Past
+from examples.screener.history.history import History
+from examples.screener.history.pace import Pace
+from examples.screener.history.rows import Job as Past
 from telemetry import conventions as c
 
 from .scene import BEFORE, DAYS, LAST, second

@@ -8,7 +8,8 @@ from datetime import date, timedelta
 import pytest
 import sqlalchemy as sa
 
-from examples.screener.history import History, write
+from examples.screener.history.history import History
+from examples.screener.history.writing import write
 from exporters.integrity.validation import broken
 from exporters.sql.schema import migrate
 from tests.migrations.databases import engine_of

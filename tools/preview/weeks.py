@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from examples.screener.history import History
+from examples.screener.history.history import History
 from exporters.alert_rules.groups import groups
 from telemetry import conventions as c
 from telemetry.conventions import Stage

@@ -12,7 +12,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from examples.screener.history import PICO_AN_INPUT_TOKEN, PICO_AN_OUTPUT_TOKEN, History, Job, Pace, write
+from examples.screener.history.history import History
+from examples.screener.history.pace import Pace
+from examples.screener.history.rows import Job
+from examples.screener.history.stages import PICO_AN_INPUT_TOKEN, PICO_AN_OUTPUT_TOKEN
+from examples.screener.history.writing import write
 from exporters.sql.schema import migrate
 from exporters.upkeep.health_log import HealthCheck
 from telemetry.conventions import Stage
@@ -25,6 +29,7 @@ ANALYSES: Final = 4000
 PACE: Final = Pace(days=365, growth=1.2, troubled=1 / 45, failed=0.006, partial=0.012, limited=0.0008)
 DOCUMENTS_DAYS: Final = 45
 USERS: Final = 90
+"""More than a history of so many analyses has: then cohorts differ."""
 SEED: Final = 4
 LARGE: Final = "gpt-4o"
 LARGE_COSTS: Final = 17
@@ -63,14 +68,9 @@ class Year(History):
     """A history that ends while the last day is under way, on which the provider is in trouble."""
 
     def __init__(self) -> None:
-        super().__init__(ANALYSES, TODAY + timedelta(days=1), SEED, PACE, DOCUMENTS_DAYS)
+        super().__init__(ANALYSES, TODAY + timedelta(days=1), SEED, PACE, DOCUMENTS_DAYS, USERS)
         self._troubled.add(TODAY)
         self._more = Random(SEED)
-
-    def _sign_ups(self) -> list[date]:
-        """Let more users come than there are in a history: then cohorts differ."""
-        places = sorted(self._random.random() ** 0.6 for _ in range(USERS))
-        return [self._days[0], *(self._days[int(place * len(self._days))] for place in places[1:])]
 
     def jobs(self) -> Iterator[Job]:
         """Yield the jobs that ended before the moment of the pictures."""
@@ -104,7 +104,7 @@ class Year(History):
             stage["unpriced"] = 0
             if not run["cost_complete"] and is_ranking:
                 stage |= {"unpriced": stage["calls"], "cost_pico": 0, "saved_pico": 0}
-        like = known[0] if known else self._stage(0, "ranking", 0, 900, 120, False)
+        like = known[0] if known else self._stages.row(0, "ranking", 0, 900, 120, False)
         number, calls = run["candidates"], 1 + run["candidates"] // 40
         added = [
             _calls(like, Stage.CRITERIA, SMALL, 1, 1_180, 340),
