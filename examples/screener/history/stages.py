@@ -32,7 +32,7 @@ class Stages:
             stage["cost_pico"] -= stage["saved_pico"]
 
     def row(self, number: int, stage: str, calls: int, asked: int, answered: int, is_troubled: bool) -> Row:
-        """Return the calls of one stage: their number, the most input tokens of one, and its output tokens."""
+        """Return the calls of a stage: their number, the most input tokens of one, the output tokens."""
         share = 0.2 if is_troubled else self._pace.limited
         limited = sum(self._random.random() < share for _ in range(min(calls, 40)))
         tokens = (calls * self._random.randint(asked // 2, asked), calls * answered)
