@@ -120,6 +120,11 @@ def _nothing_is_coerced(session: Session) -> bool:
     return session.system.series(name) == [] != session.system.series(c.INTERNAL_ERRORS.prometheus_name)
 
 
+def _all_cost_is_known(name: str) -> Callable[[Session], bool]:
+    """Return whether a gauge of runs whose cost is incomplete is 0."""
+    return lambda session: bool(session.found(f"{name} == 0"))
+
+
 def _nothing_is_lost(name: str) -> Callable[[Session], bool]:
     """Return whether the Collector has sent what it received, and has not counted any that failed."""
 
@@ -132,6 +137,14 @@ def _nothing_is_lost(name: str) -> Callable[[Session], bool]:
 
 EMPTY: dict[str, tuple[str, Callable[[Session], bool]]] = {
     "analysis-overview: Alerts A": ("no alert fires", _none_fires),
+    "analysis-cost: Budget left this month B": (
+        "every cost is known",
+        _all_cost_is_known("analysis_spend_month_incomplete_runs"),
+    ),
+    "analysis-cost: Spent today B": (
+        "every cost is known",
+        _all_cost_is_known("analysis_spend_today_incomplete_runs"),
+    ),
     "analysis-performance: API latency and time to the first token B": (
         "the screener asks for whole answers",
         _nothing_is_streamed,
