@@ -12,44 +12,37 @@ from __future__ import annotations
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from statistics import median
 from typing import Final
 
 import psycopg
-import sqlalchemy as sa
-from rich.console import Console
 
-from examples.screener.demo.steps import Steps
-from examples.screener.history import History, write
-from exporters.sql.schema import migrate
-from exporters.sql.schema.roles import role_sql
 from grafana.parts.dashboard import DAYS
 from grafana.parts.expansion import Moment, expand
-from grafana.write import files
+from tests.grafana.conftest import database
+from tests.grafana.dashboards import ALL, sql_targets
 from tests.postgres import TemporaryPostgres
 
 TARGET: Final = 1.0
 """Seconds per query."""
-ROLE: Final = "dashboards"
-NOTHING: Final = {"segment": "all", "batch_size": "all", "user": "all", "model": "all", "analysis": ""}
 CHOICES: Final = (
-    NOTHING,
-    NOTHING | {"segment": "power", "batch_size": "medium"},
-    NOTHING | {"model": "gpt-4o-mini"},
+    ALL,
+    ALL | {"segment": "power", "batch_size": "medium"},
+    ALL | {"model": "gpt-4o-mini"},
 )
+
+Reader = psycopg.Connection[tuple[object, ...]]
 
 
 def main() -> None:
     """Measure, and print the slowest panels."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    with TemporaryPostgres() as server:
-        _make(server.url(), count)
-        plain = sa.make_url(server.url()).set(drivername="postgresql", username=ROLE)
-        with psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True) as connection:
-            seconds = {name: _slowest(connection, query) for name, query in _queries().items()}
-            ((documents,),) = connection.execute(b"SELECT count(*) FROM telemetry_run_documents").fetchall()
-            scans = [name for name, query in _queries().items() if _reads_all(connection, query)]
+    queries = {target.name: target.sql for target in sql_targets()}
+    with TemporaryPostgres() as server, database(server, count, documents_days=60) as made:
+        with psycopg.connect(made.reader_url, autocommit=True) as reader:
+            seconds = {name: _slowest(reader, query) for name, query in queries.items()}
+            ((documents,),) = reader.execute(b"SELECT count(*) FROM telemetry_run_documents").fetchall()
+            scans = [name for name, query in queries.items() if reads_all(reader, query)]
     for name in sorted(seconds, key=lambda name: -seconds[name])[:15]:
         print(f"{name:<60}{seconds[name]:8.3f} s")
     result = {
@@ -66,44 +59,23 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def _make(url: str, count: int) -> None:
-    migrate.upgrade(url, with_base_tables=True)
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    history = History(count, datetime.now(UTC).date(), documents_days=60)
-    with Steps(Console(highlight=False)) as steps:
-        with steps.step(f"{count:,} analyses", count) as told:
-            write(engine, history, told)
-    with engine.begin() as connection:
-        connection.execute(sa.text(role_sql(url, ROLE)))
-
-
-def _queries() -> dict[str, str]:
-    boards = [json.loads(text) for text in files().values()]
-    return {
-        f"{board['title']}: {panel['title']}": target["rawSql"]
-        for board in boards
-        for panel in board["panels"]
-        for target in panel["targets"]
-        if "rawSql" in target
-    }
-
-
-def _reads_all(connection: psycopg.Connection[tuple[object, ...]], query: str) -> bool:
-    plan = connection.execute(f"EXPLAIN {expand(query, Moment.last(7, NOTHING))}".encode()).fetchall()
+def reads_all(reader: Reader, query: str) -> bool:
+    """Return whether a query about 7 days reads the runs of all time."""
+    plan = reader.execute(f"EXPLAIN {expand(query, Moment.last(7, ALL))}".encode()).fetchall()
     return any("Seq Scan on telemetry_runs" in str(line) for (line,) in plan)
 
 
-def _slowest(connection: psycopg.Connection[tuple[object, ...]], query: str) -> float:
+def _slowest(reader: Reader, query: str) -> float:
     """Return the longest time of a query over all periods and choices."""
     return max(
-        _timed(connection, expand(query, Moment.last(days, chosen))) for chosen in CHOICES for days in DAYS
+        _timed(reader, expand(query, Moment.last(days, chosen))) for chosen in CHOICES for days in DAYS
     )
 
 
-def _timed(connection: psycopg.Connection[tuple[object, ...]], query: str) -> float:
-    connection.execute(query.encode()).fetchall()
+def _timed(reader: Reader, query: str) -> float:
+    reader.execute(query.encode()).fetchall()
     started = time.perf_counter()
-    connection.execute(query.encode()).fetchall()
+    reader.execute(query.encode()).fetchall()
     return time.perf_counter() - started
 
 

@@ -39,47 +39,62 @@ class Place(NamedTuple):
 SAME: Final = "test_database.py::test_panels_show_what_the_report_says"
 ROWS: Final = "test_database.py::test_rows_add_up_to_the_report"
 MONEY: Final = "test_database.py::test_panel_report_and_export_agree"
-RUNS: Final = "test_database.py::test_each_query_answers_every_question"
+VALUES: Final = "test_values.py::test_{}"
+"""Of tests that compute the same in plain Python."""
+OVERVIEW_VALUES, MONEY_OF_DAYS, COST_VALUES, QUALITY_VALUES, USER_VALUES, LIMIT_VALUES, ERROR_VALUES = (
+    VALUES.format(name)
+    for name in ("overview", "money_of_each_day", "cost", "quality", "users", "rate_limits", "errors")
+)
 
 FORMER_PAGE: Final = (
     Place("Users, jobs and candidates", OVERVIEW, "Totals", SAME),
-    Place("Revenue", OVERVIEW, "Totals", RUNS),
+    Place("Revenue", OVERVIEW, "Totals", OVERVIEW_VALUES),
     Place("Jobs per day", OVERVIEW, "Jobs per day", ROWS),
-    Place("Revenue per day", OVERVIEW, "Revenue, API cost and margin per day", RUNS),
+    Place("Revenue per day", OVERVIEW, "Revenue, API cost and margin per day", MONEY_OF_DAYS),
     Place("Candidates per job: average, median, largest", OVERVIEW, "Candidates of a job", SAME),
     Place("Candidates per job: histogram", OVERVIEW, "Jobs by size", ROWS),
     Place("Processing time: average, fastest, slowest", OVERVIEW, "Processing time", SAME),
-    Place("Processing time against candidates", OVERVIEW, "Time by candidates", RUNS),
+    Place("Processing time against candidates", OVERVIEW, "Time by candidates", OVERVIEW_VALUES),
     Place("Lengths of job descriptions", QUALITY, "Length of job descriptions", SAME),
     Place("Lengths of résumés", QUALITY, "Length of résumés", SAME),
     Place("Distribution of lengths: résumés", QUALITY, "Résumés by length", ROWS),
-    Place("Distribution of lengths: job descriptions", QUALITY, "Job descriptions by length", RUNS),
-    Place("Warnings shown, and what users did", USERS, "What users do after a warning", RUNS),
+    Place("Distribution of lengths: job descriptions", QUALITY, "Job descriptions by length", QUALITY_VALUES),
+    Place("Warnings shown, and what users did", USERS, "What users do after a warning", USER_VALUES),
     Place("Overrides and override rate", USERS, "Override rate", SAME),
     Place("Advice at 25 % and 50 %", USERS, "Advice on the limit", SAME),
     Place("Most active users", OVERVIEW, "Most active users", ROWS),
     Place("The 20 latest jobs", OVERVIEW, "Latest 20 jobs", ROWS),
-    Place("Failed jobs with reason and progress", ERRORS, "Latest 20 failed jobs", RUNS),
-    Place("Cost per résumé and per job", COST, "Cost of one", RUNS),
-    Place("The same over time", COST, "Cost per job and candidate over time", RUNS),
+    Place("Failed jobs with reason and progress", ERRORS, "Latest 20 failed jobs", ERROR_VALUES),
+    Place("Cost per résumé and per job", COST, "Cost of one", SAME),
+    Place("The same over time", COST, "Cost per job and candidate over time", MONEY_OF_DAYS),
     Place("Success rate", OVERVIEW, "Success rate", SAME),
     Place("Average API response time", PERFORMANCE, "API response time", SAME),
     Place("Health score of the last 50 jobs", OVERVIEW, "Health score", SAME),
 )
 PLAN: Final = (
+    Place("Cost by kind of token", COST, "Cost by kind of token", COST_VALUES),
+    Place("Saved by cached tokens", COST, "Saved by cached input", COST_VALUES),
     Place("Cost breakdown pie", COST, "Cost by stage", "test_database.py::test_stages_add_up_to_the_total"),
-    Place("Résumé quality heatmap", QUALITY, "Seconds by file size and length", RUNS),
-    Place("Problematic résumés", QUALITY, "Problem documents", RUNS),
-    Place("User cohorts: new and returning", USERS, "New and returning users per week", RUNS),
-    Place("Batch size growth", USERS, "Batch size per week", RUNS),
+    Place("Résumé quality heatmap", QUALITY, "Seconds by file size and length", QUALITY_VALUES),
+    Place("Problematic résumés", QUALITY, "Problem documents", QUALITY_VALUES),
+    Place("User cohorts: new and returning", USERS, "New and returning users per week", USER_VALUES),
+    Place("Batch size growth", USERS, "Batch size per week", USER_VALUES),
     Place("Rate limits by time of day", RATE_LIMITS, "When rate limits occur", ROWS),
-    Place("Correlation with batch sizes", RATE_LIMITS, "Correlation with size", RUNS),
-    Place("Error types", ERRORS, "Errors by type", ROWS),
+    Place("Correlation with batch sizes", RATE_LIMITS, "Correlation with size", LIMIT_VALUES),
+    Place("Retention", USERS, "Retention", VALUES.format("retention")),
+    Place("Error types", ERRORS, "Errors by type", ERROR_VALUES),
     Place("Their trend", ERRORS, "Errors over time", ROWS),
     Place(
         "Filters: period, segment, batch size", COST, "API cost", "test_database.py::test_filters_take_effect"
     ),
-    Place("Export as CSV and JSON", COST, "API cost", MONEY),
+    Place("Filters: user and model", COST, "API cost", "test_database.py::test_filters_take_effect"),
+    Place(
+        "Export as CSV and JSON, with the filters",
+        COST,
+        "API cost",
+        "test_exports.py::test_a_download_has_the_jobs_of_the_dashboard",
+    ),
+    Place("One figure in panel, report and export", COST, "API cost", MONEY),
 )
 
 

@@ -85,7 +85,13 @@ class History:
     """
 
     def __init__(
-        self, analyses: int, end: date, seed: int = 1, pace: Pace = USUAL, documents_days: int = 0
+        self,
+        analyses: int,
+        end: date,
+        seed: int = 1,
+        pace: Pace = USUAL,
+        documents_days: int = 0,
+        users: int = 0,
     ) -> None:
         self.known_users = self.known_analyses = 0
         """The highest ids that are given already: those of the history follow."""
@@ -93,6 +99,7 @@ class History:
         self._with_documents = end - timedelta(days=documents_days)
         self._of_documents = Random(seed)
         self._analyses = analyses
+        self._number_of_users = users or max(3, analyses // 200)
         self._pace = pace
         self._days = [end - timedelta(days=pace.days - n) for n in range(pace.days)]
         self._troubled = {day for day in self._days if self._random.random() < pace.troubled}
@@ -138,8 +145,7 @@ class History:
         return math.exp(self._pace.growth * age) * WEEKDAYS[day.weekday()] * holidays
 
     def _sign_ups(self) -> list[date]:
-        count = max(3, self._analyses // 200)
-        places = sorted(self._random.random() ** 0.6 for _ in range(count))
+        places = sorted(self._random.random() ** 0.6 for _ in range(self._number_of_users))
         return [self._days[0], *(self._days[int(place * len(self._days))] for place in places[1:])]
 
     def _hour(self) -> float:
@@ -153,6 +159,9 @@ class History:
         status = self._status(is_troubled)
         done = candidates if status == "completed" else int(candidates * chance.random())
         stages = self._stages(number, done, criteria, is_troubled)
+        has_documents = began.date() >= self._with_documents
+        if has_documents:
+            self._use_cache(stages)
         seconds = 4 + candidates * chance.uniform(0.3, 1.2) * (2 if is_troubled else 1)
         has_row = status != "failed" or chance.random() > 0.3
         exceeded = candidates > RESUME_LIMIT
@@ -199,11 +208,11 @@ class History:
             "user_chose_override": overridden if has_row else None,
         }
         analysis = self._analysis(run) if has_row else None
-        if began.date() < self._with_documents:
+        if not has_documents:
             return Job(run, stages, analysis)
         return Job(
             run,
-            stages,
+            [*stages, *_times(stages, seconds)],
             analysis,
             [self._document(run, done, place) for place in range(candidates)],
             self._counters(run, is_troubled),
@@ -299,8 +308,20 @@ class History:
             "duration_us": calls * self._random.randint(600_000, 2_400_000),
             "input_tokens": tokens[0],
             "output_tokens": tokens[1],
+            "cached_tokens": 0,
             "cost_pico": tokens[0] * PICO_AN_INPUT_TOKEN + tokens[1] * PICO_AN_OUTPUT_TOKEN,
+            "saved_pico": 0,
+            "output_pico": tokens[1] * PICO_AN_OUTPUT_TOKEN,
+            "opened_us": None,
+            "closed_us": None,
         }
+
+    def _use_cache(self, stages: list[Row]) -> None:
+        """Read a part of the input from the prompt cache, at half its price."""
+        for stage in stages:
+            stage["cached_tokens"] = int(stage["input_tokens"] * self._of_documents.uniform(0, 0.5))
+            stage["saved_pico"] = stage["cached_tokens"] * PICO_AN_INPUT_TOKEN // 2
+            stage["cost_pico"] -= stage["saved_pico"]
 
     def _error(self) -> str:
         kind = self._random.choice(ERRORS)
@@ -328,7 +349,7 @@ class History:
 
 _SUMS: Final = (
     *("attempts", "rate_limit_hits", "rate_limit_retries", "backoff_us"),
-    *("input_tokens", "output_tokens", "cost_pico"),
+    *("input_tokens", "cached_tokens", "output_tokens", "cost_pico"),
 )
 _PARTS: Final = {
     "stages": "telemetry_stage_usage",
@@ -346,6 +367,26 @@ _USERS: Final = """
     GROUP BY users.id, users.created_at
 """
 _RESERVE: Final = "SELECT setval(pg_get_serial_sequence(:table, 'id'), :highest)"
+
+
+def _times(stages: list[Row], seconds: float) -> Iterator[Row]:
+    """Yield the rows of the stages' own times, one stage after the other."""
+    begin, whole = 0.03, sum(stage["calls"] for stage in stages)
+    for stage in stages:
+        end = begin + 0.95 * stage["calls"] / whole
+        opened, closed = int(begin * seconds * 1e6), int(end * seconds * 1e6)
+        names = ("operation", "model", "service_tier", "price_version", "price_source")
+        row = {name: 0 if isinstance(value, int) else value for name, value in stage.items()}
+        yield (
+            row
+            | dict.fromkeys(names, "")
+            | {
+                "duration_us": closed - opened,
+                "opened_us": opened,
+                "closed_us": closed,
+            }
+        )
+        begin = end
 
 
 def _run_id(number: int) -> str:
@@ -425,11 +466,16 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> 
     text = io.StringIO()
     csv.writer(text).writerows([_cell(value) for value in row.values()] for row in rows)
     text.seek(0)
-    driver.cursor().copy_expert(f"COPY {table.name} ({', '.join(rows[0])}) FROM STDIN (FORMAT csv)", text)
+    columns = ", ".join(rows[0])
+    copy = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT csv, NULL '{_NULL}')"
+    driver.cursor().copy_expert(copy, text)
+
+
+_NULL: Final = "\\N"
 
 
 def _cell(value: Any) -> Any:
-    return "" if value is None else value
+    return _NULL if value is None else value
 
 
 def _at(day: date, hour: float) -> datetime:

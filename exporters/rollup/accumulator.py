@@ -22,12 +22,14 @@ from .snapshot import Snapshot, Usage, UsageKey
 class _Clock:
     """The time during which at least one span of a stage was open; concurrent spans do not add up."""
 
-    __slots__ = ("elapsed_ns", "open", "since")
+    __slots__ = ("elapsed_ns", "first", "last", "open", "since")
 
-    def __init__(self) -> None:
+    def __init__(self, now_ns: int) -> None:
         self.open = 0
         self.since = 0
         self.elapsed_ns = 0
+        self.first = now_ns
+        self.last = now_ns
 
     def start(self, now_ns: int) -> None:
         if self.open == 0:
@@ -40,10 +42,14 @@ class _Clock:
         self.open -= 1
         if self.open == 0:
             self.elapsed_ns += max(now_ns - self.since, 0)
+            self.last = max(now_ns, self.last)
 
-    def read(self, now_ns: int) -> int:
+    def read(self, now_ns: int) -> Usage:
+        """Return how long the stage was open, and from when to when."""
         running = max(now_ns - self.since, 0) if self.open else 0
-        return (self.elapsed_ns + running) // 1000
+        last = max(now_ns, self.last) if self.open else self.last
+        duration_us = (self.elapsed_ns + running) // 1000
+        return Usage(duration_us=duration_us, opened_at=self.first, closed_at=last)
 
 
 class Accumulator:
@@ -80,7 +86,7 @@ class Accumulator:
     def stage_started(self, stage: str, now_ns: int) -> None:
         """Note that a span of ``stage`` opened."""
         with self._lock:
-            self._clocks.setdefault(stage, _Clock()).start(now_ns)
+            self._clocks.setdefault(stage, _Clock(now_ns)).start(now_ns)
             self.has_changed = True
 
     def stage_ended(self, stage: str, now_ns: int) -> None:
@@ -181,7 +187,7 @@ class Accumulator:
         self._shows_open = open_calls > 0 or not self._facts.is_closed
         usage = {key: replace(sums) for key, sums in self._usage.items()}
         for stage, clock in self._clocks.items():
-            usage[UsageKey(stage)] = Usage(duration_us=clock.read(now_ns))
+            usage[UsageKey(stage)] = clock.read(now_ns)
         state = replace(
             self._facts,
             usage=usage,

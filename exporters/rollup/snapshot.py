@@ -64,6 +64,13 @@ class Usage:
     """Those of the unpriced whose cost does not follow from tokens; older snapshots end before this."""
     quota_hits: int = 0
     spend_limit_hits: int = 0
+    saved_pico: int = 0
+    opened_at: int | None = None
+    """When a stage first opened; None for calls."""
+    closed_at: int | None = None
+    """When a stage last closed, or was last seen open."""
+    output_pico: int = 0
+    """Of ``cost_pico``, for output."""
 
     def add(self, other: Usage) -> None:
         """Add ``other`` to this. Written out field by field for speed, because every call needs it."""
@@ -88,9 +95,16 @@ class Usage:
         self.unmodelled += other.unmodelled
         self.quota_hits += other.quota_hits
         self.spend_limit_hits += other.spend_limit_hits
+        self.saved_pico += other.saved_pico
+        self.output_pico += other.output_pico
+        if other.opened_at is not None:
+            self.opened_at = min(other.opened_at, self.opened_at or other.opened_at)
+        if other.closed_at is not None:
+            self.closed_at = max(other.closed_at, self.closed_at or other.closed_at)
 
 
-USAGE_SUMS = tuple(entry.name for entry in fields(Usage) if entry.name != "price_source")
+_NO_SUMS = ("price_source", "opened_at", "closed_at")
+USAGE_SUMS = tuple(entry.name for entry in fields(Usage) if entry.name not in _NO_SUMS)
 """The fields of :class:`Usage` that add up."""
 
 

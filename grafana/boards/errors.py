@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Panel
 
+from exporters.alert_rules.alerts.failures import share_name
 from exporters.alert_rules.dashboards import ERRORS
 from exporters.reports.jobs import LATEST
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, calls, jobs, runs
-from grafana.parts.kinds import bars, course, figures, rows, shares
+from grafana.parts.kinds import bars, figures, rows, shares
 from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, Owner, over_time, sql
+from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import INTERRUPTED_TODAY
 from telemetry.settings import Settings
 
-from .cost import BOUND, INCOMPLETE
-from .overview import ENDED, IDS, NO_GAUGES
+from .shared import BOUND, COUNT_INCOMPLETE, ENDED, IDS, INCOMPLETE, NO_GAUGES, NO_PROCESS, TOTAL
 
 FAILED = "status IN ('failed', 'interrupted', 'partial_failure')"
 NO_ERROR = "No error in this period with these filters."
-NO_PROCESS = "No process of the application is measured in this period."
 
 
 def board() -> Board:
@@ -66,7 +66,7 @@ def _spent() -> Panel:
         ),
         sql(f"""
 WITH {runs("kind", "status", "cost_pico", "cost_complete")}
-SELECT coalesce(sum(cost_pico), 0) / 1e12 AS "Cost", count(*) FILTER (WHERE NOT cost_complete) AS "{INCOMPLETE}"
+SELECT coalesce(sum(cost_pico), 0) / 1e12 AS "Cost", {COUNT_INCOMPLETE}
 FROM chosen WHERE kind = 'analysis' AND status IN ('failed', 'interrupted')"""),
         unit=DOLLARS,
         decimals=2,
@@ -172,8 +172,6 @@ def _live() -> Panel:
 
 
 def _objective() -> Panel:
-    from exporters.alert_rules.failures import share_name
-
     allowed = Settings().failed_jobs_objective
     return course(
         About(
@@ -212,11 +210,11 @@ def _failed_jobs() -> Panel:
             empty="No job failed in this period with these filters.",
         ),
         sql(f"""
-WITH {jobs("analysis_ref", "user_ref", "status", "status_reason", "candidates", "n_scored", "n_failed", "error_count", "error_types", "cost_pico", "cost_complete", "trace_id")}
+WITH {jobs("analysis_ref", "user_ref", "status", "status_reason", "candidates", "n_scored", "n_failed", "error_count", "cost_pico", "cost_complete", "trace_id")}
 SELECT analysis_ref AS "Analysis", started_at AS "Began", user_ref AS "User", status AS "Status",
   status_reason AS "Reason", n_scored AS "Scored", candidates AS "Candidates", n_failed AS "Failed documents",
   error_count AS "Errors", cost_pico / 1e12 AS "Cost",
-  CASE WHEN cost_complete THEN 'complete' ELSE 'lower bound' END AS "Total", trace_id AS "Trace"
+  {TOTAL}, trace_id AS "Trace"
 FROM job WHERE {FAILED} ORDER BY started_at DESC, run_id LIMIT {LATEST}"""),
         columns={**IDS, "Cost": Column(unit=DOLLARS, decimals=4)},
     )

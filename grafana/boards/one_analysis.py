@@ -8,11 +8,10 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.alert_rules.dashboards import ONE_ANALYSIS
 from grafana.parts.dashboard import Board, row
-from grafana.parts.kinds import bars, figures, rows, words
-from grafana.parts.links import trace
+from grafana.parts.kinds import figures, rows, spans, words
 from grafana.parts.panels import BYTES, COUNT, DOLLARS, SECONDS, SHARE, About, Column, Owner, sql
 
-from .cost import BOUND, INCOMPLETE
+from .shared import BOUND, IDS, INCOMPLETE
 
 UNKNOWN: Final = "There is no such analysis, or it was deleted: give its id above."
 RUNS: Final = """one AS (
@@ -112,21 +111,22 @@ FROM job"""),
 
 
 def _stages() -> Panel:
-    return bars(
+    return spans(
         About(
             title="Stages",
-            question="Where did the time go? Seconds of each stage in all runs; the trace shows their order and overlap.",
+            question="When did each stage of its last run begin, and how long did it take? The trace shows each call.",
             owner=Owner.DEVELOPERS,
-            empty=UNKNOWN,
+            empty="No stage of this analysis was recorded, or there is no such analysis.",
         ),
         sql(f"""
-WITH {RUNS}, run AS (SELECT spend.run_id FROM telemetry_run_spend spend JOIN one ON one.id = spend.analysis_ref)
-SELECT part.stage AS "Stage", sum(part.duration_seconds) FILTER (WHERE part.operation = '') AS "Stage open",
-  sum(part.duration_seconds) FILTER (WHERE part.operation <> '') AS "Calls, added up"
-FROM telemetry_stages part JOIN run ON run.run_id = part.run_id GROUP BY 1 ORDER BY min(part.started_at), 1"""),
+{_job("run_id")}
+SELECT part.stage AS "Stage", part.opened_seconds AS "Began after",
+  part.closed_seconds - part.opened_seconds AS "From its begin to its end"
+FROM telemetry_stages part JOIN job ON job.run_id = part.run_id
+WHERE part.opened_seconds IS NOT NULL ORDER BY 2, 1"""),
         unit=SECONDS,
         across="Stage",
-        horizontal=True,
+        before="Began after",
     )
 
 
@@ -149,7 +149,7 @@ WHERE NOT spend.analysis_gone ORDER BY spend.started_at, spend.run_id"""),
         columns={
             "Cost": Column(unit=DOLLARS, decimals=6),
             "Time": Column(unit=SECONDS, decimals=1),
-            "Trace": Column(link=trace()),
+            "Trace": IDS["Trace"],
         },
     )
 
@@ -167,10 +167,12 @@ WITH {RUNS}, run AS (SELECT spend.run_id FROM telemetry_run_spend spend JOIN one
 SELECT part.stage AS "Stage", part.operation AS "Operation", part.model AS "Model", sum(part.calls) AS "Calls",
   sum(part.attempts) AS "Attempts", sum(part.rate_limit_hits) AS "Rate limits", sum(part.errors) AS "Failed",
   sum(part.input_tokens) AS "Input", sum(part.cached_tokens) AS "Cached", sum(part.output_tokens) AS "Output",
+  sum(part.duration_seconds) AS "Time, added up",
   sum(part.cost_pico) / 1e12 AS "Cost", sum(part.unpriced + part.usage_missing) AS "Of unknown cost"
 FROM telemetry_stages part JOIN run ON run.run_id = part.run_id
-WHERE part.operation <> '' GROUP BY 1, 2, 3 ORDER BY 11 DESC"""),
+WHERE part.operation <> '' GROUP BY 1, 2, 3 ORDER BY 12 DESC"""),
         columns={
+            "Time, added up": Column(unit=SECONDS, decimals=1),
             "Cost": Column(unit=DOLLARS, decimals=6),
             "Of unknown cost": Column(limits={0: "text", 1: "orange"}),
         },

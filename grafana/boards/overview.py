@@ -11,25 +11,18 @@ from exporters.reports.health_score import FAIR, GOOD, SCORED_JOBS
 from exporters.reports.jobs import BINS, LATEST, MOST_ACTIVE
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, jobs, runs
-from grafana.parts.kinds import bars, course, figures, rows, scatter
-from grafana.parts.links import leading_to, one_analysis, trace
+from grafana.parts.kinds import bars, figures, rows
+from grafana.parts.links import leading_to
 from grafana.parts.panels import COUNT, DOLLARS, SECONDS, SHARE, About, Column, Owner, over_time, sql
-from grafana.parts.queries import APPLICATION, Metrics, firing
-from telemetry.conventions.gauges import SPEND_MONTH
-from telemetry.settings import Settings
+from grafana.parts.plots import course, scatter
+from grafana.parts.queries import Metrics, firing
 
+from . import budget
 from .colors import STATUSES
-from .cost import BOUND, INCOMPLETE, total
+from .cost import total
+from .shared import BOUND, BOUND_LINE, COUNT_INCOMPLETE, DELIVERED, ENDED, IDS, INCOMPLETE, JOB_IDS, TOTAL
 
-DELIVERED: Final = "status IN ('completed', 'partial_failure')"
-ENDED: Final = "kind = 'analysis' AND status IN ('completed', 'partial_failure', 'failed', 'interrupted')"
-NO_GAUGES: Final = "No process exports the gauges from SQL: see Telemetry health."
 FIRING: Final = firing("critical|warning")
-IDS: Final = {
-    "Analysis": Column(unit="none", link=one_analysis(), width=90),
-    "User": Column(unit="none", width=70),
-    "Trace": Column(link=trace()),
-}
 
 
 def board() -> Board:
@@ -45,7 +38,7 @@ def board() -> Board:
                 (4, leading_to(_success(), ERRORS, "Errors")),
                 (4, leading_to(_health(), PERFORMANCE, "Performance")),
                 (7, leading_to(total(), COST, "Cost")),
-                (5, leading_to(_budget(), COST, "Cost")),
+                (5, leading_to(budget.used(), COST, "Cost")),
             ),
             row(4, (14, _totals()), (10, _batches())),
             row(8, (12, _per_day()), (12, _margin())),
@@ -105,22 +98,6 @@ FROM latest"""),
     )
 
 
-def _budget() -> Panel:
-    settings = Settings()
-    limit = settings.budget_month_usd
-    return figures(
-        About(
-            title="Budget used this month",
-            question=f"How much of the monthly budget of ${limit:,.0f} is spent?",
-            empty=NO_GAUGES,
-        ),
-        [Metrics(f"{APPLICATION.most(SPEND_MONTH)} * {1 / limit if limit else 0:g}", "Used")],
-        unit=SHARE,
-        decimals=1,
-        limits={0: "green", settings.budget_warning_share: "orange", 1: "red"},
-    )
-
-
 def _totals() -> Panel:
     return figures(
         About(
@@ -174,12 +151,14 @@ def _margin() -> Panel:
             question="Does what users pay for delivered jobs cover what OpenAI costs? All runs count as cost.",
         ),
         over_time(f"""
-WITH {runs("cost_pico")}, spent AS (
-  SELECT {bucket()} AS day, sum(cost_pico) / 1e12 AS cost FROM chosen GROUP BY 1),
+WITH {runs("cost_pico", "cost_complete")}, spent AS (
+  SELECT {bucket()} AS day, sum(cost_pico) / 1e12 AS cost,
+    nullif(count(*) FILTER (WHERE NOT cost_complete), 0) AS incomplete
+  FROM chosen GROUP BY 1),
 {jobs("status", "price_pico")}, earned AS (
   SELECT {bucket()} AS day, sum(price_pico) FILTER (WHERE {DELIVERED}) / 1e12 AS price FROM job GROUP BY 1)
 SELECT spent.day AS "time", earned.price AS "Revenue", spent.cost AS "API cost",
-  earned.price - coalesce(spent.cost, 0) AS "Margin"
+  earned.price - coalesce(spent.cost, 0) AS "Margin", spent.incomplete AS "{INCOMPLETE}"
 FROM spent LEFT JOIN earned ON earned.day = spent.day ORDER BY 1"""),
         unit=DOLLARS,
         bars=True,
@@ -187,6 +166,7 @@ FROM spent LEFT JOIN earned ON earned.day = spent.day ORDER BY 1"""),
             "Revenue": Column(color="green"),
             "API cost": Column(color="orange"),
             "Margin": Column(color="blue", line=True),
+            INCOMPLETE: BOUND_LINE,
         },
     )
 
@@ -217,7 +197,7 @@ FROM job WHERE candidates > 0 AND duration_seconds IS NOT NULL ORDER BY started_
         unit=SECONDS,
         x="Candidates",
         y="Duration",
-        columns={"Candidates": Column(unit=COUNT), **IDS},
+        columns={"Candidates": Column(unit=COUNT), **JOB_IDS},
     )
 
 
@@ -259,7 +239,7 @@ def _top_users() -> Panel:
         sql(f"""
 WITH {jobs("user_ref", "candidates", "cost_pico", "cost_complete")}
 SELECT user_ref AS "User", count(*) AS "Jobs", sum(candidates) AS "Candidates", sum(cost_pico) / 1e12 AS "Cost",
-  count(*) FILTER (WHERE NOT cost_complete) AS "{INCOMPLETE}"
+  {COUNT_INCOMPLETE}
 FROM job WHERE user_ref IS NOT NULL GROUP BY user_ref ORDER BY 2 DESC, 1 LIMIT {MOST_ACTIVE}"""),
         columns={"User": IDS["User"], "Cost": Column(unit=DOLLARS, decimals=2), INCOMPLETE: BOUND},
     )
@@ -275,7 +255,7 @@ WITH {jobs("analysis_ref", "user_ref", "status", "candidates", "n_scored", "n_fa
 SELECT analysis_ref AS "Analysis", started_at AS "Began", user_ref AS "User", status AS "Status",
   candidates AS "Candidates", n_scored + n_failed AS "Done", duration_seconds AS "Time", score_avg AS "Mean score",
   api_calls AS "Calls", rate_limit_hits AS "Rate limits", cost_pico / 1e12 AS "Cost",
-  CASE WHEN cost_complete THEN 'complete' ELSE 'lower bound' END AS "Total", trace_id AS "Trace"
+  {TOTAL}, trace_id AS "Trace"
 FROM job ORDER BY started_at DESC, run_id LIMIT {LATEST}"""),
         columns={
             **IDS,

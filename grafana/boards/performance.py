@@ -10,15 +10,15 @@ from exporters.alert_rules.dashboards import PERFORMANCE
 from exporters.reports.jobs import LATEST
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, calls, jobs
-from grafana.parts.kinds import bars, course, figures, rows, scatter
+from grafana.parts.kinds import bars, figures, rows
 from grafana.parts.panels import COUNT, SECONDS, SHARE, About, Column, Owner, over_time, sql
+from grafana.parts.plots import course, scatter
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import JOBS_WAITING
 
 from .colors import STAGES
-from .errors import NO_PROCESS
-from .overview import IDS
+from .shared import IDS, JOB_IDS, NO_PROCESS
 
 GENAI_DURATION: Final = "gen_ai_client_operation_duration_seconds"
 FIRST_TOKEN: Final = "gen_ai_client_operation_time_to_first_chunk_seconds"
@@ -155,7 +155,7 @@ FROM job WHERE candidates > 0 AND duration_seconds IS NOT NULL ORDER BY started_
         unit=SECONDS,
         x="Candidates",
         y="Each candidate",
-        columns={"Candidates": Column(unit=COUNT), **IDS},
+        columns={"Candidates": Column(unit=COUNT), **JOB_IDS},
     )
 
 

@@ -9,10 +9,11 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 from exporters.alert_rules.dashboards import QUALITY
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, jobs
-from grafana.parts.kinds import bars, course, figures, matrix, rows, scatter
+from grafana.parts.kinds import bars, figures, matrix, rows
 from grafana.parts.panels import BYTES, COUNT, SECONDS, SHARE, About, Column, Owner, over_time, sql
+from grafana.parts.plots import course, scatter
 
-from .overview import IDS
+from .shared import JOB_IDS
 
 NO_FILES: Final = "No job of this period recorded its documents."
 SIZES: Final = (
@@ -121,7 +122,7 @@ def _matrix() -> Panel:
 SELECT {_bin("size_bytes", SIZE_LIMITS, SIZES)} AS "File size", {_bin("characters", LENGTH_LIMITS, LENGTHS)} AS "Characters",
   percentile_cont(0.5) WITHIN GROUP (ORDER BY processing_seconds) AS "Seconds"
 FROM file WHERE size_bytes IS NOT NULL AND characters IS NOT NULL AND processing_seconds IS NOT NULL
-GROUP BY 1, 2 ORDER BY 1, 2"""),
+GROUP BY 1, 2 ORDER BY 2, 1"""),
         unit=SECONDS,
         down="File size",
         across="Characters",
@@ -150,7 +151,7 @@ FROM file WHERE size_bytes IS NOT NULL AND characters IS NOT NULL ORDER BY start
         columns={
             "File size": Column(unit=BYTES),
             "Time": Column(unit=SECONDS, limits={0: "green", 2: "yellow", 5: "orange", 10: "red"}),
-            **IDS,
+            **JOB_IDS,
         },
     )
 
@@ -238,5 +239,5 @@ SELECT analysis_ref AS "Analysis", started_at AS "Began", type AS "Type", size_b
   processing_seconds AS "Time", outcome AS "Outcome", error_type AS "Error", trace_id AS "Trace"
 FROM file WHERE outcome = 'failed' OR characters < 250 OR processing_seconds > 10
 ORDER BY started_at DESC, processing_seconds DESC NULLS LAST LIMIT 100"""),
-        columns={**IDS, "Size": Column(unit=BYTES), "Time": Column(unit=SECONDS, decimals=1)},
+        columns={**JOB_IDS, "Size": Column(unit=BYTES), "Time": Column(unit=SECONDS, decimals=1)},
     )

@@ -7,14 +7,15 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 from exporters.alert_rules.dashboards import RATE_LIMITS
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, calls, jobs
-from grafana.parts.kinds import course, figures, heat, rows, scatter
+from grafana.parts.kinds import figures, rows
 from grafana.parts.panels import COUNT, SECONDS, SHARE, About, Column, Owner, over_time, sql
+from grafana.parts.plots import course, heat, scatter
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import RATE_LIMITED_TODAY
 from telemetry.settings import Settings
 
-from .overview import IDS, NO_GAUGES
+from .shared import IDS, NO_GAUGES
 
 UNLIMITED = "No request was refused in this period with these filters."
 
@@ -204,6 +205,7 @@ def _backoff() -> Panel:
 
 
 def _headroom() -> Panel:
+    left = APPLICATION.series(c.OPENAI_HEADROOM)
     return course(
         About(
             title="Room left",
@@ -211,7 +213,7 @@ def _headroom() -> Panel:
             owner=Owner.ON_CALL,
             empty="No answer of OpenAI said how much is left.",
         ),
-        [Metrics(APPLICATION.least(c.OPENAI_HEADROOM, "model", "limit"), "{{model}} {{limit}}")],
+        [Metrics(f"min by (model, limit) ({left})", "{{model}} {{limit}}")],
         unit=SHARE,
         limits={0: "red", 0.1: "text"},
     )

@@ -6,16 +6,17 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Panel
 
-from exporters.alert_rules.collector import JOB as COLLECTOR
+from exporters.alert_rules.alerts.collector import JOB as COLLECTOR
 from exporters.alert_rules.dashboards import TELEMETRY
 from grafana.parts.dashboard import Board, row
-from grafana.parts.kinds import course, figures, rows
-from grafana.parts.panels import COUNT, SECONDS, SHARE, About, Column, Owner, sql
+from grafana.parts.kinds import figures, rows
+from grafana.parts.panels import COUNT, DOLLARS, SECONDS, SHARE, About, Column, Owner, sql
+from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import GAUGES_AGE, GAUGES_EXPORTER, HEALTH_LOG_AGE, SILENT_RUNS
 
-from .errors import NO_PROCESS
+from .shared import NO_PROCESS
 
 NO_COLLECTOR: Final = "Prometheus does not scrape a Collector."
 OURS: Final = f'job="{COLLECTOR}"'
@@ -242,10 +243,10 @@ def _log() -> Panel:
         ),
         sql("""
 SELECT day AS "Day", jobs_completed AS "Completed", jobs_failed AS "Failed", mean_duration_seconds AS "Mean time",
-  cost_dollars AS "Cost", rate_limit_incidents AS "Rate limits", peak_concurrent_jobs AS "At once", api_calls AS "Calls"
+  cost_dollars AS "Cost, at least", rate_limit_incidents AS "Rate limits", peak_concurrent_jobs AS "At once", api_calls AS "Calls"
 FROM telemetry_health ORDER BY day DESC LIMIT 31"""),
         columns={
             "Mean time": Column(unit=SECONDS, decimals=1),
-            "Cost": Column(unit="currencyUSD", decimals=2),
+            "Cost, at least": Column(unit=DOLLARS, decimals=2),
         },
     )

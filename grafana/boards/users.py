@@ -9,13 +9,13 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 from exporters.alert_rules.dashboards import USERS
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import jobs
-from grafana.parts.kinds import bars, course, figures, matrix, rows, words
+from grafana.parts.kinds import bars, figures, matrix, rows, words
 from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, over_time, sql
+from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry.conventions.gauges import OVERRIDES_7D, OVERRIDES_30D
 
-from .cost import BOUND, INCOMPLETE
-from .overview import IDS, NO_GAUGES
+from .shared import BOUND, COUNT_INCOMPLETE, IDS, INCOMPLETE, NO_GAUGES
 
 RATE: Final = """CAST(count(*) FILTER (WHERE exceeded_resume_limit AND user_chose_override) AS numeric)
     / nullif(count(*) FILTER (WHERE exceeded_resume_limit), 0)"""
@@ -146,7 +146,7 @@ SELECT to_char(active.month, 'YYYY-MM') AS "Began", lpad(CAST(active.later AS te
   CAST(count(*) AS numeric) / nullif(max(size.users), 0) AS "Share"
 FROM active JOIN size ON size.month = active.month
 WHERE active.later <= 13 AND active.month > CAST($__timeTo() AS timestamp) - interval '14 months'
-GROUP BY active.month, active.later ORDER BY 1, 2"""),
+GROUP BY active.month, active.later ORDER BY 2, 1"""),
         unit=SHARE,
         down="Began",
         across="Months later",
@@ -242,16 +242,17 @@ def _users() -> Panel:
             question="Who are the users, and how do they use it? Ids, not names.",
         ),
         sql(f"""
-WITH {jobs("user_ref", "candidates", "cost_pico", "exceeded_resume_limit", "user_chose_override")}
+WITH {jobs("user_ref", "candidates", "cost_pico", "cost_complete", "exceeded_resume_limit", "user_chose_override")}
 SELECT job.user_ref AS "User", min(person.created_at) AS "Since", count(*) AS "Jobs", max(person.jobs) AS "Jobs ever",
   avg(job.candidates) AS "Candidates of a job", max(person.largest_batch) AS "Largest job",
-  sum(job.cost_pico) / 1e12 AS "Cost", {RATE} AS "Overridden", max(job.started_at) AS "Last job"
+  sum(job.cost_pico) / 1e12 AS "Cost", {COUNT_INCOMPLETE}, {RATE} AS "Overridden", max(job.started_at) AS "Last job"
 FROM job LEFT JOIN telemetry_user_segments person ON person.user_ref = job.user_ref
 WHERE job.user_ref IS NOT NULL GROUP BY job.user_ref ORDER BY 3 DESC, 1 LIMIT 50"""),
         columns={
             "User": IDS["User"],
             "Candidates of a job": Column(decimals=0),
             "Cost": Column(unit=DOLLARS, decimals=2),
+            INCOMPLETE: BOUND,
             "Overridden": Column(unit=SHARE, decimals=0),
         },
     )

@@ -55,8 +55,9 @@ def runs(*columns: str) -> str:
 
 def calls(*columns: str) -> str:
     """Return the calls of the chosen runs as ``call``, by stage, operation and model."""
-    return f"""{runs("kind")}, call AS (
-  SELECT chosen.run_id, chosen.started_at, chosen.kind, {", ".join(f"part.{name}" for name in columns)}
+    listed = ", ".join(f"part.{name}" for name in columns)
+    return f"""{runs("kind", "cost_complete")}, call AS (
+  SELECT chosen.run_id, chosen.started_at, chosen.kind, chosen.cost_complete, {listed}
   FROM chosen JOIN telemetry_stages part ON part.run_id = chosen.run_id AND $__timeFilter(part.started_at)
   WHERE ${{model:sqlstring}} IN ('all', part.model))"""
 

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.builders import dashboard as sdk
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import DashboardLink, DashboardLinkType
 
-from exporters.alert_rules.dashboards import ONE_ANALYSIS
+from exporters.alert_rules.dashboards import ONE_ANALYSIS, USERS
 
 from .queries import TRACES
 
@@ -76,6 +76,12 @@ def one_analysis(field: str = "Analysis") -> Link:
     """Return the link from the id of an analysis in a column to its dashboard."""
     url = f"/d/{ONE_ANALYSIS}?var-analysis=${{__data.fields.{field}}}&${{__url_time_range}}"
     return {"title": "Open this analysis", "url": url, "targetBlank": False}
+
+
+def user(field: str = "User") -> Link:
+    """Return the link from the id of a user in a column to what this user does."""
+    url = f"/d/{USERS}?var-user=${{__data.fields.{field}}}&${{__url_time_range}}"
+    return {"title": "What this user does", "url": url, "targetBlank": False}
 
 
 def leading_to(panel: sdk.Panel, uid: str, title: str) -> sdk.Panel:

@@ -42,7 +42,7 @@ class Column:
     """Colours by the value from which they apply; the first one applies below all others, too."""
     paint: bool = False
     """Whether the background of a cell has the colour of the limits."""
-    link: Link | None = None
+    links: tuple[Link, ...] = ()
     texts: Mapping[str, str] | None = None
     """What is shown instead of a value."""
     on_right: bool = False
@@ -50,6 +50,8 @@ class Column:
     line: bool = False
     """Whether it is a line in a panel of bars."""
     hidden: bool = False
+    blank: bool = False
+    """Whether it is the gap before the bar that is stacked on it."""
     width: int | None = None
 
 
@@ -142,8 +144,8 @@ def _properties(column: Column) -> list[models.DynamicConfigValue]:
         found["color"] = {"mode": "thresholds"}
     if column.paint:
         found["custom.cellOptions"] = {"type": "color-background", "mode": "basic"}
-    if column.link:
-        found["links"] = [column.link]
+    if column.links:
+        found["links"] = list(column.links)
     if column.texts:
         found["mappings"] = texts(column.texts)
     if column.on_right:
@@ -158,6 +160,9 @@ def _properties(column: Column) -> list[models.DynamicConfigValue]:
     if column.hidden:
         found["custom.hideFrom"] = {"legend": True, "tooltip": True, "viz": True}
         found["custom.hidden"] = True
+    if column.blank:
+        found["color"] = {"mode": "fixed", "fixedColor": "transparent"}
+        found["custom.hideFrom"] = {"legend": True, "tooltip": False, "viz": False}
     if column.width is not None:
         found["custom.width"] = column.width
     return [models.DynamicConfigValue(id_val=name, value=value) for name, value in found.items()]

@@ -208,9 +208,11 @@ SELECT run.run_id, run.kind, run.user_ref, run.started_at, date(run.started_at) 
   part.calls, part.attempts, part.errors, part.rate_limit_hits, part.rate_limit_retries, part.other_retries,
   part.quota_hits, part.spend_limit_hits,
   part.backoff_us / 1e6 AS backoff_seconds, part.duration_us / 1e6 AS duration_seconds,
+  part.opened_us / 1e6 AS opened_seconds, part.closed_us / 1e6 AS closed_seconds,
   part.input_tokens, part.output_tokens, part.cached_tokens, part.cache_write_tokens, part.reasoning_tokens,
   COALESCE(part.repriced_pico, part.cost_pico) AS cost_pico,
-  COALESCE(part.repriced_pico, part.cost_pico) / 1e12 AS cost_dollars,
+  COALESCE(part.repriced_pico, part.cost_pico) / 1e12 AS cost_dollars, part.saved_pico,
+  CASE WHEN part.repriced_pico IS NULL THEN part.output_pico END AS output_pico,
   part.unpriced, part.unmodelled, part.usage_missing
 FROM telemetry_stage_usage part
 JOIN telemetry_runs run ON run.run_id = part.run_id

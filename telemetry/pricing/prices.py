@@ -62,6 +62,10 @@ class Price(NamedTuple):
     """Pico-dollars, rounded half-even."""
     source: str
     version: str
+    saved_pico: int = 0
+    """What the cached tokens would have cost more as other input."""
+    output_pico: int = 0
+    """How much of the price the output is."""
 
 
 Pricer = Callable[[str, str, Tokens, int, str], Price | None]
@@ -88,7 +92,10 @@ class Prices:
         """Price one call; return None if it is unpriced."""
         rates = self.rates(provider, model, at_ns, tier)
         pico = None if rates is None else rates.pico(tokens)
-        return None if rates is None or pico is None else Price(pico, rates.source, rates.version)
+        if rates is None or pico is None:
+            return None
+        saved, output = rates.saved_pico(tokens), rates.output_pico(tokens)
+        return Price(pico, rates.source, rates.version, saved, output)
 
     def rates(self, provider: str, model: str, at_ns: int, tier: str) -> Rates | None:
         """Return the rates at ``at_ns``, or None if the call is unpriced."""

@@ -9,7 +9,7 @@ import pytest
 
 from docs.dashboards import FORMER_PAGE, PAGE, PLAN, TESTS, Place, page
 from grafana.boards import users
-from grafana.parts import kinds
+from grafana.parts import kinds, plots
 from grafana.parts.queries import SOURCES
 from grafana.write import files
 from telemetry import conventions
@@ -45,7 +45,12 @@ def test_the_panel_that_is_added_in_the_how_to_can_be_built() -> None:
 def test_the_how_to_lists_all_kinds_of_panels() -> None:
     """And the data sources with their defaults."""
     text = (PAGE.parents[1] / "how-to" / "dashboards.md").read_text()
-    own = {name for name, value in vars(kinds).items() if getattr(value, "__module__", "") == kinds.__name__}
+    own = {
+        name
+        for module in (kinds, plots)
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__
+    }
     assert set(re.findall(r"^\| `(\w+)` \| ", text, re.M)) == {
         *(name for name in own if not name.startswith("_")),
         *(source.variable for source in SOURCES),

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from examples.screener.standin.client import StandIn
+from telemetry import conventions as c
 from tests.collector.running import SHIPPED, RunningCollector
 from tests.end_to_end.stack import Stack
 from tests.jaeger import Jaeger
 from tests.postgres import free_port
 from tests.prometheus import CLOSED, SHOWS_TYPES, Prometheus, receiving
+from tests.waiting import until
 
 SERVICE = "screener"
 PROMOTED = {
@@ -55,6 +57,11 @@ class Observed:
         """Return the labels of all series of the screener, or of those of one name, without recordings."""
         found: list[dict[str, str]] = self.prometheus.get("series", **{"match[]": _selector(name, {})})
         return [one for one in found if "instance" in one]
+
+    def wait_for_processes(self, number: int) -> None:
+        """Wait until so many processes have exported for the first time, so that all increases are seen."""
+        name = c.INTERNAL_ERRORS.prometheus_name
+        until(lambda: len({one["instance"] for one in self.series(name)}) == number, what="all processes")
 
     def exemplars(self, name: str, **labels: str) -> set[str]:
         """Return the trace ids of the exemplars of a histogram."""

@@ -74,23 +74,17 @@ def session(
         stack = system.stack
         stack.web()
         stack.worker()
-        _wait_for_processes(system, 3)
+        system.wait_for_processes(3)
         client = stack.client()
         submit(client, [*(document.file for document in resumes(3)), damaged()])
         submit(client, [document.file for document in resumes(8, start=21)], override=True)
         assert stack.processes["worker"].stop() == 0
         stack.worker()
-        _wait_for_processes(system, PROCESSES)
+        system.wait_for_processes(PROCESSES)
         submit(client, [document.file for document in resumes(5, start=41)])
         stack.settle()
         _add_past(stack)
         yield Session(system, truth(shared_standin.ledger()["attempts"]))
-
-
-def _wait_for_processes(system: Observed, number: int) -> None:
-    """Wait until so many processes have exported for the first time."""
-    name = "telemetry_internal_errors_total"
-    until(lambda: len({one["instance"] for one in system.series(name)}) == number, what="all processes")
 
 
 def _add_past(stack: Stack) -> None:

@@ -135,6 +135,7 @@ def test_spans_of_a_stage_that_overlap_count_their_time_once() -> None:
 
     (usage,) = accumulator.snapshot(START + 20 * SECOND).usage.values()
     assert usage.duration_us == 6_000_000
+    assert (usage.opened_at, usage.closed_at) == (START, START + 11 * SECOND)
 
 
 def test_a_stage_under_way_counts_up_to_now() -> None:

@@ -19,6 +19,7 @@ from exporters.sql.schema import tables
 from exporters.sql.storage import runs as run_storage
 from telemetry import conventions
 from telemetry.cli.group import cli
+from telemetry.pricing.prices import Price
 from tests.exporters.makers import CREATED, KEY, SECOND, SOME_HOSTS, Fragment, Host, call, visit
 
 HOSTS = SOME_HOSTS
@@ -144,6 +145,31 @@ def test_costs_of_stages_sum_to_those_of_jobs(host: Host, engine: Engine) -> Non
         == (int(jobs["pico"]), int(jobs["calls"]))
         == (2 * 10**12, 1)
     )
+
+
+def test_stages_have_their_time_in_the_run(host: Host, engine: Engine) -> None:
+    """From when to when, over all processes that take part."""
+    run_id = f"{7:032x}"
+    for is_root, opened, closed in ((True, 0, 5), (False, 2, 9)):
+        fragment = Fragment(run_id, opened_at=NOW + opened * SECOND, is_root=is_root)
+        fragment.accumulator.stage_started("ranking", NOW + (opened + 1) * SECOND)
+        fragment.accumulator.stage_ended("ranking", NOW + closed * SECOND)
+        run_storage.deliver(engine, fragment.close(ends_run=not is_root))
+    (row,) = rows(host, "SELECT opened_seconds, closed_seconds, duration_seconds FROM telemetry_stages")
+    assert tuple(map(float, row.values())) == (1, 9, 4 + 6)
+
+
+def test_stages_know_what_the_cache_saved(host: Host, engine: Engine) -> None:
+    """It is added up as the cost is, and as what is for output, which is not known of another price."""
+    saving = call()
+    saving.price = Price(100, "genai-prices", "1", 30, 40)
+    run_storage.deliver(engine, Fragment(opened_at=NOW).calls(saving, saving).close())
+    query = "SELECT saved_pico, output_pico, cost_pico FROM telemetry_stages"
+    (row,) = rows(host, query)
+    assert (row["saved_pico"], row["output_pico"], row["cost_pico"]) == (60, 80, 200)
+    host.execute("UPDATE telemetry_stage_usage SET repriced_pico = 90")
+    (row,) = rows(host, query)
+    assert (row["output_pico"], row["cost_pico"]) == (None, 90)
 
 
 def test_documents_have_no_name(host: Host, engine: Engine) -> None:

@@ -19,20 +19,21 @@ from tests.postgres import TemporaryPostgres
 
 ANALYSES = 900
 """About as many as a small host has in three years; the last of them are a year old at most."""
+USERS = 40
 ODD = """
-UPDATE telemetry_stage_usage SET usage_missing = 1, unpriced = 2 WHERE run_id IN (
+UPDATE telemetry_runs SET cost_complete = false, unpriced = 2 WHERE run_id IN (
   SELECT run_id FROM telemetry_runs ORDER BY started_at DESC LIMIT 3);
-UPDATE telemetry_stage_usage SET cached_tokens = input_tokens / 4, quota_hits = 1 WHERE run_id IN (
+UPDATE telemetry_stage_usage SET usage_missing = 1, unpriced = 2 WHERE operation <> '' AND run_id IN (
+  SELECT run_id FROM telemetry_runs ORDER BY started_at DESC LIMIT 3);
+UPDATE telemetry_stage_usage SET quota_hits = 1 WHERE operation <> '' AND run_id IN (
   SELECT run_id FROM telemetry_runs WHERE rate_limit_hits > 0);
 UPDATE telemetry_runs SET quota_hits = 1 WHERE rate_limit_hits > 0;
 INSERT INTO telemetry_runs
   (run_id, kind, source, synthetic, version, status, started_at, cost_pico, cost_complete)
   VALUES ('{orphan}', 'orphan', 'spans', false, 1, 'completed', timezone('utc', now()) - interval '2 days',
     123456789012, true);
-UPDATE telemetry_stage_usage SET errors = 1 WHERE run_id IN (
+UPDATE telemetry_stage_usage SET errors = 1 WHERE operation <> '' AND run_id IN (
   SELECT run_id FROM telemetry_runs WHERE status = 'failed');
-INSERT INTO telemetry_stage_usage (run_id, stage, duration_us)
-  SELECT run_id, 'ranking', duration_us FROM telemetry_runs WHERE duration_us IS NOT NULL;
 UPDATE telemetry_runs SET error_types = '[{{"stage": "ranking", "type": "ValueError", "count": 1}}]'
   WHERE analysis_ref = (SELECT max(analysis_ref) FROM telemetry_runs);
 INSERT INTO system_health_log
@@ -41,7 +42,7 @@ INSERT INTO system_health_log
 INSERT INTO telemetry_stage_usage (run_id, stage, operation, model, calls, attempts, cost_pico)
   VALUES ('{orphan}', 'unattributed', 'chat', 'gpt-4o-mini', 3, 3, 123456789012);
 """.format(orphan="0" * 32)
-"""What a history lacks: calls of unknown cost, cached tokens, refused jobs, calls outside any run."""
+"""What a history lacks: calls of unknown cost, refused jobs, calls outside any run."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,14 @@ class Database:
 
 
 @contextmanager
-def database(server: TemporaryPostgres, analyses: int) -> Iterator[Database]:
+def database(server: TemporaryPostgres, analyses: int, documents_days: int = 360) -> Iterator[Database]:
     """Provide a migrated database with a role for dashboards."""
     url, role = server.create_database("psycopg2"), f"panels_{uuid.uuid4().hex[:12]}"
     migrate.upgrade(url, with_base_tables=True)
     if analyses:
         engine = sa.create_engine(url, poolclass=sa.NullPool)
-        write(engine, History(analyses, datetime.now(UTC).date(), documents_days=360))
+        today, users = datetime.now(UTC).date(), max(USERS, analyses // 200)
+        write(engine, History(analyses, today, documents_days=documents_days, users=users))
     plain = sa.make_url(url).set(drivername="postgresql")
     with psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True) as connection:
         if analyses:

@@ -13,6 +13,8 @@ from grafana.parts.expansion import VARIABLE
 from grafana.write import files
 
 Json = dict[str, Any]
+ALL: Final = {"segment": "all", "batch_size": "all", "user": "all", "model": "all", "analysis": ""}
+"""What is chosen if a reader chooses nothing."""
 BUILT_IN: Final = re.compile(r"__\w+")
 """Names of Grafana's own variables."""
 

@@ -17,9 +17,7 @@ import telemetry
 from grafana.parts.expansion import VARIABLE, Moment, expand
 from telemetry.web.extension import Telemetry
 from tests.grafana.conftest import Database
-from tests.grafana.dashboards import dashboards, each_dashboard, has_filters, sql_targets
-
-ALL = {"segment": "all", "batch_size": "all", "user": "all", "model": "all"}
+from tests.grafana.dashboards import ALL, dashboards, each_dashboard, has_filters, sql_targets
 
 
 def for_everyone(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,18 +7,11 @@ from typing import Any
 
 import pytest
 
-from exporters.alert_rules.groups import groups
-from exporters.catalogue.usage import names
 from grafana.parts.expansion import BadQuery, Moment, expand
 from grafana.parts.names import check
 from grafana.parts.queries import APPLICATION
 from telemetry import conventions as c
-from telemetry.settings import Settings
-from tests.grafana.dashboards import dashboards, has_filters, sql_targets, targets
-
-FOREIGN = {"ALERTS", "up"}
-"""Series that Prometheus itself makes."""
-ALL_FILTERS = {"segment": "all", "batch_size": "all", "user": "all", "model": "all", "analysis": "7"}
+from tests.grafana.dashboards import ALL, dashboards, has_filters, sql_targets, targets
 
 
 def test_filters_are_applied() -> None:
@@ -32,7 +25,7 @@ def test_filters_are_applied() -> None:
 def test_variables_are_quoted_and_macros_are_known() -> None:
     """D18, D20: the expansion refuses everything else."""
     for target in sql_targets():
-        text = expand(target.sql, Moment.last(7, ALL_FILTERS))
+        text = expand(target.sql, Moment.last(7, ALL))
         assert "$" not in text, target.name
 
 
@@ -55,7 +48,7 @@ def test_variables_are_quoted_and_macros_are_known() -> None:
 def test_wrong_queries_are_refused(text: str, message: str) -> None:
     """They fail when the dashboard is built."""
     with pytest.raises(BadQuery, match=message):
-        check(expand(text, Moment.last(7, ALL_FILTERS)))
+        check(expand(text, Moment.last(7, ALL)))
 
 
 @pytest.mark.parametrize(
@@ -81,15 +74,6 @@ def test_a_metric_without_such_a_label_is_refused() -> None:
 
 def expressions() -> list[Any]:
     return [target for target in targets() if target.expression]
-
-
-def test_metrics_are_declared() -> None:
-    """D25: or recorded by one of our rules."""
-    known = {name for metric in c.METRICS for name in names(metric)} | FOREIGN
-    known |= {recording.name for group in groups(Settings()) for recording in group.recordings}
-    for target in expressions():
-        for name in re.findall(r"([a-zA-Z_:][\w:]*)\{", target.expression):
-            assert name in known or name.startswith(("otelcol_", "gen_ai_client_operation_")), target.name
 
 
 def test_windows_are_those_of_the_reader() -> None:

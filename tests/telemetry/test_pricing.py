@@ -36,7 +36,7 @@ PUBLISHED = {
     "gpt-5-mini": ("0.25", "0.025", "2"),
     "text-embedding-3-small": ("0.02", "0", "0"),
 }
-
+CHATTING = [model for model in PUBLISHED if "embedding" not in model]
 
 ALL_MODELS = [
     (
@@ -100,6 +100,18 @@ def test_calls_cost_the_published_price(model: str, uncached: int, cached: int, 
     tokens = Tokens(input=uncached + cached, output=output, cached=cached, reasoning=output // 2)
 
     assert to_dollars(pico(model, tokens)) == dollars
+
+
+@settings(deadline=None, max_examples=examples(50))
+@given(model=st.sampled_from(CHATTING), uncached=st.integers(0, 10**6), cached=st.integers(0, 10**6))
+def test_the_cache_saves_what_it_would_cost_without(model: str, uncached: int, cached: int) -> None:
+    """Each price says what its cached tokens would have cost more."""
+    tokens = Tokens(input=uncached + cached, output=7, cached=cached)
+    priced = price(model, tokens)
+
+    assert priced is not None
+    assert priced.pico + priced.saved_pico == pico(model, tokens._replace(cached=0))
+    assert priced.output_pico == priced.pico - pico(model, tokens._replace(output=0))
 
 
 @settings(deadline=None, max_examples=examples(30))

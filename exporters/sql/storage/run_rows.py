@@ -136,9 +136,17 @@ def _usage_rows(run_id: str, rollup: Rollup) -> FittedRows:
         fitted = fit(table, key._asdict())
         coerced += fitted.coerced
         sums.setdefault(UsageKey(**fitted.row), Usage()).add(usage)  # names that were cut may be equal
-    rows = fit_all(table, map(asdict, sums.values()))
+    rows = fit_all(table, [_usage_row(usage, rollup.started_at) for usage in sums.values()])
     keyed = [{"run_id": run_id, **key._asdict(), **row} for key, row in zip(sums, rows.rows, strict=True)]
     return FittedRows(keyed, (*coerced, *rows.coerced))
+
+
+def _usage_row(usage: Usage, started_at: int) -> dict[str, Any]:
+    row = asdict(usage)
+    for name in ("opened", "closed"):
+        at = row.pop(f"{name}_at")
+        row[f"{name}_us"] = None if at is None else max(at - started_at, 0) // 1000
+    return row
 
 
 def _document_rows(run_id: str, documents: Sequence[DocumentState]) -> Iterator[dict[str, Any]]:

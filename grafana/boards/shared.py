@@ -1,0 +1,34 @@
+"""What several dashboards have in common: conditions, sentences, and columns with their links."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana.parts.links import one_analysis, trace, user
+from grafana.parts.panels import COUNT, Column
+
+DELIVERED: Final = "status IN ('completed', 'partial_failure')"
+ENDED: Final = "kind = 'analysis' AND status IN ('completed', 'partial_failure', 'failed', 'interrupted')"
+NO_GAUGES: Final = "No process exports the gauges from SQL: see Telemetry health."
+NO_PROCESS: Final = "No process of the application is measured in this period."
+
+IDS: Final = {
+    "Analysis": Column(unit="none", links=(one_analysis(),), width=90),
+    "User": Column(unit="none", links=(user(),), width=70),
+    "Trace": Column(links=(trace(),)),
+}
+"""The ids in lists of jobs, which lead to what they name."""
+JOB_IDS: Final = {name: IDS[name] for name in ("Analysis", "Trace")}
+"""Those of points and documents, which have no user beside them."""
+
+INCOMPLETE: Final = "Lower bound: runs of unknown cost"
+"""How many runs have an incomplete cost: unless it is 0, the sum beside it is a lower bound."""
+BOUND: Final = Column(unit=COUNT, decimals=0, limits={0: "green", 1: "orange"}, texts={"0": "complete"})
+"""That number beside a sum."""
+BOUND_LINE: Final = Column(unit=COUNT, decimals=0, color="red", on_right=True, line=True)
+"""That number over time; where it is 0 there is none."""
+COUNT_INCOMPLETE: Final = f'count(*) FILTER (WHERE NOT cost_complete) AS "{INCOMPLETE}"'
+LOWER_BOUND: Final = "CASE WHEN is_complete THEN '' ELSE ' (lower bound)' END"
+"""Behind the name of a sum that is incomplete."""
+TOTAL: Final = """CASE WHEN cost_complete THEN 'complete' ELSE 'lower bound' END AS "Total\""""
+"""Whether the cost of one job is complete."""
