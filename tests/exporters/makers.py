@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Self
 from uuid import uuid4
 
@@ -182,8 +182,12 @@ class Host:
         self.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", **values)
 
     def execute(self, statement: str, **values: Any) -> None:
-        """Execute a statement. SQLAlchemy binds times, because the adapter of `sqlite3` is deprecated."""
-        times = [sa.bindparam(name, type_=sa.DateTime()) for name in values if _is_time(values[name])]
+        """Execute a statement. SQLAlchemy binds times and days: the adapters of `sqlite3` are deprecated."""
+        times = [
+            sa.bindparam(name, type_=_type_of_time(value))
+            for name, value in values.items()
+            if _is_time(value)
+        ]
         with self.engine.begin() as connection:
             connection.execute(sa.text(statement).bindparams(*times), values)
 
@@ -223,7 +227,11 @@ def described_table(connection: Connection, name: str) -> sa.Table:
 
 
 def _is_time(value: Any) -> bool:
-    return isinstance(value, datetime) and value.tzinfo is None
+    return isinstance(value, date) and getattr(value, "tzinfo", None) is None
+
+
+def _type_of_time(value: date) -> sa.types.TypeEngine[Any]:
+    return sa.DateTime() if isinstance(value, datetime) else sa.Date()
 
 
 def moment(epoch_ns: int) -> datetime:
