@@ -72,6 +72,7 @@ FORMER_PAGE: Final = (
     Place("Health score of the last 50 jobs", OVERVIEW, "Health score", SAME),
 )
 PLAN: Final = (
+    Place("Cost by kind of token", COST, "Cost by kind of token", COST_VALUES),
     Place("Saved by cached tokens", COST, "Saved by cached input", COST_VALUES),
     Place("Cost breakdown pie", COST, "Cost by stage", "test_database.py::test_stages_add_up_to_the_total"),
     Place("Résumé quality heatmap", QUALITY, "Seconds by file size and length", QUALITY_VALUES),

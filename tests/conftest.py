@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("chosen", max_examples=choice.examples(100))  # 100 is Hypothesis's own number
     settings.load_profile("chosen")
     runs.folder()  # now, so that all children of this process belong to the run
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(runs.temporary()))  # where `tmp_path` is
+    # Each OpenAI client reads all certificates that there are, and takes 15 ms for that. None is used here.
+    ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
     # In background jobs of a shell Ctrl-C is ignored, but tests send SIGINT to their processes.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

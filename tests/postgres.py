@@ -179,6 +179,7 @@ class TemporaryPostgres:
             "unix_socket_directories": self.directory,
             "max_connections": 200,
             "fsync": "on" if durable else "off",
+            "full_page_writes": "on" if durable else "off",
         }
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())

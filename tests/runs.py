@@ -24,6 +24,10 @@ from typing import TypeVar
 T = TypeVar("T")
 VARIABLE = "TEST_RUN"
 """Environment variable with the path of the folder, for workers of pytest-xdist and all other children."""
+MEMORY = Path("/dev/shm")
+"""Files in memory. To copy and drop a database there takes a third of the time that it takes on a disk."""
+ROOM = 4 * 2**30
+"""Bytes that must be free in memory; a run uses about a fourth of them."""
 GUARD_SECONDS = 20.0
 """How long the end of a run waits for the guard."""
 _guard: subprocess.Popen[bytes] | None = None
@@ -35,7 +39,7 @@ def folder() -> Path:
     global _guard, _owner
     if known := os.environ.get(VARIABLE):
         return Path(known)
-    path = Path(tempfile.mkdtemp(prefix="tests-"))
+    path = Path(tempfile.mkdtemp(prefix="tests-", dir=temporary()))
     path.chmod(0o711)
     os.environ[VARIABLE] = str(path)
     _owner = os.getpid()
@@ -46,6 +50,15 @@ def folder() -> Path:
     )
     atexit.register(end)
     return path
+
+
+def temporary() -> Path:
+    """Return the folder for temporary files: what TMPDIR names, or memory, if there is room."""
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK | os.X_OK):
+        return Path(tempfile.gettempdir())
+    found = os.statvfs(MEMORY)
+    is_fit = found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_NOEXEC
+    return MEMORY if is_fit else Path(tempfile.gettempdir())
 
 
 def shared(name: str, make: Callable[[], T]) -> T:

@@ -298,6 +298,7 @@ class History:
             "cached_tokens": 0,
             "cost_pico": tokens[0] * PICO_AN_INPUT_TOKEN + tokens[1] * PICO_AN_OUTPUT_TOKEN,
             "saved_pico": 0,
+            "output_pico": tokens[1] * PICO_AN_OUTPUT_TOKEN,
             "opened_us": None,
             "closed_us": None,
         }

@@ -5,16 +5,16 @@ from __future__ import annotations
 from telemetry.settings import Settings
 
 from .alert import Group
-from .calls import calls
-from .collector import collector
-from .failures import failures
-from .jobs import jobs
-from .money import money
-from .pipeline import pipeline
-from .platform import platform
-from .stages import stages
-from .usual_days import usual_days
-from .watchdog import watchdog
+from .alerts.calls import calls
+from .alerts.collector import collector
+from .alerts.failures import failures
+from .alerts.jobs import jobs
+from .alerts.money import money
+from .alerts.pipeline import pipeline
+from .alerts.platform import platform
+from .alerts.stages import stages
+from .alerts.usual_days import usual_days
+from .alerts.watchdog import watchdog
 
 
 def groups(settings: Settings) -> tuple[Group, ...]:

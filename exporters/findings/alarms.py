@@ -19,7 +19,7 @@ from exporters.sql.schema.tables import runs
 from telemetry.conventions import COMPLETED, FAILED, INTERRUPTED, PARTIAL_FAILURE
 from telemetry.settings import Settings
 
-from .day_figures import KNOWN_WEEKS, WEEKS
+from .checks.day_figures import KNOWN_WEEKS, WEEKS
 from .finding import Finding
 
 FEW: Final = 1

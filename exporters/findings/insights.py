@@ -21,11 +21,11 @@ from exporters.sql.database.days import Day
 from exporters.sql.database.engine import create_engine, transaction
 from telemetry.settings import Settings
 
-from .anomalies import anomalies
-from .budgets import budgets
-from .chance import is_larger
+from .checks.anomalies import anomalies
+from .checks.budgets import budgets
+from .checks.chance import is_larger
+from .checks.jobs import between, day_name, jobs_view
 from .finding import Finding
-from .jobs import between, day_name, jobs_view
 
 _REFUSALS: Final = (
     (

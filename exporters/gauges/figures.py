@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from exporters.findings.day_figures import figures_of, same_weekdays, usual_day
+from exporters.findings.checks.day_figures import figures_of, same_weekdays, usual_day
 from exporters.reports import money, trouble
 from exporters.reports.lines import Money
 from exporters.reports.selection import last_days, this_month

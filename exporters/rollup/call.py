@@ -119,6 +119,7 @@ class Call:
         )
         if price is not None:
             usage.saved_pico = price.saved_pico
+            usage.output_pico = price.output_pico
         usage.unmodelled = int(bool(self.unmodelled) and self.unpriced)
         if self.statuses != _AT_ONCE:
             self._add_attempts(usage)

@@ -69,6 +69,8 @@ class Usage:
     """When a stage first opened; None for calls."""
     closed_at: int | None = None
     """When a stage last closed, or was last seen open."""
+    output_pico: int = 0
+    """Of ``cost_pico``, for output."""
 
     def add(self, other: Usage) -> None:
         """Add ``other`` to this. Written out field by field for speed, because every call needs it."""
@@ -94,6 +96,7 @@ class Usage:
         self.quota_hits += other.quota_hits
         self.spend_limit_hits += other.spend_limit_hits
         self.saved_pico += other.saved_pico
+        self.output_pico += other.output_pico
         if other.opened_at is not None:
             self.opened_at = min(other.opened_at, self.opened_at or other.opened_at)
         if other.closed_at is not None:

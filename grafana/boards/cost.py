@@ -16,7 +16,7 @@ from grafana.parts.plots import course
 
 from . import budget, tokens
 from .colors import STAGES
-from .shared import BOUND, BOUND_LINE, COUNT_INCOMPLETE, IDS, INCOMPLETE, TOTAL
+from .shared import BOUND, BOUND_LINE, COUNT_INCOMPLETE, IDS, INCOMPLETE, LOWER_BOUND, TOTAL
 
 WASTED: Final = ", ".join(f"'{name}'" for name in WASTE)
 PARTS_OF_JOBS: Final = (
@@ -28,8 +28,6 @@ USEFUL_COST: Final = f"sum(cost_pico) FILTER (WHERE {USEFUL}) / 1e12"
 EACH_JOB: Final = "sum(cost_pico) / 1e12 / nullif(count(*) FILTER (WHERE kind = 'analysis'), 0)"
 EACH_CANDIDATE: Final = f"{USEFUL_COST} / nullif(sum(candidates) FILTER (WHERE {USEFUL}), 0)"
 """As the report has them."""
-LOWER_BOUND: Final = "CASE WHEN is_complete THEN '' ELSE ' (lower bound)' END"
-"""Behind the name of a sum that is incomplete."""
 
 
 def board() -> Board:
@@ -43,7 +41,7 @@ def board() -> Board:
             row(9, (10, _by_stage()), (14, _over_time())),
             row(6, tokens.by_model()),
             row(4, (12, _waste()), (12, tokens.saved())),
-            row(8, (12, _by_purpose()), (12, tokens.over_time_by_kind())),
+            row(8, (8, _by_purpose()), (8, tokens.cost_by_kind()), (8, tokens.over_time_by_kind())),
             row(8, (12, _per_candidate()), (12, tokens.unknown())),
             row(8, (12, budget.burn_down()), (12, budget.today())),
             row(10, _most_expensive()),

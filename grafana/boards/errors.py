@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Panel
 
+from exporters.alert_rules.alerts.failures import share_name
 from exporters.alert_rules.dashboards import ERRORS
-from exporters.alert_rules.failures import share_name
 from exporters.reports.jobs import LATEST
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, calls, jobs, runs

@@ -30,5 +30,7 @@ BOUND: Final = Column(unit="suffix: unknown", decimals=0, limits={0: "green", 1:
 BOUND_LINE: Final = Column(unit=COUNT, decimals=0, color="purple", on_right=True, line=True)
 """That number over time; where it is 0 there is none."""
 COUNT_INCOMPLETE: Final = f'count(*) FILTER (WHERE NOT cost_complete) AS "{INCOMPLETE}"'
+LOWER_BOUND: Final = "CASE WHEN is_complete THEN '' ELSE ' (lower bound)' END"
+"""Behind the name of a sum that is incomplete."""
 TOTAL: Final = """CASE WHEN cost_complete THEN 'complete' ELSE 'lower bound' END AS "Total\""""
 """Whether the cost of one job is complete."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Panel
 
-from exporters.alert_rules.collector import JOB as COLLECTOR
+from exporters.alert_rules.alerts.collector import JOB as COLLECTOR
 from exporters.alert_rules.dashboards import TELEMETRY
 from grafana.parts.dashboard import Board, row
 from grafana.parts.kinds import figures, rows

@@ -7,11 +7,11 @@ from typing import Final
 from grafana_foundation_sdk.builders.dashboard import Panel
 
 from grafana.parts.filters import bucket, calls
-from grafana.parts.kinds import figures, rows
+from grafana.parts.kinds import bars, figures, rows
 from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.plots import course
 
-from .shared import BOUND, INCOMPLETE
+from .shared import BOUND, INCOMPLETE, LOWER_BOUND
 
 TOKENS: Final = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 
@@ -63,6 +63,34 @@ FROM call"""),
             "Share of the input": Column(unit=SHARE, decimals=1),
             INCOMPLETE: BOUND,
         },
+    )
+
+
+def cost_by_kind() -> Panel:
+    """Return what each kind of tokens costs."""
+    return bars(
+        About(
+            title="Cost by kind of token",
+            question="How much is for input, for input from the cache, and for output, reasoning included? What was "
+            "repriced since is not divided.",
+            owner=Owner.DEVELOPERS,
+        ),
+        sql(f"""
+WITH {calls("cost_pico", "output_pico", "saved_pico", "input_tokens", "cached_tokens")}, part AS (
+  SELECT cost_pico, output_pico, cost_complete, coalesce(CAST(cost_pico + saved_pico - output_pico AS numeric)
+    * cached_tokens / nullif(input_tokens, 0) - saved_pico, 0) AS cached_pico
+  FROM call),
+total AS (
+  SELECT bool_and(cost_complete) AS is_complete, sum(cost_pico - output_pico - cached_pico) AS fresh,
+    sum(cached_pico) FILTER (WHERE output_pico IS NOT NULL) AS cached, sum(output_pico) AS output,
+    sum(cost_pico) FILTER (WHERE output_pico IS NULL) AS repriced
+  FROM part)
+SELECT kind.name || {LOWER_BOUND} AS "Kind", kind.pico / 1e12 AS "Cost"
+FROM total CROSS JOIN LATERAL (VALUES ('Input', 1, fresh), ('Cached input', 2, cached), ('Output', 3, output),
+  ('Not divided', 4, repriced)) AS kind(name, place, pico)
+WHERE kind.pico > 0 ORDER BY kind.place"""),
+        unit=DOLLARS,
+        across="Kind",
     )
 
 

@@ -109,7 +109,8 @@ def bars(
     options = barchart.Options(
         x_field=across,
         orientation=common.VizOrientation.HORIZONTAL if horizontal else common.VizOrientation.VERTICAL,
-        show_value=common.VisibilityMode.AUTO,
+        # The number of a gap says nothing.
+        show_value=common.VisibilityMode.NEVER if stacked else common.VisibilityMode.AUTO,
         stacking=common.StackingMode.NORMAL if stacked else common.StackingMode.NONE,
         legend=BELOW,
         tooltip=ALL_VALUES,

@@ -199,6 +199,7 @@ stage_usage = sa.Table(
     sum_of("spend_limit_hits"),
     count("unmodelled"),
     sum_of("saved_pico"),
+    sum_of("output_pico"),
     sa.Column("opened_us", sa.BigInteger()),
     sa.Column("closed_us", sa.BigInteger()),
 )

@@ -212,6 +212,7 @@ SELECT run.run_id, run.kind, run.user_ref, run.started_at, date(run.started_at) 
   part.input_tokens, part.output_tokens, part.cached_tokens, part.cache_write_tokens, part.reasoning_tokens,
   COALESCE(part.repriced_pico, part.cost_pico) AS cost_pico,
   COALESCE(part.repriced_pico, part.cost_pico) / 1e12 AS cost_dollars, part.saved_pico,
+  CASE WHEN part.repriced_pico IS NULL THEN part.output_pico END AS output_pico,
   part.unpriced, part.unmodelled, part.usage_missing
 FROM telemetry_stage_usage part
 JOIN telemetry_runs run ON run.run_id = part.run_id

@@ -64,6 +64,8 @@ class Price(NamedTuple):
     version: str
     saved_pico: int = 0
     """What the cached tokens would have cost more as other input."""
+    output_pico: int = 0
+    """How much of the price the output is."""
 
 
 Pricer = Callable[[str, str, Tokens, int, str], Price | None]
@@ -92,7 +94,8 @@ class Prices:
         pico = None if rates is None else rates.pico(tokens)
         if rates is None or pico is None:
             return None
-        return Price(pico, rates.source, rates.version, rates.saved_pico(tokens))
+        saved, output = rates.saved_pico(tokens), rates.output_pico(tokens)
+        return Price(pico, rates.source, rates.version, saved, output)
 
     def rates(self, provider: str, model: str, at_ns: int, tier: str) -> Rates | None:
         """Return the rates at ``at_ns``, or None if the call is unpriced."""

@@ -73,7 +73,7 @@ class Rates:
 
     def pico(self, tokens: Tokens) -> int | None:
         """Return the cost of a call, rounded half-even, or None if some of its tokens have no price."""
-        step = self.steps[bisect_left(self.starts, tokens.input) if self.starts else 0]
+        step = self._step(tokens)
         counts = (tokens.input, tokens.cached, tokens.cache_write, tokens.output)
         if min(counts) < 0:
             return None
@@ -93,11 +93,18 @@ class Rates:
 
     def saved_pico(self, tokens: Tokens) -> int:
         """Return what the cached tokens of a priced call would have cost more as other input, at least 0."""
-        step = self.steps[bisect_left(self.starts, tokens.input) if self.starts else 0]
+        step = self._step(tokens)
         if not tokens.cached or step.cached is None:
             return 0
         saved = max(step.input - step.cached, 0) * min(tokens.cached, tokens.input)
         return _divide(saved, self.parts)
+
+    def output_pico(self, tokens: Tokens) -> int:
+        """Return how much of the cost of a priced call its output is."""
+        return _divide(tokens.output * (self._step(tokens).output or 0), self.parts)
+
+    def _step(self, tokens: Tokens) -> _PerToken:
+        return self.steps[bisect_left(self.starts, tokens.input) if self.starts else 0]
 
     def pico_of_sum(self, tokens: Tokens, calls: int) -> int | None:
         """Return the cost of ``calls`` calls with ``tokens`` in total.

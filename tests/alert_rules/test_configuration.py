@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporters.alert_rules.collector import JOB as COLLECTOR_JOB
-from exporters.alert_rules.platform import ALERTMANAGER, PROMETHEUS
+from exporters.alert_rules.alerts.collector import JOB as COLLECTOR_JOB
+from exporters.alert_rules.alerts.platform import ALERTMANAGER, PROMETHEUS
 from tests.alert_rules.test_files import promtool
 from tests.alertmanager import RunningAlertmanager
 from tests.collector.running import BASE, RunningCollector

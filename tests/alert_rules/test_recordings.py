@@ -6,9 +6,9 @@ import json
 import subprocess
 from pathlib import Path
 
-from exporters.alert_rules.failures import WINDOWS, jobs_name, share_name
+from exporters.alert_rules.alerts.failures import WINDOWS, jobs_name, share_name
+from exporters.alert_rules.alerts.stages import BEFORE, BEFORE_A_DOCUMENT, RECENT, RECENT_A_DOCUMENT
 from exporters.alert_rules.files import files
-from exporters.alert_rules.stages import BEFORE, BEFORE_A_DOCUMENT, RECENT, RECENT_A_DOCUMENT
 from telemetry.settings import Settings
 from tests.alert_rules.case import JOB
 from tests.alert_rules.cases.failures import runs

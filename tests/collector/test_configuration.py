@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from exporters.alert_rules.collector import MOST_TRACES
+from exporters.alert_rules.alerts.collector import MOST_TRACES
 from tests.collector.receiver import Receiver
 from tests.collector.running import BASE, FOLDER, PATIENCE, SHIPPED, RunningCollector, ask, effective
 from tests.waiting import until

@@ -28,7 +28,7 @@ from grafana.parts.expansion import Moment, expand
 from telemetry import conventions as c
 from tests.end_to_end.conftest import NewDatabase
 from tests.end_to_end.documents import damaged, resumes
-from tests.end_to_end.ledger import Line, by_stage, dollars, truth
+from tests.end_to_end.ledger import Line, by_stage, dollars, price, truth
 from tests.end_to_end.observed import SERVICE, Observed, observed
 from tests.end_to_end.processes import environment
 from tests.end_to_end.submission import submit
@@ -196,6 +196,24 @@ def test_stages_cost_what_the_ledger_says(session: Session) -> None:
         for name, value in session.shown("analysis-cost", "Cost by stage")
     }
     assert shown == {stage: cost for stage, cost in expected.items() if cost}
+
+
+def test_kinds_of_tokens_cost_what_the_price_list_says(session: Session) -> None:
+    """Each line of the ledger is priced with its output alone, and with its cached input as other input."""
+    billed = [line for line in session.lines if line["usage"]]
+    no_input = dict.fromkeys(("input_tokens", "cached_tokens", "cache_write_tokens"), 0)
+    output = sum(price({**line, "usage": {**line["usage"], **no_input}}) for line in billed)
+    uncached = sum(price({**line, "usage": {**line["usage"], "cached_tokens": 0}}) for line in billed)
+    shown = {
+        name.removesuffix(" (lower bound)"): cost
+        for name, cost in session.shown("analysis-cost", "Cost by kind of token")
+    }
+    ((saved, _, tokens, _),) = session.shown("analysis-cost", "Saved by cached input")
+
+    assert shown["Output"] == dollars(output) > 0
+    assert sum(shown.values()) == dollars(truth(session.lines).cost_pico)
+    assert saved == dollars(uncached) - dollars(truth(session.lines).cost_pico)
+    assert tokens == sum(line["usage"]["cached_tokens"] for line in billed)
 
 
 def _all_is_known(session: Session) -> bool:

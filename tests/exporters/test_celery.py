@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.choice import examples
+from tests.choice import whole_matrix
 from tests.exporters.makers import Host
 from tests.spool import waiting
 from tests.waiting import until
@@ -129,7 +129,7 @@ def test_a_process_that_is_replaced_delivers_first(sqlite_host: Host, tmp_path: 
 
 def test_soft_time_limits_interrupt_a_run(sqlite_host: Host, tmp_path: Path) -> None:
     """Each task gets its exception, wherever it is at that moment, and its run has failed."""
-    number = examples(50)
+    number = 50 if whole_matrix() else 8
     application = Application(sqlite_host, tmp_path, LIMITED)
     application.run(f"import screening; [screening.screen.delay() for _ in range({number})]")
     limits = tmp_path / "limits"

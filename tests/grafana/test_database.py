@@ -211,7 +211,13 @@ def test_stages_add_up_to_the_total(reader: Reader) -> None:
     """The ring of stages shows all money, and so do models and purposes."""
     moment = Moment.last(365, ALL)
     total = figure(reader, "API cost", moment, "analysis-cost")[0]
-    for title in ("Cost by stage", "Cost by model", "What became of the money", "Cost over time"):
+    for title in (
+        "Cost by stage",
+        "Cost by model",
+        "Cost by kind of token",
+        "What became of the money",
+        "Cost over time",
+    ):
         (target,) = [each for each in sql_targets() if each.panel["title"] == title]
         rows = [row for row in ask(reader, target, moment)[0] if INCOMPLETE not in row]
         place = 2 if title == "Cost over time" else 1

@@ -97,6 +97,22 @@ def test_cost(tables: Tables) -> None:
     assert incomplete == sum(not run["cost_complete"] for run in tables.runs) > 0
 
     parts = tables.parts("telemetry_stage_usage")
+    kinds: Counter[str] = Counter()
+    for part in parts:
+        fresh = part["input_tokens"] - part["cached_tokens"]
+        for name, count, price in (
+            ("Input", fresh, 150_000),
+            ("Cached input", part["cached_tokens"], 75_000),
+        ):
+            kinds[name] += count * price if part["model"] and part["stage"] != "unattributed" else 0
+        kinds["Output"] += part["output_tokens"] * 600_000
+    kinds["Input"] += sum(part["cost_pico"] for part in parts if part["stage"] == "unattributed")
+    assert {
+        name.removesuffix(" (lower bound)"): float(cost)
+        for name, cost in tables.shown("analysis-cost", "Cost by kind of token")
+    } == {name: near(pico / PICO) for name, pico in kinds.items()}
+    assert sum(kinds.values()) == sum(run["cost_pico"] for run in tables.runs)
+
     ((saved, share, tokens, _),) = tables.shown("analysis-cost", "Saved by cached input")
     assert saved * PICO == sum(part["saved_pico"] for part in parts) > 0
     assert tokens == sum(part["cached_tokens"] for part in parts)

@@ -90,7 +90,11 @@ def test_price_file_precedes_the_list(contract: Pricer) -> None:
     price_of_call = priced(contract, "gpt-4o-mini-2024-07-18")
 
     assert price_of_call == Price(
-        600 * 120_000 + 400 * 60_000 + 100 * 480_000, "prices-file", "contract-2026-10", 400 * 60_000
+        600 * 120_000 + 400 * 60_000 + 100 * 480_000,
+        "prices-file",
+        "contract-2026-10",
+        400 * 60_000,
+        100 * 480_000,
     )
     assert source(priced(contract, "gpt-5-mini")) == "genai-prices"
 

@@ -111,6 +111,7 @@ def test_the_cache_saves_what_it_would_cost_without(model: str, uncached: int, c
 
     assert priced is not None
     assert priced.pico + priced.saved_pico == pico(model, tokens._replace(cached=0))
+    assert priced.output_pico == priced.pico - pico(model, tokens._replace(output=0))
 
 
 @settings(deadline=None, max_examples=examples(30))

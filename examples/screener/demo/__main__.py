@@ -131,8 +131,8 @@ class Demo:
         return all(line.agrees for line in lines)
 
     def _serve(self, system: Stack, scrape: Scrape) -> None:
-        print_invitation(self.console, system.url, scrape.urls)
         try:
+            print_invitation(self.console, system.url, scrape.urls)
             while True:
                 system.processes.check()
                 time.sleep(0.5)

@@ -52,6 +52,7 @@ stage_usage = sa.Table(
         PICO_DOLLARS,
         "What the cached tokens would have cost more as other input, at the prices of that time.",
     ),
+    sum_of("output_pico", PICO_DOLLARS, "How much of `cost_pico` is for output."),
     number("opened_us", MICROSECONDS, "From the start of the run to when the stage first opened."),
     number("closed_us", MICROSECONDS, "From the start of the run to when the stage last closed."),
 )

@@ -12,9 +12,9 @@ from typing import Final
 from telemetry import conventions as c
 from telemetry.settings import Settings
 
-from . import dashboards
-from .alert import Alert, Group, Recording
-from .expression import Application, product
+from .. import dashboards
+from ..alert import Alert, Group, Recording
+from ..expression import Application, product
 
 FEW: Final = 2
 """So many failed jobs are no share: there must be enough jobs for that to be within the limit."""

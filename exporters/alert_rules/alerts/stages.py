@@ -7,9 +7,9 @@ from typing import Final
 from telemetry import conventions as c
 from telemetry.settings import Settings
 
-from . import dashboards
-from .alert import Alert, Group, Recording
-from .expression import Application, number
+from .. import dashboards
+from ..alert import Alert, Group, Recording
+from ..expression import Application, number
 
 RECENT: Final = "job_stage:analysis_stage_duration_seconds:mean_increase1h"
 BEFORE: Final = "job_stage:analysis_stage_duration_seconds:mean_increase1d"

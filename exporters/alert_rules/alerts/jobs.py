@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from exporters.findings.chance import DEVIATIONS
+from exporters.findings.checks.chance import DEVIATIONS
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
-from . import dashboards
-from .alert import Alert, Group
-from .expression import Application, number
+from .. import dashboards
+from ..alert import Alert, Group
+from ..expression import Application, number
 
 COUNTED: Final = "it is a count of the day, which only midnight resets."
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from telemetry.settings import Settings
 
-from . import dashboards
-from .alert import Alert, Group
+from .. import dashboards
+from ..alert import Alert, Group
 
 
 def watchdog(_: Settings) -> Group:

@@ -10,9 +10,9 @@ from sqlalchemy.engine import Connection
 from exporters.sql.database.days import Day
 from telemetry.settings import Settings
 
+from ..finding import Finding
 from .chance import half, is_many
 from .day_figures import DayFigures, UsualDay, figures_of, same_weekdays, usual_day
-from .finding import Finding
 from .jobs import day_name
 
 

@@ -10,9 +10,9 @@ from telemetry import conventions as c
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
-from . import dashboards
-from .alert import Alert, Group
-from .expression import Application, number
+from .. import dashboards
+from ..alert import Alert, Group
+from ..expression import Application, number
 
 LONGEST_GAP: Final = 300
 """Seconds without metrics, and with the default settings without new gauges, that are normal at most."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from exporters.findings.chance import DEVIATIONS, half
+from exporters.findings.checks.chance import DEVIATIONS, half
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
-from . import dashboards
-from .alert import Alert, Group
-from .expression import Application, number, product
+from .. import dashboards
+from ..alert import Alert, Group
+from ..expression import Application, number, product
 
 WAIT_SECONDS: Final = 300
 

@@ -11,9 +11,9 @@ from telemetry import conventions as c
 from telemetry.conventions.vocabulary import QUOTA_USED_UP, SPEND_LIMIT_REACHED
 from telemetry.settings import Settings
 
-from . import dashboards
-from .alert import Alert, Group
-from .expression import Application, number
+from .. import dashboards
+from ..alert import Alert, Group
+from ..expression import Application, number
 
 
 def calls(settings: Settings) -> Group:

@@ -13,9 +13,9 @@ from telemetry import conventions as c
 from telemetry.conventions import gauges
 from telemetry.settings import Settings
 
-from . import dashboards
-from .alert import Alert, Group
-from .expression import Application, number, product
+from .. import dashboards
+from ..alert import Alert, Group
+from ..expression import Application, number, product
 
 AT_ONCE: Final = "what is spent is spent, and each minute may cost more."
 BY_INCREASE: Final = "an increase over an hour is no flicker."

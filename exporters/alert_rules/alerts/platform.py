@@ -7,9 +7,9 @@ from typing import Final
 
 from telemetry.settings import Settings
 
-from . import dashboards
-from .alert import Alert, Group
-from .expression import has_risen
+from .. import dashboards
+from ..alert import Alert, Group
+from ..expression import has_risen
 
 PROMETHEUS: Final = "prometheus"
 ALERTMANAGER: Final = "alertmanager"

@@ -15,7 +15,7 @@ from exporters.sql.database.days import Day
 from telemetry.pricing.prices import to_dollars
 from telemetry.settings import Settings
 
-from .finding import Finding
+from ..finding import Finding
 
 ADVICE: Final = "See flask telemetry report for what it was spent on; raise the budget if this is intended."
 

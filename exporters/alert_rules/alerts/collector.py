@@ -7,9 +7,9 @@ from typing import Final
 
 from telemetry.settings import Settings
 
-from . import dashboards
-from .alert import Alert, Group
-from .expression import has_risen, number
+from .. import dashboards
+from ..alert import Alert, Group
+from ..expression import has_risen, number
 
 JOB: Final = "otelcol"
 """The label `job` under which Prometheus scrapes the Collector."""

@@ -1,0 +1,1 @@
+"""The alerts, those of one subject in one module."""
