@@ -91,6 +91,7 @@ FROM total CROSS JOIN LATERAL (VALUES ('Input', 1, fresh), ('Cached input', 2, c
 WHERE kind.pico > 0 ORDER BY kind.place"""),
         unit=DOLLARS,
         across="Kind",
+        horizontal=True,
     )
 
 
