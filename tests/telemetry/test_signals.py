@@ -211,6 +211,7 @@ class Interruption:
         self.place = ""
 
     def __enter__(self) -> None:
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 only looks for it when tracing begins
         sys.settrace(self._enter)
 
     def __exit__(self, *_: object) -> None:
@@ -228,6 +229,7 @@ class Interruption:
             before, self._before[frame] = self._before.get(frame), at
             if (
                 before is not None
+                and frame.f_lineno is not None  # 3.12 closes generators with code of its own, without checks
                 and _checks_for_signals(code, before, at)
                 and (code, before) not in self._tried
             ):

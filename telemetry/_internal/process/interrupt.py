@@ -135,7 +135,8 @@ def _listen(pipe: int, interruption: _Interruption) -> None:
             if signal.SIGINT in numbers:
                 interruption.received.set()
                 logging.disable()
-                threading.Thread(target=_cancel_queries, daemon=True).start()
+                with contextlib.suppress(RuntimeError):  # while Python ends, it starts no thread from 3.12 on
+                    threading.Thread(target=_cancel_queries, daemon=True).start()
                 time.sleep(GRACE)
                 _give_up(interruption)
 
