@@ -99,7 +99,7 @@ def _dollars(name: str = "cost_dollars", meaning: str = "The same.") -> sa.Colum
 
 
 def _seconds(name: str, meaning: str) -> sa.Column[Any]:
-    return column(name, sa.Numeric(), meaning, SECONDS)
+    return column(name, sa.Double(), meaning, SECONDS)
 
 
 def _count(name: str, unit: str, meaning: str) -> sa.Column[Any]:

@@ -94,7 +94,7 @@ def _errors(*more: str) -> str:
     return f"""WITH {runs("kind")}, error AS (
   SELECT error.run_id, error.started_at, error.error_type, error.errors{listed}
   FROM telemetry_errors error JOIN chosen ON chosen.run_id = error.run_id AND $__timeFilter(error.started_at)),
-place AS (
+place AS MATERIALIZED (
   SELECT error_type, row_number() OVER (ORDER BY sum(errors) DESC, error_type) AS number FROM error GROUP BY error_type)"""
 
 

@@ -155,7 +155,7 @@ WITH {runs("cost_pico", "cost_complete")}, spent AS (
   SELECT {bucket()} AS day, sum(cost_pico) / 1e12 AS cost,
     nullif(count(*) FILTER (WHERE NOT cost_complete), 0) AS incomplete
   FROM chosen GROUP BY 1),
-{jobs("status", "price_pico")}, earned AS (
+{jobs("status", "price_pico")}, earned AS MATERIALIZED (
   SELECT {bucket()} AS day, sum(price_pico) FILTER (WHERE {DELIVERED}) / 1e12 AS price FROM job GROUP BY 1)
 SELECT spent.day AS "time", earned.price AS "Revenue", spent.cost AS "API cost",
   earned.price - coalesce(spent.cost, 0) AS "Margin", spent.incomplete AS "{INCOMPLETE}"

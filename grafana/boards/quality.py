@@ -105,9 +105,13 @@ SELECT avg(jd_characters) AS "Average", min(jd_characters) AS "Shortest", max(jd
     )
 
 
-def _bin(column: str, limits: str, names: tuple[str, ...]) -> str:
+def _place(column: str, limits: str) -> str:
+    return f"width_bucket({column}, {limits}) + 1"
+
+
+def _name(place: str, names: tuple[str, ...]) -> str:
     listed = ", ".join(f"'{name}'" for name in names)
-    return f"(ARRAY[{listed}])[width_bucket({column}, {limits}) + 1]"
+    return f"(ARRAY[{listed}])[{place}]"
 
 
 def _matrix() -> Panel:
@@ -119,11 +123,13 @@ def _matrix() -> Panel:
             empty=NO_FILES,
         ),
         sql(f"""
-{_files("size_bytes", "characters", "processing_seconds")}
-SELECT {_bin("size_bytes", SIZE_LIMITS, SIZES)} AS "File size", {_bin("characters", LENGTH_LIMITS, LENGTHS)} AS "Characters",
-  percentile_cont(0.5) WITHIN GROUP (ORDER BY processing_seconds) AS "Seconds"
-FROM file WHERE size_bytes IS NOT NULL AND characters IS NOT NULL AND processing_seconds IS NOT NULL
-GROUP BY 1, 2 ORDER BY 2, 1"""),
+{_files("size_bytes", "characters", "processing_seconds")}, bin AS (
+  SELECT {_place("size_bytes", SIZE_LIMITS)} AS size, {_place("characters", LENGTH_LIMITS)} AS length,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY processing_seconds) AS seconds
+  FROM file WHERE size_bytes IS NOT NULL AND characters IS NOT NULL AND processing_seconds IS NOT NULL
+  GROUP BY 1, 2)
+SELECT {_name("size", SIZES)} AS "File size", {_name("length", LENGTHS)} AS "Characters", seconds AS "Seconds"
+FROM bin ORDER BY 2, 1"""),
         unit=SECONDS,
         down="File size",
         across="Characters",
@@ -204,7 +210,7 @@ def _spread(column: str, source: str, limits: str, names: tuple[str, ...]) -> st
     listed = ", ".join(f"('{name}')" for name in names)
     return f"""
 {source}, bin(name) AS (VALUES {listed}), counted AS (
-  SELECT {_bin(column, limits, names)} AS name, count(*) AS number FROM {"file" if "file AS" in source else "job"}
+  SELECT {_name(_place(column, limits), names)} AS name, count(*) AS number FROM {"file" if "file AS" in source else "job"}
   WHERE {column} IS NOT NULL GROUP BY 1)
 SELECT bin.name AS "Characters", coalesce(counted.number, 0) AS "Number"
 FROM bin LEFT JOIN counted ON counted.name = bin.name ORDER BY bin.name"""

@@ -19,6 +19,9 @@ from .shared import BOUND, COUNT_INCOMPLETE, IDS, INCOMPLETE, NO_GAUGES
 
 RATE: Final = """CAST(count(*) FILTER (WHERE exceeded_resume_limit AND user_chose_override) AS numeric)
     / nullif(count(*) FILTER (WHERE exceeded_resume_limit), 0)"""
+FIRST: Final = """first AS MATERIALIZED (
+  SELECT user_ref, min(started_at) AS began FROM telemetry_jobs GROUP BY user_ref)"""
+"""The first job of each user, of all time."""
 LIMITS: Final[Limits] = {0.0: "green", 0.25: "orange", 0.5: "red"}
 NO_WARNING: Final = "No warning was shown in this period to these users."
 
@@ -48,7 +51,7 @@ def _number() -> Panel:
             question="How many users ran jobs, how many for the first time, and how many jobs each?",
         ),
         sql(f"""
-WITH {jobs("user_ref")}, first AS (SELECT user_ref, min(started_at) AS began FROM telemetry_jobs GROUP BY user_ref)
+WITH {jobs("user_ref")}, {FIRST}
 SELECT count(DISTINCT job.user_ref) AS "Users",
   count(DISTINCT job.user_ref) FILTER (WHERE first.began >= CAST($__timeFrom() AS timestamp)) AS "New",
   CAST(count(*) AS numeric) / nullif(count(DISTINCT job.user_ref), 0) AS "Jobs of a user"
@@ -99,11 +102,10 @@ def _new_and_returning() -> Panel:
             question="Do new users come, and do they come back? New: the first job ever was in that week (UTC).",
         ),
         over_time(f"""
-WITH {jobs("user_ref")}, first AS (
-  SELECT user_ref, date_trunc('week', min(started_at)) AS week FROM telemetry_jobs GROUP BY user_ref),
+WITH {jobs("user_ref")}, {FIRST},
 active AS (SELECT DISTINCT date_trunc('week', started_at) AS week, user_ref FROM job)
-SELECT active.week AS "time", count(*) FILTER (WHERE first.week = active.week) AS "New",
-  count(*) FILTER (WHERE first.week < active.week) AS "Returning"
+SELECT active.week AS "time", count(*) FILTER (WHERE first.began >= active.week) AS "New",
+  count(*) FILTER (WHERE first.began < active.week) AS "Returning"
 FROM active JOIN first ON first.user_ref = active.user_ref GROUP BY 1 ORDER BY 1"""),
         unit=COUNT,
         bars=True,
@@ -134,14 +136,14 @@ def _retention() -> Panel:
             question="Which share of the users who began in a month ran a job so many months later? At most 13 months.",
         ),
         sql(f"""
-WITH {jobs("user_ref")}, first AS (
-  SELECT user_ref, date_trunc('month', min(started_at)) AS month FROM telemetry_jobs GROUP BY user_ref),
-size AS (SELECT month, count(*) AS users FROM first GROUP BY month),
+WITH {jobs("user_ref")}, {FIRST},
+began AS MATERIALIZED (SELECT user_ref, date_trunc('month', began) AS month FROM first),
+size AS (SELECT month, count(*) AS users FROM began GROUP BY month),
 active AS (
-  SELECT DISTINCT first.month, job.user_ref,
-    CAST(extract(year FROM age(date_trunc('month', job.started_at), first.month)) * 12
-      + extract(month FROM age(date_trunc('month', job.started_at), first.month)) AS int) AS later
-  FROM job JOIN first ON first.user_ref = job.user_ref)
+  SELECT DISTINCT began.month, job.user_ref,
+    CAST(extract(year FROM age(date_trunc('month', job.started_at), began.month)) * 12
+      + extract(month FROM age(date_trunc('month', job.started_at), began.month)) AS int) AS later
+  FROM job JOIN began ON began.user_ref = job.user_ref)
 SELECT to_char(active.month, 'YYYY-MM') AS "Began", lpad(CAST(active.later AS text), 2, '0') AS "Months later",
   CAST(count(*) AS numeric) / nullif(max(size.users), 0) AS "Share"
 FROM active JOIN size ON size.month = active.month

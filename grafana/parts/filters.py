@@ -1,6 +1,9 @@
 """The rows that a reader of a dashboard has chosen, as the beginning of a query.
 
 A panel says `WITH {jobs("candidates")} SELECT … FROM job`: the period and the filters are applied already.
+
+`MATERIALIZED` computes once for each row what takes subqueries, such as what its money was spent on, however
+often a panel names it; and it keeps PostgreSQL from aggregating the calls anew for each run.
 """
 
 from __future__ import annotations
@@ -11,11 +14,12 @@ BUCKET: Final = (
     "date_trunc(CASE WHEN $__unixEpochTo() - $__unixEpochFrom() > 10000000 THEN 'week' ELSE 'day' END, {})"
 )
 
-_OF_MODEL: Final = """LEFT JOIN (
+_CALLED: Final = """WITH called AS MATERIALIZED (
     SELECT part.run_id, sum(part.cost_pico) AS cost_pico FROM telemetry_stages part
     WHERE ${model:sqlstring} <> 'all' AND part.model = ${model:sqlstring} AND $__timeFilter(part.started_at)
-    GROUP BY part.run_id) called ON called.run_id = run.run_id"""
-"""The calls to the chosen model by run; PostgreSQL leaves it out if none is chosen."""
+    GROUP BY part.run_id)"""
+"""The calls to the chosen model by run; none if no model is chosen."""
+_OF_MODEL: Final = "LEFT JOIN called ON called.run_id = run.run_id"
 _MODEL: Final = "(${model:sqlstring} = 'all' OR called.run_id IS NOT NULL)"
 _COST: Final = (
     "CASE WHEN ${model:sqlstring} = 'all' THEN run.cost_pico ELSE called.cost_pico END AS cost_pico"
@@ -30,7 +34,8 @@ def bucket(column: str = "started_at") -> str:
 
 def jobs(*columns: str) -> str:
     """Return the chosen jobs as ``job``, a part of a ``WITH``."""
-    return f"""job AS (
+    return f"""job AS MATERIALIZED (
+  {_CALLED}
   SELECT run.run_id, run.started_at, {_listed(columns)}
   FROM telemetry_jobs run {_OF_MODEL}
   WHERE $__timeFilter(run.started_at)
@@ -42,7 +47,8 @@ def jobs(*columns: str) -> str:
 
 def runs(*columns: str) -> str:
     """Return the chosen runs of all kinds as ``chosen``: all money is in them."""
-    return f"""chosen AS (
+    return f"""chosen AS MATERIALIZED (
+  {_CALLED}
   SELECT run.run_id, run.started_at, {_listed(columns)}
   FROM telemetry_run_spend run
   LEFT JOIN telemetry_user_segments person ON person.user_ref = run.user_ref {_OF_MODEL}

@@ -61,6 +61,11 @@ def seen_and_known(*columns: str) -> str:
     return ", ".join(f"CASE WHEN {is_both} THEN run.{name} END AS {name}" for name in columns)
 
 
+def seconds(microseconds: str) -> str:
+    """Return seconds as PostgreSQL computes them fastest, for hundreds of thousands of rows."""
+    return f"{microseconds} / CAST(1e6 AS DOUBLE PRECISION)"
+
+
 def scores(*columns: str) -> str:
     """Return scores with their digits, which PostgreSQL drops in a CASE."""
     return ", ".join(
@@ -173,7 +178,7 @@ FROM telemetry_users person
         "telemetry_jobs": f"""
 SELECT run.run_id, run.kind, run.analysis_ref, run.user_ref, run.status, run.status_reason,
   run.started_at, run.ended_at, date(run.started_at) AS day,
-  run.duration_us / 1e6 AS duration_seconds, run.queue_wait_us / 1e6 AS queue_wait_seconds,
+  {seconds("run.duration_us")} AS duration_seconds, {seconds("run.queue_wait_us")} AS queue_wait_seconds,
   run.candidates, run.criteria, {batch_size("run.candidates")} AS batch_size,
   run.jd_bytes, run.jd_characters, {known("n_documents")},
   {seen_and_known("n_scored", "n_failed", "n_duplicates")},
@@ -182,7 +187,7 @@ SELECT run.run_id, run.kind, run.analysis_ref, run.user_ref, run.status, run.sta
   {seen_and_known("above_70", "from_50_to_70", "below_50")},
   {seen("api_calls", "attempts", "rate_limit_hits", "rate_limit_retries", "other_retries")},
   {seen("quota_hits", "spend_limit_hits")},
-  CASE WHEN run.kind <> 'import' THEN run.backoff_us / 1e6 END AS backoff_seconds,
+  CASE WHEN run.kind <> 'import' THEN {seconds("run.backoff_us")} END AS backoff_seconds,
   {seen("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")},
   CASE WHEN run.kind <> 'import' THEN {COST} END AS cost_pico,
   CASE WHEN run.kind <> 'import' THEN {COST} / 1e12 END AS cost_dollars, run.cost_complete,
@@ -202,13 +207,13 @@ SELECT id AS warning_id, analysis_id AS analysis_ref, user_id AS user_ref, warni
   {batch_size("document_count")} AS batch_size
 FROM document_warnings
 """,
-        "telemetry_stages": """
+        "telemetry_stages": f"""
 SELECT run.run_id, run.kind, run.user_ref, run.started_at, date(run.started_at) AS day,
   part.stage, part.operation, part.model, part.service_tier, part.price_source, part.price_version,
   part.calls, part.attempts, part.errors, part.rate_limit_hits, part.rate_limit_retries, part.other_retries,
   part.quota_hits, part.spend_limit_hits,
-  part.backoff_us / 1e6 AS backoff_seconds, part.duration_us / 1e6 AS duration_seconds,
-  part.opened_us / 1e6 AS opened_seconds, part.closed_us / 1e6 AS closed_seconds,
+  {seconds("part.backoff_us")} AS backoff_seconds, {seconds("part.duration_us")} AS duration_seconds,
+  {seconds("part.opened_us")} AS opened_seconds, {seconds("part.closed_us")} AS closed_seconds,
   part.input_tokens, part.output_tokens, part.cached_tokens, part.cache_write_tokens, part.reasoning_tokens,
   COALESCE(part.repriced_pico, part.cost_pico) AS cost_pico,
   COALESCE(part.repriced_pico, part.cost_pico) / 1e12 AS cost_dollars, part.saved_pico,
@@ -237,12 +242,13 @@ def counter(name: str) -> str:
 
 def details(columns: str, errors: str) -> dict[str, str]:
     return {
-        "telemetry_run_documents": """
+        "telemetry_run_documents": f"""
 SELECT run.run_id, run.kind, run.analysis_ref, run.user_ref, run.status, run.started_at,
   file.ordinal, file.type, file.size_bytes, file.characters, file.chunk_count,
-  file.extraction_us / 1e6 AS extraction_seconds, file.analysis_us / 1e6 AS analysis_seconds,
+  {seconds("file.extraction_us")} AS extraction_seconds, {seconds("file.analysis_us")} AS analysis_seconds,
   CASE WHEN file.extraction_us IS NOT NULL OR file.analysis_us IS NOT NULL
-    THEN (COALESCE(file.extraction_us, 0) + COALESCE(file.analysis_us, 0)) / 1e6 END AS processing_seconds,
+    THEN {seconds("(COALESCE(file.extraction_us, 0) + COALESCE(file.analysis_us, 0))")}
+    END AS processing_seconds,
   file.score, file.outcome, file.error_type, file.fallback, run.trace_id
 FROM telemetry_documents file
 JOIN telemetry_runs run ON run.run_id = file.run_id
@@ -265,9 +271,9 @@ FROM (
   SELECT run.run_id, run.started_at, run.status IN ('failed', 'interrupted', 'partial_failure') AS has_failed,
     {counter("app_retries")} AS app_retries,
     {counter("fallbacks")} AS fallbacks,
-    (SELECT SUM(part.duration_us) / 1e6 / NULLIF(SUM(part.calls), 0) FROM telemetry_stage_usage part
+    (SELECT {seconds("SUM(part.duration_us)")} / NULLIF(SUM(part.calls), 0) FROM telemetry_stage_usage part
       WHERE part.run_id = run.run_id AND part.operation <> '') AS response_seconds,
-    run.duration_us / 1e6 / NULLIF(run.candidates, 0) AS seconds_per_candidate
+    {seconds("run.duration_us")} / NULLIF(run.candidates, 0) AS seconds_per_candidate
   FROM telemetry_runs run
   WHERE run.kind = 'analysis' AND NOT run.synthetic AND run.status <> 'running'
 ) job

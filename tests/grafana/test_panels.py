@@ -152,7 +152,7 @@ def test_the_required_charts_are_there(chart: str) -> None:
 
 
 MONEY = re.compile(r"cost_|(wasted|saved)_pico|analysis_spend_")
-MODEL_FILTER = (filters._OF_MODEL, filters._COST)
+MODEL_FILTER = (filters._CALLED, filters._COST)
 SAYS_SO = re.compile(r"lower bound|unknown cost|at least", re.IGNORECASE)
 
 

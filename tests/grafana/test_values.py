@@ -47,7 +47,7 @@ def test_overview(tables: Tables) -> None:
     assert revenue * PICO == sum(job["price_pico"] or 0 for job in delivered) > 0
 
     latest = sorted(tables.jobs, key=lambda job: job["started_at"], reverse=True)[:1000]
-    points = [(job["candidates"], Decimal(job["duration_us"]) / 10**6, job["analysis_ref"]) for job in latest]
+    points = [(job["candidates"], job["duration_us"] / 10**6, job["analysis_ref"]) for job in latest]
     assert [row[:3] for row in tables.shown("analysis-overview", "Time by candidates")] == points
 
 
