@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from exporters.alert_rules import files as rules
 from telemetry.settings import Settings
 
 from . import kubernetes, shipped
 from .host_values import fill
+
+_OTHER_PAGE: Final = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
+"""A link to a page that is not written."""
 
 
 def contents(settings: Settings) -> dict[str, str]:
@@ -26,6 +31,8 @@ def _contents(settings: Settings) -> Iterator[tuple[str, str]]:
         yield f"kubernetes/rules/{name.removesuffix('.yml')}.yaml", kubernetes.rules(name, text)
     for name in shipped.names(*shipped.COPIED):
         yield name, shipped.text(name)
+    for name in shipped.names(f"{shipped.RUNBOOKS}/*.md"):
+        yield name, _OTHER_PAGE.sub(r"\1", shipped.text(name))
 
 
 def dashboards(settings: Settings) -> dict[str, str]:

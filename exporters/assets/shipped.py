@@ -12,6 +12,7 @@ PLACES: Final = "grafana/host_values.json"
 """Where values of the host are in the dashboards."""
 RULES: Final = "prometheus/rules"
 """Where the rules are written, beside what is shipped."""
+RUNBOOKS: Final = "docs/runbooks"
 COPIED: Final = (
     "prometheus/prometheus.yml",
     "prometheus/alertmanager/**/*.yml",

@@ -57,13 +57,13 @@ def changed(settings: Settings, base: Settings = DEFAULT) -> set[str]:
 def test_with_the_default_settings_it_is_what_the_repository_has() -> None:
     """Files of the same names: the pages are true of both."""
     for name, text in contents(DEFAULT).items():
-        if not name.startswith("kubernetes/"):
+        if not name.startswith(("kubernetes/", "docs/")):
             assert text == (ROOT / name).read_text(), name
 
 
 def test_nothing_that_the_repository_ships_is_missing() -> None:
     """A new layer, receiver or dashboard is written, too."""
-    folders = {"collector": "yaml", "prometheus": "yml", "grafana/dashboards": "json"}
+    folders = {"collector": "yaml", "prometheus": "yml", "grafana/dashboards": "json", "docs/runbooks": "md"}
     shipped = {
         path.relative_to(ROOT).as_posix()
         for folder, suffix in folders.items()
@@ -71,6 +71,20 @@ def test_nothing_that_the_repository_ships_is_missing() -> None:
     }
     shipped -= {"prometheus/compose.yml"}  # for the containers of this repository alone
     assert shipped == {name for name in contents(DEFAULT) if not name.startswith("kubernetes/")}
+
+
+def test_links_of_runbooks_lead_to_pages_that_are_written() -> None:
+    """Other pages of this project are named, not linked. With the default, links of alerts are paths here."""
+    written = contents(DEFAULT)
+    pages = {name: text for name, text in written.items() if name.startswith("docs/runbooks/")}
+    for name, text in pages.items():
+        links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+        assert {f"docs/runbooks/{link}" for link in links} <= pages.keys(), name
+    assert "the role for dashboards may do all of it" in " ".join(pages["docs/runbooks/README.md"].split())
+    linked = {
+        link for name, text in written.items() for link in re.findall(r'runbook_url: "?([^"\s]+)', text)
+    }
+    assert linked == pages.keys() - {"docs/runbooks/README.md"}
 
 
 @pytest.mark.parametrize("settings", [DEFAULT, OURS], ids=["default", "ours"])
