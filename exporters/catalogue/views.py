@@ -210,6 +210,10 @@ DESCRIBED: Final[Mapping[str, View]] = {
             _seconds(
                 "duration_seconds", "Sum over the calls; where `operation` is '', the time of the stage."
             ),
+            _pico(
+                "saved_pico",
+                "What the cached tokens would have cost more as other input; NULL if it was repriced.",
+            ),
             _pico("output_pico", "How much of the cost is for output; NULL if it was repriced."),
             _seconds("opened_seconds", "From the start of the run to when the stage first opened."),
             _seconds("closed_seconds", "From the start of the run to when the stage last closed."),

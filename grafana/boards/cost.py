@@ -14,9 +14,9 @@ from grafana.parts.kinds import bars, figures, rows, shares
 from grafana.parts.panels import DOLLARS, SHARE, About, Column, over_time, sql
 from grafana.parts.plots import course
 
-from . import budget, tokens
-from .colors import STAGES
-from .shared import BOUND, BOUND_LINE, COUNT_INCOMPLETE, IDS, INCOMPLETE, LOWER_BOUND, TOTAL
+from .common import budget, tokens
+from .common.colors import STAGES
+from .common.shared import BOUND, BOUND_LINE, COUNT_INCOMPLETE, IDS, INCOMPLETE, LOWER_BOUND, TOTAL
 
 WASTED: Final = ", ".join(f"'{name}'" for name in WASTE)
 PARTS_OF_JOBS: Final = (

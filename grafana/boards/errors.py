@@ -17,8 +17,8 @@ from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import INTERRUPTED_TODAY
 
-from .colors import ERROR_TYPES
-from .shared import BOUND, COUNT_INCOMPLETE, ENDED, IDS, INCOMPLETE, NO_GAUGES, NO_PROCESS, TOTAL
+from .common.colors import ERROR_TYPES
+from .common.shared import BOUND, COUNT_INCOMPLETE, ENDED, IDS, INCOMPLETE, NO_GAUGES, NO_PROCESS, TOTAL
 
 FAILED = "status IN ('failed', 'interrupted', 'partial_failure')"
 NO_ERROR = "No error in this period with these filters."

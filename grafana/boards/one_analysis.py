@@ -11,7 +11,7 @@ from grafana.parts.dashboard import Board, row
 from grafana.parts.kinds import figures, rows, spans, words
 from grafana.parts.panels import BYTES, COUNT, DOLLARS, SECONDS, SHARE, About, Column, Owner, sql
 
-from .shared import BOUND, IDS, INCOMPLETE
+from .common.shared import BOUND, IDS, INCOMPLETE
 
 UNKNOWN: Final = "There is no such analysis, or it was deleted: give its id above."
 RUNS: Final = """one AS (

@@ -17,10 +17,20 @@ from grafana.parts.panels import COUNT, DOLLARS, SECONDS, SHARE, About, Column, 
 from grafana.parts.plots import course, scatter
 from grafana.parts.queries import Metrics, firing
 
-from . import budget
-from .colors import STATUSES
+from .common import budget
+from .common.colors import STATUSES
+from .common.shared import (
+    BOUND,
+    BOUND_LINE,
+    COUNT_INCOMPLETE,
+    DELIVERED,
+    ENDED,
+    IDS,
+    INCOMPLETE,
+    JOB_IDS,
+    TOTAL,
+)
 from .cost import total
-from .shared import BOUND, BOUND_LINE, COUNT_INCOMPLETE, DELIVERED, ENDED, IDS, INCOMPLETE, JOB_IDS, TOTAL
 
 FIRING: Final = firing("critical|warning")
 

@@ -17,8 +17,8 @@ from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import JOBS_WAITING
 
-from .colors import STAGES
-from .shared import IDS, JOB_IDS, NO_PROCESS
+from .common.colors import STAGES
+from .common.shared import IDS, JOB_IDS, NO_PROCESS
 
 GENAI_DURATION: Final = "gen_ai_client_operation_duration_seconds"
 FIRST_TOKEN: Final = "gen_ai_client_operation_time_to_first_chunk_seconds"

@@ -13,8 +13,8 @@ from grafana.parts.kinds import bars, figures, matrix, rows
 from grafana.parts.panels import BYTES, COUNT, SECONDS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.plots import course, scatter
 
-from .colors import ERROR_TYPES
-from .shared import IDS, JOB_IDS
+from .common.colors import ERROR_TYPES
+from .common.shared import IDS, JOB_IDS
 
 NO_FILES: Final = "No job of this period recorded its documents."
 SIZES: Final = (

@@ -15,7 +15,7 @@ from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import RATE_LIMITED_TODAY
 
-from .shared import IDS, NO_GAUGES
+from .common.shared import IDS, NO_GAUGES
 
 UNLIMITED = "No request was refused in this period with these filters."
 

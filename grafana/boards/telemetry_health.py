@@ -16,7 +16,7 @@ from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import GAUGES_AGE, GAUGES_EXPORTER, HEALTH_LOG_AGE, SILENT_RUNS
 
-from .shared import NO_PROCESS
+from .common.shared import NO_PROCESS
 
 NO_COLLECTOR: Final = "Prometheus does not scrape a Collector."
 OURS: Final = f'job="{COLLECTOR}"'

@@ -15,7 +15,7 @@ from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry.conventions.gauges import OVERRIDES_7D, OVERRIDES_30D
 
-from .shared import BOUND, COUNT_INCOMPLETE, IDS, INCOMPLETE, NO_GAUGES
+from .common.shared import BOUND, COUNT_INCOMPLETE, IDS, INCOMPLETE, NO_GAUGES
 
 RATE: Final = """CAST(count(*) FILTER (WHERE exceeded_resume_limit AND user_chose_override) AS numeric)
     / nullif(count(*) FILTER (WHERE exceeded_resume_limit), 0)"""

@@ -216,7 +216,8 @@ SELECT run.run_id, run.kind, run.user_ref, run.started_at, date(run.started_at) 
   {seconds("part.opened_us")} AS opened_seconds, {seconds("part.closed_us")} AS closed_seconds,
   part.input_tokens, part.output_tokens, part.cached_tokens, part.cache_write_tokens, part.reasoning_tokens,
   COALESCE(part.repriced_pico, part.cost_pico) AS cost_pico,
-  COALESCE(part.repriced_pico, part.cost_pico) / 1e12 AS cost_dollars, part.saved_pico,
+  COALESCE(part.repriced_pico, part.cost_pico) / 1e12 AS cost_dollars,
+  CASE WHEN part.repriced_pico IS NULL THEN part.saved_pico END AS saved_pico,
   CASE WHEN part.repriced_pico IS NULL THEN part.output_pico END AS output_pico,
   part.unpriced, part.unmodelled, part.usage_missing
 FROM telemetry_stage_usage part

@@ -160,7 +160,7 @@ def test_stages_have_their_time_in_the_run(host: Host, engine: Engine) -> None:
 
 
 def test_stages_know_what_the_cache_saved(host: Host, engine: Engine) -> None:
-    """It is added up as the cost is, and as what is for output, which is not known of another price."""
+    """It is added up as the cost is, and as what is for output; neither is known of another price."""
     saving = call()
     saving.price = Price(100, "genai-prices", "1", 30, 40)
     run_storage.deliver(engine, Fragment(opened_at=NOW).calls(saving, saving).close())
@@ -169,7 +169,7 @@ def test_stages_know_what_the_cache_saved(host: Host, engine: Engine) -> None:
     assert (row["saved_pico"], row["output_pico"], row["cost_pico"]) == (60, 80, 200)
     host.execute("UPDATE telemetry_stage_usage SET repriced_pico = 90")
     (row,) = rows(host, query)
-    assert (row["output_pico"], row["cost_pico"]) == (None, 90)
+    assert (row["saved_pico"], row["output_pico"], row["cost_pico"]) == (None, None, 90)
 
 
 def test_documents_have_no_name(host: Host, engine: Engine) -> None:

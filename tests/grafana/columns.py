@@ -7,7 +7,7 @@ from typing import Final
 
 import sqlglot
 
-from grafana.boards.colors import ERROR_TYPES, STAGES, STATUSES
+from grafana.boards.common.colors import ERROR_TYPES, STAGES, STATUSES
 from grafana.parts.expansion import Moment, expand
 from tests.grafana.dashboards import ALL, Json
 

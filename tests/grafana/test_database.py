@@ -15,7 +15,7 @@ from exporters.export.jobs import Export
 from exporters.export.selection import BATCH_SIZES, SEGMENTS
 from exporters.reports.figures import report
 from exporters.reports.shape import Report
-from grafana.boards.shared import INCOMPLETE
+from grafana.boards.common.shared import INCOMPLETE
 from grafana.parts.dashboard import DAYS
 from grafana.parts.expansion import Moment, expand
 from telemetry.settings import Settings

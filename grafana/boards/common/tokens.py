@@ -48,14 +48,14 @@ def saved() -> Panel:
         About(
             title="Saved by cached input",
             question="What would the tokens from the prompt cache have cost more, which share of the input are they, "
-            "and how many?",
+            "and how many? What was repriced since is not counted as saved.",
             owner=Owner.DEVELOPERS,
         ),
         sql(f"""
 WITH {calls("input_tokens", "cached_tokens", "saved_pico", "unpriced")}
 SELECT sum(saved_pico) / 1e12 AS "Saved", sum(cached_tokens) / nullif(sum(input_tokens), 0) AS "Share of the input",
   sum(cached_tokens) AS "Tokens",
-  count(DISTINCT run_id) FILTER (WHERE unpriced > 0 AND cached_tokens > 0) AS "{INCOMPLETE}"
+  count(DISTINCT run_id) FILTER (WHERE cached_tokens > 0 AND (unpriced > 0 OR saved_pico IS NULL)) AS "{INCOMPLETE}"
 FROM call"""),
         unit=COUNT,
         columns={

@@ -20,6 +20,8 @@ from telemetry.conventions.gauges import (
 from .shared import BOUND, BOUND_LINE, INCOMPLETE, NO_GAUGES
 
 BUDGET = HostValue("budget_month")
+LIMIT = HostValue("budget_month_usd")
+"""Zero if there is none."""
 NO_BUDGET = f"There is no monthly budget. Or: {NO_GAUGES}"
 MONTH_BOUND = APPLICATION.most(SPEND_MONTH_INCOMPLETE)
 TODAY_BOUND = APPLICATION.most(SPEND_TODAY_INCOMPLETE)
@@ -27,7 +29,6 @@ TODAY_BOUND = APPLICATION.most(SPEND_TODAY_INCOMPLETE)
 
 def used() -> Panel:
     """Return the share of the monthly budget that is spent."""
-    limit = HostValue("budget_month_usd")
     return figures(
         About(
             title="Budget used this month",
@@ -35,7 +36,7 @@ def used() -> Panel:
             empty=NO_BUDGET,
         ),
         [
-            Metrics(f"{APPLICATION.most(SPEND_MONTH)} / {limit} and on () (vector({limit}) > 0)", "Used"),
+            Metrics(_if_limited(f"{APPLICATION.most(SPEND_MONTH)} / {LIMIT}"), "Used"),
             Metrics(MONTH_BOUND, INCOMPLETE),
         ],
         unit=SHARE,
@@ -71,7 +72,6 @@ def month() -> Panel:
 
 def burn_down() -> Panel:
     """Return what is left of the monthly budget over time."""
-    limit = HostValue("budget_month_usd")
     return course(
         About(
             title="Budget left this month",
@@ -79,7 +79,7 @@ def burn_down() -> Panel:
             empty=NO_BUDGET,
         ),
         [
-            Metrics(f"{limit} - {APPLICATION.most(SPEND_MONTH)} and on () (vector({limit}) > 0)", "Left"),
+            Metrics(_if_limited(f"{LIMIT} - {APPLICATION.most(SPEND_MONTH)}"), "Left"),
             Metrics(f"{MONTH_BOUND} > 0", INCOMPLETE),
         ],
         unit=DOLLARS,
@@ -102,3 +102,7 @@ def today() -> Panel:
         limits={0: "text", HostValue("budget_day_limit"): "red"},
         columns={INCOMPLETE: BOUND_LINE},
     )
+
+
+def _if_limited(expression: str) -> str:
+    return f"{expression} and on () (vector({LIMIT}) > 0)"

@@ -1,0 +1,1 @@
+"""What several dashboards share: panels of the budget and of tokens, columns, colours, sentences."""
