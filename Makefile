@@ -68,7 +68,8 @@ verify-live: install ## Prove it with the real images, Grafana included; needs D
 	@$(PY) -m tests.stack.proof
 
 .PHONY: test
-test: install lint types contracts ## Run all checks and tests, on SQLite and one PostgreSQL.
+test: install ## Run all checks and tests, on SQLite and one PostgreSQL.
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint types contracts compiled
 	$(PY) -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 	@echo "All checks and all tests passed."
 
@@ -98,6 +99,11 @@ types: install ## Check the types, strictly.
 .PHONY: contracts
 contracts: install ## Check who imports whom.
 	$(VENV)/bin/lint-imports
+
+# In a fresh checkout every process would compile all tests for itself; one does it, while another checks types.
+.PHONY: compiled
+compiled: install
+	@$(PY) -m pytest --collect-only --quiet --quiet >/dev/null || true
 
 .PHONY: bench
 bench: install ## Run every benchmark; each ends with one line of JSON.

@@ -236,10 +236,10 @@ class Settings:
     With OTLP it is OTEL_SERVICE_NAME, after the namespace and a slash if there is one.
     """
 
-    runbooks_url: str = _setting("docs/runbooks", parsing.text)
+    runbooks_url: str = _setting("docs/runbooks", parsing.link)
     """Where the runbooks are published: what an alert's link to its runbook begins with."""
 
-    grafana_url: str = _setting("", parsing.http_url)
+    grafana_url: str = _setting("", parsing.http_link)
     """Address of Grafana: what an alert's link to its dashboard begins with."""
 
     grafana_postgresql_uid: str = _setting("analysis-postgresql", parsing.uid)

@@ -167,7 +167,7 @@ def _live() -> Panel:
             title="Refused and failed requests now",
             question="How does OpenAI answer, apart from 200? Requests each minute, retries included.",
             owner=Owner.ON_CALL,
-            empty=NO_PROCESS,
+            empty=f"Nothing is refused, and nothing fails. Or: {NO_PROCESS}",
         ),
         [Metrics(f"60 * sum by (status) (rate({attempts}[$__rate_interval])) > 0", "{{status}}")],
         unit="reqpm",

@@ -58,8 +58,8 @@ def _lost() -> Panel:
     return figures(
         _about("In quarantine or shed", "Is anything lost in this period, or kept out of the database?"),
         [
-            Metrics(f"sum({APPLICATION.series(c.SPOOL_DEAD)})", "In quarantine"),
-            Metrics(f"sum({APPLICATION.series(c.SPOOL_UNREADABLE)})", "Set aside"),
+            Metrics(f"max({APPLICATION.series(c.SPOOL_DEAD)})", "In quarantine"),
+            Metrics(f"max({APPLICATION.series(c.SPOOL_UNREADABLE)})", "Set aside"),
             Metrics(f"sum(increase({APPLICATION.series(c.SPOOL_SHED)}[$__range]))", "Shed"),
         ],
         unit=COUNT,

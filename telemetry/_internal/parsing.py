@@ -159,6 +159,18 @@ _HTTP_URL: Final = re.compile(
 """Stricter than the standard, so that a part of a password is never taken for the host."""
 
 
+def link(value: str) -> str:
+    """Return what the links of alerts begin with; Prometheus would read `{{` as a template."""
+    if re.search(r"\s|\{\{", value) or not value.isprintable():
+        raise ValueError("must be an address or a path, without spaces, control characters and {{")
+    return value
+
+
+def http_link(value: str) -> str:
+    """Return an HTTP URL that links of alerts begin with, or an empty string."""
+    return link(http_url(value))
+
+
 def http_url(value: str) -> str:
     """Return an HTTP URL, or an empty string."""
     if value and not _HTTP_URL.fullmatch(value):

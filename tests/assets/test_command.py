@@ -239,6 +239,9 @@ def test_a_setting_that_cannot_be_used_is_named(assets: Command) -> None:
         ("TELEMETRY_GRAFANA_TRACES_TYPE", "zipkin", "must be jaeger or tempo"),
         ("TELEMETRY_GRAFANA_PROMETHEUS_UID", "a b", "must be a uid of at most 40 letters, digits and _ -"),
         ("TELEMETRY_APP_URL", "shop", "must be an address such as"),
+        ("TELEMETRY_RUNBOOKS_URL", "https://wiki/{{page", "must be an address or a path, without"),
+        ("TELEMETRY_RUNBOOKS_URL", "wiki\npages", "must be an address or a path, without"),
+        ("TELEMETRY_GRAFANA_URL", "https://grafana/{{.Labels.job}}", "must be an address or a path, without"),
     ):
         status, said = assets(**{name: value})
         assert (status, said.startswith(f"Error: {name}={value!r} {reason}")) == (1, True), said

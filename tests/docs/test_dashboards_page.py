@@ -9,7 +9,8 @@ import pytest
 
 from docs.dashboards import FORMER_PAGE, PAGE, PLAN, TESTS, Place, page
 from exporters.assets.host_values import HostValue, filled
-from grafana.boards import budget, users
+from grafana.boards import users
+from grafana.boards.common import budget
 from grafana.parts import kinds, plots
 from grafana.parts.queries import SOURCES
 from grafana.write import files

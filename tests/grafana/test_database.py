@@ -200,11 +200,14 @@ def test_rows_add_up_to_the_report(yearly: Report, reader: Reader) -> None:
 
 
 def test_one_analysis_costs_what_its_report_says(filled: Database, reader: Reader) -> None:
-    """Also one that is given as text with something behind it."""
-    for given in ("870", "870; DROP TABLE users"):
+    """What is no id is none; it never shows another analysis."""
+    for given in ("870", " 870 "):
         said = report(Settings(database_url=filled.url, cache_seconds=0), 1, analysis_id=870)
         moment = Moment.last(30, {**ALL, "analysis": given})
         assert figure(reader, "What it cost", moment, "analysis-one")[0] == said.cost.dollars
+    (target,) = [each for each in sql_targets() if each.name == "analysis-one: What it is A"]
+    for given in ("870; DROP TABLE users", "A-870", "870b", "9" * 19):
+        assert ask(reader, target, Moment.last(30, {**ALL, "analysis": given}))[0] == [], given
 
 
 def test_stages_add_up_to_the_total(reader: Reader) -> None:
