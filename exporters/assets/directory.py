@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -20,6 +20,7 @@ from typing import Final
 from telemetry._internal.partial_file import replacing
 
 RECORD: Final = "written.json"
+_NO_FILE: Final = "no file"
 _ABOUT: Final = "Written by `flask telemetry assets`: the digests of what it wrote last."
 
 
@@ -37,6 +38,8 @@ class State(StrEnum):
     """It is no longer written, but somebody has edited it."""
     CONFLICTING = "conflicting"
     """It was edited, or is not ours, and what would be written is new."""
+    BLOCKED = "blocked"
+    """Something else is in its place, such as a folder."""
 
 
 class Conflict(Exception):
@@ -86,6 +89,8 @@ def compare(directory: Path, contents: Mapping[str, str]) -> Comparison:
 def _state(present: str, last: str | None, wanted: str) -> State:
     if not present:
         return State.NEW
+    if present == _NO_FILE:
+        return State.BLOCKED
     if present == wanted:
         return State.UNCHANGED
     if present == last:
@@ -96,7 +101,8 @@ def _state(present: str, last: str | None, wanted: str) -> State:
 def write(comparison: Comparison, *, overwrite: bool = False) -> Comparison:
     """Write what is not there yet, and return what was done.
 
-    No program ever reads half a file. What was written before an error is in the record.
+    No program ever reads half a file. Files take their places when all are written: after an error, such as a
+    full disk, everything is as it was before.
 
     Args:
         comparison: with the directory, which is created.
@@ -111,26 +117,26 @@ def write(comparison: Comparison, *, overwrite: bool = False) -> Comparison:
         theirs = (State.EDITED, State.CONFLICTING)
         states = {name: State.CHANGED if state in theirs else state for name, state in states.items()}
     done = Comparison(comparison.directory, comparison.contents, states, comparison.record)
+    if occupied := done.having(State.BLOCKED):
+        raise Conflict(
+            f"nothing is written, for these in {done.directory} are no files: {', '.join(occupied)}; "
+            "move them away"
+        )
     if conflicting := done.having(State.CONFLICTING):
         names = ", ".join(conflicting)
         raise Conflict(
             f"nothing is written, for files in {done.directory} were edited, or written by others: {names}; "
             "move them away, or replace them with --overwrite"
         )
-    record = dict(done.record)
-    try:
-        for name in sorted({*record, *states}):
-            if states.get(name) in (State.NEW, State.CHANGED):
-                _replace(done.directory / name, done.contents[name])
-            elif states.get(name) is State.REMOVED:
-                _remove(done.directory, name)
-            record.pop(name, None)
-            if name in done.contents:
-                record[name] = _digest_of(done.contents[name].encode())
-    finally:
+    with ExitStack() as files:  # its files take their places at the end, the record last
+        record = {name: _digest_of(content.encode()) for name, content in sorted(done.contents.items())}
         if record != done.record:
-            text = json.dumps({"about": _ABOUT, "files": dict(sorted(record.items()))}, indent=2)
-            _replace(done.directory / RECORD, f"{text}\n")
+            text = json.dumps({"about": _ABOUT, "files": record}, indent=2)
+            _prepare(files, done.directory / RECORD, f"{text}\n")
+        for name in [*done.having(State.NEW), *done.having(State.CHANGED)]:
+            _prepare(files, done.directory / name, done.contents[name])
+        for name in done.having(State.REMOVED):
+            _remove(done.directory, name)
     return done
 
 
@@ -155,21 +161,22 @@ def _digest(path: Path) -> str:
     """Return the digest of a file, or an empty string if there is none."""
     if not os.path.lexists(path):
         return ""
-    return _digest_of(path.read_bytes()) if path.is_file() else "no file"
+    return _digest_of(path.read_bytes()) if path.is_file() else _NO_FILE
 
 
 def _digest_of(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
-def _replace(path: Path, content: str) -> None:
-    """Write a file at once, with the mode and, if this user may, the owner of the one that was there."""
+def _prepare(files: ExitStack, path: Path, content: str) -> None:
+    """Write a file beside its place, with the mode and, if this user may, the owner of the one there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        file.write(content.encode())
-        with suppress(OSError):  # there is none, or it is of another user
-            shutil.copymode(path, file.name)
-            shutil.chown(file.name, path.stat().st_uid, path.stat().st_gid)
+    file = files.enter_context(replacing(path))
+    file.write(content.encode())
+    file.flush()
+    with suppress(OSError):  # there is none, or it is of another user
+        shutil.copymode(path, file.name)
+        shutil.chown(file.name, path.stat().st_uid, path.stat().st_gid)
 
 
 def _remove(directory: Path, name: str) -> None:

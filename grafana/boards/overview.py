@@ -158,7 +158,8 @@ def _margin() -> Panel:
     return course(
         About(
             title="Revenue, API cost and margin per day",
-            question="Does what users pay for delivered jobs cover what OpenAI costs? All runs count as cost.",
+            question="Does what users pay for delivered jobs cover what OpenAI costs? All runs count as cost. "
+            "With a model: what it costs, and no margin.",
         ),
         over_time(f"""
 WITH {runs("cost_pico", "cost_complete")}, spent AS (
@@ -168,7 +169,8 @@ WITH {runs("cost_pico", "cost_complete")}, spent AS (
 {jobs("status", "price_pico")}, earned AS MATERIALIZED (
   SELECT {bucket()} AS day, sum(price_pico) FILTER (WHERE {DELIVERED}) / 1e12 AS price FROM job GROUP BY 1)
 SELECT spent.day AS "time", earned.price AS "Revenue", spent.cost AS "API cost",
-  earned.price - coalesce(spent.cost, 0) AS "Margin", spent.incomplete AS "{INCOMPLETE}"
+  CASE WHEN bool_or(earned.price IS NOT NULL) OVER () AND ${{model:sqlstring}} = 'all'
+    THEN coalesce(earned.price, 0) - coalesce(spent.cost, 0) END AS "Margin", spent.incomplete AS "{INCOMPLETE}"
 FROM spent LEFT JOIN earned ON earned.day = spent.day ORDER BY 1"""),
         unit=DOLLARS,
         bars=True,

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 from exporters.alert_rules.dashboards import PERFORMANCE
 from exporters.reports.jobs import LATEST
 from grafana.parts.dashboard import Board, row
-from grafana.parts.filters import bucket, calls, jobs
+from grafana.parts.filters import bucket, calls, jobs, runs
 from grafana.parts.kinds import bars, figures, rows
 from grafana.parts.panels import COUNT, SECONDS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.plots import course, scatter
@@ -116,9 +116,11 @@ def _by_stage() -> Panel:
             owner=Owner.DEVELOPERS,
         ),
         over_time(f"""
-WITH {calls("stage", "operation", "duration_seconds")}, per AS (
-  SELECT {bucket()} AS day, stage, sum(duration_seconds) AS seconds, count(DISTINCT run_id) AS runs
-  FROM call WHERE operation = '' GROUP BY 1, 2)
+WITH {runs("kind")}, per AS (
+  SELECT {bucket("chosen.started_at")} AS day, part.stage, sum(part.duration_seconds) AS seconds,
+    count(DISTINCT part.run_id) AS runs
+  FROM chosen JOIN telemetry_stages part ON part.run_id = chosen.run_id AND $__timeFilter(part.started_at)
+  WHERE part.operation = '' GROUP BY 1, 2)
 SELECT day AS "time", stage AS metric, seconds / nullif(runs, 0) AS value FROM per ORDER BY 1, 2"""),
         unit=SECONDS,
         bars=True,

@@ -103,8 +103,8 @@ def _used_up() -> Panel:
             owner=Owner.ON_CALL,
         ),
         sql(f"""
-WITH {jobs("quota_hits", "spend_limit_hits")}
-SELECT sum(quota_hits) AS "Quota", sum(spend_limit_hits) AS "Spend limit" FROM job"""),
+WITH {calls("quota_hits", "spend_limit_hits")}
+SELECT sum(quota_hits) AS "Quota", sum(spend_limit_hits) AS "Spend limit" FROM call"""),
         unit=COUNT,
         limits={0: "green", 1: "red"},
     )

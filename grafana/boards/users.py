@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.alert_rules.dashboards import USERS
 from grafana.parts.dashboard import Board, row
-from grafana.parts.filters import jobs
+from grafana.parts.filters import jobs, users
 from grafana.parts.kinds import bars, figures, matrix, rows, words
 from grafana.parts.panels import COUNT, DAY, DOLLARS, MOMENT, SHARE, About, Column, Limits, over_time, sql
 from grafana.parts.plots import course
@@ -19,9 +19,10 @@ from .common.shared import BOUND, COUNT_INCOMPLETE, IDS, INCOMPLETE, NO_GAUGES
 
 RATE: Final = """CAST(count(*) FILTER (WHERE exceeded_resume_limit AND user_chose_override) AS numeric)
     / nullif(count(*) FILTER (WHERE exceeded_resume_limit), 0)"""
-FIRST: Final = """first AS MATERIALIZED (
-  SELECT user_ref, min(started_at) AS began FROM telemetry_jobs GROUP BY user_ref)"""
-"""The first job of each user, of all time."""
+FIRST: Final = f"""first AS MATERIALIZED (
+  SELECT run.user_ref, min(run.started_at) AS began FROM telemetry_jobs run
+  WHERE {users("run")} GROUP BY run.user_ref)"""
+"""The first job of each chosen user, of all time."""
 LIMITS: Final[Limits] = {0.0: "green", 0.25: "orange", 0.5: "red"}
 NO_WARNING: Final = "No warning was shown in this period to these users."
 
@@ -133,7 +134,8 @@ def _retention() -> Panel:
     return matrix(
         About(
             title="Retention",
-            question="Which share of the users who began in a month ran a job so many months later? At most 13 months.",
+            question="Which share of the users who began in a month ran a job so many months later? At most 13 months. "
+            "With a batch size or a model: such a job.",
         ),
         sql(f"""
 WITH {jobs("user_ref")}, {FIRST},
@@ -203,15 +205,13 @@ def _warnings() -> Panel:
             question="Do warnings change what users do?",
             empty=NO_WARNING,
         ),
-        sql("""
+        sql(f"""
 WITH shown AS (
   SELECT note.warning_type, note.user_action FROM telemetry_warnings note
   LEFT JOIN telemetry_user_segments person ON person.user_ref = note.user_ref
   WHERE $__timeFilter(note.shown_at)
-    AND ${segment:sqlstring} IN ('all', CASE WHEN person.is_new_user THEN 'new' END,
-      CASE WHEN person.is_active_user THEN 'active' END, CASE WHEN person.is_power_user THEN 'power' END)
-    AND ${batch_size:sqlstring} IN ('all', note.batch_size)
-    AND ${user:sqlstring} IN ('all', CAST(note.user_ref AS text)))
+    AND {users("note", "person")}
+    AND ${{batch_size:sqlstring}} IN ('all', note.batch_size))
 SELECT warning_type AS "Warning", count(*) AS "Shown", count(*) FILTER (WHERE user_action = 'continued') AS "Continued",
   count(*) FILTER (WHERE user_action = 'override') AS "Overridden",
   count(*) FILTER (WHERE user_action = 'reduced_batch') AS "Reduced",

@@ -39,9 +39,8 @@ def jobs(*columns: str) -> str:
   SELECT run.run_id, run.started_at, {_listed(columns)}
   FROM telemetry_jobs run {_OF_MODEL}
   WHERE $__timeFilter(run.started_at)
-    AND {_segment("run")}
+    AND {users("run")}
     AND ${{batch_size:sqlstring}} IN ('all', run.batch_size)
-    AND ${{user:sqlstring}} IN ('all', CAST(run.user_ref AS text))
     AND {_MODEL})"""
 
 
@@ -53,9 +52,8 @@ def runs(*columns: str) -> str:
   FROM telemetry_run_spend run
   LEFT JOIN telemetry_user_segments person ON person.user_ref = run.user_ref {_OF_MODEL}
   WHERE $__timeFilter(run.started_at)
-    AND {_segment("person")}
+    AND {users("run", "person")}
     AND ${{batch_size:sqlstring}} IN ('all', run.batch_size)
-    AND ${{user:sqlstring}} IN ('all', CAST(run.user_ref AS text))
     AND {_MODEL})"""
 
 
@@ -68,9 +66,17 @@ def calls(*columns: str) -> str:
   WHERE ${{model:sqlstring}} IN ('all', part.model))"""
 
 
-def _segment(table: str) -> str:
-    return f"""${{segment:sqlstring}} IN ('all', CASE WHEN {table}.is_new_user THEN 'new' END,
-      CASE WHEN {table}.is_active_user THEN 'active' END, CASE WHEN {table}.is_power_user THEN 'power' END)"""
+def users(table: str, segments: str = "") -> str:
+    """Return the condition for rows of the chosen users.
+
+    Args:
+        table: the alias of a view with ``user_ref``.
+        segments: the alias of the view that knows their segments; default: ``table``.
+    """
+    known = segments or table
+    return f"""${{segment:sqlstring}} IN ('all', CASE WHEN {known}.is_new_user THEN 'new' END,
+      CASE WHEN {known}.is_active_user THEN 'active' END, CASE WHEN {known}.is_power_user THEN 'power' END)
+    AND ${{user:sqlstring}} IN ('all', CAST({table}.user_ref AS text))"""
 
 
 def _listed(columns: tuple[str, ...]) -> str:

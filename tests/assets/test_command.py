@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -62,7 +62,9 @@ def test_programs_get_json(assets: Command) -> None:
     assert (shown["directory"], shown["is_up_to_date"]) == (str(assets.directory), False)
     assert shown["changed"] == OF_BUDGET
     assert shown["unchanged"] == sorted(ALL.keys() - set(OF_BUDGET))
-    assert [shown[name] for name in ("new", "removed", "edited", "kept", "conflicting")] == [[]] * 5
+    assert [shown[name] for name in ("new", "removed", "edited", "kept", "conflicting", "blocked")] == [
+        []
+    ] * 6
 
 
 def test_a_missing_file_is_written_again(assets: Command) -> None:
@@ -84,6 +86,8 @@ def test_an_edited_file_is_kept_as_long_as_there_is_no_newer_one(assets: Command
     assert (assets.directory / SLACK).read_text() == "# ours\n"
     status, said = assets("--check", **BUDGET)
     assert (status, f"edited  {SLACK}\n" in said) == (1, True)
+    said = said.splitlines()[-1]
+    assert said.startswith(f"Error: files in {assets.directory} were edited: {SLACK}; take the edits back")
 
     assert assets.states("--overwrite", **BUDGET)["changed"] == [SLACK]
     assert (assets.directory / SLACK).read_text() == ALL[SLACK]
@@ -127,15 +131,13 @@ def test_files_of_others_are_left_alone(assets: Command) -> None:
 
 
 def test_a_folder_in_the_place_of_a_file_is_a_conflict(assets: Command) -> None:
-    """It is nothing that could be overwritten."""
+    """It is nothing that could be overwritten; nothing else is written, either."""
     (assets.directory / MONEY).mkdir(parents=True)
 
-    assert f" {MONEY};" in assets()[1]
-    status, said = assets("--overwrite")
-    assert (status, said) == (
-        1,
-        f"Error: DIRECTORY: {assets.directory} cannot be written (Is a directory): name another place\n",
-    )
+    reason = f"nothing is written, for these in {assets.directory} are no files: {MONEY}; move them away"
+    for options in ((), ("--overwrite",)):
+        assert assets(*options) == (1, f"Error: {reason}\n")
+        assert assets.files() == set()
 
 
 def test_files_of_an_earlier_version_are_removed_unless_edited(assets: Command) -> None:
@@ -187,18 +189,32 @@ def test_an_unusable_directory_is_reported_in_a_line(tmp_path: Path, options: tu
     )
 
 
-def test_what_was_written_before_an_error_is_remembered(assets: Command) -> None:
-    """So that nothing of it counts as edited when the obstacle is gone."""
+def test_an_obstacle_leaves_nothing_behind(assets: Command) -> None:
+    """So that nothing counts as edited when it is gone."""
     assets.directory.mkdir()
     (assets.directory / "prometheus").write_text("")
 
     assert assets()[0] == 1
-    assert set(json.loads((assets.directory / "written.json").read_text())["files"]) == {
-        name for name in ALL if not name.startswith("prometheus/")
-    }
+    assert assets.files() == {"prometheus"}
     (assets.directory / "prometheus").unlink()
     assert assets(**BUDGET)[0] == 0
     assert assets("--check", **BUDGET)[0] == 0
+
+
+def test_after_an_error_everything_is_as_it_was(assets: Command) -> None:
+    """There is never half a set, of which some have the new values and others do not."""
+    assets()
+    before = {name: (assets.directory / name).read_bytes() for name in assets.files()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # a full disk: small files fit, others do not
+    try:
+        status, said = assets(**BUDGET)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert (status, said.count("\n")) == (1, 1)
+    assert {name: (assets.directory / name).read_bytes() for name in assets.files()} == before
+    assert assets.states(**BUDGET)["changed"] == OF_BUDGET
 
 
 def test_files_keep_their_mode(assets: Command) -> None:

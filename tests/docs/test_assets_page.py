@@ -168,7 +168,7 @@ def test_the_tables_are_complete() -> None:
     """Every folder, every word, and every setting that nothing else reads."""
     folders = {name.partition("/")[0] for name in contents(Settings())}
     assert {place.partition("/")[0] for place in re.findall(r"^\| `([\w/]+/)` \|", TEXT, re.M)} == folders
-    rows = "".join(re.findall(r"^\| `(?:new|removed|edited|kept|conflicting)`.*$", TEXT, re.M))
+    rows = "".join(re.findall(r"^\| `(?:new|removed|edited|kept|conflicting|blocked)`.*$", TEXT, re.M))
     assert {*re.findall(r"`(\w+)`", rows)} == {*State}
     named = {*re.findall(rf"`{PREFIX}(\w+)`", TEXT)}
     ours = {each.name.upper() for each in fields(Settings) if each.name.startswith("grafana_")}

@@ -66,7 +66,7 @@ def test_money_of_each_day(tables: Tables) -> None:
     for time, revenue, cost, margin, incomplete in shown:
         of_day = days[time.date()]
         assert cost * PICO == of_day["cost"] and (revenue or 0) * PICO == of_day["price"]
-        assert margin is None or margin == revenue - cost
+        assert margin == (revenue or 0) - cost
         assert (incomplete or 0) == of_day["incomplete"]
 
     for time, job, *_ in tables.shown("analysis-cost", "Cost per job and candidate over time"):

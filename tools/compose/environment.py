@@ -13,16 +13,30 @@ EMPTY: Final = re.compile(r"^(\w+)=$", re.MULTILINE)
 
 
 def write(root: Path = ROOT) -> bool:
-    """Write the file, unless there is one, and return whether it was written."""
+    """Write the file, or give secrets that are empty or missing in it a value; return whether it is new."""
     text = (root / ".env.example").read_text(encoding="utf-8")
     filled = EMPTY.sub(lambda found: f"{found[1]}={secrets.token_hex(24)}", text)
     try:
         file = os.open(root / ".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
+        _complete(root, filled)
         return False
     with open(file, "w", encoding="utf-8") as output:
         output.write(filled)
     return True
+
+
+def _complete(root: Path, filled: str) -> None:
+    """Give the secrets that are empty or missing in the file their values in ``filled``."""
+    needed = set(EMPTY.findall((root / ".env.example").read_text(encoding="utf-8")))
+    missing = needed - {name for name, value in read(root).items() if value}
+    if missing:
+        empty = {f"{name}=" for name in missing}
+        kept = [
+            line for line in (root / ".env").read_text(encoding="utf-8").splitlines() if line not in empty
+        ]
+        new = [line for line in filled.splitlines() if line.partition("=")[0] in missing]
+        (root / ".env").write_text("\n".join([*kept, *new, ""]), encoding="utf-8")
 
 
 def read(root: Path = ROOT) -> dict[str, str]:

@@ -49,7 +49,17 @@ def assets(directory: Path, check: bool, overwrite: bool, as_json: bool) -> None
     if check and not found.is_up_to_date:
         if as_json:
             raise SystemExit(1)
-        raise click.ClickException(f"{directory} is out of date: run flask telemetry assets {directory}")
+        raise click.ClickException(_what_to_do(found))
+
+
+def _what_to_do(found: Comparison) -> str:
+    from exporters.assets.directory import State
+
+    theirs = [*found.having(State.EDITED), *found.having(State.KEPT)]
+    if len(theirs) + len(found.having(State.UNCHANGED)) < len(found.states):
+        return f"{found.directory} is out of date: run flask telemetry assets {found.directory}"
+    names = ", ".join(theirs)
+    return f"files in {found.directory} were edited: {names}; take the edits back, or move the files away"
 
 
 def _for_json(found: Comparison, check: bool) -> dict[str, object]:
