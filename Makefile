@@ -100,9 +100,8 @@ types: install ## Check the types, strictly.
 contracts: install ## Check who imports whom.
 	$(VENV)/bin/lint-imports
 
-# In a fresh checkout every process would compile all tests for itself; one does it, while another checks types.
 .PHONY: compiled
-compiled: install
+compiled: install ## Compile the tests once; in a fresh checkout every process would do it for itself.
 	@$(PY) -m pytest --collect-only --quiet --quiet >/dev/null || true
 
 .PHONY: bench
