@@ -16,7 +16,7 @@ from .common.shared import BOUND, IDS, INCOMPLETE
 UNKNOWN: Final = "There is no such analysis, or it was deleted: give its id above."
 RUNS: Final = """one AS (
   SELECT CASE WHEN trim(${analysis:sqlstring}) <> ''
-    THEN CAST(substring(trim(${analysis:sqlstring}) FROM '^[0-9]{1,18}$') AS bigint)
+    THEN CAST(substring(trim(${analysis:sqlstring}) FROM '^[0-9]{1,18}\\Z') AS bigint)
     ELSE (SELECT analysis_ref FROM telemetry_jobs WHERE analysis_ref IS NOT NULL ORDER BY started_at DESC LIMIT 1)
     END AS id)"""
 """The analysis that is asked for; the latest if none is, and none if what is asked for is no id."""
