@@ -14,6 +14,8 @@ from tests.live.system import System
 
 BUDGETS = Settings()
 """The default budgets, which the host does not change."""
+FORECAST = "AnalysisMonthlyBudgetForecast"
+"""What a day may cost is too much for each day of a month; on its first days that is the pace so far."""
 
 
 @contextmanager
@@ -33,6 +35,7 @@ def _early_this_month() -> int:
     "AnalysisDailyBudgetNearlySpent",
     how="twenty jobs of today cost 90 % of the budget",
     cure="they are taken away",
+    also=(FORECAST,),
 )
 def day_nearly(system: System) -> Iterator[None]:
     with _spent(system, 0.9 * BUDGETS.budget_day_usd):
@@ -43,7 +46,7 @@ def day_nearly(system: System) -> Iterator[None]:
     "AnalysisDailyBudgetPassed",
     how="twenty jobs of today cost 110 % of the budget",
     cure="they are taken away",
-    also=("AnalysisDailyBudgetNearlySpent",),
+    also=("AnalysisDailyBudgetNearlySpent", FORECAST),
 )
 def day(system: System) -> Iterator[None]:
     with _spent(system, 1.1 * BUDGETS.budget_day_usd):
@@ -54,6 +57,7 @@ def day(system: System) -> Iterator[None]:
     "AnalysisJobBudgetPassed",
     how="one job of today costs 110 % of the budget of a job",
     cure="it is taken away",
+    also=(FORECAST,),
 )
 def job(system: System) -> Iterator[None]:
     with _spent(system, 1.1 * BUDGETS.budget_job_usd, jobs=1):
@@ -62,7 +66,7 @@ def job(system: System) -> Iterator[None]:
 
 @incident(
     "AnalysisMonthlyBudgetNearlySpent",
-    "AnalysisMonthlyBudgetForecast",
+    FORECAST,
     how="jobs of this month cost 99.5 % of the budget",
     cure="they are taken away",
     also=("AnalysisDailyBudgetPassed", "AnalysisDailyBudgetNearlySpent", "AnalysisJobBudgetPassed"),
@@ -77,7 +81,7 @@ def month_nearly(system: System) -> Iterator[None]:
     how="jobs of this month cost 110 % of the budget",
     cure="they are taken away",
     also=(
-        *("AnalysisMonthlyBudgetNearlySpent", "AnalysisMonthlyBudgetForecast"),
+        *("AnalysisMonthlyBudgetNearlySpent", FORECAST),
         *("AnalysisDailyBudgetPassed", "AnalysisDailyBudgetNearlySpent", "AnalysisJobBudgetPassed"),
     ),
 )
