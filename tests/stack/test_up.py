@@ -32,8 +32,8 @@ def test_secrets_are_new_and_private(tmp_path: Path) -> None:
 def test_settings_that_are_there_stay(tmp_path: Path) -> None:
     """A second `make up` changes no secret, with which data are already protected."""
     shutil.copy(stack.ROOT / ".env.example", tmp_path)
-    mine = {name: f"my-{name}" for name, value in stack.documented().items() if not value}
-    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in mine.items()))
+    own = {name: f"my-{name}" for name, value in stack.documented().items() if not value}
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in own.items()))
     before = (tmp_path / ".env").read_text()
 
     assert not environment.write(tmp_path)
@@ -43,11 +43,11 @@ def test_settings_that_are_there_stay(tmp_path: Path) -> None:
 def test_secrets_that_are_missing_are_filled_in(tmp_path: Path) -> None:
     """Also in a copy of `.env.example`, and when a later version needs one more."""
     shutil.copy(stack.ROOT / ".env.example", tmp_path)
-    (tmp_path / ".env").write_text("APP_PORT=8001\nSECRET_KEY=mine\nPOSTGRES_PASSWORD=\n# the end\n")
+    (tmp_path / ".env").write_text("APP_PORT=8001\nSECRET_KEY=chosen\nPOSTGRES_PASSWORD=\n# the end\n")
 
     assert not environment.write(tmp_path)
     written = environment.read(tmp_path)
-    assert (written["APP_PORT"], written["SECRET_KEY"]) == ("8001", "mine")
+    assert (written["APP_PORT"], written["SECRET_KEY"]) == ("8001", "chosen")
     assert all(written[name] for name, value in stack.documented().items() if not value)
     assert (tmp_path / ".env").read_text().count("POSTGRES_PASSWORD=") == 1
     before = (tmp_path / ".env").read_text()
