@@ -8,7 +8,7 @@ from typing import Final
 from exporters.assets.contents import as_file
 from exporters.assets.host_values import marked
 
-from .boards.all import BOARDS
+from .boards.all import boards
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
 PLACES: Final = FOLDER.parent / "host_values.json"
@@ -17,12 +17,12 @@ PLACES: Final = FOLDER.parent / "host_values.json"
 
 def files() -> dict[str, str]:
     """Return the contents of all files, by name."""
-    return {board.file_name: board.json() for board in BOARDS}
+    return {board.file_name: board.json() for board in boards()}
 
 
 def places() -> str:
     """Return the texts with values of the host, by file and place."""
-    return as_file({board.file_name: marked(board.parts()) for board in BOARDS})
+    return as_file({board.file_name: marked(board.parts()) for board in boards()})
 
 
 def write(folder: Path = FOLDER) -> None:

@@ -17,6 +17,7 @@ from telemetry._internal.guard import raise_internal_errors, reset_internal_erro
 from telemetry._internal.urls import secrets
 from tests import choice, runs, tools
 from tests.fresh import LIBRARIES, Nursery, nursery
+from tests.fresh.command import flask_command
 from tests.pgbouncer import PgBouncer, PgBouncerUnavailable
 from tests.postgres import PostgresUnavailable, TemporaryPostgres, available_binaries, major_version
 
@@ -73,6 +74,13 @@ def libraries() -> Iterator[Nursery]:
     """Runs programs for which the libraries are imported already, and nothing of this project."""
     with nursery(LIBRARIES) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def flask() -> Iterator[Path]:
+    """A command `flask` for shells that starts at once."""
+    with flask_command() as command:
+        yield command
 
 
 @pytest.fixture(scope="session")

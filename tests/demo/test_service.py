@@ -11,6 +11,7 @@ from tests.demo.runs import processes_of, run_demo
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.whole_matrix("it is the demo once more, and only its address differs")
 def test_configured_service_gets_all_calls(tmp_path: Path) -> None:
     """With OPENAI_API_KEY set, the demo makes fewer calls, all to that service, and has no ledger."""
     with StandIn() as service:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -13,9 +12,9 @@ from grafana.boards import users
 from grafana.boards.common import budget
 from grafana.parts import kinds, plots
 from grafana.parts.queries import SOURCES
-from grafana.write import files
 from telemetry import conventions
 from telemetry.settings import Settings
+from tests.grafana.dashboards import dashboards
 
 
 def test_page_is_up_to_date() -> None:
@@ -26,7 +25,7 @@ def test_page_is_up_to_date() -> None:
 @pytest.mark.parametrize("place", [*FORMER_PAGE, *PLAN], ids=lambda place: place.what)
 def test_each_figure_has_its_panel_and_its_test(place: Place) -> None:
     """None is lost when a panel is renamed."""
-    board = json.loads(files()[f"{place.uid}.json"])
+    board = dashboards()[f"{place.uid}.json"]
     assert place.panel in {panel["title"] for panel in board["panels"]}
     file, _, name = place.test.partition("::")
     assert f"\ndef {name}(" in (TESTS / file).read_text()

@@ -73,12 +73,12 @@ def database(postgres: TemporaryPostgres) -> Iterator[str]:
 
 
 @pytest.fixture
-def environment(database: str, postgres: TemporaryPostgres, tmp_path: Path) -> dict[str, str]:
+def environment(database: str, postgres: TemporaryPostgres, flask: Path, tmp_path: Path) -> dict[str, str]:
     """The variables of an operator in the application's directory, with the programs of these tests."""
     (tmp_path / "yourapp.py").write_text(APPLICATION)
     for name in ("dashboards", "rules"):
         (tmp_path / name).mkdir()
-    programs = [Path(sys.executable).parent, postgres.binaries, "/usr/bin", "/bin"]
+    programs = [flask.parent, Path(sys.executable).parent, postgres.binaries, "/usr/bin", "/bin"]
     return {
         "PATH": os.pathsep.join(map(str, programs)),
         "FLASK_APP": "yourapp",

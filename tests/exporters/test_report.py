@@ -232,9 +232,13 @@ def test_an_invalid_id_is_refused(sqlite_host: Host, wrong: str) -> None:
         assert f"Error: Invalid value for '{words[-1]}': " in done.stderr
 
 
-def shell(host: Host, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+OWN_FLASK = Path(sys.executable).with_name("flask")
+"""For what the interpreter does itself."""
+
+
+def shell(host: Host, line: str, flask: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run a shell command line in which ``$FLASK`` is the command."""
-    known = {"FLASK": str(Path(sys.executable).with_name("flask")), "TELEMETRY_DATABASE_URL": host.url}
+    known = {"FLASK": str(flask), "TELEMETRY_DATABASE_URL": host.url}
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"],
         env=os.environ | known | environment,
@@ -248,7 +252,7 @@ def shell(host: Host, line: str, **environment: str) -> subprocess.CompletedProc
 @pytest.mark.parametrize("host", ["sqlite"], indirect=True)
 def test_characters_that_a_terminal_lacks_are_replaced(used: Host, encoding: str) -> None:
     """The rest of the page is printed."""
-    done = shell(used, "$FLASK telemetry report", PYTHONIOENCODING=encoding)
+    done = shell(used, "$FLASK telemetry report", OWN_FLASK, PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
     page = done.stdout.decode(encoding)
     assert "$5.75" in page and "Latest jobs" in page
@@ -260,12 +264,12 @@ def test_characters_that_a_terminal_lacks_are_replaced(used: Host, encoding: str
     [(">&-", b"Error: standard output is closed"), (">/dev/full", b"No space left on device")],
 )
 def test_an_output_that_cannot_be_written_is_one_line(
-    sqlite_host: Host, tmp_path: Path, command: str, sink: str, reason: bytes
+    sqlite_host: Host, tmp_path: Path, flask: Path, command: str, sink: str, reason: bytes
 ) -> None:
     """The command exits 1."""
-    done = shell(
-        sqlite_host, f"$FLASK telemetry {command} {sink}", TELEMETRY_SPOOL_DIR=str(tmp_path / "spool")
-    )
+    spool = str(tmp_path / "spool")
+    chosen = OWN_FLASK if sink == ">&-" else flask
+    done = shell(sqlite_host, f"$FLASK telemetry {command} {sink}", chosen, TELEMETRY_SPOOL_DIR=spool)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1, done.stderr.decode()
     assert done.stderr.startswith(b"Error: ") and reason in done.stderr
@@ -274,11 +278,11 @@ def test_an_output_that_cannot_be_written_is_one_line(
 @pytest.mark.parametrize(
     "command", ["report --days 400", "report --days 400 --model gpt*", "export --days 400"]
 )
-def test_control_characters_in_names_are_not_printed(sqlite_host: Host, command: str) -> None:
+def test_control_characters_in_names_are_not_printed(sqlite_host: Host, flask: Path, command: str) -> None:
     """The name of a model comes from a service, or from whatever answers in its place."""
     model = "gpt\x1b]0;x\x07\x1b[31m[/red]\r\n\u202ezz\x9b2J"
     run_storage.deliver(sqlite_host.engine, Fragment().calls(call(model=model, pico=None)).close())
-    done = shell(sqlite_host, f"$FLASK telemetry {command}")
+    done = shell(sqlite_host, f"$FLASK telemetry {command}", flask)
     printed = (
         done.stdout.decode().replace("\n", "").replace("\r", "" if command.startswith("export") else "\r")
     )
@@ -288,15 +292,15 @@ def test_control_characters_in_names_are_not_printed(sqlite_host: Host, command:
 
 
 @pytest.mark.parametrize("command", ["report", "report --json", "export", "validate"])
-def test_a_closed_pipe_ends_the_command_silently(sqlite_host: Host, command: str) -> None:
+def test_a_closed_pipe_ends_the_command_silently(sqlite_host: Host, flask: Path, command: str) -> None:
     """Other commands do the same."""
-    done = shell(sqlite_host, f"$FLASK telemetry {command} | true")
+    done = shell(sqlite_host, f"$FLASK telemetry {command} | true", flask)
     assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_the_health_check_works_without_an_output(sqlite_host: Host) -> None:
     """A command that does more than print goes on without standard output."""
-    done = shell(sqlite_host, "$FLASK telemetry health-check >&-")
+    done = shell(sqlite_host, "$FLASK telemetry health-check >&-", OWN_FLASK)
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(sqlite_host.rows("system_health_log")) == 2
 

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from grafana.parts.expansion import VARIABLE
-from grafana.write import files
 
 Json = dict[str, Any]
+FOLDER: Final = Path(__file__).parents[2] / "grafana" / "dashboards"
 ALL: Final = {"segment": "all", "batch_size": "all", "user": "all", "model": "all", "analysis": ""}
 """What is chosen if a reader chooses nothing."""
 BUILT_IN: Final = re.compile(r"__\w+")
@@ -43,8 +44,8 @@ class Target:
 
 @cache
 def dashboards() -> dict[str, Json]:
-    """Return all dashboards by file name."""
-    return {name: json.loads(text) for name, text in files().items()}
+    """Return all dashboards by file name, as they are written; their builders take seconds to import."""
+    return {path.name: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 
 
 def each_dashboard() -> list[Json]:

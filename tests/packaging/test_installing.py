@@ -154,13 +154,8 @@ def test_opentelemetry_versions_are_consistent(pinned: dict[str, str]) -> None:
     assert on_train == {f"=={stable}", f"=={beta}"}
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        pytest.param(number, marks=other_installers if number else [], id=python)
-        for number, python in enumerate(pythons())
-    ],
-)
+@pytest.mark.whole_matrix("what one installer installs that is named, another does, too")
+@pytest.mark.parametrize("number", range(len(pythons())), ids=[*pythons()])
 def test_full_installation_works(wheel: Path, tmp_path: Path, number: int) -> None:
     """With a real pip on a real Python nothing conflicts, and a run is stored without any warning."""
     installer = PIPS[-1 - number]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +10,9 @@ import psycopg
 import pytest
 
 from exporters.alert_rules.dashboards import OVERVIEW
-from grafana.write import FOLDER, files
 from telemetry import conventions as c
 from tests.grafana.conftest import database
+from tests.grafana.dashboards import FOLDER, dashboards
 from tests.postgres import TemporaryPostgres
 from tests.stack import files as stack
 
@@ -155,13 +154,13 @@ def test_home_is_the_overview() -> None:
     home = Path(stack.environment("grafana")["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
 
     assert str(home.parent) == provider()["options"]["path"]
-    assert home.name == f"{OVERVIEW}.json" and home.name in files()
+    assert home.name == f"{OVERVIEW}.json" and home.name in dashboards()
 
 
-@pytest.mark.parametrize("name", sorted(files()))
+@pytest.mark.parametrize("name", sorted(dashboards()))
 def test_no_plugin_is_downloaded(name: str) -> None:
     """V9: panels and data sources are part of Grafana, and it installs nothing at its start."""
-    panels = {panel["type"] for panel in json.loads(files()[name])["panels"]}
+    panels = {panel["type"] for panel in dashboards()[name]["panels"]}
     given = stack.environment("grafana")
 
     assert panels <= CORE_PANELS

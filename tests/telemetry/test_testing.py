@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from examples.screener.standin.client import StandIn
+from tests.fresh import Nursery
 
 CONFTEST = """
 import flask, pytest, sqlalchemy as sa, telemetry
@@ -79,13 +79,13 @@ def test_before(one_app, telemetry_rollups, number): check(one_app, telemetry_ro
     ("tests", "passed"), [(MADE_FOR_EACH_TEST, 10), (MADE_FOR_ALL, 4), (MADE_LATE_FOR_ALL, 4)]
 )
 def test_rollups_are_recorded_whenever_the_application_is_made(
-    tests: str, passed: int, tmp_path: Path
+    tests: str, passed: int, tmp_path: Path, libraries: Nursery
 ) -> None:
     """The application may be made before the fixture or after it, for one test or for all, or repeatedly."""
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_host.py").write_text(TWICE + tests)
 
-    done = pytest_in(tmp_path)
+    done = pytest_in(tmp_path, libraries)
 
     assert f"{passed} passed" in done.stdout, done.stdout
 
@@ -105,7 +105,9 @@ def test_afterwards(one_app, tmp_path_factory):
 """
 
 
-def test_application_records_to_its_database_afterwards(tmp_path: Path, migrated_sqlite: Path) -> None:
+def test_application_records_to_its_database_afterwards(
+    tmp_path: Path, migrated_sqlite: Path, libraries: Nursery
+) -> None:
     """Its database holds no run of the fixture's, but those that come after it."""
     copied = "import shutil\n" + CONFTEST.replace(
         "    app = flask", f"    shutil.copy({str(migrated_sqlite)!r}, path)\n    app = flask"
@@ -113,12 +115,12 @@ def test_application_records_to_its_database_afterwards(tmp_path: Path, migrated
     (tmp_path / "conftest.py").write_text(copied)
     (tmp_path / "test_host.py").write_text(AROUND)
 
-    done = pytest_in(tmp_path)
+    done = pytest_in(tmp_path, libraries)
 
     assert "2 passed" in done.stdout, done.stdout
 
 
-def pytest_in(folder: Path) -> subprocess.CompletedProcess[str]:
+def pytest_in(folder: Path, libraries: Nursery) -> subprocess.CompletedProcess[str]:
     with StandIn() as standin:
         environment = os.environ | {
             "OPENAI_API_KEY": "any",
@@ -127,21 +129,5 @@ def pytest_in(folder: Path) -> subprocess.CompletedProcess[str]:
             "OTEL_TRACES_EXPORTER": "none",
             "OTEL_METRICS_EXPORTER": "none",
         }
-        return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                "--rootdir",
-                str(folder),
-                str(folder),
-            ],
-            env=environment,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        options = ("-q", "-p", "no:cacheprovider", "--rootdir", str(folder))
+        return libraries.run("-m", "pytest", *options, str(folder), env=environment, cwd=folder)
