@@ -83,7 +83,7 @@ def _money() -> Panel:
 WITH {RUNS}
 SELECT spend.cost_pico / 1e12 AS "Cost", spend.wasted_pico / 1e12 AS "Wasted",
   spend.cost_per_candidate AS "Each candidate", spend.incomplete_runs AS "{INCOMPLETE}"
-FROM telemetry_analysis_spend spend JOIN one ON one.id = spend.analysis_ref"""),
+FROM telemetry_analysis_spend spend WHERE spend.analysis_ref = (SELECT id FROM one)"""),
         unit=DOLLARS,
         decimals=4,
         columns={INCOMPLETE: BOUND},

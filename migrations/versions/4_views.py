@@ -245,6 +245,7 @@ def details(columns: str, errors: str) -> dict[str, str]:
     return {
         "telemetry_run_documents": f"""
 SELECT run.run_id, run.kind, run.analysis_ref, run.user_ref, run.status, run.started_at,
+  {batch_size("run.candidates")} AS batch_size,
   file.ordinal, file.type, file.size_bytes, file.characters, file.chunk_count,
   {seconds("file.extraction_us")} AS extraction_seconds, {seconds("file.analysis_us")} AS analysis_seconds,
   CASE WHEN file.extraction_us IS NOT NULL OR file.analysis_us IS NOT NULL
