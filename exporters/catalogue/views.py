@@ -236,6 +236,7 @@ DESCRIBED: Final[Mapping[str, View]] = {
         "A document of a run, without its name and its key.",
         (schema.documents, schema.runs),
         (
+            _BATCH_SIZE,
             _seconds("extraction_seconds", "Time to extract its text."),
             _seconds("analysis_seconds", "Time to analyse it."),
             _seconds("processing_seconds", "Both together, as far as known."),

@@ -11,23 +11,32 @@ from exporters.reports.lines import WASTE
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, calls, jobs, runs
 from grafana.parts.kinds import bars, figures, rows, shares
-from grafana.parts.panels import DOLLARS, SHARE, About, Column, over_time, sql
+from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, over_time, sql
 from grafana.parts.plots import course
 
 from .common import budget, tokens
 from .common.colors import STAGES
-from .common.shared import BOUND, BOUND_LINE, COUNT_INCOMPLETE, IDS, INCOMPLETE, LOWER_BOUND, TOTAL
+from .common.shared import BOUND, BOUND_LINE, COUNT_INCOMPLETE, FILTERED, IDS, INCOMPLETE, LOWER_BOUND, TOTAL
 
 WASTED: Final = ", ".join(f"'{name}'" for name in WASTE)
 PARTS_OF_JOBS: Final = (
     *("kind", "spend_class", "cost_pico", "cost_complete"),
-    *("candidates", "criteria", "above_70"),
+    *("candidates", "criteria", "n_scored", "above_70"),
 )
 USEFUL: Final = "kind = 'analysis' AND spend_class = 'useful' AND candidates > 0"
-USEFUL_COST: Final = f"sum(cost_pico) FILTER (WHERE {USEFUL}) / 1e12"
+
+
+def _cost_of(what: str, condition: str) -> str:
+    """Return the cost of one of what a column counts, in dollars, over the runs of a condition."""
+    return f"sum(cost_pico) FILTER (WHERE {condition}) / 1e12 / nullif(sum({what}) FILTER (WHERE {condition}), 0)"
+
+
 EACH_JOB: Final = "sum(cost_pico) / 1e12 / nullif(count(*) FILTER (WHERE kind = 'analysis'), 0)"
-EACH_CANDIDATE: Final = f"{USEFUL_COST} / nullif(sum(candidates) FILTER (WHERE {USEFUL}), 0)"
+EACH_CANDIDATE: Final = _cost_of("candidates", USEFUL)
 """As the report has them."""
+SCORED: Final = f"{USEFUL} AND n_scored > 0"
+UNSCORED: Final = f"{USEFUL} AND coalesce(n_scored, 0) = 0"
+"""Useful analyses whose scores are known, and those whose scores are not: these are in no cost of a score."""
 
 
 def board() -> Board:
@@ -37,7 +46,7 @@ def board() -> Board:
         title="Cost",
         description="What OpenAI costs: by stage, model, job and candidate, what is wasted, and what is unknown.",
         rows=(
-            row(5, (7, total()), (8, budget.month()), (9, _each())),
+            row(5, (6, total()), (7, budget.month()), (11, _each())),
             row(9, (10, _by_stage()), (14, _over_time())),
             row(6, tokens.by_model()),
             row(4, (12, _waste()), (12, tokens.saved())),
@@ -54,7 +63,8 @@ def total() -> Panel:
     return figures(
         About(
             title="API cost",
-            question="What did all calls of this period cost? A lower bound if the cost of a run is incomplete.",
+            question="What did all calls of this period cost? A lower bound if the cost of a run is incomplete. "
+            f"{FILTERED}",
             empty="No run in this period with these filters, or nothing of its cost is known.",
         ),
         sql(f"""
@@ -72,18 +82,25 @@ def _each() -> Panel:
         About(
             title="Cost of one",
             question="What does a job cost, with all runs around it? And in a useful analysis, what do a candidate, "
-            "a criterion, and a candidate above 70 %?",
+            "a criterion, and a candidate above 70 %? Analyses without known scores count for all but the last. "
+            f"{FILTERED}",
             empty="No job of this period has a known cost.",
         ),
         sql(f"""
 WITH {runs(*PARTS_OF_JOBS)}
 SELECT {EACH_JOB} AS "Job", {EACH_CANDIDATE} AS "Candidate",
-  {USEFUL_COST} / nullif(sum(criteria) FILTER (WHERE {USEFUL}), 0) AS "Criterion",
-  {USEFUL_COST} / nullif(sum(above_70) FILTER (WHERE {USEFUL}), 0) AS "Above 70 %", {COUNT_INCOMPLETE}
+  {_cost_of("criteria", f"{USEFUL} AND criteria > 0")} AS "Criterion",
+  {_cost_of("above_70", SCORED)} AS "Above 70 %", count(*) FILTER (WHERE {UNSCORED}) AS "Without scores",
+  {COUNT_INCOMPLETE}
 FROM chosen"""),
         unit=DOLLARS,
         decimals=4,
-        columns={INCOMPLETE: BOUND},
+        columns={
+            "Without scores": Column(
+                unit=COUNT, decimals=0, limits={0: "green", 1: "orange"}, texts={"0": "none"}
+            ),
+            INCOMPLETE: BOUND,
+        },
     )
 
 
@@ -92,7 +109,7 @@ def _by_stage() -> Panel:
         About(
             title="Cost by stage",
             question="Which stage costs most: extraction, embeddings, similarity, insights or another? "
-            "A lower bound if a run with such calls is incomplete.",
+            f"A lower bound if a run with such calls is incomplete. {FILTERED}",
         ),
         sql(f"""
 WITH {calls("stage", "cost_pico")}, place AS (
@@ -111,7 +128,7 @@ SELECT name || {LOWER_BOUND} AS metric, pico / 1e12 AS value FROM slice ORDER BY
 
 def _over_time() -> Panel:
     return course(
-        About(title="Cost over time", question="Does the cost rise, and through which stage?"),
+        About(title="Cost over time", question=f"Does the cost rise, and through which stage? {FILTERED}"),
         over_time(f"""
 WITH {calls("stage", "cost_pico")}
 SELECT {bucket()} AS "time", stage AS metric, sum(cost_pico) / 1e12 AS value
@@ -129,7 +146,7 @@ def _by_purpose() -> Panel:
     return bars(
         About(
             title="What became of the money",
-            question="How much bought useful work, and how much failed, was repeated or interrupted?",
+            question=f"How much bought useful work, and how much failed, was repeated or interrupted? {FILTERED}",
         ),
         sql(f"""
 WITH {runs("spend_class", "cost_pico", "cost_complete")}, purpose AS (
@@ -146,7 +163,7 @@ def _waste() -> Panel:
     return figures(
         About(
             title="Wasted",
-            question="What did failed, cancelled, interrupted, repeated and unused work cost, and is it much?",
+            question=f"What did failed, cancelled, interrupted, repeated and unused work cost, and is it much? {FILTERED}",
         ),
         sql(f"""
 WITH {runs("spend_class", "cost_pico", "cost_complete")}
@@ -169,7 +186,7 @@ def _per_candidate() -> Panel:
     return course(
         About(
             title="Cost per job and candidate over time",
-            question="Does one job, with all runs around it, or one candidate cost more?",
+            question=f"Does one job, with all runs around it, or one candidate cost more? {FILTERED}",
         ),
         over_time(f"""
 WITH {runs(*PARTS_OF_JOBS)}

@@ -8,29 +8,28 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.alert_rules.dashboards import COST, ERRORS, OVERVIEW, PERFORMANCE, USERS
 from exporters.reports.health_score import FAIR, GOOD, SCORED_JOBS
-from exporters.reports.jobs import BINS, LATEST, MOST_ACTIVE
+from exporters.reports.jobs import MOST_ACTIVE
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, jobs, runs
-from grafana.parts.kinds import bars, figures, rows
+from grafana.parts.kinds import figures, rows
 from grafana.parts.links import leading_to
-from grafana.parts.panels import COUNT, DOLLARS, SECONDS, SHARE, About, Column, Owner, over_time, sql
-from grafana.parts.plots import course, scatter
+from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, Owner, over_time, sql
+from grafana.parts.plots import course
 from grafana.parts.queries import Metrics, firing
 
 from .common import budget
-from .common.colors import STATUSES
 from .common.shared import (
     BOUND,
     BOUND_LINE,
     COUNT_INCOMPLETE,
     DELIVERED,
     ENDED,
+    FILTERED,
     IDS,
     INCOMPLETE,
-    JOB_IDS,
-    TOTAL,
 )
 from .cost import total
+from .panels import workload
 
 FIRING: Final = firing("critical|warning")
 
@@ -50,11 +49,11 @@ def board() -> Board:
                 (7, leading_to(total(), COST, "Cost")),
                 (5, leading_to(budget.used(), COST, "Cost")),
             ),
-            row(4, (14, _totals()), (10, _batches())),
-            row(8, (12, _per_day()), (12, _margin())),
-            row(8, (8, _sizes()), (8, _times()), (8, _durations())),
+            row(4, (14, workload.totals()), (10, workload.batches())),
+            row(8, (12, workload.per_day()), (12, _margin())),
+            row(8, (8, workload.sizes()), (8, workload.times()), (8, workload.durations())),
             row(8, (12, _alerts()), (12, leading_to(_top_users(), USERS, "Users and cohorts"))),
-            row(11, _latest()),
+            row(11, workload.latest()),
         ),
     )
 
@@ -108,57 +107,11 @@ FROM latest"""),
     )
 
 
-def _totals() -> Panel:
-    return figures(
-        About(
-            title="Totals", question="How many jobs, users and candidates were there, and what did users pay?"
-        ),
-        sql(f"""
-WITH {jobs("user_ref", "candidates", "status", "price_pico")}
-SELECT count(*) AS "Jobs", count(DISTINCT user_ref) AS "Users", sum(candidates) AS "Candidates",
-  sum(price_pico) FILTER (WHERE {DELIVERED}) / 1e12 AS "Revenue"
-FROM job"""),
-        unit=COUNT,
-        columns={"Revenue": Column(unit=DOLLARS, decimals=2)},
-    )
-
-
-def _batches() -> Panel:
-    return figures(
-        About(
-            title="Candidates of a job", question="How large is a job: on average, in the middle, at most?"
-        ),
-        sql(f"""
-WITH {jobs("candidates")}
-SELECT avg(candidates) AS "Average", percentile_cont(0.5) WITHIN GROUP (ORDER BY candidates) AS "Median",
-  max(candidates) AS "Largest"
-FROM job"""),
-        unit=COUNT,
-        decimals=0,
-    )
-
-
-def _per_day() -> Panel:
-    return course(
-        About(
-            title="Jobs per day",
-            question="How many jobs were run, and how did they end? By week from 4 months.",
-        ),
-        over_time(f"""
-WITH {jobs("status")}
-SELECT {bucket()} AS "time", status AS metric, count(*) AS value FROM job GROUP BY 1, 2 ORDER BY 1, 2"""),
-        unit=COUNT,
-        bars=True,
-        stacked=True,
-        columns=STATUSES,
-    )
-
-
 def _margin() -> Panel:
     return course(
         About(
             title="Revenue, API cost and margin per day",
-            question="Does what users pay for delivered jobs cover what OpenAI costs? All runs count as cost. "
+            question=f"Does what users pay for delivered jobs cover what OpenAI costs? All runs count as cost. {FILTERED} "
             "With a model: what it costs, and no margin.",
         ),
         over_time(f"""
@@ -180,51 +133,6 @@ FROM spent LEFT JOIN earned ON earned.day = spent.day ORDER BY 1"""),
             "Margin": Column(color="blue", line=True),
             INCOMPLETE: BOUND_LINE,
         },
-    )
-
-
-def _sizes() -> Panel:
-    counts = ", ".join(
-        f"('{name}', {place}, {least}, {most or 2**31 - 1})" for place, (name, least, most) in enumerate(BINS)
-    )
-    return bars(
-        About(title="Jobs by size", question="How many candidates do jobs have?"),
-        sql(f"""
-WITH {jobs("candidates")}, bin(name, place, least, most) AS (VALUES {counts})
-SELECT bin.name AS "Candidates", count(job.run_id) AS "Jobs"
-FROM bin LEFT JOIN job ON job.candidates BETWEEN bin.least AND bin.most
-GROUP BY bin.name, bin.place ORDER BY bin.place"""),
-        unit=COUNT,
-        across="Candidates",
-    )
-
-
-def _times() -> Panel:
-    return scatter(
-        About(title="Time by candidates", question="Does a job take longer the more candidates it has?"),
-        sql(f"""
-WITH {jobs("candidates", "duration_seconds", "trace_id", "analysis_ref")}
-SELECT candidates AS "Candidates", duration_seconds AS "Duration", analysis_ref AS "Analysis", trace_id AS "Trace"
-FROM job WHERE candidates > 0 AND duration_seconds IS NOT NULL ORDER BY started_at DESC LIMIT 1000"""),
-        unit=SECONDS,
-        x="Candidates",
-        y="Duration",
-        columns={"Candidates": Column(unit=COUNT), **JOB_IDS},
-    )
-
-
-def _durations() -> Panel:
-    return figures(
-        About(
-            title="Processing time",
-            question="How long does a job take: on average, the fastest, the slowest?",
-        ),
-        sql(f"""
-WITH {jobs("duration_seconds")}
-SELECT avg(duration_seconds) AS "Average", min(duration_seconds) AS "Fastest", max(duration_seconds) AS "Slowest"
-FROM job"""),
-        unit=SECONDS,
-        decimals=1,
     )
 
 
@@ -258,26 +166,4 @@ SELECT user_ref AS "User", count(*) AS "Jobs", sum(candidates) AS "Candidates", 
   {COUNT_INCOMPLETE}
 FROM job WHERE user_ref IS NOT NULL GROUP BY user_ref ORDER BY 2 DESC, 1 LIMIT {MOST_ACTIVE}"""),
         columns={"User": IDS["User"], "Cost": Column(unit=DOLLARS, decimals=2), INCOMPLETE: BOUND},
-    )
-
-
-def _latest() -> Panel:
-    return rows(
-        About(
-            title=f"Latest {LATEST} jobs", question="What was run last, how did it end, and what did it cost?"
-        ),
-        sql(f"""
-WITH {jobs("analysis_ref", "user_ref", "status", "candidates", "n_scored", "n_failed", "duration_seconds", "score_avg", "api_calls", "rate_limit_hits", "cost_pico", "cost_complete", "trace_id")}
-SELECT analysis_ref AS "Analysis", started_at AS "Began", user_ref AS "User", status AS "Status",
-  candidates AS "Candidates", n_scored + n_failed AS "Done", duration_seconds AS "Duration", score_avg AS "Mean score",
-  api_calls AS "Calls", rate_limit_hits AS "Rate limits", cost_pico / 1e12 AS "Cost",
-  {TOTAL}, trace_id AS "Trace"
-FROM job ORDER BY started_at DESC, run_id LIMIT {LATEST}"""),
-        columns={
-            **IDS,
-            "Duration": Column(unit=SECONDS, decimals=1),
-            "Mean score": Column(unit=SHARE, decimals=0),
-            "Rate limits": Column(limits={0: "text", 1: "orange"}),
-            "Cost": Column(unit=DOLLARS, decimals=4),
-        },
     )

@@ -8,31 +8,16 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.alert_rules.dashboards import QUALITY
 from grafana.parts.dashboard import Board, row
-from grafana.parts.filters import bucket, jobs
+from grafana.parts.filters import bucket, documents, jobs
 from grafana.parts.kinds import bars, figures, matrix, rows
 from grafana.parts.panels import BYTES, COUNT, SECONDS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.plots import course, scatter
 
 from .common.colors import ERROR_TYPES
 from .common.shared import IDS, JOB_IDS
+from .panels.bins import LENGTHS, SIZES
 
 NO_FILES: Final = "No job of this period recorded its documents."
-SIZES: Final = (
-    "1: < 50 kB",
-    "2: 50–100 kB",
-    "3: 100–250 kB",
-    "4: 0.25–1 MB",
-    "5: ≥ 1 MB",
-)
-SIZE_LIMITS: Final = "ARRAY[50000, 100000, 250000, 1000000]"
-LENGTHS: Final = (
-    "a: < 1 K",
-    "b: 1–2.5 K",
-    "c: 2.5–5 K",
-    "d: 5–10 K",
-    "e: ≥ 10 K",
-)
-LENGTH_LIMITS: Final = "ARRAY[1000, 2500, 5000, 10000]"
 
 
 def board() -> Board:
@@ -51,13 +36,6 @@ def board() -> Board:
     )
 
 
-def _files(*columns: str) -> str:
-    listed = ", ".join(f"file.{name}" for name in columns)
-    return f"""WITH {jobs("analysis_ref")}, file AS (
-  SELECT job.run_id, job.started_at, job.analysis_ref, {listed}
-  FROM job JOIN telemetry_run_documents file ON file.run_id = job.run_id AND $__timeFilter(file.started_at))"""
-
-
 def _read() -> Panel:
     return figures(
         About(
@@ -66,7 +44,7 @@ def _read() -> Panel:
             empty=NO_FILES,
         ),
         sql(f"""
-{_files("outcome", "characters")}
+WITH {documents("outcome", "characters")}
 SELECT count(*) AS "Documents",
   CAST(count(*) FILTER (WHERE outcome = 'scored') AS numeric) / nullif(count(*), 0) AS "Scored",
   count(*) FILTER (WHERE characters < 250) AS "Almost empty"
@@ -105,15 +83,6 @@ SELECT avg(jd_characters) AS "Average", min(jd_characters) AS "Shortest", max(jd
     )
 
 
-def _place(column: str, limits: str) -> str:
-    return f"width_bucket({column}, {limits}) + 1"
-
-
-def _name(place: str, names: tuple[str, ...]) -> str:
-    listed = ", ".join(f"'{name}'" for name in names)
-    return f"(ARRAY[{listed}])[{place}]"
-
-
 def _matrix() -> Panel:
     return matrix(
         About(
@@ -123,12 +92,12 @@ def _matrix() -> Panel:
             empty=NO_FILES,
         ),
         sql(f"""
-{_files("size_bytes", "characters", "processing_seconds")}, bin AS (
-  SELECT {_place("size_bytes", SIZE_LIMITS)} AS size, {_place("characters", LENGTH_LIMITS)} AS length,
+WITH {documents("size_bytes", "characters", "processing_seconds")}, bin AS (
+  SELECT {SIZES.place("size_bytes")} AS size, {LENGTHS.place("characters")} AS length,
     percentile_cont(0.5) WITHIN GROUP (ORDER BY processing_seconds) AS seconds
   FROM file WHERE size_bytes IS NOT NULL AND characters IS NOT NULL AND processing_seconds IS NOT NULL
   GROUP BY 1, 2)
-SELECT {_name("size", SIZES)} AS "File size", {_name("length", LENGTHS)} AS "Characters", seconds AS "Seconds"
+SELECT {SIZES.name("size")} AS "File size", {LENGTHS.name("length")} AS "Characters", seconds AS "Seconds"
 FROM bin ORDER BY 2, 1"""),
         unit=SECONDS,
         down="File size",
@@ -147,7 +116,7 @@ def _scatter() -> Panel:
             empty=NO_FILES,
         ),
         sql(f"""
-{_files("size_bytes", "characters", "processing_seconds", "trace_id")}
+WITH {documents("size_bytes", "characters", "processing_seconds", "trace_id")}
 SELECT size_bytes AS "File size", characters AS "Characters", processing_seconds AS "Duration",
   analysis_ref AS "Analysis", trace_id AS "Trace"
 FROM file WHERE size_bytes IS NOT NULL AND characters IS NOT NULL ORDER BY started_at DESC LIMIT 2000"""),
@@ -171,7 +140,7 @@ def _by_type() -> Panel:
             empty=NO_FILES,
         ),
         sql(f"""
-{_files("type", "size_bytes", "characters", "extraction_seconds", "analysis_seconds", "outcome")}
+WITH {documents("type", "size_bytes", "characters", "extraction_seconds", "analysis_seconds", "outcome")}
 SELECT coalesce(type, 'unknown') AS "Type", count(*) AS "Documents", avg(size_bytes) AS "Size", avg(characters) AS "Characters",
   avg(extraction_seconds) AS "Extraction", avg(analysis_seconds) AS "Analysed in",
   CAST(count(*) FILTER (WHERE outcome = 'failed') AS numeric) / nullif(count(*), 0) AS "Failed"
@@ -193,12 +162,12 @@ def _failures() -> Panel:
             empty="Every document of this period was scored, or none was recorded.",
         ),
         over_time(f"""
-{_files("outcome", "error_type")}, place AS (
+WITH {documents("outcome", "error_type", condition="outcome <> 'scored'")}, place AS (
   SELECT coalesce(error_type, outcome) AS name, row_number() OVER (ORDER BY count(*) DESC, coalesce(error_type, outcome)) AS number
-  FROM file WHERE outcome <> 'scored' GROUP BY 1)
+  FROM file GROUP BY 1)
 SELECT {bucket("file.started_at")} AS "time", CASE WHEN place.number < 8 THEN place.name ELSE 'other' END AS metric, count(*) AS value
 FROM file JOIN place ON place.name = coalesce(file.error_type, file.outcome)
-WHERE file.outcome <> 'scored' GROUP BY 1, 2 ORDER BY 1, 2"""),
+GROUP BY 1, 2 ORDER BY 1, 2"""),
         unit=COUNT,
         bars=True,
         stacked=True,
@@ -206,20 +175,12 @@ WHERE file.outcome <> 'scored' GROUP BY 1, 2 ORDER BY 1, 2"""),
     )
 
 
-def _spread(column: str, source: str, limits: str, names: tuple[str, ...]) -> str:
-    listed = ", ".join(f"('{name}')" for name in names)
-    return f"""
-{source}, bin(name) AS (VALUES {listed}), counted AS (
-  SELECT {_name(_place(column, limits), names)} AS name, count(*) AS number FROM {"file" if "file AS" in source else "job"}
-  WHERE {column} IS NOT NULL GROUP BY 1)
-SELECT bin.name AS "Characters", coalesce(counted.number, 0) AS "Number"
-FROM bin LEFT JOIN counted ON counted.name = bin.name ORDER BY bin.name"""
-
-
 def _distribution() -> Panel:
     return bars(
         About(title="Résumés by length", question="How long are résumés, in characters?", empty=NO_FILES),
-        sql(_spread("characters", _files("characters"), LENGTH_LIMITS, LENGTHS)),
+        sql(f"""
+WITH {documents("characters")}, {LENGTHS.counted("characters", "file")}
+SELECT bin AS "Characters", number AS "Number" FROM counted ORDER BY bin"""),
         unit=COUNT,
         across="Characters",
     )
@@ -228,7 +189,9 @@ def _distribution() -> Panel:
 def _jd_distribution() -> Panel:
     return bars(
         About(title="Job descriptions by length", question="How long are job descriptions, in characters?"),
-        sql(_spread("jd_characters", f"WITH {jobs('jd_characters')}", LENGTH_LIMITS, LENGTHS)),
+        sql(f"""
+WITH {jobs("jd_characters")}, {LENGTHS.counted("jd_characters", "job")}
+SELECT bin AS "Characters", number AS "Number" FROM counted ORDER BY bin"""),
         unit=COUNT,
         across="Characters",
     )
@@ -242,7 +205,7 @@ def _problems() -> Panel:
             empty="No document of this period failed, is short or slow, or none was recorded.",
         ),
         sql(f"""
-{_files("ordinal", "type", "size_bytes", "characters", "processing_seconds", "outcome", "error_type", "trace_id")}
+WITH {documents("ordinal", "type", "size_bytes", "characters", "processing_seconds", "outcome", "error_type", "trace_id")}
 SELECT analysis_ref AS "Analysis", started_at AS "Began", type AS "Type", size_bytes AS "Size", characters AS "Characters",
   processing_seconds AS "Duration", outcome AS "Outcome", error_type AS "Error", trace_id AS "Trace"
 FROM file WHERE outcome = 'failed' OR characters < 250 OR processing_seconds > 10

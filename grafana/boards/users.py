@@ -9,20 +9,17 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 from exporters.alert_rules.dashboards import USERS
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import jobs, users
-from grafana.parts.kinds import bars, figures, matrix, rows, words
+from grafana.parts.kinds import bars, figures, rows, words
 from grafana.parts.panels import COUNT, DAY, DOLLARS, MOMENT, SHARE, About, Column, Limits, over_time, sql
 from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry.conventions.gauges import OVERRIDES_7D, OVERRIDES_30D
 
 from .common.shared import BOUND, COUNT_INCOMPLETE, IDS, INCOMPLETE, NO_GAUGES
+from .panels import cohorts
 
 RATE: Final = """CAST(count(*) FILTER (WHERE exceeded_resume_limit AND user_chose_override) AS numeric)
     / nullif(count(*) FILTER (WHERE exceeded_resume_limit), 0)"""
-FIRST: Final = f"""first AS MATERIALIZED (
-  SELECT run.user_ref, min(run.started_at) AS began FROM telemetry_jobs run
-  WHERE {users("run")} GROUP BY run.user_ref)"""
-"""The first job of each chosen user, of all time."""
 LIMITS: Final[Limits] = {0.0: "green", 0.25: "orange", 0.5: "red"}
 NO_WARNING: Final = "No warning was shown in this period to these users."
 
@@ -35,30 +32,13 @@ def board() -> Board:
         description="New and returning users, how their jobs grow, and what they do when a limit warns them.",
         days=365,
         rows=(
-            row(5, (8, _number()), (8, _overrides()), (8, _advice())),
-            row(9, (12, _new_and_returning()), (12, _growth())),
-            row(13, _retention()),
+            row(5, (8, cohorts.number()), (8, _overrides()), (8, _advice())),
+            row(9, (12, cohorts.new_and_returning()), (12, cohorts.growth())),
+            row(13, cohorts.retention()),
             row(8, (12, _by_segment()), (12, _override_course())),
             row(8, (12, _warnings()), (12, _override_live())),
             row(10, _users()),
         ),
-    )
-
-
-def _number() -> Panel:
-    return figures(
-        About(
-            title="Users",
-            question="How many users ran jobs, how many for the first time, and how many jobs each?",
-        ),
-        sql(f"""
-WITH {jobs("user_ref")}, {FIRST}
-SELECT count(DISTINCT job.user_ref) AS "Users",
-  count(DISTINCT job.user_ref) FILTER (WHERE first.began >= CAST($__timeFrom() AS timestamp)) AS "New",
-  CAST(count(*) AS numeric) / nullif(count(DISTINCT job.user_ref), 0) AS "Jobs of a user"
-FROM job JOIN first ON first.user_ref = job.user_ref"""),
-        unit=COUNT,
-        columns={"Jobs of a user": Column(decimals=1)},
     )
 
 
@@ -93,69 +73,6 @@ SELECT CASE WHEN share IS NULL THEN 'No job was over the limit.'
   WHEN share >= 0.25 THEN 'Many users over the limit override it: consider raising it.'
   ELSE 'Few users override the limit: it is right.' END AS "Advice"
 FROM rate"""),
-    )
-
-
-def _new_and_returning() -> Panel:
-    return course(
-        About(
-            title="New and returning users per week",
-            question="Do new users come, and do they come back? New: the first job ever was in that week (UTC).",
-        ),
-        over_time(f"""
-WITH {jobs("user_ref")}, {FIRST},
-active AS (SELECT DISTINCT date_trunc('week', started_at) AS week, user_ref FROM job)
-SELECT active.week AS "time", count(*) FILTER (WHERE first.began >= active.week) AS "New",
-  count(*) FILTER (WHERE first.began < active.week) AS "Returning"
-FROM active JOIN first ON first.user_ref = active.user_ref GROUP BY 1 ORDER BY 1"""),
-        unit=COUNT,
-        bars=True,
-        stacked=True,
-        columns={"New": Column(color="green"), "Returning": Column(color="blue")},
-    )
-
-
-def _growth() -> Panel:
-    return course(
-        About(
-            title="Batch size per week", question="Do jobs become larger? The median and the 90th percentile."
-        ),
-        over_time(f"""
-WITH {jobs("candidates")}
-SELECT date_trunc('week', started_at) AS "time", percentile_cont(0.5) WITHIN GROUP (ORDER BY candidates) AS "Median",
-  percentile_cont(0.9) WITHIN GROUP (ORDER BY candidates) AS "90th percentile"
-FROM job WHERE candidates > 0 GROUP BY 1 ORDER BY 1"""),
-        unit=COUNT,
-        decimals=0,
-    )
-
-
-def _retention() -> Panel:
-    return matrix(
-        About(
-            title="Retention",
-            question="Which share of the users who began in a month ran a job so many months later? At most 13 months. "
-            "With a batch size or a model: such a job.",
-        ),
-        sql(f"""
-WITH {jobs("user_ref")}, {FIRST},
-began AS MATERIALIZED (SELECT user_ref, date_trunc('month', began) AS month FROM first),
-size AS (SELECT month, count(*) AS users FROM began GROUP BY month),
-active AS (
-  SELECT DISTINCT began.month, job.user_ref,
-    CAST(extract(year FROM age(date_trunc('month', job.started_at), began.month)) * 12
-      + extract(month FROM age(date_trunc('month', job.started_at), began.month)) AS int) AS later
-  FROM job JOIN began ON began.user_ref = job.user_ref)
-SELECT to_char(active.month, 'YYYY-MM') AS "Began", lpad(CAST(active.later AS text), 2, '0') AS "Months later",
-  CAST(count(*) AS numeric) / nullif(max(size.users), 0) AS "Share"
-FROM active JOIN size ON size.month = active.month
-WHERE active.later <= 13 AND active.month > CAST($__timeTo() AS timestamp) - interval '14 months'
-GROUP BY active.month, active.later ORDER BY 2, 1"""),
-        unit=SHARE,
-        down="Began",
-        across="Months later",
-        value="Share",
-        limits={0: "red", 0.2: "orange", 0.4: "yellow", 0.6: "green"},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ from .queries import TRACES
 
 FILTERS: Final = ("segment", "batch_size", "user", "model")
 """The variables by which a reader chooses jobs."""
+CHOICES: Final = (*FILTERS, "job")
+"""All that a reader chooses on a dashboard with filters: jobs, and the application of the metrics."""
 TAG: Final = "analysis"
 """Every dashboard has it, and the list of dashboards shows those that have it."""
 EXPORT: Final = (
@@ -78,21 +81,34 @@ def _quoted(text: str) -> str:
 
 
 def one_analysis(field: str = "Analysis") -> Link:
-    """Return the link from the id of an analysis in a column to its dashboard."""
-    url = f"/d/{ONE_ANALYSIS}?var-analysis=${{__data.fields.{field}}}&${{__url_time_range}}"
-    return {"title": "Open this analysis", "url": url, "targetBlank": False}
+    """Return the link from the id of an analysis in a column to its dashboard, which has no other choices."""
+    return _of_value("Open this analysis", ONE_ANALYSIS, "analysis", field)
 
 
 def user(field: str = "User") -> Link:
-    """Return the link from the id of a user in a column to what this user does."""
-    url = f"/d/{USERS}?var-user=${{__data.fields.{field}}}&${{__url_time_range}}"
-    return {"title": "What this user does", "url": url, "targetBlank": False}
+    """Return the link from the id of a user in a column to what this user does, with the other choices."""
+    return _of_value(
+        "What this user does", USERS, "user", field, *_kept(name for name in CHOICES if name != "user")
+    )
 
 
 def leading_to(panel: sdk.Panel, uid: str, title: str) -> sdk.Panel:
-    """Return a panel with a link to another dashboard, which keeps the period and the filters."""
-    filters = "&".join(f"${{{name}:queryparam}}" for name in FILTERS)
-    link = (
-        sdk.DashboardLink(title).type(DashboardLinkType.LINK).url(f"/d/{uid}?${{__url_time_range}}&{filters}")
-    )
+    """Return a panel with a link to another dashboard, which keeps the period and all choices."""
+    link = sdk.DashboardLink(title).type(DashboardLinkType.LINK).url(_address(uid, *_kept(CHOICES)))
     return panel.links([link])
+
+
+def _of_value(title: str, uid: str, variable: str, field: str, *kept: str) -> Link:
+    """Return the link from a value to a dashboard that shows what the value names."""
+    url = _address(uid, f"var-{variable}=${{__data.fields.{field}}}", *kept)
+    return {"title": title, "url": url, "targetBlank": False}
+
+
+def _kept(names: Iterable[str]) -> Iterator[str]:
+    """Yield the parameters of a URL that keep the values of variables."""
+    return (f"${{{name}:queryparam}}" for name in names)
+
+
+def _address(uid: str, *parameters: str) -> str:
+    """Return the address of a dashboard, with the period of now."""
+    return f"/d/{uid}?{'&'.join(('${__url_time_range}', *parameters))}"

@@ -29,6 +29,11 @@ _LABELS: Final = {
     "medium": "Medium (51–150)",
     "large": "Large (151+)",
 }
+_OF_USERS: Final = "Calls outside any run have no user: only All counts them."
+_OF_CANDIDATES: Final = (
+    "Runs without candidates, such as intake, later work and calls outside any run, have no size: "
+    "only All counts them."
+)
 _USERS: Final = """
 SELECT 'all' AS __value, 'All' AS __text
 UNION ALL (
@@ -43,8 +48,8 @@ def variables() -> dict[str, Builder[VariableModel]]:
     """Return all variables by name, in the order in which they are shown."""
     return {
         **{source.variable: _source(source) for source in SOURCES},
-        "segment": _choice("segment", "User segment", SEGMENTS),
-        "batch_size": _choice("batch_size", "Batch size", BATCH_SIZES),
+        "segment": _choice("segment", "User segment", SEGMENTS, _OF_USERS),
+        "batch_size": _choice("batch_size", "Batch size", BATCH_SIZES, _OF_CANDIDATES),
         "user": _query("user", "User", _USERS),
         "model": _query("model", "Model", _MODELS),
         "analysis": sdk.TextBoxVariable("analysis")
@@ -69,7 +74,7 @@ def _source(source: Source) -> Builder[VariableModel]:
     )
 
 
-def _choice(name: str, label: str, values: tuple[str, ...]) -> Builder[VariableModel]:
+def _choice(name: str, label: str, values: tuple[str, ...], description: str) -> Builder[VariableModel]:
     labels = ", ".join(f"{_LABELS[value]} : {value}" for value in values)
     options = [
         VariableOption(text=_LABELS[value], value=value, selected=value == values[0]) for value in values
@@ -77,6 +82,7 @@ def _choice(name: str, label: str, values: tuple[str, ...]) -> Builder[VariableM
     return (
         sdk.CustomVariable(name)
         .label(label)
+        .description(description)
         .values(labels)
         .options(options)
         .current(options[0])

@@ -123,7 +123,7 @@ SELECT run.run_id, run.kind, run.status, run.user_ref, run.analysis_ref, run.ana
   END AS spend_class,
   CASE WHEN run.kind <> 'import' THEN COALESCE(run.repriced_pico, run.cost_pico) END AS cost_pico,
   run.cost_complete, run.candidates, run.criteria, {batch_size("run.candidates")} AS batch_size,
-  {known("above_70", "n_failed", "n_duplicates")}
+  {known("n_scored", "above_70", "n_failed", "n_duplicates")}
 FROM telemetry_runs run
 WHERE NOT run.synthetic
 """,
@@ -138,12 +138,12 @@ SELECT date(started_at) AS day, spend_class, COUNT(*) AS runs,
 FROM telemetry_run_spend
 GROUP BY date(started_at), spend_class
 """,
-    "telemetry_analysis_spend": """
+    "telemetry_analysis_spend": f"""
 SELECT spend.analysis_ref, spend.runs, spend.incomplete_runs, spend.cost_pico, spend.wasted_pico,
-  last.candidates, last.criteria, last.above_70,
-  spend.cost_pico / 1e12 / NULLIF(last.candidates, 0) AS cost_per_candidate,
-  spend.cost_pico / 1e12 / NULLIF(last.criteria, 0) AS cost_per_criterion,
-  spend.cost_pico / 1e12 / NULLIF(last.above_70, 0) AS cost_per_candidate_above_70
+  run.candidates, run.criteria, {known("above_70")},
+  spend.cost_pico / 1e12 / NULLIF(run.candidates, 0) AS cost_per_candidate,
+  spend.cost_pico / 1e12 / NULLIF(run.criteria, 0) AS cost_per_criterion,
+  spend.cost_pico / 1e12 / NULLIF(CASE WHEN {KNOWN} THEN run.above_70 END, 0) AS cost_per_candidate_above_70
 FROM (
   SELECT analysis_ref, COUNT(*) AS runs, SUM(CASE WHEN cost_complete THEN 0 ELSE 1 END) AS incomplete_runs,
     SUM(cost_pico) AS cost_pico,
@@ -152,7 +152,7 @@ FROM (
   WHERE analysis_ref IS NOT NULL AND NOT analysis_gone
   GROUP BY analysis_ref
 ) spend
-LEFT JOIN telemetry_runs last ON last.run_id = (
+LEFT JOIN telemetry_runs run ON run.run_id = (
   SELECT other.run_id FROM telemetry_runs other
   WHERE other.analysis_ref = spend.analysis_ref AND NOT other.analysis_gone AND NOT other.synthetic
     AND other.kind = 'analysis' AND other.status IN ('completed', 'partial_failure')
@@ -245,6 +245,7 @@ def details(columns: str, errors: str) -> dict[str, str]:
     return {
         "telemetry_run_documents": f"""
 SELECT run.run_id, run.kind, run.analysis_ref, run.user_ref, run.status, run.started_at,
+  {batch_size("run.candidates")} AS batch_size,
   file.ordinal, file.type, file.size_bytes, file.characters, file.chunk_count,
   {seconds("file.extraction_us")} AS extraction_seconds, {seconds("file.analysis_us")} AS analysis_seconds,
   CASE WHEN file.extraction_us IS NOT NULL OR file.analysis_us IS NOT NULL

@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg.rows import dict_row
 
 from examples.screener.history.history import History
 from examples.screener.history.writing import write
 from exporters.sql.schema import migrate
 from exporters.sql.schema.roles import role_sql
+from tests.grafana.rows import Tables
 from tests.postgres import TemporaryPostgres
 
 ANALYSES = 900
@@ -93,3 +96,11 @@ def reader(filled: Database) -> Iterator[psycopg.Connection[tuple[object, ...]]]
     """A connection in the role for dashboards."""
     with psycopg.connect(filled.reader_url, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def tables(filled: Database, reader: psycopg.Connection[tuple[Any, ...]]) -> Iterator[Tables]:
+    """The tables, for their owner, and the panels, for the role of dashboards."""
+    plain = filled.url.replace("postgresql+psycopg2", "postgresql")
+    with psycopg.connect(plain, row_factory=dict_row, autocommit=True) as owner:
+        yield Tables(owner, reader)

@@ -58,7 +58,7 @@ def faults(dashboard: Json, known: dict[str, Json]) -> list[str]:
     found = [f"no such variable: {name}" for name in used_variables(dashboard["panels"]) - own.keys()]
     for panel in dashboard["panels"]:
         parts = (*_sources(panel, own), *_queries(panel), *_fields(panel), *_units(panel))
-        links = _links(panel, known)
+        links = _links(panel, own, known)
         found += [f"{panel['title']}: {fault}" for fault in (*parts, *links)]
     return found
 
@@ -140,16 +140,32 @@ def _units(panel: Json) -> Iterator[str]:
             yield f"no such unit: {unit}"
 
 
-def _links(panel: Json, known: dict[str, Json]) -> Iterator[str]:
+def _links(panel: Json, own: dict[str, Json], known: dict[str, Json]) -> Iterator[str]:
     there = fields(panel)
     for text in texts(panel):
         for uid in re.findall(r"^/d/([^?/]+)", text):
-            if uid not in known:
+            if uid in known:
+                yield from _parameters(uid, text, own, variables(known[uid]))
+            else:
                 yield f"no such dashboard: {uid}"
-                continue
-            for name in re.findall(r"[?&](?:var-(\w+)=|\$\{(\w+):queryparam\})", text):
-                if "".join(name) not in variables(known[uid]):
-                    yield f"{uid} has no variable {''.join(name)}"
         for name in re.findall(r"\$\{__data\.fields\.(\w+)\}", text):
             if name not in there:
                 yield f"no field {name} for a link"
+
+
+def _parameters(uid: str, url: str, own: dict[str, Json], its: dict[str, Json]) -> Iterator[str]:
+    """Yield what a link to a dashboard names and is not there, and what it loses of a reader's choices."""
+    kept = {
+        f"{given}{named}" for given, named in re.findall(r"[?&](?:var-(\w+)=|\$\{(\w+):queryparam\})", url)
+    }
+    for name in kept - its.keys():
+        yield f"{uid} has no variable {name}"
+    for name in (_choices(own) & _choices(its)) - kept:
+        yield f"the link to {uid} loses {name}"
+    if "${__url_time_range}" not in url:
+        yield f"the link to {uid} loses the period"
+
+
+def _choices(own: dict[str, Json]) -> set[str]:
+    """Return the variables whose values a reader chooses."""
+    return {name for name, variable in own.items() if variable["type"] not in ("datasource", "constant")}

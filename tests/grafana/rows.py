@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
+import pytest
+from psycopg.rows import tuple_row
 
 from grafana.parts.expansion import Moment, expand
 from tests.grafana.dashboards import ALL, sql_targets
 
 Row = dict[str, Any]
+PICO = 10**12
+near: Callable[[Any], Any] = partial(pytest.approx, rel=1e-9)
 DAYS = 100
 """So few that panels show days, not weeks."""
 
@@ -19,13 +26,27 @@ class Tables:
     """The rows of the tables that began in the last 100 days."""
 
     def __init__(self, owner: psycopg.Connection[Row], reader: psycopg.Connection[tuple[Any, ...]]) -> None:
-        self._owner, self._reader = owner, reader
+        self._owner = owner
+        self._reader: psycopg.Connection[tuple[Any, ...]] | psycopg.Cursor[tuple[Any, ...]] = reader
         self.moment = Moment.last(DAYS, ALL)
         self.start, self.end = (time.replace(tzinfo=None) for time in (self.moment.start, self.moment.end))
         self.all_runs = self.rows("telemetry_runs")
         self.runs = [run for run in self.all_runs if self.start <= run["started_at"] <= self.end]
         self.jobs = [run for run in self.runs if run["kind"] == "analysis"]
         self.by_id = {run["run_id"]: run for run in self.runs}
+
+    @contextmanager
+    def changed(self, *statements: str) -> Iterator[None]:
+        """Show what panels show after statements, which are undone at the end."""
+        reader = self._reader
+        with self._owner.transaction(force_rollback=True):
+            for statement in statements:
+                self._owner.execute(statement.encode())
+            self._reader = self._owner.cursor(row_factory=tuple_row)
+            try:
+                yield
+            finally:
+                self._reader = reader
 
     def rows(self, table: str) -> list[Row]:
         return self._owner.execute(f"SELECT * FROM {table}".encode()).fetchall()
@@ -41,4 +62,8 @@ class Tables:
         moment = Moment(
             self.moment.end - timedelta(days=days), self.moment.end, {**self.moment.values, **chosen}
         )
-        return self._reader.execute(expand(target.sql, moment).encode()).fetchall()
+        return self.asked(expand(target.sql, moment))
+
+    def asked(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        return self._reader.execute(query.encode()).fetchall()

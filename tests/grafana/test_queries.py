@@ -102,3 +102,15 @@ def test_quantiles_keep_the_buckets() -> None:
     for target in expressions():
         if "histogram_quantile" in target.expression:
             assert re.search(r"sum by \([^)]*\ble\b", target.expression), target.name
+
+
+def test_what_is_joined_already_is_not_joined_again() -> None:
+    """The views of documents and calls have the facts of the run, so the filters are applied to them."""
+    reading = {}
+    for target in sql_targets():
+        views = re.findall(r"(?:FROM|JOIN) (telemetry_\w+)", target.sql)
+        if "telemetry_run_documents" in views and has_filters(dashboards()[f"{target.uid}.json"]):
+            reading[target.name] = "telemetry_jobs" in views
+        if "call AS (" in target.sql:
+            reading[target.name] = "called" in target.sql
+    assert len(reading) > 10 and not any(reading.values()), reading

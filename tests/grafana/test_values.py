@@ -5,30 +5,12 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from functools import partial
+from datetime import UTC, datetime, timedelta
 from statistics import correlation, fmean, median, quantiles
-from typing import Any
 
-import psycopg
 import pytest
-from psycopg.rows import dict_row
 
-from tests.grafana.conftest import Database
-from tests.grafana.rows import Row, Tables
-
-PICO = 10**12
-near: Callable[[Any], Any] = partial(pytest.approx, rel=1e-9)
-
-
-@pytest.fixture(scope="module")
-def tables(filled: Database, reader: psycopg.Connection[tuple[Any, ...]]) -> Iterator[Tables]:
-    """The tables, for their owner, and the panels, for the role of dashboards."""
-    plain = filled.url.replace("postgresql+psycopg2", "postgresql")
-    with psycopg.connect(plain, row_factory=dict_row, autocommit=True) as owner:
-        yield Tables(owner, reader)
+from tests.grafana.rows import PICO, Row, Tables, near
 
 
 def week(time: datetime) -> datetime:
@@ -49,74 +31,6 @@ def test_overview(tables: Tables) -> None:
     latest = sorted(tables.jobs, key=lambda job: job["started_at"], reverse=True)[:1000]
     points = [(job["candidates"], job["duration_us"] / 10**6, job["analysis_ref"]) for job in latest]
     assert [row[:3] for row in tables.shown("analysis-overview", "Time by candidates")] == points
-
-
-def test_money_of_each_day(tables: Tables) -> None:
-    """Revenue, cost and margin, and what a job costs."""
-    days: dict[date, Counter[str]] = defaultdict(Counter)
-    for run in tables.runs:
-        of_day = days[run["started_at"].date()]
-        of_day["cost"] += run["cost_pico"]
-        of_day["incomplete"] += not run["cost_complete"]
-        of_day["jobs"] += run["kind"] == "analysis"
-        if run["status"] in ("completed", "partial_failure"):
-            of_day["price"] += run["price_pico"] or 0
-    shown = tables.shown("analysis-overview", "Revenue, API cost and margin per day")
-    assert len(shown) == len(days)
-    for time, revenue, cost, margin, incomplete in shown:
-        of_day = days[time.date()]
-        assert cost * PICO == of_day["cost"] and (revenue or 0) * PICO == of_day["price"]
-        assert margin == (revenue or 0) - cost
-        assert (incomplete or 0) == of_day["incomplete"]
-
-    for time, job, *_ in tables.shown("analysis-cost", "Cost per job and candidate over time"):
-        of_day = days[time.date()]
-        assert float(job or 0) == near(of_day["cost"] / PICO / of_day["jobs"] if of_day["jobs"] else 0)
-
-
-def test_cost(tables: Tables) -> None:
-    """By stage, of one candidate, and what the cache saved."""
-    stages: Counter[str] = Counter()
-    for part in tables.parts("telemetry_stage_usage"):
-        stages[part["stage"]] += part["cost_pico"]
-    shown = {
-        name.removesuffix(" (lower bound)"): value
-        for name, value in tables.shown("analysis-cost", "Cost by stage")
-    }
-    assert shown == {name: Decimal(pico) / PICO for name, pico in stages.items() if pico}
-
-    useful = [job for job in tables.jobs if job["status"] in ("completed", "partial_failure")]
-    each = sum(job["cost_pico"] for job in useful) / sum(job["candidates"] for job in useful) / PICO
-    whole = sum(run["cost_pico"] for run in tables.runs) / len(tables.jobs) / PICO
-    ((job, candidate, criterion, above, incomplete),) = tables.shown("analysis-cost", "Cost of one")
-    assert (float(job), float(candidate)) == (near(whole), near(each))
-    assert float(criterion) == near(
-        each * sum(job["candidates"] for job in useful) / sum(job["criteria"] for job in useful)
-    )
-    assert float(above) > float(candidate)
-    assert incomplete == sum(not run["cost_complete"] for run in tables.runs) > 0
-
-    parts = tables.parts("telemetry_stage_usage")
-    kinds: Counter[str] = Counter()
-    for part in parts:
-        fresh = part["input_tokens"] - part["cached_tokens"]
-        for name, count, price in (
-            ("Input", fresh, 150_000),
-            ("Cached input", part["cached_tokens"], 75_000),
-        ):
-            kinds[name] += count * price if part["model"] and part["stage"] != "unattributed" else 0
-        kinds["Output"] += part["output_tokens"] * 600_000
-    kinds["Input"] += sum(part["cost_pico"] for part in parts if part["stage"] == "unattributed")
-    assert {
-        name.removesuffix(" (lower bound)"): float(cost)
-        for name, cost in tables.shown("analysis-cost", "Cost by kind of token")
-    } == {name: near(pico / PICO) for name, pico in kinds.items()}
-    assert sum(kinds.values()) == sum(run["cost_pico"] for run in tables.runs)
-
-    ((saved, share, tokens, _),) = tables.shown("analysis-cost", "Saved by cached input")
-    assert saved * PICO == sum(part["saved_pico"] for part in parts) > 0
-    assert tokens == sum(part["cached_tokens"] for part in parts)
-    assert float(share) == near(int(tokens) / sum(part["input_tokens"] for part in parts))
 
 
 def test_quality(tables: Tables) -> None:
@@ -264,27 +178,6 @@ def test_performance(tables: Tables) -> None:
         means.append(sum(job["duration_us"] for job in jobs) / 1e6 / sum(job["candidates"] for job in jobs))
     ((now, change),) = tables.shown("analysis-performance", "Week over week")
     assert (float(now), float(change)) == (near(means[0]), near(means[0] / means[1] - 1))
-
-
-def test_one_analysis(tables: Tables) -> None:
-    """When its stages began, and its documents from the best to the worst."""
-    job = max((job for job in tables.jobs if job["status"] == "completed"), key=lambda job: job["started_at"])
-    given = str(job["analysis_ref"])
-    parts = [part for part in tables.parts("telemetry_stage_usage") if part["run"] is job]
-    times = sorted(
-        (part["opened_us"], part["stage"], part["closed_us"])
-        for part in parts
-        if part["opened_us"] is not None
-    )
-    shown = tables.shown("analysis-one", "Stages", analysis=given)
-    assert [(stage, float(begin), float(length)) for stage, begin, length in shown] == [
-        (stage, near(opened / 1e6), near((closed - opened) / 1e6)) for opened, stage, closed in times
-    ]
-    assert len(shown) == 2
-
-    scores = [file["score"] for file in tables.parts("telemetry_documents") if file["run"] is job]
-    documents = tables.shown("analysis-one", "Documents", analysis=given)
-    assert [document[1] for document in documents] == sorted(scores, reverse=True)[:500]
 
 
 def test_telemetry(tables: Tables) -> None:

@@ -34,3 +34,17 @@ LOWER_BOUND: Final = "CASE WHEN is_complete THEN '' ELSE ' (lower bound)' END"
 """Behind the name of a sum that is incomplete."""
 TOTAL: Final = """CASE WHEN cost_complete THEN 'complete' ELSE 'lower bound' END AS "Total\""""
 """Whether the cost of one job is complete."""
+
+CALLS_TOTAL: Final = (
+    """CASE WHEN sum(unpriced + usage_missing) = 0 THEN 'complete' ELSE 'lower bound' END AS "Total\""""
+)
+"""Whether the cost of some calls is complete."""
+CALLS_UNKNOWN: Final = 'sum(unpriced) AS "No price", sum(usage_missing) AS "No usage"'
+"""Of how many calls the cost is missing: a call may be in both."""
+UNKNOWN_COLUMNS: Final = dict.fromkeys(("No price", "No usage"), Column(limits={0: "text", 1: "orange"}))
+"""The columns of :data:`CALLS_UNKNOWN`."""
+FILTERED: Final = (
+    "A batch size leaves out what has none: intake, later work, and calls outside any run. A user or a segment leaves "
+    "out these calls."
+)
+"""Beside a sum over all runs, which is over fewer once a reader chooses."""

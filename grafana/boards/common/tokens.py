@@ -11,7 +11,7 @@ from grafana.parts.kinds import bars, figures, rows
 from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.plots import course
 
-from .shared import BOUND, INCOMPLETE, LOWER_BOUND
+from .shared import BOUND, CALLS_TOTAL, CALLS_UNKNOWN, FILTERED, INCOMPLETE, LOWER_BOUND, UNKNOWN_COLUMNS
 
 TOKENS: Final = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 
@@ -21,7 +21,9 @@ def by_model() -> Panel:
     return rows(
         About(
             title="Cost by model",
-            question="Which model costs what, for how many calls and for which kinds of tokens?",
+            question="Which model costs what, for how many calls and for which kinds of tokens? A lower bound if calls have "
+            "no price, or did not say what they used. Calls without a known end have no model. "
+            f"{FILTERED}",
         ),
         sql(f"""
 WITH {calls("model", "calls", "cost_pico", *TOKENS, "unpriced", "usage_missing", "operation")}
@@ -29,15 +31,13 @@ SELECT model AS "Model", sum(cost_pico) / 1e12 AS "Cost", sum(calls) AS "Calls",
   sum(cost_pico) / 1e12 / nullif(sum(calls), 0) AS "Each call",
   sum(input_tokens) AS "Input tokens", sum(cached_tokens) AS "Cached",
   sum(output_tokens) AS "Output tokens", sum(reasoning_tokens) AS "Reasoning",
-  sum(unpriced + usage_missing) AS "Unknown cost",
-  count(DISTINCT run_id) FILTER (WHERE NOT cost_complete) AS "{INCOMPLETE}"
+  {CALLS_TOTAL}, {CALLS_UNKNOWN}
 FROM call WHERE operation <> '' GROUP BY model ORDER BY 2 DESC, 3 DESC LIMIT 50"""),
         columns={
             "Model": Column(width=200),
             "Cost": Column(unit=DOLLARS, decimals=2),
             "Each call": Column(unit=DOLLARS, decimals=6),
-            "Unknown cost": Column(limits={0: "text", 1: "orange"}),
-            INCOMPLETE: BOUND,
+            **UNKNOWN_COLUMNS,
         },
     )
 
@@ -48,7 +48,7 @@ def saved() -> Panel:
         About(
             title="Saved by cached input",
             question="What would the tokens from the prompt cache have cost more, which share of the input are they, "
-            "and how many? What was repriced since is not counted as saved.",
+            f"and how many? What was repriced since is not counted as saved. {FILTERED}",
             owner=Owner.DEVELOPERS,
         ),
         sql(f"""
@@ -72,7 +72,7 @@ def cost_by_kind() -> Panel:
         About(
             title="Cost by kind of token",
             question="How much is for input, for input from the cache, and for output, reasoning included? What was "
-            "repriced since is not divided.",
+            f"repriced since is not divided. {FILTERED}",
             owner=Owner.DEVELOPERS,
         ),
         sql(f"""

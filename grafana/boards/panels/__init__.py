@@ -1,0 +1,1 @@
+"""Panels of one subject, for dashboards with more panels than a file has room for."""
