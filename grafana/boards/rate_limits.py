@@ -47,7 +47,7 @@ def _today() -> Panel:
         ),
         [Metrics(APPLICATION.most(RATE_LIMITED_TODAY), "Today")],
         unit=COUNT,
-        limits={0: "green", 1: "orange", HostValue("rate_limited_jobs_alert"): "red"},
+        limits={0: "green", HostValue("rate_limited_jobs_alert"): "red"},
     )
 
 
@@ -196,7 +196,7 @@ def _backoff() -> Panel:
     return course(
         About(
             title="Waiting for OpenAI",
-            question="How many seconds of each second do calls wait, and did OpenAI ask for it?",
+            question="How many calls wait at the same time, on average, and for how many did OpenAI ask for it?",
             owner=Owner.DEVELOPERS,
             empty="No process of the application is measured in this period.",
         ),
@@ -204,7 +204,8 @@ def _backoff() -> Panel:
             Metrics(f"sum(rate({backoff}[$__rate_interval]))", "Waited"),
             Metrics(f"sum(rate({asked}[$__rate_interval]))", "Asked for by Retry-After"),
         ],
-        unit=SECONDS,
+        # Seconds of waiting in each second are a number of calls.
+        unit=COUNT,
     )
 
 
@@ -219,7 +220,7 @@ def _headroom() -> Panel:
         ),
         [Metrics(f"min by (model, limit) ({left})", "{{model}} {{limit}}")],
         unit=SHARE,
-        limits={0: "red", 0.1: "text"},
+        limits={0: "red", HostValue("headroom_share"): "text"},
     )
 
 

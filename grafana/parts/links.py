@@ -12,6 +12,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import DashboardLink, DashboardLinkType
 
 from exporters.alert_rules.dashboards import ONE_ANALYSIS, USERS
+from exporters.assets.host_values import HostValue
 
 from .queries import TRACES
 
@@ -87,6 +88,12 @@ def user(field: str = "User") -> Link:
     """Return the link from the id of a user in a column to what this user does."""
     url = f"/d/{USERS}?var-user=${{__data.fields.{field}}}&${{__url_time_range}}"
     return {"title": "What this user does", "url": url, "targetBlank": False}
+
+
+def runbook() -> Link:
+    """Return the link from the name of an alert to its runbook: the one that the alert itself has."""
+    url = f"{HostValue('runbooks_url')}/${{__value.raw}}.md"
+    return {"title": f"Runbook: {url}", "url": url, "targetBlank": True}
 
 
 def leading_to(panel: sdk.Panel, uid: str, title: str) -> sdk.Panel:
