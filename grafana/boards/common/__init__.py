@@ -1,1 +1,1 @@
-"""What several dashboards share, and groups of panels: budget, tokens, the programs around, columns, colours, sentences."""
+"""What several dashboards share, and panels of one subject: budget, tokens, the programs around; colours."""
