@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from opentelemetry.sdk.metrics import MeterProvider
 
 from exporters.metrics.instruments import Metrics
@@ -17,13 +19,21 @@ def give_values(provider: MeterProvider) -> None:
     metrics = Metrics(Settings())
     metrics.register(provider)
     for metric in c.METRICS:
-        labels = {name: (metric.label(name).values or ("some",))[0] for name in metric.labels}
-        if metric.instrument == "histogram":
-            metrics.observe(metric, 1, None, **labels)
-        elif metric.labels:
-            metrics.totals.add(metric, 1, **labels)
-        else:
+        if not metric.labels and metric.instrument != "histogram":
             metrics.gauge(metric, lambda: 1.0)
+            continue
+        for labels in _labels(metric):
+            if metric.instrument == "histogram":
+                metrics.observe(metric, 1, None, **labels)
+            else:
+                metrics.totals.add(metric, 1, **labels)
+
+
+def _labels(metric: c.Metric) -> Iterator[dict[str, str]]:
+    """Yield labels in which each value of each label occurs."""
+    values = {name: metric.label(name).values or ("some",) for name in metric.labels}
+    for place in range(max(map(len, values.values()), default=1)):
+        yield {name: known[place % len(known)] for name, known in values.items()}
 
 
 def described(metric: c.Metric) -> set[tuple[str, str, str]]:

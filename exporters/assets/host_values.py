@@ -12,7 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from exporters.alert_rules.alert import Alert
+from exporters.alert_rules.alerts.failures import limit_in
+from exporters.alert_rules.alerts.pipeline import TODAY_PERIODS, longest_gap
 from exporters.alert_rules.expression import number
+from exporters.alert_rules.groups import groups
+from telemetry.conventions.gauges import DAYS_PERIODS
 from telemetry.settings import Settings
 
 _MARK: Final = re.compile(r"⟦(\w+)(?::([^⟧]*))?⟧")
@@ -26,6 +31,16 @@ def _dollars(amount: float) -> str:
     return f"${amount:,.0f}" if amount == int(amount) else f"${amount:,.2f}"
 
 
+def _alerts(settings: Settings, *, of_application: bool) -> list[Alert]:
+    """Return the alerts about the application, or those about the programs around it."""
+    alerts = (alert for group in groups(settings) for alert in group.alerts)
+    return [alert for alert in alerts if (alert.service == settings.alert_job) == of_application]
+
+
+def _pattern(names: Iterable[str]) -> str:
+    return "|".join(sorted({*names}))
+
+
 VALUES: Final[Mapping[str, Callable[[Settings], float | str]]] = {
     "app_url": lambda settings: settings.app_url.rstrip("/"),
     "job": lambda settings: settings.alert_job,
@@ -33,6 +48,17 @@ VALUES: Final[Mapping[str, Callable[[Settings], float | str]]] = {
     "prometheus_uid": lambda settings: settings.grafana_prometheus_uid,
     "traces_uid": lambda settings: settings.grafana_traces_uid,
     "traces_type": lambda settings: settings.grafana_traces_type,
+    "runbooks_url": lambda settings: settings.runbooks_url.rstrip("/"),
+    # The names of our alerts, as patterns, by what they are about.
+    "application_alerts": lambda settings: _pattern(
+        alert.name for alert in _alerts(settings, of_application=True)
+    ),
+    "platform_alerts": lambda settings: _pattern(
+        alert.name for alert in _alerts(settings, of_application=False)
+    ),
+    "platform_services": lambda settings: _pattern(
+        alert.service for alert in _alerts(settings, of_application=False)
+    ),
     # As people read it, as an expression needs it, and as the limit of a colour.
     "budget_month": lambda settings: _dollars(settings.budget_month_usd),
     "budget_month_usd": lambda settings: number(settings.budget_month_usd),
@@ -40,11 +66,29 @@ VALUES: Final[Mapping[str, Callable[[Settings], float | str]]] = {
     "budget_month_warning": lambda settings: (
         round(settings.budget_month_usd * settings.budget_warning_share, 9) or NO_LIMIT
     ),
+    "budget_month_spare": lambda settings: round(
+        settings.budget_month_usd * (1 - settings.budget_warning_share), 9
+    ),
+    "budget_day_warning": lambda settings: (
+        round(settings.budget_day_usd * settings.budget_warning_share, 9) or NO_LIMIT
+    ),
     "budget_day_limit": lambda settings: settings.budget_day_usd or NO_LIMIT,
     "budget_warning_share": lambda settings: settings.budget_warning_share,
     "rate_limited_jobs": lambda settings: float(settings.rate_limited_jobs),
+    # An alert is raised above so many; a colour applies from its limit on.
     "rate_limited_jobs_alert": lambda settings: settings.rate_limited_jobs + 1.0,
+    "interrupted_jobs": lambda settings: float(settings.interrupted_jobs),
+    "interrupted_jobs_alert": lambda settings: settings.interrupted_jobs + 1.0,
     "failed_jobs_objective": lambda settings: settings.failed_jobs_objective,
+    "failed_jobs_1h": lambda settings: limit_in("1h", settings),
+    "failed_jobs_1d": lambda settings: limit_in("1d", settings),
+    "override_factor": lambda settings: settings.override_factor,
+    "headroom_share": lambda settings: settings.headroom_share,
+    "spool_age_seconds": lambda settings: settings.spool_age_seconds,
+    "health_log_seconds": lambda settings: settings.health_log_seconds,
+    "collector_queue_share": lambda settings: settings.collector_queue_share,
+    "gauges_today_seconds": lambda settings: float(longest_gap(settings, TODAY_PERIODS)),
+    "gauges_days_seconds": lambda settings: float(longest_gap(settings, DAYS_PERIODS)),
 }
 """The values by name."""
 

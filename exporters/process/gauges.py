@@ -13,7 +13,7 @@ from opentelemetry.metrics import MeterProvider
 from sqlalchemy.engine import Engine
 
 from exporters.gauges.figures import DAYS, TODAY
-from exporters.gauges.host_value import HostValue, age, number
+from exporters.gauges.host_gauge import HostGauge, age, number
 from exporters.gauges.leased import LeasedGauges, Observations
 from exporters.gauges.query import Query, found
 from exporters.integrity.watch import IntegrityWatch
@@ -121,7 +121,7 @@ class Gauges:
     ) -> None:
         if call is None or option in self._of_host:
             return
-        ask = HostValue(option, metric, call, convert).ask
+        ask = HostGauge(option, metric, call, convert).ask
         query = partial(Query, option, self._settings.gauges_seconds, ask)
         leased = LeasedGauges(self._settings, f"{LEASE} {option}", self._holder, lambda _: (query(),))
         self._of_host[option] = leased

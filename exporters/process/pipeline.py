@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import atexit
 import logging
-import secrets
 import time
-import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from exporters.metrics.instruments import Metrics
@@ -33,12 +28,11 @@ from telemetry._internal.guard import guarded, reset_internal_errors
 from telemetry.pricing.prices import Pricer, default_pricer
 from telemetry.settings import Settings
 
-from . import children, sigterm
+from . import children, parts, sigterm
+from .providers import Providers
 
 if TYPE_CHECKING:
-    from exporters.metrics.listener import Listener
     from exporters.sql.writer.thread import Writer
-    from exporters.upkeep.daily_check import DailyCheck
 
     from .gauges import Gauges
 
@@ -60,7 +54,7 @@ class Pipeline:
             ImportError: if a setting needs the extra ``sql`` or ``prometheus``, which is not installed.
         """
         is_key_shared = bool(settings.hmac_key)
-        self.settings = settings = _with_key(settings)
+        self.settings = settings = parts.with_key(settings)
         self.writer: Writer | None = None
         self.gauges: Gauges | None = None
         self.metrics = Metrics(settings)
@@ -76,12 +70,11 @@ class Pipeline:
         )
         self.processor = RollupProcessor(self.recorder, self.metrics, price or default_pricer(settings))
         if settings.database_url:
-            self.writer = _writer(self)
-            self.gauges = _gauges(self)
-        self.listener = _listener(self) if settings.metrics_port is not None else None
+            self.writer = parts.writer(self)
+            self.gauges = parts.gauges(self)
+        self.listener = parts.listener(self) if settings.metrics_port is not None else None
         self._is_open = False
-        self._meter_provider: MeterProvider | None = None
-        self._tracer_provider: weakref.ref[TracerProvider] | None = None
+        self._providers = Providers()
         self._listeners: list[Callable[[Snapshot], None]] = []
 
     def on_end(self, listener: Callable[[Snapshot], None]) -> None:
@@ -102,9 +95,8 @@ class Pipeline:
             meter_provider: where to register the metrics; ignored if it is not of the SDK.
             takes_all: whether to record runs that belong to applications of other pipelines too (in tests).
         """
-        tracer_provider.add_span_processor(self.processor)
-        self._tracer_provider = weakref.ref(tracer_provider)
-        self._register_metrics(meter_provider)
+        self._providers.attach(tracer_provider, meter_provider, self.processor)
+        self._register_metrics()
         install(self.recorder, takes_all=takes_all)
         self._is_open = True
         children.follow(self)
@@ -113,9 +105,9 @@ class Pipeline:
             sigterm.follow(self)
         is_master = children.is_master()
         if not is_master:
-            self._start_listener()
+            self.serve()
         if self.gauges is not None:
-            self.gauges.begin(self._meter_provider, is_master=is_master)
+            self.gauges.begin(self._providers.meter, is_master=is_master)
         if self.writer is not None and (self.spool.has_other_directories() or self.settings.daily_check):
             self.writer.wake()
 
@@ -133,7 +125,7 @@ class Pipeline:
         sigterm.unfollow(self)
         self.processor.stop()
         self.recorder.interrupt()
-        self._detach()
+        self._providers.detach()
         if recorder() is self.recorder:
             install(None)
         seconds = self.settings.shutdown_seconds if seconds is None else seconds
@@ -170,12 +162,7 @@ class Pipeline:
             self.gauges.join(deadline)
         with guarded("spool"):
             self.spool.close()
-        tracer_provider = self._tracer_provider() if self._tracer_provider is not None else None
-        for provider in (self._meter_provider, tracer_provider):
-            seconds = deadline - time.monotonic()
-            if provider is not None and seconds > 0:
-                with guarded("metrics"):
-                    provider.force_flush(int(seconds * 1000))
+        self._providers.flush(deadline)
 
     def warned(self, warning_type: str, action: str) -> None:
         """Count a warning that was shown, or the answer of a user."""
@@ -191,18 +178,20 @@ class Pipeline:
             return
         if self.gauges is None:
             try:
-                self.gauges = _gauges(self)
+                self.gauges = parts.gauges(self)
             except ImportError as error:
                 _log.warning("telemetry has no gauges for values of the application: %s", error)
                 return
         self.gauges.watch(jobs_waiting, worker_heartbeat)
         if self._is_open:
-            self.gauges.begin(self._meter_provider, is_master=children.is_master())
+            self.gauges.begin(self._providers.meter, is_master=children.is_master())
 
+    @guarded("metrics")
     def serve(self) -> None:
         """Start the metrics listener, if it is configured and not running."""
         if self.listener is not None and self.listener.port is None:
-            self._start_listener()
+            with suppressed():
+                self.listener.start()
 
     def host_committed(self) -> None:
         """Tell the writer that the host has committed a transaction."""
@@ -217,7 +206,7 @@ class Pipeline:
     def after_fork(self) -> None:
         """Start empty in a forked child, with a directory, threads and connections of its own."""
         reset_internal_errors()
-        self.metrics.after_fork(self._meter_provider)
+        self.metrics.after_fork(self._providers.meter)
         self.spool.after_fork()
         self.recorder.fragments.after_fork(self.spool.process_id)
         if self.writer is not None:
@@ -227,17 +216,11 @@ class Pipeline:
         if self.gauges is not None:
             self.gauges.after_fork()
 
-    def _register_metrics(self, provider: object) -> None:
-        if not isinstance(provider, MeterProvider):
+    def _register_metrics(self) -> None:
+        provider = self._providers.meter
+        if provider is None:
             return
-        self._meter_provider = provider
-        for metric, read in (
-            (c.SPOOL_PENDING, self.spool.pending),
-            (c.SPOOL_OLDEST, self.spool.oldest_age),
-            (c.SPOOL_DEAD, self.spool.dead),
-            (c.SPOOL_UNREADABLE, lambda: sum(1 for _ in self.spool.unreadable())),
-        ):
-            self.metrics.gauge(metric, read)
+        parts.watch_spool(self.spool, self.metrics)
         if self.gauges is not None:
             self.gauges.register()
         if self.listener is not None:
@@ -259,63 +242,8 @@ class Pipeline:
             self.writer.wake()
         else:
             self.recorder.fragments.changed()
-        self._start_listener()
+        self.serve()
 
     def _nudge(self) -> None:
         if self.writer is not None:
             self.writer.nudge()
-
-    @guarded("processor")
-    def _detach(self) -> None:
-        """Remove the processor from its provider, for which the SDK has no public way."""
-        provider = self._tracer_provider() if self._tracer_provider is not None else None
-        active: Any = getattr(provider, "_active_span_processor", None)
-        if hasattr(active, "_span_processors") and hasattr(active, "_lock"):
-            with active._lock:
-                active._span_processors = tuple(
-                    processor for processor in active._span_processors if processor is not self.processor
-                )
-
-    @guarded("metrics")
-    def _start_listener(self) -> None:
-        if self.listener is not None and self.listener.port is None:
-            with suppressed():
-                self.listener.start()
-
-
-def _with_key(settings: Settings) -> Settings:
-    if settings.hmac_key:
-        return settings
-    if settings.database_url:
-        _log.warning(
-            "TELEMETRY_HMAC_KEY is not set, nor was Flask's SECRET_KEY when telemetry was set up: documents"
-            " are counted, but not matched with their candidate_files"
-        )
-    return replace(settings, hmac_key=secrets.token_hex())
-
-
-def _writer(pipeline: Pipeline) -> Writer:
-    from exporters.sql.writer.thread import Writer
-
-    settings = pipeline.settings
-    daily_check = partial(_daily_check, settings) if settings.daily_check else None
-    parts = (pipeline.recorder.fragments, pipeline.spool, pipeline.metrics)
-    return Writer(settings, *parts, daily_check=daily_check)
-
-
-def _gauges(pipeline: Pipeline) -> Gauges:
-    from .gauges import Gauges
-
-    return Gauges(pipeline.settings, pipeline.metrics, lambda: pipeline.spool.process_id)
-
-
-def _daily_check(settings: Settings, nudge: Callable[[], None]) -> DailyCheck:
-    from exporters.upkeep.daily_check import DailyCheck
-
-    return DailyCheck(settings, nudge)
-
-
-def _listener(pipeline: Pipeline) -> Listener:
-    from exporters.metrics.listener import Listener
-
-    return Listener(pipeline.settings, pipeline.spool.publish_port)

@@ -17,7 +17,7 @@ from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import INTERRUPTED_TODAY
 
-from .common.colors import ERROR_TYPES
+from .common.colors import ERROR_TYPES, REFUSALS
 from .common.shared import BOUND, COUNT_INCOMPLETE, ENDED, IDS, INCOMPLETE, NO_GAUGES, NO_PROCESS, TOTAL
 
 FAILED = "status IN ('failed', 'interrupted', 'partial_failure')"
@@ -42,19 +42,22 @@ def board() -> Board:
 
 
 def _failed() -> Panel:
+    allowed = HostValue("failed_jobs_objective")
     return figures(
         About(
-            title="Failed jobs", question="How many jobs failed, were interrupted or delivered a part only?"
+            title="Failed jobs",
+            question="How many jobs failed, were interrupted or delivered a part only? The share is that of the "
+            f"first two: in the long run, {allowed:.1%} may.",
         ),
         sql(f"""
 WITH {jobs("kind", "status")}
 SELECT count(*) FILTER (WHERE status = 'failed') AS "Failed",
   count(*) FILTER (WHERE status = 'interrupted') AS "Interrupted",
   count(*) FILTER (WHERE status = 'partial_failure') AS "In part",
-  CAST(count(*) FILTER (WHERE {FAILED}) AS numeric) / nullif(count(*), 0) AS "Share"
+  CAST(count(*) FILTER (WHERE status IN ('failed', 'interrupted')) AS numeric) / nullif(count(*), 0) AS "Share"
 FROM job WHERE {ENDED}"""),
         unit=COUNT,
-        columns={"Share": Column(unit=SHARE, decimals=1, limits={0: "green", 0.03: "orange", 0.1: "red"})},
+        columns={"Share": Column(unit=SHARE, decimals=1, limits={0: "green", allowed: "red"})},
     )
 
 
@@ -79,13 +82,14 @@ def _today() -> Panel:
     return figures(
         About(
             title="Interrupted today",
-            question="How many jobs of today were interrupted, because their process died or fell silent?",
+            question="How many jobs of today were interrupted, because their process died or fell silent? "
+            f"More than {HostValue('interrupted_jobs'):.0f} raise an alert.",
             owner=Owner.ON_CALL,
             empty=NO_GAUGES,
         ),
         [Metrics(APPLICATION.most(INTERRUPTED_TODAY), "Interrupted")],
         unit=COUNT,
-        limits={0: "green", 1: "red"},
+        limits={0: "green", HostValue("interrupted_jobs_alert"): "red"},
     )
 
 
@@ -140,6 +144,7 @@ FROM error GROUP BY 1 ORDER BY 2 DESC LIMIT 20"""),
         unit=COUNT,
         across="Stage",
         horizontal=True,
+        columns={"Errors": Column(color="red")},
     )
 
 
@@ -171,6 +176,7 @@ def _live() -> Panel:
         ),
         [Metrics(f"60 * sum by (status) (rate({attempts}[$__rate_interval])) > 0", "{{status}}")],
         unit="reqpm",
+        columns=REFUSALS,
     )
 
 
@@ -179,7 +185,8 @@ def _objective() -> Panel:
     return course(
         About(
             title="Share of failed jobs against the objective",
-            question=f"Do more jobs fail than in the long run may, {allowed:.1%}? The alerts look at the same figures.",
+            question=f"Do more jobs fail than in the long run may, {allowed:.1%}? An alert needs more than "
+            f"{HostValue('failed_jobs_1h'):.1%} in 1h, {HostValue('failed_jobs_1d'):.1%} in 1d, or {allowed:.1%} in 3d.",
             owner=Owner.ON_CALL,
             empty="No job ended in this period.",
         ),

@@ -12,7 +12,7 @@ from exporters.reports.jobs import MOST_ACTIVE
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import bucket, jobs, runs
 from grafana.parts.kinds import figures, rows
-from grafana.parts.links import leading_to
+from grafana.parts.links import leading_to, runbook
 from grafana.parts.panels import COUNT, DOLLARS, SHARE, About, Column, Owner, over_time, sql
 from grafana.parts.plots import course
 from grafana.parts.queries import Metrics, firing
@@ -31,7 +31,8 @@ from .common.shared import (
 from .cost import total
 from .panels import workload
 
-FIRING: Final = firing("critical|warning")
+EACH: Final = f"sum by (alertname, severity, service) ({firing('critical|warning')})"
+"""The alerts that are firing; one that fires for several stages or models is one."""
 
 
 def board() -> Board:
@@ -62,11 +63,12 @@ def _firing() -> Panel:
     return figures(
         About(
             title="Alerts firing",
-            question="Is anything wrong now? Critical ones and warnings; the list is below.",
+            question="Is anything wrong now? Critical ones and warnings about the chosen application and the "
+            "programs around it; the list is below.",
             owner=Owner.ON_CALL,
             empty="Prometheus does not answer.",
         ),
-        [Metrics(f"count({FIRING}) or vector(0)", "Firing", instant=True)],
+        [Metrics(f"count({EACH}) or vector(0)", "Firing", instant=True)],
         unit=COUNT,
         limits={0: "green", 1: "red"},
     )
@@ -140,15 +142,15 @@ def _alerts() -> Panel:
     return rows(
         About(
             title="Alerts",
-            question="Which alerts are firing? Each has a runbook; Alertmanager knows who was told.",
+            question="Which alerts are firing? Each leads to its runbook; Alertmanager knows who was told.",
             owner=Owner.ON_CALL,
             empty="No alert is firing now.",
         ),
-        [Metrics(f"sort_desc(sum by (alertname, severity, service) ({FIRING}))", instant=True)],
+        [Metrics(f"sort_desc({EACH})", instant=True)],
         columns={
             "Time": Column(hidden=True),
             "Value": Column(hidden=True),
-            "alertname": Column(title="Alert"),
+            "alertname": Column(title="Alert", links=(runbook(),)),
             "service": Column(title="Service"),
             "severity": Column(
                 title="Severity", texts={"critical": "critical: act now", "warning": "warning: look"}

@@ -15,7 +15,7 @@ from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
 from telemetry.conventions.gauges import RATE_LIMITED_TODAY
 
-from .common.shared import IDS, NO_GAUGES
+from .common.shared import IDS, NO_GAUGES, NO_PROCESS
 
 UNLIMITED = "No request was refused in this period with these filters."
 
@@ -47,7 +47,7 @@ def _today() -> Panel:
         ),
         [Metrics(APPLICATION.most(RATE_LIMITED_TODAY), "Today")],
         unit=COUNT,
-        limits={0: "green", 1: "orange", HostValue("rate_limited_jobs_alert"): "red"},
+        limits={0: "green", HostValue("rate_limited_jobs_alert"): "red"},
     )
 
 
@@ -191,20 +191,20 @@ FROM call GROUP BY 1 ORDER BY 1"""),
 
 
 def _backoff() -> Panel:
-    backoff = APPLICATION.series(c.OPENAI_BACKOFF)
-    asked = APPLICATION.series(c.OPENAI_RETRY_AFTER)
+    waits = {"Waited": c.OPENAI_BACKOFF, "Asked for by Retry-After": c.OPENAI_RETRY_AFTER}
     return course(
         About(
             title="Waiting for OpenAI",
-            question="How many seconds of each second do calls wait, and did OpenAI ask for it?",
+            question="How many calls wait at the same time, on average, and for how many did OpenAI ask for it?",
             owner=Owner.DEVELOPERS,
-            empty="No process of the application is measured in this period.",
+            empty=NO_PROCESS,
         ),
         [
-            Metrics(f"sum(rate({backoff}[$__rate_interval]))", "Waited"),
-            Metrics(f"sum(rate({asked}[$__rate_interval]))", "Asked for by Retry-After"),
+            Metrics(f"sum(rate({APPLICATION.series(metric)}[$__rate_interval]))", name)
+            for name, metric in waits.items()
         ],
-        unit=SECONDS,
+        # Seconds of waiting in each second are a number of calls.
+        unit=COUNT,
     )
 
 
@@ -219,7 +219,7 @@ def _headroom() -> Panel:
         ),
         [Metrics(f"min by (model, limit) ({left})", "{{model}} {{limit}}")],
         unit=SHARE,
-        limits={0: "red", 0.1: "text"},
+        limits={0: "red", HostValue("headroom_share"): "text"},
     )
 
 
@@ -246,9 +246,5 @@ SELECT analysis_ref AS "Analysis", started_at AS "Began", user_ref AS "User", st
   candidates AS "Candidates", attempts AS "Attempts", rate_limit_hits AS "Rate limits", backoff_seconds AS "Waited",
   duration_seconds AS "Duration", trace_id AS "Trace"
 FROM job WHERE rate_limit_hits > 0 ORDER BY started_at DESC, run_id LIMIT 50"""),
-        columns={
-            **IDS,
-            "Waited": Column(unit=SECONDS, decimals=1),
-            "Duration": Column(unit=SECONDS, decimals=1),
-        },
+        columns={**IDS, **dict.fromkeys(("Waited", "Duration"), Column(unit=SECONDS, decimals=1))},
     )

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from grafana_foundation_sdk.builders.dashboard import Panel
 
-from exporters.alert_rules.alerts.collector import JOB as COLLECTOR
 from exporters.alert_rules.dashboards import TELEMETRY
+from exporters.assets.host_values import HostValue
 from grafana.parts.dashboard import Board, row
 from grafana.parts.kinds import figures, rows
-from grafana.parts.panels import COUNT, DAY, DOLLARS, SECONDS, SHARE, About, Column, Owner, sql
+from grafana.parts.panels import COUNT, DAY, DOLLARS, SECONDS, About, Column, Owner, sql
 from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry import conventions as c
-from telemetry.conventions.gauges import GAUGES_AGE, GAUGES_EXPORTER, HEALTH_LOG_AGE, SILENT_RUNS
+from telemetry.conventions.gauges import DAYS, GAUGES_AGE, GAUGES_EXPORTER, HEALTH_LOG_AGE, SILENT_RUNS, TODAY
 
+from .common import around
+from .common.colors import in_reds
 from .common.shared import NO_PROCESS
-
-NO_COLLECTOR: Final = "Prometheus does not scrape a Collector."
-OURS: Final = f'job="{COLLECTOR}"'
 
 
 def board() -> Board:
@@ -36,7 +33,7 @@ def board() -> Board:
             row(8, (12, _spool()), (12, _oldest())),
             row(8, (12, _writer()), (12, _writer_failures())),
             row(8, (12, _internal()), (12, _unaccounted())),
-            row(8, (8, _queue()), (8, _refused()), (8, _targets())),
+            row(8, (8, around.queue()), (8, around.refused()), (8, around.scraped())),
             row(8, (9, _gauges()), (15, _log())),
         ),
     )
@@ -73,7 +70,7 @@ def _waiting() -> Panel:
         _about("Waiting for the database", "Do figures reach the database, and how late?"),
         [Metrics(f"max({APPLICATION.series(c.SPOOL_OLDEST)})", "Oldest")],
         unit=SECONDS,
-        limits={0: "green", 60: "orange", 300: "red"},
+        limits={0: "green", HostValue("spool_age_seconds"): "red"},
     )
 
 
@@ -81,7 +78,7 @@ def _fresh() -> Panel:
     return figures(
         _about(
             "Freshness",
-            "How old are the last job in the database and the gauges?",
+            "How long ago did the last job in the database begin? The age of the gauges is below.",
             "There is no job in the database yet.",
         ),
         [
@@ -119,6 +116,7 @@ def _oldest() -> Panel:
         _about("Oldest snapshot in the spool", "Does a process not get rid of what it has?"),
         [Metrics(f"max({APPLICATION.series(c.SPOOL_OLDEST)})", "Oldest")],
         unit=SECONDS,
+        limits={0: "text", HostValue("spool_age_seconds"): "red"},
     )
 
 
@@ -139,78 +137,48 @@ def _writer() -> Panel:
 
 
 def _writer_failures() -> Panel:
-    return course(
-        _about(
-            "Failed transactions of the writer",
-            "Does the database refuse what is written? It is tried again.",
-        ),
-        [_rate(c.WRITER_FAILURES, "transaction")],
-        unit="cpm",
+    return in_reds(
+        course(
+            _about(
+                "Failed transactions of the writer",
+                "Does the database refuse what is written? It is tried again.",
+            ),
+            [_rate(c.WRITER_FAILURES, "transaction")],
+            unit="cpm",
+        )
     )
 
 
 def _internal() -> Panel:
-    return course(
-        _about(
-            "Internal errors",
-            "Does telemetry have errors of its own? None reaches the application.",
-            owner=Owner.DEVELOPERS,
-        ),
-        [_rate(c.INTERNAL_ERRORS, "component"), _rate(c.VALUES_COERCED, "column")],
-        unit="cpm",
+    return in_reds(
+        course(
+            _about(
+                "Internal errors",
+                "Does telemetry have errors of its own? None reaches the application.",
+                owner=Owner.DEVELOPERS,
+            ),
+            [_rate(c.INTERNAL_ERRORS, "component"), _rate(c.VALUES_COERCED, "column")],
+            unit="cpm",
+        )
     )
 
 
 def _unaccounted() -> Panel:
-    return course(
-        _about(
-            "Calls whose cost is unknown",
-            "Why are totals lower bounds, and which calls belong to no run?",
-            owner=Owner.DEVELOPERS,
-        ),
-        [_rate(c.OPENAI_UNACCOUNTED, "reason")],
-        unit="cpm",
+    return in_reds(
+        course(
+            _about(
+                "Calls whose cost is unknown",
+                "Why are totals lower bounds, and which calls belong to no run?",
+                owner=Owner.DEVELOPERS,
+            ),
+            [_rate(c.OPENAI_UNACCOUNTED, "reason")],
+            unit="cpm",
+        )
     )
 
 
-def _queue() -> Panel:
-    size, capacity = (f"otelcol_exporter_queue_{name}{{{OURS}}}" for name in ("size", "capacity"))
-    return course(
-        _about("Queue of the Collector", "Can the Collector deliver? At 1 it loses data.", NO_COLLECTOR),
-        [Metrics(f"max by (exporter) ({size} / ({capacity} > 0))", "{{exporter}}")],
-        unit=SHARE,
-        limits={0: "text", 0.8: "red"},
-    )
-
-
-def _refused() -> Panel:
-    kinds = {
-        "refused": "otelcol_receiver_refused_{}_total",
-        "not sent": "otelcol_exporter_send_failed_{}_total",
-        "not queued": "otelcol_exporter_enqueue_failed_{}_total",
-    }
-    return course(
-        _about("Refused and failed in the Collector", "Does it lose spans or metrics?", NO_COLLECTOR),
-        [
-            Metrics(f"60 * sum(rate({name.format(signal)}{{{OURS}}}[$__rate_interval]))", f"{signal}: {what}")
-            for what, name in kinds.items()
-            for signal in ("spans", "metric_points")
-        ],
-        unit="cpm",
-    )
-
-
-def _targets() -> Panel:
-    return course(
-        _about(
-            "Scraped programs",
-            "Does Prometheus reach every program? 1 is reached, 0 is not.",
-            "Prometheus scrapes nothing.",
-        ),
-        [Metrics("min by (job) (up)", "{{job}}")],
-        unit=COUNT,
-        limits={0: "red", 1: "text"},
-    )
+def _of(query: str) -> str:
+    return f'query="{query}"'
 
 
 def _gauges() -> Panel:
@@ -221,7 +189,8 @@ def _gauges() -> Panel:
         ),
         [
             Metrics(f"sum({APPLICATION.series(GAUGES_EXPORTER)})", "Exporters"),
-            Metrics(f"max({APPLICATION.series(GAUGES_AGE)})", "Age"),
+            Metrics(f"max({APPLICATION.series(GAUGES_AGE, _of(TODAY))})", "Age (today)"),
+            Metrics(f"max({APPLICATION.series(GAUGES_AGE, _of(DAYS))})", "Age (days)"),
             Metrics(APPLICATION.most(SILENT_RUNS), "Silent runs"),
             Metrics(APPLICATION.most(HEALTH_LOG_AGE), "Daily log"),
         ],
@@ -229,9 +198,12 @@ def _gauges() -> Panel:
         decimals=0,
         columns={
             "Exporters": Column(limits={0: "red", 1: "green"}),
-            "Age": Column(unit=SECONDS, limits={0: "green", 600: "red"}),
+            "Age (today)": Column(
+                unit=SECONDS, limits={0: "green", HostValue("gauges_today_seconds"): "red"}
+            ),
+            "Age (days)": Column(unit=SECONDS, limits={0: "green", HostValue("gauges_days_seconds"): "red"}),
             "Silent runs": Column(limits={0: "green", 1: "red"}),
-            "Daily log": Column(unit=SECONDS, limits={0: "green", 172800: "red"}),
+            "Daily log": Column(unit=SECONDS, limits={0: "green", HostValue("health_log_seconds"): "red"}),
         },
     )
 

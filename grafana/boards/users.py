@@ -7,6 +7,7 @@ from typing import Final
 from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.alert_rules.dashboards import USERS
+from exporters.assets.host_values import HostValue
 from grafana.parts.dashboard import Board, row
 from grafana.parts.filters import jobs, users
 from grafana.parts.kinds import bars, figures, rows, words
@@ -143,7 +144,8 @@ def _override_live() -> Panel:
     return course(
         About(
             title="Override rate of 7 and of 30 days",
-            question="Does the rate rise? An alert is raised when that of 7 days is 1.5 times that of 30 days.",
+            question=f"Does the rate rise? An alert is raised when that of 7 days is more than "
+            f"{HostValue('override_factor'):g} times that of 30 days, unless it may be chance.",
             empty=NO_GAUGES,
         ),
         [

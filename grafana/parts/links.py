@@ -13,6 +13,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import DashboardLink, DashboardLinkType
 
 from exporters.alert_rules.dashboards import ONE_ANALYSIS, USERS
+from exporters.assets.host_values import HostValue
 
 from .queries import TRACES
 
@@ -90,6 +91,12 @@ def user(field: str = "User") -> Link:
     return _of_value(
         "What this user does", USERS, "user", field, *_kept(name for name in CHOICES if name != "user")
     )
+
+
+def runbook() -> Link:
+    """Return the link from the name of an alert to its runbook: the one that the alert itself has."""
+    url = f"{HostValue('runbooks_url')}/${{__value.raw}}.md"
+    return {"title": f"Runbook: {url}", "url": url, "targetBlank": True}
 
 
 def leading_to(panel: sdk.Panel, uid: str, title: str) -> sdk.Panel:

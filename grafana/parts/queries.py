@@ -41,13 +41,16 @@ APPLICATION: Final = Application("$job")
 """The metrics of the application that the variable ``job`` names."""
 
 
-_ALERTS: Final = "(Analysis|Otelcol|Postgres|Prometheus|Alertmanager).+"
-"""The names of our alerts, as a pattern: a Prometheus may have others."""
-
-
 def firing(severity: str) -> str:
-    """Return the series of our alerts that are firing; ``severity`` is a pattern."""
-    return f'ALERTS{{alertstate="firing", alertname=~"{_ALERTS}", severity=~"{severity}"}}'
+    """Return the series of alerts that are firing; ``severity`` is a pattern.
+
+    These are the alerts about the chosen application, and those about the programs around it. The Prometheus
+    may have alerts of others: only the names in our rules count.
+    """
+    state = f'alertstate="firing", severity=~"{severity}"'
+    application = f'alertname=~"{HostValue("application_alerts")}", service="{APPLICATION.job}"'
+    platform = f'alertname=~"{HostValue("platform_alerts")}", service=~"{HostValue("platform_services")}"'
+    return f"(ALERTS{{{state}, {application}}} or ALERTS{{{state}, {platform}}})"
 
 
 class _SqlQuery(Dataquery):

@@ -140,7 +140,7 @@ def test_budgets_in_panels_are_those_of_the_host() -> None:
     assert " / 1250.5 and on () (vector(1250.5) > 0)" in used["targets"][0]["expr"]
     assert limits(month) == [None, 1125.45, 1250.5]
     assert left["targets"][0]["expr"].startswith("1250.5 - max by (job)")
-    assert limits(panel(OURS, "analysis-cost", "Spent today")) == [None, 70]
+    assert limits(panel(OURS, "analysis-cost", "Spent today")) == [None, 63, 70]
 
 
 def test_without_a_budget_no_panel_is_red() -> None:
@@ -151,7 +151,7 @@ def test_without_a_budget_no_panel_is_red() -> None:
 
     assert "Budget: none." in month["description"]
     assert limits(month) == [None, NO_LIMIT, NO_LIMIT]
-    assert limits(panel(free, "analysis-cost", "Spent today")) == [None, NO_LIMIT]
+    assert limits(panel(free, "analysis-cost", "Spent today")) == [None, NO_LIMIT, NO_LIMIT]
     assert left["targets"][0]["expr"].endswith(" and on () (vector(0) > 0)")
     assert left["fieldConfig"]["defaults"]["noValue"].startswith("There is no monthly budget. ")
 
@@ -164,7 +164,10 @@ def test_without_a_budget_no_panel_is_red() -> None:
         ("budget_warning_share", 0.7, {"cost", "overview"}, {"money"}),
         ("rate_limited_jobs", 6, {"rate-limits"}, {"jobs"}),
         ("failed_jobs_objective", 0.04, {"errors"}, {"failures"}),
-        ("collector_queue_share", 0.7, set(), {"collector"}),
+        ("collector_queue_share", 0.7, {"telemetry"}, {"collector"}),
+        ("override_factor", 2.0, {"users"}, {"jobs"}),
+        ("gauges_seconds", 100.0, {"telemetry"}, {"pipeline"}),
+        ("worker_silent_seconds", 200.0, set(), {"jobs"}),
         ("app_url", "https://a.example", {"cost", "errors"}, set()),
         ("metrics_port", 9100, set(), set()),
     ],

@@ -7,11 +7,11 @@ from typing import Final
 
 import sqlglot
 
-from grafana.boards.common.colors import ERROR_TYPES, STAGES, STATUSES
+from grafana.boards.common.colors import ERROR_TYPES, REFUSALS, STAGES, STATUSES
 from grafana.parts.expansion import Moment, expand
 from tests.grafana.dashboards import ALL, Json
 
-SERIES: Final = frozenset({*STAGES, *STATUSES, *ERROR_TYPES})
+SERIES: Final = frozenset({*STAGES, *STATUSES, *ERROR_TYPES, *REFUSALS})
 """Names of series that are values of a column, and have a colour."""
 LABEL: Final = re.compile(r"\{\{(\w+)\}\}")
 

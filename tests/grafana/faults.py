@@ -8,6 +8,7 @@ from typing import Final
 
 from grafana_foundation_sdk.models import units
 
+from exporters.alert_rules.alerts.collector import SIGNALS
 from exporters.alert_rules.groups import groups
 from exporters.catalogue.usage import names
 from grafana.parts.expansion import BadQuery
@@ -28,9 +29,9 @@ OTHERS: Final = {
         f"otelcol_{name}": {"job", "exporter"}
         for name in (
             *("exporter_queue_size", "exporter_queue_capacity"),
-            *("receiver_refused_spans_total", "receiver_refused_metric_points_total"),
-            *("exporter_send_failed_spans_total", "exporter_send_failed_metric_points_total"),
-            *("exporter_enqueue_failed_spans_total", "exporter_enqueue_failed_metric_points_total"),
+            *(f"receiver_refused_{signal}_total" for signal in SIGNALS),
+            *(f"exporter_send_failed_{signal}_total" for signal in SIGNALS),
+            *(f"exporter_enqueue_failed_{signal}_total" for signal in SIGNALS),
         )
     },
     "gen_ai_client_operation_duration_seconds_bucket": {"job", "le"},

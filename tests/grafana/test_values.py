@@ -146,7 +146,7 @@ def test_rate_limits(tables: Tables) -> None:
 
 
 def test_errors(tables: Tables) -> None:
-    """By type, from the JSON of each run."""
+    """By type, from the JSON of each run; and the share of failed jobs, as the objective counts them."""
     types: Counter[str] = Counter()
     for run in tables.runs:
         for error in json.loads(run["error_types"] or "[]"):
@@ -154,6 +154,10 @@ def test_errors(tables: Tables) -> None:
     shown = tables.shown("analysis-errors", "Errors by type")
     assert dict(shown) == types
     assert [count for _, count in shown] == sorted(types.values(), reverse=True)
+
+    ended = [job["status"] for job in tables.jobs if job["status"] not in ("cancelled", "running")]
+    ((*_, share),) = tables.shown("analysis-errors", "Failed jobs")
+    assert float(share) == near((ended.count("failed") + ended.count("interrupted")) / len(ended))
 
     failed = [job for job in tables.jobs if job["status"] in ("failed", "interrupted", "partial_failure")]
     latest = sorted(failed, key=lambda job: job["started_at"], reverse=True)[:20]

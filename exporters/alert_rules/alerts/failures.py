@@ -99,6 +99,12 @@ def _burning(settings: Settings, pairs: tuple[tuple[str, str, float], ...], few:
     return "(\n" + ")\nor\n(\n".join(parts) + ")"
 
 
+def limit_in(window: str, settings: Settings) -> float:
+    """Return the share of failed jobs in a long window above which an alert is raised."""
+    (speed,) = (speed for _, long, speed in (*FAST, *SLOW) if long == window)
+    return float(_limit(settings.failed_jobs_objective, speed))
+
+
 def _limit(objective: float, speed: float) -> str:
     """Return the share of failed jobs at which the objective is used up so many times as fast."""
     nearly_all = objective + NEARLY_ALL * (1 - objective)

@@ -120,19 +120,19 @@ def _gauges(settings: Settings, application: Application) -> Iterator[Alert]:
         severity="critical",
         expression=(
             f"{application.most(gauges.GAUGES_EXPORTER)} == 0\n"
-            f"or max by (job) ({today}) > {_longest_gap(settings, TODAY_PERIODS)}\n"
-            f"or max by (job) ({days}) > {_longest_gap(settings, gauges.DAYS_PERIODS)}"
+            f"or max by (job) ({today}) > {longest_gap(settings, TODAY_PERIODS)}\n"
+            f"or max by (job) ({days}) > {longest_gap(settings, gauges.DAYS_PERIODS)}"
         ),
         summary="No process exports the figures from SQL, so alerts about money and jobs are blind.",
         description="The figures from SQL are missing or old for {{ $labels.job }}.",
         dashboard=dashboards.TELEMETRY,
         service=application.job,
         settings=("gauges_seconds",),
-        for_seconds=_longest_gap(settings, TODAY_PERIODS),
+        for_seconds=longest_gap(settings, TODAY_PERIODS),
     )
 
 
-def _longest_gap(settings: Settings, periods: int) -> int:
+def longest_gap(settings: Settings, periods: int) -> int:
     """Return the seconds without new gauges that are normal at most, by how often these are queried."""
     return max(LONGEST_GAP, math.ceil(periods * settings.gauges_seconds))
 

@@ -1,1 +1,1 @@
-"""What several dashboards share: panels of the budget and of tokens, columns, colours, sentences."""
+"""What several dashboards share, and panels of one subject: budget, tokens, the programs around; colours."""

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Panel
 
 from exporters.assets.host_values import HostValue
 from grafana.parts.kinds import figures
-from grafana.parts.panels import DOLLARS, SHARE, About, Owner
+from grafana.parts.panels import DOLLARS, SHARE, About, Column, Owner
 from grafana.parts.plots import course
 from grafana.parts.queries import APPLICATION, Metrics
 from telemetry.conventions.gauges import (
@@ -66,7 +66,11 @@ def month() -> Panel:
             HostValue("budget_month_warning"): "orange",
             HostValue("budget_month_limit"): "red",
         },
-        columns={INCOMPLETE: BOUND},
+        columns={
+            # What is to come raises a warning only when it is above the budget.
+            "At its end": Column(limits={0: "green", HostValue("budget_month_limit"): "orange"}),
+            INCOMPLETE: BOUND,
+        },
     )
 
 
@@ -83,7 +87,7 @@ def burn_down() -> Panel:
             Metrics(f"{MONTH_BOUND} > 0", INCOMPLETE),
         ],
         unit=DOLLARS,
-        limits={-1e9: "red", 0: "text"},
+        limits={-1e9: "red", 0: "orange", HostValue("budget_month_spare"): "text"},
         columns={INCOMPLETE: BOUND_LINE},
     )
 
@@ -99,7 +103,7 @@ def today() -> Panel:
         ),
         [Metrics(APPLICATION.most(SPEND_TODAY), "Today"), Metrics(f"{TODAY_BOUND} > 0", INCOMPLETE)],
         unit=DOLLARS,
-        limits={0: "text", HostValue("budget_day_limit"): "red"},
+        limits={0: "text", HostValue("budget_day_warning"): "orange", HostValue("budget_day_limit"): "red"},
         columns={INCOMPLETE: BOUND_LINE},
     )
 

@@ -14,7 +14,7 @@ from .query import Found
 _log = logging.getLogger("telemetry")
 
 
-class HostValue:
+class HostGauge:
     """A callable of the host, and the gauge that shows what it returns."""
 
     def __init__(
