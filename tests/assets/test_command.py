@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from exporters.assets.comparison import State, compare
 from exporters.assets.contents import contents
-from exporters.assets.directory import compare, write
+from exporters.assets.directory import write
 from telemetry.settings import Settings
 from tests.assets.conftest import Command
 
@@ -62,18 +64,24 @@ def test_programs_get_json(assets: Command) -> None:
     assert (shown["directory"], shown["is_up_to_date"]) == (str(assets.directory), False)
     assert shown["changed"] == OF_BUDGET
     assert shown["unchanged"] == sorted(ALL.keys() - set(OF_BUDGET))
-    assert [shown[name] for name in ("new", "removed", "edited", "kept", "conflicting", "blocked")] == [
-        []
-    ] * 6
+    assert all(shown[state] == [] for state in {*State} - {State.CHANGED, State.UNCHANGED})
 
 
-def test_a_missing_file_is_written_again(assets: Command) -> None:
-    """It is drift until then."""
+def test_a_deleted_file_stays_deleted(assets: Command) -> None:
+    """Also if there is a newer version of it; that is no drift, and it is said each time."""
     assets()
     (assets.directory / MONEY).unlink()
 
-    assert assets.states("--check")["new"] == [MONEY]
-    assert assets.states()["new"] == [MONEY]
+    shown = assets.states(**BUDGET)
+    assert (shown["deleted"], shown["new"]) == ([MONEY], [])
+    assert assets("--check", **BUDGET) == (
+        0,
+        f"         file\ndeleted  {MONEY}\n{assets.directory} is up to date.\n",
+    )
+    assert assets(**BUDGET)[1].endswith(f"{len(ALL) - 1} unchanged, 1 deleted in {assets.directory}.\n")
+
+    assert assets.states("--overwrite", MONEY)["new"] == [MONEY]
+    assert (assets.directory / MONEY).read_text() == ALL[MONEY]
 
 
 def test_an_edited_file_is_kept_as_long_as_there_is_no_newer_one(assets: Command) -> None:
@@ -86,16 +94,19 @@ def test_an_edited_file_is_kept_as_long_as_there_is_no_newer_one(assets: Command
     assert (assets.directory / SLACK).read_text() == "# ours\n"
     status, said = assets("--check", **BUDGET)
     assert (status, f"edited  {SLACK}\n" in said) == (1, True)
-    said = said.splitlines()[-1]
-    assert said.startswith(f"Error: files in {assets.directory} were edited: {SLACK}; take the edits back")
+    reason = (
+        f"Error: files in {assets.directory} were edited: {SLACK}; take the edits back, or name them with"
+    )
+    assert said.endswith(f"{reason} --overwrite\n")
 
-    assert assets.states("--overwrite", **BUDGET)["changed"] == [SLACK]
+    assert assets.states("--overwrite", SLACK, **BUDGET)["overwritten"] == [SLACK]
     assert (assets.directory / SLACK).read_text() == ALL[SLACK]
+    assert (assets.directory / f"{SLACK}.orig").read_text() == "# ours\n"
     assert assets("--check", **BUDGET)[0] == 0
 
 
 def test_an_edited_file_with_a_newer_version_stops_everything(assets: Command) -> None:
-    """One line names it, and says what to do; --overwrite does it."""
+    """One line names it, and says what to do; --overwrite does it, and keeps a copy."""
     assets()
     (assets.directory / MONEY).write_text("groups: []\n")
     before = (assets.directory / COST).read_bytes()
@@ -103,15 +114,52 @@ def test_an_edited_file_with_a_newer_version_stops_everything(assets: Command) -
     status, said = assets(**BUDGET)
     assert status == 1
     assert said == (
-        f"Error: nothing is written, for files in {assets.directory} were edited, or written by others: "
-        f"{MONEY}; move them away, or replace them with --overwrite\n"
+        f"Error: nothing is written to {assets.directory}: edited, or written by others: {MONEY} "
+        "(move away, or replace with --overwrite FILE, which keeps a copy)\n"
     )
     assert (assets.directory / MONEY).read_text() == "groups: []\n"
     assert (assets.directory / COST).read_bytes() == before
     assert assets.states("--check", **BUDGET)["conflicting"] == [MONEY]
 
-    assert assets.states("--overwrite", **BUDGET)["changed"] == OF_BUDGET
+    status, said = assets("--overwrite", str(assets.directory / MONEY), **BUDGET)
+    assert (status, f"overwritten  {MONEY}, kept as {MONEY}.orig\n" in said) == (0, True)
     assert "2000" in (assets.directory / MONEY).read_text()
+    assert (assets.directory / f"{MONEY}.orig").read_text() == "groups: []\n"
+
+
+def test_only_the_named_files_are_overwritten(assets: Command) -> None:
+    """By their path or a pattern; a copy never replaces an earlier one, and has the mode of the file."""
+    assets()
+    for content in ("# first\n", "# second\n"):
+        (assets.directory / SLACK).write_text(content)
+        (assets.directory / SLACK).chmod(0o600)
+        (assets.directory / MONEY).write_text("groups: []\n")
+        shown = assets.states("--overwrite", "prometheus/alertmanager/*")
+        assert (shown["overwritten"], shown["edited"]) == ([SLACK], [MONEY])
+    assert shown["copies"] == {SLACK: f"{SLACK}.orig2"}
+    copies = [assets.directory / f"{SLACK}.orig", assets.directory / f"{SLACK}.orig2"]
+    assert [copy.read_text() for copy in copies] == ["# first\n", "# second\n"]
+    assert {copy.stat().st_mode & 0o777 for copy in copies} == {0o600}
+
+    status, said = assets("--overwrite", MONEY, "--overwrite", "rules/money")
+    reason = f"Error: --overwrite: no file of {assets.directory} is 'rules/money'"
+    assert (status, said.splitlines()[-1]) == (2, reason)
+    assert (assets.directory / MONEY).read_text() == "groups: []\n"
+
+
+def test_programs_get_json_of_a_conflict(assets: Command) -> None:
+    """One object with the files, whichever the reason; the exit status is 1."""
+    (assets.directory / MONEY).mkdir(parents=True)
+    (assets.directory / COST).parent.mkdir(parents=True)
+    (assets.directory / COST).write_text("{}")
+
+    status, said = assets("--json")
+    shown = json.loads(said)
+    assert (status, shown["is_written"]) == (1, False)
+    assert (shown["conflicting"], shown["blocked"]) == ([COST], [MONEY])
+    assert assets.files() == {COST}
+    status, said = assets()
+    assert (status, said.count("\n"), f" {COST} (" in said, f" {MONEY} (" in said) == (1, 1, True, True)
 
 
 def test_files_of_others_are_left_alone(assets: Command) -> None:
@@ -121,7 +169,7 @@ def test_files_of_others_are_left_alone(assets: Command) -> None:
     (assets.directory / "prometheus" / "rules" / "own.yml").write_bytes(b"# caf\xe9\n")
 
     status, said = assets()
-    assert (status, said.count("\n"), f" {MONEY};" in said) == (1, 1, True)
+    assert (status, said.count("\n"), f" {MONEY} (" in said) == (1, 1, True)
     assert assets.files() == {MONEY, "prometheus/rules/own.yml"}
 
     (assets.directory / MONEY).unlink()
@@ -134,8 +182,8 @@ def test_a_folder_in_the_place_of_a_file_is_a_conflict(assets: Command) -> None:
     """It is nothing that could be overwritten; nothing else is written, either."""
     (assets.directory / MONEY).mkdir(parents=True)
 
-    reason = f"nothing is written, for these in {assets.directory} are no files: {MONEY}; move them away"
-    for options in ((), ("--overwrite",)):
+    reason = f"nothing is written to {assets.directory}: not a file: {MONEY} (move away)"
+    for options in ((), ("--overwrite", "*")):
         assert assets(*options) == (1, f"Error: {reason}\n")
         assert assets.files() == set()
 
@@ -164,19 +212,19 @@ def test_a_record_leads_to_no_file_elsewhere(assets: Command, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"files": []}', "\x80"])
-def test_a_record_that_is_none_is_reported(assets: Command, content: str) -> None:
-    """In one line; no file is touched."""
+def test_a_record_that_is_none_is_a_file_of_others(assets: Command, content: str) -> None:
+    """It is named, and replaced if it may be."""
     assets()
     (assets.directory / "written.json").write_bytes(content.encode("latin-1"))
 
-    status, said = assets(**BUDGET)
-    record = assets.directory / "written.json"
-    assert (status, said) == (1, f"Error: {record} is no record of what was written last: move it away\n")
-    record.unlink()
-    assert assets()[0] == 0
+    assert assets.states("--check")["conflicting"] == ["written.json"]
+    assert assets()[0] == 1
+    assert assets.states("--overwrite", "written.json")["overwritten"] == ["written.json"]
+    assert assets("--check")[0] == 0
+    assert assets.files() == {*ALL, "written.json", "written.json.orig"}
 
 
-@pytest.mark.parametrize("options", [(), ("--check",), ("--overwrite",)])
+@pytest.mark.parametrize("options", [(), ("--check",), ("--overwrite", "*")])
 def test_an_unusable_directory_is_reported_in_a_line(tmp_path: Path, options: tuple[str, ...]) -> None:
     """It names the directory, and the reason."""
     (tmp_path / "file").write_text("")
@@ -244,7 +292,7 @@ def test_a_copy_of_the_directory_is_as_good(assets: Command, tmp_path: Path) -> 
 
 def test_checking_never_overwrites(assets: Command) -> None:
     """The two options exclude each other."""
-    status, said = assets("--check", "--overwrite")
+    status, said = assets("--check", "--overwrite", "*")
 
     assert (status, said.splitlines()[-1]) == (2, "Error: --check and --overwrite exclude each other")
 

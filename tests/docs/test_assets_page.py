@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from exporters.assets.comparison import State
 from exporters.assets.contents import contents
-from exporters.assets.directory import State
 from grafana.parts.queries import SQL
 from telemetry.settings import PREFIX, Settings
 from tests.debian import unpacked
@@ -60,12 +60,19 @@ def run(commands: str, folder: Path, **settings: str) -> str:
 
 
 def test_the_commands_print_what_the_page_shows(tmp_path: Path) -> None:
-    """The first one writes everything, the second one what the budget changes."""
-    first, second = [each for each in BLOCKS if f"flask telemetry assets {SHOWN}" in each]
-    run(block(first.splitlines()[0]), tmp_path)
-    command, _, shown = second.partition("\n")
-
-    assert run(command.removeprefix("$ "), tmp_path) == shown.replace(SHOWN, str(tmp_path / "assets"))
+    """The first one writes everything, the second one what the budget changes, the third one over an edit."""
+    first, *more = [each for each in BLOCKS if f"flask telemetry assets {SHOWN}" in each]
+    write = first.removeprefix("$ ")
+    edited = tmp_path / "assets" / "prometheus" / "prometheus.yml"
+    for each in more:
+        run(write, tmp_path)
+        if "overwritten" in each:
+            edited.write_text(f"# mine\n{edited.read_text()}")
+        command, *printed = each.splitlines(keepends=True)
+        shown = "".join(line for line in printed if not line.startswith("$ "))
+        said = run(command.removeprefix("$ "), tmp_path)
+        assert said == shown.replace(SHOWN, str(tmp_path / "assets"))
+    assert "< # mine" in run(f"{printed[-1].removeprefix('$ ').strip()} || true", tmp_path)
 
 
 def test_the_programs_check_it(tmp_path: Path) -> None:
@@ -142,7 +149,7 @@ def test_mimirtool_gets_all_rules(tmp_path: Path) -> None:
 
 def test_every_command_is_tried() -> None:
     """Those that need a cluster or an account apart, of which only the files are looked at."""
-    tried = ("flask telemetry assets", "promtool", "amtool", "cd ", "otelcol", "export TELEMETRY", "for file")
+    tried = ("flask telemetry assets", "diff", "promtool", "amtool", "cd ", "otelcol", "export ", "for file")
     for line in re.findall(r"^\$ (.+)$", "\n".join(BLOCKS), re.M):
         assert any(word in line for word in tried) or line.startswith(ELSEWHERE), line
 
@@ -168,7 +175,7 @@ def test_the_tables_are_complete() -> None:
     """Every folder, every word, and every setting that nothing else reads."""
     folders = {name.partition("/")[0] for name in contents(Settings())}
     assert {place.partition("/")[0] for place in re.findall(r"^\| `([\w/]+/)` \|", TEXT, re.M)} == folders
-    rows = "".join(re.findall(r"^\| `(?:new|removed|edited|kept|conflicting|blocked)`.*$", TEXT, re.M))
+    rows = "".join(re.findall(rf"^\| `(?:{'|'.join(State)})`.*$", TEXT, re.M))
     assert {*re.findall(r"`(\w+)`", rows)} == {*State}
     named = {*re.findall(rf"`{PREFIX}(\w+)`", TEXT)}
     ours = {each.name.upper() for each in fields(Settings) if each.name.startswith("grafana_")}
