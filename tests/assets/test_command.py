@@ -303,6 +303,12 @@ def test_a_setting_that_cannot_be_used_is_named(assets: Command) -> None:
         ("TELEMETRY_GRAFANA_TRACES_TYPE", "zipkin", "must be jaeger or tempo"),
         ("TELEMETRY_GRAFANA_PROMETHEUS_UID", "a b", "must be a uid of at most 40 letters, digits and _ -"),
         ("TELEMETRY_APP_URL", "shop", "must be an address such as"),
+        ("TELEMETRY_ALERTMANAGER_TARGETS", "http://am:9093", "must be hosts with ports such as"),
+        ("TELEMETRY_COLLECTOR_TARGETS", "collector", "must be hosts with ports such as"),
+        *(
+            ("TELEMETRY_ALERT_JOB", name, "must be a name of")
+            for name in ("", " a", 'a"b', "it's", "a\\", "{{a", "a\n")
+        ),
         ("TELEMETRY_RUNBOOKS_URL", "https://wiki/{{page", "must be an address or a path, without"),
         ("TELEMETRY_RUNBOOKS_URL", "wiki\npages", "must be an address or a path, without"),
         ("TELEMETRY_GRAFANA_URL", "https://grafana/{{.Labels.job}}", "must be an address or a path, without"),

@@ -15,7 +15,9 @@ from tests.assets.conftest import Command
 from tests.tools import program
 
 OURS = {
-    "TELEMETRY_ALERT_JOB": "shop/hiring",
+    "TELEMETRY_ALERT_JOB": "the shop/hiring & more: (new) #1",
+    "TELEMETRY_ALERTMANAGER_TARGETS": "alertmanager-0:9093, [::1]:9093",
+    "TELEMETRY_COLLECTOR_TARGETS": "",
     "TELEMETRY_APP_URL": "https://hiring.example.com",
     "TELEMETRY_BUDGET_MONTH_USD": "1250.5",
     "TELEMETRY_RUNBOOKS_URL": "https://docs.example.com/runbooks",
@@ -42,7 +44,7 @@ def test_prometheus_accepts_configuration_and_rules(written: Path) -> None:
 
     assert checked.count("SUCCESS") == 2 + len([*(written / "prometheus" / "rules").glob("*.yml")])
     rules = "".join(path.read_text() for path in (written / "prometheus" / "rules").glob("*.yml"))
-    assert 'job="shop/hiring"' in rules and 'job="screener"' not in rules
+    assert f'job="{OURS["TELEMETRY_ALERT_JOB"]}"' in rules and 'job="screener"' not in rules
     assert '"https://docs.example.com/runbooks/AnalysisNoSuccess.md"' in rules
     assert '"https://grafana.example.com/d/analysis-cost"' in rules
 

@@ -199,5 +199,6 @@ def test_the_tables_are_complete() -> None:
     rows = "".join(re.findall(rf"^\| `(?:{'|'.join(State)})`.*$", TEXT, re.M))
     assert {*re.findall(r"`(\w+)`", rows)} == {*State}
     named = {*re.findall(rf"`{PREFIX}(\w+)`", TEXT)}
-    ours = {each.name.upper() for each in fields(Settings) if each.name.startswith("grafana_")}
+    written = re.compile("grafana_|.*_targets$")
+    ours = {each.name.upper() for each in fields(Settings) if written.match(each.name)}
     assert named == {*ours, "ALERT_JOB", "APP_URL", "RUNBOOKS_URL"}
