@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -149,8 +148,14 @@ def _state(present: str, last: str | None, wanted: str) -> State:
 
 
 def _digest(path: Path) -> str:
-    """Return the digest of a file, or an empty string if there is none."""
-    if not os.path.lexists(path):
+    """Return the digest of a file, or an empty string if there is none.
+
+    Raises:
+        OSError: if that cannot be known, such as in a folder that this user may not enter.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
         return ""
     return record.digest(path.read_bytes()) if path.is_file() else _NO_FILE
 

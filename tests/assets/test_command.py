@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -226,15 +227,42 @@ def test_a_record_that_is_none_is_a_file_of_others(assets: Command, content: str
 
 @pytest.mark.parametrize("options", [(), ("--check",), ("--overwrite", "*")])
 def test_an_unusable_directory_is_reported_in_a_line(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """It names the directory, and the reason."""
+    """It names the file, and the reason."""
     (tmp_path / "file").write_text("")
     directory = tmp_path / "file" / "assets"
 
     status, said = Command(directory)(*options)
     assert (status, said) == (
         1,
-        f"Error: DIRECTORY: {directory} cannot be written (Not a directory): name another place\n",
+        f"Error: DIRECTORY: {directory / 'written.json'} cannot be read (Not a directory)\n",
     )
+
+
+@pytest.mark.parametrize("options", [(), ("--check",), ("--check", "--json"), ("--overwrite", "*")])
+def test_what_cannot_be_reached_is_not_deleted(assets: Command, options: tuple[str, ...]) -> None:
+    """Such as in a folder whose name is a loop of links, or that this user may not enter: it is an error."""
+    assets()
+    shutil.rmtree(assets.directory / "prometheus")
+    (assets.directory / "prometheus").symlink_to("prometheus")
+
+    status, said = assets(*options)
+    assert (status, said.count("\n")) == (1, 1)
+    assert (
+        said.startswith(f"Error: DIRECTORY: {assets.directory / 'prometheus'}/") and "cannot be read" in said
+    )
+
+
+def test_a_directory_that_cannot_be_written_is_reported_in_a_line(
+    assets: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the directory, and the reason."""
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    reason = f"DIRECTORY: {assets.directory} cannot be written (Read-only file system): name another place"
+    assert assets() == (1, f"Error: {reason}\n")
 
 
 def test_an_obstacle_leaves_nothing_behind(assets: Command) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..application import load_settings
-from ..errors import writing_to
+from ..errors import reading_from, writing_to
 from ..listing import table
 
 if TYPE_CHECKING:
@@ -43,9 +43,10 @@ def assets(directory: Path, check: bool, overwrite: tuple[str, ...], as_json: bo
     from exporters.assets.directory import write
 
     wanted = contents(load_settings())
-    with writing_to("DIRECTORY", directory):
+    with reading_from("DIRECTORY"):
         found = _overwriting(compare(directory, wanted), overwrite)
-        if not check and not found.obstacles:
+    if not check and not found.obstacles:
+        with writing_to("DIRECTORY", directory):
             found = write(found)
     if as_json:
         click.echo(json.dumps(_for_json(found, check)))
