@@ -44,11 +44,8 @@ _ON_REQUEST: Final = {
     State.DELETED: State.NEW,
 }
 _OBSTACLES: Final = {
-    State.CONFLICTING: (
-        "edited, or written by others",
-        "move away, or replace with --overwrite FILE, which keeps a copy",
-    ),
-    State.BLOCKED: ("not a file", "move away"),
+    State.CONFLICTING: ("edited, or written by others", "replace with --overwrite FILE, which keeps a copy"),
+    State.BLOCKED: ("not a file", "move away, and use --overwrite FILE"),
 }
 """The states in which nothing is written: the reason, and what to do."""
 

@@ -116,7 +116,7 @@ def test_an_edited_file_with_a_newer_version_stops_everything(assets: Command) -
     assert status == 1
     assert said == (
         f"Error: nothing is written to {assets.directory}: edited, or written by others: {MONEY} "
-        "(move away, or replace with --overwrite FILE, which keeps a copy)\n"
+        "(replace with --overwrite FILE, which keeps a copy)\n"
     )
     assert (assets.directory / MONEY).read_text() == "groups: []\n"
     assert (assets.directory / COST).read_bytes() == before
@@ -183,10 +183,20 @@ def test_a_folder_in_the_place_of_a_file_is_a_conflict(assets: Command) -> None:
     """It is nothing that could be overwritten; nothing else is written, either."""
     (assets.directory / MONEY).mkdir(parents=True)
 
-    reason = f"nothing is written to {assets.directory}: not a file: {MONEY} (move away)"
+    reason = (
+        f"nothing is written to {assets.directory}: not a file: {MONEY} (move away, and use --overwrite FILE)"
+    )
     for options in ((), ("--overwrite", "*")):
         assert assets(*options) == (1, f"Error: {reason}\n")
         assert assets.files() == set()
+
+    (assets.directory / MONEY).rmdir()
+    assets()
+    (assets.directory / MONEY).unlink()
+    (assets.directory / MONEY).mkdir()
+    assert assets()[0] == 1
+    (assets.directory / MONEY).rmdir()  # now it counts as deleted
+    assert assets.states("--overwrite", MONEY)["new"] == [MONEY]
 
 
 def test_files_of_an_earlier_version_are_removed_unless_edited(assets: Command) -> None:
