@@ -186,18 +186,6 @@ def test_a_changed_setting_changes_what_it_should(
     }
 
 
-def test_prometheus_finds_the_programs_of_the_host() -> None:
-    """By settings, so that nobody has to edit the configuration; without a program there is no address."""
-    settings = Settings(alertmanager_targets=("am-0:9093", "am-1:9093"), collector_targets=())
-    assert changed(settings) == {"prometheus/prometheus.yml"}
-    found = yaml.safe_load(contents(settings)["prometheus/prometheus.yml"])
-
-    scraped = {job["job_name"]: job["static_configs"][0]["targets"] for job in found["scrape_configs"]}
-    pair = ["am-0:9093", "am-1:9093"]
-    assert found["alerting"]["alertmanagers"] == [{"static_configs": [{"targets": pair}]}]
-    assert scraped == {"prometheus": ["127.0.0.1:9090"], "alertmanager": pair, "otelcol": []}
-
-
 def test_every_value_of_the_host_is_in_a_dashboard() -> None:
     """One that none uses any more is to be deleted."""
     places = json.loads((ROOT / "grafana" / "host_values.json").read_text())

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
-from exporters.assets.contents import dashboards
+from exporters.assets.contents import contents, dashboards
 from telemetry.conventions.gauges import SPEND_MONTH
 from telemetry.settings import Settings
 from tests.assets.conftest import Command
@@ -47,6 +48,17 @@ def test_prometheus_accepts_configuration_and_rules(written: Path) -> None:
     assert f'job="{OURS["TELEMETRY_ALERT_JOB"]}"' in rules and 'job="screener"' not in rules
     assert '"https://docs.example.com/runbooks/AnalysisNoSuccess.md"' in rules
     assert '"https://grafana.example.com/d/analysis-cost"' in rules
+
+
+def test_prometheus_finds_the_programs_of_the_host() -> None:
+    """By settings, so that nobody has to edit the configuration; without a program there is no address."""
+    settings = Settings(alertmanager_targets=("am-0:9093", "am-1:9093"), collector_targets=())
+    found = yaml.safe_load(contents(settings)["prometheus/prometheus.yml"])
+
+    scraped = {job["job_name"]: job["static_configs"][0]["targets"] for job in found["scrape_configs"]}
+    pair = ["am-0:9093", "am-1:9093"]
+    assert found["alerting"]["alertmanagers"] == [{"static_configs": [{"targets": pair}]}]
+    assert scraped == {"prometheus": ["127.0.0.1:9090"], "alertmanager": pair, "otelcol": []}
 
 
 def test_alertmanager_accepts_its_configuration(written: Path) -> None:
